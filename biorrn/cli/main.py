@@ -1,0 +1,62 @@
+"""The door: the table of subcommands, and the one place where a user's fault becomes a line and exit code 2."""
+
+import importlib
+import sys
+
+import typer
+
+from biorrn import __version__
+from biorrn.errors import BiorrnError
+
+# subcommand -> module that holds a function of the same name; the modules import heavy libraries inside the function
+COMMANDS = {
+    "reads": "biorrn.cli.reads",
+    "prepare": "biorrn.cli.prepare",
+    "train": "biorrn.cli.train",
+    "predict": "biorrn.cli.predict",
+    "basecall": "biorrn.cli.basecall",
+    "evaluate": "biorrn.cli.evaluate",
+    "report": "biorrn.cli.report",
+}
+
+
+def build_app() -> typer.Typer:
+    """Return the command line with every entry of `COMMANDS`; a module may hold a function or a group `app`."""
+    app = typer.Typer(
+        name="biorrn",
+        help="Learn on protein sequences and raw nanopore signal with recurrent networks.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name, module in COMMANDS.items():
+        entry = importlib.import_module(module)
+        if hasattr(entry, "app"):
+            app.add_typer(entry.app, name=name)
+        else:
+            app.command(name, no_args_is_help=True)(getattr(entry, name))
+
+    @app.callback(invoke_without_command=True)
+    def version(show: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+        if show:
+            print(__version__)
+            raise typer.Exit
+
+    return app
+
+
+def main() -> None:
+    """Run the command line; a `BiorrnError` is one line on standard error and its exit code."""
+    try:
+        build_app()()
+    except BiorrnError as error:
+        print(f"biorrn: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except KeyboardInterrupt:
+        print("biorrn: interrupted", file=sys.stderr)
+        sys.exit(130)

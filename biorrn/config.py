@@ -1,0 +1,199 @@
+"""Recipes: a model and its training numbers in one YAML file, checked whole before anything runs. Imports no torch."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from biorrn.errors import ConfigError, InputError
+from biorrn.lookup import nearest
+
+
+class Closed(BaseModel):
+    """A mapping that knows its keys; any other key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OneHot(Closed):
+    name: Literal["onehot"] = "onehot"
+
+
+class Embedding(Closed):
+    name: Literal["embedding"] = "embedding"
+    width: int = Field(64, ge=1)  # features a residue
+    table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "none"  # fixed features joined to the learned ones
+
+
+class Fixed(Closed):
+    name: Literal["blosum62", "scales"]
+
+
+class ConvLayer(Closed):
+    width: int = Field(ge=1)  # output channels
+    kernel: int = Field(ge=1)  # samples; odd
+    stride: int = Field(1, ge=1)  # samples
+
+    @model_validator(mode="after")
+    def odd(self) -> ConvLayer:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel {self.kernel} is even; allowed is an odd number")
+        return self
+
+
+class Conv(Closed):
+    name: Literal["conv"] = "conv"
+    layers: list[ConvLayer] = Field(min_length=1)
+
+
+Frontend = Annotated[OneHot | Embedding | Fixed | Conv, Field(discriminator="name")]
+
+
+class Core(Closed):
+    cell: str = "gru"  # an entry of models.recurrent.CELLS
+    hidden: int = Field(128, ge=1)  # units a direction
+    layers: int = Field(2, ge=1)
+    direction: Literal["forward", "bidirectional", "alternating"] = "bidirectional"
+    dropout: float = Field(0.0, ge=0, lt=1)  # between layers
+    skip: bool = False  # add each layer's input to its output where the widths agree
+    layer_norm: bool = False  # after each layer
+
+
+class Head(Closed):
+    name: str = "regression"  # an entry of models.heads.HEADS
+    hidden: int = Field(0, ge=0)  # width of one hidden layer before the output; 0 is none
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class Model(Closed):
+    frontend: Frontend
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    core: Core = Core()
+    pool: list[str] = Field(default_factory=list)  # entries of models.heads.POOLS, concatenated; empty keeps every step
+    head: Head = Head()
+
+
+class Augment(Closed):
+    """Random changes of the signal in training."""
+
+    stretch: float = Field(0.0, ge=0, lt=0.5)  # time is stretched by a factor drawn from 1 +- this
+    scale: float = Field(0.0, ge=0)  # standard deviation of a factor around 1
+    shift: float = Field(0.0, ge=0)  # standard deviation of an offset, in units of the normalised signal
+    noise: float = Field(0.0, ge=0)  # largest standard deviation of white noise added, same units
+
+
+class Chunks(Closed):
+    """How signal is cut."""
+
+    samples: int = Field(2400, ge=10)  # samples a chunk
+    overlap: int = Field(300, ge=0)  # samples shared by neighbours when calling; a multiple of 2 * stride
+    epoch: int = Field(1024, ge=1)  # random windows an epoch
+
+
+class Training(Closed):
+    batch_size: int = Field(64, ge=1)
+    epochs: int = Field(10, ge=1)
+    max_minutes: float | None = Field(None, gt=0)  # the schedule is shortened to end by then
+    lr: float = Field(2e-3, gt=0)  # peak of the schedule
+    warmup: float = Field(0.05, ge=0, lt=1)  # part of all steps
+    final_lr: float = Field(0.01, ge=0, le=1)  # at the end, as a part of the peak
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    loss: str = "mse"  # an entry of the task's LOSSES
+    clip_quantile: float = Field(0.9, gt=0, le=1)  # gradients are clipped at this quantile of the recent norms
+    ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights; 0 is off
+    patience: int | None = Field(None, ge=1)  # epochs without a better validation score before stopping
+    precision: Literal["32", "bf16", "16", "auto"] = "32"
+    augment: Augment = Augment()
+
+
+class Recipe(Closed):
+    """What `biorrn train` makes: one task, one model, one way of training it."""
+
+    name: str
+    task: str  # an entry of tasks.TASKS
+    model: Model
+    chunks: Chunks | None = None
+    training: Training = Training()
+
+
+def recipe_names() -> list[str]:
+    """Return the ids of the recipes in the package."""
+    return sorted(entry.name[:-5] for entry in resources.files("biorrn.recipes").iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name: str | Path) -> Recipe:
+    """Return a recipe by its id in the package, or from a YAML file.
+
+    Raises
+    ------
+    ConfigError: no such recipe; or a key or value that is unknown or out of range, with the nearest known key.
+    """
+    text, source = _recipe_text(name)
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise InputError(source, f"not YAML{where}: {getattr(error, 'problem', error)}") from error
+    return parse_recipe(content, source)
+
+
+def parse_recipe(content: Any, source: str = "recipe") -> Recipe:
+    """Check a recipe that is already a mapping; see `load_recipe`."""
+    if not isinstance(content, dict):
+        raise InputError(source, f"found {type(content).__name__} at the top; a recipe is a mapping of keys")
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {explain(error, Recipe)}") from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return a recipe as YAML that `load_recipe` reads back to an equal recipe."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _recipe_text(name: str | Path) -> tuple[str, str]:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            return path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if str(name) not in recipe_names():
+        close = nearest(str(name), recipe_names())
+        hint = f"; did you mean '{close}'?" if close else "."
+        raise ConfigError(f"recipe '{name}' is unknown{hint} Known: {', '.join(recipe_names())}, or a path to a .yaml file")
+    return (resources.files("biorrn.recipes") / f"{name}.yaml").read_text(encoding="utf-8"), str(name)
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first fault of a validation as one line, with the nearest known key for an unknown one."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        close = nearest(str(first["loc"][-1]), sorted(_keys(model)))
+        return f"key '{place}' is unknown" + (f"; did you mean '{close}'?" if close else "")
+    if first["type"] == "missing":
+        return f"key '{place}' is missing"
+    return f"key '{place}': found {first['input']!r}; {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    keys: set[str] = set()
+    for name, info in model.model_fields.items():
+        keys.add(name)
+        for kind in _models(info.annotation):
+            keys |= _keys(kind)
+    return keys
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [kind for part in getattr(annotation, "__args__", ()) for kind in _models(part)]

@@ -1,0 +1,48 @@
+"""Where the arithmetic runs, and with how many threads."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+# Idle OpenMP threads that spin slow an LSTM 10 to 80 times beside a busy neighbour; this must precede torch's import.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("KMP_BLOCKTIME", "0")
+
+from biorrn.errors import BiorrnError  # noqa: E402
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the torch device that `name` stands for; `auto` prefers CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    BiorrnError: the name is unknown, or this machine has no such device.
+    """
+    import torch
+
+    if name.split(":")[0] not in DEVICES:
+        raise BiorrnError(f"--device: found '{name}'; allowed is one of {', '.join(DEVICES)}")
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
+    if not present[name.split(":")[0]]:
+        raise BiorrnError(f"--device: found '{name}', which torch does not see on this machine; use auto or cpu")
+    return torch.device(name)
+
+
+def set_threads(threads: int | None = None) -> int:
+    """Use `threads` CPU threads in torch (None: as many as this process may use) and return that number."""
+    import torch
+
+    if threads is None:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads < 1:
+        raise BiorrnError(f"--threads: found {threads}; allowed is 1 or more")
+    torch.set_num_threads(threads)
+    return threads
