@@ -54,7 +54,7 @@ Frontend = Annotated[OneHot | Embedding | Fixed | Conv, Field(discriminator="nam
 
 
 class Core(Closed):
-    cell: str = "gru"  # an entry of models.recurrent.CELLS
+    cell: Literal["rnn", "gru", "lstm"] = "gru"  # an entry of models.recurrent.CELLS
     hidden: int = Field(128, ge=1)  # units a direction
     layers: int = Field(2, ge=1)
     direction: Literal["forward", "bidirectional", "alternating"] = "bidirectional"
@@ -64,7 +64,7 @@ class Core(Closed):
 
 
 class Head(Closed):
-    name: str = "regression"  # an entry of models.heads.HEADS
+    name: Literal["regression", "ctc"] = "regression"  # an entry of models.heads.HEADS
     hidden: int = Field(0, ge=0)  # width of one hidden layer before the output; 0 is none
     dropout: float = Field(0.0, ge=0, lt=1)
 
@@ -73,7 +73,7 @@ class Model(Closed):
     frontend: Frontend
     input_dropout: float = Field(0.0, ge=0, lt=1)
     core: Core = Core()
-    pool: list[str] = Field(default_factory=list)  # entries of models.heads.POOLS, concatenated; empty keeps every step
+    pool: list[Literal["last", "mean", "max", "attention"]] = Field(default_factory=list)  # concatenated; empty: no pool
     head: Head = Head()
 
 
@@ -97,13 +97,13 @@ class Chunks(Closed):
 class Training(Closed):
     batch_size: int = Field(64, ge=1)
     epochs: int = Field(10, ge=1)
-    max_minutes: float | None = Field(None, gt=0)  # the schedule is shortened to end by then
+    max_minutes: float | None = Field(None, gt=0)  # stop at the end of the epoch that passes this
     lr: float = Field(2e-3, gt=0)  # peak of the schedule
     warmup: float = Field(0.05, ge=0, lt=1)  # part of all steps
-    final_lr: float = Field(0.01, ge=0, le=1)  # at the end, as a part of the peak
+    final_lr: float = Field(0.01, ge=0, le=1)  # where the cosine ends, as a part of the peak
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    loss: str = "mse"  # an entry of the task's LOSSES
+    loss: Literal["mse", "huber", "ctc"] = "mse"  # an entry of the task's LOSSES
     clip_quantile: float = Field(0.9, gt=0, le=1)  # gradients are clipped at this quantile of the recent norms
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights; 0 is off
     patience: int | None = Field(None, ge=1)  # epochs without a better validation score before stopping
@@ -115,7 +115,7 @@ class Recipe(Closed):
     """What `biorrn train` makes: one task, one model, one way of training it."""
 
     name: str
-    task: str  # an entry of tasks.TASKS
+    task: Literal["regression", "basecalling"]  # an entry of tasks.TASKS
     model: Model
     chunks: Chunks | None = None
     training: Training = Training()
@@ -151,6 +151,30 @@ def parse_recipe(content: Any, source: str = "recipe") -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"{source}: {explain(error, Recipe)}") from error
+
+
+def change_recipe(recipe: Recipe, changes: list[str]) -> Recipe:
+    """Return the recipe with `KEY.KEY=VALUE` applied, each value read as YAML, and checked again.
+
+    >>> change_recipe(load_recipe("stability_gru"), ["training.epochs=2"]).training.epochs
+    2
+    """
+    content = recipe.model_dump(mode="json")
+    for change in changes:
+        key, found, value = change.partition("=")
+        if not found or not key:
+            raise ConfigError(f"--set: found '{change}'; allowed is KEY=VALUE, for example training.epochs=3")
+        *parents, last = key.split(".")
+        place = content
+        for parent in parents:
+            if not isinstance(place.setdefault(parent, {}), dict):
+                raise ConfigError(f"--set: key '{key}': '{parent}' holds no keys")
+            place = place[parent]
+        try:
+            place[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set: key '{key}': value '{value}' is not YAML") from error
+    return parse_recipe(content, "--set" if changes else recipe.name)
 
 
 def dump_recipe(recipe: Recipe) -> str:

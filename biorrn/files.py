@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -27,7 +28,7 @@ def open_text(path: str | Path) -> Iterator[IO[str]]:
     try:
         with contextlib.ExitStack() as stack:
             if str(path) == "-":
-                raw: IO[bytes] = io.BufferedReader(sys.stdin.buffer)  # type: ignore[arg-type]
+                raw: IO[bytes] = io.BufferedReader(sys.stdin.buffer)  # type: ignore[arg-type,type-var]
             else:
                 raw = stack.enter_context(open(path, "rb"))
             head = raw.peek(2)[:2]  # type: ignore[attr-defined]
@@ -35,7 +36,7 @@ def open_text(path: str | Path) -> Iterator[IO[str]]:
             yield stack.enter_context(io.TextIOWrapper(binary, encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise InputError(path, f"not text: byte {error.start} is not UTF-8") from error
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(path, f"damaged gzip: {error}") from error
     except OSError as error:
         raise InputError(path, f"cannot be read: {error.strerror or error}") from error

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from typing import Any
 
 import typer
 
@@ -48,9 +49,9 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; a `BiorrnError` is one line on standard error and its exit code."""
+    """Run the command line; a user's fault is one line on standard error and exit code 2."""
     try:
-        build_app()()
+        code = build_app()(prog_name="biorrn", standalone_mode=False)
     except BiorrnError as error:
         print(f"biorrn: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -58,5 +59,24 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(141)
     except KeyboardInterrupt:
+        code = 130
+    except Exception as error:
+        # known by what it can do: typer carries its own copy of click, so that the class has no fixed home
+        if not hasattr(error, "format_message"):
+            raise
+        code = usage_error(error)
+    if code == 130:
         print("biorrn: interrupted", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def usage_error(error: Any) -> int:
+    """Say in one line what is wrong with the command itself, or show its help where it has no argument at all."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return int(error.exit_code)
+    context = getattr(error, "ctx", None)
+    help_at = f"; see '{context.command_path} --help'" if context else ""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    print(f"biorrn: error: {message}{help_at}", file=sys.stderr)
+    return 2

@@ -1,5 +1,6 @@
 """What readers yield."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,13 +16,33 @@ class ProteinRecord:
     id : str: the first word of the FASTA header, or the id column of a table.
     sequence : str: upper-case residues of ACDEFGHIKLMNPQRSTVWYX; see `readers.fasta` for what was mapped to X.
     description : str: the rest of the header.
-    unknown : int: how many residues were mapped to X.
+    unknown : int: how many residues are X, written so or mapped to it.
     """
 
     id: str
     sequence: str
     description: str = ""
     unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRecord:
+    """One row of a table of measured values.
+
+    Attributes
+    ----------
+    id : str: the id column, or "row" and the number of the row where the table has no ids.
+    values : tuple of float: one a target column, in the order asked for, NaN where the cell is empty.
+    sequence : str or None: the sequence column as `readers.fasta` cleans it, None where none was asked for.
+    weight : float: the weight column, 1 where none was asked for.
+    split : str: the split column, "" where none was asked for.
+    """
+
+    id: str
+    values: tuple[float, ...]
+    sequence: str | None = None
+    weight: float = 1.0
+    split: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,9 @@ class ReadLabels:
 class SignalRecord:
     """One nanopore read, as the file holds it; a field that the file lacks keeps its default.
 
+    Some tools write FAST5 with the signal alone: `offset`, `scale` and `sample_rate` are then NaN and `calibrated` is
+    False. `readers.signal.read_all` leaves such reads out unless told otherwise.
+
     Attributes
     ----------
     read_id : str: UUID of the read.
@@ -74,6 +98,11 @@ class SignalRecord:
     kit: str = ""
     end_reason: str = ""
     source: Path = field(default_factory=Path)
+
+    @property
+    def calibrated(self) -> bool:
+        """Say whether the file tells what the samples mean."""
+        return not (math.isnan(self.scale) and math.isnan(self.offset) and math.isnan(self.sample_rate))
 
     def picoamperes(self) -> np.ndarray:
         """Return the calibrated current as a float32 array (T,), in pA."""

@@ -1,0 +1,58 @@
+# make demo: the whole pipeline on the examples in data/, ending in results/report.html
+# make test, make lint: for those who change the code; make clean: remove what demo and tests made
+#
+# Each makes .venv itself and does nothing twice. PIP_FLAGS is for pip: on Linux without an NVIDIA GPU, say
+#   make demo PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# for a torch that is ten times smaller.
+PYTHON ?= python3
+PIP_FLAGS ?=
+CORES ?= 2
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt
+TORCH := $(shell grep '^torch==' constraints.txt)
+SNAKEFILES := Snakefile workflow
+
+.PHONY: demo test lint clean help
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '1,2s/^# //p' Makefile
+
+demo: $(VENV)/.stamp-run
+	@$(BIN)/snakemake --cores $(CORES)
+	@echo "The report: $(CURDIR)/results/report.html"
+
+test: $(VENV)/.stamp-dev
+	@$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(VENV)/.stamp-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/snakefmt --check $(SNAKEFILES)
+	@$(BIN)/snakemake --lint
+
+clean:
+	rm -rf results .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+$(VENV)/.stamp-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "biorrn needs Python 3.11 or newer; '$(PYTHON)' is not. Name one: make demo PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@touch $@
+
+# torch first and alone: it is most of the download, and a failure later does not repeat it
+$(VENV)/.stamp-run: pyproject.toml constraints.txt | $(VENV)/.stamp-python
+	@echo "Installing $(TORCH)"
+	@$(PIP) $(TORCH)
+	@echo "Installing biorrn"
+	@$(PIP) -e . || { echo "Some packages are compiled here where no wheel fits: this needs a C compiler." >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(VENV)/.stamp-run
+	@echo "Installing the tools for tests"
+	@$(PIP) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,41 @@
+"""Measuring things side by side: what the machine is, and the median of rounds in which each takes its turn."""
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+
+def machine(*packages: str) -> str:
+    """Return one line: processor, cores, load, Python and the versions of `packages`."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    processor = named[0] if named else platform.processor() or platform.machine()
+    return f"# {processor}, {os.cpu_count()} cores{load}; Python {platform.python_version()}, {versions}"
+
+
+def interleaved(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each entry in each round; all take their turn in a round, so that noise hits all alike.
+
+    Each is called once before, to compile and to warm up.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for call in work.values():
+        call()
+    for _ in range(rounds):
+        for name, call in work.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(seconds: Mapping[str, list[float]], slow: str, fast: str) -> float:
+    """Return how many times faster `fast` is than `slow`: the median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(seconds[slow], seconds[fast], strict=True))

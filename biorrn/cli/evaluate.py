@@ -1,0 +1,99 @@
+"""`biorrn evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Measure predictions or basecalls against the truth.")
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="JSON file to write; `biorrn report` reads it.")]
+Figures = Annotated[Path | None, typer.Option(help="Folder for figures, each as SVG and PNG; default: none are drawn.")]
+Name = Annotated[str | None, typer.Option(help="What the report calls it; default: the name of the output.")]
+Note = Annotated[str, typer.Option(help="Shown beside the numbers, e.g. that the data is simulated.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the bootstrap and the baselines.")]
+
+
+@app.command(no_args_is_help=True)
+def regression(
+    predictions: Annotated[Path, typer.Argument(help="Table that `biorrn predict` wrote.")],
+    prepared: Annotated[Path, typer.Argument(help="HDF5 file that `biorrn prepare protein` wrote.")],
+    output: Output,
+    split: Annotated[str, typer.Option(help="Rows to evaluate: train, valid, test or all.")] = "valid",
+    baselines: Annotated[bool, typer.Option(help="Fit baselines on the training rows and compare.")] = True,
+    figures: Figures = None,
+    name: Name = None,
+    note: Note = "",
+    seed: Seed = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the random forest.")] = 1,
+) -> None:
+    """Compare predicted with measured values: Spearman, Pearson, RMSE, MAE and R2, each with a bootstrap interval.
+
+    Predictions are joined to the prepared rows by id. Baselines (mean, ridge on one-hot residues, random forest on
+    composition) are fitted on the training rows and evaluated on the same rows as the model.
+
+    \b
+    Examples:
+      biorrn evaluate regression predictions.tsv stability.h5 -o stability.json --figures figures
+      biorrn evaluate regression predictions.tsv stability.h5 --split test --no-baselines -o test.json
+    """
+    from biorrn.evaluation.figures import save_drawings
+    from biorrn.evaluation.figures_regression import regression_figures
+    from biorrn.evaluation.results import evaluate_regression, summary_lines, write_result
+
+    content, true, predicted = evaluate_regression(
+        predictions,
+        prepared,
+        name=name or output.stem,
+        split=split,
+        baselines=baselines,
+        note=note,
+        seed=seed,
+        threads=threads,
+    )
+    if figures is not None:
+        content["figures"] = save_drawings(regression_figures(content, true, predicted), figures, output)
+    write_result(output, content)
+    for line in summary_lines(content):
+        print(line)
+
+
+@app.command(no_args_is_help=True)
+def basecalls(
+    reads: Annotated[Path, typer.Argument(help="FASTQ of called reads, may be gzip.")],
+    reference: Annotated[Path, typer.Argument(help="FASTA of the genome, may be gzip.")],
+    output: Output,
+    region: Annotated[
+        str | None, typer.Option(help="NAME:START-END, 0-based, half-open: count only inside; default: everywhere.")
+    ] = None,
+    min_bases: Annotated[int, typer.Option(help="Aligned bases inside the region that a read needs.")] = 100,
+    table: Annotated[Path | None, typer.Option(help="TSV to write with one row a read.")] = None,
+    figures: Figures = None,
+    name: Name = None,
+    note: Note = "",
+    seed: Seed = 0,
+) -> None:
+    """Align called reads to a reference and count: identity, error types, and what the qualities hold.
+
+    A region counts on both strands. Reads that map nowhere are counted, but are in no identity.
+
+    \b
+    Examples:
+      biorrn evaluate basecalls calls.fastq.gz lambda.fa -o lambda.json --figures figures
+      biorrn evaluate basecalls calls.fastq lambda.fa --region lambda:0-12000 -o held_out.json --table reads.tsv
+    """
+    from biorrn.evaluation.basecalls import write_reads
+    from biorrn.evaluation.figures import save_drawings
+    from biorrn.evaluation.figures_basecalls import basecall_figures
+    from biorrn.evaluation.results import evaluate_basecalls, summary_lines, write_result
+
+    content, scores = evaluate_basecalls(
+        reads, reference, name=name or output.stem, region=region, min_bases=min_bases, note=note, seed=seed
+    )
+    if table is not None:
+        write_reads(table, scores)
+    if figures is not None:
+        content["figures"] = save_drawings(basecall_figures(content, scores), figures, output)
+    write_result(output, content)
+    for line in summary_lines(content):
+        print(line)

@@ -1,0 +1,181 @@
+"""Windows of labelled signal as batches: random and augmented for training, side by side for validation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from biorrn.batch import Batch
+from biorrn.config import Augment
+from biorrn.datasets.prepare import SignalFile
+from biorrn.errors import InputError
+
+IN_MEMORY = 1 << 30  # bytes of a file's signal and labels that are loaded whole; a larger file is read window by window
+# samples a base; beyond these bounds the labels of a window are wrong (R9.4.1 DNA at 4 kHz: 10 on average)
+FEWEST, MOST = 3, 60
+TRIES = 50  # draws for one window before it is given up
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of one segment.
+
+    Attributes
+    ----------
+    segment : int: row of the prepared file.
+    start, samples : int: which samples of the segment are taken.
+    factor : float: how many of them make one sample of the batch; above 1 the strand runs faster than it did.
+    seed : tuple of int: seeds the noise; empty for a window without augmentation.
+    """
+
+    segment: int
+    start: int
+    samples: int
+    factor: float = 1.0
+    seed: tuple[int, ...] = ()
+
+
+class ChunkDataset:
+    """The windows of one split of a prepared signal file.
+
+    Attributes
+    ----------
+    samples : int: T, samples of every window in a batch; shorter segments are padded with zeros.
+    dropped : Counter: windows that were passed over, by reason.
+    normaliser, sample_rate : as in the file.
+    """
+
+    def __init__(self, path: str | Path, split: str | None, samples: int, augment: Augment | None = None) -> None:
+        """Open a split ("train", "valid", "test"; None: every segment).
+
+        Raises
+        ------
+        InputError: not a prepared signal file, or the split is empty.
+        """
+        self.samples, self.augment = samples, augment or Augment()
+        self.dropped: Counter[str] = Counter()
+        self._file = SignalFile(path)
+        self.normaliser, self.sample_rate = self._file.normaliser, self._file.sample_rate
+        file = self._file.file
+        self.rows = self._file.rows(split)
+        if not len(self.rows):
+            raise InputError(path, f"split '{split}' is empty; {len(self._file)} segments are in other splits")
+        self._offsets, self._base_offsets = file["signal_offsets"][:], file["base_offsets"][:]
+        self.lengths = np.diff(self._offsets)[self.rows]  # samples of each segment
+        self._signal, self._bases, self._starts = file["signal"], file["bases"], file["starts"]
+        if sum(data.nbytes for data in (self._signal, self._bases, self._starts)) <= IN_MEMORY:
+            self._signal, self._bases, self._starts = self._signal[:], self._bases[:], self._starts[:]
+            self._file.file.close()
+        self._cached: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int32))
+
+    def windows(self, epoch: int, seed: int, n: int) -> list[Window]:
+        """Return the `n` random windows of an epoch: any place of any segment, by length; the same pair gives the same.
+
+        Window i depends on (seed, epoch, i) alone. A window whose labels cannot be right is drawn anew and counted.
+        """
+        ends = np.cumsum(self.lengths)
+        windows = [self._draw((seed, epoch, place), ends) for place in range(n)]
+        return [window for window in windows if window is not None]
+
+    def tiles(self, limit: int | None = None) -> list[Window]:
+        """Return windows side by side over every segment, without augmentation; at most `limit`, evenly spread.
+
+        What is left at the end of a segment becomes a window if it is at least a quarter of one.
+        """
+        windows = [
+            Window(int(row), start, min(self.samples, int(length) - start))
+            for row, length in zip(self.rows, self.lengths, strict=True)
+            for start in range(0, max(1, int(length) - self.samples // 4 + 1), self.samples)
+        ]
+        if limit is not None and limit < len(windows):
+            windows = [windows[place] for place in np.linspace(0, len(windows) - 1, limit).round().astype(int)]
+        return [window for window in windows if self._fits(window)]
+
+    def collate(self, windows: Sequence[Window]) -> Batch:
+        """Return windows as a batch: x float32 (B, T, 1), targets int64 (B, L) of 1..4, 0-padded, and both lengths."""
+        x = np.zeros((len(windows), self.samples, 1), np.float32)
+        lengths = np.zeros(len(windows), np.int64)
+        labels = [self.labels(window) for window in windows]
+        for row, window in enumerate(windows):
+            signal = self.signal(window)
+            x[row, : len(signal), 0], lengths[row] = signal, len(signal)
+        counts = np.array([len(bases) for bases in labels], np.int64)
+        targets = np.zeros((len(windows), int(counts.max(initial=1))), np.int64)
+        for row, bases in enumerate(labels):
+            targets[row, : len(bases)] = bases
+        return Batch(
+            x=torch.from_numpy(x),
+            lengths=torch.from_numpy(lengths),
+            targets=torch.from_numpy(targets),
+            target_lengths=torch.from_numpy(counts),
+        )
+
+    def signal(self, window: Window) -> np.ndarray:
+        """Return the current of a window as the model sees it, stretched and disturbed: float32 (T,), T <= samples."""
+        begin = int(self._offsets[window.segment]) + window.start
+        signal = np.asarray(self._signal[begin : begin + window.samples], np.float32)
+        if not window.seed:
+            return signal
+        length = min(self.samples, max(1, round(window.samples / window.factor)))
+        if length != len(signal):
+            places = np.linspace(0, len(signal) - 1, length)
+            signal = np.interp(places, np.arange(len(signal)), signal).astype(np.float32)
+        rng = np.random.default_rng([*window.seed, 1])
+        scale, shift = rng.normal(1, self.augment.scale), rng.normal(0, self.augment.shift)
+        spread = rng.uniform(0, self.augment.noise)
+        noise = rng.standard_normal(len(signal), np.float32) * np.float32(spread)
+        return (signal * np.float32(scale) + np.float32(shift) + noise).astype(np.float32)
+
+    def labels(self, window: Window) -> np.ndarray:
+        """Return the bases that lie wholly inside a window, uint8 (L,), in the order of the signal."""
+        first, last = self._span(window)
+        begin = int(self._base_offsets[window.segment])
+        return np.asarray(self._bases[begin + first : begin + last])
+
+    def _span(self, window: Window) -> tuple[int, int]:
+        """Return the half-open range of bases of the segment that start in the window and end in it."""
+        edges = self._edges(window.segment)
+        first = int(np.searchsorted(edges, window.start))
+        # edges[last] is where base last - 1 ends
+        last = int(np.searchsorted(edges, window.start + window.samples, side="right")) - 1
+        return first, max(first, last)
+
+    def _edges(self, segment: int) -> np.ndarray:
+        """Return where each base of a segment starts, and where the last one ends."""
+        if self._cached[0] != segment:
+            begin, end = (int(place) for place in self._base_offsets[segment : segment + 2])
+            length = self._offsets[segment + 1] - self._offsets[segment]
+            self._cached = (segment, np.append(self._starts[begin:end], np.int32(length)))
+        return self._cached[1]
+
+    def _draw(self, seed: tuple[int, int, int], ends: np.ndarray) -> Window | None:
+        rng = np.random.default_rng(seed)
+        for _ in range(TRIES):
+            place = int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
+            factor = float(rng.uniform(1 - self.augment.stretch, 1 + self.augment.stretch))
+            length = int(self.lengths[place])
+            samples = min(round(self.samples * factor), length)
+            window = Window(int(self.rows[place]), int(rng.integers(length - samples + 1)), samples, factor, seed)
+            if self._fits(window):
+                return window
+        self.dropped["given up"] += 1
+        return None
+
+    def _fits(self, window: Window) -> bool:
+        """Return whether the labels of a window can be right; count it where not."""
+        first, last = self._span(window)
+        bases = last - first
+        if not bases:
+            self.dropped["no base"] += 1
+        elif bases > window.samples / FEWEST:
+            self.dropped[f"fewer than {FEWEST} samples a base"] += 1
+        elif bases < window.samples / MOST:
+            self.dropped[f"more than {MOST} samples a base"] += 1
+        else:
+            return True
+        return False

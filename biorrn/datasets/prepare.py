@@ -1,0 +1,228 @@
+"""Prepared HDF5 files: writers that stream in bounded memory, readers that fetch what is asked for.
+
+The layouts stand in `datasets.schema`.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from biorrn.datasets import schema
+from biorrn.encoders.alphabets import RESIDUES
+from biorrn.errors import InputError
+from biorrn.files import atomic_path
+
+BUFFER = 1 << 20  # elements held before they are written
+
+
+class Writer:
+    """Appends rows to an open prepared file; only a buffer is in memory. See `protein_writer` and `signal_writer`."""
+
+    def __init__(self, file: h5py.File, kind: str, columns: int = 0) -> None:
+        schema.create(file, kind, columns)
+        self.file = file
+        self.rows = 0
+        self._fields = schema.SCHEMAS[kind]
+        self._buffers: dict[str, list[Any]] = {name: [] for name in self._fields}
+        self._ends = {name: 0 for name, field in self._fields.items() if field.axis == "rows+1"}
+        self._held = 0
+
+    def _append(self, row: Mapping[str, Any], ends: Mapping[str, int]) -> None:
+        """Add one row: a value for each row dataset, an array for each flat one, and the growth of each offset."""
+        for name, value in row.items():
+            self._buffers[name].append(value)
+            self._held += len(value) if self._fields[name].axis not in ("rows", "rows+1") else 1
+        for name, growth in ends.items():
+            self._ends[name] += growth
+            self._buffers[name].append(self._ends[name])
+        self.rows += 1
+        if self._held >= BUFFER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        for name, held in self._buffers.items():
+            if not held:
+                continue
+            field = self._fields[name]
+            flat = field.axis not in ("rows", "rows+1")
+            new = np.concatenate(held) if flat else held if field.dtype is str else np.asarray(held, field.dtype)
+            target = self.file[name]
+            before = len(target)
+            target.resize(before + len(new), axis=0)
+            target[before:] = new
+            held.clear()
+        self._held = 0
+
+
+class ProteinWriter(Writer):
+    """Appends proteins; see `protein_writer`."""
+
+    def add(self, id: str, tokens: np.ndarray, targets: Sequence[float], weight: float = 1.0, split: int = 0) -> None:
+        """Append one protein: tokens uint8 (T,), one target a column (NaN where missing), and the code of its split."""
+        row = {"id": id, "tokens": tokens, "targets": targets, "weights": weight, "split": split}
+        self._append(row, {"offsets": len(tokens)})
+
+
+class SignalWriter(Writer):
+    """Appends segments; see `signal_writer`."""
+
+    def add(
+        self,
+        read_id: str,
+        signal: np.ndarray,
+        bases: np.ndarray,
+        starts: np.ndarray,
+        split: int = 0,
+        reference: str = "",
+        ref_start: int = -1,
+        ref_end: int = -1,
+        strand: str = "",
+    ) -> None:
+        """Append one segment: signal (T,) normalised, bases (L,) of 1..4, starts (L,) in samples of the segment."""
+        row = {
+            "read_id": read_id,
+            "signal": signal.astype(np.float16),
+            "bases": bases.astype(np.uint8),
+            "starts": starts.astype(np.int32),
+            "split": split,
+            "reference": reference,
+            "ref_start": ref_start,
+            "ref_end": ref_end,
+            "strand": strand,
+        }
+        self._append(row, {"signal_offsets": len(signal), "base_offsets": len(bases)})
+
+
+@contextlib.contextmanager
+def protein_writer(path: str | Path, targets: Sequence[Mapping[str, str]]) -> Iterator[ProteinWriter]:
+    """Open a new protein file; it takes its place at the end, whole or not at all.
+
+    Parameters
+    ----------
+    path : the HDF5 file to write.
+    targets : list of {"name", "unit"}: one a column.
+    """
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["alphabet"], file.attrs["targets"] = RESIDUES, json.dumps(list(targets))
+        file.attrs["sources"] = "{}"
+        writer = ProteinWriter(file, "protein", len(targets))
+        yield writer
+        writer.flush()
+
+
+@contextlib.contextmanager
+def signal_writer(path: str | Path, normaliser: str, sample_rate: float, labels: str) -> Iterator[SignalWriter]:
+    """Open a new signal file; it takes its place at the end, whole or not at all.
+
+    Parameters
+    ----------
+    path : the HDF5 file to write.
+    normaliser : str: entry of `encoders.signal.NORMALISERS` that made the signal.
+    sample_rate : float: samples a second (Hz).
+    labels : str: where the bases come from ("events" or "truth").
+    """
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["normaliser"], file.attrs["sample_rate"], file.attrs["labels"] = normaliser, sample_rate, labels
+        file.attrs["sources"] = "{}"
+        writer = SignalWriter(file, "signal")
+        yield writer
+        writer.flush()
+
+
+class _PreparedFile:
+    """An open prepared file; use it in a `with` statement."""
+
+    kind: str
+
+    def __init__(self, path: str | Path) -> None:
+        """Open and check the file.
+
+        Raises
+        ------
+        InputError: it cannot be read, or is not a prepared file of this kind.
+        """
+        self.path = Path(path)
+        try:
+            self.file = h5py.File(path, "r")
+        except OSError as error:
+            what = "not HDF5 or damaged" if self.path.is_file() else "cannot be read: no such file"
+            raise InputError(path, f"{what}; needed is a file of `biorrn prepare {self.kind}`") from error
+        try:
+            schema.check(self.file, path, self.kind)
+        except InputError:
+            self.file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.file.close()
+
+    def __len__(self) -> int:
+        return len(self.file["split"])
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Return path -> SHA-256 of the files that this one was made from."""
+        return dict(json.loads(self.file.attrs["sources"]))
+
+    def strings(self, name: str) -> list[str]:
+        """Return a text dataset (N,) as a list."""
+        return list(self.file[name].asstr()[:])
+
+    def rows(self, split: str | None = None) -> np.ndarray:
+        """Return the int64 indices of the rows of a split ("train", "valid" or "test"; None: all), in file order."""
+        codes = self.file["split"][:]
+        return np.arange(len(codes)) if split is None else np.flatnonzero(codes == schema.split_code(split))
+
+
+class ProteinFile(_PreparedFile):
+    """A prepared protein file, open for reading."""
+
+    kind = "protein"
+
+    @property
+    def targets(self) -> list[dict[str, str]]:
+        """Return {"name", "unit"} of each target column."""
+        return list(json.loads(self.file.attrs["targets"]))
+
+    def tokens(self, row: int) -> np.ndarray:
+        """Return the tokens of one protein, uint8 (T,)."""
+        start, end = self.file["offsets"][row : row + 2]
+        return np.asarray(self.file["tokens"][start:end])
+
+
+class SignalFile(_PreparedFile):
+    """A prepared signal file, open for reading."""
+
+    kind = "signal"
+
+    @property
+    def normaliser(self) -> str:
+        """Return the entry of `encoders.signal.NORMALISERS` that made the signal."""
+        return str(self.file.attrs["normaliser"])
+
+    @property
+    def sample_rate(self) -> float:
+        """Return the samples a second (Hz)."""
+        return float(self.file.attrs["sample_rate"])
+
+    def signal(self, row: int) -> np.ndarray:
+        """Return the normalised current of one segment, float16 (T,)."""
+        start, end = self.file["signal_offsets"][row : row + 2]
+        return np.asarray(self.file["signal"][start:end])
+
+    def labels(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bases uint8 (L,) and their starts int32 (L,) of one segment."""
+        start, end = self.file["base_offsets"][row : row + 2]
+        return np.asarray(self.file["bases"][start:end]), np.asarray(self.file["starts"][start:end])

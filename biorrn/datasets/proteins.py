@@ -1,0 +1,109 @@
+"""Prepared proteins as batches."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from biorrn.batch import Batch
+from biorrn.datasets.prepare import ProteinFile
+from biorrn.errors import InputError
+
+MULTIPLE = 8  # batches are padded to a multiple of this: few distinct lengths, so that CPU kernels are built rarely
+
+
+class ProteinDataset:
+    """The proteins of one split of a prepared file, held in memory as tokens (one byte a residue).
+
+    Attributes
+    ----------
+    lengths : int64 array (N,): residues of each protein.
+    targets : float32 array (N, K): values, NaN where missing.
+    weights : float32 array (N,).
+    names, units : list of str: one a target column.
+    """
+
+    def __init__(self, path: str | Path, split: str | None) -> None:
+        """Load a split ("train", "valid", "test"; None: every protein).
+
+        Raises
+        ------
+        InputError: not a prepared protein file, or the split is empty.
+        """
+        with ProteinFile(path) as file:
+            rows = file.rows(split)
+            if not len(rows):
+                raise InputError(path, f"split '{split}' is empty; the file holds {len(file)} proteins in other splits")
+            offsets = file.file["offsets"][:]
+            self.lengths = np.diff(offsets)[rows]
+            self._tokens = gather(file.file["tokens"], offsets, rows)
+            self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+            self.targets = file.file["targets"][:][rows]
+            self.weights = file.file["weights"][:][rows]
+            self.ids = [str(name) for name in np.asarray(file.strings("id"), object)[rows]]
+            self.names = [target["name"] for target in file.targets]
+            self.units = [target["unit"] for target in file.targets]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def tokens(self, index: int) -> np.ndarray:
+        """Return the tokens of one protein, uint8 (T,)."""
+        return self._tokens[self._offsets[index] : self._offsets[index + 1]]
+
+    def collate(self, indices: Sequence[int] | np.ndarray) -> Batch:
+        """Return the proteins at these places of the split as a batch: x int64 (B, T), targets float32 (B, K)."""
+        chosen = np.asarray(indices, np.int64)
+        x, lengths = pad_tokens([self.tokens(index) for index in chosen])
+        return Batch(
+            x=x,
+            lengths=lengths,
+            targets=torch.from_numpy(self.targets[chosen]),
+            weights=torch.from_numpy(self.weights[chosen]),
+            ids=[self.ids[index] for index in chosen],
+        )
+
+
+def pad_tokens(sequences: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token arrays (T_i,) as an int64 tensor (B, T), 0-padded to a multiple of `MULTIPLE`, and lengths (B,)."""
+    lengths = np.array([len(sequence) for sequence in sequences], np.int64)
+    longest = int(lengths.max(initial=1))
+    x = np.zeros((len(sequences), -(-longest // MULTIPLE) * MULTIPLE), np.int64)
+    for row, sequence in enumerate(sequences):
+        x[row, : len(sequence)] = sequence
+    return torch.from_numpy(x), torch.from_numpy(lengths)
+
+
+def bucketed_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Return the indices of each batch of an epoch: every protein once, like lengths together, mates by chance.
+
+    Parameters
+    ----------
+    lengths : int array (N,): residues.
+    batch_size : int: proteins a batch; only the last that is cut may hold fewer.
+    seed, epoch : int: the same pair gives the same batches.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    # within one padded length the order stays random, so that a protein meets new mates in each epoch
+    padded = -(-np.asarray(lengths)[order] // MULTIPLE)
+    order = order[np.argsort(padded, kind="stable")]
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def ordered_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Return batches for scoring: every protein once, by length, no chance."""
+    order = np.argsort(lengths, kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def gather(flat: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the concatenated slices flat[offsets[row]:offsets[row + 1]]; one read a run of neighbouring rows."""
+    if not len(rows):
+        return np.zeros(0, np.uint8)
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    if len(runs) > 1000:  # scattered rows: thousands of small reads cost more than one of everything
+        flat = flat[:]
+    return np.concatenate([flat[offsets[run[0]] : offsets[run[-1] + 1]] for run in runs])

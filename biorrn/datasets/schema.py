@@ -1,0 +1,119 @@
+"""The two prepared HDF5 layouts: every dataset with its shape, dtype, unit and meaning.
+
+| kind | one row is | flat datasets |
+|---|---|---|
+| protein | one protein | `tokens`, cut by `offsets` |
+| signal | one segment | `signal`, cut by `signal_offsets`; `bases` and `starts`, cut by `base_offsets` |
+
+A segment is a stretch of one read whose bases are known and lie wholly in one split. File attributes: `kind`, `schema` (this version), `sources` (JSON: path -> SHA-256), and
+protein: `alphabet`, `targets` (JSON: list of name and unit); signal: `normaliser`, `sample_rate` (Hz), `labels`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from biorrn.errors import InputError
+from biorrn.lookup import lookup
+
+VERSION = 1
+SPLITS = ("train", "valid", "test")  # the code of a split is its index
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One dataset of a layout.
+
+    Attributes
+    ----------
+    axis : str: what its first axis counts: rows, rows+1, or a flat axis.
+    dtype : numpy dtype, or `str` for UTF-8 text.
+    unit, description : str: written as attributes of the dataset.
+    columns : bool: whether there is a second axis, one column a target.
+    """
+
+    axis: str
+    dtype: Any
+    unit: str
+    description: str
+    columns: bool = False
+
+
+PROTEIN = {
+    "id": Field("rows", str, "", "name of the protein, as its file has it"),
+    "tokens": Field("residues", np.uint8, "token", "residues of all proteins; index in the attribute alphabet + 1"),
+    "offsets": Field("rows+1", np.int64, "residues", "tokens of protein i: from entry i to entry i + 1"),
+    "targets": Field("rows", np.float32, "see the attribute targets", "measured values, NaN where missing", True),
+    "weights": Field("rows", np.float32, "1", "weight of the protein in the loss"),
+    "split": Field("rows", np.uint8, "code", "0 train, 1 valid, 2 test"),
+}
+
+SIGNAL = {
+    "read_id": Field("rows", str, "", "read that the segment is part of"),
+    "signal": Field("samples", np.float16, "normalised current", "current of all segments; see attribute normaliser"),
+    "signal_offsets": Field("rows+1", np.int64, "samples", "signal of segment i: from entry i to entry i + 1"),
+    "bases": Field("bases", np.uint8, "code", "bases of all segments in the order of the signal; 1 A, 2 C, 3 G, 4 T"),
+    "starts": Field("bases", np.int32, "samples", "where each base starts, counted from the start of its segment"),
+    "base_offsets": Field("rows+1", np.int64, "bases", "bases of segment i: from entry i to entry i + 1"),
+    "split": Field("rows", np.uint8, "code", "0 train, 1 valid, 2 test"),
+    "reference": Field("rows", str, "", "name of the reference sequence, empty if there is none"),
+    "ref_start": Field("rows", np.int64, "bases", "start on the forward strand, 0-based; -1 if there is no reference"),
+    "ref_end": Field("rows", np.int64, "bases", "one past the end on the forward strand; -1 if there is no reference"),
+    "strand": Field("rows", str, "", "+, - or empty"),
+}
+
+ATTRIBUTES = {
+    "protein": ("alphabet", "targets", "sources"),
+    "signal": ("normaliser", "sample_rate", "labels", "sources"),
+}
+SCHEMAS = {"protein": PROTEIN, "signal": SIGNAL}
+
+CHUNK = {"samples": 1 << 16, "residues": 1 << 16, "bases": 1 << 14}  # elements; a window touches one or two chunks
+
+
+def split_code(name: str) -> int:
+    """Return the code of a split; an unknown name is a ConfigError that lists the known ones."""
+    return lookup({split: code for code, split in enumerate(SPLITS)}, name, "split")
+
+
+def create(file: h5py.File, kind: str, columns: int = 0) -> None:
+    """Make every dataset of a layout, empty and resizable; offsets start with their 0."""
+    file.attrs["kind"], file.attrs["schema"] = kind, VERSION
+    for name, field in SCHEMAS[kind].items():
+        dtype = h5py.string_dtype() if field.dtype is str else field.dtype
+        width = (columns,) if field.columns else ()
+        made = file.create_dataset(
+            name, (0, *width), dtype, maxshape=(None, *width), chunks=(CHUNK.get(field.axis, 4096), *width)
+        )
+        made.attrs["unit"], made.attrs["description"] = field.unit, field.description
+        if field.axis == "rows+1":
+            made.resize(1, axis=0)  # a new element is 0
+
+
+def check(file: h5py.File, path: str | Path, kind: str | None = None) -> str:
+    """Return the kind of an open prepared file after checking it against its layout.
+
+    Raises
+    ------
+    InputError: not a prepared file, of another kind or version, or a dataset is missing or of another shape.
+    """
+    found = file.attrs.get("kind")
+    if found not in SCHEMAS:
+        raise InputError(path, "is HDF5 but not a file that `biorrn prepare` wrote (attribute 'kind' is missing)")
+    if kind is not None and found != kind:
+        raise InputError(path, f"holds {found} data; needed is a file of `biorrn prepare {kind}`")
+    if file.attrs.get("schema") != VERSION:
+        raise InputError(path, f"has schema {file.attrs.get('schema')}; this version of biorrn reads {VERSION}")
+    missing = [name for name in ATTRIBUTES[found] if name not in file.attrs]
+    missing += [name for name in SCHEMAS[found] if name not in file]
+    if missing:
+        raise InputError(path, f"is damaged: {', '.join(missing)} missing")
+    rows = len(file["split"])
+    for name, field in SCHEMAS[found].items():
+        wanted = {"rows": rows, "rows+1": rows + 1}.get(field.axis, len(file[name]))
+        if len(file[name]) != wanted:
+            raise InputError(path, f"is damaged: {name} has {len(file[name])} entries for {rows} rows")
+    return str(found)

@@ -1,0 +1,203 @@
+"""Called reads against a reference: one primary alignment a read, and what each of its columns says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biorrn.errors import ConfigError, InputError
+from biorrn.evaluation.sequences import BaseCall, reference_lengths
+from biorrn.lookup import nearest
+
+PRESET = "map-ont"  # of minimap2
+# minimap2 finds a read by exact 15-mers; a 200-base read with 25 % errors holds almost none, so that only the good
+# reads of a poor caller would be counted. Reads that the preset leaves unmapped are tried again with short seeds, on
+# references short enough for these to be rare by chance: in trials, of 3,000 random reads of 200 to 5,000 bases none
+# was mapped.
+SENSITIVE = (  # (longest reference in bases, options)
+    (200_000, {"k": 9, "w": 3, "min_cnt": 2, "min_chain_score": 20, "min_dp_score": 40}),
+    (5_000_000, {"k": 11, "w": 5, "min_cnt": 2, "min_chain_score": 25, "min_dp_score": 40}),
+)
+MATCH, MISMATCH, INSERTION, DELETION = 0, 1, 2, 3  # what a column of an alignment is
+_LETTERS = {"M": 0, "I": 1, "D": 2, "N": 3, "=": 7, "X": 8}  # of a CIGAR, as minimap2 numbers them
+_COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
+
+
+def reverse_complement(bases: str) -> str:
+    """Return the other strand of a sequence of ACGTN, 5' to 3'.
+
+    >>> reverse_complement("AACGN")
+    'NCGTT'
+    """
+    return bases.translate(_COMPLEMENT)[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A span of the reference: 0-based, half-open, both strands."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Where a read lies and what each column of its alignment is; C columns in the direction of the reference.
+
+    Attributes
+    ----------
+    reference, strand : str: name of the sequence; "+" or "-".
+    ref_start, ref_end : int: span on the forward strand, 0-based, half-open.
+    aligned : int: bases of the read inside the alignment.
+    mapq : int.
+    kind : uint8 array (C,): MATCH, MISMATCH, INSERTION (a base of the read that the reference lacks) or DELETION.
+    ref_position : int64 array (C,): reference base of the column; for an insertion the one before it.
+    read_position : int64 array (C,): base of the read as it was called (not reversed); -1 for a deletion.
+    sensitive : bool: found only by the second pass.
+    """
+
+    reference: str
+    strand: str
+    ref_start: int
+    ref_end: int
+    aligned: int
+    mapq: int
+    kind: np.ndarray
+    ref_position: np.ndarray
+    read_position: np.ndarray
+    sensitive: bool = False
+
+    def inside(self, region: Region | None) -> np.ndarray:
+        """Return the bool array (C,) of columns inside a region; an insertion is, if both of its neighbours are."""
+        if region is None:
+            return np.ones(len(self.kind), dtype=bool)
+        if region.name != self.reference:
+            return np.zeros(len(self.kind), dtype=bool)
+        last = self.ref_position + (self.kind == INSERTION)
+        return (self.ref_position >= region.start) & (last < region.end)
+
+
+def columns(cigar: np.ndarray, read: str, reference: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return kind, reference offset and read offset of each column of an alignment, by comparing letters.
+
+    Parameters
+    ----------
+    cigar : int array (n, 2): length and operation (0 M, 1 I, 2 D, 7 =, 8 X) from the first aligned base on.
+    read, reference : str: the aligned parts of both, in the same direction. N matches nothing.
+
+    Returns
+    -------
+    kind uint8 (C,), reference offset int64 (C,) (for an insertion the base before it), read offset int64 (C,), -1 at a
+    deletion.
+    """
+    operation = np.repeat(cigar[:, 1], cigar[:, 0])
+    on_read, on_reference = (operation != 2) & (operation != 3), operation != 1
+    read_offset, reference_offset = np.cumsum(on_read) - 1, np.cumsum(on_reference) - 1
+    called, true = np.frombuffer(read.encode(), np.uint8), np.frombuffer(reference.encode(), np.uint8)
+    if int(on_read.sum()) != len(called) or int(on_reference.sum()) != len(true):
+        raise ValueError(f"cigar spans {on_read.sum()} read and {on_reference.sum()} reference bases, "
+                         f"given are {len(called)} and {len(true)}")  # fmt: skip
+    kind = np.where(on_read, INSERTION, DELETION).astype(np.uint8)
+    both = on_read & on_reference
+    letter = called[read_offset[both]]
+    kind[both] = np.where((letter == true[reference_offset[both]]) & (letter != ord("N")), MATCH, MISMATCH)
+    return kind, reference_offset, np.where(on_read, read_offset, -1)
+
+
+def parse_cigar(text: str) -> np.ndarray:
+    """Return a CIGAR string as the int array (n, 2) that `columns` takes.
+
+    >>> parse_cigar("3M1I2M").tolist()
+    [[3, 0], [1, 1], [2, 0]]
+    """
+    found = re.findall(r"(\d+)([MIDN=X])", text)
+    return np.array([[int(length), _LETTERS[letter]] for length, letter in found], dtype=np.int64).reshape(-1, 2)
+
+
+@dataclass
+class Mapper:
+    """A reference, indexed by minimap2.
+
+    Parameters
+    ----------
+    path : FASTA file, may be gzip.
+
+    Raises
+    ------
+    InputError: the file is not FASTA, or minimap2 cannot index it.
+    """
+
+    path: str | Path
+    lengths: dict[str, int] = field(init=False)  # bases of each sequence
+    _passes: list[Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        import mappy
+
+        if str(self.path) == "-":
+            raise InputError("-", "the reference must be a file: it is read twice")
+        self.lengths = reference_lengths(self.path)
+        bases = sum(self.lengths.values())
+        options = [{}, *[entry for longest, entry in SENSITIVE if bases <= longest][:1]]
+        self._passes = [mappy.Aligner(str(self.path), preset=PRESET, **entry) for entry in options]
+        if not all(self._passes):
+            raise InputError(self.path, "minimap2 cannot index it")
+
+    def align(self, call: BaseCall) -> Alignment | None:
+        """Return the primary alignment of a read, or None where it maps nowhere."""
+        for number, aligner in enumerate(self._passes):
+            hit = next((hit for hit in aligner.map(call.bases) if hit.is_primary), None) if call.bases else None
+            if hit is not None:
+                return _alignment(call, hit, aligner.seq(hit.ctg, hit.r_st, hit.r_en), sensitive=number > 0)
+        return None
+
+
+def _alignment(call: BaseCall, hit: Any, reference: str, sensitive: bool) -> Alignment:
+    read = call.bases[hit.q_st : hit.q_en]
+    forward = hit.strand > 0
+    kind, ref_offset, read_offset = columns(
+        np.array(hit.cigar, dtype=np.int64), read if forward else reverse_complement(read), reference
+    )
+    place = hit.q_st + read_offset if forward else hit.q_en - 1 - read_offset
+    return Alignment(
+        reference=hit.ctg,
+        strand="+" if forward else "-",
+        ref_start=hit.r_st,
+        ref_end=hit.r_en,
+        aligned=hit.q_en - hit.q_st,
+        mapq=hit.mapq,
+        kind=kind,
+        ref_position=hit.r_st + ref_offset,
+        read_position=np.where(read_offset < 0, -1, place),
+        sensitive=sensitive,
+    )
+
+
+def parse_region(text: str, lengths: dict[str, int]) -> Region:
+    """Return the region that `NAME:START-END` names: 0-based, half-open.
+
+    Raises
+    ------
+    ConfigError: not of that form, or no such sequence or span in the reference.
+
+    >>> parse_region("lambda:0-12000", {"lambda": 48502})
+    Region(name='lambda', start=0, end=12000)
+    """
+    match = re.fullmatch(r"(.+):([\d,_]+)-([\d,_]+)", text.strip())
+    if match is None:
+        raise ConfigError(f"--region: found '{text}'; allowed is NAME:START-END, as lambda:0-12000")
+    name = match[1]
+    start, end = (int(part.replace(",", "").replace("_", "") or 0) for part in match.groups()[1:])
+    if name not in lengths:
+        close = nearest(name, lengths)
+        hint = f"; did you mean '{close}'?" if close else "."
+        known = ", ".join(list(lengths)[:10]) + (", ..." if len(lengths) > 10 else "")
+        raise ConfigError(f"--region: the reference has no sequence '{name}'{hint} Known: {known}")
+    if not 0 <= start < end <= lengths[name]:
+        raise ConfigError(f"--region: found {start}-{end}; allowed is a span inside 0-{lengths[name]} of '{name}'")
+    return Region(name, start, end)

@@ -1,0 +1,213 @@
+"""How right called reads are: identity and errors against a reference, by read, by length and by quality.
+
+Identity is matches / (matches + mismatches + insertions + deletions): of the columns of the primary alignment, each
+base of a gap counts as one (the read accuracy of Wick, Judd and Holt 2019, Genome Biology 20:129). A quality Q promises
+an error probability of 10 ** (-Q / 10); the error observed for it is the part of the bases that are mismatched or
+inserted, since a deletion has no base.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biorrn.evaluation.alignment import DELETION, MATCH, Alignment, Region
+from biorrn.evaluation.bootstrap import RESAMPLES, Statistic, estimate
+from biorrn.evaluation.sequences import MAX_Q, BaseCall
+from biorrn.files import write_text
+
+MIN_BASES = 100  # aligned reference bases inside the region that a read needs to be scored
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One read. Counts and rates are of the columns inside the region; they are 0 and NaN where it is not scored.
+
+    Attributes
+    ----------
+    status : str: "scored", "short" (fewer aligned reference bases inside than asked), "outside" the region, "unmapped".
+    aligned_fraction : float: part of the read's bases inside its alignment.
+    mean_q : float: Q of the mean error probability of all bases of the read.
+    within : bool: the whole alignment lies inside the region.
+    sensitive : bool: mapped only with short seeds.
+    """
+
+    read_id: str
+    length: int
+    status: str
+    mean_q: float
+    reference: str = ""
+    ref_start: int = -1
+    ref_end: int = -1
+    strand: str = ""
+    mapq: int = -1
+    aligned_fraction: float = 0.0
+    matches: int = 0
+    mismatches: int = 0
+    insertions: int = 0
+    deletions: int = 0
+    identity: float = float("nan")
+    within: bool = False
+    sensitive: bool = False
+
+
+@dataclass
+class Scores:
+    """All reads, and how often each quality was given inside the scored columns and was wrong there."""
+
+    reads: list[Score] = field(default_factory=list)
+    bases: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
+    errors: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
+
+    def scored(self) -> list[Score]:
+        return [read for read in self.reads if read.status == "scored"]
+
+
+def mean_q(quals: np.ndarray) -> float:
+    """Return the Q of the mean error probability of a read's bases; NaN for none.
+
+    >>> round(mean_q(np.array([10, 20])), 2)
+    12.6
+    """
+    return float(-10 * np.log10(np.mean(10.0 ** (-quals.astype(np.float64) / 10)))) if len(quals) else float("nan")
+
+
+def score_reads(
+    calls: Iterable[BaseCall],
+    align: Callable[[BaseCall], Alignment | None],
+    region: Region | None = None,
+    min_bases: int = MIN_BASES,
+    advance: Callable[[int], None] = lambda reads: None,
+) -> Scores:
+    """Align and score reads one by one; of each only its numbers are kept.
+
+    Parameters
+    ----------
+    calls : reads, from `evaluation.sequences.read_fastq`.
+    align : from `evaluation.alignment.Mapper`.
+    region : Region, optional: only columns inside it count.
+    min_bases : int: aligned reference bases inside the region that a read needs to be scored. Ignored without a region.
+    """
+    scores = Scores()
+    for call in calls:
+        alignment = align(call)
+        if alignment is None:
+            scores.reads.append(Score(call.id, len(call.bases), "unmapped", mean_q(call.quals)))
+        else:
+            scores.reads.append(_score(scores, call, alignment, region, min_bases))
+        advance(1)
+    return scores
+
+
+def _score(scores: Scores, call: BaseCall, alignment: Alignment, region: Region | None, min_bases: int) -> Score:
+    inside = alignment.inside(region)
+    kind = alignment.kind[inside]
+    counts = np.bincount(kind, minlength=4)
+    on_reference = int(counts[MATCH] + counts[1] + counts[DELETION])
+    status = "scored"
+    if region is not None and on_reference < min_bases:
+        status = "short" if on_reference else "outside"
+    common: dict[str, Any] = {
+        "read_id": call.id,
+        "length": len(call.bases),
+        "status": status,
+        "mean_q": mean_q(call.quals),
+        "reference": alignment.reference,
+        "ref_start": alignment.ref_start,
+        "ref_end": alignment.ref_end,
+        "strand": alignment.strand,
+        "mapq": alignment.mapq,
+        "aligned_fraction": alignment.aligned / len(call.bases),
+        "sensitive": alignment.sensitive,
+    }
+    if status != "scored":
+        return Score(**common)
+    called = kind != DELETION
+    quals = call.quals[alignment.read_position[inside][called]]
+    scores.bases += np.bincount(quals, minlength=MAX_Q + 1)
+    scores.errors += np.bincount(quals[kind[called] != MATCH], minlength=MAX_Q + 1)
+    return Score(
+        **common,
+        matches=int(counts[0]),
+        mismatches=int(counts[1]),
+        insertions=int(counts[2]),
+        deletions=int(counts[3]),
+        identity=float(counts[0] / counts.sum()),
+        within=bool(inside.all()),
+    )
+
+
+def median_of(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the median (R,) of values (N,) in each of R samples that hold value n counts[r, n] times."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(counts[:, order], axis=1)
+    n = reached[:, -1:]
+    lower, upper = (reached > (n - 1) // 2).argmax(axis=1), (reached > n // 2).argmax(axis=1)
+    return (values[order][lower] + values[order][upper]) / 2
+
+
+def _median_identity(columns: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return median_of(columns[:, 0] / columns.sum(axis=1), counts)
+
+
+def _pooled(kind: int) -> Statistic:
+    def pooled(columns: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        total = counts @ columns  # (R, N) -> (R, 4)
+        return total[:, kind] / total.sum(axis=1)
+
+    return pooled
+
+
+def _metric(statistic: Statistic) -> Callable[[np.ndarray], float]:
+    def metric(columns: np.ndarray) -> float:
+        """Return the metric of reads with (N, 4) matches, mismatches, insertions, deletions; NaN for no reads."""
+        columns = np.asarray(columns, dtype=np.float64).reshape(-1, 4)
+        return float(statistic(columns, np.ones((1, len(columns))))[0]) if len(columns) else float("nan")
+
+    return metric
+
+
+def evaluate(columns: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Return {metric: {"n", "value", "low", "high"}}; the 95 % bootstrap intervals resample reads.
+
+    Parameters
+    ----------
+    columns : int array (N, 4): matches, mismatches, insertions and deletions of each read; no row is all 0.
+    """
+    columns = np.asarray(columns, dtype=np.float64).reshape(-1, 4)
+    return {name: estimate(f, columns, resamples=resamples, seed=seed) for name, f in RESAMPLED.items()}
+
+
+def counts_of(reads: list[Score]) -> np.ndarray:
+    """Return matches, mismatches, insertions and deletions of each read, int64 (N, 4)."""
+    rows = [(read.matches, read.mismatches, read.insertions, read.deletions) for read in reads]
+    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+
+
+def write_reads(path: str | Path, scores: Scores) -> None:
+    """Write one TSV row a read, with the fields of `Score`."""
+    names = [item.name for item in fields(Score)]
+    with write_text(path) as stream:
+        print(*names, sep="\t", file=stream)
+        for read in scores.reads:
+            print(*(_cell(getattr(read, name)) for name in names), sep="\t", file=stream)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return f"{value:.5f}" if isinstance(value, float) else str(value)
+
+
+# The metrics over counts: f(columns (N, 4), counts (R, N)) -> (R,)
+RESAMPLED: dict[str, Statistic] = {
+    "median_identity": _median_identity,
+    "identity": _pooled(0),
+    "mismatch": _pooled(1),
+    "insertion": _pooled(2),
+    "deletion": _pooled(3),
+}
+# f(columns (N, 4)) -> float; rates are parts of all alignment columns of all reads (pooled), NaN for no reads
+METRICS: dict[str, Callable[[np.ndarray], float]] = {name: _metric(statistic) for name, statistic in RESAMPLED.items()}

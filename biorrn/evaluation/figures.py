@@ -1,0 +1,177 @@
+"""The look of every figure, how it is written, and the figures of a training run.
+
+Figures are drawn on objects, without pyplot and its global state, at a width that stays readable on a phone. Colours
+are those of Okabe and Ito (2008), told apart in all common forms of colour blindness.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from biorrn.files import atomic_path
+
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+INK, GREY, PALE = "#222222", "#767676", "#C4C4C4"
+WIDTH = 4.4  # inches; text of 10 points is then about 12 pixels on a phone
+MANY = 1500  # points; more are shown as density
+STYLE: Any = {
+    "font.size": 10,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E8E8E8",
+    "grid.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "figure.dpi": 160,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "biorrn",  # the same figure is the same bytes
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure with the name of its file (no suffix) and the sentence below it."""
+
+    name: str
+    caption: str
+    figure: Figure
+
+
+def draw(name: str, caption: str, paint: Callable[[Figure], None], height: float = 3.2) -> Drawing:
+    """Return a drawing of `height` inches whose figure was painted in the house style."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        paint(figure)
+    return Drawing(name, caption, figure)
+
+
+def as_bytes(figure: Figure, format: str) -> bytes:
+    """Return a figure as "svg" or "png"."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format=format, metadata={"Date": None} if format == "svg" else None)
+    return buffer.getvalue()
+
+
+def save_drawings(drawings: list[Drawing], folder: Path, beside: Path) -> list[dict[str, str]]:
+    """Write each drawing as SVG and PNG; return {"path", "caption"} of the SVGs, relative to the folder of `beside`."""
+    saved = []
+    for drawing in drawings:
+        for format in ("png", "svg"):
+            target = folder / f"{drawing.name}.{format}"
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(as_bytes(drawing.figure, format))
+        saved.append({"path": Path(os.path.relpath(target, beside.parent)).as_posix(), "caption": drawing.caption})
+    return saved
+
+
+def slug(name: str) -> str:
+    """Return a name that is safe in a file name.
+
+    >>> slug("Tm (°C) / 1")
+    'Tm_C_1'
+    """
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.") or "unnamed"
+
+
+def plain(text: str) -> str:
+    """Return text that matplotlib shows as it is, with no mathematics in it."""
+    return text.replace("$", r"\$")
+
+
+def say(axes: Axes, text: str) -> None:
+    """Show a sentence where there is nothing to draw."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def cloud(axes: Axes, figure: Figure, x: np.ndarray, y: np.ndarray, **options: Any) -> None:
+    """Draw points, or where they are many their density on a logarithmic colour scale."""
+    if len(x) <= MANY:
+        # as pixels: a thousand circles of vectors would outweigh the rest of a report
+        size = 14 if len(x) <= 300 else 6
+        axes.scatter(x, y, s=size, color=BLUE, alpha=0.5, linewidths=0, rasterized=True)
+    else:
+        drawn = axes.hexbin(x, y, gridsize=38, bins="log", mincnt=1, cmap="viridis", linewidths=0.1, **options)
+        figure.colorbar(drawn, ax=axes, label="points in a cell", pad=0.02, shrink=0.85)
+
+
+def _curves(history: Mapping[str, np.ndarray], names: Mapping[str, str], label: str) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        epochs = history["epoch"] + 1
+        for (name, shown), colour in zip(names.items(), (BLUE, ORANGE, GREEN, RED, PURPLE, SKY), strict=False):
+            axes.plot(epochs, history[name], color=colour, label=plain(shown), marker="o", markersize=3, linewidth=1.6)
+        axes.set_xlabel("epochs done")
+        axes.set_ylabel(plain(label))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(names) > 1:
+            axes.legend()
+
+    return paint
+
+
+def _optimiser(history: Mapping[str, np.ndarray]) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        rate, norm = figure.subplots(2, 1, sharex=True)
+        epochs = history["epoch"] + 1
+        for axes, name, label, colour in (
+            (rate, "lr", "learning rate", BLUE),
+            (norm, "grad_norm", "gradient norm", RED),
+        ):
+            if name in history:
+                axes.plot(epochs, history[name], color=colour, marker="o", markersize=3, linewidth=1.6)
+            axes.set_ylabel(label)
+        rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+        norm.set_xlabel("epochs done")
+        norm.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    return paint
+
+
+def training_figures(history: Mapping[str, np.ndarray]) -> list[Drawing]:
+    """Draw a run: losses, each metric of the validation set, learning rate with gradient norm.
+
+    Parameters
+    ----------
+    history : mapping of the columns of history.tsv to float arrays (E,), one value an epoch.
+    """
+    if not len(history.get("epoch", ())):
+        return []
+    losses = {name: name.split("_")[0] for name in ("train_loss", "valid_loss") if name in history}
+    drawings = []
+    if losses:
+        drawings.append(draw("loss", "Loss of the training and validation rows.", _curves(history, losses, "loss")))
+    for name in history:
+        if name.startswith("valid_") and name != "valid_loss" and np.isfinite(history[name]).any():
+            metric = name.removeprefix("valid_")
+            caption = f"{metric} of the validation rows."
+            drawings.append(draw(slug(name), caption, _curves(history, {name: metric}, metric)))
+    if "lr" in history or "grad_norm" in history:
+        caption = "Learning rate at the end of each epoch and mean norm of the gradient before clipping."
+        drawings.append(draw("optimiser", caption, _optimiser(history)))
+    return drawings

@@ -1,0 +1,130 @@
+"""Figures of a regression: predicted against measured, residuals, and the model beside its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from biorrn.evaluation.figures import BLUE, GREY, INK, ORANGE, PALE, Drawing, cloud, draw, plain, say, slug
+from biorrn.evaluation.regression import paired
+
+BINS = 12  # of equal numbers of points, for the running median of the residuals
+
+
+def _scatter(
+    true: np.ndarray, predicted: np.ndarray, metrics: Mapping[str, Any], label: str
+) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        if not len(true):
+            return say(axes, "no measured values")
+        low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
+        margin = 0.04 * (high - low) or 1.0
+        low, high = low - margin, high + margin
+        cloud(axes, figure, true, predicted, extent=(low, high, low, high))
+        axes.plot([low, high], [low, high], color=INK, linewidth=1, linestyle="--")
+        axes.set(
+            xlim=(low, high), ylim=(low, high), xlabel=plain(f"measured {label}"), ylabel=plain(f"predicted {label}")
+        )
+        axes.set_aspect("equal")
+        text = "\n".join(
+            f"{shown} {metrics[name]['value']:.3f}"
+            for name, shown in (("spearman", "Spearman"), ("pearson", "Pearson"), ("rmse", "RMSE"))
+        )
+        axes.text(
+            0.03, 0.97, f"{text}\nn {len(true):,}", transform=axes.transAxes, va="top", fontsize=9,
+            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": PALE, "boxstyle": "round,pad=0.3"},
+        )  # fmt: skip
+        return None
+
+    return paint
+
+
+def _residuals(true: np.ndarray, predicted: np.ndarray, label: str) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        if not len(true):
+            return say(axes, "no measured values")
+        error = predicted - true
+        cloud(axes, figure, predicted, error)
+        axes.axhline(0, color=INK, linewidth=1, linestyle="--")
+        if len(true) >= 10 * BINS:
+            parts = np.array_split(np.argsort(predicted), BINS)
+            middle = [float(np.median(predicted[part])) for part in parts]
+            axes.plot(
+                middle, [float(np.median(error[part])) for part in parts], color=ORANGE, linewidth=2, label="median"
+            )
+            axes.legend(loc="upper right")
+        axes.set(xlabel=plain(f"predicted {label}"), ylabel="predicted − measured")
+        return None
+
+    return paint
+
+
+def _bars(axes: Axes, rows: list[tuple[str, Mapping[str, Any]]], label: str) -> None:
+    for place, (name, metric) in enumerate(rows):
+        value, low, high = (float(metric[key]) for key in ("value", "low", "high"))
+        if not np.isfinite(value):
+            axes.text(0.0, place, " undefined: ranks nothing", va="center", color=GREY, fontsize=9)
+            continue
+        bounds = [[value - low], [high - value]] if np.isfinite([low, high]).all() else None
+        axes.barh(
+            place, value, xerr=bounds, height=0.65, color=BLUE if name == "model" else PALE, ecolor=INK, capsize=3
+        )
+        edge = max(value, high) if np.isfinite(high) else value
+        axes.annotate(
+            f"{value:.3f}", (max(edge, 0.0), place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9
+        )
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.margins(x=0.16)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.set_xlabel(plain(label))
+    axes.grid(visible=False, axis="y")
+
+
+def _baselines(metrics: Mapping[str, Any], baselines: Mapping[str, Any], unit: str) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        top, bottom = figure.subplots(2, 1)
+        for axes, name, label in ((top, "spearman", "Spearman"), (bottom, "rmse", f"RMSE{unit}, lower is better")):
+            rows = [("model", metrics[name]), *((key, entry["metrics"][name]) for key, entry in baselines.items())]
+            _bars(axes, rows, label)
+
+    return paint
+
+
+def regression_figures(content: Mapping[str, Any], true: np.ndarray, predicted: np.ndarray) -> list[Drawing]:
+    """Draw scatter, residuals and baselines for each target.
+
+    Parameters
+    ----------
+    content : the evaluation, see `evaluation.results`.
+    true, predicted : float arrays (N, K).
+    """
+    drawings = []
+    for column, target in enumerate(content["targets"]):
+        name, unit = target["name"], target.get("unit", "")
+        suffix = f"_{slug(name)}" if len(content["targets"]) > 1 else ""
+        label = f"{name} ({unit})" if unit else name
+        metrics, baselines = content["metrics"][name], content["baselines"].get(name, {})
+        x, y = paired(true[:, column], predicted[:, column])
+        where = f"{content['split']} split"
+        drawings.append(
+            draw(
+                f"scatter{suffix}",
+                f"Predicted and measured {name}, {where}; dashed: equal.",
+                _scatter(x, y, metrics, label),
+                3.8,
+            )
+        )
+        caption = f"Error of the prediction against the predicted {name}, {where}."
+        drawings.append(draw(f"residuals{suffix}", caption, _residuals(x, y, label)))
+        if baselines:
+            caption = f"The model and its baselines on {name}, {where}; bars: 95 % bootstrap intervals."
+            shown = f" ({unit})" if unit else ""
+            drawings.append(draw(f"baselines{suffix}", caption, _baselines(metrics, baselines, shown), 3.9))
+    return drawings

@@ -1,0 +1,155 @@
+"""Predictions joined by id with the measured values of a prepared protein file."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from biorrn.datasets.prepare import ProteinFile
+from biorrn.datasets.schema import SPLITS
+from biorrn.errors import ConfigError, InputError
+from biorrn.files import open_text
+from biorrn.lookup import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Proteins:
+    """Rows of a prepared protein file.
+
+    Attributes
+    ----------
+    ids : str array (N,).
+    tokens : uint8 array (total,): residues of all rows, one after another; 1..21.
+    lengths : int64 array (N,): residues of each row.
+    targets : float64 array (N, K): NaN is missing.
+    weights : float64 array (N,).
+    """
+
+    ids: np.ndarray
+    tokens: np.ndarray
+    lengths: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+    def select(self, rows: np.ndarray) -> Proteins:
+        """Return the rows where the bool array `rows` (N,) is True."""
+        residues = np.repeat(rows, self.lengths)
+        return Proteins(
+            self.ids[rows], self.tokens[residues], self.lengths[rows], self.targets[rows], self.weights[rows]
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prepared protein file: all rows, the split of each, the targets' names and units, and its note."""
+
+    rows: Proteins
+    split: np.ndarray  # uint8 (N,)
+    targets: list[dict[str, str]]  # {"name", "unit"} for each of the K targets
+    note: str  # said where the data is simulated; "" otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a model said of each row: values float64 (N, K), in the rows' order, and how often each flag was set."""
+
+    values: np.ndarray
+    flags: dict[str, int]
+
+
+def read_prepared(path: str | Path) -> Prepared:
+    """Read a prepared protein file whole; it is small beside the model that was trained on it.
+
+    Raises
+    ------
+    InputError: the file is missing, is not HDF5, or is not a prepared protein file.
+    """
+    with ProteinFile(path) as prepared:
+        file = prepared.file
+        ids = np.array(prepared.strings("id"), dtype=object)
+        rows = Proteins(
+            ids,
+            file["tokens"][:],
+            np.diff(file["offsets"][:].astype(np.int64)),
+            file["targets"][:].astype(np.float64),
+            file["weights"][:].astype(np.float64),
+        )
+        return Prepared(rows, file["split"][:], prepared.targets, str(file.attrs.get("note", "")))
+
+
+def in_split(prepared: Prepared, split: str, path: str | Path) -> np.ndarray:
+    """Return the bool array (N,) that is True on the rows of `split` ("train", "valid", "test" or "all").
+
+    Raises
+    ------
+    ConfigError: the split's name is unknown.
+    InputError: the file has no row in it.
+    """
+    if split == "all":
+        mask = np.ones(len(prepared.rows), dtype=bool)
+    elif split in SPLITS:
+        mask = prepared.split == SPLITS.index(split)
+    else:
+        raise ConfigError(f"--split: found '{split}'; allowed is one of {', '.join(SPLITS)}, all")
+    if not mask.any():
+        present = [name for code, name in enumerate(SPLITS) if (prepared.split == code).any()]
+        raise InputError(path, f"has no rows in split '{split}'; it has {', '.join(present) or 'no rows'}")
+    return mask
+
+
+def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepared: str | Path) -> Predictions:
+    """Read predictions (TSV: id, length, one column a target, flags) and put them in the order of `rows`.
+
+    Rows of the table that are not asked for are ignored; a flags column holds flags separated by commas or semicolons.
+
+    Raises
+    ------
+    InputError: a column or an id is missing, an id has two different predictions or the length of another sequence, or
+    a value is not a number.
+    """
+    names = [target["name"] for target in targets]
+    lengths = dict(zip(rows.ids, rows.lengths, strict=True))
+    values: dict[str, tuple[float, ...]] = {}
+    flags: dict[str, list[str]] = {}
+    with open_text(path) as stream:
+        table = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+        columns = list(table.fieldnames or [])
+        for name in ["id", *names]:
+            if name not in columns:
+                close = nearest(name, columns)
+                hint = f" (nearest: '{close}')" if close else ""
+                raise InputError(path, f"column '{name}' is missing{hint}; found {', '.join(columns) or 'no columns'}")
+        for row in table:
+            id = row["id"]
+            if id not in lengths:
+                continue
+            if (row.get("length") or "").isdigit() and int(row["length"]) != lengths[id]:
+                raise InputError(path, f"found length {row['length']}; the prepared row has {lengths[id]} residues", id)
+            found = tuple(_number(path, row, name) for name in names)
+            if values.setdefault(id, found) != found:
+                raise InputError(path, "has two different predictions", record=id)
+            marks = (row.get("flags") or "").replace(";", ",").split(",")
+            flags[id] = [mark.strip() for mark in marks if mark.strip(" .-")]
+    missing = [id for id in rows.ids if id not in values]
+    if missing:
+        name = Path(prepared).name
+        raise InputError(path, f"no prediction for {len(missing)} of {len(rows)} rows of {name}", record=missing[0])
+    counted = Counter(mark for id in rows.ids for mark in flags[id])
+    return Predictions(np.array([values[id] for id in rows.ids]).reshape(len(rows), len(names)), dict(counted))
+
+
+def _number(path: str | Path, row: dict[str, str], name: str) -> float:
+    try:
+        value = float(row[name])
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not np.isfinite(value):
+        raise InputError(path, f"column '{name}': found '{row[name]}'; allowed is a finite number", row["id"])
+    return value

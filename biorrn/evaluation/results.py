@@ -1,0 +1,222 @@
+"""The JSON file of an evaluation: what `biorrn evaluate` writes and `biorrn report` reads.
+
+Every evaluation has
+  kind       "regression" or "basecalls"
+  name       what the reader calls it
+  split      the split of the prepared file, or for basecalls the region or "all reads"
+  note       said where the data is simulated; "" otherwise
+  cautions   list of sentences on what the numbers do not show
+  inputs     {role: {"path", "sha256"}}
+  command, biorrn, seed, resamples
+             how it was made
+  metrics    estimates {"n", "value", "low", "high"}: the value and its 95 % bootstrap interval; null where undefined
+  baselines  see below; {} for basecalls
+  figures    list of {"path", "caption"}: SVG, relative to the JSON; a PNG of the same stem lies beside it
+
+A regression has besides
+  targets    list of {"name", "unit"}; metrics is {target: {metric: estimate}}
+  baselines  {target: {baseline: {"description", "metrics", "difference": {metric: estimate}, "beats", "sentence"}}},
+             difference is model - baseline, beats is true if the whole interval of the Spearman difference is above 0
+  flags      {flag: rows of the split that carry it}
+
+Basecalls have besides
+  region     "NAME:START-END" or null; min_bases
+  metrics    {metric: estimate}: median_identity, and pooled identity, mismatch, insertion, deletion; aligned_fraction
+  counts     reads, bases, mapped, scored, short, outside, unmapped, mapped_with_short_seeds, scored_columns,
+             within_region, reverse_strand
+  within     estimate: median identity of the reads whose alignment lies inside the region as a whole
+  lengths    table by read length; quality {"calibration_error", "spearman", "bases": table, "reads": table}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biorrn import __version__
+from biorrn.errors import ConfigError, InputError
+from biorrn.evaluation.alignment import Mapper, parse_region
+from biorrn.evaluation.basecalls import MIN_BASES, Scores, score_reads
+from biorrn.evaluation.baselines import compare
+from biorrn.evaluation.bootstrap import RESAMPLES
+from biorrn.evaluation.predictions import in_split, join, read_prepared
+from biorrn.evaluation.regression import evaluate
+from biorrn.evaluation.sequences import read_fastq
+from biorrn.evaluation.tables import summarise
+from biorrn.files import open_text, sha256, write_text
+from biorrn.progress import progress
+
+KINDS = ("regression", "basecalls")
+
+
+def _common(kind: str, name: str, split: str, note: str, seed: int, inputs: dict[str, Path]) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "name": name,
+        "split": split,
+        "note": note,
+        "cautions": [],
+        "inputs": {
+            role: {"path": str(path), "sha256": sha256(path) if Path(path).is_file() else ""}
+            for role, path in inputs.items()
+        },
+        "command": shlex.join(["biorrn", *sys.argv[1:]]),
+        "biorrn": __version__,
+        "seed": seed,
+        "resamples": RESAMPLES,
+        "metrics": {},
+        "baselines": {},
+        "figures": [],
+    }
+
+
+def evaluate_regression(
+    predictions: Path,
+    prepared: Path,
+    *,
+    name: str,
+    split: str = "valid",
+    baselines: bool = True,
+    note: str = "",
+    seed: int = 0,
+    threads: int = 1,
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Return the evaluation of a table of predictions, and the measured and predicted values (N, K) behind it.
+
+    Raises
+    ------
+    InputError: a file cannot be used, or the two do not fit together; see `evaluation.predictions`.
+    ConfigError: the split's name is unknown.
+    """
+    data = read_prepared(prepared)
+    mask = in_split(data, split, prepared)
+    rows, train = data.rows.select(mask), data.rows.select(data.split == 0)
+    given = join(predictions, rows, data.targets, prepared)
+    content = _common(
+        "regression", name, split, note or data.note, seed, {"predictions": predictions, "prepared": prepared}
+    )
+    content |= {"targets": data.targets, "flags": given.flags}
+    if split in ("train", "all"):
+        content["cautions"].append(
+            f"Split '{split}' holds rows that were trained on: these numbers do not show skill on new ones."
+        )
+    if baselines and not len(train):
+        content["cautions"].append("The prepared file has no training rows, so no baseline was fitted.")
+    for column, target in enumerate(data.targets):
+        measured, predicted = rows.targets[:, column], given.values[:, column]
+        content["metrics"][target["name"]] = evaluate(measured, predicted, seed=seed)
+        if baselines and len(train):
+            content["baselines"][target["name"]] = compare(train, rows, predicted, column, seed=seed, threads=threads)
+    return content, rows.targets, given.values
+
+
+def evaluate_basecalls(
+    reads: Path,
+    reference: Path,
+    *,
+    name: str,
+    region: str | None = None,
+    min_bases: int = MIN_BASES,
+    note: str = "",
+    seed: int = 0,
+) -> tuple[dict[str, Any], Scores]:
+    """Return the evaluation of called reads against a reference, and the reads' scores behind it.
+
+    Raises
+    ------
+    InputError: a file is not FASTQ or FASTA, is empty or cut off.
+    ConfigError: the region is not in the reference, or is too short for any read to count.
+    """
+    mapper = Mapper(reference)
+    span = None if region is None else parse_region(region, mapper.lengths)
+    if min_bases < 1 or (span is not None and span.end - span.start < min_bases):
+        allowed = "1 or more" if span is None else f"1 to {span.end - span.start}, the length of the region"
+        raise ConfigError(f"--min-bases: found {min_bases}; allowed is {allowed}")
+    with progress("aligning", "reads") as advance:
+        scores = score_reads(read_fastq(reads), mapper.align, span, min_bases, advance)
+    shown = None if span is None else f"{span.name}:{span.start}-{span.end}"
+    content = _common("basecalls", name, shown or "all reads", note, seed, {"reads": reads, "reference": reference})
+    content |= {"region": shown, "min_bases": min_bases} | summarise(scores, seed=seed)
+    counts = content["counts"]
+    if counts["unmapped"]:
+        content["cautions"].append(
+            f"{counts['unmapped']:,} of {counts['reads']:,} reads map nowhere and are in no identity."
+        )
+    return content, scores
+
+
+def _plain(value: Any) -> Any:
+    """Return the value with numpy numbers as Python's, and None for numbers that are not finite (JSON has none)."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_result(path: str | Path, content: dict[str, Any]) -> None:
+    """Write an evaluation as JSON."""
+    with write_text(path) as stream:
+        json.dump(_plain(content), stream, indent=1, ensure_ascii=False, allow_nan=False)
+        stream.write("\n")
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that holds a mapping.
+
+    Raises
+    ------
+    InputError: it cannot be read, is not JSON, or holds something else.
+    """
+    with open_text(path) as stream:
+        try:
+            content = json.load(stream)
+        except json.JSONDecodeError as error:
+            raise InputError(path, f"not JSON at line {error.lineno}: {error.msg}") from error
+        except RecursionError as error:
+            raise InputError(path, "not usable JSON: nested too deeply") from error
+    if not isinstance(content, dict):
+        raise InputError(path, f"holds a {type(content).__name__}; needed is a mapping")
+    return content
+
+
+def read_result(path: str | Path) -> dict[str, Any]:
+    """Read an evaluation.
+
+    Raises
+    ------
+    InputError: not an evaluation that `biorrn evaluate` wrote.
+    """
+    content = read_json(path)
+    if content.get("kind") not in KINDS:
+        raise InputError(path, f"key 'kind': found {content.get('kind')!r}; allowed is {' or '.join(KINDS)}")
+    for key in ("metrics", "baselines", "inputs"):
+        if not isinstance(content.get(key, {}), dict):
+            raise InputError(path, f"key '{key}': found {type(content[key]).__name__}; needed is a mapping")
+    missing = [key for key in ("name", "split", "metrics", "baselines", "figures", "inputs") if key not in content]
+    if missing:
+        raise InputError(path, f"key '{missing[0]}' is missing; `biorrn evaluate` writes it")
+    return content
+
+
+def _shown(estimate: dict[str, Any]) -> str:
+    value, low, high = estimate["value"], estimate["low"], estimate["high"]
+    return f"{value:.4f} ({low:.4f} to {high:.4f}, n {estimate['n']:,})"
+
+
+def summary_lines(content: dict[str, Any]) -> list[str]:
+    """Return what to print of an evaluation: one line a metric, then verdicts and cautions."""
+    lines = []
+    tables = content["metrics"] if content["kind"] == "regression" else {content["split"]: content["metrics"]}
+    for name, metrics in tables.items():
+        lines += [f"{name}\t{metric}\t{_shown(estimate)}" for metric, estimate in metrics.items()]
+        lines += [entry["sentence"] for entry in content["baselines"].get(name, {}).values()]
+    return [*lines, *content["cautions"]]

@@ -1,0 +1,131 @@
+"""Tables on called reads: identity by read length, and what qualities promise against what they hold."""
+
+from typing import Any
+
+import numpy as np
+
+from biorrn.evaluation.basecalls import Score, Scores, counts_of, evaluate, median_of
+from biorrn.evaluation.bootstrap import RESAMPLES, estimate
+from biorrn.evaluation.regression import METRICS as CORRELATIONS
+from biorrn.evaluation.sequences import MAX_Q
+
+LENGTHS = (0, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)  # bases; edges of the read-length table
+Q_STEP = 3  # qualities in one row of the base table
+NAN = float("nan")
+
+
+def _median(values: list[float]) -> float:
+    return float(np.median(values)) if values else NAN
+
+
+def length_table(reads: list[Score]) -> list[dict[str, Any]]:
+    """Return one row a bin of read length that holds a read: reads, unmapped, scored, bases, median identity."""
+    rows = []
+    for low, high in zip(LENGTHS, [*LENGTHS[1:], None], strict=True):
+        inside = [read for read in reads if read.length >= low and (high is None or read.length < high)]
+        if inside:
+            rows.append(
+                {
+                    "from": low,
+                    "to": high,
+                    "reads": len(inside),
+                    "unmapped": sum(read.status == "unmapped" for read in inside),
+                    "scored": sum(read.status == "scored" for read in inside),
+                    "bases": sum(read.length for read in inside),
+                    "median_identity": _median([read.identity for read in inside if read.status == "scored"]),
+                }
+            )
+    return rows
+
+
+def quality_table(bases: np.ndarray, errors: np.ndarray) -> list[dict[str, Any]]:
+    """Return one row a bin of `Q_STEP` qualities: bases, promised and observed error, and both as Q.
+
+    Parameters
+    ----------
+    bases, errors : int64 arrays (94,): scored bases with each quality, and how many of them are wrong.
+
+    An observed Q is NaN where no base of the bin is wrong.
+    """
+    promised = 10.0 ** (-np.arange(MAX_Q + 1) / 10)
+    rows = []
+    for low in range(0, MAX_Q + 1, Q_STEP):
+        part = slice(low, min(low + Q_STEP, MAX_Q + 1))
+        n, wrong = int(bases[part].sum()), int(errors[part].sum())
+        if n:
+            predicted = float(bases[part] @ promised[part]) / n
+            rows.append(
+                {
+                    "from": low,
+                    "to": part.stop - 1,
+                    "bases": n,
+                    "errors": wrong,
+                    "predicted_error": predicted,
+                    "observed_error": wrong / n,
+                    "predicted_q": float(-10 * np.log10(predicted)),
+                    "observed_q": float(-10 * np.log10(wrong / n)) if wrong else NAN,
+                }
+            )
+    return rows
+
+
+def calibration_error(bases: np.ndarray, errors: np.ndarray) -> float:
+    """Return the mean over bases of |promised - observed error|, taken at each single quality; NaN for no bases."""
+    seen = bases > 0
+    if not seen.any():
+        return NAN
+    promised = 10.0 ** (-np.arange(MAX_Q + 1) / 10)
+    return float(np.sum(np.abs(promised[seen] * bases[seen] - errors[seen])) / bases.sum())
+
+
+def read_quality_table(reads: list[Score]) -> list[dict[str, Any]]:
+    """Return one row a whole number of mean read Q: scored reads, promised error, median identity."""
+    rows = []
+    usable = [read for read in reads if np.isfinite(read.mean_q)]
+    for q in sorted({int(read.mean_q) for read in usable}):
+        inside = [read for read in usable if int(read.mean_q) == q]
+        rows.append(
+            {
+                "from": q,
+                "to": q + 1,
+                "reads": len(inside),
+                "predicted_identity": float(np.mean([1 - 10 ** (-read.mean_q / 10) for read in inside])),
+                "median_identity": _median([read.identity for read in inside]),
+            }
+        )
+    return rows
+
+
+def summarise(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
+    """Return what an evaluation of basecalls says: metrics with intervals, counts and tables.
+
+    "metrics" are of the scored reads; "within" has the median identity of those whose alignment lies inside the region
+    as a whole; "unmapped" reads are in no identity, so their number belongs beside it.
+    """
+    reads, scored = scores.reads, scores.scored()
+    within = [read for read in scored if read.within]
+    status = {name: sum(read.status == name for read in reads) for name in ("scored", "short", "outside", "unmapped")}
+    fractions = np.array([read.aligned_fraction for read in scored])
+    identity = np.array([read.identity for read in scored])
+    return {
+        "metrics": evaluate(counts_of(scored), resamples, seed)
+        | {"aligned_fraction": estimate(median_of, fractions, resamples=resamples, seed=seed)},
+        "counts": {
+            "reads": len(reads),
+            "bases": sum(read.length for read in reads),
+            "mapped": len(reads) - status["unmapped"],
+            **status,
+            "mapped_with_short_seeds": sum(read.sensitive for read in reads),
+            "scored_columns": int(counts_of(scored).sum()),
+            "within_region": len(within),
+            "reverse_strand": sum(read.strand == "-" for read in scored),
+        },
+        "within": evaluate(counts_of(within), resamples, seed)["median_identity"],
+        "lengths": length_table(reads),
+        "quality": {
+            "calibration_error": calibration_error(scores.bases, scores.errors),
+            "bases": quality_table(scores.bases, scores.errors),
+            "reads": read_quality_table(scored),
+            "spearman": CORRELATIONS["spearman"](identity, np.array([read.mean_q for read in scored])),
+        },
+    }

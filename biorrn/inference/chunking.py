@@ -1,0 +1,125 @@
+"""Cutting a signal into chunks of one length that overlap, and joining their scores as if it had never been cut.
+
+Chunks start at multiples of the model's stride, so that a frame of a chunk is a frame of the whole signal. In the
+middle of each overlap the earlier chunk hands over to the later one: a frame is never taken from nearer than half an
+overlap to a cut, where the model lacks context.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from biorrn.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where one chunk lies in a signal, and which frames of the joined scores come from it.
+
+    Attributes
+    ----------
+    start : int: first sample; a multiple of the stride.
+    length : int: samples of the signal in the chunk; fewer than the chunk's size at most at the signal's end.
+    origin : int: the frame of the joined scores that is frame 0 of this chunk.
+    first, last : int: the joined frames that this chunk supplies, half-open.
+    """
+
+    start: int
+    length: int
+    origin: int
+    first: int
+    last: int
+
+
+def frames(samples: int, stride: int) -> int:
+    """Return how many frames a model makes of a signal: ceil(samples / stride), as "same"-padded convolutions do.
+
+    >>> [frames(samples, 5) for samples in (0, 1, 5, 6)]
+    [0, 1, 1, 2]
+    """
+    return -(-samples // stride)
+
+
+def check(size: int, overlap: int, stride: int) -> None:
+    """Refuse a chunk size and overlap that a stride does not allow.
+
+    Raises
+    ------
+    ConfigError: the size is no multiple of the stride, the overlap no multiple of twice the stride (a cut would fall
+        between frames), or not smaller than the size.
+
+    >>> check(2400, 305, 5)
+    Traceback (most recent call last):
+    biorrn.errors.ConfigError: chunks.overlap: found 305; allowed is a multiple of 10 (twice the stride) below 2400
+    """
+    if stride < 1 or size < stride or size % stride:
+        raise ConfigError(f"chunks.samples: found {size}; allowed is a multiple of the model's stride {stride}")
+    if overlap % (2 * stride) or not 0 <= overlap < size:
+        raise ConfigError(
+            f"chunks.overlap: found {overlap}; allowed is a multiple of {2 * stride} (twice the stride) below {size}"
+        )
+
+
+def spans(samples: int, size: int, overlap: int, stride: int) -> list[Span]:
+    """Plan the chunks of a signal of `samples` samples.
+
+    The last chunk is shifted back to end with the signal, up to `stride - 1` samples of padding past it, rather than
+    holding a short rest: a rest would be called without context, and would be one more length for the model.
+    A signal no longer than a chunk is one chunk; an empty one is none.
+
+    >>> [(span.start, span.length, span.first, span.last) for span in spans(23, 10, 4, 2)]
+    [(0, 10, 0, 4), (6, 10, 4, 7), (12, 10, 7, 9), (14, 9, 9, 12)]
+    """
+    check(size, overlap, stride)
+    if samples == 0:
+        return []
+    starts = [0]
+    if samples > size:
+        starts = [*range(0, samples - size, size - overlap), frames(samples - size, stride) * stride]
+    # half way between the start of the later chunk and the end of the earlier one
+    cuts = [(start + after + size) // (2 * stride) for start, after in itertools.pairwise(starts)]
+    edges = [0, *cuts, frames(samples, stride)]
+    return [
+        Span(start, min(size, samples - start), start // stride, first, last)
+        for start, first, last in zip(starts, edges[:-1], edges[1:], strict=True)
+    ]
+
+
+def chunk(signal: np.ndarray, size: int, overlap: int, stride: int) -> tuple[np.ndarray, np.ndarray, list[Span]]:
+    """Cut a signal.
+
+    Parameters
+    ----------
+    signal : float32 array (T,).
+    size, overlap : int: samples a chunk, and samples shared by neighbours (a multiple of twice the stride).
+    stride : int: samples a frame of the model.
+
+    Returns
+    -------
+    chunks : float32 array (N, size), zeros past the signal's end; lengths : int64 array (N,); the plan, N spans.
+    """
+    plan = spans(len(signal), size, overlap, stride)
+    chunks = np.zeros((len(plan), size), np.float32)
+    for row, span in zip(chunks, plan, strict=True):
+        fill(row, signal, span)
+    return chunks, np.array([span.length for span in plan], np.int64), plan
+
+
+def fill(row: np.ndarray, signal: np.ndarray, span: Span) -> None:
+    """Write one chunk of `signal` into `row` (size,), which is zero before."""
+    row[: span.length] = signal[span.start : span.start + span.length]
+
+
+def place(joined: np.ndarray, scores: np.ndarray, span: Span) -> None:
+    """Write the frames that a chunk supplies, out of its scores (F, S), into the joined scores (T', S)."""
+    joined[span.first : span.last] = scores[span.first - span.origin : span.last - span.origin]
+
+
+def stitch(scores: np.ndarray, plan: Sequence[Span]) -> np.ndarray:
+    """Join the scores of all chunks of a signal, (N, F, S), to (T', S) with T' = ceil(T / stride)."""
+    joined = np.empty((plan[-1].last if plan else 0, scores.shape[2]), scores.dtype)
+    for part, span in zip(scores, plan, strict=True):
+        place(joined, part, span)
+    return joined

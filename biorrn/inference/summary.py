@@ -1,0 +1,84 @@
+"""What a streaming command says on standard error: each thing it left out, and one line at the end."""
+
+import sys
+import time
+from collections import Counter
+
+from biorrn.errors import BiorrnError
+from biorrn.progress import human
+
+SHOWN = 10  # of each reason, this many are reported one by one; all are counted
+
+
+class Tally:
+    """Counts what was done, what was left out and why, and what was flagged.
+
+    Parameters
+    ----------
+    what : str: the command.
+    units : str: what `add` counts, in the order in which the last line names them.
+    """
+
+    def __init__(self, what: str, *units: str) -> None:
+        self.what = what
+        self.done = dict.fromkeys(units, 0)
+        self.skipped: Counter[str] = Counter()
+        self.flagged: Counter[str] = Counter()
+        self.start = time.monotonic()
+
+    def add(self, **counts: int) -> None:
+        """Count what was done, by unit."""
+        for unit, count in counts.items():
+            self.done[unit] += count
+
+    def flag(self, flags: list[str]) -> None:
+        """Count the flags of one result."""
+        self.flagged.update(flags)
+
+    def skip_read(self, read_id: str, reason: str) -> None:
+        """Report and count a read that was left out."""
+        self._skip(f"read '{read_id}': {reason}", reason)
+
+    def skip_file(self, error: BiorrnError) -> None:
+        """Report and count a file, or the rest of one, that was left out."""
+        self._skip(str(error), "unreadable file")
+
+    def _skip(self, line: str, reason: str) -> None:
+        self.skipped[reason] += 1
+        if self.skipped[reason] <= SHOWN:
+            more = "" if self.skipped[reason] < SHOWN else " (further ones are only counted)"
+            print(f"biorrn {self.what}: skipped: {line}{more}", file=sys.stderr)
+
+    def require(self, unit: str, problem: str) -> None:
+        """Raise when nothing at all was done.
+
+        Raises
+        ------
+        BiorrnError: the count of `unit` is 0; names what was skipped.
+        """
+        if not self.done[unit]:
+            raise BiorrnError(problem + (f"; skipped {_listed(self.skipped)}" if self.skipped else ""))
+
+    def line(self, seconds: float) -> str:
+        """Return the last line: what was done, in what time, at what rates, and what was left out.
+
+        >>> tally = Tally("basecall", "reads", "samples")
+        >>> tally.add(reads=2, samples=40_000)
+        >>> tally.line(4.0)
+        'basecall: 2 reads, 40 ksamples in 4.0 s (0.5 reads/s, 10 ksamples/s)'
+        """
+        counts = ", ".join(f"{human(count)}{unit}" for unit, count in self.done.items())
+        rates = ", ".join(f"{human(count / max(seconds, 1e-9))}{unit}/s" for unit, count in self.done.items())
+        text = f"{self.what}: {counts} in {seconds:.1f} s ({rates})"
+        for name, counter in (("flagged", self.flagged), ("skipped", self.skipped)):
+            if counter:
+                text += f"; {name} {_listed(counter)}"
+        return text
+
+    def report(self) -> None:
+        """Print the last line."""
+        print(self.line(time.monotonic() - self.start), file=sys.stderr)
+
+
+def _listed(counts: Counter[str]) -> str:
+    return f"{counts.total()} ({', '.join(f'{reason}: {count}' for reason, count in counts.most_common())})"

@@ -1,0 +1,41 @@
+"""CTC loss in plain torch and log space: slow, differentiable by autograd, the measure of the fast kernels."""
+
+import torch
+
+
+def reference(
+    scores: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor, target_lengths: torch.Tensor
+) -> torch.Tensor:
+    """Return the CTC loss of each row (Graves et al. 2006), in nats; see `kernels.ctc.ctc_loss` for the arguments.
+
+    A row without any alignment gives +inf and gradient 0.
+    """
+    log_probs = scores.log_softmax(-1)
+    rows, _, symbols = scores.shape
+    width = 2 * targets.shape[1] + 1
+    states = torch.zeros(rows, width, dtype=torch.int64, device=scores.device)  # blank, base, blank, base, ..., blank
+    states[:, 1::2] = targets.clamp(0, symbols - 1)
+    # a base may follow the base two states before it directly, unless both are the same
+    skips = torch.zeros_like(states, dtype=torch.bool)
+    skips[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
+    never = torch.full((rows, 1), -torch.inf, dtype=scores.dtype, device=scores.device)
+    alpha = torch.cat([torch.zeros_like(never), never.expand(rows, width)], 1)[:, :width]  # before the first frame
+
+    for t in range(scores.shape[1]):
+        one = torch.cat([never, alpha[:, :-1]], 1)
+        two = torch.cat([never, never, alpha[:, :-2]], 1)[:, :width].masked_fill(~skips, -torch.inf)
+        moved = _logsumexp(torch.stack([alpha, one, two])) + log_probs[:, t].gather(1, states)
+        alpha = torch.where((t < lengths)[:, None], moved, alpha)
+    last = 2 * target_lengths[:, None]
+    ends = torch.stack([alpha.gather(1, last)[:, 0], alpha.gather(1, (last - 1).clamp(min=0))[:, 0]])
+    ends = torch.stack([ends[0], ends[1].masked_fill(target_lengths == 0, -torch.inf)])
+    return -_logsumexp(ends)
+
+
+def _logsumexp(values: torch.Tensor) -> torch.Tensor:
+    """Return the log of the sum of exponentials over the first axis, with gradient 0 (not NaN) where all are -inf."""
+    top = values.amax(0).detach()
+    shift = top.masked_fill(top == -torch.inf, 0.0)
+    total = (values - shift).exp().sum(0)
+    empty = total == 0
+    return torch.where(empty, -torch.inf, total.masked_fill(empty, 1.0).log() + shift)

@@ -1,0 +1,93 @@
+"""What stands before the recurrent core: tokens or signal in, features out. Each states its output `width`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from biorrn import config
+from biorrn.batch import valid
+from biorrn.encoders.alphabets import N_TOKENS
+from biorrn.encoders.residues import TABLES
+
+
+class Table(nn.Module):
+    """Rows of fixed tables, one a residue: one-hot, BLOSUM62, physico-chemical scales, or several joined.
+
+    Parameters
+    ----------
+    names : list of str: "onehot" or entries of `encoders.residues.TABLES`.
+    """
+
+    table: Tensor
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        onehot = torch.eye(N_TOKENS)[:, 1:]  # token 0 is padding: a row of zeros
+        parts = [onehot if name == "onehot" else torch.as_tensor(TABLES[name]) for name in names]
+        self.register_buffer("table", torch.cat(parts, dim=1), persistent=False)
+        self.width = self.table.shape[1]
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return self.table[x], lengths  # (B, T) -> (B, T, width)
+
+
+class Embedding(nn.Module):
+    """A learned vector a residue, joined to fixed tables where the recipe names some."""
+
+    def __init__(self, recipe: config.Embedding) -> None:
+        super().__init__()
+        self.learned = nn.Embedding(N_TOKENS, recipe.width, padding_idx=0)
+        self.fixed = Table(recipe.table.split("+")) if recipe.table != "none" else None
+        self.width = recipe.width + (self.fixed.width if self.fixed else 0)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.learned(x)  # (B, T) -> (B, T, width)
+        if self.fixed is not None:
+            features = torch.cat([features, self.fixed(x, lengths)[0]], dim=-1)
+        return features, lengths
+
+
+class Conv(nn.Module):
+    """A stack of convolutions with SiLU that shortens the signal by the product of the strides.
+
+    Padded steps are set to zero after each layer: without that, a padded row would see the bias of the layer
+    before in its last valid step, and a row alone would not.
+    """
+
+    def __init__(self, recipe: config.Conv) -> None:
+        super().__init__()
+        widths = [1, *(layer.width for layer in recipe.layers)]
+        self.layers = nn.ModuleList(
+            nn.Conv1d(before, layer.width, layer.kernel, stride=layer.stride, padding=layer.kernel // 2)
+            for before, layer in zip(widths[:-1], recipe.layers, strict=True)
+        )
+        self.width = widths[-1]
+        self.stride = 1
+        for layer in recipe.layers:
+            self.stride *= layer.stride
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        h = x.transpose(1, 2)  # (B, T, 1) -> (B, 1, T)
+        h = h * valid(lengths, h.shape[2])[:, None, :]
+        for layer in self.layers:
+            h = F.silu(layer(h))  # (B, C, T) -> (B, C', T')
+            lengths = torch.where(
+                lengths > 0, torch.div(lengths - 1, layer.stride[0], rounding_mode="floor") + 1, lengths
+            )
+            h = h * valid(lengths, h.shape[2])[:, None, :]
+        return h.transpose(1, 2), lengths  # (B, T', C)
+
+
+def _fixed(recipe: config.Fixed | config.OneHot) -> Table:
+    return Table([recipe.name])
+
+
+FRONTENDS = {
+    "onehot": _fixed,
+    "blosum62": _fixed,
+    "scales": _fixed,
+    "embedding": Embedding,
+    "conv": Conv,
+}

@@ -1,0 +1,130 @@
+"""What stands after the core: pools turn steps into one vector, heads turn features into the task's outputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from biorrn import config
+from biorrn.batch import valid
+
+
+class Last(nn.Module):
+    """The final state of each direction: the last valid step of a forward layer, the first step of a backward one."""
+
+    def __init__(self, width: int, directions: str) -> None:
+        super().__init__()
+        self.directions = directions
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        rows = torch.arange(x.shape[0], device=x.device)
+        ends = {"f": x[rows, (lengths - 1).clamp(min=0)], "b": x[:, 0]}  # each (B, F)
+        part = x.shape[2] // len(self.directions)
+        states = [ends[way][:, i * part : (i + 1) * part] for i, way in enumerate(self.directions)]
+        return torch.cat(states, dim=-1)
+
+
+class Mean(nn.Module):
+    """The mean over valid steps."""
+
+    def __init__(self, width: int, directions: str) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        mask = valid(lengths, x.shape[1])[:, :, None]
+        return (x * mask).sum(1) / lengths.clamp(min=1)[:, None].to(x.dtype)
+
+
+class Max(nn.Module):
+    """The largest value of each feature over valid steps; zeros for an empty row."""
+
+    def __init__(self, width: int, directions: str) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        hidden = x.masked_fill(~valid(lengths, x.shape[1])[:, :, None], float("-inf")).amax(1)
+        return hidden.masked_fill((lengths == 0)[:, None], 0.0)
+
+
+class Attention(nn.Module):
+    """A weighted mean whose weights are a softmax over valid steps of a learned score (Bahdanau et al. 2015)."""
+
+    def __init__(self, width: int, directions: str) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(width, 64), nn.Tanh(), nn.Linear(64, 1))
+
+    def weights(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return the weights (B, T); each valid row sums to one."""
+        scores = self.score(x)[:, :, 0].float()  # (B, T, F) -> (B, T)
+        scores = scores.masked_fill(~valid(lengths, x.shape[1]), float("-inf"))
+        return torch.softmax(scores.masked_fill((lengths == 0)[:, None], 0.0), dim=1)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return (x * self.weights(x, lengths)[:, :, None].to(x.dtype)).sum(1)
+
+
+class Pool(nn.Module):
+    """Several pools side by side, joined into one vector a row."""
+
+    def __init__(self, names: list[str], width: int, directions: str) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(POOLS[name](width, directions) for name in names)
+        self.width = width * len(names)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.cat([part(x, lengths) for part in self.parts], dim=-1), lengths  # (B, T, F) -> (B, width)
+
+
+class Keep(nn.Module):
+    """No pool: every step goes on to the head."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return x, lengths
+
+
+def _output(width: int, outputs: int, recipe: config.Head) -> nn.Sequential:
+    hidden = [nn.Linear(width, recipe.hidden), nn.SiLU()] if recipe.hidden else []
+    return nn.Sequential(nn.Dropout(recipe.dropout), *hidden, nn.Linear(recipe.hidden or width, outputs))
+
+
+class Regression(nn.Module):
+    """One value a target, in the target's own unit: a standardised score times `scale` plus `shift`.
+
+    `shift` and `scale`, both (K,), are the mean and standard deviation of the training targets; they travel with the
+    weights, so a loaded model needs nothing else to speak in units.
+    """
+
+    pooled = True
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, width: int, outputs: int, recipe: config.Head) -> None:
+        super().__init__()
+        self.output = _output(width, outputs, recipe)
+        self.register_buffer("shift", torch.zeros(outputs))
+        self.register_buffer("scale", torch.ones(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(x).float() * self.scale + self.shift  # (B, F) -> (B, K)
+
+
+class CTC(nn.Module):
+    """Raw scores of the blank and the four bases at each step; the loss and the decoders normalise them."""
+
+    pooled = False
+
+    def __init__(self, width: int, outputs: int, recipe: config.Head) -> None:
+        super().__init__()
+        self.output = _output(width, outputs, recipe)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(x).float()  # (B, T, F) -> (B, T, S)
+
+
+POOLS: dict[str, type[nn.Module]] = {"last": Last, "mean": Mean, "max": Max, "attention": Attention}
+
+HEADS: dict[str, type[Regression] | type[CTC]] = {"regression": Regression, "ctc": CTC}

@@ -1,0 +1,112 @@
+"""Models on disk: a folder with `weights.safetensors` and `recipe.yaml`. Nothing in it is ever executed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from biorrn.config import Recipe, dump_recipe, load_recipe
+from biorrn.errors import ConfigError, InputError
+from biorrn.files import atomic_path, write_text
+from biorrn.lookup import nearest
+from biorrn.models.sequence import SequenceModel, build_model
+
+WEIGHTS, RECIPE = "weights.safetensors", "recipe.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A loaded model.
+
+    Attributes
+    ----------
+    model : SequenceModel in evaluation mode, on the CPU.
+    recipe : Recipe that it was built from.
+    facts : dict: what inference must know of the training data (task, targets, lengths; or normaliser, sample rate).
+    path : Path of its folder.
+    """
+
+    model: SequenceModel
+    recipe: Recipe
+    facts: dict[str, Any]
+    path: Path
+
+
+def shipped_models() -> list[str]:
+    """Return the ids of the models in the package."""
+    root = resources.files("biorrn.pretrained")
+    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and (entry / WEIGHTS).is_file())
+
+
+def find_model(name: str | Path) -> Path:
+    """Return the folder of a model, by path or by shipped id.
+
+    Raises
+    ------
+    ConfigError: neither a folder nor the id of a shipped model.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    known = shipped_models()
+    if str(name) in known:
+        return Path(str(resources.files("biorrn.pretrained") / str(name)))
+    close = nearest(str(name), known)
+    hint = f"; did you mean '{close}'?" if close else "."
+    raise ConfigError(f"model '{name}' is not a folder nor a shipped model{hint} Shipped: {', '.join(known) or 'none'}")
+
+
+def save_model(folder: str | Path, model: SequenceModel, recipe: Recipe, facts: dict[str, Any]) -> None:
+    """Write a model folder; each file appears whole or not at all."""
+    folder = Path(folder)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with write_text(folder / RECIPE) as stream:
+        stream.write(dump_recipe(recipe))
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(weights, temporary, metadata={"biorrn": json.dumps(facts, sort_keys=True)})
+
+
+def load_model(name: str | Path) -> Stored:
+    """Load a model folder or a shipped model, strictly: every tensor in place, of the right shape, none left over.
+
+    Raises
+    ------
+    ConfigError: no such model, or its recipe is not valid.
+    InputError: the weights are missing, damaged, or do not belong to the recipe.
+    """
+    folder = find_model(name)
+    weights = folder / WEIGHTS
+    for part in (weights, folder / RECIPE):
+        if not part.is_file():
+            raise InputError(folder, f"is not a model folder: {part.name} is missing")
+    recipe = load_recipe(folder / RECIPE)
+    try:
+        with safe_open(str(weights), framework="pt") as stream:
+            facts = json.loads((stream.metadata() or {}).get("biorrn", "null"))
+            if not isinstance(facts, dict):
+                raise InputError(weights, "holds no facts of the training data; was it written by biorrn?")
+            model = build_model(recipe.model, int(facts.get("outputs", 1)))
+            _fill(model, stream, weights)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(weights, f"is not a readable safetensors file: {error}") from error
+    return Stored(model.eval(), recipe, facts, folder)
+
+
+def _fill(model: SequenceModel, stream: Any, source: Path) -> None:
+    own = model.state_dict()
+    found = set(stream.keys())
+    if found != set(own):
+        odd = sorted(found ^ set(own))[0]
+        raise InputError(source, f"tensor '{odd}' is {'unexpected' if odd in found else 'missing'} for its recipe")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            shape = tuple(stream.get_slice(name).get_shape())  # before anything of that size is allocated
+            if shape != tuple(tensor.shape):
+                raise InputError(source, f"tensor '{name}' has shape {shape}; its recipe asks for {tuple(tensor.shape)}")
+            tensor.copy_(stream.get_tensor(name))

@@ -1,0 +1,60 @@
+"""FASTA files of proteins."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from biorrn.errors import InputError
+from biorrn.files import open_text
+from biorrn.readers.fields import faults
+from biorrn.readers.records import ProteinRecord
+from biorrn.readers.sequences import clean_sequence
+
+
+def read_fasta(path: str | Path) -> Iterator[ProteinRecord]:
+    """Yield the proteins of a FASTA file, one in memory at a time.
+
+    Sequences are cleaned by `readers.sequences.clean_sequence`. The same sequence under two ids is two records; an id
+    may be given only once, for which the ids (about 150 bytes a record) are kept.
+
+    Parameters
+    ----------
+    path : the file; gzip is recognised by its content, `-` is standard input.
+
+    Raises
+    ------
+    InputError: the file is empty or not FASTA, an id is missing or given twice, or a sequence cannot be cleaned.
+    """
+    lines: dict[str, int] = {}  # id -> the line of its header
+    with open_text(path) as file:
+        for line, header, sequence in _entries(path, file):
+            name, _, description = header.partition(" ")
+            if name in lines:
+                raise InputError(path, f"the id is given twice, on lines {lines[name]} and {line}", name)
+            lines[name] = line
+            with faults(path, name):
+                residues, unknown = clean_sequence(sequence)
+            yield ProteinRecord(name, residues, description, unknown)
+    if not lines:
+        raise InputError(path, "the file is empty; FASTA is a line of > and an id, then lines of sequence")
+
+
+def _entries(path: str | Path, file: IO[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield the line number, the header (words parted by one space) and the sequence of each record."""
+    header, start = "", 0
+    parts: list[str] = []
+    for number, line in enumerate(file, 1):
+        stripped = line.strip().lstrip("\ufeff")  # some editors start a file with a byte order mark
+        if stripped.startswith(">"):
+            if header:
+                yield start, header, "".join(parts)
+            header, start, parts = " ".join(stripped[1:].split()), number, []
+            if not header:
+                raise InputError(path, f"line {number}: a header without an id; allowed is > and an id")
+        elif stripped and not header:
+            hint = "; it looks like FASTQ" if stripped.startswith("@") else ""
+            raise InputError(path, f"line {number}: found {stripped[:30]!r} before the first header '>'{hint}")
+        elif stripped:
+            parts.append(stripped)
+    if header:
+        yield start, header, "".join(parts)

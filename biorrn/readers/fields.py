@@ -1,0 +1,122 @@
+"""Checks that all signal readers share: the formats refuse the same faults in the same words."""
+
+import contextlib
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from biorrn.errors import InputError
+from biorrn.readers.records import SignalRecord
+
+# A file's own text ends up in TSV and FASTQ, where one of these would start a new column or record.
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+READ_ID = re.compile(r"[0-9A-Za-z][!-~]*")
+MAX_SAMPLES = 2**30  # 74 hours at 4 kHz: a longer read is a damaged length, found before memory is asked for
+
+OnProblem = Callable[[InputError], None]
+Item = TypeVar("Item")
+
+
+class Fault(Exception):
+    """What is wrong with one field or read; `faults` adds the file and the read to it."""
+
+
+def stop(problem: InputError) -> None:
+    """Raise the problem: what a reader does with a bad read unless told otherwise."""
+    raise problem
+
+
+@contextlib.contextmanager
+def faults(path: str | Path, record: str | None = None, *damage: type[Exception]) -> Iterator[None]:
+    """Turn a `Fault`, and any of the exceptions `damage` that a library raises on a damaged file, into `InputError`."""
+    try:
+        yield
+    except Fault as fault:
+        raise InputError(path, str(fault), record) from fault
+    except damage as error:
+        raise InputError(path, reason(error), record) from error
+    except MemoryError as error:
+        raise InputError(path, "damaged: a length in it is larger than the memory", record) from error
+
+
+def guarded(items: Iterable[Item], path: str | Path, *damage: type[Exception]) -> Iterator[Item]:
+    """Yield from an iterable of a library; what it raises between two items becomes `InputError`.
+
+    What the consumer of the items raises is left alone.
+    """
+    iterator = iter(items)
+    while True:
+        with faults(path, None, *damage):
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
+
+
+def reason(error: BaseException) -> str:
+    """Return an exception of a library as one line of at most 200 characters: the system's own words, if it has any."""
+    if isinstance(error, OSError) and error.errno:
+        return f"cannot be read: {os.strerror(error.errno)}"
+    words = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    lines = words.strip().splitlines()
+    return "damaged: " + (lines[0] if lines else type(error).__name__)[:200]
+
+
+def text(name: str, value: str | bytes) -> str:
+    """Return a text field; one with control characters (tab, line feed, ...) or that is not UTF-8 is a `Fault`.
+
+    >>> text("flow_cell_id", b"FAB43577")
+    'FAB43577'
+    >>> text("flow_cell_id", "FAB\\t43577")
+    Traceback (most recent call last):
+    biorrn.readers.fields.Fault: field 'flow_cell_id': found the control character '\\t' in 'FAB\\t43577'
+    """
+    if isinstance(value, bytes):
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Fault(f"field {name!r}: found {value[:40]!r}, which is not UTF-8") from error
+    found = CONTROL.search(value)
+    if found:
+        raise Fault(f"field {name!r}: found the control character {found.group()!r} in {value[:60]!r}")
+    return value
+
+
+def whole(name: str, value: str) -> int:
+    """Return the number that a text field such as the channel spells; anything else is a `Fault`."""
+    if not value.isdecimal():
+        raise Fault(f"field {name!r}: found {value[:40]!r}; allowed is a whole number")
+    return int(value)
+
+
+def scale_of(span: float, digitisation: float) -> float:
+    """Return pA a step of the digitiser, from its range in pA and its number of steps."""
+    if not (math.isfinite(digitisation) and digitisation > 0):
+        raise Fault(f"field 'digitisation': found {digitisation:g}; allowed is a number above 0")
+    return float(span) / float(digitisation)
+
+
+def make_record(read_id: str, raw: np.ndarray, **values: Any) -> SignalRecord:
+    """Return a checked `SignalRecord`; see its fields for the units.
+
+    Scale and sample rate may be NaN together with the offset: the file holds no calibration at all.
+    """
+    if not READ_ID.fullmatch(read_id):
+        raise Fault(f"field 'read_id': found {read_id[:60]!r}; allowed are a letter or digit, then no spaces")
+    record = SignalRecord(read_id=read_id, raw=raw, **values)
+    if record.calibrated:
+        if not math.isfinite(record.offset):
+            raise Fault(f"field 'offset': found {record.offset:g}; allowed is a finite number")
+        for name, value in (("range / digitisation", record.scale), ("sampling_rate", record.sample_rate)):
+            if not (math.isfinite(value) and value > 0):
+                raise Fault(f"field {name!r}: found {value:g}; allowed is a number above 0")
+    for name in ("channel", "mux", "read_number", "start_time"):
+        if getattr(record, name) < 0:
+            raise Fault(f"field {name!r}: found {getattr(record, name)}; allowed is 0 or more")
+    return record

@@ -1,0 +1,170 @@
+"""Reading signal from any mix of files and folders."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from biorrn.errors import BiorrnError, InputError
+from biorrn.readers.fast5 import read_fast5
+from biorrn.readers.fields import OnProblem, reason, stop
+from biorrn.readers.pod5 import read_pod5
+from biorrn.readers.records import SignalRecord
+from biorrn.readers.slow5 import read_slow5
+
+Item = TypeVar("Item")
+Reader = Callable[[Path, OnProblem], Iterator[Item]]
+
+
+def find_signal_files(paths: Iterable[str | Path], on_problem: OnProblem = stop) -> list[Path]:
+    """Return the signal files among `paths`, folders walked recursively, each file once, in a fixed order.
+
+    Within a folder other files and hidden ones are passed over, and symbolic links are followed. Files named outright
+    must have a suffix of `SIGNAL_READERS`.
+
+    Parameters
+    ----------
+    paths : files and folders.
+    on_problem : called with the `InputError` of each path that cannot be used: it does not exist, has another
+        suffix, or is a folder that cannot be read or holds no signal file. The default raises it.
+    """
+    return list(_each_file(paths, on_problem))
+
+
+def read_signal(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
+    """Yield the reads of one file, by the reader of its suffix.
+
+    Parameters
+    ----------
+    path : the file.
+    on_problem : called with the `InputError` of each read that cannot be used, which is then left out. The default
+        raises it.
+
+    Raises
+    ------
+    InputError: the file cannot be read.
+    """
+    return _reader(Path(path))(Path(path), on_problem)
+
+
+def read_all(
+    paths: Iterable[str | Path],
+    on_problem: OnProblem = stop,
+    *,
+    read: Reader = read_signal,
+    calibrated: bool = True,
+) -> Iterator:
+    """Yield the reads of files and folders; what cannot be used is reported, left out, and the rest goes on.
+
+    Parameters
+    ----------
+    paths : files and folders.
+    on_problem : called with the `InputError` of each path, file or read that is left out. Where that was a single
+        problem and nothing else came, the problem is raised instead, so that it is said once.
+    read : reads one file: `read_signal`, or `readers.fast5.read_labels`.
+    calibrated : leave out reads whose file does not say what the samples mean.
+
+    Raises
+    ------
+    BiorrnError: not one read could be used.
+    """
+    held: list[InputError] = []  # the first problem, as long as nothing else came
+    problems = reads = 0
+
+    def report(problem: InputError) -> None:
+        nonlocal problems
+        problems += 1
+        if problems == 1 and not reads and on_problem is not stop:
+            held.append(problem)
+            return
+        while held:
+            on_problem(held.pop())
+        on_problem(problem)
+
+    for file in _each_file(paths, report):
+        for item in _tolerant(read, file, report):
+            record = item if isinstance(item, SignalRecord) else item[0]
+            if calibrated and not record.calibrated:
+                report(InputError(file, "the file has no calibration (offset, range, sample rate)", record.read_id))
+                continue
+            while held:
+                on_problem(held.pop())
+            reads += 1
+            yield item
+    if held:
+        raise held[0]
+    if not reads:
+        raise BiorrnError(f"no read could be used ({problems} problems)")
+
+
+def _tolerant(read: Reader, file: Path, on_problem: OnProblem) -> Iterator:
+    try:
+        yield from read(file, on_problem)
+    except InputError as problem:
+        on_problem(problem)
+
+
+def _each_file(paths: Iterable[str | Path], on_problem: OnProblem) -> Iterator[Path]:
+    seen: set[tuple[int, int]] = set()  # by device and inode, so that a file given twice is read once
+    for path in map(Path, paths):
+        for file in _files(path, on_problem):
+            status = file.stat()
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                yield file
+
+
+def _files(path: Path, on_problem: OnProblem) -> Iterator[Path]:
+    """Yield the signal files of one path; it is a problem when nothing comes of it."""
+    nothing = True
+
+    def report(problem: InputError) -> None:
+        nonlocal nothing
+        nothing = False
+        on_problem(problem)
+
+    for file in _walk(path, frozenset(), report):
+        nothing = False
+        yield file
+    if nothing:
+        on_problem(InputError(path, f"the folder holds no file with a suffix of {', '.join(SIGNAL_READERS)}"))
+
+
+def _reader(path: Path) -> Reader:
+    reader = SIGNAL_READERS.get(path.suffix.lower())
+    if reader is None:
+        allowed = ", ".join(SIGNAL_READERS)
+        raise InputError(path, f"found the suffix '{path.suffix}'; allowed are {allowed}, or a folder of such files")
+    return reader
+
+
+def _walk(path: Path, above: frozenset[Path], on_problem: OnProblem) -> Iterator[Path]:
+    """Yield the signal files of a path by name; a link back to a folder above it is passed over."""
+    try:
+        if not path.is_dir():
+            path.stat()  # raises where there is nothing
+            _reader(path)
+            yield path
+            return
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        on_problem(InputError(path, reason(error)))
+        return
+    except InputError as problem:
+        on_problem(problem)
+        return
+    above |= {path.resolve()}
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.suffix.lower() in SIGNAL_READERS and entry.is_file():
+            yield entry
+        elif entry.is_dir() and entry.resolve() not in above:
+            yield from _walk(entry, above, on_problem)
+
+
+SIGNAL_READERS: dict[str, Reader] = {
+    ".fast5": read_fast5,
+    ".pod5": read_pod5,
+    ".slow5": read_slow5,
+    ".blow5": read_slow5,
+}

@@ -1,0 +1,128 @@
+"""Reads as rows of a table, and the figures of many."""
+
+from array import array
+from collections import Counter
+from pathlib import Path
+from typing import IO
+
+from biorrn.errors import InputError
+from biorrn.readers.records import SignalRecord
+
+SHOWN = 5  # problems of one file that are printed
+COLUMNS = (
+    "read_id",
+    "samples",
+    "seconds",
+    "sample_rate",
+    "offset",
+    "scale",
+    "channel",
+    "mux",
+    "read_number",
+    "start_time",
+    "end_reason",
+    "run_id",
+    "flow_cell",
+    "kit",
+    "file",
+)
+
+
+def row(record: SignalRecord) -> list[str]:
+    """Return one read as the cells of `COLUMNS`; what the file does not say is empty."""
+    known = record.calibrated
+    return [
+        record.read_id,
+        str(len(record.raw)),
+        f"{len(record.raw) / record.sample_rate:.3f}" if known else "",
+        f"{record.sample_rate:g}" if known else "",
+        f"{record.offset:g}" if known else "",
+        f"{record.scale:.9g}" if known else "",
+        *(str(number) if number else "" for number in (record.channel, record.mux)),
+        str(record.read_number),
+        str(record.start_time),
+        record.end_reason,
+        record.run_id,
+        record.flow_cell,
+        record.kit,
+        str(record.source),
+    ]
+
+
+class Summary:
+    """Counts over many reads; keeps eight bytes a read.
+
+    >>> summary = Summary()
+    >>> summary.rows()[1]
+    ('reads', '0')
+    """
+
+    def __init__(self) -> None:
+        self.lengths = array("q")
+        self.seconds = 0.0
+        self.files: set[Path] = set()
+        self.uncalibrated = 0
+        self.kinds: Counter[tuple[str, str, str, str]] = Counter()
+
+    def add(self, record: SignalRecord) -> None:
+        """Count one read."""
+        self.lengths.append(len(record.raw))
+        self.files.add(record.source)
+        if record.calibrated:
+            self.seconds += len(record.raw) / record.sample_rate
+        else:
+            self.uncalibrated += 1
+        rate = f"{record.sample_rate:g}" if record.calibrated else "unknown"
+        self.kinds[(record.run_id, record.flow_cell, record.kit, rate)] += 1
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return names and values: counts, lengths in samples, hours of signal, and the reads of each kind of run."""
+        lengths = sorted(self.lengths)
+        total = sum(lengths)
+        rows = [("files", len(self.files)), ("reads", len(lengths)), ("samples", total)]
+        if lengths:
+            rows += [
+                ("samples_shortest", lengths[0]),
+                ("samples_median", lengths[len(lengths) // 2]),
+                ("samples_longest", lengths[-1]),
+                ("samples_n50", _n50(lengths, total)),
+            ]
+        named = [(name, str(value)) for name, value in rows]
+        named.append(("hours_of_signal", f"{self.seconds / 3600:.4f}"))
+        if self.uncalibrated:
+            named.append(("reads_without_calibration", str(self.uncalibrated)))
+        for (run, flow_cell, kit, rate), count in self.kinds.most_common():
+            about = f"run {run or 'unknown'}, flow cell {flow_cell or 'unknown'}, kit {kit or 'unknown'}, {rate} Hz"
+            named.append((f"reads of {about}", str(count)))
+        return named
+
+
+class Problems:
+    """Says what is wrong with files and reads: one line each, the first `SHOWN` of a file, the others counted."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+        self.counts: Counter[str] = Counter()
+
+    def __call__(self, problem: InputError) -> None:
+        """Report one problem."""
+        self.counts[problem.source] += 1
+        if self.counts[problem.source] <= SHOWN:
+            print(f"biorrn: error: {problem}", file=self.stream)
+
+    def close(self) -> int:
+        """Report what was only counted and return the number of files with problems."""
+        for source, count in self.counts.items():
+            if count > SHOWN:
+                print(f"biorrn: error: {source}: and {count - SHOWN} further reads like these", file=self.stream)
+        return len(self.counts)
+
+
+def _n50(lengths: list[int], total: int) -> int:
+    """Return the length such that reads at least as long hold half of all samples."""
+    held = 0
+    for length in reversed(lengths):
+        held += length
+        if 2 * held >= total:
+            return length
+    return 0

@@ -1,0 +1,136 @@
+"""Tables of measured values: CSV, TSV or parquet."""
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from biorrn.errors import ConfigError, InputError
+from biorrn.files import open_text
+from biorrn.lookup import nearest
+from biorrn.readers.fields import faults, guarded
+from biorrn.readers.records import TargetRecord
+from biorrn.readers.sequences import clean_sequence
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})  # a cell that holds no value, in any case
+Row = Mapping[str, Any]
+
+
+def read_targets(
+    path: str | Path,
+    target_columns: Sequence[str],
+    id_column: str | None = "id",
+    sequence_column: str | None = None,
+    weight_column: str | None = None,
+    split_column: str | None = None,
+) -> Iterator[TargetRecord]:
+    """Yield the rows of a table, one (of parquet: one batch) in memory at a time.
+
+    Parameters
+    ----------
+    path : a .parquet file; else text with a header line, gzip by content, `-` for standard input. A name with .csv
+        has commas, one with .tsv or .tab has tabs; else the header tells.
+    target_columns : the columns of numbers; an empty cell, NA, NaN, null or None is missing.
+    id_column : the column of ids, which are not checked for repeats; None numbers the rows: row1, row2, ...
+    sequence_column : a column of proteins, cleaned as in FASTA.
+    weight_column : a column of numbers of 0 or more.
+    split_column : a column of text that says the split.
+
+    Raises
+    ------
+    InputError: a column is missing (the nearest name is given), a row has another number of cells than the header, a
+        cell is not a number, an id is empty, a sequence cannot be cleaned, or the table has no rows.
+    ConfigError: no column is asked for.
+    """
+    wanted = [*target_columns, id_column, sequence_column, weight_column, split_column]
+    columns = [name for name in wanted if name is not None]
+    if not columns:
+        raise ConfigError(f"{path}: no column is asked for; name at least one target column")
+    reader = READERS.get(Path(path).suffix.lower(), _read_text)
+    number = 0
+    for number, row in enumerate(reader(path, columns), 1):
+        name = f"row{number}" if id_column is None else _text(row[id_column])
+        if not name:
+            raise InputError(path, f"row {number}: column '{id_column}' is empty; allowed is an id")
+        sequence = None
+        if sequence_column is not None:
+            with faults(path, name):
+                sequence = clean_sequence(_text(row[sequence_column]))[0]
+        weight = 1.0 if weight_column is None else _number(path, number, weight_column, row[weight_column])
+        if not weight >= 0:
+            problem = f"row {number}: column '{weight_column}': found {weight:g}; allowed is a number of 0 or more"
+            raise InputError(path, problem)
+        values = tuple(_number(path, number, column, row[column]) for column in target_columns)
+        split = "" if split_column is None else _text(row[split_column])
+        yield TargetRecord(name, values, sequence, weight, split)
+    if not number:
+        raise InputError(path, "the table has no rows")
+
+
+def _number(path: str | Path, row: int, column: str, cell: Any) -> float:
+    """Return a cell as a number, NaN where it is missing."""
+    if cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING):
+        return math.nan
+    try:
+        value = math.inf if "_" in str(cell) else float(cell)  # Python reads 1_000 as a number; no table means that
+    except (TypeError, ValueError):
+        value = math.inf
+    if math.isinf(value):
+        raise InputError(path, f"row {row}: column '{column}': found {str(cell)[:40]!r}; allowed is a finite number")
+    return value
+
+
+def _text(cell: Any) -> str:
+    return "" if cell is None else str(cell).strip()
+
+
+def _check_columns(path: str | Path, wanted: Iterable[str], found: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in found:
+            close = nearest(name, found)
+            hint = f"; did you mean '{close}'?" if close else "."
+            raise InputError(path, f"column '{name}' is missing{hint} Columns: {', '.join(found)[:200]}")
+        if list(found).count(name) > 1:
+            raise InputError(path, f"column '{name}' is given twice; allowed is once")
+
+
+def _read_text(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
+    with open_text(path) as file:
+        header = file.readline().lstrip("\ufeff").rstrip("\r\n")
+        if not header:
+            raise InputError(path, "the table is empty; its first line names the columns")
+        delimiter = _delimiter(path, header)
+        names = next(csv.reader([header], delimiter=delimiter))
+        _check_columns(path, columns, names)
+        rows = guarded(csv.reader(_without_blanks(file), delimiter=delimiter), path, csv.Error)
+        for number, cells in enumerate(rows, 1):
+            if len(cells) != len(names):
+                raise InputError(path, f"row {number} has {len(cells)} cells; the header names {len(names)} columns")
+            yield dict(zip(names, cells, strict=True))
+
+
+def _without_blanks(file: IO[str]) -> Iterator[str]:
+    return (line for line in file if line.strip())
+
+
+def _delimiter(path: str | Path, header: str) -> str:
+    suffixes = {suffix.lower() for suffix in Path(path).suffixes}
+    if ".csv" in suffixes:
+        return ","
+    return "\t" if suffixes & {".tsv", ".tab"} or "\t" in header else ","
+
+
+def _read_parquet(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
+    import pyarrow.parquet
+
+    with faults(path, None, OSError, ValueError):
+        file = pyarrow.parquet.ParquetFile(path)
+    with file:
+        _check_columns(path, columns, file.schema_arrow.names)
+        unique = list(dict.fromkeys(columns))
+        for batch in guarded(file.iter_batches(batch_size=4096, columns=unique), path, OSError, ValueError):
+            yield from batch.to_pylist()
+
+
+READERS = {".parquet": _read_parquet, ".pq": _read_parquet}

@@ -1,0 +1,127 @@
+"""Basecalling: signal in, scores of blank and bases a step out, trained by CTC (Graves et al. 2006)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import edlib
+import numpy as np
+from torch import Tensor
+
+from biorrn.batch import Batch
+from biorrn.config import Chunks, Recipe
+from biorrn.datasets.chunks import ChunkDataset
+from biorrn.encoders.alphabets import BASES
+from biorrn.errors import ConfigError
+from biorrn.inference.decoders import DECODERS
+from biorrn.kernels.ctc import ctc_loss
+from biorrn.models.heads import CTC
+from biorrn.models.sequence import SequenceModel, build_model
+
+unit = "samples"
+monitor = "identity"
+
+VALID_BATCH = 64
+VALID_WINDOWS = 512  # a validation set larger than this is thinned evenly
+
+
+class SignalData:
+    """Random windows of the training segments and fixed windows of the validation segments."""
+
+    def __init__(self, path: str | Path, recipe: Recipe) -> None:
+        chunks = recipe.chunks or Chunks()
+        self.windows = ChunkDataset(path, "train", chunks.samples, recipe.training.augment)
+        self.held_out = ChunkDataset(path, "valid", chunks.samples, None)
+        self.chunks = chunks
+        self.batch_size = recipe.training.batch_size
+        self.training_size = self.steps() * self.batch_size * chunks.samples
+        self.facts: dict[str, Any] = {
+            "task": "basecalling",
+            "outputs": len(BASES),
+            "normaliser": self.windows.normaliser,
+            "sample_rate": self.windows.sample_rate,
+        }
+
+    def steps(self) -> int:
+        return max(1, self.chunks.epoch // self.batch_size)
+
+    def train(self, epoch: int, seed: int) -> Iterator[Batch]:
+        windows = self.windows.windows(epoch, seed, self.steps() * self.batch_size)
+        for start in range(0, len(windows), self.batch_size):
+            yield self.windows.collate(windows[start : start + self.batch_size])
+
+    def valid(self) -> Iterator[Batch]:
+        tiles = self.held_out.tiles(VALID_WINDOWS)
+        for start in range(0, len(tiles), VALID_BATCH):
+            yield self.held_out.collate(tiles[start : start + VALID_BATCH])
+
+
+def open_data(path: str | Path, recipe: Recipe) -> SignalData:
+    """Open a prepared signal file."""
+    return SignalData(path, recipe)
+
+
+def make_model(recipe: Recipe, data: SignalData) -> SequenceModel:
+    """Return an untrained basecaller."""
+    model = build_model(recipe.model, len(BASES))
+    if not isinstance(model.head, CTC):
+        raise ConfigError(f"recipe '{recipe.name}': task basecalling needs head 'ctc'")
+    data.facts["stride"] = model.stride
+    return model
+
+
+def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    """Return the mean over the rows of the CTC loss a base, in nats."""
+    assert batch.targets is not None
+    assert batch.target_lengths is not None
+    rows = LOSSES[recipe.training.loss](outputs, lengths, batch.targets, batch.target_lengths)
+    return (rows / batch.target_lengths.clamp(min=1)).mean()
+
+
+def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> list[float]:
+    """Return the identity of the greedy call of each window with its label."""
+    assert batch.targets is not None
+    assert batch.target_lengths is not None
+    found = []
+    scores = outputs.float().cpu().numpy()
+    for row in range(len(batch)):
+        call = DECODERS["greedy"](scores[row, : int(lengths[row])]).bases
+        label = batch.targets[row, : int(batch.target_lengths[row])].tolist()
+        found.append(identity(call, "".join(BASES[base] for base in label)))
+    return found
+
+
+def score(collected: list[Any]) -> dict[str, float]:
+    """Return the median and mean identity over the windows."""
+    values = np.concatenate([np.asarray(part) for part in collected])
+    return {"identity": float(np.median(values)), "mean_identity": float(values.mean())}
+
+
+def size(batch: Batch) -> int:
+    """Return the number of samples, padding included."""
+    return int(batch.x.shape[0] * batch.x.shape[1])
+
+
+def identity(call: str, label: str) -> float:
+    """Return matches over alignment columns of the best global alignment (edit distance) of a call with its label.
+
+    >>> identity("ACGT", "ACCT")
+    0.75
+    """
+    if not call or not label:
+        return 0.0
+    path = edlib.align(call, label, mode="NW", task="path")["cigar"]
+    counts = {"=": 0, "X": 0, "I": 0, "D": 0}
+    number = ""
+    for letter in path:
+        if letter.isdigit():
+            number += letter
+        else:
+            counts[letter] += int(number)
+            number = ""
+    return counts["="] / sum(counts.values())
+
+
+LOSSES = {"ctc": ctc_loss}

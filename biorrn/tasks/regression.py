@@ -1,0 +1,117 @@
+"""Properties of whole proteins: tokens in, one value a target out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biorrn.batch import Batch
+from biorrn.config import Recipe
+from biorrn.datasets.proteins import ProteinDataset, bucketed_batches, ordered_batches
+from biorrn.encoders.alphabets import RESIDUES
+from biorrn.errors import ConfigError
+from biorrn.evaluation.regression import METRICS
+from biorrn.models.heads import Regression
+from biorrn.models.sequence import SequenceModel, build_model
+
+unit = "sequences"
+monitor = "spearman"
+
+VALID_BATCH = 512
+
+
+class ProteinData:
+    """The train and valid splits of a prepared protein file."""
+
+    def __init__(self, path: str | Path, recipe: Recipe) -> None:
+        self.rows = ProteinDataset(path, "train")
+        self.held_out = ProteinDataset(path, "valid")
+        self.batch_size = recipe.training.batch_size
+        self.training_size = len(self.rows)
+        self.facts: dict[str, Any] = {
+            "task": "regression",
+            "outputs": len(self.rows.names),
+            "targets": [{"name": n, "unit": u} for n, u in zip(self.rows.names, self.rows.units, strict=True)],
+            "min_length": int(self.rows.lengths.min()),
+            "max_length": int(self.rows.lengths.max()),
+            "alphabet": RESIDUES,
+        }
+
+    def steps(self) -> int:
+        return len(bucketed_batches(self.rows.lengths, self.batch_size, 0, 0))
+
+    def train(self, epoch: int, seed: int) -> Iterator[Batch]:
+        for indices in bucketed_batches(self.rows.lengths, self.batch_size, seed, epoch):
+            yield self.rows.collate(indices)
+
+    def valid(self) -> Iterator[Batch]:
+        for indices in ordered_batches(self.held_out.lengths, VALID_BATCH):
+            yield self.held_out.collate(indices)
+
+
+def open_data(path: str | Path, recipe: Recipe) -> ProteinData:
+    """Open a prepared protein file."""
+    return ProteinData(path, recipe)
+
+
+def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
+    """Return a model whose head speaks in the units of the training targets."""
+    model = build_model(recipe.model, data.facts["outputs"])
+    if not isinstance(model.head, Regression):
+        raise ConfigError(f"recipe '{recipe.name}': task regression needs head 'regression'")
+    values = data.rows.targets  # (N, K), NaN where missing
+    model.head.shift.copy_(torch.as_tensor(np.nanmean(values, axis=0)))
+    model.head.scale.copy_(torch.as_tensor(np.maximum(np.nanstd(values, axis=0), 1e-6)))
+    return model
+
+
+def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    """Return the weighted mean loss over the targets that are there, in standard deviations of each target."""
+    assert batch.targets is not None
+    head = model.head
+    there = batch.targets.isfinite()
+    error = (outputs - batch.targets.nan_to_num()) / head.scale  # type: ignore[operator]
+    weights = there.to(error.dtype)
+    if batch.weights is not None:
+        weights = weights * batch.weights[:, None]
+    return (LOSSES[recipe.training.loss](error) * weights).sum() / weights.sum().clamp(min=1e-6)
+
+
+def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Return predictions and targets, each (B, K)."""
+    assert batch.targets is not None
+    return outputs.float().cpu().numpy(), batch.targets.cpu().numpy()
+
+
+def score(collected: list[Any]) -> dict[str, float]:
+    """Return each metric, averaged over the targets."""
+    predicted, true = (np.concatenate(parts) for parts in zip(*collected, strict=True))
+    values: dict[str, float] = {}
+    for name, metric in METRICS.items():
+        scores = []
+        for k in range(true.shape[1]):
+            there = np.isfinite(true[:, k])
+            scores.append(metric(true[there, k], predicted[there, k]))
+        values[name] = float(np.mean(scores))
+    return values
+
+
+def size(batch: Batch) -> int:
+    """Return the number of sequences."""
+    return len(batch)
+
+
+def _mse(error: Tensor) -> Tensor:
+    return error.square()
+
+
+def _huber(error: Tensor) -> Tensor:
+    return torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none")
+
+
+LOSSES = {"mse": _mse, "huber": _huber}

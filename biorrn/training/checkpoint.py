@@ -1,0 +1,93 @@
+"""The run folder: what a training run leaves behind, and how a killed one is taken up again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from biorrn import __version__
+from biorrn.config import Recipe, dump_recipe
+from biorrn.errors import ConfigError, InputError
+from biorrn.files import sha256, write_text
+
+LIBRARIES = ("torch", "lightning", "numpy", "numba", "h5py", "scipy")
+STATE = "run.json"  # what the run was started with
+CHECKPOINTS = "checkpoints"
+PROVENANCE = "provenance.json"
+
+
+def fingerprint(recipe: Recipe, data: str | Path, seed: int) -> dict[str, Any]:
+    """Return what makes a run this run: its recipe, the content of its data, its seed."""
+    text = dump_recipe(recipe)
+    return {
+        "recipe": hashlib.sha256(text.encode()).hexdigest(),
+        "data": {str(data): sha256(data)},
+        "seed": seed,
+        "biorrn": __version__,
+    }
+
+
+def open_run(folder: Path, mark: dict[str, Any], replace: bool = False) -> Path | None:
+    """Prepare a run folder and return the checkpoint to go on from, or None for a fresh start.
+
+    Raises
+    ------
+    ConfigError: the folder holds a run of another recipe, other data or another seed, and `replace` is false.
+    """
+    state = folder / STATE
+    if state.is_file():
+        try:
+            found = json.loads(state.read_text(encoding="utf-8"))
+            differs = [key for key in ("recipe", "seed") if found[key] != mark[key]]
+            if list(found["data"].values()) != list(mark["data"].values()):
+                differs.append("data")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(state, "is damaged; remove the folder to start again") from error
+        if differs and not replace:
+            raise ConfigError(
+                f"{folder}: holds a run with another {' and '.join(differs)}; choose another folder or --replace"
+            )
+        if differs:
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            (folder / PROVENANCE).unlink(missing_ok=True)
+            state.unlink()
+    if not state.is_file():
+        with write_text(state) as stream:
+            json.dump(mark, stream, indent=1)
+    last = folder / CHECKPOINTS / "last.ckpt"
+    return last if last.is_file() else None
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether the run in a folder has come to its end."""
+    return (folder / PROVENANCE).is_file()
+
+
+def write_history(folder: Path, history: list[dict[str, float]]) -> None:
+    """Write history.tsv: one row an epoch."""
+    with write_text(folder / "history.tsv") as stream:
+        if history:
+            names = list(history[0])
+            print(*names, sep="\t", file=stream)
+            for row in history:
+                print(*(f"{row[name]:.6g}" for name in names), sep="\t", file=stream)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that can change a result."""
+    found = {"biorrn": __version__, "python": platform.python_version(), "machine": platform.machine()}
+    return found | {name: metadata.version(name) for name in LIBRARIES}
+
+
+def write_provenance(folder: Path, facts: dict[str, Any]) -> None:
+    """Write provenance.json: the command, versions, data checksums, device, cost and best epoch of a run."""
+    content = {"command": " ".join(["biorrn", *sys.argv[1:]]), "versions": versions(), **facts}
+    with write_text(folder / PROVENANCE) as stream:
+        json.dump(content, stream, indent=1, sort_keys=True)
+        stream.write("\n")

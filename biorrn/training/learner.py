@@ -1,0 +1,183 @@
+"""The Lightning module of every task: loss, optimiser, clipping, scores and the history of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from biorrn.batch import Batch
+from biorrn.config import Recipe
+from biorrn.errors import BiorrnError
+from biorrn.models.sequence import SequenceModel
+from biorrn.training.schedules import QuantileClip, warmup_cosine
+from biorrn.training.task import Data, Task
+
+MAX_BAD_STEPS = 20  # in a row, before a run with a loss that is not finite is given up
+
+
+def derive_seed(seed: int, *place: int) -> int:
+    """Return a seed for one place of a run (an epoch, a window), unlike that of any neighbour.
+
+    >>> derive_seed(0, 1) == derive_seed(0, 1), derive_seed(0, 1) == derive_seed(1, 0)
+    (True, False)
+    """
+    digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") % 2**63
+
+
+class Batches:
+    """The batches of one epoch, or of the validation set, as Lightning wants them: sized and iterable."""
+
+    def __init__(self, make: Any, size: int | None) -> None:
+        self.make, self.size = make, size
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.make())
+
+    def __len__(self) -> int:
+        if self.size is None:
+            raise TypeError("the number of batches is not known")
+        return self.size
+
+
+class Learner(pl.LightningModule):
+    """Trains a `SequenceModel` on a `Task`.
+
+    Every epoch draws its order, augmentation and dropout from (seed, epoch) alone, so a run that was killed and
+    taken up at its last whole epoch ends in the same weights as one that was not.
+    """
+
+    def __init__(self, model: SequenceModel, task: Task, data: Data, recipe: Recipe, seed: int) -> None:
+        super().__init__()
+        self.model = model
+        self.averaged = AveragedModel(model, avg_fn=_moving_average(recipe.training.ema)) if recipe.training.ema else None
+        self.task, self.data, self.recipe, self.seed = task, data, recipe, seed
+        self.clip = QuantileClip(recipe.training.clip_quantile)
+        self.history: list[dict[str, float]] = []
+        self.seconds = 0.0  # of training, over all parts of a resumed run
+        self.bad_steps = 0
+        self._losses: list[Tensor] = []
+        self._norms: list[float] = []
+        self._collected: list[Any] = []
+        self._valid_losses: list[float] = []
+        self._started = time.monotonic()
+
+    @property
+    def best_model(self) -> SequenceModel:
+        """The weights that are validated and kept: the moving average where the recipe asks for one."""
+        return self.averaged.module if self.averaged is not None else self.model  # type: ignore[return-value]
+
+    # -- data ---------------------------------------------------------------------------------------------------
+    def train_dataloader(self) -> Batches:
+        epoch = self.trainer.current_epoch
+        return Batches(lambda: self.data.train(epoch, derive_seed(self.seed, epoch)), self.data.steps())
+
+    def val_dataloader(self) -> Batches:
+        return Batches(self.data.valid, None)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device)
+
+    # -- training -----------------------------------------------------------------------------------------------
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(derive_seed(self.seed, self.current_epoch, 1))  # dropout
+        self._losses, self._norms = [], []
+        self._started = time.monotonic()
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        outputs, lengths = self.model(batch.x, batch.lengths)
+        loss = self.task.loss(self.model, outputs, lengths, batch, self.recipe)
+        self._losses.append(loss.detach())
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        norm = self.clip(self.model.parameters())
+        self._norms.append(norm)
+        self.bad_steps = 0 if math.isfinite(norm) else self.bad_steps + 1
+        if self.bad_steps >= MAX_BAD_STEPS:
+            raise BiorrnError(
+                f"training: the gradient was not finite in {self.bad_steps} steps in a row at epoch "
+                f"{self.current_epoch}; lower training.lr (now {self.recipe.training.lr:g}) or use precision '32'"
+            )
+
+    def configure_optimizers(self) -> Any:
+        settings = self.recipe.training
+        decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
+        plain = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]  # biases and norms
+        groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas)
+        steps = settings.epochs * self.data.steps()
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: warmup_cosine(step, steps, settings.warmup, settings.final_lr)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # -- validation ---------------------------------------------------------------------------------------------
+    def on_validation_epoch_start(self) -> None:
+        self._collected, self._valid_losses = [], []
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        outputs, lengths = self.best_model(batch.x, batch.lengths)
+        self._valid_losses.append(float(self.task.loss(self.best_model, outputs, lengths, batch, self.recipe)))
+        self._collected.append(self.task.collect(outputs, lengths, batch))
+
+    def on_validation_epoch_end(self) -> None:
+        if self.trainer.sanity_checking:
+            return
+        scores = self.task.score(self._collected)
+        self._collected = []
+        now = time.monotonic()
+        self.seconds += now - self._started
+        self._started = now
+        finite = [norm for norm in self._norms if math.isfinite(norm)]
+        losses = torch.stack(self._losses).float() if self._losses else torch.zeros(0)
+        row = {
+            "epoch": self.current_epoch,
+            "step": self.trainer.global_step,
+            "seconds": round(self.seconds, 2),
+            "train_loss": float(losses[losses.isfinite()].mean()),
+            "valid_loss": sum(self._valid_losses) / max(1, len(self._valid_losses)),
+            "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+            "grad_norm": sum(finite) / max(1, len(finite)),
+            "skipped_steps": len(self._norms) - len(finite),
+            **{f"valid_{name}": value for name, value in scores.items()},
+        }
+        self.history = [*[old for old in self.history if old["epoch"] < row["epoch"]], row]
+        score = scores[self.task.monitor]
+        self.log("monitor", score if math.isfinite(score) else -1e9, logger=False)
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["biorrn"] = {"history": self.history, "norms": list(self.clip.norms), "seconds": self.seconds}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["biorrn"]
+        self.history, self.seconds = list(state["history"]), float(state["seconds"])
+        self.clip.norms.extend(state["norms"])
+
+
+def _moving_average(decay: float) -> Any:
+    """Return the update of an exponential moving average; its decay rises with the steps done, to forget the start."""
+
+    def update(average: Tensor, current: Tensor, steps: Tensor) -> Tensor:
+        rising = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        return average.lerp(current, 1 - rising)
+
+    return update
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return how many numbers the model learns."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -1,0 +1,57 @@
+"""Learning rates and gradient clipping: numbers from the past of a run."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+
+def warmup_cosine(step: int, steps: int, warmup: float, final: float) -> float:
+    """Return the learning rate at `step` of `steps`, as a part of its peak: a linear rise, then half a cosine.
+
+    >>> [round(warmup_cosine(step, 100, 0.1, 0.0), 2) for step in (0, 9, 55, 99)]
+    [0.1, 1.0, 0.49, 0.0]
+    """
+    rise = max(1, round(warmup * steps))
+    if step < rise:
+        return (step + 1) / rise
+    done = min(1.0, (step + 1 - rise) / max(1, steps - rise))
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class QuantileClip:
+    """Clips gradients at a quantile of the recent norms, so that one odd batch cannot throw a run off.
+
+    Parameters
+    ----------
+    quantile : float: of the last `memory` norms; 1 clips at the largest of them.
+    memory : int: how many norms are kept.
+    start : float: the bound until ten norms are known.
+    """
+
+    def __init__(self, quantile: float, memory: int = 100, start: float = 2.0) -> None:
+        self.quantile, self.start = quantile, start
+        self.norms: deque[float] = deque(maxlen=memory)
+
+    @property
+    def bound(self) -> float:
+        """The largest norm that passes unchanged now."""
+        if len(self.norms) < 10:
+            return self.start
+        return float(torch.tensor(list(self.norms)).quantile(self.quantile))
+
+    def __call__(self, parameters: Iterable[nn.Parameter]) -> float:
+        """Clip in place and return the norm before; a norm that is not finite sets the gradients to zero."""
+        parameters = list(parameters)
+        norm = float(nn.utils.clip_grad_norm_(parameters, self.bound))
+        if math.isfinite(norm):
+            # an outlier must not lift the bound by its full size
+            self.norms.append(min(norm, 4 * self.bound))
+        else:
+            for parameter in parameters:
+                parameter.grad = None
+        return norm

@@ -1,0 +1,63 @@
+"""What the training loop asks of a task; `tasks/` has one module for each that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from biorrn.batch import Batch
+from biorrn.config import Recipe
+from biorrn.models.sequence import SequenceModel
+
+
+class Data(Protocol):
+    """An open prepared file, cut into batches as a recipe says."""
+
+    facts: dict[str, Any]  # what inference must know, with "outputs": how many the head gives
+    training_size: int  # units (see Task.unit) an epoch
+
+    def steps(self) -> int:
+        """Return the number of batches an epoch."""
+        ...
+
+    def train(self, epoch: int, seed: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch: the same for the same epoch and seed."""
+        ...
+
+    def valid(self) -> Iterator[Batch]:
+        """Yield the validation batches: always the same."""
+        ...
+
+
+class Task(Protocol):
+    """One problem, seen from both ends."""
+
+    unit: str  # what the rate counts: "sequences", "samples"
+    monitor: str  # the metric that chooses the best epoch; larger is better
+
+    def open_data(self, path: str | Path, recipe: Recipe) -> Data:
+        """Open a prepared file."""
+        ...
+
+    def make_model(self, recipe: Recipe, data: Data) -> SequenceModel:
+        """Return an untrained model whose output fits the data."""
+        ...
+
+    def loss(self, model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+        """Return the mean loss of a batch, a scalar with gradient."""
+        ...
+
+    def collect(self, outputs: Tensor, lengths: Tensor, batch: Batch) -> Any:
+        """Return what `score` needs of a validation batch."""
+        ...
+
+    def score(self, collected: list[Any]) -> dict[str, float]:
+        """Return the validation metrics of an epoch; `monitor` is one of them."""
+        ...
+
+    def size(self, batch: Batch) -> int:
+        """Return how many units a batch holds."""
+        ...

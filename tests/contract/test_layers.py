@@ -1,0 +1,97 @@
+"""Imports point only to the left, the command line starts light, and files stay short."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "biorrn"
+FLOOR = ("errors", "lookup", "files", "progress", "config", "batch", "device")
+LAYERS = (
+    "floor",
+    "readers",
+    "encoders",
+    "datasets",
+    "kernels",
+    "models",
+    "training",
+    "inference",
+    "evaluation",
+    "tasks",
+)
+LAYERS += ("cli",)
+RESOURCES = ("recipes", "pretrained")  # files of the package that anyone may read
+HEAVY = {"torch", "lightning", "numba", "matplotlib", "pandas", "sklearn", "scipy", "h5py", "pod5", "pyarrow", "numpy"}
+LONGEST = 250  # lines
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer_of(module: str) -> str | None:
+    """Return the layer of `biorrn.<part>...`; None for the package itself and its resources."""
+    parts = module.split(".")
+    if len(parts) == 1 or parts[1] in (*RESOURCES, "__main__", "__init__", "__version__"):
+        return None
+    return "floor" if parts[1] in FLOOR else parts[1]
+
+
+def imports(tree: ast.AST, top_only: bool = False) -> Iterator[tuple[str, int]]:
+    """Yield each imported module with its line; `top_only` leaves out functions and `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        if top_only and (lazy or typing_only):
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((name.name, node.lineno) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import"
+            module = node.module or ""
+            if module == "biorrn":  # `from biorrn import x` may name a module
+                yield from ((f"biorrn.{name.name}", node.lineno) for name in node.names)
+            else:
+                yield module, node.lineno
+        else:
+            yield from imports(node, top_only)
+
+
+def name_of(path: Path) -> str:
+    return ".".join(("biorrn", *path.relative_to(PACKAGE).with_suffix("").parts))
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_imports_point_left(path: Path) -> None:
+    own = layer_of(name_of(path))
+    if own is None:
+        return
+    assert own in LAYERS, f"{path.name}: '{own}' is no layer; a new file of the floor is named in FLOOR"
+    for module, line in imports(ast.parse(path.read_text())):
+        if not module.startswith("biorrn"):
+            continue
+        other = layer_of(module)
+        assert other is None or other in LAYERS, f"line {line}: {module} is in no layer"
+        if other is not None:
+            assert LAYERS.index(other) <= LAYERS.index(own), f"line {line}: {own} imports {module}, to its right"
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_file_is_short(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    assert lines <= LONGEST, f"{lines} lines; split it along a noun"
+    assert path.stem not in ("utils", "helpers", "misc", "common"), "a helper belongs to a noun"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if layer_of(name_of(path)) in ("cli", "floor")], ids=relative)
+def test_command_line_and_floor_start_light(path: Path) -> None:
+    """`biorrn --help` and the workflow import these; a heavy library is imported inside the function that needs it."""
+    found = {(module.split(".")[0], line) for module, line in imports(ast.parse(path.read_text()), top_only=True)}
+    assert not {entry for entry in found if entry[0] in HEAVY}
+    reached = {module for module, _ in imports(ast.parse(path.read_text()), top_only=True)}
+    beyond = {
+        module for module in reached if module.startswith("biorrn") and layer_of(module) not in (None, "floor", "cli")
+    }
+    assert not beyond, f"{beyond} is imported at the top; import it inside the function"

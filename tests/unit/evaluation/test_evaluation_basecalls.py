@@ -1,0 +1,167 @@
+"""Scores of called reads: worked examples, nothing at all, and tables that add up."""
+
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biorrn.evaluation.alignment import Alignment, Region, columns, parse_cigar
+from biorrn.evaluation.basecalls import (
+    METRICS,
+    RESAMPLED,
+    Score,
+    Scores,
+    counts_of,
+    evaluate,
+    mean_q,
+    median_of,
+    score_reads,
+    write_reads,
+)
+from biorrn.evaluation.sequences import BaseCall
+from biorrn.evaluation.tables import calibration_error, length_table, quality_table, read_quality_table, summarise
+
+COLUMNS = np.array([[90, 5, 3, 2], [60, 20, 10, 10], [400, 0, 0, 0]])  # matches, mismatches, insertions, deletions
+WORKED = {"median_identity": 0.9, "identity": 550 / 600, "mismatch": 25 / 600, "insertion": 13 / 600, "deletion": 12 / 600}
+
+
+@pytest.fixture(autouse=True)
+def no_warnings() -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_worked_example(name: str) -> None:
+    assert METRICS[name](COLUMNS) == pytest.approx(WORKED[name])
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_no_reads(name: str) -> None:
+    assert math.isnan(METRICS[name](np.zeros((0, 4))))
+    found = evaluate(np.zeros((0, 4)))[name]
+    assert found["n"] == 0
+    assert math.isnan(found["low"])
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_equal_reads_have_an_interval_of_no_width(name: str) -> None:
+    found = evaluate(np.repeat(COLUMNS[:1], 5, axis=0))[name]
+    assert found["low"] == pytest.approx(found["value"])
+    assert found["high"] == pytest.approx(found["value"])
+
+
+@pytest.mark.parametrize("name", RESAMPLED)
+def test_counts_are_repeated_reads(name: str) -> None:
+    counts = np.array([[2, 0, 1], [1, 1, 2], [0, 3, 0]])
+    found = RESAMPLED[name](COLUMNS.astype(float), counts.astype(float))
+    for value, row in zip(found, counts, strict=True):
+        assert value == pytest.approx(METRICS[name](np.repeat(COLUMNS, row, axis=0)))
+
+
+def test_median_is_numpys_for_even_and_odd_sizes() -> None:
+    values = np.array([5.0, 1.0, 4.0, 2.0])
+    counts = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [0, 3, 0, 2], [2, 2, 0, 0]], dtype=float)
+    expected = [np.median(np.repeat(values, row.astype(int))) for row in counts]
+    assert median_of(values, counts).tolist() == expected
+
+
+def test_mean_q_is_of_the_error_probability() -> None:
+    assert mean_q(np.array([10, 10], np.uint8)) == pytest.approx(10)
+    assert mean_q(np.array([0, 60], np.uint8)) == pytest.approx(-10 * math.log10(0.5000005))
+    assert math.isnan(mean_q(np.zeros(0, np.uint8)))
+
+
+def literal(cigar: str, read: str, reference: str, start: int = 0) -> Alignment:
+    kind, on_reference, on_read = columns(parse_cigar(cigar), read, reference)
+    return Alignment("g", "+", start, start + len(reference), len(read), 60, kind, start + on_reference, on_read)
+
+
+def test_one_read_by_hand() -> None:
+    found = BaseCall("r", "ACGTTT", np.array([10, 20, 10, 5, 10, 10], np.uint8))
+    alignment = literal("2M1D1M1I1M", "ACGTT", "AGCGT")  # = X D = I =; the last T of the read is clipped
+    scores = score_reads([found], lambda read: alignment)
+    (read,) = scores.reads
+    assert (read.matches, read.mismatches, read.insertions, read.deletions) == (3, 1, 1, 1)
+    assert read.identity == 0.5
+    assert read.aligned_fraction == pytest.approx(5 / 6)
+    assert read.status == "scored"
+    assert {q: int(n) for q, n in enumerate(scores.bases) if n} == {5: 1, 10: 3, 20: 1}
+    assert {q: int(n) for q, n in enumerate(scores.errors) if n} == {5: 1, 20: 1}  # the insertion and the mismatch
+
+
+@pytest.mark.parametrize(
+    ("region", "minimum", "status", "matches"),
+    [
+        (Region("g", 100, 200), 50, "scored", 100),
+        (Region("g", 0, 150), 50, "scored", 50),
+        (Region("g", 0, 149), 50, "short", 0),
+        (Region("g", 0, 100), 50, "outside", 0),
+        (Region("h", 100, 200), 50, "outside", 0),
+        (None, 500, "scored", 100),
+    ],
+)
+def test_region_decides_what_is_scored(region: Region | None, minimum: int, status: str, matches: int) -> None:
+    read = "ACGT" * 25
+    found = BaseCall("r", read, np.full(100, 30, np.uint8))
+    (score,) = score_reads([found], lambda _: literal("100M", read, read, start=100), region, minimum).reads
+    assert (score.status, score.matches) == (status, matches)
+    assert score.within == (matches == 100)
+    assert math.isnan(score.identity) == (status != "scored")
+
+
+def test_unmapped_and_empty_reads_are_counted_and_nothing_more() -> None:
+    calls = [BaseCall("a", "ACGT", np.full(4, 9, np.uint8)), BaseCall("b", "", np.zeros(0, np.uint8))]
+    scores = score_reads(calls, lambda _: None)
+    found = summarise(scores)
+    assert found["counts"]["unmapped"] == found["counts"]["reads"] == 2
+    assert found["counts"]["mapped"] == 0
+    assert found["metrics"]["median_identity"]["n"] == 0
+    assert math.isnan(found["quality"]["calibration_error"])
+    assert found["quality"]["bases"] == found["quality"]["reads"] == []
+
+
+def test_quality_table_adds_up() -> None:
+    bases, errors = np.zeros(94, np.int64), np.zeros(94, np.int64)
+    bases[[10, 11, 30]], errors[[10, 30]] = [100, 100, 50], [20, 0]
+    low, high = quality_table(bases, errors)
+    assert (low["from"], low["to"], low["bases"], low["errors"]) == (9, 11, 200, 20)
+    assert low["observed_error"] == pytest.approx(0.1)
+    assert low["observed_q"] == pytest.approx(10)
+    assert low["predicted_error"] == pytest.approx((0.1 + 10**-1.1) / 2)
+    assert (high["from"], high["bases"]) == (30, 50)
+    assert math.isnan(high["observed_q"])
+    expected = (100 * abs(0.1 - 0.2) + 100 * 10**-1.1 + 50 * 0.001) / 250
+    assert calibration_error(bases, errors) == pytest.approx(expected)
+
+
+def test_qualities_that_keep_their_promise_are_calibrated() -> None:
+    bases, errors = np.zeros(94, np.int64), np.zeros(94, np.int64)
+    bases[[10, 20]], errors[[10, 20]] = 1000, [100, 10]
+    assert calibration_error(bases, errors) == pytest.approx(0)
+    for row in quality_table(bases, errors):
+        assert row["observed_q"] == pytest.approx(row["predicted_q"])
+
+
+def test_length_and_read_quality_tables_hold_every_read() -> None:
+    reads = [Score(f"r{i}", length, "scored", 10.5, identity=0.9) for i, length in enumerate([0, 199, 200, 70_000])]
+    reads.append(Score("u", 300, "unmapped", 7.0))
+    rows = length_table(reads)
+    assert sum(row["reads"] for row in rows) == 5
+    assert [(row["from"], row["reads"], row["unmapped"]) for row in rows] == [(0, 2, 0), (200, 2, 1), (50_000, 1, 0)]
+    assert rows[-1]["to"] is None
+    (row,) = read_quality_table(reads[:4])
+    assert (row["from"], row["reads"], row["median_identity"]) == (10, 4, 0.9)
+
+
+def test_table_of_reads(tmp_path: Path) -> None:
+    reads = [Score("r", 100, "scored", 10.0, matches=90, mismatches=10, identity=0.9, within=True)]
+    write_reads(tmp_path / "reads.tsv", Scores(reads=reads))
+    head, row = (tmp_path / "reads.tsv").read_text().splitlines()
+    cells = dict(zip(head.split("\t"), row.split("\t"), strict=True))
+    assert (cells["read_id"], cells["matches"], cells["identity"], cells["within"]) == ("r", "90", "0.90000", "1")
+    assert counts_of(reads).tolist() == [[90, 10, 0, 0]]
+    assert counts_of([]).shape == (0, 4)

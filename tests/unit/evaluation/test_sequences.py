@@ -1,0 +1,85 @@
+"""FASTQ and FASTA are read strictly: what is odd is named, not guessed."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from biorrn.errors import InputError
+from biorrn.evaluation.sequences import read_fastq, reference_lengths
+
+GOOD = "@r1 runid=x\nACGT\n+\n!I~5\n@r2\nacgun\n+r2\nIIIII\n@r3\n\n+\n\n"
+
+
+def test_fastq_plain_and_gzip(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "a.fastq", tmp_path / "a.fastq.gz"
+    plain.write_text(GOOD)
+    packed.write_bytes(gzip.compress(GOOD.encode()))
+    for path in (plain, packed):
+        calls = list(read_fastq(path))
+        assert [call.id for call in calls] == ["r1", "r2", "r3"]
+        assert [call.bases for call in calls] == ["ACGT", "ACGTN", ""]
+        assert calls[0].quals.tolist() == [0, 40, 93, 20]
+
+
+def test_fastq_without_a_last_newline_and_with_crlf(tmp_path: Path) -> None:
+    path = tmp_path / "a.fastq"
+    path.write_bytes(b"@r1\r\nAC\r\n+\r\nII")
+    assert [(call.bases, len(call.quals)) for call in read_fastq(path)] == [("AC", 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no reads"),
+        ("\n\n", "holds no reads"),
+        (">r1\nACGT\n", "line 1 starts with '>' (that is FASTA)"),
+        ("read\n", "line 1 starts with 'r'"),
+        ("@r1\nACGT\n+\nIIII\n@r2\nACGT\n", "record 'r2': is cut off after line 6"),
+        ("@r1\nACGT\n+\nII", "record 'r1': has 4 bases and 2 qualities (the file is cut off)"),
+        ("@r1\nACGT\n+\nIIIII\n", "record 'r1': has 4 bases and 5 qualities"),
+        ("@r1\nACGT\nIIII\n+\n", "record 'r1': line 3 starts with 'I'"),
+        ("@r1\nAC7T\n+\nIIII\n", "record 'r1': base '7' at position 3"),
+        ("@r1\nACGT\n+\nII I\n", "record 'r1': a quality is not a letter"),
+        ("@r1\nACGT\n+\nIIéI\n", "record 'r1': a quality is not a letter"),
+    ],
+)
+def test_bad_fastq(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.fastq"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        list(read_fastq(path))
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_truncated_gzip(tmp_path: Path) -> None:
+    path = tmp_path / "a.fastq.gz"
+    path.write_bytes(gzip.compress((GOOD * 200).encode())[:-20])
+    with pytest.raises(InputError, match="damaged gzip"):
+        list(read_fastq(path))
+
+
+def test_reference_lengths(tmp_path: Path) -> None:
+    path = tmp_path / "ref.fa"
+    path.write_text(">a first\nACGT\nNNRY\n\n>b\nacgu\n")
+    assert reference_lengths(path) == {"a": 8, "b": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no sequence"),
+        ("ACGT\n", "line 1 starts with 'A'; a FASTA file starts with '>'"),
+        (">a\nAC\n>a\nAC\n", "record 'a': appears twice"),
+        (">a\nAC\n>b\n", "record 'b': has no bases"),
+        (">\nAC\n", "line 1 has no name"),
+        (">a\nACGT\nMEEPQ\n", "record 'a': 'E' on line 3 is not a base"),
+    ],
+)
+def test_bad_reference(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "ref.fa"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        reference_lengths(path)
+    assert message in str(caught.value)

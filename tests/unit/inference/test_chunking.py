@@ -1,0 +1,99 @@
+"""Chunk, score, stitch = score at once."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from biorrn.errors import ConfigError
+from biorrn.inference.chunking import chunk, frames, spans, stitch
+
+# size, overlap, stride: no overlap, overlap of more than half a chunk (three chunks share a sample), stride 1
+CUTS = [(20, 0, 5), (20, 10, 5), (60, 40, 5), (24, 16, 2), (7, 2, 1), (5, 0, 5)]
+
+
+def every(signal: np.ndarray, stride: int) -> np.ndarray:
+    """A model without context: each frame is its own first sample, and its sample number stays recognisable."""
+    return signal[..., ::stride, None]
+
+
+@settings(max_examples=150, deadline=None)
+@given(samples=st.integers(0, 400), cut=st.sampled_from(CUTS))
+def test_chunk_then_stitch_is_identity(samples: int, cut: tuple[int, int, int]) -> None:
+    size, overlap, stride = cut
+    signal = np.arange(1, samples + 1, dtype=np.float32)
+    chunks, _, plan = chunk(signal, size, overlap, stride)
+    np.testing.assert_array_equal(stitch(every(chunks, stride), plan), every(signal, stride))
+
+
+@settings(max_examples=150, deadline=None)
+@given(samples=st.integers(0, 400), cut=st.sampled_from(CUTS))
+def test_plan(samples: int, cut: tuple[int, int, int]) -> None:
+    size, overlap, stride = cut
+    plan = spans(samples, size, overlap, stride)
+    covered = [frame for span in plan for frame in range(span.first, span.last)]
+    assert covered == list(range(frames(samples, stride)))  # every frame once, in order
+    for span in plan:
+        assert span.start % stride == 0
+        assert span.origin == span.start // stride
+        assert 0 < span.length <= size
+        assert samples <= size or span.length > size - stride  # only a short read is padded by more than a frame
+        # half an overlap of context on both sides of every frame taken, except at the ends of the signal
+        margin = overlap // 2 // stride
+        assert span.start == 0 or span.first - span.origin >= margin
+        assert span.start + size >= samples or span.origin + size // stride - span.last >= margin
+    if plan:
+        assert plan[-1].start + plan[-1].length == samples
+
+
+@pytest.mark.parametrize("samples", [0, 1, 4, 5, 6, 99, 100, 101, 140, 141, 158, 160, 161, 399, 400, 1003])
+def test_stitched_convolution_equals_direct(samples: int) -> None:
+    """A model whose context is at most half the overlap cannot tell that the signal was cut."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv1d(1, 4, 5, padding=2), torch.nn.Conv1d(4, 3, 19, stride=5, padding=9)]
+
+    def model(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """(N, T) -> (N, T', 3), with padding masked between the layers as in models.frontends.Conv"""
+        h = torch.from_numpy(x)[:, None, :]
+        ends = torch.from_numpy(lengths)[:, None, None]
+        h = layers[0](h) * (torch.arange(h.shape[2]) < ends)
+        return layers[1](h).transpose(1, 2).detach().numpy()
+
+    signal = np.random.default_rng(samples).normal(size=samples).astype(np.float32)
+    chunks, lengths, plan = chunk(signal, 100, 40, 5)
+    if samples == 0:
+        assert chunks.shape == (0, 100)
+        assert stitch(np.zeros((0, 20, 3), np.float32), plan).shape == (0, 3)
+        return
+    direct = model(signal[None], np.array([samples]))[0]
+    assert direct.shape == (frames(samples, 5), 3)
+    np.testing.assert_allclose(stitch(model(chunks, lengths), plan), direct, rtol=0, atol=1e-6)
+
+
+def test_a_short_signal_is_one_padded_chunk_with_its_true_length() -> None:
+    chunks, lengths, plan = chunk(np.ones(7, np.float32), 20, 10, 5)
+    assert chunks.tolist() == [[1.0] * 7 + [0.0] * 13]
+    assert lengths.tolist() == [7]
+    assert [(span.first, span.last) for span in plan] == [(0, 2)]
+
+
+def test_the_last_chunk_is_shifted_back_to_the_end() -> None:
+    _, lengths, plan = chunk(np.ones(51, np.float32), 20, 10, 5)
+    assert [span.start for span in plan] == [0, 10, 20, 30, 35]
+    assert lengths.tolist() == [20, 20, 20, 20, 16]
+
+
+@pytest.mark.parametrize(
+    ("size", "overlap", "stride", "message"),
+    [
+        (2401, 300, 5, r"chunks.samples: found 2401; allowed is a multiple of the model's stride 5"),
+        (2400, 305, 5, r"chunks.overlap: found 305; allowed is a multiple of 10"),
+        (2400, 2400, 5, r"chunks.overlap: found 2400; .* below 2400"),
+        (2400, -10, 5, r"chunks.overlap: found -10"),
+        (0, 0, 5, r"chunks.samples: found 0"),
+    ],
+)
+def test_cuts_that_the_stride_does_not_allow(size: int, overlap: int, stride: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        spans(100, size, overlap, stride)

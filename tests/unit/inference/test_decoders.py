@@ -1,0 +1,87 @@
+"""Every decoder: exact where the model is sure, the best of all where the read is tiny, one quality a base."""
+
+import numpy as np
+import pytest
+
+from biorrn.encoders.bases import encode_bases
+from biorrn.errors import BiorrnError
+from biorrn.inference.decoders import DECODERS, phred, prefix_beam, softmax
+from biorrn.kernels.beam_reference import all_sequences
+
+each_decoder = pytest.mark.parametrize("name", DECODERS)
+
+
+@each_decoder
+@pytest.mark.parametrize("height", [8.0, 300.0])
+def test_a_sure_model_is_read_exactly(name: str, height: float) -> None:
+    path = [0, 1, 1, 0, 1, 2, 0, 0, 3, 4, 4]
+    called = DECODERS[name](height * np.eye(5, dtype=np.float32)[path])
+    assert called.bases == "AACGT"
+    assert called.moves.tolist() == [0, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0]
+    assert called.quals.tolist() == [29 if height == 8 else 40] * 5
+
+
+@each_decoder
+@pytest.mark.parametrize("frames", [1, 2, 17, 300])
+def test_one_quality_and_one_move_a_base(name: str, frames: int) -> None:
+    scores = np.random.default_rng(frames).normal(0, 3, (frames, 5)).astype(np.float32)
+    called = DECODERS[name](scores)
+    assert set(called.bases) <= set("ACGT")
+    assert called.quals.dtype == called.moves.dtype == np.uint8
+    assert called.quals.shape == (len(called.bases),)
+    assert called.moves.shape == (frames,)
+    assert called.moves.sum() == len(called.bases)
+    assert called.moves.max(initial=0) <= 1
+    assert ((called.quals >= 1) & (called.quals <= 40)).all()
+
+
+@each_decoder
+def test_an_empty_read_is_an_empty_call(name: str) -> None:
+    called = DECODERS[name](np.zeros((0, 5), np.float32))
+    assert (called.bases, len(called.quals), len(called.moves)) == ("", 0, 0)
+
+
+@each_decoder
+def test_blanks_only_are_an_empty_call(name: str) -> None:
+    called = DECODERS[name](np.tile(np.float32([9, 0, 0, 0, 0]), (20, 1)))
+    assert (called.bases, len(called.quals), called.moves.sum()) == ("", 0, 0)
+
+
+@each_decoder
+def test_log_probabilities_do_as_well_as_scores(name: str) -> None:
+    scores = np.random.default_rng(1).normal(0, 4, (80, 5)).astype(np.float32)
+    one, other = DECODERS[name](scores), DECODERS[name](np.log(softmax(scores)))
+    assert one.bases == other.bases
+    np.testing.assert_array_equal(one.moves, other.moves)
+    np.testing.assert_allclose(one.quals.astype(int), other.quals.astype(int), atol=1)
+
+
+@each_decoder
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_diverged_model_is_an_error(name: str, bad: float) -> None:
+    scores = np.zeros((4, 5), np.float32)
+    scores[2, 1] = bad
+    with pytest.raises(BiorrnError, match="NaN or infinity"):
+        DECODERS[name](scores)
+
+
+def test_a_wide_beam_is_the_best_of_all_sequences() -> None:
+    for seed in range(5):
+        scores = np.random.default_rng(seed).normal(0, 2, (5, 5)).astype(np.float32)
+        exact = all_sequences(softmax(scores))
+        found = tuple(encode_bases(prefix_beam(scores, size=1000).bases).tolist())
+        assert exact[found] == pytest.approx(max(exact.values()), rel=1e-5)
+
+
+def test_a_base_is_put_where_it_is_sure_not_where_the_beam_first_thought_of_it() -> None:
+    scores = np.tile(np.float32([6, 0, 0, 0, 0]), (9, 1))
+    scores[6, 2] = 20
+    called = prefix_beam(scores)
+    assert called.bases == "C"
+    assert called.moves.tolist() == [0, 0, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_quality_grows_with_the_probability() -> None:
+    quals = phred(np.linspace(0, 1, 101)).astype(int)
+    assert (np.diff(quals) >= 0).all()
+    assert (quals[0], quals[90], quals[-1]) == (1, 10, 40)

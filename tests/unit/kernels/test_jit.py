@@ -1,0 +1,36 @@
+"""Compiling where nothing can be kept, and sharing rows among threads."""
+
+import threading
+
+import pytest
+
+from biorrn.kernels.jit import each_row, jit
+
+
+def test_a_function_that_numba_cannot_keep_is_compiled_all_the_same() -> None:
+    space: dict = {}
+    exec(compile("def twice(x):\n    return 2 * x\n", "<nowhere>", "exec"), space)  # no file, so no place for a cache
+    assert jit()(space["twice"])(21) == 42
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_each_row_is_done_once(threads: int) -> None:
+    done: list[int] = []
+    before = threading.active_count()
+    each_row(done.append, list(range(5)), threads)
+    assert sorted(done) == list(range(5))
+    assert threading.active_count() == before
+
+
+def test_no_row_is_no_work() -> None:
+    each_row(lambda row: pytest.fail("called"), [], 4)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_fault_of_a_row_reaches_the_caller(threads: int) -> None:
+    def work(row: int) -> None:
+        if row == 2:
+            raise ValueError("row 2")
+
+    with pytest.raises(ValueError, match="row 2"):
+        each_row(work, list(range(6)), threads)

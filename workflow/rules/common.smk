@@ -1,0 +1,177 @@
+"""What the rules share: the checked configuration and functions of it. No rule stands here."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+from snakemake.exceptions import WorkflowError
+
+from biorrn.config import change_recipe, load_recipe
+from biorrn.errors import BiorrnError
+from biorrn.lookup import lookup, nearest
+
+# jobs find `biorrn` beside the snakemake that started them, where no environment is active; an active one goes first
+os.environ.update(PATH=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)]))
+
+REAL_DATA = "../shared/data"  # where config key real_data and environment variable BIORRN_SHARED_DATA are not set
+
+
+def check_config(settings, schema):
+    """Raise, in one line, at the first fault: the schema's, then what a schema cannot say; return the two lists by name."""
+    faults = sorted(
+        Draft202012Validator(schema).iter_errors(settings),
+        key=lambda fault: list(map(str, fault.path)),
+    )
+    if faults:
+        raise WorkflowError(f"configuration: {explain_fault(faults[0])}")
+    try:
+        for kind in ("data", "runs"):
+            names = [entry["name"] for entry in settings[kind]]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise WorkflowError(
+                    f"configuration: key '{kind}': name '{twice[0]}' stands twice; names are unique"
+                )
+        data = {entry["name"]: entry for entry in settings["data"]}
+        runs = {entry["name"]: entry for entry in settings["runs"]}
+        for run in runs.values():
+            check_run(run, data)
+    except BiorrnError as error:
+        raise WorkflowError(f"configuration: {error}") from None
+    return data, runs
+
+
+def check_run(run, data):
+    """Raise at a run whose data set or recipe is unknown or not of its task."""
+    kind = {"regression": "protein", "basecalling": "signal"}[run["task"]]
+    found = lookup(data, run["data"], f"run '{run['name']}': data set")["kind"]
+    if found != kind:
+        raise WorkflowError(
+            f"configuration: run '{run['name']}': task {run['task']} needs data of kind {kind}; "
+            f"'{run['data']}' is of kind {found}"
+        )
+    recipe = change_recipe(load_recipe(run["recipe"]), run.get("set", []))
+    if recipe.task != run["task"]:
+        raise WorkflowError(
+            f"configuration: run '{run['name']}': recipe '{run['recipe']}' is of task {recipe.task}, not {run['task']}"
+        )
+
+
+def explain_fault(fault):
+    """Return one fault of the schema as one line that names the key, and the nearest known key where it is unknown."""
+    place = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault.path
+    ).lstrip(".")
+    where = f"key '{place}': " if place else ""
+    if fault.validator == "additionalProperties":
+        known = fault.schema["properties"]
+        unknown = sorted(set(fault.instance) - set(known))[0]
+        close = nearest(unknown, known)
+        hint = f"; did you mean '{close}'?" if close else "."
+        return f"{where}key '{unknown}' is unknown{hint} Known: {', '.join(known)}"
+    if fault.validator is None:  # the schema `false`
+        return f"{where}does not belong here: see the kind of the data set, or the task of the run"
+    if fault.validator == "required":
+        missing = next(
+            key for key in fault.validator_value if key not in fault.instance
+        )
+        return f"{where}key '{missing}' is missing"
+    return f"{where}{fault.message}"
+
+
+def place_real_data(value):
+    """Return the configuration with `{real_data}` in its paths replaced by where the real data is."""
+    if isinstance(value, dict):
+        return {key: place_real_data(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [place_real_data(entry) for entry in value]
+    if isinstance(value, str) and "{real_data}" in value:
+        folder = (
+            config.get("real_data") or os.environ.get("BIORRN_SHARED_DATA") or REAL_DATA
+        )
+        if not Path(folder).is_dir():
+            raise WorkflowError(
+                f"configuration: no real data at {folder}; "
+                "name its folder by config key real_data or environment variable BIORRN_SHARED_DATA"
+            )
+        return value.replace("{real_data}", str(folder))
+    return value
+
+
+def only(names):
+    """Return a regular expression of exactly these names, for a wildcard."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def runs_of(task):
+    """Return the names of the runs of a task."""
+    return [name for name, run in RUNS.items() if run["task"] == task]
+
+
+def data_of(kind):
+    """Return the names of the data sets of a kind."""
+    return [name for name, entry in DATA.items() if entry["kind"] == kind]
+
+
+def run_data(wildcards):
+    """Return the entry of the data set of a run."""
+    return DATA[RUNS[wildcards.run]["data"]]
+
+
+def prepared(wildcards):
+    """Return the prepared file of a run's data set."""
+    return f"{OUT}/data/{RUNS[wildcards.run]['data']}.h5"
+
+
+def recipe_file(wildcards):
+    """Return the recipe of a run where it is a file, so that a change of it runs the training again."""
+    recipe = RUNS[wildcards.run]["recipe"]
+    return recipe if recipe.endswith((".yaml", ".yml")) else []
+
+
+def fasta_of(wildcards):
+    """Return the sequences behind the name of a prediction: `valid`, or one that the run lists."""
+    run = RUNS[wildcards.run]
+    if wildcards.fasta == "valid":
+        return f"{OUT}/data/{run['data']}.valid.fasta"
+    listed = {entry["name"]: entry["fasta"] for entry in run.get("predict", [])}
+    return listed[wildcards.fasta]
+
+
+def data_used():
+    """Return the names of the data sets of the runs, each once."""
+    return list(dict.fromkeys(run["data"] for run in RUNS.values()))
+
+
+def options(entry, **flags):
+    """Return the command-line options for the keys that an entry has; a list repeats its option.
+
+    `flags` maps each key to its option.
+    """
+    words = []
+    for key, flag in flags.items():
+        value = entry.get(key)
+        for item in value if isinstance(value, list) else [value]:
+            if item is not None:
+                words += [flag, str(item)]
+    return words
+
+
+def user_predictions():
+    """Return a table for each FASTA that a regression run lists under `predict`."""
+    return [
+        f"{OUT}/predictions/{name}/{fasta['name']}.tsv"
+        for name in runs_of("regression")
+        for fasta in RUNS[name].get("predict", [])
+    ]
+
+
+with open(workflow.source_path("../schemas/config.schema.yaml")) as _schema:
+    DATA, RUNS = check_config(config, yaml.safe_load(_schema))
+DATA, RUNS = place_real_data(DATA), place_real_data(RUNS)
+OUT = config["output"]
+REPORT = f"{OUT}/report.html"
+ENVIRONMENT = "../../environment.yml"

@@ -1,0 +1,36 @@
+# A model and a FASTA -> a table of predictions: of the validation rows, and of each FASTA that the run lists.
+
+
+rule predict:
+    input:
+        weights=f"{OUT}/runs/{{run}}/weights.safetensors",
+        recipe=f"{OUT}/runs/{{run}}/recipe.yaml",
+        fasta=fasta_of,
+    output:
+        table=report(
+            f"{OUT}/predictions/{{run}}/{{fasta}}.tsv",
+            caption="../report/predictions.rst",
+            category="Predictions",
+            labels={"run": "{run}", "sequences": "{fasta}"},
+        ),
+    log:
+        f"{OUT}/logs/predict/{{run}}/{{fasta}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/predict/{{run}}/{{fasta}}.tsv"
+    wildcard_constraints:
+        run=only(runs_of("regression")),
+        fasta="[A-Za-z0-9_-]+",
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        model=lambda wildcards, input: str(Path(input.weights).parent),
+        options=lambda wildcards: options(RUNS[wildcards.run], device="--device"),
+    message:
+        "Predicting {wildcards.fasta} with {wildcards.run}"
+    shell:
+        "biorrn predict {params.model:q} {input.fasta:q} -o {output.table:q} {params.options:q}"
+        " --threads {threads} 2> {log:q}"

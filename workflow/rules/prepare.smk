@@ -1,0 +1,74 @@
+# Files of the user -> HDF5 with a split, and a JSON account of what was kept, dropped and shared between the splits.
+
+
+rule prepare_protein:
+    input:
+        proteins=lambda wildcards: DATA[wildcards.data]["input"],
+        table=lambda wildcards: DATA[wildcards.data].get("table", []),
+    output:
+        prepared=f"{OUT}/data/{{data}}.h5",
+        report=f"{OUT}/data/{{data}}.json",
+        valid=f"{OUT}/data/{{data}}.valid.fasta",
+    log:
+        f"{OUT}/logs/prepare_protein/{{data}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/prepare_protein/{{data}}.tsv"
+    wildcard_constraints:
+        data=only(data_of("protein")),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        split=lambda wildcards: DATA[wildcards.data]["split"],
+        options=lambda wildcards: options(
+            DATA[wildcards.data],
+            table="--targets",
+            targets="--target",
+            sequence_column="--sequence-column",
+            id_column="--id-column",
+            weight="--weight",
+            seed="--seed",
+        ),
+    message:
+        "Preparing the proteins of {wildcards.data}"
+    shell:
+        "biorrn prepare protein {input.proteins:q} {params.options:q} --split {params.split:q}"
+        " -o {output.prepared:q} --report {output.report:q} --export-fasta valid={output.valid:q} 2> {log:q}"
+
+
+rule prepare_signal:
+    input:
+        reads=lambda wildcards: DATA[wildcards.data]["reads"],
+        truth=lambda wildcards: DATA[wildcards.data].get("truth", []),
+    output:
+        prepared=f"{OUT}/data/{{data}}.h5",
+        report=f"{OUT}/data/{{data}}.json",
+    log:
+        f"{OUT}/logs/prepare_signal/{{data}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/prepare_signal/{{data}}.tsv"
+    wildcard_constraints:
+        data=only(data_of("signal")),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        split=lambda wildcards: DATA[wildcards.data]["split"],
+        options=lambda wildcards: options(
+            DATA[wildcards.data],
+            labels="--labels",
+            truth="--truth",
+            normaliser="--normaliser",
+            seed="--seed",
+        ),
+    message:
+        "Preparing the reads of {wildcards.data}"
+    shell:
+        "biorrn prepare signal {input.reads:q} {params.options:q} --split {params.split:q}"
+        " -o {output.prepared:q} --report {output.report:q} 2> {log:q}"

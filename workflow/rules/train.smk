@@ -1,0 +1,39 @@
+# A recipe and prepared data -> a model folder. A killed job goes on where it was: its checkpoints are no outputs.
+
+
+rule train:
+    input:
+        prepared=prepared,
+        recipe=recipe_file,
+    output:
+        weights=f"{OUT}/runs/{{run}}/weights.safetensors",
+        recipe=f"{OUT}/runs/{{run}}/recipe.yaml",
+        history=f"{OUT}/runs/{{run}}/history.tsv",
+        provenance=f"{OUT}/runs/{{run}}/provenance.json",
+    log:
+        f"{OUT}/logs/train/{{run}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/train/{{run}}.tsv"
+    wildcard_constraints:
+        run=only(RUNS),
+    conda:
+        ENVIRONMENT
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        recipe=lambda wildcards: RUNS[wildcards.run]["recipe"],
+        folder=lambda wildcards, output: str(Path(output.weights).parent),
+        options=lambda wildcards: options(
+            RUNS[wildcards.run],
+            seed="--seed",
+            set="--set",
+            max_minutes="--max-minutes",
+            device="--device",
+        ),
+    message:
+        "Training {wildcards.run}; progress is in {log}"
+    shell:
+        "biorrn train {params.recipe:q} {input.prepared:q} -o {params.folder:q} {params.options:q} --replace"
+        " --threads {threads} 2> {log:q}"
