@@ -61,7 +61,7 @@ def main() -> None:
     print(f"# microseconds a read, median of {options.rounds} rounds; 'same' counts equal sequences")
     head = f"{'posteriors':10} {'T':>5} {'decoder':8} {'threads':>7} {'fast-ctc':>9} {'biorrn':>9}"
     print(f"{head} {'ratio':>6} {'same':>7}")
-    for threads in (1, options.threads):
+    for threads in sorted({1, options.threads}):
         for kind in SHAPES:
             for frames in options.frames:
                 reads = [posteriors(kind, frames, seed) for seed in range(options.reads)]

@@ -26,7 +26,9 @@ class OneHot(Closed):
 class Embedding(Closed):
     name: Literal["embedding"] = "embedding"
     width: int = Field(64, ge=1)  # features a residue
-    table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "none"  # fixed features joined to the learned ones
+    table: Literal["none", "blosum62", "scales", "blosum62+scales"] = (
+        "none"  # fixed features joined to the learned ones
+    )
 
 
 class Fixed(Closed):
@@ -73,7 +75,9 @@ class Model(Closed):
     frontend: Frontend
     input_dropout: float = Field(0.0, ge=0, lt=1)
     core: Core = Core()
-    pool: list[Literal["last", "mean", "max", "attention"]] = Field(default_factory=list)  # concatenated; empty: no pool
+    pool: list[Literal["last", "mean", "max", "attention"]] = Field(
+        default_factory=list
+    )  # concatenated; empty: no pool
     head: Head = Head()
 
 
@@ -123,7 +127,9 @@ class Recipe(Closed):
 
 def recipe_names() -> list[str]:
     """Return the ids of the recipes in the package."""
-    return sorted(entry.name[:-5] for entry in resources.files("biorrn.recipes").iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name[:-5] for entry in resources.files("biorrn.recipes").iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_recipe(name: str | Path) -> Recipe:
@@ -192,7 +198,9 @@ def _recipe_text(name: str | Path) -> tuple[str, str]:
     if str(name) not in recipe_names():
         close = nearest(str(name), recipe_names())
         hint = f"; did you mean '{close}'?" if close else "."
-        raise ConfigError(f"recipe '{name}' is unknown{hint} Known: {', '.join(recipe_names())}, or a path to a .yaml file")
+        raise ConfigError(
+            f"recipe '{name}' is unknown{hint} Known: {', '.join(recipe_names())}, or a path to a .yaml file"
+        )
     return (resources.files("biorrn.recipes") / f"{name}.yaml").read_text(encoding="utf-8"), str(name)
 
 

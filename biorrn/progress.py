@@ -51,6 +51,9 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Callabl
 
     try:
         yield advance
-    finally:
-        if done:
-            print(("\r\x1b[K" if terminal else "") + line(), file=sys.stderr, flush=True)
+    except BaseException:
+        if done and terminal:
+            print(file=sys.stderr)  # the error stands on a line of its own
+        raise
+    if done:
+        print(("\r\x1b[K" if terminal else "") + line(), file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ import vbz_h5py_plugin  # noqa: F401  registers the VBZ filter with HDF5
 SAMPLE_RATE = 4000  # Hz
 OFFSET, RANGE, DIGITISATION = 4.0, 1497.77, 8192.0  # picoamperes = (raw + OFFSET) * RANGE / DIGITISATION
 START, RUN = datetime(2026, 1, 1, tzinfo=UTC), "51a01a7ed51a01a7ed51a01a7ed51a01a7ed0000"
-TAGS = {"sample_id": "simulated", "flow_cell_id": "SIMULATED", "exp_start_time": START.isoformat(), "run_id": RUN}
+TAGS = {"sample_id": "simulated", "flow_cell_id": "simulated", "exp_start_time": START.isoformat(), "run_id": RUN}
 CONTEXT = {"sequencing_kit": "simulated", "experiment_type": "simulated", "sample_frequency": str(SAMPLE_RATE)}
 
 

@@ -25,3 +25,44 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set BIORRN_SHARED_DATA to its place")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_proteins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a prepared protein file: 60 made-up proteins whose label is their share of leucine."""
+    import numpy as np
+
+    from biorrn.datasets.prepare import protein_writer
+    from biorrn.encoders.alphabets import RESIDUES
+    from biorrn.encoders.residues import tokens
+
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("proteins") / "tiny.h5"
+    with protein_writer(path, [{"name": "leucine", "unit": "percent"}]) as writer:
+        for number in range(60):
+            letters = list(RESIDUES[:-1]) + ["L"] * int(rng.integers(0, 30))
+            sequence = "".join(rng.choice(letters, rng.integers(12, 30)))
+            share = 100 * sequence.count("L") / len(sequence)
+            writer.add(f"p{number}", tokens(sequence), [share], split=int(number >= 45))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_signal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a prepared signal file: made-up reads, one level a base, 8 samples a base, a little noise."""
+    import numpy as np
+
+    from biorrn.datasets.prepare import signal_writer
+
+    rng = np.random.default_rng(1)
+    levels = np.array([0.0, -1.5, -0.5, 0.5, 1.5])
+    path = tmp_path_factory.mktemp("signal") / "tiny.h5"
+    with signal_writer(path, "medmad", 4000.0, "truth") as writer:
+        for number in range(6):
+            bases = rng.integers(1, 5, 120)
+            # neighbours differ, so that a caller needs no sense of dwell
+            bases = np.array([b for a, b in zip([0, *bases], bases, strict=False) if a != b], np.uint8)
+            signal = np.repeat(levels[bases], 8) + rng.normal(0, 0.1, 8 * len(bases))
+            starts = np.arange(len(bases)) * 8
+            writer.add(f"r{number}", signal.astype(np.float32), bases, starts, split=int(number == 5))
+    return path

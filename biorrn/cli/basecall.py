@@ -16,7 +16,7 @@ def basecall(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
-    max_reads: Annotated[int | None, typer.Option(help="Stop after this many reads.")] = None,
+    max_reads: Annotated[int | None, typer.Option(min=1, help="Stop after this many reads.")] = None,
 ) -> None:
     """Turn raw nanopore signal into bases.
 
@@ -45,7 +45,7 @@ def basecall(
     where = choose_device(device)
     tally = Tally("basecall", "reads", "samples", "bases")
     with progress("basecall", "samples") as advance, open_calls(output) as write:
-        records = islice(read_all(paths, tally.skip_file), max_reads)
+        records = islice(read_all(paths, tally.skip_input), max_reads)
         calls = run(
             stored,
             records,

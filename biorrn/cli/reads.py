@@ -10,9 +10,7 @@ import typer
 def reads(
     paths: Annotated[list[Path], typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")],
     summary: Annotated[bool, typer.Option("--summary", help="Print counts instead of one row a read.")] = False,
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="TSV file, .gz compresses; - is stdout.")
-    ] = "-",
+    output: Annotated[str, typer.Option("--output", "-o", help="TSV file, .gz compresses; - is stdout.")] = "-",
 ) -> None:
     """List and check raw nanopore reads.
 

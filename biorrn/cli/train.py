@@ -33,11 +33,14 @@ def train(
       biorrn train my_recipe.yaml stability.h5 -o runs/mine --set training.epochs=3
     """
     from biorrn.config import change_recipe, load_recipe
-    from biorrn.tasks import load_task
-    from biorrn.training.loop import train as run
 
     changes = list(settings or [])
     if max_minutes is not None:
         changes.append(f"training.max_minutes={max_minutes}")
     chosen = change_recipe(load_recipe(recipe), changes)
+
+    # imported only now, for some seconds: a recipe with a fault is told of at once
+    from biorrn.tasks import load_task
+    from biorrn.training.loop import train as run
+
     run(chosen, prepared, output, load_task(chosen.task), seed=seed, device=device, threads=threads, replace=replace)

@@ -46,7 +46,7 @@ class ChunkDataset:
     Attributes
     ----------
     samples : int: T, samples of every window in a batch; shorter segments are padded with zeros.
-    dropped : Counter: windows that were passed over, by reason.
+    dropped : Counter: windows that were passed over so far, by reason.
     normaliser, sample_rate : as in the file.
     """
 
@@ -76,7 +76,8 @@ class ChunkDataset:
     def windows(self, epoch: int, seed: int, n: int) -> list[Window]:
         """Return the `n` random windows of an epoch: any place of any segment, by length; the same pair gives the same.
 
-        Window i depends on (seed, epoch, i) alone. A window whose labels cannot be right is drawn anew and counted.
+        Window i depends on (seed, epoch, i) alone. A window whose labels cannot be right is drawn anew and counted; one
+        that stays wrong `TRIES` times is left out.
         """
         ends = np.cumsum(self.lengths)
         windows = [self._draw((seed, epoch, place), ends) for place in range(n)]

@@ -1,5 +1,7 @@
 """Groups of similar sequences."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from biorrn.datasets.similarity import greedy, word_length
@@ -20,8 +22,8 @@ def cluster(tokens: np.ndarray, offsets: np.ndarray, identity: float) -> np.ndar
     offsets : int64 array (N + 1,): where each starts.
     identity : float: from 0.3 to 1; see `datasets.similarity`.
     """
-    texts = [tokens[start:end].tobytes() for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
-    distinct = sorted(set(texts), key=lambda text: (-len(text), text))
+    sequences = texts(tokens, offsets)
+    distinct = sorted(set(sequences), key=lambda text: (-len(text), text))
     group = np.arange(len(distinct))
     for threshold in sorted({max(identity, NEAR), identity}, reverse=True):
         kept = np.flatnonzero(group == np.arange(len(distinct)))
@@ -30,13 +32,20 @@ def cluster(tokens: np.ndarray, offsets: np.ndarray, identity: float) -> np.ndar
         of[kept] = parent
         group = of[group]
     place = {text: index for index, text in enumerate(distinct)}
-    groups = group[[place[text] for text in texts]] if texts else group
+    groups = group[[place[text] for text in sequences]] if sequences else group
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[inverse]
 
 
-def _flat(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts], dtype=np.int64)]).astype(np.int64)
-    return np.frombuffer(b"".join(texts), np.uint8), offsets
+def texts(tokens: np.ndarray, offsets: np.ndarray) -> list[bytes]:
+    """Return the tokens of each sequence as bytes, which can be compared and hashed."""
+    whole = tokens.tobytes()
+    return [whole[start:end] for start, end in pairwise(offsets.tolist())]
+
+
+def _flat(sequences: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.zeros(len(sequences) + 1, np.int64)
+    offsets[1:] = np.cumsum([len(text) for text in sequences], dtype=np.int64)
+    return np.frombuffer(b"".join(sequences), np.uint8), offsets

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from biorrn.datasets.cluster import texts
 from biorrn.datasets.prepare import ProteinFile, SignalFile
 from biorrn.datasets.proteins import gather
 from biorrn.datasets.schema import SPLITS
@@ -36,11 +37,11 @@ def protein_leakage(path: str | Path, seed: int = 0, sample: int = SAMPLE) -> di
         rows = [np.flatnonzero(codes == code) for code in range(len(SPLITS))]
         train_tokens = gather(flat, offsets, rows[0])
         train_offsets = _offsets(offsets, rows[0])
-        train = {text: None for text in _texts(train_tokens, train_offsets)}
+        train = {text: None for text in texts(train_tokens, train_offsets)}
         report: dict[str, Any] = {"duplicates_in_train": len(rows[0]) - len(train)}
         for code, name in enumerate(SPLITS[1:], start=1):
             tokens, bounds = gather(flat, offsets, rows[code]), _offsets(offsets, rows[code])
-            identical = sum(text in train for text in _texts(tokens, bounds))
+            identical = sum(text in train for text in texts(tokens, bounds))
             chosen = np.arange(len(rows[code]))
             if len(chosen) > sample:
                 chosen = np.sort(np.random.default_rng(seed).choice(chosen, sample, replace=False))
@@ -49,9 +50,7 @@ def protein_leakage(path: str | Path, seed: int = 0, sample: int = SAMPLE) -> di
             entry["sampled"] = compared < len(rows[code])
             if compared:
                 queries, query_offsets = gather(tokens, bounds, chosen), _offsets(bounds, chosen)
-                _, best = nearest(
-                    queries, query_offsets, train_tokens, train_offsets, lowest, word_length(lowest)
-                )
+                _, best = nearest(queries, query_offsets, train_tokens, train_offsets, lowest, word_length(lowest))
                 for identity in IDENTITIES:
                     entry[f"within_{identity:g}"] = float((best >= identity - 1e-9).mean())
             report[name] = entry
@@ -90,10 +89,6 @@ def signal_leakage(path: str | Path) -> dict[str, Any]:
 
 def _offsets(offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.diff(offsets)[rows])]).astype(np.int64)
-
-
-def _texts(tokens: np.ndarray, offsets: np.ndarray) -> list[bytes]:
-    return [tokens[start:end].tobytes() for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
 
 
 def _union(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -4,35 +4,55 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from biorrn.datasets.account import account
 from biorrn.datasets.prepare import protein_writer
+from biorrn.datasets.protein_rows import ProteinRow, protein_rows
 from biorrn.datasets.schema import SPLITS
-from biorrn.datasets.splits import Column, Rows, Splitter
+from biorrn.datasets.splits import Cluster, Column, Rows, Splitter
 from biorrn.encoders.residues import tokens
 from biorrn.errors import InputError
+from biorrn.files import sha256
 
 
-@dataclass(frozen=True, slots=True)
-class ProteinRow:
-    """One protein with its values.
+def prepare_proteins(
+    source: str | Path,
+    out: str | Path,
+    splitter: Splitter,
+    targets: Sequence[str],
+    *,
+    table: str | Path | None = None,
+    sequence_column: str = "sequence",
+    id_column: str | None = None,
+    weight_column: str | None = None,
+    note: str = "",
+    advance: Callable[[int], None] = lambda proteins: None,
+) -> dict[str, Any]:
+    """Write the proteins of a table, or of FASTA and a table, to a prepared file and return its account.
 
-    Attributes
-    ----------
-    id, sequence : str: as in `readers.records.ProteinRecord`.
-    targets : one float a target column, NaN where missing.
-    weight : float: weight in the loss.
-    split : str: the cell of the split column, "" where there is none.
+    Takes what `protein_rows` and `prepare_protein` take; for the account see `datasets.account`.
     """
-
-    id: str
-    sequence: str
-    targets: Sequence[float]
-    weight: float = 1.0
-    split: str = ""
+    counts: Counter[str] = Counter()
+    split_column = splitter.name if isinstance(splitter, Column) else None
+    rows = protein_rows(
+        source,
+        targets,
+        counts,
+        table=table,
+        sequence_column=sequence_column,
+        id_column=id_column,
+        weight_column=weight_column,
+        split_column=split_column,
+    )
+    sources = {str(path): sha256(path) for path in (source, table) if path is not None and Path(path).is_file()}
+    columns = [{"name": name, "unit": ""} for name in targets]
+    named = source if table is None else table
+    kept = prepare_protein(rows, out, splitter, columns, source=named, sources=sources, note=note, advance=advance)
+    return account(out, kept + counts, note)
 
 
 def prepare_protein(
@@ -43,6 +63,7 @@ def prepare_protein(
     *,
     source: str | Path = "",
     sources: Mapping[str, str] | None = None,
+    note: str = "",
     advance: Callable[[int], None] = lambda proteins: None,
 ) -> Counter[str]:
     """Write proteins to a prepared file; a buffer of them is in memory at a time.
@@ -57,6 +78,7 @@ def prepare_protein(
     targets : list of {"name", "unit"}: one a target column.
     source : the table, named in errors.
     sources : path -> SHA-256 of the inputs, kept as an attribute.
+    note : str: kept as an attribute.
 
     Returns
     -------
@@ -68,6 +90,7 @@ def prepare_protein(
     """
     counts: Counter[str] = Counter()
     with protein_writer(out, targets) as writer:
+        writer.file.attrs["note"] = note
         for row in rows:
             advance(1)
             fault = _fault(row)
@@ -89,8 +112,8 @@ def prepare_protein(
             raise InputError(source, f"no protein could be used ({reasons})")
         if not isinstance(splitter, Column):
             file = writer.file
-            everything = Rows(list(file["id"].asstr()[:]), (), file["tokens"][:], file["offsets"][:])
-            file["split"][:] = splitter.assign(everything)
+            residues = file["tokens"][:] if isinstance(splitter, Cluster) else np.zeros(0, np.uint8)
+            file["split"][:] = splitter.assign(Rows(list(file["id"].asstr()[:]), (), residues, file["offsets"][:]))
         writer.file.attrs["sources"] = json.dumps(dict(sources or {}))
     return counts
 

@@ -2,17 +2,22 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
+from biorrn.datasets.account import account
+from biorrn.datasets.labelled_reads import labelled_reads
 from biorrn.datasets.prepare import SignalWriter, signal_writer
 from biorrn.datasets.splits import Random, Reference, Rows, Splitter
 from biorrn.encoders.signal import NORMALISERS
 from biorrn.errors import BiorrnError
+from biorrn.files import sha256
 from biorrn.lookup import lookup
+from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.records import ReadLabels, SignalRecord
 
 MIN_BASES = 20  # a shorter segment says little and costs a row
@@ -21,16 +26,42 @@ MIN_BASES = 20  # a shorter segment says little and costs a row
 # 0.68 s. Segments are cut there: a window with a long stretch of signal for one base teaches a wrong rate.
 STALL = 0.1
 
-LabelledReads = Iterable[tuple[SignalRecord, ReadLabels]]
+
+def prepare_reads(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    splitter: Splitter,
+    *,
+    labels: str = "events",
+    truth: str | Path | None = None,
+    normaliser: str = "medmad",
+    note: str = "",
+    on_problem: OnProblem = stop,
+    advance: Callable[[int], None] = lambda samples: None,
+) -> dict[str, Any]:
+    """Write the labelled reads of files and folders to a prepared file and return its account.
+
+    Takes what `labelled_reads` and `prepare_signal` take; for the account see `datasets.account`.
+    """
+    lookup(NORMALISERS, normaliser, "normaliser")
+    counts: Counter[str] = Counter()
+    reads = labelled_reads(paths, labels, truth, counts, on_problem)
+    tables = [] if truth is None else [truth]
+    kept = prepare_signal(
+        reads, out, splitter, normaliser=normaliser, labels=labels, note=note, tables=tables, advance=advance
+    )
+    return account(out, kept + counts, note)
 
 
 def prepare_signal(
-    reads: LabelledReads,
+    reads: Iterable[tuple[SignalRecord, ReadLabels]],
     out: str | Path,
     splitter: Splitter,
     *,
     normaliser: str = "medmad",
     labels: str = "events",
+    note: str = "",
+    tables: Sequence[str | Path] = (),
     advance: Callable[[int], None] = lambda samples: None,
 ) -> Counter[str]:
     """Write the segments of labelled reads to a prepared signal file; one read is in memory at a time.
@@ -44,7 +75,8 @@ def prepare_signal(
     out : the HDF5 file to write.
     splitter : from `datasets.splits.parse_split(..., "signal")`.
     normaliser : str: entry of `encoders.signal.NORMALISERS`.
-    labels : str: where the labels come from, kept as an attribute.
+    labels, note : str: where the labels come from, and a remark; kept as attributes.
+    tables : files besides those of the reads whose checksums are kept.
     advance : called with the number of samples of each read.
 
     Returns
@@ -62,7 +94,8 @@ def prepare_signal(
     if first is None:
         raise BiorrnError("prepare signal: found no read with labels; nothing to write")
     with signal_writer(out, normaliser, first[0].sample_rate, labels) as writer:
-        sources: set[Path] = set()
+        writer.file.attrs["note"] = note
+        sources = {Path(path) for path in tables}
         for record, truth in _chain(first, iterator):
             fault = _fault(record, truth, first[0].sample_rate)
             if fault is None:
@@ -75,7 +108,9 @@ def prepare_signal(
         if not writer.rows:
             reasons = ", ".join(f"{name} {number}" for name, number in counts.items())
             raise BiorrnError(f"prepare signal: no read could be used ({reasons})")
-        writer.file.attrs["sources"] = json.dumps({str(path): "" for path in sorted(sources)})
+        writer.file.attrs["sources"] = json.dumps(
+            {str(path): sha256(path) for path in sorted(sources) if path.is_file()}
+        )
         if isinstance(splitter, Random):
             writer.file["split"][:] = splitter.assign(Rows(ids=list(writer.file["read_id"].asstr()[:])))
         if isinstance(splitter, Reference):

@@ -1,11 +1,10 @@
 """The two prepared HDF5 layouts: every dataset with its shape, dtype, unit and meaning.
 
-| kind | one row is | flat datasets |
-|---|---|---|
-| protein | one protein | `tokens`, cut by `offsets` |
-| signal | one segment | `signal`, cut by `signal_offsets`; `bases` and `starts`, cut by `base_offsets` |
+In a protein file a row is one protein; `tokens` is cut by `offsets`. In a signal file a row is one segment: a stretch
+of one read whose bases are known and lie wholly in one split; `signal` is cut by `signal_offsets`, `bases` and `starts`
+by `base_offsets`.
 
-A segment is a stretch of one read whose bases are known and lie wholly in one split. File attributes: `kind`, `schema` (this version), `sources` (JSON: path -> SHA-256), and
+File attributes: `kind`, `schema` (this version), `note`, `sources` (JSON: path -> SHA-256), and
 protein: `alphabet`, `targets` (JSON: list of name and unit); signal: `normaliser`, `sample_rate` (Hz), `labels`.
 """
 

@@ -3,6 +3,9 @@
 Identity is 1 - edits / length of the longer sequence, edits being substitutions, insertions and deletions.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -10,6 +13,14 @@ from biorrn.encoders.alphabets import RESIDUES
 
 LETTERS = len(RESIDUES)
 CHECKS = 24  # candidates with most k-mers in common whose distance is computed, a query
+
+
+def _jit(function: Callable[..., Any]) -> Any:
+    """Compile a function; the machine code is kept on disk where numba finds a folder that it may write."""
+    try:
+        return numba.njit(cache=True)(function)
+    except RuntimeError:  # "cannot cache function ...: no locator available"
+        return numba.njit(function)
 
 
 def word_length(identity: float) -> int:
@@ -21,7 +32,7 @@ def word_length(identity: float) -> int:
     return 5 if identity >= 0.9 else 4 if identity >= 0.65 else 3
 
 
-@numba.njit(cache=True)
+@_jit
 def edit_distance(a: np.ndarray, b: np.ndarray, limit: int) -> int:
     """Return the edit distance of two token arrays, or limit + 1 where it is above `limit`."""
     if abs(len(a) - len(b)) > limit:
@@ -44,7 +55,7 @@ def edit_distance(a: np.ndarray, b: np.ndarray, limit: int) -> int:
     return min(row[len(b)], limit + 1)
 
 
-@numba.njit(cache=True)
+@_jit
 def words(tokens: np.ndarray, k: int, seen: np.ndarray, stamp: int) -> np.ndarray:
     """Return the distinct words of `k` residues as codes; `seen` (LETTERS ** k,) is scratch, `stamp` a new number."""
     found = np.empty(max(0, len(tokens) - k + 1), np.int64)
@@ -60,7 +71,7 @@ def words(tokens: np.ndarray, k: int, seen: np.ndarray, stamp: int) -> np.ndarra
     return found[:n]
 
 
-@numba.njit(cache=True)
+@_jit
 def best_match(
     query: np.ndarray,
     codes: np.ndarray,
@@ -89,7 +100,7 @@ def best_match(
     for code in codes:
         entry = head[code]
         while entry >= 0:
-            sequence = owner[entry]
+            sequence = int(owner[entry])
             if shared[sequence] == 0:
                 if n == len(touched):
                     grown = np.empty(2 * n, np.int64)
@@ -104,18 +115,16 @@ def best_match(
     counts = np.empty(n, np.int64)
     kept = 0
     for place in range(n):
-        sequence = touched[place]
+        sequence = int(touched[place])
         if shared[sequence] >= needed:
             touched[kept], counts[kept] = sequence, shared[sequence]
             kept += 1
         shared[sequence] = 0
     found, reached = -1, 0.0
-    n = kept
-    counts = counts[:n]
-    for _ in range(min(n, CHECKS)):
-        place = np.argmax(counts)
-        sequence, common = touched[place], counts[place]
-        counts[place] = -1
+    for _ in range(min(kept, CHECKS)):
+        most = np.argmax(counts[:kept])
+        sequence, common = int(touched[most]), counts[most]
+        counts[most] = -1
         other = tokens[offsets[sequence] : offsets[sequence + 1]]
         longer = max(len(query), len(other))
         wanted = max(identity, reached)
@@ -132,7 +141,7 @@ def best_match(
     return found, reached
 
 
-@numba.njit(cache=True)
+@_jit
 def greedy(tokens: np.ndarray, offsets: np.ndarray, identity: float, k: int) -> np.ndarray:
     """Return for each sequence, in the order given, the earlier representative it joins, or itself: int64 (N,).
 
@@ -160,7 +169,7 @@ def greedy(tokens: np.ndarray, offsets: np.ndarray, identity: float, k: int) -> 
     return parent
 
 
-@numba.njit(cache=True)
+@_jit
 def nearest(
     queries: np.ndarray, query_offsets: np.ndarray, tokens: np.ndarray, offsets: np.ndarray, identity: float, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -180,7 +189,5 @@ def nearest(
     for i in range(count):
         query = queries[query_offsets[i] : query_offsets[i + 1]]
         codes = words(query, k, seen, len(offsets) + i)
-        match[i], value[i] = best_match(
-            query, codes, tokens, offsets, head, link, owner, shared, identity, k, False
-        )
+        match[i], value[i] = best_match(query, codes, tokens, offsets, head, link, owner, shared, identity, k, False)
     return match, value

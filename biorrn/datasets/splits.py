@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -233,4 +233,9 @@ SPLITTERS: dict[str, type[Column] | type[Random] | type[Cluster] | type[Referenc
     "cluster": Cluster,
     "reference": Reference,
 }
-_PARSERS = {"column": _column, "random": _random, "cluster": _cluster, "reference": _reference}
+_PARSERS: dict[str, Callable[[str, str, int], Splitter]] = {
+    "column": _column,
+    "random": _random,
+    "cluster": _cluster,
+    "reference": _reference,
+}

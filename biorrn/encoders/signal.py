@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 LIMIT = 5.0  # normalised current is clipped to +- this: spikes and blocked pores carry no bases
-PA_MEAN, PA_STD = 85.0, 14.0  # picoamperes: a strand in an R9.4.1 pore (medians over 250 reads of five public runs)
+PA_MEAN, PA_STD = 85.0, 14.0  # picoamperes: a strand in an R9.4.1 pore (medians over 250 reads of four public runs)
 
 # trim_start; spreads are those of the whole read
 WINDOW = 0.01  # seconds
@@ -52,14 +52,12 @@ def medmad(current: np.ndarray) -> np.ndarray:
 def quantile(current: np.ndarray) -> np.ndarray:
     """Normalise by the read's 20 % and 90 % quantiles.
 
-    As Bonito does: shift 0.51 of their sum, scale 0.53 of their difference. Quantiles follow the levels of the
-    bases rather than the noise, so that a read of low complexity moves them less. Takes and returns what `medmad` does.
+    Much as Bonito does: the scale is 0.53 of their difference; the shift is their middle (Bonito takes 0.51 of their
+    sum, which keeps a trace of the pore's offset). Takes and returns what `medmad` does.
     """
     current, kept = _finite(current)
     low, high = (float(value) for value in np.quantile(kept.astype(np.float64), [0.2, 0.9]))
-    scale = 0.53 * (high - low)
-    shift = 0.51 * (low + high) if scale > 0 else low
-    return _scaled(current, shift, _usable(scale, kept))
+    return _scaled(current, (low + high) / 2, _usable(0.53 * (high - low), kept))
 
 
 def picoampere(current: np.ndarray) -> np.ndarray:

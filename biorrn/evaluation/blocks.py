@@ -70,7 +70,7 @@ def histogram(value: Any) -> tuple[list[float], list[float]] | None:
 
 def bars(title: str, edges: list[float], counts: list[float]) -> Block:
     """Return a block of at most `BARS` bars: each has a label, a count, and its width in per cent of the page."""
-    first = next((place for place, n in enumerate(counts) if n), 0)
+    first = next((place for place, n in enumerate(counts) if n), len(counts))
     last = len(counts) - next((place for place, n in enumerate(reversed(counts)) if n), 0)
     step = max(1, math.ceil((last - first) / BARS))
     summed = [(edges[place], sum(counts[place : min(place + step, last)])) for place in range(first, last, step)]

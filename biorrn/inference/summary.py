@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 
-from biorrn.errors import BiorrnError
+from biorrn.errors import BiorrnError, InputError
 from biorrn.progress import human
 
 SHOWN = 10  # of each reason, this many are reported one by one; all are counted
@@ -39,9 +39,9 @@ class Tally:
         """Report and count a read that was left out."""
         self._skip(f"read '{read_id}': {reason}", reason)
 
-    def skip_file(self, error: BiorrnError) -> None:
-        """Report and count a file, or the rest of one, that was left out."""
-        self._skip(str(error), "unreadable file")
+    def skip_input(self, problem: InputError) -> None:
+        """Report and count a file, or a read in it, that its reader left out."""
+        self._skip(str(problem), "unusable read" if problem.record else "unusable file")
 
     def _skip(self, line: str, reason: str) -> None:
         self.skipped[reason] += 1

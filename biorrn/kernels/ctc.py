@@ -39,7 +39,8 @@ def ctc_loss(
     Returns
     -------
     tensor (B,), of the dtype of `scores` (float32 where that is a half type). A row that cannot be aligned, see
-    `feasible`, or whose probability is 0 because a score is -inf, gives loss 0 and gradient 0.
+    `feasible`, or whose probability is 0 because a score is -inf, gives loss 0 and gradient 0. (Where such a row can
+    be aligned around the -inf, the gradient of "torch" is NaN; those of the others are numbers.)
 
     Raises
     ------

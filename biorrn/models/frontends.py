@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -64,18 +68,15 @@ class Conv(nn.Module):
             for before, layer in zip(widths[:-1], recipe.layers, strict=True)
         )
         self.width = widths[-1]
-        self.stride = 1
-        for layer in recipe.layers:
-            self.stride *= layer.stride
+        self.strides = [layer.stride for layer in recipe.layers]
+        self.stride = math.prod(self.strides)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         h = x.transpose(1, 2)  # (B, T, 1) -> (B, 1, T)
         h = h * valid(lengths, h.shape[2])[:, None, :]
-        for layer in self.layers:
+        for layer, stride in zip(self.layers, self.strides, strict=True):
             h = F.silu(layer(h))  # (B, C, T) -> (B, C', T')
-            lengths = torch.where(
-                lengths > 0, torch.div(lengths - 1, layer.stride[0], rounding_mode="floor") + 1, lengths
-            )
+            lengths = torch.div(lengths + stride - 1, stride, rounding_mode="floor")
             h = h * valid(lengths, h.shape[2])[:, None, :]
         return h.transpose(1, 2), lengths  # (B, T', C)
 
@@ -84,7 +85,7 @@ def _fixed(recipe: config.Fixed | config.OneHot) -> Table:
     return Table([recipe.name])
 
 
-FRONTENDS = {
+FRONTENDS: dict[str, Callable[[Any], Any]] = {
     "onehot": _fixed,
     "blosum62": _fixed,
     "scales": _fixed,

@@ -6,6 +6,9 @@ comes after the valid steps, where it cannot reach them. That gives what packing
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +40,7 @@ def initialise(cell: nn.RNNBase) -> None:
             else:
                 weight.zero_()
         if isinstance(cell, nn.LSTM):
-            cell.bias_ih_l0[hidden : 2 * hidden] = 1.0
+            cast(Tensor, cell.bias_ih_l0)[hidden : 2 * hidden] = 1.0
 
 
 class Layer(nn.Module):
@@ -51,9 +54,10 @@ class Layer(nn.Module):
     def __init__(self, cell: str, inputs: int, hidden: int, directions: str) -> None:
         super().__init__()
         self.directions = directions
-        self.cells = nn.ModuleList(CELLS[cell](inputs, hidden, batch_first=True) for _ in directions)
-        for made in self.cells:
+        cells = [CELLS[cell](inputs, hidden, batch_first=True) for _ in directions]
+        for made in cells:
             initialise(made)
+        self.cells = nn.ModuleList(cells)
         self.width = hidden * len(directions)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -84,7 +88,7 @@ class Stack(nn.Module):
             self.norms.append(nn.LayerNorm(layer.width) if recipe.layer_norm else nn.Identity())
             width = layer.width
         self.width = width
-        self.directions = self.layers[-1].directions  # of the last layer: where its final states are
+        self.directions = directions  # of the last layer: where its final states are
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
@@ -97,7 +101,7 @@ class Stack(nn.Module):
         return x * valid(lengths, x.shape[1])[:, :, None], lengths
 
 
-CELLS: dict[str, type[nn.RNNBase]] = {
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {
     "rnn": nn.RNN,
     "gru": nn.GRU,
     "lstm": nn.LSTM,

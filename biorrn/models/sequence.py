@@ -41,8 +41,7 @@ def build_model(recipe: config.Model, outputs: int) -> SequenceModel:
     if pooled != bool(recipe.pool):
         wants = "at least one entry in 'pool'" if pooled else "an empty 'pool'"
         raise ConfigError(f"head '{recipe.head.name}' needs {wants}; found {recipe.pool}")
-    make = FRONTENDS[recipe.frontend.name]
-    frontend = make(recipe.frontend)  # type: ignore[arg-type]
+    frontend = FRONTENDS[recipe.frontend.name](recipe.frontend)
     core = Stack(frontend.width, recipe.core)
     pool = Pool(list(recipe.pool), core.width, core.directions) if recipe.pool else Keep(core.width)
     head = HEADS[recipe.head.name](pool.width, outputs, recipe.head)

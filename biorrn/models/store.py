@@ -108,5 +108,7 @@ def _fill(model: SequenceModel, stream: Any, source: Path) -> None:
         for name, tensor in own.items():
             shape = tuple(stream.get_slice(name).get_shape())  # before anything of that size is allocated
             if shape != tuple(tensor.shape):
-                raise InputError(source, f"tensor '{name}' has shape {shape}; its recipe asks for {tuple(tensor.shape)}")
+                raise InputError(
+                    source, f"tensor '{name}' has shape {shape}; its recipe asks for {tuple(tensor.shape)}"
+                )
             tensor.copy_(stream.get_tensor(name))

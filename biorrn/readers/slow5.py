@@ -55,7 +55,7 @@ def read_slow5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signa
 
 def _record(path: str | Path, header: Header, values: Fields, raw: np.ndarray) -> SignalRecord:
     group = _count(values, "read_group")
-    if group >= header.groups:
+    if not 0 <= group < header.groups:
         raise Fault(f"field 'read_group': found {group}; the header has {header.groups} groups")
     run = {name: text(name, value) for name, value in header.attributes[group].items()}
     channel = values.get("channel_number")

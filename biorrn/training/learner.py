@@ -58,7 +58,9 @@ class Learner(pl.LightningModule):
     def __init__(self, model: SequenceModel, task: Task, data: Data, recipe: Recipe, seed: int) -> None:
         super().__init__()
         self.model = model
-        self.averaged = AveragedModel(model, avg_fn=_moving_average(recipe.training.ema)) if recipe.training.ema else None
+        self.averaged = (
+            AveragedModel(model, avg_fn=_moving_average(recipe.training.ema)) if recipe.training.ema else None
+        )
         self.task, self.data, self.recipe, self.seed = task, data, recipe, seed
         self.clip = QuantileClip(recipe.training.clip_quantile)
         self.history: list[dict[str, float]] = []

@@ -40,7 +40,8 @@ class Reporter(Callback):
         self.folder, self.task, self.total = folder, task, total
 
     def on_train_start(self, trainer: pl.Trainer, learner: Any) -> None:
-        left = self.total * (trainer.max_epochs - trainer.current_epoch) // max(1, trainer.max_epochs or 1)
+        epochs = trainer.max_epochs or 1
+        left = self.total * (epochs - trainer.current_epoch) // epochs
         self.bar = progress("training", self.task.unit, left)
         self.advance = self.bar.__enter__()
 
@@ -119,10 +120,17 @@ def train(
         file=sys.stderr,
     )
     saver = ModelCheckpoint(
-        folder / CHECKPOINTS, filename="best", monitor="monitor", mode="max", save_last=True, save_on_train_epoch_end=True,
+        folder / CHECKPOINTS,
+        filename="best",
+        monitor="monitor",
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    trainer = _trainer(recipe, where, precision, [saver, Reporter(folder, task, data.training_size * recipe.training.epochs)])
+    trainer = _trainer(
+        recipe, where, precision, [saver, Reporter(folder, task, data.training_size * recipe.training.epochs)]
+    )
     trainer.fit(learner, ckpt_path=checkpoint, weights_only=False)
     best = torch.load(saver.best_model_path, map_location="cpu", weights_only=False)
     learner.load_state_dict(best["state_dict"])

@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -53,8 +54,6 @@ def test_every_option_has_help(command: list[str]) -> None:
     else:
         names = {entry.name or entry.callback.__name__: entry.callback for entry in group.registered_commands}
         function = names[command[1]]
-    import typing
-
     hints = typing.get_type_hints(function, include_extras=True)
     hints.pop("return", None)
     for name, hint in hints.items():

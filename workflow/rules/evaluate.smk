@@ -26,14 +26,11 @@ rule evaluate_regression:
     resources:
         mem_mb=4000,
         runtime=60,
-    params:
-        note=lambda wildcards: run_data(wildcards).get("note", ""),
     message:
         "Evaluating {wildcards.run} on its validation rows"
     shell:
         "biorrn evaluate regression {input.predictions:q} {input.prepared:q} --split valid --name {wildcards.run:q}"
-        " --note {params.note:q} --threads {threads} -o {output.evaluation:q} --figures {output.figures:q}"
-        " > {log:q} 2>&1"
+        " --threads {threads} -o {output.evaluation:q} --figures {output.figures:q} > {log:q} 2>&1"
 
 
 rule evaluate_basecalls:

@@ -33,4 +33,4 @@ rule predict:
         "Predicting {wildcards.fasta} with {wildcards.run}"
     shell:
         "biorrn predict {params.model:q} {input.fasta:q} -o {output.table:q} {params.options:q}"
-        " --threads {threads} 2> {log:q}"
+        " --threads {threads} > {log:q} 2>&1"

@@ -31,12 +31,13 @@ rule prepare_protein:
             id_column="--id-column",
             weight="--weight",
             seed="--seed",
+            note="--note",
         ),
     message:
         "Preparing the proteins of {wildcards.data}"
     shell:
         "biorrn prepare protein {input.proteins:q} {params.options:q} --split {params.split:q}"
-        " -o {output.prepared:q} --report {output.report:q} --export-fasta valid={output.valid:q} 2> {log:q}"
+        " -o {output.prepared:q} --report {output.report:q} --export-fasta valid={output.valid:q} > {log:q} 2>&1"
 
 
 rule prepare_signal:
@@ -66,9 +67,10 @@ rule prepare_signal:
             truth="--truth",
             normaliser="--normaliser",
             seed="--seed",
+            note="--note",
         ),
     message:
         "Preparing the reads of {wildcards.data}"
     shell:
         "biorrn prepare signal {input.reads:q} {params.options:q} --split {params.split:q}"
-        " -o {output.prepared:q} --report {output.report:q} 2> {log:q}"
+        " -o {output.prepared:q} --report {output.report:q} > {log:q} 2>&1"

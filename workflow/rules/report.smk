@@ -34,4 +34,4 @@ rule report:
         "Writing {output.html}"
     shell:
         "biorrn report {input.evaluations:q} {params.runs:q} {params.prepared:q} --title {params.title:q}"
-        " -o {output.html:q} 2> {log:q}"
+        " -o {output.html:q} > {log:q} 2>&1"

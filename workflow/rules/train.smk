@@ -36,4 +36,4 @@ rule train:
         "Training {wildcards.run}; progress is in {log}"
     shell:
         "biorrn train {params.recipe:q} {input.prepared:q} -o {params.folder:q} {params.options:q} --replace"
-        " --threads {threads} 2> {log:q}"
+        " --threads {threads} > {log:q} 2>&1"

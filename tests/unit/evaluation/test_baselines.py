@@ -121,3 +121,14 @@ def test_verdict_on_too_few_rows() -> None:
     beats, sentence = verdict("mean", difference("spearman", np.zeros(0), np.zeros(0), np.zeros(0)))
     assert not beats
     assert "too few" in sentence
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "beats", "words"),
+    [(0.01, 0.2, True, "beats"), (-0.01, 0.2, False, "may be chance"), (-0.3, -0.1, False, "is worse")],
+)
+def test_only_a_whole_interval_above_zero_beats(low: float, high: float, beats: bool, words: str) -> None:
+    found, sentence = verdict("ridge", {"n": 50, "value": (low + high) / 2, "low": low, "high": high})
+    assert found is beats
+    assert words in sentence
+    assert sentence.startswith(f"The model {'beats' if beats else 'does not beat'} the baseline 'ridge'")

@@ -4,10 +4,11 @@ import math
 import warnings
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from biorrn.evaluation.alignment import Alignment, Region, columns, parse_cigar
+from biorrn.evaluation.alignment import Alignment, Mapper, Region, columns, parse_cigar
 from biorrn.evaluation.basecalls import (
     METRICS,
     RESAMPLED,
@@ -20,11 +21,17 @@ from biorrn.evaluation.basecalls import (
     score_reads,
     write_reads,
 )
-from biorrn.evaluation.sequences import BaseCall
+from biorrn.evaluation.sequences import BaseCall, read_fastq
 from biorrn.evaluation.tables import calibration_error, length_table, quality_table, read_quality_table, summarise
 
 COLUMNS = np.array([[90, 5, 3, 2], [60, 20, 10, 10], [400, 0, 0, 0]])  # matches, mismatches, insertions, deletions
-WORKED = {"median_identity": 0.9, "identity": 550 / 600, "mismatch": 25 / 600, "insertion": 13 / 600, "deletion": 12 / 600}
+WORKED = {
+    "median_identity": 0.9,
+    "identity": 550 / 600,
+    "mismatch": 25 / 600,
+    "insertion": 13 / 600,
+    "deletion": 12 / 600,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +172,28 @@ def test_table_of_reads(tmp_path: Path) -> None:
     assert (cells["read_id"], cells["matches"], cells["identity"], cells["within"]) == ("r", "90", "0.90000", "1")
     assert counts_of(reads).tolist() == [[90, 10, 0, 0]]
     assert counts_of([]).shape == (0, 4)
+
+
+def test_guppys_calls_of_real_reads(shared_data: Path, tmp_path: Path) -> None:
+    """An established caller on the lambda reads: all of them map, most bases are right, and the qualities say which."""
+    folder = shared_data / "nanopore" / "lambda_r941"
+    records = []
+    for path in sorted(folder.glob("fast5/**/*.fast5")):
+        with h5py.File(path) as file:
+            found = file["Analyses/Basecall_1D_000/BaseCalled_template/Fastq"][()]
+            records.append((found.decode() if isinstance(found, bytes) else str(found)).strip())
+    calls = tmp_path / "guppy.fastq"
+    calls.write_text("\n".join(records) + "\n")
+    mapper = Mapper(folder / "reference.fasta")
+    (name,) = mapper.lengths
+    everywhere = summarise(score_reads(read_fastq(calls), mapper.align))
+    assert everywhere["counts"]["mapped"] == len(records) == 50
+    assert everywhere["metrics"]["median_identity"]["low"] > 0.9
+    assert everywhere["quality"]["calibration_error"] < 0.05
+    assert everywhere["quality"]["spearman"] > 0.7
+    region = summarise(score_reads(read_fastq(calls), mapper.align, Region(name, 0, 12_000)))
+    rest = summarise(score_reads(read_fastq(calls), mapper.align, Region(name, 12_000, mapper.lengths[name])))
+    # every column is in one part or the other, but for insertions at the border and reads with few bases in a part
+    total = region["counts"]["scored_columns"] + rest["counts"]["scored_columns"]
+    assert 0 <= everywhere["counts"]["scored_columns"] - total < 300
+    assert 0 < region["counts"]["reverse_strand"] < region["counts"]["scored"]

@@ -54,9 +54,7 @@ def test_joined_by_id_whatever_the_order(prepared: Path, table: Table) -> None:
 def test_flags_are_counted_by_row(prepared: Path, table: Table) -> None:
     data = read_prepared(prepared)
     mask = in_split(data, "valid", prepared)
-    found = join(
-        table(rows(list(range(12)), "empty,unknown_residues")), data.rows.select(mask), data.targets, prepared
-    )
+    found = join(table(rows(list(range(12)), "empty,unknown_residues")), data.rows.select(mask), data.targets, prepared)
     assert found.flags == {"empty": 6, "unknown_residues": 6}
     assert join(table(rows(list(range(12)))), data.rows.select(mask), data.targets, prepared).flags == {}
 

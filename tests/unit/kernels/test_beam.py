@@ -122,6 +122,36 @@ def test_align_is_the_best_of_all_paths(frames: int, seed: int, size: int) -> No
     assert starts.tolist() == greedy(np.eye(3, dtype=np.float32)[list(best)])[1].tolist()
 
 
+def align_plainly(probs: np.ndarray, bases: list[int], earliest: list[int], band: int) -> list[int]:
+    """Return what `align` does, by a table of (log-probability, starts) over all states of a frame's band."""
+    states = [0] + [c for base in bases for c in (base, 0)]
+    table: dict[int, tuple[float, list[int]]] = {0: (0.0, [])}
+    for t, y in enumerate(probs):
+        high = 2 * sum(frame <= t for frame in earliest) + 1
+        grown = {}
+        for s in range(max(0, high - band), high):
+            ways = [table[s]] if s in table else []
+            for step in (1, 2):
+                if s - step in table and (step == 1 or (s % 2 and states[s] != states[s - 2])):
+                    score, starts = table[s - step]
+                    ways.append((score, [*starts, t] if s % 2 else starts))
+            if ways:
+                score, starts = max(ways, key=lambda way: way[0])
+                grown[s] = (score + float(np.log(y[states[s]])), starts)
+        table = grown
+    return max((table[s] for s in (2 * len(bases), 2 * len(bases) - 1) if s in table), key=lambda way: way[0])[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(frames=st.integers(1, 40), band=st.sampled_from([2, 3, 5, 64]), seed=seeds)
+def test_align_searches_its_band(frames: int, band: int, seed: int) -> None:
+    earliest, bases = np.arange(0, frames, 2, dtype=np.int32), np.random.default_rng(seed).integers(1, 3, frames)
+    bases = bases[: len(earliest)].astype(np.uint8)
+    probs = posteriors(frames, 3, seed, peak=0.0, noise=2.0)
+    starts = align(probs, bases, earliest[: len(bases)], band)
+    assert starts.tolist() == align_plainly(probs, bases.tolist(), earliest.tolist(), band)
+
+
 @pytest.mark.parametrize("size", [5, 32])
 def test_the_band_of_align_is_wide_enough(size: int) -> None:
     probs = posteriors(1500, seed=3, peak=2.0)

@@ -107,6 +107,23 @@ def test_a_confident_model_with_a_wrong_label_is_still_exact() -> None:
     assert (gradient - slope).abs().max() < 2e-6
 
 
+def test_a_path_that_float32_cannot_hold_is_not_forgotten() -> None:
+    # One frame too many, so a path is where it pauses. Pausing first avoids the class at -200 in frame 0 but then costs
+    # 55 in each frame; pausing last costs 200 once. float32 rounds exp(-200) to 0 and is left with the wrong path.
+    size = 12
+    bases = torch.arange(size) % 4 + 1
+    scores = torch.full((1, size + 1, 5), -55.0)
+    scores[0, torch.arange(size), bases] = 0.0
+    scores[0, 0, bases[0]] = -200.0
+    scores[0, 0, 0] = scores[0, size, 0] = 0.0
+    rest = torch.tensor([size + 1]), bases[None], torch.tensor([size])
+    expected, slope = torch_in_float64(scores, *rest)
+    assert expected.item() == pytest.approx(200)
+    losses, gradient = both("numba", scores, *rest)
+    torch.testing.assert_close(losses, expected.float())
+    torch.testing.assert_close(gradient, slope.float())
+
+
 def test_each_width_of_number_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     scores, *rest = case(6, 60, 20, seed=3)
     narrow = both("numba", scores.float(), *rest)

@@ -1,0 +1,72 @@
+"""The account of a preparation: what was kept, what was dropped and why, and what the splits share."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from biorrn.datasets import schema
+from biorrn.datasets.leakage import protein_leakage, signal_leakage
+from biorrn.datasets.prepare import ProteinFile, SignalFile
+from biorrn.datasets.summary import protein_summary, signal_summary
+from biorrn.files import write_text
+
+SUMMARIES = {"protein": protein_summary, "signal": signal_summary}
+LEAKAGES = {"protein": protein_leakage, "signal": signal_leakage}
+
+
+def account(path: str | Path, counts: Mapping[str, int], note: str = "") -> dict[str, Any]:
+    """Return the account of a prepared file as what JSON can hold.
+
+    Parameters
+    ----------
+    path : the prepared file.
+    counts : what was kept and dropped, by reason.
+    note : str: a remark on the data.
+
+    Returns
+    -------
+    dict: kind, prepared (path), note, counts, what `datasets.summary` says, leakage, and inputs (path, sha256).
+    """
+    with h5py.File(path, "r") as file:
+        kind = schema.check(file, path)
+    with (ProteinFile if kind == "protein" else SignalFile)(path) as prepared:
+        sources = prepared.sources
+    return {
+        "kind": kind,
+        "prepared": str(path),
+        "note": note,
+        "counts": {name: int(number) for name, number in counts.items() if number},
+        **SUMMARIES[kind](path),
+        "leakage": LEAKAGES[kind](path),
+        "inputs": [{"path": name, "sha256": digest} for name, digest in sources.items()],
+    }
+
+
+def write_account(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write an account as JSON."""
+    with write_text(path) as stream:
+        json.dump(content, stream, indent=2, allow_nan=False)
+        stream.write("\n")
+
+
+def lines(content: Mapping[str, Any]) -> list[str]:
+    """Return an account in a few lines for a terminal."""
+    shown = [f"{content['prepared']}: {content['kind']} data"]
+    for name, numbers in content["splits"].items():
+        unit = "proteins" if content["kind"] == "protein" else "segments"
+        rest = "residues" if content["kind"] == "protein" else "bases"
+        shown.append(f"  {name}: {numbers[unit]:,} {unit}, {numbers[rest]:,} {rest}")
+    shown += [f"  {name}: {number:,}" for name, number in content["counts"].items()]
+    for name, numbers in content["leakage"].items():
+        if not isinstance(numbers, dict) or name not in content["splits"]:
+            continue
+        facts = ", ".join(f"{key.replace('_', ' ')} {_text(value)}" for key, value in numbers.items())
+        shown.append(f"  leakage, {name}: {facts}")
+    return shown
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

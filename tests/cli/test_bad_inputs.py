@@ -1,0 +1,254 @@
+"""What users get wrong, one entry each: exit code 2 and one line that says what is wrong, never a traceback.
+
+In a command `{d}` is a folder with the files that `make_files` wrote, and `{data}` the example data of the project.
+"""
+
+import gzip
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from biorrn.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TRUTH = "--truth {data}/simulated_reads/truth.tsv"
+
+
+def protein(table: str, options: str = "--split column:set", target: str = "stability") -> str:
+    return f"prepare protein {{d}}/{table} --target {target} {options} -o {{d}}/out.h5"
+
+
+def signal(options: str, truth: str = TRUTH) -> str:
+    return f"prepare signal {{data}}/simulated_reads --labels truth {truth} {options} -o {{d}}/out.h5"
+
+
+def train(recipe: str, prepared: str = "protein.h5", options: str = "") -> str:
+    return f"train {recipe} {{d}}/{prepared} {options} -o {{d}}/run"
+
+
+# name: (command, part of the message)
+BAD = {
+    # signal files
+    "a signal file that is not there": ("reads {d}/missing.pod5", "missing.pod5"),
+    "a folder without signal": ("reads {d}/empty", "the folder holds no file with a suffix of .fast5"),
+    "a signal file of another kind": ("reads {d}/notes.txt", "found the suffix '.txt'"),
+    "text named FAST5": ("reads {d}/text.fast5", "text.fast5"),
+    "HDF5 without reads named FAST5": ("reads {d}/protein_as.fast5", "protein_as.fast5"),
+    "a POD5 that was cut off": ("reads {d}/cut.pod5", "cut.pod5"),
+    "a BLOW5 that was cut off": ("reads {d}/cut.blow5", "cut.blow5"),
+    "a FAST5 that was cut off": ("reads {d}/cut.fast5", "cut.fast5"),
+    # tables and sequences
+    "a table that is not there": (protein("no.csv"), "no.csv: cannot be read"),
+    "a column with a typing error": (
+        protein("good.csv", target="stabilty"),
+        "column 'stabilty' is missing; did you mean 'stability'?",
+    ),
+    "a cell that is no number": (protein("words.csv"), "row 2: column 'stability': found 'high'"),
+    "a row with a cell too few": (protein("ragged.csv"), "row 2 has 3 cells"),
+    "a residue that is none": (protein("digit.csv"), "record 'p2': residue '7' at position 3"),
+    "DNA for proteins": (protein("dna.csv"), "looks like DNA"),
+    "a split with a typing error": (protein("trian.csv"), "found 'trian'; allowed is train"),
+    "a weight below zero": (protein("negative.csv", "--split column:set --weight weight"), "allowed is"),
+    "an empty table": (protein("empty.csv"), "empty.csv: the table is empty"),
+    "a table that is not UTF-8": (protein("latin.csv"), "is not UTF-8"),
+    "a gzip file that was cut off": (protein("cut.csv.gz"), "damaged gzip"),
+    "FASTA without values": (protein("good.fasta", "--split random:0.8,0.1,0.1"), "--targets"),
+    "FASTA and table without a common id": (
+        "prepare protein {d}/good.fasta --targets {d}/good.csv --target stability --split cluster:0.5 -o {d}/out.h5",
+        "no id of the FASTA",
+    ),
+    "a kind of split with a typing error": (protein("good.csv", "--split colum:set"), "did you mean 'column'?"),
+    "parts that do not sum to one": (protein("good.csv", "--split random:0.8,0.3,0.1"), "three parts that sum to 1"),
+    "an identity out of range": (protein("good.csv", "--split cluster:7"), "allowed is 0.3 to 1"),
+    "an export without a path": (
+        protein("good.csv", "--split column:set --export-fasta valid"),
+        "allowed is SPLIT=PATH",
+    ),
+    "an output below a file": (
+        "prepare protein {d}/good.csv --target stability --split column:set -o {d}/notes.txt/o.h5",
+        "cannot be written",
+    ),
+    # labelled reads
+    "labels without their table": (signal("--split random:0.8,0.1,0.1", ""), "name it with --truth"),
+    "labels of an unknown kind": (signal("--labels moves --split random:0.8,0.1,0.1"), "moves"),
+    "a region that no read covers": (signal("--split reference:chr1:0-100=valid"), "no base lies in chr1:0-100"),
+    "a region that ends before it starts": (signal("--split reference:x:9-3=valid"), "must be before its end"),
+    "an unknown normaliser": (signal("--split random:0.8,0.1,0.1 --normaliser medmd"), "did you mean 'medmad'?"),
+    "a table of labels without a column": (
+        signal("--split random:0.8,0.1,0.1", "--truth {d}/good.csv"),
+        "column 'read_id' is missing",
+    ),
+    # recipes and training
+    "a recipe with a typing error": (train("demo_stabilty"), "did you mean 'demo_stability'?"),
+    "a key of a recipe with a typing error": (
+        train("{d}/typo.yaml"),
+        "key 'model.core.hiden' is unknown; did you mean 'hidden'?",
+    ),
+    "a recipe that is not YAML": (train("{d}/broken.yaml"), "broken.yaml: not YAML at line"),
+    "a value out of range": (train("demo_stability", options="--set training.epochs=-1"), "key 'training.epochs'"),
+    "a setting without a value": (train("demo_stability", options="--set training.epochs"), "KEY=VALUE"),
+    "data of another task": (train("demo_basecall"), "holds protein data"),
+    "data that was not prepared": (train("demo_stability", "good.csv"), "good.csv"),
+    "a seed below zero": (train("demo_stability", options="--seed -1"), "-1"),
+    "a device that is none": (train("demo_stability", options="--device tpu"), "allowed is one of auto, cpu"),
+    "no threads": (train("demo_stability", options="--threads 0"), "--threads: found 0"),
+    # models
+    "a model that is not there": ("predict {d}/no_model {d}/good.fasta", "is not a folder nor a shipped model"),
+    "a folder without a model": ("predict {d}/empty {d}/good.fasta", "is not a model folder"),
+    "weights that are damaged": ("predict {d}/damaged {d}/good.fasta", "is not a readable safetensors file"),
+    "a basecaller for proteins": ("predict {d}/caller {d}/good.fasta", "caller"),
+    "a model of proteins for reads": ("basecall {data}/simulated_reads --model {d}/model", "basecall"),
+    "an unknown decoder": ("basecall {data}/simulated_reads --model {d}/caller --decoder bean", "did you mean 'beam'?"),
+    "a batch of none": ("predict {d}/model {d}/good.fasta --batch-size 0", "found 0"),
+    "sequences that are not there": ("predict {d}/model {d}/no.fasta", "no.fasta: cannot be read"),
+    "FASTQ for FASTA": ("predict {d}/model {d}/good.fastq", "it looks like FASTQ"),
+    "an empty FASTA": ("predict {d}/model {d}/empty.csv", "the file is empty"),
+    "an id given twice": ("predict {d}/model {d}/twice.fasta", "record 'q1': the id is given twice, on lines 1 and 3"),
+    # evaluation and report
+    "a split that is none": (
+        "evaluate regression {d}/predictions.tsv {d}/protein.h5 --split vaild -o {d}/e.json",
+        "found 'vaild'; allowed is one of train",
+    ),
+    "predictions of other proteins": (
+        "evaluate regression {d}/predictions.tsv {d}/protein.h5 -o {d}/e.json",
+        "no prediction for",
+    ),
+    "FASTA for called reads": (
+        "evaluate basecalls {d}/good.fasta {data}/simulated_reads/reference.fasta -o {d}/e.json",
+        "that is FASTA",
+    ),
+    "a region of no sequence": (
+        "evaluate basecalls {d}/good.fastq {data}/simulated_reads/reference.fasta --region chr1:0-9 -o {d}/e.json",
+        "the reference has no sequence 'chr1'",
+    ),
+    "an evaluation that is not JSON": ("report {d}/good.csv -o {d}/r.html", "good.csv: not JSON at line 1"),
+    "JSON that is no evaluation": ("report {d}/other.json -o {d}/r.html", "key 'kind'"),
+    "a run that is no folder": ("report {d}/result.json --run {d}/good.csv -o {d}/r.html", "not a folder"),
+    # the command line itself
+    "an unknown command": ("basecal {d}/good.fasta", "No such command 'basecal'"),
+    "an unknown option": ("predict {d}/model {d}/good.fasta --ouput x", "No such option: --ouput"),
+    "a missing argument": ("predict {d}/model", "Missing argument"),
+    "an option of the wrong kind": ("predict {d}/model {d}/good.fasta --batch-size many", "--batch-size"),
+}
+AS_PROCESS = ("a signal file that is not there", "an unknown option", "a recipe with a typing error")
+
+
+def make_files(folder: Path) -> None:
+    """Write every file that the commands name."""
+    data = ROOT / "data"
+    sequence = "MKTAYIAKQRQISFVKSHFSRQ"
+    header = "id,sequence,stability,set,weight\n"
+    good = [f"p{i},{sequence}{'AG'[i % 2] * i},{i / 2},{('train', 'valid')[i % 3 == 2]},1\n" for i in range(1, 9)]
+    tables = {
+        "good": "".join(good),
+        "words": good[0] + f"p2,{sequence},high,train,1\n",
+        "ragged": good[0] + f"p2,{sequence},1\n",
+        "digit": good[0] + "p2,MK7V,1,train,1\n",
+        "dna": f"p1,{'ACGT' * 10},1,train,1\n",
+        "trian": good[0] + f"p2,{sequence},1,trian,1\n",
+        "negative": good[0] + f"p2,{sequence},1,train,-1\n",
+    }
+    for name, rows in tables.items():
+        (folder / f"{name}.csv").write_text(header + rows)
+    (folder / "empty.csv").write_text("")
+    (folder / "latin.csv").write_bytes((header + "größe,MKV,1,train,1\n").encode("latin-1"))
+    (folder / "cut.csv.gz").write_bytes(gzip.compress((header + "".join(good) * 50).encode())[:-40])
+    (folder / "empty").mkdir()
+    (folder / "notes.txt").write_text("not signal\n")
+    (folder / "text.fast5").write_text("not HDF5\n")
+    for suffix in ("pod5", "blow5", "fast5"):
+        whole = (data / f"simulated_reads/simulated.{suffix}").read_bytes()
+        (folder / f"cut.{suffix}").write_bytes(whole[:5000])  # the first read is not whole
+    (folder / "good.fasta").write_text(f">q1 a protein\n{sequence}\n>q2\n{sequence}AG\n")
+    (folder / "twice.fasta").write_text(f">q1\n{sequence}\n>q1\n{sequence}AG\n")
+    (folder / "good.fastq").write_text("@r1\nACGT\n+\nIIII\n")
+    (folder / "predictions.tsv").write_text("id\tlength\tstability\tflags\nother\t22\t0.5\t\n")
+    (folder / "typo.yaml").write_text(
+        "name: typo\ntask: regression\nmodel: {frontend: {name: onehot}, core: {hiden: 8}, pool: [mean]}\n"
+    )
+    (folder / "broken.yaml").write_text("name: broken\n  task: [regression\n")
+    (folder / "other.json").write_text('{"a": 1}\n')
+    keys = {"metrics": {}, "baselines": {}, "figures": [], "inputs": {}, "note": "", "cautions": [], "region": None}
+    (folder / "result.json").write_text(json.dumps({"kind": "basecalls", "name": "x", "split": "all reads", **keys}))
+    make_models(folder)
+
+
+def make_models(folder: Path) -> None:
+    """Write a prepared file and untrained models of both tasks."""
+    import h5py
+
+    from biorrn.config import load_recipe
+    from biorrn.models.sequence import build_model
+    from biorrn.models.store import save_model
+
+    run(protein("good.csv").replace("out.h5", "protein.h5"), folder)
+    with h5py.File(folder / "protein_as.fast5", "w") as file:
+        file["residues"] = [1, 2, 3]
+    proteins, caller = load_recipe("demo_stability"), load_recipe("demo_basecall")
+    facts = {"targets": [{"name": "stability", "unit": ""}], "min_length": 20, "max_length": 40, "outputs": 1}
+    save_model(folder / "model", build_model(proteins.model, 1), proteins, {"task": "regression", **facts})
+    signal = {"normaliser": "medmad", "sample_rate": 4000.0, "stride": 5, "outputs": 5}
+    save_model(folder / "caller", build_model(caller.model, 5), caller, {"task": "basecalling", **signal})
+    save_model(folder / "damaged", build_model(proteins.model, 1), proteins, {"task": "regression", **facts})
+    weights = folder / "damaged" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:200])
+
+
+def words_of(command: str, folder: Path) -> list[str]:
+    return shlex.split(command.replace("{d}", str(folder)).replace("{data}", str(ROOT / "data")))
+
+
+def run(command: str, folder: Path) -> int:
+    """Run a command in this process and return its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["biorrn", *words_of(command, folder)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+    assert isinstance(stopped.value.code, int)
+    return stopped.value.code
+
+
+def check(err: str, fragment: str) -> None:
+    assert err.startswith("biorrn: error: "), err
+    assert err.count("\n") == 1, err
+    assert fragment in err
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("bad")
+    make_files(made)
+    return made
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_one_line_and_exit_2(name: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command, fragment = BAD[name]
+    assert run(command, folder) == 2
+    check(capfd.readouterr().err, fragment)
+
+
+@pytest.mark.parametrize("name", AS_PROCESS)
+def test_the_same_as_a_process(name: str, folder: Path) -> None:
+    command, fragment = BAD[name]
+    words = [sys.executable, "-m", "biorrn", *words_of(command, folder)]
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, check=False)
+    assert done.returncode == 2
+    assert not done.stdout
+    check(done.stderr, fragment)
+
+
+def test_a_fault_leaves_no_output(folder: Path) -> None:
+    """Half a file would be taken for a whole one by whatever comes next."""
+    assert run(protein("digit.csv").replace("out.h5", "half.h5"), folder) == 2
+    assert not list(folder.glob("*half*"))
+
+
+def test_there_are_thirty() -> None:
+    assert len(BAD) >= 30

@@ -1,0 +1,187 @@
+"""`biorrn evaluate` and `biorrn report`: from files to files, and what is refused."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biorrn.cli.main import main
+from biorrn.datasets.prepare import protein_writer
+from biorrn.encoders.residues import tokens
+from biorrn.evaluation.alignment import reverse_complement
+
+Biorrn = Callable[..., int]
+GENOME = "".join(np.random.default_rng(3).choice(list("ACGT"), 5000))
+
+
+@pytest.fixture
+def biorrn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Biorrn:
+    """Return a function that runs the command line in the test's folder and returns the exit code."""
+
+    def run(*words: str | Path) -> int:
+        monkeypatch.setattr("sys.argv", ["biorrn", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return int(caught.value.code or 0)
+
+    monkeypatch.chdir(tmp_path)
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with a prepared file, its predictions, a reference and called reads."""
+    rng = np.random.default_rng(0)
+    with protein_writer(tmp_path / "set.h5", [{"name": "tm", "unit": "°C"}]) as writer:
+        for number in range(40):
+            sequence = "".join(rng.choice(list("ACDE"), 10))
+            writer.add(f"p{number}", tokens(sequence), [float(sequence.count("A"))], 1.0, number % 2)
+    lines = [f"p{number}\t10\t{rng.normal():.4f}\t." for number in range(40)]
+    (tmp_path / "predictions.tsv").write_text("\n".join(["id\tlength\ttm\tflags", *lines]) + "\n")
+    (tmp_path / "reference.fa").write_text(f">genome\n{GENOME}\n")
+    reads = {"inside": GENOME[100:900], "back": reverse_complement(GENOME[500:1500]), "away": GENOME[3000:4000]}
+    reads["noise"] = "".join(rng.choice(list("ACGT"), 500))
+    reads["empty"] = ""
+    text = "".join(f"@{id} x\n{bases}\n+\n{'5' * len(bases)}\n" for id, bases in reads.items())
+    (tmp_path / "calls.fastq").write_text(text)
+    return tmp_path
+
+
+def test_regression_from_files_to_report(biorrn: Biorrn, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("-o", "out/eval.json", "--figures", "out/figures", "--note", "made up for a test")
+    assert biorrn("evaluate", "regression", "predictions.tsv", "set.h5", *words) == 0
+    assert "does not beat the baseline 'ridge'" in capsys.readouterr().out
+    content = json.loads((folder / "out/eval.json").read_text())
+    assert content["split"] == "valid"
+    assert content["metrics"]["tm"]["spearman"]["n"] == 20
+    assert content["baselines"]["tm"]["mean"]["metrics"]["spearman"]["value"] is None  # JSON has no NaN
+    assert content["baselines"]["tm"]["ridge"]["beats"] is False
+    assert content["inputs"]["prepared"]["path"] == "set.h5"
+    assert [entry["path"] for entry in content["figures"]] == [
+        "figures/scatter.svg",
+        "figures/residuals.svg",
+        "figures/baselines.svg",
+    ]
+    assert biorrn("report", "out/eval.json", "--title", "A & B", "-o", "out/report.html") == 0
+    page = (folder / "out/report.html").read_text()
+    assert "A &amp; B" in page
+    assert "made up for a test" in page
+
+
+def test_no_baselines(biorrn: Biorrn, folder: Path) -> None:
+    assert biorrn("evaluate", "regression", "predictions.tsv", "set.h5", "--no-baselines", "-o", "eval.json") == 0
+    assert json.loads((folder / "eval.json").read_text())["baselines"] == {}
+
+
+def test_same_command_gives_the_same_file(biorrn: Biorrn, folder: Path) -> None:
+    found = []
+    for _ in range(2):
+        biorrn("evaluate", "regression", "predictions.tsv", "set.h5", "-o", "eval.json")
+        found.append((folder / "eval.json").read_bytes())
+    assert found[0] == found[1]
+
+
+def test_basecalls_from_files_to_report(biorrn: Biorrn, folder: Path) -> None:
+    words = ("--region", "genome:0-1200", "-o", "eval.json", "--table", "reads.tsv", "--figures", "figures")
+    assert biorrn("evaluate", "basecalls", "calls.fastq", "reference.fa", *words) == 0
+    content = json.loads((folder / "eval.json").read_text())
+    counts = content["counts"]
+    assert (counts["reads"], counts["mapped"], counts["unmapped"], counts["scored"], counts["outside"]) == (
+        5,
+        3,
+        2,
+        2,
+        1,
+    )
+    assert counts["reverse_strand"] == 1
+    assert content["metrics"]["median_identity"] == {"n": 2, "value": 1.0, "low": 1.0, "high": 1.0}
+    assert content["within"]["n"] == 1
+    assert content["cautions"] == ["2 of 5 reads map nowhere and are in no identity."]
+    rows = [line.split("\t") for line in (folder / "reads.tsv").read_text().splitlines()]
+    status = {row[0]: row[2] for row in rows}
+    assert status == {
+        "read_id": "status",
+        "inside": "scored",
+        "back": "scored",
+        "away": "outside",
+        "noise": "unmapped",
+        "empty": "unmapped",
+    }
+    assert biorrn("report", "eval.json", "-o", "report.html") == 0
+    assert "genome:0-1200" in (folder / "report.html").read_text()
+
+
+def test_reads_that_all_map_nowhere_are_a_result(biorrn: Biorrn, folder: Path) -> None:
+    (folder / "calls.fastq").write_text("@r\nACGT\n+\n!!!!\n")
+    assert biorrn("evaluate", "basecalls", "calls.fastq", "reference.fa", "--figures", "f", "-o", "eval.json") == 0
+    assert json.loads((folder / "eval.json").read_text())["metrics"]["identity"]["value"] is None
+    assert biorrn("report", "eval.json", "-o", "report.html") == 0
+
+
+def test_gzip_fastq_is_the_same(biorrn: Biorrn, folder: Path) -> None:
+    (folder / "calls.fastq.gz").write_bytes(gzip.compress((folder / "calls.fastq").read_bytes()))
+    for name in ("calls.fastq", "calls.fastq.gz"):
+        assert biorrn("evaluate", "basecalls", name, "reference.fa", "-o", f"{name}.json") == 0
+    plain, packed = (json.loads((folder / f"{name}.json").read_text()) for name in ("calls.fastq", "calls.fastq.gz"))
+    assert plain["metrics"] == packed["metrics"]
+
+
+# command, what is done to the folder first, part of the message
+REGRESSION = ("evaluate", "regression", "predictions.tsv", "set.h5", "-o", "eval.json")
+BASECALLS = ("evaluate", "basecalls", "calls.fastq", "reference.fa", "-o", "eval.json")
+
+
+def edit(name: str, change: Callable[[str], str]) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(change((folder / name).read_text()))
+
+
+def leave(folder: Path) -> None:
+    """Change nothing."""
+
+
+BAD = {
+    "missing id": (
+        REGRESSION,
+        edit("predictions.tsv", lambda text: text.replace("p7\t", "q7\t")),
+        "record 'p7': no prediction for 1 of 20",
+    ),
+    "missing column": (REGRESSION, edit("predictions.tsv", lambda text: text.replace("tm", "Tm")), "'tm' is missing"),
+    "no predictions file": (REGRESSION, lambda folder: (folder / "predictions.tsv").unlink(), "cannot be read"),
+    "prepared is text": (REGRESSION, lambda folder: (folder / "set.h5").write_text("x"), "set.h5: not HDF5 or damaged"),
+    "unknown split": ((*REGRESSION, "--split", "held_out"), leave, "allowed is one of train, valid, test, all"),
+    "empty split": ((*REGRESSION, "--split", "test"), leave, "has no rows in split 'test'"),
+    "empty FASTQ": (BASECALLS, edit("calls.fastq", lambda _: ""), "calls.fastq: holds no reads"),
+    "FASTQ cut off in a record": (
+        BASECALLS,
+        edit("calls.fastq", lambda text: text[:3000]),
+        "record 'back': has 1000 bases and",
+    ),
+    "FASTQ cut off after a line": (
+        BASECALLS,
+        edit("calls.fastq", lambda text: "".join(text.splitlines(keepends=True)[:6])),
+        "record 'back': is cut off after line 6",
+    ),
+    "reference is a table": (BASECALLS, edit("reference.fa", lambda _: "id\tlength\n"), "a FASTA file starts with '>'"),
+    "reference is protein": (BASECALLS, edit("reference.fa", lambda _: ">p\nMKLVE\n"), "is not a base"),
+    "no reference": (BASECALLS, lambda folder: (folder / "reference.fa").unlink(), "reference.fa: cannot be read"),
+    "unknown region": ((*BASECALLS, "--region", "genom:0-100"), leave, "no sequence 'genom'; did you mean 'genome'?"),
+    "region out of range": ((*BASECALLS, "--region", "genome:0-9000"), leave, "allowed is a span inside 0-5000"),
+    "region too short": ((*BASECALLS, "--region", "genome:0-50"), leave, "--min-bases: found 100; allowed is 1 to 50"),
+    "figures folder is a file": ((*BASECALLS, "--figures", "calls.fastq"), leave, "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_2(
+    biorrn: Biorrn, folder: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    command, change, message = BAD[case]
+    change(folder)
+    assert biorrn(*command) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("biorrn: error:")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not (folder / "eval.json").exists()

@@ -1,0 +1,128 @@
+"""Training as a whole: it can overfit, it repeats, and a killed run ends where an unbroken one does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from biorrn.config import Recipe, parse_recipe
+from biorrn.errors import BiorrnError, ConfigError, InputError
+from biorrn.models.store import load_model
+from biorrn.tasks import TASKS, load_task
+from biorrn.training.loop import train
+
+CONV = {"name": "conv", "layers": [{"width": 8, "kernel": 5}, {"width": 24, "kernel": 9, "stride": 2}]}
+MODELS = {
+    "regression": {
+        "frontend": {"name": "embedding", "width": 8},
+        "core": {"cell": "gru", "hidden": 16, "layers": 1},
+        "pool": ["mean", "attention"],
+    },
+    "basecalling": {
+        "frontend": CONV,
+        "core": {"cell": "lstm", "hidden": 24, "layers": 2, "direction": "alternating", "dropout": 0.1},
+        "head": {"name": "ctc"},
+    },
+}
+LOSS = {"regression": "mse", "basecalling": "ctc"}
+
+
+def recipe(task: str, epochs: int, **training: object) -> Recipe:
+    settings = {"batch_size": 16, "epochs": epochs, "lr": 0.01, "loss": LOSS[task], "ema": 0.9, **training}
+    content = {"name": "tiny", "task": task, "model": MODELS[task], "training": settings}
+    if task == "basecalling":
+        content["chunks"] = {"samples": 240, "overlap": 40, "epoch": 64 if epochs < 20 else 320}
+    return parse_recipe(content)
+
+
+@pytest.fixture
+def data(request: pytest.FixtureRequest) -> dict[str, Path]:
+    return {
+        "regression": request.getfixturevalue("tiny_proteins"),
+        "basecalling": request.getfixturevalue("tiny_signal"),
+    }
+
+
+@pytest.mark.parametrize(("task", "epochs"), [("regression", 30), ("basecalling", 25)])
+def test_it_can_overfit_a_tiny_set(task: str, epochs: int, data: dict[str, Path], tmp_path: Path) -> None:
+    folder = train(recipe(task, epochs), data[task], tmp_path / "run", load_task(task), threads=1)
+    facts = json.loads((folder / "provenance.json").read_text())
+    assert facts["best"]["value"] > 0.9
+    assert set(facts["data"].values())
+    assert facts["versions"]["torch"]
+    assert load_model(folder).facts["task"] == task
+    rows = (folder / "history.tsv").read_text().splitlines()
+    assert len(rows) == epochs + 1
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_same_seed_same_weights_other_seed_others(task: str, data: dict[str, Path], tmp_path: Path) -> None:
+    made = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        folder = train(recipe(task, 2), data[task], tmp_path / name, load_task(task), seed=seed, threads=1)
+        made[name] = load_file(folder / "weights.safetensors")
+    assert all(torch.equal(made["a"][key], made["b"][key]) for key in made["a"])
+    assert not all(torch.equal(made["a"][key], made["c"][key]) for key in made["a"])
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_killed_and_resumed_equals_unbroken(
+    task: str, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """kill -9 in mid-run, then run again: the same weights, and the same history but for the clock."""
+    settings = recipe(task, 12)
+    text = tmp_path / "tiny.yaml"
+    text.write_text(json.dumps(settings.model_dump(mode="json")))
+    train(settings, data[task], tmp_path / "whole", load_task(task), threads=1)
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-m", "biorrn", "train", str(text), str(data[task]), "--threads", "1", "-o", str(killed)]
+    run = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and run.poll() is None:
+        history = killed / "history.tsv"
+        if history.is_file() and len(history.read_text().splitlines()) >= 4:
+            run.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    run.wait()
+    assert not (killed / "weights.safetensors").exists(), "the run ended before it could be killed"
+    train(settings, data[task], killed, load_task(task), threads=1)
+    assert "taken up" in capsys.readouterr().err
+    whole, resumed = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    columns = [
+        [[field for place, field in enumerate(row.split("\t")) if place != 2] for row in path.read_text().splitlines()]
+        for path in (tmp_path / "whole" / "history.tsv", killed / "history.tsv")
+    ]
+    assert columns[0] == columns[1]
+    train(settings, data[task], killed, load_task(task), threads=1)
+    assert "nothing to do" in capsys.readouterr().err
+
+
+def test_early_stopping_and_other_precisions(tiny_proteins: Path, tmp_path: Path) -> None:
+    settings = recipe("regression", 200, lr=1e-9, patience=2, precision="bf16")
+    folder = train(settings, tiny_proteins, tmp_path / "run", load_task("regression"), threads=1)
+    assert len((folder / "history.tsv").read_text().splitlines()) < 20
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tiny_proteins: Path, tmp_path: Path) -> None:
+    train(recipe("regression", 1), tiny_proteins, tmp_path, load_task("regression"), threads=1)
+    with pytest.raises(ConfigError, match="another recipe"):
+        train(recipe("regression", 2), tiny_proteins, tmp_path, load_task("regression"), threads=1)
+
+
+def test_data_of_another_kind_is_refused(tiny_signal: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tiny\.h5"):
+        train(recipe("regression", 1), tiny_signal, tmp_path / "run", load_task("regression"), threads=1)
+
+
+def test_negative_seed_is_refused(tiny_proteins: Path, tmp_path: Path) -> None:
+    with pytest.raises(BiorrnError, match="--seed"):
+        train(recipe("regression", 1), tiny_proteins, tmp_path / "run", load_task("regression"), seed=-1)

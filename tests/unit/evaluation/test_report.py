@@ -1,0 +1,276 @@
+"""The report: one page that parses, asks for nothing, hides nothing and runs nothing."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from biorrn.errors import InputError
+from biorrn.evaluation import regression, report
+from biorrn.evaluation.alignment import Alignment, columns, parse_cigar
+from biorrn.evaluation.basecalls import score_reads
+from biorrn.evaluation.figures import save_drawings
+from biorrn.evaluation.figures_basecalls import basecall_figures
+from biorrn.evaluation.figures_regression import regression_figures
+from biorrn.evaluation.report import render, write_report
+from biorrn.evaluation.results import read_result, write_result
+from biorrn.evaluation.sequences import BaseCall
+from biorrn.evaluation.tables import summarise
+
+EVIL = "<script>alert('id')</script>"
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Collects tags, addresses and text, and fails on tags that do not close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def common(kind: str, name: str, **more: Any) -> dict[str, Any]:
+    inputs = {"predictions": {"path": f"{EVIL}.tsv", "sha256": "ab" * 32}}
+    base = {"kind": kind, "name": name, "split": "valid", "note": "", "cautions": [], "inputs": inputs}
+    return base | {"command": "biorrn evaluate", "biorrn": "0", "seed": 0, "resamples": 20, "baselines": {}} | more
+
+
+def write_regression(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(60, 1))
+    predicted = true + 0.5 * rng.normal(size=(60, 1))
+    worse = {"mean": -0.1, "ridge": 0.2}
+    estimates = regression.evaluate(true[:, 0], predicted[:, 0], resamples=20)
+    flat = regression.evaluate(true[:, 0], np.zeros(60), resamples=20)
+    baselines = {
+        name: {
+            "description": f"how {name} was fitted",
+            "metrics": flat,
+            "difference": {"spearman": {"n": 60, "value": gap, "low": gap - 0.05, "high": gap + 0.05}},
+            "beats": gap > 0,
+            "sentence": f"The model {'beats' if gap > 0 else 'does not beat'} the baseline '{name}'.",
+        }
+        for name, gap in worse.items()
+    }
+    content = common(
+        "regression",
+        f"stability {EVIL}",
+        targets=[{"name": "tm", "unit": "°C"}],
+        metrics={"tm": estimates},
+        baselines={"tm": baselines},
+        flags={EVIL: 3},
+        note=f"labels are simulated {EVIL}",
+    )
+    path = folder / "regression.json"
+    content["figures"] = save_drawings(regression_figures(content, true, predicted), folder / "figures", path)
+    write_result(path, content)
+
+
+def write_basecalls(folder: Path) -> None:
+    kind, on_reference, on_read = columns(parse_cigar("100M"), "ACGT" * 25, "ACGA" * 25)
+    found = Alignment("g", "+", 0, 100, 100, 60, kind, on_reference, on_read)
+    calls = [BaseCall(f"{EVIL}{i}", "ACGT" * 25, np.full(100, 6, np.uint8)) for i in range(5)]
+    scores = score_reads(calls, lambda call: None if call.id.endswith("4") else found)
+    content = common("basecalls", "lambda", region=None, min_bases=100, **summarise(scores, resamples=20))
+    content["cautions"] = ["1 of 5 reads map nowhere and are in no identity."]
+    path = folder / "basecalls.json"
+    content["figures"] = save_drawings(basecall_figures(content, scores), folder / "calls", path)
+    write_result(path, content)
+
+
+def write_run(folder: Path) -> None:
+    folder.mkdir()
+    head = ["epoch", "step", "seconds", "train_loss", "valid_loss", "lr", "grad_norm", "valid_spearman"]
+    lines = ["\t".join(head)] + ["\t".join(str(0.1 * (epoch + k)) for k in range(len(head))) for epoch in range(3)]
+    (folder / "history.tsv").write_text("\n".join(lines) + "\n")
+    (folder / "recipe.yaml").write_text(f"name: x # {EVIL}\n")
+    provenance = {
+        "command": f"biorrn train {EVIL}",
+        "versions": {"torch": "2.0"},
+        "data": {"set.h5": "cd" * 32},
+        "device": "cpu",
+        "threads": 2,
+        "seed": 0,
+        "seconds": 361.2,
+        "parameters": 123456,
+        "rate": {"value": 812.5, "unit": "sequences/s"},
+        "best": {"epoch": 1, "metric": "valid_spearman", "value": 0.74},
+    }
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+
+
+def write_prepared(path: Path) -> None:
+    content = {EVIL: EVIL, "note": "made up", "rows": {"train": 100}, "lengths": {"edges": [0, 9], "counts": [4]}}
+    path.write_text(json.dumps(content))
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with everything a report is made from; tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_regression(folder)
+    write_basecalls(folder)
+    write_run(folder / "run")
+    write_prepared(folder / "prepare.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(inputs: Path) -> str:
+    evaluations = [inputs / "regression.json", inputs / "basecalls.json"]
+    return render(evaluations, [inputs / "run"], [inputs / "prepare.json"], f"title {EVIL}")
+
+
+@pytest.fixture
+def regression_json(inputs: Path, tmp_path: Path) -> Path:
+    shutil.copytree(inputs / "figures", tmp_path / "figures")
+    return Path(shutil.copy(inputs / "regression.json", tmp_path))
+
+
+@pytest.fixture
+def run(inputs: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(inputs / "run", tmp_path / "run"))
+
+
+def test_parses_and_starts_as_html(html: str) -> None:
+    assert html.startswith("<!DOCTYPE html>")
+    assert {"html", "title", "table", "figure", "img"} <= set(Page(html).tags)
+
+
+def test_asks_for_nothing_outside(html: str) -> None:
+    page = Page(html)
+    assert not re.search(r"https?://|//cdn|@import|url\(", html)
+    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+
+
+def test_whatever_a_file_says_is_text(html: str) -> None:
+    assert "<script" not in html
+    # title twice, name, note, flag, input, recipe, command, key and value of the prepare report
+    assert Page(html).text.count(EVIL) >= 10
+
+
+def test_is_small(html: str) -> None:
+    assert len(html.encode()) < 5_000_000
+
+
+def test_fits_a_phone(html: str) -> None:
+    assert 'name="viewport" content="width=device-width' in html
+    page = html.split("<body>")[1]
+    assert page.count("<table") == page.count('<div class="wide"><table')  # wide tables scroll by themselves
+
+
+def test_holds_numbers_figures_cost_and_provenance(html: str, regression_json: Path) -> None:
+    page = Page(html)
+    spearman = read_result(regression_json)["metrics"]["tm"]["spearman"]
+    for words in (
+        f"{spearman['value']:.3f}",
+        f"{spearman['low']:.3f} to {spearman['high']:.3f}",
+        "75.00 %",
+        "does not beat mean",
+        "The model beats the baseline 'ridge'.",
+        "made up",
+        "labels are simulated",
+        "1 of 5 reads map nowhere",
+        "812.5 sequences/s",
+        "361.2",
+        "123,456",
+        "0.74 valid_spearman after epoch 2",
+        "ab" * 32,
+        "cd" * 32,
+        "torch 2.0",
+    ):
+        assert words in page.text, words
+    assert page.tags.count("img") == 3 + 5 + 3
+
+
+def test_same_inputs_give_the_same_page(regression_json: Path, run: Path) -> None:
+    assert render([regression_json], [run]) == render([regression_json], [run])
+
+
+def test_evaluation_alone_is_enough(regression_json: Path, tmp_path: Path) -> None:
+    write_report(tmp_path / "out" / "report.html", [regression_json], [], [], "alone")
+    page = Page((tmp_path / "out" / "report.html").read_text())
+    assert "alone" in page.text
+    assert "#training" not in page.addresses
+
+
+def test_large_svg_gives_way_to_the_png(regression_json: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "image/png" not in render([regression_json])
+    monkeypatch.setattr(report, "BIG", 10)
+    page = render([regression_json])
+    assert "image/png" in page
+    assert "image/svg" not in page
+
+
+def test_unfinished_run_is_said_to_be(regression_json: Path, run: Path) -> None:
+    (run / "provenance.json").unlink()
+    assert "not finished" in Page(render([regression_json], [run])).text
+
+
+def change(path: Path, **entries: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"kind": "regresion"}, "key 'kind': found 'regresion'; allowed is regression or basecalls"),
+        ({"metrics": [1]}, "key 'metrics': found list; needed is a mapping"),
+        ({"metrics": {"tm": 3}}, "is not as `biorrn evaluate` writes it"),
+        ({"baselines": {"tm": {"mean": {}}}}, "is not as `biorrn evaluate` writes it"),
+        ({"figures": ["a.svg"]}, "each entry needs 'path'"),
+        ({"figures": [{"path": "gone.svg", "caption": ""}]}, "cannot be read"),
+        ({"figures": [{"path": "notes.txt", "caption": ""}]}, "found suffix '.txt'"),
+        ({"flags": 3}, "is not as `biorrn evaluate` writes it"),
+        ({"inputs": {"reads": "x"}}, "is not as `biorrn evaluate` writes it"),
+    ],
+)
+def test_damaged_evaluation_is_one_line(regression_json: Path, entries: dict[str, Any], message: str) -> None:
+    change(regression_json, **entries)
+    with pytest.raises(InputError) as caught:
+        render([regression_json])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("entries", [{"rate": 5}, {"best": "good"}, {"versions": 3}, {"data": ["a"]}])
+def test_damaged_provenance_is_one_line(regression_json: Path, run: Path, entries: dict[str, Any]) -> None:
+    change(run / "provenance.json", **entries)
+    with pytest.raises(InputError, match="is not as `biorrn train` leaves it"):
+        render([regression_json], [run])
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "not JSON"), ("[1]", "holds a list"), ("{}", "key 'kind'")])
+def test_what_is_no_evaluation(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        render([tmp_path / "x.json"])

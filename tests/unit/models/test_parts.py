@@ -1,0 +1,190 @@
+"""Every entry of every model table: shapes, stated width, padded = alone, finite gradients."""
+
+import pytest
+import torch
+
+from biorrn import config
+from biorrn.encoders.alphabets import N_TOKENS
+from biorrn.errors import ConfigError
+from biorrn.models.frontends import FRONTENDS
+from biorrn.models.heads import HEADS, POOLS, Attention, Last, Regression
+from biorrn.models.recurrent import CELLS, Layer, Stack, reverse
+from biorrn.models.sequence import build_model
+
+LENGTHS = torch.tensor([23, 1, 12, 0])
+RECIPES = {
+    "onehot": config.OneHot(),
+    "blosum62": config.Fixed(name="blosum62"),
+    "scales": config.Fixed(name="scales"),
+    "embedding": config.Embedding(width=6, table="blosum62+scales"),
+    "conv": config.Conv(layers=[config.ConvLayer(width=4, kernel=5), config.ConvLayer(width=6, kernel=9, stride=5)]),
+}
+CORES = [
+    config.Core(cell=cell, hidden=8, layers=3, direction=direction, skip=skip, layer_norm=skip, dropout=0.3)
+    for cell in CELLS
+    for direction in ("forward", "bidirectional", "alternating")
+    for skip in (False, True)
+]
+
+
+def inputs(frontend: str, lengths: torch.Tensor, time: int) -> torch.Tensor:
+    """Return a padded input whose padding is the frontend's: token 0, or arbitrary current that must not be seen."""
+    generator = torch.Generator().manual_seed(3)
+    if frontend == "conv":
+        return torch.randn(len(lengths), time, 1, generator=generator)
+    x = torch.randint(1, N_TOKENS, (len(lengths), time), generator=generator)
+    return x * (torch.arange(time)[None] < lengths[:, None])
+
+
+def crop(x: torch.Tensor, row: int, length: int) -> torch.Tensor:
+    return x[row : row + 1, :length]
+
+
+@pytest.mark.parametrize("name", list(FRONTENDS))
+def test_frontend_states_its_width_and_ignores_padding(name: str) -> None:
+    frontend = FRONTENDS[name](RECIPES[name]).eval()
+    x = inputs(name, LENGTHS, 30)
+    out, lengths = frontend(x, LENGTHS)
+    assert out.shape[2] == frontend.width
+    assert lengths.tolist() == [-(-n // getattr(frontend, "stride", 1)) for n in LENGTHS.tolist()]
+    for row, length in enumerate(LENGTHS.tolist()):
+        if length:
+            alone, _ = frontend(crop(x, row, length), LENGTHS[row : row + 1])
+            assert torch.allclose(alone[0], out[row, : int(lengths[row])], atol=1e-6)
+
+
+@pytest.mark.parametrize("core", CORES, ids=lambda c: f"{c.cell}-{c.direction}-{'skip' if c.skip else 'plain'}")
+def test_core_padded_equals_alone(core: config.Core) -> None:
+    torch.manual_seed(0)
+    stack = Stack(5, core).eval()
+    x = torch.randn(4, 30, 5)
+    out, lengths = stack(x, LENGTHS)
+    assert out.shape == (4, 30, stack.width)
+    assert lengths is LENGTHS
+    for row, length in enumerate(LENGTHS.tolist()):
+        assert (out[row, length:] == 0).all()
+        if length:
+            alone, _ = stack(crop(x, row, length), LENGTHS[row : row + 1])
+            assert torch.allclose(alone[0], out[row, :length], atol=1e-5)
+
+
+@pytest.mark.parametrize("core", CORES, ids=lambda c: f"{c.cell}-{c.direction}-{'skip' if c.skip else 'plain'}")
+def test_core_gradients_are_finite_and_reach_every_weight(core: config.Core) -> None:
+    torch.manual_seed(0)
+    stack = Stack(5, core)
+    out, _ = stack(torch.randn(4, 30, 5), LENGTHS)
+    out.square().sum().backward()
+    for name, weight in stack.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.isfinite().all(), name
+
+
+def test_bidirectional_layer_equals_torchs_packed_one() -> None:
+    torch.manual_seed(0)
+    lengths = torch.tensor([9, 4, 1])
+    ours = Layer("lstm", 3, 5, "fb")
+    theirs = torch.nn.LSTM(3, 5, batch_first=True, bidirectional=True)
+    for suffix, cell in (("", ours.cells[0]), ("_reverse", ours.cells[1])):
+        for kind in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+            getattr(theirs, kind + suffix).data.copy_(getattr(cell, kind))
+    x = torch.randn(3, 9, 3)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    expected, _ = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)
+    found = ours(x, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        assert torch.allclose(found[row, :length], expected[row, :length], atol=1e-6)
+
+
+def test_reverse_turns_only_valid_steps() -> None:
+    x = torch.arange(8.0).reshape(2, 4, 1)
+    assert reverse(x, torch.tensor([3, 0]))[:, :, 0].tolist() == [[2, 1, 0, 3], [4, 5, 6, 7]]
+
+
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_recurrent_weights_start_orthogonal(cell: str) -> None:
+    made = Layer(cell, 7, 16, "f").cells[0]
+    for gate in made.weight_hh_l0.split(16):
+        assert torch.allclose(gate @ gate.T, torch.eye(16), atol=1e-5)
+    if cell == "lstm":
+        bias = (made.bias_ih_l0 + made.bias_hh_l0).split(16)
+        assert bias[1].tolist() == [1.0] * 16
+        assert all((bias[gate] == 0).all() for gate in (0, 2, 3))
+
+
+@pytest.mark.parametrize("name", list(POOLS))
+@pytest.mark.parametrize("directions", ["f", "b", "fb"])
+def test_pool_ignores_padding(name: str, directions: str) -> None:
+    torch.manual_seed(0)
+    pool = POOLS[name](6, directions)
+    x = torch.randn(4, 30, 6)
+    out = pool(x, LENGTHS)
+    assert out.shape == (4, 6)
+    assert out.isfinite().all()
+    for row, length in enumerate(LENGTHS.tolist()):
+        if length:
+            assert torch.allclose(pool(crop(x, row, length), LENGTHS[row : row + 1])[0], out[row], atol=1e-6)
+
+
+def test_last_takes_the_final_state_of_each_direction() -> None:
+    x = torch.arange(12.0).reshape(1, 3, 4)
+    assert Last(4, "fb")(x, torch.tensor([2])).tolist() == [[4.0, 5.0, 2.0, 3.0]]
+    assert Last(4, "b")(x, torch.tensor([2])).tolist() == [[0.0, 1.0, 2.0, 3.0]]
+
+
+def test_attention_weights_sum_to_one_on_valid_steps() -> None:
+    weights = Attention(6, "f").weights(torch.randn(3, 30, 6), LENGTHS[:3])
+    assert torch.allclose(weights.sum(1), torch.ones(3))
+    assert (weights[1, 1:] == 0).all()
+
+
+@pytest.mark.parametrize("name", list(HEADS))
+@pytest.mark.parametrize("hidden", [0, 7])
+def test_head_shape(name: str, hidden: int) -> None:
+    head = HEADS[name](6, 5, config.Head(name=name, hidden=hidden))
+    shape = (4, 6) if HEADS[name].pooled else (4, 10, 6)
+    assert head(torch.randn(shape)).shape == (*shape[:-1], 5)
+
+
+def test_regression_head_speaks_in_units() -> None:
+    head = Regression(3, 1, config.Head())
+    head.shift.fill_(50.0)
+    head.scale.fill_(10.0)
+    x = torch.randn(8, 3)
+    assert torch.allclose(head(x), head.output(x) * 10 + 50)
+
+
+def test_tables_and_recipes_know_the_same_names() -> None:
+    def allowed(model: type, field: str) -> set[str]:
+        return set(str(model.model_fields[field].annotation).split("'")[1::2])
+
+    assert allowed(config.Core, "cell") == set(CELLS)
+    assert allowed(config.Model, "pool") == set(POOLS)
+    assert allowed(config.Head, "name") == set(HEADS)
+    assert set(RECIPES) == set(FRONTENDS)
+
+
+@pytest.mark.parametrize(("pool", "head"), [([], config.Head(name="regression")), (["mean"], config.Head(name="ctc"))])
+def test_pool_that_does_not_fit_the_head_is_an_error(pool: list[str], head: config.Head) -> None:
+    with pytest.raises(ConfigError, match=f"head '{head.name}' needs"):
+        build_model(config.Model(frontend=config.OneHot(), pool=pool, head=head), 1)
+
+
+@pytest.mark.parametrize("frontend", list(FRONTENDS))
+@pytest.mark.parametrize("head", list(HEADS))
+def test_whole_model_padded_equals_alone(frontend: str, head: str) -> None:
+    torch.manual_seed(0)
+    recipe = config.Model(
+        frontend=RECIPES[frontend],
+        core=config.Core(cell="lstm", hidden=8, direction="alternating"),
+        pool=["last", "mean", "max", "attention"] if HEADS[head].pooled else [],
+        head=config.Head(name=head),
+    )
+    model = build_model(recipe, 5).eval()
+    x = inputs(frontend, LENGTHS, 30)
+    with torch.no_grad():
+        out, lengths = model(x, LENGTHS)
+        for row, length in enumerate(LENGTHS.tolist()):
+            if length:
+                alone, _ = model(crop(x, row, length), LENGTHS[row : row + 1])
+                valid = out[row] if HEADS[head].pooled else out[row, : int(lengths[row])]
+                assert torch.allclose(alone[0], valid, atol=1e-5)

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from biorrn.config import load_recipe, recipe_names
+from biorrn.errors import BiorrnError, ConfigError, InputError
+from biorrn.models.sequence import build_model
+from biorrn.models.store import load_model, save_model
+
+FACTS = {"task": "regression", "outputs": 2}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    recipe = load_recipe("stability_gru")
+    save_model(tmp_path, build_model(recipe.model, 2), recipe, FACTS)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_what_is_written_is_read(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    model = build_model(recipe.model, 3)
+    save_model(tmp_path, model, recipe, {**FACTS, "outputs": 3})
+    stored = load_model(tmp_path)
+    assert stored.recipe == recipe
+    assert stored.facts["outputs"] == 3
+    assert not stored.model.training
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(stored.model.state_dict()[key], tensor)
+
+
+def test_unknown_name_says_what_is_shipped() -> None:
+    with pytest.raises(ConfigError, match="not a folder nor a shipped model"):
+        load_model("no_such_model")
+
+
+def test_folder_without_weights(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"weights\.safetensors is missing"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("cut", [0, 4, 100, 5000])
+def test_damaged_weights(folder: Path, cut: int) -> None:
+    weights = folder / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:cut])
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        load_model(folder)
+
+
+def test_weights_of_another_recipe(folder: Path) -> None:
+    recipe = load_recipe("stability_gru")
+    text = (folder / "recipe.yaml").read_text()
+    (folder / "recipe.yaml").write_text(text.replace(f"hidden: {recipe.model.core.hidden}\n", "hidden: 12\n", 1))
+    with pytest.raises(InputError, match="has shape"):
+        load_model(folder)
+
+
+def test_a_tensor_too_many(folder: Path) -> None:
+    weights = folder / "weights.safetensors"
+    tensors = load_file(weights)
+    save_file({**tensors, "odd": torch.zeros(1)}, weights, metadata={"biorrn": '{"task": "regression", "outputs": 2}'})
+    with pytest.raises(InputError, match="tensor 'odd' is unexpected"):
+        load_model(folder)
+
+
+def test_weights_of_another_program(folder: Path) -> None:
+    weights = folder / "weights.safetensors"
+    save_file(load_file(weights), weights)
+    with pytest.raises(BiorrnError, match="no facts"):
+        load_model(folder)
