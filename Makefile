@@ -1,9 +1,8 @@
 # make demo: the whole pipeline on the examples in data/, ending in results/report.html
 # make test, make lint: for those who change the code; make clean: remove what demo and tests made
 #
-# Each makes .venv itself and does nothing twice. PIP_FLAGS is for pip: on Linux without an NVIDIA GPU, say
-#   make demo PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
-# for a torch that is ten times smaller.
+# Each makes .venv itself and does nothing twice. PIP_FLAGS is for pip: name an index of CPU builds there, on Linux without
+# an NVIDIA GPU, for a torch that is ten times smaller.
 PYTHON ?= python3
 PIP_FLAGS ?=
 CORES ?= 2

@@ -14,8 +14,8 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -24,13 +24,17 @@ from biorrn.device import set_threads  # before torch: it sets how idle threads 
 import numpy as np  # isort: skip
 import torch  # isort: skip
 
+from measure import interleaved, machine
+
 from biorrn.config import Chunks, load_recipe
 from biorrn.inference.basecall import basecall
+from biorrn.inference.decoders import DECODERS
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored, load_model
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.signal import read_all
 
+BATCHES = 8  # of the bare forward pass a round
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("BIORRN_SHARED_DATA", ROOT.parent / "shared" / "data"))
 HUMAN = SHARED / "nanopore" / "human_r941" / "reads.blow5"
@@ -56,24 +60,21 @@ def simulated(count: int, samples: int = 100_000) -> Iterator[SignalRecord]:
         yield SignalRecord(f"simulated-{number}", raw, 0.0, 0.18, 4000.0)
 
 
-def forward_rate(stored: Stored, batch_size: int, batches: int) -> float:
-    """Return samples a second of the bare model on full batches."""
+def forward(stored: Stored, batch_size: int) -> int:
+    """Run the bare model on full batches; return the samples that went through it."""
     samples = (stored.recipe.chunks or Chunks()).samples
     x, lengths = torch.randn(batch_size, samples, 1), torch.full((batch_size,), samples)
     with torch.inference_mode():
-        start = time.perf_counter()
-        for _ in range(batches):
+        for _ in range(BATCHES):
             stored.model(x, lengths)
-    return batches * batch_size * samples / (time.perf_counter() - start)
+    return BATCHES * batch_size * samples
 
 
-def pipeline_rate(stored: Stored, reads: list[Path], count: int, batch_size: int, threads: int, decoder: str) -> float:
-    """Return raw samples a second from files to calls in memory."""
-    records = islice(read_all(reads), count) if reads else simulated(count)
-    start, done = time.perf_counter(), 0
-    for call in basecall(stored, records, batch_size=batch_size, threads=threads, decoder=decoder):
-        done += call.samples
-    return done / (time.perf_counter() - start)
+def call(stored: Stored, reads: list[Path], arguments: argparse.Namespace, decoder: str) -> int:
+    """Go from files to calls in memory; return the raw samples called."""
+    records = islice(read_all(reads), arguments.count) if reads else simulated(arguments.count)
+    calls = basecall(stored, records, batch_size=arguments.batch_size, threads=arguments.threads, decoder=decoder)
+    return sum(each.samples for each in calls)
 
 
 def peak_memory(arguments: argparse.Namespace, count: int) -> float:
@@ -105,24 +106,25 @@ def main() -> None:
     reads = [arguments.reads] if arguments.reads.exists() else []
     chunks = stored.recipe.chunks or Chunks()
     bound = (chunks.samples - chunks.overlap) / chunks.samples
-    print(f"# {stored.path}, {reads[0] if reads else 'simulated reads'}, {arguments.threads} threads")
-    forward_rate(stored, arguments.batch_size, 1)  # warm: kernels, caches
-    decoders = ("greedy", "beam")
-    for decoder in decoders:
-        pipeline_rate(stored, reads, 1, arguments.batch_size, arguments.threads, decoder)
-    bare: list[float] = []
-    whole: dict[str, list[float]] = {decoder: [] for decoder in decoders}
-    for _ in range(arguments.repeats):
-        bare.append(forward_rate(stored, arguments.batch_size, 8))
-        for decoder in decoders:
-            rate = pipeline_rate(stored, reads, arguments.count, arguments.batch_size, arguments.threads, decoder)
-            whole[decoder].append(rate)
+    print(machine("torch", "numba"))
+    signal = f"reads of {reads[0].name}" if reads else "simulated reads"
+    print(f"# {stored.path.name}, {arguments.count} {signal}, {arguments.threads} threads")
+    samples: dict[str, int] = {}
+
+    def work(name: str, run: Callable[[], int]) -> Callable[[], None]:
+        return lambda: samples.update({name: run()})
+
+    jobs = {"bare forward": work("bare forward", lambda: forward(stored, arguments.batch_size))}
+    for decoder in DECODERS:
+        name = f"basecall, {decoder}"
+        jobs[name] = work(name, partial(call, stored, reads, arguments, decoder))
+    seconds = interleaved(jobs, arguments.repeats)
     print("what\tsamples/s (median)\tlowest\thighest\tof bare forward\tbound by overlap")
-    base = statistics.median(bare)
-    for name, rates in {"bare forward": bare, **{f"basecall, {name}": rates for name, rates in whole.items()}}.items():
-        middle = statistics.median(rates)
+    rates = {name: [samples[name] / second for second in taken] for name, taken in seconds.items()}
+    for name, found in rates.items():
+        part = statistics.median(a / b for a, b in zip(found, rates["bare forward"], strict=True))
         limit = "" if name == "bare forward" else f"{bound:.3f}"
-        print(f"{name}\t{middle:,.0f}\t{min(rates):,.0f}\t{max(rates):,.0f}\t{middle / base:.3f}\t{limit}")
+        print(f"{name}\t{statistics.median(found):,.0f}\t{min(found):,.0f}\t{max(found):,.0f}\t{part:.3f}\t{limit}")
     if not arguments.no_memory:
         print("\nsimulated reads of 50,000 samples\tpeak resident memory, MB")
         few, many = (peak_memory(arguments, count) for count in (8, 80))

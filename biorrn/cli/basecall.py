@@ -8,11 +8,12 @@ import typer
 
 def basecall(
     paths: Annotated[list[Path], typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")],
-    model: Annotated[str | None, typer.Option(help="Run folder or shipped id; default: the shipped basecaller.")] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="FASTQ file, .gz compresses; - is standard output.")] = "-",
+    model: Annotated[str | None, typer.Option(help="Run folder or shipped id; default: the shipped one.")] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="FASTQ file, .gz compresses; - is stdout.")] = "-",
     decoder: Annotated[str, typer.Option(help="greedy, or beam: slower, a little more accurate.")] = "greedy",
     batch_size: Annotated[
-        int | None, typer.Option(help="Chunks a forward pass; default 64 on a CPU, 512 on a GPU. Changes only the speed.")
+        int | None,
+        typer.Option(help="Chunks a forward pass; default 64 on a CPU, 512 on a GPU. Changes the speed."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,

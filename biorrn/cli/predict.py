@@ -8,7 +8,7 @@ import typer
 def predict(
     model: Annotated[str, typer.Argument(help="Run folder of a regression model, or the id of a shipped one.")],
     fasta: Annotated[str, typer.Argument(help="Protein sequences, FASTA or FASTA.gz; - is standard input.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="TSV file, .gz compresses; - is standard output.")] = "-",
+    output: Annotated[str, typer.Option("--output", "-o", help="TSV file, .gz compresses; - is stdout.")] = "-",
     batch_size: Annotated[int, typer.Option(help="Sequences a forward pass; changes the speed, not the values.")] = 256,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,

@@ -80,7 +80,7 @@ def open_calls(path: str | Path) -> AbstractContextManager[CallWriter]:
 
     >>> open_calls("calls.fasq")
     Traceback (most recent call last):
-    biorrn.errors.ConfigError: calls.fasq: calls cannot be written as '.fasq'; allowed is .fastq, .fq, with or without .gz
+    biorrn.errors.ConfigError: calls.fasq: found the suffix '.fasq'; allowed is .fastq, .fq, with or without .gz, or -
     """
     if str(path) == "-":
         return fastq(path)
@@ -88,9 +88,7 @@ def open_calls(path: str | Path) -> AbstractContextManager[CallWriter]:
     suffix = Path(name.removesuffix(".gz")).suffix
     if suffix not in WRITERS:
         allowed = ", ".join(WRITERS)
-        raise ConfigError(
-            f"{path}: calls cannot be written as '{suffix or name}'; allowed is {allowed}, with or without .gz"
-        )
+        raise ConfigError(f"{path}: found the suffix '{suffix}'; allowed is {allowed}, with or without .gz, or -")
     return WRITERS[suffix](path)
 
 

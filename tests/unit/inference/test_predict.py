@@ -36,7 +36,9 @@ def stored_model(cell: str = "gru", direction: str = "bidirectional", pool: list
         }
     )
     facts = {"task": "regression", "targets": [{"name": "a", "unit": ""}, {"name": "b", "unit": "K"}]}
-    return Stored(build_model(recipe.model, 2).eval(), recipe, facts | {"min_length": 5, "max_length": 90}, Path("tiny"))
+    return Stored(
+        build_model(recipe.model, 2).eval(), recipe, facts | {"min_length": 5, "max_length": 90}, Path("tiny")
+    )
 
 
 def proteins(count: int, longest: int = 120, seed: int = 0) -> list[ProteinRecord]:

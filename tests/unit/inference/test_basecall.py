@@ -1,0 +1,242 @@
+"""Calls do not depend on company, order or batch size, come in input order, and memory does not grow with the reads."""
+
+import dataclasses
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from biorrn.config import Chunks, parse_recipe
+from biorrn.encoders.signal import medmad, trim_start
+from biorrn.errors import BiorrnError, ConfigError
+from biorrn.inference import basecall as module
+from biorrn.inference.basecall import Call, basecall
+from biorrn.inference.decoders import DECODERS, Decoded
+from biorrn.inference.writers import fastq_text
+from biorrn.models.sequence import build_model
+from biorrn.models.store import Stored
+from biorrn.readers.records import SignalRecord
+
+CHUNK, OVERLAP = 200, 100
+
+
+@pytest.fixture(scope="module")
+def stored() -> Stored:
+    """An untrained caller whose scores are spread enough that it calls bases."""
+    torch.manual_seed(3)
+    recipe = parse_recipe(
+        {
+            "name": "tiny",
+            "task": "basecalling",
+            "model": {
+                "frontend": {
+                    "name": "conv",
+                    "layers": [{"width": 4, "kernel": 5}, {"width": 16, "kernel": 9, "stride": 5}],
+                },
+                "core": {"cell": "lstm", "hidden": 16, "layers": 2, "direction": "alternating"},
+                "head": {"name": "ctc"},
+            },
+            "chunks": {"samples": CHUNK, "overlap": OVERLAP},
+        }
+    )
+    model = build_model(recipe.model, 5).eval()
+    with torch.no_grad():
+        model.head.output[-1].weight.mul_(30)
+    facts = {"task": "basecalling", "normaliser": "medmad", "sample_rate": 4000.0, "stride": 5}
+    return Stored(model, recipe, facts, Path("tiny"))
+
+
+def read(name: str, samples: int, seed: int = 0, **changes: object) -> SignalRecord:
+    rng = np.random.default_rng(seed + samples)
+    raw = (np.repeat(rng.normal(500, 90, samples // 10 + 1), 10)[:samples] + rng.normal(0, 15, samples)).astype(
+        np.int16
+    )
+    return dataclasses.replace(SignalRecord(name, raw, 10.0, 0.18, 4000.0, channel=7), **changes)
+
+
+def reads(count: int, longest: int = 2000) -> list[SignalRecord]:
+    lengths = np.random.default_rng(1).integers(1, longest, count)
+    return [read(f"r{i}", int(n), seed=i) for i, n in enumerate(lengths)]
+
+
+def texts(calls: Iterator[Call]) -> dict[str, str]:
+    return {call.read_id: fastq_text(call) for call in calls}
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_the_same_text_for_any_batch_size_and_order(stored: Stored, decoder: str) -> None:
+    records = reads(40)
+    one = texts(basecall(stored, records, batch_size=1, decoder=decoder))
+    assert len(one) > 30
+    assert list(one) == [record.read_id for record in records if record.read_id in one]
+    for batch_size in (7, 64):
+        assert texts(basecall(stored, records, batch_size=batch_size, decoder=decoder, threads=2)) == one
+    shuffled = [records[i] for i in np.random.default_rng(2).permutation(len(records))]
+    turned = texts(basecall(stored, shuffled, batch_size=64, decoder=decoder))
+    assert list(turned) == [record.read_id for record in shuffled if record.read_id in one]
+    assert turned == one
+
+
+def test_a_read_in_one_chunk_is_called_as_by_the_bare_model(stored: Stored) -> None:
+    record = read("r", 1003)
+    [call] = basecall(stored, [record], chunks=Chunks(samples=1200, overlap=100))
+    signal = medmad(record.picoamperes()[call.trimmed :])
+    with torch.no_grad():
+        scores = stored.model(torch.from_numpy(signal)[None, :, None], torch.tensor([len(signal)]))[0][0]
+    direct = DECODERS["greedy"](scores.numpy())
+    assert call.bases == direct.bases
+    np.testing.assert_array_equal(call.quals, direct.quals)
+    np.testing.assert_array_equal(call.moves, direct.moves)
+    assert call.trimmed == trim_start(record.picoamperes(), 4000.0)
+
+
+def test_chunked_equals_unchunked_where_the_model_sees_no_further_than_the_overlap(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the recurrent core taken out, context is a few samples, and every cut must vanish."""
+    local = build_model(stored.recipe.model, 5).eval()
+    local.load_state_dict(stored.model.state_dict())
+    monkeypatch.setattr(local, "core", torch.nn.Identity())
+    local.core.forward = lambda x, lengths: (x, lengths)
+    bare = dataclasses.replace(stored, model=local)
+    records = reads(25)
+    cut = texts(basecall(bare, records, batch_size=8))
+    whole = texts(basecall(bare, records, batch_size=8, chunks=Chunks(samples=4000, overlap=0)))
+    assert len(cut) > 15
+    assert cut == whole
+
+
+def test_metadata_goes_with_the_call(stored: Stored) -> None:
+    record = read("r", 900, read_number=4, start_time=123)
+    [call] = basecall(stored, [record])
+    assert (call.samples, call.stride, call.record.channel, call.record.read_number) == (900, 5, 7, 4)
+    assert len(call.record.raw) == 0
+    assert len(call.quals) == len(call.bases) == call.moves.sum()
+    assert len(call.moves) == math.ceil((900 - call.trimmed) / 5)
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (read("bad", 0), "no samples"),
+        (read("bad", 500, scale=math.nan), "calibration is not usable"),
+        (read("bad", 500, offset=math.inf), "calibration is not usable"),
+        (read("bad", 500, scale=0.0), "calibration is not usable"),
+        (read("bad", 500, sample_rate=5000.0), "sample rate 5000 Hz where the model needs 4000 Hz"),
+        (read("bad", 500, sample_rate=math.nan), "sample rate nan Hz where the model needs 4000 Hz"),
+    ],
+)
+def test_a_read_that_cannot_be_called_is_skipped_by_name(stored: Stored, record: SignalRecord, reason: str) -> None:
+    skips: list[tuple[str, str]] = []
+    samples: list[int] = []
+    calls = basecall(
+        stored,
+        [read("a", 700), record, read("b", 600)],
+        on_skip=lambda *skip: skips.append(skip),
+        advance=samples.append,
+    )
+    assert [call.read_id for call in calls] == ["a", "b"]
+    assert skips == [("bad", reason)]
+    assert sum(samples) == 1300 + len(record.raw)
+
+
+@pytest.mark.parametrize("samples", [1, 4, 5, 10, CHUNK - 1, CHUNK, CHUNK + 1, 300, 301, 305])
+@pytest.mark.parametrize("level", [None, 0, 32767])
+def test_every_length_and_a_constant_signal_give_a_call_or_a_skip(
+    stored: Stored, samples: int, level: int | None
+) -> None:
+    record = read("r", samples)
+    if level is not None:
+        record = dataclasses.replace(record, raw=np.full(samples, level, np.int16))
+    skips: list[tuple[str, str]] = []
+    calls = list(basecall(stored, [record], on_skip=lambda *skip: skips.append(skip)))
+    assert len(calls) + len(skips) == 1
+    assert all(skip == ("r", "no bases in the signal") for skip in skips)
+    assert all(set(call.bases) <= set("ACGT") for call in calls)
+
+
+def test_a_read_of_five_million_samples_is_held_once_as_scores(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is left out: what counts is that chunks stream and the frames add up."""
+    seen: list[int] = []
+
+    class Frames(torch.nn.Module):
+        def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            seen.append(len(x))
+            return torch.cat([x[:, ::5]] * 5, dim=2), lengths
+
+    def first_column(scores: np.ndarray) -> Decoded:
+        expected = medmad(record.picoamperes())[::5]
+        np.testing.assert_array_equal(scores[:, 0], expected)
+        return Decoded("A", np.array([9], np.uint8), np.zeros(len(scores), np.uint8))
+
+    monkeypatch.setitem(module.DECODERS, "check", first_column)
+    monkeypatch.setattr(module, "trim_start", lambda current, rate: 0)
+    record = SignalRecord("long", np.arange(5_000_003, dtype=np.int64).astype(np.int16), 0.0, 1.0, 4000.0)
+    big = dataclasses.replace(stored, model=Frames().eval())
+    [call] = basecall(big, [record], batch_size=64, decoder="check", chunks=Chunks(samples=2400, overlap=300))
+    assert len(call.moves) == 1_000_001
+    assert set(seen[:-1]) == {64}
+
+
+def test_reads_are_pulled_only_when_they_are_needed(stored: Stored) -> None:
+    taken = 0
+
+    def count() -> Iterator[SignalRecord]:
+        nonlocal taken
+        for number in range(400):
+            taken += 1
+            yield read(f"r{number}", 450, seed=number)
+
+    batch_size, threads = 8, 2
+    ahead = [taken - done for done, _ in enumerate(basecall(stored, count(), batch_size=batch_size, threads=threads))]
+    assert len(ahead) > 350
+    # four chunks a read here: the reads of a batch, those being decoded, and the one in hand
+    assert max(ahead) <= batch_size + 4 * threads + 1 + (400 - len(ahead))
+
+
+def test_stopping_early_ends_the_decoding_threads(stored: Stored) -> None:
+    before = threading.active_count()
+    calls = basecall(stored, reads(30), batch_size=8, threads=3)
+    next(calls)
+    calls.close()
+    assert threading.active_count() == before
+
+
+def test_a_fault_in_decoding_comes_out(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(scores: np.ndarray) -> Decoded:
+        raise BiorrnError("the model's scores hold NaN")
+
+    monkeypatch.setitem(module.DECODERS, "fail", fail)
+    with pytest.raises(BiorrnError, match="hold NaN"):
+        list(basecall(stored, reads(5), decoder="fail"))
+
+
+def test_no_reads(stored: Stored) -> None:
+    assert list(basecall(stored, [])) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, r"--batch-size: found 0; allowed is 1 or more"),
+        ({"threads": 0}, r"--threads: found 0; allowed is 1 or more"),
+        ({"decoder": "greddy"}, r"decoder 'greddy' is unknown; did you mean 'greedy'\?"),
+        ({"chunks": Chunks(samples=201, overlap=100)}, r"chunks.samples: found 201"),
+        ({"chunks": Chunks(samples=200, overlap=105)}, r"chunks.overlap: found 105"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_read(
+    stored: Stored, changes: dict, message: str
+) -> None:
+    with pytest.raises(BiorrnError, match=message):
+        basecall(stored, reads(1), **changes)
+
+
+def test_a_regression_model_is_refused(stored: Stored) -> None:
+    wrong = dataclasses.replace(stored, facts={"task": "regression"}, path=Path("runs/stability"))
+    with pytest.raises(ConfigError, match=r"runs/stability: is a model for regression; .*biorrn predict"):
+        basecall(wrong, [])

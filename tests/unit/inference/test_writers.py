@@ -1,0 +1,92 @@
+"""Calls as FASTQ: whole or not at all, read back as written, tags where aligners look for them."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biorrn.errors import ConfigError
+from biorrn.inference.basecall import Call
+from biorrn.inference.summary import SHOWN, Tally
+from biorrn.inference.writers import WRITERS, fastq_text, mean_quality, open_calls
+from biorrn.readers.records import SignalRecord
+
+
+def call(name: str = "r1", bases: str = "ACGT", quals: tuple[int, ...] = (1, 10, 20, 40)) -> Call:
+    record = SignalRecord(name, np.zeros(0, np.int16), 0.0, 1.0, 4000.0, 12, 3, 77, 123456)
+    return Call(name, bases, np.array(quals, np.uint8), np.zeros(8, np.uint8), 5, 4321, 50, record)
+
+
+def parse(text: str) -> list[tuple[str, str, list[int]]]:
+    lines = text.splitlines()
+    assert len(lines) % 4 == 0
+    return [
+        (lines[i], lines[i + 1], [ord(letter) - 33 for letter in lines[i + 3]])
+        for i in range(0, len(lines), 4)
+        if lines[i + 2] == "+"
+    ]
+
+
+def test_fastq_record() -> None:
+    [(header, bases, quals)] = parse(fastq_text(call()))
+    assert header == "@r1\tqs:f:6.36\tns:i:4321\tts:i:50\tch:i:12\tmx:i:3\trn:i:77\ts0:i:123456"
+    assert bases == "ACGT"
+    assert quals == [1, 10, 20, 40]
+
+
+def test_a_quality_beyond_the_format_is_kept_within_it() -> None:
+    assert fastq_text(call(bases="A", quals=(200,))).splitlines()[3] == "~"
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_what_is_written_reads_back(tmp_path: Path, suffix: str, packed: str) -> None:
+    path = tmp_path / f"calls{suffix}{packed}"
+    with open_calls(path) as write:
+        write(call("r1"))
+        write(call("r2", "GG", (5, 6)))
+    text = gzip.decompress(path.read_bytes()).decode() if packed else path.read_text()
+    assert [(header.split("\t")[0], bases, quals) for header, bases, quals in parse(text)] == [
+        ("@r1", "ACGT", [1, 10, 20, 40]),
+        ("@r2", "GG", [5, 6]),
+    ]
+
+
+@pytest.mark.parametrize("name", ["calls.fastq", "calls.fq.gz"])
+def test_nothing_is_left_when_calling_fails(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("from before")
+    with pytest.raises(ZeroDivisionError), open_calls(tmp_path / name) as write:
+        write(call())
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "from before"
+
+
+def test_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_calls("-") as write:
+        write(call())
+    assert capsys.readouterr().out == fastq_text(call())
+
+
+@pytest.mark.parametrize("name", ["calls.fasta", "calls", "calls.gz", "calls.bam.gz"])
+def test_an_unknown_suffix_is_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"found the suffix '.*'; allowed is \.fastq, \.fq"):
+        open_calls(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("quals", "mean"), [([], 0.0), ([10], 10.0), ([10, 10], 10.0), ([10, 30], 12.967)])
+def test_mean_quality_is_that_of_the_mean_error(quals: list[int], mean: float) -> None:
+    assert mean_quality(np.array(quals, np.uint8)) == pytest.approx(mean, abs=1e-3)
+
+
+def test_tally_reports_a_reason_ten_times_and_counts_it_always(capsys: pytest.CaptureFixture[str]) -> None:
+    tally = Tally("basecall", "reads")
+    for number in range(SHOWN + 5):
+        tally.skip_read(f"r{number}", "no samples")
+    tally.skip_read("last", "no bases in the signal")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == SHOWN + 1
+    assert lines[0] == "biorrn basecall: skipped: read 'r0': no samples"
+    assert tally.line(1.0).endswith(f"skipped {SHOWN + 6} (no samples: {SHOWN + 5}, no bases in the signal: 1)")
