@@ -2,10 +2,13 @@
 
 Run: python benchmarks/bench_basecall.py [--model RUN_DIR] [--threads 2] [--reads PATH] [--no-memory]
 
-Both rates are of raw samples a second, measured in turns within one process. Chunks overlap, so the bare forward pass
-itself calls only (samples - overlap) / samples of what it computes: that bound stands in the last column. Without
---model an untrained `ctc_fast` is used, which costs the same arithmetic; without --reads and without the shared human
-reads, the signal is simulated.
+All rates are of raw samples a second; the jobs take turns within one process, and the ratio to the bare forward pass of
+the same round is given with its range, because on a shared machine a round of one job may meet more noise than that of
+another. Two columns do not depend on that: `raw/computed`, raw samples called for each sample that went through the
+model (chunks overlap and the last batch is filled up), which bounds the ratio; and the part of the job's own time spent
+in the forward pass, which decoding threads can stretch on few cores. A ratio above raw/computed is noise. Without
+--model an untrained `ctc_fast` is used, which costs the same arithmetic but calls few bases, so decoding costs less
+than it is with a trained model; without --reads and without the shared human reads, the signal is simulated.
 """
 
 import argparse
@@ -14,7 +17,9 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -34,6 +39,7 @@ from biorrn.models.store import Stored, load_model
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.signal import read_all
 
+BARE = "bare forward"
 BATCHES = 8  # of the bare forward pass a round
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("BIORRN_SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -60,14 +66,49 @@ def simulated(count: int, samples: int = 100_000) -> Iterator[SignalRecord]:
         yield SignalRecord(f"simulated-{number}", raw, 0.0, 0.18, 4000.0)
 
 
-def forward(stored: Stored, batch_size: int) -> int:
+class Watch:
+    """Counts the samples that go through a model, and the seconds that takes."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.samples, self.seconds, self.start = 0, 0.0, 0.0
+        model.register_forward_pre_hook(self.before)
+        model.register_forward_hook(self.after)
+
+    def before(self, model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        self.start = time.perf_counter()
+
+    def after(self, model: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> None:
+        self.seconds += time.perf_counter() - self.start
+        self.samples += inputs[0].shape[0] * inputs[0].shape[1]
+
+
+@dataclass
+class Round:
+    """One turn of one job."""
+
+    samples: int  # raw
+    seconds: float
+    computed: int  # samples through the model
+    forward: float  # seconds in the model
+
+    @property
+    def rate(self) -> float:
+        return self.samples / self.seconds
+
+
+def timed(run: Callable[[], int], watch: Watch, rounds: list[Round]) -> None:
+    watch.samples, watch.seconds = 0, 0.0
+    start = time.perf_counter()
+    samples = run()
+    rounds.append(Round(samples, time.perf_counter() - start, watch.samples, watch.seconds))
+
+
+def forward(stored: Stored, x: torch.Tensor, lengths: torch.Tensor) -> int:
     """Run the bare model on full batches; return the samples that went through it."""
-    samples = (stored.recipe.chunks or Chunks()).samples
-    x, lengths = torch.randn(batch_size, samples, 1), torch.full((batch_size,), samples)
     with torch.inference_mode():
         for _ in range(BATCHES):
             stored.model(x, lengths)
-    return BATCHES * batch_size * samples
+    return BATCHES * x.shape[0] * x.shape[1]
 
 
 def call(stored: Stored, reads: list[Path], arguments: argparse.Namespace, decoder: str) -> int:
@@ -89,7 +130,7 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--reads", type=Path, default=HUMAN)
     parser.add_argument("--count", type=int, default=10, help="reads a repeat")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--no-memory", action="store_true")
@@ -104,27 +145,27 @@ def main() -> None:
         return
 
     reads = [arguments.reads] if arguments.reads.exists() else []
-    chunks = stored.recipe.chunks or Chunks()
-    bound = (chunks.samples - chunks.overlap) / chunks.samples
     print(machine("torch", "numba"))
     signal = f"reads of {reads[0].name}" if reads else "simulated reads"
     print(f"# {stored.path.name}, {arguments.count} {signal}, {arguments.threads} threads")
-    samples: dict[str, int] = {}
-
-    def work(name: str, run: Callable[[], int]) -> Callable[[], None]:
-        return lambda: samples.update({name: run()})
-
-    jobs = {"bare forward": work("bare forward", lambda: forward(stored, arguments.batch_size))}
-    for decoder in DECODERS:
-        name = f"basecall, {decoder}"
-        jobs[name] = work(name, partial(call, stored, reads, arguments, decoder))
-    seconds = interleaved(jobs, arguments.repeats)
-    print("what\tsamples/s (median)\tlowest\thighest\tof bare forward\tbound by overlap")
-    rates = {name: [samples[name] / second for second in taken] for name, taken in seconds.items()}
-    for name, found in rates.items():
-        part = statistics.median(a / b for a, b in zip(found, rates["bare forward"], strict=True))
-        limit = "" if name == "bare forward" else f"{bound:.3f}"
-        print(f"{name}\t{statistics.median(found):,.0f}\t{min(found):,.0f}\t{max(found):,.0f}\t{part:.3f}\t{limit}")
+    samples = (stored.recipe.chunks or Chunks()).samples
+    x, lengths = torch.randn(arguments.batch_size, samples, 1), torch.full((arguments.batch_size,), samples)
+    runs: dict[str, Callable[[], int]] = {BARE: partial(forward, stored, x, lengths)}
+    runs |= {f"basecall, {decoder}": partial(call, stored, reads, arguments, decoder) for decoder in DECODERS}
+    rounds: dict[str, list[Round]] = {name: [] for name in runs}
+    watch = Watch(stored.model)
+    interleaved({name: partial(timed, run, watch, rounds[name]) for name, run in runs.items()}, arguments.repeats)
+    print("what\tsamples/s (median, range)\tof bare forward (median, range)\traw/computed\tof own time in forward")
+    bare = [each.rate for each in rounds[BARE][1:]]  # the first call of each warms up
+    for name, (_, *taken) in rounds.items():
+        rates = [each.rate for each in taken]
+        parts = [rate / base for rate, base in zip(rates, bare, strict=True)]
+        inside = statistics.median(each.forward / each.seconds for each in taken)
+        print(
+            f"{name}\t{statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
+            f"\t{statistics.median(parts):.3f} ({min(parts):.3f} to {max(parts):.3f})"
+            f"\t{taken[0].samples / taken[0].computed:.3f}\t{inside:.3f}"
+        )
     if not arguments.no_memory:
         print("\nsimulated reads of 50,000 samples\tpeak resident memory, MB")
         few, many = (peak_memory(arguments, count) for count in (8, 80))

@@ -34,7 +34,7 @@ def basecall(
 
     from biorrn.device import choose_device, set_threads
     from biorrn.inference.basecall import basecall as run
-    from biorrn.inference.basecall import default_batch_size, default_model
+    from biorrn.inference.defaults import default_batch_size, default_model
     from biorrn.inference.summary import Tally
     from biorrn.inference.writers import open_calls
     from biorrn.models.store import load_model

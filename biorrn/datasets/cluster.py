@@ -4,17 +4,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from biorrn.datasets.similarity import greedy, word_length
+from biorrn.datasets.similarity import greedy, linked, word_length
 
-NEAR = 0.9  # identity of the first pass: near-identical sequences stay together whatever the second does
+NEAR = 0.8  # near-identical: such pairs are in one group whatever the groups are made at
 
 
 def cluster(tokens: np.ndarray, offsets: np.ndarray, identity: float) -> np.ndarray:
     """Return the group of each sequence, int64 (N,), numbered by first appearance.
 
-    Identical sequences are one; then near-identical ones are joined, and their representatives at `identity`. Both
-    passes are greedy: a sequence joins a longer representative, so that members of two groups can still be as alike as
-    `identity` (the leakage report says how often). The groups do not depend on the order of the sequences.
+    Identical sequences are one. Pairs of at least `NEAR` are joined, and what is chained by such pairs; below `NEAR`
+    the longest sequences of these families are then grouped greedily, each with a longer one of at least `identity`.
+    So members of two groups can be as alike as `identity`, but hardly near-identical (the search is by shared words,
+    which misses a few; the leakage report counts them). The groups do not depend on the order of the sequences.
 
     Parameters
     ----------
@@ -24,13 +25,13 @@ def cluster(tokens: np.ndarray, offsets: np.ndarray, identity: float) -> np.ndar
     """
     sequences = texts(tokens, offsets)
     distinct = sorted(set(sequences), key=lambda text: (-len(text), text))
-    group = np.arange(len(distinct))
-    for threshold in sorted({max(identity, NEAR), identity}, reverse=True):
+    near = max(identity, NEAR)
+    group = linked(*_flat(distinct), near, word_length(near))
+    if identity < near:
         kept = np.flatnonzero(group == np.arange(len(distinct)))
-        parent = kept[greedy(*_flat([distinct[place] for place in kept]), threshold, word_length(threshold))]
-        of = np.arange(len(distinct))
-        of[kept] = parent
-        group = of[group]
+        joined = np.arange(len(distinct))
+        joined[kept] = kept[greedy(*_flat([distinct[place] for place in kept]), identity, word_length(identity))]
+        group = joined[group]
     place = {text: index for index, text in enumerate(distinct)}
     groups = group[[place[text] for text in sequences]] if sequences else group
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)

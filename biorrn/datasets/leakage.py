@@ -50,7 +50,9 @@ def protein_leakage(path: str | Path, seed: int = 0, sample: int = SAMPLE) -> di
             entry["sampled"] = compared < len(rows[code])
             if compared:
                 queries, query_offsets = gather(tokens, bounds, chosen), _offsets(bounds, chosen)
-                _, best = nearest(queries, query_offsets, train_tokens, train_offsets, lowest, word_length(lowest))
+                _, best = nearest(
+                    queries, query_offsets, train_tokens, train_offsets, lowest, word_length(lowest), max(IDENTITIES)
+                )
                 for identity in IDENTITIES:
                     entry[f"within_{identity:g}"] = float((best >= identity - 1e-9).mean())
             report[name] = entry

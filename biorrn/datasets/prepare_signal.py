@@ -1,8 +1,9 @@
 """Labelled reads -> the segments of a prepared signal file."""
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,14 @@ def prepare_signal(
     first = next(iterator, None)
     if first is None:
         raise BiorrnError("prepare signal: found no read with labels; nothing to write")
-    with signal_writer(out, normaliser, first[0].sample_rate, labels) as writer:
+    rate = first[0].sample_rate
+    everything = itertools.chain([first], iterator)
+    del first  # or it would stay in memory to the end
+    with signal_writer(out, normaliser, rate, labels) as writer:
         writer.file.attrs["note"] = note
         sources = {Path(path) for path in tables}
-        for record, truth in _chain(first, iterator):
-            fault = _fault(record, truth, first[0].sample_rate)
+        for record, truth in everything:
+            fault = _fault(record, truth, rate)
             if fault is None:
                 kept = _segments(writer, record, truth, splitter, normalise, counts)
                 fault = None if kept else "reads dropped: no usable segment"
@@ -116,13 +120,6 @@ def prepare_signal(
         if isinstance(splitter, Reference):
             _check_regions(splitter, writer.file)
     return counts
-
-
-def _chain(
-    first: tuple[SignalRecord, ReadLabels], rest: Iterator[tuple[SignalRecord, ReadLabels]]
-) -> Iterator[tuple[SignalRecord, ReadLabels]]:
-    yield first
-    yield from rest
 
 
 def _fault(record: SignalRecord, truth: ReadLabels, sample_rate: float) -> str | None:

@@ -12,7 +12,11 @@ import numpy as np
 from biorrn.encoders.alphabets import RESIDUES
 
 LETTERS = len(RESIDUES)
-CHECKS = 24  # candidates with most k-mers in common whose distance is computed, a query
+LISTED = 96  # candidates with most words in common that are kept, a query
+CHECKS = 24  # of these, how many distances are computed
+WALKED = 30_000  # entries of the index that are looked at, a query
+
+Index = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `empty_index`
 
 
 def _jit(function: Callable[..., Any]) -> Any:
@@ -72,73 +76,91 @@ def words(tokens: np.ndarray, k: int, seen: np.ndarray, stamp: int) -> np.ndarra
 
 
 @_jit
-def best_match(
-    query: np.ndarray,
-    codes: np.ndarray,
-    tokens: np.ndarray,
-    offsets: np.ndarray,
-    head: np.ndarray,
-    link: np.ndarray,
-    owner: np.ndarray,
-    shared: np.ndarray,
-    identity: float,
-    k: int,
-    first: bool,
-) -> tuple[int, float]:
-    """Return the indexed sequence most like `query` and its identity, or (-1, 0.0) where none reaches `identity`.
+def empty_index(residues: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return an index for sequences of so many residues in all: which of them hold a word of `k` residues.
+
+    head[word] is the newest entry of a word or -1, link[entry] the next one, owner[entry] its sequence, size[word]
+    how many there are.
+    """
+    head = np.full(LETTERS**k, -1, np.int32)
+    return head, np.empty(residues + 1, np.int32), np.empty(residues + 1, np.int32), np.zeros(LETTERS**k, np.int32)
+
+
+@_jit
+def insert(index: Index, codes: np.ndarray, sequence: int, entries: int) -> int:
+    """Add the words of a sequence to an index that has so many entries; return how many it has then."""
+    head, link, owner, size = index
+    for code in codes:
+        link[entries], owner[entries], head[code] = head[code], sequence, entries
+        size[code] += 1
+        entries += 1
+    return entries
+
+
+@_jit
+def shortlist(index: Index, codes: np.ndarray, length: int, identity: float, k: int, shared: np.ndarray) -> np.ndarray:
+    """Return the indexed sequences that share most words with a query, at most `LISTED` (and ties), most first.
+
+    Rare words come first, until `WALKED` entries were seen: where thousands of sequences share every word, as in the
+    mutants of one protein, the rest would tell nothing new.
 
     Parameters
     ----------
-    query, codes : the sequence's tokens and its words.
-    tokens, offsets : all sequences; the index names their places.
-    head, link, owner : the index: head[word] is the newest entry, link[entry] the next one, owner[entry] its sequence.
+    codes, length : the words of the query and its residues.
+    identity : what a sequence must reach; those that share too few words for it are left out.
     shared : int32 array, one a sequence, all 0: scratch, left as found.
-    first : bool: whether the first sequence that reaches `identity` will do.
     """
-    touched = np.empty(16, np.int64)
-    n = 0
-    for code in codes:
+    head, link, owner, size = index
+    touched = np.empty(64, np.int64)
+    n = walked = used = 0
+    for place in np.argsort(size[codes]):
+        code = codes[place]
+        if used and walked + size[code] > WALKED:
+            break
+        used += 1
         entry = head[code]
-        while entry >= 0:
+        while entry >= 0 and walked < WALKED:
             sequence = int(owner[entry])
             if shared[sequence] == 0:
                 if n == len(touched):
-                    grown = np.empty(2 * n, np.int64)
+                    grown = np.empty(4 * n, np.int64)
                     grown[:n] = touched
                     touched = grown
                 touched[n] = sequence
                 n += 1
             shared[sequence] += 1
+            walked += 1
             entry = link[entry]
+    edits = int((1.0 - identity) * length / identity + 1)  # the other sequence may be the longer one
     # unrelated sequences often share one word of 3, hardly ever two
-    needed = max(len(codes) - k * int((1.0 - identity) * len(query) / identity + 1), 2 if len(codes) > 20 else 1)
-    counts = np.empty(n, np.int64)
+    needed = max(used - k * edits, 2 if used > 20 else 1)
+    having = np.zeros(used + 2, np.int64)  # sequences that share so many words
+    for place in range(n):
+        having[shared[touched[place]]] += 1
+    least, listed = used + 1, 0
+    while least > needed and listed + having[least - 1] <= LISTED:
+        least -= 1
+        listed += having[least]
+    if listed == 0 and least > needed:  # more ties at the top than fit: take the first of them
+        least -= 1
+    found, counts = np.empty(LISTED, np.int64), np.empty(LISTED, np.int64)
     kept = 0
     for place in range(n):
-        sequence = int(touched[place])
-        if shared[sequence] >= needed:
-            touched[kept], counts[kept] = sequence, shared[sequence]
+        sequence = touched[place]
+        if shared[sequence] >= least and kept < LISTED:
+            found[kept], counts[kept] = sequence, -shared[sequence]
             kept += 1
         shared[sequence] = 0
-    found, reached = -1, 0.0
-    for _ in range(min(kept, CHECKS)):
-        most = np.argmax(counts[:kept])
-        sequence, common = int(touched[most]), counts[most]
-        counts[most] = -1
-        other = tokens[offsets[sequence] : offsets[sequence + 1]]
-        longer = max(len(query), len(other))
-        wanted = max(identity, reached)
-        limit = int((1.0 - wanted) * longer + 1e-9)
-        if common < len(codes) - k * limit:
-            continue
-        edits = edit_distance(query, other, limit)
-        if edits <= limit:
-            value = 1.0 - edits / longer
-            if value > reached:
-                found, reached = sequence, value
-            if first:
-                break
-    return found, reached
+    return found[:kept][np.argsort(counts[:kept])]
+
+
+@_jit
+def match(query: np.ndarray, other: np.ndarray, identity: float) -> float:
+    """Return the identity of two token arrays, or 0 where it is below `identity`."""
+    longer = max(len(query), len(other), 1)
+    limit = int((1.0 - identity) * longer + 1e-9)
+    edits = edit_distance(query, other, limit)
+    return 1.0 - edits / longer if edits <= limit else 0.0
 
 
 @_jit
@@ -150,44 +172,84 @@ def greedy(tokens: np.ndarray, offsets: np.ndarray, identity: float, k: int) -> 
     """
     count = len(offsets) - 1
     parent = np.arange(count)
-    head = np.full(LETTERS**k, -1, np.int32)
-    seen = np.full(LETTERS**k, -1, np.int32)
-    link = np.empty(len(tokens) + 1, np.int32)
-    owner = np.empty(len(tokens) + 1, np.int32)
-    shared = np.zeros(count, np.int32)
+    index = empty_index(len(tokens), k)
+    seen, shared = np.full(LETTERS**k, -1, np.int32), np.zeros(count, np.int32)
     entries = 0
     for i in range(count):
         query = tokens[offsets[i] : offsets[i + 1]]
         codes = words(query, k, seen, i)
-        match, _ = best_match(query, codes, tokens, offsets, head, link, owner, shared, identity, k, True)
-        if match >= 0:
-            parent[i] = match
-            continue
-        for code in codes:
-            link[entries], owner[entries], head[code] = head[code], i, entries
-            entries += 1
+        for other in shortlist(index, codes, len(query), identity, k, shared)[:CHECKS]:
+            if match(query, tokens[offsets[other] : offsets[other + 1]], identity) > 0:
+                parent[i] = other
+                break
+        if parent[i] == i:
+            entries = insert(index, codes, i, entries)
     return parent
 
 
 @_jit
+def linked(tokens: np.ndarray, offsets: np.ndarray, identity: float, k: int) -> np.ndarray:
+    """Return the first sequence that each is joined with by a chain of pairs of at least this identity: int64 (N,)."""
+    count = len(offsets) - 1
+    root = np.arange(count)
+    index = empty_index(len(tokens), k)
+    seen, shared = np.full(LETTERS**k, -1, np.int32), np.zeros(count, np.int32)
+    entries = 0
+    for i in range(count):
+        query = tokens[offsets[i] : offsets[i + 1]]
+        codes = words(query, k, seen, i)
+        checks = 0
+        for other in shortlist(index, codes, len(query), identity, k, shared):
+            mine, its = _root(root, i), _root(root, other)
+            if mine == its:
+                continue
+            if match(query, tokens[offsets[other] : offsets[other + 1]], identity) > 0:
+                root[max(mine, its)] = min(mine, its)
+            checks += 1
+            if checks == CHECKS:
+                break
+        entries = insert(index, codes, i, entries)
+    for i in range(count):
+        root[i] = _root(root, i)
+    return root
+
+
+@_jit
+def _root(root: np.ndarray, i: int) -> int:
+    while root[i] != i:
+        root[i] = root[root[i]]
+        i = root[i]
+    return i
+
+
+@_jit
 def nearest(
-    queries: np.ndarray, query_offsets: np.ndarray, tokens: np.ndarray, offsets: np.ndarray, identity: float, k: int
+    queries: np.ndarray,
+    query_offsets: np.ndarray,
+    tokens: np.ndarray,
+    offsets: np.ndarray,
+    identity: float,
+    k: int,
+    enough: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each query the sequence most like it (int64, -1 where none reaches `identity`) and the identity."""
-    head = np.full(LETTERS**k, -1, np.int32)
-    seen = np.full(LETTERS**k, -1, np.int32)
-    link = np.empty(len(tokens) + 1, np.int32)
-    owner = np.empty(len(tokens) + 1, np.int32)
-    shared = np.zeros(len(offsets) - 1, np.int32)
+    """Return for each query the sequence most like it (int64, -1 where none reaches `identity`) and the identity.
+
+    The search for a query ends with the first that reaches `enough`.
+    """
+    index = empty_index(len(tokens), k)
+    seen, shared = np.full(LETTERS**k, -1, np.int32), np.zeros(len(offsets) - 1, np.int32)
     entries = 0
     for i in range(len(offsets) - 1):
-        for code in words(tokens[offsets[i] : offsets[i + 1]], k, seen, i):
-            link[entries], owner[entries], head[code] = head[code], i, entries
-            entries += 1
+        entries = insert(index, words(tokens[offsets[i] : offsets[i + 1]], k, seen, i), i, entries)
     count = len(query_offsets) - 1
-    match, value = np.full(count, -1, np.int64), np.zeros(count)
+    found, reached = np.full(count, -1, np.int64), np.zeros(count)
     for i in range(count):
         query = queries[query_offsets[i] : query_offsets[i + 1]]
         codes = words(query, k, seen, len(offsets) + i)
-        match[i], value[i] = best_match(query, codes, tokens, offsets, head, link, owner, shared, identity, k, False)
-    return match, value
+        for other in shortlist(index, codes, len(query), identity, k, shared)[:CHECKS]:
+            value = match(query, tokens[offsets[other] : offsets[other + 1]], max(identity, reached[i]))
+            if value > reached[i]:
+                found[i], reached[i] = other, value
+            if reached[i] >= enough:
+                break
+    return found, reached

@@ -44,8 +44,9 @@ def medmad(current: np.ndarray) -> np.ndarray:
     float32 array (T,), finite, in -5..5; a sample that was NaN is 0, a constant read is 0 throughout.
     """
     current, kept = _finite(current)
-    shift = float(np.median(kept))
-    scale = 1.4826 * float(np.median(np.abs(kept.astype(np.float64) - shift)))
+    wide = kept.astype(np.float64)  # float32 overflows in the mean of two large values
+    shift = float(np.median(wide))
+    scale = 1.4826 * float(np.median(np.abs(wide - shift)))
     return _scaled(current, shift, _usable(scale, kept))
 
 

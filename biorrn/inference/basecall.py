@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from biorrn.config import Chunks, load_recipe
+from biorrn.config import Chunks
 from biorrn.encoders.signal import NORMALISERS, trim_start
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference.chunking import Span, check, fill, place, spans
 from biorrn.inference.decoders import DECODERS, Decoded
 from biorrn.inference.forward import model_on, padded_rows
 from biorrn.lookup import lookup
-from biorrn.models.store import RECIPE, Stored, find_model, shipped_models
+from biorrn.models.store import Stored
 from biorrn.readers.records import SignalRecord
 
 RATE_TOLERANCE = 0.02  # files state rates such as 4000 and 4016 Hz; the speed of pores varies by more than this
@@ -120,25 +120,6 @@ def basecall(
     reads = _planned(records, stored.facts, cut, stride, skip)
     scored = _scored(reads, model, cut.samples, batch_size, torch.device(device))
     return _called(_decoded(scored, decode, threads), stride, on_skip, advance)
-
-
-def default_batch_size(device: torch.device) -> int:
-    """Return the chunks a forward pass that keep a device busy."""
-    return 64 if device.type == "cpu" else 512
-
-
-def default_model() -> str:
-    """Return the id of the shipped basecalling model.
-
-    Raises
-    ------
-    ConfigError: none is shipped, or more than one.
-    """
-    known = [name for name in shipped_models() if load_recipe(find_model(name) / RECIPE).task == "basecalling"]
-    if len(known) != 1:
-        found = f"several are shipped: {', '.join(known)}" if known else "this version ships none"
-        raise ConfigError(f"--model: name a basecalling model, a run folder or a shipped id; {found}")
-    return known[0]
 
 
 def _planned(

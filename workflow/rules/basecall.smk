@@ -16,7 +16,7 @@ rule basecall:
         run=only(runs_of("basecalling")),
     conda:
         ENVIRONMENT
-    threads: 4
+    threads: 2
     resources:
         mem_mb=4000,
         runtime=240,

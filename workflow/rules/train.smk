@@ -18,7 +18,7 @@ rule train:
         run=only(RUNS),
     conda:
         ENVIRONMENT
-    threads: 4
+    threads: lambda wildcards: RUNS[wildcards.run].get("threads", 2)
     resources:
         mem_mb=4000,
         runtime=240,

@@ -13,7 +13,7 @@ def flat(sequences):
 
 
 def families(number, members, edits, seed=0):
-    """Return random sequences of 50 residues, each with copies that differ in `edits` places, shuffled, and families."""
+    """Return shuffled sequences of 50 residues, each one of `members` that differ in `edits` places, and families."""
     rng = np.random.default_rng(seed)
     alphabet = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
     sequences, family = [], []

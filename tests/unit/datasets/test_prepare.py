@@ -45,7 +45,9 @@ def test_proteins_there_and_back(tmp_path_factory, sequences):
         assert np.array_equal(file.file["targets"][:, 0], np.arange(len(sequences)))
         assert np.isnan(file.file["targets"][:, 1]).all()
         assert (file.file["weights"][:] == 0.5).all()
-        assert np.array_equal(np.concatenate([file.rows(name) for name in SPLITS]), np.argsort(np.arange(len(file)) % 3, kind="stable"))
+        assert np.array_equal(
+            np.concatenate([file.rows(name) for name in SPLITS]), np.argsort(np.arange(len(file)) % 3, kind="stable")
+        )
         assert np.array_equal(file.rows(), np.arange(len(file)))
 
 
@@ -58,7 +60,9 @@ def test_signal_there_and_back(tmp_path):
             assert np.array_equal(bases, np.arange(4 + i) % 4 + 1)
             assert np.array_equal(starts, np.arange(4 + i) * 10)
         assert file.strings("strand") == ["+"] * 7
-        assert np.array_equal(file.file["ref_end"][:] - file.file["ref_start"][:], np.diff(file.file["base_offsets"][:]))
+        assert np.array_equal(
+            file.file["ref_end"][:] - file.file["ref_start"][:], np.diff(file.file["base_offsets"][:])
+        )
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
@@ -69,7 +73,11 @@ def test_the_file_is_as_the_schema_says(tmp_path, kind):
         assert set(ATTRIBUTES[kind]) <= set(file.attrs)
         for name, field in SCHEMAS[kind].items():
             assert set(file[name].attrs) == {"unit", "description"}
-            assert (file[name].dtype == field.dtype) if field.dtype is not str else h5py.check_string_dtype(file[name].dtype)
+            assert (
+                (file[name].dtype == field.dtype)
+                if field.dtype is not str
+                else h5py.check_string_dtype(file[name].dtype)
+            )
             assert file[name].ndim == 1 + field.columns
 
 
@@ -94,9 +102,13 @@ def test_the_writer_holds_no_more_than_its_buffer(tmp_path, monkeypatch):
 
 
 def test_nothing_is_left_behind_by_a_failure(tmp_path):
-    with pytest.raises(RuntimeError), protein_writer(tmp_path / "p.h5", TARGETS) as writer:
-        writer.add("a", tokens("ACD"), (1.0, 2.0))
-        raise RuntimeError
+    def fail():
+        with protein_writer(tmp_path / "p.h5", TARGETS) as writer:
+            writer.add("a", tokens("ACD"), (1.0, 2.0))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert not list(tmp_path.iterdir())
 
 

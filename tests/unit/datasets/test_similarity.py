@@ -46,7 +46,7 @@ def test_nearest_finds_what_brute_force_finds(identity):
     queries = [mutated(rng, base[i], edits) for i, edits in enumerate([0, 1, 2, 3, 4, 6, 8, 9, 12, 18])]
     queries += ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 45))]
     best = np.array([max(1 - distance(query, other) / 45 for other in base) for query in queries])
-    match, value = nearest(*flat(queries), *flat(base), identity, word_length(identity))
+    match, value = nearest(*flat(queries), *flat(base), identity, word_length(identity), 1.0)
     wanted = best >= identity
     if identity >= 0.7:
         assert ((match >= 0) == wanted).all()

@@ -89,8 +89,16 @@ def test_hydropathy_is_kyte_and_doolittle():
 
 @pytest.mark.parametrize(
     ("scale", "highest", "lowest"),
-    [("volume", "W", "G"), ("charge", "KR", "DE"), ("polarity", "D", "L"), ("isoelectric", "R", "D")]
-    + [("helix", "E", "GP"), ("sheet", "V", "E"), ("turn", "NG", "I"), ("helix_cost", "P", "A")],
+    [
+        ("volume", "W", "G"),
+        ("charge", "KR", "DE"),
+        ("polarity", "D", "L"),
+        ("isoelectric", "R", "D"),
+        ("helix", "E", "GP"),
+        ("sheet", "V", "E"),
+        ("turn", "NG", "I"),
+        ("helix_cost", "P", "A"),
+    ],
 )
 def test_the_ends_of_each_scale_are_the_known_residues(scale, highest, lowest):
     column = TABLES["scales"][1:21, SCALES.index(scale)]

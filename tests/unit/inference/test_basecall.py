@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import threading
+import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,20 +184,49 @@ def test_a_read_of_five_million_samples_is_held_once_as_scores(stored: Stored, m
     assert set(seen[:-1]) == {64}
 
 
-def test_reads_are_pulled_only_when_they_are_needed(stored: Stored) -> None:
-    taken = 0
+@pytest.mark.parametrize("seconds", [0.0, 0.005])
+def test_reads_are_pulled_only_when_they_are_needed(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """With a decoder slower than the model, too."""
+    taken, finished = 0, 0
+    ahead: list[int] = []
 
     def count() -> Iterator[SignalRecord]:
         nonlocal taken
-        for number in range(400):
+        for number in range(200):
             taken += 1
+            ahead.append(taken - finished)
             yield read(f"r{number}", 450, seed=number)
 
+    def finish(samples: int) -> None:
+        nonlocal finished
+        finished += 1
+
+    def slow(scores: np.ndarray) -> Decoded:
+        time.sleep(seconds)
+        return DECODERS["greedy"](scores)
+
+    monkeypatch.setitem(module.DECODERS, "slow", slow)
     batch_size, threads = 8, 2
-    ahead = [taken - done for done, _ in enumerate(basecall(stored, count(), batch_size=batch_size, threads=threads))]
-    assert len(ahead) > 350
-    # four chunks a read here: the reads of a batch, those being decoded, and the one in hand
-    assert max(ahead) <= batch_size + 4 * threads + 1 + (400 - len(ahead))
+    for _ in basecall(stored, count(), batch_size=batch_size, threads=threads, decoder="slow", advance=finish):
+        pass
+    assert finished == 200
+    # several chunks a read here: the reads of one batch, those being decoded, and the one in hand
+    assert max(ahead) <= batch_size + 4 * threads + 1
+
+
+def test_memory_does_not_grow_with_the_reads(stored: Stored) -> None:
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        calls = basecall(stored, (read(f"r{i}", 4000, seed=i) for i in range(count)), batch_size=8)
+        assert sum(1 for _ in calls) > 0.9 * count
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(2)  # what is made once
+    assert peak(60) < 1.3 * peak(15)
 
 
 def test_stopping_early_ends_the_decoding_threads(stored: Stored) -> None:

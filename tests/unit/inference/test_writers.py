@@ -30,7 +30,7 @@ def parse(text: str) -> list[tuple[str, str, list[int]]]:
 
 def test_fastq_record() -> None:
     [(header, bases, quals)] = parse(fastq_text(call()))
-    assert header == "@r1\tqs:f:6.36\tns:i:4321\tts:i:50\tch:i:12\tmx:i:3\trn:i:77\ts0:i:123456"
+    assert header == "@r1\tqs:f:6.46\tns:i:4321\tts:i:50\tch:i:12\tmx:i:3\trn:i:77\ts0:i:123456"
     assert bases == "ACGT"
     assert quals == [1, 10, 20, 40]
 
@@ -56,9 +56,14 @@ def test_what_is_written_reads_back(tmp_path: Path, suffix: str, packed: str) ->
 @pytest.mark.parametrize("name", ["calls.fastq", "calls.fq.gz"])
 def test_nothing_is_left_when_calling_fails(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("from before")
-    with pytest.raises(ZeroDivisionError), open_calls(tmp_path / name) as write:
-        write(call())
-        raise ZeroDivisionError
+
+    def fail_half_way() -> None:
+        with open_calls(tmp_path / name) as write:
+            write(call())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "from before"
 

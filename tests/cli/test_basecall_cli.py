@@ -1,0 +1,172 @@
+"""`biorrn basecall`: FASTQ, mixed formats, what is left out and said, exit codes."""
+
+import gzip
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from biorrn.cli.main import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def biorrn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs the command line here and returns its exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["biorrn", "basecall", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an untrained basecaller of the shape of the demo recipe, with scores spread enough to call bases."""
+    import torch
+
+    from biorrn.config import load_recipe
+    from biorrn.models.sequence import build_model
+    from biorrn.models.store import save_model
+
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(3)
+    recipe = load_recipe("demo_basecall")
+    made = build_model(recipe.model, 5)
+    with torch.no_grad():
+        made.head.output[-1].weight.mul_(30)
+    facts = {"task": "basecalling", "outputs": 5, "normaliser": "medmad", "sample_rate": 4000.0, "stride": made.stride}
+    save_model(folder, made, recipe, facts)
+    return folder
+
+
+@pytest.fixture
+def reads(root: Path) -> Path:
+    return root / "data" / "simulated_reads" / "simulated.blow5"
+
+
+def write_fast5(path: Path, **signals: tuple[np.ndarray, float]) -> None:
+    """Write a multi-read FAST5; a signal comes with its sample rate."""
+    with h5py.File(path, "w") as file:
+        for name, (raw, rate) in signals.items():
+            group = file.create_group(f"read_{name}")
+            group["Raw/Signal"] = raw
+            group["Raw"].attrs["read_id"] = name
+            channel = group.create_group("channel_id").attrs
+            for key, value in {"offset": 0.0, "range": 1400.0, "digitisation": 8192.0, "sampling_rate": rate}.items():
+                channel[key] = value
+
+
+def names(fastq: str) -> list[str]:
+    lines = fastq.splitlines()
+    assert len(lines) % 4 == 0
+    assert all(lines[i][0] == "@" and len(lines[i + 1]) == len(lines[i + 3]) for i in range(0, len(lines), 4))
+    return [line[1:].split("\t")[0] for line in lines[::4]]
+
+
+def test_fastq_in_the_order_of_the_file(biorrn: Run, model: Path, reads: Path, tmp_path: Path) -> None:
+    from biorrn.readers.signal import read_all
+
+    code, out, err = biorrn(reads, "--model", model, "-o", tmp_path / "c.fastq.gz", "--threads", 1)
+    assert (code, out) == (0, "")
+    text = gzip.decompress((tmp_path / "c.fastq.gz").read_bytes()).decode()
+    assert names(text) == [record.read_id for record in read_all([reads])]
+    assert f"basecall: {len(names(text))} reads" in err.splitlines()[-1]
+    assert "samples/s" in err
+
+
+@pytest.mark.parametrize("decoder", ["greedy", "beam"])
+def test_any_batch_size_gives_the_same_bytes(biorrn: Run, model: Path, reads: Path, decoder: str) -> None:
+    arguments = (reads, "--model", model, "--decoder", decoder, "--max-reads", 4)
+    _, one, _ = biorrn(*arguments, "--batch-size", 1, "--threads", 1)
+    _, many, _ = biorrn(*arguments, "--batch-size", 64, "--threads", 2)
+    assert len(names(one)) == 4
+    assert many == one
+
+
+def test_a_folder_of_all_formats_is_called_whole(biorrn: Run, model: Path, reads: Path) -> None:
+    from biorrn.readers.signal import read_all
+
+    assert {path.suffix for path in reads.parent.iterdir()} >= {".fast5", ".pod5", ".blow5"}
+    code, out, _ = biorrn(reads.parent, "--model", model)
+    assert code == 0
+    assert names(out) == [record.read_id for record in read_all([reads.parent])]
+
+
+def test_what_cannot_be_used_is_said_and_counted_and_the_rest_is_called(
+    biorrn: Run, model: Path, reads: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in" / "deep"
+    folder.mkdir(parents=True)
+    (folder / "a_text.fast5").write_text("no HDF5")
+    shutil.copy(reads, folder / "b.blow5")
+    signal = np.random.default_rng(0).integers(300, 900, 3000).astype(np.int16)
+    write_fast5(folder / "c.fast5", fast=(signal, 5000.0), empty=(signal[:0], 4000.0), flat=(signal[:1000] * 0, 4000.0))
+    code, out, err = biorrn(tmp_path / "in", "--model", model)
+    assert code == 0
+    assert len(names(out)) >= 4
+    assert not {"fast", "empty"} & set(names(out))
+    assert "a_text.fast5" in err
+    assert "skipped: read 'fast': sample rate 5000 Hz where the model needs 4000 Hz" in err
+    assert "'empty'" in err
+    assert "unusable file: 1" in err.splitlines()[-1]
+
+
+def test_no_read_at_all_is_one_error_and_leaves_no_file(biorrn: Run, model: Path, tmp_path: Path) -> None:
+    signal = np.random.default_rng(0).integers(300, 900, 3000).astype(np.int16)
+    write_fast5(tmp_path / "a.fast5", fast=(signal, 5000.0))
+    code, out, err = biorrn(tmp_path / "a.fast5", "--model", model, "-o", tmp_path / "c.fastq")
+    assert (code, out) == (2, "")
+    last = err.splitlines()[-1]
+    assert last == (
+        "biorrn: error: no read could be called; skipped 1 (sample rate 5000 Hz where the model needs 4000 Hz: 1)"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["a.fast5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--decoder", "greddy"], "decoder 'greddy' is unknown; did you mean 'greedy'?"),
+        (["--batch-size", "0"], "--batch-size: found 0; allowed is 1 or more"),
+        (["-o", "calls.fasta"], "calls.fasta: found the suffix '.fasta'; allowed is .fastq, .fq"),
+    ],
+)
+def test_options_out_of_range(biorrn: Run, model: Path, reads: Path, arguments: list[str], message: str) -> None:
+    code, out, err = biorrn(reads, "--model", model, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"biorrn: error: {message}")
+    assert err.count("\n") == 1
+
+
+def test_without_a_shipped_model_one_must_be_named(biorrn: Run, reads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from biorrn.inference import defaults as module
+
+    monkeypatch.setattr(module, "shipped_models", list)
+    code, _, err = biorrn(reads)
+    assert code == 2
+    assert err.startswith("biorrn: error: --model: name a basecalling model")
+
+
+def test_the_shipped_model_is_the_default(
+    biorrn: Run, model: Path, reads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from biorrn.inference import defaults as module
+
+    monkeypatch.setattr(module, "shipped_models", lambda: [str(model)])
+    _, named, _ = biorrn(reads, "--model", model, "--max-reads", 2)
+    code, default, _ = biorrn(reads, "--max-reads", 2)
+    assert code == 0
+    assert default == named
