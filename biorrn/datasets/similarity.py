@@ -14,7 +14,7 @@ from biorrn.encoders.alphabets import RESIDUES
 LETTERS = len(RESIDUES)
 LISTED = 96  # candidates with most words in common that are kept, a query
 CHECKS = 24  # of these, how many distances are computed
-WALKED = 30_000  # entries of the index that are looked at, a query
+WALKED = 10_000  # entries of the index that are looked at, a query
 
 Index = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `empty_index`
 
@@ -115,9 +115,9 @@ def shortlist(index: Index, codes: np.ndarray, length: int, identity: float, k: 
     n = walked = used = 0
     for place in np.argsort(size[codes]):
         code = codes[place]
-        if used and walked + size[code] > WALKED:
+        if walked == WALKED:
             break
-        used += 1
+        used += walked + size[code] <= WALKED  # a word that is only partly walked may not show the best sequence
         entry = head[code]
         while entry >= 0 and walked < WALKED:
             sequence = int(owner[entry])
@@ -134,10 +134,10 @@ def shortlist(index: Index, codes: np.ndarray, length: int, identity: float, k: 
     edits = int((1.0 - identity) * length / identity + 1)  # the other sequence may be the longer one
     # unrelated sequences often share one word of 3, hardly ever two
     needed = max(used - k * edits, 2 if used > 20 else 1)
-    having = np.zeros(used + 2, np.int64)  # sequences that share so many words
+    having = np.zeros(len(codes) + 1, np.int64)  # sequences that share so many words
     for place in range(n):
         having[shared[touched[place]]] += 1
-    least, listed = used + 1, 0
+    least, listed = len(codes) + 1, 0
     while least > needed and listed + having[least - 1] <= LISTED:
         least -= 1
         listed += having[least]

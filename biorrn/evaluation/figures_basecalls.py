@@ -38,8 +38,10 @@ def _length(identity: np.ndarray, length: np.ndarray) -> Callable[[Figure], None
         axes = figure.add_subplot()
         if not len(identity):
             return say(axes, NOTHING)
-        cloud(axes, figure, length, 100 * identity, xscale="log")
-        axes.set_xscale("log")
+        # below a decade a logarithmic axis has no round numbers to name
+        scale = "log" if len(length) and length.max() >= 10 * max(1, length.min()) else "linear"
+        cloud(axes, figure, length, 100 * identity, xscale=scale)
+        axes.set_xscale(scale)
         axes.set(xlabel="bases called in the read", ylabel="read identity (%)")
         return None
 

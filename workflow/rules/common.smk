@@ -14,7 +14,9 @@ from biorrn.errors import BiorrnError
 from biorrn.lookup import lookup, nearest
 
 # jobs find `biorrn` beside the snakemake that started them, where no environment is active; an active one goes first
-os.environ.update(PATH=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)]))
+os.environ.update(
+    PATH=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
+)
 
 REAL_DATA = "../shared/data"  # where config key real_data and environment variable BIORRN_SHARED_DATA are not set
 
@@ -72,8 +74,10 @@ def explain_fault(fault):
         close = nearest(unknown, known)
         hint = f"; did you mean '{close}'?" if close else "."
         return f"{where}key '{unknown}' is unknown{hint} Known: {', '.join(known)}"
-    if fault.validator is None:  # the schema `false`
+    if fault.validator == "not" and not fault.validator_value:
         return f"{where}does not belong here: see the kind of the data set, or the task of the run"
+    if fault.validator == "not":
+        return f"{where}'{fault.instance}' is taken; choose another"
     if fault.validator == "required":
         missing = next(
             key for key in fault.validator_value if key not in fault.instance

@@ -1,0 +1,113 @@
+"""What can be wrong with a configuration, and the sentence that says so; no snakemake is started."""
+
+import copy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMON = ROOT / "workflow/rules/common.smk"
+EXAMPLES = [*sorted((ROOT / "config").glob("*.yaml")), *sorted((ROOT / "tests/workflow").glob("*/config.yaml"))]
+
+
+def load(config: dict[str, Any]) -> dict[str, Any]:
+    """Run common.smk, which is plain Python, on a configuration and return its names."""
+    names = {"config": config, "workflow": SimpleNamespace(source_path=lambda path: COMMON.parent / path)}
+    exec(compile(COMMON.read_text(), str(COMMON), "exec"), names)
+    return names
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    return copy.deepcopy(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
+
+
+def set_key(config: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]
+    place: Any = config
+    for part in parents:
+        place = place[part]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+
+
+# change of the demo's configuration (None: the key is taken away) -> part of the message
+FAULTS = [
+    ("outptu", "x", "key 'outptu' is unknown; did you mean 'output'?"),
+    ("output", None, "key 'output' is missing"),
+    ("output", 3, "key 'output': 3 is not of type 'string'"),
+    ("runs", [], "key 'runs': [] should be non-empty"),
+    ("runs", {"stability": {}}, "key 'runs'"),
+    ("runs/0/recpie", "x", "key 'runs[0]': key 'recpie' is unknown; did you mean 'recipe'?"),
+    ("runs/0/recipe", None, "key 'runs[0]': key 'recipe' is missing"),
+    ("runs/0/recipe", "demo_stabilty", "recipe 'demo_stabilty' is unknown; did you mean 'demo_stability'?"),
+    ("runs/0/recipe", "no/such.yaml", "no/such.yaml: cannot be read"),
+    ("runs/0/recipe", "demo_basecall", "recipe 'demo_basecall' is of task basecalling, not regression"),
+    ("runs/0/set", ["training.epcohs=3"], "key 'training.epcohs' is unknown; did you mean 'epochs'?"),
+    ("runs/0/set", ["training.epochs=0"], "key 'training.epochs'"),
+    ("runs/0/data", "synthetic_stabilty", "did you mean 'synthetic_stability'?"),
+    ("runs/0/data", "simulated_reads", "task regression needs data of kind protein"),
+    ("runs/0/task", "regresion", "'regresion' is not one of"),
+    ("runs/0/seed", -1, "key 'runs[0].seed': -1 is less than the minimum of 0"),
+    ("runs/0/decoder", "beam", "key 'runs[0].decoder': does not belong here"),
+    ("runs/0/name", "a b", "key 'runs[0].name': 'a b' does not match"),
+    ("runs/1/name", "stability", "key 'runs': name 'stability' stands twice"),
+    ("runs/1/predict", [], "key 'runs[1].predict': does not belong here"),
+    ("runs/0/predict/0/name", "valid", "key 'runs[0].predict[0].name'"),
+    ("runs/0/predict/0/fsata", "x", "did you mean 'fasta'?"),
+    ("data/0/kind", None, "key 'data[0]': key 'kind' is missing"),
+    ("data/0/targets", None, "key 'data[0]': key 'targets' is missing"),
+    ("data/0/reads", ["x"], "key 'data[0].reads': does not belong here"),
+    ("data/1/truth", None, "key 'data[1]': key 'truth' is missing"),
+    ("data/1/reference", None, "key 'data[1]': key 'reference' is missing"),
+    ("data/1/region", "chr1", "key 'data[1].region'"),
+    ("data/1/name", "synthetic_stability", "key 'data': name 'synthetic_stability' stands twice"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "fragment"), FAULTS, ids=lambda part: str(part)[:40])
+def test_fault_is_named(config: dict[str, Any], path: str, value: Any, fragment: str) -> None:
+    set_key(config, path, value)
+    with pytest.raises(WorkflowError) as raised:
+        load(config)
+    message = str(raised.value)
+    assert message.startswith("configuration: ")
+    assert fragment in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_example_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("BIORRN_SHARED_DATA", str(ROOT))  # any folder: no file is opened
+    names = load(yaml.safe_load(path.read_text()))
+    assert names["RUNS"]
+    assert "{real_data}" not in str(names["DATA"])
+
+
+def test_every_key_of_the_schema_is_explained() -> None:
+    """config/config.yaml is the manual: a key that it does not show is hidden."""
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    manual = (ROOT / "config/config.yaml").read_text() + (ROOT / "config/real.yaml").read_text()
+    keys = {*schema["properties"], *schema["$defs"]["data"]["properties"], *schema["$defs"]["run"]["properties"]}
+    assert not [key for key in keys if f"{key}:" not in manual]
+
+
+def test_schema_is_closed_at_every_level() -> None:
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if node.get("type") == "object":
+                assert node.get("additionalProperties") is False, node
+            for entry in node.values():
+                walk(entry)
+        elif isinstance(node, list):
+            for entry in node:
+                walk(entry)
+
+    walk(yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text()))

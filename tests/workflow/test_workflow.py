@@ -1,0 +1,128 @@
+"""The workflow: every example configuration plans its jobs, and the tiny one runs."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = sorted(path.parent.name for path in (ROOT / "tests/workflow").glob("*/config.yaml"))
+
+
+def folder_for(path: Path) -> Path:
+    """Make a folder that a workflow can run in, apart from the project's own results and locks."""
+    path.mkdir(exist_ok=True)
+    for name in ("data", "config", "tests"):
+        if not (path / name).exists():
+            (path / name).symlink_to(ROOT / name)
+    return path
+
+
+def snakemake(folder: Path, *words: str | Path, snakefile: str = "Snakefile", **environment: str) -> tuple[int, str]:
+    """Run snakemake and return its exit code and what it said."""
+    command = [sys.executable, "-m", "snakemake", "-s", ROOT / snakefile, "--directory", folder, "--cores", "2"]
+    command += ["--workflow-profile", "none", *words]
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def planned(text: str) -> dict[str, int]:
+    """Return the table of a dry run: rule -> jobs."""
+    table = text.rpartition("Job stats:")[2]
+    return {name: int(number) for name, number in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+
+
+def config_of(case: str) -> Path:
+    return ROOT / "tests/workflow" / case / "config.yaml"
+
+
+JOBS = {
+    "tiny": {"prepare_protein": 1, "prepare_signal": 1, "train": 2, "predict": 2, "basecall": 1}
+    | {"evaluate_regression": 1, "evaluate_basecalls": 1, "report": 1, "all": 1, "total": 11},
+    "proteins": {"prepare_protein": 1, "train": 2, "predict": 4, "evaluate_regression": 2}
+    | {"report": 1, "all": 1, "total": 11},
+    "signal": {"prepare_signal": 1, "train": 1, "basecall": 1, "evaluate_basecalls": 1}
+    | {"report": 1, "all": 1, "total": 6},
+    "joined": {"prepare_protein": 1, "train": 1, "predict": 1, "evaluate_regression": 1}
+    | {"report": 1, "all": 1, "total": 6},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_dry_run(case: str, tmp_path: Path) -> None:
+    code, text = snakemake(folder_for(tmp_path), "-n", "--quiet", "rules", "--configfile", config_of(case))
+    assert code == 0, text
+    assert planned(text) == JOBS[case]
+
+
+def test_both_snakefiles_list_the_same_jobs(tmp_path: Path) -> None:
+    found = []
+    for snakefile in ("Snakefile", "workflow/Snakefile"):
+        code, text = snakemake(folder_for(tmp_path), "-n", "--quiet", "rules", snakefile=snakefile)
+        assert code == 0, text
+        found.append(planned(text))
+    assert found[0] == found[1] == JOBS["tiny"]
+
+
+def test_real_data_is_named_once(shared_data: Path, tmp_path: Path) -> None:
+    """The environment variable is enough, and the configuration key goes before it."""
+    words = ("-n", "--quiet", "rules", "--configfile", ROOT / "config/real.yaml")
+    folder = folder_for(tmp_path)
+    code, text = snakemake(folder, *words, BIORRN_SHARED_DATA=str(shared_data))
+    assert code == 0, text
+    assert planned(text)["train"] == 2
+    code, text = snakemake(folder, *words, "--config", "real_data=nowhere", BIORRN_SHARED_DATA=str(shared_data))
+    assert code == 1
+    assert "no real data at nowhere" in text
+
+
+def test_a_fault_of_the_configuration_is_one_line(tmp_path: Path) -> None:
+    """`test_config.py` has the faults; this is how one looks from outside."""
+    code, text = snakemake(folder_for(tmp_path), "-n", "--config", "outptu=x")
+    assert code == 1
+    assert "key 'outptu' is unknown; did you mean 'output'?" in text
+    assert "Traceback" not in text
+
+
+def test_lint_is_silent(tmp_path: Path) -> None:
+    code, text = snakemake(folder_for(tmp_path), "--lint")
+    assert code == 0, text
+    assert "good condition" in text
+
+
+def test_pipeline(tmp_path: Path) -> None:
+    """The whole of it; then nothing is left to do; then a changed recipe trains anew, in the same folder."""
+    folder = folder_for(tmp_path)
+    words = ("--configfile", config_of("tiny"), "--show-failed-logs")
+    code, text = snakemake(folder, *words, OMP_NUM_THREADS="1")
+    assert code == 0, text
+    out = folder / "out"
+    assert "stability" in (out / "report.html").read_text(encoding="utf-8")
+    famous = (out / "predictions/stability/famous.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in famous[1:3]] == ["UBIQ_HUMAN", "GB1"]
+    assert len(famous) == 1 + (ROOT / "data/proteins.fasta").read_text().count(">")
+    assert (out / "runs/caller/history.tsv").read_text().count("\n") == 2
+    assert (out / "basecalls/caller.fastq.gz").stat().st_size > 0
+
+    code, text = snakemake(folder, *words)
+    assert code == 0, text
+    assert "Nothing to be done" in text
+
+    changed = folder / "changed.yaml"
+    changed.write_text(config_of("tiny").read_text().replace("hidden=8", "hidden=4"))
+    weights = out / "runs/stability/weights.safetensors"
+    before = weights.stat().st_size
+    code, text = snakemake(folder, weights.relative_to(folder), "--configfile", changed, OMP_NUM_THREADS="1")
+    assert code == 0, text
+    assert weights.stat().st_size < before
