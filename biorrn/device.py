@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("KMP_BLOCKTIME", "0")
 
-from biorrn.errors import BiorrnError  # noqa: E402
+from biorrn.errors import BiorrnError
 
 if TYPE_CHECKING:
     import torch

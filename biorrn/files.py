@@ -32,7 +32,7 @@ def open_text(path: str | Path) -> Iterator[IO[str]]:
             else:
                 raw = stack.enter_context(open(path, "rb"))
             head = raw.peek(2)[:2]  # type: ignore[attr-defined]
-            binary: IO[bytes] = gzip.open(raw) if head == GZIP_MAGIC else raw  # type: ignore[assignment]
+            binary: IO[bytes] = gzip.GzipFile(fileobj=raw) if head == GZIP_MAGIC else raw  # type: ignore[assignment]
             yield stack.enter_context(io.TextIOWrapper(binary, encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise InputError(path, f"not text: byte {error.start} is not UTF-8") from error
@@ -81,9 +81,12 @@ def write_text(path: str | Path) -> Iterator[IO[str]]:
     with atomic_path(path) as temporary:
         # mtime 0: the same content gives the same bytes
         if str(path).endswith(".gz"):
-            with open(temporary, "wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
-                with io.TextIOWrapper(packed, encoding="utf-8") as stream:
-                    yield stream
+            with (
+                open(temporary, "wb") as raw,
+                gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed,
+                io.TextIOWrapper(packed, encoding="utf-8") as stream,
+            ):
+                yield stream
         else:
             with open(temporary, "w", encoding="utf-8") as stream:
                 yield stream

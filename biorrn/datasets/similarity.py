@@ -15,6 +15,7 @@ LETTERS = len(RESIDUES)
 LISTED = 96  # candidates with most words in common that are kept, a query
 CHECKS = 24  # of these, how many distances are computed
 WALKED = 10_000  # entries of the index that are looked at, a query
+USUAL = 0.4  # of the words that two sequences share on average, how many they must; 0.4 is below the least from 0.8 up
 
 Index = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `empty_index`
 
@@ -77,10 +78,9 @@ def words(tokens: np.ndarray, k: int, seen: np.ndarray, stamp: int) -> np.ndarra
 
 @_jit
 def empty_index(residues: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return an index for sequences of so many residues in all: which of them hold a word of `k` residues.
+    """Return an index of words for sequences of so many residues in all.
 
-    head[word] is the newest entry of a word or -1, link[entry] the next one, owner[entry] its sequence, size[word]
-    how many there are.
+    head[word] is its newest entry or -1, link[entry] the next, owner[entry] the sequence, size[word] their number.
     """
     head = np.full(LETTERS**k, -1, np.int32)
     return head, np.empty(residues + 1, np.int32), np.empty(residues + 1, np.int32), np.zeros(LETTERS**k, np.int32)
@@ -101,8 +101,7 @@ def insert(index: Index, codes: np.ndarray, sequence: int, entries: int) -> int:
 def shortlist(index: Index, codes: np.ndarray, length: int, identity: float, k: int, shared: np.ndarray) -> np.ndarray:
     """Return the indexed sequences that share most words with a query, at most `LISTED` (and ties), most first.
 
-    Rare words come first, until `WALKED` entries were seen: where thousands of sequences share every word, as in the
-    mutants of one protein, the rest would tell nothing new.
+    Rare words come first, until `WALKED` entries were seen: the mutants of one protein share thousands each.
 
     Parameters
     ----------
@@ -111,7 +110,7 @@ def shortlist(index: Index, codes: np.ndarray, length: int, identity: float, k: 
     shared : int32 array, one a sequence, all 0: scratch, left as found.
     """
     head, link, owner, size = index
-    touched = np.empty(64, np.int64)
+    touched = np.empty(WALKED, np.int64)
     n = walked = used = 0
     for place in np.argsort(size[codes]):
         code = codes[place]
@@ -122,18 +121,14 @@ def shortlist(index: Index, codes: np.ndarray, length: int, identity: float, k: 
         while entry >= 0 and walked < WALKED:
             sequence = int(owner[entry])
             if shared[sequence] == 0:
-                if n == len(touched):
-                    grown = np.empty(4 * n, np.int64)
-                    grown[:n] = touched
-                    touched = grown
                 touched[n] = sequence
                 n += 1
             shared[sequence] += 1
             walked += 1
             entry = link[entry]
     edits = int((1.0 - identity) * length / identity + 1)  # the other sequence may be the longer one
-    # unrelated sequences often share one word of 3, hardly ever two
-    needed = max(used - k * edits, 2 if used > 20 else 1)
+    # of sequences of this identity; unrelated long ones share many words too
+    needed = max(used - k * edits, int(USUAL * identity**k * used), 2 if used > 20 else 1)
     having = np.zeros(len(codes) + 1, np.int64)  # sequences that share so many words
     for place in range(n):
         having[shared[touched[place]]] += 1
@@ -225,7 +220,7 @@ def _root(root: np.ndarray, i: int) -> int:
 @_jit
 def nearest(
     queries: np.ndarray,
-    query_offsets: np.ndarray,
+    bounds: np.ndarray,
     tokens: np.ndarray,
     offsets: np.ndarray,
     identity: float,
@@ -234,17 +229,17 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return for each query the sequence most like it (int64, -1 where none reaches `identity`) and the identity.
 
-    The search for a query ends with the first that reaches `enough`.
+    Query i is queries[bounds[i]:bounds[i + 1]]. The search for one ends with the first that reaches `enough`.
     """
     index = empty_index(len(tokens), k)
     seen, shared = np.full(LETTERS**k, -1, np.int32), np.zeros(len(offsets) - 1, np.int32)
     entries = 0
     for i in range(len(offsets) - 1):
         entries = insert(index, words(tokens[offsets[i] : offsets[i + 1]], k, seen, i), i, entries)
-    count = len(query_offsets) - 1
+    count = len(bounds) - 1
     found, reached = np.full(count, -1, np.int64), np.zeros(count)
     for i in range(count):
-        query = queries[query_offsets[i] : query_offsets[i + 1]]
+        query = queries[bounds[i] : bounds[i + 1]]
         codes = words(query, k, seen, len(offsets) + i)
         for other in shortlist(index, codes, len(query), identity, k, shared)[:CHECKS]:
             value = match(query, tokens[offsets[other] : offsets[other + 1]], max(identity, reached[i]))

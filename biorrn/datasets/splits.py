@@ -84,7 +84,7 @@ class Random:
         distinct, inverse = np.unique(np.asarray(rows.ids, object).astype(str), return_inverse=True)
         order = np.argsort([_hash(self.seed, str(name)) for name in distinct], kind="stable")
         codes = np.empty(len(distinct), np.uint8)
-        codes[order] = _shares(np.ones(len(distinct)), self.fractions)
+        codes[order] = _shares(np.ones(len(distinct)), self.fractions, "ids")
         return codes[inverse]
 
 
@@ -108,7 +108,7 @@ class Cluster:
         large = sizes[order] > max(1.0, 0.25 * min(part for part in self.fractions if part > 0) * sizes.sum())
         order = np.concatenate([order[large], order[~large]])
         codes = np.empty(len(sizes), np.uint8)
-        codes[order] = _shares(sizes[order], self.fractions)
+        codes[order] = _shares(sizes[order], self.fractions, f"clusters of identity {self.identity:g}")
         return codes[groups]
 
 
@@ -144,19 +144,20 @@ def _hash(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest())
 
 
-def _shares(sizes: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:
+def _shares(sizes: np.ndarray, fractions: tuple[float, float, float], what: str) -> np.ndarray:
     """Return codes (N,) in row order: train first, then valid, then test, each with about its part of sum(sizes).
 
-    A part above 0 gets at least one row where there are rows enough.
+    A part above 0 gets at least one row; fewer rows than such parts are a ConfigError.
     """
     wanted = [code for code, part in enumerate(fractions) if part > 0]
     rows, parts = len(sizes), len(wanted)
     ends = np.cumsum([fractions[code] for code in wanted])[:-1] * sizes.sum()
     cuts = np.searchsorted(np.cumsum(sizes) - sizes / 2, ends)  # a row goes where its middle lies
-    if rows >= parts:
-        for place in range(parts - 1):
-            before = cuts[place - 1] if place else 0
-            cuts[place] = min(max(cuts[place], before + 1), rows - (parts - 1 - place))
+    if rows < parts:
+        raise ConfigError(f"--split: found {rows} {what}; needed are at least {parts}, one for each part above 0")
+    for place in range(parts - 1):
+        before = cuts[place - 1] if place else 0
+        cuts[place] = min(max(cuts[place], before + 1), rows - (parts - 1 - place))
     return np.repeat(np.array(wanted, np.uint8), np.diff([0, *cuts, rows]))
 
 

@@ -54,11 +54,14 @@ def test_another_seed_another_split(name):
     assert not np.array_equal(splitter(name, 0).assign(rows()), splitter(name, 1).assign(rows()))
 
 
+seeds = st.integers(0, 5)
+
+
 def test_every_splitter_has_an_example():
     assert set(EXAMPLES) == set(SPLITTERS)
 
 
-@given(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=30), st.integers(0, 5))
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=3, max_size=30).filter(lambda ids: len(set(ids)) > 2), seeds)
 def test_random_keeps_an_id_together_and_ignores_the_order(ids, seed):
     split = Random((0.6, 0.2, 0.2), seed)
     codes = split.assign(Rows(ids=ids))
@@ -73,6 +76,18 @@ def test_random_parts_have_their_sizes(number, seed):
     sizes = np.bincount(codes, minlength=3)
     assert (sizes >= 1).all()
     assert np.abs(sizes - number * np.array([0.8, 0.1, 0.1])).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("random", "found 2 ids; needed are at least 3"), ("cluster:0.8", "found 1 clusters of identity 0.8")],
+)
+def test_too_few_to_split_is_an_error(text, message):
+    same = Rows(ids=["a", "a", "b"], tokens=tokens("ACDEFGHIKLMNPQRSTVWY" * 3), offsets=np.array([0, 20, 40, 60]))
+    with pytest.raises(ConfigError, match=message):
+        parse_split(text, "protein").assign(same)
+    codes = parse_split(f"{text}:0,0,1", "protein").assign(same)
+    assert codes.tolist() == [2, 2, 2]
 
 
 def test_a_part_of_zero_stays_empty():
