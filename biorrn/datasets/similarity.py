@@ -3,13 +3,10 @@
 Identity is 1 - edits / length of the longer sequence, edits being substitutions, insertions and deletions.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 
 from biorrn.encoders.alphabets import RESIDUES
+from biorrn.jit import jit
 
 LETTERS = len(RESIDUES)
 LISTED = 96  # candidates with most words in common that are kept, a query
@@ -18,14 +15,6 @@ WALKED = 10_000  # entries of the index that are looked at, a query
 USUAL = 0.4  # of the words that two sequences share on average, how many they must; 0.4 is below the least from 0.8 up
 
 Index = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `empty_index`
-
-
-def _jit(function: Callable[..., Any]) -> Any:
-    """Compile a function; the machine code is kept on disk where numba finds a folder that it may write."""
-    try:
-        return numba.njit(cache=True)(function)
-    except RuntimeError:  # "cannot cache function ...: no locator available"
-        return numba.njit(function)
 
 
 def word_length(identity: float) -> int:
@@ -37,7 +26,7 @@ def word_length(identity: float) -> int:
     return 5 if identity >= 0.9 else 4 if identity >= 0.65 else 3
 
 
-@_jit
+@jit()
 def edit_distance(a: np.ndarray, b: np.ndarray, limit: int) -> int:
     """Return the edit distance of two token arrays, or limit + 1 where it is above `limit`."""
     if abs(len(a) - len(b)) > limit:
@@ -60,7 +49,7 @@ def edit_distance(a: np.ndarray, b: np.ndarray, limit: int) -> int:
     return min(row[len(b)], limit + 1)
 
 
-@_jit
+@jit()
 def words(tokens: np.ndarray, k: int, seen: np.ndarray, stamp: int) -> np.ndarray:
     """Return the distinct words of `k` residues as codes; `seen` (LETTERS ** k,) is scratch, `stamp` a new number."""
     found = np.empty(max(0, len(tokens) - k + 1), np.int64)
@@ -76,7 +65,7 @@ def words(tokens: np.ndarray, k: int, seen: np.ndarray, stamp: int) -> np.ndarra
     return found[:n]
 
 
-@_jit
+@jit()
 def empty_index(residues: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return an index of words for sequences of so many residues in all.
 
@@ -86,7 +75,7 @@ def empty_index(residues: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return head, np.empty(residues + 1, np.int32), np.empty(residues + 1, np.int32), np.zeros(LETTERS**k, np.int32)
 
 
-@_jit
+@jit()
 def insert(index: Index, codes: np.ndarray, sequence: int, entries: int) -> int:
     """Add the words of a sequence to an index that has so many entries; return how many it has then."""
     head, link, owner, size = index
@@ -97,7 +86,7 @@ def insert(index: Index, codes: np.ndarray, sequence: int, entries: int) -> int:
     return entries
 
 
-@_jit
+@jit()
 def shortlist(index: Index, codes: np.ndarray, length: int, identity: float, k: int, shared: np.ndarray) -> np.ndarray:
     """Return the indexed sequences that share most words with a query, at most `LISTED` (and ties), most first.
 
@@ -149,7 +138,7 @@ def shortlist(index: Index, codes: np.ndarray, length: int, identity: float, k: 
     return found[:kept][np.argsort(counts[:kept])]
 
 
-@_jit
+@jit()
 def match(query: np.ndarray, other: np.ndarray, identity: float) -> float:
     """Return the identity of two token arrays, or 0 where it is below `identity`."""
     longer = max(len(query), len(other), 1)
@@ -158,7 +147,7 @@ def match(query: np.ndarray, other: np.ndarray, identity: float) -> float:
     return 1.0 - edits / longer if edits <= limit else 0.0
 
 
-@_jit
+@jit()
 def greedy(tokens: np.ndarray, offsets: np.ndarray, identity: float, k: int) -> np.ndarray:
     """Return for each sequence, in the order given, the earlier representative it joins, or itself: int64 (N,).
 
@@ -182,7 +171,7 @@ def greedy(tokens: np.ndarray, offsets: np.ndarray, identity: float, k: int) -> 
     return parent
 
 
-@_jit
+@jit()
 def linked(tokens: np.ndarray, offsets: np.ndarray, identity: float, k: int) -> np.ndarray:
     """Return the first sequence that each is joined with by a chain of pairs of at least this identity: int64 (N,)."""
     count = len(offsets) - 1
@@ -209,7 +198,7 @@ def linked(tokens: np.ndarray, offsets: np.ndarray, identity: float, k: int) -> 
     return root
 
 
-@_jit
+@jit()
 def _root(root: np.ndarray, i: int) -> int:
     while root[i] != i:
         root[i] = root[root[i]]
@@ -217,7 +206,7 @@ def _root(root: np.ndarray, i: int) -> int:
     return i
 
 
-@_jit
+@jit()
 def nearest(
     queries: np.ndarray,
     bounds: np.ndarray,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from biorrn.kernels.jit import jit
+from biorrn.jit import jit
 
 BAND = 64  # states a frame, two a base: how far a beam runs ahead of the frame that settles a base
 

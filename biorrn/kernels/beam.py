@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from biorrn.kernels.jit import each_row, jit
+from biorrn.jit import each_row, jit
 
 Called = tuple[np.ndarray, np.ndarray]  # classes uint8 (L,), first frames int32 (L,)
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+from biorrn.jit import each_row
 from biorrn.kernels import ctc_numba
 from biorrn.kernels.ctc_reference import reference
-from biorrn.kernels.jit import each_row
 from biorrn.lookup import lookup
 
 

@@ -12,7 +12,7 @@ type, and at last by `logarithmic`, which does not scale.
 
 import numpy as np
 
-from biorrn.kernels.jit import jit
+from biorrn.jit import jit
 
 # sums may be reordered (it is what lets them be vectorised); NaN and infinity keep their meaning
 FAST = {"reassoc", "contract", "nsz", "arcp"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "biorrn"
-FLOOR = ("errors", "lookup", "files", "progress", "config", "batch", "device")
+FLOOR = ("errors", "lookup", "files", "progress", "config", "batch", "device", "jit")
 LAYERS = ("floor", "readers", "encoders", "datasets", "kernels", "models", "training")
 LAYERS += ("inference", "evaluation", "tasks", "cli")
 RESOURCES = ("recipes", "pretrained")  # files of the package that anyone may read

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from biorrn.kernels.jit import each_row, jit
+from biorrn.jit import each_row, jit
 
 
 def test_a_function_that_numba_cannot_keep_is_compiled_all_the_same() -> None:

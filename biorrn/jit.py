@@ -10,8 +10,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import numba
-
 
 def jit(fastmath: Any = False) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles a function and keeps the machine code on disk.
@@ -22,6 +20,8 @@ def jit(fastmath: Any = False) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        import numba
+
         try:
             return numba.njit(cache=True, nogil=True, fastmath=fastmath, error_model="numpy")(function)
         except RuntimeError:  # "cannot cache function ...: no locator available"
