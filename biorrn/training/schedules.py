@@ -14,7 +14,7 @@ def warmup_cosine(step: int, steps: int, warmup: float, final: float) -> float:
     """Return the learning rate at `step` of `steps`, as a part of its peak: a linear rise, then half a cosine.
 
     >>> [round(warmup_cosine(step, 100, 0.1, 0.0), 2) for step in (0, 9, 55, 99)]
-    [0.1, 1.0, 0.49, 0.0]
+    [0.1, 1.0, 0.48, 0.0]
     """
     rise = max(1, round(warmup * steps))
     if step < rise:
