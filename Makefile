@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 SNAKEFILES := Snakefile workflow
 
-.PHONY: demo test lint clean help
+.PHONY: demo test lint models clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -33,6 +33,14 @@ lint: $(VENV)/.stamp-dev
 	@$(BIN)/mypy
 	@$(BIN)/snakefmt --check $(SNAKEFILES)
 	@$(BIN)/snakemake --lint
+
+# trains the shipped models again, on the real data that config/real.yaml names
+models: $(VENV)/.stamp-run
+	@$(BIN)/snakemake --configfile config/real.yaml --cores $(CORES)
+	@cp results/real/runs/stability_gru/weights.safetensors results/real/runs/stability_gru/recipe.yaml \
+		biorrn/pretrained/stability/
+	@cp results/real/runs/lambda_ctc/weights.safetensors results/real/runs/lambda_ctc/recipe.yaml \
+		biorrn/pretrained/dna_r9.4.1_ctc/
 
 clean:
 	rm -rf results .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

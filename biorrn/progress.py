@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 EVERY = 20.0  # seconds between lines where standard error is not a terminal
+SHORT = 2.0  # seconds; work that took less ends without a line there
 
 
 def human(value: float) -> str:
@@ -55,5 +56,5 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Callabl
         if done and terminal:
             print(file=sys.stderr)  # the error stands on a line of its own
         raise
-    if done:
+    if done and (terminal or time.monotonic() - start >= SHORT):
         print(("\r\x1b[K" if terminal else "") + line(), file=sys.stderr, flush=True)
