@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from biorrn.batch import Batch
+from biorrn.errors import ConfigError
 from biorrn.models.sequence import SequenceModel
 from biorrn.training.task import Task
 
@@ -18,7 +19,14 @@ GAIN = 1.1  # mixed precision must be faster by this factor to be worth its roun
 def choose_precision(
     asked: Literal["32", "bf16", "16", "auto"], model: SequenceModel, task: Task, batch: Batch, recipe: Any, device: Any
 ) -> str:
-    """Return "32", "bf16" or "16": what was asked, or for "auto" the faster of float32 and bfloat16 on one batch."""
+    """Return "32", "bf16" or "16": what was asked, or for "auto" the faster of float32 and bfloat16 on one batch.
+
+    Raises
+    ------
+    ConfigError: float16 on a device that only bfloat16 or float32 can be trained on.
+    """
+    if asked == "16" and device.type != "cuda":
+        raise ConfigError(f"training.precision: found '16' on {device}; allowed there is one of 32, bf16, auto")
     if asked != "auto":
         return asked
     seconds = {name: _time(name, model, task, batch.to(device), recipe, device) for name in ("32", "bf16")}

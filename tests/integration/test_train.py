@@ -123,6 +123,23 @@ def test_data_of_another_kind_is_refused(tiny_signal: Path, tmp_path: Path) -> N
         train(recipe("regression", 1), tiny_signal, tmp_path / "run", load_task("regression"), threads=1)
 
 
+def test_half_precision_without_a_gpu_is_refused(tiny_proteins: Path, tmp_path: Path) -> None:
+    settings = recipe("regression", 1, precision="16")
+    with pytest.raises(ConfigError, match="precision"):
+        train(settings, tiny_proteins, tmp_path / "run", load_task("regression"), device="cpu", threads=1)
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_auto_precision_measures_and_leaves_the_weights_alone(task: str, data: dict[str, Path], tmp_path: Path) -> None:
+    plain = train(recipe(task, 1), data[task], tmp_path / "plain", load_task(task), threads=1)
+    auto = train(recipe(task, 1, precision="auto"), data[task], tmp_path / "auto", load_task(task), threads=1)
+    chosen = json.loads((auto / "provenance.json").read_text())["precision"]
+    assert chosen in ("32", "bf16")
+    if chosen == "32":
+        first, second = (load_file(folder / "weights.safetensors") for folder in (plain, auto))
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
 def test_negative_seed_is_refused(tiny_proteins: Path, tmp_path: Path) -> None:
     with pytest.raises(BiorrnError, match="--seed"):
         train(recipe("regression", 1), tiny_proteins, tmp_path / "run", load_task("regression"), seed=-1)

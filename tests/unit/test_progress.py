@@ -50,8 +50,12 @@ def test_a_terminal_has_one_line_that_changes(
 def test_an_error_gets_a_line_of_its_own_and_no_closing_line(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match="odd"), progress("calling", "samples") as advance:
-        advance(1)
-        clock[0] += 10
-        raise ValueError("odd")
+    def work() -> None:
+        with progress("calling", "samples") as advance:
+            advance(1)
+            clock[0] += 10
+            raise ValueError("odd")
+
+    with pytest.raises(ValueError, match="odd"):
+        work()
     assert capsys.readouterr().err == ""
