@@ -33,6 +33,22 @@ from biorrn.training.precision import LIGHTNING, choose_precision
 from biorrn.training.task import Task
 
 
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the best epoch, also of a run whose folder was moved before it was taken up: Lightning would forget it."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {
+            "dirpath": self.dirpath,
+            "best_model_path": here(state_dict["best_model_path"]),
+            "kth_best_model_path": here(state_dict["kth_best_model_path"]),
+            "best_k_models": {here(path): score for path, score in state_dict["best_k_models"].items()},
+        }
+        super().load_state_dict({**state_dict, **moved})
+
+
 class Reporter(Callback):
     """Shows progress, prints a line an epoch and keeps history.tsv up to date."""
 
@@ -119,23 +135,19 @@ def train(
         f"precision {precision}" + (", taken up from its last epoch" if checkpoint else ""),
         file=sys.stderr,
     )
-    saver = ModelCheckpoint(
-        folder / CHECKPOINTS,
-        filename="best",
-        monitor="monitor",
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    best_saver, last_saver = _savers(folder / CHECKPOINTS)
     trainer = _trainer(
-        recipe, where, precision, [saver, Reporter(folder, task, data.training_size * recipe.training.epochs)]
+        recipe,
+        where,
+        precision,
+        [best_saver, last_saver, Reporter(folder, task, data.training_size * recipe.training.epochs)],
     )
     trainer.fit(learner, ckpt_path=checkpoint, weights_only=False)
-    best = torch.load(saver.best_model_path, map_location="cpu", weights_only=False)
+    best = torch.load(best_saver.best_model_path, map_location="cpu", weights_only=False)
     learner.load_state_dict(best["state_dict"])
     epoch = int(best["epoch"])
     row = next(row for row in learner.history if row["epoch"] == epoch)
+    write_history(folder, learner.history)  # again, for a finished run that was taken up without it
     save_model(folder, learner.best_model, recipe, data.facts)
     units = data.training_size * len(learner.history)
     write_provenance(
@@ -155,6 +167,15 @@ def train(
         },
     )
     return folder
+
+
+def _savers(folder: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+    """Return what keeps the best epoch and what keeps the last; the last, saved after it, knows which is the best."""
+    common: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    return (
+        BestCheckpoint(folder, filename="best", monitor="monitor", mode="max", **common),
+        ModelCheckpoint(folder, filename="last", **common),  # `save_last` would write only where the best changes
+    )
 
 
 def _trainer(recipe: Recipe, device: torch.device, precision: str, callbacks: list[Callback]) -> pl.Trainer:

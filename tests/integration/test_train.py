@@ -76,7 +76,7 @@ def test_same_seed_same_weights_other_seed_others(task: str, data: dict[str, Pat
 def test_killed_and_resumed_equals_unbroken(
     task: str, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """kill -9 in mid-run, then run again: the same weights, and the same history but for the clock."""
+    """kill -9 in mid-run, move the folder, run again: the same weights, and the same history but for the clock."""
     settings = recipe(task, 12)
     text = tmp_path / "tiny.yaml"
     text.write_text(json.dumps(settings.model_dump(mode="json")))
@@ -93,9 +93,14 @@ def test_killed_and_resumed_equals_unbroken(
         time.sleep(0.002)
     run.wait()
     assert not (killed / "weights.safetensors").exists(), "the run ended before it could be killed"
+    killed = killed.rename(tmp_path / "moved")
+    capsys.readouterr()
     train(settings, data[task], killed, load_task(task), threads=1)
-    assert "taken up" in capsys.readouterr().err
-    whole, resumed = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed"))
+    shown = capsys.readouterr().err
+    assert "taken up" in shown
+    first = min(int(line.split("/")[0].removeprefix("epoch ")) for line in shown.splitlines() if line[:6] == "epoch ")
+    assert first >= 3  # three epochs were validated, so at least two of them were saved, better than before or not
+    whole, resumed = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "moved"))
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     columns = [
         [[field for place, field in enumerate(row.split("\t")) if place != 2] for row in path.read_text().splitlines()]
@@ -104,6 +109,22 @@ def test_killed_and_resumed_equals_unbroken(
     assert columns[0] == columns[1]
     train(settings, data[task], killed, load_task(task), threads=1)
     assert "nothing to do" in capsys.readouterr().err
+
+
+def test_moved_run_keeps_its_best_epoch(tiny_proteins: Path, tmp_path: Path) -> None:
+    """Finished, its outputs deleted (as a workflow does before a job), moved: the same weights come back."""
+    settings = recipe("regression", 4, lr=0.5, ema=0.0)  # a rate so high that the best epoch is not the last
+    folder = train(settings, tiny_proteins, tmp_path / "run", load_task("regression"), threads=1)
+    before = load_file(folder / "weights.safetensors")
+    facts = json.loads((folder / "provenance.json").read_text())
+    assert facts["best"]["epoch"] < 3
+    for name in ("weights.safetensors", "recipe.yaml", "history.tsv", "provenance.json"):
+        (folder / name).unlink()
+    folder = train(settings, tiny_proteins, folder.rename(tmp_path / "moved"), load_task("regression"), threads=1)
+    after = load_file(folder / "weights.safetensors")
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert (folder / "history.tsv").is_file()
+    assert json.loads((folder / "provenance.json").read_text())["best"] == facts["best"]
 
 
 def test_early_stopping_and_other_precisions(tiny_proteins: Path, tmp_path: Path) -> None:
