@@ -10,7 +10,7 @@ def basecall(
     paths: Annotated[list[Path], typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")],
     model: Annotated[str | None, typer.Option(help="Run folder or shipped id; default: the shipped one.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="FASTQ file, .gz compresses; - is stdout.")] = "-",
-    decoder: Annotated[str, typer.Option(help="greedy, or beam: slower, a little more accurate.")] = "greedy",
+    decoder: Annotated[str, typer.Option(help="beam, or greedy: a little faster and less accurate.")] = "beam",
     batch_size: Annotated[
         int | None,
         typer.Option(help="Chunks a forward pass; default 64 on a CPU, 512 on a GPU. Changes the speed."),
@@ -27,8 +27,8 @@ def basecall(
 
     \b
     Examples:
-      biorrn basecall reads/ --model runs/lambda -o calls.fastq.gz
-      biorrn basecall reads.pod5 --model runs/lambda --decoder beam | minimap2 -ax map-ont -y reference.fa -
+      biorrn basecall reads/ -o calls.fastq.gz
+      biorrn basecall reads.pod5 --model runs/mine | minimap2 -ax map-ont -y reference.fa -
     """
     from itertools import islice
 

@@ -27,7 +27,7 @@ def _histogram(identity: np.ndarray, median: Mapping[str, Any]) -> Callable[[Fig
             axes.axvspan(100 * median["low"], 100 * median["high"], color=ORANGE, alpha=0.25, linewidth=0)
         axes.set(xlabel="read identity (%)", ylabel="reads")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
         return None
 
     return paint
@@ -83,7 +83,7 @@ def _qualities(rows: list[dict[str, Any]]) -> Callable[[Figure], None]:
         axes.scatter(x, y, s=12 + 160 * bases / bases.max(), color=BLUE, alpha=0.8, linewidths=0)
         axes.set(xlim=(0, top), ylim=(0, top), xlabel="quality promised (Q)", ylabel="quality observed (Q)")
         axes.set_aspect("equal")
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
         return None
 
     return paint

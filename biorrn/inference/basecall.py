@@ -76,7 +76,7 @@ def basecall(
     *,
     device: torch.device | str = "cpu",
     batch_size: int = 64,
-    decoder: str = "greedy",
+    decoder: str = "beam",
     threads: int = 1,
     chunks: Chunks | None = None,
     on_skip: OnSkip = lambda read_id, reason: None,
