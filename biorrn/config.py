@@ -26,9 +26,8 @@ class OneHot(Closed):
 class Embedding(Closed):
     name: Literal["embedding"] = "embedding"
     width: int = Field(64, ge=1)  # features a residue
-    table: Literal["none", "blosum62", "scales", "blosum62+scales"] = (
-        "none"  # fixed features joined to the learned ones
-    )
+    # fixed features joined to the learned ones
+    table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "none"
 
 
 class Fixed(Closed):
@@ -75,9 +74,8 @@ class Model(Closed):
     frontend: Frontend
     input_dropout: float = Field(0.0, ge=0, lt=1)
     core: Core = Core()
-    pool: list[Literal["last", "mean", "max", "attention"]] = Field(
-        default_factory=list
-    )  # concatenated; empty: no pool
+    # entries of models.heads.POOLS, concatenated; empty keeps every step
+    pool: list[Literal["last", "mean", "max", "attention"]] = Field(default_factory=list)
     head: Head = Head()
 
 

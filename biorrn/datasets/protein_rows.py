@@ -9,7 +9,7 @@ from biorrn.errors import ConfigError, InputError
 from biorrn.files import open_text
 from biorrn.readers.fasta import read_fasta
 from biorrn.readers.records import TargetRecord
-from biorrn.readers.targets import read_targets
+from biorrn.readers.targets import column_names, read_targets
 
 TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq")
 FASTA = (".fa", ".fasta", ".faa", ".fas", ".fna", ".pep")
@@ -96,12 +96,7 @@ def _id_column(path: str | Path, asked: str | None) -> str | None:
     """Return the id column: the one asked for, else "id" where the table has it, else None, which numbers the rows."""
     if asked is not None or str(path) == "-":
         return asked
-    try:
-        next(read_targets(path, [], "id"), None)
-    except InputError as error:
-        if "column 'id' is missing" in error.problem:
-            return None
-    return "id"
+    return "id" if "id" in column_names(path) else None
 
 
 def _row(record: TargetRecord, sequence: str) -> ProteinRow:

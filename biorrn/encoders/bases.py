@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from biorrn.encoders.alphabets import BASES, COMPLEMENT
-from biorrn.errors import BiorrnError
+from biorrn.encoders.alphabets import BASES, COMPLEMENT, NO_LETTER, encode
 
 _LETTERS = np.frombuffer(BASES.encode(), np.uint8)
 _COMPLEMENT = np.array([BASES.index(letter) for letter in COMPLEMENT], np.uint8)
 
 
 def _codes() -> np.ndarray:
-    codes = np.full(256, 255, np.uint8)
+    codes = np.full(256, NO_LETTER, np.uint8)
     for code, letter in enumerate(BASES):
         codes[ord(letter)] = codes[ord(letter.lower())] = code
     codes[ord("U")] = codes[ord("u")] = BASES.index("T")  # RNA
@@ -33,11 +32,7 @@ def encode_bases(bases: str) -> np.ndarray:
     Traceback (most recent call last):
     biorrn.errors.BiorrnError: base 'Z' at position 2 is not one of ACGTUN
     """
-    codes = _CODES[np.frombuffer(bases.encode("latin-1", "replace"), np.uint8)]
-    if codes.size and codes.max() == 255:
-        place = int(np.argmax(codes == 255))
-        raise BiorrnError(f"base '{bases[place]}' at position {place + 1} is not one of ACGTUN")
-    return codes
+    return encode(bases, _CODES, "base", "ACGTUN")
 
 
 def decode_bases(codes: np.ndarray) -> str:

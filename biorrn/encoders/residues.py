@@ -3,8 +3,7 @@
 import numpy as np
 from Bio.Align import substitution_matrices
 
-from biorrn.encoders.alphabets import N_TOKENS, PADDING, RESIDUES
-from biorrn.errors import BiorrnError
+from biorrn.encoders.alphabets import N_TOKENS, NO_LETTER, PADDING, RESIDUES, encode
 
 STANDARD = RESIDUES[:20]  # without X
 BLOSUM_UNIT = 4.0  # half-bits: the diagonal of most residues becomes about 1
@@ -49,7 +48,7 @@ _VALUES = {  # residue -> one value a scale, in the order of SCALES
 
 
 def _codes() -> np.ndarray:
-    codes = np.full(256, 255, np.uint8)
+    codes = np.full(256, NO_LETTER, np.uint8)
     codes[np.frombuffer(RESIDUES.encode(), np.uint8)] = np.arange(1, N_TOKENS, dtype=np.uint8)
     return codes
 
@@ -70,11 +69,7 @@ def tokens(sequence: str) -> np.ndarray:
     Traceback (most recent call last):
     biorrn.errors.BiorrnError: residue 'J' at position 2 is not one of ACDEFGHIKLMNPQRSTVWYX
     """
-    codes = _CODES[np.frombuffer(sequence.encode("latin-1", "replace"), np.uint8)]
-    if codes.size and codes.max() == 255:
-        place = int(np.argmax(codes == 255))
-        raise BiorrnError(f"residue '{sequence[place]}' at position {place + 1} is not one of {RESIDUES}")
-    return codes
+    return encode(sequence, _CODES, "residue", RESIDUES)
 
 
 def sequence(codes: np.ndarray) -> str:

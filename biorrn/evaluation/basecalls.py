@@ -17,6 +17,7 @@ from biorrn.evaluation.alignment import DELETION, MATCH, Alignment, Region
 from biorrn.evaluation.bootstrap import RESAMPLES, Statistic, estimate
 from biorrn.evaluation.sequences import MAX_Q, BaseCall
 from biorrn.files import write_text
+from biorrn.inference.writers import mean_quality
 
 MIN_BASES = 100  # aligned reference bases inside the region that a read needs to be scored
 
@@ -71,7 +72,7 @@ def mean_q(quals: np.ndarray) -> float:
     >>> round(mean_q(np.array([10, 20])), 2)
     12.6
     """
-    return float(-10 * np.log10(np.mean(10.0 ** (-quals.astype(np.float64) / 10)))) if len(quals) else float("nan")
+    return mean_quality(quals) if len(quals) else float("nan")
 
 
 def score_reads(

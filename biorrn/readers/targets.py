@@ -68,6 +68,20 @@ def read_targets(
         raise InputError(path, "the table has no rows")
 
 
+def column_names(path: str | Path) -> list[str]:
+    """Return the columns of a table, from its header alone.
+
+    Raises
+    ------
+    InputError: the file cannot be read, or is empty.
+    """
+    if READERS.get(Path(path).suffix.lower()) is _read_parquet:
+        with _open_parquet(path) as table:
+            return list(table.schema_arrow.names)
+    with open_text(path) as file:
+        return _header(path, file)[0]
+
+
 def _number(path: str | Path, row: int, column: str, cell: Any) -> float:
     """Return a cell as a number, NaN where it is missing."""
     if cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING):
@@ -97,17 +111,22 @@ def _check_columns(path: str | Path, wanted: Iterable[str], found: Sequence[str]
 
 def _read_text(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
     with open_text(path) as file:
-        header = file.readline().lstrip("\ufeff").rstrip("\r\n")
-        if not header:
-            raise InputError(path, "the table is empty; its first line names the columns")
-        delimiter = _delimiter(path, header)
-        names = next(csv.reader([header], delimiter=delimiter))
+        names, delimiter = _header(path, file)
         _check_columns(path, columns, names)
         rows = guarded(csv.reader(_without_blanks(file), delimiter=delimiter), path, csv.Error)
         for number, cells in enumerate(rows, 1):
             if len(cells) != len(names):
                 raise InputError(path, f"row {number} has {len(cells)} cells; the header names {len(names)} columns")
             yield dict(zip(names, cells, strict=True))
+
+
+def _header(path: str | Path, file: IO[str]) -> tuple[list[str], str]:
+    """Return the names of the columns, from the first line, and what parts them."""
+    header = file.readline().lstrip("\ufeff").rstrip("\r\n")
+    if not header:
+        raise InputError(path, "the table is empty; its first line names the columns")
+    delimiter = _delimiter(path, header)
+    return next(csv.reader([header], delimiter=delimiter)), delimiter
 
 
 def _without_blanks(file: IO[str]) -> Iterator[str]:
@@ -121,12 +140,15 @@ def _delimiter(path: str | Path, header: str) -> str:
     return "\t" if suffixes & {".tsv", ".tab"} or "\t" in header else ","
 
 
-def _read_parquet(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
+def _open_parquet(path: str | Path) -> Any:
     import pyarrow.parquet
 
     with faults(path, None, OSError, ValueError):
-        file = pyarrow.parquet.ParquetFile(path)
-    with file:
+        return pyarrow.parquet.ParquetFile(path)
+
+
+def _read_parquet(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
+    with _open_parquet(path) as file:
         _check_columns(path, columns, file.schema_arrow.names)
         unique = list(dict.fromkeys(columns))
         for batch in guarded(file.iter_batches(batch_size=4096, columns=unique), path, OSError, ValueError):

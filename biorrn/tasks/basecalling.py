@@ -17,6 +17,7 @@ from biorrn.encoders.alphabets import BASES
 from biorrn.errors import ConfigError
 from biorrn.inference.decoders import DECODERS
 from biorrn.kernels.ctc import ctc_loss
+from biorrn.lookup import lookup
 from biorrn.models.heads import CTC
 from biorrn.models.sequence import SequenceModel, build_model
 
@@ -65,6 +66,7 @@ def open_data(path: str | Path, recipe: Recipe) -> SignalData:
 
 def make_model(recipe: Recipe, data: SignalData) -> SequenceModel:
     """Return an untrained basecaller."""
+    lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
     model = build_model(recipe.model, len(BASES))
     if not isinstance(model.head, CTC):
         raise ConfigError(f"recipe '{recipe.name}': task basecalling needs head 'ctc'")

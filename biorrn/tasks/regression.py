@@ -16,6 +16,7 @@ from biorrn.datasets.proteins import ProteinDataset, bucketed_batches, ordered_b
 from biorrn.encoders.alphabets import RESIDUES
 from biorrn.errors import ConfigError
 from biorrn.evaluation.regression import METRICS
+from biorrn.lookup import lookup
 from biorrn.models.heads import Regression
 from biorrn.models.sequence import SequenceModel, build_model
 
@@ -43,7 +44,7 @@ class ProteinData:
         }
 
     def steps(self) -> int:
-        return len(bucketed_batches(self.rows.lengths, self.batch_size, 0, 0))
+        return -(-len(self.rows) // self.batch_size)
 
     def train(self, epoch: int, seed: int) -> Iterator[Batch]:
         for indices in bucketed_batches(self.rows.lengths, self.batch_size, seed, epoch):
@@ -61,6 +62,7 @@ def open_data(path: str | Path, recipe: Recipe) -> ProteinData:
 
 def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
     """Return a model whose head speaks in the units of the training targets."""
+    lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
     model = build_model(recipe.model, data.facts["outputs"])
     if not isinstance(model.head, Regression):
         raise ConfigError(f"recipe '{recipe.name}': task regression needs head 'regression'")

@@ -136,8 +136,6 @@ class Learner(pl.LightningModule):
         self._collected.append(self.task.collect(outputs, lengths, batch))
 
     def on_validation_epoch_end(self) -> None:
-        if self.trainer.sanity_checking:
-            return
         scores = self.task.score(self._collected)
         self._collected = []
         now = time.monotonic()

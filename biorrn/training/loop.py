@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import sys
@@ -65,8 +64,6 @@ class Reporter(Callback):
         self.advance(self.task.size(batch))
 
     def on_validation_end(self, trainer: pl.Trainer, learner: Any) -> None:
-        if trainer.sanity_checking:
-            return
         write_history(self.folder, learner.history)
         row = learner.history[-1]
         name = f"valid_{self.task.monitor}"
@@ -127,8 +124,7 @@ def train(
         return folder
     torch.manual_seed(derive_seed(seed))
     model = task.make_model(recipe, data)
-    first = next(itertools.islice(data.train(0, derive_seed(seed, 0)), 1))
-    precision = choose_precision(recipe.training.precision, model, task, first, recipe, where)
+    precision = choose_precision(model, task, data, recipe, where)
     learner = Learner(model, task, data, recipe, seed)
     print(
         f"training {recipe.name}: {count_parameters(model):,} parameters on {where} with {used_threads} threads, "

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
 
 import torch
 
 from biorrn.batch import Batch
+from biorrn.config import Recipe
 from biorrn.errors import ConfigError
 from biorrn.models.sequence import SequenceModel
-from biorrn.training.task import Task
+from biorrn.training.task import Data, Task
 
 LIGHTNING = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 GAIN = 1.1  # mixed precision must be faster by this factor to be worth its rounding
 
 
-def choose_precision(
-    asked: Literal["32", "bf16", "16", "auto"], model: SequenceModel, task: Task, batch: Batch, recipe: Any, device: Any
-) -> str:
-    """Return "32", "bf16" or "16": what was asked, or for "auto" the faster of float32 and bfloat16 on one batch.
+def choose_precision(model: SequenceModel, task: Task, data: Data, recipe: Recipe, device: torch.device) -> str:
+    """Return "32", "bf16" or "16": what the recipe asks, or for "auto" the faster of float32 and bfloat16 on a batch.
 
     Raises
     ------
     ConfigError: float16 on a device that only bfloat16 or float32 can be trained on.
     """
+    asked = recipe.training.precision
     if asked == "16" and device.type != "cuda":
         raise ConfigError(f"training.precision: found '16' on {device}; allowed there is one of 32, bf16, auto")
     if asked != "auto":
         return asked
-    seconds = {name: _time(name, model, task, batch.to(device), recipe, device) for name in ("32", "bf16")}
+    batch = next(iter(data.train(0, 0))).to(device)
+    seconds = {name: _time(name, model, task, batch, recipe, device) for name in ("32", "bf16")}
     return "bf16" if seconds["bf16"] * GAIN < seconds["32"] else "32"
 
 
-def _time(precision: str, model: SequenceModel, task: Task, batch: Batch, recipe: Any, device: torch.device) -> float:
+def _time(
+    precision: str, model: SequenceModel, task: Task, batch: Batch, recipe: Recipe, device: torch.device
+) -> float:
     """Return the seconds of the fastest of three training steps; weights and gradients stay as they were."""
     model = model.to(device)
     best = float("inf")

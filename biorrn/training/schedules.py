@@ -47,10 +47,11 @@ class QuantileClip:
     def __call__(self, parameters: Iterable[nn.Parameter]) -> float:
         """Clip in place and return the norm before; a norm that is not finite sets the gradients to zero."""
         parameters = list(parameters)
-        norm = float(nn.utils.clip_grad_norm_(parameters, self.bound))
+        bound = self.bound
+        norm = float(nn.utils.clip_grad_norm_(parameters, bound))
         if math.isfinite(norm):
             # an outlier must not lift the bound by its full size
-            self.norms.append(min(norm, 4 * self.bound))
+            self.norms.append(min(norm, 4 * bound))
         else:
             for parameter in parameters:
                 parameter.grad = None

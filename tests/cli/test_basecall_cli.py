@@ -2,34 +2,21 @@
 
 import gzip
 import shutil
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from biorrn.cli.main import main
-
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def biorrn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs the command line here and returns its exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["biorrn", "basecall", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def biorrn(biorrn: Run) -> Run:
+    """Return a function that runs `biorrn basecall` and returns its exit code, stdout and stderr."""
+    return partial(biorrn, "basecall")
 
 
 @pytest.fixture(scope="module")

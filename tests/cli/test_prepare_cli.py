@@ -1,12 +1,10 @@
 """`biorrn prepare`: what it writes, what it says, and one clear line and exit code 2 for each fault of a user."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from biorrn.cli.main import main
 from biorrn.datasets.prepare import ProteinFile, SignalFile
 from biorrn.readers.fasta import read_fasta
 
@@ -17,21 +15,10 @@ TABLE = "id,sequence,tm,set\n" + "".join(
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Return a function that runs the command line in an empty folder and returns exit code, output and errors."""
+def run(biorrn, monkeypatch, tmp_path):
+    """Return the `biorrn` function, which runs the command line, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["biorrn", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return biorrn
 
 
 @pytest.fixture

@@ -4,30 +4,19 @@ import gzip
 import os
 import subprocess
 import sys
+from functools import partial
 
 import h5py
 import numpy as np
 import pytest
 
-from biorrn.cli import main
 from biorrn.readers.summary import COLUMNS
 
 
 @pytest.fixture
-def biorrn(monkeypatch, capsys):
-    """Return a function that runs the command line here and returns its exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(main, "COMMANDS", {"reads": "biorrn.cli.reads"})
-        monkeypatch.setattr(sys, "argv", ["biorrn", "reads", *map(str, arguments)])
-        code = 0
-        try:
-            main.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return run
+def biorrn(biorrn):
+    """Return a function that runs `biorrn reads` and returns its exit code, stdout and stderr."""
+    return partial(biorrn, "reads")
 
 
 def write(path, *ids, bad=()):

@@ -144,6 +144,12 @@ def test_data_of_another_kind_is_refused(tiny_signal: Path, tmp_path: Path) -> N
         train(recipe("regression", 1), tiny_signal, tmp_path / "run", load_task("regression"), threads=1)
 
 
+@pytest.mark.parametrize(("task", "loss"), [("regression", "ctc"), ("basecalling", "mse")])
+def test_loss_of_another_task_is_refused(task: str, loss: str, data: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"recipe 'tiny': loss '{loss}' is unknown"):
+        train(recipe(task, 1, loss=loss), data[task], tmp_path / "run", load_task(task), threads=1)
+
+
 def test_half_precision_without_a_gpu_is_refused(tiny_proteins: Path, tmp_path: Path) -> None:
     settings = recipe("regression", 1, precision="16")
     with pytest.raises(ConfigError, match="precision"):
