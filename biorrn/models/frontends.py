@@ -14,6 +14,7 @@ from biorrn import config
 from biorrn.batch import valid
 from biorrn.encoders.alphabets import N_TOKENS
 from biorrn.encoders.residues import TABLES
+from biorrn.models.convolutions import residual, separable
 
 
 class Table(nn.Module):
@@ -91,4 +92,6 @@ FRONTENDS: dict[str, Callable[[Any], Any]] = {
     "scales": _fixed,
     "embedding": Embedding,
     "conv": Conv,
+    "residual": residual,
+    "separable": separable,
 }
