@@ -7,67 +7,48 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
+from biorrn.config_frontends import Closed as Closed
+from biorrn.config_frontends import Conv as Conv
+from biorrn.config_frontends import ConvLayer as ConvLayer
+from biorrn.config_frontends import Embedding as Embedding
+from biorrn.config_frontends import Fixed as Fixed
+from biorrn.config_frontends import Frontend as Frontend
+from biorrn.config_frontends import OneHot as OneHot
+from biorrn.config_frontends import Residual as Residual
+from biorrn.config_frontends import Separable as Separable
+from biorrn.config_frontends import SeparableBlock as SeparableBlock
 from biorrn.errors import ConfigError, InputError
 from biorrn.lookup import nearest
-
-
-class Closed(BaseModel):
-    """A mapping that knows its keys; any other key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OneHot(Closed):
-    name: Literal["onehot"] = "onehot"
-
-
-class Embedding(Closed):
-    name: Literal["embedding"] = "embedding"
-    width: int = Field(64, ge=1)  # features a residue
-    # fixed features joined to the learned ones
-    table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "none"
-
-
-class Fixed(Closed):
-    name: Literal["blosum62", "scales"]
-
-
-class ConvLayer(Closed):
-    width: int = Field(ge=1)  # output channels
-    kernel: int = Field(ge=1)  # samples; odd
-    stride: int = Field(1, ge=1)  # samples
-
-    @model_validator(mode="after")
-    def odd(self) -> ConvLayer:
-        if self.kernel % 2 == 0:
-            raise ValueError(f"kernel {self.kernel} is even; allowed is an odd number")
-        return self
-
-
-class Conv(Closed):
-    name: Literal["conv"] = "conv"
-    layers: list[ConvLayer] = Field(min_length=1)
-
-
-Frontend = Annotated[OneHot | Embedding | Fixed | Conv, Field(discriminator="name")]
 
 
 class Core(Closed):
     cell: Literal["rnn", "gru", "lstm"] = "gru"  # an entry of models.recurrent.CELLS
     hidden: int = Field(128, ge=1)  # units a direction
-    layers: int = Field(2, ge=1)
+    layers: int = Field(2, ge=0)  # 0: no recurrent core, and what stands above says nothing
     direction: Literal["forward", "bidirectional", "alternating"] = "bidirectional"
     dropout: float = Field(0.0, ge=0, lt=1)  # between layers
     skip: bool = False  # add each layer's input to its output where the widths agree
     layer_norm: bool = False  # after each layer
 
 
-class Head(Closed):
+class PlainHead(Closed):
     name: Literal["regression", "ctc"] = "regression"  # an entry of models.heads.HEADS
     hidden: int = Field(0, ge=0)  # width of one hidden layer before the output; 0 is none
     dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class CRFHead(Closed):
+    name: Literal["crf"] = "crf"
+    state_len: int = Field(3, ge=1, le=5)  # bases a state remembers
+    blank: float | None = 2.0  # score of staying in a state; null is learned, one for each state
+    scale: float = Field(5.0, gt=0)  # scores of moves lie within +- this
+    hidden: int = Field(0, ge=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+Head = Annotated[PlainHead | CRFHead, Field(discriminator="name")]
 
 
 class Model(Closed):
@@ -76,7 +57,7 @@ class Model(Closed):
     core: Core = Core()
     # entries of models.heads.POOLS, concatenated; empty keeps every step
     pool: list[Literal["last", "mean", "max", "attention"]] = Field(default_factory=list)
-    head: Head = Head()
+    head: Head = PlainHead()
 
 
 class Augment(Closed):
@@ -105,7 +86,7 @@ class Training(Closed):
     final_lr: float = Field(0.01, ge=0, le=1)  # where the cosine ends, as a part of the peak
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    loss: Literal["mse", "huber", "ctc"] = "mse"  # an entry of the task's LOSSES
+    loss: Literal["mse", "huber", "ctc", "crf"] = "mse"  # an entry of the task's LOSSES
     clip_quantile: float = Field(0.9, gt=0, le=1)  # gradients are clipped at this quantile of the recent norms
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights; 0 is off
     patience: int | None = Field(None, ge=1)  # epochs without a better validation score before stopping

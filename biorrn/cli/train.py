@@ -17,6 +17,9 @@ def train(
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the recipe to change, e.g. training.epochs=3.")
     ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop at the end of the epoch that passes this.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Model whose weights, where they fit, are the first ones (fine-tuning).")
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Begin anew where OUTPUT holds a run of another recipe, data or seed.")
     ] = False,
@@ -31,6 +34,7 @@ def train(
       biorrn train stability_gru stability.h5 -o runs/stability
       biorrn train ctc_fast lambda.h5 -o runs/lambda --seed 1 --threads 2
       biorrn train my_recipe.yaml stability.h5 -o runs/mine --set training.epochs=3
+      biorrn train fast modified.h5 -o runs/tuned --init dna_r9.4.1_fast --set training.lr=5e-4
     """
     from biorrn.config import change_recipe, load_recipe
 
@@ -43,4 +47,14 @@ def train(
     from biorrn.tasks import load_task
     from biorrn.training.loop import train as run
 
-    run(chosen, prepared, output, load_task(chosen.task), seed=seed, device=device, threads=threads, replace=replace)
+    run(
+        chosen,
+        prepared,
+        output,
+        load_task(chosen.task),
+        seed=seed,
+        device=device,
+        threads=threads,
+        replace=replace,
+        init=init,
+    )

@@ -86,7 +86,7 @@ class Keep(nn.Module):
         return x, lengths
 
 
-def _output(width: int, outputs: int, recipe: config.Head) -> nn.Sequential:
+def _output(width: int, outputs: int, recipe: config.PlainHead | config.CRFHead) -> nn.Sequential:
     hidden = [nn.Linear(width, recipe.hidden), nn.SiLU()] if recipe.hidden else []
     return nn.Sequential(nn.Dropout(recipe.dropout), *hidden, nn.Linear(recipe.hidden or width, outputs))
 
@@ -102,7 +102,7 @@ class Regression(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, width: int, outputs: int, recipe: config.Head) -> None:
+    def __init__(self, width: int, outputs: int, recipe: config.PlainHead) -> None:
         super().__init__()
         self.output = _output(width, outputs, recipe)
         self.register_buffer("shift", torch.zeros(outputs))
@@ -117,7 +117,7 @@ class CTC(nn.Module):
 
     pooled = False
 
-    def __init__(self, width: int, outputs: int, recipe: config.Head) -> None:
+    def __init__(self, width: int, outputs: int, recipe: config.PlainHead) -> None:
         super().__init__()
         self.output = _output(width, outputs, recipe)
 
@@ -125,6 +125,27 @@ class CTC(nn.Module):
         return self.output(x).float()  # (B, T, F) -> (B, T, S)
 
 
+class CRF(nn.Module):
+    """Scores of the transitions between states of `state_len` bases, at each step; the layout is that of `kernels.crf`.
+
+    Moves score within +- `scale`, by tanh; staying scores the constant `blank`, or is learned where that is None.
+    """
+
+    pooled = False
+
+    def __init__(self, width: int, outputs: int, recipe: config.CRFHead) -> None:
+        super().__init__()
+        self.state_len, self.blank, self.scale = recipe.state_len, recipe.blank, recipe.scale
+        self.states = (outputs - 1) ** recipe.state_len
+        self.output = _output(width, self.states * (outputs - (recipe.blank is not None)), recipe)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.scale * torch.tanh(self.output(x).float())  # (B, T, F) -> (B, T, moves of all states)
+        if self.blank is None:
+            return scores
+        return torch.cat([scores.new_full((*scores.shape[:-1], self.states), self.blank), scores], dim=-1)
+
+
 POOLS: dict[str, type[nn.Module]] = {"last": Last, "mean": Mean, "max": Max, "attention": Attention}
 
-HEADS: dict[str, type[Regression] | type[CTC]] = {"regression": Regression, "ctc": CTC}
+HEADS: dict[str, type[Regression] | type[CTC] | type[CRF]] = {"regression": Regression, "ctc": CTC, "crf": CRF}

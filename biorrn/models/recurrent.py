@@ -18,6 +18,8 @@ from biorrn.batch import valid
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
     """Return x (B, T, F) with the valid steps of each row in reverse order and padding left in place."""
+    if x.device.type == "cpu" and bool((lengths == x.shape[1]).all()):  # several times faster, backward too
+        return x.flip(1)
     time = torch.arange(x.shape[1], device=x.device)[None, :]
     index = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)  # (B, T)
     return x.gather(1, index[:, :, None].expand_as(x))
@@ -71,7 +73,10 @@ class Layer(nn.Module):
 
 
 class Stack(nn.Module):
-    """Recurrent layers on top of each other, with dropout between, skip connections and layer norm by choice."""
+    """Recurrent layers on top of each other, with dropout between, skip connections and layer norm by choice.
+
+    With no layers what comes in goes out, padding set to zero.
+    """
 
     def __init__(self, inputs: int, recipe: config.Core) -> None:
         super().__init__()
@@ -80,7 +85,7 @@ class Stack(nn.Module):
         self.norms = nn.ModuleList()
         self.skip = recipe.skip
         self.dropout = nn.Dropout(recipe.dropout)
-        width = inputs
+        width, directions = inputs, "f"  # without layers the last step is the last of the front end
         for number in range(recipe.layers):
             directions = plan[number % 2] if recipe.direction == "alternating" else plan
             layer = Layer(recipe.cell, width, recipe.hidden, directions)

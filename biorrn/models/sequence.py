@@ -44,5 +44,5 @@ def build_model(recipe: config.Model, outputs: int) -> SequenceModel:
     frontend = FRONTENDS[recipe.frontend.name](recipe.frontend)
     core = Stack(frontend.width, recipe.core)
     pool = Pool(list(recipe.pool), core.width, core.directions) if recipe.pool else Keep(core.width)
-    head = HEADS[recipe.head.name](pool.width, outputs, recipe.head)
+    head = HEADS[recipe.head.name](pool.width, outputs, recipe.head)  # type: ignore[arg-type]  # its own kind
     return SequenceModel(frontend, nn.Dropout(recipe.input_dropout), core, pool, head)

@@ -72,6 +72,28 @@ def save_model(folder: str | Path, model: SequenceModel, recipe: Recipe, facts: 
         save_file(weights, temporary, metadata={"biorrn": json.dumps(facts, sort_keys=True)})
 
 
+def update_facts(folder: str | Path, **entries: Any) -> None:
+    """Set entries of the facts of a model folder; weights, recipe and all other facts stay as they are.
+
+    Raises
+    ------
+    InputError: the folder holds no readable weights of biorrn.
+    BiorrnError: the folder cannot be written; it is then as it was.
+    """
+    weights = Path(folder) / WEIGHTS
+    try:
+        with safe_open(str(weights), framework="pt") as stream:
+            facts = json.loads((stream.metadata() or {}).get("biorrn", "null"))
+            names = stream.keys()
+            tensors = {name: stream.get_tensor(name) for name in names}
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(weights, f"is not a readable safetensors file: {error}") from error
+    if not isinstance(facts, dict):
+        raise InputError(weights, "holds no facts of the training data; was it written by biorrn?")
+    with atomic_path(weights) as temporary:
+        save_file(tensors, temporary, metadata={"biorrn": json.dumps(facts | entries, sort_keys=True)})
+
+
 def load_model(name: str | Path) -> Stored:
     """Load a model folder or a shipped model, strictly: every tensor in place, of the right shape, none left over.
 
@@ -96,6 +118,23 @@ def load_model(name: str | Path) -> Stored:
     except (SafetensorError, ValueError, OSError) as error:
         raise InputError(weights, f"is not a readable safetensors file: {error}") from error
     return Stored(model.eval(), recipe, facts, folder)
+
+
+def start_from(model: SequenceModel, name: str | Path) -> int:
+    """Copy what fits from a stored model into another: tensors of the same name and shape. Return how many.
+
+    Raises
+    ------
+    ConfigError: no tensor fits, or no such model.
+    """
+    given, own = load_model(name).model.state_dict(), model.state_dict()
+    fitting = [key for key, tensor in own.items() if key in given and given[key].shape == tensor.shape]
+    if not fitting:
+        raise ConfigError(f"--init {name}: none of its tensors has the name and shape of one of the recipe's model")
+    with torch.no_grad():
+        for key in fitting:
+            own[key].copy_(given[key])
+    return len(fitting)
 
 
 def _fill(model: SequenceModel, stream: Any, source: Path) -> None:

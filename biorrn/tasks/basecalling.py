@@ -1,4 +1,4 @@
-"""Basecalling: signal in, scores of blank and bases a step out, trained by CTC (Graves et al. 2006)."""
+"""Basecalling: signal in, scores of each step out, trained by CTC (Graves et al. 2006) or CTC-CRF."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from biorrn.config import Chunks, Recipe
 from biorrn.datasets.chunks import ChunkDataset
 from biorrn.encoders.alphabets import BASES
 from biorrn.errors import ConfigError
-from biorrn.inference.decoders import DECODERS
+from biorrn.inference.decoders import DECODERS, remembered
+from biorrn.kernels.crf import crf_loss
 from biorrn.kernels.ctc import ctc_loss
 from biorrn.lookup import lookup
-from biorrn.models.heads import CTC
 from biorrn.models.sequence import SequenceModel, build_model
 
 unit = "samples"
@@ -33,8 +33,9 @@ class SignalData:
 
     def __init__(self, path: str | Path, recipe: Recipe) -> None:
         chunks = recipe.chunks or Chunks()
-        self.windows = ChunkDataset(path, "train", chunks.samples, recipe.training.augment)
-        self.held_out = ChunkDataset(path, "valid", chunks.samples, None)
+        context = state_len(recipe)
+        self.windows = ChunkDataset(path, "train", chunks.samples, recipe.training.augment, context)
+        self.held_out = ChunkDataset(path, "valid", chunks.samples, None, context)
         self.chunks = chunks
         self.batch_size = recipe.training.batch_size
         self.training_size = self.steps() * self.batch_size * chunks.samples
@@ -67,30 +68,44 @@ def open_data(path: str | Path, recipe: Recipe) -> SignalData:
 def make_model(recipe: Recipe, data: SignalData) -> SequenceModel:
     """Return an untrained basecaller."""
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
+    head = recipe.model.head.name
+    if head not in LOSSES or head != recipe.training.loss:
+        raise ConfigError(
+            f"recipe '{recipe.name}': task basecalling needs one of {', '.join(LOSSES)} both as model.head.name and as "
+            f"training.loss; found {head} and {recipe.training.loss}"
+        )
     model = build_model(recipe.model, len(BASES))
-    if not isinstance(model.head, CTC):
-        raise ConfigError(f"recipe '{recipe.name}': task basecalling needs head 'ctc'")
     data.facts["stride"] = model.stride
     return model
 
 
+def state_len(recipe: Recipe) -> int:
+    """Return how many bases a state of the model's CRF remembers; 0 for CTC."""
+    return getattr(recipe.model.head, "state_len", 0)
+
+
 def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
-    """Return the mean over the rows of the CTC loss a base, in nats."""
+    """Return the mean over the rows of the loss a base, in nats."""
     assert batch.targets is not None
     assert batch.target_lengths is not None
-    rows = LOSSES[recipe.training.loss](outputs, lengths, batch.targets, batch.target_lengths)
+    if recipe.training.loss == "crf":
+        rows = crf_loss(outputs, lengths, batch.targets, batch.target_lengths, state_len(recipe))
+    else:
+        rows = ctc_loss(outputs, lengths, batch.targets, batch.target_lengths)
     return (rows / batch.target_lengths.clamp(min=1)).mean()
 
 
 def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> list[float]:
-    """Return the identity of the greedy call of each window with its label."""
+    """Return the identity of the best path of each window with its label."""
     assert batch.targets is not None
     assert batch.target_lengths is not None
     found = []
     scores = outputs.float().cpu().numpy()
+    context = remembered(scores.shape[2])
+    decode = DECODERS["greedy"]
     for row in range(len(batch)):
-        call = DECODERS["greedy"](scores[row, : int(lengths[row])]).bases
-        label = batch.targets[row, : int(batch.target_lengths[row])].tolist()
+        call = decode(scores[row, : int(lengths[row])]).bases
+        label = batch.targets[row, context : int(batch.target_lengths[row])].tolist()
         found.append(identity(call, "".join(BASES[base] for base in label)))
     return found
 
@@ -126,4 +141,4 @@ def identity(call: str, label: str) -> float:
     return counts["="] / sum(counts.values())
 
 
-LOSSES = {"ctc": ctc_loss}
+LOSSES = {"ctc": ctc_loss, "crf": crf_loss}

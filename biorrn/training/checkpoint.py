@@ -44,7 +44,7 @@ def open_run(folder: Path, mark: dict[str, Any], replace: bool = False) -> Path 
     if state.is_file():
         try:
             found = json.loads(state.read_text(encoding="utf-8"))
-            differs = [key for key in ("recipe", "seed") if found[key] != mark[key]]
+            differs = [key for key in ("recipe", "seed", "init") if found.get(key) != mark.get(key)]
             if list(found["data"].values()) != list(mark["data"].values()):
                 differs.append("data")
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightning.pytorch as pl
@@ -18,6 +18,7 @@ from biorrn.config import Recipe
 from biorrn.errors import BiorrnError
 from biorrn.models.sequence import SequenceModel
 from biorrn.training.schedules import QuantileClip, warmup_cosine
+from biorrn.training.shards import Shards, separable
 from biorrn.training.task import Data, Task
 
 MAX_BAD_STEPS = 20  # in a row, before a run with a loss that is not finite is given up
@@ -55,9 +56,13 @@ class Learner(pl.LightningModule):
     taken up at its last whole epoch ends in the same weights as one that was not.
     """
 
-    def __init__(self, model: SequenceModel, task: Task, data: Data, recipe: Recipe, seed: int) -> None:
+    def __init__(
+        self, model: SequenceModel, task: Task, data: Data, recipe: Recipe, seed: int, workers: int = 1
+    ) -> None:
         super().__init__()
         self.model = model
+        # not an attribute that is a module: Lightning would take its parameters for more
+        self._run: Callable[..., Any] = Shards(model, workers) if workers > 1 and separable(model) else model.forward
         self.averaged = (
             AveragedModel(model, avg_fn=_moving_average(recipe.training.ema)) if recipe.training.ema else None
         )
@@ -95,7 +100,7 @@ class Learner(pl.LightningModule):
         self._started = time.monotonic()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        outputs, lengths = self.model(batch.x, batch.lengths)
+        outputs, lengths = self._run(batch.x, batch.lengths)
         loss = self.task.loss(self.model, outputs, lengths, batch, self.recipe)
         self._losses.append(loss.detach())
         return loss

@@ -17,7 +17,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from biorrn.config import Recipe
 from biorrn.device import choose_device, set_threads
 from biorrn.errors import BiorrnError
-from biorrn.models.store import save_model
+from biorrn.files import sha256
+from biorrn.models.store import WEIGHTS, find_model, save_model, start_from
 from biorrn.progress import progress
 from biorrn.training.checkpoint import (
     CHECKPOINTS,
@@ -91,6 +92,7 @@ def train(
     device: str = "auto",
     threads: int | None = None,
     replace: bool = False,
+    init: str | Path | None = None,
 ) -> Path:
     """Train and return the model folder.
 
@@ -104,6 +106,7 @@ def train(
     folder : path of the run folder.
     task : the module of `tasks` for `recipe.task`.
     seed : int: 0 or more; order, augmentation, dropout and first weights follow from it.
+    init : model folder or shipped id whose weights, where they fit, are the first ones.
 
     Raises
     ------
@@ -118,17 +121,22 @@ def train(
     used_threads = set_threads(threads)
     data = task.open_data(data_path, recipe)
     mark = fingerprint(recipe, data_path, seed)
+    if init is not None:
+        mark["init"] = sha256(find_model(init) / WEIGHTS)
     checkpoint = open_run(folder, mark, replace)
     if is_finished(folder):
         print(f"{folder}: this run is finished; nothing to do", file=sys.stderr)
         return folder
     torch.manual_seed(derive_seed(seed))
     model = task.make_model(recipe, data)
+    taken = start_from(model, init) if init is not None else 0
     precision = choose_precision(model, task, data, recipe, where)
-    learner = Learner(model, task, data, recipe, seed)
+    learner = Learner(model, task, data, recipe, seed, used_threads if where.type == "cpu" else 1)
     print(
         f"training {recipe.name}: {count_parameters(model):,} parameters on {where} with {used_threads} threads, "
-        f"precision {precision}" + (", taken up from its last epoch" if checkpoint else ""),
+        f"precision {precision}"
+        + (f", {taken} tensors from {init}" if taken else "")
+        + (", taken up from its last epoch" if checkpoint else ""),
         file=sys.stderr,
     )
     best_saver, last_saver = _savers(folder / CHECKPOINTS)
@@ -153,6 +161,7 @@ def train(
             "recipe": recipe.name,
             "data": mark["data"],
             "seed": seed,
+            "init": None if init is None else {"model": str(init), "sha256": mark["init"]},
             "device": str(where),
             "threads": used_threads,
             "precision": precision,

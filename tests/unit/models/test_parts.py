@@ -1,5 +1,7 @@
 """Every entry of every model table: shapes, stated width, padded = alone, finite gradients."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from biorrn import config
 from biorrn.encoders.alphabets import N_TOKENS
 from biorrn.errors import ConfigError
 from biorrn.models.frontends import FRONTENDS
-from biorrn.models.heads import HEADS, POOLS, Attention, Last, Regression
+from biorrn.models.heads import CRF, HEADS, POOLS, Attention, Last, Regression
 from biorrn.models.recurrent import CELLS, Layer, Stack, reverse
 from biorrn.models.sequence import build_model
 
@@ -18,7 +20,17 @@ RECIPES = {
     "scales": config.Fixed(name="scales"),
     "embedding": config.Embedding(width=6, table="blosum62+scales"),
     "conv": config.Conv(layers=[config.ConvLayer(width=4, kernel=5), config.ConvLayer(width=6, kernel=9, stride=5)]),
+    "residual": config.Residual(
+        blocks=[config.ConvLayer(width=6, kernel=5, stride=4), config.ConvLayer(width=7, kernel=3)]
+    ),
+    "separable": config.Separable(
+        blocks=[
+            config.SeparableBlock(width=6, kernel=5, stride=3, separable=False),
+            config.SeparableBlock(width=8, kernel=9, repeat=2, residual=True, stride=2),
+        ]
+    ),
 }
+SIGNAL = ("conv", "residual", "separable")
 CORES = [
     config.Core(cell=cell, hidden=8, layers=3, direction=direction, skip=skip, layer_norm=skip, dropout=0.3)
     for cell in CELLS
@@ -30,7 +42,7 @@ CORES = [
 def inputs(frontend: str, lengths: torch.Tensor, time: int) -> torch.Tensor:
     """Return a padded input whose padding is the frontend's: token 0, or arbitrary current that must not be seen."""
     generator = torch.Generator().manual_seed(3)
-    if frontend == "conv":
+    if frontend in SIGNAL:
         return torch.randn(len(lengths), time, 1, generator=generator)
     x = torch.randint(1, N_TOKENS, (len(lengths), time), generator=generator)
     return x * (torch.arange(time)[None] < lengths[:, None])
@@ -137,16 +149,32 @@ def test_attention_weights_sum_to_one_on_valid_steps() -> None:
     assert (weights[1, 1:] == 0).all()
 
 
+def head_recipe(name: str, **fields: Any) -> config.Head:
+    return config.CRFHead(**fields) if name == "crf" else config.PlainHead(name=name, **fields)
+
+
 @pytest.mark.parametrize("name", list(HEADS))
 @pytest.mark.parametrize("hidden", [0, 7])
 def test_head_shape(name: str, hidden: int) -> None:
-    head = HEADS[name](6, 5, config.Head(name=name, hidden=hidden))
+    head = HEADS[name](6, 5, head_recipe(name, hidden=hidden))
     shape = (4, 6) if HEADS[name].pooled else (4, 10, 6)
-    assert head(torch.randn(shape)).shape == (*shape[:-1], 5)
+    assert head(torch.randn(shape)).shape == (*shape[:-1], 5 * 4**3 if name == "crf" else 5)
+
+
+@pytest.mark.parametrize("state_len", [1, 2, 4])
+def test_crf_head_stays_at_its_blank_score(state_len: int) -> None:
+    states = 4**state_len
+    fixed = CRF(6, 5, config.CRFHead(state_len=state_len, blank=1.5))(torch.randn(2, 3, 6))
+    assert (fixed[..., :states] == 1.5).all()
+    assert fixed.shape[-1] == 5 * states
+    learned = CRF(6, 5, config.CRFHead(state_len=state_len, blank=None, scale=2.0))(100 * torch.randn(2, 3, 6))
+    assert learned.shape == fixed.shape
+    assert learned.abs().max() <= 2.0
+    assert len(learned[..., :states].unique()) > 1
 
 
 def test_regression_head_speaks_in_units() -> None:
-    head = Regression(3, 1, config.Head())
+    head = Regression(3, 1, config.PlainHead())
     head.shift.fill_(50.0)
     head.scale.fill_(10.0)
     x = torch.randn(8, 3)
@@ -159,12 +187,14 @@ def test_tables_and_recipes_know_the_same_names() -> None:
 
     assert allowed(config.Core, "cell") == set(CELLS)
     assert allowed(config.Model, "pool") == set(POOLS)
-    assert allowed(config.Head, "name") == set(HEADS)
+    assert allowed(config.PlainHead, "name") | allowed(config.CRFHead, "name") == set(HEADS)
     assert set(RECIPES) == set(FRONTENDS)
 
 
-@pytest.mark.parametrize(("pool", "head"), [([], config.Head(name="regression")), (["mean"], config.Head(name="ctc"))])
-def test_pool_that_does_not_fit_the_head_is_an_error(pool: list[str], head: config.Head) -> None:
+@pytest.mark.parametrize(
+    ("pool", "head"), [([], config.PlainHead(name="regression")), (["mean"], config.PlainHead(name="ctc"))]
+)
+def test_pool_that_does_not_fit_the_head_is_an_error(pool: list[str], head: config.PlainHead) -> None:
     with pytest.raises(ConfigError, match=f"head '{head.name}' needs"):
         build_model(config.Model(frontend=config.OneHot(), pool=pool, head=head), 1)
 
@@ -177,7 +207,7 @@ def test_whole_model_padded_equals_alone(frontend: str, head: str) -> None:
         frontend=RECIPES[frontend],
         core=config.Core(cell="lstm", hidden=8, direction="alternating"),
         pool=["last", "mean", "max", "attention"] if HEADS[head].pooled else [],
-        head=config.Head(name=head),
+        head=head_recipe(head),
     )
     model = build_model(recipe, 5).eval()
     x = inputs(frontend, LENGTHS, 30)

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from biorrn.config import load_recipe, recipe_names
 from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.models.sequence import build_model
-from biorrn.models.store import load_model, save_model
+from biorrn.models.store import load_model, save_model, update_facts
 
 FACTS = {"task": "regression", "outputs": 2}
 
@@ -71,3 +71,30 @@ def test_weights_of_another_program(folder: Path) -> None:
     save_file(load_file(weights), weights)
     with pytest.raises(BiorrnError, match="no facts"):
         load_model(folder)
+
+
+def test_facts_are_set_and_all_else_stays(folder: Path) -> None:
+    before, recipe = load_file(folder / "weights.safetensors"), (folder / "recipe.yaml").read_bytes()
+    update_facts(folder, qscore={"slope": 0.5, "shift": 3.0})
+    assert load_model(folder).facts == {**FACTS, "qscore": {"slope": 0.5, "shift": 3.0}}
+    after = load_file(folder / "weights.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert (folder / "recipe.yaml").read_bytes() == recipe
+    assert sorted(path.name for path in folder.iterdir()) == ["recipe.yaml", "weights.safetensors"]
+
+
+def test_facts_that_cannot_be_written_leave_the_model_as_it_was(folder: Path) -> None:
+    before = (folder / "weights.safetensors").read_bytes()
+    with pytest.raises(TypeError):
+        update_facts(folder, qscore=object())
+    assert (folder / "weights.safetensors").read_bytes() == before
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text"])
+def test_facts_of_no_model(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "weights.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="is not a readable safetensors file"):
+        update_facts(tmp_path, qscore=1)
