@@ -1,10 +1,14 @@
 """`biorrn prepare`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from biorrn.cli.prepare_arrays import export, import_
+from biorrn.cli.prepare_mix import finish, mix
+from biorrn.cli.prepare_recombine import recombine
+from biorrn.cli.prepare_signal import signal
 
 app = typer.Typer(no_args_is_help=True, help="Turn proteins or labelled reads into one HDF5 file with a split.")
 
@@ -70,63 +74,11 @@ def protein(
             advance=advance,
         )
     export_fastas(output, exports)
-    _finish(account, {"split": split, "seed": seed}, report)
+    finish(account, {"split": split, "seed": seed}, report)
 
 
-@app.command(no_args_is_help=True)
-def signal(
-    paths: Annotated[list[Path], typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")],
-    split: Annotated[str, typer.Option(help="reference:NAME:START-END=SPLIT[,...] or random:0.8,0.1,0.1.")],
-    output: Output,
-    labels: Annotated[str, typer.Option(help="events: Tombo's, in the FAST5; truth: a table.")] = "events",
-    truth: Annotated[Path | None, typer.Option(help="With --labels truth: TSV of a simulator.")] = None,
-    normaliser: Annotated[str, typer.Option(help="medmad, quantile or picoampere.")] = "medmad",
-    seed: Seed = 0,
-    report: Report = None,
-    note: Note = "",
-) -> None:
-    """Prepare raw reads whose bases are known.
-
-    A read is normalised from its first labelled sample to its last and cut into segments, each wholly in one split. A
-    read or file that cannot be used is said on standard error and left out.
-
-    \b
-    Splits:
-      reference:chr1:0-9000=valid   bases of both strands in that span (0-based, end excluded) go to valid, others train
-      random:0.8,0.1,0.1            whole reads by chance; on a small genome the same sequence is on both sides
-
-    \b
-    Examples:
-      biorrn prepare signal run/ --split reference:Lambda_NEB:0-12000=valid -o lambda.h5 --report lambda.json
-      biorrn prepare signal sim.blow5 --labels truth --truth sim.tsv --split random:0.8,0.1,0.1 -o sim.h5
-    """
-    from biorrn.datasets.prepare_signal import prepare_reads
-    from biorrn.datasets.splits import parse_split
-    from biorrn.progress import progress
-    from biorrn.readers.summary import Problems
-
-    splitter = parse_split(split, "signal", seed)
-    problems = Problems(sys.stderr)
-    with progress("preparing", "samples") as advance:
-        account = prepare_reads(
-            paths,
-            output,
-            splitter,
-            labels=labels,
-            truth=truth,
-            normaliser=normaliser,
-            note=note,
-            on_problem=problems,
-            advance=advance,
-        )
-    account["counts"]["files with problems"] = problems.close()
-    _finish(account, {"split": split, "seed": seed}, report)
-
-
-def _finish(account: dict, options: dict, report: Path | None) -> None:
-    from biorrn.datasets.account import lines, write_account
-
-    if report is not None:
-        write_account(report, {**options, **account})
-    for line in lines(account):
-        print(line)
+app.command(no_args_is_help=True)(signal)
+app.command(no_args_is_help=True)(mix)
+app.command(no_args_is_help=True)(recombine)
+app.command(no_args_is_help=True)(export)
+app.command("import", no_args_is_help=True)(import_)

@@ -50,14 +50,19 @@ class ChunkDataset:
     normaliser, sample_rate : as in the file.
     """
 
-    def __init__(self, path: str | Path, split: str | None, samples: int, augment: Augment | None = None) -> None:
+    def __init__(
+        self, path: str | Path, split: str | None, samples: int, augment: Augment | None = None, context: int = 0
+    ) -> None:
         """Open a split ("train", "valid", "test"; None: every segment).
+
+        With `context`, labels begin with so many bases before the first whole one, as a CRF's first state; a window
+        that has fewer before it begins with its own.
 
         Raises
         ------
         InputError: not a prepared signal file, or the split is empty.
         """
-        self.samples, self.augment = samples, augment or Augment()
+        self.samples, self.augment, self.context = samples, augment or Augment(), context
         self.dropped: Counter[str] = Counter()
         self._file = SignalFile(path)
         self.normaliser, self.sample_rate = self._file.normaliser, self._file.sample_rate
@@ -65,8 +70,10 @@ class ChunkDataset:
         self.rows = self._file.rows(split)
         if not len(self.rows):
             raise InputError(path, f"split '{split}' is empty; {len(self._file)} segments are in other splits")
+        self._whole = self._optional("whole", 0).astype(bool)
         self._offsets, self._base_offsets = file["signal_offsets"][:], file["base_offsets"][:]
         self.lengths = np.diff(self._offsets)[self.rows]  # samples of each segment
+        self._ends = self._shares(path, split)
         self._signal, self._bases, self._starts = file["signal"], file["bases"], file["starts"]
         if sum(data.nbytes for data in (self._signal, self._bases, self._starts)) <= IN_MEMORY:
             self._signal, self._bases, self._starts = self._signal[:], self._bases[:], self._starts[:]
@@ -76,11 +83,11 @@ class ChunkDataset:
     def windows(self, epoch: int, seed: int, n: int) -> list[Window]:
         """Return the `n` random windows of an epoch: any place of any segment, by length; the same pair gives the same.
 
-        Window i depends on (seed, epoch, i) alone. A window whose labels cannot be right is drawn anew and counted; one
-        that stays wrong `TRIES` times is left out.
+        Where the file has a dataset `weight`, segments come in proportion to length times weight. Window i depends on
+        (seed, epoch, i) alone. A window whose labels cannot be right is drawn anew and counted; one that stays wrong
+        `TRIES` times is left out.
         """
-        ends = np.cumsum(self.lengths)
-        windows = [self._draw((seed, epoch, place), ends) for place in range(n)]
+        windows = [self._draw((seed, epoch, place)) for place in range(n)]
         return [window for window in windows if window is not None]
 
     def tiles(self, limit: int | None = None) -> list[Window]:
@@ -133,8 +140,9 @@ class ChunkDataset:
         return (signal * np.float32(scale) + np.float32(shift) + noise).astype(np.float32)
 
     def labels(self, window: Window) -> np.ndarray:
-        """Return the bases that lie wholly inside a window, uint8 (L,), in the order of the signal."""
+        """Return the context and the bases that lie wholly inside a window, uint8 (L,), in the order of the signal."""
         first, last = self._span(window)
+        first -= self.context if first >= self.context else 0
         begin = int(self._base_offsets[window.segment])
         return np.asarray(self._bases[begin + first : begin + last])
 
@@ -154,13 +162,39 @@ class ChunkDataset:
             self._cached = (segment, np.append(self._starts[begin:end], np.int32(length)))
         return self._cached[1]
 
-    def _draw(self, seed: tuple[int, int, int], ends: np.ndarray) -> Window | None:
+    def _optional(self, name: str, default: int) -> np.ndarray:
+        """Return a dataset (N,) that the file may lack, at the rows of this split."""
+        file = self._file.file
+        return np.asarray(file[name][:][self.rows]) if name in file else np.full(len(self.rows), default)
+
+    def _shares(self, path: str | Path, split: str | None) -> np.ndarray:
+        """Return the running sum (N,) by which segments are drawn: of samples, or of samples times weight.
+
+        Raises
+        ------
+        InputError: a segment that may not be cut is longer than a window, or the weights cannot be used.
+        """
+        longest = int(self.lengths[self._whole].max(initial=0))
+        if longest > self.samples:
+            found = f"holds chunks of {longest} samples, which may not be cut"
+            raise InputError(path, f"{found}; needed are windows of as many, found {self.samples} in the recipe")
+        if "weight" not in self._file.file:
+            return np.cumsum(self.lengths)
+        weights = self._optional("weight", 1).astype(np.float64)
+        if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+            raise InputError(path, f"split '{split}': weights must be finite, 0 or more, and not all 0")
+        return np.cumsum(self.lengths * weights)
+
+    def _draw(self, seed: tuple[int, int, int]) -> Window | None:
         rng = np.random.default_rng(seed)
+        ends = self._ends
         for _ in range(TRIES):
-            place = int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
+            # whole numbers stay so: a file without weights gives the windows that it gave before there were any
+            spot = rng.integers(ends[-1]) if ends.dtype.kind == "i" else rng.random() * ends[-1]
+            place = min(int(np.searchsorted(ends, spot, side="right")), len(ends) - 1)
             factor = float(rng.uniform(1 - self.augment.stretch, 1 + self.augment.stretch))
             length = int(self.lengths[place])
-            samples = min(round(self.samples * factor), length)
+            samples = length if self._whole[place] else min(round(self.samples * factor), length)
             window = Window(int(self.rows[place]), int(rng.integers(length - samples + 1)), samples, factor, seed)
             if self._fits(window):
                 return window

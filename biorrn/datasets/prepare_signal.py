@@ -2,8 +2,9 @@
 
 import itertools
 import json
+import types
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import h5py
 import numpy as np
 
 from biorrn.datasets.account import account
-from biorrn.datasets.labelled_reads import labelled_reads
+from biorrn.datasets.label_report import ReadReport
+from biorrn.datasets.labelled_reads import LabelledReads, labelled_reads
 from biorrn.datasets.prepare import SignalWriter, signal_writer
 from biorrn.datasets.splits import Random, Reference, Rows, Splitter
 from biorrn.encoders.signal import NORMALISERS
@@ -39,19 +41,35 @@ def prepare_reads(
     note: str = "",
     on_problem: OnProblem = stop,
     advance: Callable[[int], None] = lambda samples: None,
+    reads: LabelledReads | None = None,
+    report: ReadReport | None = None,
+    tables: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """Write the labelled reads of files and folders to a prepared file and return its account.
 
-    Takes what `labelled_reads` and `prepare_signal` take; for the account see `datasets.account`.
+    Takes what `labelled_reads` and `prepare_signal` take; for the account see `datasets.account`. Labels that are not
+    in files that `labelled_reads` knows come as `reads`, with the files they were made from in `tables`.
     """
     lookup(NORMALISERS, normaliser, "normaliser")
-    counts: Counter[str] = Counter()
-    reads = labelled_reads(paths, labels, truth, counts, on_problem)
-    tables = [] if truth is None else [truth]
+    report = ReadReport() if report is None else report
+    if reads is None:
+        reads = labelled_reads(paths, labels, truth, report.counts, on_problem)
+        tables = [] if truth is None else [truth]
     kept = prepare_signal(
-        reads, out, splitter, normaliser=normaliser, labels=labels, note=note, tables=tables, advance=advance
+        reads,
+        out,
+        splitter,
+        normaliser=normaliser,
+        labels=labels,
+        note=note,
+        tables=tables,
+        advance=advance,
+        on_read=report.done,
+        dropped=report.counts,
     )
-    return account(out, kept + counts, note)
+    content = account(out, kept + report.counts, note)
+    identities = report.summary()
+    return {**content, "identity": identities} if identities else content
 
 
 def prepare_signal(
@@ -64,6 +82,8 @@ def prepare_signal(
     note: str = "",
     tables: Sequence[str | Path] = (),
     advance: Callable[[int], None] = lambda samples: None,
+    on_read: Callable[[str, str | None, int], None] = lambda read_id, fault, bases: None,
+    dropped: Mapping[str, int] = types.MappingProxyType({}),
 ) -> Counter[str]:
     """Write the segments of labelled reads to a prepared signal file; one read is in memory at a time.
 
@@ -79,6 +99,8 @@ def prepare_signal(
     labels, note : str: where the labels come from, and a remark; kept as attributes.
     tables : files besides those of the reads whose checksums are kept.
     advance : called with the number of samples of each read.
+    on_read : called with the id of each read, why it was dropped (None where it was kept) and the bases written of it.
+    dropped : the counts that `reads` keeps of what it leaves out, to name the reasons where nothing else comes.
 
     Returns
     -------
@@ -93,7 +115,8 @@ def prepare_signal(
     iterator = iter(reads)
     first = next(iterator, None)
     if first is None:
-        raise BiorrnError("prepare signal: found no read with labels; nothing to write")
+        reasons = ", ".join(f"{name} {number}" for name, number in dropped.items() if number)
+        raise BiorrnError(f"prepare signal: found no read with labels{reasons and f' ({reasons})'}; nothing to write")
     rate = first[0].sample_rate
     everything = itertools.chain([first], iterator)
     del first  # or it would stay in memory to the end
@@ -101,16 +124,17 @@ def prepare_signal(
         writer.file.attrs["note"] = note
         sources = {Path(path) for path in tables}
         for record, truth in everything:
-            fault = _fault(record, truth, rate)
+            fault, kept = _fault(record, truth, rate), 0
             if fault is None:
                 kept = _segments(writer, record, truth, splitter, normalise, counts)
                 fault = None if kept else "reads dropped: no usable segment"
                 sources.add(record.source)
             counts[fault or "reads kept"] += 1
+            on_read(record.read_id, fault, kept)
             advance(len(record.raw))
         writer.flush()
         if not writer.rows:
-            reasons = ", ".join(f"{name} {number}" for name, number in counts.items())
+            reasons = ", ".join(f"{name} {number}" for name, number in (counts + Counter(dropped)).items())
             raise BiorrnError(f"prepare signal: no read could be used ({reasons})")
         writer.file.attrs["sources"] = json.dumps(
             {str(path): sha256(path) for path in sorted(sources) if path.is_file()}
@@ -156,7 +180,7 @@ def _segments(
     normalise: Callable[[np.ndarray], np.ndarray],
     counts: Counter[str],
 ) -> int:
-    """Cut one read, write its segments and return their number."""
+    """Cut one read, write its segments and return how many bases they hold."""
     origin = int(truth.starts[0])
     current = normalise(record.picoamperes()[origin : truth.end])
     edges = np.append(truth.starts, truth.end) - origin  # base i is edges[i]:edges[i + 1]
@@ -168,9 +192,9 @@ def _segments(
     counts["bases dropped: stalled"] += int(stalled.sum())
     counts["bases dropped: no letter"] += int((nameless & ~stalled).sum())
     usable = ~(stalled | nameless)
-    kind = np.where(usable, codes, -1)
+    kind = np.where(usable, codes.astype(np.int64), -1)  # the codes are unsigned
     cuts = np.flatnonzero(np.diff(kind)) + 1
-    written = 0
+    written = 0  # bases
     for start, end in zip([0, *cuts], [*cuts, len(kind)], strict=True):
         if kind[start] < 0:
             continue
@@ -189,8 +213,8 @@ def _segments(
             int(span.max()) + 1 if truth.reference else -1,
             truth.strand,
         )
-        written += 1
-    counts["segments"] += written
+        written += int(end - start)
+        counts["segments"] += 1
     return written
 
 

@@ -4,8 +4,12 @@ In a protein file a row is one protein; `tokens` is cut by `offsets`. In a signa
 of one read whose bases are known and lie wholly in one split; `signal` is cut by `signal_offsets`, `bases` and `starts`
 by `base_offsets`.
 
+A signal file may also hold the datasets of `OPTIONAL`: a file mixed from several has the first two, and one whose bases
+have no known place in the signal the third.
+
 File attributes: `kind`, `schema` (this version), `note`, `sources` (JSON: path -> SHA-256), and
-protein: `alphabet`, `targets` (JSON: list of name and unit); signal: `normaliser`, `sample_rate` (Hz), `labels`.
+protein: `alphabet`, `targets` (JSON: list of name and unit); signal: `normaliser`, `sample_rate` (Hz), `labels`, and
+where there is a dataset `source`, `source_names` (JSON: list of the files that its numbers stand for).
 """
 
 from dataclasses import dataclass
@@ -64,6 +68,12 @@ SIGNAL = {
     "strand": Field("rows", str, "", "+, - or empty"),
 }
 
+OPTIONAL = {
+    "weight": Field("rows", np.float32, "1", "training windows are drawn in proportion to samples times weight"),
+    "source": Field("rows", np.uint16, "index", "file that the segment comes from; see attribute source_names"),
+    "whole": Field("rows", np.uint8, "flag", "1: starts are made up, so that the segment is one window, never cut"),
+}
+
 ATTRIBUTES = {
     "protein": ("alphabet", "targets", "sources"),
     "signal": ("normaliser", "sample_rate", "labels", "sources"),
@@ -92,6 +102,13 @@ def create(file: h5py.File, kind: str, columns: int = 0) -> None:
             made.resize(1, axis=0)  # a new element is 0
 
 
+def add_optional(file: h5py.File, name: str, values: np.ndarray) -> None:
+    """Add a dataset of `OPTIONAL` to an open signal file; values (N,), one a row."""
+    field = OPTIONAL[name]
+    made = file.create_dataset(name, data=np.asarray(values, field.dtype))
+    made.attrs["unit"], made.attrs["description"] = field.unit, field.description
+
+
 def check(file: h5py.File, path: str | Path, kind: str | None = None) -> str:
     """Return the kind of an open prepared file after checking it against its layout.
 
@@ -111,7 +128,8 @@ def check(file: h5py.File, path: str | Path, kind: str | None = None) -> str:
     if missing:
         raise InputError(path, f"is damaged: {', '.join(missing)} missing")
     rows = len(file["split"])
-    for name, field in SCHEMAS[found].items():
+    extra = {name: field for name, field in OPTIONAL.items() if found == "signal" and name in file}
+    for name, field in (SCHEMAS[found] | extra).items():
         wanted = {"rows": rows, "rows+1": rows + 1}.get(field.axis, len(file[name]))
         if len(file[name]) != wanted:
             raise InputError(path, f"is damaged: {name} has {len(file[name])} entries for {rows} rows")

@@ -1,29 +1,31 @@
 """FAST5 files: one read each or many, signal plain, zlib or VBZ, with the labels that Tombo wrote if it did."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from biorrn.errors import InputError
-from biorrn.readers import tombo
+from biorrn.readers import guppy, tombo
 from biorrn.readers.fields import (
     MAX_SAMPLES,
     Fault,
     OnProblem,
     faults,
     make_record,
+    moment,
     reason,
     scale_of,
     stop,
     text,
     whole,
 )
-from biorrn.readers.records import ReadLabels, SignalRecord
+from biorrn.readers.records import ReadCall, ReadLabels, SignalRecord
 
+Item = TypeVar("Item")
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on a damaged file
 TEXT, WHOLE, REAL = "a text", "a whole number", "a floating-point number"  # what an attribute may be
 
@@ -71,7 +73,7 @@ def read_fast5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signa
     ------
     InputError: the file is not HDF5, is damaged or cut short, or holds no reads.
     """
-    for record, _ in _reads(path, on_problem, labels=False):
+    for record, _ in _reads(path, on_problem, lambda holder, samples: None):
         yield record
 
 
@@ -80,12 +82,18 @@ def read_labels(path: str | Path, on_problem: OnProblem = stop) -> Iterator[tupl
 
     A read without labels, or on which Tombo failed, is a problem.
     """
-    for record, labels in _reads(path, on_problem, labels=True):
-        if labels is not None:
-            yield record, labels
+    yield from _reads(path, on_problem, tombo.labels)
 
 
-def _reads(path: str | Path, on_problem: OnProblem, labels: bool) -> Iterator[tuple[SignalRecord, ReadLabels | None]]:
+def read_calls(path: str | Path, on_problem: OnProblem = stop) -> Iterator[tuple[SignalRecord, ReadCall | None]]:
+    """Yield the reads of a FAST5 file with the call that a basecaller wrote into it, None without; see `read_fast5`."""
+    yield from _reads(path, on_problem, guppy.call)
+
+
+def _reads(
+    path: str | Path, on_problem: OnProblem, beside: Callable[[h5py.Group, int], Item]
+) -> Iterator[tuple[SignalRecord, Item]]:
+    """Yield each read and what `beside` finds in its group, given the length of its signal."""
     with _open(path) as file:
         attributes = Attributes()
         with faults(path, None, *DAMAGE):
@@ -95,7 +103,7 @@ def _reads(path: str | Path, on_problem: OnProblem, labels: bool) -> Iterator[tu
                 with faults(path, name.removeprefix("read_"), *DAMAGE):
                     place = _place(file, name)
                     record = _record(path, place, attributes)
-                    found = tombo.labels(place.holder, len(record.raw)) if labels else None
+                    found = beside(place.holder, len(record.raw))
             except InputError as problem:
                 on_problem(problem)
                 continue
@@ -177,6 +185,8 @@ def _record(path: str | Path, place: Place, attributes: Attributes) -> SignalRec
         or _get("context_tags", context, "experiment_kit", TEXT, ""),
         end_reason=_end_reason(place.raw),
         source=Path(path),
+        run_start=moment(str(tracking.get("exp_start_time", ""))),
+        sample_id=str(tracking.get("sample_id", "")),
     )
 
 

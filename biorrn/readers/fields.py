@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,6 +94,23 @@ def whole(name: str, value: str) -> int:
     if not value.isdecimal():
         raise Fault(f"field {name!r}: found {value[:40]!r}; allowed is a whole number")
     return int(value)
+
+
+def moment(written: str) -> datetime | None:
+    """Return the time that a text field spells, ISO 8601 or seconds since 1970, in UTC; None where it spells none.
+
+    Files of years hold any of these, so that an odd one is no fault. A time without a zone is taken for UTC.
+
+    >>> moment("2020-10-27T05:41:50Z") == moment("1603777310"), moment("."), moment("0")
+    (True, None, None)
+    """
+    try:
+        if written.isdecimal():
+            return datetime.fromtimestamp(int(written), UTC) if int(written) else None
+        found = datetime.fromisoformat(written)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def scale_of(span: float, digitisation: float) -> float:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def read_pod5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
         _check_ends(path)
     with faults(path, None, *DAMAGE):
         reader = pod5.Reader(path)
-    runs: dict[int, dict[str, str]] = {}
+    runs: dict[int, dict[str, Any]] = {}
     count = 0
     with reader:
         for read in guarded(reader.reads(), path, *DAMAGE):
@@ -60,8 +61,8 @@ def _check_ends(path: str | Path) -> None:
             raise Fault("cut short: it does not end with POD5's signature")
 
 
-def _run(info: Any) -> dict[str, str]:
-    """Return what a run says of its reads; every text of the run is checked."""
+def _run(info: Any) -> dict[str, Any]:
+    """Return what a run says of its reads, as fields of a record; every text of the run is checked."""
     for name in info.__dataclass_fields__:
         value = getattr(info, name)
         if isinstance(value, str):
@@ -72,24 +73,29 @@ def _run(info: Any) -> dict[str, str]:
                 text(f"{name}/{key}", item)
     context = info.context_tags
     kit = info.sequencing_kit or context.get("sequencing_kit") or context.get("experiment_kit") or ""
-    return {"run_id": info.acquisition_id, "flow_cell": info.flow_cell_id, "kit": kit, "rate": str(info.sample_rate)}
+    start = info.acquisition_start_time
+    return {
+        "run_id": info.acquisition_id,
+        "flow_cell": info.flow_cell_id,
+        "kit": kit,
+        "sample_rate": float(info.sample_rate),
+        "run_start": start.astimezone(UTC) if start.timestamp() > 0 else None,  # 1970 stands for unknown
+        "sample_id": info.sample_id,
+    }
 
 
-def _record(path: str | Path, read: Any, run: dict[str, str]) -> SignalRecord:
+def _record(path: str | Path, read: Any, run: dict[str, Any]) -> SignalRecord:
     pore, calibration = read.pore, read.calibration
     return make_record(
         str(read.read_id),
         read.signal,
         offset=float(calibration.offset),
         scale=float(calibration.scale),
-        sample_rate=float(run["rate"]),
         channel=int(pore.channel),
         mux=int(pore.well),
         read_number=int(read.read_number),
         start_time=int(read.start_sample),
-        run_id=run["run_id"],
-        flow_cell=run["flow_cell"],
-        kit=run["kit"],
         end_reason=read.end_reason.name,
         source=Path(path),
+        **run,
     )

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,45 @@ class ReadLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadCall:
+    """What a basecaller made of a read, or of a part of it, in the order of the signal.
+
+    Attributes
+    ----------
+    bases : uint8 array (L,): 1 A, 2 C, 3 G, 4 T; 0 a letter that is none of these.
+    starts : int64 array (L,) or None: first sample of each base, counted in the raw signal; not decreasing.
+    end : int: one past the last sample of the last base; 0 where there are no starts.
+    mean_q : float: Phred score of the mean error probability; NaN where there are no qualities.
+    """
+
+    bases: np.ndarray
+    starts: np.ndarray | None = None
+    end: int = 0
+    mean_q: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Where a sequence lies on a reference, told in the direction of the sequence.
+
+    Attributes
+    ----------
+    reference : str: name of the reference sequence.
+    ref_start, ref_end : int: the 0-based half-open span on its forward strand.
+    strand : str: "+" or "-".
+    start : int: first base of the sequence that is aligned.
+    cigar : tuple of (count, operation) from there on, operations as SAM numbers them; clips left out.
+    """
+
+    reference: str
+    ref_start: int
+    ref_end: int
+    strand: str
+    start: int
+    cigar: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SignalRecord:
     """One nanopore read, as the file holds it; a field that the file lacks keeps its default.
 
@@ -82,6 +122,7 @@ class SignalRecord:
     offset, scale : float: picoamperes = (raw + offset) * scale.
     sample_rate : float: samples a second (Hz).
     start_time : int: samples since the run began.
+    run_start : datetime with a zone: when the run began; None where the file does not say.
     """
 
     read_id: str
@@ -98,6 +139,8 @@ class SignalRecord:
     kit: str = ""
     end_reason: str = ""
     source: Path = field(default_factory=Path)
+    run_start: datetime | None = None
+    sample_id: str = ""
 
     @property
     def calibrated(self) -> bool:

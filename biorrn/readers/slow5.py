@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from biorrn.errors import InputError
-from biorrn.readers.fields import Fault, OnProblem, faults, guarded, make_record, scale_of, stop, text, whole
+from biorrn.readers.fields import Fault, OnProblem, faults, guarded, make_record, moment, scale_of, stop, text, whole
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.slow5_binary import MAGIC, open_binary
 from biorrn.readers.slow5_header import Fields, Header
@@ -79,6 +79,8 @@ def _record(path: str | Path, header: Header, values: Fields, raw: np.ndarray) -
         kit=run.get("sequencing_kit", "") or run.get("experiment_kit", ""),
         end_reason=labels[reason] if named and isinstance(reason, int) else "" if reason is None else str(reason),
         source=Path(path),
+        run_start=moment(run.get("exp_start_time", "")),
+        sample_id=run.get("sample_id", ""),
     )
 
 

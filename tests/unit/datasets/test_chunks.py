@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from biorrn.config import Augment
 from biorrn.datasets import chunks
 from biorrn.datasets.chunks import FEWEST, MOST, ChunkDataset, Window
 from biorrn.datasets.prepare import signal_writer
+from biorrn.datasets.schema import add_optional
 from biorrn.errors import InputError
 
 ROUGH = Augment(stretch=0.2, scale=0.1, shift=0.1, noise=0.2)
@@ -145,6 +147,52 @@ def test_windows_fall_everywhere(tmp_path):
     assert starts.max() > dataset.lengths[0] - SAMPLES - 30
     counts, _ = np.histogram(starts, 5)
     assert counts.min() > 0.7 * counts.mean()
+
+
+def test_without_weights_a_segment_is_drawn_by_whole_samples(path):
+    """The windows of a file made before there were weights stay the same."""
+    dataset = ChunkDataset(path, "train", SAMPLES, PLAIN)
+    ends = np.cumsum(dataset.lengths)
+    for place, window in enumerate(example(dataset, 30)):
+        rng = np.random.default_rng((0, 0, place))
+        segment = int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
+        if dataset.lengths[segment] > 100:  # the labels of the shortest may be passed over
+            assert window.segment == segment
+            rng.uniform()
+            assert window.start == rng.integers(dataset.lengths[segment] - window.samples + 1)
+
+
+@pytest.mark.parametrize("weights", [[1, 0, 0, 0], [0, 0, 1, 3]])
+def test_segments_come_by_samples_times_weight(tmp_path, weights):
+    with h5py.File(write(tmp_path / "s.h5", truth()), "r+") as file:
+        add_optional(file, "weight", np.array(weights))
+    dataset = ChunkDataset(tmp_path / "s.h5", "train", SAMPLES)
+    drawn = np.bincount([window.segment for window in example(dataset, 2000)], minlength=4)
+    wanted = dataset.lengths * weights
+    assert np.abs(drawn / 2000 - wanted / wanted.sum()).max() < 0.04
+
+
+@pytest.mark.parametrize("weights", [[0, 0, 0, 0], [1, np.nan, 1, 1], [1, -1, 1, 1]])
+def test_weights_that_cannot_be_used_are_refused(tmp_path, weights):
+    with h5py.File(write(tmp_path / "s.h5", truth()), "r+") as file:
+        add_optional(file, "weight", np.array(weights))
+    with pytest.raises(InputError, match="weights must be finite"):
+        ChunkDataset(tmp_path / "s.h5", "train", SAMPLES)
+
+
+@pytest.mark.parametrize("augment", [PLAIN, ROUGH])
+def test_whole_segments_are_never_cut(tmp_path, augment):
+    with h5py.File(write(tmp_path / "s.h5", truth(lengths=(20, 21, 300))), "r+") as file:
+        add_optional(file, "whole", np.array([1, 1, 0]))
+    dataset = ChunkDataset(tmp_path / "s.h5", "train", 400, augment)
+    windows = [window for window in [*example(dataset, 200), *dataset.tiles()] if window.segment < 2]
+    assert len(windows) > 10
+    for window in windows:
+        assert (window.start, window.samples) == (0, dataset.lengths[window.segment])
+        assert dataset.labels(window).tolist() == truth(lengths=(20, 21, 300))[window.segment][1].tolist()
+        assert 0 < len(dataset.signal(window)) <= 400
+    with pytest.raises(InputError, match="may not be cut; needed are windows of as many, found 100"):
+        ChunkDataset(tmp_path / "s.h5", "train", 100)
 
 
 def test_tiles_cover_each_segment_once(path):

@@ -1,0 +1,45 @@
+"""Called reads as letters."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from biorrn.errors import InputError
+from biorrn.readers.nucleotides import read_bases
+
+GOOD = {
+    "fasta": (">a one\nacg\nTT\n>b\nNNU\n", [("a", "ACGTT"), ("b", "NNT")]),
+    "fasta without a last line end": (">a\nACG", [("a", "ACG")]),
+    "an empty read": (">a\n>b\nA\n", [("a", ""), ("b", "A")]),
+    "fastq": ("@a x\nACG\n+\n>@I\n@b\nT\n+b\n@\n", [("a", "ACG"), ("b", "T")]),
+}
+BAD = {
+    "nothing": ("", "holds no reads"),
+    "neither": ("ACGT\n", "line 1 starts with 'A'"),
+    "no id": (">a\nA\n>\nC\n", "line 3: a header without an id"),
+    "a letter": (">a\nACXG\n", "record 'a': base 'X' at position 3 is not one of ACGTUN"),
+    "a cut FASTQ": ("@a\nACG\n+\n", "is cut off after line 3"),
+    "qualities missing": ("@a\nACG\n+\nII\n", "has 3 bases and 2 qualities"),
+    "no plus": ("@a\nACG\nIII\n+\n", "allowed is '+'"),
+    "FASTQ of another kind": ("@a\nACG\n+\nIII\n>b\nA\n", "a FASTQ record starts with '@'"),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("case", GOOD)
+def test_good(case: str, packed: bool, tmp_path: Path) -> None:
+    text, expected = GOOD[case]
+    path = tmp_path / "reads"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    assert list(read_bases(path)) == expected
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad(case: str, tmp_path: Path) -> None:
+    text, message = BAD[case]
+    path = tmp_path / "reads"
+    path.write_text(text)
+    with pytest.raises(InputError, match="reads: ") as stopped:
+        list(read_bases(path))
+    assert message in str(stopped.value)
