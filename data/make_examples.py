@@ -2,16 +2,22 @@
 
 Nothing here was measured. `synthetic_stability.csv` holds made-up proteins with a made-up label; `simulated_reads/`
 holds simulated nanopore reads of a made-up sequence, its `reference.fasta`. Only the pore model that the simulation
-takes its levels from (`pore_model_r9.4.1_5mer.tsv`) was estimated from real reads, by `estimate_pore_model.py`.
+takes its levels from was estimated from real reads; it is in the package (`biorrn/simulation/pore_models`).
 """
 
 import csv
 import sys
-import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from write_signal import DIGITISATION, OFFSET, RANGE, Read, write_blow5, write_fast5, write_pod5
+
+from biorrn.encoders.bases import encode_bases, reverse_complement
+from biorrn.readers.records import ReadLabels, SignalRecord
+from biorrn.simulation.genome import Fragment
+from biorrn.simulation.pore_model import load_pore_model
+from biorrn.simulation.signal_files import open_signal, open_truth
+from biorrn.simulation.simulate import Settings, Simulator
 
 HERE = Path(__file__).parent
 
@@ -69,49 +75,19 @@ REFERENCE = "simulated_reference"
 LENGTH = 20_000  # bases
 HELD_OUT = (0, 3_000)  # the demo trains on reads outside this region and is judged inside
 READS = 24  # of which every fourth lies in the held-out region
-DWELL, SHAPE, SHORTEST = 10.0, 3.0, 3  # mean samples a base, shape of the gamma part of it, fewest samples a base
-NOISE = 0.5  # noise and spread of the levels, as a part of what the real reads show: the demo is to learn in minutes
-DRIFT, MEMORY = 0.05, 0.95  # correlated noise: standard deviation in MAD units, memory from sample to sample
-MEDIAN, MAD = 83.0, 10.3  # picoamperes, as in the real reads
-
-COLUMNS = ("level", "level_sd", "noise_sd")  # of the pore model
-Levels = tuple[dict[str, float], dict[str, float], dict[str, float]]
+SEED = 2
+EASE = 0.55  # of the spread of dwells, and
+NOISE = 0.5  # of noise and jitter, as parts of what real reads show: the demo is to learn in minutes
 
 
-def load_levels() -> Levels:
-    """Return level, spread of the level and noise of each 5-mer, in MAD units."""
-    with open(HERE / "pore_model_r9.4.1_5mer.tsv", encoding="utf-8") as table:
-        rows = list(csv.DictReader(table, delimiter="\t"))
-    level, spread, noise = ({row["kmer"]: float(row[column]) for row in rows} for column in COLUMNS)
-    return level, spread, noise
-
-
-def draw(rng: np.random.Generator, size: int) -> str:
-    """Return random DNA."""
-    return "".join(rng.choice(list("ACGT"), size))
-
-
-def simulate(rng: np.random.Generator, bases: str, levels: Levels) -> tuple[np.ndarray, np.ndarray]:
-    """Return the current of a stretch of DNA in MAD units and the first sample of each base."""
-    level, spread, noise = levels
-    padded = draw(rng, 2) + bases + draw(rng, 2)
-    kmers = [padded[i : i + 5] for i in range(len(bases))]
-    dwell = SHORTEST + rng.gamma(SHAPE, (DWELL - SHORTEST) / SHAPE, len(bases)).round().astype(int)
-    means = np.array([level[kmer] + NOISE * spread[kmer] * rng.standard_normal() for kmer in kmers])
-    white = np.repeat([NOISE * noise[kmer] for kmer in kmers], dwell) * rng.standard_normal(dwell.sum())
-    drift, value = np.empty(len(white)), 0.0
-    for index, step in enumerate(rng.standard_normal(len(white)) * DRIFT * np.sqrt(1 - MEMORY**2)):
-        drift[index] = value = MEMORY * value + step
-    return np.repeat(means, dwell) + white + drift, np.concatenate([[0], np.cumsum(dwell)[:-1]])
-
-
-def simulated_reads(rng: np.random.Generator, reference: str) -> list[Read]:
+def simulated_reads(rng: np.random.Generator, reference: np.ndarray) -> list[tuple[SignalRecord, ReadLabels]]:
     """Return reads of both strands; each lies wholly inside or wholly outside the held-out region.
 
-    A read begins with a stall at the median and an adapter of 40 bases, and ends with 10 bases more; the truth
-    names none of these.
+    A read begins with a stall and an adapter and ends with the adapter's tail; the truth names none of these.
     """
-    levels = load_levels()
+    model = load_pore_model("dna_r9.4.1_6mer")
+    model = replace(model, dwell_shape=EASE * model.dwell_shape)
+    simulator = Simulator(model, Settings(noise=NOISE), SEED)
     reads = []
     for number in range(READS):
         size = int(rng.integers(1500, 2501))
@@ -119,25 +95,9 @@ def simulated_reads(rng: np.random.Generator, reference: str) -> list[Read]:
         start = int(rng.integers(low, high - size + 1))
         bases, strand = reference[start : start + size], "+-"[number // 4 % 2]
         if strand == "-":
-            bases = bases[::-1].translate(str.maketrans("ACGT", "TGCA"))
-        stall = 0.1 * rng.standard_normal(int(rng.integers(200, 500)))
-        adapter, current, tail = (simulate(rng, part, levels) for part in (draw(rng, 40), bases, draw(rng, 10)))
-        whole = np.concatenate([stall, adapter[0], current[0], tail[0]])
-        picoamperes = whole * MAD * rng.normal(1, 0.02) + rng.normal(MEDIAN, 1.5)  # reads differ a little
-        raw = np.round(picoamperes * DIGITISATION / RANGE - OFFSET).astype(np.int16)
-        lead = len(stall) + len(adapter[0])
-        read_id, end = str(uuid.uuid5(uuid.NAMESPACE_OID, f"biorrn simulated read {number}")), lead + len(current[0])
-        reads.append(Read(read_id, number, raw, bases, current[1] + lead, end, start, start + size, strand))
+            bases = reverse_complement(bases)
+        reads.append(simulator.read(number, Fragment(bases, REFERENCE, start, start + size, strand), rng))
     return reads
-
-
-def write_truth(path: Path, reads: list[Read]) -> None:
-    """Write where each base of each read is."""
-    with open(path, "w", encoding="utf-8") as out:
-        print("read_id\treference\tref_start\tref_end\tstrand\tbases\tstarts\tend", file=out)
-        for read in reads:
-            span = f"{REFERENCE}\t{read.ref_start}\t{read.ref_end}\t{read.strand}"
-            print(f"{read.read_id}\t{span}\t{read.bases}\t{','.join(map(str, read.starts))}\t{read.end}", file=out)
 
 
 def main(folder: Path = HERE) -> None:
@@ -149,18 +109,20 @@ def main(folder: Path = HERE) -> None:
         table.writerow(["id", "sequence", "stability", "set"])
         rows = synthetic_proteins(np.random.default_rng(1))
         table.writerows((name, sequence, f"{label:.3f}", group) for name, sequence, label, group in rows)
-    rng = np.random.default_rng(2)
-    reference = draw(rng, LENGTH)
+    rng = np.random.default_rng(SEED)
+    reference = "".join(rng.choice(list("ACGT"), LENGTH))
     with open(out_reads / "reference.fasta", "w", encoding="utf-8") as out:
         print(f">{REFERENCE} simulated: random sequence from data/make_examples.py, of no organism", file=out)
         for start in range(0, LENGTH, 80):
             print(reference[start : start + 80], file=out)
-    reads = simulated_reads(rng, reference)
+    reads = simulated_reads(rng, encode_bases(reference))
     third = READS // 3
-    write_fast5(out_reads / "simulated.fast5", reads[:third])
-    write_pod5(out_reads / "simulated.pod5", reads[third : 2 * third])
-    write_blow5(out_reads / "simulated.blow5", reads[2 * third :])
-    write_truth(out_reads / "truth.tsv", reads)
+    with open_truth(out_reads / "truth.tsv") as label:
+        for place, suffix in enumerate(("fast5", "pod5", "blow5")):
+            with open_signal(out_reads / f"simulated.{suffix}") as write:
+                for record, labels in reads[place * third : (place + 1) * third]:
+                    write(record)
+                    label(record.read_id, labels)
 
 
 if __name__ == "__main__":

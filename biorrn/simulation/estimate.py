@@ -1,0 +1,99 @@
+"""Levels, spreads and dwells of k-mers from labelled signal.
+
+Each read's offset and gain are refitted to the levels, the levels to the reads so corrected, and so on (as f5c and
+Tombo do for single reads); between rounds the events may be aligned anew.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from biorrn.errors import BiorrnError, ConfigError
+from biorrn.kernels.realign import realign
+from biorrn.simulation.additive import additive
+from biorrn.simulation.columns import assemble
+from biorrn.simulation.events import LabelledSignal
+from biorrn.simulation.pore_model import SIZES, PoreModel
+from biorrn.simulation.refit import Fit, corrected, refit
+
+LONGEST = 400  # samples: longer dwells cost the same
+
+
+def estimate_pore_model(
+    data: LabelledSignal,
+    k: int = 6,
+    rounds: int = 1,
+    centre: int | None = None,
+    notes: dict[str, str] | None = None,
+    threads: int = 1,
+    say: Callable[[str], None] = lambda line: None,
+) -> PoreModel:
+    """Return the pore model of labelled signal.
+
+    Parameters
+    ----------
+    data : LabelledSignal; its signal and edges are changed where reads are refitted and realigned.
+    k : int: bases that the level depends on.
+    rounds : int: how often the bases are aligned to the signal anew; 0 keeps the labels' own starts.
+    centre : int or None: which base of the k-mer an event is counted to; None: the one that explains most.
+    notes : dict: further lines of the header.
+    threads : int: of the alignment.
+    say : called with a line a round.
+
+    Raises
+    ------
+    ConfigError: k, rounds or centre out of range.
+    BiorrnError: too few events.
+    """
+    if k not in SIZES:
+        raise ConfigError(f"--k: found {k}; allowed is {SIZES[0]} to {SIZES[-1]}")
+    if rounds < 0:
+        raise ConfigError(f"--rounds: found {rounds}; allowed is 0 or more")
+    if centre is not None and not 0 <= centre < k:
+        raise ConfigError(f"--centre: found {centre}; allowed is 0 to {k - 1}")
+    if len(data.bases) < 50 * k:
+        raise BiorrnError(f"found {len(data.bases)} labelled bases; needed are at least {50 * k}")
+    centre = _best_centre(data, k) if centre is None else centre
+    index, reads = data.kmers(k, centre), data.read_of_base
+    for done in range(rounds + 1):
+        fit = refit(data.means(), np.diff(data.edges), index, reads, 4**k)
+        data.signal = corrected(data, fit)
+        say(f"round {done}: {int((index >= 0).sum())} events, spread {np.median(fit.spread[fit.counts > 0]):.4f}")
+        if done < rounds:
+            data.edges = aligned(data, fit, index, threads)
+    return assemble(data, fit, index, k, centre, {**(notes or {}), "rounds of alignment": str(rounds)})
+
+
+def _best_centre(data: LabelledSignal, k: int) -> int:
+    """Return the base of the k-mer to which the events' current belongs: least squares left over."""
+    means = np.clip(data.means(), -4, 4)
+    left = []
+    for centre in range(k):
+        index = data.kmers(k, centre)
+        used = index >= 0
+        count = np.bincount(index[used], minlength=4**k)
+        level = np.bincount(index[used], means[used], 4**k) / np.maximum(count, 1)
+        degrees = max(1, int(used.sum()) - int((count > 0).sum()))
+        left.append(float(((means[used] - level[index[used]]) ** 2).sum()) / degrees)
+    return int(np.argmin(left))
+
+
+def dwell_costs(dwell: np.ndarray) -> np.ndarray:
+    """Return -log of the probability of each dwell, float64 (LONGEST + 1,), of a log-normal fitted to dwells (L,)."""
+    logs = np.log(np.maximum(dwell, 1))
+    place, width = float(logs.mean()), max(float(logs.std()), 0.2)
+    grid = np.log(np.maximum(np.arange(LONGEST + 1), 0.5))
+    return np.asarray(0.5 * ((grid - place) / width) ** 2 + grid + np.log(width) + 0.5 * np.log(2 * np.pi))
+
+
+def aligned(data: LabelledSignal, fit: Fit, index: np.ndarray, threads: int) -> np.ndarray:
+    """Return the edges of the events aligned to the levels of a fit, int64 (L + 1,)."""
+    level = additive(fit.level, fit.counts, fit.spread)[0]
+    samples = np.diff(data.edges)
+    expected = np.where(index >= 0, level[np.maximum(index, 0)], data.means())  # at the ends the k-mer is unknown
+    off = data.signal - np.repeat(expected, samples).astype(np.float32)
+    spread = max(1.4826 * float(np.median(np.abs(off))), 1e-3)
+    costs = dwell_costs(samples)
+    return realign(
+        data.signal, expected, np.full(len(expected), spread), data.edges, data.segments, costs, threads=threads
+    )

@@ -1,0 +1,164 @@
+"""Writing reads as POD5, BLOW5 or multi-read FAST5, and their labels as a table; the suffix chooses the format."""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from biorrn.datasets.labelled_reads import TRUTH_COLUMNS
+from biorrn.encoders.bases import decode_bases
+from biorrn.errors import ConfigError
+from biorrn.files import atomic_path, write_text
+from biorrn.readers.records import ReadLabels, SignalRecord
+from biorrn.simulation.blow5 import END_REASONS, Blow5Writer
+
+DIGITISATION = 8192.0
+MEDIAN_BEFORE = 200.0  # picoamperes: the open pore
+START = datetime(2026, 1, 1, tzinfo=UTC)  # of every run: the same reads are the same records
+VBZ, VBZ_OPTIONS = 32020, (0, 2, 1, 3)  # HDF5 filter: version 0, int16, zig-zag, zstd level 3
+
+Write = Callable[[SignalRecord], None]
+
+
+def tags(record: SignalRecord) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the tracking id and the context tags of a read's run."""
+    run = {"run_id": record.run_id, "sample_id": "simulated", "flow_cell_id": record.flow_cell}
+    run["exp_start_time"] = START.isoformat()
+    rate = f"{record.sample_rate:g}"
+    return run, {"sequencing_kit": record.kit, "experiment_type": "simulated", "sample_frequency": rate}
+
+
+@contextlib.contextmanager
+def _fast5(path: Path) -> Iterator[Write]:
+    import h5py
+    import vbz_h5py_plugin  # noqa: F401  registers the VBZ filter with HDF5
+
+    with h5py.File(path, "w", track_order=True) as file:  # or reads would come back by name
+        file.attrs.update({"file_version": b"2.2", "file_type": b"multi-read"})
+
+        def write(record: SignalRecord) -> None:
+            run, context = tags(record)
+            group = file.create_group(f"read_{record.read_id}")
+            group.attrs["run_id"] = record.run_id.encode()
+            raw = group.create_group("Raw")
+            packing = {"compression": VBZ, "compression_opts": VBZ_OPTIONS, "chunks": record.raw.shape}
+            raw.create_dataset("Signal", data=record.raw, **(packing if len(record.raw) else {}))
+            reason = END_REASONS.index(record.end_reason) if record.end_reason in END_REASONS else 0
+            raw.attrs.update({"read_id": record.read_id.encode(), "read_number": np.int32(record.read_number)})
+            raw.attrs.update({"start_mux": np.uint8(record.mux), "start_time": np.uint64(record.start_time)})
+            raw.attrs.update({"duration": np.uint32(len(record.raw)), "median_before": MEDIAN_BEFORE})
+            kind = h5py.enum_dtype({name: code for code, name in enumerate(END_REASONS)}, np.uint8)
+            raw.attrs.create("end_reason", reason, dtype=kind)
+            channel = group.create_group("channel_id")
+            channel.attrs.update({"channel_number": str(record.channel).encode(), "digitisation": DIGITISATION})
+            channel.attrs.update({"offset": record.offset, "range": record.scale * DIGITISATION})
+            channel.attrs["sampling_rate"] = record.sample_rate
+            group.create_group("tracking_id").attrs.update({key: value.encode() for key, value in run.items()})
+            group.create_group("context_tags").attrs.update({key: value.encode() for key, value in context.items()})
+
+        yield write
+
+
+@contextlib.contextmanager
+def _pod5(path: Path) -> Iterator[Write]:
+    import pod5
+
+    path.unlink(missing_ok=True)  # the writer insists on making the file
+    words = ["experiment_name", "protocol_name", "protocol_run_id", "sample_id", "sequencer_position"]
+    words += ["sequencer_position_type", "software", "system_name", "system_type", "flow_cell_product_code"]
+    runs: dict[str, pod5.RunInfo] = {}
+
+    def run_of(record: SignalRecord) -> pod5.RunInfo:
+        if record.run_id not in runs:
+            run, context = tags(record)
+            runs[record.run_id] = pod5.RunInfo(
+                **dict.fromkeys(words, "simulated"),
+                acquisition_id=record.run_id,
+                acquisition_start_time=START,
+                protocol_start_time=START,
+                flow_cell_id=record.flow_cell,
+                sequencing_kit=record.kit,
+                sample_rate=round(record.sample_rate),
+                adc_min=-4096,
+                adc_max=4095,
+                tracking_id=run,
+                context_tags=context,
+            )
+        return runs[record.run_id]
+
+    with pod5.Writer(path, software_name="biorrn simulate") as writer:
+
+        def write(record: SignalRecord) -> None:
+            reason = getattr(pod5.EndReasonEnum, record.end_reason.upper(), pod5.EndReasonEnum.UNKNOWN)
+            writer.add_read(
+                pod5.Read(
+                    read_id=uuid.UUID(record.read_id),
+                    pore=pod5.Pore(record.channel, record.mux, "simulated"),
+                    calibration=pod5.Calibration(record.offset, record.scale),
+                    read_number=record.read_number,
+                    start_sample=record.start_time,
+                    median_before=MEDIAN_BEFORE,
+                    end_reason=pod5.EndReason(reason, False),
+                    run_info=run_of(record),
+                    signal=record.raw,
+                )
+            )
+
+        yield write
+
+
+@contextlib.contextmanager
+def _blow5(path: Path) -> Iterator[Write]:
+    writers: list[Blow5Writer] = []  # one, made with the attributes of the first record
+    with open(path, "wb") as file:
+
+        def write(record: SignalRecord) -> None:
+            if not writers:
+                run, context = tags(record)
+                writers.append(Blow5Writer(file, run | context))
+            writers[0].write(record, DIGITISATION, MEDIAN_BEFORE)
+
+        yield write
+        if writers:
+            writers[0].close()
+
+
+@contextlib.contextmanager
+def open_signal(path: str | Path) -> Iterator[Write]:
+    """Open a signal file for writing by its suffix; it takes its place at the end, whole or not at all.
+
+    Yields a function that appends one `SignalRecord`. Reads of one file are of one run. Digitisation is 8192, the range
+    8192 x the record's scale.
+
+    Raises
+    ------
+    ConfigError: the suffix is none of `SIGNAL_WRITERS`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SIGNAL_WRITERS:
+        raise ConfigError(f"{path}: found the suffix '{suffix}'; allowed are {', '.join(SIGNAL_WRITERS)}")
+    with atomic_path(path) as temporary, SIGNAL_WRITERS[suffix](temporary) as write:
+        yield write
+
+
+@contextlib.contextmanager
+def open_truth(path: str | Path) -> Iterator[Callable[[str, ReadLabels], None]]:
+    """Open a table of labels for writing; yields a function that appends the labels of a read by its id.
+
+    The columns are those that `biorrn prepare signal --labels truth` reads; `.gz` compresses.
+    """
+    with write_text(path) as out:
+        print(*TRUTH_COLUMNS, sep="\t", file=out)
+
+        def write(read_id: str, labels: ReadLabels) -> None:
+            place = (labels.reference, labels.ref_start, labels.ref_end, labels.strand)
+            starts = ",".join(map(str, labels.starts.tolist()))
+            print(read_id, *place, decode_bases(labels.bases), starts, labels.end, sep="\t", file=out)
+
+        yield write
+
+
+SIGNAL_WRITERS = {".pod5": _pod5, ".blow5": _blow5, ".fast5": _fast5}
