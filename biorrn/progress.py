@@ -22,24 +22,33 @@ def human(value: float) -> str:
 
 
 @contextlib.contextmanager
-def progress(what: str, unit: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+def progress(
+    what: str,
+    unit: str,
+    total: int | Callable[[], float | None] | None = None,
+    also: Callable[[], dict[str, int]] = dict,
+) -> Iterator[Callable[[int], None]]:
     """Yield `advance(n)`; shows how much is done, the rate and, where `total` is known, the time left.
 
     Parameters
     ----------
     what : str: the work, as a user would name it ("basecalling").
     unit : str: what is counted ("samples").
-    total : int, optional: how many there are.
+    total : int, optional: how many there are; or a function that returns the best guess so far, None for none.
+    also : function that returns what else is counted, by unit; shown with its rate.
     """
     start, done, last = time.monotonic(), 0, time.monotonic()
     terminal = sys.stderr.isatty()
 
-    def line() -> str:
+    def line(end: bool = False) -> str:
         seconds = max(time.monotonic() - start, 1e-9)
         rate = done / seconds
         text = f"{what}: {human(done)}{unit}, {human(rate)}{unit}/s"
-        if total and rate > 0:
-            text += f", {100 * done / total:.0f} %, {max(total - done, 0) / rate:.0f} s left"
+        text += "".join(f", {human(n)}{name}, {human(n / seconds)}{name}/s" for name, n in also().items())
+        whole = total() if callable(total) else total
+        if whole and rate > 0 and not (end and callable(total)):
+            guess = "about " if callable(total) else ""
+            text += f", {guess}{min(100 * done / whole, 100):.0f} %, {guess}{max(whole - done, 0) / rate:.0f} s left"
         return text
 
     def advance(n: int = 1) -> None:
@@ -57,4 +66,4 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Callabl
             print(file=sys.stderr)  # the error stands on a line of its own
         raise
     if done and (terminal or time.monotonic() - start >= SHORT):
-        print(("\r\x1b[K" if terminal else "") + line(), file=sys.stderr, flush=True)
+        print(("\r\x1b[K" if terminal else "") + line(end=True), file=sys.stderr, flush=True)

@@ -9,56 +9,114 @@ import typer
 def basecall(
     paths: Annotated[list[Path], typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")],
     model: Annotated[str | None, typer.Option(help="Run folder or shipped id; default: the shipped one.")] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="FASTQ file, .gz compresses; - is stdout.")] = "-",
-    decoder: Annotated[str, typer.Option(help="beam, or greedy: a little faster and less accurate.")] = "beam",
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="File .fastq, .fastq.gz, .sam, .bam or .cram; - is stdout.")
+    ] = "-",
+    emit: Annotated[
+        str | None, typer.Option(help="fastq, sam, bam or cram: the format of stdout, FASTQ by default.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="FASTA file: align the reads to it with minimap2's preset map-ont.")
+    ] = None,
+    moves: Annotated[bool, typer.Option("--moves/--no-moves", help="Move tables in SAM, BAM and CRAM.")] = True,
+    summary: Annotated[
+        str | None, typer.Option(help="Table with a row a read, those left out included, and why.")
+    ] = None,
+    min_qscore: Annotated[float, typer.Option(min=0, help="Leave out reads of a lower mean quality.")] = 0.0,
+    read_ids: Annotated[
+        Path | None, typer.Option(help="Call these reads: one id a line, or a TSV with a column read_id; - is stdin.")
+    ] = None,
+    max_reads: Annotated[int | None, typer.Option(min=1, help="Stop after this many reads.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended, if there is one.")] = False,
+    decoder: Annotated[
+        str, typer.Option(help="auto, greedy (best path) or beam; auto is greedy for a CRF and beam for CTC.")
+    ] = "auto",
     batch_size: Annotated[
         int | None,
         typer.Option(help="Chunks a forward pass; default 64 on a CPU, 512 on a GPU. Changes the speed."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
-    max_reads: Annotated[int | None, typer.Option(min=1, help="Stop after this many reads.")] = None,
 ) -> None:
     """Turn raw nanopore signal into bases.
 
-    Writes FASTQ in the order of the input, with tags after each read's id (qs mean quality, ns samples, ts samples
-    trimmed, ch channel, mx mux, rn read number, s0 start in samples). Folders are walked recursively. A file or read
-    that cannot be used is reported and left out.
+    Reads come out in the order of the input; folders are walked recursively. A file or read that cannot be used is
+    reported and left out. Records carry the tags qs mean quality, ns samples, ts samples trimmed, du seconds, ch
+    channel, mx mux, rn read number, st time of the read, fn file, RG read group, mv stride and moves (not in FASTQ),
+    s0 start in samples; in FASTQ they stand after the id. The output appears when it is whole. Until then finished
+    reads are kept in OUTPUT.partial, from which --resume goes on; SAM, BAM and CRAM on stdout come at the end.
 
     \b
     Examples:
       biorrn basecall reads/ -o calls.fastq.gz
+      biorrn basecall reads/ -o calls.bam --summary summary.tsv --resume
+      biorrn basecall reads/ -o aligned.bam --reference genome.fa --min-qscore 8
+      biorrn basecall archive/ -o some.cram --read-ids ids.txt
       biorrn basecall reads.pod5 --model runs/mine | minimap2 -ax map-ont -y reference.fa -
+      biorrn basecall reads/ --emit bam | samtools sort -t st -o by_time.bam
     """
-    from itertools import islice
+    import shlex
+    import sys
 
     from biorrn.device import choose_device, set_threads
+    from biorrn.errors import InputError
     from biorrn.inference.basecall import basecall as run
     from biorrn.inference.defaults import default_batch_size, default_model
+    from biorrn.inference.intake import Intake
+    from biorrn.inference.intake import read_ids as ids_of
+    from biorrn.inference.mapping import Mapper
+    from biorrn.inference.output import mapped, open_output
+    from biorrn.inference.settings import check_outputs, decisive, model_name
     from biorrn.inference.summary import Tally
-    from biorrn.inference.writers import open_calls
+    from biorrn.inference.writers import Style, format_of
     from biorrn.models.store import load_model
     from biorrn.progress import progress
-    from biorrn.readers.signal import read_all
 
+    kind = format_of(output, emit)
+    check_outputs(output, summary, kind, reference, resume)
+    ids = None if read_ids is None else ids_of(read_ids)
     used = set_threads(threads)
-    stored = load_model(model or default_model())
     where = choose_device(device)
+    stored = load_model(model or default_model())
+    mapper = None if reference is None else Mapper(reference)
+    intake = Intake(paths, ids, max_reads)
+    must = decisive(stored, intake.files, ids, reference, decoder=decoder, device=where.type, emit=kind, moves=moves,
+                    min_qscore=min_qscore, max_reads=max_reads)  # fmt: skip
+    style = Style(model_name(stored), moves, mapper, shlex.join(["biorrn", *sys.argv[1:]]), used)
     tally = Tally("basecall", "reads", "samples", "bases")
-    with progress("basecall", "samples") as advance, open_calls(output) as write:
-        records = islice(read_all(paths, tally.skip_input), max_reads)
-        calls = run(
-            stored,
-            records,
-            device=where,
-            batch_size=default_batch_size(where) if batch_size is None else batch_size,
-            decoder=decoder,
-            threads=used,
-            on_skip=tally.skip_read,
-            advance=advance,
-        )
-        for call in calls:
-            write(call)
-            tally.add(samples=call.samples, reads=1, bases=len(call.bases))
-        tally.require("reads", "no read could be called")
+    with open_output(output, kind, style, must, resume, min_qscore) as out:
+        if model is None:
+            tally.say(f"model {model_name(stored)}, as none is named")
+        intake.done = out.done
+        tally.keep(out.kept)
+
+        def problem(found: InputError) -> None:
+            if out.problem(intake.count, found):
+                tally.skip_input(found)
+
+        def skip(read_id: str, reason: str) -> None:
+            out.skip(read_id, reason)
+            tally.skip_read(read_id, reason)
+
+        with progress("basecall", "samples", intake.expected, lambda: {"bases": tally.done["bases"]}) as advance:
+            calls = run(
+                stored,
+                intake.reads(problem),
+                device=where,
+                batch_size=default_batch_size(where) if batch_size is None else batch_size,
+                decoder=decoder,
+                threads=used,
+                on_skip=skip,
+                advance=advance,
+            )
+            for call, hits in mapped(calls, mapper, used):
+                tally.add(samples=call.samples)
+                if out.write(call, hits):
+                    tally.add(reads=1, bases=len(call.bases))
+                else:
+                    tally.leave_out(f"mean quality below {min_qscore:g}")
+        tally.missing(intake.missing(), "read id not found")
+        if not out.called:
+            tally.require("reads", "no read could be called")
+        out.finish(summary)
     tally.report()

@@ -43,6 +43,32 @@ class Tally:
         """Report and count a file, or a read in it, that its reader left out."""
         self._skip(str(problem), "unusable read" if problem.record else "unusable file")
 
+    def say(self, line: str) -> None:
+        """Print a line on standard error."""
+        print(f"biorrn {self.what}: {line}", file=sys.stderr)
+
+    def keep(self, kept: dict[str, int], done: str = "called") -> None:
+        """Count what an earlier run has left out, and say how much of its work is kept; nothing, if it kept none.
+
+        Parameters
+        ----------
+        kept : status -> how many; `done` is the status of what was not left out.
+        """
+        if kept:
+            self.say(f"resumed: {sum(kept.values())} reads were done before, {kept.get(done, 0)} of them called")
+        self.skipped.update({reason: count for reason, count in kept.items() if reason != done})
+
+    def leave_out(self, reason: str) -> None:
+        """Count something that was left out as its user wished, without a line of its own."""
+        self.skipped[reason] += 1
+
+    def missing(self, names: list[str], reason: str) -> None:
+        """Count and report what was asked for and is not there; all in one line."""
+        if names:
+            shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+            self.say(f"{reason}: {len(names)} ({shown})")
+            self.skipped[reason] += len(names)
+
     def _skip(self, line: str, reason: str) -> None:
         self.skipped[reason] += 1
         if self.skipped[reason] <= SHOWN:

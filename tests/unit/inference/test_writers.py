@@ -1,6 +1,8 @@
 """Calls as FASTQ: whole or not at all, read back as written, tags where aligners look for them."""
 
 import gzip
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 from biorrn.errors import ConfigError
 from biorrn.inference.basecall import Call
 from biorrn.inference.summary import SHOWN, Tally
-from biorrn.inference.writers import WRITERS, fastq_text, mean_quality, open_calls
+from biorrn.inference.writers import FORMATS, WRITERS, fastq_text, format_of, mean_quality, open_calls
+from biorrn.inference.writers.fastq import write_fastq
+from biorrn.inference.writers.tags import tags
 from biorrn.readers.records import SignalRecord
 
 
@@ -30,7 +34,7 @@ def parse(text: str) -> list[tuple[str, str, list[int]]]:
 
 def test_fastq_record() -> None:
     [(header, bases, quals)] = parse(fastq_text(call()))
-    assert header == "@r1\tqs:f:6.46\tns:i:4321\tts:i:50\tch:i:12\tmx:i:3\trn:i:77\ts0:i:123456"
+    assert header == "@r1\tqs:f:6.46\tns:i:4321\tts:i:50\tch:i:12\tmx:i:3\trn:i:77\ts0:i:123456\tdu:f:1.08025"
     assert bases == "ACGT"
     assert quals == [1, 10, 20, 40]
 
@@ -39,7 +43,7 @@ def test_a_quality_beyond_the_format_is_kept_within_it() -> None:
     assert fastq_text(call(bases="A", quals=(200,))).splitlines()[3] == "~"
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", FORMATS["fastq"].suffixes)
 @pytest.mark.parametrize("packed", ["", ".gz"])
 def test_what_is_written_reads_back(tmp_path: Path, suffix: str, packed: str) -> None:
     path = tmp_path / f"calls{suffix}{packed}"
@@ -51,6 +55,33 @@ def test_what_is_written_reads_back(tmp_path: Path, suffix: str, packed: str) ->
         ("@r1", "ACGT", [1, 10, 20, 40]),
         ("@r2", "GG", [5, 6]),
     ]
+
+
+@pytest.mark.parametrize("calls", [0, 1, 700])
+def test_gzip_of_many_blocks_is_one_file_the_same_for_any_number_of_threads(tmp_path: Path, calls: int) -> None:
+    texts = [fastq_text(call(f"r{number}", "ACGT" * 1000, (9,) * 4000)) for number in range(calls)]
+    for threads in (1, 3):
+        write_fastq(str(tmp_path / f"{threads}.fastq.gz"), texts, threads)
+    one, three = ((tmp_path / f"{threads}.fastq.gz").read_bytes() for threads in (1, 3))
+    assert one == three
+    assert gzip.decompress(one).decode() == "".join(texts)
+
+
+def test_optional_tags_are_there_where_the_file_knows() -> None:
+    known = call()
+    record = replace(
+        known.record, run_id="run1", source=Path("deep/a b.pod5"), run_start=datetime(2024, 1, 1, tzinfo=UTC)
+    )
+    found = tags(replace(known, record=record), "fast model")
+    assert "st:Z:2024-01-01T00:00:30.864+00:00" in found  # 123,456 samples at 4 kHz after midnight
+    assert {"du:f:1.08025", "fn:Z:a b.pod5", "RG:Z:run1_fast_model"} < set(found)
+    assert not [tag for tag in tags(known) if tag[:2] in ("st", "fn", "RG")]
+
+
+def test_numbers_beyond_a_tag_are_left_out() -> None:
+    late = call()
+    late = replace(late, record=replace(late.record, start_time=2**60, run_start=datetime(2024, 1, 1, tzinfo=UTC)))
+    assert not [tag for tag in tags(late) if tag[:2] in ("st", "s0")]
 
 
 @pytest.mark.parametrize("name", ["calls.fastq", "calls.fq.gz"])
@@ -74,11 +105,22 @@ def test_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == fastq_text(call())
 
 
-@pytest.mark.parametrize("name", ["calls.fasta", "calls", "calls.gz", "calls.bam.gz"])
+@pytest.mark.parametrize("name", ["calls.fasta", "calls", "calls.gz", "calls.bam.gz", "calls.sam.gz"])
 def test_an_unknown_suffix_is_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"found the suffix '.*'; allowed is \.fastq, \.fq"):
         open_calls(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("emit", [None, *FORMATS])
+def test_suffix_and_emit_agree_or_are_refused(suffix: str, emit: str | None) -> None:
+    if emit in (None, WRITERS[suffix]):
+        assert format_of(f"calls{suffix}", emit) == WRITERS[suffix]
+    else:
+        with pytest.raises(ConfigError, match=f"--emit: found {emit}, where the output calls{suffix} is"):
+            format_of(f"calls{suffix}", emit)
+    assert format_of("-", emit) == (emit or "fastq")
 
 
 @pytest.mark.parametrize(("quals", "mean"), [([], 0.0), ([10], 10.0), ([10, 10], 10.0), ([10, 30], 12.967)])

@@ -1,0 +1,160 @@
+"""Reads on their way in: numbered, chosen by id, without those that an earlier run has done."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from biorrn.errors import InputError
+from biorrn.files import open_text
+from biorrn.readers.fields import OnProblem
+from biorrn.readers.records import SignalRecord
+from biorrn.readers.signal import find_signal_files, read_all
+
+BYTES_A_SAMPLE = 1.2  # of compressed signal; a guess until the first file is done
+COLUMN = "read_id"
+
+
+class ReadId(str):
+    """A read's id that knows its read: an id may occur twice in the input, and one that is skipped is all one gets.
+
+    Attributes
+    ----------
+    number : int: place among all reads of the input, the unusable ones included.
+    record : SignalRecord without its samples.
+    samples : int: how many it had.
+    """
+
+    number: int
+    record: SignalRecord
+    samples: int
+
+
+def numbered(record: SignalRecord, number: int) -> SignalRecord:
+    """Return the record with a `ReadId` for an id."""
+    read_id = ReadId(record.read_id)
+    read_id.number, read_id.samples = number, len(record.raw)
+    read_id.record = replace(record, raw=record.raw[:0].copy())
+    return replace(record, read_id=read_id)
+
+
+class Intake:
+    """The reads of files and folders, in a fixed order.
+
+    Parameters
+    ----------
+    paths : files and folders.
+    ids : read ids to take; None takes all.
+    limit : int or None: reads to take at most.
+    done : numbers of reads that are left out because an earlier run has done them.
+
+    Attributes
+    ----------
+    files : signal files among `paths`.
+    found : ids of `ids` that occurred so far.
+    count : reads met so far, unusable ones included.
+    known : samples of reads met and not to be called: not asked for, or done.
+    """
+
+    def __init__(self, paths: Iterable[str | Path], ids: Collection[str] | None = None, limit: int | None = None,
+                 done: Collection[int] = ()) -> None:  # fmt: skip
+        self.paths = list(paths)
+        self.files = find_signal_files(self.paths, lambda problem: None)  # reported when they are read
+        self.ids = None if ids is None else set(ids)
+        self.limit = limit
+        self.done = done
+        self.found: set[str] = set()
+        self.count = self.taken = self.known = 0
+        self._samples = 0  # of all reads met
+        self._left = {str(path): path.stat().st_size for path in self.files}
+        self._bytes = sum(self._left.values())
+        self._finished = (0, 0)  # bytes and samples of the files that are done
+        self._file = ""
+
+    def reads(self, on_problem: OnProblem) -> Iterator[SignalRecord]:
+        """Yield the reads that are to be called, by `numbered`.
+
+        Parameters
+        ----------
+        on_problem : called with each file or read that cannot be used; while it runs, `count` is the read's number.
+
+        Raises
+        ------
+        BiorrnError: not one read could be used.
+        """
+
+        def report(problem: InputError) -> None:
+            on_problem(problem)
+            self.count += problem.record is not None
+
+        for record in read_all(self.paths, report):
+            number, self.count = self.count, self.count + 1
+            self._meet(record)
+            if self.ids is not None and record.read_id not in self.ids:
+                self.known += len(record.raw)
+                continue
+            self.found.add(record.read_id)
+            self.taken += 1
+            if number in self.done:
+                self.known += len(record.raw)
+            else:
+                yield numbered(record, number)
+            if self.taken == self.limit:
+                return
+
+    def missing(self) -> list[str]:
+        """Return the ids asked for that did not occur; none where a limit ended the search."""
+        if self.ids is None or self.taken == self.limit:
+            return []
+        return sorted(self.ids - self.found)
+
+    def expected(self) -> float | None:
+        """Return about how many samples will have been called in the end; None while there is nothing to go by."""
+        goal = [self.limit] if self.limit else []
+        goal += [len(self.ids)] if self.ids is not None else []
+        if goal:
+            called = self._samples - self.known
+            return called / self.taken * max(min(goal), self.taken) if self.taken and not self.done else None
+        size, samples = self._finished
+        rate = samples / size if samples and size else 1 / BYTES_A_SAMPLE
+        return max(samples + (self._bytes - size) * rate, self._samples) - self.known
+
+    def _meet(self, record: SignalRecord) -> None:
+        file = str(record.source)
+        if file != self._file:
+            self._finished = (self._finished[0] + self._left.pop(self._file, 0), self._samples)
+            self._file = file
+        self._samples += len(record.raw)
+
+
+def read_ids(path: str | Path) -> set[str]:
+    """Return the ids of a text file: one a line, or the column `read_id` of a tab-separated table; `-` is stdin.
+
+    Raises
+    ------
+    InputError: no id in it, a line with more than an id, or a row of the table that is too short.
+    """
+    found: set[str] = set()
+    place: int | None = None  # of the column; None: no table
+    with open_text(path) as stream:
+        for number, line in enumerate(stream, 1):
+            cells = line.rstrip("\r\n").split("\t")
+            if number == 1 and COLUMN in cells:
+                place = cells.index(COLUMN)
+            elif not line.strip():
+                continue
+            elif place is not None:
+                if len(cells) <= place or not cells[place].strip():
+                    raise InputError(path, f"line {number} has no cell in the column {COLUMN}")
+                found.add(cells[place].strip())
+            elif len(line.split()) > 1:
+                raise InputError(
+                    path, f"line {number}: found '{line.strip()[:60]}'; allowed is one id a line, or a table with tabs "
+                    f"and a column {COLUMN}"
+                )  # fmt: skip
+            else:
+                found.add(line.strip())
+    if not found:
+        raise InputError(path, "holds no read id")
+    return found

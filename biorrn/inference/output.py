@@ -1,0 +1,206 @@
+"""Where calls go: through a journal into a file of any format, and into the summary."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from biorrn.errors import InputError
+from biorrn.files import write_text
+from biorrn.inference.intake import ReadId
+from biorrn.inference.resume import Journal, open_journal
+from biorrn.inference.summary_table import CALLED, columns, row, unread
+from biorrn.inference.writers.formats import FORMATS, Style
+from biorrn.inference.writers.tags import read_group, read_quality
+
+if TYPE_CHECKING:
+    from biorrn.inference.basecall import Call
+    from biorrn.inference.mapping import Mapper
+
+SUFFIX = ".partial"  # of the journal, after the whole name of the output
+
+
+class CallOutput:
+    """Takes calls and reads that were left out, and writes the output at the end.
+
+    Parameters
+    ----------
+    path : str: the output; `-` is standard output.
+    kind : str: entry of `writers.formats.FORMATS`.
+    style : Style.
+    journal : Journal: new, or of an earlier run.
+    min_qscore : float: reads with a lower mean quality are left out of the output.
+
+    Attributes
+    ----------
+    done : set of int: numbers of the reads that the journal held at the start.
+    kept : dict of str to int: status -> how many of these.
+    called : int: reads called so far, those of low quality and those of the journal included.
+    """
+
+    def __init__(self, path: str, kind: str, style: Style, journal: Journal, min_qscore: float = 0.0) -> None:
+        self.path = path
+        self.format = FORMATS[kind]
+        self.style = style
+        self.journal = journal
+        self.min_qscore = min_qscore
+        self.direct = path == "-" and self.format.streams  # written as they come
+        self.done: set[int] = set()
+        self.kept: dict[str, int] = {}
+        self.called = 0
+        self._groups: dict[str, dict[str, str]] = {}
+        self._number = 0
+        for _, entry, _ in journal.entries():
+            self._note(entry)
+            self.done.add(entry["number"])
+            self.kept[entry["status"]] = self.kept.get(entry["status"], 0) + 1
+            self.called += entry["called"]
+
+    def write(self, call: Call, hits: Sequence[Any] | None = None) -> bool:
+        """Take a call and its alignments; return whether it will be in the output."""
+        low = read_quality(call) < self.min_qscore
+        status = f"mean quality below {self.min_qscore:g}" if low else CALLED
+        self.called += 1
+        cells = row(call.record, call.samples, status, call, hits, self.style.mapper is not None)
+        text = "" if low else self.format.record(call, hits, self.style)
+        group = None
+        if self.style.model and not low:
+            made = read_group(call.record, self.style.model)
+            group = None if made["ID"] in self._groups else made
+        if self.direct:
+            sys.stdout.write(text)
+            text = ""
+        self._append(call.read_id, status, cells, text, group, called=True)
+        return not low
+
+    def skip(self, read_id: str, reason: str) -> None:
+        """Take a read that could not be called; its id is a `ReadId`."""
+        if isinstance(read_id, ReadId):
+            cells = row(read_id.record, read_id.samples, reason, aligned=self.style.mapper is not None)
+            self._append(read_id, reason, cells)
+
+    def problem(self, number: int, problem: InputError) -> bool:
+        """Take a read that its reader left out, or a whole file; return whether it is new, not one of the journal's."""
+        if problem.record is None:
+            return True
+        if number in self.done:
+            return False
+        name, record = Path(problem.source).name, problem.record or ""
+        cells = unread(name, record, problem.problem.replace("\t", " "), self.style.mapper is not None)
+        self._append(record, "unusable read", cells, number=number)
+        return True
+
+    def finish(self, summary: str | None = None) -> None:
+        """Write the output, which appears whole, and the summary, in the order of the input.
+
+        Raises
+        ------
+        BiorrnError: one of them cannot be written.
+        """
+        if self.path != "-":
+            self.journal.sync()
+        if self.direct:
+            sys.stdout.flush()
+        else:
+            texts = (text for _, entry, text in self.journal.entries() if entry["status"] == CALLED)
+            self.format.write(self.path, texts, self._groups.values(), self.style)
+        if summary is not None:
+            with write_text(summary) as stream:
+                stream.write("\t".join(columns(self.style.mapper is not None)) + "\n")
+                stream.writelines("\t".join(cells) + "\n" for cells in self._rows())
+
+    def _rows(self) -> Iterator[list[str]]:
+        numbers, places = array("q"), array("q")
+        for place, entry, _ in self.journal.entries():
+            numbers.append(entry["number"])
+            places.append(place)
+        for index in np.argsort(np.array(numbers, np.int64), kind="stable"):
+            yield self.journal.entry(places[index])[0]["row"]
+
+    def _append(
+        self,
+        read_id: str,
+        status: str,
+        cells: list[str],
+        text: str = "",
+        group: dict[str, str] | None = None,
+        number: int | None = None,
+        called: bool = False,
+    ) -> None:
+        if number is None:
+            number = read_id.number if isinstance(read_id, ReadId) else self._number
+        entry: dict[str, Any] = {"number": number, "status": status, "row": cells, "called": called}
+        if group:
+            entry["group"] = group
+        self._note(entry)
+        self.journal.append(entry, text)
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        self._number = max(self._number, entry["number"] + 1)
+        if "group" in entry:
+            self._groups.setdefault(entry["group"]["ID"], entry["group"])
+
+
+@contextlib.contextmanager
+def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume: bool = False,
+                min_qscore: float = 0.0) -> Iterator[CallOutput]:  # fmt: skip
+    """Open an output with its journal, `PATH.partial`; without one where the output is standard output.
+
+    When the block ends well, the journal is removed. When it does not, the journal is kept if it holds a call.
+
+    Parameters
+    ----------
+    path, kind, style, min_qscore : see `CallOutput`. The command line is taken from the journal where there is one.
+    must : settings that decide the output; see `resume.open_journal`.
+    resume : bool: go on with the journal of an earlier run.
+
+    Raises
+    ------
+    BiorrnError: see `resume.open_journal`.
+    """
+    place = None if path == "-" else Path(path + SUFFIX)
+    journal = open_journal(place, {"must": must, "command": style.command}, resume)
+    output = None
+    finished = False
+    try:
+        style = dataclasses.replace(style, command=journal.head["command"])
+        output = CallOutput(path, kind, style, journal, min_qscore)
+        yield output
+        finished = True
+    finally:
+        worth = output is not None and output.called > 0
+        journal.close(remove=finished or not worth)
+        if worth and not finished and place is not None:
+            print(f"biorrn: {place}: keeps {journal.count} reads; add --resume to go on with them", file=sys.stderr)
+
+
+def mapped(calls: Iterable[Call], mapper: Mapper | None, threads: int = 1) -> Iterator[tuple[Call, list[Any] | None]]:
+    """Yield calls, in order, with their alignments, found on `threads` threads while further reads are called.
+
+    Without a mapper there are no alignments, None.
+    """
+    if mapper is None:
+        yield from ((call, None) for call in calls)
+        return
+    queue: list[tuple[Call, Future[list[Any]]]] = []
+    with ThreadPoolExecutor(threads, thread_name_prefix="map") as pool:
+        try:
+            for call in calls:
+                queue.append((call, pool.submit(mapper.hits, call.bases)))
+                while queue and (queue[0][1].done() or len(queue) > 4 * threads):
+                    done, hits = queue.pop(0)
+                    yield done, hits.result()
+            while queue:
+                done, hits = queue.pop(0)
+                yield done, hits.result()
+        finally:  # the caller stopped early, or a read raised
+            for _, hits in queue:
+                hits.cancel()

@@ -1,0 +1,197 @@
+"""A journal of finished reads, from which a run that was ended, at whatever moment, goes on.
+
+The file is a line that names the format, then entries: length and CRC-32 of a payload, and the payload, which is a line
+of JSON and a text, compressed. The first entry is the head: what the run was begun with. An entry is handed to the
+system whole as soon as its read is done, so that a killed process loses none; every few seconds the system is asked to
+put them on the disk, so that a power cut loses little. An entry that is torn, and all after it, is cut off on resuming.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from biorrn.errors import BiorrnError
+
+MAGIC = b"biorrn partial 1\n"
+FRAME = struct.Struct("<II")  # length of the payload, CRC-32 of the payload
+SYNC = 5.0  # seconds between requests to put entries on the disk
+
+Entry = dict[str, Any]
+
+
+class Journal:
+    """Entries in the order in which they were appended; see `open_journal`. Closing it does not remove it."""
+
+    def __init__(self, file: IO[bytes], path: Path | None, head: Entry, count: int, end: int) -> None:
+        self.head = head
+        self.path = path
+        self.count = count  # entries after the head
+        self._file = file
+        self._end = end  # where the next entry goes
+        self._synced = time.monotonic()
+
+    def append(self, entry: Entry, text: str = "") -> None:
+        """Add an entry: JSON values, and a text of any length."""
+        frame = _frame(entry, text)
+        try:
+            self._file.seek(self._end)
+            self._file.write(frame)
+            self._file.flush()
+        except OSError as error:
+            raise BiorrnError(f"{self.path or tempfile.gettempdir()}: cannot be written: {error.strerror}") from error
+        self._end += len(frame)
+        self.count += 1
+        if self.path is not None and time.monotonic() - self._synced >= SYNC:
+            self.sync()
+
+    def sync(self) -> None:
+        """Return when all entries are on the disk."""
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+    def entries(self) -> Iterator[tuple[int, Entry, str]]:
+        """Yield place, entry and text of each entry but the head."""
+        frames = _frames(self._file, len(MAGIC))
+        next(frames, None)
+        for place, _, entry, text in frames:
+            yield place, entry, text
+
+    def entry(self, place: int) -> tuple[Entry, str]:
+        """Return the entry and the text at a place that `entries` gave."""
+        return next(_frames(self._file, place))[2:]
+
+    def close(self, remove: bool = False) -> None:
+        """Close the file; `remove` it if it has a name."""
+        if remove and self.path is not None:
+            self.path.unlink(missing_ok=True)
+        self._file.close()
+
+
+def open_journal(path: Path | None, head: Entry, resume: bool = False) -> Journal:
+    """Start a journal, or go on with one.
+
+    Parameters
+    ----------
+    path : Path; None: a nameless temporary file.
+    head : dict of JSON values: what the run is begun with. Its entry "must" is a dict of settings that decide the
+        output, by the names under which users know them: on resuming they must be as they were. The rest of the head is
+        taken from the journal.
+    resume : bool: go on where there is something to go on with.
+
+    Raises
+    ------
+    BiorrnError: a journal with entries is there and `resume` is False; it was begun with another "must"; another
+        process writes it; or it cannot be written.
+    """
+    if path is None:
+        return _started(tempfile.TemporaryFile(prefix="biorrn."), None, head)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+    except OSError as error:
+        raise BiorrnError(f"{path}: cannot be written: {error.strerror}") from error
+    try:
+        _lock(file, path)
+        start = file.read(len(MAGIC))
+        if not MAGIC.startswith(start):
+            raise BiorrnError(f"{path}: is not a partial output of this version of biorrn; move it away")
+        frames = _frames(file, len(MAGIC))
+        first = next(frames, None)
+        if first is None or (not resume and next(frames, None) is None):
+            return _started(file, path, head)  # nothing in it but, perhaps, a torn head
+        if not resume:
+            raise BiorrnError(f"{path}: holds the reads of an unfinished run; add --resume to go on with it, "
+                              "or delete it to start anew")  # fmt: skip
+        _, end, begun, _ = first
+        _check(path, begun.get("must", {}), json.loads(json.dumps(head["must"])))
+        ends = [end, *(following for _, following, _, _ in _frames(file, end))]
+        file.truncate(ends[-1])
+        return Journal(file, path, begun, len(ends) - 1, ends[-1])
+    except BaseException:
+        file.close()
+        raise
+
+
+def _started(file: IO[bytes], path: Path | None, head: Entry) -> Journal:
+    file.seek(0)
+    file.truncate()
+    end = file.write(MAGIC + _frame(head, ""))
+    file.flush()
+    return Journal(file, path, head, 0, end)
+
+
+def _frame(entry: Entry, text: str) -> bytes:
+    payload = zlib.compress(json.dumps(entry).encode() + b"\n" + text.encode(), 1)
+    return FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def _frames(file: IO[bytes], place: int) -> Iterator[tuple[int, int, Entry, str]]:
+    """Yield place, end, entry and text of whole entries from a place on; stop at the first that is torn."""
+    size = os.fstat(file.fileno()).st_size
+    while place + FRAME.size <= size:
+        file.seek(place)
+        length, checksum = FRAME.unpack(file.read(FRAME.size))
+        if not 0 < length <= size - place - FRAME.size:
+            return
+        payload = file.read(length)
+        if zlib.crc32(payload) != checksum:
+            return
+        line, _, text = zlib.decompress(payload).partition(b"\n")
+        start, place = place, place + FRAME.size + length
+        yield start, place, json.loads(line), text.decode()
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Take the file for this process; the system gives it free when the process ends, however it ends."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BiorrnError(f"{path}: another biorrn is writing it") from error
+    except OSError:
+        pass  # a file system without locks
+
+
+def _check(path: Path, was: Entry, now: Entry) -> None:
+    for name in [*now, *(name for name in was if name not in now)]:
+        old, new = was.get(name), now.get(name)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):  # of files: name the first that differs
+            name, old, new = next(
+                (f"{name} {key}", old.get(key), new.get(key))
+                for key in [*new, *(key for key in old if key not in new)]
+                if old.get(key) != new.get(key)
+            )
+        raise BiorrnError(
+            f"{path}: cannot be resumed: {name} was {_said(old)} and is now {_said(new)}; use what it was begun with, "
+            "or delete the file to start anew"
+        )
+    # order matters too: reads are numbered in it
+    for name, value in now.items():
+        if isinstance(value, dict) and list(value) != list(was[name]):
+            raise BiorrnError(f"{path}: cannot be resumed: {name} come in another order; delete the file to start anew")
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return "absent"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def stamp(path: str | Path) -> list[int] | None:
+    """Return size in bytes and time of the last change, in ns, of a file: what tells whether it is still the same."""
+    with contextlib.suppress(OSError):
+        status = os.stat(path)
+        return [status.st_size, status.st_mtime_ns]
+    return None

@@ -1,0 +1,100 @@
+"""The sequencing summary: one row a read, called or not, in the columns that other basecallers write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from biorrn.inference.writers.tags import read_quality, seconds
+from biorrn.readers.records import SignalRecord
+
+if TYPE_CHECKING:
+    from biorrn.inference.basecall import Call
+
+CALLED = "called"
+# Times are seconds since the run began, lengths bases; `template_start` is `start_time` plus the samples trimmed.
+# `status` is "called", or why the read is not in the output.
+COLUMNS = (
+    "filename",
+    "read_id",
+    "run_id",
+    "channel",
+    "mux",
+    "start_time",
+    "duration",
+    "num_samples",
+    "template_start",
+    "template_duration",
+    "samples_trimmed",
+    "sequence_length_template",
+    "mean_qscore_template",
+    "passes_filtering",
+)
+# Of the primary alignment: span on the forward strand, 0-based, half-open; identity is matches / alignment columns, in
+# which an insertion or deletion of n bases counts n; coverage is the part of the read's bases inside the alignment.
+ALIGNMENT = (
+    "alignment_genome",
+    "alignment_start",
+    "alignment_end",
+    "alignment_strand",
+    "alignment_identity",
+    "alignment_coverage",
+)
+STATUS = "status"
+UNMAPPED = ("*", "-1", "-1", "*", "0", "0")
+
+
+def columns(aligned: bool) -> list[str]:
+    """Return the names of the columns, with or without those of the alignment."""
+    return [*COLUMNS, *(ALIGNMENT if aligned else ()), STATUS]
+
+
+def row(
+    record: SignalRecord,
+    samples: int,
+    status: str = CALLED,
+    call: Call | None = None,
+    hits: Sequence[Any] | None = None,
+    aligned: bool = False,
+) -> list[str]:
+    """Return a read's cells, in the order of `columns`.
+
+    Parameters
+    ----------
+    record : SignalRecord; its `raw` is not looked at.
+    samples : int: samples of the read.
+    status : str: `CALLED`, or why the read is left out.
+    call : Call or None.
+    hits : `mappy.Alignment` of the read, the primary one first.
+    aligned : bool: the table has the columns of the alignment.
+    """
+    trimmed = call.trimmed if call else 0
+    start = seconds(record.start_time, record)
+    cells = [record.source.name, record.read_id, record.run_id, str(record.channel), str(record.mux)]
+    cells += [f"{start:.6f}", f"{seconds(samples, record):.6f}", str(samples)]
+    cells += [f"{start + seconds(trimmed, record):.6f}", f"{seconds(samples - trimmed, record):.6f}", str(trimmed)]
+    cells += [str(len(call.bases) if call else 0), f"{read_quality(call) if call else 0:.2f}"]
+    cells.append("TRUE" if status == CALLED else "FALSE")
+    return [*cells, *(_alignment(call, hits) if aligned else ()), status]
+
+
+def unread(name: str, read_id: str, status: str, aligned: bool = False) -> list[str]:
+    """Return the cells of a read of which its file gives no more than the id; what is not known is 0, times are NaN."""
+    cells = dict.fromkeys(columns(aligned), "0") | dict(zip(ALIGNMENT if aligned else (), UNMAPPED, strict=False))
+    cells |= {"filename": name, "read_id": read_id, "run_id": "", "passes_filtering": "FALSE", STATUS: status}
+    cells |= dict.fromkeys(("start_time", "duration", "template_start", "template_duration"), "nan")
+    return list(cells.values())
+
+
+def _alignment(call: Call | None, hits: Sequence[Any] | None) -> Sequence[str]:
+    if call is None or not hits:
+        return UNMAPPED
+    hit = hits[0]
+    return (
+        hit.ctg,
+        str(hit.r_st),
+        str(hit.r_en),
+        "+" if hit.strand > 0 else "-",
+        f"{hit.mlen / hit.blen:.4f}",
+        f"{(hit.q_en - hit.q_st) / len(call.bases):.4f}",
+    )

@@ -1,0 +1,9 @@
+"""Calls and predictions as files. Each appears whole or not at all; `-` is standard output."""
+
+from biorrn.inference.writers.calls import open_calls
+from biorrn.inference.writers.fastq import fastq_text
+from biorrn.inference.writers.formats import FORMATS, WRITERS, Style, format_of
+from biorrn.inference.writers.predictions import predictions_tsv
+from biorrn.inference.writers.tags import mean_quality
+
+__all__ = ["FORMATS", "WRITERS", "Style", "fastq_text", "format_of", "mean_quality", "open_calls", "predictions_tsv"]

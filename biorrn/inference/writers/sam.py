@@ -1,0 +1,189 @@
+"""Calls as SAM, BAM and CRAM: unmapped, or with the alignments that minimap2 found.
+
+Records are made as SAM text while calling and turned into the wanted format at the end, when it is known which read
+groups the header must name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biorrn import __version__
+from biorrn.errors import BiorrnError
+from biorrn.files import atomic_path, open_text, write_text
+from biorrn.inference.mapping import reverse_complement
+from biorrn.inference.writers.tags import move_tag, printable, quality_letters, tags
+
+if TYPE_CHECKING:
+    from biorrn.inference.basecall import Call
+
+UNMAPPED, REVERSE, SUPPLEMENTARY = 4, 16, 2048  # bits of a record's flag
+
+
+def sam_text(call: Call, model: str = "", hits: Sequence[Any] | None = None, moves: bool = True) -> str:
+    """Return a call as lines of SAM.
+
+    Parameters
+    ----------
+    call : Call.
+    model : str: name of the model, for the read group.
+    hits : `mappy.Alignment` of the primary alignment and of the supplementary ones; None or empty: an unmapped record.
+    moves : bool: write the move table, in the order of the signal whatever the strand.
+
+    Supplementary records are hard-clipped and without move table, which says nothing of a part of the read.
+    """
+    said = tags(call, model)
+    letters = quality_letters(call.quals)
+    table = [move_tag(call)] if moves else []
+    if not hits:
+        return "\t".join([call.read_id, str(UNMAPPED), "*", "0", "0", "*", "*", "0", "0", call.bases, letters, *said,
+                          *table]) + "\n"  # fmt: skip
+    lines = []
+    for number, hit in enumerate(hits):
+        forward = hit.strand > 0
+        first, last = (0, len(call.bases)) if number == 0 else (hit.q_st, hit.q_en)
+        bases, quals = call.bases[first:last], letters[first:last]
+        flag = (0 if forward else REVERSE) | (SUPPLEMENTARY if number else 0)
+        others = [_place(call, other) for other in hits if other is not hit]
+        fields = [call.read_id, str(flag), hit.ctg, str(hit.r_st + 1), str(hit.mapq),
+                  cigar(call, hit, "H" if number else "S"), "*", "0", "0",
+                  bases if forward else reverse_complement(bases), quals if forward else quals[::-1],
+                  f"NM:i:{hit.NM}", *([f"SA:Z:{''.join(others)}"] if others else []), *said]  # fmt: skip
+        lines.append("\t".join([*fields, *(table if number == 0 else [])]) + "\n")
+    return "".join(lines)
+
+
+def cigar(call: Call, hit: Any, clip: str = "S") -> str:
+    """Return the CIGAR of a whole read, in the direction of the reference; `clip` is S or H."""
+    before, after = hit.q_st, len(call.bases) - hit.q_en
+    if hit.strand < 0:
+        before, after = after, before
+    return (f"{before}{clip}" if before else "") + hit.cigar_str + (f"{after}{clip}" if after else "")
+
+
+def _place(call: Call, hit: Any) -> str:
+    strand = "+" if hit.strand > 0 else "-"
+    return f"{hit.ctg},{hit.r_st + 1},{strand},{cigar(call, hit)},{hit.mapq},{hit.NM};"
+
+
+def sam_header(
+    groups: Iterable[Mapping[str, str]], references: Iterable[tuple[str, int]] = (), command: str = "", **more: str
+) -> str:
+    """Return the header: version, reference sequences, read groups and the program with its command line.
+
+    Parameters
+    ----------
+    groups : fields of each `@RG` line, from `tags.read_group`.
+    references : name and bases of each sequence, in the order of the file.
+    command : str: the command line.
+    more : str: further fields of the `@PG` line.
+    """
+    program = {"ID": "basecaller", "PN": "biorrn", "VN": __version__, "CL": printable(command), **more}
+    lines = ["@HD\tVN:1.6\tSO:unknown"]
+    lines += [f"@SQ\tSN:{name}\tLN:{length}" for name, length in references]
+    lines += ["\t".join(["@RG", *(f"{name}:{value}" for name, value in group.items())]) for group in groups]
+    lines.append("\t".join(["@PG", *(f"{name}:{value}" for name, value in program.items() if value)]))
+    return "".join(line + "\n" for line in lines)
+
+
+def write_sam(path: str, header: str, texts: Iterable[str]) -> None:
+    """Write SAM text; `-` is standard output."""
+    with write_text(path) as stream:
+        stream.write(header)
+        stream.writelines(texts)
+
+
+def write_packed(
+    path: str, header: str, texts: Iterable[str], kind: str, threads: int = 1, reference: Path | None = None
+) -> None:
+    """Write BAM or CRAM through htslib; `-` is standard output.
+
+    Parameters
+    ----------
+    path : str.
+    header, texts : SAM text.
+    kind : str: "bam" or "cram".
+    threads : int: threads that compress.
+    reference : FASTA file that records are aligned to; CRAM holds the differences from it.
+
+    Raises
+    ------
+    BiorrnError: binary to a terminal, or the disk is full.
+    """
+    import pysam
+
+    with contextlib.ExitStack() as stack:
+        if path == "-":
+            if sys.stdout.isatty():
+                raise BiorrnError(f"-o -: {kind.upper()} is binary; name a file, or pipe it into another program")
+            final = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="biorrn."))) / f"calls.{kind}"
+        else:
+            final = stack.enter_context(atomic_path(path))
+        if kind == "cram" and reference is not None:
+            header = stack.enter_context(_found_by_checksum(header, reference))
+        mode = "wb" if kind == "bam" else "wc"
+        head = pysam.AlignmentHeader.from_text(header)
+        try:
+            with pysam.AlignmentFile(str(final), mode, header=head, threads=threads) as packed:
+                for text in texts:
+                    for line in text.splitlines():
+                        packed.write(pysam.AlignedSegment.fromstring(line, head))
+        except OSError as error:
+            raise BiorrnError(f"{path}: cannot be written: {error.strerror or error}") from error
+        if path == "-":
+            with open(final, "rb") as stream:
+                shutil.copyfileobj(stream, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _found_by_checksum(header: str, reference: Path) -> Iterator[str]:
+    """Yield the header with the MD5 and the reference's path on each `@SQ` line, by which readers of CRAM find it.
+
+    htslib finds it by the MD5 meanwhile, in a temporary folder. Given the file, it would leave an index beside it, and
+    write down whatever name it was given.
+    """
+    with tempfile.TemporaryDirectory(prefix="biorrn.") as folder, open_text(reference) as stream:
+        sums: dict[str, str] = {}
+        for name, lines in _sequences(stream):
+            place = Path(folder) / "sequence"
+            with open(place, "wb") as plain:
+                checksum = hashlib.md5(usedforsecurity=False)
+                for bases in lines:
+                    checksum.update(bases)
+                    plain.write(bases)
+            sums[name] = checksum.hexdigest()
+            place.rename(Path(folder) / sums[name])
+        said = []
+        for line in header.splitlines():
+            if line.startswith("@SQ\t"):
+                known = line.split("\t")[1].removeprefix("SN:")
+                line += f"\tM5:{sums[known]}\tUR:{printable(str(reference.resolve()))}"
+            said.append(line + "\n")
+        before = os.environ.get("REF_PATH")
+        os.environ["REF_PATH"] = f"{folder}/%s"
+        try:
+            yield "".join(said)
+        finally:
+            if before is None:
+                del os.environ["REF_PATH"]
+            else:
+                os.environ["REF_PATH"] = before
+
+
+def _sequences(stream: Iterable[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Yield name and lines of each sequence of a FASTA file; the lines must be taken before the next sequence."""
+    for header, lines in itertools.groupby(stream, key=lambda line: line.startswith(">")):
+        if header:
+            name = list(lines)[-1][1:].split()[0]
+        else:
+            yield name, ("".join(line.split()).upper().encode() for line in lines)

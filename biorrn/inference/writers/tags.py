@@ -1,0 +1,114 @@
+"""What a record says of its read beside bases and qualities, as tags of the SAM format.
+
+The names are those of Oxford Nanopore's SAM documentation: `qs` mean quality, `ns` samples of the read, `ts` samples
+trimmed from its start, `du` seconds, `ch` channel, `mx` mux, `rn` read number, `st` time at which the read began, `fn`
+file, `RG` read group, `mv` stride and moves. `s0`, samples since the run began, is a name of our own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from biorrn.readers.records import SignalRecord
+
+if TYPE_CHECKING:
+    from biorrn.inference.basecall import Call
+
+PHRED_OFFSET = 33
+PHRED_LIMIT = 93  # "~", the last letter that a FASTQ or SAM file can hold
+LARGEST = 2**32 - 1  # that an integer tag can hold in BAM
+_UNPRINTABLE = re.compile(r"[^ -~]")
+
+
+def mean_quality(quals: np.ndarray) -> float:
+    """Return the Phred score of the mean error probability of a read; 0 for no bases.
+
+    >>> float(round(mean_quality(np.array([10, 30], np.uint8)), 2))
+    12.97
+    """
+    if len(quals) == 0:
+        return 0.0
+    return float(-10 * np.log10(np.mean(10 ** (-quals.astype(np.float64) / 10))))
+
+
+def read_quality(call: Call) -> float:
+    """Return the mean quality as records state it: two decimals. It is this number that a threshold is held against."""
+    return round(mean_quality(call.quals), 2)
+
+
+def quality_letters(quals: np.ndarray) -> str:
+    """Return the qualities uint8 (L,) as letters, from `!` for 0 to `~` for 93 and more."""
+    return (np.minimum(quals, PHRED_LIMIT).astype(np.uint8) + PHRED_OFFSET).tobytes().decode("ascii")
+
+
+def printable(text: str) -> str:
+    """Return a text with `?` for what a tag cannot hold.
+
+    >>> printable("caf\\xe9\\t1.pod5")
+    'caf??1.pod5'
+    """
+    return _UNPRINTABLE.sub("?", text)
+
+
+def group_id(record: SignalRecord, model: str) -> str:
+    """Return the id of the read group: run id and model, without spaces."""
+    return printable(f"{record.run_id or 'unknown'}_{model}").replace(" ", "_")
+
+
+def read_group(record: SignalRecord, model: str) -> dict[str, str]:
+    """Return the fields of a read's `@RG` line, ID first; those that the read's file does not know are left out."""
+    run = f" runid={record.run_id}" if record.run_id else ""
+    fields = {
+        "ID": group_id(record, model),
+        "PU": record.flow_cell,
+        "DT": "" if record.run_start is None else iso(record.run_start),
+        "PL": "ONT",
+        "DS": f"basecall_model={model.replace(' ', '_')}{run}",
+        "LB": record.sample_id,
+        "SM": record.sample_id,
+    }
+    return {name: printable(value) for name, value in fields.items() if value}
+
+
+def iso(moment: datetime) -> str:
+    """Return a time as ISO 8601 with milliseconds and zone."""
+    return moment.isoformat(timespec="milliseconds")
+
+
+def seconds(samples: int, record: SignalRecord) -> float:
+    """Return samples of a read as seconds; NaN where its file does not say the rate."""
+    return samples / record.sample_rate if record.sample_rate > 0 else float("nan")
+
+
+def tags(call: Call, model: str = "") -> list[str]:
+    """Return the tags of a call but `mv`; `RG` where a model is named, `st` where the run's start is known."""
+    record = call.record
+    numbers = {
+        "ns": call.samples,
+        "ts": call.trimmed,
+        "ch": record.channel,
+        "mx": record.mux,
+        "rn": record.read_number,
+        "s0": record.start_time,
+    }
+    made = [f"qs:f:{read_quality(call):.2f}"]
+    made += [f"{name}:i:{value}" for name, value in numbers.items() if value <= LARGEST]
+    made.append(f"du:f:{seconds(call.samples, record):.5f}")
+    if record.run_start is not None:
+        with contextlib.suppress(OverflowError, ValueError):  # beyond the year 9999: the start time is no time
+            made.append(f"st:Z:{iso(record.run_start + timedelta(seconds=seconds(record.start_time, record)))}")
+    if record.source.name:
+        made.append(f"fn:Z:{printable(record.source.name)}")
+    return [*made, f"RG:Z:{group_id(record, model)}"] if model else made
+
+
+def move_tag(call: Call) -> str:
+    """Return the stride, then one number a frame: 1 where a base was called. The frames cover the samples ts to ns."""
+    letters = np.full(2 * len(call.moves), ord(","), np.uint8)
+    letters[1::2] = call.moves + ord("0")  # a digit each; joining strings takes ten times as long
+    return f"mv:B:c,{call.stride}" + letters.tobytes().decode("ascii")
