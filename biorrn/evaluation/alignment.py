@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from biorrn.errors import ConfigError, InputError
-from biorrn.evaluation.sequences import BaseCall, reference_lengths
+from biorrn.errors import ConfigError
+from biorrn.evaluation.sequences import BaseCall
+from biorrn.inference import mapping
+from biorrn.inference.mapping import reverse_complement
 from biorrn.lookup import nearest
 
-PRESET = "map-ont"  # of minimap2
-# minimap2 finds a read by exact 15-mers; a 200-base read with 25 % errors holds almost none, so that only the good
-# reads of a poor caller would be counted. Reads that the preset leaves unmapped are tried again with short seeds, on
-# references short enough for these to be rare by chance: in trials, of 3,000 random reads of 200 to 5,000 bases none
-# was mapped.
-SENSITIVE = (  # (longest reference in bases, options)
-    (200_000, {"k": 9, "w": 3, "min_cnt": 2, "min_chain_score": 20, "min_dp_score": 40}),
-    (5_000_000, {"k": 11, "w": 5, "min_cnt": 2, "min_chain_score": 25, "min_dp_score": 40}),
-)
 MATCH, MISMATCH, INSERTION, DELETION = 0, 1, 2, 3  # what a column of an alignment is
 _LETTERS = {"M": 0, "I": 1, "D": 2, "N": 3, "=": 7, "X": 8}  # of a CIGAR, as minimap2 numbers them
-_COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
-
-
-def reverse_complement(bases: str) -> str:
-    """Return the other strand of a sequence of ACGTN, 5' to 3'.
-
-    >>> reverse_complement("AACGN")
-    'NCGTT'
-    """
-    return bases.translate(_COMPLEMENT)[::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +102,8 @@ def parse_cigar(text: str) -> np.ndarray:
     return np.array([[int(length), _LETTERS[letter]] for length, letter in found], dtype=np.int64).reshape(-1, 2)
 
 
-@dataclass
-class Mapper:
-    """A reference, indexed by minimap2.
+class Mapper(mapping.Mapper):
+    """A reference, indexed by minimap2, with a second pass of short seeds for the reads of a poor caller.
 
     Parameters
     ----------
@@ -132,29 +114,16 @@ class Mapper:
     InputError: the file is not FASTA, or minimap2 cannot index it.
     """
 
-    path: str | Path
-    lengths: dict[str, int] = field(init=False)  # bases of each sequence
-    _passes: list[Any] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        import mappy
-
-        if str(self.path) == "-":
-            raise InputError("-", "the reference must be a file: it is read twice")
-        self.lengths = reference_lengths(self.path)
-        bases = sum(self.lengths.values())
-        options = [{}, *[entry for longest, entry in SENSITIVE if bases <= longest][:1]]
-        self._passes = [mappy.Aligner(str(self.path), preset=PRESET, **entry) for entry in options]
-        if not all(self._passes):
-            raise InputError(self.path, "minimap2 cannot index it")
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path, sensitive=True)
 
     def align(self, call: BaseCall) -> Alignment | None:
         """Return the primary alignment of a read, or None where it maps nowhere."""
-        for number, aligner in enumerate(self._passes):
-            hit = next((hit for hit in aligner.map(call.bases) if hit.is_primary), None) if call.bases else None
-            if hit is not None:
-                return _alignment(call, hit, aligner.seq(hit.ctg, hit.r_st, hit.r_en), sensitive=number > 0)
-        return None
+        hits, sensitive = self.search(call.bases)
+        if not hits:
+            return None
+        first = hits[0]
+        return _alignment(call, first, self.sequence(first.ctg, first.r_st, first.r_en), sensitive)
 
 
 def _alignment(call: BaseCall, hit: Any, reference: str, sensitive: bool) -> Alignment:

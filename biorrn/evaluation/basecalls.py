@@ -2,8 +2,7 @@
 
 Identity is matches / (matches + mismatches + insertions + deletions): of the columns of the primary alignment, each
 base of a gap counts as one (the read accuracy of Wick, Judd and Holt 2019, Genome Biology 20:129). A quality Q promises
-an error probability of 10 ** (-Q / 10); the error observed for it is the part of the bases that are mismatched or
-inserted, since a deletion has no base.
+an error probability of 10 ** (-Q / 10); `evaluation.quality` says which bases are counted as wrong for it.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ import numpy as np
 
 from biorrn.evaluation.alignment import DELETION, MATCH, Alignment, Region
 from biorrn.evaluation.bootstrap import RESAMPLES, Statistic, estimate
+from biorrn.evaluation.quality import wrong_columns
 from biorrn.evaluation.sequences import MAX_Q, BaseCall
 from biorrn.files import write_text
 from biorrn.inference.writers import mean_quality
@@ -56,11 +56,12 @@ class Score:
 
 @dataclass
 class Scores:
-    """All reads, and how often each quality was given inside the scored columns and was wrong there."""
+    """All reads, and how often each quality was given in the scored columns, was wrong there, and by a gap alone."""
 
     reads: list[Score] = field(default_factory=list)
     bases: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
     errors: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
+    gaps: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
 
     def scored(self) -> list[Score]:
         return [read for read in self.reads if read.status == "scored"]
@@ -127,8 +128,9 @@ def _score(scores: Scores, call: BaseCall, alignment: Alignment, region: Region 
         return Score(**common)
     called = kind != DELETION
     quals = call.quals[alignment.read_position[inside][called]]
-    scores.bases += np.bincount(quals, minlength=MAX_Q + 1)
-    scores.errors += np.bincount(quals[kind[called] != MATCH], minlength=MAX_Q + 1)
+    wrong, by_gap = (columns[inside][called] for columns in wrong_columns(alignment))
+    for counted, which in ((scores.bases, slice(None)), (scores.errors, wrong), (scores.gaps, by_gap)):
+        counted += np.bincount(quals[which], minlength=MAX_Q + 1)
     return Score(
         **common,
         matches=int(counts[0]),

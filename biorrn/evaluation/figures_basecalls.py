@@ -11,8 +11,10 @@ from matplotlib.ticker import MaxNLocator
 
 from biorrn.evaluation.basecalls import Scores
 from biorrn.evaluation.figures import BLUE, GREEN, INK, ORANGE, RED, Drawing, cloud, draw, say
+from biorrn.evaluation.quality import Q_STEP
 
 NOTHING = "no scored reads"
+FEW = 100  # bases; a bin of fewer without an error says nothing
 
 
 def _histogram(identity: np.ndarray, median: Mapping[str, Any]) -> Callable[[Figure], None]:
@@ -69,21 +71,38 @@ def _errors(metrics: Mapping[str, Any]) -> Callable[[Figure], None]:
     return paint
 
 
-def _qualities(rows: list[dict[str, Any]]) -> Callable[[Figure], None]:
+def _reliability(rows: list[dict[str, Any]]) -> Callable[[Figure], None]:
     def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        shown = [row for row in rows if np.isfinite(row["observed_q"])]
-        if not shown:
-            return say(axes, NOTHING)
-        x, y = np.array([(row["predicted_q"], row["observed_q"]) for row in shown]).T
-        bases = np.array([row["bases"] for row in shown], dtype=float)
-        top = 1.06 * max(float(x.max()), float(y.max()), 10.0)
+        if not rows:
+            return say(figure.add_subplot(), NOTHING)
+        axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        x, bases = (np.array([row[name] for row in rows], dtype=float) for name in ("predicted_q", "bases"))
+        # a bin without a wrong base has no observed Q; the lower end of its interval is still known
+        low, high, y = (
+            np.array([row[name] for row in rows], dtype=float)
+            for name in ("observed_q_low", "observed_q_high", "observed_q")
+        )
+        seen = np.isfinite(y)
+        top = 1.06 * max(float(x.max()), float(np.nanmax(np.concatenate([y, low, high, [10.0]]))))
         axes.plot([0, top], [0, top], color=INK, linewidth=1, linestyle="--", label="promise kept")
-        axes.plot(x, y, color=BLUE, linewidth=1)
-        axes.scatter(x, y, s=12 + 160 * bases / bases.max(), color=BLUE, alpha=0.8, linewidths=0)
-        axes.set(xlim=(0, top), ylim=(0, top), xlabel="quality promised (Q)", ylabel="quality observed (Q)")
-        axes.set_aspect("equal")
-        axes.legend(loc="best")
+        axes.errorbar(
+            x[seen],
+            y[seen],
+            yerr=[(y - low)[seen], (high - y)[seen]],
+            color=BLUE,
+            marker="o",
+            markersize=4,
+            linewidth=1,
+            capsize=2,
+            label="observed",
+        )
+        clean = ~seen & (bases >= FEW)
+        if clean.any():
+            axes.plot(x[clean], low[clean], "^", color=BLUE, markerfacecolor="none", label="no error seen: at least")
+        axes.set(xlim=(0, top), ylim=(0, top), ylabel="quality observed (Q)")
+        axes.legend(loc="upper left")
+        counts.bar(x, 100 * bases / bases.sum(), width=0.5 * Q_STEP, color=BLUE, alpha=0.85)
+        counts.set(xlabel="quality promised (Q)", ylabel="bases (%)")
         return None
 
     return paint
@@ -129,6 +148,11 @@ def basecall_figures(content: Mapping[str, Any], scores: Scores) -> list[Drawing
         ),
         draw("identity_length", f"Identity and length of the reads, {where}.", _length(identity, length)),
         draw("errors", f"Errors by type, all reads pooled, {where}; bars: 95 % intervals.", _errors(metrics)),
-        draw("quality", "Quality promised and observed, by base; area: bases.", _qualities(quality["bases"]), 3.8),
+        draw(
+            "reliability",
+            "Quality promised and observed, by base; bars: 95 % intervals. Below, the part of the bases.",
+            _reliability(quality["bases"]),
+            4.6,
+        ),
         draw("read_quality", "Mean quality of a read and its identity.", _reads(mean_q, identity)),
     ]

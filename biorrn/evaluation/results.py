@@ -25,7 +25,9 @@ Basecalls have besides
   counts     reads, bases, mapped, scored, short, outside, unmapped, mapped_with_short_seeds, scored_columns,
              within_region, reverse_strand
   within     estimate: median identity of the reads whose alignment lies inside the region as a whole
-  lengths    table by read length; quality {"calibration_error", "spearman", "bases": table, "reads": table}
+  lengths    table by read length
+  quality    {"calibration_error", "read_calibration_error", "spearman", "bases": table, "reads": table}: see
+             `evaluation.quality` and `evaluation.tables`
 """
 
 from __future__ import annotations

@@ -6,11 +6,10 @@ import numpy as np
 
 from biorrn.evaluation.basecalls import Score, Scores, counts_of, evaluate, median_of
 from biorrn.evaluation.bootstrap import RESAMPLES, estimate
+from biorrn.evaluation.quality import calibration_error, reliability_table
 from biorrn.evaluation.regression import METRICS as CORRELATIONS
-from biorrn.evaluation.sequences import MAX_Q
 
 LENGTHS = (0, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)  # bases; edges of the read-length table
-Q_STEP = 3  # qualities in one row of the base table
 NAN = float("nan")
 
 
@@ -38,46 +37,6 @@ def length_table(reads: list[Score]) -> list[dict[str, Any]]:
     return rows
 
 
-def quality_table(bases: np.ndarray, errors: np.ndarray) -> list[dict[str, Any]]:
-    """Return one row a bin of `Q_STEP` qualities: bases, promised and observed error, and both as Q.
-
-    Parameters
-    ----------
-    bases, errors : int64 arrays (94,): scored bases with each quality, and how many of them are wrong.
-
-    An observed Q is NaN where no base of the bin is wrong.
-    """
-    promised = 10.0 ** (-np.arange(MAX_Q + 1) / 10)
-    rows = []
-    for low in range(0, MAX_Q + 1, Q_STEP):
-        part = slice(low, min(low + Q_STEP, MAX_Q + 1))
-        n, wrong = int(bases[part].sum()), int(errors[part].sum())
-        if n:
-            predicted = float(bases[part] @ promised[part]) / n
-            rows.append(
-                {
-                    "from": low,
-                    "to": part.stop - 1,
-                    "bases": n,
-                    "errors": wrong,
-                    "predicted_error": predicted,
-                    "observed_error": wrong / n,
-                    "predicted_q": float(-10 * np.log10(predicted)),
-                    "observed_q": float(-10 * np.log10(wrong / n)) if wrong else NAN,
-                }
-            )
-    return rows
-
-
-def calibration_error(bases: np.ndarray, errors: np.ndarray) -> float:
-    """Return the mean over bases of |promised - observed error|, taken at each single quality; NaN for no bases."""
-    seen = bases > 0
-    if not seen.any():
-        return NAN
-    promised = 10.0 ** (-np.arange(MAX_Q + 1) / 10)
-    return float(np.sum(np.abs(promised[seen] * bases[seen] - errors[seen])) / bases.sum())
-
-
 def read_quality_table(reads: list[Score]) -> list[dict[str, Any]]:
     """Return one row a whole number of mean read Q: scored reads, promised error, median identity."""
     rows = []
@@ -94,6 +53,12 @@ def read_quality_table(reads: list[Score]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def read_calibration_error(reads: list[Score]) -> float:
+    """Return the mean over reads of |identity promised by the mean Q - identity observed|; NaN for no reads."""
+    gaps = [abs(1 - 10 ** (-read.mean_q / 10) - read.identity) for read in reads if np.isfinite(read.mean_q)]
+    return float(np.mean(gaps)) if gaps else NAN
 
 
 def summarise(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
@@ -124,7 +89,8 @@ def summarise(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict
         "lengths": length_table(reads),
         "quality": {
             "calibration_error": calibration_error(scores.bases, scores.errors),
-            "bases": quality_table(scores.bases, scores.errors),
+            "bases": reliability_table(scores.bases, scores.errors, scores.gaps),
+            "read_calibration_error": read_calibration_error(scored),
             "reads": read_quality_table(scored),
             "spearman": CORRELATIONS["spearman"](identity, np.array([read.mean_q for read in scored])),
         },

@@ -1,5 +1,6 @@
 """From the scores of one read to its bases, their qualities and where they stand in the signal."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,9 +8,12 @@ import numpy as np
 
 from biorrn.encoders.bases import decode_bases
 from biorrn.errors import BiorrnError
+from biorrn.inference.quality import Calibration, phred
 from biorrn.kernels import align, beam
+from biorrn.kernels.crf_beam import beam_search
+from biorrn.kernels.crf_decode import posterior_viterbi
 
-LOWEST, HIGHEST = 1, 40  # Phred
+CTC_BEAM, CRF_BEAM = 5, 32  # prefixes a frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,7 @@ class Decoded:
     Attributes
     ----------
     bases : str: letters of ACGT.
-    quals : uint8 array, one a base: Phred, 1 to 40; see `phred`.
+    quals : uint8 array, one a base: Phred, 1 to 40; see `inference.quality`.
     moves : uint8 array (T',): 1 in the frames in which a base begins, else 0.
     """
 
@@ -28,21 +32,49 @@ class Decoded:
     moves: np.ndarray
 
 
-def greedy(scores: np.ndarray) -> Decoded:
-    """Return the best path's bases; see `DECODERS` for the argument."""
+def remembered(symbols: int) -> int:
+    """Return how many bases a state of the CRF remembers whose scores have `symbols` columns; 0 is CTC.
+
+    >>> remembered(5), remembered(320)
+    (0, 3)
+    """
+    state_len = round(math.log(max(symbols, 1) / 5, 4))
+    if symbols != 5 * 4**state_len:
+        raise BiorrnError(
+            f"found scores of {symbols} columns; allowed are 5 (CTC) and 5 * 4**k (CRF of k bases a state)"
+        )
+    return state_len
+
+
+def greedy(scores: np.ndarray, calibration: Calibration | None = None) -> Decoded:
+    """Return the bases of the best path: of the most probable classes for CTC, of the posterior transitions for a CRF.
+
+    See `DECODERS` for the argument.
+    """
+    state_len = remembered(scores.shape[1])
+    if state_len:
+        return _moved(len(scores), *posterior_viterbi(_finite(scores), state_len), calibration)
     probs = softmax(scores)
     bases, starts = beam.greedy(probs)
-    return _decoded(probs, bases, starts)
+    return _decoded(probs, bases, starts, calibration)
 
 
-def prefix_beam(scores: np.ndarray, size: int = 5, threshold: float = 0.0) -> Decoded:
-    """Return the bases of a prefix beam search with `size` prefixes a frame; see `DECODERS` for the first argument.
+def prefix_beam(scores: np.ndarray, calibration: Calibration | None = None) -> Decoded:
+    """Return the bases of a prefix beam search; see `DECODERS` for the arguments.
 
-    The search says what was called; each base is then put where the best path of that sequence has it.
+    For CTC the search says what was called, and each base is then put where the best path of that sequence has it.
     """
+    state_len = remembered(scores.shape[1])
+    if state_len:
+        return _moved(len(scores), *beam_search(_finite(scores), state_len, CRF_BEAM), calibration)
     probs = softmax(scores)
-    bases, earliest = beam.beam(probs, size, threshold)
-    return _decoded(probs, bases, align.align(probs, bases, earliest))
+    bases, earliest = beam.beam(probs, CTC_BEAM)
+    return _decoded(probs, bases, align.align(probs, bases, earliest), calibration)
+
+
+def automatic(scores: np.ndarray, calibration: Calibration | None = None) -> Decoded:
+    """Return what `greedy` does for a CRF, where a search gains little and costs much, and `prefix_beam` for CTC."""
+    return (greedy if remembered(scores.shape[1]) else prefix_beam)(scores, calibration)
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -52,32 +84,33 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     ------
     BiorrnError: a score is not finite, which only a damaged or diverged model gives.
     """
-    scores = np.asarray(scores, np.float32)
-    if not np.isfinite(scores).all():
-        raise BiorrnError("the model's scores hold NaN or infinity; allowed are finite numbers")
+    scores = _finite(scores)
     powers = np.exp(scores - scores.max(1, keepdims=True)) if len(scores) else scores
     return powers / powers.sum(1, keepdims=True)
 
 
-def phred(probs: np.ndarray) -> np.ndarray:
-    """Return -10 log10(1 - p) as uint8, rounded and kept within 1 to 40.
-
-    p is the highest probability that any frame gives the called base, from the frame in which it begins to the one
-    before the next base begins. It says how sure the model is, not how often it is right: evaluation measures that.
-
-    >>> phred(np.array([0.0, 0.5, 0.9, 0.999, 1.0])).tolist()
-    [1, 3, 10, 30, 40]
-    """
-    wrong = np.clip(1.0 - np.asarray(probs, np.float64), 1e-9, 1.0)
-    return np.clip(np.rint(-10.0 * np.log10(wrong)), LOWEST, HIGHEST).astype(np.uint8)
+def _finite(scores: np.ndarray) -> np.ndarray:
+    scores = np.ascontiguousarray(scores, np.float32)
+    if not np.isfinite(scores).all():
+        raise BiorrnError("the model's scores hold NaN or infinity; allowed are finite numbers")
+    return scores
 
 
-def _decoded(probs: np.ndarray, bases: np.ndarray, starts: np.ndarray) -> Decoded:
-    moves = np.zeros(len(probs), np.uint8)
+def _decoded(probs: np.ndarray, bases: np.ndarray, starts: np.ndarray, calibration: Calibration | None) -> Decoded:
+    """Take as a base's probability the highest that any frame gives it before the next base begins."""
+    return _moved(len(probs), bases, starts, align.peaks(probs, bases, starts), calibration)
+
+
+def _moved(
+    frames: int, bases: np.ndarray, starts: np.ndarray, probs: np.ndarray, calibration: Calibration | None
+) -> Decoded:
+    moves = np.zeros(frames, np.uint8)
     moves[starts] = 1
-    return Decoded(decode_bases(bases), phred(align.peaks(probs, bases, starts)), moves)
+    return Decoded(decode_bases(bases), phred(probs, calibration), moves)
 
 
-# Each takes the scores of one whole read: float32 array (T', 5), classes blank, A, C, G, T. Raw scores and
-# log-probabilities give the same, for the softmax of log-probabilities is the probabilities. No frame: an empty call.
-DECODERS: dict[str, Callable[[np.ndarray], Decoded]] = {"greedy": greedy, "beam": prefix_beam}
+# Each takes the scores of one whole read, float32 array (T', S), and the calibration of the model's qualities.
+# S = 5 is CTC, classes blank, A, C, G, T; raw scores and log-probabilities give the same, for the softmax of
+# log-probabilities is the probabilities. S = 5 * 4**k is a CRF whose states remember k bases, in the layout of
+# `kernels.crf`. No frame: an empty call.
+DECODERS: dict[str, Callable[..., Decoded]] = {"auto": automatic, "greedy": greedy, "beam": prefix_beam}

@@ -22,7 +22,7 @@ from biorrn.evaluation.basecalls import (
     write_reads,
 )
 from biorrn.evaluation.sequences import BaseCall, read_fastq
-from biorrn.evaluation.tables import calibration_error, length_table, quality_table, read_quality_table, summarise
+from biorrn.evaluation.tables import length_table, read_quality_table, summarise
 
 COLUMNS = np.array([[90, 5, 3, 2], [60, 20, 10, 10], [400, 0, 0, 0]])  # matches, mismatches, insertions, deletions
 WORKED = {
@@ -97,7 +97,9 @@ def test_one_read_by_hand() -> None:
     assert read.aligned_fraction == pytest.approx(5 / 6)
     assert read.status == "scored"
     assert {q: int(n) for q, n in enumerate(scores.bases) if n} == {5: 1, 10: 3, 20: 1}
-    assert {q: int(n) for q, n in enumerate(scores.errors) if n} == {5: 1, 20: 1}  # the insertion and the mismatch
+    # the mismatch at Q 20, the insertion at Q 5, and at Q 10 the base after the gap
+    assert {q: int(n) for q, n in enumerate(scores.errors) if n} == {5: 1, 10: 1, 20: 1}
+    assert {q: int(n) for q, n in enumerate(scores.gaps) if n} == {10: 1}
 
 
 @pytest.mark.parametrize(
@@ -129,28 +131,6 @@ def test_unmapped_and_empty_reads_are_counted_and_nothing_more() -> None:
     assert found["metrics"]["median_identity"]["n"] == 0
     assert math.isnan(found["quality"]["calibration_error"])
     assert found["quality"]["bases"] == found["quality"]["reads"] == []
-
-
-def test_quality_table_adds_up() -> None:
-    bases, errors = np.zeros(94, np.int64), np.zeros(94, np.int64)
-    bases[[10, 11, 30]], errors[[10, 30]] = [100, 100, 50], [20, 0]
-    low, high = quality_table(bases, errors)
-    assert (low["from"], low["to"], low["bases"], low["errors"]) == (9, 11, 200, 20)
-    assert low["observed_error"] == pytest.approx(0.1)
-    assert low["observed_q"] == pytest.approx(10)
-    assert low["predicted_error"] == pytest.approx((0.1 + 10**-1.1) / 2)
-    assert (high["from"], high["bases"]) == (30, 50)
-    assert math.isnan(high["observed_q"])
-    expected = (100 * abs(0.1 - 0.2) + 100 * 10**-1.1 + 50 * 0.001) / 250
-    assert calibration_error(bases, errors) == pytest.approx(expected)
-
-
-def test_qualities_that_keep_their_promise_are_calibrated() -> None:
-    bases, errors = np.zeros(94, np.int64), np.zeros(94, np.int64)
-    bases[[10, 20]], errors[[10, 20]] = 1000, [100, 10]
-    assert calibration_error(bases, errors) == pytest.approx(0)
-    for row in quality_table(bases, errors):
-        assert row["observed_q"] == pytest.approx(row["predicted_q"])
 
 
 def test_length_and_read_quality_tables_hold_every_read() -> None:

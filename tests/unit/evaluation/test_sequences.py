@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from biorrn.errors import InputError
-from biorrn.evaluation.sequences import read_fastq, reference_lengths
+from biorrn.evaluation.sequences import read_fastq
+from biorrn.readers.reference import reference_lengths
 
 GOOD = "@r1 runid=x\nACGT\n+\n!I~5\n@r2\nacgun\n+r2\nIIIII\n@r3\n\n+\n\n"
 

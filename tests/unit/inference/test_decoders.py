@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from biorrn.encoders.bases import encode_bases
 from biorrn.errors import BiorrnError
-from biorrn.inference.decoders import DECODERS, phred, prefix_beam, softmax
+from biorrn.inference.decoders import DECODERS, prefix_beam, softmax
+from biorrn.inference.quality import Calibration, phred
+from biorrn.kernels.beam import beam
 from biorrn.kernels.beam_reference import all_sequences
 
 each_decoder = pytest.mark.parametrize("name", DECODERS)
@@ -69,7 +70,7 @@ def test_a_wide_beam_is_the_best_of_all_sequences() -> None:
     for seed in range(5):
         scores = np.random.default_rng(seed).normal(0, 2, (5, 5)).astype(np.float32)
         exact = all_sequences(softmax(scores))
-        found = tuple(encode_bases(prefix_beam(scores, size=1000).bases).tolist())
+        found = tuple(beam(softmax(scores), 1000)[0].tolist())
         assert exact[found] == pytest.approx(max(exact.values()), rel=1e-5)
 
 
@@ -79,6 +80,45 @@ def test_a_base_is_put_where_it_is_sure_not_where_the_beam_first_thought_of_it()
     called = prefix_beam(scores)
     assert called.bases == "C"
     assert called.moves.tolist() == [0, 0, 0, 0, 0, 0, 1, 0, 0]
+
+
+def crf_scores(bases: list[int], state_len: int, height: float) -> np.ndarray:
+    """Return scores (T, 5 S) of a CRF that moves to the next base in every third frame and stays in between."""
+    states = 4**state_len
+    scores = np.zeros((3 * len(bases), 5 * states), np.float32)
+    state = 0
+    for i, base in enumerate(bases):
+        after = (4 * state + base - 1) % states
+        column = (1 + state // (states // 4)) * states + after  # of the plane of the base that is forgotten
+        scores[3 * i, column] = height
+        scores[3 * i + 1 : 3 * i + 3, after] = height
+        state = after
+    return scores
+
+
+@each_decoder
+@pytest.mark.parametrize("state_len", [1, 2, 3])
+def test_a_sure_crf_is_read_exactly(name: str, state_len: int) -> None:
+    bases = [1, 1, 2, 3, 4, 4, 4, 2, 1]
+    called = DECODERS[name](crf_scores(bases, state_len, 30.0))
+    assert called.bases == "AACGTTTCA"
+    assert called.moves.tolist() == [1, 0, 0] * len(bases)
+    assert called.quals.tolist() == [40] * len(bases)
+    empty = DECODERS[name](np.zeros((0, 5 * 4**state_len), np.float32))
+    assert (empty.bases, len(empty.quals), len(empty.moves)) == ("", 0, 0)
+
+
+@each_decoder
+def test_a_calibration_is_applied(name: str) -> None:
+    scores = crf_scores([1, 2, 3], 2, 3.0)
+    plain, calibrated = DECODERS[name](scores), DECODERS[name](scores, calibration=Calibration(0.5, 2.0))
+    np.testing.assert_allclose(calibrated.quals, 0.5 * plain.quals + 2.0, atol=0.76)
+
+
+@pytest.mark.parametrize("columns", [4, 6, 21, 64])
+def test_scores_of_no_known_head_are_an_error(columns: int) -> None:
+    with pytest.raises(BiorrnError, match=f"{columns} columns"):
+        DECODERS["greedy"](np.zeros((3, columns), np.float32))
 
 
 def test_quality_grows_with_the_probability() -> None:

@@ -1,0 +1,76 @@
+"""`biorrn calibrate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="Model or run folder of a basecaller; its metadata is rewritten.")],
+    paths: Annotated[list[Path], typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")],
+    reference: Annotated[Path, typer.Option(help="FASTA of the reads' genome, may be gzip.")],
+    region: Annotated[
+        str | None, typer.Option(help="NAME:START-END, 0-based, half-open: count only inside; default: everywhere.")
+    ] = None,
+    min_bases: Annotated[int, typer.Option(min=1, help="Aligned bases inside the region that a read needs.")] = 100,
+    decoder: Annotated[str, typer.Option(help="auto, greedy or beam: what the model will be used with.")] = "auto",
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Chunks a forward pass; default 64 on a CPU, 512 on a GPU. Changes the speed."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+    max_reads: Annotated[int | None, typer.Option(min=1, help="Stop after this many reads.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Fit and print, and leave the model as it is.")] = False,
+) -> None:
+    """Make a basecaller's qualities mean what they say.
+
+    Calls reads, aligns them to the reference, counts which bases of each quality are wrong (mismatched, inserted, or
+    next to a gap) and fits a line from the model's own Q to the observed one. The line is kept in the model folder and
+    applied by biorrn basecall from then on; the weights stay as they are. The reads must not be ones that the model was
+    trained on: it is surer of those.
+
+    \b
+    Examples:
+      biorrn calibrate runs/mine held_out/ --reference genome.fa
+      biorrn calibrate runs/mine fast5/ --reference lambda.fa --region lambda:12000-14500 --dry-run
+    """
+    from itertools import islice
+
+    from biorrn.device import choose_device, set_threads
+    from biorrn.errors import ConfigError
+    from biorrn.evaluation import calibration
+    from biorrn.evaluation.alignment import Mapper, parse_region
+    from biorrn.inference.defaults import default_batch_size
+    from biorrn.inference.summary import Tally
+    from biorrn.models.store import load_model, shipped_models, update_facts
+    from biorrn.progress import progress
+    from biorrn.readers.signal import read_all
+
+    if not model.is_dir() and str(model) in shipped_models():
+        raise ConfigError(f"{model}: is a shipped model, which stays as it is; copy its folder and calibrate the copy")
+    used = set_threads(threads)
+    stored = load_model(model)
+    mapper = Mapper(reference)
+    span = None if region is None else parse_region(region, mapper.lengths)
+    where = choose_device(device)
+    tally = Tally("calibrate", "reads")
+    with progress("calibrate", "samples") as advance:
+        calls = calibration.own_calls(
+            stored,
+            islice(read_all(paths, tally.skip_input), max_reads),
+            device=where,
+            batch_size=default_batch_size(where) if batch_size is None else batch_size,
+            decoder=decoder,
+            threads=used,
+            on_skip=tally.skip_read,
+            advance=advance,
+        )
+        fit = calibration.calibrate(calls, mapper.align, span, min_bases)
+    tally.add(reads=fit.reads)
+    for line in calibration.summary_lines(fit):
+        print(line)
+    if not dry_run:
+        update_facts(model, **calibration.entries(fit))
+    tally.report()
