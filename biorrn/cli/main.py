@@ -9,15 +9,19 @@ import typer
 from biorrn import __version__
 from biorrn.errors import BiorrnError
 
-# subcommand -> module that holds a function of the same name; the modules import heavy libraries inside the function
+# subcommand -> module that holds a function of the same name (_ for -); heavy libraries are imported inside it
 COMMANDS = {
     "reads": "biorrn.cli.reads",
     "prepare": "biorrn.cli.prepare",
     "train": "biorrn.cli.train",
     "predict": "biorrn.cli.predict",
     "basecall": "biorrn.cli.basecall",
+    "calibrate": "biorrn.cli.calibrate",
+    "consensus": "biorrn.cli.consensus",
     "evaluate": "biorrn.cli.evaluate",
     "report": "biorrn.cli.report",
+    "pore-model": "biorrn.cli.pore_model",
+    "simulate": "biorrn.cli.simulate",
 }
 
 
@@ -37,7 +41,7 @@ def build_app() -> typer.Typer:
         if hasattr(entry, "app"):
             app.add_typer(entry.app, name=name)
         else:
-            app.command(name, no_args_is_help=True)(getattr(entry, name))
+            app.command(name, no_args_is_help=True)(getattr(entry, name.replace("-", "_")))
 
     @app.callback(invoke_without_command=True)
     def version(show: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:

@@ -50,7 +50,7 @@ def test_every_option_has_help(command: list[str]) -> None:
     module = importlib.import_module(COMMANDS[command[0]])
     group = getattr(module, "app", None)
     if group is None:
-        function = getattr(module, command[0])
+        function = getattr(module, command[0].replace("-", "_"))
     else:
         names = {entry.name or entry.callback.__name__: entry.callback for entry in group.registered_commands}
         function = names[command[1]]

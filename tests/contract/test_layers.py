@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "biorrn"
-FLOOR = ("errors", "lookup", "files", "progress", "config", "batch", "device", "jit")
+FLOOR = ("errors", "lookup", "files", "progress", "config", "config_frontends", "batch", "device", "jit")
 LAYERS = ("floor", "readers", "encoders", "datasets", "kernels", "models", "training")
-LAYERS += ("inference", "evaluation", "tasks", "cli")
+LAYERS += ("inference", "simulation", "evaluation", "tasks", "cli")
 RESOURCES = ("recipes", "pretrained")  # files of the package that anyone may read
 HEAVY = {"torch", "lightning", "numba", "matplotlib", "pandas", "sklearn", "scipy", "h5py", "pod5", "pyarrow", "numpy"}
 LONGEST = 250  # lines

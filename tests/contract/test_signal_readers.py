@@ -14,6 +14,8 @@ from biorrn.errors import InputError
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.signal import SIGNAL_READERS, find_signal_files, read_all, read_signal
 
+THEN = datetime.datetime(2024, 1, 1, 5, 30, tzinfo=datetime.UTC)  # when the run began
+
 
 @pytest.fixture(scope="module")
 def records():
@@ -37,6 +39,8 @@ def records():
                 flow_cell="FAB1",
                 kit="sqk-lsk109",
                 end_reason="signal_positive",
+                run_start=THEN,
+                sample_id="sample1",
             )
         )
     return made
@@ -61,22 +65,24 @@ def write_fast5(path, records):
             channel["channel_number"] = str(record.channel)
             channel["offset"], channel["sampling_rate"] = record.offset, record.sample_rate
             channel["digitisation"], channel["range"] = 8192.0, 8192.0 * record.scale
-            group.create_group("tracking_id").attrs.update({"run_id": record.run_id, "flow_cell_id": record.flow_cell})
+            group.create_group("tracking_id").attrs.update(
+                {"run_id": record.run_id, "flow_cell_id": record.flow_cell}
+                | {"exp_start_time": "2024-01-01T06:30:00+01:00", "sample_id": record.sample_id}
+            )
             group.create_group("context_tags").attrs["sequencing_kit"] = record.kit
 
 
 def write_pod5(path, records):
     import pod5
 
-    then = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
-    texts = ("experiment_name", "flow_cell_product_code", "protocol_name", "protocol_run_id", "sample_id")
+    texts = ("experiment_name", "flow_cell_product_code", "protocol_name", "protocol_run_id")
     texts += ("sequencer_position", "sequencer_position_type", "software", "system_name", "system_type")
     with pod5.Writer(path) as writer:
         for record in records:
             run = pod5.RunInfo(
                 acquisition_id=record.run_id,
-                acquisition_start_time=then,
-                protocol_start_time=then,
+                acquisition_start_time=THEN,
+                protocol_start_time=THEN,
                 adc_max=4095,
                 adc_min=-4096,
                 context_tags={},
@@ -84,6 +90,7 @@ def write_pod5(path, records):
                 flow_cell_id=record.flow_cell,
                 sequencing_kit=record.kit,
                 sample_rate=int(record.sample_rate),
+                sample_id=record.sample_id,
                 **dict.fromkeys(texts, ""),
             )
             writer.add_read(
@@ -108,6 +115,7 @@ def write_slow5(path, records, **press):
     logging.getLogger("pyslow5").handlers.clear()  # each Open adds one
     _, labels = file.get_empty_header(aux=True)
     header = {"run_id": "run1", "flow_cell_id": "FAB1", "sequencing_kit": "sqk-lsk109"}
+    header |= {"exp_start_time": str(int(THEN.timestamp())), "sample_id": "sample1"}
     assert file.write_header(header, end_reason_labels=labels) == 0
     for record in records:
         main, aux = file.get_empty_record(aux=True)
