@@ -33,7 +33,7 @@ def basecall(
     ] = "auto",
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Chunks a forward pass; default 64 on a CPU, 512 on a GPU. Changes the speed."),
+        typer.Option(help="Chunks a forward pass; default 96 on a CPU, 256 on a GPU. Changes the speed."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,

@@ -1,16 +1,14 @@
-"""From raw reads to base calls, as a column of generators: reads -> chunks -> batches -> scores -> calls.
+"""From raw reads to base calls, as a column of generators: reads -> chunks and pieces -> scores -> calls.
 
-A read is pulled only when a batch needs chunks, so memory holds one batch, the reads that have chunks in it, and the
-few calls that are being decoded beside the next forward pass; it does not grow with the number of reads.
-A call is the same whatever reads surround it and, on a CPU, whatever the batch size: see `inference.forward`.
+A read is pulled only when a batch needs chunks, so memory does not grow with the number of reads.
+A call is the same whatever reads surround it and, on a CPU, whatever the batch size and the number of threads.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +17,13 @@ import torch
 from biorrn.config import Chunks
 from biorrn.encoders.signal import NORMALISERS, trim_start
 from biorrn.errors import BiorrnError, ConfigError
-from biorrn.inference.chunking import Span, check, fill, place, spans
+from biorrn.inference.chunking import check, spans
 from biorrn.inference.decoders import DECODERS, Decoded
-from biorrn.inference.forward import model_on, padded_rows
+from biorrn.inference.defaults import calling_chunks
+from biorrn.inference.engine import choose
+from biorrn.inference.pieces import Read
+from biorrn.inference.pipeline import Pipeline
+from biorrn.inference.quality import calibration_of
 from biorrn.lookup import lookup
 from biorrn.models.store import Stored
 from biorrn.readers.records import SignalRecord
@@ -57,28 +59,16 @@ class Call:
     record: SignalRecord
 
 
-@dataclass(slots=True)
-class _Read:
-    """A read on its way: `missing` chunks of `plan` are still to be scored into `scores` (T', S)."""
-
-    record: SignalRecord
-    samples: int
-    trimmed: int
-    signal: np.ndarray  # float32 (T,), emptied when all is scored
-    plan: list[Span]
-    missing: int
-    scores: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
-
-
 def basecall(
     stored: Stored,
     records: Iterable[SignalRecord],
     *,
     device: torch.device | str = "cpu",
-    batch_size: int = 64,
-    decoder: str = "beam",
+    batch_size: int = 96,
+    decoder: str = "auto",
     threads: int = 1,
     chunks: Chunks | None = None,
+    engine: str | None = None,
     on_skip: OnSkip = lambda read_id, reason: None,
     advance: Callable[[int], None] = lambda samples: None,
 ) -> Iterator[Call]:
@@ -88,17 +78,19 @@ def basecall(
     ----------
     stored : Stored: a basecalling model.
     records : iterable of SignalRecord.
-    batch_size : int: chunks a forward pass. Changes the speed, not the calls.
+    batch_size : int: chunks gathered before they are scored, and most in a forward pass. Changes the speed, not the
+        calls.
     decoder : str: entry of `inference.decoders.DECODERS`.
-    threads : int: threads that decode beside the forward pass.
-    chunks : Chunks, optional: how the signal is cut; by default as the model's recipe says.
+    threads : int: threads that decode, and score where the engine is for several.
+    chunks : Chunks, optional: how the signal is cut; by default `defaults.calling_chunks`.
+    engine : str, optional: entry of `inference.engine.ENGINES`; by default what BIORRN_ENGINE says, else "auto".
     on_skip : called with the id and the reason for each read that gives no call.
     advance : called with the number of raw samples of each read when it is done, called or skipped.
 
     Raises
     ------
     ConfigError: the model is not one for basecalling, the decoder is unknown, or the chunks do not fit the stride.
-    BiorrnError: the batch size or the number of threads is below 1.
+    BiorrnError: the batch size or the number of threads is below 1, or the engine is unknown or not for this model.
     """
     if stored.facts.get("task") != "basecalling":
         task = stored.facts.get("task")
@@ -107,19 +99,19 @@ def basecall(
     for name, value in (("--batch-size", batch_size), ("--threads", threads)):
         if value < 1:
             raise BiorrnError(f"{name}: found {value}; allowed is 1 or more")
-    cut = chunks or stored.recipe.chunks or Chunks()
     stride = int(stored.facts["stride"])
+    cut = chunks or calling_chunks(stored.recipe.chunks or Chunks(), stride)
     check(cut.samples, cut.overlap, stride)
-    decode = lookup(DECODERS, decoder, "decoder")
+    decode = partial(lookup(DECODERS, decoder, "decoder"), calibration=calibration_of(stored.facts))
 
     def skip(record: SignalRecord, reason: str) -> None:
         on_skip(record.read_id, reason)
         advance(len(record.raw))
 
-    model = model_on(stored.model, device)
+    chosen = choose(stored.model, device, batch_size=batch_size, size=cut.samples, name=engine)
     reads = _planned(records, stored.facts, cut, stride, skip)
-    scored = _scored(reads, model, cut.samples, batch_size, torch.device(device))
-    return _called(_decoded(scored, decode, threads), stride, on_skip, advance)
+    pipeline = Pipeline(chosen, decode, size=cut.samples, batch_size=batch_size, threads=threads)
+    return _called(pipeline.run(reads), stride, on_skip, advance)
 
 
 def _planned(
@@ -128,7 +120,7 @@ def _planned(
     cut: Chunks,
     stride: int,
     skip: Callable[[SignalRecord, str], None],
-) -> Iterator[_Read]:
+) -> Iterator[Read]:
     """Trim, normalise and plan each read; skip those that cannot be called."""
     normalise = lookup(NORMALISERS, facts["normaliser"], "normaliser")
     rate = float(facts["sample_rate"])
@@ -148,75 +140,11 @@ def _planned(
                 continue
             plan = spans(len(signal), cut.samples, cut.overlap, stride)
             bare = replace(record, raw=record.raw[:0].copy())  # a copy, not a view that keeps the samples alive
-            yield _Read(bare, len(record.raw), trimmed, signal, plan, len(plan))
-
-
-def _scored(
-    reads: Iterable[_Read], model: torch.nn.Module, size: int, batch_size: int, device: torch.device
-) -> Iterator[_Read]:
-    """Yield the reads, in order, with their stitched scores; batches are filled across reads."""
-    waiting: deque[_Read] = deque()
-    batch: list[tuple[_Read, Span]] = []
-    for read in reads:
-        waiting.append(read)
-        for span in read.plan:
-            batch.append((read, span))
-            if len(batch) == batch_size:
-                _score(batch, model, size, batch_size, device)
-                batch = []
-                # the reads before this one have all their chunks scored by now
-                while waiting[0].missing == 0:
-                    yield waiting.popleft()
-                    if not waiting:
-                        break
-    if batch:
-        _score(batch, model, size, batch_size, device)
-    yield from waiting
-
-
-def _score(
-    batch: list[tuple[_Read, Span]], model: torch.nn.Module, size: int, batch_size: int, device: torch.device
-) -> None:
-    """Run one batch of chunks and write their frames into the scores of their reads."""
-    height = padded_rows(len(batch), batch_size, device)
-    x = np.zeros((height, size), np.float32)
-    lengths = np.full(height, size, np.int64)
-    for row, (read, span) in enumerate(batch):
-        fill(x[row], read.signal, span)
-        lengths[row] = span.length
-    with torch.inference_mode():
-        outputs = model(torch.from_numpy(x)[:, :, None].to(device), torch.from_numpy(lengths).to(device))[0]
-        scores = outputs.float().cpu().numpy()  # (B, T', S)
-    for row, (read, span) in enumerate(batch):
-        if len(read.scores) == 0:
-            read.scores = np.empty((read.plan[-1].last, scores.shape[2]), np.float32)
-        place(read.scores, scores[row], span)
-        read.missing -= 1
-        if read.missing == 0:
-            read.signal = read.signal[:0].copy()
-
-
-def _decoded(
-    reads: Iterable[_Read], decode: Callable[[np.ndarray], Decoded], threads: int
-) -> Iterator[tuple[_Read, Decoded]]:
-    """Decode on `threads` threads beside the forward pass; keep the order, and never more than a few reads ahead."""
-    queue: deque[tuple[_Read, Future[Decoded]]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        try:
-            for read in reads:
-                queue.append((read, pool.submit(decode, read.scores)))
-                while queue and (queue[0][1].done() or len(queue) > 4 * threads):
-                    done, result = queue.popleft()
-                    yield done, result.result()
-            for done, result in queue:
-                yield done, result.result()
-        finally:  # the caller stopped early, or a read raised
-            for _, result in queue:
-                result.cancel()
+            yield Read.of(bare, len(record.raw), trimmed, signal, plan, stride)
 
 
 def _called(
-    decoded: Iterable[tuple[_Read, Decoded]], stride: int, on_skip: OnSkip, advance: Callable[[int], None]
+    decoded: Iterable[tuple[Read, Decoded]], stride: int, on_skip: OnSkip, advance: Callable[[int], None]
 ) -> Iterator[Call]:
     for read, result in decoded:
         if len(result.bases) == 0:

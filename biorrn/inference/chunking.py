@@ -21,7 +21,7 @@ class Span:
     Attributes
     ----------
     start : int: first sample; a multiple of the stride.
-    length : int: samples of the signal in the chunk; fewer than the chunk's size at most at the signal's end.
+    length : int: samples of the signal in the chunk, at most the chunk's size.
     origin : int: the frame of the joined scores that is frame 0 of this chunk.
     first, last : int: the joined frames that this chunk supplies, half-open.
     """
@@ -65,25 +65,23 @@ def check(size: int, overlap: int, stride: int) -> None:
 def spans(samples: int, size: int, overlap: int, stride: int) -> list[Span]:
     """Plan the chunks of a signal of `samples` samples.
 
-    The last chunk is shifted back to end with the signal, up to `stride - 1` samples of padding past it, rather than
-    holding a short rest: a rest would be called without context, and would be one more length for the model.
+    All chunks of a signal are of one length to a frame, the least that needs no more chunks than the size allows:
+    so none is called without context, and hardly a sample is computed twice but for the overlaps.
     A signal no longer than a chunk is one chunk; an empty one is none.
 
     >>> [(span.start, span.length, span.first, span.last) for span in spans(23, 10, 4, 2)]
-    [(0, 10, 0, 4), (6, 10, 4, 7), (12, 10, 7, 9), (14, 9, 9, 12)]
+    [(0, 8, 0, 3), (4, 10, 3, 6), (10, 8, 6, 8), (14, 9, 8, 12)]
     """
     check(size, overlap, stride)
     if samples == 0:
         return []
-    starts = [0]
-    if samples > size:
-        starts = [*range(0, samples - size, size - overlap), frames(samples - size, stride) * stride]
-    # half way between the start of the later chunk and the end of the earlier one
-    cuts = [(start + after + size) // (2 * stride) for start, after in itertools.pairwise(starts)]
-    edges = [0, *cuts, frames(samples, stride)]
+    total, shared = frames(samples, stride), overlap // stride
+    count = max(1, -(-(total - shared) // (size // stride - shared)))
+    starts = [(total - shared) * number // count for number in range(count + 1)]  # the last is where one more would
+    edges = [0, *(start + shared // 2 for start in starts[1:-1]), total]
     return [
-        Span(start, min(size, samples - start), start // stride, first, last)
-        for start, first, last in zip(starts, edges[:-1], edges[1:], strict=True)
+        Span(start * stride, min((after + shared) * stride, samples) - start * stride, start, first, last)
+        for (start, after), (first, last) in zip(itertools.pairwise(starts), itertools.pairwise(edges), strict=True)
     ]
 
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import torch
 
-from biorrn.config import load_recipe
+from biorrn.config import Chunks, load_recipe
 from biorrn.errors import ConfigError
 from biorrn.models.store import RECIPE, find_model, shipped_models
 
+# Measured on lambda: a CRF trained on 2,000 samples calls best in chunks of 3,000 (0.875 mean identity; 0.873 in 2,000)
+# and loses with longer ones (0.874 in 4,000, 0.871 in 8,000): its states drift to where training never was.
+LONGER = 1.5
+
 
 def default_batch_size(device: torch.device) -> int:
-    """Return the chunks a forward pass that keep a device busy."""
-    return 64 if device.type == "cpu" else 512
+    """Return the chunks a batch that keep a device busy."""
+    return 96 if device.type == "cpu" else 256
+
+
+def calling_chunks(trained: Chunks, stride: int) -> Chunks:
+    """Return how signal is cut to be called: in chunks `LONGER` times those of training, so that less is scored twice.
+
+    >>> calling_chunks(Chunks(samples=2400, overlap=300), 5).samples
+    3600
+    """
+    return trained.model_copy(update={"samples": round(LONGER * trained.samples / stride) * stride})
 
 
 def default_model() -> str:

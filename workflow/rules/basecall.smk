@@ -29,4 +29,4 @@ rule basecall:
         "Calling the reads of {wildcards.run}"
     shell:
         "biorrn basecall {input.reads:q} --model {params.model:q} -o {output.fastq:q} {params.options:q}"
-        " --threads {threads} > {log:q} 2>&1"
+        " --resume --threads {threads} > {log:q} 2>&1"

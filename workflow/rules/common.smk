@@ -125,6 +125,12 @@ def run_data(wildcards):
     return DATA[RUNS[wildcards.run]["data"]]
 
 
+def label_reference(wildcards):
+    """Return the reference where the labels are the spans of it that calls align to."""
+    entry = DATA[wildcards.data]
+    return entry["reference"] if entry["labels"] in ("bam", "calls", "bootstrap") else []
+
+
 def prepared(wildcards):
     """Return the prepared file of a run's data set."""
     return f"{OUT}/data/{RUNS[wildcards.run]['data']}.h5"

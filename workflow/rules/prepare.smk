@@ -43,7 +43,12 @@ rule prepare_protein:
 rule prepare_signal:
     input:
         reads=lambda wildcards: DATA[wildcards.data]["reads"],
-        truth=lambda wildcards: DATA[wildcards.data].get("truth", []),
+        labels=lambda wildcards: [
+            DATA[wildcards.data][key]
+            for key in ("truth", "bam", "moves", "calls")
+            if key in DATA[wildcards.data]
+        ],
+        reference=label_reference,
     output:
         prepared=f"{OUT}/data/{{data}}.h5",
         report=f"{OUT}/data/{{data}}.json",
@@ -65,12 +70,17 @@ rule prepare_signal:
             DATA[wildcards.data],
             labels="--labels",
             truth="--truth",
+            bam="--bam",
+            moves="--moves",
+            calls="--calls",
+            model="--model",
             normaliser="--normaliser",
             seed="--seed",
             note="--note",
         ),
+        reference=lambda wildcards, input: ["--reference", input.reference] if input.reference else [],
     message:
         "Preparing the reads of {wildcards.data}"
     shell:
-        "biorrn prepare signal {input.reads:q} {params.options:q} --split {params.split:q}"
+        "biorrn prepare signal {input.reads:q} {params.options:q} {params.reference:q} --split {params.split:q}"
         " -o {output.prepared:q} --report {output.report:q} > {log:q} 2>&1"

@@ -16,14 +16,16 @@ from biorrn.config import Chunks, parse_recipe
 from biorrn.encoders.signal import medmad, trim_start
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference import basecall as module
+from biorrn.inference import pieces
 from biorrn.inference.basecall import Call, basecall
 from biorrn.inference.decoders import DECODERS, Decoded
+from biorrn.inference.engine import ENGINES
 from biorrn.inference.writers import fastq_text
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored
 from biorrn.readers.records import SignalRecord
 
-CHUNK, OVERLAP = 200, 100
+CUT = Chunks(samples=200, overlap=100)  # short: some reads have many chunks
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def stored() -> Stored:
                 "core": {"cell": "lstm", "hidden": 16, "layers": 2, "direction": "alternating"},
                 "head": {"name": "ctc"},
             },
-            "chunks": {"samples": CHUNK, "overlap": OVERLAP},
+            "chunks": CUT.model_dump(),
         }
     )
     model = build_model(recipe.model, 5).eval()
@@ -70,22 +72,28 @@ def texts(calls: Iterator[Call]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_the_same_text_for_any_batch_size_and_order(stored: Stored, decoder: str) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_same_text_for_any_batch_size_order_and_number_of_threads(
+    stored: Stored, decoder: str, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "FRAMES", 200)  # the longer reads are decoded in pieces
+    monkeypatch.setattr(pieces, "SHARED", 40)
     records = reads(40)
-    one = texts(basecall(stored, records, batch_size=1, decoder=decoder))
+    one = texts(basecall(stored, records, batch_size=1, decoder=decoder, engine=engine))
     assert len(one) > 30
     assert list(one) == [record.read_id for record in records if record.read_id in one]
     for batch_size in (7, 64):
-        assert texts(basecall(stored, records, batch_size=batch_size, decoder=decoder, threads=2)) == one
+        again = basecall(stored, records, batch_size=batch_size, decoder=decoder, engine=engine, threads=2)
+        assert texts(again) == one
     shuffled = [records[i] for i in np.random.default_rng(2).permutation(len(records))]
-    turned = texts(basecall(stored, shuffled, batch_size=64, decoder=decoder))
+    turned = texts(basecall(stored, shuffled, batch_size=64, decoder=decoder, engine=engine))
     assert list(turned) == [record.read_id for record in shuffled if record.read_id in one]
     assert turned == one
 
 
 def test_a_read_in_one_chunk_is_called_as_by_the_bare_model(stored: Stored) -> None:
     record = read("r", 1003)
-    [call] = basecall(stored, [record], decoder="greedy", chunks=Chunks(samples=1200, overlap=100))
+    [call] = basecall(stored, [record], decoder="greedy", chunks=Chunks(samples=1200, overlap=100), engine="torch")
     signal = medmad(record.picoamperes()[call.trimmed :])
     with torch.no_grad():
         scores = stored.model(torch.from_numpy(signal)[None, :, None], torch.tensor([len(signal)]))[0][0]
@@ -146,7 +154,7 @@ def test_a_read_that_cannot_be_called_is_skipped_by_name(stored: Stored, record:
     assert sum(samples) == 1300 + len(record.raw)
 
 
-@pytest.mark.parametrize("samples", [1, 4, 5, 10, CHUNK - 1, CHUNK, CHUNK + 1, 300, 301, 305])
+@pytest.mark.parametrize("samples", [1, 4, 5, 10, CUT.samples - 1, CUT.samples, CUT.samples + 1, 300, 301, 305])
 @pytest.mark.parametrize("level", [None, 0, 32767])
 def test_every_length_and_a_constant_signal_give_a_call_or_a_skip(
     stored: Stored, samples: int, level: int | None
@@ -161,27 +169,34 @@ def test_every_length_and_a_constant_signal_give_a_call_or_a_skip(
     assert all(set(call.bases) <= set("ACGT") for call in calls)
 
 
-def test_a_read_of_five_million_samples_is_held_once_as_scores(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is left out: what counts is that chunks stream and the frames add up."""
-    seen: list[int] = []
+def test_a_read_of_five_million_samples_is_decoded_in_pieces(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is left out: what counts is that chunks stream, pieces are few at a time and the frames add up."""
+    held: list[int] = []
 
     class Frames(torch.nn.Module):
         def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            seen.append(len(x))
             return torch.cat([x[:, ::5]] * 5, dim=2), lengths
 
-    def first_column(scores: np.ndarray) -> Decoded:
-        expected = medmad(record.picoamperes())[::5]
-        np.testing.assert_array_equal(scores[:, 0], expected)
-        return Decoded("A", np.array([9], np.uint8), np.zeros(len(scores), np.uint8))
+    def every_third(scores: np.ndarray, calibration: object = None) -> Decoded:
+        """A base at each frame whose place in the whole read, which its score tells, is a multiple of three."""
+        held.append(len(scores))
+        frames = (scores[:, 0] / 5).astype(np.int64)
+        moves = (frames % 3 == 0).astype(np.uint8)
+        letters = "".join("ACGT"[frame // 3 % 4] for frame in frames[moves > 0])
+        return Decoded(letters, (frames[moves > 0] % 41).astype(np.uint8), moves)
 
-    monkeypatch.setitem(module.DECODERS, "check", first_column)
+    monkeypatch.setitem(module.DECODERS, "check", every_third)
     monkeypatch.setattr(module, "trim_start", lambda current, rate: 0)
-    record = SignalRecord("long", np.arange(5_000_003, dtype=np.int64).astype(np.int16), 0.0, 1.0, 4000.0)
+    monkeypatch.setitem(module.NORMALISERS, "medmad", lambda current: current)
+    record = SignalRecord("long", np.zeros(5_000_003, np.int16), 0.0, 1.0, 4000.0)
+    monkeypatch.setattr(SignalRecord, "picoamperes", lambda self: np.arange(5_000_003, dtype=np.float32))
     big = dataclasses.replace(stored, model=Frames().eval())
-    [call] = basecall(big, [record], batch_size=64, decoder="check", chunks=Chunks(samples=2400, overlap=300))
-    assert len(call.moves) == 1_000_001
-    assert set(seen[:-1]) == {64}
+    [call] = basecall(big, [record], decoder="check", chunks=Chunks(samples=8000, overlap=300))
+    assert len(held) > 49
+    assert max(held) <= pieces.FRAMES
+    np.testing.assert_array_equal(call.moves, np.arange(1_000_001) % 3 == 0)
+    assert call.bases == ("ACGT" * 83_334)[: len(call.bases)]
+    np.testing.assert_array_equal(call.quals, np.arange(0, 1_000_001, 3) % 41)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.005])
@@ -203,7 +218,7 @@ def test_reads_are_pulled_only_when_they_are_needed(
         nonlocal finished
         finished += 1
 
-    def slow(scores: np.ndarray) -> Decoded:
+    def slow(scores: np.ndarray, calibration: object = None) -> Decoded:
         time.sleep(seconds)
         return DECODERS["greedy"](scores)
 
@@ -212,8 +227,8 @@ def test_reads_are_pulled_only_when_they_are_needed(
     for _ in basecall(stored, count(), batch_size=batch_size, threads=threads, decoder="slow", advance=finish):
         pass
     assert finished == 200
-    # several chunks a read here: the reads of one batch, those being decoded, and the one in hand
-    assert max(ahead) <= batch_size + 4 * threads + 1
+    # several chunks a read here: the reads of the batch gathered, of the blocks under way, being decoded, and in hand
+    assert max(ahead) <= batch_size + (threads + 1) * batch_size // 2 + 4 * threads + 1
 
 
 def test_memory_does_not_grow_with_the_reads(stored: Stored) -> None:
@@ -238,7 +253,7 @@ def test_stopping_early_ends_the_decoding_threads(stored: Stored) -> None:
 
 
 def test_a_fault_in_decoding_comes_out(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(scores: np.ndarray) -> Decoded:
+    def fail(scores: np.ndarray, calibration: object = None) -> Decoded:
         raise BiorrnError("the model's scores hold NaN")
 
     monkeypatch.setitem(module.DECODERS, "fail", fail)

@@ -12,7 +12,8 @@ def write(path, segments):
     with signal_writer(path, "medmad", 4000.0, "truth") as writer:
         writer.file.attrs["sources"] = "{}"
         for i, (bases, scale, split) in enumerate(segments):
-            level = np.concatenate([np.full(5 + b, float(b)) for b in bases])
+            noise = np.random.default_rng(i).normal(0, 0.02, len(bases))  # of events; none within them
+            level = np.concatenate([np.full(5 + b, b + off) for b, off in zip(bases, noise, strict=True)])
             starts = np.concatenate([[0], np.cumsum(5 + bases)[:-1]])
             writer.add(f"r{i}", (level - 2.5) * scale, bases, starts, split)
     return path

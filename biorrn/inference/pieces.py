@@ -1,0 +1,111 @@
+"""A read cut twice: in chunks for the model, and, where it is long, in pieces for the decoder.
+
+Scores of a CRF take over a kilobyte a frame, so those of a long read never stand in memory as a whole. A piece is
+decoded when its chunks are scored, and its scores are dropped. Where pieces overlap both calls are known, and the read
+changes from one to the other where they say the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from biorrn.inference.chunking import Span, frames, spans
+from biorrn.inference.decoders import Decoded
+from biorrn.readers.records import SignalRecord
+
+FRAMES = 20_000  # the longest piece; shorter reads, as most are, are decoded whole
+SHARED = 400  # frames that neighbours share: about 200 bases
+AGREE = 10  # frames on both sides of a change that both calls give alike
+
+
+@dataclass(slots=True, eq=False)
+class Piece:
+    """Frames `span.start` to `span.start + span.length` of a read; `missing` of them are still to be scored."""
+
+    span: Span
+    missing: int
+    scores: np.ndarray | None = None  # float32 (span.length, S), from the first chunk that is scored until decoded
+    decoded: Decoded | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Read:
+    """A read on its way.
+
+    Attributes
+    ----------
+    record : SignalRecord without its samples; samples : how many it had; trimmed : of these, how many are not called.
+    signal : float32 (T,), emptied when all is scored.
+    chunks, pieces : the plans; unscored, undecoded : how many of them are still to be done.
+    """
+
+    record: SignalRecord
+    samples: int
+    trimmed: int
+    signal: np.ndarray
+    chunks: list[Span]
+    pieces: list[Piece] = field(default_factory=list)
+    unscored: int = 0
+    undecoded: int = 0
+
+    @classmethod
+    def of(
+        cls, record: SignalRecord, samples: int, trimmed: int, signal: np.ndarray, chunks: list[Span], stride: int
+    ) -> Read:
+        """Plan the pieces of a read whose chunks are planned."""
+        plan = spans(frames(len(signal), stride), FRAMES, SHARED, 1)
+        pieces = [Piece(span, span.length) for span in plan]
+        return cls(record, samples, trimmed, signal, chunks, pieces, len(chunks), len(pieces))
+
+    def shares(self, chunk: Span) -> Iterator[tuple[Piece, int, int]]:
+        """Yield the pieces that take frames from a chunk, with the first and the last of those frames, half-open."""
+        for piece in self.pieces:
+            first = max(chunk.first, piece.span.start)
+            last = min(chunk.last, piece.span.start + piece.span.length)
+            if first < last:
+                yield piece, first, last
+
+    def call(self) -> Decoded:
+        """Return the call of the whole read; all pieces are decoded."""
+        return join([piece.decoded for piece in self.pieces if piece.decoded], [piece.span for piece in self.pieces])
+
+
+def join(parts: Sequence[Decoded], plan: Sequence[Span]) -> Decoded:
+    """Join the calls of pieces that overlap.
+
+    The change from a piece to the next stands in the frame nearest to the middle of the overlap around which both give
+    the same bases in the same frames; in the middle itself where there is none.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    cuts = [0, *itertools.starmap(_change, itertools.pairwise(zip(parts, plan, strict=True))), plan[-1].last]
+    bases, quals, moves = [], [], []
+    for part, span, (first, last) in zip(parts, plan, itertools.pairwise(cuts), strict=True):
+        begun = np.flatnonzero(part.moves) + span.start
+        a, b = np.searchsorted(begun, (first, last))
+        bases.append(part.bases[a:b])
+        quals.append(part.quals[a:b])
+        moves.append(part.moves[first - span.start : last - span.start])
+    return Decoded("".join(bases), np.concatenate(quals), np.concatenate(moves))
+
+
+def _change(earlier: tuple[Decoded, Span], later: tuple[Decoded, Span]) -> int:
+    """Return the first frame that is taken from the later of two neighbours."""
+    start, end = later[1].start, earlier[1].start + earlier[1].length
+    alike = _letters(*earlier, start, end) == _letters(*later, start, end)
+    counts = np.concatenate([[0], np.cumsum(alike)])
+    around = counts[2 * AGREE :] - counts[: -2 * AGREE]  # of the 2 AGREE frames before and after a change
+    places = np.flatnonzero(around == 2 * AGREE) + AGREE + start
+    middle = later[1].first
+    return int(places[np.argmin(np.abs(places - middle))]) if len(places) else middle
+
+
+def _letters(part: Decoded, span: Span, start: int, end: int) -> np.ndarray:
+    """Return for each frame the letter of the base that begins there, or 0."""
+    letters = np.zeros(len(part.moves), np.uint8)
+    letters[np.flatnonzero(part.moves)] = np.frombuffer(part.bases.encode(), np.uint8)
+    return letters[start - span.start : end - span.start]

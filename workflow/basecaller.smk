@@ -1,0 +1,201 @@
+# The shipped basecaller dna_r9.4.1_fast, made again from real reads. Hours on two cores:
+#
+#     make basecaller            (or: snakemake -s workflow/basecaller.smk --cores 2)
+#
+# The data is that of config/real.yaml: {real_data}/nanopore. Three stages, each trained from the weights of the one before:
+#   1  phage lambda with Tombo's events, and walks over those reads (`biorrn prepare recombine`)
+#   2  adds E. coli reads on their own consensus, and reads that another caller called, their bases placed by model 1
+#   3  adds Klebsiella reads that model 2 called, and walks over all of them; long, with the Q-scores calibrated after it
+# Lambda 0-12,000 (test), 12,000-14,500 (which epoch), E. coli's second contig and a fifth of the human reads train nothing.
+import os
+from pathlib import Path
+
+REAL = Path(
+    config.get("real_data") or os.environ.get("BIORRN_SHARED_DATA") or "../shared/data",
+    "nanopore",
+)
+OUT = config.get("output", "results/basecaller")
+MODEL = "dna_r9.4.1_fast"
+HELD_OUT = "reference:Lambda_NEB:0-12000=test,Lambda_NEB:12000-14500=valid"
+
+# how the three mixtures draw, by file
+MIXED = {
+    1: {"lambda": 0.2, "walks1": 0.8},
+    2: {
+        "lambda": 0.12,
+        "walks1": 0.33,
+        "ecoli1": 0.33,
+        "multi1": 0.12,
+        "prom1": 0.05,
+        "human": 0.05,
+    },
+    3: {
+        "lambda": 0.1,
+        "walks2": 0.32,
+        "ecoli2": 0.25,
+        "multi2": 0.13,
+        "klebsiella": 0.12,
+        "prom2": 0.05,
+        "human": 0.03,
+    },
+}
+EPOCHS = {1: 36, 2: 24, 3: 80}  # of 4,096 windows of 2,000 samples
+LABELLED = {  # reads that carry calls: files, options, split
+    "ecoli": ("ecoli_r94", f"--calls {REAL}/ecoli_r94/basecalls.fasta --reference {OUT}/ecoli.fasta",
+              "reference:consensus_2:0-1000000=test"),
+    "multi": ("formats/fast5/multi_fast5_zip.fast5", "", "random:1,0,0"),
+    "prom": ("promethion_r941/reads.fast5", "", "random:1,0,0"),
+}  # fmt: skip
+
+
+wildcard_constraints:
+    stage="[123]",
+    source="ecoli|multi|prom",
+
+
+rule all:
+    input:
+        f"{OUT}/{MODEL}/weights.safetensors",
+
+
+rule tombo:
+    output:
+        f"{OUT}/lambda.h5",
+    log:
+        f"{OUT}/logs/lambda.log",
+    shell:
+        "biorrn prepare signal {REAL}/lambda_r941/fast5 --labels events --split {HELD_OUT:q} -o {output:q} > {log:q} 2>&1"
+
+
+rule human:
+    output:
+        f"{OUT}/human.h5",
+    log:
+        f"{OUT}/logs/human.log",
+    shell:
+        "biorrn prepare signal {REAL}/human_r941/reads.blow5 --labels bam --bam {REAL}/human_r941/guppy_sup.bam"
+        " --moves {REAL}/human_r941/guppy_sup.moves.paf --lead 3 --split random:0.8,0,0.2 -o {output:q} > {log:q} 2>&1"
+
+
+rule consensus:
+    output:
+        f"{OUT}/ecoli.fasta",
+    log:
+        f"{OUT}/logs/consensus.log",
+    threads: 2
+    shell:
+        "biorrn consensus {REAL}/ecoli_r94/basecalls.fasta -o {output:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule called:
+    # sequences that are known already, their bases placed by the model of a stage
+    input:
+        reference=lambda wildcards: (
+            f"{OUT}/ecoli.fasta" if wildcards.source == "ecoli" else []
+        ),
+        weights=f"{OUT}/model{{stage}}/weights.safetensors",
+    output:
+        f"{OUT}/{{source}}{{stage}}.h5",
+    log:
+        f"{OUT}/logs/{{source}}{{stage}}.log",
+    params:
+        reads=lambda wildcards: REAL / LABELLED[wildcards.source][0],
+        options=lambda wildcards: LABELLED[wildcards.source][1],
+        split=lambda wildcards: LABELLED[wildcards.source][2],
+    shell:
+        "biorrn prepare signal {params.reads:q} --labels calls --model {OUT}/model{wildcards.stage} {params.options}"
+        " --split {params.split} --threads 1 -o {output:q} > {log:q} 2>&1"
+
+
+rule klebsiella:
+    # no label at all: what model 2 calls
+    input:
+        f"{OUT}/model2/weights.safetensors",
+    output:
+        calls=f"{OUT}/klebsiella.fastq",
+        prepared=f"{OUT}/klebsiella.h5",
+    log:
+        f"{OUT}/logs/klebsiella.log",
+    threads: 2
+    shell:
+        "(biorrn basecall {REAL}/klebsiella_r941 --model {OUT}/model2 --decoder beam -o {output.calls:q}"
+        " && biorrn prepare signal {REAL}/klebsiella_r941 --labels calls --calls {output.calls:q} --model {OUT}/model2"
+        " --split random:1,0,0 --threads 1 -o {output.prepared:q}) > {log:q} 2>&1"
+
+
+rule walks_lambda:
+    input:
+        f"{OUT}/lambda.h5",
+    output:
+        f"{OUT}/walks1.h5",
+    log:
+        f"{OUT}/logs/walks1.log",
+    shell:
+        "biorrn prepare recombine {input:q} --samples 15000000 -o {output:q} > {log:q} 2>&1"
+
+
+rule walks_all:
+    input:
+        [f"{OUT}/{name}.h5" for name in ("lambda", "ecoli2", "multi2", "prom2")],
+    output:
+        joined=f"{OUT}/joined.h5",
+        walks=f"{OUT}/walks2.h5",
+    log:
+        f"{OUT}/logs/walks2.log",
+    shell:
+        "(biorrn prepare mix {input:q} -o {output.joined:q}"
+        " && biorrn prepare recombine {output.joined:q} --samples 40000000 --rounds 2 --seed 1 -o {output.walks:q})"
+        " > {log:q} 2>&1"
+
+
+rule mix:
+    input:
+        lambda wildcards: [f"{OUT}/{name}.h5" for name in MIXED[int(wildcards.stage)]],
+    output:
+        f"{OUT}/mix{{stage}}.h5",
+    log:
+        f"{OUT}/logs/mix{{stage}}.log",
+    params:
+        shares=lambda wildcards: [
+            f"{OUT}/{name}.h5={share}"
+            for name, share in MIXED[int(wildcards.stage)].items()
+        ],
+    shell:
+        "biorrn prepare mix {params.shares:q} -o {output:q} > {log:q} 2>&1"
+
+
+rule train:
+    input:
+        prepared=f"{OUT}/mix{{stage}}.h5",
+        before=lambda wildcards: (
+            f"{OUT}/model{int(wildcards.stage) - 1}/weights.safetensors"
+            if wildcards.stage > "1"
+            else []
+        ),
+    output:
+        f"{OUT}/model{{stage}}/weights.safetensors",
+    log:
+        f"{OUT}/logs/train{{stage}}.log",
+    threads: 2
+    params:
+        epochs=lambda wildcards: EPOCHS[int(wildcards.stage)],
+        init=lambda wildcards, input: (
+            ["--init", str(Path(input.before).parent)] if input.before else []
+        ),
+    shell:
+        "biorrn train fast {input.prepared:q} -o {OUT}/model{wildcards.stage} {params.init:q} --threads {threads}"
+        " --set training.epochs={params.epochs} > {log:q} 2>&1"
+
+
+rule calibrate:
+    input:
+        f"{OUT}/model3/weights.safetensors",
+    output:
+        f"{OUT}/{MODEL}/weights.safetensors",
+    log:
+        f"{OUT}/logs/calibrate.log",
+    threads: 2
+    shell:
+        "(cp {OUT}/model3/weights.safetensors {OUT}/model3/recipe.yaml {OUT}/{MODEL}/"
+        " && biorrn calibrate {OUT}/{MODEL} {REAL}/lambda_r941/fast5 --reference {REAL}/lambda_r941/reference.fasta"
+        " --region Lambda_NEB:12000-14500) > {log:q} 2>&1"
