@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 SNAKEFILES := Snakefile workflow
 
-.PHONY: demo test lint models clean help
+.PHONY: demo test lint models basecaller clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -34,13 +34,16 @@ lint: $(VENV)/.stamp-dev
 	@$(BIN)/snakefmt --check $(SNAKEFILES)
 	@$(BIN)/snakemake --lint
 
-# trains the shipped models again, on the real data that config/real.yaml names
+# train the shipped models again, on the real data that config/real.yaml names; hours on two cores
 models: $(VENV)/.stamp-run
-	@$(BIN)/snakemake --configfile config/real.yaml --cores $(CORES)
+	@$(BIN)/snakemake --configfile config/real.yaml --cores $(CORES) results/real/runs/stability_gru/weights.safetensors
 	@cp results/real/runs/stability_gru/weights.safetensors results/real/runs/stability_gru/recipe.yaml \
 		biorrn/pretrained/stability/
-	@cp results/real/runs/lambda_ctc/weights.safetensors results/real/runs/lambda_ctc/recipe.yaml \
-		biorrn/pretrained/dna_r9.4.1_ctc/
+
+basecaller: $(VENV)/.stamp-run
+	@$(BIN)/snakemake -s workflow/basecaller.smk --cores $(CORES)
+	@cp results/basecaller/dna_r9.4.1_fast/weights.safetensors results/basecaller/dna_r9.4.1_fast/recipe.yaml \
+		biorrn/pretrained/dna_r9.4.1_fast/
 
 clean:
 	rm -rf results .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,4 +1,4 @@
-"""Time a training step of a basecaller: one thread, several as torch has them, several with rows apart; float32, bfloat16.
+"""Time a training step of a basecaller: one thread, torch's several, rows on several; in float32 and in bfloat16.
 
 A step is forward, CTC-CRF loss and backward of random signal; no optimiser, no reading of data.
 """

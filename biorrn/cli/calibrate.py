@@ -17,7 +17,7 @@ def calibrate(
     decoder: Annotated[str, typer.Option(help="auto, greedy or beam: what the model will be used with.")] = "auto",
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Chunks a forward pass; default 64 on a CPU, 512 on a GPU. Changes the speed."),
+        typer.Option(help="Chunks a forward pass; default 96 on a CPU, 256 on a GPU. Changes the speed."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,

@@ -17,7 +17,7 @@ from biorrn.evaluation.bootstrap import RESAMPLES, Statistic, estimate
 from biorrn.evaluation.quality import wrong_columns
 from biorrn.evaluation.sequences import MAX_Q, BaseCall
 from biorrn.files import write_text
-from biorrn.inference.writers import mean_quality
+from biorrn.readers.calls import mean_phred
 
 MIN_BASES = 100  # aligned reference bases inside the region that a read needs to be scored
 
@@ -67,15 +67,6 @@ class Scores:
         return [read for read in self.reads if read.status == "scored"]
 
 
-def mean_q(quals: np.ndarray) -> float:
-    """Return the Q of the mean error probability of a read's bases; NaN for none.
-
-    >>> round(mean_q(np.array([10, 20])), 2)
-    12.6
-    """
-    return mean_quality(quals) if len(quals) else float("nan")
-
-
 def score_reads(
     calls: Iterable[BaseCall],
     align: Callable[[BaseCall], Alignment | None],
@@ -96,7 +87,7 @@ def score_reads(
     for call in calls:
         alignment = align(call)
         if alignment is None:
-            scores.reads.append(Score(call.id, len(call.bases), "unmapped", mean_q(call.quals)))
+            scores.reads.append(Score(call.id, len(call.bases), "unmapped", mean_phred(call.quals)))
         else:
             scores.reads.append(_score(scores, call, alignment, region, min_bases))
         advance(1)
@@ -115,7 +106,7 @@ def _score(scores: Scores, call: BaseCall, alignment: Alignment, region: Region 
         "read_id": call.id,
         "length": len(call.bases),
         "status": status,
-        "mean_q": mean_q(call.quals),
+        "mean_q": mean_phred(call.quals),
         "reference": alignment.reference,
         "ref_start": alignment.ref_start,
         "ref_end": alignment.ref_end,

@@ -4,6 +4,5 @@ from biorrn.inference.writers.calls import open_calls
 from biorrn.inference.writers.fastq import fastq_text
 from biorrn.inference.writers.formats import FORMATS, WRITERS, Style, format_of
 from biorrn.inference.writers.predictions import predictions_tsv
-from biorrn.inference.writers.tags import mean_quality
 
-__all__ = ["FORMATS", "WRITERS", "Style", "fastq_text", "format_of", "mean_quality", "open_calls", "predictions_tsv"]
+__all__ = ["FORMATS", "WRITERS", "Style", "fastq_text", "format_of", "open_calls", "predictions_tsv"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from biorrn.readers.calls import mean_phred
 from biorrn.readers.records import SignalRecord
 
 if TYPE_CHECKING:
@@ -25,20 +26,9 @@ LARGEST = 2**32 - 1  # that an integer tag can hold in BAM
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
-def mean_quality(quals: np.ndarray) -> float:
-    """Return the Phred score of the mean error probability of a read; 0 for no bases.
-
-    >>> float(round(mean_quality(np.array([10, 30], np.uint8)), 2))
-    12.97
-    """
-    if len(quals) == 0:
-        return 0.0
-    return float(-10 * np.log10(np.mean(10 ** (-quals.astype(np.float64) / 10))))
-
-
 def read_quality(call: Call) -> float:
     """Return the mean quality as records state it: two decimals. It is this number that a threshold is held against."""
-    return round(mean_quality(call.quals), 2)
+    return round(mean_phred(call.quals), 2)
 
 
 def quality_letters(quals: np.ndarray) -> str:

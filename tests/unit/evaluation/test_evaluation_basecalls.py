@@ -16,7 +16,6 @@ from biorrn.evaluation.basecalls import (
     Scores,
     counts_of,
     evaluate,
-    mean_q,
     median_of,
     score_reads,
     write_reads,
@@ -74,12 +73,6 @@ def test_median_is_numpys_for_even_and_odd_sizes() -> None:
     counts = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [0, 3, 0, 2], [2, 2, 0, 0]], dtype=float)
     expected = [np.median(np.repeat(values, row.astype(int))) for row in counts]
     assert median_of(values, counts).tolist() == expected
-
-
-def test_mean_q_is_of_the_error_probability() -> None:
-    assert mean_q(np.array([10, 10], np.uint8)) == pytest.approx(10)
-    assert mean_q(np.array([0, 60], np.uint8)) == pytest.approx(-10 * math.log10(0.5000005))
-    assert math.isnan(mean_q(np.zeros(0, np.uint8)))
 
 
 def literal(cigar: str, read: str, reference: str, start: int = 0) -> Alignment:

@@ -347,7 +347,7 @@ def test_settling_puts_starts_where_the_model_is_sure(state_len):
 
 @pytest.fixture(scope="module")
 def scorer():
-    return make_scorer("dna_r9.4.1_ctc", 1)
+    return make_scorer("dna_r9.4.1_fast", 1)
 
 
 def record_of(samples, rate=4000.0):

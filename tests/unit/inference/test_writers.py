@@ -11,7 +11,7 @@ import pytest
 from biorrn.errors import ConfigError
 from biorrn.inference.basecall import Call
 from biorrn.inference.summary import SHOWN, Tally
-from biorrn.inference.writers import FORMATS, WRITERS, fastq_text, format_of, mean_quality, open_calls
+from biorrn.inference.writers import FORMATS, WRITERS, fastq_text, format_of, open_calls
 from biorrn.inference.writers.fastq import write_fastq
 from biorrn.inference.writers.tags import tags
 from biorrn.readers.records import SignalRecord
@@ -121,11 +121,6 @@ def test_suffix_and_emit_agree_or_are_refused(suffix: str, emit: str | None) -> 
         with pytest.raises(ConfigError, match=f"--emit: found {emit}, where the output calls{suffix} is"):
             format_of(f"calls{suffix}", emit)
     assert format_of("-", emit) == (emit or "fastq")
-
-
-@pytest.mark.parametrize(("quals", "mean"), [([], 0.0), ([10], 10.0), ([10, 10], 10.0), ([10, 30], 12.967)])
-def test_mean_quality_is_that_of_the_mean_error(quals: list[int], mean: float) -> None:
-    assert mean_quality(np.array(quals, np.uint8)) == pytest.approx(mean, abs=1e-3)
 
 
 def test_tally_reports_a_reason_ten_times_and_counts_it_always(capsys: pytest.CaptureFixture[str]) -> None:

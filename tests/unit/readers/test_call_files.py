@@ -30,6 +30,8 @@ def test_fasta_and_fastq_give_the_same_calls(tmp_path):
 def test_mean_quality_of_nothing_is_unknown():
     assert math.isnan(mean_phred(None))
     assert math.isnan(mean_phred(np.zeros(0)))
+    assert mean_phred(np.array([10, 10], np.uint8)) == pytest.approx(10.0)
+    assert mean_phred(np.array([10, 30], np.uint8)) == pytest.approx(12.967, abs=1e-3)
 
 
 @pytest.mark.parametrize(
