@@ -5,10 +5,17 @@
 # The data is that of config/real.yaml: {real_data}/nanopore. Three stages, each trained from the weights of the one before:
 #   1  phage lambda with Tombo's events, and walks over those reads (`biorrn prepare recombine`)
 #   2  adds E. coli reads on their own consensus, and reads that another caller called, their bases placed by model 1
-#   3  adds Klebsiella reads that model 2 called, and walks over all of them; long, with the Q-scores calibrated after it
+#   3  adds Klebsiella reads that model 2 called, walks over all of the others, that change read every 2.5 bases, and
+#      simulated reads; long, with the Q-scores calibrated after it
 # Lambda 0-12,000 (test), 12,000-14,500 (which epoch), E. coli's second contig and a fifth of the human reads train nothing.
 import os
+import sys
 from pathlib import Path
+
+# jobs find `biorrn` beside the snakemake that started them
+os.environ["PATH"] = os.pathsep.join(
+    [os.environ.get("PATH", ""), str(Path(sys.executable).parent)]
+)
 
 REAL = Path(
     config.get("real_data") or os.environ.get("BIORRN_SHARED_DATA") or "../shared/data",
@@ -30,16 +37,17 @@ MIXED = {
         "human": 0.05,
     },
     3: {
-        "lambda": 0.1,
-        "walks2": 0.32,
-        "ecoli2": 0.25,
-        "multi2": 0.13,
-        "klebsiella": 0.12,
+        "lambda": 0.03,
+        "walks2": 0.42,
+        "simulated": 0.1,
+        "ecoli2": 0.04,
+        "multi2": 0.14,
+        "klebsiella": 0.2,
         "prom2": 0.05,
-        "human": 0.03,
+        "human": 0.02,
     },
 }
-EPOCHS = {1: 36, 2: 24, 3: 80}  # of 4,096 windows of 2,000 samples
+EPOCHS = {1: 20, 2: 20, 3: 100}  # of 4,096 windows of 2,000 samples
 LABELLED = {  # reads that carry calls: files, options, split
     "ecoli": ("ecoli_r94", f"--calls {REAL}/ecoli_r94/basecalls.fasta --reference {OUT}/ecoli.fasta",
               "reference:consensus_2:0-1000000=test"),
@@ -144,8 +152,21 @@ rule walks_all:
         f"{OUT}/logs/walks2.log",
     shell:
         "(biorrn prepare mix {input:q} -o {output.joined:q}"
-        " && biorrn prepare recombine {output.joined:q} --samples 40000000 --rounds 2 --seed 1 -o {output.walks:q})"
+        " && biorrn prepare recombine {output.joined:q} --samples 40000000 --rounds 2 --run 2.5 --seed 7 -o {output.walks:q})"
         " > {log:q} 2>&1"
+
+
+rule simulated:
+    output:
+        reads=f"{OUT}/simulated.blow5",
+        truth=f"{OUT}/simulated.tsv",
+        prepared=f"{OUT}/simulated.h5",
+    log:
+        f"{OUT}/logs/simulated.log",
+    shell:
+        "(biorrn simulate --random-genome 1500000 --coverage 1 --seed 5 -o {output.reads:q} --truth {output.truth:q}"
+        " && biorrn prepare signal {output.reads:q} --labels truth --truth {output.truth:q} --split random:1,0,0"
+        " -o {output.prepared:q}) > {log:q} 2>&1"
 
 
 rule mix:
