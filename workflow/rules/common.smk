@@ -128,7 +128,9 @@ def run_data(wildcards):
 def label_reference(wildcards):
     """Return the reference where the labels are the spans of it that calls align to."""
     entry = DATA[wildcards.data]
-    return entry["reference"] if entry["labels"] in ("bam", "calls", "bootstrap") else []
+    return (
+        entry["reference"] if entry["labels"] in ("bam", "calls", "bootstrap") else []
+    )
 
 
 def prepared(wildcards):

@@ -78,7 +78,9 @@ rule prepare_signal:
             seed="--seed",
             note="--note",
         ),
-        reference=lambda wildcards, input: ["--reference", input.reference] if input.reference else [],
+        reference=lambda wildcards, input: (
+            ["--reference", input.reference] if input.reference else []
+        ),
     message:
         "Preparing the reads of {wildcards.data}"
     shell:
