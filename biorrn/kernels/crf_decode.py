@@ -111,9 +111,9 @@ def posterior_viterbi(scores: np.ndarray, state_len: int) -> Decoded:
 
     Returns
     -------
-    bases uint8 (L,), 1 to 4; starts int32 (L,): the frame of each base's move; quality float32 (L,): the posterior
-    probability that a move emits the called base, summed over the frames nearer to its move than to its neighbours'
-    (a base's own frame is uncertain by some frames, so that one frame's posterior says too little), at most 1.
+    bases uint8 (L,), 1 to 4; starts int32 (L,): the frame of each base's move; quality float32 (L,): of the
+    posterior probability of moves in the frames between the moves before and after a base, the share that emits it (a
+    base's own frame is uncertain by some frames, so that one frame's posterior says too little), at most 1.
 
     Memory is about a third of that of the scores. One frame takes about a microsecond for each 64 states.
 

@@ -137,19 +137,22 @@ def follow(choice, state, bases, starts):  # type: ignore[no-untyped-def]
 
 @jit()
 def quality(mass, bases, starts, found):  # type: ignore[no-untyped-def]
-    """Fill `found` (L,) with the sum of `mass` (T, 4) of each base over the frames nearest to its move, at most 1.
+    """Fill `found` (L,) with the share of each base in the `mass` (T, 4) of the frames between its neighbours' moves.
 
-    A frame midway between two moves belongs to the later one.
+    A base lasts about two frames, and when it moved is less sure than what it was: so the frames on both sides count,
+    and only what they emit, not how surely they emit.
     """
     count = bases.shape[0]
-    begin = 0
     for i in range(count):
-        end = (starts[i] + starts[i + 1] + 1) // 2 if i + 1 < count else mass.shape[0]
-        total = np.float32(0)
+        begin = starts[i - 1] + 1 if i > 0 else 0
+        end = starts[i + 1] if i + 1 < count else mass.shape[0]
+        own = np.float32(0)
+        total = np.float32(1e-30)
         for t in range(begin, end):
-            total += mass[t, bases[i] - 1]
-        found[i] = min(total, np.float32(1))
-        begin = end
+            own += mass[t, bases[i] - 1]
+            for c in range(4):
+                total += mass[t, c]
+        found[i] = min(own / total, np.float32(1))
 
 
 @jit()

@@ -161,11 +161,11 @@ def test_no_frame_no_base(name: str) -> None:
         assert len(part) == 0
 
 
-def test_quality_is_the_mass_around_the_move() -> None:
+def test_quality_is_the_share_between_the_neighbours() -> None:
     mass = np.array([[0.2, 0, 0, 0], [0.5, 0, 0, 0.1], [0.1, 0, 0, 0], [0.1, 0, 0, 0.3], [0, 0, 0, 0.9]], np.float32)
-    # moves at 1 and 4: frame 3 is nearer to the second
+    # moves at 1 and 4: the first has frames 0 to 3, the second 2 to 4
     found = crf_decode.qualities(mass, np.array([1, 4], np.uint8), np.array([1, 4], np.int32))
-    np.testing.assert_allclose(found, [0.8, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(found, [0.9 / 1.3, 1.2 / 1.4], rtol=1e-6)
 
 
 def test_quality_falls_where_two_bases_are_as_likely() -> None:
