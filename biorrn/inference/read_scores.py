@@ -32,7 +32,9 @@ class Scored:
     Attributes
     ----------
     scores : float32 array (T', S).
-    trimmed : int: samples at the start that were not scored; frame t begins at sample trimmed + t * stride.
+    trimmed : int: samples at the start without a frame; frame t tells of the bases at sample trimmed + t * stride. A
+        model trained by CTC or CRF may say a base some frames before its current comes, always as many: its fact
+        `early`, which is taken out here.
     stride : int: samples a frame.
     samples : int: samples of the read.
     """
@@ -99,7 +101,9 @@ class Scorer:
                 joined = np.empty((plan[-1].last, scores.shape[2]), np.float32)
             for row, span in enumerate(part):
                 place(joined, scores[row], span)
-        return Scored(joined, trimmed, self._stride, len(record.raw))
+        early = min(int(self._facts.get("early", 0)), max(0, len(joined) - 1))
+        joined = joined[: len(joined) - early]
+        return Scored(joined, trimmed + early * self._stride, self._stride, len(record.raw))
 
     def call(self, scored: Scored) -> ReadCall:
         """Return what the model calls, with the sample at which each base begins."""
