@@ -54,14 +54,30 @@ def estimate_pore_model(
     if len(data.bases) < 50 * k:
         raise BiorrnError(f"found {len(data.bases)} labelled bases; needed are at least {50 * k}")
     centre = _best_centre(data, k) if centre is None else centre
-    index, reads = data.kmers(k, centre), data.read_of_base
+    index = data.kmers(k, centre)
+    fit = fit_rounds(data, index, k, rounds, threads, say)
+    return assemble(data, fit, index, k, centre, {**(notes or {}), "rounds of alignment": str(rounds)})
+
+
+def fit_rounds(
+    data: LabelledSignal,
+    index: np.ndarray,
+    k: int,
+    rounds: int,
+    threads: int = 1,
+    say: Callable[[str], None] = lambda line: None,
+) -> Fit:
+    """Fit gain and offset of each read to the levels of its k-mers, and `rounds` times the starts of the bases too.
+
+    Changes the signal and edges of `data` and returns the last fit; index (L,) is the k-mer of each base, -1 for none.
+    """
     for done in range(rounds + 1):
-        fit = refit(data.means(), np.diff(data.edges), index, reads, 4**k)
+        fit = refit(data.means(), np.diff(data.edges), index, data.read_of_base, 4**k)
         data.signal = corrected(data, fit)
         say(f"round {done}: {int((index >= 0).sum())} events, spread {np.median(fit.spread[fit.counts > 0]):.4f}")
         if done < rounds:
             data.edges = aligned(data, fit, index, threads)
-    return assemble(data, fit, index, k, centre, {**(notes or {}), "rounds of alignment": str(rounds)})
+    return fit
 
 
 def _best_centre(data: LabelledSignal, k: int) -> int:

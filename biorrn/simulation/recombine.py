@@ -20,9 +20,8 @@ from biorrn.datasets.prepare import signal_writer
 from biorrn.errors import BiorrnError
 from biorrn.files import sha256
 from biorrn.jit import jit
-from biorrn.simulation.estimate import aligned
-from biorrn.simulation.events import LabelledSignal, load_prepared
-from biorrn.simulation.refit import corrected, refit
+from biorrn.simulation.estimate import fit_rounds
+from biorrn.simulation.events import load_prepared
 
 SIDE = 3  # bases on either side of a change of read that agree
 CONTEXT = 2 * SIDE
@@ -60,13 +59,12 @@ def recombine(
     BiorrnError: the training segments hold no two places that agree.
     """
     data = load_prepared(path)
-    fitted(data, rounds, threads)
-    codes = contexts(data.bases, np.repeat(np.arange(len(data.segments) - 1), np.diff(data.segments)))
+    fit_rounds(data, data.kmers(CONTEXT, CENTRE), CONTEXT, rounds, threads)
+    codes = data.kmers(CONTEXT, SIDE)  # of the bases around the start of each base
     order = np.argsort(codes, kind="stable").astype(np.int64)
     first = np.searchsorted(codes[order], np.arange(4**CONTEXT + 1)).astype(np.int64)
     if not (np.diff(first) > 1).any():
         raise BiorrnError(f"{path}: no two places of the training segments have the same {CONTEXT} bases around them")
-    signal = data.signal.astype(np.float32)
     rng = np.random.default_rng(seed)
     written = walks = 0
     with signal_writer(out, data.normaliser, data.sample_rate, "recombined") as writer:
@@ -75,7 +73,7 @@ def recombine(
         while written < samples:
             draws = rng.random((size, 2))
             current, letters, starts = _walk(
-                signal, data.bases, data.edges, codes, order, first, draws, size, 1.0 / run
+                data.signal, data.bases, data.edges, codes, order, first, draws, size, 1.0 / run
             )
             if len(letters) == 0:
                 continue
@@ -85,31 +83,6 @@ def recombine(
             advance(len(current))
         writer.flush()
     return walks
-
-
-def fitted(data: LabelledSignal, rounds: int, threads: int = 1) -> None:
-    """Fit gain and offset of each read to the levels of six bases, and `rounds` times the starts of the bases too."""
-    index, reads = data.kmers(CONTEXT, CENTRE), data.read_of_base
-    for done in range(rounds + 1):
-        fit = refit(data.means(), np.diff(data.edges), index, reads, 4**CONTEXT)
-        data.signal = corrected(data, fit)
-        if done < rounds:
-            data.edges = aligned(data, fit, index, threads)
-
-
-def contexts(bases: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """Return the code of the `CONTEXT` bases around the start of each base, int32 (N,); -1 at the ends of a segment.
-
-    bases : uint8 array (N,) of 1..4, all segments one after the other; segments : int array (N,), which one.
-    """
-    codes = np.full(len(bases), -1, np.int32)
-    if len(bases) < CONTEXT:
-        return codes
-    windows = np.lib.stride_tricks.sliding_window_view(bases.astype(np.int32) - 1, CONTEXT)
-    values = windows @ (4 ** np.arange(CONTEXT - 1, -1, -1, dtype=np.int32))
-    whole = segments[: len(values)] == segments[CONTEXT - 1 :]
-    codes[SIDE : SIDE + len(values)] = np.where(whole, values, -1)
-    return codes
 
 
 @jit()

@@ -5,7 +5,8 @@ import pytest
 
 from biorrn.datasets.prepare import SignalFile, signal_writer
 from biorrn.errors import BiorrnError
-from biorrn.simulation.recombine import CONTEXT, SIDE, contexts, recombine
+from biorrn.simulation.events import LabelledSignal
+from biorrn.simulation.recombine import CONTEXT, SIDE, recombine
 
 
 def write(path, segments):
@@ -38,8 +39,12 @@ def source(tmp_path):
 
 def test_contexts_are_centred_and_stay_within_a_segment():
     bases = np.array([1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1], np.uint8)
-    segments = np.array([0] * 7 + [1] * 6)
-    codes = contexts(bases, segments).tolist()
+    segments = np.array([0, 7, 13])
+    codes = (
+        LabelledSignal(np.zeros(13, np.float32), bases, np.arange(14), segments, np.arange(2), 4000.0)
+        .kmers(CONTEXT, SIDE)
+        .tolist()
+    )
     assert codes[:SIDE] == [-1] * SIDE
     assert codes[3:5] == [1, 4]  # AAAAAC, AAAACA
     assert codes[5:10] == [-1] * 5
