@@ -47,6 +47,15 @@ _VALUES = {  # residue -> one value a scale, in the order of SCALES
 # fmt: on
 
 
+def scale(name: str) -> np.ndarray:
+    """Return one scale of `SCALES` in its own unit, float64 (20,): a value for each residue of `STANDARD`.
+
+    >>> scale("hydropathy")[:2].tolist()
+    [1.8, 2.5]
+    """
+    return np.array([_VALUES[residue][SCALES.index(name)] for residue in STANDARD], np.float64)
+
+
 def _codes() -> np.ndarray:
     codes = np.full(256, NO_LETTER, np.uint8)
     codes[np.frombuffer(RESIDUES.encode(), np.uint8)] = np.arange(1, N_TOKENS, dtype=np.uint8)
