@@ -7,18 +7,41 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from biorrn.config_data import Augment as Augment
+from biorrn.config_data import Chunks as Chunks
 from biorrn.config_frontends import Closed as Closed
 from biorrn.config_frontends import Conv as Conv
 from biorrn.config_frontends import ConvLayer as ConvLayer
 from biorrn.config_frontends import Embedding as Embedding
 from biorrn.config_frontends import Fixed as Fixed
 from biorrn.config_frontends import Frontend as Frontend
+from biorrn.config_frontends import LanguageModel as LanguageModel
 from biorrn.config_frontends import OneHot as OneHot
 from biorrn.config_frontends import Residual as Residual
 from biorrn.config_frontends import Separable as Separable
 from biorrn.config_frontends import SeparableBlock as SeparableBlock
+from biorrn.config_frontends import Variant as Variant
+from biorrn.config_frontends import Vectors as Vectors
+from biorrn.config_gaussian import Descriptors as Descriptors
+from biorrn.config_gaussian import GaussianProcess as GaussianProcess
+from biorrn.config_gaussian import Proteins as Proteins
+from biorrn.config_gaussian import Sites as Sites
+from biorrn.config_gaussian import Substitutions as Substitutions
+from biorrn.config_keys import explain as explain
+from biorrn.config_keys import set_key
+from biorrn.config_members import ENSEMBLE_KEYS, MODEL_KEYS, check_members
+from biorrn.config_members import Member as Member
+from biorrn.config_members import Neighbours as Neighbours
 from biorrn.errors import ConfigError, InputError
 from biorrn.lookup import nearest
 
@@ -27,14 +50,14 @@ class Core(Closed):
     cell: Literal["rnn", "gru", "lstm"] = "gru"  # an entry of models.recurrent.CELLS
     hidden: int = Field(128, ge=1)  # units a direction
     layers: int = Field(2, ge=0)  # 0: no recurrent core, and what stands above says nothing
-    direction: Literal["forward", "bidirectional", "alternating"] = "bidirectional"
+    direction: Literal["forward", "backward", "bidirectional", "alternating"] = "bidirectional"
     dropout: float = Field(0.0, ge=0, lt=1)  # between layers
     skip: bool = False  # add each layer's input to its output where the widths agree
     layer_norm: bool = False  # after each layer
 
 
 class PlainHead(Closed):
-    name: Literal["regression", "ctc"] = "regression"  # an entry of models.heads.HEADS
+    name: Literal["regression", "ctc", "tokens"] = "regression"  # an entry of models.heads.HEADS
     hidden: int = Field(0, ge=0)  # width of one hidden layer before the output; 0 is none
     dropout: float = Field(0.0, ge=0, lt=1)
 
@@ -55,26 +78,20 @@ class Model(Closed):
     frontend: Frontend
     input_dropout: float = Field(0.0, ge=0, lt=1)
     core: Core = Core()
+    steps: int = Field(0, ge=0)  # width of a layer with SiLU at each step, between core and pool; 0 is none
     # entries of models.heads.POOLS, concatenated; empty keeps every step
-    pool: list[Literal["last", "mean", "max", "attention"]] = Field(default_factory=list)
+    pool: list[Literal["last", "mean", "max", "sum", "attention"]] = Field(default_factory=list)
     head: Head = PlainHead()
 
 
-class Augment(Closed):
-    """Random changes of the signal in training."""
-
-    stretch: float = Field(0.0, ge=0, lt=0.5)  # time is stretched by a factor drawn from 1 +- this
-    scale: float = Field(0.0, ge=0)  # standard deviation of a factor around 1
-    shift: float = Field(0.0, ge=0)  # standard deviation of an offset, in units of the normalised signal
-    noise: float = Field(0.0, ge=0)  # largest standard deviation of white noise added, same units
+def _kind(value: Any) -> str:
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    return "gaussian_process" if name == "gaussian_process" else "network"
 
 
-class Chunks(Closed):
-    """How signal is cut."""
-
-    samples: int = Field(2400, ge=10)  # samples a chunk
-    overlap: int = Field(300, ge=0)  # samples shared by neighbours when calling; a multiple of 2 * stride
-    epoch: int = Field(1024, ge=1)  # random windows an epoch
+AnyModel = Annotated[
+    Annotated[Model, Tag("network")] | Annotated[GaussianProcess, Tag("gaussian_process")], Discriminator(_kind)
+]
 
 
 class Training(Closed):
@@ -86,7 +103,9 @@ class Training(Closed):
     final_lr: float = Field(0.01, ge=0, le=1)  # where the cosine ends, as a part of the peak
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    loss: Literal["mse", "huber", "ctc", "crf"] = "mse"  # an entry of the task's LOSSES
+    # an entry of the task's LOSSES
+    loss: Literal["mse", "huber", "rank", "mse+rank", "huber+rank", "ctc", "crf", "cross_entropy"] = "mse"
+    rank_weight: float = Field(1.0, ge=0)  # of the order of pairs, where the loss has it beside the values
     clip_quantile: float = Field(0.9, gt=0, le=1)  # gradients are clipped at this quantile of the recent norms
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights; 0 is off
     patience: int | None = Field(None, ge=1)  # epochs without a better validation score before stopping
@@ -95,13 +114,39 @@ class Training(Closed):
 
 
 class Recipe(Closed):
-    """What `biorrn train` makes: one task, one model, one way of training it."""
+    """What `biorrn train` makes: one task, and either one model and one way of training it, or members."""
 
     name: str
-    task: Literal["regression", "basecalling"]  # an entry of tasks.TASKS
-    model: Model
+    task: Literal["regression", "basecalling", "language"]  # an entry of tasks.TASKS
+    model: AnyModel | None = None
     chunks: Chunks | None = None
     training: Training = Training()
+    members: list[Member] | None = Field(None, min_length=1)  # an ensemble: the mean of these
+    # weights of the members: as given; or fitted to the validation rows, none below zero and together one
+    combine: Literal["mean", "stack"] = "mean"
+    calibrate: Literal["none", "monotone"] = "none"  # a rising line through knots, fitted to the validation rows
+    neighbours: Neighbours | None = None  # what near training rows say beyond the members
+
+    @model_validator(mode="after")
+    def one_kind(self) -> Recipe:
+        check_members(self)
+        return self
+
+    @property
+    def network(self) -> Model:
+        """The model, where it is one network; ConfigError where it is of another kind."""
+        if not isinstance(self.model, Model):
+            raise ConfigError(f"recipe '{self.name}': task {self.task} needs a network under 'model' here")
+        return self.model
+
+    @model_serializer(mode="wrap")
+    def without_the_other_kind(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        hidden = ENSEMBLE_KEYS if self.members is None else MODEL_KEYS
+        return {key: value for key, value in dump(self).items() if key not in hidden}
+
+
+Member.model_rebuild(_types_namespace={"Recipe": Recipe})
+Recipe.model_rebuild()
 
 
 def recipe_names() -> list[str]:
@@ -112,12 +157,34 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str | Path) -> Recipe:
-    """Return a recipe by its id in the package, or from a YAML file.
+    """Return a recipe by its id in the package, or from a YAML file; that of an ensemble has all members inline.
 
     Raises
     ------
     ConfigError: no such recipe; or a key or value that is unknown or out of range, with the nearest known key.
     """
+    recipe, source = _read(name)
+    return resolve(recipe, Path(source).parent)
+
+
+def resolve(recipe: Recipe, folder: str | Path = ".") -> Recipe:
+    """Return the recipe with each member that is named by id or path (relative to `folder`) put in its place.
+
+    Raises
+    ------
+    ConfigError: no such recipe, or one that cannot be a member.
+    """
+    if not any(isinstance(member.recipe, str) for member in recipe.members or ()):
+        return recipe
+    content = recipe.model_dump(mode="json")
+    for member in content["members"]:
+        if isinstance(name := member["recipe"], str):
+            place = Path(folder) / name if name.endswith((".yaml", ".yml")) else name
+            member["recipe"] = _read(place)[0].model_dump(mode="json")
+    return parse_recipe(content, recipe.name)
+
+
+def _read(name: str | Path) -> tuple[Recipe, str]:
     text, source = _recipe_text(name)
     try:
         content = yaml.safe_load(text)
@@ -125,7 +192,7 @@ def load_recipe(name: str | Path) -> Recipe:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise InputError(source, f"not YAML{where}: {getattr(error, 'problem', error)}") from error
-    return parse_recipe(content, source)
+    return parse_recipe(content, source), source
 
 
 def parse_recipe(content: Any, source: str = "recipe") -> Recipe:
@@ -141,25 +208,21 @@ def parse_recipe(content: Any, source: str = "recipe") -> Recipe:
 def change_recipe(recipe: Recipe, changes: list[str]) -> Recipe:
     """Return the recipe with `KEY.KEY=VALUE` applied, each value read as YAML, and checked again.
 
+    `training.KEY` of an ensemble changes every member; `members.0.KEY` one of them.
+
     >>> change_recipe(load_recipe("stability_gru"), ["training.epochs=2"]).training.epochs
     2
     """
-    content = recipe.model_dump(mode="json")
+    content = resolve(recipe).model_dump(mode="json")
     for change in changes:
         key, found, value = change.partition("=")
         if not found or not key:
             raise ConfigError(f"--set: found '{change}'; allowed is KEY=VALUE, for example training.epochs=3")
-        *parents, last = key.split(".")
-        place = content
-        for parent in parents:
-            if not isinstance(place.setdefault(parent, {}), dict):
-                raise ConfigError(f"--set: key '{key}': '{parent}' holds no keys")
-            place = place[parent]
         try:
-            place[last] = yaml.safe_load(value)
+            set_key(content, key, yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise ConfigError(f"--set: key '{key}': value '{value}' is not YAML") from error
-    return parse_recipe(content, "--set" if changes else recipe.name)
+    return resolve(parse_recipe(content, "--set" if changes else recipe.name))
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -181,30 +244,3 @@ def _recipe_text(name: str | Path) -> tuple[str, str]:
             f"recipe '{name}' is unknown{hint} Known: {', '.join(recipe_names())}, or a path to a .yaml file"
         )
     return (resources.files("biorrn.recipes") / f"{name}.yaml").read_text(encoding="utf-8"), str(name)
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the first fault of a validation as one line, with the nearest known key for an unknown one."""
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        close = nearest(str(first["loc"][-1]), sorted(_keys(model)))
-        return f"key '{place}' is unknown" + (f"; did you mean '{close}'?" if close else "")
-    if first["type"] == "missing":
-        return f"key '{place}' is missing"
-    return f"key '{place}': found {first['input']!r}; {first['msg'][0].lower()}{first['msg'][1:]}"
-
-
-def _keys(model: type[BaseModel]) -> set[str]:
-    keys: set[str] = set()
-    for name, info in model.model_fields.items():
-        keys.add(name)
-        for kind in _models(info.annotation):
-            keys |= _keys(kind)
-    return keys
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [kind for part in getattr(annotation, "__args__", ()) for kind in _models(part)]

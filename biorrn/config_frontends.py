@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,17 +17,6 @@ class OneHot(Closed):
     name: Literal["onehot"] = "onehot"
 
 
-class Embedding(Closed):
-    name: Literal["embedding"] = "embedding"
-    width: int = Field(64, ge=1)  # features a residue
-    # fixed features joined to the learned ones
-    table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "none"
-
-
-class Fixed(Closed):
-    name: Literal["blosum62", "scales"]
-
-
 class ConvLayer(Closed):
     width: int = Field(ge=1)  # output channels
     kernel: int = Field(ge=1)  # samples; odd
@@ -38,6 +27,76 @@ class ConvLayer(Closed):
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel {self.kernel} is even; allowed is an odd number")
         return self
+
+
+class Embedding(Closed):
+    name: Literal["embedding"] = "embedding"
+    width: int = Field(64, ge=1)  # features a residue
+    # fixed features joined to the learned ones
+    table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "none"
+    layers: list[ConvLayer] = Field(default_factory=list)  # convolutions over the features, each with SiLU
+
+    @model_validator(mode="after")
+    def every_residue(self) -> Embedding:
+        if any(layer.stride != 1 for layer in self.layers):
+            raise ValueError("a convolution over residues has stride 1")
+        return self
+
+
+class Fixed(Closed):
+    name: Literal["blosum62", "scales"]
+
+
+class Variant(Closed):
+    """For variants of one protein: a vector for what differs from the reference, at each of its positions."""
+
+    name: Literal["variant"] = "variant"
+    width: int = Field(8, ge=1)  # features a position
+    hidden: int = Field(32, ge=1)  # of the network that makes a vector of the two residues
+    reference: str | None = None  # residues; default: the commonest of each position in the training rows
+
+
+class Vectors(Closed):
+    """Vectors of residues or k-mers from a file. A model folder holds the values, and their shape instead of a path."""
+
+    name: Literal["table"] = "table"
+    path: str | None = None  # as `biorrn embed word2vec` writes; or .npz, or text: a word and its numbers a line
+    tune: bool = False  # train the vectors with the rest
+    k: int = Field(0, ge=0)  # residues a word; this and the next two come from the file
+    rows: int = Field(0, ge=0)  # words, the unknown one left out
+    width: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def source(self) -> Vectors:
+        return _one_source(self, all((self.k, self.rows, self.width)), any((self.k, self.rows, self.width)))
+
+
+class LanguageModel(Closed):
+    """Hidden states of trained language models. A model folder holds their weights, and recipes instead of paths."""
+
+    name: Literal["language_model"] = "language_model"
+    path: str | None = None  # model folder of a recipe of task language
+    backward: str | None = None  # another, of direction backward, for states that know both sides
+    tune: bool = False  # train its weights with the rest
+    parts: list[dict[str, Any]] = Field(default_factory=list)  # models of the two; come from the folders
+
+    @model_validator(mode="after")
+    def source(self) -> LanguageModel:
+        if self.backward is not None and self.path is None:
+            raise ValueError("key 'path' is missing beside 'backward'")
+        return _one_source(self, bool(self.parts), bool(self.parts))
+
+
+Filled = TypeVar("Filled", Vectors, LanguageModel)
+
+
+def _one_source(recipe: Filled, settled: bool, partly: bool) -> Filled:
+    """Check that values come from a path or, in a model folder, from the weights."""
+    if recipe.path is None and not settled:
+        raise ValueError("key 'path' is missing; it names where the values come from")
+    if recipe.path is not None and partly:
+        raise ValueError("its shape comes from 'path'; give 'name', 'path' and 'tune' only")
+    return recipe
 
 
 class Conv(Closed):
@@ -67,4 +126,7 @@ class Separable(Closed):
     dropout: float = Field(0.0, ge=0, lt=1)  # after each activation
 
 
-Frontend = Annotated[OneHot | Embedding | Fixed | Conv | Residual | Separable, Field(discriminator="name")]
+Frontend = Annotated[
+    OneHot | Embedding | Fixed | Variant | Vectors | LanguageModel | Conv | Residual | Separable,
+    Field(discriminator="name"),
+]

@@ -56,7 +56,8 @@ class Writer:
             target = self.file[name]
             before = len(target)
             target.resize(before + len(new), axis=0)
-            target[before:] = new
+            if 0 not in target.shape[1:]:  # proteins without targets
+                target[before:] = new
             held.clear()
         self._held = 0
 

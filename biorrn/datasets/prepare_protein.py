@@ -29,6 +29,7 @@ def prepare_proteins(
     sequence_column: str = "sequence",
     id_column: str | None = None,
     weight_column: str | None = None,
+    unlabelled: bool = False,
     note: str = "",
     advance: Callable[[int], None] = lambda proteins: None,
 ) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def prepare_proteins(
         id_column=id_column,
         weight_column=weight_column,
         split_column=split_column,
+        unlabelled=unlabelled,
     )
     sources = {str(path): sha256(path) for path in (source, table) if path is not None and Path(path).is_file()}
     columns = [{"name": name, "unit": ""} for name in targets]
@@ -68,7 +70,8 @@ def prepare_protein(
 ) -> Counter[str]:
     """Write proteins to a prepared file; a buffer of them is in memory at a time.
 
-    A protein without a single target, with an empty sequence, or with no known residue is left out and counted.
+    A protein without a single one of the targets asked for, with an empty sequence, or with no known residue is left
+    out and counted.
 
     Parameters
     ----------
@@ -124,6 +127,6 @@ def _fault(row: ProteinRow) -> str | None:
         return "dropped: empty sequence"
     if not row.sequence.strip("X"):
         return "dropped: no known residue"
-    if not np.isfinite(row.targets).any():
+    if len(row.targets) and not np.isfinite(row.targets).any():
         return "dropped: no target value"
     return None

@@ -57,30 +57,38 @@ def protein_rows(
     id_column: str | None = None,
     weight_column: str | None = None,
     split_column: str | None = None,
+    unlabelled: bool = False,
 ) -> Iterator[ProteinRow]:
     """Yield proteins with their values.
 
     Parameters
     ----------
     path : a table with a column of sequences, or FASTA; then `table` holds the values and is joined by id.
-    targets : names of the target columns.
+    targets : names of the target columns; none with `unlabelled`.
     counts : takes what was left out or changed, by reason.
     table : only with FASTA; it is held in memory, its ids must differ.
+    unlabelled : bool: sequences without values are what is wanted, as for a language model.
     id_column : default "id" where the table has it; a table of sequences without it gets row1, row2, ...
 
     An id that came before gets #2, #3, ... at its end, so that predictions can be joined by id.
 
     Raises
     ------
-    ConfigError: no target, FASTA without a table, or a table with a table.
+    ConfigError: no target, FASTA without a table, or a table with a table; values asked for of `unlabelled` proteins.
     InputError: a file, a column or a cell cannot be used; see `readers.targets` and `readers.fasta`.
     """
-    if not targets:
-        raise ConfigError("--target: found none; name at least one column of numbers")
+    if not targets and not unlabelled:
+        raise ConfigError("--target: found none; name at least one column of numbers, or --no-target")
+    if unlabelled and (targets or table is not None):
+        raise ConfigError("--no-target: cannot be with --target or --targets; allowed is one of them")
     twice = [name for name in targets if list(targets).count(name) > 1]
     if twice:
         raise ConfigError(f"--target: '{twice[0]}' is given twice; allowed is once")
     if is_fasta(path):
+        if unlabelled:
+            if split_column is not None or weight_column is not None:
+                raise ConfigError(f"{path}: is FASTA, which has no column '{split_column or weight_column}'")
+            return _distinct((ProteinRow(record.id, record.sequence, ()) for record in read_fasta(path)), counts)
         if table is None:
             raise ConfigError(f"{path}: is FASTA, which holds no values; name their table with --targets")
         rows = _joined(path, table, targets, counts, id_column or "id", weight_column, split_column)

@@ -18,6 +18,7 @@ class ProteinDataset:
 
     Attributes
     ----------
+    flat : uint8 array (total,): tokens of all proteins, one after another.
     lengths : int64 array (N,): residues of each protein.
     targets : float32 array (N, K): values, NaN where missing.
     weights : float32 array (N,).
@@ -37,7 +38,7 @@ class ProteinDataset:
                 raise InputError(path, f"split '{split}' is empty; the file holds {len(file)} proteins in other splits")
             offsets = file.file["offsets"][:]
             self.lengths = np.diff(offsets)[rows]
-            self._tokens = gather(file.file["tokens"], offsets, rows)
+            self.flat = gather(file.file["tokens"], offsets, rows)
             self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
             self.targets = file.file["targets"][:][rows]
             self.weights = file.file["weights"][:][rows]
@@ -50,7 +51,7 @@ class ProteinDataset:
 
     def tokens(self, index: int) -> np.ndarray:
         """Return the tokens of one protein, uint8 (T,)."""
-        return self._tokens[self._offsets[index] : self._offsets[index + 1]]
+        return self.flat[self._offsets[index] : self._offsets[index + 1]]
 
     def collate(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """Return the proteins at these places of the split as a batch: x int64 (B, T), targets float32 (B, K)."""

@@ -94,8 +94,13 @@ def create(file: h5py.File, kind: str, columns: int = 0) -> None:
     for name, field in SCHEMAS[kind].items():
         dtype = h5py.string_dtype() if field.dtype is str else field.dtype
         width = (columns,) if field.columns else ()
+        most = (columns or None,) if field.columns else ()  # without a target there is no column, but a chunk has one
         made = file.create_dataset(
-            name, (0, *width), dtype, maxshape=(None, *width), chunks=(CHUNK.get(field.axis, 4096), *width)
+            name,
+            (0, *width),
+            dtype,
+            maxshape=(None, *most),
+            chunks=(CHUNK.get(field.axis, 4096), *(max(1, columns) for columns in width)),
         )
         made.attrs["unit"], made.attrs["description"] = field.unit, field.description
         if field.axis == "rows+1":

@@ -15,6 +15,9 @@ from biorrn.batch import valid
 from biorrn.encoders.alphabets import N_TOKENS
 from biorrn.encoders.residues import TABLES
 from biorrn.models.convolutions import residual, separable
+from biorrn.models.hidden import HiddenStates
+from biorrn.models.variants import Variant
+from biorrn.models.vectors import KmerTable
 
 
 class Table(nn.Module):
@@ -39,19 +42,31 @@ class Table(nn.Module):
 
 
 class Embedding(nn.Module):
-    """A learned vector a residue, joined to fixed tables where the recipe names some."""
+    """A learned vector a residue, joined to fixed tables and followed by convolutions where the recipe has some."""
 
     def __init__(self, recipe: config.Embedding) -> None:
         super().__init__()
         self.learned = nn.Embedding(N_TOKENS, recipe.width, padding_idx=0)
         self.fixed = Table(recipe.table.split("+")) if recipe.table != "none" else None
-        self.width = recipe.width + (self.fixed.width if self.fixed else 0)
+        width = recipe.width + (self.fixed.width if self.fixed else 0)
+        widths = [width, *(layer.width for layer in recipe.layers)]
+        self.layers = nn.ModuleList(
+            nn.Conv1d(before, layer.width, layer.kernel, padding=layer.kernel // 2)
+            for before, layer in zip(widths[:-1], recipe.layers, strict=True)
+        )
+        self.width = widths[-1]
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         features = self.learned(x)  # (B, T) -> (B, T, width)
         if self.fixed is not None:
             features = torch.cat([features, self.fixed(x, lengths)[0]], dim=-1)
-        return features, lengths
+        if not len(self.layers):
+            return features, lengths
+        mask = valid(lengths, x.shape[1])[:, None, :]
+        h = features.transpose(1, 2) * mask
+        for layer in self.layers:
+            h = F.silu(layer(h)) * mask  # (B, C, T) -> (B, C', T)
+        return h.transpose(1, 2), lengths
 
 
 class Conv(nn.Module):
@@ -91,6 +106,9 @@ FRONTENDS: dict[str, Callable[[Any], Any]] = {
     "blosum62": _fixed,
     "scales": _fixed,
     "embedding": Embedding,
+    "variant": Variant,
+    "table": KmerTable,
+    "language_model": HiddenStates,
     "conv": Conv,
     "residual": residual,
     "separable": separable,

@@ -35,6 +35,16 @@ class Mean(nn.Module):
         return (x * mask).sum(1) / lengths.clamp(min=1)[:, None].to(x.dtype)
 
 
+class Sum(nn.Module):
+    """The sum over valid steps."""
+
+    def __init__(self, width: int, directions: str) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return (x * valid(lengths, x.shape[1])[:, :, None]).sum(1)
+
+
 class Max(nn.Module):
     """The largest value of each feature over valid steps; zeros for an empty row."""
 
@@ -125,6 +135,10 @@ class CTC(nn.Module):
         return self.output(x).float()  # (B, T, F) -> (B, T, S)
 
 
+class Tokens(CTC):
+    """Raw scores of each symbol that may come next, at each step: what a language model predicts."""
+
+
 class CRF(nn.Module):
     """Scores of the transitions between states of `state_len` bases, at each step; the layout is that of `kernels.crf`.
 
@@ -146,6 +160,11 @@ class CRF(nn.Module):
         return torch.cat([scores.new_full((*scores.shape[:-1], self.states), self.blank), scores], dim=-1)
 
 
-POOLS: dict[str, type[nn.Module]] = {"last": Last, "mean": Mean, "max": Max, "attention": Attention}
+POOLS: dict[str, type[nn.Module]] = {"last": Last, "mean": Mean, "max": Max, "sum": Sum, "attention": Attention}
 
-HEADS: dict[str, type[Regression] | type[CTC] | type[CRF]] = {"regression": Regression, "ctc": CTC, "crf": CRF}
+HEADS: dict[str, type[Regression] | type[CTC] | type[CRF]] = {
+    "regression": Regression,
+    "ctc": CTC,
+    "crf": CRF,
+    "tokens": Tokens,
+}

@@ -7,7 +7,7 @@ comes after the valid steps, where it cannot reach them. That gives what packing
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,30 @@ def reverse(x: Tensor, lengths: Tensor) -> Tensor:
     """Return x (B, T, F) with the valid steps of each row in reverse order and padding left in place."""
     if x.device.type == "cpu" and bool((lengths == x.shape[1]).all()):  # several times faster, backward too
         return x.flip(1)
-    time = torch.arange(x.shape[1], device=x.device)[None, :]
-    index = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)  # (B, T)
-    return x.gather(1, index[:, :, None].expand_as(x))
+    rows, time = x.shape[:2]
+    steps = torch.arange(time, device=x.device)[None, :]
+    index = torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)  # (B, T)
+    index = index + time * torch.arange(rows, device=x.device)[:, None]
+    found: Tensor = _Reorder.apply(x, index.flatten())
+    return found
+
+
+class _Reorder(torch.autograd.Function):
+    """Takes the steps of all rows in another order, one that is its own inverse; so its gradient does the same.
+
+    Whole steps are copied, in both directions. `gather` looks up each feature, and its gradient adds them one by one:
+    six times slower for both on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        return x.flatten(0, 1).index_select(0, index).view(x.shape)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        return _Reorder.apply(gradient, index), None
 
 
 def initialise(cell: nn.RNNBase) -> None:
@@ -80,7 +101,7 @@ class Stack(nn.Module):
 
     def __init__(self, inputs: int, recipe: config.Core) -> None:
         super().__init__()
-        plan = {"forward": "f", "bidirectional": "fb", "alternating": "bf"}[recipe.direction]
+        plan = {"forward": "f", "backward": "b", "bidirectional": "fb", "alternating": "bf"}[recipe.direction]
         self.layers = nn.ModuleList()
         self.norms = nn.ModuleList()
         self.skip = recipe.skip

@@ -18,31 +18,54 @@ class SequenceModel(nn.Module):
     `stride` is how many input steps one output step stands for.
     """
 
-    def __init__(self, frontend: nn.Module, dropout: nn.Module, core: nn.Module, pool: nn.Module, head: nn.Module):
+    def __init__(
+        self,
+        frontend: nn.Module,
+        dropout: nn.Module,
+        core: nn.Module,
+        pool: nn.Module,
+        head: nn.Module,
+        steps: nn.Linear | None = None,
+    ):
         super().__init__()
         self.frontend, self.dropout, self.core, self.pool, self.head = frontend, dropout, core, pool, head
+        self.steps = steps
         self.stride = int(getattr(frontend, "stride", 1))
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x, lengths = self.frontend(x, lengths)
         x, lengths = self.core(self.dropout(x), lengths)
+        if self.steps is not None:
+            x = nn.functional.silu(self.steps(x))  # the pools leave padding out
         x, lengths = self.pool(x, lengths)
         return self.head(x), lengths
 
 
-def build_model(recipe: config.Model, outputs: int) -> SequenceModel:
+def build_model(recipe: config.Model, outputs: int, stored: bool = False) -> SequenceModel:
     """Return the model of a recipe with `outputs` targets or symbols.
+
+    Parameters
+    ----------
+    stored : bool: weights follow from a model folder, so that a front end with values from a file needs no file.
 
     Raises
     ------
-    ConfigError: a pooled head without a pool, or a head a step with one.
+    ConfigError: a pooled head without a pool, or a head a step with one; the recipe of a model folder without its
+        weights.
     """
+    if not stored and getattr(recipe.frontend, "path", "") is None:
+        raise ConfigError(
+            f"frontend '{recipe.frontend.name}': is as a model folder keeps it, with its values in the weights; to "
+            "train, give 'path' in place of its shape"
+        )
     pooled = HEADS[recipe.head.name].pooled
     if pooled != bool(recipe.pool):
         wants = "at least one entry in 'pool'" if pooled else "an empty 'pool'"
         raise ConfigError(f"head '{recipe.head.name}' needs {wants}; found {recipe.pool}")
     frontend = FRONTENDS[recipe.frontend.name](recipe.frontend)
     core = Stack(frontend.width, recipe.core)
-    pool = Pool(list(recipe.pool), core.width, core.directions) if recipe.pool else Keep(core.width)
+    width, directions = (recipe.steps, "f") if recipe.steps else (core.width, core.directions)
+    pool = Pool(list(recipe.pool), width, directions) if recipe.pool else Keep(width)
     head = HEADS[recipe.head.name](pool.width, outputs, recipe.head)  # type: ignore[arg-type]  # its own kind
-    return SequenceModel(frontend, nn.Dropout(recipe.input_dropout), core, pool, head)
+    steps = nn.Linear(core.width, recipe.steps) if recipe.steps else None
+    return SequenceModel(frontend, nn.Dropout(recipe.input_dropout), core, pool, head, steps)

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from biorrn.config import Recipe, dump_recipe, load_recipe
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import atomic_path, write_text
 from biorrn.lookup import nearest
-from biorrn.models.sequence import SequenceModel, build_model
+from biorrn.models.build import build, settle
 
 WEIGHTS, RECIPE = "weights.safetensors", "recipe.yaml"
 
@@ -27,13 +28,13 @@ class Stored:
 
     Attributes
     ----------
-    model : SequenceModel in evaluation mode, on the CPU.
+    model : module in evaluation mode, on the CPU: a SequenceModel, or for regression also another of `models.build`.
     recipe : Recipe that it was built from.
     facts : dict: what inference must know of the training data (task, targets, lengths; or normaliser, sample rate).
     path : Path of its folder.
     """
 
-    model: SequenceModel
+    model: nn.Module
     recipe: Recipe
     facts: dict[str, Any]
     path: Path
@@ -62,12 +63,12 @@ def find_model(name: str | Path) -> Path:
     raise ConfigError(f"model '{name}' is not a folder nor a shipped model{hint} Shipped: {', '.join(known) or 'none'}")
 
 
-def save_model(folder: str | Path, model: SequenceModel, recipe: Recipe, facts: dict[str, Any]) -> None:
+def save_model(folder: str | Path, model: nn.Module, recipe: Recipe, facts: dict[str, Any]) -> None:
     """Write a model folder; each file appears whole or not at all."""
     folder = Path(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with write_text(folder / RECIPE) as stream:
-        stream.write(dump_recipe(recipe))
+        stream.write(dump_recipe(settle(recipe, model)))
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(weights, temporary, metadata={"biorrn": json.dumps(facts, sort_keys=True)})
 
@@ -94,6 +95,25 @@ def update_facts(folder: str | Path, **entries: Any) -> None:
         save_file(tensors, temporary, metadata={"biorrn": json.dumps(facts | entries, sort_keys=True)})
 
 
+def load_facts(name: str | Path) -> dict[str, Any]:
+    """Return the facts of a model folder or a shipped model; its weights are left alone.
+
+    Raises
+    ------
+    ConfigError: no such model.
+    InputError: the folder holds no readable weights of biorrn.
+    """
+    weights = find_model(name) / WEIGHTS
+    try:
+        with safe_open(str(weights), framework="pt") as stream:
+            facts = json.loads((stream.metadata() or {}).get("biorrn", "null"))
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(weights, f"is not a readable safetensors file: {error}") from error
+    if not isinstance(facts, dict):
+        raise InputError(weights, "holds no facts of the training data; was it written by biorrn?")
+    return facts
+
+
 def load_model(name: str | Path) -> Stored:
     """Load a model folder or a shipped model, strictly: every tensor in place, of the right shape, none left over.
 
@@ -113,14 +133,14 @@ def load_model(name: str | Path) -> Stored:
             facts = json.loads((stream.metadata() or {}).get("biorrn", "null"))
             if not isinstance(facts, dict):
                 raise InputError(weights, "holds no facts of the training data; was it written by biorrn?")
-            model = build_model(recipe.model, int(facts.get("outputs", 1)))
+            model = build(recipe, facts)
             _fill(model, stream, weights)
     except (SafetensorError, ValueError, OSError) as error:
         raise InputError(weights, f"is not a readable safetensors file: {error}") from error
     return Stored(model.eval(), recipe, facts, folder)
 
 
-def start_from(model: SequenceModel, name: str | Path) -> int:
+def start_from(model: nn.Module, name: str | Path) -> int:
     """Copy what fits from a stored model into another: tensors of the same name and shape. Return how many.
 
     Raises
@@ -137,7 +157,7 @@ def start_from(model: SequenceModel, name: str | Path) -> int:
     return len(fitting)
 
 
-def _fill(model: SequenceModel, stream: Any, source: Path) -> None:
+def _fill(model: nn.Module, stream: Any, source: Path) -> None:
     own = model.state_dict()
     found = set(stream.keys())
     if found != set(own):

@@ -6,36 +6,43 @@ from typing import IO
 
 from biorrn.errors import InputError
 from biorrn.files import open_text
-from biorrn.readers.fields import faults
+from biorrn.readers.fields import OnProblem, faults, stop
+from biorrn.readers.ids import Ids
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.sequences import clean_sequence
 
 
-def read_fasta(path: str | Path) -> Iterator[ProteinRecord]:
+def read_fasta(path: str | Path, on_problem: OnProblem = stop) -> Iterator[ProteinRecord]:
     """Yield the proteins of a FASTA file, one in memory at a time.
 
     Sequences are cleaned by `readers.sequences.clean_sequence`. The same sequence under two ids is two records; an id
-    may be given only once, for which the ids (about 150 bytes a record) are kept.
+    may be given only once, for which the ids are kept as hashes (some 30 bytes a record).
 
     Parameters
     ----------
     path : the file; gzip is recognised by its content, `-` is standard input.
+    on_problem : takes what is wrong with one record; where it returns, that record is left out.
 
     Raises
     ------
-    InputError: the file is empty or not FASTA, an id is missing or given twice, or a sequence cannot be cleaned.
+    InputError: the file is empty or not FASTA, or an id is missing; and unless `on_problem` takes it, an id is given
+        twice or a sequence cannot be cleaned.
     """
-    lines: dict[str, int] = {}  # id -> the line of its header
+    ids = Ids()
     with open_text(path) as file:
         for line, header, sequence in _entries(path, file):
             name, _, description = header.partition(" ")
-            if name in lines:
-                raise InputError(path, f"the id is given twice, on lines {lines[name]} and {line}", name)
-            lines[name] = line
-            with faults(path, name):
-                residues, unknown = clean_sequence(sequence)
+            before = ids.seen(name, line)
+            try:
+                if before:
+                    raise InputError(path, f"the id is given twice, on lines {before} and {line}", name)
+                with faults(path, name):
+                    residues, unknown = clean_sequence(sequence)
+            except InputError as problem:
+                on_problem(problem)
+                continue
             yield ProteinRecord(name, residues, description, unknown)
-    if not lines:
+    if not ids:
         raise InputError(path, "the file is empty; FASTA is a line of > and an id, then lines of sequence")
 
 

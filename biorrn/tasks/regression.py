@@ -11,19 +11,23 @@ import torch
 from torch import Tensor
 
 from biorrn.batch import Batch
-from biorrn.config import Recipe
+from biorrn.config import Model, Recipe, Variant
 from biorrn.datasets.proteins import ProteinDataset, bucketed_batches, ordered_batches
 from biorrn.encoders.alphabets import RESIDUES
-from biorrn.errors import ConfigError
+from biorrn.encoders.consensus import consensus
+from biorrn.encoders.residues import sequence
+from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.regression import METRICS
 from biorrn.lookup import lookup
 from biorrn.models.heads import Regression
 from biorrn.models.sequence import SequenceModel, build_model
+from biorrn.tasks.losses import LOSSES
 
 unit = "sequences"
 monitor = "spearman"
 
 VALID_BATCH = 512
+FEWEST = 10  # measured validation rows that a line is fitted to
 
 
 class ProteinData:
@@ -32,6 +36,8 @@ class ProteinData:
     def __init__(self, path: str | Path, recipe: Recipe) -> None:
         self.rows = ProteinDataset(path, "train")
         self.held_out = ProteinDataset(path, "valid")
+        if not self.rows.names:
+            raise InputError(path, "holds proteins without values (--no-target); task regression needs a target")
         self.batch_size = recipe.training.batch_size
         self.training_size = len(self.rows)
         self.facts: dict[str, Any] = {
@@ -63,7 +69,7 @@ def open_data(path: str | Path, recipe: Recipe) -> ProteinData:
 def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
     """Return a model whose head speaks in the units of the training targets."""
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
-    model = build_model(recipe.model, data.facts["outputs"])
+    model = build_model(_with_reference(recipe.network, data), data.facts["outputs"])
     if not isinstance(model.head, Regression):
         raise ConfigError(f"recipe '{recipe.name}': task regression needs head 'regression'")
     values = data.rows.targets  # (N, K), NaN where missing
@@ -72,16 +78,43 @@ def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
     return model
 
 
+def _with_reference(network: Model, data: ProteinData) -> Model:
+    """Return the network with the consensus of the training rows as the reference of variants, where none is given."""
+    frontend = network.frontend
+    if not isinstance(frontend, Variant) or frontend.reference is not None:
+        return network
+    found = sequence(consensus(data.rows.flat, data.rows.lengths))
+    return network.model_copy(update={"frontend": frontend.model_copy(update={"reference": found})})
+
+
 def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
     """Return the weighted mean loss over the targets that are there, in standard deviations of each target."""
     assert batch.targets is not None
-    head = model.head
-    there = batch.targets.isfinite()
-    error = (outputs - batch.targets.nan_to_num()) / head.scale  # type: ignore[operator]
-    weights = there.to(error.dtype)
-    if batch.weights is not None:
-        weights = weights * batch.weights[:, None]
-    return (LOSSES[recipe.training.loss](error) * weights).sum() / weights.sum().clamp(min=1e-6)
+    scale = model.head.scale
+    settings = recipe.training
+    return LOSSES[settings.loss](outputs, batch.targets, batch.weights, scale, settings.rank_weight)  # type: ignore[arg-type]
+
+
+def finish(model: SequenceModel, recipe: Recipe, data: ProteinData) -> None:
+    """Give a model that learned only an order its unit: a line fitted to the validation rows, put into the head."""
+    if LOSSES[recipe.training.loss].point is not None:
+        return
+    head, device = model.head, next(model.parameters()).device
+    assert isinstance(head, Regression)
+    parts = []
+    with torch.inference_mode():
+        for batch in data.valid():
+            outputs, lengths = model.eval()(batch.x.to(device), batch.lengths.to(device))
+            parts.append(collect(outputs, lengths, batch))
+    predicted, true = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    for k in range(true.shape[1]):
+        there = np.isfinite(true[:, k])
+        if there.sum() < FEWEST or np.ptp(predicted[there, k]) == 0:
+            continue
+        slope, offset = np.polyfit(predicted[there, k].astype(np.float64), true[there, k].astype(np.float64), 1)
+        if slope > 0:  # else the order itself is wrong, and no rising line can put it right
+            head.scale[k] *= float(slope)
+            head.shift[k] = head.shift[k] * float(slope) + float(offset)
 
 
 def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
@@ -106,14 +139,3 @@ def score(collected: list[Any]) -> dict[str, float]:
 def size(batch: Batch) -> int:
     """Return the number of sequences."""
     return len(batch)
-
-
-def _mse(error: Tensor) -> Tensor:
-    return error.square()
-
-
-def _huber(error: Tensor) -> Tensor:
-    return torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none")
-
-
-LOSSES = {"mse": _mse, "huber": _huber}

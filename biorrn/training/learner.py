@@ -64,7 +64,7 @@ class Learner(pl.LightningModule):
         # not an attribute that is a module: Lightning would take its parameters for more
         self._run: Callable[..., Any] = Shards(model, workers) if workers > 1 and separable(model) else model.forward
         self.averaged = (
-            AveragedModel(model, avg_fn=_moving_average(recipe.training.ema)) if recipe.training.ema else None
+            AveragedModel(model, multi_avg_fn=_moving_average(recipe.training.ema)) if recipe.training.ema else None
         )
         self.task, self.data, self.recipe, self.seed = task, data, recipe, seed
         self.clip = QuantileClip(recipe.training.clip_quantile)
@@ -124,7 +124,7 @@ class Learner(pl.LightningModule):
         decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
         plain = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]  # biases and norms
         groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas)
+        optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, foreach=True)
         steps = settings.epochs * self.data.steps()
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warmup_cosine(step, steps, settings.warmup, settings.final_lr)
@@ -176,9 +176,9 @@ class Learner(pl.LightningModule):
 def _moving_average(decay: float) -> Any:
     """Return the update of an exponential moving average; its decay rises with the steps done, to forget the start."""
 
-    def update(average: Tensor, current: Tensor, steps: Tensor) -> Tensor:
+    def update(averages: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
         rising = min(decay, (1 + int(steps)) / (10 + int(steps)))
-        return average.lerp(current, 1 - rising)
+        torch._foreach_lerp_(averages, current, 1 - rising)
 
     return update
 

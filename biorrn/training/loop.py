@@ -149,6 +149,8 @@ def train(
     trainer.fit(learner, ckpt_path=checkpoint, weights_only=False)
     best = torch.load(best_saver.best_model_path, map_location="cpu", weights_only=False)
     learner.load_state_dict(best["state_dict"])
+    if hasattr(task, "finish"):  # what a task fits to the validation rows once, not every epoch
+        task.finish(learner.best_model, recipe, data)
     epoch = int(best["epoch"])
     row = next(row for row in learner.history if row["epoch"] == epoch)
     write_history(folder, learner.history)  # again, for a finished run that was taken up without it

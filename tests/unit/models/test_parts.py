@@ -18,7 +18,19 @@ RECIPES = {
     "onehot": config.OneHot(),
     "blosum62": config.Fixed(name="blosum62"),
     "scales": config.Fixed(name="scales"),
-    "embedding": config.Embedding(width=6, table="blosum62+scales"),
+    "embedding": config.Embedding(
+        width=6,
+        table="blosum62+scales",
+        layers=[config.ConvLayer(width=5, kernel=3), config.ConvLayer(width=4, kernel=5)],
+    ),
+    "variant": config.Variant(width=4, hidden=3, reference="ACDEFGHIKLMNPQRSTVWYACDEFGHIK"),
+    "table": config.Vectors(k=3, rows=5, width=4),
+    "language_model": config.LanguageModel(
+        parts=[
+            {"frontend": {"name": "onehot"}, "core": {"hidden": 5, "direction": way}, "head": {"name": "tokens"}}
+            for way in ("forward", "backward")
+        ]
+    ),
     "conv": config.Conv(layers=[config.ConvLayer(width=4, kernel=5), config.ConvLayer(width=6, kernel=9, stride=5)]),
     "residual": config.Residual(
         blocks=[config.ConvLayer(width=6, kernel=5, stride=4), config.ConvLayer(width=7, kernel=3)]
@@ -34,7 +46,7 @@ SIGNAL = ("conv", "residual", "separable")
 CORES = [
     config.Core(cell=cell, hidden=8, layers=3, direction=direction, skip=skip, layer_norm=skip, dropout=0.3)
     for cell in CELLS
-    for direction in ("forward", "bidirectional", "alternating")
+    for direction in ("forward", "backward", "bidirectional", "alternating")
     for skip in (False, True)
 ]
 
@@ -58,7 +70,10 @@ def test_frontend_states_its_width_and_ignores_padding(name: str) -> None:
     x = inputs(name, LENGTHS, 30)
     out, lengths = frontend(x, LENGTHS)
     assert out.shape[2] == frontend.width
-    assert lengths.tolist() == [-(-n // getattr(frontend, "stride", 1)) for n in LENGTHS.tolist()]
+    if name == "variant":  # one step a position of the reference
+        assert lengths.tolist() == [29] * len(LENGTHS)
+    else:
+        assert lengths.tolist() == [-(-n // getattr(frontend, "stride", 1)) for n in LENGTHS.tolist()]
     for row, length in enumerate(LENGTHS.tolist()):
         if length:
             alone, _ = frontend(crop(x, row, length), LENGTHS[row : row + 1])
@@ -209,7 +224,7 @@ def test_whole_model_padded_equals_alone(frontend: str, head: str) -> None:
         pool=["last", "mean", "max", "attention"] if HEADS[head].pooled else [],
         head=head_recipe(head),
     )
-    model = build_model(recipe, 5).eval()
+    model = build_model(recipe, 5, stored=True).eval()
     x = inputs(frontend, LENGTHS, 30)
     with torch.no_grad():
         out, lengths = model(x, LENGTHS)

@@ -6,10 +6,12 @@ from safetensors.torch import load_file, save_file
 
 from biorrn.config import load_recipe, recipe_names
 from biorrn.errors import BiorrnError, ConfigError, InputError
+from biorrn.models.build import build
 from biorrn.models.sequence import build_model
 from biorrn.models.store import load_model, save_model, update_facts
 
 FACTS = {"task": "regression", "outputs": 2}
+GAUSSIAN = {"reference": "M" * 60, "positions": [39, 40, 41, 54], "rows": [9, 9, 9]}
 
 
 @pytest.fixture
@@ -22,8 +24,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", recipe_names())
 def test_what_is_written_is_read(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
-    model = build_model(recipe.model, 3)
-    save_model(tmp_path, model, recipe, {**FACTS, "outputs": 3})
+    facts = {**FACTS, "outputs": 3, "gaussian": GAUSSIAN}
+    model = build(recipe, facts)
+    save_model(tmp_path, model, recipe, facts)
     stored = load_model(tmp_path)
     assert stored.recipe == recipe
     assert stored.facts["outputs"] == 3

@@ -1,0 +1,220 @@
+"""Train an ensemble: each member an ordinary run in a process of its own, then what makes one model of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from biorrn.config import Recipe, dump_recipe, resolve
+from biorrn.device import choose_device, set_threads
+from biorrn.errors import BiorrnError
+from biorrn.files import sha256
+from biorrn.models.ensemble import Ensemble
+from biorrn.models.store import WEIGHTS, Stored, find_model, load_model, save_model
+from biorrn.training.checkpoint import PROVENANCE, fingerprint, is_finished, open_run, write_history, write_provenance
+from biorrn.training.combine import rising_knots, stacked_weights
+from biorrn.training.learner import count_parameters
+from biorrn.training.members import run_members
+from biorrn.training.remember import remember
+from biorrn.training.task import Data, Task
+
+MEMBERS = "members"  # folder of the members' runs
+SEED_STEP = 1000  # seeds of members of runs with neighbouring seeds do not meet
+
+
+def train(
+    recipe: Recipe,
+    data_path: str | Path,
+    folder: str | Path,
+    task: Task,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int | None = None,
+    replace: bool = False,
+    init: str | Path | None = None,
+    jobs: int | None = None,
+) -> Path:
+    """Train the members of a recipe that are not finished yet, combine all, and return the model folder.
+
+    Member i is an ordinary run in FOLDER/members/<i>_<recipe>_<seed>, with its own seed + 1000 * `seed`. The validation
+    rows give the weights and the calibration that the recipe asks for.
+
+    Parameters
+    ----------
+    threads : int: CPU threads of all members together; each member gets an equal share of them, at least one.
+    init : model folder or shipped id whose weights, where they fit, are the first ones of each member.
+    jobs : int: members that are trained at a time; default: one a thread, on another device than the CPU one.
+    Others as in `loop.train`.
+
+    Raises
+    ------
+    ConfigError, InputError: as `loop.train`.
+    BiorrnError: a member could not be trained; those that could are kept.
+    """
+    folder, recipe = Path(folder), resolve(recipe)
+    assert recipe.members is not None
+    if seed < 0:
+        raise BiorrnError(f"--seed: found {seed}; allowed is 0 or more")
+    if jobs is not None and jobs < 1:
+        raise BiorrnError(f"--jobs: found {jobs}; allowed is 1 or more")
+    where, all_threads = choose_device(device), set_threads(threads)
+    data = task.open_data(data_path, _own(recipe, 0))
+    mark = fingerprint(recipe, data_path, seed)
+    if init is not None:
+        mark["init"] = sha256(find_model(init) / WEIGHTS)
+    open_run(folder, mark, replace)
+    if is_finished(folder):
+        print(f"{folder}: this run is finished; nothing to do", file=sys.stderr)
+        return folder
+    started = time.monotonic()
+    # from the number of members, not of those left: a member's result may depend on its threads in the last bits
+    jobs = min(len(recipe.members), jobs or (all_threads if where.type == "cpu" else 1))
+    share = max(1, all_threads // jobs)
+    options = {"device": device, "threads": share, "replace": replace, "init": None if init is None else str(init)}
+    work = _work(
+        recipe, folder / MEMBERS, seed, {"data": str(data_path), "task": vars(task)["__name__"], "options": options}
+    )
+    print(
+        f"training {recipe.name}: {len(work)} members, {jobs} at a time with {share} threads each on {where}",
+        file=sys.stderr,
+    )
+    run_members(work, jobs)
+    stored = [load_model(job["folder"]) for job in work]
+    values, true = _validate(stored, data, task, where)
+    facts = _facts(data.facts, stored)
+    model = Ensemble([one.model for one in stored], true.shape[1], recipe.calibrate == "monotone").eval()
+    _set_weights(model, recipe, values, true)
+    if recipe.neighbours is not None:
+        facts["neighbours"] = remember(model, recipe, data, where, facts)
+        assert model.neighbours is not None
+        with torch.inference_mode():
+            values = values + torch.cat([model.neighbours(one.x, one.lengths) for one in data.valid()]).numpy()
+    _calibrate(model, values, true)
+    facts["weights"] = model.weights.tolist()
+    runs = [json.loads((one.path / PROVENANCE).read_text(encoding="utf-8")) for one in stored]
+    history = _history(model, runs, values, true, task)
+    write_history(folder, history)
+    # as the members' folders have their recipes, in which nothing is left to be read from elsewhere
+    pairs = zip(recipe.members, stored, strict=True)
+    kept = recipe.model_copy(
+        update={"members": [member.model_copy(update={"recipe": s.recipe}) for member, s in pairs]}
+    )
+    save_model(folder, model, kept, facts)
+    keys = ("recipe", "seed", "seconds", "best")
+    write_provenance(
+        folder,
+        {
+            "task": recipe.task,
+            "recipe": recipe.name,
+            "data": mark["data"],
+            "seed": seed,
+            "init": None if init is None else {"model": str(init), "sha256": mark["init"]},
+            "device": str(where),
+            "threads": all_threads,
+            "jobs": jobs,
+            "parameters": sum(count_parameters(one.model) for one in stored),
+            "seconds": round(sum(run["seconds"] for run in runs), 1),
+            "wall_seconds": round(time.monotonic() - started, 1),  # of the last part, where the run was taken up
+            "members": {
+                one.path.name: {key: run.get(key) for key in keys} for one, run in zip(stored, runs, strict=True)
+            },
+            "best": {
+                "epoch": max(int(row["epoch"]) for row in history),
+                "metric": f"valid_{task.monitor}",
+                "value": history[-1][f"ensemble_{task.monitor}"],
+            },
+        },
+    )
+    return folder
+
+
+def _own(recipe: Recipe, place: int) -> Recipe:
+    member = (recipe.members or [])[place].recipe
+    assert isinstance(member, Recipe)  # as `resolve` leaves them
+    return member
+
+
+def _work(recipe: Recipe, folder: Path, seed: int, common: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what the process of each member is told."""
+    work = []
+    for place, member in enumerate(recipe.members or []):
+        own, own_seed = _own(recipe, place), member.seed + SEED_STEP * seed
+        name = f"{place:02}_{re.sub('[^A-Za-z0-9.-]+', '_', own.name)}_{own_seed}"
+        options = common["options"] | {"seed": own_seed}
+        text = dump_recipe(own)
+        work.append(common | {"recipe": text, "folder": str(folder / name), "options": options, "argv": sys.argv})
+    return work
+
+
+def _validate(stored: list[Stored], data: Data, task: Task, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """Return what each member predicts of the validation rows, float32 (M, N, K), and what was measured, (N, K)."""
+    values, true = [], np.zeros(0)
+    with torch.inference_mode():
+        for one in stored:
+            model, parts = one.model.to(device), []
+            for batch in data.valid():
+                batch = batch.to(device)
+                outputs, lengths = model(batch.x, batch.lengths)
+                parts.append(task.collect(outputs, lengths, batch))
+            one.model.cpu()
+            predicted, true = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            values.append(predicted)
+    return np.stack(values), true
+
+
+def _facts(common: dict[str, Any], stored: list[Stored]) -> dict[str, Any]:
+    """Return the facts of the ensemble: those of the data, and what a member needs to be built where that differs."""
+    own = [{key: value for key, value in one.facts.items() if common.get(key) != value} for one in stored]
+    return dict(common) | ({"members": own} if any(own) else {})
+
+
+def _set_weights(model: Ensemble, recipe: Recipe, values: np.ndarray, true: np.ndarray) -> None:
+    """Fill the weights of the members."""
+    shares = np.array([member.weight for member in recipe.members or []])
+    weights = np.repeat((shares / shares.sum())[:, None], true.shape[1], 1)  # (M, K)
+    if recipe.combine == "stack":
+        weights = np.stack([stacked_weights(values[:, :, k], true[:, k]) for k in range(true.shape[1])], 1)
+    model.weights.copy_(torch.from_numpy(weights))
+
+
+def _calibrate(model: Ensemble, values: np.ndarray, true: np.ndarray) -> None:
+    """Fill the calibration of the members' mean, where there is one."""
+    if model.calibration is None:
+        return
+    mean = (values * model.weights.double().numpy()[:, None]).sum(0)  # (M, N, K) -> (N, K)
+    for k in range(true.shape[1]):
+        x, y = rising_knots(mean[:, k], true[:, k])
+        model.calibration.x[k] = torch.from_numpy(x)
+        model.calibration.y[k] = torch.from_numpy(y)
+
+
+def _history(
+    model: Ensemble, runs: list[dict[str, Any]], values: np.ndarray, true: np.ndarray, task: Task
+) -> list[dict[str, float]]:
+    """Return one row a member: its best epoch and score, and the score of the plain mean of it and those before.
+
+    The last row's is that of the ensemble itself, with its weights.
+    """
+    name, rows = task.monitor, []
+    for place, run in enumerate(runs):
+        whole = place == len(runs) - 1
+        mean = model.combine(torch.from_numpy(values)).numpy() if whole else values[: place + 1].mean(0)
+        rows.append(
+            {
+                "member": place,
+                "seed": run["seed"],
+                "epoch": run["best"]["epoch"],
+                "seconds": run["seconds"],
+                f"member_{name}": task.score([(values[place], true)])[name],
+                f"ensemble_{name}": task.score([(mean, true)])[name],
+            }
+        )
+    return rows

@@ -1,0 +1,239 @@
+"""The language task, and the front ends whose values come from a file."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from biorrn import config
+from biorrn.config import Recipe, load_recipe, parse_recipe
+from biorrn.datasets.prepare import protein_writer
+from biorrn.encoders.alphabets import N_TOKENS
+from biorrn.encoders.residues import tokens
+from biorrn.errors import ConfigError, InputError
+from biorrn.models.build import settle
+from biorrn.models.frontends import FRONTENDS
+from biorrn.models.sequence import build_model
+from biorrn.models.store import load_model, save_model
+from biorrn.models.vectors import KmerTable
+from biorrn.readers.vectors import Vectors, write_vectors
+from biorrn.tasks import language, load_task
+from biorrn.training.loop import train
+
+
+def lm(direction: str = "forward", epochs: int = 2, **model: Any) -> Recipe:
+    parts = {
+        "frontend": {"name": "embedding", "width": 8},
+        "core": {"cell": "gru", "hidden": 12, "layers": 1, "direction": direction},
+        "head": {"name": "tokens"},
+    }
+    training = {"batch_size": 16, "epochs": epochs, "lr": 0.02, "loss": "cross_entropy"}
+    return parse_recipe({"name": "lm", "task": "language", "model": parts | model, "training": training})
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return runs of a language model each way on proteins that count through the alphabet."""
+    root = tmp_path_factory.mktemp("language")
+    with protein_writer(root / "p.h5", []) as writer:
+        for number in range(24):
+            writer.add(
+                f"p{number}", tokens(("ACDEFGHIKLMNPQRSTVWY" * 3)[number : number + 25]), [], split=int(number > 18)
+            )
+    return {
+        way: train(lm(way, 25), root / "p.h5", root / way, load_task("language"), threads=1)
+        for way in ("forward", "backward")
+    }
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_it_learns_what_follows(way: str, folders: dict[str, Path]) -> None:
+    stored = load_model(folders[way])
+    last = (folders[way] / "history.tsv").read_text().splitlines()
+    history = dict(zip(last[0].split("\t"), map(float, last[-1].split("\t")), strict=True))
+    assert history["valid_perplexity"] < 3
+    assert math.isclose(history["valid_log2_likelihood"], -math.log2(history["valid_perplexity"]), rel_tol=1e-3)
+    x = torch.tensor([[0, 1, 2, 3, 4, 0]])
+    with torch.no_grad():
+        likeliest = stored.model(x, torch.tensor([6]))[0].argmax(-1)[0].tolist()
+    assert (likeliest[2:5] == [3, 4, 5]) if way == "forward" else (likeliest[2:5] == [1, 2, 3])
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_no_step_has_seen_what_it_is_to_tell(way: str) -> None:
+    model = build_model(lm(way).network, N_TOKENS).eval()
+    x, lengths = torch.randint(1, 21, (1, 9)), torch.tensor([9])
+    changed = x.clone()
+    changed[0, 5] = x[0, 5] % 20 + 1
+    with torch.no_grad():
+        same = (model(x, lengths)[0] == model(changed, lengths)[0]).all(-1)[0].tolist()
+    assert same == ([True] * 5 + [False] * 4 if way == "forward" else [False] * 6 + [True] * 3)
+
+
+def test_perplexity_of_a_model_that_knows_nothing() -> None:
+    batch = language.Batch(
+        x=torch.zeros(2, 8, dtype=torch.long),
+        lengths=torch.tensor([8, 3]),
+        targets=torch.tensor([[1, 2, 3, 4, 5, 6, 7, 0], [3, -1, 0, -1, -1, -1, -1, -1]]),
+    )
+    collected = [language.collect(torch.zeros(2, 8, N_TOKENS), batch.lengths, batch)]
+    assert collected[0][0] == 8  # ends, padding and X do not count
+    assert math.isclose(language.score(collected)["perplexity"], N_TOKENS, rel_tol=1e-6)
+    assert language.size(batch) == 11
+
+
+@pytest.mark.parametrize(
+    ("model", "fault"),
+    [
+        ({"core": {"direction": "bidirectional"}}, "allowed in task language is forward or backward"),
+        ({"head": {"name": "ctc"}}, "needs head 'tokens'; found 'ctc'"),
+        (
+            {"frontend": {"name": "embedding", "layers": [{"width": 2, "kernel": 3}]}},
+            "found embedding; allowed in task language is one of onehot, blosum62, scales, embedding without layers",
+        ),
+        ({"frontend": {"name": "conv", "layers": [{"width": 2, "kernel": 3}]}}, "one of onehot, blosum62"),
+    ],
+)
+def test_recipes_that_would_cheat_are_refused(model: dict[str, Any], fault: str, tiny_proteins: Path) -> None:
+    recipe = lm(**model)
+    with pytest.raises(ConfigError, match=fault):
+        language.make_model(recipe, language.open_data(tiny_proteins, recipe))
+
+
+def test_shipped_recipe_is_one_of_this_task(tiny_proteins: Path) -> None:
+    recipe = load_recipe("residue_lm")
+    assert language.make_model(recipe, language.open_data(tiny_proteins, recipe)).head
+
+
+# -- front ends with values from a file ------------------------------------------------------------------------------
+WORDS = ["ACD", "CDE", "DEF"]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "t.safetensors"
+    vectors = np.array([[1, 0], [2, 0], [3, 0]], np.float32)
+    write_vectors(path, Vectors(WORDS, vectors, np.array([9, 9], np.float32)))
+    return path
+
+
+def test_a_residue_has_the_vector_of_the_kmer_around_it(table: Path) -> None:
+    frontend = KmerTable(config.Vectors(path=str(table)))
+    x = torch.zeros(2, 8, dtype=torch.long)
+    for row, protein in enumerate(("ACDEF", "CDX")):
+        x[row, : len(protein)] = torch.from_numpy(tokens(protein).astype(np.int64))
+    found, _ = frontend(x, torch.tensor([5, 3]))
+    assert found[:, :, 0].tolist() == [[9, 1, 2, 3, 9, 0, 0, 0], [9, 9, 9, 0, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_kmers_of_any_length_are_found(k: int, tmp_path: Path) -> None:
+    protein = "ACDEFGHIKL"
+    words = sorted(protein[start : start + k] for start in range(len(protein) - k + 1))
+    write_vectors(
+        tmp_path / "t.npz", Vectors(words, np.arange(1, len(words) + 1, dtype="f")[:, None], np.zeros(1, "f"))
+    )
+    x = torch.from_numpy(tokens(protein).astype(np.int64))[None]
+    found = KmerTable(config.Vectors(path=str(tmp_path / "t.npz")))(x, torch.tensor([10]))[0][0, :, 0].tolist()
+    left = (k - 1) // 2
+    assert found == [0] * left + list(range(1, len(words) + 1)) + [0] * (k - 1 - left)
+
+
+def frontends(table: Path, folders: dict[str, Path]) -> dict[str, dict[str, str]]:
+    return {
+        "table": {"path": str(table)},
+        "language_model": {"path": str(folders["forward"]), "backward": str(folders["backward"])},
+    }
+
+
+@pytest.mark.parametrize("tune", [False, True])
+@pytest.mark.parametrize("name", ["table", "language_model"])
+def test_a_trained_folder_needs_no_file(
+    name: str, tune: bool, table: Path, folders: dict[str, Path], tiny_proteins: Path, tmp_path: Path
+) -> None:
+    recipe = parse_recipe(
+        {
+            "name": "tiny",
+            "task": "regression",
+            "model": {
+                "frontend": {"name": name, "tune": tune, **frontends(table, folders)[name]},
+                "core": {"hidden": 6, "layers": 1},
+                "pool": ["mean"],
+            },
+            "training": {"epochs": 2, "lr": 0.05, "ema": 0.5},
+        }
+    )
+    before = FRONTENDS[name](recipe.network.frontend).state_dict()
+    folder = train(recipe, tiny_proteins, tmp_path / "run", load_task("regression"), threads=1)
+    table.unlink()
+    stored = load_model(folder)
+    after = stored.model.frontend.state_dict()  # type: ignore[union-attr]
+    same = [torch.equal(before[key], after[key]) for key in before]
+    assert all(same) if not tune else not all(same)
+    kept = yaml.safe_load((folder / "recipe.yaml").read_text())["model"]["frontend"]
+    assert kept["path"] is None
+    assert str(folders["forward"].parent) not in str(kept)
+    assert str(tmp_path) not in str(kept)
+    assert settle(stored.recipe, stored.model) == stored.recipe
+    x, lengths = torch.randint(1, 21, (2, 16)), torch.tensor([16, 9])
+    with torch.no_grad():
+        values = stored.model(x, lengths)[0]
+    save_model(tmp_path / "again", stored.model, stored.recipe, stored.facts)
+    with torch.no_grad():
+        assert torch.equal(load_model(tmp_path / "again").model(x, lengths)[0], values)
+    with pytest.raises(ConfigError, match="give 'path' in place of its shape"):
+        train(stored.recipe, tiny_proteins, tmp_path / "other", load_task("regression"), threads=1)
+
+
+def test_hidden_states_are_those_of_the_models(folders: dict[str, Path]) -> None:
+    both = FRONTENDS["language_model"](
+        config.LanguageModel(path=str(folders["forward"]), backward=str(folders["backward"]))
+    )
+    x, lengths = torch.tensor([[1, 2, 3, 4, 5, 0, 0]]), torch.tensor([5])
+    found, _ = both(x, lengths)
+    bounded = torch.nn.functional.pad(x, (1, 1))
+    for place, way in enumerate(("forward", "backward")):
+        model = load_model(folders[way]).model
+        with torch.no_grad():
+            states = model.core(*model.frontend(bounded, lengths + 2))[0][:, 1:6]
+        assert torch.equal(found[:, :5, 12 * place : 12 * (place + 1)], states)
+    assert (found[:, 5:] == 0).all()
+    assert not found.requires_grad
+    assert not both.train().readers[0].training
+
+
+def test_a_table_of_another_shape_is_refused(table: Path, tmp_path: Path) -> None:
+    model = {"frontend": {"name": "table", "path": str(table)}, "core": {"hidden": 4, "layers": 1}, "pool": ["mean"]}
+    recipe = parse_recipe({"name": "t", "task": "regression", "model": model})
+    save_model(tmp_path / "m", build_model(recipe.network, 1), recipe, {"outputs": 1})
+    path = tmp_path / "m" / "recipe.yaml"
+    path.write_text(path.read_text().replace("rows: 3", "rows: 4"))
+    with pytest.raises(InputError, match=r"tensor 'frontend\.\w+' has shape"):
+        load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("frontend", "fault"),
+    [
+        ({"name": "table"}, "key 'path' is missing"),
+        ({"name": "table", "path": "a.tsv", "k": 3}, "its shape comes from 'path'"),
+        ({"name": "language_model"}, "key 'path' is missing"),
+        ({"name": "language_model", "backward": "runs/b"}, "key 'path' is missing beside 'backward'"),
+        ({"name": "table", "pth": "a.tsv"}, "did you mean 'path'"),
+    ],
+)
+def test_recipes_without_a_source_are_refused(frontend: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        parse_recipe({"name": "t", "task": "regression", "model": {"frontend": frontend, "pool": ["mean"]}})
+
+
+def test_hidden_states_of_another_task_are_refused(table: Path, tmp_path: Path) -> None:
+    model = {"frontend": {"name": "onehot"}, "core": {"hidden": 4, "layers": 1}, "pool": ["mean"]}
+    recipe = parse_recipe({"name": "t", "task": "regression", "model": model})
+    save_model(tmp_path, build_model(recipe.network, 1), recipe, {"outputs": 1, "task": "regression"})
+    with pytest.raises(ConfigError, match="is a model for regression; needed is one for language"):
+        FRONTENDS["language_model"](config.LanguageModel(path=str(tmp_path)))

@@ -1,0 +1,129 @@
+"""Ensembles trained: each member an ordinary run, finished ones left alone, and one model in the end."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from biorrn.config import Recipe, change_recipe, parse_recipe
+from biorrn.errors import BiorrnError, ConfigError
+from biorrn.models.ensemble import Ensemble
+from biorrn.models.store import load_model
+from biorrn.tasks import regression
+from biorrn.training import ensemble
+from biorrn.training.train import train
+
+SMALL = {
+    "name": "small one",
+    "task": "regression",
+    "model": {"frontend": {"name": "onehot"}, "core": {"hidden": 8, "layers": 1}, "pool": ["mean"]},
+    "training": {"epochs": 2, "batch_size": 16, "lr": 0.01},
+}
+MEMBERS = [{"recipe": SMALL, "seed": seed, "weight": seed + 1} for seed in (0, 1)]
+
+
+def several(**more: object) -> Recipe:
+    return parse_recipe({"name": "several", "task": "regression", "members": MEMBERS, **more})
+
+
+def here(work: list[dict], jobs: int) -> None:
+    """Train members in this process: a new one takes seconds to import torch."""
+    for job in work:
+        own = parse_recipe(yaml.safe_load(job["recipe"]))
+        train(own, job["data"], job["folder"], regression, **job["options"])  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_proteins: Path) -> Path:
+    folder = tmp_path_factory.mktemp("ensemble") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensemble, "run_members", here)
+        return train(several(), tiny_proteins, folder, regression, threads=1, seed=2)  # type: ignore[arg-type]
+
+
+def test_members_are_runs_and_the_whole_is_their_mean(run: Path, tiny_proteins: Path) -> None:
+    names = sorted(path.name for path in (run / "members").iterdir())
+    assert names == ["00_small_one_2000", "01_small_one_2001"]
+    stored = load_model(run)
+    assert isinstance(stored.model, Ensemble)
+    assert stored.facts["weights"] == [[pytest.approx(1 / 3)], [pytest.approx(2 / 3)]]
+    assert stored.facts["targets"] == [{"name": "leucine", "unit": "percent"}]
+    for name, member in zip(names, stored.model.members, strict=True):
+        own = load_model(run / "members" / name).model.state_dict()
+        assert all(torch.equal(own[key], tensor) for key, tensor in member.state_dict().items())
+    batch = next(iter(regression.open_data(tiny_proteins, change_recipe(several(), []).members[0].recipe).valid()))  # type: ignore[index,arg-type]
+    with torch.no_grad():
+        one, two = (member(batch.x, batch.lengths)[0] for member in stored.model.members)
+        torch.testing.assert_close(stored.model(batch.x, batch.lengths)[0], (one + 2 * two) / 3)
+
+
+def test_what_a_run_tells(run: Path) -> None:
+    facts = json.loads((run / "provenance.json").read_text())
+    assert facts["jobs"] == facts["threads"] == 1
+    assert facts["seconds"] == pytest.approx(sum(one["seconds"] for one in facts["members"].values()), abs=0.2)
+    header, *rows = (line.split("\t") for line in (run / "history.tsv").read_text().splitlines())
+    assert header == ["member", "seed", "epoch", "seconds", "member_spearman", "ensemble_spearman"]
+    assert [row[:2] for row in rows] == [["0", "2000"], ["1", "2001"]]
+    assert float(rows[-1][-1]) == pytest.approx(facts["best"]["value"], abs=1e-5)
+    assert rows[0][-1] == rows[0][-2]  # the mean of one
+
+
+def test_a_finished_run_is_left_alone(run: Path, tiny_proteins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ensemble, "run_members", lambda *_: pytest.fail("a member was trained"))
+    before = (run / "weights.safetensors").stat().st_mtime_ns
+    train(several(), tiny_proteins, run, regression, threads=1, seed=2)  # type: ignore[arg-type]
+    assert (run / "weights.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(ConfigError, match="another recipe"):
+        train(several(combine="stack"), tiny_proteins, run, regression, threads=1, seed=2)  # type: ignore[arg-type]
+
+
+def test_a_broken_run_keeps_the_members_that_are_finished(
+    run: Path, tiny_proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(run, again)
+    for name in ("provenance.json", "weights.safetensors", "recipe.yaml"):
+        (again / name).unlink()
+    shutil.rmtree(again / "members" / "01_small_one_2001")
+    kept = again / "members" / "00_small_one_2000" / "weights.safetensors"
+    before = kept.stat().st_mtime_ns
+    monkeypatch.setattr(ensemble, "run_members", here)
+    train(several(), tiny_proteins, again, regression, threads=1, seed=2)  # type: ignore[arg-type]
+    assert kept.stat().st_mtime_ns == before
+    ours, theirs = load_file(again / "weights.safetensors"), load_file(run / "weights.safetensors")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_stacked_and_calibrated_without_training_again(
+    run: Path, tiny_proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(run, again)
+    trained: list[str] = []
+
+    def note(work: list[dict], jobs: int) -> None:
+        before = {job["folder"]: os.stat(job["folder"] + "/weights.safetensors").st_mtime_ns for job in work}
+        here(work, jobs)
+        trained.extend(f for f, time in before.items() if os.stat(f + "/weights.safetensors").st_mtime_ns != time)
+
+    monkeypatch.setattr(ensemble, "run_members", note)
+    changed = several(combine="stack", calibrate="monotone")
+    train(changed, tiny_proteins, again, regression, threads=1, seed=2, replace=True)  # type: ignore[arg-type]
+    assert not trained
+    stored = load_model(again)
+    assert isinstance(stored.model, Ensemble)
+    assert stored.model.calibration is not None
+    assert np.sum(stored.facts["weights"]) == pytest.approx(1)
+    assert stored.recipe.combine == "stack"
+
+
+@pytest.mark.parametrize(("option", "message"), [({"jobs": 0}, "--jobs: found 0"), ({"seed": -1}, "--seed: found -1")])
+def test_numbers_that_cannot_be(option: dict[str, int], message: str, tiny_proteins: Path, tmp_path: Path) -> None:
+    with pytest.raises(BiorrnError, match=message):
+        train(several(), tiny_proteins, tmp_path / "run", regression, **option)  # type: ignore[arg-type]
