@@ -1,0 +1,75 @@
+"""`biorrn embed`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Learn vectors of residues and k-mers, and see what they have learned.")
+
+
+@app.command(no_args_is_help=True)
+def word2vec(
+    proteins: Annotated[Path, typer.Argument(help="FASTA, CSV, TSV or parquet, or an HDF5 file of `biorrn prepare`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Table to write: .safetensors or .npz.")],
+    k: Annotated[int, typer.Option(help="Residues a word.")] = 3,
+    width: Annotated[int, typer.Option(help="Numbers a vector.")] = 64,
+    window: Annotated[int, typer.Option(help="Words to either side that a word shall tell, at most.")] = 10,
+    epochs: Annotated[int, typer.Option(help="Times that the proteins are gone through.")] = 5,
+    min_count: Annotated[int, typer.Option(help="Rarer words are left out.")] = 2,
+    sequence_column: Annotated[str, typer.Option(help="Column of sequences, of a table.")] = "sequence",
+    split: Annotated[str, typer.Option(help="Rows of a prepared file: train, valid, test or all.")] = "train",
+    seed: Annotated[int, typer.Option(help="0 or more; the same seed gives the same table.")] = 0,
+) -> None:
+    """Learn a vector for each k-mer by word2vec: skip-gram on the k reading frames of each protein, as ProtVec does.
+
+    A recipe takes the table as its front end: {name: table, path: kmers.safetensors, tune: false}.
+
+    \b
+    Examples:
+      biorrn embed word2vec proteins.fasta -o kmers.safetensors
+      biorrn embed word2vec stability.h5 --split train --k 2 --width 32 -o pairs.npz
+    """
+    from biorrn.progress import progress
+    from biorrn.readers.vectors import write_vectors
+    from biorrn.tasks.embedding import embed_kmers
+
+    with progress("learning", "epochs", epochs) as advance:
+        table = embed_kmers(
+            proteins,
+            k=k,
+            width=width,
+            window=window,
+            epochs=epochs,
+            min_count=min_count,
+            sequence_column=sequence_column,
+            split=None if split == "all" else split,
+            seed=seed,
+            after_epoch=lambda done: advance(1),
+        )
+    write_vectors(output, table)
+    print(f"{output}: {len(table.words):,} {k}-mers, {width} numbers each, from {table.facts['proteins']:,} proteins")
+
+
+@app.command(no_args_is_help=True)
+def show(
+    source: Annotated[str, typer.Argument(help="Table of vectors, model folder, or the id of a shipped model.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Figure to write: .svg or .png.")],
+    name: Annotated[str | None, typer.Option(help="What the figure calls it; default: the name of SOURCE.")] = None,
+) -> None:
+    """Draw what an embedding has learned of the 20 residues: their similarity beside BLOSUM62, and a map of them.
+
+    Of a table of k-mers a residue has the mean over the k-mers that hold it; of a model, the vectors of its front end;
+    of a language model, those of its head.
+
+    \b
+    Examples:
+      biorrn embed show kmers.safetensors -o kmers.svg
+      biorrn embed show runs/stability -o embedding.png
+    """
+    from biorrn.evaluation.embedding import compare, residue_vectors
+    from biorrn.evaluation.figures_embedding import save_embedding_figure
+
+    found = compare(residue_vectors(source))
+    save_embedding_figure(found, output, name or Path(source).name)
+    print(found.sentence())
