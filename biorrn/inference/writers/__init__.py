@@ -3,6 +3,6 @@
 from biorrn.inference.writers.calls import open_calls
 from biorrn.inference.writers.fastq import fastq_text
 from biorrn.inference.writers.formats import FORMATS, WRITERS, Style, format_of
-from biorrn.inference.writers.predictions import predictions_tsv
+from biorrn.inference.writers.predictions import open_predictions
 
-__all__ = ["FORMATS", "WRITERS", "Style", "fastq_text", "format_of", "open_calls", "predictions_tsv"]
+__all__ = ["FORMATS", "WRITERS", "Style", "fastq_text", "format_of", "open_calls", "open_predictions"]

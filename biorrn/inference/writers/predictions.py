@@ -1,4 +1,4 @@
-"""Predictions as a table."""
+"""Predictions as a table: TSV, CSV or parquet, by the name of the file."""
 
 from __future__ import annotations
 
@@ -7,26 +7,59 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from biorrn.files import write_text
+from biorrn.errors import ConfigError
+from biorrn.inference.writers.tables import open_table
 
 if TYPE_CHECKING:
     from biorrn.inference.predict import Prediction
 
-DIGITS = 5  # significant digits of a prediction; float32 arithmetic itself is good for about six
+
+def columns(targets: Sequence[str], *, intervals: bool = False, spread: bool = False) -> list[str]:
+    """Return the columns of a table of predictions.
+
+    >>> columns(["tm"], intervals=True, spread=True)
+    ['id', 'length', 'tm', 'tm_lower', 'tm_upper', 'tm_spread', 'flags']
+    """
+    names = ["id", "length"]
+    for target in targets:
+        names += [target, *([f"{target}_lower", f"{target}_upper"] if intervals else [])]
+        names += [f"{target}_spread"] if spread else []
+    return [*names, "flags"]
 
 
 @contextlib.contextmanager
-def predictions_tsv(path: str | Path, targets: Sequence[str]) -> Iterator[Callable[[Prediction], None]]:
-    """Open a table of predictions: id, length in residues, one column a target, flags (joined by commas, `.` for none).
+def open_predictions(
+    path: str | Path, targets: Sequence[str], *, intervals: bool = False, spread: bool = False
+) -> Iterator[Callable[[Prediction], None]]:
+    """Open a table of predictions, and yield the function that writes a row.
 
-    Values have five significant digits, so that the table does not show the noise of the arithmetic.
+    The columns are those of `columns`: the id, the length in residues, for each target its value, the ends of its
+    interval and its spread, then the flags, joined by commas, `.` for none. Formats as in `inference.writers.tables`:
+    text has five significant digits, so that it does not show the noise of the arithmetic.
+
+    Parameters
+    ----------
+    intervals, spread : bool: whether the predictions have them.
+
+    Raises
+    ------
+    ConfigError: two columns would have one name.
+    BiorrnError: the file cannot be written.
     """
-    with write_text(path) as stream:
-        stream.write("\t".join(["id", "length", *targets, "flags"]) + "\n")
+    names = columns(targets, intervals=intervals, spread=spread)
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ConfigError(f"{path}: two columns would be named '{twice[0]}'; rename a target of the model")
+    parts = ["values", *(["lower", "upper"] if intervals else []), *(["spread"] if spread else [])]
+    nothing = [float("nan")] * len(targets)
 
-        def write(prediction: Prediction) -> None:
-            values = [f"{value:.{DIGITS}g}" for value in prediction.values]
-            flags = ",".join(prediction.flags) or "."
-            stream.write("\t".join([prediction.id, str(prediction.length), *values, flags]) + "\n")
+    def numbers(prediction: Prediction) -> list[float]:
+        given = [getattr(prediction, part) for part in parts]
+        rows = [nothing if one is None else one.tolist() for one in given]
+        return rows[0] if len(rows) == 1 else [value for target in zip(*rows, strict=True) for value in target]
 
-        yield write
+    kinds: dict[str, type] = dict.fromkeys(names, float) | {"id": str, "length": int, "flags": str}
+    with open_table(path, kinds) as write:
+        yield lambda prediction: write(
+            [prediction.id, prediction.length, *numbers(prediction), ",".join(prediction.flags) or "."]
+        )

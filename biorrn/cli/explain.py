@@ -1,0 +1,63 @@
+"""`biorrn explain`."""
+
+from typing import Annotated
+
+import typer
+
+
+def explain(
+    model: Annotated[str, typer.Argument(help="Run folder of a regression model, or the id of a shipped one.")],
+    fasta: Annotated[str, typer.Argument(help="Protein sequences, FASTA or FASTA.gz; - is standard input.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Table: .tsv, .csv (.gz compresses) or .parquet; - is stdout.")
+    ] = "-",
+    figure: Annotated[
+        str | None, typer.Option(help="Picture: .svg, .png, or a folder for one a protein; ids are put in the name.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="auto, gradients (integrated gradients) or occlusion.")] = "auto",
+    baseline: Annotated[str, typer.Option(help="What a residue is compared with: mean (of the 20) or X.")] = "mean",
+    offset: Annotated[int, typer.Option(help="Number of the first residue, less 1.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Sequences a forward pass, for occlusion.")] = 256,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+) -> None:
+    """Say which residues of a protein a prediction rests on.
+
+    Writes one row a residue: id, position, residue, what it adds to the prediction (in the target's unit), spread over
+    the members of an ensemble, weight in the attention pool; the last two where the model has them. Integrated
+    gradients sum to the prediction minus that of the baseline; how nearly, is said. Occlusion replaces each residue
+    and takes the change; it is what auto takes for a model without gradients, such as a Gaussian process.
+
+    \b
+    Examples:
+      biorrn explain stability protein.fa -o explain.tsv --figure explain.svg
+      biorrn explain stability proteins.fa --method occlusion --baseline X -o explain.csv
+    """
+    from biorrn.device import choose_device, set_threads
+    from biorrn.evaluation.figures_attribution import explanations
+    from biorrn.inference.attribution import attribute, count
+    from biorrn.inference.predict import target_names
+    from biorrn.inference.summary import Tally
+    from biorrn.inference.writers.effects import attributions_table
+    from biorrn.models.store import load_model
+    from biorrn.progress import progress
+    from biorrn.readers.fasta import read_fasta
+
+    set_threads(threads)
+    stored = load_model(model)
+    names = target_names(stored)
+    where = choose_device(device)
+    tally = Tally("explain", "proteins", "residues")
+    records = read_fasta(fasta)
+    explained = attribute(stored, records, method=method, baseline=baseline, batch_size=batch_size, device=where)
+    with (
+        progress("explain", "proteins") as advance,
+        attributions_table(output, names, offset) as write,
+        explanations(figure, stored.facts["targets"], offset) as draw,
+    ):
+        for attribution in explained:
+            write(attribution)
+            draw(attribution)
+            count(tally, attribution, names)
+            advance(1)
+    tally.report()

@@ -1,0 +1,76 @@
+"""`biorrn scan`."""
+
+from typing import Annotated
+
+import typer
+
+
+def scan(
+    model: Annotated[str, typer.Argument(help="Run folder of a regression model, or the id of a shipped one.")],
+    fasta: Annotated[str, typer.Argument(help="Protein sequences, FASTA or FASTA.gz; - is standard input.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Table: .tsv, .csv (.gz compresses) or .parquet; - is stdout.")
+    ] = "-",
+    figure: Annotated[
+        str | None, typer.Option(help="Heat map: .svg, .png, or a folder for one a protein; ids are put in the name.")
+    ] = None,
+    mutations: Annotated[
+        str | None,
+        typer.Option(help="Only these, as in 'A23G,K41E:L12P' (: joins), or a file: one a line, or a table."),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Column of that table; default: mutation, mutations, mutant or variant.")
+    ] = None,
+    positions: Annotated[str | None, typer.Option(help="Only these positions, as in 10-40,55.")] = None,
+    deletions: Annotated[bool, typer.Option("--deletions", help="Also each deletion of one residue.")] = False,
+    insertions: Annotated[
+        bool, typer.Option("--insertions", help="Also each insertion of one residue between two others.")
+    ] = False,
+    offset: Annotated[int, typer.Option(help="Number of the first residue, less 1.")] = 0,
+    level: Annotated[float, typer.Option(help="Level of the intervals, where the model has any.")] = 0.9,
+    batch_size: Annotated[int, typer.Option(help="Sequences a forward pass; changes the speed, not the values.")] = 256,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+) -> None:
+    """Predict what mutations do to each protein of a FASTA file: by default, every single substitution.
+
+    Writes one row a mutant: id, position, wild_type, mutant, mutation, value, difference to the wild type, interval and
+    spread where the model has them, flags. Mutations are written as A23G, A23del, A23_K25del, A23_G24insWWP or
+    A23_K25delinsGP, also with p. and three-letter codes; a wild-type residue that does not stand there is an error.
+
+    \b
+    Examples:
+      biorrn scan stability protein.fa -o scan.tsv --figure scan.svg
+      biorrn scan stability protein.fa --positions 10-40,55 --deletions -o scan.csv
+      biorrn scan stability protein.fa --mutations "A23G,K41E:L12P,p.Ala23_Gly24insTrp"
+      biorrn scan stability proteins.fa --mutations variants.csv --column mutant -o scan.parquet
+    """
+    from biorrn.device import choose_device, set_threads
+    from biorrn.evaluation.figures_scan import heat_maps
+    from biorrn.inference.predict import target_names
+    from biorrn.inference.scan import Plan, count, parse_spans
+    from biorrn.inference.scan import scan as run
+    from biorrn.inference.summary import Tally
+    from biorrn.inference.writers.effects import effects_table
+    from biorrn.models.store import load_model
+    from biorrn.progress import progress
+    from biorrn.readers.fasta import read_fasta
+
+    used = set_threads(threads)
+    plan = Plan(mutations, column, parse_spans(positions), deletions, insertions, offset)
+    stored = load_model(model)
+    names = target_names(stored)
+    where = choose_device(device)
+    tally = Tally("scan", "mutants", "proteins")
+    effects = run(stored, read_fasta(fasta), plan, batch_size=batch_size, device=where, threads=used, level=level)
+    with (
+        progress("scan", "mutants") as advance,
+        effects_table(output, names, plan.position) as write,
+        heat_maps(figure, stored.facts["targets"]) as draw,
+    ):
+        for effect in effects:
+            write(effect)
+            draw(effect)
+            count(tally, effect, names)
+            advance(effect.mutant is not None)
+    tally.report()

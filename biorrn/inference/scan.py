@@ -1,0 +1,202 @@
+"""What a model says of mutants: each single substitution of a protein, indels by choice, or variants that are named."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from biorrn.errors import BiorrnError, ConfigError
+from biorrn.inference.mutations import STANDARD, Variant, mutate, read_variants
+from biorrn.inference.predict import Prediction, predict
+from biorrn.inference.summary import SHOWN, Tally
+from biorrn.models.store import Stored
+from biorrn.readers.records import ProteinRecord
+
+Spans = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A protein that differs from its wild type.
+
+    Attributes
+    ----------
+    position : str: number of the residue; of several mutations joined by colons, as in the next two.
+    wild_type, mutant : str: what stood there and what stands there: `-` for nothing, `+W` inserted before the position.
+    mutation : str: as in `inference.mutations`.
+    sequence : str.
+    """
+
+    position: str
+    wild_type: str
+    mutant: str
+    mutation: str
+    sequence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a model says of a mutant beside its wild type.
+
+    Attributes
+    ----------
+    mutant : Mutant, or None for the wild type.
+    prediction : Prediction: of the mutant; its id is that of the wild type.
+    difference : float array (K,): value of the mutant minus that of the wild type, in the targets' units.
+    """
+
+    mutant: Mutant | None
+    prediction: Prediction
+    difference: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which mutants of a protein are looked at.
+
+    Attributes
+    ----------
+    variants : str or None: a list or a file for `mutations.read_variants`; other fields but `offset` rest.
+    column : str or None: of that file, where it is a table.
+    spans : tuple of (first, last): numbers of the positions to look at; empty is all of them.
+    deletions, insertions : bool: also each deletion of one residue, each insertion of one residue between two others.
+    offset : int: what is added to a place in the sequence, counted from 1, to give its number.
+    """
+
+    variants: str | None = None
+    column: str | None = None
+    spans: Spans = ()
+    deletions: bool = False
+    insertions: bool = False
+    offset: int = 0
+
+    @property
+    def position(self) -> type:
+        """Return int, or str where variants have several mutations: what `Mutant.position` can be read as."""
+        return int if self.variants is None else str
+
+    def mutants(self, record: ProteinRecord) -> Iterator[Mutant]:
+        """Yield the mutants of `record`, by position or in the order in which they are written.
+
+        Raises
+        ------
+        BiorrnError: a mutation or a span does not fit the sequence.
+        """
+        if self.variants is not None:
+            variants = read_variants(self.variants, self.column)
+            return (named(record, variant, self.offset) for variant in variants)
+        places = _places(record, self.spans, self.offset)
+        return itertools.chain.from_iterable(self._at(record, place) for place in places)
+
+    def _at(self, record: ProteinRecord, place: int) -> Iterator[Mutant]:
+        sequence, number = record.sequence, place + self.offset + 1
+        old, before, after = sequence[place], sequence[:place], sequence[place + 1 :]
+        for new in STANDARD:
+            if new != old:
+                yield Mutant(str(number), old, new, f"{old}{number}{new}", before + new + after)
+        if self.deletions and len(sequence) > 1:
+            yield Mutant(str(number), old, "-", f"{old}{number}del", before + after)
+        if self.insertions and place:
+            left = f"{sequence[place - 1]}{number - 1}_{old}{number}ins"
+            for new in STANDARD:
+                yield Mutant(str(number), old, f"+{new}", left + new, before + new + old + after)
+
+
+def named(record: ProteinRecord, variant: Variant, offset: int = 0) -> Mutant:
+    """Return the mutant of `record` that `variant` names; see `mutations.mutate` for what it raises."""
+    changes = variant.changes
+    columns = [":".join(parts) for parts in zip(*((str(c.start), c.wild_type, c.mutant) for c in changes), strict=True)]
+    return Mutant(columns[0], columns[1], columns[2], variant.name, mutate(record, variant, offset))
+
+
+def parse_spans(text: str | None) -> Spans:
+    """Return the spans of positions that a list such as `10-40,55` spells; both ends belong to a span.
+
+    Raises
+    ------
+    ConfigError: it is no such list.
+
+    >>> parse_spans("10-40,55")
+    ((10, 40), (55, 55))
+    >>> parse_spans("40-10")
+    Traceback (most recent call last):
+    biorrn.errors.ConfigError: --positions: found '40-10'; allowed is a list of numbers and spans such as 10-40,55
+    """
+    spans = []
+    for part in text.split(",") if text is not None else []:
+        match = re.fullmatch(r"(-?\d+)(?:-(-?\d+))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first:
+            raise ConfigError(
+                f"--positions: found '{part.strip()}'; allowed is a list of numbers and spans such as 10-40,55"
+            )
+        spans.append((first, last))
+    return tuple(spans)
+
+
+def scan(stored: Stored, records: Iterable[ProteinRecord], plan: Plan, **options: Any) -> Iterator[Effect]:
+    """Yield what the model says of each protein and of its mutants, in order; memory does not grow with their number.
+
+    The first effect of each protein is that of the protein itself: `mutant` is None and the difference zero. Mutants of
+    all proteins share batches, and a value is the one that `biorrn predict` gives for the mutant's sequence.
+
+    Parameters
+    ----------
+    stored : Stored: a regression model.
+    records : iterable of ProteinRecord.
+    plan : Plan: which mutants.
+    options : for `inference.predict.predict`.
+
+    Raises
+    ------
+    BiorrnError: a mutation or a span does not fit a sequence, or anything that `predict` raises.
+    """
+    waiting: deque[Mutant | None] = deque()  # of the records that predict has taken and not yet answered
+
+    def sequences() -> Iterator[ProteinRecord]:
+        for record in records:
+            waiting.append(None)
+            yield record
+            for mutant in plan.mutants(record):
+                waiting.append(mutant)
+                yield replace(record, sequence=mutant.sequence, unknown=mutant.sequence.count("X"))
+
+    wild_type = np.zeros(0)
+    for prediction in predict(stored, sequences(), **options):
+        mutant = waiting.popleft()
+        if mutant is None:
+            wild_type = prediction.values
+        yield Effect(mutant, prediction, prediction.values - wild_type)
+
+
+def count(tally: Tally, effect: Effect, targets: Sequence[str]) -> None:
+    """Count an effect; of the first proteins, say what the model says of the wild type."""
+    if effect.mutant is None:
+        tally.add(proteins=1)
+        if tally.done["proteins"] <= SHOWN:
+            found = zip(targets, effect.prediction.values, strict=True)
+            said = ", ".join(f"{target} {value:.5g}" for target, value in found)
+            doubts = f" ({', '.join(effect.prediction.flags)})" if effect.prediction.flags else ""
+            tally.say(f"record '{effect.prediction.id}': wild type {said}{doubts}")
+    else:
+        tally.add(mutants=1)
+        tally.flag(effect.prediction.flags)
+
+
+def _places(record: ProteinRecord, spans: Spans, offset: int) -> Iterable[int]:
+    length = len(record.sequence)
+    if not spans:
+        return range(length)
+    for first, last in spans:
+        if first <= offset or last > offset + length:
+            shown = f"{first}-{last}" if first != last else str(first)
+            raise BiorrnError(
+                f"--positions: found {shown}; record '{record.id}' has residues {offset + 1} to {offset + length}"
+            )
+    return sorted({number - offset - 1 for first, last in spans for number in range(first, last + 1)})

@@ -1,0 +1,97 @@
+"""Scans and attributions as tables: a row a mutant, a row a residue."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from biorrn.inference.writers.tables import Row, open_table
+
+if TYPE_CHECKING:
+    from biorrn.inference.attribution import Attribution
+    from biorrn.inference.predict import Prediction
+    from biorrn.inference.scan import Effect
+
+EXTRA = ("lower", "upper", "spread")  # of a prediction, where the model gives them
+
+
+@contextlib.contextmanager
+def effects_table(path: str | Path, targets: Sequence[str], position: type = int) -> Iterator[Callable[[Effect], None]]:
+    """Open a table of mutants: id, position, wild_type, mutant, mutation, columns of each target, flags.
+
+    The columns of a target are its name (the value), and with the name before them `_difference` (to the wild type),
+    `_lower` and `_upper` (the interval), `_spread`; the first effect says which there are. Wild types have no row.
+
+    Parameters
+    ----------
+    path : see `writers.tables.open_table`, for the digits too.
+    position : int; or str where variants have several mutations, whose positions colons join.
+    """
+    columns: dict[str, type] = {"id": str, "position": position, "wild_type": str, "mutant": str, "mutation": str}
+    extra: list[str] = []
+    rows: list[Callable[[Row], None]] = []
+    with contextlib.ExitStack() as stack:
+
+        def start(sample: Prediction) -> None:
+            extra.extend(name for name in EXTRA if getattr(sample, name) is not None)
+            for target in targets:
+                columns.update({target: float} | {f"{target}_{name}": float for name in ("difference", *extra)})
+            rows.append(stack.enter_context(open_table(path, columns | {"flags": str})))
+
+        def write(effect: Effect) -> None:
+            mutant, prediction = effect.mutant, effect.prediction
+            if not rows:
+                start(prediction)
+            if mutant is None:
+                return
+            numbers = [prediction.values, effect.difference, *(getattr(prediction, name) for name in extra)]
+            cells = np.stack(numbers, axis=1).ravel().tolist()  # target by target
+            place = position(mutant.position)
+            flags = ",".join(prediction.flags) or "."
+            rows[0]([prediction.id, place, mutant.wild_type, mutant.mutant, mutant.mutation, *cells, flags])
+
+        yield write
+
+
+@contextlib.contextmanager
+def attributions_table(
+    path: str | Path, targets: Sequence[str], offset: int = 0
+) -> Iterator[Callable[[Attribution], None]]:
+    """Open a table of residues: id, position, residue, columns of each target, attention where the model has any.
+
+    The columns of a target are `_attribution` and, for an ensemble, `_spread`, with the target's name before them; the
+    first attribution says which there are.
+
+    Parameters
+    ----------
+    path : see `writers.tables.open_table`.
+    offset : int: added to a place in the sequence, counted from 1, gives the position.
+    """
+    columns: dict[str, type] = {"id": str, "position": int, "residue": str}
+    rows: list[Callable[[Row], None]] = []
+    with contextlib.ExitStack() as stack:
+
+        def start(sample: Attribution) -> None:
+            for target in targets:
+                columns[f"{target}_attribution"] = float
+                if sample.spread is not None:
+                    columns[f"{target}_spread"] = float
+            if sample.attention is not None:
+                columns["attention"] = float
+            rows.append(stack.enter_context(open_table(path, columns)))
+
+        def write(found: Attribution) -> None:
+            if not rows:
+                start(found)
+            numbers = [found.scores] if found.spread is None else [found.scores, found.spread]
+            cells = np.stack(numbers, axis=2).reshape(len(found.sequence), -1)
+            if found.attention is not None:
+                cells = np.concatenate([cells, found.attention[:, None]], axis=1)
+            for place, (residue, row) in enumerate(zip(found.sequence, cells.tolist(), strict=True), offset + 1):
+                rows[0]([found.id, place, residue, *row])
+
+        yield write
