@@ -7,9 +7,22 @@ import typer
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(help="Model or run folder of a basecaller; its metadata is rewritten.")],
-    paths: Annotated[list[Path], typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")],
-    reference: Annotated[Path, typer.Option(help="FASTA of the reads' genome, may be gzip.")],
+    model: Annotated[Path, typer.Argument(help="Model or run folder; its metadata is rewritten.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Files of reads, or folders of them; for proteins the file of biorrn prepare protein."),
+    ],
+    reference: Annotated[
+        Path | None, typer.Option(help="FASTA of the reads' genome, may be gzip; a basecaller needs it.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Proteins: the rows that the model was not fitted to.")] = "valid",
+    folds: Annotated[int, typer.Option(help="Proteins: folds of the rows on which coverage is measured.")] = 5,
+    novelty: Annotated[
+        bool,
+        typer.Option(
+            "--novelty", help="Proteins: measure anew what is unlike_training; the file must be the one trained on."
+        ),
+    ] = False,
     region: Annotated[
         str | None, typer.Option(help="NAME:START-END, 0-based, half-open: count only inside; default: everywhere.")
     ] = None,
@@ -24,20 +37,27 @@ def calibrate(
     max_reads: Annotated[int | None, typer.Option(min=1, help="Stop after this many reads.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Fit and print, and leave the model as it is.")] = False,
 ) -> None:
-    """Make a basecaller's qualities mean what they say.
+    """Make a basecaller's qualities, or the intervals of a protein model, mean what they say.
 
-    Calls reads, aligns them to the reference, counts which bases of each quality are wrong (mismatched, inserted, or
-    next to a gap) and fits a line from the model's own Q to the observed one. The line is kept in the model folder and
-    applied by biorrn basecall from then on; the weights stay as they are. The reads must not be ones that the model was
-    trained on: it is surer of those.
+    Basecaller: calls reads, aligns them to the reference, counts which bases of each quality are wrong (mismatched,
+    inserted, or next to a gap) and fits a line from the model's own Q to the observed one, which biorrn basecall
+    applies from then on. Proteins: predicts held-out rows; the quantiles of the errors give biorrn predict its
+    intervals (split-conformal). Coverage is printed as measured on each fold of the rows with the quantiles of the
+    others. biorrn train has done this for its own validation rows; do it again for proteins of another kind.
+
+    The weights stay as they are. Neither reads nor proteins may be ones that the model was trained on: it is surer of
+    those.
 
     \b
     Examples:
       biorrn calibrate runs/mine held_out/ --reference genome.fa
       biorrn calibrate runs/mine fast5/ --reference lambda.fa --region lambda:12000-14500 --dry-run
+      biorrn calibrate runs/stability stability.h5 --split valid
+      biorrn calibrate runs/old stability.h5 --novelty
     """
     from itertools import islice
 
+    from biorrn.cli.calibrate_proteins import calibrate_proteins
     from biorrn.device import choose_device, set_threads
     from biorrn.errors import ConfigError
     from biorrn.evaluation import calibration
@@ -52,6 +72,21 @@ def calibrate(
         raise ConfigError(f"{model}: is a shipped model, which stays as it is; copy its folder and calibrate the copy")
     used = set_threads(threads)
     stored = load_model(model)
+    if stored.facts.get("task") == "regression":
+        return calibrate_proteins(
+            model,
+            stored,
+            paths,
+            reference,
+            split=split,
+            folds=folds,
+            novelty=novelty,
+            dry_run=dry_run,
+            device=device,
+            threads=used,
+        )
+    if reference is None:
+        raise ConfigError("--reference is missing: qualities of a basecaller are fitted on reads of a known genome")
     mapper = Mapper(reference)
     span = None if region is None else parse_region(region, mapper.lengths)
     where = choose_device(device)

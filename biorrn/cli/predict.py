@@ -7,42 +7,78 @@ import typer
 
 def predict(
     model: Annotated[str, typer.Argument(help="Run folder of a regression model, or the id of a shipped one.")],
-    fasta: Annotated[str, typer.Argument(help="Protein sequences, FASTA or FASTA.gz; - is standard input.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="TSV file, .gz compresses; - is stdout.")] = "-",
+    proteins: Annotated[
+        str,
+        typer.Argument(help="FASTA, gzip or not, - is standard input; or a table (CSV, TSV, parquet) with sequences."),
+    ],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", help="TSV, or .csv, .parquet by its name; .gz packs text; - is stdout."),
+    ] = "-",
+    level: Annotated[float, typer.Option(help="How often an interval is to hold the true value, 0.5 to 0.99.")] = 0.9,
+    sequence_column: Annotated[str, typer.Option(help="Of a table: the column of sequences.")] = "sequence",
+    id: Annotated[
+        str | None, typer.Option(help="Of a table: the column of ids; default: id, or rows are numbered.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out FASTA records that are no proteins, and say which.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(help="Sequences a forward pass; changes the speed, not the values.")] = 256,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="auto, 32 or bf16, on a CPU; auto is bf16 where the processor has it, two times faster.")
+    ] = "auto",
 ) -> None:
-    """Predict a property of each protein of a FASTA file.
+    """Predict a property of each protein of a FASTA file or a table.
 
-    Writes one TSV row a sequence, in the order of the file: id, length, one column a target, flags. A flag says why a
-    value deserves doubt: unknown_residues, shorter_than_training, longer_than_training.
+    Writes one row a sequence, in the order of the input: id, length, for each target its value, the ends of its
+    interval (_lower, _upper) and for ensembles how far the members disagree (_spread), then flags. A flag says why a
+    value deserves doubt: unknown_residues, shorter_than_training, longer_than_training, unlike_training.
+
+    Selenocysteine, pyrrolysine and ambiguous letters become X; gaps and a stop codon at the end are left out. A record
+    that is empty, is DNA, has a stop codon inside or an id that came before ends the run; --skip-bad leaves it out.
 
     \b
     Examples:
-      biorrn predict runs/stability proteins.fa -o predictions.tsv
+      biorrn predict stability proteins.fasta -o predictions.tsv
+      biorrn predict runs/mine proteins.csv --sequence-column protein --level 0.95 -o predictions.parquet
       zcat proteins.fa.gz | biorrn predict runs/stability - --threads 2 > predictions.tsv
     """
     from biorrn.device import choose_device, set_threads
+    from biorrn.inference.confidence import columns_given
     from biorrn.inference.predict import predict as run
     from biorrn.inference.predict import target_names
+    from biorrn.inference.protein_input import read_proteins
     from biorrn.inference.summary import Tally
-    from biorrn.inference.writers import predictions_tsv
+    from biorrn.inference.writers import open_predictions
     from biorrn.models.store import load_model
     from biorrn.progress import progress
-    from biorrn.readers.fasta import read_fasta
+    from biorrn.readers.fields import stop
 
-    set_threads(threads)
+    used = set_threads(threads)
     stored = load_model(model)
     names = target_names(stored)
     where = choose_device(device)
     tally = Tally("predict", "sequences", "residues")
-    predictions = run(stored, read_fasta(fasta), batch_size=batch_size, device=where)
-    with progress("predict", "sequences") as advance, predictions_tsv(output, names) as write:
+    given, note = columns_given(stored, level)
+    records = read_proteins(
+        proteins,
+        sequence_column=sequence_column,
+        id_column=id,
+        on_problem=tally.skip_record if skip_bad else stop,
+        on_repeat=lambda name: tally.flag(["id_given_before"]),
+    )
+    predictions = run(
+        stored, records, batch_size=batch_size, device=where, threads=used, level=level, precision=precision
+    )
+    with progress("predict", "sequences") as advance, open_predictions(output, names, **given) as write:
         for prediction in predictions:
             write(prediction)
             tally.add(sequences=1, residues=prediction.length)
             tally.flag(prediction.flags)
             advance(1)
-        tally.require("sequences", f"{fasta}: holds no sequence that can be predicted")
+        tally.require("sequences", f"{proteins}: holds no sequence that can be predicted")
+    if note:
+        tally.say(note)
     tally.report()

@@ -1,14 +1,18 @@
 """From protein records to predicted values, streamed, in the order of the input.
 
-A prediction is the same for any batch size and any company, to the last bit on a CPU: a sequence is padded to a length
-that follows from its own, and no forward pass has fewer than `ROWS` rows, below which linear-algebra libraries change
-kernels and with them the order in which they add.
+A prediction is the same for any batch size, any company and any number of threads, to the last bit on a CPU: a sequence
+is padded to a length that follows from its own, no forward pass has fewer than `ROWS` rows, below which linear-algebra
+libraries change kernels and with them the order in which they add, and each pass runs on one thread; threads take
+batches side by side.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,14 +20,19 @@ import torch
 
 from biorrn.encoders.residues import tokens
 from biorrn.errors import BiorrnError, ConfigError
-from biorrn.inference.forward import ROWS, model_on, padded_rows
+from biorrn.inference import novelty
+from biorrn.inference.conformal import LEVEL, Intervals
+from biorrn.inference.forward import ROWS, model_on
+from biorrn.inference.members import values_and_spread
+from biorrn.inference.property_engine import accelerated, chosen_kind
+from biorrn.inference.shapes import batches, height_of, padded_length
 from biorrn.models.store import Stored
 from biorrn.readers.records import ProteinRecord
 
-WINDOW_BATCHES = 64  # batches within which records are sorted by length
-WINDOW_RESIDUES = 4_000_000  # a window ends here at the latest
-TOKENS = 131_072  # residues of padded input a forward pass, at most; longer batches are cut
-ALONE = 2048  # sequences padded to more than this go alone: they are few, and rows that only fill cost as much
+WINDOW_BATCHES = 32  # batches within which records are sorted by length; one window is filled while one is predicted
+WINDOW_RESIDUES = 2_000_000  # a window ends here at the latest
+
+Passed = tuple[np.ndarray, np.ndarray | None]  # values (B, K) and their spread, float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +44,19 @@ class Prediction:
     id : str: of the record.
     values : float array (K,): one value a target, in the target's unit; NaN for an empty sequence.
     length : int: residues.
-    flags : list of str: reasons for doubt: unknown_residues, shorter_than_training, longer_than_training, empty.
+    flags : list of str: reasons for doubt: unknown_residues, shorter_than_training, longer_than_training, empty,
+        unlike_training (see `inference.novelty`).
+    spread : float array (K,) or None: how far members disagree; see `inference.members`.
+    lower, upper : float array (K,) or None: ends of the interval; see `inference.conformal`.
     """
 
     id: str
     values: np.ndarray
     length: int
     flags: list[str] = field(default_factory=list)
+    spread: np.ndarray | None = None
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
 
 
 def target_names(stored: Stored) -> list[str]:
@@ -58,22 +73,15 @@ def target_names(stored: Stored) -> list[str]:
     return [str(target["name"]) for target in stored.facts["targets"]]
 
 
-def padded_length(length: int) -> int:
-    """Return the length to which a sequence is padded: a few steps in each octave, so that the model sees few lengths.
-
-    >>> [padded_length(length) for length in (1, 43, 64, 65, 300, 35_000)]
-    [8, 48, 64, 72, 320, 36864]
-    """
-    step = max(8, 1 << max((length - 1).bit_length() - 4, 0))
-    return -(-length // step) * step
-
-
 def predict(
     stored: Stored,
     records: Iterable[ProteinRecord],
     *,
     batch_size: int = 256,
     device: torch.device | str = "cpu",
+    threads: int | None = None,
+    level: float = LEVEL,
+    precision: str = "auto",
 ) -> Iterator[Prediction]:
     """Predict each record's values, in input order; memory does not grow with the number of records.
 
@@ -83,20 +91,25 @@ def predict(
     records : iterable of ProteinRecord.
     batch_size : int: sequences a forward pass; fewer where they are long. Changes the speed, not the values.
     device : torch device.
+    threads : int, optional: CPU threads; default: as many as torch uses. Changes the speed, not the values.
+    level : float: of the intervals, 0.5 to 0.99, where the model's facts allow any.
+    precision : str: arithmetic of networks on a CPU: "32", "bf16", or "auto", which is bf16 where the processor has it.
 
     Raises
     ------
-    ConfigError: the model is not one for regression.
+    ConfigError: the model is not one for regression, the level is out of range, or there is no such precision here.
     BiorrnError: the batch size is below 1, or a record holds a letter outside the alphabet.
     """
     names = target_names(stored)
     if batch_size < 1:
         raise BiorrnError(f"--batch-size: found {batch_size}; allowed is 1 or more")
-    model = model_on(stored.model, device)
-    windows = _windows(records, max(batch_size, ROWS) * WINDOW_BATCHES)
-    return itertools.chain.from_iterable(
-        _predict_window(model, stored.facts, window, len(names), batch_size, torch.device(device)) for window in windows
-    )
+    where = torch.device(device)
+    workers = (threads or torch.get_num_threads()) if where.type == "cpu" else 1
+    model = model_on(stored.model, where)
+    if where.type == "cpu":
+        model = accelerated(model, chosen_kind(precision))
+    run = _Run(model, stored.facts, Intervals.of(stored.facts, names, level), len(names), batch_size, where)
+    return run.over(_windows(records, max(batch_size, ROWS) * WINDOW_BATCHES), workers)
 
 
 def _windows(records: Iterable[ProteinRecord], limit: int) -> Iterator[list[ProteinRecord]]:
@@ -113,45 +126,103 @@ def _windows(records: Iterable[ProteinRecord], limit: int) -> Iterator[list[Prot
         yield window
 
 
-def _predict_window(
-    model: torch.nn.Module,
-    facts: dict,
-    window: Sequence[ProteinRecord],
-    targets: int,
-    batch_size: int,
-    device: torch.device,
-) -> Iterator[Prediction]:
-    values = np.full((len(window), targets), np.nan, np.float64)
-    for rows in _batches([len(record.sequence) for record in window], batch_size):
-        values[rows] = _forward(model, [tokens(window[row].sequence) for row in rows], batch_size, device)
-    for record, value in zip(window, values, strict=True):
-        yield Prediction(record.id, value, len(record.sequence), flags(record, facts))
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Records under way: what each batch gives, and which rows of the window it holds."""
+
+    records: list[ProteinRecord]
+    batches: list[tuple[list[int], Future[Passed]]]
+    unlike: np.ndarray  # bool (N,)
 
 
-def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Yield the places of the records of each batch; a batch holds one padded length. Empty records are in none."""
-    order = sorted((row for row in range(len(lengths)) if lengths[row]), key=lambda row: lengths[row])
-    for width, group in itertools.groupby(order, key=lambda row: padded_length(lengths[row])):
-        rows = list(group)
-        limit = 1 if width > ALONE else min(batch_size, max(ROWS, TOKENS // width))
-        yield from (rows[i : i + limit] for i in range(0, len(rows), limit))
+class _Run:
+    """One pass of a model over many records."""
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        facts: dict,
+        intervals: Intervals | None,
+        targets: int,
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
+        self.model, self.facts, self.intervals = model, facts, intervals
+        self.targets, self.batch_size, self.device = targets, batch_size, device
+
+    def over(self, windows: Iterable[list[ProteinRecord]], workers: int) -> Iterator[Prediction]:
+        """Yield the predictions of each window; while they are taken, the next window is under way."""
+        waiting: deque[_Window] = deque()
+        before = torch.get_num_threads()
+        pool = ThreadPoolExecutor(workers, "predict", initializer=torch.set_num_threads, initargs=(1,))
+        # TF32, the default of cuDNN, would change the third digit
+        exact = torch.backends.cudnn.flags(allow_tf32=False) if self.device.type == "cuda" else contextlib.nullcontext()
+        try:
+            with exact:
+                for window in windows:
+                    waiting.append(self._send(window, pool))
+                    if len(waiting) > 1:
+                        yield from self._finish(waiting.popleft())
+                while waiting:
+                    yield from self._finish(waiting.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(before)  # some libraries take the workers' number for everyone's
+
+    def _send(self, records: list[ProteinRecord], pool: ThreadPoolExecutor) -> _Window:
+        lengths = np.array([len(record.sequence) for record in records], np.int64)
+        flat, starts = _joined(records), np.cumsum(lengths) - lengths
+        sent = []
+        for rows in batches(lengths.tolist(), self.batch_size):
+            sent.append((rows, pool.submit(self._forward, flat, starts[rows], lengths[rows])))
+        entry = self.facts.get("novelty")
+        unlike = np.zeros(len(records), bool) if entry is None else novelty.unlike(entry, flat, lengths)
+        return _Window(records, sent, unlike)
+
+    def _finish(self, window: _Window) -> Iterator[Prediction]:
+        values = np.full((len(window.records), self.targets), np.nan)
+        spread: np.ndarray | None = None
+        for rows, passed in window.batches:
+            values[rows], own = passed.result()
+            if own is not None:
+                spread = np.full_like(values, np.nan) if spread is None else spread
+                spread[rows] = own
+        ends = (None, None) if self.intervals is None else self.intervals(values, spread)
+        nothing = itertools.repeat(None)
+        columns = [nothing if column is None else column for column in (spread, *ends)]
+        for record, value, unlike, *more in zip(window.records, values, window.unlike, *columns, strict=False):
+            doubts = flags(record, self.facts)
+            if unlike:
+                doubts.append(novelty.FLAG)
+            yield Prediction(record.id, value, len(record.sequence), doubts, *more)
+
+    def _forward(self, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Passed:
+        """Return the values and spreads of the sequences flat[start:start + length], which share one padded length."""
+        width = padded_length(int(lengths.max()))
+        height = height_of(len(lengths), width, self.batch_size, self.device)
+        # rows that only fill the shape repeat the first one
+        sizes = np.concatenate([lengths, np.full(height - len(lengths), lengths[0])])
+        x = np.zeros((height, width), np.int64)
+        inside = np.arange(width) < lengths[:, None]  # (B, T)
+        x[: len(lengths)][inside] = flat[(starts[:, None] + np.arange(width))[inside]]
+        x[len(lengths) :] = x[0]
+        with torch.inference_mode():
+            given = values_and_spread(
+                self.model, torch.from_numpy(x).to(self.device), torch.from_numpy(sizes).to(self.device)
+            )
+            values, spread = (None if one is None else one[: len(lengths)].double().cpu().numpy() for one in given)
+        assert values is not None
+        return values, spread
 
 
-def _forward(
-    model: torch.nn.Module, sequences: Sequence[np.ndarray], batch_size: int, device: torch.device
-) -> np.ndarray:
-    """Return the values (B, K) of sequences that share one padded length."""
-    width = padded_length(max(len(sequence) for sequence in sequences))
-    height = 1 if width > ALONE else padded_rows(len(sequences), min(batch_size, max(ROWS, TOKENS // width)), device)
-    x = np.zeros((height, width), np.int64)
-    lengths = np.ones(height, np.int64)  # the rows that only fill the shape are one step long
-    for row, sequence in enumerate(sequences):
-        x[row, : len(sequence)] = sequence
-        lengths[row] = len(sequence)
-    # TF32, the default of cuDNN, would change the third digit
-    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-        outputs = model(torch.from_numpy(x).to(device), torch.from_numpy(lengths).to(device))[0]
-        return outputs[: len(sequences)].double().cpu().numpy()
+def _joined(records: Sequence[ProteinRecord]) -> np.ndarray:
+    """Return the tokens of all records, one after another, uint8 (total,)."""
+    try:
+        return tokens("".join(record.sequence for record in records))
+    except BiorrnError:
+        for record in records:
+            tokens(record.sequence)  # raises with the place in its own sequence
+        raise
 
 
 def flags(record: ProteinRecord, facts: dict) -> list[str]:

@@ -43,6 +43,10 @@ class Tally:
         """Report and count a file, or a read in it, that its reader left out."""
         self._skip(str(problem), "unusable read" if problem.record else "unusable file")
 
+    def skip_record(self, problem: InputError) -> None:
+        """Report and count a record of a file that cannot be used."""
+        self._skip(str(problem), "unusable record")
+
     def say(self, line: str) -> None:
         """Print a line on standard error."""
         print(f"biorrn {self.what}: {line}", file=sys.stderr)

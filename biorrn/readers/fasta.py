@@ -1,6 +1,6 @@
 """FASTA files of proteins."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -12,16 +12,19 @@ from biorrn.readers.records import ProteinRecord
 from biorrn.readers.sequences import clean_sequence
 
 
-def read_fasta(path: str | Path, on_problem: OnProblem = stop) -> Iterator[ProteinRecord]:
+def read_fasta(
+    path: str | Path, on_problem: OnProblem = stop, on_repeat: Callable[[str], None] | None = None
+) -> Iterator[ProteinRecord]:
     """Yield the proteins of a FASTA file, one in memory at a time.
 
-    Sequences are cleaned by `readers.sequences.clean_sequence`. The same sequence under two ids is two records; an id
-    may be given only once, for which the ids are kept as hashes (some 30 bytes a record).
+    Sequences are cleaned by `readers.sequences.clean_sequence`. The same sequence under two ids is two records; whether
+    an id came before is known, for which the ids are kept as hashes (some 30 bytes a record).
 
     Parameters
     ----------
     path : the file; gzip is recognised by its content, `-` is standard input.
     on_problem : takes what is wrong with one record; where it returns, that record is left out.
+    on_repeat : takes each id that came before, and the record is yielded; without it that is a problem.
 
     Raises
     ------
@@ -34,7 +37,9 @@ def read_fasta(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Prote
             name, _, description = header.partition(" ")
             before = ids.seen(name, line)
             try:
-                if before:
+                if before and on_repeat is not None:
+                    on_repeat(name)
+                elif before:
                     raise InputError(path, f"the id is given twice, on lines {before} and {line}", name)
                 with faults(path, name):
                     residues, unknown = clean_sequence(sequence)

@@ -49,6 +49,7 @@ def test_one_row_a_protein_in_order(biorrn: Run, model: Path, root: Path, tmp_pa
         float(row[2])
         assert ("longer_than_training" in row[3]) == (int(row[1]) > 300)
         assert ("shorter_than_training" in row[3]) == (int(row[1]) < 50)
+    assert "no intervals: the model carries none (it was never calibrated" in err.splitlines()[-2]
     assert f"predict: {len(rows)} sequences" in err.splitlines()[-1]
     assert "sequences/s" in err
 
@@ -92,6 +93,10 @@ def test_a_bad_record_is_one_line_and_leaves_no_file(biorrn: Run, model: Path, t
     [
         (["--batch-size", "0"], "--batch-size: found 0; allowed is 1 or more"),
         (["--threads", "0"], "--threads: found 0; allowed is 1 or more"),
+        (["--level", "0.3"], "--level: found 0.3; allowed is 0.5 to 0.99"),
+        (["--level", "95"], "--level: found 95; allowed is 0.5 to 0.99"),
+        (["--id", "name"], "--id: is for a table;"),
+        (["-o", "p.parquet.gz"], "p.parquet.gz: parquet is packed in itself"),
         (["--device", "tpu"], "--device: found 'tpu'; allowed is one of auto, cpu"),
     ],
 )
@@ -100,3 +105,123 @@ def test_options_out_of_range(biorrn: Run, model: Path, root: Path, arguments: l
     assert (code, out) == (2, "")
     assert err.startswith(f"biorrn: error: {message}")
     assert err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an untrained ensemble of two members that carries intervals and what tells unlike proteins."""
+    import numpy as np
+    import torch
+
+    from biorrn.config import parse_recipe
+    from biorrn.encoders.residues import tokens
+    from biorrn.inference import conformal, novelty
+    from biorrn.models.build import build
+    from biorrn.models.store import save_model
+
+    folder = tmp_path_factory.mktemp("pair")
+    core = {"hidden": 6, "layers": 1}
+    small = {
+        "name": "s",
+        "task": "regression",
+        "model": {"frontend": {"name": "onehot"}, "core": core, "pool": ["max"]},
+    }
+    members = [{"recipe": small, "seed": 1}, {"recipe": {**small, "name": "t"}}]
+    recipe = parse_recipe({"name": "pair", "task": "regression", "members": members})
+    facts = {"task": "regression", "outputs": 1, "targets": [{"name": "tm", "unit": "K"}]}
+    rng = np.random.default_rng(0)
+    facts["conformal"] = {"tm": conformal.fit(rng.normal(size=99), np.zeros(99), np.ones(99))}
+    flat, lengths = tokens("".join(rng.choice(list("ACDEFGHIKLMN"), 4000))), np.full(100, 40)
+    facts["novelty"] = novelty.fit(flat, lengths, flat[:0], lengths[:0])
+    torch.manual_seed(0)
+    save_model(folder, build(recipe, facts), recipe, facts)
+    return folder
+
+
+COLUMNS = ["id", "length", "tm", "tm_lower", "tm_upper", "tm_spread", "flags"]
+ROWS = [
+    ("a,b", "LFNGNNMKAIEMADCGIEHKCLEANEHFDHDCDLLIDDAA"),
+    ("c", "W" * 40),
+    ("d", "EEDDFGEKMMEDNEHFAGHDDFCGFLLALMNGCFGFINGD"),
+]
+
+
+def test_intervals_spread_and_flags_in_every_format(biorrn: Run, pair: Path, tmp_path: Path) -> None:
+    import csv
+
+    import pyarrow.parquet as pq
+
+    (tmp_path / "a.fa").write_text("".join(f">{name}\n{sequence}\n" for name, sequence in ROWS))
+    for name in ("p.tsv", "p.csv", "p.parquet", "p.csv.gz"):
+        code, out, err = biorrn("predict", pair, tmp_path / "a.fa", "-o", tmp_path / name)
+        assert (code, out) == (0, "")
+        assert "no intervals" not in err
+        assert "unlike_training: 1" in err
+    tsv = [line.split("\t") for line in (tmp_path / "p.tsv").read_text().splitlines()]
+    assert tsv[0] == COLUMNS
+    assert [row[0] for row in tsv[1:]] == [name for name, _ in ROWS]
+    assert [row[-1] for row in tsv[1:]] == [".", "unlike_training", "."]
+    for row in tsv[1:]:
+        value, lower, upper, spread = map(float, row[2:6])
+        assert lower < value < upper
+        assert spread > 0
+    with (tmp_path / "p.csv").open() as stream:
+        assert list(csv.reader(stream)) == tsv
+    assert gzip.decompress((tmp_path / "p.csv.gz").read_bytes()) == (tmp_path / "p.csv").read_bytes()
+    found = pq.read_table(tmp_path / "p.parquet").to_pylist()
+    assert [list(row) for row in found] == [COLUMNS] * 3
+    for row, cells in zip(found, tsv[1:], strict=True):
+        assert [row["id"], str(row["length"]), row["flags"]] == [cells[0], cells[1], cells[-1]]
+        assert [row[name] for name in COLUMNS[2:6]] == pytest.approx([float(cell) for cell in cells[2:6]], rel=1e-4)
+
+
+def test_a_higher_level_is_wider(biorrn: Run, pair: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(f">a\n{ROWS[0][1]}\n")
+    widths = []
+    for level in (0.5, 0.9, 0.98):
+        cells = biorrn("predict", pair, tmp_path / "a.fa", "--level", level)[1].splitlines()[1].split("\t")
+        widths.append(float(cells[4]) - float(cells[3]))
+    assert widths == sorted(widths)
+    out, err = biorrn("predict", pair, tmp_path / "a.fa", "--level", 0.99)[1:]  # 99 rows are 1 too few for 0.99
+    assert "tm_lower" in out or "too few calibration rows" in err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".csv.gz"])
+def test_a_table_gives_what_fasta_gives(biorrn: Run, pair: Path, tmp_path: Path, suffix: str) -> None:
+    import pandas as pd
+
+    (tmp_path / "a.fa").write_text("".join(f">{name}\n{sequence}\n" for name, sequence in ROWS))
+    wanted = biorrn("predict", pair, tmp_path / "a.fa")[1]
+    path = tmp_path / f"t{suffix}"
+    table = pd.DataFrame(ROWS, columns=["id", "sequence"])
+    if suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
+    assert biorrn("predict", pair, path)[1] == wanted
+    other = tmp_path / "other.csv"
+    table.rename(columns={"id": "name", "sequence": "protein"}).to_csv(other, index=False)
+    assert biorrn("predict", pair, other, "--sequence-column", "protein", "--id", "name")[1] == wanted
+    numbered = biorrn("predict", pair, other, "--sequence-column", "protein")[1].splitlines()
+    assert [line.split("\t")[0] for line in numbered[1:]] == ["row1", "row2", "row3"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id,protein\na,MKV\n", "column 'sequence' is missing"),
+        ("id,sequence\na,\n", "record 'a': the sequence is empty"),
+        ("id,sequence\na," + "ACGT" * 10 + "\n", "record 'a': looks like DNA or RNA"),
+        ("", "the table is empty"),
+    ],
+)
+def test_tables_that_cannot_be_used(biorrn: Run, pair: Path, tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    code, out, err = biorrn("predict", pair, tmp_path / "t.csv", "-o", tmp_path / "out.tsv")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_any_number_of_threads_gives_the_same_bytes(biorrn: Run, pair: Path, root: Path) -> None:
+    one, three = (biorrn("predict", pair, root / "data" / "proteins.fasta", "--threads", n)[1] for n in (1, 3))
+    assert one == three

@@ -12,8 +12,9 @@ from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import tokens
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference import predict as module
-from biorrn.inference.predict import Prediction, padded_length, predict
-from biorrn.inference.writers import predictions_tsv
+from biorrn.inference.predict import Prediction, predict
+from biorrn.inference.shapes import TOKENS, padded_length
+from biorrn.inference.writers import open_predictions
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored
 from biorrn.readers.records import ProteinRecord
@@ -48,14 +49,16 @@ def proteins(count: int, longest: int = 120, seed: int = 0) -> list[ProteinRecor
 
 
 def table(stored: Stored, records: list[ProteinRecord], path: Path, batch_size: int) -> dict[str, str]:
-    with predictions_tsv(path, ["a", "b"]) as write:
-        for prediction in predict(stored, records, batch_size=batch_size):
+    with open_predictions(path, ["a", "b"]) as write:
+        for prediction in predict(stored, records, batch_size=batch_size, threads=1 + batch_size % 3):
             write(prediction)
     return {line.split("\t")[0]: line for line in path.read_text().splitlines()[1:]}
 
 
 @pytest.mark.parametrize(("cell", "direction", "pool"), CORES)
-def test_the_same_text_for_any_batch_size_and_order(cell: str, direction: str, pool: list[str], tmp_path: Path) -> None:
+def test_the_same_text_for_any_batch_size_order_and_number_of_threads(
+    cell: str, direction: str, pool: list[str], tmp_path: Path
+) -> None:
     stored = stored_model(cell, direction, pool)
     records = proteins(150)
     one = table(stored, records, tmp_path / "1.tsv", 1)
@@ -94,7 +97,7 @@ def test_a_sequence_of_35000_residues_goes_alone() -> None:
     predictions = list(predict(stored, records, batch_size=64))
     assert [p.id for p in predictions] == [r.id for r in records]
     assert (1, padded_length(35_000)) in shapes
-    assert all(height * width <= max(module.TOKENS, padded_length(35_000)) for height, width in shapes)
+    assert all(height * width <= max(TOKENS, padded_length(35_000)) for height, width in shapes)
     assert np.isfinite([p.values for p in predictions]).all()
     assert predictions[3].flags == ["longer_than_training"]
 
@@ -121,7 +124,7 @@ def test_no_records() -> None:
     assert list(predict(stored_model(), [])) == []
 
 
-def test_reads_ahead_by_one_window_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_ahead_by_two_windows_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WINDOW_BATCHES", 2)
     taken = 0
 
@@ -133,7 +136,7 @@ def test_reads_ahead_by_one_window_only(monkeypatch: pytest.MonkeyPatch) -> None
 
     ahead = [taken - done for done, _ in enumerate(predict(stored_model(), count(), batch_size=16))]
     assert len(ahead) == 300
-    assert max(ahead) <= 2 * 16
+    assert max(ahead) <= 2 * 2 * 16  # one is written while the next is predicted
 
 
 def test_the_window_ends_at_many_residues(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +149,7 @@ def test_the_window_ends_at_many_residues(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 43, 64, 65, 1000, 34_350])
 def test_padding_is_small_and_of_few_lengths(length: int) -> None:
-    assert length <= padded_length(length) <= length + max(7, length // 8)
+    assert length <= padded_length(length) <= length + (length // 8 if length > 64 else 0)
     assert padded_length(padded_length(length)) == padded_length(length)
 
 
@@ -172,7 +175,7 @@ def test_a_batch_size_of_nothing_is_refused() -> None:
 
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
-    with predictions_tsv("-", ["tm", "stability"]) as write:
+    with open_predictions("-", ["tm", "stability"]) as write:
         write(Prediction("p1", np.array([61.23456789, -0.000123456]), 43, []))
         write(Prediction("p2", np.array([1e6, 0.0]), 9, ["unknown_residues", "shorter_than_training"]))
     lines = capsys.readouterr().out.splitlines()

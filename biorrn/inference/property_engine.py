@@ -1,0 +1,214 @@
+"""A trained property model run by the kernels of `kernels.lstm`: convolution, LSTM layers, a layer a step, pools, head.
+
+It computes what `models.sequence.SequenceModel` computes. The embedding, its fixed features and the first convolution
+become one table: a window of residues is a window of one-hot columns. Rows are computed each by itself, so no result
+depends on the batch or on threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from biorrn.encoders.alphabets import N_TOKENS
+from biorrn.errors import ConfigError
+from biorrn.jit import jit
+from biorrn.kernels.lstm import BFLOAT, FLOAT, HAS_BF16, LSTM, NONE, ROWS, SILU, Dense, padded, to_bfloat
+from biorrn.lookup import lookup
+from biorrn.models.ensemble import Ensemble
+from biorrn.models.frontends import Embedding
+from biorrn.models.heads import Max, Mean, Pool, Regression, Sum
+from biorrn.models.recurrent import Stack
+from biorrn.models.sequence import SequenceModel
+
+BLOCK = 4 * ROWS  # rows at a time: enough that weights in the nearest cache serve several tiles
+POOLS = {Max: 0, Mean: 1, Sum: 2}
+
+
+def unsupported(model: Any) -> str | None:
+    """Return what of the model these kernels do not know, or None."""
+    if type(model) is not SequenceModel:
+        return f"a {type(model).__name__}"
+    for name, known in (("frontend", Embedding), ("core", Stack), ("pool", Pool), ("head", Regression)):
+        if type(part := getattr(model, name)) is not known:
+            return f"{name} {type(part).__name__}"
+    parts: Any = model
+    if len(parts.frontend.layers) > 1:
+        return "more than one convolution"
+    if parts.core.skip or any(type(norm) is not nn.Identity for norm in parts.core.norms):
+        return "skip connections or layer norm"
+    if any(type(cell) is not nn.LSTM for layer in parts.core.layers for cell in layer.cells):
+        return "recurrent layers other than LSTM"
+    if any(type(part) not in POOLS for part in parts.pool.parts):
+        return "pools other than max, mean and sum"
+    return None if len(parts.core.layers) else "core without layers"
+
+
+class PropertyEngine(nn.Module):
+    """Packed weights of one model, called as the model is; many threads may call it at once.
+
+    Parameters
+    ----------
+    model : SequenceModel for which `unsupported` returns None.
+    kind : dtype: `kernels.lstm.FLOAT`, or `BFLOAT` where `HAS_BF16`.
+    """
+
+    stride = 1
+
+    def __init__(self, model: Any, kind: np.dtype) -> None:
+        super().__init__()
+        self.kind = kind
+        self._pack_stem(model.frontend)
+        width, self.layers = padded(self.stem.width), []
+        for layer in model.core.layers:
+            cells = []
+            for direction, cell in zip(layer.directions, layer.cells, strict=True):
+                bias = _array(cell.bias_ih_l0) + _array(cell.bias_hh_l0)
+                inputs = _spread(_array(cell.weight_ih_l0), self._blocks(width))
+                recurrent = _array(cell.weight_hh_l0)
+                cells.append(LSTM.of(inputs, recurrent, bias, width, kind, direction == "b"))
+            width, self._last = sum(cell.width for cell in cells), [cell.weight_hh_l0.shape[1] for cell in layer.cells]
+            self.layers.append(cells)
+        self.steps = None
+        if model.steps is not None:
+            matrix = _spread(_array(model.steps.weight), self._blocks(width))
+            self.steps = Dense.of(matrix, _array(model.steps.bias), kind, SILU)
+        self.features = model.steps.out_features if model.steps is not None else sum(self._last or [])
+        self.pools = np.array([POOLS[type(part)] for part in model.pool.parts])
+        head = model.head
+        linear = [layer for layer in head.output if isinstance(layer, nn.Linear)]
+        self.head = [Dense.of(_array(one.weight), _array(one.bias), FLOAT, SILU) for one in linear[:-1]]
+        self.head.append(Dense.of(_array(linear[-1].weight), _array(linear[-1].bias), FLOAT, NONE))
+        self.scale, self.shift = _array(head.scale).astype(np.float64), _array(head.shift).astype(np.float64)
+
+    _last: list[int] | None = None
+
+    def _blocks(self, width: int) -> list[tuple[int, int]]:
+        """Return (units, units and zeros) of what the layer before put side by side."""
+        if self._last is None:
+            return [(self.stem.width, width)]
+        return [(units, padded(units)) for units in self._last]
+
+    def _pack_stem(self, frontend: Any) -> None:
+        table = _array(frontend.learned.weight)  # (N_TOKENS, C)
+        if frontend.fixed is not None:
+            table = np.concatenate([table, _array(frontend.fixed.table)], 1)
+        table[0] = 0.0  # padding
+        if len(frontend.layers):
+            weight = _array(frontend.layers[0].weight)  # (O, C, K)
+            matrix = np.einsum("ock,nc->okn", weight, table).reshape(len(weight), -1)
+            bias, self.taps, activation = _array(frontend.layers[0].bias), weight.shape[2], SILU
+        else:
+            matrix, bias, self.taps, activation = table.T, np.zeros(table.shape[1], np.float32), 1, NONE
+        self.stem = Dense.of(np.ascontiguousarray(matrix), bias, self.kind, activation)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        tokens, sizes = x.numpy(), lengths.numpy()
+        out = np.empty((len(tokens), len(self.scale)))
+        for start in range(0, len(tokens), BLOCK):
+            part = slice(start, start + BLOCK)
+            out[part] = self._block(tokens[part], sizes[part])
+        return torch.from_numpy(out), lengths
+
+    def _block(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        height, time = -(-len(tokens) // ROWS) * ROWS, int(lengths.max(initial=1))
+        sizes = np.zeros(height, np.int64)
+        sizes[: len(tokens)] = lengths
+        frames = np.zeros((time, height, padded(self.stem.width)), self.kind)
+        one = np.float32(1).astype(FLOAT) if self.kind == FLOAT else to_bfloat(np.ones(1, np.float32))[0]
+        border = self.taps // 2
+        for row, length in enumerate(lengths):
+            # a window more at the end: in bfloat16 an odd window is read with the value after it, weighted by 0
+            window = np.zeros((length + self.taps, N_TOKENS), self.kind)
+            window[border + np.arange(length), tokens[row, :length]] = one
+            self.stem(window.reshape(-1), 0, N_TOKENS, frames[:length, row])
+        for cells in self.layers:
+            outs = [np.empty((time, height, cell.width), self.kind) for cell in cells]
+            for cell, out in zip(cells, outs, strict=True):
+                cell(frames, sizes, out)
+            frames = outs[0] if len(outs) == 1 else np.concatenate(outs, axis=2)
+        if self.steps is not None:
+            flat = np.empty((time * height, self.features), np.float32)
+            self.steps(frames.reshape(-1), 0, frames.shape[2], flat)
+            values = flat.reshape(time, height, -1)
+        else:
+            values = _widened(frames, self.kind)[:, :, np.concatenate([*self._columns()])]
+        pooled = np.empty((len(tokens), len(self.pools) * self.features), np.float32)
+        _pool(np.ascontiguousarray(values), sizes, self.pools, pooled)
+        for layer in self.head:
+            out = np.empty((len(tokens), layer.width), np.float32)
+            layer(pooled.reshape(-1), 0, pooled.shape[1], out)
+            pooled = out
+        return pooled * self.scale + self.shift
+
+    def _columns(self) -> list[np.ndarray]:
+        starts = np.cumsum([0, *(padded(units) for units in self._last or [])])
+        return [start + np.arange(units) for start, units in zip(starts[:-1], self._last or [], strict=True)]
+
+
+@jit()
+def _pool(values, lengths, pools, out):  # type: ignore[no-untyped-def]
+    """Fill out (N, pools * F) from values (T, B, F): 0 the largest, 1 the mean, 2 the sum over a row's valid steps."""
+    features = values.shape[2]
+    for row in range(out.shape[0]):
+        length = lengths[row]
+        for place, kind in enumerate(pools):
+            target = out[row, place * features : (place + 1) * features]
+            if length > 0:
+                target[:] = values[0, row]
+            else:
+                target[:] = 0.0
+            for t in range(1, length):
+                if kind == 0:
+                    for f in range(features):
+                        target[f] = max(target[f], values[t, row, f])
+                else:
+                    for f in range(features):
+                        target[f] += values[t, row, f]
+            if kind == 1 and length > 0:
+                for f in range(features):
+                    target[f] /= np.float32(length)
+
+
+def _spread(matrix: np.ndarray, blocks: list[tuple[int, int]]) -> np.ndarray:
+    """Return weights (O, K) with zeros for what fills up each of the blocks that stand side by side in the input."""
+    parts, start = [], 0
+    for units, width in blocks:
+        parts.append(np.pad(matrix[:, start : start + units], ((0, 0), (0, width - units))))
+        start += units
+    return np.concatenate(parts, axis=1)
+
+
+def _widened(frames: np.ndarray, kind: np.dtype) -> np.ndarray:
+    return frames if kind == FLOAT else (frames.astype(np.uint32) << 16).view(np.float32)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().cpu().numpy()
+
+
+def accelerated(model: nn.Module, kind: np.dtype) -> nn.Module:
+    """Return the model with each member that the kernels know run by them; the one given is left as it is."""
+    if isinstance(model, Ensemble):
+        members = [accelerated(member, kind) for member in model.members]
+        fast = Ensemble(members, model.weights.shape[1], model.calibration is not None, model.neighbours)
+        fast.weights.copy_(model.weights)
+        fast.calibration = model.calibration
+        return fast.eval()
+    return model if unsupported(model) else PropertyEngine(model, kind).eval()
+
+
+def chosen_kind(precision: str) -> np.dtype:
+    """Return the kernels' type for "auto", "32" or "bf16".
+
+    Raises
+    ------
+    ConfigError: another name, or bf16 on a processor without it.
+    """
+    kind = lookup({"auto": BFLOAT if HAS_BF16 else FLOAT, "32": FLOAT, "bf16": BFLOAT}, precision, "--precision")
+    if kind == BFLOAT and not HAS_BF16:
+        raise ConfigError("--precision bf16: this processor has no bfloat16 arithmetic; allowed here is 32")
+    return kind

@@ -1,0 +1,85 @@
+"""Proteins to predict, from FASTA or from a table, and what is said where they are none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from biorrn.datasets.protein_rows import TABLES
+from biorrn.errors import ConfigError, InputError
+from biorrn.readers.fasta import read_fasta
+from biorrn.readers.fields import OnProblem, stop
+from biorrn.readers.ids import Ids
+from biorrn.readers.records import ProteinRecord
+from biorrn.readers.sequences import DNA_LENGTH, DNA_PART, NUCLEOTIDES
+from biorrn.readers.targets import column_names, read_targets
+
+FIRST = 100  # records whose letters tell whether a file is DNA
+
+
+def read_proteins(
+    path: str | Path,
+    *,
+    sequence_column: str = "sequence",
+    id_column: str | None = None,
+    on_problem: OnProblem = stop,
+    on_repeat: Callable[[str], None] | None = None,
+) -> Iterator[ProteinRecord]:
+    """Yield the proteins of a FASTA file or of a table with a column of sequences, one in memory at a time.
+
+    Parameters
+    ----------
+    path : FASTA, gzip by content, `-` for standard input; or a table by its suffix, see `readers.targets`.
+    sequence_column, id_column : of a table; ids are by default the column "id", or row1, row2, ... where there is none.
+    on_problem : takes what is wrong with one record of FASTA; where it returns, that record is left out.
+    on_repeat : takes each id that came before, and the record is yielded; without it that is an error.
+
+    Raises
+    ------
+    InputError: the file cannot be used, its first records are DNA or RNA, or `on_problem` raises.
+    """
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() != ".gz"]
+    if suffixes[-1:] and suffixes[-1] in TABLES:
+        records = _table(path, sequence_column, id_column, on_repeat)
+    else:
+        if id_column is not None:
+            raise ConfigError(f"--id: is for a table; {path} is read as FASTA, whose headers hold the ids")
+        records = read_fasta(path, on_problem, on_repeat)
+    return _not_dna(path, records)
+
+
+def _table(
+    path: str | Path, sequence_column: str, id_column: str | None, on_repeat: Callable[[str], None] | None
+) -> Iterator[ProteinRecord]:
+    if id_column is None and "id" in column_names(path):
+        id_column = "id"
+    ids = Ids()
+    for number, row in enumerate(read_targets(path, [], id_column, sequence_column), 1):
+        before = ids.seen(row.id, number)
+        if before and on_repeat is not None:
+            on_repeat(row.id)
+        elif before:
+            raise InputError(path, f"the id is given twice, in rows {before} and {number}", row.id)
+        sequence = row.sequence or ""
+        yield ProteinRecord(row.id, sequence, unknown=sequence.count("X"))
+
+
+def _not_dna(path: str | Path, records: Iterator[ProteinRecord]) -> Iterator[ProteinRecord]:
+    """Yield the records, unless the first of them together are nucleotides: each alone may be too short to tell."""
+    first = list(islice(records, FIRST))
+    letters: Counter[str] = Counter()
+    for record in first:
+        letters.update(record.sequence)
+    letters["N"] += letters.pop("X", 0)  # the reader has made X of U; a protein of nothing but X is no protein either
+    total = letters.total()
+    part = sum(letters[letter] for letter in NUCLEOTIDES) / max(total, 1)
+    if total >= DNA_LENGTH and part >= DNA_PART and sum(letters[letter] > 0 for letter in "ACGT") >= 3:
+        raise InputError(
+            path,
+            f"looks like DNA or RNA: {100 * part:.0f} % of the {total} letters of the first {len(first)} records are "
+            "A, C, G, T, U or N; needed are proteins",
+        )
+    yield from first
+    yield from records

@@ -1,0 +1,180 @@
+"""FASTA that hurts: each kind is predicted, flagged or refused in one line that says why."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+PROTEIN = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"  # 33 residues
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an untrained model of one small GRU layer."""
+    import torch
+
+    from biorrn.config import parse_recipe
+    from biorrn.models.sequence import build_model
+    from biorrn.models.store import save_model
+
+    folder = tmp_path_factory.mktemp("hard")
+    torch.manual_seed(0)
+    core = {"hidden": 8, "layers": 1}
+    model = {"frontend": {"name": "onehot"}, "core": core, "pool": ["max"], "head": {"name": "regression", "hidden": 8}}
+    recipe = parse_recipe({"name": "hard", "task": "regression", "model": model})
+    facts = {"task": "regression", "outputs": 1, "targets": [{"name": "y", "unit": ""}], "max_length": 2000}
+    save_model(folder, build_model(recipe.model, 1), recipe, facts)
+    return folder
+
+
+@pytest.fixture
+def rows(biorrn: Run, model: Path, tmp_path: Path) -> Callable[..., dict[str, list[str]]]:
+    """Return a function that predicts the bytes of a file and returns the cells of each row by id."""
+
+    def run(content: bytes, *options: object) -> dict[str, list[str]]:
+        (tmp_path / "a.fasta").write_bytes(content)
+        code, out, err = biorrn("predict", model, tmp_path / "a.fasta", "--device", "cpu", "--threads", 2, *options)
+        assert code == 0, err
+        header, *lines = (line.split("\t") for line in out.splitlines())
+        assert header == ["id", "length", "y", "flags"]
+        assert all(np.isfinite(float(line[2])) for line in lines)
+        return {line[0]: line[1:] for line in lines}
+
+    return run
+
+
+def fasta(*sequences: str) -> bytes:
+    return "".join(f">p{number}\n{sequence}\n" for number, sequence in enumerate(sequences)).encode()
+
+
+@pytest.mark.parametrize(
+    ("sequence", "same_as", "flags"),
+    [
+        ("M", "M", "."),
+        (PROTEIN.lower(), PROTEIN, "."),
+        (PROTEIN[:9] + "\n" + PROTEIN[9:], PROTEIN, "."),
+        (PROTEIN + "*", PROTEIN, "."),
+        (PROTEIN[:5] + "--" + PROTEIN[5:] + ".", PROTEIN, "."),
+        ("MKU" + PROTEIN, "MKX" + PROTEIN, "unknown_residues"),
+        ("MKO" + PROTEIN, "MKX" + PROTEIN, "unknown_residues"),
+        ("BZJ" + PROTEIN, "XXX" + PROTEIN, "unknown_residues"),
+        ("mkx" + PROTEIN, "MKX" + PROTEIN, "unknown_residues"),
+        ("X" * 40, "X" * 40, "unknown_residues"),
+    ],
+)
+def test_letters(rows: Callable[..., dict], sequence: str, same_as: str, flags: str) -> None:
+    found = rows(fasta(sequence, same_as, PROTEIN))
+    assert found["p0"] == found["p1"] == [str(len(same_as)), found["p1"][1], flags]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.replace(b"\n", b"\r\n"),
+        lambda content: content.rstrip(b"\n"),
+        lambda content: b"\n\n" + content.replace(b">p1", b"\n>p1"),
+        lambda content: b"\xef\xbb\xbf" + content,
+        gzip.compress,
+    ],
+    ids=["CRLF", "no final newline", "blank lines", "byte order mark", "gzip"],
+)
+def test_the_same_proteins_written_otherwise(rows: Callable[..., dict], change: Callable[[bytes], bytes]) -> None:
+    plain = fasta(PROTEIN, PROTEIN[::-1], "M")
+    assert rows(change(plain)) == rows(plain)
+
+
+def test_one_and_35000_residues(rows: Callable[..., dict]) -> None:
+    found = rows(fasta("W", "MKVLA" * 7000, PROTEIN))
+    assert [cells[0] for cells in found.values()] == ["1", "35000", "33"]
+    assert [cells[2] for cells in found.values()] == [".", "longer_than_training", "."]
+    assert found["p2"] == rows(fasta(PROTEIN))["p0"]
+
+
+def test_sequences_given_twice_get_one_value(rows: Callable[..., dict]) -> None:
+    found = rows(fasta(PROTEIN, "MKV", PROTEIN, "W" * 60, PROTEIN))
+    assert found["p0"] == found["p2"] == found["p4"]
+
+
+def test_an_id_given_twice_is_predicted_twice_and_counted(biorrn: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.fasta").write_text(">a\nMKV\n>b\nMKL\n>a\nMKW\n")
+    code, out, err = biorrn("predict", model, tmp_path / "a.fasta")
+    assert code == 0
+    rows = [line.split("\t") for line in out.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["a", "b", "a"]
+    assert rows[0][2] != rows[2][2]
+    assert "id_given_before: 1" in err
+
+
+REFUSED = {
+    "empty file": (b"", "the file is empty; FASTA is a line of > and an id"),
+    "only blank lines": (b"\n \n", "the file is empty"),
+    "no header": (PROTEIN.encode(), "before the first header '>'"),
+    "an empty record": (b">a\n>b\nMKV\n", "record 'a': the sequence is empty"),
+    "an empty last record": (b">a\nMKV\n>b\n", "record 'b': the sequence is empty"),
+    "nothing but gaps": (b">a\n--..\n", "record 'a': the sequence is empty"),
+    "a stop codon inside": (b">a\nMK*VLA*\n", "record 'a': stop codon '*' at position 3; allowed is one at the end"),
+    "a digit": (b">a\nMK7V\n", "record 'a': residue '7' at position 3"),
+    "DNA": (fasta("ACGTTGCA" * 6), "record 'p0': looks like DNA or RNA: 100 %"),
+    "DNA in lower case": (fasta("acgttgcan" * 6), "record 'p0': looks like DNA or RNA"),
+    "RNA": (fasta("ACGUUGCA" * 6), "record 'p0': looks like DNA or RNA"),
+    "short reads of DNA": (fasta(*["ACGTTGCATC"] * 5), "looks like DNA or RNA: 100 % of the 50 letters of the first 5"),
+    "not text": (b">a\nMK\xff\n", "not text"),
+    "damaged gzip": (gzip.compress(fasta(*[PROTEIN] * 9))[:-9], "damaged gzip"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_is_one_line(biorrn: Run, model: Path, tmp_path: Path, name: str) -> None:
+    content, message = REFUSED[name]
+    (tmp_path / "a.fasta").write_bytes(content)
+    code, out, err = biorrn("predict", model, tmp_path / "a.fasta", "-o", tmp_path / "out.tsv")
+    assert (code, out) == (2, "")
+    assert err.startswith("biorrn: error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not (tmp_path / "out.tsv").exists()
+
+
+def test_bad_records_are_left_out_by_wish(biorrn: Run, model: Path, tmp_path: Path) -> None:
+    records = [f">good{number}\n{PROTEIN}\n" for number in range(3)]
+    bad = [">empty\n", ">stop\nMK*V\n", ">digit\nMK7\n", ">dna\n" + "ACGT" * 20 + "\n"]
+    (tmp_path / "a.fasta").write_text("".join([records[0], *bad, *records[1:]]))
+    code, out, err = biorrn("predict", model, tmp_path / "a.fasta", "--skip-bad")
+    assert code == 0
+    assert [line.split("\t")[0] for line in out.splitlines()[1:]] == ["good0", "good1", "good2"]
+    for name in ("empty", "stop", "digit", "dna"):
+        assert f"record '{name}'" in err
+    assert "skipped 4 (unusable record: 4)" in err.splitlines()[-1]
+    (tmp_path / "a.fasta").write_text("".join(bad[:2]))
+    code, _, err = biorrn("predict", model, tmp_path / "a.fasta", "--skip-bad")
+    assert code == 2
+    assert "holds no sequence that can be predicted; skipped 2 (unusable record: 2)" in err
+
+
+def test_proteins_that_only_look_like_dna_for_a_while(rows: Callable[..., dict]) -> None:
+    found = rows(fasta("GATTACA", "CATGAG", "AT" * 20, PROTEIN))  # short, or of two letters only
+    assert len(found) == 4
+
+
+def test_memory_does_not_grow_with_the_file(model: Path, tmp_path: Path) -> None:
+    """Of some residues; benchmarks/bench_predict.py measures more, as a whole process."""
+    import tracemalloc
+
+    from biorrn.inference.predict import predict
+    from biorrn.inference.protein_input import read_proteins
+    from biorrn.models.store import load_model
+
+    stored = load_model(model)
+    peaks = []
+    for count in (600, 1_800):
+        path = tmp_path / "many.fasta"
+        with path.open("w") as stream:
+            stream.writelines(f">p{number}\n{PROTEIN * 7}\n" for number in range(count))
+        tracemalloc.start()
+        assert sum(1 for _ in predict(stored, read_proteins(path), batch_size=8, threads=1)) == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
