@@ -34,11 +34,11 @@ lint: $(VENV)/.stamp-dev
 	@$(BIN)/snakefmt --check $(SNAKEFILES)
 	@$(BIN)/snakemake --lint
 
-# train the shipped models again, on the real data that config/real.yaml names; hours on two cores
+# train the shipped protein models again, on the real data (see workflow/models.smk); half an hour on two cores
 models: $(VENV)/.stamp-run
-	@$(BIN)/snakemake --configfile config/real.yaml --cores $(CORES) results/real/runs/stability_gru/weights.safetensors
-	@cp results/real/runs/stability_gru/weights.safetensors results/real/runs/stability_gru/recipe.yaml \
-		biorrn/pretrained/stability/
+	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES)
+	@for model in stability beta_lactamase solubility melting_temperature; do \
+		cp results/models/$$model/weights.safetensors results/models/$$model/recipe.yaml biorrn/pretrained/$$model/; done
 
 basecaller: $(VENV)/.stamp-run
 	@$(BIN)/snakemake -s workflow/basecaller.smk --cores $(CORES)

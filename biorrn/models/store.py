@@ -20,6 +20,7 @@ from biorrn.lookup import nearest
 from biorrn.models.build import build, settle
 
 WEIGHTS, RECIPE = "weights.safetensors", "recipe.yaml"
+LARGE = 1000  # numbers of a tensor from which `shrink` halves it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,25 @@ def update_facts(folder: str | Path, **entries: Any) -> None:
     InputError: the folder holds no readable weights of biorrn.
     BiorrnError: the folder cannot be written; it is then as it was.
     """
+    tensors, facts = _stored_weights(folder)
+    _write_weights(folder, tensors, facts | entries)
+
+
+def shrink(folder: str | Path) -> None:
+    """Keep the large float32 tensors of a model folder as float16, which halves it; small ones stay exact.
+
+    Raises
+    ------
+    InputError, BiorrnError: as `update_facts`.
+    """
+    tensors, facts = _stored_weights(folder)
+    for name, tensor in tensors.items():
+        if tensor.dtype == torch.float32 and tensor.numel() >= LARGE:
+            tensors[name] = tensor.half()
+    _write_weights(folder, tensors, facts)
+
+
+def _stored_weights(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     weights = Path(folder) / WEIGHTS
     try:
         with safe_open(str(weights), framework="pt") as stream:
@@ -91,27 +111,23 @@ def update_facts(folder: str | Path, **entries: Any) -> None:
         raise InputError(weights, f"is not a readable safetensors file: {error}") from error
     if not isinstance(facts, dict):
         raise InputError(weights, "holds no facts of the training data; was it written by biorrn?")
-    with atomic_path(weights) as temporary:
-        save_file(tensors, temporary, metadata={"biorrn": json.dumps(facts | entries, sort_keys=True)})
+    return tensors, facts
+
+
+def _write_weights(folder: str | Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+    with atomic_path(Path(folder) / WEIGHTS) as temporary:
+        save_file(tensors, temporary, metadata={"biorrn": json.dumps(facts, sort_keys=True)})
 
 
 def load_facts(name: str | Path) -> dict[str, Any]:
-    """Return the facts of a model folder or a shipped model; its weights are left alone.
+    """Return the facts of a model folder or a shipped model.
 
     Raises
     ------
     ConfigError: no such model.
     InputError: the folder holds no readable weights of biorrn.
     """
-    weights = find_model(name) / WEIGHTS
-    try:
-        with safe_open(str(weights), framework="pt") as stream:
-            facts = json.loads((stream.metadata() or {}).get("biorrn", "null"))
-    except (SafetensorError, ValueError, OSError) as error:
-        raise InputError(weights, f"is not a readable safetensors file: {error}") from error
-    if not isinstance(facts, dict):
-        raise InputError(weights, "holds no facts of the training data; was it written by biorrn?")
-    return facts
+    return _stored_weights(find_model(name))[1]
 
 
 def load_model(name: str | Path) -> Stored:

@@ -2,13 +2,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
-from biorrn.config import load_recipe, recipe_names
+from biorrn.config import dump_recipe, load_recipe, parse_recipe, recipe_names
 from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.models.build import build
 from biorrn.models.sequence import build_model
-from biorrn.models.store import load_model, save_model, update_facts
+from biorrn.models.store import LARGE, load_model, save_model, shrink, update_facts
 
 FACTS = {"task": "regression", "outputs": 2}
 GAUSSIAN = {"reference": "M" * 60, "positions": [39, 40, 41, 54], "rows": [9, 9, 9]}
@@ -23,8 +24,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_what_is_written_is_read(name: str, tmp_path: Path) -> None:
-    recipe = load_recipe(name)
-    facts = {**FACTS, "outputs": 3, "gaussian": GAUSSIAN}
+    # what only training data says is filled in
+    recipe = parse_recipe(yaml.safe_load(dump_recipe(load_recipe(name)).replace("reference: null", "reference: MKV")))
+    facts = {**FACTS, "outputs": 3, "gaussian": GAUSSIAN, "neighbours": [5, 7]}
     model = build(recipe, facts)
     save_model(tmp_path, model, recipe, facts)
     stored = load_model(tmp_path)
@@ -101,3 +103,18 @@ def test_facts_of_no_model(tmp_path: Path, content: bytes | None) -> None:
         (tmp_path / "weights.safetensors").write_bytes(content)
     with pytest.raises(InputError, match="is not a readable safetensors file"):
         update_facts(tmp_path, qscore=1)
+
+
+def test_shrunk_weights_are_near_and_small_ones_the_same(folder: Path) -> None:
+    before, size = load_model(folder), (folder / "weights.safetensors").stat().st_size
+    shrink(folder)
+    after = load_model(folder)
+    assert (folder / "weights.safetensors").stat().st_size < 0.55 * size
+    assert (after.facts, after.recipe) == (before.facts, before.recipe)
+    for name, tensor in before.model.state_dict().items():
+        found = after.model.state_dict()[name]
+        assert found.dtype == tensor.dtype
+        if tensor.numel() < LARGE:
+            assert torch.equal(found, tensor)
+        else:
+            torch.testing.assert_close(found, tensor, rtol=1e-3, atol=1e-6)

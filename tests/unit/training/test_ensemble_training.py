@@ -12,6 +12,7 @@ import yaml
 from safetensors.torch import load_file
 
 from biorrn.config import Recipe, change_recipe, parse_recipe
+from biorrn.datasets.proteins import ProteinDataset
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.models.ensemble import Ensemble
 from biorrn.models.store import load_model
@@ -127,3 +128,18 @@ def test_stacked_and_calibrated_without_training_again(
 def test_numbers_that_cannot_be(option: dict[str, int], message: str, tiny_proteins: Path, tmp_path: Path) -> None:
     with pytest.raises(BiorrnError, match=message):
         train(several(), tiny_proteins, tmp_path / "run", regression, **option)  # type: ignore[arg-type]
+
+
+def test_neighbours_remember_what_the_members_got_wrong(
+    run: Path, tiny_proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ensemble, "run_members", here)
+    asked = {"mismatches": 1, "noise": 0.01, "decay": 0.1}
+    folder = train(several(neighbours=asked), tiny_proteins, tmp_path / "run", regression, threads=1, seed=2)  # type: ignore[arg-type]
+    stored, plain = load_model(folder), load_model(run)
+    rows = ProteinDataset(tiny_proteins, "train")
+    assert stored.facts["neighbours"] == [len(rows), rows.lengths.max()]
+    batch = rows.collate(range(len(rows)))
+    with torch.no_grad():
+        without, found = (one.model(batch.x, batch.lengths)[0] for one in (plain, stored))
+    assert (found - batch.targets).abs().mean() < 0.2 * (without - batch.targets).abs().mean()  # type: ignore[operator]

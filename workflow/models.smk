@@ -1,0 +1,95 @@
+# The protein models that ship, made again from the public sets:  make models
+#
+# Real data is found as the workflow finds it: --config real_data=FOLDER, else BIORRN_SHARED_DATA, else ../shared/data.
+import os
+import sys
+from pathlib import Path
+
+# jobs find `biorrn` beside the snakemake that started them
+os.environ["PATH"] = os.pathsep.join(
+    [os.environ.get("PATH", ""), str(Path(sys.executable).parent)]
+)
+
+REAL = Path(
+    config.get("real_data") or os.environ.get("BIORRN_SHARED_DATA") or "../shared/data",
+    "protein",
+)
+OUT = config.get("output", "results/models")
+# table, target, split of what trains, threads
+MODELS = {
+    "stability": (REAL / "stability/stability.csv.gz", "stability", "column:set", 2),
+    "beta_lactamase": (f"{OUT}/beta_lactamase.csv", "scaled_effect", "column:set", 1),
+    "solubility": (
+        REAL / "solubility/esol_train.csv.gz",
+        "solubility",
+        "random:0.9,0.1,0",
+        1,
+    ),
+    "melting_temperature": (f"{OUT}/melting.csv", "target", "column:split", 1),
+}
+
+
+wildcard_constraints:
+    model="|".join(MODELS),
+
+
+rule all:
+    input:
+        expand(f"{OUT}/{{model}}/done", model=MODELS),
+
+
+rule beta_lactamase:
+    input:
+        expand(
+            f"{REAL}/beta_lactamase/beta_lactamase_{{part}}.csv.gz",
+            part=["train", "valid"],
+        ),
+    output:
+        f"{OUT}/beta_lactamase.csv",
+    log:
+        f"{OUT}/logs/beta_lactamase.log",
+    shell:
+        "(gzip -dc {input[0]:q} && gzip -dc {input[1]:q} | tail -n +2) > {output:q} 2> {log:q}"
+
+
+rule melting:
+    # a tenth of the training rows is held out for the intervals; the test rows train nothing
+    input:
+        f"{REAL}/meltome/tasks.zip",
+    output:
+        f"{OUT}/melting.csv",
+    log:
+        f"{OUT}/logs/melting.log",
+    shell:
+        'unzip -p {input:q} tasks/clustered_task.csv | awk -F, \'NR == 1 {{print $0 ",split"; next}}'
+        ' {{print $0 "," ($3 == "test" ? "test" : (NR % 10 ? "train" : "valid"))}}\''
+        " > {output:q} 2> {log:q}"
+
+
+rule prepare:
+    input:
+        lambda wildcards: MODELS[wildcards.model][0],
+    output:
+        f"{OUT}/{{model}}.h5",
+    log:
+        f"{OUT}/logs/prepare_{{model}}.log",
+    params:
+        target=lambda wildcards: MODELS[wildcards.model][1],
+        split=lambda wildcards: MODELS[wildcards.model][2],
+    shell:
+        "biorrn prepare protein {input:q} --target {params.target} --split {params.split} -o {output:q} > {log:q} 2>&1"
+
+
+rule train:
+    input:
+        f"{OUT}/{{model}}.h5",
+    output:
+        f"{OUT}/{{model}}/done",
+    log:
+        f"{OUT}/logs/train_{{model}}.log",
+    threads: lambda wildcards: MODELS[wildcards.model][3]
+    shell:
+        "(biorrn train {wildcards.model} {input:q} -o {OUT}/{wildcards.model} --threads {threads}"
+        " && python -c 'from biorrn.models.store import shrink; shrink(\"{OUT}/{wildcards.model}\")'"
+        " && biorrn calibrate {OUT}/{wildcards.model} {input:q} --threads {threads}"
+        " && touch {output:q}) > {log:q} 2>&1"
