@@ -5,11 +5,17 @@ from typing import Annotated
 
 import typer
 
+from biorrn.errors import ConfigError
+
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe of the package, by name, or a path to a .yaml file.")],
-    prepared: Annotated[Path, typer.Argument(help="HDF5 file that `biorrn prepare` wrote.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder; becomes the model.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe of the package, by name, or a path to a .yaml file; or the word protein.")
+    ],
+    prepared: Annotated[
+        Path, typer.Argument(help="HDF5 file that `biorrn prepare` wrote; after protein a table, or FASTA.")
+    ],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; becomes the model.")] = None,
     seed: Annotated[int, typer.Option(help="0 or more; the same seed gives the same weights.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
@@ -20,22 +26,58 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="Model whose weights, where they fit, are the first ones (fine-tuning).")
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Members of an ensemble trained at a time; default: one a CPU thread.")
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Begin anew where OUTPUT holds a run of another recipe, data or seed.")
     ] = False,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Of protein TABLE, as all below: column of numbers to learn; repeatable.")
+    ] = None,
+    targets: Annotated[str | None, typer.Option(help="With FASTA: the table of values, joined by id.")] = None,
+    sequence_column: Annotated[str | None, typer.Option(help="Column of sequences; default: found by name.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of ids; default: id, or row1, row2, ...")] = None,
+    weight: Annotated[str | None, typer.Option(help="Column with each protein's weight in the loss.")] = None,
+    groups: Annotated[str | None, typer.Option(help="Column whose equal values stay on one side of the split.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="column:NAME, random[:0.8,0.1,0.1] or cluster:IDENTITY; default: chosen.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A candidate, recipe or .yaml file; default: chosen.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Cross-validation; the folds' models become one ensemble.")] = None,
+    search: Annotated[int | None, typer.Option(help="Trials of a search for the network's numbers.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be chosen.")] = False,
 ) -> None:
     """Train a recipe on prepared data; run again after a kill, it goes on from the last whole epoch.
 
     The run folder ends with weights.safetensors, recipe.yaml, history.tsv and provenance.json, and is what `biorrn
-    predict` and `biorrn basecall` take as MODEL.
+    predict` and `biorrn basecall` take as MODEL. A recipe with `members` is an ensemble: each member is a run of its
+    own in OUTPUT/members, several at a time, with its own seed + 1000 * --seed; finished ones are not trained again.
 
     \b
     Examples:
       biorrn train stability_gru stability.h5 -o runs/stability
       biorrn train ctc_fast lambda.h5 -o runs/lambda --seed 1 --threads 2
       biorrn train my_recipe.yaml stability.h5 -o runs/mine --set training.epochs=3
+      biorrn train my_ensemble.yaml stability.h5 -o runs/five --jobs 2
       biorrn train fast modified.h5 -o runs/tuned --init dna_r9.4.1_fast --set training.lr=5e-4
+
+    \b
+    With no recipe: `protein TABLE` looks at a table of proteins, chooses split, model and size, says why, trains,
+    compares with baselines and writes report.html. --max-minutes is then the time of all (default 20).
+      biorrn train protein mine.csv --target tm -o runs/tm
+      biorrn train protein mine.csv --target tm --groups family --folds 5 -o runs/tm5
+      biorrn train protein all.fasta --targets values.csv --target kcat --search 30 --max-minutes 60 -o runs/kcat
+      biorrn train protein mine.csv --target tm --dry-run
     """
+    given = dict(locals())
+    from biorrn.cli import train_protein
+
+    if recipe == "protein":
+        return train_protein.train_protein(str(prepared), given)
+    train_protein.refuse(given, train_protein.OWN, "belongs to 'biorrn train protein TABLE', not to a recipe")
+    if output is None:
+        raise ConfigError("Missing option '--output' / '-o'; see 'biorrn train --help'")
     from biorrn.config import change_recipe, load_recipe
 
     changes = list(settings or [])
@@ -45,7 +87,8 @@ def train(
 
     # imported only now, for some seconds: a recipe with a fault is told of at once
     from biorrn.tasks import load_task
-    from biorrn.training.loop import train as run
+    from biorrn.tasks.finish import finish
+    from biorrn.training.train import train as run
 
     run(
         chosen,
@@ -57,4 +100,6 @@ def train(
         threads=threads,
         replace=replace,
         init=init,
+        jobs=jobs,
     )
+    finish(chosen.task, output, prepared, device=device)

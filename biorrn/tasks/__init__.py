@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 TASKS = {
     "regression": "biorrn.tasks.regression",
     "basecalling": "biorrn.tasks.basecalling",
+    "language": "biorrn.tasks.language",
 }
 
 

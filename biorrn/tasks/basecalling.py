@@ -68,20 +68,20 @@ def open_data(path: str | Path, recipe: Recipe) -> SignalData:
 def make_model(recipe: Recipe, data: SignalData) -> SequenceModel:
     """Return an untrained basecaller."""
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
-    head = recipe.model.head.name
+    head = recipe.network.head.name
     if head not in LOSSES or head != recipe.training.loss:
         raise ConfigError(
             f"recipe '{recipe.name}': task basecalling needs one of {', '.join(LOSSES)} both as model.head.name and as "
             f"training.loss; found {head} and {recipe.training.loss}"
         )
-    model = build_model(recipe.model, len(BASES))
+    model = build_model(recipe.network, len(BASES))
     data.facts["stride"] = model.stride
     return model
 
 
 def state_len(recipe: Recipe) -> int:
     """Return how many bases a state of the model's CRF remembers; 0 for CTC."""
-    return getattr(recipe.model.head, "state_len", 0)
+    return getattr(recipe.network.head, "state_len", 0)
 
 
 def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:

@@ -1,0 +1,235 @@
+"""Cross-validation on a user's own table: every row predicted by a model that saw neither it nor its group.
+
+Each fold trains on the other folds, less a tenth of their groups that chooses the epoch. The models of the folds are
+then one ensemble, their plain mean: it has seen every row, costs no further training, and each of its members was
+stopped by rows that it had not seen, which a model of all rows cannot be. The intervals come from the residuals of the
+rows outside each fold (cross-conformal, CV+ style: Barber et al. 2021, Annals of Statistics 49:486); an ensemble errs
+rather less than one fold's model, so that they are on the wide side.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from biorrn.config import Recipe, parse_recipe
+from biorrn.datasets.schema import SPLITS
+from biorrn.evaluation.baselines import BASELINES, difference, verdict
+from biorrn.evaluation.baselines_rows import Problem
+from biorrn.evaluation.predictions import Prepared, Proteins, read_prepared
+from biorrn.evaluation.regression import METRICS, evaluate, paired
+from biorrn.evaluation.results import evaluate_regression
+from biorrn.inference import conformal, novelty
+from biorrn.inference.predict import Prediction
+from biorrn.models.build import build
+from biorrn.models.ensemble import Ensemble
+from biorrn.models.store import load_model, save_model
+from biorrn.tasks import load_task
+from biorrn.tasks.own_report import DATA, PREDICTIONS, Say, coverage, predicted, write_pages, write_predictions
+from biorrn.tasks.protein_split import fold_splits
+from biorrn.training.checkpoint import write_provenance
+from biorrn.training.train import train
+
+FOLDS, OUT_OF_FOLD = "folds", "out_of_fold.tsv"
+COMPARED = ("mean", "length", "ridge", "neighbour", "extra_trees")  # baselines that are fitted once a fold
+STEP = 100  # of seeds: folds of runs with neighbouring seeds share none
+
+
+def train_folds(
+    recipe: Recipe,
+    folder: Path,
+    number: int,
+    groups: np.ndarray,
+    seed: int,
+    device: torch.device,
+    options: dict[str, Any],
+    say: Say,
+) -> None:
+    """Train a model a fold, predict each row by the one that did not see it, and make one model of all.
+
+    Parameters
+    ----------
+    recipe : what every fold trains.
+    folder : the run folder, which holds the prepared file; its test rows are in no fold.
+    number : int: of folds.
+    groups : int64 array (N,): of all rows of the prepared file; whole groups are in one fold.
+    seed : int: of the run; deals the groups to folds.
+    options : device and threads, for training.
+
+    Raises
+    ------
+    ConfigError: fewer groups than folds.
+    """
+    data = read_prepared(folder / DATA)
+    names = [str(target["name"]) for target in data.targets]
+    outside = data.split != SPLITS.index("test")
+    rows, own = data.rows.select(outside), groups[outside]
+    found: list[Prediction | None] = [None] * len(rows)
+    fold = np.zeros(len(rows), np.int64)
+    baselines = {key: np.full(rows.targets.shape, np.nan) for key in COMPARED}
+    runs = []
+    for place, codes in enumerate(fold_splits(own, number, seed)):
+        run = folder / FOLDS / str(place + 1)
+        write_rows(run / DATA, rows, codes, data)
+        train(recipe, run / DATA, run, load_task("regression"), seed=STEP * seed + place, **options)
+        held = codes == SPLITS.index("test")
+        for row, prediction in zip(np.flatnonzero(held), predicted(run, rows.select(held), device), strict=True):
+            found[row] = prediction
+        fold[held] = place + 1
+        fit_baselines(rows.select(codes == 0), rows.select(held), seed, options["threads"], baselines, held)
+        runs.append(run)
+        say(f"fold {place + 1} of {number}: {int(held.sum()):,} rows")
+    all_found = [prediction for prediction in found if prediction is not None]
+    write_predictions(folder / OUT_OF_FOLD, all_found, names, {"fold": fold.tolist()})
+    join_folds(runs, folder, data, seed)
+    # without a spread: that of one fold's members is not that of the ensemble
+    values = np.array([prediction.values for prediction in all_found])
+    entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}
+    _keep(folder, {name: entry for name, entry in entries.items() if entry is not None}, rows)
+    write_rows(folder / FOLDS / DATA, rows, np.full(len(rows), SPLITS.index("test"), np.uint8), data)
+    content, true, values = evaluate_regression(
+        folder / OUT_OF_FOLD, folder / FOLDS / DATA, name=folder.name, split="test", baselines="none", seed=seed
+    )
+    content["split"] = f"out of {number} folds"
+    content["cautions"] += fold_scores(rows, values, fold, names)
+    for k, name in enumerate(names):
+        content["baselines"][name] = compare_baselines(rows.targets[:, k], values[:, k], baselines, k, seed)
+    write_pages(folder, content, true, values, say)
+    if not outside.all():
+        test = data.rows.select(~outside)
+        ours = predicted(folder, test, device)
+        write_predictions(folder / PREDICTIONS, ours, names)
+        for k, name in enumerate(names):
+            true_k, ours_k = paired(test.targets[:, k], np.array([row.values[k] for row in ours]))
+            score = METRICS["spearman"](true_k, ours_k)
+            say(f"test: {name}: Spearman {score:.4f} of the ensemble on {len(true_k):,} rows that were in no fold")
+        for line in coverage(test, names, ours):
+            say(f"test: {line}")
+
+
+def write_rows(path: Path, rows: Proteins, codes: np.ndarray, data: Prepared) -> None:
+    """Write rows with these codes of splits (N,) to a prepared file, unless it is there: a run may be taken up."""
+    from biorrn.datasets.prepare import protein_writer
+
+    if path.is_file():
+        return
+    ends = np.cumsum(rows.lengths)
+    with protein_writer(path, data.targets) as writer:
+        writer.file.attrs["note"] = data.note
+        for place, name in enumerate(rows.ids):
+            tokens = rows.tokens[ends[place] - rows.lengths[place] : ends[place]]
+            writer.add(str(name), tokens, rows.targets[place].tolist(), float(rows.weights[place]), int(codes[place]))
+        writer.flush()
+
+
+def fit_baselines(
+    train_rows: Proteins, held: Proteins, seed: int, threads: int, into: dict[str, np.ndarray], where: np.ndarray
+) -> None:
+    """Fit the baselines of `into` on the training rows of a fold and put what they say of the others into its rows."""
+    for column in range(held.targets.shape[1]):
+        known = train_rows.select(~np.isnan(train_rows.targets[:, column]))
+        if not len(known):
+            continue
+        problem = Problem(known, known.targets[:, column], held, seed, threads)
+        for key, values in into.items():
+            values[where, column] = BASELINES[key](problem).predicted
+
+
+def compare_baselines(
+    measured: np.ndarray, values: np.ndarray, baselines: dict[str, np.ndarray], column: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Return what `evaluation.baselines.compare` does, of predictions out of fold."""
+    results = {}
+    true, ours = paired(measured, values)
+    for key, all_values in baselines.items():
+        other = paired(measured, all_values[:, column])[1]
+        if not np.isfinite(other).all():
+            continue
+        gaps = {metric: difference(metric, true, ours, other, seed=seed) for metric in ("spearman", "rmse")}
+        beats, sentence = verdict(key, gaps["spearman"])
+        results[key] = {
+            "description": "fitted on the training rows of each fold",
+            "metrics": evaluate(true, other, seed=seed),
+            "difference": gaps,
+            "beats": beats,
+            "sentence": sentence,
+        }
+    return results
+
+
+def fold_scores(rows: Proteins, values: np.ndarray, fold: np.ndarray, names: list[str]) -> list[str]:
+    """Return a line a target: mean over folds of the score, with the 95 % interval of Student's t."""
+    lines = []
+    for k, name in enumerate(names):
+        scores = []
+        for place in np.unique(fold):
+            true, ours = paired(rows.targets[fold == place, k], values[fold == place, k])
+            scores.append(METRICS["spearman"](true, ours))
+        known = np.array(scores)[np.isfinite(scores)]
+        if len(known) < 2:
+            continue
+        half = float(stats.t.ppf(0.975, len(known) - 1)) * known.std(ddof=1) / np.sqrt(len(known))
+        lines.append(
+            f"{name}: mean Spearman over {len(known)} folds {known.mean():.3f}, 95 % interval "
+            f"{known.mean() - half:.3f} to {known.mean() + half:.3f}; the folds share training rows, so it is narrow."
+        )
+    return lines
+
+
+def join_folds(runs: list[Path], folder: Path, data: Prepared, seed: int) -> None:
+    """Make one model folder of the models of the folds: all their members, each fold with the same weight."""
+    members: list[dict[str, Any]] = []
+    states, weights, facts = [], [], []
+    for place, run in enumerate(runs):
+        stored = load_model(run)
+        parts: list[tuple[Recipe, int, Any, Any, dict[str, Any]]] = [
+            (stored.recipe, 0, stored.model, 1.0, stored.facts)
+        ]
+        if stored.recipe.members is not None:
+            assert isinstance(stored.model, Ensemble)
+            own = stored.facts.get("members") or [{}] * len(stored.recipe.members)
+            parts = [
+                (member.recipe, member.seed, model, weight, stored.facts | more)  # type: ignore[misc]
+                for member, model, weight, more in zip(
+                    stored.recipe.members, stored.model.members, stored.model.weights, own, strict=True
+                )
+            ]
+        for own_recipe, own_seed, model, weight, more in parts:
+            # members of one recipe are told apart by their seed
+            number = own_seed + 1000 * (STEP * seed + place)
+            members.append({"recipe": own_recipe.model_dump(mode="json"), "seed": number})
+            states.append(model.state_dict())
+            weights.append(torch.as_tensor(weight).expand(len(data.targets)) / len(runs))
+            facts.append(more)
+    recipe = parse_recipe({"name": "own_folds", "task": "regression", "members": members})
+    common = {
+        **facts[0],
+        "min_length": min(entry["min_length"] for entry in facts),
+        "max_length": max(entry["max_length"] for entry in facts),
+        "weights": torch.stack(weights).tolist(),
+        "members": facts,
+    }
+    model = build(recipe, common)
+    assert isinstance(model, Ensemble)
+    for part, state in zip(model.members, states, strict=True):
+        part.load_state_dict(state)
+    model.weights.copy_(torch.stack(weights))
+    common["members"] = [{k: v for k, v in entry.items() if common.get(k) != v and k != "members"} for entry in facts]
+    if not any(common["members"]):
+        del common["members"]
+    save_model(folder, model, recipe, common)
+    seconds = [json.loads((run / "provenance.json").read_text(encoding="utf-8"))["seconds"] for run in runs]
+    content = {"task": "regression", "recipe": recipe.name, "data": {str(folder / DATA): ""}, "seed": seed}
+    write_provenance(folder, content | {"folds": len(runs), "seconds": round(sum(seconds), 1)})
+
+
+def _keep(folder: Path, entries: dict[str, Any], rows: Proteins) -> None:
+    from biorrn.models.store import update_facts
+
+    entry = novelty.fit(rows.tokens, rows.lengths, rows.tokens[:0], rows.lengths[:0])
+    update_facts(folder, conformal=entries, **({"novelty": entry} if entry is not None else {}))

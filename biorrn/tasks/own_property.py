@@ -1,0 +1,249 @@
+"""From a user's table to a model of its own, with no recipe: look, choose, train, check, report.
+
+The run folder is the model. It also holds choice.json (what was chosen and why; a run that is taken up keeps to it),
+data.h5, predictions.tsv of the rows held out, evaluation.json, report.html; and of a run with folds or a search what
+`own_folds` and `own_search` write.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from biorrn.config import Recipe, dump_recipe, parse_recipe
+from biorrn.datasets.leakage import protein_leakage
+from biorrn.datasets.prepare_protein import prepare_protein
+from biorrn.datasets.schema import SPLITS
+from biorrn.datasets.splits import Column
+from biorrn.device import choose_device, set_threads
+from biorrn.errors import ConfigError, InputError
+from biorrn.files import sha256, write_text
+from biorrn.models.store import update_facts
+from biorrn.tasks import load_task
+from biorrn.tasks.own_report import DATA, REPORT, Say, finish, next_lines
+from biorrn.tasks.protein_choice import plan
+from biorrn.tasks.protein_look import lines, look
+from biorrn.tasks.protein_speed import seconds_an_epoch
+from biorrn.tasks.protein_split import Split, choose_split
+from biorrn.tasks.protein_table import Columns, Table, read_table, sources
+from biorrn.training.train import train
+
+CHOICE = "choice.json"
+# what a run makes in its folder, removed by --replace
+MADE = [
+    *("folds", "search", "members", "checkpoints", "figures", CHOICE, DATA, REPORT, "provenance.json", "run.json"),
+    *("search.db", "search.yaml", "trials.tsv", "out_of_fold.tsv", "evaluation.json", "predictions.tsv"),
+    "prepare.json",
+]
+MINUTES = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asks for.
+
+    Attributes
+    ----------
+    columns : Columns of the table.
+    folder : the run folder.
+    model, split : str, optional: instead of what would be chosen; see `protein_choice.plan`, `protein_split`.
+    changes : KEY=VALUE of the recipe.
+    minutes : float: of training, search and folds together, about.
+    folds, trials : int: 0 is none.
+    """
+
+    columns: Columns
+    folder: Path
+    model: str | None = None
+    split: str | None = None
+    seed: int = 0
+    changes: tuple[str, ...] = ()
+    minutes: float = MINUTES
+    folds: int = 0
+    trials: int = 0
+
+    def mark(self) -> dict[str, Any]:
+        """Return what makes a run this run."""
+        asked = {key: value for key, value in asdict(self).items() if key != "folder"}
+        files = {str(path): sha256(path) for path in sources(self.columns) if path.is_file()}
+        return json.loads(json.dumps({"asked": asked, "sources": files}))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen: a recipe, on which rows the model is checked, the consensus of variants, and what was said."""
+
+    recipe: Recipe
+    held_out: str
+    reference: str
+    lines: list[str]
+
+
+def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
+    """Look at the table and choose split, model and size; nothing is written.
+
+    Raises
+    ------
+    ConfigError, InputError: as `protein_table`, `protein_split` and `protein_choice` do.
+    """
+    check(wish)
+    table = read_table(wish.columns)
+    seen = look(table, wish.columns.targets, wish.seed)
+    split = choose_split(table, seen, wish.split, wish.seed)
+    if wish.folds and not split.by_column:
+        split = dataclasses.replace(split, codes=np.zeros(len(table), np.uint8))
+    said = [f"data: {line}" for line in lines(seen)]
+    said += [f"data: {reason}: {number:,}" for reason, number in table.counts.items()]
+    if not wish.folds or split.by_column:
+        said.append(f"split: {_shares(split)}, {split.how} ({split.why})")
+    if wish.folds:
+        said.append(f"split: {wish.folds} folds of the rows outside test, whole groups together: {split.how}")
+    made = plan(
+        seen,
+        _training_rows(split, wish.folds),
+        wish.minutes,
+        lambda recipe: seconds_an_epoch(recipe, table, device, seen.reference) * _training_part(split, wish.folds),
+        model=wish.model,
+        changes=list(wish.changes),
+        seeds=1 if wish.folds else 3,
+        # a search has half of the time, and most of its trials are stopped early
+        repeats=(wish.folds or 1) * (max(2, wish.trials // 3) if wish.trials else 1),
+    )
+    return Choice(made.recipe, split.held_out, seen.reference, said + made.lines), table, split
+
+
+def check(wish: Wish) -> None:
+    """Raise ConfigError for a number out of range."""
+    for name, value, least in (("--folds", wish.folds, 2), ("--search", wish.trials, 1)):
+        if value and value < least:
+            raise ConfigError(f"{name}: found {value}; allowed is {least} or more")
+    if wish.folds and wish.trials:
+        raise ConfigError("--search: not with --folds; search first, then give with --set what trials.tsv says")
+    if wish.seed < 0:
+        raise ConfigError(f"--seed: found {wish.seed}; allowed is 0 or more")
+    if not wish.minutes > 0:
+        raise ConfigError(f"--max-minutes: found {wish.minutes:g}; allowed is a number above 0")
+
+
+def train_own(wish: Wish, *, device: str = "auto", threads: int | None = None, replace: bool = False, say: Say) -> None:
+    """Train a model of a user's own table; run again after a kill, it goes on.
+
+    Raises
+    ------
+    ConfigError: the folder holds another run and `replace` is false; or as `choose`.
+    InputError: the table cannot be used.
+    """
+    where, cores = choose_device(device), set_threads(threads)
+    folder, mark = wish.folder, wish.mark()
+    if (state := _open(folder, mark, replace)) is not None and (folder / REPORT).is_file():
+        say(f"{folder}: this run is finished; nothing to do")
+        return
+    if state is None:
+        choice, table, split = choose(wish, where)
+        _clear(folder)
+        prepare(table, split.codes, folder / DATA, wish.columns)
+        state = {
+            "mark": mark,
+            "recipe": dump_recipe(choice.recipe),
+            "held_out": choice.held_out,
+            "reference": choice.reference,
+            "lines": choice.lines + _leakage(folder / DATA),
+            "groups": split.groups.tolist() if wish.folds else [],
+        }
+        with write_text(folder / CHOICE) as stream:
+            json.dump(state, stream, indent=1)
+    for line in state["lines"]:
+        say(line)
+    import yaml
+
+    recipe = parse_recipe(yaml.safe_load(state["recipe"]), str(folder / CHOICE))
+    options: dict[str, Any] = {"device": device, "threads": cores}
+    if wish.trials:
+        from biorrn.tasks.own_search import search
+
+        recipe = search(recipe, folder, wish.trials, 30 * wish.minutes, wish.seed, options, say)
+    if wish.folds:
+        from biorrn.tasks.own_folds import train_folds
+
+        train_folds(recipe, folder, wish.folds, np.array(state["groups"]), wish.seed, where, options, say)
+    else:
+        train(recipe, folder / DATA, folder, load_task("regression"), seed=wish.seed, **options)
+        finish(folder, state["held_out"], wish.seed, cores, where, "", say)
+    if state["reference"]:
+        update_facts(folder, reference=state["reference"])
+    for line in next_lines(folder):
+        say(line)
+
+
+def prepare(table: Table, codes: np.ndarray, path: Path, columns: Columns) -> None:
+    """Write the rows of a table with these codes of splits (N,) to a prepared file."""
+    rows = (dataclasses.replace(row, split=SPLITS[code]) for row, code in zip(table.rows, codes, strict=True))
+    files = {str(source): sha256(source) for source in sources(columns)}
+    names: Sequence[dict[str, str]] = [{"name": name, "unit": ""} for name in columns.targets]
+    prepare_protein(rows, path, Column("split"), names, source=columns.table, sources=files)
+
+
+def _open(folder: Path, mark: dict[str, Any], replace: bool) -> dict[str, Any] | None:
+    """Return the state of a run folder, or None for a fresh start."""
+    path = folder / CHOICE
+    if path.is_file():
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+            differs = [key for key in mark["asked"] if state["mark"]["asked"].get(key) != mark["asked"][key]]
+            if list(state["mark"]["sources"].values()) != list(mark["sources"].values()):
+                differs.append("table")
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(path, "is damaged; remove the folder to start again") from error
+        if not differs:
+            return dict(state)
+        if not replace:
+            raise ConfigError(
+                f"{folder}: holds a run with other {', '.join(differs)}; give another folder or --replace"
+            )
+    elif (folder / "run.json").is_file() and not replace:
+        raise ConfigError(f"{folder}: holds a run of a recipe; give another folder or --replace")
+    return None
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run has left."""
+    for name in MADE:
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _training_rows(split: Split, folds: int) -> int:
+    rows = int((split.codes != 2).sum() * (1 - 1 / folds)) if folds else int((split.codes == 0).sum())
+    return max(1, rows)
+
+
+def _training_part(split: Split, folds: int) -> float:
+    return _training_rows(split, folds) / len(split.codes)
+
+
+def _shares(split: Split) -> str:
+    counts = np.bincount(split.codes, minlength=len(SPLITS))
+    return ", ".join(f"{name} {count:,}" for name, count in zip(SPLITS, counts, strict=True))
+
+
+def _leakage(path: Path) -> list[str]:
+    """Return a line a held-out split: how much of it has a near relative in training."""
+    said = []
+    for name, entry in protein_leakage(path).items():
+        if isinstance(entry, dict) and entry["compared"]:
+            near = 100 * entry["within_0.8"]
+            said.append(
+                f"leakage: {name}: {entry['identical_in_train']:,} of {entry['proteins']:,} are in training too, "
+                f"{near:.0f} % have a relative there of 80 % identity or more"
+            )
+    return said

@@ -1,0 +1,120 @@
+"""The end of a run on a user's own table: intervals, predictions of the rows that were held out, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from biorrn.datasets.account import account, write_account
+from biorrn.datasets.schema import SPLITS
+from biorrn.encoders.residues import sequence
+from biorrn.evaluation.figures import save_drawings
+from biorrn.evaluation.figures_regression import regression_figures
+from biorrn.evaluation.predictions import Proteins, read_prepared
+from biorrn.evaluation.report import write_report
+from biorrn.evaluation.results import evaluate_regression, summary_lines, write_result
+from biorrn.inference import conformal
+from biorrn.inference.predict import Prediction, predict
+from biorrn.inference.writers.tables import open_table
+from biorrn.models.store import load_model
+from biorrn.readers.records import ProteinRecord
+from biorrn.tasks.finish import finish as complete
+
+DATA, PREPARE, PREDICTIONS = "data.h5", "prepare.json", "predictions.tsv"
+EVALUATION, REPORT, FIGURES = "evaluation.json", "report.html", "figures"
+Say = Callable[[str], None]
+
+
+def predicted(folder: Path, rows: Proteins, device: torch.device | str = "cpu") -> list[Prediction]:
+    """Return what the model of a folder says of each row, in order."""
+    ends = np.cumsum(rows.lengths)
+    records = (
+        ProteinRecord(str(name), sequence(rows.tokens[end - size : end]))
+        for name, end, size in zip(rows.ids, ends, rows.lengths, strict=True)
+    )
+    return list(predict(load_model(folder), records, device=device))
+
+
+def write_predictions(
+    path: Path, predictions: list[Prediction], names: list[str], more: dict[str, list[Any]] | None = None
+) -> None:
+    """Write a table of predictions: id, length, a column a target, ends of intervals where there are any, flags.
+
+    `more` is column -> one integer a row, put at the end.
+    """
+    bounded = bool(predictions) and predictions[0].lower is not None
+    columns: dict[str, type] = {"id": str, "length": int, **dict.fromkeys(names, float)}
+    if bounded:
+        columns |= {f"{name}_{end}": float for name in names for end in ("lower", "upper")}
+    columns |= {"flags": str} | dict.fromkeys(more or {}, int)
+    with open_table(path, columns) as write:
+        for place, row in enumerate(predictions):
+            cells: list[Any] = [row.id, row.length, *map(float, row.values)]
+            if bounded and row.lower is not None and row.upper is not None:
+                cells += [float(end) for both in zip(row.lower, row.upper, strict=True) for end in both]
+            elif bounded:
+                cells += [None] * (2 * len(names))
+            write([*cells, ",".join(row.flags) or ".", *(column[place] for column in (more or {}).values())])
+
+
+def coverage(rows: Proteins, names: list[str], found: list[Prediction]) -> list[str]:
+    """Return a line a target: how often the interval holds the measured value."""
+    lines = []
+    for place, name in enumerate(names):
+        ends = [
+            (row.lower[place] <= true <= row.upper[place], row.upper[place] - row.lower[place])
+            for row, true in zip(found, rows.targets[:, place], strict=True)
+            if row.lower is not None and row.upper is not None and np.isfinite(true)
+        ]
+        if ends:
+            held, width = np.mean(np.array(ends, float), axis=0)
+            lines.append(
+                f"{name}: {100 * held:.0f} % of {len(ends):,} measured values lie in their "
+                f"{100 * conformal.LEVEL:.0f} % interval, {width:.3g} wide in the mean"
+            )
+    return lines
+
+
+def finish(folder: Path, held_out: str, seed: int, threads: int, device: torch.device, note: str, say: Say) -> None:
+    """Calibrate the model of a run on its validation rows, evaluate it on the rows held out, and write the report."""
+    data = read_prepared(folder / DATA)
+    names = [str(target["name"]) for target in data.targets]
+    complete("regression", folder, folder / DATA, device=str(device))
+    rows = data.rows.select(data.split == SPLITS.index(held_out))
+    found = predicted(folder, rows, device)
+    write_predictions(folder / PREDICTIONS, found, names)
+    content, true, values = evaluate_regression(
+        folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, note=note, seed=seed, threads=threads
+    )
+    if held_out == "valid":
+        content["cautions"].append(
+            "No rows are kept for a test: these rows also chose the best epoch, and the width of the intervals."
+        )
+    else:
+        content["cautions"] += coverage(rows, names, found)
+    write_pages(folder, content, true, values, say)
+
+
+def write_pages(folder: Path, content: dict[str, Any], true: np.ndarray, values: np.ndarray, say: Say) -> None:
+    """Write evaluation.json, its figures, prepare.json and report.html into a run folder, and say what came out."""
+    result = folder / EVALUATION
+    content["figures"] = save_drawings(regression_figures(content, true, values), folder / FIGURES, result)
+    write_result(result, content)
+    write_account(folder / PREPARE, account(folder / DATA, {}, content["note"]))
+    write_report(folder / REPORT, [result], [folder], [folder / PREPARE], f"biorrn: {', '.join(content['metrics'])}")
+    for line in summary_lines(content):
+        say(line)
+
+
+def next_lines(folder: Path) -> list[str]:
+    """Return what can be done with the model now."""
+    return [
+        f"report: {folder / REPORT}; the model is the folder {folder}. Next:",
+        f"  biorrn predict {folder} proteins.fasta -o predictions.tsv",
+        f"  biorrn scan {folder} protein.fasta -o scan.tsv",
+        f"  biorrn explain {folder} protein.fasta -o explained.tsv",
+    ]

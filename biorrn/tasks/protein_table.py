@@ -1,0 +1,217 @@
+"""A user's own table of proteins, read whole: which columns it has, and which rows can be learned from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from biorrn.datasets.protein_rows import ProteinRow, is_fasta, protein_rows
+from biorrn.datasets.schema import SPLITS
+from biorrn.datasets.splits import Column
+from biorrn.encoders.residues import tokens
+from biorrn.errors import ConfigError, InputError
+from biorrn.readers.targets import column_names, read_targets
+
+SEQUENCES = ("sequence", "seq", "protein", "protein_sequence", "aa_sequence", "aa_seq", "mutated_sequence", "primary")
+SETS = ("set", "split", "stage", "partition")  # columns that may say train, valid and test
+CHOOSING = ("validation", "is_validation")  # columns that say which training rows choose
+YES = ("true", "1", "1.0", "yes")
+NO_SPLIT = len(SPLITS)  # code of a row that no column has placed
+LEAST_ROWS = 12  # fewer measured proteins than this can train nothing that could be checked
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the user says of the input.
+
+    Attributes
+    ----------
+    path : str: a table with sequences, or FASTA; then `values` is the table.
+    targets : names of the columns to learn.
+    sequence, id : columns; None finds them.
+    weight, groups : columns; None is none.
+    split : the column that says train, valid or test; None looks for one of `SETS`.
+    """
+
+    path: str
+    targets: tuple[str, ...]
+    values: str | None = None
+    sequence: str | None = None
+    id: str | None = None
+    weight: str | None = None
+    groups: str | None = None
+    split: str | None = None
+
+    @property
+    def table(self) -> str:
+        """Return the file that holds the values."""
+        return self.values if self.values is not None else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows that can be learned from.
+
+    Attributes
+    ----------
+    rows : list of ProteinRow (N,).
+    targets : float64 array (N, K): NaN is missing.
+    tokens, offsets : uint8 (total,), int64 (N + 1,): the sequences.
+    codes : uint8 array (N,): split that a column says, `NO_SPLIT` where none does.
+    groups : int64 array (N,), or None: rows of one number stay on one side of any split.
+    split_column : str, "" where no column says the split.
+    counts : what was dropped, by reason.
+    """
+
+    rows: list[ProteinRow]
+    targets: np.ndarray
+    tokens: np.ndarray
+    offsets: np.ndarray
+    codes: np.ndarray
+    groups: np.ndarray | None = None
+    split_column: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Return the residues of each row, int64 (N,)."""
+        return np.diff(self.offsets)
+
+    def sequence(self, row: int) -> np.ndarray:
+        """Return the tokens of one row, uint8 (T,)."""
+        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
+
+
+def read_table(columns: Columns) -> Table:
+    """Read a table, or FASTA with a table of values.
+
+    Raises
+    ------
+    ConfigError: no target is named, or standard input is given.
+    InputError: a column is missing, a cell cannot be used, a target is constant, or too few rows have one.
+    """
+    if "-" in (columns.path, columns.values):
+        raise ConfigError("biorrn train protein reads its table more than once; found standard input, give a file")
+    fasta = is_fasta(columns.path)
+    if fasta and columns.values is None:
+        raise ConfigError(f"{columns.path}: is FASTA, which holds no values; name their table with --targets")
+    names = column_names(columns.table)
+    if not columns.targets:
+        raise ConfigError(
+            f"--target: found none; name a column of numbers of {columns.table}: {', '.join(names)[:200]}"
+        )
+    counts: Counter[str] = Counter()
+    sequence = columns.sequence or _sequence_column(columns.path, names if not fasta else ["sequence"])
+    rows = list(
+        protein_rows(
+            columns.path,
+            columns.targets,
+            counts,
+            table=columns.values,
+            sequence_column=sequence,
+            id_column=columns.id,
+            weight_column=columns.weight,
+        )
+    )
+    values = np.array([row.targets for row in rows], np.float64).reshape(len(rows), len(columns.targets))
+    name, codes = _splits(columns, rows, names)
+    groups = None
+    if columns.groups is not None:
+        groups = np.unique(_cells(columns, rows, columns.groups), return_inverse=True)[1]
+    usable = np.isfinite(values).any(axis=1)
+    if not usable.all():
+        counts["dropped: no target value"] = int((~usable).sum())
+    known = np.array([bool(row.sequence.strip("X")) for row in rows], bool)
+    if not known.all():
+        counts["dropped: no known residue"] = int((~known).sum())
+    kept = np.flatnonzero(usable & known)
+    _check(columns, values[kept])
+    sequences = [tokens(rows[place].sequence) for place in kept]
+    return Table(
+        [rows[place] for place in kept],
+        values[kept],
+        np.concatenate(sequences),
+        np.concatenate([[0], np.cumsum([len(entry) for entry in sequences])]).astype(np.int64),
+        codes[kept],
+        None if groups is None else groups[kept],
+        name,
+        {reason: number for reason, number in counts.items() if number},
+    )
+
+
+def distinct(table: Table) -> np.ndarray:
+    """Return a number for each row, the same for rows of the same sequence: int64 (N,)."""
+    whole = table.tokens.tobytes()
+    texts = [whole[start:end] for start, end in pairwise(table.offsets.tolist())]
+    place: dict[bytes, int] = {}
+    return np.array([place.setdefault(text, len(place)) for text in texts], np.int64)
+
+
+def _sequence_column(path: str, names: Sequence[str]) -> str:
+    found = [name for wanted in SEQUENCES for name in names if name.lower() == wanted]
+    if not found:
+        raise InputError(
+            path, f"no column of sequences is found; name it with --sequence-column. Columns: {', '.join(names)[:200]}"
+        )
+    return found[0]
+
+
+def _cells(columns: Columns, rows: Sequence[ProteinRow], name: str) -> list[str]:
+    """Return the cells of a column of the table, one a row of `rows`."""
+    if columns.values is None:
+        return [record.split for record in read_targets(columns.path, [], None, None, None, name)]
+    records = read_targets(columns.values, [], columns.id or "id", None, None, name)
+    by_id = {record.id: record.split for record in records}
+    return [by_id[row.id] for row in rows]
+
+
+def _splits(columns: Columns, rows: Sequence[ProteinRow], names: Sequence[str]) -> tuple[str, np.ndarray]:
+    """Return the column that says the split and the code of each row."""
+    unplaced = np.full(len(rows), NO_SPLIT, np.uint8)
+    candidates = [columns.split] if columns.split else [name for name in names if name.lower() in SETS]
+    for name in candidates:
+        column = Column(name)
+        found = [column.code(cell) for cell in _cells(columns, rows, name)]
+        if None in found:
+            if columns.split:
+                cell = _cells(columns, rows, name)[found.index(None)]
+                problem = f"column '{name}': found '{cell}'; allowed is {', '.join(SPLITS)}"
+                raise InputError(columns.table, problem, rows[found.index(None)].id)
+            continue
+        codes = np.array(found, np.uint8)
+        if not (codes == 0).any():
+            raise InputError(columns.table, f"column '{name}' puts no row into train; --split overrides it")
+        for choosing in [name for name in names if name.lower() in CHOOSING]:
+            marked = np.array([cell.lower() in YES for cell in _cells(columns, rows, choosing)], bool)
+            codes[marked & (codes == 0)] = 1
+        if len(set(codes.tolist())) > 1:
+            return name, codes
+    return "", unplaced
+
+
+def _check(columns: Columns, values: np.ndarray) -> None:
+    for place, name in enumerate(columns.targets):
+        known = values[np.isfinite(values[:, place]), place]
+        if len(known) < LEAST_ROWS:
+            raise InputError(
+                columns.table,
+                f"column '{name}': {len(known)} proteins have a value; needed are at least {LEAST_ROWS} to learn "
+                "and to check",
+            )
+        if np.ptp(known) == 0:
+            raise InputError(
+                columns.table, f"column '{name}': every value is {known[0]:g}; nothing can be learned of it"
+            )
+
+
+def sources(columns: Columns) -> list[Path]:
+    """Return the files that are read."""
+    return [Path(path) for path in (columns.path, columns.values) if path is not None]

@@ -1,0 +1,162 @@
+"""`biorrn train protein TABLE`: one command from a table to a model that can be used, checked and compared."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SMALL = ["--model", "gru", "--max-minutes", "0.5", "--threads", "1", "--device", "cpu"]
+SMALL += ["--set", "training.epochs=2", "--set", "model.core.hidden=8", "--set", "training.max_minutes=null"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a table of 90 made-up proteins in 15 families; y is the share of leucine, z is missing in some rows."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("own") / "mine.csv"
+    lines = ["name,sequence,y,z,w,family"]
+    for number in range(90):
+        letters = list("ACDEFGHIKLMNPQRSTVWY") + ["L"] * int(rng.integers(0, 30))
+        text = "".join(rng.choice(letters, rng.integers(15, 40)))
+        share = text.count("L") / len(text)
+        lines.append(f"n{number},{text},{share:.4f},{'' if number % 4 else 1 - share:.4},1,f{number % 15}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def few_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit only baselines that take no time: the others have tests of their own."""
+    from biorrn.evaluation import baselines
+    from biorrn.tasks import own_folds
+
+    fast = {name: baselines.BASELINES[name] for name in ("mean", "length")}
+    monkeypatch.setattr(baselines, "BASELINES", fast)
+    monkeypatch.setitem(baselines.SETS, "all", tuple(fast))
+    monkeypatch.setattr(own_folds, "COMPARED", tuple(fast))
+
+
+def test_a_dry_run_says_what_it_would_do_and_writes_nothing(biorrn, table: Path, tmp_path: Path) -> None:
+    code, out, _ = biorrn("train", "protein", table, "--target", "y", "--dry-run", "--threads", 1)
+    assert code == 0
+    assert "90 proteins" in out
+    assert "split: train" in out
+    assert "model: " in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_command_gives_a_model_that_predict_takes(biorrn, table: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["train", "protein", table, "--target", "y", "--target", "z", "--weight", "w", "--groups", "family"]
+    words += ["--id-column", "name", "-o", run, *SMALL]
+    code, out, err = biorrn(*words)
+    assert code == 0, err
+    assert "biorrn predict" in out
+    assert "biorrn scan" in out
+    assert "biorrn explain" in out
+    for name in ("report.html", "weights.safetensors", "recipe.yaml", "evaluation.json", "predictions.tsv"):
+        assert (run / name).is_file(), name
+    result = json.loads((run / "evaluation.json").read_text())
+    assert result["split"] == "test"
+    assert set(result["metrics"]) == {"y", "z"}
+    assert set(result["baselines"]["y"]) == {"mean", "length"}
+    choice = json.loads((run / "choice.json").read_text())
+    assert any("15 groups" in line for line in choice["lines"])
+
+    (tmp_path / "p.fa").write_text(">a\nMKVLLLAAGG\n>b\nMKVLCCAAGG\n")
+    code, out, err = biorrn("predict", run, tmp_path / "p.fa")
+    assert code == 0, err
+    rows = list(csv.DictReader(out.splitlines(), delimiter="\t"))
+    assert {"y", "z"} <= set(rows[0])
+
+    # a finished run is left as it is; one of another wish is not overwritten
+    before = (run / "weights.safetensors").read_bytes()
+    assert "nothing to do" in biorrn(*words)[1]
+    code, _, err = biorrn(*words, "--seed", 3)
+    assert code == 2
+    assert "holds a run with other seed" in err
+    assert (run / "weights.safetensors").read_bytes() == before
+
+
+def test_a_run_that_was_killed_goes_on(biorrn, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    from biorrn.tasks import own_property
+
+    words = ["train", "protein", table, "--target", "y", "-o", tmp_path / "run", *SMALL, "--search", 2]
+    with monkeypatch.context() as patch:
+        patch.setattr(own_property, "finish", lambda *_: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            biorrn(*words)
+    trials = (tmp_path / "run" / "trials.tsv").read_text()
+    assert len(trials.splitlines()) == 3
+    code, _, err = biorrn(*words)
+    assert code == 0, err
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert (tmp_path / "run" / "trials.tsv").read_text() == trials
+
+
+def test_folds_predict_every_row_once_and_are_one_model(biorrn, table: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["train", "protein", table, "--target", "y", "--groups", "family", "--folds", 3, "-o", run, *SMALL]
+    code, out, err = biorrn(*words)
+    assert code == 0, err
+    assert "mean Spearman over 3 folds" in out
+    with open(run / "out_of_fold.tsv") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert len({row["id"] for row in rows}) == len(rows) == 90
+    families = [number % 15 for number in range(90)]
+    folds = {
+        family: {row["fold"] for row, own in zip(rows, families, strict=True) if own == family} for family in range(15)
+    }
+    assert all(len(found) == 1 for found in folds.values())
+
+    import torch
+
+    from biorrn.models.ensemble import Ensemble
+    from biorrn.models.store import load_model
+
+    stored = load_model(run)
+    assert isinstance(stored.model, Ensemble)
+    assert torch.allclose(stored.model.weights.sum(0), torch.ones(1))
+    assert stored.facts["conformal"]["y"]["rows"] == 90
+    x, lengths = torch.randint(1, 21, (4, 20)), torch.full((4,), 20)
+    members = [load_model(run / "folds" / str(k)).model(x, lengths)[0] for k in (1, 2, 3)]
+    assert torch.allclose(stored.model(x, lengths)[0], torch.stack(members).mean(0), atol=1e-5)
+
+    # rows that one side was trained on are no test of it
+    code, out, err = biorrn(
+        "compare", run, run / "folds" / "1", "--data", run / "folds" / "1" / "data.h5", "--split", "test"
+    )
+    assert code == 0, err
+    assert "Not judged" in out
+    assert "caution: A: " in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "protein", "{t}", "-o", "{o}"], "--target: found none"),
+        (["train", "protein", "{t}", "--target", "y"], "Missing option '--output'"),
+        (["train", "stability_gru", "{t}"], "Missing option '--output'"),
+        (["train", "stability_gru", "{t}", "-o", "{o}", "--folds", "3"], "--folds: belongs to 'biorrn train protein"),
+        (["train", "protein", "{t}", "--target", "y", "-o", "{o}", "--init", "x"], "--init: does not belong"),
+        (["train", "protein", "{t}", "--target", "y", "-o", "{o}", "--folds", "1"], "--folds: found 1"),
+        (["train", "protein", "{t}", "--target", "y", "-o", "{o}", "--folds", "99"], "--folds: found 99"),
+        (["train", "protein", "{t}", "--target", "x", "-o", "{o}"], "column 'x' is missing"),
+        (["train", "protein", "{t}", "--target", "y", "-o", "{o}", "--max-minutes", "0"], "--max-minutes: found 0"),
+        (["train", "protein", "{t}", "--target", "y", "-o", "{o}", "--split", "colum:x"], "did you mean 'column'"),
+        (
+            ["train", "protein", "{t}", "--target", "y", "-o", "{o}", "--folds", "3", "--search", "3"],
+            "--search: not with --folds",
+        ),
+        (["train", "protein", "-", "--target", "y", "-o", "{o}"], "found standard input"),
+    ],
+)
+def test_bad_wishes_are_one_line(biorrn, table: Path, tmp_path: Path, words: list[str], message: str) -> None:
+    code, _, err = biorrn(*(word.format(t=table, o=tmp_path / "run") for word in words))
+    assert code == 2
+    assert message in err
+    assert err.startswith("biorrn: error: ")
+    assert err.count("\n") == 1
