@@ -81,6 +81,7 @@ rule prepare:
 
 
 rule train:
+    # networks are kept in half precision; the sums of a Gaussian process need what they have
     input:
         f"{OUT}/{{model}}.h5",
     output:
@@ -88,8 +89,13 @@ rule train:
     log:
         f"{OUT}/logs/train_{{model}}.log",
     threads: lambda wildcards: MODELS[wildcards.model][3]
+    params:
+        python=sys.executable,
+        kept=lambda wildcards: (
+            "shrink(sys.argv[1])" if wildcards.model == "stability" else "pass"
+        ),
     shell:
         "(biorrn train {wildcards.model} {input:q} -o {OUT}/{wildcards.model} --threads {threads}"
-        " && python -c 'from biorrn.models.store import shrink; shrink(\"{OUT}/{wildcards.model}\")'"
+        " && {params.python:q} -c 'import sys; from biorrn.models.store import shrink; {params.kept}' {OUT}/{wildcards.model}"
         " && biorrn calibrate {OUT}/{wildcards.model} {input:q} --threads {threads}"
         " && touch {output:q}) > {log:q} 2>&1"
