@@ -5,8 +5,9 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 
 def machine(*packages: str) -> str:
@@ -39,3 +40,32 @@ def interleaved(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
 def ratio(seconds: Mapping[str, list[float]], slow: str, fast: str) -> float:
     """Return how many times faster `fast` is than `slow`: the median of the rounds' ratios."""
     return statistics.median(a / b for a, b in zip(seconds[slow], seconds[fast], strict=True))
+
+
+class Clock:
+    """Wall and CPU seconds, one entry for each time that it ran.
+
+    CPU seconds are of all threads; beside busy neighbours they say more than wall seconds do.
+    """
+
+    def __init__(self) -> None:
+        self.wall: list[float] = []
+        self.cpu: list[float] = []
+        self._began: tuple[float, float] | None = None
+
+    def start(self) -> None:
+        """Begin an entry; one that is open is given up."""
+        self._began = (time.perf_counter(), time.process_time())
+
+    def stop(self) -> None:
+        """End the entry that is open, if any."""
+        if self._began is not None:
+            self.wall.append(time.perf_counter() - self._began[0])
+            self.cpu.append(time.process_time() - self._began[1])
+            self._began = None
+
+    def over(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Yield the items; the clock runs from the first until they are used up."""
+        self.start()
+        yield from items
+        self.stop()

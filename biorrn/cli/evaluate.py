@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.evaluate_table import table
+
 app = typer.Typer(no_args_is_help=True, help="Measure predictions or basecalls against the truth.")
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="JSON file to write; `biorrn report` reads it.")]
@@ -20,36 +22,50 @@ def regression(
     prepared: Annotated[Path, typer.Argument(help="HDF5 file that `biorrn prepare protein` wrote.")],
     output: Output,
     split: Annotated[str, typer.Option(help="Rows to evaluate: train, valid, test or all.")] = "valid",
-    baselines: Annotated[bool, typer.Option(help="Fit baselines on the training rows and compare.")] = True,
+    baselines: Annotated[
+        str, typer.Option(help="Fit on the training rows and compare: all, fast, none, or NAME,NAME.")
+    ] = "all",
+    no_baselines: Annotated[bool, typer.Option("--no-baselines", help="The same as --baselines none.")] = False,
     figures: Figures = None,
     name: Name = None,
     note: Note = "",
     seed: Seed = 0,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the random forest.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the baselines.")] = 1,
+    level: Annotated[float, typer.Option(help="What the intervals in the table were made for.")] = 0.9,
+    model: Annotated[
+        str | None, typer.Option(help="Model that made the intervals: measures coverage at its other levels too.")
+    ] = None,
 ) -> None:
     """Compare predicted with measured values: Spearman, Pearson, RMSE, MAE and R2, each with a bootstrap interval.
 
-    Predictions are joined to the prepared rows by id. Baselines (mean, ridge on one-hot residues, random forest on
-    composition) are fitted on the training rows and evaluated on the same rows as the model.
+    Predictions are joined to the prepared rows by id. Where they have intervals, it is measured how often these hold,
+    also by length and by likeness to the training rows. Baselines are fitted on the training rows and evaluated on the
+    same rows as the model: mean, length, ridge (on one-hot residues), neighbour (the nearest by identity), extra_trees,
+    forest and svm (on composition and descriptors), dense and cnn (small networks). The first four are `fast`.
 
     \b
     Examples:
       biorrn evaluate regression predictions.tsv stability.h5 -o stability.json --figures figures
-      biorrn evaluate regression predictions.tsv stability.h5 --split test --no-baselines -o test.json
+      biorrn evaluate regression predictions.tsv stability.h5 --split test --baselines none -o test.json
+      biorrn evaluate regression predictions.tsv stability.h5 --baselines ridge,cnn -o two.json
+      biorrn evaluate regression predictions.tsv stability.h5 --model runs/stability --figures figures -o held.json
     """
     from biorrn.evaluation.figures import save_drawings
     from biorrn.evaluation.figures_regression import regression_figures
-    from biorrn.evaluation.results import evaluate_regression, summary_lines, write_result
+    from biorrn.evaluation.results import evaluate_regression, write_result
+    from biorrn.evaluation.terminal import summary_lines
 
     content, true, predicted = evaluate_regression(
         predictions,
         prepared,
         name=name or output.stem,
         split=split,
-        baselines=baselines,
+        baselines="none" if no_baselines else baselines,
         note=note,
         seed=seed,
         threads=threads,
+        level=level,
+        model=model,
     )
     if figures is not None:
         content["figures"] = save_drawings(regression_figures(content, true, predicted), figures, output)
@@ -85,7 +101,8 @@ def basecalls(
     from biorrn.evaluation.basecalls import write_reads
     from biorrn.evaluation.figures import save_drawings
     from biorrn.evaluation.figures_basecalls import basecall_figures
-    from biorrn.evaluation.results import evaluate_basecalls, summary_lines, write_result
+    from biorrn.evaluation.results import evaluate_basecalls, write_result
+    from biorrn.evaluation.terminal import summary_lines
 
     content, scores = evaluate_basecalls(
         reads, reference, name=name or output.stem, region=region, min_bases=min_bases, note=note, seed=seed
@@ -97,3 +114,6 @@ def basecalls(
     write_result(output, content)
     for line in summary_lines(content):
         print(line)
+
+
+app.command(no_args_is_help=True)(table)

@@ -23,7 +23,10 @@ def protein(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="CSV, TSV or parquet with sequences; or FASTA.")],
     split: Annotated[str, typer.Option(help="column:NAME, random:0.8,0.1,0.1 or cluster:IDENTITY[:0.8,0.1,0.1].")],
     output: Output,
-    target: Annotated[list[str], typer.Option(help="Column of numbers to learn; repeatable.")],
+    target: Annotated[list[str] | None, typer.Option(help="Column of numbers to learn; repeatable.")] = None,
+    no_target: Annotated[
+        bool, typer.Option("--no-target", help="Sequences alone, for a language model; INPUT may be FASTA alone.")
+    ] = False,
     targets: Annotated[str | None, typer.Option(help="With FASTA: the table of values, joined by id.")] = None,
     sequence_column: Annotated[str, typer.Option(help="Column of sequences.")] = "sequence",
     id_column: Annotated[
@@ -52,6 +55,7 @@ def protein(
     Examples:
       biorrn prepare protein stability.csv.gz --target stability --split column:set -o stability.h5
       biorrn prepare protein all.fasta --targets tm.tsv --target tm --split cluster:0.5 -o tm.h5 --report tm.json
+      biorrn prepare protein domains.csv.gz --no-target --split cluster:0.5 -o domains.h5
     """
     from biorrn.datasets.export import export_fastas, parse_exports
     from biorrn.datasets.prepare_protein import prepare_proteins
@@ -65,11 +69,12 @@ def protein(
             source,
             output,
             splitter,
-            target,
+            target or [],
             table=targets,
             sequence_column=sequence_column,
             id_column=id_column,
             weight_column=weight,
+            unlabelled=no_target,
             note=note,
             advance=advance,
         )

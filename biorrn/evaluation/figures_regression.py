@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from biorrn.evaluation.figures import BLUE, GREY, INK, ORANGE, PALE, Drawing, cloud, draw, plain, say, slug
+from biorrn.evaluation.figures_coverage import coverage_figure
 from biorrn.evaluation.regression import paired
 
 BINS = 12  # of equal numbers of points, for the running median of the residuals
@@ -65,21 +66,20 @@ def _residuals(true: np.ndarray, predicted: np.ndarray, label: str) -> Callable[
     return paint
 
 
-def _bars(axes: Axes, rows: list[tuple[str, Mapping[str, Any]]], label: str) -> None:
-    for place, (name, metric) in enumerate(rows):
+def _bars(axes: Axes, rows: list[tuple[str, Mapping[str, Any], str]], label: str) -> None:
+    """Draw a bar of a colour for each (name, estimate, colour)."""
+    for place, (_, metric, colour) in enumerate(rows):
         value, low, high = (float(metric[key]) for key in ("value", "low", "high"))
         if not np.isfinite(value):
             axes.text(0.0, place, " undefined: ranks nothing", va="center", color=GREY, fontsize=9)
             continue
         bounds = [[value - low], [high - value]] if np.isfinite([low, high]).all() else None
-        axes.barh(
-            place, value, xerr=bounds, height=0.65, color=BLUE if name == "model" else PALE, ecolor=INK, capsize=3
-        )
+        axes.barh(place, value, xerr=bounds, height=0.65, color=colour, ecolor=INK, capsize=3)
         edge = max(value, high) if np.isfinite(high) else value
         axes.annotate(
             f"{value:.3f}", (max(edge, 0.0), place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9
         )
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.margins(x=0.16)
     axes.axvline(0, color=GREY, linewidth=0.8)
@@ -91,14 +91,17 @@ def _baselines(metrics: Mapping[str, Any], baselines: Mapping[str, Any], unit: s
     def paint(figure: Figure) -> None:
         top, bottom = figure.subplots(2, 1)
         for axes, name, label in ((top, "spearman", "Spearman"), (bottom, "rmse", f"RMSE{unit}, lower is better")):
-            rows = [("model", metrics[name]), *((key, entry["metrics"][name]) for key, entry in baselines.items())]
-            _bars(axes, rows, label)
+            others = [
+                (key, entry["metrics"][name], PALE if entry.get("beats", True) else ORANGE)
+                for key, entry in baselines.items()
+            ]
+            _bars(axes, [("model", metrics[name], BLUE), *others], label)
 
     return paint
 
 
 def regression_figures(content: Mapping[str, Any], true: np.ndarray, predicted: np.ndarray) -> list[Drawing]:
-    """Draw scatter, residuals and baselines for each target.
+    """Draw scatter, residuals, coverage of the intervals where there are any, and baselines for each target.
 
     Parameters
     ----------
@@ -123,8 +126,13 @@ def regression_figures(content: Mapping[str, Any], true: np.ndarray, predicted: 
         )
         caption = f"Error of the prediction against the predicted {name}, {where}."
         drawings.append(draw(f"residuals{suffix}", caption, _residuals(x, y, label)))
+        if name in content.get("coverage", {}):
+            drawings.append(coverage_figure(f"coverage{suffix}", name, content["coverage"][name], where))
         if baselines:
-            caption = f"The model and its baselines on {name}, {where}; bars: 95 % bootstrap intervals."
+            caption = f"The model and its baselines on {name}, {where}, with 95 % bootstrap intervals."
+            if any(not entry.get("beats", True) for entry in baselines.values()):
+                caption += " Orange: not beaten by the model, by the paired interval of the difference in Spearman."
             shown = f" ({unit})" if unit else ""
-            drawings.append(draw(f"baselines{suffix}", caption, _baselines(metrics, baselines, shown), 3.9))
+            height = 1.5 + 0.54 * (1 + len(baselines))  # inches; two axes of a bar for each
+            drawings.append(draw(f"baselines{suffix}", caption, _baselines(metrics, baselines, shown), height))
     return drawings

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from biorrn.datasets.schema import SPLITS
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import open_text
 from biorrn.lookup import nearest
+from biorrn.readers.targets import READERS, column_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,21 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a model said of each row: values float64 (N, K), in the rows' order, and how often each flag was set."""
+    """What a model said of each row, in the rows' order.
+
+    Attributes
+    ----------
+    values : float64 array (N, K).
+    flags : dict: how often each flag was set.
+    marks : list of list of str: the flags of each row.
+    lower, upper : float64 arrays (N, K), the ends of the intervals; None where the table does not have them.
+    """
 
     values: np.ndarray
     flags: dict[str, int]
+    marks: list[list[str]] = field(default_factory=list)
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
 
 
 def read_prepared(path: str | Path) -> Prepared:
@@ -105,9 +120,10 @@ def in_split(prepared: Prepared, split: str, path: str | Path) -> np.ndarray:
 
 
 def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepared: str | Path) -> Predictions:
-    """Read predictions (TSV: id, length, one column a target, flags) and put them in the order of `rows`.
+    """Read predictions, as `biorrn predict` writes them (TSV, CSV or parquet), and put them in the order of `rows`.
 
     Rows of the table that are not asked for are ignored; a flags column holds flags separated by commas or semicolons.
+    The ends of intervals are read where the table has both for every target.
 
     Raises
     ------
@@ -118,21 +134,22 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
     lengths = dict(zip(rows.ids, rows.lengths, strict=True))
     values: dict[str, tuple[float, ...]] = {}
     flags: dict[str, list[str]] = {}
-    with open_text(path) as stream:
-        table = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-        columns = list(table.fieldnames or [])
+    with _table(path) as (columns, table):
         for name in ["id", *names]:
             if name not in columns:
                 close = nearest(name, columns)
                 hint = f" (nearest: '{close}')" if close else ""
                 raise InputError(path, f"column '{name}' is missing{hint}; found {', '.join(columns) or 'no columns'}")
+        ends = [f"{name}_{end}" for end in ("lower", "upper") for name in names]
+        bounded = all(end in columns for end in ends)
         for row in table:
             id = row["id"]
             if id not in lengths:
                 continue
-            if (row.get("length") or "").isdigit() and int(row["length"]) != lengths[id]:
-                raise InputError(path, f"found length {row['length']}; the prepared row has {lengths[id]} residues", id)
-            found = tuple(_number(path, row, name) for name in names)
+            length = str(row.get("length") or "")
+            if length.isdigit() and int(length) != lengths[id]:
+                raise InputError(path, f"found length {length}; the prepared row has {lengths[id]} residues", id)
+            found = tuple(_number(path, row, name) for name in [*names, *(ends if bounded else [])])
             if values.setdefault(id, found) != found:
                 raise InputError(path, "has two different predictions", record=id)
             marks = (row.get("flags") or "").replace(";", ",").split(",")
@@ -141,11 +158,33 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
     if missing:
         name = Path(prepared).name
         raise InputError(path, f"no prediction for {len(missing)} of {len(rows)} rows of {name}", record=missing[0])
-    counted = Counter(mark for id in rows.ids for mark in flags[id])
-    return Predictions(np.array([values[id] for id in rows.ids]).reshape(len(rows), len(names)), dict(counted))
+    marks_of = [flags[id] for id in rows.ids]
+    parts = np.array([values[id] for id in rows.ids]).reshape(len(rows), 3 if bounded else 1, len(names))
+    return Predictions(
+        parts[:, 0],
+        dict(Counter(mark for marks in marks_of for mark in marks)),
+        marks_of,
+        *((parts[:, 1], parts[:, 2]) if bounded else ()),
+    )
 
 
-def _number(path: str | Path, row: dict[str, str], name: str) -> float:
+@contextlib.contextmanager
+def _table(path: str | Path) -> Iterator[tuple[list[str], Iterator[Mapping[str, Any]]]]:
+    """Open a table of predictions by its suffix; yield its columns and its rows."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    if suffixes[-1:] and suffixes[-1] in READERS:
+        columns = column_names(path)
+        yield columns, iter(READERS[suffixes[-1]](path, columns))
+        return
+    with open_text(path) as stream:
+        if ".csv" in suffixes:
+            table = csv.DictReader(stream)
+        else:
+            table = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+        yield list(table.fieldnames or []), table
+
+
+def _number(path: str | Path, row: Mapping[str, Any], name: str) -> float:
     try:
         value = float(row[name])
     except (TypeError, ValueError):

@@ -14,6 +14,7 @@ from typing import Any
 
 from biorrn import __version__
 from biorrn.errors import InputError
+from biorrn.evaluation.baselines import BEATEN, beaten, headline
 from biorrn.evaluation.blocks import blocks, text
 from biorrn.evaluation.figures import as_bytes, training_figures
 from biorrn.evaluation.results import read_json, read_result
@@ -85,15 +86,17 @@ def estimate(name: str, entry: dict[str, Any]) -> dict[str, str]:
 
 
 def _baseline_rows(metrics: dict[str, Any], baselines: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one row for the model and one for each baseline: every metric, and the difference in Spearman."""
+    """Return one row for the model and one for each baseline: every metric, the difference in Spearman, the verdict."""
     ours = [estimate(name, metrics[name]) for name in metrics]
-    rows: list[dict[str, Any]] = [{"name": "model", "cells": ours, "difference": None}]
+    rows: list[dict[str, Any]] = [{"name": "model", "cells": ours, "difference": None, "beaten": "", "good": True}]
     for key, entry in baselines.items():
         rows.append(
             {
                 "name": key,
                 "cells": [estimate(name, entry["metrics"].get(name, {})) for name in metrics],
                 "difference": estimate("spearman", entry["difference"]["spearman"]),
+                "beaten": BEATEN[beaten(entry)],
+                "good": entry["beats"],
             }
         )
     return rows
@@ -113,6 +116,8 @@ def _tables(content: dict[str, Any]) -> list[dict[str, Any]]:
                 "rows": [estimate(name, entry) for name, entry in metrics.items()],
                 "columns": [NAMES.get(name, name) for name in metrics],
                 "compared": _baseline_rows(metrics, baselines) if baselines else [],
+                "headline": headline(baselines),
+                "good": all(entry["beats"] for entry in baselines.values()),
                 "sentences": [{"text": entry["sentence"], "good": entry["beats"]} for entry in baselines.values()],
                 "fits": [f"{key}: {entry['description']}." for key, entry in baselines.items()],
             }
@@ -121,7 +126,7 @@ def _tables(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _overview(name: str, content: dict[str, Any]) -> list[dict[str, Any]]:
-    headline = HEADLINE[content["kind"]]
+    metric = HEADLINE[content["kind"]]
     single = content["kind"] == "basecalls"
     rows = []
     for target, metrics in ({"": content["metrics"]} if single else content["metrics"]).items():
@@ -131,7 +136,8 @@ def _overview(name: str, content: dict[str, Any]) -> list[dict[str, Any]]:
         if baselines:
             verdict = f"does not beat {', '.join(lost)}" if lost else "beats every baseline"
         best = {"verdict": verdict, "good": bool(baselines) and not lost, "bad": bool(lost)}
-        shown = estimate(headline, metrics.get(headline, {}))
+        best |= {"headline": headline(baselines) if lost else ""}
+        shown = estimate(metric, metrics.get(metric, {}))
         rows.append({"name": name, "target": target, "split": content["split"], **shown, **best})
     return rows
 
@@ -143,6 +149,8 @@ def _evaluation(path: Path) -> dict[str, Any]:
         if content["kind"] == "basecalls":
             for key in ("counts", "lengths", "quality"):
                 parts += blocks({key: content.get(key, {})})
+        elif content.get("coverage"):
+            parts += blocks({"intervals": content["coverage"]})
         return {
             "name": str(content["name"]),
             "kind": content["kind"],

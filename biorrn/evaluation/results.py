@@ -16,8 +16,10 @@ Every evaluation has
 A regression has besides
   targets    list of {"name", "unit"}; metrics is {target: {metric: estimate}}
   baselines  {target: {baseline: {"description", "metrics", "difference": {metric: estimate}, "beats", "sentence"}}},
-             difference is model - baseline, beats is true if the whole interval of the Spearman difference is above 0
+             difference is model - baseline, beats is true if the whole interval of the Spearman difference is above 0;
+             the highest Spearman coefficient stands first
   flags      {flag: rows of the split that carry it}
+  coverage   {target: what `evaluation.coverage.coverage_of` gives}; {} where the predictions have no intervals
 
 Basecalls have besides
   region     "NAME:START-END" or null; min_bases
@@ -45,13 +47,17 @@ from biorrn import __version__
 from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.alignment import Mapper, parse_region
 from biorrn.evaluation.basecalls import MIN_BASES, Scores, score_reads
-from biorrn.evaluation.baselines import compare
+from biorrn.evaluation.baselines import choose, compare
 from biorrn.evaluation.bootstrap import RESAMPLES
+from biorrn.evaluation.coverage import coverage_of, nearest_identity
 from biorrn.evaluation.predictions import in_split, join, read_prepared
 from biorrn.evaluation.regression import evaluate
 from biorrn.evaluation.sequences import read_fastq
 from biorrn.evaluation.tables import summarise
+from biorrn.evaluation.terminal import summary_lines as summary_lines
 from biorrn.files import open_text, sha256, write_text
+from biorrn.inference.conformal import LEVEL
+from biorrn.models.store import load_facts
 from biorrn.progress import progress
 
 KINDS = ("regression", "basecalls")
@@ -84,18 +90,27 @@ def evaluate_regression(
     *,
     name: str,
     split: str = "valid",
-    baselines: bool = True,
+    baselines: str = "all",
     note: str = "",
     seed: int = 0,
     threads: int = 1,
+    level: float = LEVEL,
+    model: str | None = None,
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Return the evaluation of a table of predictions, and the measured and predicted values (N, K) behind it.
+
+    Parameters
+    ----------
+    baselines : which to fit beside the model: a name of `evaluation.baselines.SETS`, or names separated by commas.
+    level : float: what the intervals in the table were made for.
+    model : str, optional: the model that made them; what it carries gives the coverage at all other levels.
 
     Raises
     ------
     InputError: a file cannot be used, or the two do not fit together; see `evaluation.predictions`.
-    ConfigError: the split's name is unknown.
+    ConfigError: the split's name, or a baseline's, is unknown.
     """
+    names = choose(baselines)
     data = read_prepared(prepared)
     mask = in_split(data, split, prepared)
     rows, train = data.rows.select(mask), data.rows.select(data.split == 0)
@@ -103,18 +118,30 @@ def evaluate_regression(
     content = _common(
         "regression", name, split, note or data.note, seed, {"predictions": predictions, "prepared": prepared}
     )
-    content |= {"targets": data.targets, "flags": given.flags}
+    content |= {"targets": data.targets, "flags": given.flags, "coverage": {}}
+    bounded = given.lower is not None
+    likeness = nearest_identity(rows, train, seed) if bounded else None
+    fits = load_facts(model).get("conformal") or {} if model is not None and bounded else {}
     if split in ("train", "all"):
         content["cautions"].append(
             f"Split '{split}' holds rows that were trained on: these numbers do not show skill on new ones."
         )
-    if baselines and not len(train):
+    if bounded and split == "valid":
+        content["cautions"].append(
+            "Intervals are calibrated on validation rows unless `biorrn calibrate` was given others: on these rows they "
+            "hold as often as they should. `biorrn calibrate` measures them on folds that were left out."
+        )
+    if names and not len(train):
         content["cautions"].append("The prepared file has no training rows, so no baseline was fitted.")
     for column, target in enumerate(data.targets):
         measured, predicted = rows.targets[:, column], given.values[:, column]
         content["metrics"][target["name"]] = evaluate(measured, predicted, seed=seed)
-        if baselines and len(train):
-            content["baselines"][target["name"]] = compare(train, rows, predicted, column, seed=seed, threads=threads)
+        if bounded:
+            content["coverage"][target["name"]] = coverage_of(
+                rows, given, column, level=level, entry=fits.get(target["name"]), likeness=likeness
+            )
+        if names and len(train):
+            content["baselines"][target["name"]] = compare(train, rows, predicted, column, seed, threads, names)
     return content, rows.targets, given.values
 
 
@@ -207,18 +234,3 @@ def read_result(path: str | Path) -> dict[str, Any]:
     if missing:
         raise InputError(path, f"key '{missing[0]}' is missing; `biorrn evaluate` writes it")
     return content
-
-
-def _shown(estimate: dict[str, Any]) -> str:
-    value, low, high = estimate["value"], estimate["low"], estimate["high"]
-    return f"{value:.4f} ({low:.4f} to {high:.4f}, n {estimate['n']:,})"
-
-
-def summary_lines(content: dict[str, Any]) -> list[str]:
-    """Return what to print of an evaluation: one line a metric, then verdicts and cautions."""
-    lines = []
-    tables = content["metrics"] if content["kind"] == "regression" else {content["split"]: content["metrics"]}
-    for name, metrics in tables.items():
-        lines += [f"{name}\t{metric}\t{_shown(estimate)}" for metric, estimate in metrics.items()]
-        lines += [entry["sentence"] for entry in content["baselines"].get(name, {}).values()]
-    return [*lines, *content["cautions"]]

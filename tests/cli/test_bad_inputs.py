@@ -108,8 +108,16 @@ BAD = {
     "a batch of none": ("predict {d}/model {d}/good.fasta --batch-size 0", "found 0"),
     "sequences that are not there": ("predict {d}/model {d}/no.fasta", "no.fasta: cannot be read"),
     "FASTQ for FASTA": ("predict {d}/model {d}/good.fastq", "it looks like FASTQ"),
-    "an empty FASTA": ("predict {d}/model {d}/empty.csv", "the file is empty"),
-    "an id given twice": ("predict {d}/model {d}/twice.fasta", "record 'q1': the id is given twice, on lines 1 and 3"),
+    "an empty FASTA": ("predict {d}/model {d}/empty.fasta", "the file is empty"),
+    "an id given twice": ("scan {d}/model {d}/twice.fasta", "record 'q1': the id is given twice, on lines 1 and 3"),
+    # mutants
+    "a mutation of another residue": (
+        "scan {d}/model {d}/good.fasta --mutations A3G -o {d}/s.tsv",
+        "record 'q1': 'T' stands at position 3, not 'A'",
+    ),
+    "a mutation that is none": ("scan {d}/model {d}/good.fasta --mutations A+G", "mutation 'A+G' is not understood"),
+    "a basecaller to explain": ("explain {d}/caller {d}/good.fasta", "is a model for basecalling"),
+    "an unknown way to explain": ("explain {d}/model {d}/good.fasta --method shap", "--method 'shap' is unknown"),
     # evaluation and report
     "a split that is none": (
         "evaluate regression {d}/predictions.tsv {d}/protein.h5 --split vaild -o {d}/e.json",
@@ -157,6 +165,7 @@ def make_files(folder: Path) -> None:
     for name, rows in tables.items():
         (folder / f"{name}.csv").write_text(header + rows)
     (folder / "empty.csv").write_text("")
+    (folder / "empty.fasta").write_text("")
     (folder / "latin.csv").write_bytes((header + "größe,MKV,1,train,1\n").encode("latin-1"))
     (folder / "cut.csv.gz").write_bytes(gzip.compress((header + "".join(good) * 50).encode())[:-40])
     (folder / "empty").mkdir()

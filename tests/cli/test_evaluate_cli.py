@@ -12,6 +12,7 @@ from biorrn.cli.main import main
 from biorrn.datasets.prepare import protein_writer
 from biorrn.encoders.residues import tokens
 from biorrn.evaluation.alignment import reverse_complement
+from biorrn.evaluation.baselines import BASELINES, SETS
 
 Biorrn = Callable[..., int]
 GENOME = "".join(np.random.default_rng(3).choice(list("ACGT"), 5000))
@@ -53,7 +54,9 @@ def folder(tmp_path: Path) -> Path:
 def test_regression_from_files_to_report(biorrn: Biorrn, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("-o", "out/eval.json", "--figures", "out/figures", "--note", "made up for a test")
     assert biorrn("evaluate", "regression", "predictions.tsv", "set.h5", *words) == 0
-    assert "does not beat the baseline 'ridge'" in capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
+    assert sum(line.split()[0] in ("model", *BASELINES) for line in printed) == 1 + len(BASELINES)
+    assert any(line.startswith("The model does not beat ") and "ridge" in line for line in printed)
     content = json.loads((folder / "out/eval.json").read_text())
     assert content["split"] == "valid"
     assert content["metrics"]["tm"]["spearman"]["n"] == 20
@@ -71,9 +74,18 @@ def test_regression_from_files_to_report(biorrn: Biorrn, folder: Path, capsys: p
     assert "made up for a test" in page
 
 
-def test_no_baselines(biorrn: Biorrn, folder: Path) -> None:
-    assert biorrn("evaluate", "regression", "predictions.tsv", "set.h5", "--no-baselines", "-o", "eval.json") == 0
-    assert json.loads((folder / "eval.json").read_text())["baselines"] == {}
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["--no-baselines"], set()),
+        (["--baselines", "none"], set()),
+        (["--baselines", "fast"], set(SETS["fast"])),
+        (["--baselines", "svm,mean"], {"svm", "mean"}),
+    ],
+)
+def test_baselines_are_chosen(biorrn: Biorrn, folder: Path, words: list[str], names: set[str]) -> None:
+    assert biorrn("evaluate", "regression", "predictions.tsv", "set.h5", *words, "-o", "eval.json") == 0
+    assert set(json.loads((folder / "eval.json").read_text())["baselines"].get("tm", {})) == names
 
 
 def test_same_command_gives_the_same_file(biorrn: Biorrn, folder: Path) -> None:
@@ -152,6 +164,11 @@ BAD = {
     "no predictions file": (REGRESSION, lambda folder: (folder / "predictions.tsv").unlink(), "cannot be read"),
     "prepared is text": (REGRESSION, lambda folder: (folder / "set.h5").write_text("x"), "set.h5: not HDF5 or damaged"),
     "unknown split": ((*REGRESSION, "--split", "held_out"), leave, "allowed is one of train, valid, test, all"),
+    "unknown baseline": (
+        (*REGRESSION, "--baselines", "cnn,rigde"),
+        leave,
+        "baseline 'rigde' is unknown; did you mean 'ridge'?",
+    ),
     "empty split": ((*REGRESSION, "--split", "test"), leave, "has no rows in split 'test'"),
     "empty FASTQ": (BASECALLS, edit("calls.fastq", lambda _: ""), "calls.fastq: holds no reads"),
     "FASTQ cut off in a record": (

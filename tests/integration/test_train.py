@@ -30,8 +30,13 @@ MODELS = {
         "core": {"cell": "lstm", "hidden": 24, "layers": 2, "direction": "alternating", "dropout": 0.1},
         "head": {"name": "ctc"},
     },
+    "language": {
+        "frontend": {"name": "embedding", "width": 8},
+        "core": {"cell": "gru", "hidden": 16, "layers": 1, "direction": "forward", "dropout": 0.1},
+        "head": {"name": "tokens"},
+    },
 }
-LOSS = {"regression": "mse", "basecalling": "ctc"}
+LOSS = {"regression": "mse", "basecalling": "ctc", "language": "cross_entropy"}
 
 
 def recipe(task: str, epochs: int, **training: object) -> Recipe:
@@ -47,6 +52,7 @@ def data(request: pytest.FixtureRequest) -> dict[str, Path]:
     return {
         "regression": request.getfixturevalue("tiny_proteins"),
         "basecalling": request.getfixturevalue("tiny_signal"),
+        "language": request.getfixturevalue("tiny_proteins"),
     }
 
 
@@ -144,7 +150,7 @@ def test_data_of_another_kind_is_refused(tiny_signal: Path, tmp_path: Path) -> N
         train(recipe("regression", 1), tiny_signal, tmp_path / "run", load_task("regression"), threads=1)
 
 
-@pytest.mark.parametrize(("task", "loss"), [("regression", "ctc"), ("basecalling", "mse")])
+@pytest.mark.parametrize(("task", "loss"), [("regression", "ctc"), ("basecalling", "mse"), ("language", "mse")])
 def test_loss_of_another_task_is_refused(task: str, loss: str, data: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"recipe 'tiny': loss '{loss}' is unknown"):
         train(recipe(task, 1, loss=loss), data[task], tmp_path / "run", load_task(task), threads=1)

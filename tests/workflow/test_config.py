@@ -9,6 +9,8 @@ import pytest
 import yaml
 from snakemake.exceptions import WorkflowError
 
+from biorrn.evaluation.baselines import BASELINES, SETS
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMON = ROOT / "workflow/rules/common.smk"
 EXAMPLES = [*sorted((ROOT / "config").glob("*.yaml")), *sorted((ROOT / "tests/workflow").glob("*/config.yaml"))]
@@ -58,6 +60,10 @@ FAULTS = [
     ("runs/0/decoder", "beam", "key 'runs[0].decoder': does not belong here"),
     ("runs/0/name", "a b", "key 'runs[0].name': 'a b' does not match"),
     ("runs/1/name", "stability", "key 'runs': name 'stability' stands twice"),
+    ("runs/0/baselines", "rigde", "key 'runs[0].baselines': 'rigde' does not match"),
+    ("runs/0/baselines", "all,ridge", "key 'runs[0].baselines'"),
+    ("runs/0/baselines", "ridge,", "key 'runs[0].baselines'"),
+    ("runs/1/baselines", "fast", "key 'runs[1].baselines': does not belong here"),
     ("runs/1/predict", [], "key 'runs[1].predict': does not belong here"),
     ("runs/0/predict/0/name", "valid", "key 'runs[0].predict[0].name'"),
     ("runs/0/predict/0/fsata", "x", "did you mean 'fasta'?"),
@@ -69,6 +75,12 @@ FAULTS = [
     ("data/1/region", "chr1", "key 'data[1].region'"),
     ("data/1/name", "synthetic_stability", "key 'data': name 'synthetic_stability' stands twice"),
 ]
+
+
+@pytest.mark.parametrize("names", [*SETS, *BASELINES, ",".join(BASELINES)])
+def test_every_baseline_can_be_asked_for(config: dict[str, Any], names: str) -> None:
+    set_key(config, "runs/0/baselines", names)
+    load(config)
 
 
 @pytest.mark.parametrize(("path", "value", "fragment"), FAULTS, ids=lambda part: str(part)[:40])

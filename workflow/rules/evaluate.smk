@@ -26,11 +26,13 @@ rule evaluate_regression:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        options=lambda wildcards: options(RUNS[wildcards.run], baselines="--baselines"),
     message:
         "Evaluating {wildcards.run} on its validation rows"
     shell:
         "biorrn evaluate regression {input.predictions:q} {input.prepared:q} --split valid --name {wildcards.run:q}"
-        " --threads {threads} -o {output.evaluation:q} --figures {output.figures:q} > {log:q} 2>&1"
+        " {params.options:q} --threads {threads} -o {output.evaluation:q} --figures {output.figures:q} > {log:q} 2>&1"
 
 
 rule evaluate_basecalls:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from biorrn.encoders.residues import tokens
-from biorrn.errors import BiorrnError
-from biorrn.evaluation import baselines
-from biorrn.evaluation.baselines import BASELINES, compare, composition, difference, one_hot, verdict
+from biorrn.errors import BiorrnError, ConfigError
+from biorrn.evaluation import baselines_features, baselines_neighbours, baselines_networks
+from biorrn.evaluation.baselines import BASELINES, SETS, choose, compare, difference, headline, verdict
+from biorrn.evaluation.baselines_rows import Baseline, Problem, one_hot, padded
 from biorrn.evaluation.predictions import Proteins
 
 
@@ -14,8 +15,8 @@ def proteins(sequences: list[str], targets: list[float], weights: list[float] | 
     coded = [tokens(sequence) for sequence in sequences]
     return Proteins(
         np.array([f"p{i}" for i in range(len(sequences))], dtype=object),
-        np.concatenate(coded),
-        np.array([len(code) for code in coded]),
+        np.concatenate([*coded, np.zeros(0, np.uint8)]),
+        np.array([len(code) for code in coded], np.int64),
         np.array(targets, dtype=float)[:, None],
         np.ones(len(sequences)) if weights is None else np.array(weights),
     )
@@ -28,6 +29,16 @@ def random_proteins(n: int, seed: int) -> Proteins:
     return proteins(sequences, [s.count("A") / len(s) - 2.0 * (s[0] == "W") for s in sequences])
 
 
+@pytest.fixture
+def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let networks train briefly, where what they learn does not matter."""
+    monkeypatch.setattr(baselines_networks, "MOST_EPOCHS", 3)
+
+
+def fitted(name: str, train: Proteins, rows: Proteins, target: np.ndarray | None = None) -> Baseline:
+    return BASELINES[name](Problem(train, train.targets[:, 0] if target is None else target, rows))
+
+
 def test_one_hot_is_by_position_and_cut_at_the_longest() -> None:
     dense = one_hot(proteins(["AC", "CAW"], [0, 0]), longest=2).toarray()
     assert dense.shape == (2, 44)
@@ -35,11 +46,9 @@ def test_one_hot_is_by_position_and_cut_at_the_longest() -> None:
     assert np.flatnonzero(dense[1]).tolist() == [2, 22 + 1]
 
 
-def test_composition_sums_to_one_and_ends_with_the_length() -> None:
-    table = composition(proteins(["AAC", "W"], [0, 0]))
-    assert table[:, :-1].sum(axis=1) == pytest.approx([1, 1])
-    assert table[:, -1].tolist() == [3, 1]
-    assert table[0, 1] == pytest.approx(2 / 3)
+def test_padded_holds_each_row_and_zeros() -> None:
+    assert padded(proteins(["AC", "CAW"], [0, 0]), 2).tolist() == [[1, 2], [2, 1]]
+    assert padded(proteins(["AC", "C"], [0, 0]), 3).tolist() == [[1, 2, 0], [2, 0, 0]]
 
 
 def test_select_keeps_sequences_with_their_rows() -> None:
@@ -49,59 +58,155 @@ def test_select_keeps_sequences_with_their_rows() -> None:
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_every_baseline_gives_one_finite_number_a_row_and_is_repeatable(name: str) -> None:
+def test_every_baseline_gives_one_finite_number_a_row_and_is_repeatable(name: str, few_epochs: None) -> None:
     train, rows = random_proteins(60, 0), random_proteins(9, 1)
-    first = BASELINES[name](train, train.targets[:, 0], rows, 0, 1)
-    second = BASELINES[name](train, train.targets[:, 0], rows, 0, 1)
+    first, second = fitted(name, train, rows), fitted(name, train, rows)
     assert first.predicted.shape == (9,)
     assert np.isfinite(first.predicted).all()
     assert np.array_equal(first.predicted, second.predicted)
     assert "60" in first.description
 
 
+HARD = {
+    "one training row": (["ACD"], ["ACDEFG", "W"]),
+    "one residue": (["A", "C", "W"], ["A", "C", "X"]),
+    "lengths far apart": (["A" * 5, "ACDEFGHIKL" * 150, "W" * 40], ["C" * 1200, "A"]),
+    "all training rows the same": (["ACDEF"] * 12, ["ACDEF", "ACDEG"]),
+}
+
+
+@pytest.mark.parametrize("case", HARD)
 @pytest.mark.parametrize("name", BASELINES)
-def test_every_baseline_copes_with_one_training_row(name: str) -> None:
-    train = proteins(["ACD"], [2.0])
-    found = BASELINES[name](train, train.targets[:, 0], proteins(["ACDEFG", "W"], [0, 0]), 0, 1)
-    assert np.isfinite(found.predicted).all()
+def test_every_baseline_copes_with(name: str, case: str, few_epochs: None) -> None:
+    train, rows = (proteins(sequences, [2.0] * len(sequences)) for sequences in HARD[case])
+    found = fitted(name, train, rows)
+    assert found.predicted.shape == (len(rows),)
+    assert found.predicted == pytest.approx(np.full(len(rows), 2.0), abs=1e-3)  # there is nothing else to learn
+
+
+@pytest.mark.parametrize("name", [name for name in BASELINES if name != "length"])
+def test_a_row_gets_the_same_answer_alone(name: str, few_epochs: None) -> None:
+    train, rows = random_proteins(60, 0), random_proteins(9, 1)
+    together = fitted(name, train, rows).predicted
+    alone = fitted(name, train, rows.select(np.arange(9) == 4)).predicted
+    assert alone == pytest.approx(together[4:5], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dense", "cnn"])
+def test_networks_leave_the_random_state_and_the_threads_as_they_were(name: str, few_epochs: None) -> None:
+    import torch
+
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    fitted(name, random_proteins(30, 0), random_proteins(3, 1))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
 
 
 def test_mean_is_weighted() -> None:
     train = proteins(["A", "C"], [0.0, 4.0], [3.0, 1.0])
-    assert BASELINES["mean"](train, train.targets[:, 0], train, 0, 1).predicted.tolist() == [1.0, 1.0]
+    assert fitted("mean", train, train).predicted.tolist() == [1.0, 1.0]
 
 
-def test_ridge_learns_a_position_and_forest_a_composition() -> None:
+def test_length_learns_what_the_length_says() -> None:
+    train = proteins(["A" * n for n in (10, 20, 30) * 40], [1.0, 2.0, 3.0] * 40)
+    found = fitted("length", train, proteins(["C" * 10, "C" * 20, "C" * 30, "C" * 90, "C"], [0.0] * 5)).predicted
+    assert found == pytest.approx([1, 2, 3, 3, 1], abs=0.15)
+
+
+@pytest.mark.parametrize("name", ["ridge", "dense"])
+def test_a_position_is_learnt(name: str) -> None:
     train, rows = random_proteins(400, 0), random_proteins(100, 1)
-    ridge = BASELINES["ridge"](train, train.targets[:, 0], rows, 0, 1).predicted
-    assert np.corrcoef(ridge, rows.targets[:, 0])[0, 1] > 0.95
-    alanines = train.targets[:, 0] + 2.0 * (train.tokens[np.cumsum(train.lengths) - train.lengths] == tokens("W")[0])
-    forest = BASELINES["forest"](train, alanines, train, 0, 1).predicted
-    assert np.corrcoef(forest, alanines)[0, 1] > 0.95
+    assert np.corrcoef(fitted(name, train, rows).predicted, rows.targets[:, 0])[0, 1] > 0.9
 
 
-def test_forest_says_how_many_rows_it_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "FOREST_ROWS", 20)
+@pytest.mark.parametrize("name", ["forest", "extra_trees", "svm"])
+def test_a_composition_is_learnt(name: str) -> None:
+    train, rows = random_proteins(400, 0), random_proteins(100, 1)
+    share = [np.array([s.sum() / len(s) for s in np.split(part.tokens == 1, np.cumsum(part.lengths)[:-1])])
+             for part in (train, rows)]  # fmt: skip
+    assert np.corrcoef(fitted(name, train, rows, share[0]).predicted, share[1])[0, 1] > 0.95
+
+
+def test_cnn_finds_a_motif_anywhere() -> None:
+    rng = np.random.default_rng(0)
+    sequences = ["".join(rng.choice(list("ACDE"), 30)) for _ in range(300)]
+    with_motif = [s[: (k := int(rng.integers(0, 26)))] + "WWW" + s[k + 3 :] for s in sequences[:150]]
+    found = [*with_motif, *sequences[150:]]
+    train = proteins(found, [1.0] * 150 + [0.0] * 150)
+    rows = proteins(["ACDEACDEACDE" * 2 + "WWWACDEAC", "ACDEACDEACDE" * 3], [1, 0])
+    high, low = fitted("cnn", train, rows).predicted
+    assert high > 0.8
+    assert low < 0.2
+
+
+def test_neighbour_copies_the_nearest_and_averages_ties() -> None:
+    train = proteins(["ACDEFGHIKL", "ACDEFGHIKW", "WWWWWWWWWW", "MNPQRSTVWYMNPQRSTVWY"], [1.0, 2.0, 5.0, 9.0])
+    rows = proteins(
+        ["ACDEFGHIKL", "ACDEFGHIKM", "WWWWWWWWWC", "MNPQRSTVWYMNPQRSTVW", "LLLLLLLLLLLLLLLLLLLLLLL"], [0.0] * 5
+    )
+    assert fitted("neighbour", train, rows).predicted.tolist() == [1.0, 1.5, 5.0, 9.0, 4.25]  # the last: the mean
+
+
+LIMITS = [
+    (baselines_features, "FOREST_ROWS", "forest", "20 of 50"),
+    (baselines_features, "FOREST_ROWS", "extra_trees", "20 of 50"),
+    (baselines_features, "SVM_ROWS", "svm", "20 of 50"),
+    (baselines_networks, "NETWORK_ROWS", "cnn", "18 of 50"),  # and 2 that choose the epoch
+    (baselines_neighbours, "NEIGHBOUR_ROWS", "neighbour", "20 of 50"),
+]
+
+
+@pytest.mark.parametrize(("module", "limit", "name", "words"), LIMITS)
+def test_a_baseline_says_how_many_rows_it_used(
+    monkeypatch: pytest.MonkeyPatch, module: object, limit: str, name: str, words: str
+) -> None:
+    monkeypatch.setattr(module, limit, 20)
     train = random_proteins(50, 0)
-    assert "20 of 50" in BASELINES["forest"](train, train.targets[:, 0], train, 0, 1).description
+    assert words in fitted(name, train, train).description
+
+
+def test_names_and_sets() -> None:
+    assert choose("all") == tuple(BASELINES)
+    assert choose("none") == ()
+    assert set(choose("fast")) < set(BASELINES)
+    assert choose(" cnn, mean,cnn") == ("cnn", "mean")
+    assert set(SETS).isdisjoint(BASELINES)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("rigde", "did you mean 'ridge'"),
+        ("fats", "did you mean 'fast'"),
+        ("mean,all", "'all' is unknown"),
+        (",", "found ','"),
+    ],
+)
+def test_unknown_names(names: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        choose(names)
 
 
 def test_a_perfect_model_beats_and_a_random_one_does_not() -> None:
     train, rows = random_proteins(200, 0), random_proteins(150, 1)
-    perfect = compare(train, rows, rows.targets[:, 0], 0)
-    assert set(perfect) == set(BASELINES)
+    names = ["mean", "ridge", "neighbour"]
+    perfect = compare(train, rows, rows.targets[:, 0], 0, names=names)
+    assert list(perfect) == ["ridge", "neighbour", "mean"]  # the best first
     assert all(entry["beats"] for entry in perfect.values())
-    noise = compare(train, rows, np.random.default_rng(0).normal(size=150), 0)
+    assert headline(perfect) == "The model beats all 3 baselines."
+    noise = compare(train, rows, np.random.default_rng(0).normal(size=150), 0, names=names)
+    assert "does not beat" in headline(noise)
+    assert "is worse than ridge" in headline(noise)
     assert not noise["ridge"]["beats"]
     assert "does not beat" in noise["ridge"]["sentence"]
     assert "worse" in noise["ridge"]["sentence"]
-    constant = compare(train, rows, np.zeros(150), 0)
+    constant = compare(train, rows, np.zeros(150), 0, names=["mean"])
     assert not constant["mean"]["beats"]  # both rank nothing
 
 
 def test_training_rows_without_the_target_are_left_out() -> None:
     train = proteins(["A", "C", "D"], [1.0, np.nan, 3.0])
-    found = compare(train, train, np.zeros(3), 0)
+    found = compare(train, train, np.zeros(3), 0, names=["mean"])
     assert "2 training rows" in found["mean"]["description"]
     with pytest.raises(BiorrnError, match="no-baselines"):
         compare(proteins(["A"], [np.nan]), train, np.zeros(3), 0)

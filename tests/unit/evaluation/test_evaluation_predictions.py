@@ -101,7 +101,7 @@ def test_evaluation_of_two_targets(prepared: Path, table: Table) -> None:
 
 def test_training_rows_are_called_so(prepared: Path, table: Table) -> None:
     content = evaluate_regression(
-        table(rows(list(range(12)))), prepared, name="x", split="train", baselines=False, note="made up"
+        table(rows(list(range(12)))), prepared, name="x", split="train", baselines="none", note="made up"
     )[0]
     assert "trained on" in content["cautions"][0]
     assert content["note"] == "made up"

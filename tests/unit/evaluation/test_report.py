@@ -197,6 +197,7 @@ def test_holds_numbers_figures_cost_and_provenance(html: str, regression_json: P
         "75.00 %",
         "does not beat mean",
         "The model beats the baseline 'ridge'.",
+        "The model does not beat 1 of 2 baselines: it is worse than mean.",
         "made up",
         "labels are simulated",
         "1 of 5 reads map nowhere",

@@ -1,0 +1,83 @@
+"""What a language model reads: every symbol is a target once, whole or in pieces, either way."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from biorrn.datasets.kmers import read_sequences, sentences
+from biorrn.datasets.next_symbols import IGNORED, SymbolDataset
+from biorrn.datasets.prepare import protein_writer
+from biorrn.datasets.prepare_protein import prepare_proteins
+from biorrn.datasets.proteins import ProteinDataset
+from biorrn.datasets.splits import parse_split
+from biorrn.encoders.residues import tokens
+from biorrn.errors import ConfigError, InputError
+from biorrn.tasks.regression import ProteinData
+
+PROTEINS = ["MKV", "ACDEFGHIKLM", "W", "AXA"]
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    path = tmp_path / "p.h5"
+    with protein_writer(path, []) as writer:
+        for number, protein in enumerate(PROTEINS):
+            writer.add(f"p{number}", tokens(protein), [])
+    return path
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("longest", [2, 3, 4, 100])
+def test_every_symbol_is_a_target_once(prepared: Path, longest: int, backward: bool) -> None:
+    pieces = SymbolDataset(prepared, None, backward, longest)
+    assert pieces.lengths.max() <= longest
+    batch = pieces.collate(range(len(pieces)))
+    assert batch.targets is not None
+    found = sorted(batch.targets[batch.targets != IGNORED].tolist())
+    residues = [int(code) for protein in PROTEINS for code in tokens(protein.replace("X", ""))]
+    assert found == sorted([*residues, *[0] * len(PROTEINS)])
+    time = torch.arange(batch.x.shape[1])
+    assert (batch.targets[time[None] >= batch.lengths[:, None]] == IGNORED).all()
+    assert (batch.x[time[None] >= batch.lengths[:, None]] == 0).all()
+
+
+def test_a_step_is_to_tell_the_next_or_the_one_before(prepared: Path) -> None:
+    for backward, x, y in ((False, [0, 11, 9, 18], [11, 9, 18, 0]), (True, [11, 9, 18, 0], [0, 11, 9, 18])):
+        batch = SymbolDataset(prepared, None, backward).collate([0])
+        assert batch.targets is not None
+        assert (batch.x[0, :4].tolist(), batch.targets[0, :4].tolist()) == (x, y)
+
+
+def test_sentences_of_each_frame() -> None:
+    assert list(sentences(["MKVLA"], 2)) == [["MK", "VL"], ["KV", "LA"]]
+    assert list(sentences(["MK", "M"], 2)) == [["MK"]]
+    assert list(sentences(["AXCDA"], 1)) == [["A"], ["C", "D", "A"]]
+    assert list(sentences(["AAAAXAAAA"], 3)) == [["AAA"], ["AAA"], ["AAA"], ["AAA"]]
+
+
+def test_unlabelled_proteins_prepare_and_read(tmp_path: Path) -> None:
+    fasta, table, out = tmp_path / "a.fa", tmp_path / "a.csv", tmp_path / "a.h5"
+    fasta.write_text("".join(f">p{number}\n{protein}\n" for number, protein in enumerate(PROTEINS)))
+    table.write_text("sequence\n" + "\n".join(PROTEINS) + "\n")
+    split = parse_split("random:0.5,0.5,0", "protein")
+    for source in (fasta, table):
+        account = prepare_proteins(source, out, split, [], unlabelled=True)
+        assert account["counts"]["kept"] == 4
+        assert ProteinDataset(out, None).targets.shape == (4, 0)
+        assert read_sequences(source) == read_sequences(out) == PROTEINS
+        assert len(read_sequences(out, split="valid")) == 2
+        with pytest.raises(InputError, match="task regression needs a target"):
+            ProteinData(out, None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="--no-target: cannot be with --target"):
+        prepare_proteins(table, out, split, ["x"], unlabelled=True)
+    with pytest.raises(ConfigError, match="found none; name at least one column of numbers, or --no-target"):
+        prepare_proteins(table, out, split, [])
+    with pytest.raises(ConfigError, match="has no column 'set'"):
+        prepare_proteins(fasta, out, parse_split("column:set", "protein"), [], unlabelled=True)
+
+
+def test_targets_of_a_labelled_file_are_left_alone(tiny_proteins: Path) -> None:
+    pieces = SymbolDataset(tiny_proteins, "train")
+    assert np.array_equal(pieces.lengths, ProteinDataset(tiny_proteins, "train").lengths + 1)
