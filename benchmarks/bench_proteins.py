@@ -6,7 +6,7 @@ seconds. Scores are of the last epoch's weights. A peer that is not installed is
 
 TAPE's width is set; LightAttention is as wide as its code, 21. So biorrn stands there at both widths: its recipes, and
 the peer's own kind of network (three LSTM layers in both directions; a convolution, pooled). All of biorrn's train in
-bfloat16 where that measures faster (`--set training.precision=auto`), the peers in float32, which is all they offer.
+bfloat16 where that measures faster (`--set training.precision=auto`), the peers in float32, as they come.
 """
 
 import argparse

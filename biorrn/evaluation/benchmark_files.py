@@ -94,7 +94,7 @@ def _judged(entry: Entry) -> str:
 def _verdict(entry: Entry) -> str:
     if not entry.baselines:
         return "–"
-    return ", ".join(entry.unbeaten) or "all are"
+    return ", ".join(entry.unbeaten) or "none"
 
 
 def _scores(entry: Entry) -> dict[str, str]:

@@ -128,8 +128,8 @@ def evaluate_regression(
         )
     if bounded and split == "valid":
         content["cautions"].append(
-            "Intervals are calibrated on validation rows unless `biorrn calibrate` was given others: on these rows they "
-            "hold as often as they should. `biorrn calibrate` measures them on folds that were left out."
+            "Intervals are calibrated on validation rows unless `biorrn calibrate` was given others: on these rows "
+            "they hold as often as they should. `biorrn calibrate` measures them on folds that were left out."
         )
     if names and not len(train):
         content["cautions"].append("The prepared file has no training rows, so no baseline was fitted.")

@@ -36,6 +36,8 @@ class Attribution:
     scores : float array (T, K): what each residue adds, in the targets' units.
     spread : float array (T, K) or None: standard deviation of the scores over the members of an ensemble.
     attention : float array (T,) or None: weight of each residue in the attention pool, mean over pools and members.
+    added : float array (K,) or None: what near training rows add to the prediction beside `values`, see
+        `models.neighbours`; with gradients only, for an ensemble that has them.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Attribution:
     scores: np.ndarray
     spread: np.ndarray | None = None
     attention: np.ndarray | None = None
+    added: np.ndarray | None = None
 
     @property
     def gap(self) -> np.ndarray:
@@ -109,8 +112,10 @@ def gradients(
 ) -> Attribution:
     """Return integrated gradients; see `inference.gradients`."""
     found = integrate(stored.model, x, lengths, baseline)
+    memory = stored.model.neighbours if isinstance(stored.model, Ensemble) else None
+    added = memory(x, lengths)[0].double().cpu().numpy() if memory is not None else None
     return Attribution(
-        record.id, record.sequence, "gradients", found.values, found.baseline, found.scores, found.spread
+        record.id, record.sequence, "gradients", found.values, found.baseline, found.scores, found.spread, None, added
     )
 
 
@@ -171,6 +176,8 @@ def count(tally: Tally, found: Attribution, targets: Sequence[str]) -> None:
         if np.isfinite(baseline):
             total = found.scores[:, column].sum()
             said += f", baseline {baseline:.5g}, attributions sum to {total:.5g} (gap {100 * gap:.2g} %)"
+        if found.added is not None and found.added[column]:
+            said += f"; near training rows add {found.added[column]:+.5g}, which is no residue's"
         if tally.done["proteins"] <= SHOWN or gap > COMPLETE:
             tally.say(said)
 

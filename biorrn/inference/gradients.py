@@ -116,8 +116,7 @@ def _path(model: SequenceModel, x: Tensor, lengths: Tensor, alpha: Tensor, lette
     values, rates = [], []
     for part in alpha.split(max(1, TOKENS // x.shape[1])):
         features = (start + part[:, None, None] * change).requires_grad_()  # (S, T, F)
-        h, left = model.core(features, lengths.expand(len(part)))
-        outputs = model.head(model.pool(h, left)[0])  # (S, K)
+        outputs, _ = model.of_features(features, lengths.expand(len(part)))  # (S, K)
         grads = [torch.autograd.grad(column.sum(), features, retain_graph=True)[0] for column in outputs.unbind(1)]
         rates.append(torch.stack([(grad * change).double().sum(-1) for grad in grads], dim=1))
         values.append(outputs.detach())

@@ -25,6 +25,7 @@ from biorrn.models.recurrent import Stack
 from biorrn.models.sequence import SequenceModel
 
 BLOCK = 4 * ROWS  # rows at a time: enough that weights in the nearest cache serve several tiles
+STEPS = 12  # of a block that are pooled at a time
 POOLS = {Max: 0, Mean: 1, Sum: 2}
 
 
@@ -118,31 +119,40 @@ class PropertyEngine(nn.Module):
         sizes = np.zeros(height, np.int64)
         sizes[: len(tokens)] = lengths
         frames = np.zeros((time, height, padded(self.stem.width)), self.kind)
-        one = np.float32(1).astype(FLOAT) if self.kind == FLOAT else to_bfloat(np.ones(1, np.float32))[0]
-        border = self.taps // 2
-        for row, length in enumerate(lengths):
-            # a window more at the end: in bfloat16 an odd window is read with the value after it, weighted by 0
-            window = np.zeros((length + self.taps, N_TOKENS), self.kind)
-            window[border + np.arange(length), tokens[row, :length]] = one
-            self.stem(window.reshape(-1), 0, N_TOKENS, frames[:length, row])
+        frames[:, : len(tokens)] = self._stem(tokens[:, :time], lengths)
         for cells in self.layers:
             outs = [np.empty((time, height, cell.width), self.kind) for cell in cells]
             for cell, out in zip(cells, outs, strict=True):
                 cell(frames, sizes, out)
             frames = outs[0] if len(outs) == 1 else np.concatenate(outs, axis=2)
-        if self.steps is not None:
-            flat = np.empty((time * height, self.features), np.float32)
-            self.steps(frames.reshape(-1), 0, frames.shape[2], flat)
-            values = flat.reshape(time, height, -1)
-        else:
-            values = _widened(frames, self.kind)[:, :, np.concatenate([*self._columns()])]
-        pooled = np.empty((len(tokens), len(self.pools) * self.features), np.float32)
-        _pool(np.ascontiguousarray(values), sizes, self.pools, pooled)
+        pooled = np.zeros((len(tokens), len(self.pools) * self.features), np.float32)
+        columns = np.concatenate(self._columns()) if self.steps is None else None
+        for first in range(0, time, STEPS):  # few enough that what the pools read is still in a near cache
+            part = frames[first : first + STEPS]
+            if self.steps is None:
+                values = np.ascontiguousarray(_widened(part, self.kind)[:, :, columns])
+            else:
+                out = np.empty((len(part), height, self.features), self.kind)  # bfloat16 is written twice as fast
+                self.steps(part.reshape(-1), 0, part.shape[2], out.reshape(-1, self.features))
+                values = _widened(out, self.kind)
+            _pool(values, first, sizes, self.pools, pooled)
         for layer in self.head:
             out = np.empty((len(tokens), layer.width), np.float32)
             layer(pooled.reshape(-1), 0, pooled.shape[1], out)
             pooled = out
         return pooled * self.scale + self.shift
+
+    def _stem(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Return the features (T, B, W) of tokens (B, T); what stands past a row's length is not to be used."""
+        rows, time = tokens.shape
+        span = time + self.taps  # one row after another, with a border between; the last window needs a value more
+        one = np.float32(1) if self.kind == FLOAT else to_bfloat(np.ones(1, np.float32))[0]
+        windows = np.zeros((rows * span + 1, N_TOKENS), self.kind)
+        row, step = np.nonzero(np.arange(time) < lengths[:, None])
+        windows[row * span + self.taps // 2 + step, tokens[row, step]] = one
+        out = np.zeros((rows * span, padded(self.stem.width)), self.kind)
+        self.stem(windows.reshape(-1), 0, N_TOKENS, out[: len(out) - self.taps + 1])
+        return out.reshape(rows, span, -1)[:, :time].transpose(1, 0, 2)
 
     def _columns(self) -> list[np.ndarray]:
         starts = np.cumsum([0, *(padded(units) for units in self._last or [])])
@@ -150,25 +160,27 @@ class PropertyEngine(nn.Module):
 
 
 @jit()
-def _pool(values, lengths, pools, out):  # type: ignore[no-untyped-def]
-    """Fill out (N, pools * F) from values (T, B, F): 0 the largest, 1 the mean, 2 the sum over a row's valid steps."""
-    features = values.shape[2]
+def _pool(values, start, lengths, pools, out):  # type: ignore[no-untyped-def]
+    """Add the steps from `start` on, values (T, B, F), to out (N, pools * F), zeros at first.
+
+    0 the largest, 1 the mean, 2 the sum over a row's valid steps; the mean is there once all are added.
+    """
+    steps, _, features = values.shape
     for row in range(out.shape[0]):
         length = lengths[row]
         for place, kind in enumerate(pools):
             target = out[row, place * features : (place + 1) * features]
-            if length > 0:
-                target[:] = values[0, row]
-            else:
-                target[:] = 0.0
-            for t in range(1, length):
-                if kind == 0:
+            for t in range(min(steps, length - start)):
+                source = values[t, row]
+                if start + t == 0:
+                    target[:] = source
+                elif kind == 0:
                     for f in range(features):
-                        target[f] = max(target[f], values[t, row, f])
+                        target[f] = max(target[f], source[f])
                 else:
                     for f in range(features):
-                        target[f] += values[t, row, f]
-            if kind == 1 and length > 0:
+                        target[f] += source[f]
+            if kind == 1 and start < length <= start + steps:
                 for f in range(features):
                     target[f] /= np.float32(length)
 

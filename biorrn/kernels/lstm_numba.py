@@ -19,6 +19,8 @@ from numba.extending import intrinsic
 from biorrn.jit import jit
 from biorrn.kernels.lstm_ir import GATES, I64, LANES, NARROW, ROWS, Maker
 
+TILES = 6  # of ROWS rows in a block of `dense`
+
 
 def _inlined(count: int, write: Any) -> Any:
     """Return an intrinsic of an array, whose type tells the layer's, and `count` integers, which `write` puts down."""
@@ -95,34 +97,37 @@ def dense(x, start, step, weights, bias, activation, scale, out):  # type: ignor
     sums, factor = np.empty((ROWS, line), np.float32), np.full(LANES, scale, np.float32)
     narrow = np.empty((1, LANES), out.dtype)
     rows = ROWS if count >= ROWS else 1  # fewer than a tile: one by one, ROWS times the same
-    for place in range(0, count, rows):
-        first = min(place, count - rows)
-        source = x.ctypes.data + (start + first * step) * x.itemsize
-        jump = step * x.itemsize if rows > 1 else 0
+    block = TILES * rows
+    for begin in range(0, count, block):
+        # the weights of a group of outputs serve several tiles while they are in the nearest cache
         for g in range(weights.shape[0]):
             what = weights.ctypes.data + g * weights.shape[1] * line * 4
-            numbers = (source, jump, weights.shape[1], what, bias.ctypes.data + g * line * 4, sums.ctypes.data)
-            if line == LANES:
-                _dense1(x, numbers)
-            elif line == 3 * LANES:
-                _dense3(x, numbers)
-            else:
-                _dense4(x, numbers)
-            for r in range(rows):
-                for v in range(0, min(line, width - g * line), LANES):
-                    value = sums.ctypes.data + 4 * (r * line + v)
-                    if activation == 1:
-                        _silu(x, (value,))
-                    elif activation == 2:
-                        _tanh(x, (value,))
-                    column = g * line + v
-                    if column + LANES <= width:
-                        target = out.ctypes.data + (first + r) * out.strides[0] + column * out.itemsize
-                        _put(out, (value, factor.ctypes.data, target))
-                    else:
-                        _put(out, (value, factor.ctypes.data, narrow.ctypes.data))
-                        for j in range(column, width):
-                            out[first + r, j] = narrow[0, j - column]
+            for place in range(begin, min(begin + block, count), rows):
+                first = min(place, count - rows)
+                source = x.ctypes.data + (start + first * step) * x.itemsize
+                jump = step * x.itemsize if rows > 1 else 0
+                numbers = (source, jump, weights.shape[1], what, bias.ctypes.data + g * line * 4, sums.ctypes.data)
+                if line == LANES:
+                    _dense1(x, numbers)
+                elif line == 3 * LANES:
+                    _dense3(x, numbers)
+                else:
+                    _dense4(x, numbers)
+                for r in range(rows):
+                    for v in range(0, min(line, width - g * line), LANES):
+                        value = sums.ctypes.data + 4 * (r * line + v)
+                        if activation == 1:
+                            _silu(x, (value,))
+                        elif activation == 2:
+                            _tanh(x, (value,))
+                        column = g * line + v
+                        if column + LANES <= width:
+                            target = out.ctypes.data + (first + r) * out.strides[0] + column * out.itemsize
+                            _put(out, (value, factor.ctypes.data, target))
+                        else:
+                            _put(out, (value, factor.ctypes.data, narrow.ctypes.data))
+                            for j in range(column, width):
+                                out[first + r, j] = narrow[0, j - column]
 
 
 @jit()

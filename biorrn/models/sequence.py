@@ -34,7 +34,11 @@ class SequenceModel(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x, lengths = self.frontend(x, lengths)
-        x, lengths = self.core(self.dropout(x), lengths)
+        return self.of_features(self.dropout(x), lengths)
+
+    def of_features(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return outputs and lengths from what the front end gave, (B, T, F) and (B,)."""
+        x, lengths = self.core(x, lengths)
         if self.steps is not None:
             x = nn.functional.silu(self.steps(x))  # the pools leave padding out
         x, lengths = self.pool(x, lengths)

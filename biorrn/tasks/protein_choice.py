@@ -66,7 +66,7 @@ def plan(
     minutes : float: of the whole run.
     speed : seconds that one epoch of a recipe takes.
     model : an entry of CANDIDATES, a recipe of the package or a path; None chooses by the kind of data.
-    changes : KEY=VALUE, as `config.change_recipe` takes them.
+    changes : KEY=VALUE, as `config.change_recipe` takes them, of each network.
     seeds : int: most members of one network.
     repeats : int: how often the plan is carried out (folds); the time is shared among them.
 
@@ -98,6 +98,8 @@ def plan(
             lines.append(f"model: {recipe.name}: {entry.why}; {said}")
         else:
             lines.append(f"model: {recipe.name}: {entry.why}")
+        if entry.network or len(candidates) == 1:  # how many members fit the time is not the user's to know
+            recipe = change_recipe(recipe, changes or [])
         members += [{"recipe": recipe.model_dump(mode="json"), "seed": seed} for seed in range(number)]
     if len(members) == 1:
         chosen = parse_recipe(members[0]["recipe"])
@@ -108,7 +110,7 @@ def plan(
             f"{len(members)} members are one ensemble, "
             + ("weighted by the validation rows" if combine == "stack" else "their plain mean")
         )
-    return Plan(change_recipe(chosen, changes or []), lines)
+    return Plan(chosen, lines)
 
 
 def fit_time(recipe: Recipe, rows: int, seconds: float, speed: Speed, seeds: int) -> tuple[Recipe, int, str]:
@@ -153,7 +155,7 @@ def _batch(rows: int) -> int:
     """Return proteins a batch: about fifty batches an epoch, a power of two from 16 to 256.
 
     >>> _batch(240), _batch(4000), _batch(50_000)
-    (16, 64, 256)
+    (16, 128, 256)
     """
     size = 16
     while size < 256 and size * 50 < rows:

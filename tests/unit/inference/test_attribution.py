@@ -68,7 +68,11 @@ def explain(model: nn.Module, record: ProteinRecord = PROTEIN, **options: Any) -
 
 
 @pytest.mark.parametrize("baseline", ["mean", "X"])
-@pytest.mark.parametrize("make", [lambda: network(3), ensemble, lambda: ensemble(True)], ids=["one", "mean", "curved"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: network(3), lambda: network(3, {**CURVED, "steps": 7}), ensemble, lambda: ensemble(True)],
+    ids=["one", "a layer a step", "mean", "curved"],
+)
 def test_gradients_are_complete(make: Any, baseline: str) -> None:
     model = make()
     found = explain(model, baseline=baseline)
