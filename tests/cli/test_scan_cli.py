@@ -86,7 +86,7 @@ def test_explain(biorrn: Run, fasta: Path, tmp_path: Path, method: str) -> None:
     found = pd.read_csv(table)
     assert "".join(found["residue"]) == PIN1
     assert found["position"].tolist() == list(range(1, 51))
-    assert found["stability_attribution"].idxmax() == 10  # the first tryptophan
+    assert found["stability_attribution"].idxmax() in (10, 22, 23, 24)  # W11, Y23, Y24, F25: the core of a WW domain
     assert picture.read_bytes()[:4] == b"\x89PNG"
     assert ("attributions sum to" in err) == (method == "gradients")
     assert "explain: 1 proteins, 50 residues in" in err
