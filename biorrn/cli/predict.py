@@ -23,7 +23,9 @@ def predict(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out FASTA records that are no proteins, and say which.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(help="Sequences a forward pass; changes the speed, not the values.")] = 1024,
+    batch_size: Annotated[
+        int, typer.Option(help="Sequences a forward pass; changes the speed, not the values.")
+    ] = 1024,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
     precision: Annotated[
