@@ -207,7 +207,7 @@ def _parse(text: str, source: str) -> Change:
     if kind == "delins":
         new = _residues(match["new"], where)
         return Change(start, end + 1, new, tuple(named), f"{label}delins{new}")
-    new = first if match["new"] == "=" else _residues(match["new"], where)
+    new = first if match["new"] == "=" else _residues(match["new"], where, capitals=True)
     if len(named) == 2 or len(new) > 1:
         raise ConfigError(f"{where}: a substitution is of one residue by one; for more write {label}delins{new}")
     return Change(start, start + 1, new, tuple(named), f"{label}{new}")
@@ -221,10 +221,13 @@ def _residue(code: str, where: str) -> str:
     raise ConfigError(f"{where}: '{code}' is no residue; allowed is one of {RESIDUES} or a three-letter code")
 
 
-def _residues(codes: str, where: str) -> str:
-    """Return the letters of the residues that come, in one-letter or in three-letter codes."""
+def _residues(codes: str, where: str, capitals: bool = False) -> str:
+    """Return the letters of the residues that come, in one-letter or in three-letter codes.
+
+    Three capitals may be a code or three residues: SER is one with `capitals`, three without.
+    """
     parts = re.findall("...", codes)
-    spelt = re.fullmatch("(?:[A-Z][a-z]{2})+", codes) or (len(parts) == 1 and codes.upper() in _THREE)
+    spelt = re.fullmatch("(?:[A-Z][a-z]{2})+", codes) or (capitals and len(parts) == 1 and codes.upper() in _THREE)
     letters = "".join(_THREE.get(part.upper(), "?") for part in parts) if spelt else codes.upper()
     if letters and set(letters) <= set(STANDARD):
         return letters

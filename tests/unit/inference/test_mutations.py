@@ -138,6 +138,13 @@ def test_an_insertion_and_its_deletion_cancel(sequence: str, data: st.DataObject
     assert mutate(ProteinRecord("p", longer), parse_variant(f"{new[0]}{place + 1}{last}del")) == sequence
 
 
+@pytest.mark.parametrize(
+    ("text", "new"), [("A1_A2insPYL", "PYL"), ("A1_A2insSer", "S"), ("A1_A2insALA", "ALA"), ("A1SER", "S")]
+)
+def test_three_capitals_are_residues_where_several_may_come(text: str, new: str) -> None:
+    assert parse_variant(text).changes[0].new == new
+
+
 def test_lists_and_files(tmp_path: Path) -> None:
     names = ["A2G", "K3R:W5F", "M1del"]
     assert [variant.name for variant in parse_variants("A2G, K3R:W5F,M1del")] == names
