@@ -222,10 +222,7 @@ def _residue(code: str, where: str) -> str:
 
 
 def _residues(codes: str, where: str, capitals: bool = False) -> str:
-    """Return the letters of the residues that come, in one-letter or in three-letter codes.
-
-    Three capitals may be a code or three residues: SER is one with `capitals`, three without.
-    """
+    """Return the letters of the residues that come, from either kind of code; SER is one residue with `capitals`."""
     parts = re.findall("...", codes)
     spelt = re.fullmatch("(?:[A-Z][a-z]{2})+", codes) or (capitals and len(parts) == 1 and codes.upper() in _THREE)
     letters = "".join(_THREE.get(part.upper(), "?") for part in parts) if spelt else codes.upper()
