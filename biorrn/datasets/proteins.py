@@ -1,7 +1,8 @@
 """Prepared proteins as batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -108,3 +109,41 @@ def gather(flat: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarra
     if len(runs) > 1000:  # scattered rows: thousands of small reads cost more than one of everything
         flat = flat[:]
     return np.concatenate([flat[offsets[run[0]] : offsets[run[-1] + 1]] for run in runs])
+
+
+class Rows(Protocol):
+    """Proteins of one split, which can be made into batches."""
+
+    lengths: np.ndarray
+
+    def __len__(self) -> int: ...
+
+    def collate(self, indices: Sequence[int] | np.ndarray) -> Batch:
+        """Return the proteins at these places of the split as a batch."""
+        ...
+
+
+class Batches:
+    """What the training loop draws from two splits of proteins; a task's data adds its own facts.
+
+    Attributes
+    ----------
+    rows, held_out : Rows: the training and the validation split.
+    batch_size, valid_batch : int: proteins a batch of either.
+    """
+
+    rows: Rows
+    held_out: Rows
+    batch_size: int
+    valid_batch: int
+
+    def steps(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def train(self, epoch: int, seed: int) -> Iterator[Batch]:
+        for indices in bucketed_batches(self.rows.lengths, self.batch_size, seed, epoch):
+            yield self.rows.collate(indices)
+
+    def valid(self) -> Iterator[Batch]:
+        for indices in ordered_batches(self.held_out.lengths, self.valid_batch):
+            yield self.held_out.collate(indices)

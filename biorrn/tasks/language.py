@@ -7,7 +7,6 @@ the residue before. Its hidden states are features for other models: front end `
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch.nn import functional as F
 from biorrn.batch import Batch
 from biorrn.config import Recipe
 from biorrn.datasets.next_symbols import IGNORED, SymbolDataset
-from biorrn.datasets.proteins import bucketed_batches, ordered_batches
+from biorrn.datasets.proteins import Batches
 from biorrn.encoders.alphabets import N_TOKENS, PADDING, RESIDUES
 from biorrn.errors import ConfigError
 from biorrn.lookup import lookup
@@ -31,14 +30,14 @@ monitor = "log2_likelihood"
 VALID_BATCH = 256
 
 
-class LanguageData:
+class LanguageData(Batches):
     """The train and valid splits of a prepared protein file, with targets or without."""
 
     def __init__(self, path: str | Path, recipe: Recipe) -> None:
         backward = recipe.network.core.direction == "backward"
         self.rows = SymbolDataset(path, "train", backward)
         self.held_out = SymbolDataset(path, "valid", backward)
-        self.batch_size = recipe.training.batch_size
+        self.batch_size, self.valid_batch = recipe.training.batch_size, VALID_BATCH
         self.training_size = int(self.rows.lengths.sum())
         self.facts: dict[str, Any] = {
             "task": "language",
@@ -47,17 +46,6 @@ class LanguageData:
             "min_length": self.rows.shortest_protein,
             "max_length": self.rows.longest_protein,
         }
-
-    def steps(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
-
-    def train(self, epoch: int, seed: int) -> Iterator[Batch]:
-        for indices in bucketed_batches(self.rows.lengths, self.batch_size, seed, epoch):
-            yield self.rows.collate(indices)
-
-    def valid(self) -> Iterator[Batch]:
-        for indices in ordered_batches(self.held_out.lengths, VALID_BATCH):
-            yield self.held_out.collate(indices)
 
 
 def open_data(path: str | Path, recipe: Recipe) -> LanguageData:

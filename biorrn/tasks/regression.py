@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from biorrn.batch import Batch
 from biorrn.config import Model, Recipe, Variant
-from biorrn.datasets.proteins import ProteinDataset, bucketed_batches, ordered_batches
+from biorrn.datasets.proteins import Batches, ProteinDataset
 from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.consensus import consensus
 from biorrn.encoders.residues import sequence
@@ -30,15 +29,17 @@ VALID_BATCH = 512
 FEWEST = 10  # measured validation rows that a line is fitted to
 
 
-class ProteinData:
+class ProteinData(Batches):
     """The train and valid splits of a prepared protein file."""
+
+    rows: ProteinDataset
 
     def __init__(self, path: str | Path, recipe: Recipe) -> None:
         self.rows = ProteinDataset(path, "train")
         self.held_out = ProteinDataset(path, "valid")
         if not self.rows.names:
             raise InputError(path, "holds proteins without values (--no-target); task regression needs a target")
-        self.batch_size = recipe.training.batch_size
+        self.batch_size, self.valid_batch = recipe.training.batch_size, VALID_BATCH
         self.training_size = len(self.rows)
         self.facts: dict[str, Any] = {
             "task": "regression",
@@ -48,17 +49,6 @@ class ProteinData:
             "max_length": int(self.rows.lengths.max()),
             "alphabet": RESIDUES,
         }
-
-    def steps(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
-
-    def train(self, epoch: int, seed: int) -> Iterator[Batch]:
-        for indices in bucketed_batches(self.rows.lengths, self.batch_size, seed, epoch):
-            yield self.rows.collate(indices)
-
-    def valid(self) -> Iterator[Batch]:
-        for indices in ordered_batches(self.held_out.lengths, VALID_BATCH):
-            yield self.held_out.collate(indices)
 
 
 def open_data(path: str | Path, recipe: Recipe) -> ProteinData:
