@@ -306,17 +306,20 @@ def test_killed_at_random_moments_and_resumed_the_output_is_that_of_one_run(
     output.unlink()
     rng = np.random.default_rng(os.getpid())
     kills = 0
-    for _ in range(2):
+    for _ in range(12):  # a process may end before its kill: then there is nothing to resume, and another is started
         process = subprocess.Popen(
             [sys.executable, "-m", "biorrn", "basecall", *map(str, arguments)], stderr=subprocess.DEVNULL
         )
         before = partial.stat().st_size if partial.exists() else 0
         while process.poll() is None and (not partial.exists() or partial.stat().st_size <= before + 5000):
             time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.5))
+        time.sleep(rng.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-    assert kills >= 1
+        process.wait()
+        kills += partial.exists()
+        if kills >= 2 and partial.exists():
+            break
+    assert kills >= 2
     code, _, err = biorrn(*arguments)
     assert code == 0
     assert "resumed: " in err
