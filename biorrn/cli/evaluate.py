@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.evaluate_sweep import sweep
 from biorrn.cli.evaluate_table import table
 
 app = typer.Typer(no_args_is_help=True, help="Measure predictions or basecalls against the truth.")
@@ -76,7 +77,7 @@ def regression(
 
 @app.command(no_args_is_help=True)
 def basecalls(
-    reads: Annotated[Path, typer.Argument(help="FASTQ of called reads, may be gzip.")],
+    reads: Annotated[Path, typer.Argument(help="Called reads: FASTQ, may be gzip, or SAM, BAM, CRAM.")],
     reference: Annotated[Path, typer.Argument(help="FASTA of the genome, may be gzip.")],
     output: Output,
     region: Annotated[
@@ -85,35 +86,58 @@ def basecalls(
     min_bases: Annotated[int, typer.Option(help="Aligned bases inside the region that a read needs.")] = 100,
     table: Annotated[Path | None, typer.Option(help="TSV to write with one row a read.")] = None,
     figures: Figures = None,
+    signal: Annotated[
+        list[Path] | None, typer.Option(help="File or folder of signal to draw called bases over; may be repeated.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Places bases in the signal where reads have no move table; default: the shipped one."),
+    ] = None,
     name: Name = None,
     note: Note = "",
     seed: Seed = 0,
 ) -> None:
     """Align called reads to a reference and count: identity, error types, and what the qualities hold.
 
-    A region counts on both strands. Reads that map nowhere are counted, but are in no identity.
+    Errors are also counted by the length of runs of one base, by 3-mer of the reference and by which base was called
+    for which. A region counts on both strands. Reads that map nowhere are counted, but are in no identity. With
+    --signal, of the first 100 reads found there the best, the median and the worst are drawn: a stretch of signal with
+    the bases called in it and those of the reference. SAM, BAM and CRAM say where the bases begin; else a model does.
 
     \b
     Examples:
       biorrn evaluate basecalls calls.fastq.gz lambda.fa -o lambda.json --figures figures
       biorrn evaluate basecalls calls.fastq lambda.fa --region lambda:0-12000 -o held_out.json --table reads.tsv
+      biorrn evaluate basecalls calls.bam lambda.fa --signal reads/ --figures figures -o lambda.json
     """
+    from biorrn.errors import ConfigError
     from biorrn.evaluation.basecalls import write_reads
     from biorrn.evaluation.figures import save_drawings
     from biorrn.evaluation.figures_basecalls import basecall_figures
     from biorrn.evaluation.results import evaluate_basecalls, write_result
     from biorrn.evaluation.terminal import summary_lines
 
-    content, scores = evaluate_basecalls(
-        reads, reference, name=name or output.stem, region=region, min_bases=min_bases, note=note, seed=seed
+    if signal and figures is None:
+        raise ConfigError("--signal: is drawn; name the folder of the figures with --figures")
+    content, scores, drawn = evaluate_basecalls(
+        reads,
+        reference,
+        name=name or output.stem,
+        region=region,
+        min_bases=min_bases,
+        note=note,
+        seed=seed,
+        signal=signal or (),
+        model=model,
     )
     if table is not None:
         write_reads(table, scores)
     if figures is not None:
-        content["figures"] = save_drawings(basecall_figures(content, scores), figures, output)
+        content["figures"] = save_drawings(basecall_figures(content, scores, drawn), figures, output)
     write_result(output, content)
     for line in summary_lines(content):
         print(line)
 
 
 app.command(no_args_is_help=True)(table)
+app.command(no_args_is_help=True)(sweep)

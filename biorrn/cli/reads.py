@@ -10,6 +10,9 @@ import typer
 def reads(
     paths: Annotated[list[Path], typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")],
     summary: Annotated[bool, typer.Option("--summary", help="Print counts instead of one row a read.")] = False,
+    files: Annotated[
+        bool, typer.Option("--files", help="Print the path of each file, in the order of reading; none is opened.")
+    ] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="TSV file, .gz compresses; - is stdout.")] = "-",
 ) -> None:
     """List and check raw nanopore reads.
@@ -22,12 +25,22 @@ def reads(
     Examples:
       biorrn reads run/ -o reads.tsv
       biorrn reads run/a.pod5 run/b.blow5 --summary
+      biorrn reads archive/ --files -o files.txt      # for biorrn basecall --files files.txt --shard 3/8
     """
+    from biorrn.errors import ConfigError
     from biorrn.files import write_text
     from biorrn.progress import progress
+    from biorrn.readers.shards import list_files
     from biorrn.readers.signal import read_all
     from biorrn.readers.summary import COLUMNS, Problems, Summary, row
 
+    if files:
+        if summary:
+            raise ConfigError("--files and --summary: found both; allowed is one of them")
+        with write_text(output) as out:
+            for path in list_files(paths):
+                print(path, file=out)
+        return
     problems, totals = Problems(sys.stderr), Summary()
     with progress("reads", "samples") as advance, write_text(output) as out:
         for record in read_all(paths, problems, calibrated=False):

@@ -12,14 +12,15 @@ from snakemake.exceptions import WorkflowError
 from biorrn.evaluation.baselines import BASELINES, SETS
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMON = ROOT / "workflow/rules/common.smk"
+RULES = ROOT / "workflow/rules"
 EXAMPLES = [*sorted((ROOT / "config").glob("*.yaml")), *sorted((ROOT / "tests/workflow").glob("*/config.yaml"))]
 
 
 def load(config: dict[str, Any]) -> dict[str, Any]:
-    """Run common.smk, which is plain Python, on a configuration and return its names."""
-    names = {"config": config, "workflow": SimpleNamespace(source_path=lambda path: COMMON.parent / path)}
-    exec(compile(COMMON.read_text(), str(COMMON), "exec"), names)
+    """Run the two files without rules, which are plain Python, on a configuration and return their names."""
+    names = {"config": config, "workflow": SimpleNamespace(source_path=lambda path: RULES / path)}
+    for name in ("common.smk", "calls.smk"):
+        exec(compile((RULES / name).read_text(), str(RULES / name), "exec"), names)
     return names
 
 
@@ -39,12 +40,26 @@ def set_key(config: dict[str, Any], path: str, value: Any) -> None:
         place[last] = value
 
 
+SWEEP = {"name": "width", "task": "regression", "data": "synthetic_stability", "recipe": "demo_stability"}
+
 # change of the demo's configuration (None: the key is taken away) -> part of the message
 FAULTS = [
     ("outptu", "x", "key 'outptu' is unknown; did you mean 'output'?"),
     ("output", None, "key 'output' is missing"),
     ("output", 3, "key 'output': 3 is not of type 'string'"),
-    ("runs", [], "key 'runs': [] should be non-empty"),
+    ("runs", [], "there is nothing to do; allowed is an entry of runs or sweeps, or a sheet of samples"),
+    ("steps", ["qc", "mop"], "key 'steps[1]': 'mop' is not one of"),
+    ("shards", 0, "key 'shards'"),
+    ("shard_gb", 0, "key 'shard_gb'"),
+    ("sweeps", [{**SWEEP, "grid": {"seed": [0]}, "table": "x"}], "key 'sweeps[0]'"),
+    ("sweeps", [SWEEP], "key 'sweeps[0]'"),
+    ("sweeps", [{**SWEEP, "grid": {"seed": [0]}}] * 2, "key 'sweeps': name 'width' stands twice"),
+    ("sweeps", [{**SWEEP, "grid": {"seed": []}}], "key 'sweeps[0].grid.seed': [] should be non-empty"),
+    ("sweeps", [{**SWEEP, "grid": {"seed": ["x"]}}], "sweep 'width': found seed 'x'; allowed is 0 or more"),
+    ("sweeps", [{**SWEEP, "grid": {"seed": [0, 0]}}], "sweep 'width': found a table without rows"),
+    ("sweeps", [{**SWEEP, "grid": {"model.core.hiden": [8]}}], "key 'model.core.hiden' is unknown"),
+    ("sweeps", [{**SWEEP, "grid": {"training.lr": ["a b"]}}], "value 'a b' cannot be part of file names"),
+    ("sweeps", [{**SWEEP, "table": "no/such.tsv"}], "sweep 'width': no/such.tsv: cannot be read"),
     ("runs", {"stability": {}}, "key 'runs'"),
     ("runs/0/recpie", "x", "key 'runs[0]': key 'recpie' is unknown; did you mean 'recipe'?"),
     ("runs/0/recipe", None, "key 'runs[0]': key 'recipe' is missing"),
@@ -99,7 +114,7 @@ def test_example_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("BIORRN_SHARED_DATA", str(ROOT))  # any folder: no file is opened
     names = load(yaml.safe_load(path.read_text()))
-    assert names["RUNS"]
+    assert names["RUNS"] or names["SAMPLES"]
     assert "{real_data}" not in str(names["DATA"])
 
 
@@ -107,14 +122,15 @@ def test_every_key_of_the_schema_is_explained() -> None:
     """config/config.yaml is the manual: a key that it does not show is hidden."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     manual = (ROOT / "config/config.yaml").read_text() + (ROOT / "config/real.yaml").read_text()
-    keys = {*schema["properties"], *schema["$defs"]["data"]["properties"], *schema["$defs"]["run"]["properties"]}
+    keys = {*schema["properties"], *(key for kind in schema["$defs"].values() for key in kind.get("properties", ()))}
     assert not [key for key in keys if f"{key}:" not in manual]
 
 
 def test_schema_is_closed_at_every_level() -> None:
     def walk(node: Any) -> None:
         if isinstance(node, dict):
-            if node.get("type") == "object":
+            # the keys of a grid are the recipe's, which checks them
+            if node.get("type") == "object" and "minProperties" not in node:
                 assert node.get("additionalProperties") is False, node
             for entry in node.values():
                 walk(entry)
@@ -123,3 +139,52 @@ def test_schema_is_closed_at_every_level() -> None:
                 walk(entry)
 
     walk(yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text()))
+
+
+def test_sweep_is_runs(config: dict[str, Any]) -> None:
+    config["sweeps"] = [{**SWEEP, "set": ["training.epochs=1"], "grid": {"model.core.hidden": [8, 16], "seed": [0, 1]}}]
+    names = load(config)
+    assert list(names["RUNS"])[2:] == [f"width.hidden~{hidden}_seed~{seed}" for hidden in (8, 16) for seed in (0, 1)]
+    last = names["RUNS"]["width.hidden~16_seed~1"]
+    assert last["set"] == ["training.epochs=1", "model.core.hidden=16"]
+    assert last["seed"] == 1
+    assert last["swept"] == {"model.core.hidden": "16", "seed": "1"}
+
+
+def test_table_of_a_sweep(config: dict[str, Any], tmp_path: Path) -> None:
+    """Keys that end alike keep their whole names, so that two columns do not become one."""
+    table = tmp_path / "points.tsv"
+    table.write_text("seed\tmodel.core.dropout\tmodel.head.dropout\n0\t0.1\t0.2\n3\t0.5\t0.2\n")
+    config["sweeps"] = [{**SWEEP, "table": str(table)}]
+    last = load(config)["SWEEPS"]["width"][1]
+    assert last["set"] == ["model.core.dropout=0.5", "model.head.dropout=0.2"]
+    assert (last["seed"], last["name"]) == (3, "width.seed~3_model_core_dropout~0.5_model_head_dropout~0.2")
+
+
+@pytest.mark.parametrize(
+    ("line", "fragment"),
+    [
+        ("stability\tprotein\tx.fasta\tstability", "name 'stability' is taken by a run of the configuration"),
+        ("a\tprotein\tx.fasta\tstabilty", "sample 'a': model 'stabilty' is unknown; did you mean 'stability'?"),
+        ("a\tsignal\tx.pod5\tstability", "allowed is a run of task basecalling for kind signal"),
+        ("a\tsignal", "line 2: found 2 cells; the first line names 4 columns"),
+    ],
+)
+def test_fault_of_the_sample_sheet_is_named(config: dict[str, Any], tmp_path: Path, line: str, fragment: str) -> None:
+    sheet = tmp_path / "samples.tsv"
+    sheet.write_text(f"name\tkind\tinput\tmodel\n{line}\n")
+    config["samples"] = str(sheet)
+    with pytest.raises(WorkflowError) as raised:
+        load(config)
+    assert str(raised.value).startswith("sample sheet: ")
+    assert fragment in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_shards_follow_the_size_of_the_files(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert load(config)["CALLS"]["basecaller"]["shards"] == 1
+    config["shard_gb"] = 1e-6
+    assert load(config)["CALLS"]["basecaller"]["shards"] == 3  # not more than there are files
+    config["shards"] = 7  # nothing is walked, so that empty ones may be among them
+    assert load(config)["CALLS"]["basecaller"]["shards"] == 7

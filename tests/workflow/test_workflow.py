@@ -1,5 +1,6 @@
 """The workflow: every example configuration plans its jobs, and the tiny one runs."""
 
+import gzip
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = sorted(path.parent.name for path in (ROOT / "tests/workflow").glob("*/config.yaml"))
@@ -48,14 +50,18 @@ def config_of(case: str) -> Path:
 
 
 JOBS = {
-    "tiny": {"prepare_protein": 1, "prepare_signal": 1, "train": 2, "predict": 2, "basecall": 1}
-    | {"evaluate_regression": 1, "evaluate_basecalls": 1, "report": 1, "all": 1, "total": 11},
+    "tiny": {"prepare_protein": 1, "prepare_signal": 1, "train": 2, "predict": 2, "basecall": 1, "qc": 1}
+    | {"evaluate_regression": 1, "evaluate_basecalls": 1, "report": 1, "all": 1, "total": 12},
     "proteins": {"prepare_protein": 1, "train": 2, "predict": 4, "evaluate_regression": 2}
     | {"report": 1, "all": 1, "total": 11},
-    "signal": {"prepare_signal": 1, "train": 1, "basecall": 1, "evaluate_basecalls": 1}
-    | {"report": 1, "all": 1, "total": 6},
+    "signal": {"prepare_signal": 1, "train": 1, "basecall": 1, "qc": 1, "evaluate_basecalls": 1}
+    | {"report": 1, "all": 1, "total": 7},
     "joined": {"prepare_protein": 1, "train": 1, "predict": 1, "evaluate_regression": 1}
     | {"report": 1, "all": 1, "total": 6},
+    "samples": {"basecall": 1, "list_reads": 1, "basecall_shard": 3, "merge_basecalls": 1, "qc": 2, "map": 1}
+    | {"assemble": 2, "predict_sample": 1, "report": 1, "all": 1, "total": 14},
+    "sweep": {"prepare_protein": 1, "train": 7, "predict": 7, "evaluate_regression": 7, "sweep": 2}
+    | {"report": 1, "all": 1, "total": 26},
 }
 
 
@@ -118,3 +124,51 @@ def test_pipeline(tmp_path: Path) -> None:
     code, text = snakemake(folder, *words)
     assert code == 0, text
     assert "Nothing to be done" in text
+
+
+def test_scattered_calls_are_those_of_one_process(tmp_path: Path) -> None:
+    """Byte for byte, and the table of reads too, but for the seconds that each took."""
+    folder = folder_for(tmp_path)
+    reads = ["data/simulated_reads/simulated.blow5", "data/simulated_reads/simulated.fast5"]
+    calls, table = "out/basecalls/cut.fastq.gz", "out/basecalls/cut.summary.tsv.gz"
+    code, text = snakemake(folder, calls, "--configfile", config_of("samples"), OMP_NUM_THREADS="1")
+    assert code == 0, text
+    assert text.count("Calling the reads of cut, part") == 3
+    command = [sys.executable, "-m", "biorrn", "basecall", *reads, "-o", "one.fastq.gz", "--summary", "one.tsv.gz"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (folder / calls).read_bytes() == (folder / "one.fastq.gz").read_bytes()
+    assert gzip.decompress((folder / table).read_bytes()) == gzip.decompress((folder / "one.tsv.gz").read_bytes())
+    assert not (folder / "out/basecalls/cut.shards").exists()
+
+
+OTHER = """
+configfile: "config.yaml"
+
+module biorrn:
+    snakefile: {snakefile!r}
+    config: config["biorrn"]
+
+use rule * from biorrn as biorrn_*
+
+rule mine:
+    default_target: True
+    input: "results/proteins/data/stability.json"
+    output: "mine.txt"
+    shell: "wc -c < {{input}} > {{output}}"
+"""
+
+
+def test_as_a_module_of_another_workflow(tmp_path: Path) -> None:
+    """Its own configuration under a key, its own rules beside ours; nothing of this repository but the Snakefile."""
+    folder = folder_for(tmp_path / "other")
+    (folder / "config").unlink()
+    (folder / "Snakefile").write_text(OTHER.format(snakefile=str(ROOT / "workflow/Snakefile")))
+    ours = yaml.safe_load(config_of("proteins").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({"biorrn": ours, "own_key": 3}))
+    code, text = snakemake(folder, snakefile=str(folder / "Snakefile"))
+    assert code == 0, text
+    assert int((folder / "mine.txt").read_text()) > 100
+    code, text = snakemake(folder, "biorrn_all", "-n", "--quiet", "rules", snakefile=str(folder / "Snakefile"))
+    assert code == 0, text
+    assert planned(text)["biorrn_train"] == 2

@@ -1,5 +1,6 @@
 """What the rules share: the checked configuration and functions of it. No rule stands here."""
 
+import itertools
 import os
 import re
 import sys
@@ -18,6 +19,16 @@ os.environ.update(
     PATH=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
 )
 
+KINDS = {
+    "regression": "protein",
+    "basecalling": "signal",
+}  # task of a run -> kind of its data
+SWEPT = (
+    "seed",
+    "recipe",
+    "data",
+)  # keys of a sweep that are a run's own; all others are the recipe's
+SWEEP_PART = re.compile(r"[A-Za-z0-9_.+-]+")  # values that may be part of file names
 REAL_DATA = "../shared/data"  # where config key real_data and environment variable BIORRN_SHARED_DATA are not set
 
 
@@ -30,8 +41,8 @@ def check_config(settings, schema):
     if faults:
         raise WorkflowError(f"configuration: {explain_fault(faults[0])}")
     try:
-        for kind in ("data", "runs"):
-            names = [entry["name"] for entry in settings[kind]]
+        for kind in ("data", "runs", "sweeps"):
+            names = [entry["name"] for entry in settings.get(kind) or []]
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise WorkflowError(
@@ -39,16 +50,83 @@ def check_config(settings, schema):
                 )
         data = {entry["name"]: entry for entry in settings["data"]}
         runs = {entry["name"]: entry for entry in settings["runs"]}
+        sweeps = {
+            sweep["name"]: expand_sweep(sweep) for sweep in settings.get("sweeps") or []
+        }
+        for members in sweeps.values():
+            runs |= {run["name"]: run for run in members}
         for run in runs.values():
             check_run(run, data)
+        if not runs and not settings.get("samples"):
+            raise WorkflowError(
+                "configuration: there is nothing to do; allowed is an entry of runs or sweeps, or a sheet of samples"
+            )
     except BiorrnError as error:
         raise WorkflowError(f"configuration: {error}") from None
-    return data, runs
+    return data, runs, sweeps
+
+
+def expand_sweep(sweep):
+    """Return the runs of a sweep, one for each row of its table or each point of its grid."""
+    import pandas
+    from snakemake.utils import Paramspace
+
+    if "table" in sweep:
+        try:
+            frame = pandas.read_csv(sweep["table"], sep="\t", dtype=str)
+        except (OSError, ValueError) as error:
+            raise WorkflowError(
+                f"configuration: sweep '{sweep['name']}': {sweep['table']}: cannot be read: {error}"
+            ) from None
+    else:
+        points = itertools.product(*sweep["grid"].values())
+        frame = pandas.DataFrame(list(points), columns=list(sweep["grid"]), dtype=str)
+    if frame.empty or frame.isna().any(axis=None) or frame.duplicated().any():
+        raise WorkflowError(
+            f"configuration: sweep '{sweep['name']}': found a table without rows, with an empty cell, "
+            "or with the same row twice; allowed is a value in each cell"
+        )
+    for value in set(frame.to_numpy().ravel()):
+        if not SWEEP_PART.fullmatch(value):
+            raise WorkflowError(
+                f"configuration: sweep '{sweep['name']}': value '{value}' cannot be part of file names; "
+                "allowed are letters, digits and _ . + -"
+            )
+    last = [column.rpartition(".")[2] for column in frame]
+    short = {
+        column: name if last.count(name) == 1 else column.replace(".", "_")
+        for column, name in zip(frame, last)
+    }
+    space = Paramspace(frame.rename(columns=short), filename_params="*")
+    shared = {
+        key: value for key, value in sweep.items() if key not in ("grid", "table")
+    }
+    runs = []
+    for pattern, row in zip(space.instance_patterns, frame.to_dict("records")):
+        own = {key: row[key] for key in SWEPT if key in row}
+        if not own.get("seed", "0").isdecimal():
+            raise WorkflowError(
+                f"configuration: sweep '{sweep['name']}': found seed '{own['seed']}'; allowed is 0 or more"
+            )
+        if "seed" in own:
+            own["seed"] = int(own["seed"])
+        changes = [f"{key}={value}" for key, value in row.items() if key not in SWEPT]
+        name = f"{sweep['name']}.{pattern}"
+        runs.append(
+            {
+                **shared,
+                **own,
+                "name": name,
+                "set": [*sweep.get("set", []), *changes],
+                "swept": row,
+            }
+        )
+    return runs
 
 
 def check_run(run, data):
     """Raise at a run whose data set or recipe is unknown or not of its task."""
-    kind = {"regression": "protein", "basecalling": "signal"}[run["task"]]
+    kind = KINDS[run["task"]]
     found = lookup(data, run["data"], f"run '{run['name']}': data set")["kind"]
     if found != kind:
         raise WorkflowError(
@@ -125,6 +203,11 @@ def run_data(wildcards):
     return DATA[RUNS[wildcards.run]["data"]]
 
 
+def members(sweep):
+    """Return the names of the runs of a sweep."""
+    return [run["name"] for run in SWEEPS[sweep]]
+
+
 def label_reference(wildcards):
     """Return the reference where the labels are the spans of it that calls align to."""
     entry = DATA[wildcards.data]
@@ -182,7 +265,7 @@ def user_predictions():
 
 
 with open(workflow.source_path("../schemas/config.schema.yaml")) as _schema:
-    DATA, RUNS = check_config(config, yaml.safe_load(_schema))
+    DATA, RUNS, SWEEPS = check_config(config, yaml.safe_load(_schema))
 DATA, RUNS = place_real_data(DATA), place_real_data(RUNS)
 OUT = config["output"]
 REPORT = f"{OUT}/report.html"

@@ -1,4 +1,4 @@
-# A model and a FASTA -> a table of predictions: of the validation rows, and of each FASTA that the run lists.
+# A model and proteins -> a table of predictions: of the validation rows, of each FASTA that a run lists, of the sample sheet.
 
 
 rule predict:
@@ -34,3 +34,34 @@ rule predict:
     shell:
         "biorrn predict {params.model:q} {input.fasta:q} -o {output.table:q} {params.options:q}"
         " --threads {threads} > {log:q} 2>&1"
+
+
+rule predict_sample:
+    input:
+        model=lambda wildcards: model_files(SAMPLES[wildcards.sample].model),
+        proteins=lambda wildcards: SAMPLES[wildcards.sample].input,
+    output:
+        table=report(
+            f"{OUT}/predictions/{{sample}}.tsv",
+            caption="../report/predictions.rst",
+            category="Predictions",
+            labels={"run": "sample sheet", "sequences": "{sample}"},
+        ),
+    log:
+        f"{OUT}/logs/predict_sample/{{sample}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/predict_sample/{{sample}}.tsv"
+    wildcard_constraints:
+        sample=only(samples_of("protein")),
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        model=lambda wildcards: model_folder(SAMPLES[wildcards.sample].model),
+    message:
+        "Predicting {wildcards.sample}"
+    shell:
+        "biorrn predict {params.model:q} {input.proteins:q} -o {output.table:q} --skip-bad --threads {threads} > {log:q} 2>&1"

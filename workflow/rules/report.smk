@@ -8,6 +8,11 @@ rule report:
         histories=expand(f"{OUT}/runs/{{run}}/history.tsv", run=RUNS),
         provenance=expand(f"{OUT}/runs/{{run}}/provenance.json", run=RUNS),
         prepared=expand(f"{OUT}/data/{{data}}.json", data=data_used()),
+        qc=step_outputs("qc", "qc/{name}.json", CALLS),
+        mapped=step_outputs("map", "mapped/{name}.json", mapped_samples()),
+        assembled=step_outputs(
+            "assemble", "assembly/{name}/assembly.json", samples_of("signal")
+        ),
     output:
         html=report(REPORT, caption="../report/report.rst", category="Report"),
     log:
@@ -29,9 +34,21 @@ rule report:
         prepared=lambda wildcards, input: [
             word for path in input.prepared for word in ("--prepare", path)
         ],
+        more=lambda wildcards, input: [
+            word
+            for option, paths in (
+                ("--qc", input.qc),
+                ("--map", input.mapped),
+                ("--assembly", input.assembled),
+            )
+            for path in paths
+            for word in (option, path)
+        ],
+        benchmarks=f"{OUT}/benchmarks",
         title=config.get("title", "biorrn report"),
     message:
         "Writing {output.html}"
     shell:
-        "biorrn report {input.evaluations:q} {params.runs:q} {params.prepared:q} --title {params.title:q}"
+        "biorrn report {input.evaluations:q} {params.runs:q} {params.prepared:q} {params.more:q}"
+        " --benchmarks {params.benchmarks:q} --title {params.title:q}"
         " -o {output.html:q} > {log:q} 2>&1"

@@ -20,8 +20,9 @@ rule train:
         ENVIRONMENT
     threads: lambda wildcards: RUNS[wildcards.run].get("threads", 2)
     resources:
-        mem_mb=4000,
+        mem_mb=more_memory(4000),
         runtime=240,
+        gpu=lambda wildcards: gpus(RUNS[wildcards.run]),
     params:
         recipe=lambda wildcards: RUNS[wildcards.run]["recipe"],
         folder=lambda wildcards, output: str(Path(output.weights).parent),

@@ -1,0 +1,131 @@
+"""What is called and predicted besides the runs' own data: the sample sheet, and reads in shards. No rule stands here."""
+
+from importlib import resources as package
+
+from biorrn.config_samples import read_samples
+from biorrn.readers.shards import count_shards, list_files
+
+STEPS = ("qc", "map")  # after calling, where key steps is not set
+SHARD_GB = 4
+
+
+def load_samples(path):
+    """Return the samples of the sheet by name; a fault is one line."""
+    if not path:
+        return {}
+    try:
+        tasks = {name: run["task"] for name, run in RUNS.items()}
+        samples = {sample.name: sample for sample in read_samples(path, RUNS, tasks)}
+        shipped = {
+            entry.name: None
+            for entry in package.files("biorrn.pretrained").iterdir()
+            if entry.is_dir()
+        }
+        for sample in samples.values():
+            if sample.model not in RUNS and not Path(sample.model).is_dir():
+                lookup(
+                    shipped | RUNS,
+                    sample.model,
+                    f"{path}: sample '{sample.name}': model",
+                )
+    except BiorrnError as error:
+        raise WorkflowError(f"sample sheet: {error}") from None
+    return samples
+
+
+def model_folder(model):
+    """Return the folder of a run's model, or the name of a model as it is."""
+    return f"{OUT}/runs/{model}" if model in RUNS else model
+
+
+def model_files(model):
+    """Return the files of a model that jobs wait for: none of a shipped one."""
+    folder = model_folder(model)
+    if model in RUNS or Path(folder).is_dir():
+        return [f"{folder}/weights.safetensors", f"{folder}/recipe.yaml"]
+    return []
+
+
+def samples_of(kind):
+    """Return the names of the samples of a kind."""
+    return [name for name, sample in SAMPLES.items() if sample.kind == kind]
+
+
+def find_calls():
+    """Return what is basecalled, by name: inputs, model, device and number of shards.
+
+    These are the reads of each basecalling run, called by its model, and the flow cells of the sample sheet.
+    """
+    calls = {}
+    for name in runs_of("basecalling"):
+        run = RUNS[name]
+        calls[name] = {**run, "input": DATA[run["data"]]["reads"], "model": name}
+    for name in samples_of("signal"):
+        sample = SAMPLES[name]
+        calls[name] = {"input": list(sample.input), "model": sample.model}
+        calls[name]["device"] = config.get("device")
+        if sample.shards:
+            calls[name]["shards"] = sample.shards
+    for call in calls.values():
+        call.setdefault("shards", config.get("shards") or "auto")
+        if call["shards"] == "auto":
+            # the folders are walked only here, so that a number spares an archive of millions of files the walk
+            gigabytes = config.get("shard_gb") or SHARD_GB
+            call["shards"] = count_shards(list_files(call["input"]), gigabytes * 1e9)
+    return calls
+
+
+def calls_in(many):
+    """Return the names of what is basecalled in one job, or in many."""
+    return [name for name, call in CALLS.items() if (call["shards"] > 1) == many]
+
+
+def shards_of(pattern):
+    """Return a function of wildcards: the file of each shard of a call, in order."""
+
+    def files(wildcards):
+        count = CALLS[wildcards.call]["shards"]
+        return [
+            pattern.format(call=wildcards.call, shard=f"{number}-of-{count}")
+            for number in range(1, count + 1)
+        ]
+
+    return files
+
+
+def gpus(entry):
+    """Return how many GPUs a job asks for: one where its device is named so; nobody waits for one unasked."""
+    return int(str(entry.get("device") or "").startswith("cuda"))
+
+
+def more_memory(mem_mb):
+    """Return a function that asks for this much memory, and at each retry as much again."""
+    return lambda wildcards, attempt: mem_mb * attempt
+
+
+def step_outputs(step, pattern, names):
+    """Return a file for each of the names, where the step is asked for."""
+    steps = config.get("steps")
+    wanted = step in (STEPS if steps is None else steps)
+    return [f"{OUT}/{pattern}".format(name=name) for name in names] if wanted else []
+
+
+def mapped_samples():
+    """Return the names of the samples that have a reference."""
+    return [name for name in samples_of("signal") if SAMPLES[name].reference]
+
+
+def sample_outputs():
+    """Return what the sample sheet asks for, beside the report."""
+    return [
+        *expand(f"{OUT}/predictions/{{name}}.tsv", name=samples_of("protein")),
+        *expand(f"{OUT}/basecalls/{{name}}.fastq.gz", name=samples_of("signal")),
+        *step_outputs("map", "mapped/{name}.bam", mapped_samples()),
+        *step_outputs(
+            "assemble", "assembly/{name}/contigs.fasta", samples_of("signal")
+        ),
+    ]
+
+
+SAMPLES = load_samples(config.get("samples"))
+CALLS = find_calls()
