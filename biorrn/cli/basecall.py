@@ -7,7 +7,9 @@ import typer
 
 
 def basecall(
-    paths: Annotated[list[Path], typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Run folder or shipped id; default: the shipped one.")] = None,
     output: Annotated[
         str, typer.Option("--output", "-o", help="File .fastq, .fastq.gz, .sam, .bam or .cram; - is stdout.")
@@ -27,7 +29,19 @@ def basecall(
         Path | None, typer.Option(help="Call these reads: one id a line, or a TSV with a column read_id; - is stdin.")
     ] = None,
     max_reads: Annotated[int | None, typer.Option(min=1, help="Stop after this many reads.")] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="Text file with a path a line, in place of PATHS; - is stdin.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Call the I-th of N parts of the files, alike in bytes.")
+    ] = None,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Where no read can be called, write an empty output; else an error.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended, if there is one.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Where another process writes OUTPUT, wait for its end; else an error.")
+    ] = False,
     decoder: Annotated[
         str, typer.Option(help="auto, greedy (best path) or beam; auto is greedy for a CRF and beam for CTC.")
     ] = "auto",
@@ -54,7 +68,10 @@ def basecall(
       biorrn basecall archive/ -o some.cram --read-ids ids.txt
       biorrn basecall reads.pod5 --model runs/mine | minimap2 -ax map-ont -y reference.fa -
       biorrn basecall reads/ --emit bam | samtools sort -t st -o by_time.bam
+      biorrn basecall archive/ --shard 3/8 -o part3.fastq.gz      # on eight machines; then biorrn merge part*.fastq.gz
+      find archive/ -name '*.fast5' | sort | biorrn basecall --files - -o calls.fastq.gz
     """
+    import math
     import shlex
     import sys
 
@@ -71,20 +88,22 @@ def basecall(
     from biorrn.inference.writers import Style, format_of
     from biorrn.models.store import load_model
     from biorrn.progress import progress
+    from biorrn.readers.shards import choose
 
     kind = format_of(output, emit)
     check_outputs(output, summary, kind, reference, resume)
+    chosen = choose(paths or [], files, shard)
     ids = None if read_ids is None else ids_of(read_ids)
     used = set_threads(threads)
     where = choose_device(device)
     stored = load_model(model or default_model())
     mapper = None if reference is None else Mapper(reference)
-    intake = Intake(paths, ids, max_reads)
+    intake = Intake(chosen, ids, max_reads)
     must = decisive(stored, intake.files, ids, reference, decoder=decoder, device=where.type, emit=kind, moves=moves,
                     min_qscore=min_qscore, max_reads=max_reads)  # fmt: skip
     style = Style(model_name(stored), moves, mapper, shlex.join(["biorrn", *sys.argv[1:]]), used)
     tally = Tally("basecall", "reads", "samples", "bases")
-    with open_output(output, kind, style, must, resume, min_qscore) as out:
+    with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0) as out:
         if model is None:
             tally.say(f"model {model_name(stored)}, as none is named")
         intake.done = out.done
@@ -101,7 +120,7 @@ def basecall(
         with progress("basecall", "samples", intake.expected, lambda: {"bases": tally.done["bases"]}) as advance:
             calls = run(
                 stored,
-                intake.reads(problem),
+                intake.reads(problem, allow_empty),
                 device=where,
                 batch_size=default_batch_size(where) if batch_size is None else batch_size,
                 decoder=decoder,
@@ -116,7 +135,7 @@ def basecall(
                 else:
                     tally.leave_out(f"mean quality below {min_qscore:g}")
         tally.missing(intake.missing(), "read id not found")
-        if not out.called:
+        if not out.called and not allow_empty:
             tally.require("reads", "no read could be called")
         out.finish(summary)
     tally.report()

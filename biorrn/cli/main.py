@@ -1,5 +1,6 @@
 """The door: the table of subcommands, and the one place where a user's fault becomes a line and exit code 2."""
 
+import contextlib
 import importlib
 import sys
 from typing import Any
@@ -7,17 +8,24 @@ from typing import Any
 import typer
 
 from biorrn import __version__
-from biorrn.errors import BiorrnError
+from biorrn.errors import BiorrnError, shown
+from biorrn.files import disk_fault
+from biorrn.screen import guard_terminal
 
 # subcommand -> module that holds a function of the same name (_ for -); heavy libraries are imported inside it
 COMMANDS = {
     "reads": "biorrn.cli.reads",
     "prepare": "biorrn.cli.prepare",
     "train": "biorrn.cli.train",
+    "rerun": "biorrn.cli.rerun",
     "predict": "biorrn.cli.predict",
     "scan": "biorrn.cli.scan",
     "explain": "biorrn.cli.explain",
     "basecall": "biorrn.cli.basecall",
+    "merge": "biorrn.cli.merge",
+    "qc": "biorrn.cli.qc",
+    "map": "biorrn.cli.map",
+    "assemble": "biorrn.cli.assemble",
     "calibrate": "biorrn.cli.calibrate",
     "consensus": "biorrn.cli.consensus",
     "evaluate": "biorrn.cli.evaluate",
@@ -58,8 +66,10 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; a user's fault is one line on standard error and exit code 2."""
+    guard_terminal()
     try:
         code = build_app()(prog_name="biorrn", standalone_mode=False)
+        sys.stdout.flush()  # or a full disk behind it would be told of after the end
     except BiorrnError as error:
         print(f"biorrn: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -70,12 +80,25 @@ def main() -> None:
         code = 130
     except Exception as error:
         # known by what it can do: typer carries its own copy of click, so that the class has no fixed home
-        if not hasattr(error, "format_message"):
-            raise
-        code = usage_error(error)
+        code = usage_error(error) if hasattr(error, "format_message") else disk_error(error)
     if code == 130:
         print("biorrn: interrupted", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def disk_error(error: Exception) -> int:
+    """Say in one line that a place cannot be read or written, if that is what the error says; raise any other."""
+    reason = disk_fault(error)
+    if reason is None and isinstance(error, PermissionError):
+        reason = error.strerror
+    if reason is None:
+        raise error
+    with contextlib.suppress(OSError):  # what it holds would be tried once more at the end
+        sys.stdout.flush()
+    # files are named by what writes them; what has no name is the stream
+    place = getattr(error, "filename", None) or getattr(error.__context__, "filename", None) or "standard output"
+    print("biorrn: error: " + shown(f"{place}: {reason}"), file=sys.stderr)
+    return 2
 
 
 def usage_error(error: Any) -> int:
@@ -86,5 +109,5 @@ def usage_error(error: Any) -> int:
     context = getattr(error, "ctx", None)
     help_at = f"; see '{context.command_path} --help'" if context else ""
     message = " ".join(error.format_message().split()).rstrip(".")
-    print(f"biorrn: error: {message}{help_at}", file=sys.stderr)
+    print(f"biorrn: error: {shown(message)}{help_at}", file=sys.stderr)
     return 2

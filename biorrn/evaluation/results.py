@@ -30,12 +30,21 @@ Basecalls have besides
   lengths    table by read length
   quality    {"calibration_error", "read_calibration_error", "spearman", "bases": table, "reads": table}: see
              `evaluation.quality` and `evaluation.tables`
+  homopolymers
+             {"longest": rows of this length hold longer runs too, "all": table, "by_base": table with "base"}: runs of
+             one base by "length": runs, right (share, with its Wilson interval right_low to right_high), mean_length,
+             mean_called, mixed (runs with another letter within), called (list: runs called as 0, 1, ... bases; the
+             last number is of that many and more); see `evaluation.homopolymers`
+  contexts   {"kmers": 64 rows by "context": bases, mismatches, insertions, deletions and their rates for each base,
+             error (the sum of the rates), "worst": up to three 3-mers, "substitutions": 4 rows of counts by "true"};
+             see `evaluation.contexts`
+  squiggle   list of what is drawn: read, read_id, identity, placed_by, from_sample, to_sample, called, reference; []
+             without signal
 """
 
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import sys
 from pathlib import Path
@@ -44,26 +53,23 @@ from typing import Any
 import numpy as np
 
 from biorrn import __version__
-from biorrn.errors import ConfigError, InputError
-from biorrn.evaluation.alignment import Mapper, parse_region
-from biorrn.evaluation.basecalls import MIN_BASES, Scores, score_reads
+from biorrn.errors import InputError
 from biorrn.evaluation.baselines import choose, compare
 from biorrn.evaluation.bootstrap import RESAMPLES
 from biorrn.evaluation.coverage import coverage_of, nearest_identity
-from biorrn.evaluation.predictions import in_split, join, read_prepared
+from biorrn.evaluation.described import write_result as write_result
+from biorrn.evaluation.predictions import Predictions, in_split, join, read_prepared
 from biorrn.evaluation.regression import evaluate
-from biorrn.evaluation.sequences import read_fastq
-from biorrn.evaluation.tables import summarise
 from biorrn.evaluation.terminal import summary_lines as summary_lines
-from biorrn.files import open_text, sha256, write_text
+from biorrn.files import read_text, sha256
 from biorrn.inference.conformal import LEVEL
 from biorrn.models.store import load_facts
-from biorrn.progress import progress
 
 KINDS = ("regression", "basecalls")
 
 
-def _common(kind: str, name: str, split: str, note: str, seed: int, inputs: dict[str, Path]) -> dict[str, Any]:
+def common(kind: str, name: str, split: str, note: str, seed: int, inputs: dict[str, Path]) -> dict[str, Any]:
+    """Return the keys that every evaluation has."""
     return {
         "kind": kind,
         "name": name,
@@ -96,8 +102,8 @@ def evaluate_regression(
     threads: int = 1,
     level: float = LEVEL,
     model: str | None = None,
-) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """Return the evaluation of a table of predictions, and the measured and predicted values (N, K) behind it.
+) -> tuple[dict[str, Any], np.ndarray, Predictions]:
+    """Return the evaluation of a table of predictions, and the measured values (N, K) and predictions behind it.
 
     Parameters
     ----------
@@ -115,7 +121,7 @@ def evaluate_regression(
     mask = in_split(data, split, prepared)
     rows, train = data.rows.select(mask), data.rows.select(data.split == 0)
     given = join(predictions, rows, data.targets, prepared)
-    content = _common(
+    content = common(
         "regression", name, split, note or data.note, seed, {"predictions": predictions, "prepared": prepared}
     )
     content |= {"targets": data.targets, "flags": given.flags, "coverage": {}}
@@ -142,60 +148,7 @@ def evaluate_regression(
             )
         if names and len(train):
             content["baselines"][target["name"]] = compare(train, rows, predicted, column, seed, threads, names)
-    return content, rows.targets, given.values
-
-
-def evaluate_basecalls(
-    reads: Path,
-    reference: Path,
-    *,
-    name: str,
-    region: str | None = None,
-    min_bases: int = MIN_BASES,
-    note: str = "",
-    seed: int = 0,
-) -> tuple[dict[str, Any], Scores]:
-    """Return the evaluation of called reads against a reference, and the reads' scores behind it.
-
-    Raises
-    ------
-    InputError: a file is not FASTQ or FASTA, is empty or cut off.
-    ConfigError: the region is not in the reference, or is too short for any read to count.
-    """
-    mapper = Mapper(reference)
-    span = None if region is None else parse_region(region, mapper.lengths)
-    if min_bases < 1 or (span is not None and span.end - span.start < min_bases):
-        allowed = "1 or more" if span is None else f"1 to {span.end - span.start}, the length of the region"
-        raise ConfigError(f"--min-bases: found {min_bases}; allowed is {allowed}")
-    with progress("aligning", "reads") as advance:
-        scores = score_reads(read_fastq(reads), mapper.align, span, min_bases, advance)
-    shown = None if span is None else f"{span.name}:{span.start}-{span.end}"
-    content = _common("basecalls", name, shown or "all reads", note, seed, {"reads": reads, "reference": reference})
-    content |= {"region": shown, "min_bases": min_bases} | summarise(scores, seed=seed)
-    counts = content["counts"]
-    if counts["unmapped"]:
-        content["cautions"].append(
-            f"{counts['unmapped']:,} of {counts['reads']:,} reads map nowhere and are in no identity."
-        )
-    return content, scores
-
-
-def _plain(value: Any) -> Any:
-    """Return the value with numpy numbers as Python's, and None for numbers that are not finite (JSON has none)."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_result(path: str | Path, content: dict[str, Any]) -> None:
-    """Write an evaluation as JSON."""
-    with write_text(path) as stream:
-        json.dump(_plain(content), stream, indent=1, ensure_ascii=False, allow_nan=False)
-        stream.write("\n")
+    return content, rows.targets, given
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -205,13 +158,12 @@ def read_json(path: str | Path) -> dict[str, Any]:
     ------
     InputError: it cannot be read, is not JSON, or holds something else.
     """
-    with open_text(path) as stream:
-        try:
-            content = json.load(stream)
-        except json.JSONDecodeError as error:
-            raise InputError(path, f"not JSON at line {error.lineno}: {error.msg}") from error
-        except RecursionError as error:
-            raise InputError(path, "not usable JSON: nested too deeply") from error
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(path, f"not JSON at line {error.lineno}: {error.msg}") from error
+    except (RecursionError, ValueError) as error:  # or a number of thousands of digits
+        raise InputError(path, f"not usable JSON: {str(error)[:60]}") from error
     if not isinstance(content, dict):
         raise InputError(path, f"holds a {type(content).__name__}; needed is a mapping")
     return content

@@ -10,7 +10,7 @@ from biorrn.errors import InputError
 from biorrn.files import open_text
 from biorrn.readers.fields import OnProblem
 from biorrn.readers.records import SignalRecord
-from biorrn.readers.signal import find_signal_files, read_all
+from biorrn.readers.signal import NoReads, find_signal_files, read_all
 
 BYTES_A_SAMPLE = 1.2  # of compressed signal; a guess until the first file is done
 COLUMN = "read_id"
@@ -72,12 +72,13 @@ class Intake:
         self._finished = (0, 0)  # bytes and samples of the files that are done
         self._file = ""
 
-    def reads(self, on_problem: OnProblem) -> Iterator[SignalRecord]:
+    def reads(self, on_problem: OnProblem, allow_empty: bool = False) -> Iterator[SignalRecord]:
         """Yield the reads that are to be called, by `numbered`.
 
         Parameters
         ----------
         on_problem : called with each file or read that cannot be used; while it runs, `count` is the read's number.
+        allow_empty : bool: yield nothing where not one read can be used, which else is an error.
 
         Raises
         ------
@@ -88,7 +89,7 @@ class Intake:
             on_problem(problem)
             self.count += problem.record is not None
 
-        for record in read_all(self.paths, report):
+        for record in read_all(self.paths, report) if not allow_empty else _any(self.paths, report):
             number, self.count = self.count, self.count + 1
             self._meet(record)
             if self.ids is not None and record.read_id not in self.ids:
@@ -126,6 +127,16 @@ class Intake:
             self._finished = (self._finished[0] + self._left.pop(self._file, 0), self._samples)
             self._file = file
         self._samples += len(record.raw)
+
+
+def _any(paths: Iterable[str | Path], report: OnProblem) -> Iterator[SignalRecord]:
+    """Yield the reads of `read_all`, where there are any."""
+    try:
+        yield from read_all(paths, report)
+    except NoReads:
+        pass  # each reason was reported
+    except InputError as problem:  # the only one
+        report(problem)
 
 
 def read_ids(path: str | Path) -> set[str]:

@@ -98,6 +98,13 @@ BAD = {
     "a seed below zero": (train("demo_stability", options="--seed -1"), "-1"),
     "a device that is none": (train("demo_stability", options="--device tpu"), "allowed is one of auto, cpu"),
     "no threads": (train("demo_stability", options="--threads 0"), "--threads: found 0"),
+    "no processes": (train("demo_stability", options="--processes 0"), "--processes: found 0; allowed is 1 or more"),
+    "processes for a table": (
+        "train protein {d}/good.csv --target stability --processes 2 -o {d}/run",
+        "--processes: does not belong to 'biorrn train protein TABLE'",
+    ),
+    "a folder that is no run": ("rerun {d}/empty", "is no finished run: provenance.json is missing"),
+    "a run into itself": ("rerun {d}/empty -o {d}/empty", "is the run itself; give another folder"),
     # models
     "a model that is not there": ("predict {d}/no_model {d}/good.fasta", "is not a folder nor a shipped model"),
     "a folder without a model": ("predict {d}/empty {d}/good.fasta", "is not a model folder"),
@@ -118,6 +125,12 @@ BAD = {
     "a mutation that is none": ("scan {d}/model {d}/good.fasta --mutations A+G", "mutation 'A+G' is not understood"),
     "a basecaller to explain": ("explain {d}/caller {d}/good.fasta", "is a model for basecalling"),
     "an unknown way to explain": ("explain {d}/model {d}/good.fasta --method shap", "--method 'shap' is unknown"),
+    # called reads
+    "parts of two formats": ("merge {d}/good.fastq {d}/good.csv -o {d}/m.fastq", "found the suffix '.csv'"),
+    "a part named twice": ("merge {d}/good.fastq {d}/good.fastq -o {d}/m.fastq", "is named twice"),
+    "a table that is no summary": ("qc {d}/good.csv -o {d}/qc.json", "column 'sequence_length_template' is missing"),
+    "a reference that is none": ("map {d}/good.fastq {d}/good.csv -o {d}/m.bam", "a FASTA file starts with '>'"),
+    "reads that are not there to assemble": ("assemble {d}/no.fastq -o {d}/assembly", "no.fastq: cannot be read"),
     # evaluation and report
     "a split that is none": (
         "evaluate regression {d}/predictions.tsv {d}/protein.h5 --split vaild -o {d}/e.json",

@@ -129,7 +129,7 @@ def write_packed(
         else:
             final = stack.enter_context(atomic_path(path))
         if kind == "cram" and reference is not None:
-            header = stack.enter_context(_found_by_checksum(header, reference))
+            header = stack.enter_context(found_by_checksum(header, reference))
         mode = "wb" if kind == "bam" else "wc"
         head = pysam.AlignmentHeader.from_text(header)
         try:
@@ -146,7 +146,7 @@ def write_packed(
 
 
 @contextlib.contextmanager
-def _found_by_checksum(header: str, reference: Path) -> Iterator[str]:
+def found_by_checksum(header: str, reference: Path) -> Iterator[str]:
     """Yield the header with the MD5 and the reference's path on each `@SQ` line, by which readers of CRAM find it.
 
     htslib finds it by the MD5 meanwhile, in a temporary folder. Given the file, it would leave an index beside it, and

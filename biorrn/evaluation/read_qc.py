@@ -1,0 +1,246 @@
+"""What called reads are like: how many, how long, how good, how fast, when and where they came.
+
+Everything is counted exactly while the summary streams by, in memory that does not grow with the number of reads:
+lengths base by base, qualities in steps of 0.01, times in seconds. N50 is the length such that reads of that length or
+longer hold half of all bases. A mean quality is the mean of the reads' own, not of their bases.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biorrn.evaluation.counts import Counts
+from biorrn.evaluation.described import aligned_rows, described
+from biorrn.evaluation.flow_cells import plan_of
+from biorrn.evaluation.read_qc_table import LENGTH, QUALITY, Rows, read_rows
+
+Q_UNIT = 100  # of the counted qualities
+Q_STEP, Q_TOP = 0.5, 60.0  # bins of length x quality
+LENGTH_EDGES = np.logspace(1, 7, 121)  # of length x quality: 20 a decade, from 10 bases
+THRESHOLDS = (7, 8, 9, 10, 12, 15, 20)
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+LONGEST_RUN = 30 * 24 * 3600  # seconds; a read that began later has a wrong clock
+MANY = 1500  # reads up to which each is drawn by itself
+POINTS = 120  # of the curve of the yield
+MOST = 1000  # files and reasons that are named one by one; the rest are added up
+
+
+class ReadQc:
+    """Takes the rows of a summary; see `content`."""
+
+    def __init__(self, flow_cell: str = "auto") -> None:
+        self.flow_cell = flow_cell
+        self.rows = self.called = self.samples = self.mapped = 0
+        self.aligned = False
+        self.seconds = 0.0
+        self.lengths, self.qualities, self.speeds, self.identities = Counts(), Counts(), Counts(), Counts()
+        self.times, self.bases_at = Counts(), Counts()
+        self.channels, self.channel_bases, self.channel_ms = Counts(), Counts(), Counts()
+        self.untimed = 0
+        self.error = 0.0  # sum of the reads' error probabilities
+        self.good = dict.fromkeys(THRESHOLDS, (0, 0))  # reads, bases
+        self.points: list[np.ndarray] = []  # length and quality of the first reads
+        self.joint = np.zeros((len(LENGTH_EDGES) - 1, int(Q_TOP / Q_STEP)))
+        self.reasons: Counter[str] = Counter()
+        self.files: dict[str, np.ndarray] = {}  # name -> rows, called, bases
+        self.runs: dict[str, float] = {}  # run -> seconds to the end of its last read
+
+    def add(self, rows: Rows) -> None:
+        """Count some rows."""
+        self.rows += len(rows.called)
+        self.called += int(rows.called.sum())
+        _count_names(self.reasons, rows.status[~rows.called])
+        self.samples += int(np.nansum(rows.number("num_samples")))
+        self.seconds += float(np.nansum(rows.number("duration")))
+        length = np.nan_to_num(rows.number(LENGTH)).astype(np.int64) * rows.called
+        self._add_files(rows, length)
+        self._add_times(rows, length)
+        self._add_channels(rows, length)
+        quality = np.nan_to_num(rows.number(QUALITY))[rows.called]
+        duration = rows.number("template_duration")[rows.called]
+        length = length[rows.called]
+        self.lengths.add(length)
+        self.qualities.add(np.rint(Q_UNIT * quality))
+        self.error += float((10 ** (-quality / 10)).sum())
+        for least, (reads, bases) in self.good.items():
+            passed = quality >= least
+            self.good[least] = reads + int(passed.sum()), bases + int(length[passed].sum())
+        if sum(len(some) for some in self.points) < MANY:
+            self.points.append(np.stack([length, quality], axis=1)[:MANY])
+        known = duration > 0
+        self.speeds.add(np.minimum(np.rint(length[known] / duration[known]), 10_000))
+        places = np.clip(np.searchsorted(LENGTH_EDGES, length, side="right") - 1, 0, self.joint.shape[0] - 1)
+        columns = np.minimum((quality / Q_STEP).astype(np.int64), self.joint.shape[1] - 1)
+        np.add.at(self.joint, (places, columns), 1)
+        if "alignment_genome" in rows.table:
+            self.aligned = True
+            on = (rows.table["alignment_genome"] != "*").to_numpy()[rows.called]
+            self.mapped += int(on.sum())
+            self.identities.add(np.rint(10_000 * rows.number("alignment_identity")[rows.called][on]))
+
+    def _add_files(self, rows: Rows, length: np.ndarray) -> None:
+        if "filename" not in rows.table:
+            return
+        names, places = np.unique(rows.table["filename"].to_numpy(dtype=str), return_inverse=True)
+        counts = [np.bincount(places, weights) for weights in (None, rows.called, length)]
+        for place, name in enumerate(names):
+            key = str(name) if name in self.files or len(self.files) < MOST else "(other files)"
+            self.files[key] = self.files.get(key, np.zeros(3, np.int64)) + [int(count[place]) for count in counts]
+
+    def _add_times(self, rows: Rows, length: np.ndarray) -> None:
+        start = rows.number("start_time")
+        end = start + np.nan_to_num(rows.number("duration"))
+        known = (start >= 0) & (end <= LONGEST_RUN)
+        self.untimed += int((~known & rows.called).sum())
+        names = rows.table["run_id"].to_numpy(dtype=str) if "run_id" in rows.table else np.full(len(start), "")
+        for name in np.unique(names):
+            last = end[known & (names == name)].max(initial=0.0)
+            self.runs[str(name)] = max(self.runs.get(str(name), 0.0), float(last))
+        known &= rows.called
+        self.times.add(start[known])
+        self.bases_at.add(start[known], length[known])
+
+    def _add_channels(self, rows: Rows, length: np.ndarray) -> None:
+        channel = np.nan_to_num(rows.number("channel")).astype(np.int64)
+        on = channel > 0
+        self.channels.add(channel[on])
+        self.channel_bases.add(channel[on], length[on])
+        self.channel_ms.add(channel[on], np.rint(1000 * np.nan_to_num(rows.number("duration"))[on]))
+
+    def content(self) -> dict[str, Any]:
+        """Return the numbers for JSON: see the keys. Quantiles are {"5": ..., "95": ...}, in percent."""
+        bases = self.lengths.sum
+        shortest, longest = self.lengths.ends()
+        quality = {name: value / Q_UNIT for name, value in _quantiles(self.qualities).items()}
+        return {
+            "counts": {
+                "rows": self.rows,
+                "called": self.called,
+                "left_out": self.rows - self.called,
+                "bases": bases,
+                "samples": self.samples,
+                "signal_hours": self.seconds / 3600,
+                "runs": len([name for name in self.runs if name]),
+                "files": len(self.files),
+            },
+            "reasons": dict(self.reasons.most_common()),
+            "length": {
+                "mean": self.lengths.mean(),
+                "n50": self.lengths.n50(),
+                "n90": self.lengths.n50(0.9),
+                "shortest": shortest,
+                "longest": longest,
+                "quantiles": _quantiles(self.lengths),
+            },
+            "quality": {
+                "mean": self.qualities.mean() / Q_UNIT,
+                "promised_identity": 1 - self.error / self.called if self.called else float("nan"),
+                "quantiles": quality,
+                "at_least": [
+                    {"q": least, "reads": reads, "bases": held} for least, (reads, held) in self.good.items()
+                ],
+            },
+            "speed": {"mean": self.speeds.mean(), "quantiles": _quantiles(self.speeds)},
+            "time": {"hours": max(self.runs.values(), default=0.0) / 3600, "without_time": self.untimed,
+                     "curve": self.curve()},
+            "channels": self.occupancy(),
+            "alignment": {"mapped": self.mapped, "median_identity": self.identities.quantile(0.5) / 10_000}
+            if self.aligned else None,
+            "files": [
+                {"name": name, "rows": int(row[0]), "called": int(row[1]), "bases": int(row[2])}
+                for name, row in self.files.items()
+            ],
+        }  # fmt: skip
+
+    def curve(self) -> list[dict[str, float]]:
+        """Return {"hours", "reads", "bases"} up to times that lie evenly over the run."""
+        last = len(self.times.table)
+        if not last:
+            return []
+        reads, bases = np.cumsum(self.times.table), np.cumsum(self.bases_at.table)
+        places = np.unique(np.linspace(0, last - 1, min(POINTS, last)).astype(int))
+        return [
+            {"hours": (place + 1) / 3600, "reads": int(reads[place]), "bases": int(bases[place])} for place in places
+        ]
+
+    def occupancy(self) -> dict[str, Any]:
+        """Return the flow cell, the channels that gave a read and how long there was a read in them."""
+        used = np.flatnonzero(self.channels.table)
+        name, _ = plan_of(int(used[-1]) if len(used) else 0, self.flow_cell)
+        run = sum(self.runs.values())
+        share = self.channel_ms.table[used] / 1000 / run if run else np.full(len(used), np.nan)
+        return {
+            "flow_cell": name,
+            "used": len(used),
+            "occupancy": float(np.mean(share)) if len(used) else float("nan"),
+            "table": [
+                {"channel": int(c), "reads": int(self.channels.table[c]), "bases": int(self.channel_bases.table[c]),
+                 "occupancy": float(part)}
+                for c, part in zip(used, share, strict=True)
+            ],
+        }  # fmt: skip
+
+
+def _quantiles(counts: Counts) -> dict[str, float]:
+    return {f"{100 * part:g}": counts.quantile(part) for part in QUANTILES}
+
+
+def _count_names(counter: Counter[str], names: np.ndarray) -> None:
+    found, counts = np.unique(names, return_counts=True)
+    for name, count in zip(found, counts, strict=True):
+        key = str(name) if name in counter or len(counter) < MOST else "(other reasons)"
+        counter[key] += int(count)
+
+
+def read_qc(path: str | Path, *, name: str, note: str = "", flow_cell: str = "auto") -> tuple[dict[str, Any], ReadQc]:
+    """Return what `biorrn qc` writes of a summary, and the counts behind it.
+
+    Parameters
+    ----------
+    flow_cell : str: entry of `flow_cells.FLOW_CELLS`; "auto" takes the smallest that has all channels.
+
+    Raises
+    ------
+    InputError: see `read_qc_table.read_rows`.
+    ConfigError: the flow cell is unknown, or has fewer channels.
+    """
+    plan_of(0, flow_cell)  # a name that is wrong is said before the table is read
+    counted = ReadQc(flow_cell)
+    for some in read_rows(path):
+        counted.add(some)
+    content = described("qc", name, {"summary": path}, note) | counted.content()
+    if content["counts"]["runs"] > 1:
+        content["cautions"].append(f"{content['counts']['runs']} runs: times are since the begin of each.")
+    return content, counted
+
+
+def qc_lines(content: dict[str, Any]) -> list[str]:
+    """Return what a terminal shows of it."""
+    counts, length, quality = content["counts"], content["length"], content["quality"]
+
+    def number(value: float, form: str = ",.0f") -> str:
+        return "-" if not np.isfinite(value) else format(value, form)
+
+    percent = 100 / max(1, counts["bases"])
+    rows = [
+        ("reads called", f"{counts['called']:,}"),
+        ("reads left out", f"{counts['left_out']:,}"),
+        ("bases", f"{counts['bases']:,}"),
+        ("length, median", number(length["quantiles"]["50"])),
+        ("length, N50", f"{length['n50']:,}"),
+        ("length, longest", f"{length['longest']:,}"),
+        ("quality, median", number(quality["quantiles"]["50"], ".2f")),
+        *((f"bases in reads of Q{row['q']} and above", number(percent * row["bases"], ".1f") + "%")
+          for row in quality["at_least"] if row["q"] in (10, 20)),
+        ("bases a second, median", number(content["speed"]["quantiles"]["50"])),
+        ("hours of the run", number(content["time"]["hours"], ".2f")),
+        ("channels with a read", f"{content['channels']['used']:,}"),
+    ]  # fmt: skip
+    if content["alignment"]:
+        rows.append(("reads mapped", f"{content['alignment']['mapped']:,}"))
+    rows += [(f"left out: {reason}", f"{count:,}") for reason, count in list(content["reasons"].items())[:10]]
+    return aligned_rows(rows)

@@ -1,0 +1,183 @@
+"""Reads to contigs by standard programs: minimap2 finds overlaps, miniasm lays out, racon makes the consensus.
+
+minimap2 and miniasm: Li 2016, Bioinformatics 32:2103. racon: Vaser et al. 2017, Genome Research 27:737.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from biorrn.errors import BiorrnError, InputError
+from biorrn.files import atomic_path, scratch_folder, write_text
+from biorrn.inference.assemble_tools import Tools, absent
+from biorrn.inference.called_reads import called_reads
+
+CONTIGS, LAYOUT, LOG = "contigs.fasta", "layout.gfa", "log.txt"
+# Of miniasm, one after the other until something comes out. Its defaults drop reads that fewer than three others cover
+# and unitigs of fewer than four reads: of a small genome at low depth, that may be all. The second keeps these.
+LAYOUTS: tuple[tuple[str, ...], ...] = ((), ("-c", "1", "-e", "1"))
+WIDTH = 80  # bases on a line of FASTA
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Contig:
+    """A sequence that was put together.
+
+    Attributes
+    ----------
+    name, bases : str.
+    circular : bool: its ends were laid onto one another.
+    """
+
+    name: str
+    bases: str
+    circular: bool
+
+
+@dataclass(slots=True)
+class Assembly:
+    """What came out.
+
+    Attributes
+    ----------
+    contigs : the longest first.
+    lengths : bases of each read that went in.
+    layout : options of miniasm that gave a layout; None where none did.
+    rounds : rounds of consensus that were made.
+    seconds : step -> how long it took.
+    skipped : why nothing was done; "" where it was.
+    """
+
+    contigs: list[Contig] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    layout: str | None = None
+    rounds: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    skipped: str = ""
+
+
+def assemble(
+    reads: str | Path,
+    folder: Path,
+    *,
+    rounds: int = 2,
+    threads: int = 1,
+    require_tools: bool = False,
+    say: Say = lambda line: None,
+) -> Assembly:
+    """Assemble reads, and write contigs and layout into a folder, where each appears whole.
+
+    Without one of the programs nothing is done, and both files are empty.
+
+    Parameters
+    ----------
+    reads : FASTQ, SAM, BAM or CRAM of called reads.
+    rounds : int: of consensus by racon; 0 leaves the contigs as pieces of reads.
+    require_tools : bool: a program that is absent is an error.
+    say : called with a line about each step.
+
+    Raises
+    ------
+    InputError: the reads cannot be read.
+    BiorrnError: a program is absent, where that is an error, or fails; its words are in `LOG` in the folder.
+    """
+    missing = absent()
+    if missing:
+        reason = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed (PATH)"
+        if require_tools:
+            raise BiorrnError(f"assemble: {reason}")
+        if str(reads) != "-" and not Path(reads).exists():
+            raise InputError(reads, "cannot be read: No such file or directory")
+        _write(folder, [], None)
+        return Assembly(skipped=reason)
+    tools = Tools(folder / LOG)
+    with scratch_folder(folder, "assemble") as work:
+        made = Assembly(lengths=_copy(reads, work / "reads.fastq"), seconds=tools.seconds)
+        say(f"{len(made.lengths):,} reads, {sum(made.lengths):,} bases")
+        _lay_out(work, made, tools, threads)
+        contigs = _unitigs(work / "layout.gfa")
+        if contigs:
+            say(f"layout: {len(contigs)} contigs, {sum(len(contig.bases) for contig in contigs):,} bases")
+        for number in range(1, rounds + 1 if contigs else 1):
+            polished = _polish(work, contigs, tools, threads)
+            if polished is None:
+                say(f"round {number}: no read maps to the contigs")
+                break
+            contigs = polished
+            made.rounds = number
+            say(f"round {number}: {sum(len(contig.bases) for contig in contigs):,} bases")
+        contigs.sort(key=lambda contig: -len(contig.bases))
+        made.contigs = [
+            Contig(f"contig_{number}", contig.bases, contig.circular) for number, contig in enumerate(contigs, 1)
+        ]
+        _write(folder, made.contigs, work / "layout.gfa" if contigs else None)
+    return made
+
+
+def _copy(reads: str | Path, path: Path) -> list[int]:
+    """Write reads as plain FASTQ, the programs' common ground, under names that are unique; return their lengths."""
+    lengths = []
+    with open(path, "w") as stream:
+        for number, read in enumerate(called_reads(reads), 1):
+            if read.bases:
+                letters = "5" * len(read.bases) if read.letters == "*" else read.letters
+                stream.write(f"@read_{number}\n{read.bases}\n+\n{letters}\n")
+                lengths.append(len(read.bases))
+    return lengths
+
+
+def _lay_out(work: Path, made: Assembly, tools: Tools, threads: int) -> None:
+    reads, overlaps, layout = work / "reads.fastq", work / "overlaps.paf", work / "layout.gfa"
+    layout.write_text("")
+    if not made.lengths:
+        return
+    tools.run("overlaps", ["minimap2", "-x", "ava-ont", "-t", str(threads), reads, reads], overlaps)
+    for options in LAYOUTS if overlaps.stat().st_size else ():
+        tools.run("layout", ["miniasm", *options, "-f", reads, overlaps], layout)
+        if _unitigs(layout):
+            made.layout = " ".join(options)
+            return
+
+
+def _unitigs(layout: Path) -> list[Contig]:
+    """Return the sequences of a GFA file of miniasm, whose names end in c where they are circles."""
+    found = []
+    with open(layout) as stream:
+        for line in stream:
+            cells = line.rstrip("\n").split("\t")
+            if cells[0] == "S" and len(cells) > 2 and cells[2] not in ("", "*"):
+                found.append(Contig(cells[1], cells[2], cells[1].endswith("c")))
+    return found
+
+
+def _polish(work: Path, contigs: list[Contig], tools: Tools, threads: int) -> list[Contig] | None:
+    """Return the contigs after a round of consensus; None where no read maps to them."""
+    reads, draft, places, out = (work / name for name in ("reads.fastq", "draft.fasta", "places.paf", "racon.fasta"))
+    with open(draft, "w") as stream:
+        stream.writelines(f">{contig.name}\n{contig.bases}\n" for contig in contigs)
+    tools.run("mapping", ["minimap2", "-x", "map-ont", "-t", str(threads), draft, reads], places)
+    if not places.stat().st_size:
+        return None
+    # -u keeps contigs that no read polishes; -q -1 uses windows below Q10 too, which of many basecallers are half
+    tools.run("consensus", ["racon", "-u", "-q", "-1", "-t", str(threads), reads, places, draft], out)
+    circular = {contig.name: contig.circular for contig in contigs}
+    found = []
+    with open(out) as stream:
+        for header in stream:
+            name = header[1:].split()[0]
+            found.append(Contig(name, stream.readline().strip(), circular.get(name, False)))
+    return found
+
+
+def _write(folder: Path, contigs: list[Contig], layout: Path | None) -> None:
+    with write_text(folder / CONTIGS) as stream:
+        for contig in contigs:
+            stream.write(f">{contig.name} length={len(contig.bases)} circular={str(contig.circular).lower()}\n")
+            stream.writelines(contig.bases[at : at + WIDTH] + "\n" for at in range(0, len(contig.bases), WIDTH))
+    with atomic_path(folder / LAYOUT) as temporary:
+        if layout is not None:
+            shutil.copyfile(layout, temporary)

@@ -1,0 +1,201 @@
+"""Called reads to a sorted, indexed BAM file or to PAF, with minimap2's presets through mappy."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from biorrn.errors import BiorrnError, ConfigError
+from biorrn.files import atomic_path, scratch_folder, write_text
+from biorrn.inference.called_reads import CalledRead, called_reads, header_lines
+from biorrn.inference.mapping import Mapper, reverse_complement
+from biorrn.inference.writers.sam import REVERSE, SUPPLEMENTARY, UNMAPPED, cigar, sam_header, write_packed
+
+BATCH = 32  # reads that a thread maps at a time
+
+Mapped = tuple[CalledRead, list[Any], str]
+OnRead = Callable[[CalledRead, list[Any]], None]
+
+
+def map_reads(
+    reads: str | Path,
+    mapper: Mapper,
+    output: str,
+    *,
+    command: str = "",
+    threads: int = 1,
+    on_read: OnRead = lambda read, hits: None,
+) -> None:
+    """Map reads and write them; the output, and the index of BAM, appear whole.
+
+    Parameters
+    ----------
+    reads : FASTQ, SAM, BAM or CRAM; tags are kept, of FASTQ those that stand after the id, apart by tabs.
+    output : .bam, sorted by place, unmapped reads at the end, index OUTPUT.bai; or .paf, also .paf.gz, in the order of
+        the reads. Both hold the primary alignment of a read and its supplementary ones.
+    command : str: the command line, for the header.
+    threads : int: threads that map, sort and compress.
+    on_read : called in order with each read and its alignments, `mappy.Alignment`, the primary one first.
+
+    Raises
+    ------
+    ConfigError: the output has another suffix.
+    InputError: see `called_reads`.
+    BiorrnError: the output cannot be written.
+    """
+    write = format_of(output)
+
+    def found(text: Callable[[CalledRead, list[Any]], str]) -> Iterator[Mapped]:
+        for read, hits, line in _mapped(called_reads(reads), mapper, text, threads):
+            on_read(read, hits)
+            yield read, hits, line
+
+    write(output, found, mapper, header_lines(reads), command, threads)
+
+
+def format_of(output: str) -> Callable[..., None]:
+    """Return what writes the format of an output.
+
+    Raises
+    ------
+    ConfigError: the suffix is unknown.
+    """
+    for suffix, write in WRITERS.items():
+        if output.endswith(suffix):
+            return write
+    raise ConfigError(f"{output}: found the suffix '{Path(output).suffix}'; allowed is {', '.join(WRITERS)}")
+
+
+def _mapped(
+    reads: Iterable[CalledRead], mapper: Mapper, text: Callable[[CalledRead, list[Any]], str], threads: int
+) -> Iterator[Mapped]:
+    """Yield reads in order with their alignments and their text, made on `threads` threads."""
+
+    def work(batch: list[CalledRead]) -> list[Mapped]:
+        made = []
+        for read in batch:
+            hits = mapper.hits(read.bases)
+            made.append((read, hits, text(read, hits)))
+        return made
+
+    batches = iter(lambda: list(itertools.islice(reads, BATCH)), [])  # type: ignore[arg-type]
+    waiting: list[Future[list[Mapped]]] = []
+    with ThreadPoolExecutor(threads, thread_name_prefix="map") as pool:
+        try:
+            for batch in batches:
+                waiting.append(pool.submit(work, batch))
+                if len(waiting) > 2 * threads:
+                    yield from waiting.pop(0).result()
+            while waiting:
+                yield from waiting.pop(0).result()
+        finally:  # the caller stopped early, or a read raised
+            for future in waiting:
+                future.cancel()
+
+
+def paf_text(read: CalledRead, hits: list[Any]) -> str:
+    """Return the alignments of a read as lines of PAF; none of an unmapped read."""
+    return "".join(f"{read.name}\t{len(read.bases)}\t{hit}\n" for hit in hits)
+
+
+def bam_text(read: CalledRead, hits: list[Any]) -> str:
+    """Return a read as lines of SAM: one where it is unmapped, else one an alignment, supplementary ones hard-clipped.
+
+    The move table stays with the primary record, in the order of the signal.
+    """
+    if not hits:
+        cells = [read.name, str(UNMAPPED), "*", "0", "0", "*", "*", "0", "0", read.bases or "*", read.letters]
+        return "\t".join([*cells, *read.tags]) + "\n"
+    lines = []
+    for number, hit in enumerate(hits):
+        forward = hit.strand > 0
+        first, last = (0, len(read.bases)) if number == 0 else (hit.q_st, hit.q_en)
+        bases = read.bases[first:last]
+        letters = read.letters if read.letters == "*" else read.letters[first:last]
+        flag = (0 if forward else REVERSE) | (SUPPLEMENTARY if number else 0)
+        places = "".join(_place(read, other) for other in hits if other is not hit)
+        strand = {1: "+", -1: "-"}.get(getattr(hit, "trans_strand", 0))
+        tags = [f"NM:i:{hit.NM}", *([f"SA:Z:{places}"] if places else []), *([f"ts:A:{strand}"] if strand else [])]
+        # ts:i, samples trimmed, and ts:A, the strand of a transcript, cannot both be said
+        own = [tag for tag in read.tags if not (tag.startswith("ts:") and strand)]
+        own = own if number == 0 else [tag for tag in own if not tag.startswith("mv:")]
+        cells = [read.name, str(flag), hit.ctg, str(hit.r_st + 1), str(hit.mapq), _cigar(read, hit, number > 0),
+                 "*", "0", "0", bases if forward else reverse_complement(bases),
+                 letters if forward else letters[::-1]]  # fmt: skip
+        lines.append("\t".join([*cells, *tags, *own]) + "\n")
+    return "".join(lines)
+
+
+def _cigar(read: CalledRead, hit: Any, hard: bool) -> str:
+    return cigar(read, hit, "H" if hard else "S")  # type: ignore[arg-type]  # of a call it takes the bases alone
+
+
+def _place(read: CalledRead, hit: Any) -> str:
+    return f"{hit.ctg},{hit.r_st + 1},{'+' if hit.strand > 0 else '-'},{_cigar(read, hit, False)},{hit.mapq},{hit.NM};"
+
+
+def _paf(output: str, found: Callable[..., Iterator[Mapped]], *_: Any) -> None:
+    with write_text(output) as stream:
+        stream.writelines(line for _, _, line in found(paf_text))
+
+
+def _bam(output: str, found: Callable[..., Iterator[Mapped]], mapper: Mapper, lines: list[str], command: str,
+         threads: int) -> None:  # fmt: skip
+    import pysam
+
+    groups: dict[str, None] = {}
+
+    def texts() -> Iterator[str]:
+        for read, _, text in found(bam_text):
+            for tag in read.tags:
+                if tag.startswith("RG:Z:"):
+                    groups.setdefault(tag[5:])
+            yield text
+
+    program = "map" if not any(line.startswith("@PG\tID:map\t") for line in lines) else "map.again"
+    header = sam_header((), mapper.references, command, ID=program)
+    top, own = header.splitlines()[:-1], header.splitlines()[-1]
+    index = f"{output}.bai"
+    # the index is moved into place first: a file that is there has its own index
+    with contextlib.ExitStack() as stack:
+        final, table = (stack.enter_context(atomic_path(path)) for path in (output, index))
+        folder = str(stack.enter_context(scratch_folder(final.parent, "map")))
+        unsorted, place = f"{folder}/unsorted.bam", f"{folder}/sorted.bam"
+        write_packed(unsorted, "\n".join([*top, *lines, own]) + "\n", texts(), "bam", threads)
+        try:
+            pysam.sort("--no-PG", "-@", str(threads - 1), "-T", f"{folder}/part", "-o", place, unsorted)
+            os.unlink(unsorted)
+            known = {cell[3:] for line in lines for cell in line.split("\t") if line[:3] == "@RG" and cell[:3] == "ID:"}
+            named = [f"@RG\tID:{name}" for name in groups if name not in known]  # of FASTQ, which has no header
+            if named:
+                place = _with_lines(place, named, folder)
+            os.replace(place, final)
+            pysam.index("-@", str(threads - 1), "-o", str(table), str(final))
+        except pysam.SamtoolsError as error:
+            raise BiorrnError(f"{output}: cannot be sorted: {' '.join(str(error).split())}") from error
+
+
+def _with_lines(path: str, lines: list[str], folder: str) -> str:
+    """Write a BAM file with more lines in its header, before the programs, and return its path."""
+    import pysam
+
+    with pysam.AlignmentFile(path, check_sq=False) as file:
+        old = str(file.header).splitlines()
+    cut = next((number for number, line in enumerate(old) if line.startswith("@PG")), len(old))
+    head = Path(folder) / "header.sam"
+    head.write_text("\n".join([*old[:cut], *lines, *old[cut:]]) + "\n")
+    place = f"{folder}/headed.bam"
+    pysam.reheader("--no-PG", str(head), path, save_stdout=place)
+    os.unlink(path)
+    return place
+
+
+# suffix -> what writes (output, reads, mapper, header lines, command, threads)
+WRITERS: dict[str, Callable[..., None]] = {".bam": _bam, ".paf": _paf, ".paf.gz": _paf}
+# of minimap2: noisy reads, accurate reads, RNA and cDNA across introns
+PRESETS: dict[str, str] = {"map-ont": "map-ont", "lr:hq": "lr:hq", "splice": "splice"}

@@ -1,0 +1,98 @@
+"""Headers of SAM, BAM and CRAM of several parts, as one header."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from biorrn import __version__
+from biorrn.errors import InputError
+from biorrn.inference.writers.tags import printable
+
+SORTED = ("coordinate", "queryname")  # orders that parts one after the other do not keep
+
+Fields = dict[str, str]
+
+
+def join_headers(parts: Sequence[tuple[Path, str]], command: str = "") -> tuple[str, list[Fields]]:
+    """Return one header for the records of all parts, in their order.
+
+    Read groups and comments are those of all parts, in the order in which they are met; of read groups of one id the
+    first counts, as in one process. Programs that are alike in every field are one; of those with one id and other
+    fields the later get a number after it. The joining itself is the last program.
+
+    Parameters
+    ----------
+    parts : path and header text of each, at least one.
+    command : str: the command line that joins them.
+
+    Returns
+    -------
+    header : str, lines that end in a newline.
+    renamed : of each part, old id -> new id of the programs that were renamed.
+
+    Raises
+    ------
+    InputError: the reference sequences are not those of the first part.
+
+    >>> one, two = "@RG\\tID:a\\n@PG\\tID:x\\tCL:1\\n", "@RG\\tID:b\\n@PG\\tID:x\\tCL:2\\n"
+    >>> text, renamed = join_headers([(Path("1.sam"), one), (Path("2.sam"), two)])
+    >>> [line.split("\\t")[1] for line in text.splitlines()], renamed
+    (['VN:1.6', 'ID:a', 'ID:b', 'ID:x', 'ID:x.1', 'ID:merge'], [{}, {'x': 'x.1'}])
+    """
+    first, first_text = parts[0]
+    references = _references(first_text)
+    groups: dict[str, str] = {}
+    programs: dict[str, Fields] = {}
+    comments: dict[str, None] = {}
+    renamed: list[Fields] = []
+    for path, text in parts:
+        if _references(text) != references:
+            raise InputError(path, f"its reference sequences (@SQ) are not those of {first}; map all parts to one "
+                             "reference")  # fmt: skip
+        own: Fields = {}
+        for line in text.splitlines():
+            kind, _, rest = line.partition("\t")
+            if kind == "@RG":
+                groups.setdefault(_fields(line).get("ID", ""), line)
+            elif kind == "@CO":
+                comments.setdefault(rest)
+        chain = [_fields(line) for line in text.splitlines() if line.startswith("@PG\t")]
+        for fields in chain:
+            old = fields.get("ID", "")
+            new, number = old, 0
+            fields = {name: own.get(value, value) if name == "PP" else value for name, value in fields.items()}
+            while new in programs and programs[new] != fields | {"ID": new}:
+                number += 1
+                new = f"{old}.{number}"
+            programs[new] = fields | {"ID": new}
+            if new != old:
+                own[old] = new
+        renamed.append(own)
+    name, number = "merge", 0
+    while name in programs:
+        number += 1
+        name = f"merge.{number}"
+    programs[name] = {"ID": name, "PN": "biorrn", "VN": __version__} | ({"CL": printable(command)} if command else {})
+    lines = [_top(text for _, text in parts)]
+    lines += [line for line in first_text.splitlines() if line.startswith("@SQ\t")]
+    lines += groups.values()
+    lines += ["\t".join(["@PG", *(f"{key}:{value}" for key, value in fields.items())]) for fields in programs.values()]
+    lines += [f"@CO\t{comment}" for comment in comments]
+    return "".join(line + "\n" for line in lines), renamed
+
+
+def _fields(line: str) -> Fields:
+    return {cell[:2]: cell[3:] for cell in line.split("\t")[1:]}
+
+
+def _references(text: str) -> list[tuple[str, str]]:
+    lines = (_fields(line) for line in text.splitlines() if line.startswith("@SQ\t"))
+    return [(fields.get("SN", ""), fields.get("LN", "")) for fields in lines]
+
+
+def _top(texts: object) -> str:
+    """Return the @HD line: that of the parts where they agree on an order that stays true, else an unknown order."""
+    found = {next((line for line in text.splitlines() if line.startswith("@HD\t")), "") for text in texts}  # type: ignore[attr-defined]
+    line = found.pop() if len(found) == 1 else ""
+    return line if line and _fields(line).get("SO") not in SORTED else "@HD\tVN:1.6\tSO:unknown"
