@@ -56,7 +56,7 @@ def regression(
     from biorrn.evaluation.results import evaluate_regression, write_result
     from biorrn.evaluation.terminal import summary_lines
 
-    content, true, predicted = evaluate_regression(
+    content, true, given = evaluate_regression(
         predictions,
         prepared,
         name=name or output.stem,
@@ -69,7 +69,9 @@ def regression(
         model=model,
     )
     if figures is not None:
-        content["figures"] = save_drawings(regression_figures(content, true, predicted), figures, output)
+        content["figures"] = save_drawings(
+            regression_figures(content, true, given.values, given.lower, given.upper), figures, output
+        )
     write_result(output, content)
     for line in summary_lines(content):
         print(line)
@@ -112,9 +114,10 @@ def basecalls(
     """
     from biorrn.errors import ConfigError
     from biorrn.evaluation.basecalls import write_reads
+    from biorrn.evaluation.evaluate_basecalls import evaluate_basecalls
     from biorrn.evaluation.figures import save_drawings
     from biorrn.evaluation.figures_basecalls import basecall_figures
-    from biorrn.evaluation.results import evaluate_basecalls, write_result
+    from biorrn.evaluation.results import write_result
     from biorrn.evaluation.terminal import summary_lines
 
     if signal and figures is None:

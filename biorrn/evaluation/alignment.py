@@ -42,6 +42,8 @@ class Alignment:
     ref_position : int64 array (C,): reference base of the column; for an insertion the one before it.
     read_position : int64 array (C,): base of the read as it was called (not reversed); -1 for a deletion.
     sensitive : bool: found only by the second pass.
+    span : str: the reference from ref_start to ref_end, forward strand, of ACGTN; "" where it is not known, and then
+        nothing is counted by letters.
     """
 
     reference: str
@@ -54,6 +56,7 @@ class Alignment:
     ref_position: np.ndarray
     read_position: np.ndarray
     sensitive: bool = False
+    span: str = ""
 
     def inside(self, region: Region | None) -> np.ndarray:
         """Return the bool array (C,) of columns inside a region; an insertion is, if both of its neighbours are."""
@@ -144,6 +147,7 @@ def _alignment(call: BaseCall, hit: Any, reference: str, sensitive: bool) -> Ali
         ref_position=hit.r_st + ref_offset,
         read_position=np.where(read_offset < 0, -1, place),
         sensitive=sensitive,
+        span=reference,
     )
 
 

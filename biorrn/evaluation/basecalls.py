@@ -14,6 +14,8 @@ import numpy as np
 
 from biorrn.evaluation.alignment import DELETION, MATCH, Alignment, Region
 from biorrn.evaluation.bootstrap import RESAMPLES, Statistic, estimate
+from biorrn.evaluation.contexts import Contexts, read_columns
+from biorrn.evaluation.homopolymers import Homopolymers
 from biorrn.evaluation.quality import wrong_columns
 from biorrn.evaluation.sequences import MAX_Q, BaseCall
 from biorrn.files import write_text
@@ -56,12 +58,17 @@ class Score:
 
 @dataclass
 class Scores:
-    """All reads, and how often each quality was given in the scored columns, was wrong there, and by a gap alone."""
+    """All reads, and how often each quality was given in the scored columns, was wrong there, and by a gap alone.
+
+    `contexts` and `homopolymers` count the same columns by the letters of the reference.
+    """
 
     reads: list[Score] = field(default_factory=list)
     bases: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
     errors: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
     gaps: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
+    contexts: Contexts = field(default_factory=Contexts)
+    homopolymers: Homopolymers = field(default_factory=Homopolymers)
 
     def scored(self) -> list[Score]:
         return [read for read in self.reads if read.status == "scored"]
@@ -122,6 +129,10 @@ def _score(scores: Scores, call: BaseCall, alignment: Alignment, region: Region 
     wrong, by_gap = (columns[inside][called] for columns in wrong_columns(alignment))
     for counted, which in ((scores.bases, slice(None)), (scores.errors, wrong), (scores.gaps, by_gap)):
         counted += np.bincount(quals[which], minlength=MAX_Q + 1)
+    if alignment.span:
+        letters = read_columns(call, alignment, region)
+        scores.contexts.add(letters)
+        scores.homopolymers.add(letters)
     return Score(
         **common,
         matches=int(counts[0]),

@@ -15,7 +15,8 @@ from biorrn.inference.novelty import FLAG
 
 IDENTITIES = (0.4, 0.6, 0.8, 0.9, 0.95, 0.98)  # edges of the bins; below the first nothing is looked for
 COMPARED = 2000  # rows whose nearest training row is looked for, at most
-GROUPS = 5  # of lengths
+GROUPS = 5  # of lengths, and of widths
+ALIKE = 1e-3  # of the widest interval: what tables round away is no difference in width
 NORMAL = 1.959964  # quantile of the normal distribution for an interval of 95 %
 
 
@@ -54,8 +55,9 @@ def coverage_of(
 
     Returns
     -------
-    dict: level; overall: proportion and mean "width", in the target's unit; levels, length, identity, flag: lists of
-    such, with "level", or with the "name" of a bin. A proportion is as `proportion` gives it.
+    dict: level; overall: proportion and mean "width", in the target's unit; levels, width, length, identity, flag:
+    lists of such, with "level", or with the "name" of a bin. A proportion is as `proportion` gives it. Where all
+    intervals are equally wide, `width` has no bins.
     """
     assert given.lower is not None  # as the caller made sure
     assert given.upper is not None
@@ -74,6 +76,7 @@ def coverage_of(
         "level": level,
         "overall": cell(known),
         "levels": _levels(true[known], lower[known], upper[known], level, entry),
+        "width": bins(_by_width(width, known)),
         "length": bins(_by_length(rows.lengths)),
         "identity": [] if likeness is None else bins(_by_identity(likeness)),
         "flag": bins({"like the training rows": ~flagged, FLAG: flagged}) if flagged.any() else [],
@@ -120,6 +123,18 @@ def _levels(
             inside = (true >= lower) & (true <= upper) if other == level else np.abs(true - middle) <= wide
             rows.append({"level": other} | proportion(inside) | {"width": float(np.mean(2 * wide))})
     return rows
+
+
+def _by_width(width: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:
+    """Return up to `GROUPS` groups of about equal numbers of measured rows; none where all are equally wide."""
+    if not known.any() or np.ptp(width[known]) <= ALIKE * width[known].max():
+        return {}
+    edges = np.unique(np.quantile(width[known], np.linspace(0, 1, GROUPS + 1), method="lower"))
+    last = len(edges) - 2
+    return {
+        f"width {low:.3g} to {high:.3g}": (width >= low) & ((width < high) if place < last else (width <= high))
+        for place, (low, high) in enumerate(itertools.pairwise(edges))
+    }
 
 
 def _by_length(lengths: np.ndarray) -> dict[str, np.ndarray]:

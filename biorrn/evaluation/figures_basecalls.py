@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,10 @@ from matplotlib.ticker import MaxNLocator
 
 from biorrn.evaluation.basecalls import Scores
 from biorrn.evaluation.figures import BLUE, GREEN, INK, ORANGE, RED, Drawing, cloud, draw, say
+from biorrn.evaluation.figures_contexts import context_figures
+from biorrn.evaluation.figures_squiggle import squiggle_figure
 from biorrn.evaluation.quality import Q_STEP
+from biorrn.evaluation.squiggle import Squiggle
 
 NOTHING = "no scored reads"
 FEW = 100  # bases; a bin of fewer without an error says nothing
@@ -126,13 +129,14 @@ def _reads(mean_q: np.ndarray, identity: np.ndarray) -> Callable[[Figure], None]
     return paint
 
 
-def basecall_figures(content: Mapping[str, Any], scores: Scores) -> list[Drawing]:
-    """Draw the identities, error types and qualities of an evaluation of basecalls.
+def basecall_figures(content: Mapping[str, Any], scores: Scores, drawn: Sequence[Squiggle] = ()) -> list[Drawing]:
+    """Draw the identities, error types, contexts and qualities of an evaluation of basecalls.
 
     Parameters
     ----------
     content : the evaluation, see `evaluation.results`.
     scores : its reads.
+    drawn : stretches of signal; without any there is no such figure.
     """
     reads = scores.scored()
     identity = np.array([read.identity for read in reads])
@@ -148,6 +152,7 @@ def basecall_figures(content: Mapping[str, Any], scores: Scores) -> list[Drawing
         ),
         draw("identity_length", f"Identity and length of the reads, {where}.", _length(identity, length)),
         draw("errors", f"Errors by type, all reads pooled, {where}; bars: 95 % intervals.", _errors(metrics)),
+        *context_figures(content, where),
         draw(
             "reliability",
             "Quality promised and observed, by base; bars: 95 % intervals. Below, the part of the bases.",
@@ -155,4 +160,5 @@ def basecall_figures(content: Mapping[str, Any], scores: Scores) -> list[Drawing
             4.6,
         ),
         draw("read_quality", "Mean quality of a read and its identity.", _reads(mean_q, identity)),
+        *([squiggle_figure(drawn)] if drawn else []),
     ]

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from biorrn.evaluation.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, Drawing, draw, plain
+from biorrn.evaluation.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, Drawing, draw, plain
 
-COLOURS = {"overall": INK, "length": BLUE, "identity": ORANGE, "flag": GREEN}
+KINDS = ("width", "length", "identity", "flag")  # of bins
+COLOURS = {"overall": INK, "width": PURPLE, "length": BLUE, "identity": ORANGE, "flag": GREEN}
 
 
 def _levels(axes: Axes, rows: list[Mapping[str, Any]]) -> None:
@@ -28,7 +29,7 @@ def _levels(axes: Axes, rows: list[Mapping[str, Any]]) -> None:
 
 def _bins(axes: Axes, entry: Mapping[str, Any]) -> None:
     rows = [("overall", {"name": "all"} | entry["overall"])]
-    rows += [(kind, row) for kind in ("length", "identity", "flag") for row in entry[kind]]
+    rows += [(kind, row) for kind in KINDS for row in entry.get(kind, [])]
     for place, (kind, row) in enumerate(rows):
         value, low, high = (100 * float(row[key]) for key in ("value", "low", "high"))
         axes.plot([low, high], [place, place], color=COLOURS[kind], linewidth=2)
@@ -48,7 +49,7 @@ def coverage_figure(name: str, target: str, entry: Mapping[str, Any], where: str
     name : of the file; target, where : for the caption.
     entry : what `evaluation.coverage.coverage_of` gives.
     """
-    bins = 1 + sum(len(entry[kind]) for kind in ("length", "identity", "flag"))
+    bins = 1 + sum(len(entry.get(kind, [])) for kind in KINDS)
 
     def paint(figure: Figure) -> None:
         top, bottom = figure.subplots(2, 1, height_ratios=[3, max(0.26 * bins, 0.8)])
@@ -57,8 +58,8 @@ def coverage_figure(name: str, target: str, entry: Mapping[str, Any], where: str
 
     caption = (
         f"Intervals of {target}, {where}: share of measured values that they hold, by the level that they were made "
-        f"for (above; dashed: equal) and at {100 * entry['level']:.0f} % by length and likeness to the training rows "
-        "(below, number of rows in brackets); bands and bars: 95 % intervals of Wilson."
+        f"for (above; dashed: equal) and at {100 * entry['level']:.0f} % by width, length and likeness to the training "
+        "rows (below, number of rows in brackets); bands and bars: 95 % intervals of Wilson."
     )
     made: Callable[[Figure], None] = paint
     return draw(name, caption, made, 3.4 + 0.26 * bins)

@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from biorrn.evaluation.figures import BLUE, GREY, INK, ORANGE, PALE, Drawing, cloud, draw, plain, say, slug
+from biorrn.evaluation.figures import BLUE, GREY, INK, ORANGE, PALE, RED, Drawing, cloud, draw, plain, say, slug
 from biorrn.evaluation.figures_coverage import coverage_figure
 from biorrn.evaluation.regression import paired
 
+SHOWN = 120  # intervals; more lines hide each other
 BINS = 12  # of equal numbers of points, for the running median of the residuals
 
 
@@ -43,6 +44,43 @@ def _scatter(
         return None
 
     return paint
+
+
+def _intervals(
+    true: np.ndarray, predicted: np.ndarray, ends: np.ndarray, rows: np.ndarray, label: str
+) -> Callable[[Figure], None]:
+    """Paint the intervals `ends` (2, N) of some rows; a miss is a cross and has another colour."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        if not len(rows):
+            return say(axes, "no measured values")
+        x, y, (low, high) = true[rows], predicted[rows], ends[:, rows]
+        held = (x >= low) & (x <= high)
+        for which, colour, mark, name in ((held, BLUE, "o", "held"), (~held, RED, "X", "missed")):
+            axes.vlines(x[which], low[which], high[which], color=colour, linewidth=0.9, alpha=0.55)
+            axes.plot(x[which], y[which], mark, color=colour, markersize=4, markeredgewidth=0,
+                      label=f"{name}: {int(which.sum()):,}")  # fmt: skip
+        span = [float(min(x.min(), low.min())), float(max(x.max(), high.max()))]
+        axes.plot(span, span, color=INK, linewidth=1, linestyle="--")
+        axes.set(xlabel=plain(f"measured {label}"), ylabel=plain(f"predicted {label}"))
+        axes.legend(loc="upper left")
+        return None
+
+    return paint
+
+
+def some_rows(values: np.ndarray, most: int = SHOWN) -> np.ndarray:
+    """Return at most `most` of the places of finite values (N,), spread evenly over their ranks.
+
+    >>> some_rows(np.array([3.0, np.nan, 1.0, 2.0]), most=2).tolist()
+    [2, 0]
+    """
+    known = np.flatnonzero(np.isfinite(values))
+    ranked = known[np.argsort(values[known], kind="stable")]
+    if len(ranked) <= most:
+        return ranked
+    return ranked[np.rint(np.linspace(0, len(ranked) - 1, most)).astype(int)]
 
 
 def _residuals(true: np.ndarray, predicted: np.ndarray, label: str) -> Callable[[Figure], None]:
@@ -100,13 +138,20 @@ def _baselines(metrics: Mapping[str, Any], baselines: Mapping[str, Any], unit: s
     return paint
 
 
-def regression_figures(content: Mapping[str, Any], true: np.ndarray, predicted: np.ndarray) -> list[Drawing]:
-    """Draw scatter, residuals, coverage of the intervals where there are any, and baselines for each target.
+def regression_figures(
+    content: Mapping[str, Any],
+    true: np.ndarray,
+    predicted: np.ndarray,
+    lower: np.ndarray | None = None,
+    upper: np.ndarray | None = None,
+) -> list[Drawing]:
+    """Draw scatter, intervals and their coverage where there are any, residuals, and baselines for each target.
 
     Parameters
     ----------
     content : the evaluation, see `evaluation.results`.
     true, predicted : float arrays (N, K).
+    lower, upper : float arrays (N, K), optional: the ends of the intervals.
     """
     drawings = []
     for column, target in enumerate(content["targets"]):
@@ -124,6 +169,16 @@ def regression_figures(content: Mapping[str, Any], true: np.ndarray, predicted: 
                 3.8,
             )
         )
+        if lower is not None and upper is not None:
+            rows = some_rows(true[:, column])
+            known = int(np.isfinite(true[:, column]).sum())
+            which = "all" if len(rows) == known else f"{len(rows)}, spread evenly over the measured values, of"
+            level = content.get("coverage", {}).get(name, {}).get("level")
+            made = "" if level is None else f" for {100 * level:.0f} %"
+            caption = f"Predicted and measured {name} with the intervals{made}: {which} {known:,} rows, {where}."
+            ends = np.stack([lower[:, column], upper[:, column]])
+            paint = _intervals(true[:, column], predicted[:, column], ends, rows, label)
+            drawings.append(draw(f"intervals{suffix}", caption, paint, 3.8))
         caption = f"Error of the prediction against the predicted {name}, {where}."
         drawings.append(draw(f"residuals{suffix}", caption, _residuals(x, y, label)))
         if name in content.get("coverage", {}):

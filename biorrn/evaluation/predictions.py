@@ -17,6 +17,7 @@ from biorrn.datasets.schema import SPLITS
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import open_text
 from biorrn.lookup import nearest
+from biorrn.readers.fields import faults, guarded
 from biorrn.readers.targets import READERS, column_names
 
 
@@ -147,8 +148,8 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
             if id not in lengths:
                 continue
             length = str(row.get("length") or "")
-            if length.isdigit() and int(length) != lengths[id]:
-                raise InputError(path, f"found length {length}; the prepared row has {lengths[id]} residues", id)
+            if length.isdecimal() and (length.lstrip("0") or "0") != str(lengths[id]):
+                raise InputError(path, f"found length {length[:20]}; the prepared row has {lengths[id]} residues", id)
             found = tuple(_number(path, row, name) for name in [*names, *(ends if bounded else [])])
             if values.setdefault(id, found) != found:
                 raise InputError(path, "has two different predictions", record=id)
@@ -181,7 +182,9 @@ def _table(path: str | Path) -> Iterator[tuple[list[str], Iterator[Mapping[str, 
             table = csv.DictReader(stream)
         else:
             table = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-        yield list(table.fieldnames or []), table
+        with faults(path, None, csv.Error):
+            names = list(table.fieldnames or [])
+        yield names, guarded(table, path, csv.Error)
 
 
 def _number(path: str | Path, row: Mapping[str, Any], name: str) -> float:

@@ -94,4 +94,6 @@ def summarise(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict
             "reads": read_quality_table(scored),
             "spearman": CORRELATIONS["spearman"](identity, np.array([read.mean_q for read in scored])),
         },
+        "homopolymers": scores.homopolymers.table(),
+        "contexts": scores.contexts.table(),
     }

@@ -92,14 +92,14 @@ def train_folds(
     entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}
     _keep(folder, {name: entry for name, entry in entries.items() if entry is not None}, rows)
     write_rows(folder / FOLDS / DATA, rows, np.full(len(rows), SPLITS.index("test"), np.uint8), data)
-    content, true, values = evaluate_regression(
+    content, true, given = evaluate_regression(
         folder / OUT_OF_FOLD, folder / FOLDS / DATA, name=folder.name, split="test", baselines="none", seed=seed
     )
     content["split"] = f"out of {number} folds"
-    content["cautions"] += fold_scores(rows, values, fold, names)
+    content["cautions"] += fold_scores(rows, given.values, fold, names)
     for k, name in enumerate(names):
-        content["baselines"][name] = compare_baselines(rows.targets[:, k], values[:, k], baselines, k, seed)
-    write_pages(folder, content, true, values, say)
+        content["baselines"][name] = compare_baselines(rows.targets[:, k], given.values[:, k], baselines, k, seed)
+    write_pages(folder, content, true, given, say)
     if not outside.all():
         test = data.rows.select(~outside)
         ours = predicted(folder, test, device)

@@ -14,7 +14,7 @@ from biorrn.datasets.schema import SPLITS
 from biorrn.encoders.residues import sequence
 from biorrn.evaluation.figures import save_drawings
 from biorrn.evaluation.figures_regression import regression_figures
-from biorrn.evaluation.predictions import Proteins, read_prepared
+from biorrn.evaluation.predictions import Predictions, Proteins, read_prepared
 from biorrn.evaluation.report import write_report
 from biorrn.evaluation.results import evaluate_regression, summary_lines, write_result
 from biorrn.inference import conformal
@@ -87,7 +87,7 @@ def finish(folder: Path, held_out: str, seed: int, threads: int, device: torch.d
     rows = data.rows.select(data.split == SPLITS.index(held_out))
     found = predicted(folder, rows, device)
     write_predictions(folder / PREDICTIONS, found, names)
-    content, true, values = evaluate_regression(
+    content, true, given = evaluate_regression(
         folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, note=note, seed=seed, threads=threads
     )
     if held_out == "valid":
@@ -96,13 +96,14 @@ def finish(folder: Path, held_out: str, seed: int, threads: int, device: torch.d
         )
     else:
         content["cautions"] += coverage(rows, names, found)
-    write_pages(folder, content, true, values, say)
+    write_pages(folder, content, true, given, say)
 
 
-def write_pages(folder: Path, content: dict[str, Any], true: np.ndarray, values: np.ndarray, say: Say) -> None:
+def write_pages(folder: Path, content: dict[str, Any], true: np.ndarray, given: Predictions, say: Say) -> None:
     """Write evaluation.json, its figures, prepare.json and report.html into a run folder, and say what came out."""
     result = folder / EVALUATION
-    content["figures"] = save_drawings(regression_figures(content, true, values), folder / FIGURES, result)
+    drawings = regression_figures(content, true, given.values, given.lower, given.upper)
+    content["figures"] = save_drawings(drawings, folder / FIGURES, result)
     write_result(result, content)
     write_account(folder / PREPARE, account(folder / DATA, {}, content["note"]))
     write_report(folder / REPORT, [result], [folder], [folder / PREPARE], f"biorrn: {', '.join(content['metrics'])}")

@@ -126,6 +126,30 @@ def test_basecalls_from_files_to_report(biorrn: Biorrn, folder: Path) -> None:
     assert "genome:0-1200" in (folder / "report.html").read_text()
 
 
+def test_errors_by_context_and_signal_from_files_to_report(biorrn: Biorrn, folder: Path, root: Path) -> None:
+    data = root / "data" / "simulated_reads"
+    with open(data / "truth.tsv") as stream:
+        rows = [line.rstrip("\n").split("\t") for line in list(stream)[9:17]]  # the reads in POD5
+    sam = ["@HD\tVN:1.6"]
+    for read_id, *_, bases, starts, end in rows:
+        begin, *_ = places = [int(start) for start in starts.split(",")]
+        moves = np.zeros(int(end) - begin, int)
+        moves[np.array(places) - begin] = 1
+        tags = f"ts:i:{begin}\tmv:B:c,1,{','.join(map(str, moves))}"
+        sam.append(f"{read_id}\t4\t*\t0\t0\t*\t*\t0\t0\t{bases}\t{'5' * len(bases)}\t{tags}")
+    (folder / "calls.sam").write_text("\n".join(sam) + "\n")
+    words = ("--figures", "figures", "--signal", data / "simulated.pod5", "-o", "eval.json")
+    assert biorrn("evaluate", "basecalls", "calls.sam", data / "reference.fasta", *words) == 0
+    content = json.loads((folder / "eval.json").read_text())
+    drawn = [Path(entry["path"]).stem for entry in content["figures"]]
+    assert {"homopolymers", "homopolymer_lengths", "contexts", "substitutions", "squiggle"} <= set(drawn)
+    assert all((folder / entry["path"]).stat().st_size < 200_000 for entry in content["figures"])
+    assert [entry["placed_by"] for entry in content["squiggle"]] == ["move table"] * 3
+    assert sum(row["bases"] for row in content["contexts"]["kmers"]) == content["counts"]["scored_columns"] - 2 * 8
+    assert all(row["right"] == 1.0 for row in content["homopolymers"]["all"])
+    assert biorrn("report", "eval.json", "-o", "report.html") == 0
+
+
 def test_reads_that_all_map_nowhere_are_a_result(biorrn: Biorrn, folder: Path) -> None:
     (folder / "calls.fastq").write_text("@r\nACGT\n+\n!!!!\n")
     assert biorrn("evaluate", "basecalls", "calls.fastq", "reference.fa", "--figures", "f", "-o", "eval.json") == 0
@@ -187,6 +211,31 @@ BAD = {
     "unknown region": ((*BASECALLS, "--region", "genom:0-100"), leave, "no sequence 'genom'; did you mean 'genome'?"),
     "region out of range": ((*BASECALLS, "--region", "genome:0-9000"), leave, "allowed is a span inside 0-5000"),
     "region too short": ((*BASECALLS, "--region", "genome:0-50"), leave, "--min-bases: found 100; allowed is 1 to 50"),
+    "signal without figures": (
+        (*BASECALLS, "--signal", "calls.fastq"),
+        leave,
+        "--signal: is drawn; name the folder of the figures with --figures",
+    ),
+    "signal is missing": (
+        (*BASECALLS, "--figures", "f", "--signal", "away.pod5"),
+        leave,
+        "away.pod5: ",
+    ),
+    "signal is no signal": (
+        (*BASECALLS, "--figures", "f", "--signal", "reference.fa"),
+        leave,
+        "reference.fa: found the suffix '.fa'; allowed are .fast5",
+    ),
+    "reads of standard input and signal": (
+        ("evaluate", "basecalls", "-", "reference.fa", "--figures", "f", "--signal", "signal", "-o", "eval.json"),
+        leave,
+        "--signal: READS is read twice, so it must be a file; found standard input",
+    ),
+    "BAM of no reads": (
+        ("evaluate", "basecalls", "calls.bam", "reference.fa", "-o", "eval.json"),
+        lambda folder: (folder / "calls.bam").write_bytes(b"BAM\1"),
+        "calls.bam: ",
+    ),
     "figures folder is a file": ((*BASECALLS, "--figures", "calls.fastq"), leave, "cannot be written"),
 }
 

@@ -10,7 +10,7 @@ from biorrn.evaluation.figures_coverage import coverage_figure
 from biorrn.evaluation.predictions import Predictions, Proteins
 from biorrn.inference.conformal import LEVELS, fit
 
-KINDS = ("length", "identity", "flag")
+KINDS = ("length", "identity", "flag")  # of bins; "width" where intervals differ in it
 
 
 def proteins(sequences: list[str], targets: np.ndarray) -> Proteins:
@@ -57,6 +57,7 @@ def test_bins_are_parts_of_the_whole() -> None:
         assert len(found[kind]) > 1
         assert sum(row["n"] for row in found[kind]) == 190
         assert sum(row["n"] * row["value"] for row in found[kind]) == pytest.approx(held.sum())
+    assert found["width"] == []  # all are as wide
     assert [row["level"] for row in found["levels"]] == [0.9]
     assert found["levels"][0]["value"] == found["overall"]["value"]
 
@@ -74,6 +75,11 @@ def test_other_levels_follow_from_what_the_model_carries() -> None:
         assert row["value"] == pytest.approx(row["level"], abs=0.01)
     assert [row["width"] for row in found["levels"]] == sorted(row["width"] for row in found["levels"])
     assert [row["name"] for row in found["length"]] == ["3 residues"]
+    assert [row["n"] for row in found["width"]] == pytest.approx([80] * 5, abs=1)
+    assert sum(row["n"] for row in found["width"]) == 400
+    assert [row["width"] for row in found["width"]] == sorted(row["width"] for row in found["width"])
+    held = sum(row["n"] * row["value"] for row in found["width"])
+    assert held == pytest.approx(400 * found["overall"]["value"])
     assert found["identity"] == found["flag"] == []
 
 

@@ -90,8 +90,8 @@ def test_unknown_and_empty_splits(prepared: Path) -> None:
 
 
 def test_evaluation_of_two_targets(prepared: Path, table: Table) -> None:
-    content, true, predicted = evaluate_regression(table(rows(list(range(12)))), prepared, name="x")
-    assert true.shape == predicted.shape == (6, 2)
+    content, true, found = evaluate_regression(table(rows(list(range(12)))), prepared, name="x")
+    assert true.shape == found.values.shape == (6, 2)
     assert content["metrics"]["tm"]["mae"]["value"] == pytest.approx(0.5)
     assert content["metrics"]["tm"]["spearman"]["value"] == pytest.approx(1.0)
     assert content["metrics"]["yield"]["mae"] == {"n": 5, "value": 0.0, "low": 0.0, "high": 0.0}  # p9 has no yield

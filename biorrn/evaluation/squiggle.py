@@ -1,0 +1,221 @@
+"""A stretch of a read's signal with what was called there and what the reference has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from biorrn.encoders.bases import decode_bases
+from biorrn.errors import BiorrnError
+from biorrn.evaluation.alignment import Alignment, Mapper, Region
+from biorrn.evaluation.basecalls import Score, Scores
+from biorrn.evaluation.call_files import read_calls
+from biorrn.evaluation.contexts import GAP, Columns, read_columns
+from biorrn.evaluation.sequences import BaseCall
+from biorrn.evaluation.squiggle_places import Placed, Places
+from biorrn.readers.records import SignalRecord
+from biorrn.readers.signal import read_all
+
+FOUND = 100  # scored reads that are looked at, the first that the signal files hold
+LONGEST = 400_000  # samples; longer reads are passed over, so that neither memory nor a model's time runs away
+SAMPLES = 300  # drawn of a read
+BASES = 40, 8  # drawn of a read at most, and at least
+NO_READ = "No squiggle is drawn: the signal files hold none of the scored reads."
+
+
+@dataclass(frozen=True, slots=True)
+class Squiggle:
+    """What is drawn of one read.
+
+    Attributes
+    ----------
+    which : str: "best", "median" or "worst".
+    score : Score of the whole read.
+    placed_by : str: "move table", or the name of the model that found where the bases begin.
+    sample_rate : float: samples a second (Hz).
+    first : int: sample of the read at which the stretch begins.
+    current : float32 array (T,): pA.
+    edges : int64 array (n + 1,): samples of the stretch at which its called bases begin, and the last one's end.
+    true, called : uint8 arrays (C,): columns of the alignment in the direction of the read, codes as in
+        `evaluation.contexts`; of `called` n are no gap.
+    """
+
+    which: str
+    score: Score
+    placed_by: str
+    sample_rate: float
+    first: int
+    current: np.ndarray
+    edges: np.ndarray
+    true: np.ndarray
+    called: np.ndarray
+
+
+def choose(scores: Sequence[Score]) -> dict[str, Score]:
+    """Return the reads of highest, median and lowest identity, by those names; fewer where there are fewer reads."""
+    ranked = sorted(scores, key=lambda read: (-read.identity, read.read_id))
+    names = {0: (), 1: ("median",), 2: ("best", "worst")}.get(len(ranked), ("best", "median", "worst"))
+    places = {"best": 0, "median": len(ranked) // 2, "worst": -1}
+    return {name: ranked[places[name]] for name in names}
+
+
+def draw_from(
+    reads: Path,
+    reference: Path,
+    mapper: Mapper,
+    scores: Scores,
+    signal: Sequence[Path],
+    model: str | None = None,
+    region: Region | None = None,
+) -> tuple[list[Squiggle], list[str]]:
+    """Return the stretches to draw, best read first, and sentences on what could not be drawn.
+
+    Parameters
+    ----------
+    reads, reference : the files that `scores` are of.
+    signal : files and folders of signal; the first `FOUND` scored reads in them are looked at.
+    model : str, optional: places the bases of reads without move table; the shipped one by default.
+    region : Region, optional: the stretches lie inside.
+    """
+    scored = {read.read_id: read for read in scores.scored()}
+    problems: list[BiorrnError] = []
+    records: dict[str, SignalRecord] = {}
+    try:
+        for record in read_all(signal, problems.append):
+            if record.read_id in scored and len(record.raw) <= LONGEST:
+                records[record.read_id] = record
+            if len(records) >= min(FOUND, len(scored)):
+                break
+    except BiorrnError as problem:  # the evaluation itself stands without a figure of signal
+        problems.append(problem)
+    cautions = [f"Signal for the squiggle: {problems[0]} ({len(problems)} problems)."] if problems else []
+    chosen = choose([scored[read_id] for read_id in records])
+    if not chosen:
+        return [], [*cautions, NO_READ]
+    calls = _calls(reads, reference, {score.read_id for score in chosen.values()})
+    drawn = []
+    try:
+        with Places(reads, reference, model) as places:
+            for which, score in chosen.items():
+                call, record = calls[score.read_id], records[score.read_id]
+                try:
+                    placed = places.of(record, call)
+                except BiorrnError as problem:
+                    cautions.append(f"Squiggle of read {score.read_id}: {problem}.")
+                    continue
+                alignment = mapper.align(call)
+                made = None if alignment is None else squiggle(which, score, record, call, alignment, placed, region)
+                if made is not None:
+                    drawn.append(made)
+                else:
+                    cautions.append(f"Squiggle of read {score.read_id}: too few bases are both aligned and placed.")
+    except BiorrnError as problem:
+        cautions.append(f"No squiggle is drawn: {problem}.")
+    return drawn, cautions
+
+
+def _calls(reads: Path, reference: Path, wanted: set[str]) -> Mapping[str, BaseCall]:
+    found: dict[str, BaseCall] = {}
+    for call in read_calls(reads, reference):
+        if call.id in wanted and call.id not in found:
+            found[call.id] = call
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def squiggle(
+    which: str,
+    score: Score,
+    record: SignalRecord,
+    call: BaseCall,
+    alignment: Alignment,
+    placed: Placed,
+    region: Region | None = None,
+) -> Squiggle | None:
+    """Return a stretch of a read, inside a region, with about as many errors as all of it has, near its middle.
+
+    None where no stretch of the least number of aligned and placed bases fits.
+    """
+    columns = read_columns(call, alignment, region)
+    begin = int(alignment.read_position[alignment.read_position >= 0].min())
+    # called bases whose reference base, or for an inserted one the base before it, lies in the region: one stretch
+    inside = columns.inside[np.cumsum(columns.true != GAP) - 1][columns.called != GAP].nonzero()[0]
+    if not len(inside):
+        return None
+    low, high = begin + int(inside[0]), begin + int(inside[-1]) + 1
+    low, high = max(low, placed.first), min(high, placed.first + len(placed.starts))
+    if high <= low:
+        return None
+    edges = np.append(placed.starts, placed.end)[low - placed.first : high - placed.first + 1]
+    wrong = errors_by_base(columns)[low - begin : high - begin]
+    stretch = window(edges, wrong)
+    if stretch is None:
+        return None
+    first, last = stretch
+    base = np.cumsum(columns.called != GAP) - 1 + begin - low  # the called base of a column; of a gap, the one before
+    # bases deleted behind the last base would hang over the edge
+    part = (base >= first) & (base < last) & ~((columns.called == GAP) & (base == last - 1))
+    sample = int(edges[first])
+    return Squiggle(
+        which,
+        score,
+        placed.by,
+        record.sample_rate,
+        sample,
+        record.picoamperes()[sample : int(edges[last])],
+        edges[first : last + 1] - sample,
+        columns.true[part],
+        columns.called[part],
+    )
+
+
+def errors_by_base(columns: Columns) -> np.ndarray:
+    """Return int64 (n,): for each aligned called base 1 if it is wrong, and the bases deleted before it."""
+    errors = (columns.called != columns.true).astype(np.int64)
+    ends = np.flatnonzero(columns.called != GAP)
+    return np.diff(np.cumsum(errors)[ends], prepend=0)
+
+
+def window(edges: np.ndarray, errors: np.ndarray) -> tuple[int, int] | None:
+    """Return first base and one past the last of the stretch to draw, or None.
+
+    Parameters
+    ----------
+    edges : int array (n + 1,): sample at which each base begins, and the end of the last.
+    errors : int array (n,): errors at each base.
+    """
+    most, least = BASES
+    first = np.arange(len(errors))
+    last = np.minimum(np.searchsorted(edges, edges[:-1] + SAMPLES, side="right") - 1, first + most)
+    usable = last - first >= min(least, len(errors))
+    if not usable.any():
+        return None
+    first, last = first[usable], last[usable]
+    summed = np.concatenate([[0], np.cumsum(errors)])
+    found = summed[last] - summed[first]
+    usual = np.rint(float(np.mean(errors)) * (last - first))
+    away = np.abs(found - usual)
+    best = np.flatnonzero(away == away.min())
+    chosen = best[np.argmin(np.abs(first[best] + last[best] - len(errors)))]
+    return int(first[chosen]), int(last[chosen])
+
+
+def facts(drawn: Iterable[Squiggle]) -> list[dict[str, object]]:
+    """Return what an evaluation says of the stretches drawn: see `evaluation.results`."""
+    return [
+        {
+            "read": one.which,
+            "read_id": one.score.read_id,
+            "identity": one.score.identity,
+            "placed_by": one.placed_by,
+            "from_sample": one.first,
+            "to_sample": one.first + len(one.current),
+            "called": decode_bases(one.called[one.called != GAP]),
+            "reference": decode_bases(one.true[one.true != GAP]),
+        }
+        for one in drawn
+    ]
