@@ -7,20 +7,34 @@ import typer
 
 
 def report(
-    evaluations: Annotated[list[Path], typer.Argument(help="JSON files that `biorrn evaluate` wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
+    evaluations: Annotated[list[Path] | None, typer.Argument(help="JSON files that `biorrn evaluate` wrote.")] = None,
     runs: Annotated[list[Path] | None, typer.Option("--run", help="Run folder of `biorrn train`; repeatable.")] = None,
     prepared: Annotated[
         list[Path] | None, typer.Option("--prepare", help="JSON report of `biorrn prepare`; repeatable.")
     ] = None,
+    qc: Annotated[list[Path] | None, typer.Option("--qc", help="JSON of `biorrn qc`; repeatable.")] = None,
+    mapped: Annotated[list[Path] | None, typer.Option("--map", help="JSON of `biorrn map`; repeatable.")] = None,
+    assembled: Annotated[
+        list[Path] | None, typer.Option("--assembly", help="JSON of `biorrn assemble`; repeatable.")
+    ] = None,
+    benchmarks: Annotated[
+        Path | None, typer.Option(help="Folder of Snakemake's benchmark files, <rule>/<run>.tsv: minutes and memory.")
+    ] = None,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "biorrn report",
 ) -> None:
-    """Put evaluations, training runs and data reports on one page: a single HTML file that needs no network.
+    """Put evaluations, training runs, data sets, samples and costs on one page: one HTML file that needs no network.
+
+    Files that name the same run or sample are shown together. Tables sort by a click on a heading; figures download as
+    SVG or PNG.
 
     \b
     Examples:
       biorrn report stability.json --run runs/stability --prepare stability.prepare.json -o report.html
+      biorrn report evaluation/*.json --run runs/a --run runs/b --benchmarks benchmarks -o report.html
+      biorrn report --qc flowcell.qc.json --map flowcell.map.json -o report.html
     """
     from biorrn.evaluation.report import write_report
 
-    write_report(output, evaluations, runs or [], prepared or [], title)
+    sampled = {"qc": qc or [], "mapping": mapped or [], "assembly": assembled or []}
+    write_report(output, evaluations or [], runs or [], prepared or [], title, sampled=sampled, benchmarks=benchmarks)

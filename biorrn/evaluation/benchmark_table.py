@@ -22,6 +22,7 @@ from biorrn.evaluation.results import read_result
 from biorrn.evaluation.runs import Run, read_run
 from biorrn.files import open_text
 from biorrn.lookup import lookup
+from biorrn.readers.fields import guarded
 
 NAN = float("nan")
 COLUMNS = ("set", "language_model", "metric", "score", "split", "what", "source")  # of the published figures
@@ -120,7 +121,7 @@ def read_published(path: str | Path) -> list[Published]:
     InputError: a column is missing, a score is no number, or a cell holds what is not allowed there.
     """
     with open_text(path) as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+        rows = list(guarded(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), path, csv.Error))
         found = rows[0].keys() if rows else COLUMNS
     if missing := [name for name in COLUMNS if name not in found]:
         raise InputError(path, f"column '{missing[0]}' is missing; needed are {', '.join(COLUMNS)}")

@@ -28,7 +28,7 @@ def text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
     if isinstance(value, list | tuple):
         shown = ", ".join(text(item) for item in value[:ITEMS])
         return f"{shown}, … ({len(value):,} in all)" if len(value) > ITEMS else shown

@@ -1,4 +1,4 @@
-"""The look of every figure, how it is written, and the figures of a training run.
+"""The look of every figure, and how it is written.
 
 Figures are drawn on objects, without pyplot and its global state, at a width that stays readable on a phone. Colours
 are those of Okabe and Ito (2008), told apart in all common forms of colour blindness.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from biorrn.files import atomic_path
 
@@ -118,60 +117,3 @@ def cloud(axes: Axes, figure: Figure, x: np.ndarray, y: np.ndarray, **options: A
     else:
         drawn = axes.hexbin(x, y, gridsize=38, bins="log", mincnt=1, cmap="viridis", linewidths=0.1, **options)
         figure.colorbar(drawn, ax=axes, label="points in a cell", pad=0.02, shrink=0.85)
-
-
-def _curves(history: Mapping[str, np.ndarray], names: Mapping[str, str], label: str) -> Callable[[Figure], None]:
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        epochs = history["epoch"] + 1
-        for (name, shown), colour in zip(names.items(), (BLUE, ORANGE, GREEN, RED, PURPLE, SKY), strict=False):
-            axes.plot(epochs, history[name], color=colour, label=plain(shown), marker="o", markersize=3, linewidth=1.6)
-        axes.set_xlabel("epochs done")
-        axes.set_ylabel(plain(label))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if len(names) > 1:
-            axes.legend()
-
-    return paint
-
-
-def _optimiser(history: Mapping[str, np.ndarray]) -> Callable[[Figure], None]:
-    def paint(figure: Figure) -> None:
-        rate, norm = figure.subplots(2, 1, sharex=True)
-        epochs = history["epoch"] + 1
-        for axes, name, label, colour in (
-            (rate, "lr", "learning rate", BLUE),
-            (norm, "grad_norm", "gradient norm", RED),
-        ):
-            if name in history:
-                axes.plot(epochs, history[name], color=colour, marker="o", markersize=3, linewidth=1.6)
-            axes.set_ylabel(label)
-        rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
-        norm.set_xlabel("epochs done")
-        norm.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-    return paint
-
-
-def training_figures(history: Mapping[str, np.ndarray]) -> list[Drawing]:
-    """Draw a run: losses, each metric of the validation set, learning rate with gradient norm.
-
-    Parameters
-    ----------
-    history : mapping of the columns of history.tsv to float arrays (E,), one value an epoch.
-    """
-    if not len(history.get("epoch", ())):
-        return []
-    losses = {name: name.split("_")[0] for name in ("train_loss", "valid_loss") if name in history}
-    drawings = []
-    if losses:
-        drawings.append(draw("loss", "Loss of the training and validation rows.", _curves(history, losses, "loss")))
-    for name in history:
-        if name.startswith("valid_") and name != "valid_loss" and np.isfinite(history[name]).any():
-            metric = name.removeprefix("valid_")
-            caption = f"{metric} of the validation rows."
-            drawings.append(draw(slug(name), caption, _curves(history, {name: metric}, metric)))
-    if "lr" in history or "grad_norm" in history:
-        caption = "Learning rate at the end of each epoch and mean norm of the gradient before clipping."
-        drawings.append(draw("optimiser", caption, _optimiser(history)))
-    return drawings

@@ -1,216 +1,56 @@
-"""Evaluations, training runs and data reports on one HTML page that needs nothing but itself.
+"""Evaluations, training runs, data sets, samples and costs on one HTML page that needs nothing but itself.
 
-Figures are embedded as images (`data:` addresses): an SVG in an image cannot run a script, so that a figure from a file
-is as harmless as the escaped text around it.
+The page is the template `report.html` with `report_parts.html`, the style `report.css` and the script `report.js`,
+which sorts tables and saves figures. The page forbids itself every request (Content-Security-Policy), and every script
+but that one, by its hash. What comes from files is escaped.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from biorrn import __version__
-from biorrn.errors import InputError
-from biorrn.evaluation.baselines import BEATEN, beaten, headline
-from biorrn.evaluation.blocks import blocks, text
-from biorrn.evaluation.figures import as_bytes, training_figures
-from biorrn.evaluation.results import read_json, read_result
-from biorrn.evaluation.runs import Run, read_run
+from biorrn.errors import ConfigError
+from biorrn.evaluation.blocks import text
+from biorrn.evaluation.report_cost import costs_section, read_benchmarks
+from biorrn.evaluation.report_data import data_set
+from biorrn.evaluation.report_evaluation import evaluation
+from biorrn.evaluation.report_overview import overview
+from biorrn.evaluation.report_runs import anchors, collect, training
+from biorrn.evaluation.report_samples import KINDS, sample_tables, samples
 from biorrn.files import write_text
 
-BIG = 200_000  # bytes of an SVG above which the PNG beside it is embedded instead
-TYPES = {"svg": "image/svg+xml", "png": "image/png"}
-HEADLINE = {"regression": "spearman", "basecalls": "median_identity"}  # the metric of the overview
-NAMES = {
-    "spearman": "Spearman",
-    "pearson": "Pearson",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "r2": "R²",
-    "median_identity": "median identity",
-    "identity": "pooled identity",
-    "aligned_fraction": "median aligned part of a read",
-}
-RATES = ("median_identity", "identity", "mismatch", "insertion", "deletion", "aligned_fraction")  # shown in per cent
+OPEN = 3  # runs; where there are more, all begin closed
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{}'; base-uri 'none'; form-action 'none'"
+)
+OPTIONS = {"qc": "--qc", "mapping": "--map", "assembly": "--assembly"}  # where the files of a kind come from
 
 
-def image(data: bytes, format: str) -> str:
-    """Return a picture as a `data:` address."""
-    return f"data:{TYPES[format]};base64,{base64.b64encode(data).decode()}"
+def part(name: str) -> str:
+    """Return a file of the page's own: a template, the style or the script."""
+    return (resources.files("biorrn.evaluation") / name).read_text("utf-8")
 
 
-def figure_images(content: dict[str, Any], path: Path) -> list[dict[str, str]]:
-    """Return {"source", "caption"} of the figures of an evaluation file.
-
-    Raises
-    ------
-    InputError: a figure is missing, or is neither SVG nor PNG.
-    """
-    found = []
-    for entry in content["figures"]:
-        try:
-            figure, caption = path.parent / entry["path"], str(entry.get("caption", ""))
-        except (TypeError, KeyError) as error:
-            raise InputError(path, "key 'figures': each entry needs 'path' and 'caption'") from error
-        other = figure.with_suffix(".png")
-        if figure.suffix == ".svg" and other.is_file() and figure.is_file() and figure.stat().st_size > BIG:
-            figure = other
-        if figure.suffix[1:] not in TYPES:
-            raise InputError(path, f"figure '{entry['path']}': found suffix '{figure.suffix}'; allowed is .svg or .png")
-        try:
-            found.append({"source": image(figure.read_bytes(), figure.suffix[1:]), "caption": caption})
-        except OSError as error:
-            raise InputError(figure, f"cannot be read: {error.strerror}; {path.name} names it") from error
-    return found
-
-
-def number(name: str, value: Any) -> str:
-    """Return the value of a metric: three decimals, or per cent for a rate."""
-    if not isinstance(value, int | float):
-        return "–"
-    return f"{100 * value:.2f} %" if name in RATES else f"{value:.3f}"
-
-
-def estimate(name: str, entry: dict[str, Any]) -> dict[str, str]:
-    """Return an estimate as the cells of a row: metric, value, interval, n."""
-    low, high = number(name, entry.get("low")), number(name, entry.get("high"))
-    return {
-        "metric": NAMES.get(name, name),
-        "value": number(name, entry.get("value")),
-        "interval": "–" if low == "–" else f"{low.removesuffix(' %')} to {high}",
-        "n": text(entry.get("n")),
-    }
-
-
-def _baseline_rows(metrics: dict[str, Any], baselines: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one row for the model and one for each baseline: every metric, the difference in Spearman, the verdict."""
-    ours = [estimate(name, metrics[name]) for name in metrics]
-    rows: list[dict[str, Any]] = [{"name": "model", "cells": ours, "difference": None, "beaten": "", "good": True}]
-    for key, entry in baselines.items():
-        rows.append(
-            {
-                "name": key,
-                "cells": [estimate(name, entry["metrics"].get(name, {})) for name in metrics],
-                "difference": estimate("spearman", entry["difference"]["spearman"]),
-                "beaten": BEATEN[beaten(entry)],
-                "good": entry["beats"],
-            }
-        )
-    return rows
-
-
-def _tables(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the result tables of an evaluation: one a target, or one for basecalls."""
-    if content["kind"] == "basecalls":
-        return [{"title": "", "rows": [estimate(name, entry) for name, entry in content["metrics"].items()]}]
-    units = {target.get("name"): target.get("unit", "") for target in content.get("targets", [])}
-    tables = []
-    for target, metrics in content["metrics"].items():
-        baselines = content["baselines"].get(target, {})
-        tables.append(
-            {
-                "title": f"{target} ({units[target]})" if units.get(target) else target,
-                "rows": [estimate(name, entry) for name, entry in metrics.items()],
-                "columns": [NAMES.get(name, name) for name in metrics],
-                "compared": _baseline_rows(metrics, baselines) if baselines else [],
-                "headline": headline(baselines),
-                "good": all(entry["beats"] for entry in baselines.values()),
-                "sentences": [{"text": entry["sentence"], "good": entry["beats"]} for entry in baselines.values()],
-                "fits": [f"{key}: {entry['description']}." for key, entry in baselines.items()],
-            }
-        )
-    return tables
-
-
-def _overview(name: str, content: dict[str, Any]) -> list[dict[str, Any]]:
-    metric = HEADLINE[content["kind"]]
-    single = content["kind"] == "basecalls"
-    rows = []
-    for target, metrics in ({"": content["metrics"]} if single else content["metrics"]).items():
-        baselines = content["baselines"].get(target, {})
-        lost = [key for key, entry in baselines.items() if not entry["beats"]]
-        verdict = "–"
-        if baselines:
-            verdict = f"does not beat {', '.join(lost)}" if lost else "beats every baseline"
-        best = {"verdict": verdict, "good": bool(baselines) and not lost, "bad": bool(lost)}
-        best |= {"headline": headline(baselines) if lost else ""}
-        shown = estimate(metric, metrics.get(metric, {}))
-        rows.append({"name": name, "target": target, "split": content["split"], **shown, **best})
-    return rows
-
-
-def _evaluation(path: Path) -> dict[str, Any]:
-    content = read_result(path)
-    try:
-        parts: list[dict[str, Any]] = []
-        if content["kind"] == "basecalls":
-            for key in ("counts", "lengths", "quality"):
-                parts += blocks({key: content.get(key, {})})
-        elif content.get("coverage"):
-            parts += blocks({"intervals": content["coverage"]})
-        return {
-            "name": str(content["name"]),
-            "kind": content["kind"],
-            "split": str(content["split"]),
-            "note": str(content.get("note") or ""),
-            "cautions": [str(entry) for entry in content.get("cautions", [])],
-            "flags": {str(flag): text(rows) for flag, rows in dict(content.get("flags", {})).items()},
-            "overview": _overview(str(content["name"]), content),
-            "tables": _tables(content),
-            "within": estimate("median_identity", content["within"]) if content.get("region") else None,
-            "blocks": parts,
-            "figures": figure_images(content, path),
-            "provenance": {key: content.get(key, "") for key in ("command", "biorrn", "seed", "resamples")},
-            "inputs": [
-                {"role": role, "path": entry["path"], "sha256": entry["sha256"]}
-                for role, entry in content["inputs"].items()
-            ],
-        }
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(path, f"is not as `biorrn evaluate` writes it ({type(error).__name__}: {error})") from error
-
-
-def _run(folder: Path) -> dict[str, Any]:
-    try:
-        return _run_parts(read_run(folder))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(folder, f"is not as `biorrn train` leaves it ({type(error).__name__}: {error})") from error
-
-
-def _run_parts(run: Run) -> dict[str, Any]:
-    known = run.provenance
-    rate, best = known.get("rate") or {}, known.get("best") or {}
-    data = known.get("data") or {}
-    return {
-        "name": run.name,
-        "finished": bool(known),
-        "epochs": len(run.history.get("epoch", ())),
-        "figures": [
-            {"source": image(as_bytes(drawing.figure, "svg"), "svg"), "caption": drawing.caption}
-            for drawing in training_figures(run.history)
-        ],
-        "recipe": run.recipe,
-        "facts": {key: value for key, value in known.items() if key not in ("data", "versions", "rate", "best")},
-        "best": f"{text(best.get('value'))} {best.get('metric', '')} after epoch {best['epoch'] + 1}"
-        if isinstance(best.get("epoch"), int)
-        else "–",
-        "rate": f"{text(rate.get('value'))} {rate.get('unit', '')}" if rate else "–",
-        "versions": dict(known.get("versions") or {}),
-        "inputs": [{"path": path, "sha256": sum} for path, sum in data.items()],
-    }
-
-
-def _prepared(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    note = content.get("note") or ""
-    return {"name": path.name, "note": str(note), "blocks": blocks({k: v for k, v in content.items() if k != "note"})}
+def policy(script: str) -> str:
+    """Return the Content-Security-Policy of a page that may run this script, show `data:` images, ask for nothing."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return POLICY.format(f"sha256-{digest}")
 
 
 def render(
-    evaluations: Sequence[Path], runs: Sequence[Path] = (), prepared: Sequence[Path] = (), title: str = "biorrn report"
+    evaluations: Iterable[Path] = (),
+    runs: Iterable[Path] = (),
+    prepared: Iterable[Path] = (),
+    title: str = "biorrn report",
+    *,
+    sampled: Mapping[str, Iterable[Path]] | None = None,
+    benchmarks: Path | None = None,
 ) -> str:
     """Return the page.
 
@@ -219,30 +59,61 @@ def render(
     evaluations : JSON files of `biorrn evaluate`, with the figures that they name.
     runs : folders of `biorrn train`.
     prepared : JSON reports of `biorrn prepare`.
+    sampled : {"qc", "mapping" or "assembly": JSON files of such}, what was done with reads of samples.
+    benchmarks : folder of Snakemake's benchmark files.
 
     Raises
     ------
+    ConfigError: there is nothing to report.
     InputError: a file cannot be read or is not what it should be.
     """
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import DictLoader, Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["text"] = text
-    template = environment.from_string((resources.files("biorrn.evaluation") / "report.html").read_text("utf-8"))
-    results = [_evaluation(Path(path)) for path in evaluations]
-    return template.render(
-        title=title,
-        version=__version__,
-        results=results,
-        runs=[_run(Path(path)) for path in runs],
-        prepared=[_prepared(Path(path)) for path in prepared],
+    templates = {name: part(name) for name in ("report.html", "report_parts.html")}
+    environment = Environment(
+        loader=DictLoader(templates), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["text"] = text
+    results = [evaluation(Path(path)) for path in evaluations]
+    trained = [training(Path(folder)) for folder in runs]
+    data = [data_set(Path(path)) for path in prepared]
+    for entry, anchor in zip(data, anchors([entry["name"] for entry in data], "data"), strict=True):
+        entry["anchor"] = anchor
+    found = samples(sampled or {})
+    costs = read_benchmarks(Path(benchmarks)) if benchmarks is not None else []
+    if not (results or trained or data or found or costs):
+        options = ", ".join(("--run", "--prepare", *(OPTIONS[kind] for kind in KINDS), "--benchmarks"))
+        raise ConfigError(f"nothing to report: give evaluations, or files by {options}")
+    together = collect(results, trained, data, costs)
+    script = part("report.js")
+    context: dict[str, Any] = {
+        "title": title,
+        "version": __version__,
+        "policy": policy(script),
+        "style": part("report.css"),
+        "script": script,
+        "overview": overview(together, data),
+        "runs": together,
+        "open": len(together) <= OPEN,
+        "data": data,
+        "samples": found,
+        "sample_tables": sample_tables(found),
+        "costs": costs_section(costs),
+    }
+    return environment.get_template("report.html").render(context)
 
 
 def write_report(
-    path: str | Path, evaluations: Sequence[Path], runs: Sequence[Path], prepared: Sequence[Path], title: str
+    path: str | Path,
+    evaluations: Sequence[Path],
+    runs: Sequence[Path],
+    prepared: Sequence[Path],
+    title: str,
+    *,
+    sampled: Mapping[str, Iterable[Path]] | None = None,
+    benchmarks: Path | None = None,
 ) -> None:
     """Write the page of `render` to a file."""
-    page = render(evaluations, runs, prepared, title)
+    page = render(evaluations, runs, prepared, title, sampled=sampled, benchmarks=benchmarks)
     with write_text(path) as stream:
         stream.write(page)

@@ -12,6 +12,7 @@ import numpy as np
 from biorrn.errors import InputError
 from biorrn.evaluation.results import read_json
 from biorrn.files import open_text
+from biorrn.readers.fields import guarded
 
 HISTORY, PROVENANCE, RECIPE = "history.tsv", "provenance.json", "recipe.yaml"
 
@@ -42,7 +43,7 @@ def read_history(path: str | Path) -> dict[str, np.ndarray]:
     InputError: no column 'epoch', a row of another width, or a cell that is not a number.
     """
     with open_text(path) as stream:
-        rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+        rows = list(guarded(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), path, csv.Error))
     if not rows or "epoch" not in rows[0]:
         raise InputError(path, "column 'epoch' is missing in the first line")
     values = []

@@ -11,9 +11,10 @@ import pytest
 
 from biorrn.evaluation import regression
 from biorrn.evaluation.basecalls import Score, Scores
-from biorrn.evaluation.figures import MANY, Drawing, as_bytes, save_drawings, slug, training_figures
+from biorrn.evaluation.figures import MANY, Drawing, as_bytes, save_drawings, slug
 from biorrn.evaluation.figures_basecalls import basecall_figures
 from biorrn.evaluation.figures_regression import regression_figures
+from biorrn.evaluation.figures_training import training_figures
 from biorrn.evaluation.tables import summarise
 
 
@@ -91,7 +92,7 @@ def test_saved_beside_the_json_with_relative_paths(tmp_path: Path) -> None:
     saved = save_drawings(training_figures(history(3)), tmp_path / "figures", tmp_path / "json" / "eval.json")
     assert [entry["path"] for entry in saved] == [
         "../figures/loss.svg",
-        "../figures/valid_spearman.svg",
+        "../figures/agreement.svg",
         "../figures/optimiser.svg",
     ]
     for entry in saved:

@@ -1,5 +1,6 @@
 """The report: one page that parses, asks for nothing, hides nothing and runs nothing."""
 
+import itertools
 import json
 import re
 import shutil
@@ -10,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biorrn.errors import InputError
-from biorrn.evaluation import regression, report
+from biorrn.errors import ConfigError, InputError
+from biorrn.evaluation import regression, report_figures
 from biorrn.evaluation.alignment import Alignment, columns, parse_cigar
 from biorrn.evaluation.basecalls import score_reads
 from biorrn.evaluation.figures import save_drawings
 from biorrn.evaluation.figures_basecalls import basecall_figures
 from biorrn.evaluation.figures_regression import regression_figures
-from biorrn.evaluation.report import render, write_report
+from biorrn.evaluation.report import part, policy, render, write_report
 from biorrn.evaluation.results import read_result, write_result
 from biorrn.evaluation.sequences import BaseCall
 from biorrn.evaluation.tables import summarise
@@ -132,6 +133,13 @@ def write_prepared(path: Path) -> None:
     path.write_text(json.dumps(content))
 
 
+def write_more(folder: Path) -> None:
+    qc = {"kind": "qc", "name": f"cell {EVIL}", "note": EVIL, "counts": {"called": 12345}, "files": [{"name": EVIL}]}
+    (folder / "qc.json").write_text(json.dumps(qc))
+    (folder / "benchmarks" / "train").mkdir(parents=True)
+    (folder / "benchmarks" / "train" / "run.tsv").write_text("s\tmax_rss\n90\t812.3\n")
+
+
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with everything a report is made from; tests that change it take a copy."""
@@ -140,13 +148,15 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_basecalls(folder)
     write_run(folder / "run")
     write_prepared(folder / "prepare.json")
+    write_more(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def html(inputs: Path) -> str:
     evaluations = [inputs / "regression.json", inputs / "basecalls.json"]
-    return render(evaluations, [inputs / "run"], [inputs / "prepare.json"], f"title {EVIL}")
+    more: dict[str, Any] = {"sampled": {"qc": [inputs / "qc.json"]}, "benchmarks": inputs / "benchmarks"}
+    return render(evaluations, [inputs / "run"], [inputs / "prepare.json"], f"title {EVIL}", **more)
 
 
 @pytest.fixture
@@ -169,13 +179,31 @@ def test_asks_for_nothing_outside(html: str) -> None:
     page = Page(html)
     assert not re.search(r"https?://|//cdn|@import|url\(", html)
     assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
-    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not {"iframe", "object", "embed", "form", "base"} & set(page.tags)
+    assert page.tags.count("link") == 1  # an empty icon, so that no browser asks for one
 
 
 def test_whatever_a_file_says_is_text(html: str) -> None:
-    assert "<script" not in html
-    # title twice, name, note, flag, input, recipe, command, key and value of the prepare report
+    assert html.count("<script") == 1  # the page's own, the only one that its policy lets run
+    assert f"<script>{part('report.js')}</script>" in html
+    assert f'content="{policy(part("report.js"))}"'.replace("'", "&#39;") in html
+    # title, name, note, flag, input, recipe, command, key and value of the prepare report, sample
     assert Page(html).text.count(EVIL) >= 10
+    assert "</script" not in part("report.js")
+    assert "</style" not in part("report.css")
+
+
+def test_anchors_are_unique_and_found(html: str) -> None:
+    ids = re.findall(r' id="([^"]*)"', html)
+    assert len(set(ids)) == len(ids)
+    assert {address[1:] for address in Page(html).addresses if address.startswith("#")} <= set(ids)
+
+
+def test_headings_leave_out_no_level(html: str) -> None:
+    levels = [int(tag[1]) for tag in Page(html).tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
 def test_is_small(html: str) -> None:
@@ -185,10 +213,11 @@ def test_is_small(html: str) -> None:
 def test_fits_a_phone(html: str) -> None:
     assert 'name="viewport" content="width=device-width' in html
     page = html.split("<body>")[1]
-    assert page.count("<table") == page.count('<div class="wide"><table')  # wide tables scroll by themselves
+    # wide tables scroll by themselves, and all can be sorted
+    assert page.count("<table") == len(re.findall(r'<div class="wide"[^>]*><table class="sortable', page)) > 0
 
 
-def test_holds_numbers_figures_cost_and_provenance(html: str, regression_json: Path) -> None:
+def test_holds_numbers_figures_cost_and_provenance(html: str, inputs: Path, regression_json: Path) -> None:
     page = Page(html)
     spearman = read_result(regression_json)["metrics"]["tm"]["spearman"]
     for words in (
@@ -202,7 +231,9 @@ def test_holds_numbers_figures_cost_and_provenance(html: str, regression_json: P
         "labels are simulated",
         "1 of 5 reads map nowhere",
         "812.5 sequences/s",
-        "361.2",
+        "6.0 minutes",
+        "peak memory 812 MB",
+        "12,345",
         "123,456",
         "0.74 valid_spearman after epoch 2",
         "ab" * 32,
@@ -210,7 +241,9 @@ def test_holds_numbers_figures_cost_and_provenance(html: str, regression_json: P
         "torch 2.0",
     ):
         assert words in page.text, words
-    assert page.tags.count("img") == 3 + 5 + 3
+    listed = [read_result(path)["figures"] for path in (inputs / "regression.json", inputs / "basecalls.json")]
+    # besides those of the files: loss, metric and optimiser of the run, lengths of the data, the costs
+    assert page.tags.count("img") == sum(map(len, listed)) + 3 + 1 + 1
 
 
 def test_same_inputs_give_the_same_page(regression_json: Path, run: Path) -> None:
@@ -221,20 +254,27 @@ def test_evaluation_alone_is_enough(regression_json: Path, tmp_path: Path) -> No
     write_report(tmp_path / "out" / "report.html", [regression_json], [], [], "alone")
     page = Page((tmp_path / "out" / "report.html").read_text())
     assert "alone" in page.text
-    assert "#training" not in page.addresses
+    assert not {"#samples", "#data", "#cost"} & set(page.addresses)
+
+
+def test_nothing_to_report_is_said() -> None:
+    with pytest.raises(ConfigError, match="nothing to report"):
+        render()
 
 
 def test_large_svg_gives_way_to_the_png(regression_json: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "image/png" not in render([regression_json])
-    monkeypatch.setattr(report, "BIG", 10)
-    page = render([regression_json])
-    assert "image/png" in page
-    assert "image/svg" not in page
+    def formats() -> list[str]:
+        return re.findall(r'<img src="data:image/([a-z+]*)', render([regression_json]))
+
+    assert set(formats()) == {"svg+xml"}
+    monkeypatch.setattr(report_figures, "BIG", 10)
+    assert set(formats()) == {"png"}
 
 
 def test_unfinished_run_is_said_to_be(regression_json: Path, run: Path) -> None:
     (run / "provenance.json").unlink()
     assert "not finished" in Page(render([regression_json], [run])).text
+    assert "Training is not finished: 3 epochs are recorded." in Page(render([regression_json], [run])).text
 
 
 def change(path: Path, **entries: Any) -> None:

@@ -1,0 +1,183 @@
+"""What the jobs of the workflow cost: the benchmark files of Snakemake, by rule and by what the rule worked on."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biorrn.errors import InputError
+from biorrn.evaluation.figures_runs import cost_figure
+from biorrn.evaluation.report_figures import drawn
+from biorrn.files import open_text
+from biorrn.readers.fields import guarded
+
+COLUMNS = ("s", "max_rss")  # every benchmark file has them
+USED = (*COLUMNS, "cpu_time", "io_in", "io_out")  # the others may be absent, or hold words
+MISSING = ("", "-", "NA", "nan", "None")  # cells that Snakemake leaves for a job too short to be measured
+NAN = float("nan")
+
+
+@dataclass(slots=True)
+class Cost:
+    """What one rule cost for one name; of several jobs (shards, repeats) the sum, of memory the highest.
+
+    Attributes
+    ----------
+    rule, name : str: the rule, and the run, data set or sample; "" where the rule runs once.
+    jobs : int.
+    seconds, cpu : float: wall and CPU time, s; NaN where unknown.
+    memory : float: highest resident memory, MB.
+    read, written : float: MB.
+    """
+
+    rule: str
+    name: str
+    jobs: int = 0
+    seconds: float = 0.0
+    cpu: float = NAN
+    memory: float = NAN
+    read: float = NAN
+    written: float = NAN
+
+
+def _cells(path: Path) -> list[dict[str, float]]:
+    with open_text(path) as stream:
+        rows = list(guarded(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), path, csv.Error))
+    for column in COLUMNS:
+        if not rows or column not in rows[0]:
+            raise InputError(path, f"column '{column}' is missing in the first line; Snakemake writes it")
+    found = []
+    for place, row in enumerate(rows[1:], 2):
+        if len(row) != len(rows[0]):
+            raise InputError(path, f"line {place} has {len(row)} cells; the first line has {len(rows[0])}")
+        cells = {}
+        for name, cell in zip(rows[0], row, strict=True):
+            if name not in USED:
+                continue
+            try:
+                cells[name] = NAN if cell in MISSING else float(cell)
+            except ValueError as error:
+                raise InputError(path, f"line {place}: column '{name}': {error}; allowed are numbers") from error
+        found.append(cells)
+    return found
+
+
+def _add(one: float, other: float) -> float:
+    return other if math.isnan(one) else one if math.isnan(other) else one + other
+
+
+def read_benchmarks(folder: Path) -> list[Cost]:
+    """Read the benchmark files `<rule>/<name>.tsv` and `<rule>/<name>/<more>.tsv` of a folder, by rule and name.
+
+    Files that lie in the folder itself are of rules that run once; the one of the report itself is left out, for it is
+    of the report before this one.
+
+    Raises
+    ------
+    InputError: not a folder, or a file in it is not a benchmark file of Snakemake.
+    """
+    if not folder.is_dir():
+        raise InputError(folder, "not a folder; --benchmarks takes the one in which Snakemake left its benchmark files")
+    found: dict[tuple[str, str], Cost] = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        rule, name = parts[0], parts[1] if len(parts) > 1 else ""
+        if (rule, name) == ("report", ""):
+            continue
+        cost = found.setdefault((rule, name), Cost(rule, name))
+        for cells in _cells(path):
+            cost.jobs += 1
+            cost.seconds = _add(cost.seconds, cells["s"])
+            cost.cpu = _add(cost.cpu, cells.get("cpu_time", NAN))
+            cost.memory = float(max((v for v in (cost.memory, cells["max_rss"]) if not math.isnan(v)), default=NAN))
+            cost.read = _add(cost.read, cells.get("io_in", NAN))
+            cost.written = _add(cost.written, cells.get("io_out", NAN))
+    return list(found.values())
+
+
+def minutes(seconds: float | None) -> str:
+    """Return a time in minutes.
+
+    >>> minutes(331.59), minutes(3.1), minutes(36000), minutes(None)
+    ('5.5', '0.05', '600', '–')
+    """
+    if seconds is None or math.isnan(seconds):
+        return "–"
+    value = seconds / 60
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> duration(5.24), duration(331.59), duration(36000)
+    ('5.2 seconds', '5.5 minutes', '10.0 hours')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} seconds"
+    return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def megabytes(value: float | None) -> str:
+    """Return an amount of memory or of data, given in MB.
+
+    >>> megabytes(772.41), megabytes(0.04), megabytes(14210.0), megabytes(None)
+    ('772 MB', '0.04 MB', '14.2 GB', '–')
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value / 1000:.1f} GB" if value >= 1000 else f"{value:.0f} MB" if value >= 1 else f"{value:.2g} MB"
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 3)
+
+
+def row(cost: Cost) -> dict[str, Any]:
+    """Return a cost as the cells of a row, each with the number that sorts it."""
+    load = cost.cpu / cost.seconds if cost.seconds else NAN
+    return {
+        "rule": cost.rule,
+        "name": cost.name,
+        "cells": [
+            {"text": f"{cost.jobs:,}", "raw": cost.jobs},
+            {"text": minutes(cost.seconds), "raw": _known(cost.seconds)},
+            {"text": minutes(cost.cpu), "raw": _known(cost.cpu)},
+            {"text": "–" if math.isnan(load) else f"{load:.2f}", "raw": _known(load)},
+            {"text": megabytes(cost.memory), "raw": _known(cost.memory)},
+            {"text": megabytes(cost.read), "raw": _known(cost.read)},
+            {"text": megabytes(cost.written), "raw": _known(cost.written)},
+        ],
+    }
+
+
+def total(costs: Iterable[Cost]) -> dict[str, Any]:
+    """Return the sums of costs as texts: jobs, minutes, CPU minutes, highest memory."""
+    costs = list(costs)
+    cpu = [cost.cpu for cost in costs if not math.isnan(cost.cpu)]
+    memory = max((cost.memory for cost in costs if not math.isnan(cost.memory)), default=NAN)
+    return {
+        "jobs": f"{sum(cost.jobs for cost in costs):,}",
+        "minutes": minutes(sum(cost.seconds for cost in costs)),
+        "cpu": minutes(sum(cpu) if cpu else NAN),
+        "memory": megabytes(memory),
+        "raw_memory": _known(memory),
+    }
+
+
+def costs_section(costs: list[Cost]) -> dict[str, Any] | None:
+    """Return the costs of all jobs for the template: totals, rows and a figure; None where there are none."""
+    if not costs:
+        return None
+    times: dict[str, dict[str, float]] = {}
+    for cost in costs:
+        times.setdefault(cost.name or "all", {})[cost.rule] = cost.seconds
+    return {
+        "total": total(costs),
+        "rows": [row(cost) for cost in sorted(costs, key=lambda cost: -cost.seconds)],
+        "figures": drawn([cost_figure(times)], "all"),
+    }
