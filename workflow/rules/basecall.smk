@@ -22,7 +22,9 @@ rule basecall:
         runtime=240,
         gpu=lambda wildcards: gpus(CALLS[wildcards.call]),
     params:
-        model=lambda wildcards: model_folder(CALLS[wildcards.call]["model"]),
+        model=lambda wildcards, input: (
+            folder_of(input.model) or CALLS[wildcards.call]["model"]
+        ),
         options=lambda wildcards: options(
             CALLS[wildcards.call], decoder="--decoder", device="--device"
         ),
@@ -82,7 +84,9 @@ rule basecall_shard:
         runtime=240,
         gpu=lambda wildcards: gpus(CALLS[wildcards.call]),
     params:
-        model=lambda wildcards: model_folder(CALLS[wildcards.call]["model"]),
+        model=lambda wildcards, input: (
+            folder_of(input.model) or CALLS[wildcards.call]["model"]
+        ),
         options=lambda wildcards: options(
             CALLS[wildcards.call], decoder="--decoder", device="--device"
         ),
@@ -112,7 +116,7 @@ rule merge_basecalls:
     threads: 2
     resources:
         mem_mb=2000,
-        runtime=120,
+        runtime=480,
     message:
         "Merging the calls of {wildcards.call}"
     shell:

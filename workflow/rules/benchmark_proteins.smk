@@ -4,12 +4,6 @@ BENCHMARK = f"{OUT}/benchmark_proteins"
 SETS, SEEDS, BASELINES = load_benchmark("../benchmark_proteins.yaml")
 
 
-wildcard_constraints:
-    set=only(SETS),
-    seed=r"\d+",
-    rows=r"given|\d+",
-
-
 rule benchmark_split:
     # a table with one column that says train, valid or test
     input:
@@ -20,6 +14,9 @@ rule benchmark_split:
         f"{OUT}/logs/benchmark_split/{{set}}.{{rows}}.log",
     benchmark:
         f"{OUT}/benchmarks/benchmark_split/{{set}}.{{rows}}.tsv"
+    wildcard_constraints:
+        set=only(SETS),
+        rows=r"given|\d+",
     conda:
         ENVIRONMENT
     threads: 1
@@ -48,6 +45,9 @@ rule benchmark_prepare:
         f"{OUT}/logs/benchmark_prepare/{{set}}.{{rows}}.log",
     benchmark:
         f"{OUT}/benchmarks/benchmark_prepare/{{set}}.{{rows}}.tsv"
+    wildcard_constraints:
+        set=only(SETS),
+        rows=r"given|\d+",
     conda:
         ENVIRONMENT
     threads: 1
@@ -77,6 +77,9 @@ rule benchmark_train:
         f"{OUT}/logs/benchmark_train/{{set}}.{{seed}}.log",
     benchmark:
         f"{OUT}/benchmarks/benchmark_train/{{set}}.{{seed}}.tsv"
+    wildcard_constraints:
+        set=only(SETS),
+        seed=r"\d+",
     conda:
         ENVIRONMENT
     threads: 2
@@ -104,6 +107,9 @@ rule benchmark_predict:
         f"{OUT}/logs/benchmark_predict/{{set}}.{{seed}}.log",
     benchmark:
         f"{OUT}/benchmarks/benchmark_predict/{{set}}.{{seed}}.tsv"
+    wildcard_constraints:
+        set=only(SETS),
+        seed=r"\d+",
     conda:
         ENVIRONMENT
     threads: 2
@@ -128,6 +134,9 @@ rule benchmark_evaluate:
         f"{OUT}/logs/benchmark_evaluate/{{set}}.{{seed}}.log",
     benchmark:
         f"{OUT}/benchmarks/benchmark_evaluate/{{set}}.{{seed}}.tsv"
+    wildcard_constraints:
+        set=only(SETS),
+        seed=r"\d+",
     conda:
         ENVIRONMENT
     threads: 2

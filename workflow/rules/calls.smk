@@ -46,6 +46,11 @@ def model_files(model):
     return []
 
 
+def folder_of(files):
+    """Return the folder of a model's files as a job has them, or None of a shipped model."""
+    return str(Path(files[0]).parent) if files else None
+
+
 def samples_of(kind):
     """Return the names of the samples of a kind."""
     return [name for name, sample in SAMPLES.items() if sample.kind == kind]
@@ -96,6 +101,16 @@ def shards_of(pattern):
 def gpus(entry):
     """Return how many GPUs a job asks for: one where its device is named so; nobody waits for one unasked."""
     return int(str(entry.get("device") or "").startswith("cuda"))
+
+
+def processes(run):
+    """Return on how many processes a run is trained."""
+    return RUNS[run].get("processes", 1)
+
+
+def training_threads(run):
+    """Return the threads of a training, of all its processes together."""
+    return RUNS[run].get("threads", max(2, processes(run)))
 
 
 def more_memory(mem_mb):

@@ -39,6 +39,9 @@ rule evaluate_basecalls:
     input:
         reads=f"{OUT}/basecalls/{{run}}.fastq.gz",
         reference=lambda wildcards: run_data(wildcards)["reference"],
+        # for the squiggle: raw signal, and the model that says where in it each base was called
+        signal=lambda wildcards: run_data(wildcards)["reads"],
+        model=lambda wildcards: model_files(wildcards.run),
     output:
         evaluation=f"{OUT}/evaluation/{{run}}.json",
         table=f"{OUT}/evaluation/{{run}}.reads.tsv",
@@ -62,11 +65,13 @@ rule evaluate_basecalls:
         mem_mb=4000,
         runtime=60,
     params:
+        model=lambda wildcards, input: folder_of(input.model),
         options=lambda wildcards: options(
-            run_data(wildcards), region="--region", note="--note"
+            run_data(wildcards), region="--region", note="--note", reads="--signal"
         ),
     message:
         "Evaluating the basecalls of {wildcards.run}"
     shell:
-        "biorrn evaluate basecalls {input.reads:q} {input.reference:q} {params.options:q} --name {wildcards.run:q}"
+        "biorrn evaluate basecalls {input.reads:q} {input.reference:q} {params.options:q} --model {params.model:q}"
+        " --name {wildcards.run:q}"
         " -o {output.evaluation:q} --table {output.table:q} --figures {output.figures:q} > {log:q} 2>&1"

@@ -60,7 +60,9 @@ rule predict_sample:
         mem_mb=2000,
         runtime=60,
     params:
-        model=lambda wildcards: model_folder(SAMPLES[wildcards.sample].model),
+        model=lambda wildcards, input: (
+            folder_of(input.model) or SAMPLES[wildcards.sample].model
+        ),
     message:
         "Predicting {wildcards.sample}"
     shell:

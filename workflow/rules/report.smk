@@ -9,7 +9,9 @@ rule report:
         provenance=expand(f"{OUT}/runs/{{run}}/provenance.json", run=RUNS),
         prepared=expand(f"{OUT}/data/{{data}}.json", data=data_used()),
         qc=step_outputs("qc", "qc/{name}.json", CALLS),
+        qc_figures=step_outputs("qc", "qc/{name}", CALLS),
         mapped=step_outputs("map", "mapped/{name}.json", mapped_samples()),
+        map_figures=step_outputs("map", "mapped/{name}", mapped_samples()),
         assembled=step_outputs(
             "assemble", "assembly/{name}/assembly.json", samples_of("signal")
         ),
@@ -44,11 +46,16 @@ rule report:
             for path in paths
             for word in (option, path)
         ],
-        benchmarks=f"{OUT}/benchmarks",
+        # not where results go to a storage: nothing asks for the benchmark files back
+        benchmarks=(
+            []
+            if workflow.storage_settings.default_storage_provider
+            else ["--benchmarks", f"{OUT}/benchmarks"]
+        ),
         title=config.get("title", "biorrn report"),
     message:
         "Writing {output.html}"
     shell:
         "biorrn report {input.evaluations:q} {params.runs:q} {params.prepared:q} {params.more:q}"
-        " --benchmarks {params.benchmarks:q} --title {params.title:q}"
+        " {params.benchmarks:q} --title {params.title:q}"
         " -o {output.html:q} > {log:q} 2>&1"

@@ -18,11 +18,11 @@ rule train:
         run=only(RUNS),
     conda:
         ENVIRONMENT
-    threads: lambda wildcards: RUNS[wildcards.run].get("threads", 2)
+    threads: lambda wildcards: training_threads(wildcards.run)
     resources:
-        mem_mb=more_memory(4000),
+        mem_mb=lambda wildcards, attempt: 4000 * attempt * processes(wildcards.run),
         runtime=240,
-        gpu=lambda wildcards: gpus(RUNS[wildcards.run]),
+        gpu=lambda wildcards: gpus(RUNS[wildcards.run]) * processes(wildcards.run),
     params:
         recipe=lambda wildcards: RUNS[wildcards.run]["recipe"],
         folder=lambda wildcards, output: str(Path(output.weights).parent),
@@ -32,6 +32,7 @@ rule train:
             set="--set",
             max_minutes="--max-minutes",
             device="--device",
+            processes="--processes",
         ),
     message:
         "Training {wildcards.run}; progress is in {log}"
