@@ -1,4 +1,5 @@
 # make demo: the whole pipeline on the examples in data/, ending in results/report.html
+# make docs: the documentation, ends in site/index.html
 # make test, make lint: for those who change the code; make clean: remove what demo and tests made
 #
 # Each makes .venv itself and does nothing twice. PIP_FLAGS is for pip: name an index of CPU builds there, on Linux without
@@ -14,11 +15,11 @@ PIP := $(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 SNAKEFILES := Snakefile workflow
 
-.PHONY: demo test lint models basecaller clean help
+.PHONY: demo test lint docs models basecaller clean help
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
 demo: $(VENV)/.stamp-run
 	@$(BIN)/snakemake --cores $(CORES)
@@ -34,6 +35,11 @@ lint: $(VENV)/.stamp-dev
 	@$(BIN)/snakefmt --check $(SNAKEFILES)
 	@$(BIN)/snakemake --lint
 
+# the documentation as a site, to read from the folder site/
+docs: $(VENV)/.stamp-dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "The documentation: $(CURDIR)/site/index.html"
+
 # train the shipped protein models again, on the real data (see workflow/models.smk); half an hour on two cores
 models: $(VENV)/.stamp-run
 	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES)
@@ -46,7 +52,7 @@ basecaller: $(VENV)/.stamp-run
 		biorrn/pretrained/dna_r9.4.1_fast/
 
 clean:
-	rm -rf results .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf results site .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
 $(VENV)/.stamp-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
