@@ -1,5 +1,6 @@
 """`biorrn train`."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -29,8 +30,15 @@ def train(
     jobs: Annotated[
         int | None, typer.Option(help="Members of an ensemble trained at a time; default: one a CPU thread.")
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Processes of this machine that share every batch: one a GPU, or parts of the CPU threads."),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Begin anew where OUTPUT holds a run of another recipe, data or seed.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Where another process trains in OUTPUT, wait for its end; else an error.")
     ] = False,
     target: Annotated[
         list[str] | None, typer.Option(help="Of protein TABLE, as all below: column of numbers to learn; repeatable.")
@@ -53,6 +61,8 @@ def train(
     The run folder ends with weights.safetensors, recipe.yaml, history.tsv and provenance.json, and is what `biorrn
     predict` and `biorrn basecall` take as MODEL. A recipe with `members` is an ensemble: each member is a run of its
     own in OUTPUT/members, several at a time, with its own seed + 1000 * --seed; finished ones are not trained again.
+    With --processes, or started by torchrun, several processes train one model: batch and result are those of one
+    process, up to the order of sums.
 
     \b
     Examples:
@@ -60,6 +70,8 @@ def train(
       biorrn train ctc_fast lambda.h5 -o runs/lambda --seed 1 --threads 2
       biorrn train my_recipe.yaml stability.h5 -o runs/mine --set training.epochs=3
       biorrn train my_ensemble.yaml stability.h5 -o runs/five --jobs 2
+      biorrn train fast lambda.h5 -o runs/fast --processes 4 --device cuda
+      torchrun --nproc-per-node 4 -m biorrn train fast lambda.h5 -o runs/fast
       biorrn train fast modified.h5 -o runs/tuned --init dna_r9.4.1_fast --set training.lr=5e-4
 
     \b
@@ -79,11 +91,16 @@ def train(
     if output is None:
         raise ConfigError("Missing option '--output' / '-o'; see 'biorrn train --help'")
     from biorrn.config import change_recipe, load_recipe
+    from biorrn.training import launch
 
     changes = list(settings or [])
     if max_minutes is not None:
         changes.append(f"training.max_minutes={max_minutes}")
     chosen = change_recipe(load_recipe(recipe), changes)
+
+    number = launch.check(processes)
+    if number > 1 and not launch.launched():
+        return launch.launch(number)
 
     # imported only now, for some seconds: a recipe with a fault is told of at once
     from biorrn.tasks import load_task
@@ -101,5 +118,7 @@ def train(
         replace=replace,
         init=init,
         jobs=jobs,
+        wait=math.inf if wait else 0.0,
     )
-    finish(chosen.task, output, prepared, device=device)
+    if launch.rank() == 0:
+        finish(chosen.task, output, prepared, device=device)

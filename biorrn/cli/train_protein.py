@@ -19,7 +19,7 @@ OWN = {
     "search": "--search",
     "dry_run": "--dry-run",
 }
-RECIPES = {"init": "--init", "jobs": "--jobs"}
+RECIPES = {"init": "--init", "jobs": "--jobs", "processes": "--processes"}
 
 
 def refuse(given: dict[str, Any], options: dict[str, str], why: str) -> None:
@@ -37,7 +37,9 @@ def train_protein(table: str, given: dict[str, Any]) -> None:
     from biorrn.device import choose_device, set_threads
     from biorrn.tasks.own_property import MINUTES, Wish, choose, train_own
     from biorrn.tasks.protein_table import Columns
+    from biorrn.training import launch
 
+    launch.refuse("'biorrn train protein TABLE' runs in one")
     wish = Wish(
         Columns(
             table,

@@ -22,10 +22,15 @@ class MaskedBatchNorm(nn.Module):
     """Batch normalisation (Ioffe and Szegedy 2015) of a padded batch: the statistics are those of valid steps.
 
     A batch without a valid step is normalised with the running statistics and does not change them.
+
+    Attributes
+    ----------
+    across : sums a tensor over the processes that share a batch; None where the batch is whole.
     """
 
     mean: Tensor
     variance: Tensor
+    across: Callable[[Tensor], Tensor] | None = None
 
     def __init__(self, width: int, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
         super().__init__()
@@ -49,7 +54,12 @@ class MaskedBatchNorm(nn.Module):
         n = mask.float().sum()
         # zeros add nothing to a sum: from the moments over all steps follow those over the valid ones
         variance, mean = torch.var_mean(x.float(), dim=(0, 2), correction=0)
-        share = every / n.clamp(min=1)
+        if self.across is not None:
+            sums = self.across(torch.cat([mean * every, (variance + mean.square()) * every, n[None]]))
+            n = sums[-1]
+            mean, square = (sums[:-1] / n.clamp(min=1)).view(2, -1)
+            variance = square - mean.square()
+        share = every / n.clamp(min=1) if self.across is None else torch.ones_like(n)
         valid_mean = mean * share
         valid_variance = ((variance + mean.square()) * share - valid_mean.square()).clamp(min=0)
         some = n > 0

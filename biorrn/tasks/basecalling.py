@@ -95,6 +95,11 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
     return (rows / batch.target_lengths.clamp(min=1)).mean()
 
 
+def share(batch: Batch, recipe: Recipe) -> float:
+    """Return the number of rows."""
+    return float(len(batch))
+
+
 def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> list[float]:
     """Return the identity of the best path of each window with its label."""
     assert batch.targets is not None

@@ -84,6 +84,12 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
     return F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED)
 
 
+def share(batch: Batch, recipe: Recipe) -> float:
+    """Return the number of symbols that are told."""
+    assert batch.targets is not None
+    return float((batch.targets != IGNORED).sum())
+
+
 def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> np.ndarray:
     """Return of the batch's residues, ends left out: their number, the sum of -log p in nats, how many were first."""
     assert batch.targets is not None

@@ -85,6 +85,15 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
     return LOSSES[settings.loss](outputs, batch.targets, batch.weights, scale, settings.rank_weight)  # type: ignore[arg-type]
 
 
+def share(batch: Batch, recipe: Recipe) -> float | None:
+    """Return the weight of the targets that are there; None where the loss compares rows."""
+    if LOSSES[recipe.training.loss].pairs:
+        return None
+    assert batch.targets is not None
+    counts = batch.targets.isfinite().double().sum(1)
+    return float((counts if batch.weights is None else counts * batch.weights).sum())
+
+
 def finish(model: SequenceModel, recipe: Recipe, data: ProteinData) -> None:
     """Give a model that learned only an order its unit: a line fitted to the validation rows, put into the head."""
     if LOSSES[recipe.training.loss].point is not None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import shlex
 import shutil
 import sys
 from importlib import metadata
@@ -15,8 +17,9 @@ from biorrn import __version__
 from biorrn.config import Recipe, dump_recipe
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import sha256, write_text
+from biorrn.training.checkpoint_file import usable
 
-LIBRARIES = ("torch", "lightning", "numpy", "numba", "h5py", "scipy")
+LIBRARIES = ("torch", "lightning", "numpy", "numba", "llvmlite", "h5py", "scipy", "scikit-learn", "safetensors")
 STATE = "run.json"  # what the run was started with
 CHECKPOINTS = "checkpoints"
 PROVENANCE = "provenance.json"
@@ -60,8 +63,7 @@ def open_run(folder: Path, mark: dict[str, Any], replace: bool = False) -> Path 
     if not state.is_file():
         with write_text(state) as stream:
             json.dump(mark, stream, indent=1)
-    last = folder / CHECKPOINTS / "last.ckpt"
-    return last if last.is_file() else None
+    return usable(folder / CHECKPOINTS)
 
 
 def is_finished(folder: Path) -> bool:
@@ -70,13 +72,13 @@ def is_finished(folder: Path) -> bool:
 
 
 def write_history(folder: Path, history: list[dict[str, float]]) -> None:
-    """Write history.tsv: one row an epoch."""
+    """Write history.tsv: one row an epoch; nan where an epoch of an earlier version lacks a column."""
     with write_text(folder / "history.tsv") as stream:
         if history:
-            names = list(history[0])
+            names = list(dict.fromkeys(name for row in reversed(history) for name in row))
             print(*names, sep="\t", file=stream)
             for row in history:
-                print(*(f"{row[name]:.6g}" for name in names), sep="\t", file=stream)
+                print(*(f"{row.get(name, float('nan')):.6g}" for name in names), sep="\t", file=stream)
 
 
 def versions() -> dict[str, str]:
@@ -85,9 +87,43 @@ def versions() -> dict[str, str]:
     return found | {name: metadata.version(name) for name in LIBRARIES}
 
 
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """Return what of a machine can change the last bits of a result, and its system."""
+    import torch
+
+    found: dict[str, Any] = {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "system": platform.platform(),
+    }
+    return found | ({"gpu": torch.cuda.get_device_name(device)} if device.startswith("cuda") else {})
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as stream:
+            fields = dict(line.split(":", 1) for line in stream.read().split("\n\n")[0].splitlines() if ":" in line)
+    except OSError:
+        return platform.processor()
+    known = {key.strip(): value.strip() for key, value in fields.items()}
+    name = known.get("model name", platform.processor())
+    # a virtual machine may hide the name; the numbers tell one generation from another
+    numbers = [f"{word} {known[key]}" for word, key in NUMBERS.items() if key in known]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
+NUMBERS = {"family": "cpu family", "model": "model"}
+
+
 def write_provenance(folder: Path, facts: dict[str, Any]) -> None:
-    """Write provenance.json: the command, versions, data checksums, device, cost and best epoch of a run."""
-    content = {"command": " ".join(["biorrn", *sys.argv[1:]]), "versions": versions(), **facts}
+    """Write provenance.json: the command, versions, machine, data checksums, device, cost and best epoch of a run."""
+    content = {
+        "command": shlex.join(["biorrn", *sys.argv[1:]]),
+        "versions": versions(),
+        "machine": machine(str(facts.get("device", "cpu"))),
+        **facts,
+    }
     with write_text(folder / PROVENANCE) as stream:
         json.dump(content, stream, indent=1, sort_keys=True)
         stream.write("\n")

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from biorrn.config import Recipe, dump_recipe, resolve
-from biorrn.device import choose_device, set_threads
 from biorrn.errors import BiorrnError
-from biorrn.files import sha256
 from biorrn.models.ensemble import Ensemble
-from biorrn.models.store import WEIGHTS, Stored, find_model, load_model, save_model
-from biorrn.training.checkpoint import PROVENANCE, fingerprint, is_finished, open_run, write_history, write_provenance
+from biorrn.models.store import Stored, load_model, save_model
+from biorrn.training.begin import begin
+from biorrn.training.checkpoint import PROVENANCE, write_history, write_provenance
 from biorrn.training.combine import rising_knots, stacked_weights
+from biorrn.training.launch import refuse
 from biorrn.training.learner import count_parameters
 from biorrn.training.members import run_members
 from biorrn.training.remember import remember
@@ -41,6 +41,7 @@ def train(
     replace: bool = False,
     init: str | Path | None = None,
     jobs: int | None = None,
+    stop: dict[str, int] | None = None,
 ) -> Path:
     """Train the members of a recipe that are not finished yet, combine all, and return the model folder.
 
@@ -52,6 +53,7 @@ def train(
     threads : int: CPU threads of all members together; each member gets an equal share of them, at least one.
     init : model folder or shipped id whose weights, where they fit, are the first ones of each member.
     jobs : int: members that are trained at a time; default: one a thread, on another device than the CPU one.
+    stop : dict, optional: folder name of a member -> epochs after which it ends.
     Others as in `loop.train`.
 
     Raises
@@ -61,27 +63,21 @@ def train(
     """
     folder, recipe = Path(folder), resolve(recipe)
     assert recipe.members is not None
-    if seed < 0:
-        raise BiorrnError(f"--seed: found {seed}; allowed is 0 or more")
+    refuse("the members of an ensemble are trained side by side with --jobs")
     if jobs is not None and jobs < 1:
         raise BiorrnError(f"--jobs: found {jobs}; allowed is 1 or more")
-    where, all_threads = choose_device(device), set_threads(threads)
-    data = task.open_data(data_path, _own(recipe, 0))
-    mark = fingerprint(recipe, data_path, seed)
-    if init is not None:
-        mark["init"] = sha256(find_model(init) / WEIGHTS)
-    open_run(folder, mark, replace)
-    if is_finished(folder):
-        print(f"{folder}: this run is finished; nothing to do", file=sys.stderr)
+    common = {"seed": seed, "device": device, "threads": threads, "replace": replace, "init": init}
+    begun = begin(recipe, data_path, folder, task, data_recipe=_own(recipe, 0), **common)  # type: ignore[arg-type]
+    if begun is None:
         return folder
+    where, all_threads, data = begun.device, begun.threads, begun.data
     started = time.monotonic()
     # from the number of members, not of those left: a member's result may depend on its threads in the last bits
     jobs = min(len(recipe.members), jobs or (all_threads if where.type == "cpu" else 1))
     share = max(1, all_threads // jobs)
     options = {"device": device, "threads": share, "replace": replace, "init": None if init is None else str(init)}
-    work = _work(
-        recipe, folder / MEMBERS, seed, {"data": str(data_path), "task": vars(task)["__name__"], "options": options}
-    )
+    told = {"data": str(data_path), "task": vars(task)["__name__"], "options": options}
+    work = _work(recipe, folder / MEMBERS, seed, told, stop or {})
     print(
         f"training {recipe.name}: {len(work)} members, {jobs} at a time with {share} threads each on {where}",
         file=sys.stderr,
@@ -108,17 +104,11 @@ def train(
         update={"members": [member.model_copy(update={"recipe": s.recipe}) for member, s in pairs]}
     )
     save_model(folder, model, kept, facts)
-    keys = ("recipe", "seed", "seconds", "best")
+    keys = ("recipe", "seed", "seconds", "best", "precision", "epochs")
     write_provenance(
         folder,
         {
-            "task": recipe.task,
-            "recipe": recipe.name,
-            "data": mark["data"],
-            "seed": seed,
-            "init": None if init is None else {"model": str(init), "sha256": mark["init"]},
-            "device": str(where),
-            "threads": all_threads,
+            **begun.facts(),
             "jobs": jobs,
             "parameters": sum(count_parameters(one.model) for one in stored),
             "seconds": round(sum(run["seconds"] for run in runs), 1),
@@ -142,13 +132,15 @@ def _own(recipe: Recipe, place: int) -> Recipe:
     return member
 
 
-def _work(recipe: Recipe, folder: Path, seed: int, common: dict[str, Any]) -> list[dict[str, Any]]:
+def _work(
+    recipe: Recipe, folder: Path, seed: int, common: dict[str, Any], stop: dict[str, int]
+) -> list[dict[str, Any]]:
     """Return what the process of each member is told."""
     work = []
     for place, member in enumerate(recipe.members or []):
         own, own_seed = _own(recipe, place), member.seed + SEED_STEP * seed
         name = f"{place:02}_{re.sub('[^A-Za-z0-9.-]+', '_', own.name)}_{own_seed}"
-        options = common["options"] | {"seed": own_seed}
+        options = common["options"] | {"seed": own_seed} | ({"stop": stop[name]} if name in stop else {})
         text = dump_recipe(own)
         work.append(common | {"recipe": text, "folder": str(folder / name), "options": options, "argv": sys.argv})
     return work

@@ -12,16 +12,17 @@ import torch
 
 from biorrn.config import GaussianProcess as Settings
 from biorrn.config import Recipe, Sites, Substitutions
-from biorrn.device import choose_device, set_threads
 from biorrn.encoders.consensus import consensus
 from biorrn.encoders.residues import sequence
-from biorrn.errors import BiorrnError, ConfigError, InputError
+from biorrn.errors import ConfigError, InputError
 from biorrn.models.gaussian import GaussianProcess, build_gaussian
 from biorrn.models.gaussian_kernels import Setting
 from biorrn.models.gaussian_substitutions import SubstitutionKernel
 from biorrn.models.store import save_model
-from biorrn.training.checkpoint import fingerprint, is_finished, open_run, write_history, write_provenance
+from biorrn.training.begin import begin
+from biorrn.training.checkpoint import write_history, write_provenance
 from biorrn.training.gaussian_fit import fit_rows, fit_table, learn, set_unwarp, warp
+from biorrn.training.launch import refuse
 from biorrn.training.learner import derive_seed
 from biorrn.training.task import Task
 
@@ -55,18 +56,13 @@ def train(
     """
     folder, settings = Path(folder), recipe.model
     assert isinstance(settings, Settings)
-    if seed < 0:
-        raise BiorrnError(f"--seed: found {seed}; allowed is 0 or more")
+    refuse("a Gaussian process is fitted by one")
     if init is not None:
         raise ConfigError(f"--init: recipe '{recipe.name}' is a Gaussian process, which has no first weights")
-    choose_device(device)
-    used_threads = set_threads(threads)
-    data: Any = task.open_data(data_path, recipe)
-    mark = fingerprint(recipe, data_path, seed)
-    open_run(folder, mark, replace)
-    if is_finished(folder):
-        print(f"{folder}: this run is finished; nothing to do", file=sys.stderr)
+    begun = begin(recipe, data_path, folder, task, seed=seed, device=device, threads=threads, replace=replace)
+    if begun is None:
         return folder
+    data: Any = begun.data
     started = time.monotonic()
     setting = _setting(settings, data.rows)
     rows = [int(count) for count in np.isfinite(data.rows.targets).sum(0)]
@@ -99,13 +95,8 @@ def train(
     write_provenance(
         folder,
         {
-            "task": recipe.task,
-            "recipe": recipe.name,
-            "data": mark["data"],
-            "seed": seed,
-            "init": None,
+            **begun.facts(),
             "device": "cpu",
-            "threads": used_threads,
             "precision": "64",
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "seconds": round(seconds, 1),

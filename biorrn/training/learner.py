@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,6 +18,9 @@ from biorrn.batch import Batch
 from biorrn.config import Recipe
 from biorrn.errors import BiorrnError
 from biorrn.models.sequence import SequenceModel
+from biorrn.training.gradients import GradientNorms
+from biorrn.training.pieces import Piece, Pieces
+from biorrn.training.processes import Processes
 from biorrn.training.schedules import QuantileClip, warmup_cosine
 from biorrn.training.shards import Shards, separable
 from biorrn.training.task import Data, Task
@@ -40,7 +44,7 @@ class Batches:
     def __init__(self, make: Any, size: int | None) -> None:
         self.make, self.size = make, size
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self.make())
 
     def __len__(self) -> int:
@@ -53,20 +57,33 @@ class Learner(pl.LightningModule):
     """Trains a `SequenceModel` on a `Task`.
 
     Every epoch draws its order, augmentation and dropout from (seed, epoch) alone, so a run that was killed and
-    taken up at its last whole epoch ends in the same weights as one that was not.
+    taken up at its last whole epoch ends in the same weights as one that was not. Several processes share each batch,
+    see `pieces`, and the batches of validation.
     """
 
     def __init__(
-        self, model: SequenceModel, task: Task, data: Data, recipe: Recipe, seed: int, workers: int = 1
+        self,
+        model: SequenceModel,
+        task: Task,
+        data: Data,
+        recipe: Recipe,
+        seed: int,
+        workers: int = 1,
+        processes: Processes | None = None,
     ) -> None:
         super().__init__()
+        self.processes = processes or Processes()
         self.model = model
         # not an attribute that is a module: Lightning would take its parameters for more
         self._run: Callable[..., Any] = Shards(model, workers) if workers > 1 and separable(model) else model.forward
         self.averaged = (
             AveragedModel(model, multi_avg_fn=_moving_average(recipe.training.ema)) if recipe.training.ema else None
         )
+        if self.averaged is not None:
+            self.averaged.requires_grad_(False)
+        self.pieces = Pieces(model, task, recipe, self.processes)
         self.task, self.data, self.recipe, self.seed = task, data, recipe, seed
+        self.gradients = GradientNorms(model)
         self.clip = QuantileClip(recipe.training.clip_quantile)
         self.history: list[dict[str, float]] = []
         self.seconds = 0.0  # of training, over all parts of a resumed run
@@ -85,12 +102,15 @@ class Learner(pl.LightningModule):
     # -- data ---------------------------------------------------------------------------------------------------
     def train_dataloader(self) -> Batches:
         epoch = self.trainer.current_epoch
-        return Batches(lambda: self.data.train(epoch, derive_seed(self.seed, epoch)), self.data.steps())
+        return Batches(
+            lambda: map(self.pieces.cut, self.data.train(epoch, derive_seed(self.seed, epoch))), self.data.steps()
+        )
 
     def val_dataloader(self) -> Batches:
-        return Batches(self.data.valid, None)
+        here = self.processes
+        return Batches(lambda: islice(self.data.valid(), here.rank, None, here.size), None)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch.to(device)
 
     # -- training -----------------------------------------------------------------------------------------------
@@ -99,10 +119,11 @@ class Learner(pl.LightningModule):
         self._losses, self._norms = [], []
         self._started = time.monotonic()
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        outputs, lengths = self._run(batch.x, batch.lengths)
-        loss = self.task.loss(self.model, outputs, lengths, batch, self.recipe)
-        self._losses.append(loss.detach())
+    def training_step(self, piece: Piece, index: int) -> Tensor:
+        self.pieces.enter(piece)
+        outputs, lengths = self._run(piece.own.x, piece.own.lengths)
+        loss, part = self.pieces.loss(self.model, outputs, lengths, piece)
+        self._losses.append(part)
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -110,8 +131,10 @@ class Learner(pl.LightningModule):
             self.averaged.update_parameters(self.model)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        norm = self.clip(self.model.parameters())
+        norm = self.clip(self.model.parameters(), self.gradients.measure())
         self._norms.append(norm)
+        if math.isfinite(norm):
+            self.gradients.keep()
         self.bad_steps = 0 if math.isfinite(norm) else self.bad_steps + 1
         if self.bad_steps >= MAX_BAD_STEPS:
             raise BiorrnError(
@@ -141,27 +164,34 @@ class Learner(pl.LightningModule):
         self._collected.append(self.task.collect(outputs, lengths, batch))
 
     def on_validation_epoch_end(self) -> None:
-        scores = self.task.score(self._collected)
+        collected, valid_losses = self._of_all(self._collected), self._of_all(self._valid_losses)
+        scores = self.task.score(collected)
         self._collected = []
         now = time.monotonic()
         self.seconds += now - self._started
         self._started = now
         finite = [norm for norm in self._norms if math.isfinite(norm)]
-        losses = torch.stack(self._losses).float() if self._losses else torch.zeros(0)
+        losses = self.processes.add(torch.stack(self._losses).float()) if self._losses else torch.zeros(0)
         row = {
             "epoch": self.current_epoch,
             "step": self.trainer.global_step,
             "seconds": round(self.seconds, 2),
             "train_loss": float(losses[losses.isfinite()].mean()),
-            "valid_loss": sum(self._valid_losses) / max(1, len(self._valid_losses)),
+            "valid_loss": sum(valid_losses) / max(1, len(valid_losses)),
             "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
             "grad_norm": sum(finite) / max(1, len(finite)),
             "skipped_steps": len(self._norms) - len(finite),
+            **{f"grad_norm.{part}": mean for part, mean in self.gradients.take().items()},
             **{f"valid_{name}": value for name, value in scores.items()},
         }
         self.history = [*[old for old in self.history if old["epoch"] < row["epoch"]], row]
         score = scores[self.task.monitor]
         self.log("monitor", score if math.isfinite(score) else -1e9, logger=False)
+
+    def _of_all(self, own: list[Any]) -> list[Any]:
+        """Return what the processes have of their batches of validation, in the order of these."""
+        parts = self.processes.gather(own)
+        return [parts[place % len(parts)][place // len(parts)] for place in range(sum(map(len, parts)))]
 
     # -- checkpoints --------------------------------------------------------------------------------------------
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

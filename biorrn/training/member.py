@@ -35,7 +35,9 @@ def _train(job: dict[str, Any]) -> None:
     from biorrn.training.train import train
 
     recipe = parse_recipe(yaml.safe_load(job["recipe"]), job["folder"])
-    train(recipe, job["data"], job["folder"], importlib.import_module(job["task"]), **job["options"])  # type: ignore[arg-type]
+    task = importlib.import_module(job["task"])
+    # a parent that was killed leaves members that end a moment after it
+    train(recipe, job["data"], job["folder"], task, wait=60.0, **job["options"])  # type: ignore[arg-type]
 
 
 def _read_job() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def warmup_cosine(step: int, steps: int, warmup: float, final: float) -> float:
@@ -44,11 +44,19 @@ class QuantileClip:
             return self.start
         return float(torch.tensor(list(self.norms)).quantile(self.quantile))
 
-    def __call__(self, parameters: Iterable[nn.Parameter]) -> float:
-        """Clip in place and return the norm before; a norm that is not finite sets the gradients to zero."""
+    def __call__(self, parameters: Iterable[nn.Parameter], measured: Tensor | None = None) -> float:
+        """Clip in place and return the norm before; a norm that is not finite sets the gradients to zero.
+
+        Parameters
+        ----------
+        measured : scalar tensor, optional: the norm of all gradients, where it is known.
+        """
         parameters = list(parameters)
         bound = self.bound
-        norm = float(nn.utils.clip_grad_norm_(parameters, bound))
+        if measured is None:
+            measured = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        nn.utils.clip_grads_with_norm_(parameters, bound, measured)
+        norm = float(measured)
         if math.isfinite(norm):
             # an outlier must not lift the bound by its full size
             self.norms.append(min(norm, 4 * bound))

@@ -50,6 +50,14 @@ class Task(Protocol):
         """Return the mean loss of a batch, a scalar with gradient."""
         ...
 
+    def share(self, batch: Batch, recipe: Recipe) -> float | None:
+        """Return by how much a batch's loss counts in that of a larger one, of which it is some rows.
+
+        None where a larger batch's loss is not such a mean of its parts' losses, as with pairs of rows; the outputs of
+        such a task are (B, K).
+        """
+        ...
+
     def collect(self, outputs: Tensor, lengths: Tensor, batch: Batch) -> Any:
         """Return what `score` needs of a validation batch."""
         ...

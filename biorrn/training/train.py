@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from biorrn.config import GaussianProcess, Recipe
+from biorrn.locks import exclusive
 from biorrn.training import ensemble, gaussian, loop
+from biorrn.training.launch import rank
 from biorrn.training.task import Task
 
 
@@ -18,15 +21,31 @@ def kind_of(recipe: Recipe) -> str:
 
 
 def train(
-    recipe: Recipe, data_path: str | Path, folder: str | Path, task: Task, *, jobs: int | None = None, **options: Any
+    recipe: Recipe,
+    data_path: str | Path,
+    folder: str | Path,
+    task: Task,
+    *,
+    jobs: int | None = None,
+    wait: float = 0.0,
+    **options: Any,
 ) -> Path:
-    """Train and return the model folder; see `loop.train` for the parameters and the errors.
+    """Train and return the model folder; see `loop.train` for the other parameters and the errors.
 
-    `jobs` is how many members of an ensemble are trained at a time; a recipe of one model needs none.
+    Parameters
+    ----------
+    jobs : int: members of an ensemble that are trained at a time; a recipe of one model needs none.
+    wait : float: seconds to wait for another process that trains in the folder.
+
+    Raises
+    ------
+    BiorrnError: another process trains in the folder.
     """
     if recipe.members is not None:
         options["jobs"] = jobs
-    return TRAINERS[kind_of(recipe)](recipe, data_path, folder, task, **options)
+    # of processes that train together the first holds the folder for all
+    with contextlib.nullcontext() if rank() else exclusive(folder, "training in", wait):
+        return TRAINERS[kind_of(recipe)](recipe, data_path, folder, task, **options)
 
 
 TRAINERS: dict[str, Any] = {"network": loop.train, "gaussian": gaussian.train, "ensemble": ensemble.train}
