@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,7 @@ from pydantic import (
 
 from biorrn.config_data import Augment as Augment
 from biorrn.config_data import Chunks as Chunks
+from biorrn.config_frontends import LONGEST, MANY, WIDEST
 from biorrn.config_frontends import Closed as Closed
 from biorrn.config_frontends import Conv as Conv
 from biorrn.config_frontends import ConvLayer as ConvLayer
@@ -42,14 +44,18 @@ from biorrn.config_keys import set_key
 from biorrn.config_members import ENSEMBLE_KEYS, MODEL_KEYS, check_members
 from biorrn.config_members import Member as Member
 from biorrn.config_members import Neighbours as Neighbours
+from biorrn.config_yaml import MOST_TEXT, load_yaml
 from biorrn.errors import ConfigError, InputError
+from biorrn.files import inside, read_text
 from biorrn.lookup import nearest
+
+Part = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Core(Closed):
     cell: Literal["rnn", "gru", "lstm"] = "gru"  # an entry of models.recurrent.CELLS
-    hidden: int = Field(128, ge=1)  # units a direction
-    layers: int = Field(2, ge=0)  # 0: no recurrent core, and what stands above says nothing
+    hidden: int = Field(128, ge=1, le=WIDEST)  # units a direction
+    layers: int = Field(2, ge=0, le=MANY)  # 0: no recurrent core, and what stands above says nothing
     direction: Literal["forward", "backward", "bidirectional", "alternating"] = "bidirectional"
     dropout: float = Field(0.0, ge=0, lt=1)  # between layers
     skip: bool = False  # add each layer's input to its output where the widths agree
@@ -58,7 +64,7 @@ class Core(Closed):
 
 class PlainHead(Closed):
     name: Literal["regression", "ctc", "tokens"] = "regression"  # an entry of models.heads.HEADS
-    hidden: int = Field(0, ge=0)  # width of one hidden layer before the output; 0 is none
+    hidden: int = Field(0, ge=0, le=WIDEST)  # width of one hidden layer before the output; 0 is none
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
@@ -67,7 +73,7 @@ class CRFHead(Closed):
     state_len: int = Field(3, ge=1, le=5)  # bases a state remembers
     blank: float | None = 2.0  # score of staying in a state; null is learned, one for each state
     scale: float = Field(5.0, gt=0)  # scores of moves lie within +- this
-    hidden: int = Field(0, ge=0)
+    hidden: int = Field(0, ge=0, le=WIDEST)
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
@@ -78,9 +84,9 @@ class Model(Closed):
     frontend: Frontend
     input_dropout: float = Field(0.0, ge=0, lt=1)
     core: Core = Core()
-    steps: int = Field(0, ge=0)  # width of a layer with SiLU at each step, between core and pool; 0 is none
+    steps: int = Field(0, ge=0, le=WIDEST)  # width of a layer with SiLU at each step, between core and pool; 0 is none
     # entries of models.heads.POOLS, concatenated; empty keeps every step
-    pool: list[Literal["last", "mean", "max", "sum", "attention"]] = Field(default_factory=list)
+    pool: list[Literal["last", "mean", "max", "sum", "attention"]] = Field(default_factory=list, max_length=MANY)
     head: Head = PlainHead()
 
 
@@ -95,20 +101,20 @@ AnyModel = Annotated[
 
 
 class Training(Closed):
-    batch_size: int = Field(64, ge=1)
-    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(64, ge=1, le=LONGEST)
+    epochs: int = Field(10, ge=1, le=LONGEST)
     max_minutes: float | None = Field(None, gt=0)  # stop at the end of the epoch that passes this
     lr: float = Field(2e-3, gt=0)  # peak of the schedule
     warmup: float = Field(0.05, ge=0, lt=1)  # part of all steps
     final_lr: float = Field(0.01, ge=0, le=1)  # where the cosine ends, as a part of the peak
     weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Part, Part] = (0.9, 0.999)
     # an entry of the task's LOSSES
     loss: Literal["mse", "huber", "rank", "mse+rank", "huber+rank", "ctc", "crf", "cross_entropy"] = "mse"
     rank_weight: float = Field(1.0, ge=0)  # of the order of pairs, where the loss has it beside the values
     clip_quantile: float = Field(0.9, gt=0, le=1)  # gradients are clipped at this quantile of the recent norms
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights; 0 is off
-    patience: int | None = Field(None, ge=1)  # epochs without a better validation score before stopping
+    patience: int | None = Field(None, ge=1, le=LONGEST)  # epochs without a better validation score before stopping
     precision: Literal["32", "bf16", "16", "auto"] = "32"
     augment: Augment = Augment()
 
@@ -116,12 +122,12 @@ class Training(Closed):
 class Recipe(Closed):
     """What `biorrn train` makes: one task, and either one model and one way of training it, or members."""
 
-    name: str
+    name: str = Field(max_length=200)
     task: Literal["regression", "basecalling", "language"]  # an entry of tasks.TASKS
     model: AnyModel | None = None
     chunks: Chunks | None = None
     training: Training = Training()
-    members: list[Member] | None = Field(None, min_length=1)  # an ensemble: the mean of these
+    members: list[Member] | None = Field(None, min_length=1, max_length=MANY)  # an ensemble: the mean of these
     # weights of the members: as given; or fitted to the validation rows, none below zero and together one
     combine: Literal["mean", "stack"] = "mean"
     calibrate: Literal["none", "monotone"] = "none"  # a rising line through knots, fitted to the validation rows
@@ -164,35 +170,39 @@ def load_recipe(name: str | Path) -> Recipe:
     ConfigError: no such recipe; or a key or value that is unknown or out of range, with the nearest known key.
     """
     recipe, source = _read(name)
-    return resolve(recipe, Path(source).parent)
+    return resolve(recipe, Path(source).parent, source)
 
 
-def resolve(recipe: Recipe, folder: str | Path = ".") -> Recipe:
+def resolve(recipe: Recipe, folder: str | Path = ".", source: str | Path | None = None) -> Recipe:
     """Return the recipe with each member that is named by id or path (relative to `folder`) put in its place.
+
+    Parameters
+    ----------
+    source : the file that names the members, whose paths then may not lead out of `folder`; None: the user did.
 
     Raises
     ------
     ConfigError: no such recipe, or one that cannot be a member.
+    InputError: a path leads out of the folder.
     """
     if not any(isinstance(member.recipe, str) for member in recipe.members or ()):
         return recipe
     content = recipe.model_dump(mode="json")
     for member in content["members"]:
         if isinstance(name := member["recipe"], str):
-            place = Path(folder) / name if name.endswith((".yaml", ".yml")) else name
-            member["recipe"] = _read(place)[0].model_dump(mode="json")
+            member["recipe"] = _read(_place(name, folder, source))[0].model_dump(mode="json")
     return parse_recipe(content, recipe.name)
+
+
+def _place(name: str, folder: str | Path, source: str | Path | None) -> str | Path:
+    if source is not None and name not in recipe_names():
+        return inside(folder, name, source)
+    return Path(folder) / name if name.endswith((".yaml", ".yml")) else name
 
 
 def _read(name: str | Path) -> tuple[Recipe, str]:
     text, source = _recipe_text(name)
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise InputError(source, f"not YAML{where}: {getattr(error, 'problem', error)}") from error
-    return parse_recipe(content, source), source
+    return parse_recipe(load_yaml(text, source), source), source
 
 
 def parse_recipe(content: Any, source: str = "recipe") -> Recipe:
@@ -218,10 +228,7 @@ def change_recipe(recipe: Recipe, changes: list[str]) -> Recipe:
         key, found, value = change.partition("=")
         if not found or not key:
             raise ConfigError(f"--set: found '{change}'; allowed is KEY=VALUE, for example training.epochs=3")
-        try:
-            set_key(content, key, yaml.safe_load(value))
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set: key '{key}': value '{value}' is not YAML") from error
+        set_key(content, key, load_yaml(value, f"--set: key '{key}': value '{value[:60]}'"))
     return resolve(parse_recipe(content, "--set" if changes else recipe.name))
 
 
@@ -232,11 +239,8 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def _recipe_text(name: str | Path) -> tuple[str, str]:
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        try:
-            return path.read_text(encoding="utf-8"), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if path.suffix in (".yaml", ".yml") or os.path.isfile(path):  # which a name too long for a file does not disturb
+        return read_text(path, MOST_TEXT), str(path)
     if str(name) not in recipe_names():
         close = nearest(str(name), recipe_names())
         hint = f"; did you mean '{close}'?" if close else "."

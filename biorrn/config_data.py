@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from biorrn.config_frontends import Closed
+from biorrn.config_frontends import LONGEST, Closed
 
 
 class Augment(Closed):
@@ -19,6 +19,6 @@ class Augment(Closed):
 class Chunks(Closed):
     """How signal is cut."""
 
-    samples: int = Field(2400, ge=10)  # samples a chunk
-    overlap: int = Field(300, ge=0)  # samples shared by neighbours when calling; a multiple of 2 * stride
-    epoch: int = Field(1024, ge=1)  # random windows an epoch
+    samples: int = Field(2400, ge=10, le=1 << 20)  # samples a chunk
+    overlap: int = Field(300, ge=0, le=1 << 20)  # samples shared by neighbours when calling; a multiple of 2 * stride
+    epoch: int = Field(1024, ge=1, le=LONGEST)  # random windows an epoch

@@ -6,11 +6,16 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# What a recipe may ask for at most; what is larger is a typing error, or meant ill.
+WIDEST = 1 << 16  # features, samples of a kernel
+MANY = 1 << 10  # layers, blocks, members
+LONGEST = 1 << 31  # steps of a training, samples, rows
+
 
 class Closed(BaseModel):
-    """A mapping that knows its keys; any other key is an error."""
+    """A mapping that knows its keys; any other key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class OneHot(Closed):
@@ -18,9 +23,9 @@ class OneHot(Closed):
 
 
 class ConvLayer(Closed):
-    width: int = Field(ge=1)  # output channels
-    kernel: int = Field(ge=1)  # samples; odd
-    stride: int = Field(1, ge=1)  # samples
+    width: int = Field(ge=1, le=WIDEST)  # output channels
+    kernel: int = Field(ge=1, le=WIDEST)  # samples; odd
+    stride: int = Field(1, ge=1, le=WIDEST)  # samples
 
     @model_validator(mode="after")
     def odd(self) -> ConvLayer:
@@ -31,10 +36,11 @@ class ConvLayer(Closed):
 
 class Embedding(Closed):
     name: Literal["embedding"] = "embedding"
-    width: int = Field(64, ge=1)  # features a residue
+    width: int = Field(64, ge=1, le=WIDEST)  # features a residue
     # fixed features joined to the learned ones
     table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "none"
-    layers: list[ConvLayer] = Field(default_factory=list)  # convolutions over the features, each with SiLU
+    # convolutions over the features, each with SiLU
+    layers: list[ConvLayer] = Field(default_factory=list, max_length=MANY)
 
     @model_validator(mode="after")
     def every_residue(self) -> Embedding:
@@ -51,8 +57,8 @@ class Variant(Closed):
     """For variants of one protein: a vector for what differs from the reference, at each of its positions."""
 
     name: Literal["variant"] = "variant"
-    width: int = Field(8, ge=1)  # features a position
-    hidden: int = Field(32, ge=1)  # of the network that makes a vector of the two residues
+    width: int = Field(8, ge=1, le=WIDEST)  # features a position
+    hidden: int = Field(32, ge=1, le=WIDEST)  # of the network that makes a vector of the two residues
     reference: str | None = None  # residues; default: the commonest of each position in the training rows
 
 
@@ -62,9 +68,9 @@ class Vectors(Closed):
     name: Literal["table"] = "table"
     path: str | None = None  # as `biorrn embed word2vec` writes; or .npz, or text: a word and its numbers a line
     tune: bool = False  # train the vectors with the rest
-    k: int = Field(0, ge=0)  # residues a word; this and the next two come from the file
-    rows: int = Field(0, ge=0)  # words, the unknown one left out
-    width: int = Field(0, ge=0)
+    k: int = Field(0, ge=0, le=MANY)  # residues a word; this and the next two come from the file
+    rows: int = Field(0, ge=0, le=LONGEST)  # words, the unknown one left out
+    width: int = Field(0, ge=0, le=WIDEST)
 
     @model_validator(mode="after")
     def source(self) -> Vectors:
@@ -78,7 +84,8 @@ class LanguageModel(Closed):
     path: str | None = None  # model folder of a recipe of task language
     backward: str | None = None  # another, of direction backward, for states that know both sides
     tune: bool = False  # train its weights with the rest
-    parts: list[dict[str, Any]] = Field(default_factory=list)  # models of the two; come from the folders
+    # models of the two; come from the folders
+    parts: list[dict[str, Any]] = Field(default_factory=list, max_length=MANY)
 
     @model_validator(mode="after")
     def source(self) -> LanguageModel:
@@ -101,18 +108,18 @@ def _one_source(recipe: Filled, settled: bool, partly: bool) -> Filled:
 
 class Conv(Closed):
     name: Literal["conv"] = "conv"
-    layers: list[ConvLayer] = Field(min_length=1)
+    layers: list[ConvLayer] = Field(min_length=1, max_length=MANY)
 
 
 class Residual(Closed):
     """Residual blocks, each of three convolutions beside a shortcut."""
 
     name: Literal["residual"] = "residual"
-    blocks: list[ConvLayer] = Field(min_length=1)  # kernel: of the middle one of the three
+    blocks: list[ConvLayer] = Field(min_length=1, max_length=MANY)  # kernel: of the middle one of the three
 
 
 class SeparableBlock(ConvLayer):
-    repeat: int = Field(1, ge=1)  # convolutions; the first has the stride
+    repeat: int = Field(1, ge=1, le=MANY)  # convolutions; the first has the stride
     separable: bool = True  # false: ordinary convolutions, as the first block wants, whose input is one channel
     residual: bool = False  # add the block's input, through a 1x1 convolution, before the last activation
 
@@ -121,7 +128,7 @@ class Separable(Closed):
     """Blocks of separable convolutions: one filter a channel along time, then a mixture of channels."""
 
     name: Literal["separable"] = "separable"
-    blocks: list[SeparableBlock] = Field(min_length=1)
+    blocks: list[SeparableBlock] = Field(min_length=1, max_length=MANY)
     activation: Literal["relu", "silu"] = "silu"
     dropout: float = Field(0.0, ge=0, lt=1)  # after each activation
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from biorrn.config_frontends import Closed
+from biorrn.config_frontends import LONGEST, MANY, WIDEST, Closed
 
 
 class Sites(Closed):
@@ -14,8 +14,8 @@ class Sites(Closed):
 
     name: Literal["sites"] = "sites"
     # counted from 1; null: where the training rows differ from their consensus
-    positions: list[int] | None = None
-    orders: int = Field(4, ge=1)  # positions that act together, at most
+    positions: list[Annotated[int, Field(ge=1, le=LONGEST)]] | None = Field(None, max_length=WIDEST)
+    orders: int = Field(4, ge=1, le=MANY)  # positions that act together, at most
 
 
 class Substitutions(Closed):
@@ -52,10 +52,11 @@ class GaussianProcess(Closed):
     offset: float = Field(0.1, ge=0)  # of the log, in the target's unit; every target must lie above its negative
     # what a substitution is expected to cost before any is seen, in standard deviations on that scale
     cost: float = Field(0.0, ge=0)
-    steps: int = Field(50, ge=0)  # of the kernel's learning
+    steps: int = Field(50, ge=0, le=LONGEST)  # of the kernel's learning
     # rows below which the kernel learns nothing: of 28, those left out were predicted better by the kernel as it starts
-    learn_from: int = Field(50, ge=2)
-    rows: int = Field(700, ge=2)  # that a step sees, about; the fit that follows sees all
+    learn_from: int = Field(50, ge=2, le=LONGEST)
+    rows: int = Field(700, ge=2, le=LONGEST)  # that a step sees, about; the fit that follows sees all
     lr: float = Field(0.1, gt=0)
-    restarts: int = Field(1, ge=1)  # kernels learned from other draws of rows, whose predictions are averaged
-    variance_rows: int = Field(512, ge=1)  # rows from which the variance is told, at most; fewer than all: too wide
+    restarts: int = Field(1, ge=1, le=MANY)  # kernels learned from other draws of rows, whose predictions are averaged
+    # rows from which the variance is told, at most; fewer than all: too wide
+    variance_rows: int = Field(512, ge=1, le=LONGEST)

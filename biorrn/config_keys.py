@@ -6,11 +6,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from biorrn.config_yaml import DEEPEST
 from biorrn.errors import ConfigError
 from biorrn.lookup import nearest
 
 # of a model: pydantic puts them into the place of a fault, but they are no keys
 KINDS = ("network", "gaussian_process")
+MOST_SHOWN = 200  # characters of a value
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
@@ -25,7 +27,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     message = first["msg"][0].lower() + first["msg"][1:]
     if first["type"] == "value_error" and isinstance(first["input"], dict):  # of keys that do not go together
         return (f"key '{place}': " if place else "") + message.removeprefix("value error, ")
-    return f"key '{place}': found {first['input']!r}; {message}"
+    return f"key '{place}': found {_short(first['input'])}; {message}"
+
+
+def _short(value: Any) -> str:
+    words = repr(value)
+    return words if len(words) <= MOST_SHOWN else words[:MOST_SHOWN] + "..."
 
 
 def set_key(content: dict[str, Any], key: str, value: Any) -> None:
@@ -38,6 +45,8 @@ def set_key(content: dict[str, Any], key: str, value: Any) -> None:
     ConfigError: a part of the key but the last holds no keys, or the list has no such entry.
     """
     parts = key.split(".")
+    if len(parts) > DEEPEST:
+        raise ConfigError(f"--set: key '{key[:60]}...' has {len(parts)} parts; allowed are {DEEPEST}")
     if content.get("members") and parts[0] == "training":
         parts = ["members", "*", "recipe", *parts]
     _set(content, parts, value, key, "the recipe")
@@ -46,7 +55,7 @@ def set_key(content: dict[str, Any], key: str, value: Any) -> None:
 def _set(place: Any, parts: list[str], value: Any, key: str, name: str) -> None:
     first, *rest = parts
     if isinstance(place, list):
-        chosen = range(len(place)) if first == "*" else [int(first)] if first.isdigit() else []
+        chosen = range(len(place)) if first == "*" else [int(first)] if first.isdecimal() and len(first) < 10 else []
         if not chosen or chosen[-1] >= len(place):
             raise ConfigError(
                 f"--set: key '{key}': found '{first}'; '{name}' has entries 0 to {len(place) - 1}, * is all"

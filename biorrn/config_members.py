@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from biorrn.config_frontends import Closed
+from biorrn.config_frontends import LONGEST, MANY, Closed
 
 if TYPE_CHECKING:
     from biorrn.config import Recipe
@@ -24,14 +24,14 @@ class Member(Closed):
 
     # a recipe of the package, by name; a path to a .yaml file, relative to the file it stands in; or the recipe itself
     recipe: Annotated[Annotated[str, Tag("name")] | Annotated[Recipe, Tag("inline")], Discriminator(_kind)]
-    seed: int = Field(0, ge=0)  # the member is trained with this seed + 1000 * the run's seed
+    seed: int = Field(0, ge=0, le=LONGEST)  # the member is trained with this seed + 1000 * the run's seed
     weight: float = Field(1.0, gt=0)  # in the mean, relative to the other members
 
 
 class Neighbours(Closed):
     """Residuals of training rows that a protein differs from in few residues are added, by kriging."""
 
-    mismatches: int = Field(3, ge=0)  # residues, at most
+    mismatches: int = Field(3, ge=0, le=MANY)  # residues, at most
     noise: float = Field(1.0, gt=0)  # variance of a residual's own noise over that which neighbours share
     decay: float = Field(0.1, ge=0)  # what two rows share falls by exp(-decay) a mismatch
 

@@ -4,11 +4,34 @@ Each is one line that names the file, the record, what was found and what is all
 `BiorrnError` once, prints that line and exits with `exit_code`; every other exception keeps its traceback.
 """
 
+import re
 from pathlib import Path
+
+LONGEST = 1500  # characters of a message
+
+# What a terminal obeys instead of showing it: control characters, marks that turn the direction of writing, and the
+# halves of characters that stand for bytes of a file's name that are not UTF-8.
+OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: object) -> str:
+    """Return a text as one line that a terminal shows as it is; what it would obey is spelt out.
+
+    >>> shown("red " + chr(27) + "[31m, a line" + chr(10) + "and another")
+    'red \\\\x1b[31m, a line and another'
+    """
+    return OBEYED.sub(lambda found: spelt(found[0]), str(text))
+
+
+def spelt(character: str) -> str:
+    """Return a character that a terminal obeys as letters; a blank for one that parts words."""
+    if character in "\n\r\t":
+        return " "
+    return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
 
 
 class BiorrnError(Exception):
-    """Something the user can mend; its text is one line.
+    """Something the user can mend; its text is one line, without anything that a terminal would obey.
 
     >>> raise BiorrnError("--seed: found -1; allowed is 0 or more")
     Traceback (most recent call last):
@@ -16,6 +39,12 @@ class BiorrnError(Exception):
     """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        text = shown(super().__str__())
+        if len(text) > LONGEST:  # it quotes a file that has much to say
+            text = f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 4 :]}"
+        return text
 
 
 class InputError(BiorrnError):

@@ -2,16 +2,22 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import TypeVar
 
 from biorrn.errors import ConfigError
 
 Entry = TypeVar("Entry")
+MOST, LONGEST = 1000, 100  # names, and characters of one, among which a near one is looked for
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like `name`, or None when nothing is near."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    """Return the known name most like `name`, or None when nothing is near.
+
+    Names come from files too: long ones, and all but the first `MOST`, are not compared, which would take for ever.
+    """
+    near = [word for word in islice(known, MOST) if len(word) <= LONGEST]
+    found = difflib.get_close_matches(name[:LONGEST], near, n=1, cutoff=0.5)
     return found[0] if found else None
 
 

@@ -4,10 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # before torch is imported anywhere: several test workers share few cores
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# no test may depend on the speed of the machine; the first to open a file waits for the process that reads it
+settings.register_profile("biorrn", deadline=None)
+settings.load_profile("biorrn")
 
 ROOT = Path(__file__).resolve().parents[1]
 

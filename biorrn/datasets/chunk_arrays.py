@@ -138,8 +138,8 @@ def _rows(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or len(lengths) != len(chunks):
         raise InputError(folder / NAMES[2], f"found {_shape(lengths)}; allowed is integers ({len(chunks)},)")
     for row, length in enumerate(lengths):
-        bases = np.asarray(references[row, : int(length)])
-        if int(length) > references.shape[1] or ((bases < 1) | (bases > 4)).any():
+        bases = np.asarray(references[row, : max(0, int(length))])
+        if not 0 <= int(length) <= references.shape[1] or ((bases < 1) | (bases > 4)).any():
             raise InputError(folder / NAMES[1], f"row {row}: its {length} bases are not all 1, 2, 3 or 4")
         signal = np.asarray(chunks[row])
         if not np.isfinite(signal.astype(np.float16)).all():
@@ -150,8 +150,8 @@ def _rows(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def _load(path: Path) -> np.ndarray:
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError) as error:
-        what = "is missing" if not path.is_file() else f"is not a readable numpy file: {error}"
+    except Exception as error:  # numpy reads a header as Python: it raises what a parser, a file and a map of it do
+        what = "is missing" if not path.is_file() else f"is not a readable numpy file: {error!s:.200}"
         raise InputError(path, what) from error
 
 

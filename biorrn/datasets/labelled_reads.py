@@ -10,10 +10,9 @@ from biorrn.encoders.bases import encode_bases
 from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.files import open_text
 from biorrn.lookup import lookup
-from biorrn.readers.fast5 import read_labels
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.records import ReadLabels, SignalRecord
-from biorrn.readers.signal import find_signal_files, read_all
+from biorrn.readers.signal import find_signal_files, read_all, read_labels
 
 LabelledReads = Iterator[tuple[SignalRecord, ReadLabels]]
 
@@ -121,7 +120,7 @@ def _labels(path: str | Path, row: dict[str, str]) -> ReadLabels:
         bases = encode_bases(row["bases"])
         starts = np.array(row["starts"].split(","), np.int64)
         numbers = [int(row[name]) for name in ("end", "ref_start", "ref_end")]
-    except (ValueError, BiorrnError) as error:
+    except (ValueError, OverflowError, BiorrnError) as error:
         raise InputError(path, str(error), row["read_id"]) from error
     if len(starts) != len(bases):
         raise InputError(path, f"found {len(bases)} bases and {len(starts)} starts", row["read_id"])

@@ -8,10 +8,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from biorrn.datasets.hdf5_file import NewFile, new_file
 from biorrn.datasets.prepare import SignalFile
 from biorrn.datasets.schema import SIGNAL, SPLITS, add_optional, create
 from biorrn.errors import ConfigError, InputError
-from biorrn.files import atomic_path
 
 BLOCK = 1 << 22  # elements of a flat dataset in memory at a time
 
@@ -73,7 +73,7 @@ def mix(inputs: Sequence[tuple[str | Path, float]], out: str | Path, note: str =
     parts, rows, labels, sources = [], 0, [], {}
     first: tuple[str | Path, str, float] | None = None
     counts: dict[str, int] = {}
-    with atomic_path(out) as temporary, h5py.File(temporary, "w") as target:
+    with new_file(out) as target:
         create(target, "signal")
         for place, (path, weight) in enumerate(inputs):
             with SignalFile(path) as source:
@@ -123,7 +123,7 @@ def _part(source: SignalFile, path: str | Path, share: float, place: int) -> dic
     return {"weight": weights, "source": np.full(rows, place), "whole": whole}
 
 
-def _append(source: h5py.File, target: h5py.File) -> None:
+def _append(source: h5py.File, target: NewFile) -> None:
     """Append every dataset of a signal file, in blocks; offsets go on from where the target's end."""
     for name, field in SIGNAL.items():
         here, there = source[name], target[name]
@@ -135,3 +135,4 @@ def _append(source: h5py.File, target: h5py.File) -> None:
             block = here[start : start + BLOCK]
             place = end + start - skip
             there[place : place + len(block)] = block if base is None else block + base
+            target.check()

@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 
 from biorrn.datasets import schema
+from biorrn.datasets.hdf5_file import NewFile, new_file
+from biorrn.datasets.probe import check_whole
 from biorrn.encoders.alphabets import RESIDUES
-from biorrn.errors import InputError
-from biorrn.files import atomic_path
 
 BUFFER = 1 << 20  # elements held before they are written
 
@@ -24,7 +24,7 @@ BUFFER = 1 << 20  # elements held before they are written
 class Writer:
     """Appends rows to an open prepared file; only a buffer is in memory. See `protein_writer` and `signal_writer`."""
 
-    def __init__(self, file: h5py.File, kind: str, columns: int = 0) -> None:
+    def __init__(self, file: NewFile, kind: str, columns: int = 0) -> None:
         schema.create(file, kind, columns)
         self.file = file
         self.rows = 0
@@ -46,7 +46,12 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write what is held.
+
+        Raises
+        ------
+        OSError: the disk is full.
+        """
         for name, held in self._buffers.items():
             if not held:
                 continue
@@ -60,6 +65,7 @@ class Writer:
                 target[before:] = new
             held.clear()
         self._held = 0
+        self.file.check()
 
 
 class ProteinWriter(Writer):
@@ -110,7 +116,7 @@ def protein_writer(path: str | Path, targets: Sequence[Mapping[str, str]]) -> It
     path : the HDF5 file to write.
     targets : list of {"name", "unit"}: one a column.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_file(path) as file:
         file.attrs["alphabet"], file.attrs["targets"] = RESIDUES, json.dumps(list(targets))
         file.attrs["sources"] = "{}"
         writer = ProteinWriter(file, "protein", len(targets))
@@ -129,7 +135,7 @@ def signal_writer(path: str | Path, normaliser: str, sample_rate: float, labels:
     sample_rate : float: samples a second (Hz).
     labels : str: where the bases come from ("events" or "truth").
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_file(path) as file:
         file.attrs["normaliser"], file.attrs["sample_rate"], file.attrs["labels"] = normaliser, sample_rate, labels
         file.attrs["sources"] = "{}"
         writer = SignalWriter(file, "signal")
@@ -150,16 +156,8 @@ class _PreparedFile:
         InputError: it cannot be read, or is not a prepared file of this kind.
         """
         self.path = Path(path)
-        try:
-            self.file = h5py.File(path, "r")
-        except OSError as error:
-            what = "not HDF5 or damaged" if self.path.is_file() else "cannot be read: no such file"
-            raise InputError(path, f"{what}; needed is a file of `biorrn prepare {self.kind}`") from error
-        try:
-            schema.check(self.file, path, self.kind)
-        except InputError:
-            self.file.close()
-            raise
+        check_whole(path, self.kind)
+        self.file = h5py.File(path, "r")
 
     def __enter__(self) -> Self:
         return self

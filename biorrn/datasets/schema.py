@@ -114,6 +114,25 @@ def add_optional(file: h5py.File, name: str, values: np.ndarray) -> None:
     made.attrs["unit"], made.attrs["description"] = field.unit, field.description
 
 
+def fields_of(file: h5py.File, kind: str) -> dict[str, Field]:
+    """Return the datasets of an open file of a kind, with those of the optional ones that it holds."""
+    extra = {name: field for name, field in OPTIONAL.items() if kind == "signal" and name in file}
+    return SCHEMAS[kind] | extra
+
+
+def _check_storage(file: h5py.File, path: str | Path, name: str, field: Field) -> None:
+    """Raise where a dataset is of another type, or keeps its values in another way than `create` has it."""
+    data = file[name]
+    if not isinstance(data, h5py.Dataset) or data.ndim != 1 + field.columns:
+        raise InputError(path, f"is damaged: {name} is not a dataset with {1 + field.columns} axes")
+    text = h5py.check_string_dtype(data.dtype) is not None
+    if text != (field.dtype is str) or (not text and data.dtype != np.dtype(field.dtype)):
+        wanted = "text" if field.dtype is str else np.dtype(field.dtype).name
+        raise InputError(path, f"is damaged: {name} holds {data.dtype}; needed is {wanted}")
+    if data.external or data.is_virtual:
+        raise InputError(path, f"is damaged: {name} takes its values from another file")
+
+
 def check(file: h5py.File, path: str | Path, kind: str | None = None) -> str:
     """Return the kind of an open prepared file after checking it against its layout.
 
@@ -122,7 +141,7 @@ def check(file: h5py.File, path: str | Path, kind: str | None = None) -> str:
     InputError: not a prepared file, of another kind or version, or a dataset is missing or of another shape.
     """
     found = file.attrs.get("kind")
-    if found not in SCHEMAS:
+    if not isinstance(found, str) or found not in SCHEMAS:
         raise InputError(path, "is HDF5 but not a file that `biorrn prepare` wrote (attribute 'kind' is missing)")
     if kind is not None and found != kind:
         raise InputError(path, f"holds {found} data; needed is a file of `biorrn prepare {kind}`")
@@ -132,9 +151,11 @@ def check(file: h5py.File, path: str | Path, kind: str | None = None) -> str:
     missing += [name for name in SCHEMAS[found] if name not in file]
     if missing:
         raise InputError(path, f"is damaged: {', '.join(missing)} missing")
+    fields = fields_of(file, found)
+    for name, field in fields.items():
+        _check_storage(file, path, name, field)
     rows = len(file["split"])
-    extra = {name: field for name, field in OPTIONAL.items() if found == "signal" and name in file}
-    for name, field in (SCHEMAS[found] | extra).items():
+    for name, field in fields.items():
         wanted = {"rows": rows, "rows+1": rows + 1}.get(field.axis, len(file[name]))
         if len(file[name]) != wanted:
             raise InputError(path, f"is damaged: {name} has {len(file[name])} entries for {rows} rows")

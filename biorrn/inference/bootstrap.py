@@ -24,12 +24,11 @@ from biorrn.inference.mapping import Mapper
 from biorrn.inference.read_scores import Scored, Scorer
 from biorrn.inference.settle import place_call, settle
 from biorrn.lookup import lookup
-from biorrn.readers import fast5
 from biorrn.readers.bam import BamCalls
 from biorrn.readers.calls import Moves, parse_bases, read_sequences
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.records import Hit, ReadCall, SignalRecord
-from biorrn.readers.signal import find_signal_files, read_all
+from biorrn.readers.signal import find_signal_files, read_all, read_calls
 
 NO_CALLS = "holds no calls; --labels calls needs FAST5, or --calls with FASTA or FASTQ"
 MASKED = "bases masked: beside a gap, of poor agreement or odd dwell"
@@ -221,7 +220,7 @@ def _with_calls(
         raise InputError(files[0], NO_CALLS)
     for file in [file for file in files if file not in inside]:
         on_problem(InputError(file, NO_CALLS))
-    yield from read_all(inside, on_problem, read=fast5.read_calls)
+    yield from read_all(inside, on_problem, read=read_calls)
 
 
 def _bootstrap(

@@ -30,7 +30,7 @@ STANDARD = RESIDUES[:20]
 _THREE = {name.upper(): letter for name, letter in IUPACData.protein_letters_3to1.items()}
 _THREE |= dict.fromkeys(("SEC", "PYL", "ASX", "GLX", "XLE", "XAA"), "X")
 _FORM = re.compile(
-    r"(?:p\.)?\(?(?P<first>[A-Za-z]+)(?P<start>-?\d+)(?:_(?P<last>[A-Za-z]+)(?P<end>-?\d+))?"
+    r"(?:p\.)?\(?(?P<first>[A-Za-z]+)(?P<start>-?\d{1,9})(?:_(?P<last>[A-Za-z]+)(?P<end>-?\d{1,9}))?"
     r"(?P<kind>delins|del|ins|)(?P<new>[A-Za-z=]*)\)?"
 )
 _STOP = re.compile(r"\*|Ter|fs|(?i:\d(?:ter|stop)$)")

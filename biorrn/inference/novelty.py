@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.encoders.alphabets import N_TOKENS, RESIDUES
+from biorrn.errors import BiorrnError
 
 FLAG = "unlike_training"
 CLASSES = ("AVILMC", "FWYH", "STNQ", "KR", "DE", "GP")  # X is in none
@@ -132,6 +133,11 @@ def distances(entry: Mapping[str, Any], tokens: np.ndarray, lengths: np.ndarray)
 
 
 def _from(entry: Mapping[str, Any], described: np.ndarray) -> np.ndarray:
+    sizes = [len(entry[name]) for name in ("mean", "unit", "root")]
+    if sizes != [WIDTH, WIDTH, WIDTH * (WIDTH + 1) // 2]:
+        raise BiorrnError(
+            f"model: novelty: found {sizes} numbers; allowed are {WIDTH}, {WIDTH} and those of a triangle"
+        )
     root = np.zeros((WIDTH, WIDTH))
     root[np.tril_indices(WIDTH)] = entry["root"]
     z = (described - entry["mean"]) / entry["unit"]

@@ -151,7 +151,7 @@ class CallOutput:
 
 @contextlib.contextmanager
 def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume: bool = False,
-                min_qscore: float = 0.0) -> Iterator[CallOutput]:  # fmt: skip
+                min_qscore: float = 0.0, wait: float = 0.0) -> Iterator[CallOutput]:  # fmt: skip
     """Open an output with its journal, `PATH.partial`; without one where the output is standard output.
 
     When the block ends well, the journal is removed. When it does not, the journal is kept if it holds a call.
@@ -161,13 +161,14 @@ def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume
     path, kind, style, min_qscore : see `CallOutput`. The command line is taken from the journal where there is one.
     must : settings that decide the output; see `resume.open_journal`.
     resume : bool: go on with the journal of an earlier run.
+    wait : float: seconds to wait for another process that writes the output.
 
     Raises
     ------
     BiorrnError: see `resume.open_journal`.
     """
     place = None if path == "-" else Path(path + SUFFIX)
-    journal = open_journal(place, {"must": must, "command": style.command}, resume)
+    journal = open_journal(place, {"must": must, "command": style.command}, resume, wait)
     output = None
     finished = False
     try:
@@ -176,7 +177,7 @@ def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume
         yield output
         finished = True
     finally:
-        worth = output is not None and output.called > 0
+        worth = output is not None and output.called > 0 and journal.count > 0
         journal.close(remove=finished or not worth)
         if worth and not finished and place is not None:
             print(f"biorrn: {place}: keeps {journal.count} reads; add --resume to go on with them", file=sys.stderr)

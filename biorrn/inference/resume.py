@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from biorrn.errors import BiorrnError
+from biorrn.locks import hold
 
 MAGIC = b"biorrn partial 1\n"
 FRAME = struct.Struct("<II")  # length of the payload, CRC-32 of the payload
@@ -41,14 +42,7 @@ class Journal:
 
     def append(self, entry: Entry, text: str = "") -> None:
         """Add an entry: JSON values, and a text of any length."""
-        frame = _frame(entry, text)
-        try:
-            self._file.seek(self._end)
-            self._file.write(frame)
-            self._file.flush()
-        except OSError as error:
-            raise BiorrnError(f"{self.path or tempfile.gettempdir()}: cannot be written: {error.strerror}") from error
-        self._end += len(frame)
+        self._end = _written(self._file, self.path, self._end, _frame(entry, text))
         self.count += 1
         if self.path is not None and time.monotonic() - self._synced >= SYNC:
             self.sync()
@@ -76,7 +70,7 @@ class Journal:
         self._file.close()
 
 
-def open_journal(path: Path | None, head: Entry, resume: bool = False) -> Journal:
+def open_journal(path: Path | None, head: Entry, resume: bool = False, wait: float = 0.0) -> Journal:
     """Start a journal, or go on with one.
 
     Parameters
@@ -86,6 +80,7 @@ def open_journal(path: Path | None, head: Entry, resume: bool = False) -> Journa
         output, by the names under which users know them: on resuming they must be as they were. The rest of the head is
         taken from the journal.
     resume : bool: go on where there is something to go on with.
+    wait : float: seconds to wait for another process that writes it to end.
 
     Raises
     ------
@@ -93,14 +88,15 @@ def open_journal(path: Path | None, head: Entry, resume: bool = False) -> Journa
         process writes it; or it cannot be written.
     """
     if path is None:
-        return _started(tempfile.TemporaryFile(prefix="biorrn."), None, head)
+        return _started(tempfile.TemporaryFile(prefix="biorrn.", buffering=0), None, head)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise BiorrnError(f"{path}: cannot be written: {error.strerror}") from error
+    handle = hold(handle, path, f"{path}: another process{{who}} is writing it", wait)
+    file = os.fdopen(handle, "r+b", buffering=0)  # a buffer that a full disk does not take would fail again at the end
     try:
-        _lock(file, path)
         start = file.read(len(MAGIC))
         if not MAGIC.startswith(start):
             raise BiorrnError(f"{path}: is not a partial output of this version of biorrn; move it away")
@@ -117,16 +113,29 @@ def open_journal(path: Path | None, head: Entry, resume: bool = False) -> Journa
         file.truncate(ends[-1])
         return Journal(file, path, begun, len(ends) - 1, ends[-1])
     except BaseException:
+        if os.fstat(file.fileno()).st_size == 0:  # the disk is too full for a head
+            path.unlink(missing_ok=True)
         file.close()
         raise
 
 
 def _started(file: IO[bytes], path: Path | None, head: Entry) -> Journal:
-    file.seek(0)
-    file.truncate()
-    end = file.write(MAGIC + _frame(head, ""))
-    file.flush()
-    return Journal(file, path, head, 0, end)
+    file.truncate(0)
+    return Journal(file, path, head, 0, _written(file, path, 0, MAGIC + _frame(head, "")))
+
+
+def _written(file: IO[bytes], path: Path | None, place: int, data: bytes) -> int:
+    """Write at a place and return its end; what was written in part is taken back."""
+    try:
+        file.seek(place)
+        view = memoryview(data)
+        while view:  # a file without a buffer may take less
+            view = view[file.write(view) :]
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            file.truncate(place)
+        raise BiorrnError(f"{path or tempfile.gettempdir()}: cannot be written: {error.strerror}") from error
+    return place + len(data)
 
 
 def _frame(entry: Entry, text: str) -> bytes:
@@ -148,18 +157,6 @@ def _frames(file: IO[bytes], place: int) -> Iterator[tuple[int, int, Entry, str]
         line, _, text = zlib.decompress(payload).partition(b"\n")
         start, place = place, place + FRAME.size + length
         yield start, place, json.loads(line), text.decode()
-
-
-def _lock(file: IO[bytes], path: Path) -> None:
-    """Take the file for this process; the system gives it free when the process ends, however it ends."""
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BiorrnError(f"{path}: another biorrn is writing it") from error
-    except OSError:
-        pass  # a file system without locks
 
 
 def _check(path: Path, was: Entry, now: Entry) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from biorrn import config
 from biorrn.errors import ConfigError
+from biorrn.models.budget import MOST, Budget
 from biorrn.models.frontends import FRONTENDS
 from biorrn.models.heads import HEADS, Keep, Pool
 from biorrn.models.recurrent import Stack
@@ -55,7 +56,7 @@ def build_model(recipe: config.Model, outputs: int, stored: bool = False) -> Seq
     Raises
     ------
     ConfigError: a pooled head without a pool, or a head a step with one; the recipe of a model folder without its
-        weights.
+        weights; or a model of more than `budget.MOST` numbers.
     """
     if not stored and getattr(recipe.frontend, "path", "") is None:
         raise ConfigError(
@@ -66,10 +67,11 @@ def build_model(recipe: config.Model, outputs: int, stored: bool = False) -> Seq
     if pooled != bool(recipe.pool):
         wants = "at least one entry in 'pool'" if pooled else "an empty 'pool'"
         raise ConfigError(f"head '{recipe.head.name}' needs {wants}; found {recipe.pool}")
-    frontend = FRONTENDS[recipe.frontend.name](recipe.frontend)
-    core = Stack(frontend.width, recipe.core)
-    width, directions = (recipe.steps, "f") if recipe.steps else (core.width, core.directions)
-    pool = Pool(list(recipe.pool), width, directions) if recipe.pool else Keep(width)
-    head = HEADS[recipe.head.name](pool.width, outputs, recipe.head)  # type: ignore[arg-type]  # its own kind
-    steps = nn.Linear(core.width, recipe.steps) if recipe.steps else None
+    with Budget(MOST, "recipe"):
+        frontend = FRONTENDS[recipe.frontend.name](recipe.frontend)
+        core = Stack(frontend.width, recipe.core)
+        width, directions = (recipe.steps, "f") if recipe.steps else (core.width, core.directions)
+        pool = Pool(list(recipe.pool), width, directions) if recipe.pool else Keep(width)
+        head = HEADS[recipe.head.name](pool.width, outputs, recipe.head)  # type: ignore[arg-type]  # its own kind
+        steps = nn.Linear(core.width, recipe.steps) if recipe.steps else None
     return SequenceModel(frontend, nn.Dropout(recipe.input_dropout), core, pool, head, steps)

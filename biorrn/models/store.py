@@ -1,8 +1,14 @@
-"""Models on disk: a folder with `weights.safetensors` and `recipe.yaml`. Nothing in it is ever executed."""
+"""Models on disk: a folder with `weights.safetensors` and `recipe.yaml`. Nothing in it is ever executed.
+
+Nothing in it names another file either, and a model is built only as large as its weights are.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,7 +23,9 @@ from biorrn.config import Recipe, dump_recipe, load_recipe
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import atomic_path, write_text
 from biorrn.lookup import nearest
+from biorrn.models.budget import SPARE, Budget
 from biorrn.models.build import build, settle
+from biorrn.models.facts import check_task, parse_facts
 
 WEIGHTS, RECIPE = "weights.safetensors", "recipe.yaml"
 LARGE = 1000  # numbers of a tensor from which `shrink` halves it
@@ -54,7 +62,7 @@ def find_model(name: str | Path) -> Path:
     ------
     ConfigError: neither a folder nor the id of a shipped model.
     """
-    if Path(name).is_dir():
+    if os.path.isdir(name):  # which a name too long for a folder does not disturb
         return Path(name)
     known = shipped_models()
     if str(name) in known:
@@ -104,14 +112,11 @@ def _stored_weights(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[s
     weights = Path(folder) / WEIGHTS
     try:
         with safe_open(str(weights), framework="pt") as stream:
-            facts = json.loads((stream.metadata() or {}).get("biorrn", "null"))
+            facts = parse_facts((stream.metadata() or {}).get("biorrn"), weights)
             names = stream.keys()
-            tensors = {name: stream.get_tensor(name) for name in names}
+            return {name: stream.get_tensor(name) for name in names}, facts
     except (SafetensorError, ValueError, OSError) as error:
         raise InputError(weights, f"is not a readable safetensors file: {error}") from error
-    if not isinstance(facts, dict):
-        raise InputError(weights, "holds no facts of the training data; was it written by biorrn?")
-    return tensors, facts
 
 
 def _write_weights(folder: str | Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
@@ -136,7 +141,8 @@ def load_model(name: str | Path) -> Stored:
     Raises
     ------
     ConfigError: no such model, or its recipe is not valid.
-    InputError: the weights are missing, damaged, or do not belong to the recipe.
+    InputError: the weights are missing, damaged, larger than the recipe needs or smaller than it asks for, or do not
+        belong to it; or the recipe names a file.
     """
     folder = find_model(name)
     weights = folder / WEIGHTS
@@ -144,16 +150,41 @@ def load_model(name: str | Path) -> Stored:
         if not part.is_file():
             raise InputError(folder, f"is not a model folder: {part.name} is missing")
     recipe = load_recipe(folder / RECIPE)
+    for path in _paths(recipe):
+        raise InputError(folder / RECIPE, f"names the file '{path}'; a model folder holds all that it needs")
     try:
         with safe_open(str(weights), framework="pt") as stream:
-            facts = json.loads((stream.metadata() or {}).get("biorrn", "null"))
-            if not isinstance(facts, dict):
-                raise InputError(weights, "holds no facts of the training data; was it written by biorrn?")
-            model = build(recipe, facts)
+            facts = parse_facts((stream.metadata() or {}).get("biorrn"), weights)
+            check_task(facts, recipe, weights)
+            held = sum(math.prod(stream.get_slice(name).get_shape()) for name in stream.keys())  # noqa: SIM118
+            with Budget(held + SPARE, folder / RECIPE):
+                model = _built(recipe, facts, folder)
             _fill(model, stream, weights)
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, OSError) as error:
         raise InputError(weights, f"is not a readable safetensors file: {error}") from error
+    if facts.get("stride", model.stride) != model.stride:
+        raise InputError(weights, f"fact 'stride': found {facts['stride']}; that of its recipe is {model.stride}")
     return Stored(model.eval(), recipe, facts, folder)
+
+
+def _paths(recipe: Recipe) -> Iterator[str]:
+    """Yield the files that a recipe names: training may read them, a model folder may not."""
+    frontend = getattr(recipe.model, "frontend", None)
+    found = [getattr(frontend, name, None) for name in ("path", "backward")]
+    for part in getattr(frontend, "parts", ()):
+        inner = part.get("frontend")
+        found += [inner.get(name) for name in ("path", "backward")] if isinstance(inner, dict) else []
+    yield from (path for path in found if path is not None)
+    for member in recipe.members or ():
+        yield from [member.recipe] if isinstance(member.recipe, str) else _paths(member.recipe)
+
+
+def _built(recipe: Recipe, facts: dict[str, Any], folder: Path) -> nn.Module:
+    try:
+        return build(recipe, facts)
+    except (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError) as error:
+        words = " ".join(str(error).split())[:100]
+        raise InputError(folder, f"its recipe and the facts of its weights do not go together: {words}") from error
 
 
 def start_from(model: nn.Module, name: str | Path) -> int:
@@ -175,10 +206,10 @@ def start_from(model: nn.Module, name: str | Path) -> int:
 
 def _fill(model: nn.Module, stream: Any, source: Path) -> None:
     own = model.state_dict()
-    found = set(stream.keys())
-    if found != set(own):
-        odd = sorted(found ^ set(own))[0]
-        raise InputError(source, f"tensor '{odd}' is {'unexpected' if odd in found else 'missing'} for its recipe")
+    names = set(stream.keys())
+    if names != set(own):
+        odd = sorted(names ^ set(own))[0]
+        raise InputError(source, f"tensor '{odd}' is {'unexpected' if odd in names else 'missing'} for its recipe")
     with torch.no_grad():
         for name, tensor in own.items():
             shape = tuple(stream.get_slice(name).get_shape())  # before anything of that size is allocated
@@ -186,4 +217,11 @@ def _fill(model: nn.Module, stream: Any, source: Path) -> None:
                 raise InputError(
                     source, f"tensor '{name}' has shape {shape}; its recipe asks for {tuple(tensor.shape)}"
                 )
-            tensor.copy_(stream.get_tensor(name))
+            found = stream.get_tensor(name)
+            if found.is_floating_point() != tensor.is_floating_point() or found.is_complex():
+                raise InputError(
+                    source, f"tensor '{name}' is of type {found.dtype}; its recipe asks for {tensor.dtype}"
+                )
+            if found.is_floating_point() and found.isnan().any():
+                raise InputError(source, f"tensor '{name}' holds what is not a number")
+            tensor.copy_(found)

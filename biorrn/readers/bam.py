@@ -1,5 +1,7 @@
 """Calls in BAM, SAM and CRAM by read id: sequence, move table (`mv`, `ts`) and alignment."""
 
+import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -8,10 +10,12 @@ from typing import Any, Self
 import numpy as np
 
 from biorrn.readers.calls import mean_phred, parse_bases
-from biorrn.readers.fields import Fault, faults
+from biorrn.readers.fields import Fault, OnProblem, faults, stop
+from biorrn.readers.guard import Guarded
 from biorrn.readers.records import Hit, ReadCall
 
-DAMAGE = (OSError, ValueError, KeyError)
+DAMAGE = (Exception,)  # pysam raises half a dozen kinds, AssertionError and NotImplementedError among them
+BATCH = 10_000  # records told at a time
 CLIPS = (4, 5)  # soft and hard, of SAM's operations
 
 
@@ -38,34 +42,22 @@ class BamCalls:
         ------
         InputError: it cannot be read, is cut short, or holds RNA.
         """
-        import pysam
-
         self.path = Path(path)
-        before = pysam.set_verbosity(0)  # htslib's own words on standard error; ours say it in one line
-        try:
-            with faults(path, None, *DAMAGE):
-                given = None if reference is None else str(reference)
-                self._file = pysam.AlignmentFile(str(path), check_sq=False, reference_filename=given)
-                header = self._file.header.to_dict()
-                self.lengths = {str(entry["SN"]): int(entry["LN"]) for entry in header.get("SQ", [])}
-                if any("basecall_model=rna" in str(group.get("DS", "")) for group in header.get("RG", [])):
-                    raise Fault("holds calls of RNA, whose signal runs against the sequence; allowed is DNA")
-                self._places: dict[str, list[Any]] = {}
-                for name, place in self._each():
+        self.lengths: dict[str, int] = {}
+        self._places: dict[str, list[Any]] = {}
+        given = None if reference is None else str(reference)
+        for kind, names, numbers in _scan(path, stop, given):
+            if kind == "references":
+                self.lengths = dict(zip(names, numbers, strict=True))
+            else:
+                for name, place in zip(names, numbers, strict=False):
                     self._places.setdefault(name, []).append(place)
-        finally:
-            pysam.set_verbosity(before)
-
-    def _each(self) -> Iterator[tuple[str, Any]]:
-        """Yield read id and place, or the record itself, of each primary record."""
-        seekable = bool(self._file.is_bam)
-        place = self._file.tell() if seekable else 0
-        for record in self._file.fetch(until_eof=True):
-            if not (record.is_secondary or record.is_supplementary):
-                # a read that its caller split keeps the id of the whole in `pi`
-                name = record.get_tag("pi") if record.has_tag("pi") else record.query_name
-                yield str(name), place if seekable else record
-            place = self._file.tell() if seekable else 0
+        with _quiet(), faults(path, None, *DAMAGE):
+            self._file = _open(path, given)
+            if not self._file.is_bam:
+                self._places.clear()
+                for name, record in _each(self._file):
+                    self._places.setdefault(name, []).append(record)
 
     def __enter__(self) -> Self:
         return self
@@ -73,13 +65,17 @@ class BamCalls:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # htslib says once more what was wrong with a file that was read
+            self._file.close()
 
     def __contains__(self, read_id: str) -> bool:
         return read_id in self._places
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
 
     def calls(self, read_id: str) -> Iterator[tuple[ReadCall, Hit | None]]:
         """Yield the calls of a read, one unless its caller split it, each with its place on the reference or None.
@@ -96,6 +92,61 @@ class BamCalls:
                     record = next(self._file)
                 found = _call(record), _hit(record)
             yield found
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep htslib's own words from standard error; ours say it in one line."""
+    import pysam
+
+    before = pysam.set_verbosity(0)
+    try:
+        yield
+    finally:
+        pysam.set_verbosity(before)
+
+
+def _open(path: str | Path, reference: str | None) -> Any:
+    import pysam
+
+    return pysam.AlignmentFile(str(path), check_sq=False, reference_filename=reference)
+
+
+def _each(file: Any) -> Iterator[tuple[str, Any]]:
+    """Yield read id and place of each primary record of BAM; read id and the record itself of SAM and CRAM."""
+    seekable = bool(file.is_bam)
+    place = file.tell() if seekable else 0
+    for record in file.fetch(until_eof=True):
+        if not (record.is_secondary or record.is_supplementary):
+            # a read that its caller split keeps the id of the whole in `pi`
+            name = record.get_tag("pi") if record.has_tag("pi") else record.query_name
+            yield str(name), place if seekable else record
+        place = file.tell() if seekable else 0
+
+
+def scan(path: str | Path, on_problem: OnProblem, reference: str | None) -> Iterator[tuple[str, list[str], list[int]]]:
+    """Yield the references with their lengths, then the read ids of records, in BAM with their places.
+
+    A damaged CRAM can keep htslib busy without end, so this runs in a process of its own (`readers.guard`); what it
+    came through, the other may read.
+
+    Raises
+    ------
+    InputError: the file cannot be read, is cut short, or holds RNA.
+    """
+    with _quiet(), faults(path, None, *DAMAGE), _open(path, reference) as file:
+        header = file.header.to_dict()
+        found = [(str(entry["SN"]), int(entry["LN"])) for entry in header.get("SQ", [])]
+        if any("basecall_model=rna" in str(group.get("DS", "")) for group in header.get("RG", [])):
+            raise Fault("holds calls of RNA, whose signal runs against the sequence; allowed is DNA")
+        yield "references", [name for name, _ in found], [length for _, length in found]
+        seekable = bool(file.is_bam)
+        records = _each(file)
+        while some := list(itertools.islice(records, BATCH)):
+            yield "records", [name for name, _ in some], [place for _, place in some] if seekable else []
+
+
+_scan = Guarded("biorrn.readers.bam:scan", "htslib")
 
 
 def _call(record: Any) -> ReadCall:

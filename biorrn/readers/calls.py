@@ -11,12 +11,12 @@ import numpy as np
 
 from biorrn.errors import InputError
 from biorrn.files import open_text
-from biorrn.readers.fields import Fault, faults
+from biorrn.readers.fields import MAX_SAMPLES, Fault, faults
 from biorrn.readers.records import ReadCall
 
 PAF_COLUMNS = 12
-_STEP = re.compile(r"(\d+)([,ID])")
-_STEPS = re.compile(r"(?:\d+[,ID])+")
+_STEP = re.compile(r"([0-9]+)([,ID])")
+_STEPS = re.compile(r"(?:[0-9]{1,18}[,ID])+")
 _CODES = np.full(256, 255, np.uint8)
 for _letters, _code in (("Aa", 1), ("Cc", 2), ("Gg", 3), ("TtUu", 4), ("NnRrYySsWwKkMmBbDdHhVv", 0)):
     _CODES[[ord(_letter) for _letter in _letters]] = _code
@@ -141,13 +141,19 @@ class Moves:
         start, end, first, last, text = self._rows[read_id]
         if first > last:
             raise InputError(self.path, "the signal runs against the sequence, as RNA does; allowed is DNA", read_id)
+        if not (0 <= start <= end <= MAX_SAMPLES and 0 <= first <= last <= len(call.bases)):
+            found = f"samples {start} to {end}, bases {first} to {last}"
+            raise InputError(self.path, f"its row says {found:.200}; the call has {len(call.bases)} bases", read_id)
         steps = text.decode()
         if not _STEPS.fullmatch(steps):
             raise InputError(self.path, f"ss:Z: holds more than numbers with , I or D: {steps[:40]!r}", read_id)
-        starts, sample = [], start
+        starts: list[int] = []
+        sample = start
         for count, kind in _STEP.findall(steps):
+            if len(starts) > last - first:
+                break
             if kind == "D":
-                starts += [sample] * int(count)
+                starts += [sample] * min(int(count), last - first + 1)  # no more than shows that there are too many
                 continue
             if kind == ",":
                 starts.append(sample)

@@ -27,6 +27,7 @@ from biorrn.readers.records import ReadCall, ReadLabels, SignalRecord
 
 Item = TypeVar("Item")
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on a damaged file
+SPARE, MOST_PACKED = 1 << 22, 1000  # samples that any file may claim, and samples a stored byte beyond them
 TEXT, WHOLE, REAL = "a text", "a whole number", "a floating-point number"  # what an attribute may be
 
 
@@ -78,10 +79,7 @@ def read_fast5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signa
 
 
 def read_labels(path: str | Path, on_problem: OnProblem = stop) -> Iterator[tuple[SignalRecord, ReadLabels]]:
-    """Yield the reads of a FAST5 file with the labels that Tombo resquiggle wrote; see `read_fast5`.
-
-    A read without labels, or on which Tombo failed, is a problem.
-    """
+    """Yield reads with the labels of Tombo resquiggle; one without, or on which Tombo failed, is a problem."""
     yield from _reads(path, on_problem, tombo.labels)
 
 
@@ -146,6 +144,9 @@ def _place(file: h5py.File, name: str) -> Place:
     if raw is None:
         raise Fault("group 'Raw' is missing")
     groups = [None if shared is None else shared.get(key) for key in ("channel_id", "context_tags", "tracking_id")]
+    here = h5py.h5o.get_info(file.id).fileno
+    if any(group is not None and h5py.h5o.get_info(group.id).fileno != here for group in (holder, raw, *groups)):
+        raise Fault("is a link to another file; allowed are reads that the file itself holds")
     return Place(name, holder, raw, *groups)
 
 
@@ -196,8 +197,12 @@ def _signal(raw: h5py.Group) -> np.ndarray:
         raise Fault("dataset 'Raw/Signal' is missing")
     if dataset.ndim != 1 or dataset.dtype.kind != "i" or dataset.dtype.itemsize != 2:
         raise Fault(f"dataset 'Raw/Signal' is {dataset.dtype} of {dataset.ndim} dimensions; allowed is int16 of 1")
-    if dataset.size > MAX_SAMPLES:
-        raise Fault(f"dataset 'Raw/Signal' claims {dataset.size} samples; allowed are {MAX_SAMPLES}")
+    away = h5py.h5o.get_info(dataset.id).fileno != h5py.h5o.get_info(raw.id).fileno
+    if away or dataset.external or dataset.is_virtual:
+        raise Fault("dataset 'Raw/Signal' takes its samples from another file")
+    stored = dataset.id.get_storage_size()
+    if dataset.size > MAX_SAMPLES or (dataset.size and not stored) or dataset.size > SPARE + MOST_PACKED * stored:
+        raise Fault(f"dataset 'Raw/Signal' claims {dataset.size} samples, of which the file holds {stored} bytes")
     return dataset[:].astype(np.int16, copy=False)
 
 

@@ -17,7 +17,10 @@ from biorrn.readers.records import SignalRecord
 # A file's own text ends up in TSV and FASTQ, where one of these would start a new column or record.
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 READ_ID = re.compile(r"[0-9A-Za-z][!-~]*")
+MAX_DIGITS = 18  # of a whole number: it has 63 bits, and Python refuses to convert thousands
 MAX_SAMPLES = 2**30  # 74 hours at 4 kHz: a longer read is a damaged length, found before memory is asked for
+MOST_OFFSET, MOST_REAL = 1e9, 1e9  # the current stays finite in float32
+MOST = dict.fromkeys(("channel", "mux", "read_number", "start_time"), 2**53)  # exact in any number that they become
 
 OnProblem = Callable[[InputError], None]
 Item = TypeVar("Item")
@@ -91,7 +94,7 @@ def text(name: str, value: str | bytes) -> str:
 
 def whole(name: str, value: str) -> int:
     """Return the number that a text field such as the channel spells; anything else is a `Fault`."""
-    if not value.isdecimal():
+    if not value.isdecimal() or len(value) > MAX_DIGITS:
         raise Fault(f"field {name!r}: found {value[:40]!r}; allowed is a whole number")
     return int(value)
 
@@ -105,7 +108,7 @@ def moment(written: str) -> datetime | None:
     (True, None, None)
     """
     try:
-        if written.isdecimal():
+        if written.isdecimal() and len(written) <= MAX_DIGITS:
             return datetime.fromtimestamp(int(written), UTC) if int(written) else None
         found = datetime.fromisoformat(written)
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
@@ -129,12 +132,12 @@ def make_record(read_id: str, raw: np.ndarray, **values: Any) -> SignalRecord:
         raise Fault(f"field 'read_id': found {read_id[:60]!r}; allowed are a letter or digit, then no spaces")
     record = SignalRecord(read_id=read_id, raw=raw, **values)
     if record.calibrated:
-        if not math.isfinite(record.offset):
-            raise Fault(f"field 'offset': found {record.offset:g}; allowed is a finite number")
+        if not abs(record.offset) <= MOST_OFFSET:
+            raise Fault(f"field 'offset': found {record.offset:g}; allowed is a finite number, at most {MOST_OFFSET:g}")
         for name, value in (("range / digitisation", record.scale), ("sampling_rate", record.sample_rate)):
-            if not (math.isfinite(value) and value > 0):
-                raise Fault(f"field {name!r}: found {value:g}; allowed is a number above 0")
-    for name in ("channel", "mux", "read_number", "start_time"):
-        if getattr(record, name) < 0:
-            raise Fault(f"field {name!r}: found {getattr(record, name)}; allowed is 0 or more")
+            if not 0 < value <= MOST_REAL:
+                raise Fault(f"field {name!r}: found {value:g}; allowed is a number above 0, at most {MOST_REAL:g}")
+    for name, most in MOST.items():
+        if not 0 <= getattr(record, name) <= most:
+            raise Fault(f"field {name!r}: found {getattr(record, name)}; allowed is 0 to {most}")
     return record

@@ -38,11 +38,13 @@ def read_pod5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
         for read in guarded(reader.reads(), path, *DAMAGE):
             count += 1
             try:
-                with faults(path, str(read.read_id), *DAMAGE):
+                with faults(path, f"number {count}", *DAMAGE):
+                    read_id = str(read.read_id)
+                with faults(path, read_id, *DAMAGE):
                     index = read.run_info_index
                     if index not in runs:
                         runs[index] = _run(read.run_info)
-                    record = _record(path, read, runs[index])
+                    record = _record(path, read_id, read, runs[index])
             except InputError as problem:
                 on_problem(problem)
                 continue
@@ -84,10 +86,10 @@ def _run(info: Any) -> dict[str, Any]:
     }
 
 
-def _record(path: str | Path, read: Any, run: dict[str, Any]) -> SignalRecord:
+def _record(path: str | Path, read_id: str, read: Any, run: dict[str, Any]) -> SignalRecord:
     pore, calibration = read.pore, read.calibration
     return make_record(
-        str(read.read_id),
+        read_id,
         read.signal,
         offset=float(calibration.offset),
         scale=float(calibration.scale),

@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from biorrn.errors import BiorrnError, InputError
-from biorrn.readers.fast5 import read_fast5
 from biorrn.readers.fields import OnProblem, reason, stop
-from biorrn.readers.pod5 import read_pod5
+from biorrn.readers.guard import Guarded
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.slow5 import read_slow5
 
 Item = TypeVar("Item")
 Reader = Callable[[Path, OnProblem], Iterator[Item]]
+
+
+class NoReads(BiorrnError):
+    """Not one read of the input could be used."""
 
 
 def find_signal_files(paths: Iterable[str | Path], on_problem: OnProblem = stop) -> list[Path]:
@@ -65,7 +68,7 @@ def read_all(
 
     Raises
     ------
-    BiorrnError: not one read could be used.
+    NoReads: not one read could be used, for several reasons; for a single one its InputError.
     """
     held: list[InputError] = []  # the first problem, as long as nothing else came
     problems = reads = 0
@@ -93,7 +96,7 @@ def read_all(
     if held:
         raise held[0]
     if not reads:
-        raise BiorrnError(f"no read could be used ({problems} problems)")
+        raise NoReads(f"no read could be used ({problems} problems)")
 
 
 def _tolerant(read: Reader, file: Path, on_problem: OnProblem) -> Iterator:
@@ -161,6 +164,12 @@ def _walk(path: Path, above: frozenset[Path], on_problem: OnProblem) -> Iterator
         elif entry.is_dir() and entry.resolve() not in above:
             yield from _walk(entry, above, on_problem)
 
+
+# what a damaged file can crash runs in a process of its own
+read_fast5 = Guarded("biorrn.readers.fast5:read_fast5", "HDF5")
+read_labels = Guarded("biorrn.readers.fast5:read_labels", "HDF5")
+read_calls = Guarded("biorrn.readers.fast5:read_calls", "HDF5")
+read_pod5 = Guarded("biorrn.readers.pod5:read_pod5", "POD5")
 
 SIGNAL_READERS: dict[str, Reader] = {
     ".fast5": read_fast5,

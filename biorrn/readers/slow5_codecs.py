@@ -14,6 +14,8 @@ import numpy as np
 
 from biorrn.readers.fields import MAX_SAMPLES, Fault
 
+SPARE, MOST_PACKED = 1 << 26, 100  # bytes that any record may have, and bytes a packed byte beyond them
+
 
 def plain(body: bytes) -> bytes:
     """Return a record that is not compressed."""
@@ -22,10 +24,14 @@ def plain(body: bytes) -> bytes:
 
 def zlib_record(body: bytes) -> bytes:
     """Return a record compressed by zlib."""
+    decoder = zlib.decompressobj()
     try:
-        return zlib.decompress(body)
+        data = decoder.decompress(body, _most(body))
     except zlib.error as error:
         raise Fault(f"the record cannot be decompressed: {error}") from error
+    if not decoder.eof:
+        raise Fault(f"the record cannot be decompressed: it is cut short, or larger than {_most(body)} bytes")
+    return data
 
 
 def zstd_record(body: bytes) -> bytes:
@@ -34,9 +40,17 @@ def zstd_record(body: bytes) -> bytes:
 
     try:
         with pyarrow.CompressedInputStream(pyarrow.BufferReader(body), "zstd") as stream:
-            return stream.read()
+            data: bytes = stream.read(_most(body) + 1)
     except (OSError, ValueError) as error:
         raise Fault(f"the record cannot be decompressed: {error}") from error
+    if len(data) > _most(body):
+        raise Fault(f"the record cannot be decompressed: it is larger than {_most(body)} bytes")
+    return data
+
+
+def _most(body: bytes) -> int:
+    """Return how many bytes a record may decompress to; signal shrinks to a third, what shrinks more is made to."""
+    return SPARE + MOST_PACKED * len(body)
 
 
 def plain_signal(packed: bytes) -> np.ndarray:

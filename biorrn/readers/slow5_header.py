@@ -19,6 +19,7 @@ FIELDS = (  # name, type, of the fields that each record has
     ("raw_signal", "int16_t*"),
 )
 MAX_HEADER = 2**26  # bytes
+MAX_GROUPS = 100_000  # runs merged into one file; a damaged number would ask for all the memory
 
 # type -> struct code; an enum is stored as a uint8
 CODES = {
@@ -64,17 +65,19 @@ def check_version(major: int, minor: int, patch: int) -> None:
 
 def parse_header(lines: list[str], groups: int) -> Header:
     """Return the header from its lines: `@name<TAB>value...` with a value a read group, then `#types`, `#names`."""
-    if groups < 1:
-        raise Fault(f"field 'num_read_groups': found {groups}; allowed is 1 or more")
+    if not 1 <= groups <= MAX_GROUPS:
+        raise Fault(f"field 'num_read_groups': found {groups}; allowed is 1 to {MAX_GROUPS}")
     header = Header(groups, [{} for _ in range(groups)])
     rows = [line for line in lines if line.startswith("#")]
     for line in lines:
         if line.startswith("@"):
             name, *values = line[1:].split("\t")
             if len(values) != groups:
-                raise Fault(f"attribute {name!r} has {len(values)} values; allowed is one for each of {groups} groups")
+                raise Fault(
+                    f"attribute {name[:60]!r} has {len(values)} values; allowed is one for each of {groups} groups"
+                )
             if name in header.attributes[0]:
-                raise Fault(f"attribute {name!r} is duplicated")
+                raise Fault(f"attribute {name[:60]!r} is duplicated")
             for group, value in zip(header.attributes, values, strict=True):
                 group[name] = "" if value == "." else value
         elif not line.startswith("#"):
@@ -87,7 +90,8 @@ def parse_header(lines: list[str], groups: int) -> Header:
     for index, (name, kind) in enumerate(FIELDS):
         found = (names[index], types[index]) if index < len(names) else ("nothing", "nothing")
         if found != (name, kind):
-            raise Fault(f"field {index + 1} is {found[0]!r} of type {found[1]!r}; allowed is '{name}' of type '{kind}'")
+            has = f"{found[0][:60]!r} of type {found[1][:60]!r}"
+            raise Fault(f"field {index + 1} is {has}; allowed is '{name}' of type '{kind}'")
     header.columns = [_column(name, kind) for name, kind in list(zip(names, types, strict=True))[len(FIELDS) :]]
     return header
 
@@ -95,7 +99,7 @@ def parse_header(lines: list[str], groups: int) -> Header:
 def _column(name: str, kind: str) -> Column:
     match = re.fullmatch(r"(\w+)(?:\{([^{}]*)\})?(\*?)", kind)
     if match is None or match[1] not in CODES or (match[1] == "enum") != (match[2] is not None):
-        raise Fault(f"field {name!r} has the unknown type {kind[:60]!r}")
+        raise Fault(f"field {name[:60]!r} has the unknown type {kind[:60]!r}")
     return Column(name, CODES[match[1]], bool(match[3]), tuple(match[2].split(",")) if match[2] else ())
 
 

@@ -32,7 +32,7 @@ def open_text(file: BinaryIO) -> Opened:
     version = lines[0].split("\t")[1].split(".")
     if len(version) != 3 or not all(part.isdecimal() for part in version):
         raise Fault(f"#slow5_version: found {'.'.join(version)[:40]!r}; allowed are three numbers")
-    check_version(*map(int, version))
+    check_version(*(whole("slow5_version", part) for part in version))
     name, _, groups = (lines[1] if len(lines) > 1 else "").partition("\t")
     if name != "#num_read_groups":
         raise Fault(f"line 2 is {lines[1][:40] if len(lines) > 1 else ''!r}; it has to give #num_read_groups")

@@ -14,6 +14,7 @@ from biorrn.readers.records import TargetRecord
 from biorrn.readers.sequences import clean_sequence
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})  # a cell that holds no value, in any case
+DAMAGE = (OSError, ValueError, NotImplementedError, KeyError, TypeError, OverflowError)  # what Arrow raises on it
 Row = Mapping[str, Any]
 
 
@@ -126,7 +127,8 @@ def _header(path: str | Path, file: IO[str]) -> tuple[list[str], str]:
     if not header:
         raise InputError(path, "the table is empty; its first line names the columns")
     delimiter = _delimiter(path, header)
-    return next(csv.reader([header], delimiter=delimiter)), delimiter
+    with faults(path, None, csv.Error):
+        return next(csv.reader([header], delimiter=delimiter)), delimiter
 
 
 def _without_blanks(file: IO[str]) -> Iterator[str]:
@@ -143,7 +145,7 @@ def _delimiter(path: str | Path, header: str) -> str:
 def _open_parquet(path: str | Path) -> Any:
     import pyarrow.parquet
 
-    with faults(path, None, OSError, ValueError):
+    with faults(path, None, *DAMAGE):
         return pyarrow.parquet.ParquetFile(path)
 
 
@@ -151,8 +153,9 @@ def _read_parquet(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
     with _open_parquet(path) as file:
         _check_columns(path, columns, file.schema_arrow.names)
         unique = list(dict.fromkeys(columns))
-        for batch in guarded(file.iter_batches(batch_size=4096, columns=unique), path, OSError, ValueError):
-            yield from batch.to_pylist()
+        batches = (batch.to_pylist() for batch in file.iter_batches(batch_size=4096, columns=unique))
+        for rows in guarded(batches, path, *DAMAGE):
+            yield from rows
 
 
 READERS = {".parquet": _read_parquet, ".pq": _read_parquet}

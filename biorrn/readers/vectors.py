@@ -21,6 +21,7 @@ from biorrn.files import atomic_path, open_text
 from biorrn.readers.sequences import RESIDUES
 
 LONGEST = 8  # residues a word
+MOST_BYTES = 1 << 30  # of an npz file, unpacked: a kilobyte of zip may stand for a terabyte
 UNKNOWN_WORDS = ("<unk>", "unk", "[unk]")  # names of the vector of all words that have none
 LETTERS = set(RESIDUES)
 
@@ -115,6 +116,9 @@ def _assemble(path: str | Path, arrays: dict[str, np.ndarray], facts: str) -> Co
         found = ", ".join(sorted(arrays))[:100] or "none"
         raise InputError(path, f"holds no array '{missing[0]}'; needed are 'words' and 'vectors', found: {found}")
     words, vectors = arrays["words"], arrays["vectors"]
+    if not (words.ndim == 2 and words.dtype == np.uint8) and not (words.ndim == 1 and words.dtype.kind == "U"):
+        problem = f"'words' has shape {words.shape} and type {words.dtype}; needed are rows of letters or texts"
+        raise InputError(path, problem)
     text = ["".join(map(chr, row)) for row in words] if words.dtype == np.uint8 else [str(word) for word in words]
     if vectors.ndim != 2 or len(vectors) != len(text) or not vectors.shape[1] or vectors.dtype.kind not in "fiu":
         raise InputError(path, f"'vectors' has shape {vectors.shape}; needed are {len(text)} rows, one a word")
@@ -125,8 +129,8 @@ def _assemble(path: str | Path, arrays: dict[str, np.ndarray], facts: str) -> Co
         text, vectors = [*text, UNKNOWN_WORDS[0]], np.concatenate([vectors, unknown[None]])
     try:
         known = json.loads(facts)
-    except ValueError as error:
-        raise InputError(path, f"its facts are not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, f"its facts are not JSON: {str(error)[:100]}") from error
     return text, vectors.astype(np.float32), known if isinstance(known, dict) else {}
 
 
@@ -144,12 +148,19 @@ def _read_safetensors(path: str | Path) -> Content:
 
 def _read_npz(path: str | Path) -> Content:
     import zipfile
+    import zlib
 
     try:
+        with zipfile.ZipFile(path) as archive:
+            held = sum(part.file_size for part in archive.infolist())
+        if held > MOST_BYTES:
+            raise InputError(path, f"holds {held:,} bytes once unpacked; allowed are {MOST_BYTES:,}")
         with np.load(path, allow_pickle=False) as stream:
-            arrays = {name: stream[name] for name in stream.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(path, f"is not a readable npz file: {error}") from error
+            arrays = {name: np.asarray(stream[name]) for name in stream.files}
+    # what zipfile, zlib and numpy raise on one turned bit or another
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, AttributeError, TypeError,
+            SyntaxError, RuntimeError, OverflowError, MemoryError) as error:  # fmt: skip
+        raise InputError(path, f"is not a readable npz file: {str(error)[:200]}") from error
     return _assemble(path, arrays, str(arrays.pop("facts", "{}")))
 
 

@@ -1,17 +1,19 @@
 """Writing reads as POD5, BLOW5 or multi-read FAST5, and their labels as a table; the suffix chooses the format."""
 
 import contextlib
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from biorrn.datasets.labelled_reads import TRUTH_COLUMNS
 from biorrn.encoders.bases import decode_bases
 from biorrn.errors import ConfigError
-from biorrn.files import atomic_path, write_text
+from biorrn.files import atomic_path, scratch_folder, write_text
 from biorrn.readers.records import ReadLabels, SignalRecord
 from biorrn.simulation.blow5 import END_REASONS, Blow5Writer
 
@@ -36,7 +38,9 @@ def _fast5(path: Path) -> Iterator[Write]:
     import h5py
     import vbz_h5py_plugin  # noqa: F401  registers the VBZ filter with HDF5
 
-    with h5py.File(path, "w", track_order=True) as file:  # or reads would come back by name
+    from biorrn.datasets.hdf5_file import open_new
+
+    with open_new(path, track_order=True) as file:  # or reads would come back by name
         file.attrs.update({"file_version": b"2.2", "file_type": b"multi-read"})
 
         def write(record: SignalRecord) -> None:
@@ -56,6 +60,7 @@ def _fast5(path: Path) -> Iterator[Write]:
             channel.attrs.update({"channel_number": str(record.channel).encode(), "digitisation": DIGITISATION})
             channel.attrs.update({"offset": record.offset, "range": record.scale * DIGITISATION})
             channel.attrs["sampling_rate"] = record.sample_rate
+            file.check()
             group.create_group("tracking_id").attrs.update({key: value.encode() for key, value in run.items()})
             group.create_group("context_tags").attrs.update({key: value.encode() for key, value in context.items()})
 
@@ -89,25 +94,52 @@ def _pod5(path: Path) -> Iterator[Write]:
             )
         return runs[record.run_id]
 
-    with pod5.Writer(path, software_name="biorrn simulate") as writer:
+    written = [0, 0]
+    # a folder of its own: the library leaves files beside its output where the disk fills up
+    with scratch_folder(path.parent, "pod5") as folder:
+        place = folder / path.name
+        with pod5.Writer(place, software_name="biorrn simulate") as writer:
+            yield _pod5_writer(writer, run_of, written)
+        _check_pod5(place, written)
+        place.replace(path)
 
-        def write(record: SignalRecord) -> None:
-            reason = getattr(pod5.EndReasonEnum, record.end_reason.upper(), pod5.EndReasonEnum.UNKNOWN)
-            writer.add_read(
-                pod5.Read(
-                    read_id=uuid.UUID(record.read_id),
-                    pore=pod5.Pore(record.channel, record.mux, "simulated"),
-                    calibration=pod5.Calibration(record.offset, record.scale),
-                    read_number=record.read_number,
-                    start_sample=record.start_time,
-                    median_before=MEDIAN_BEFORE,
-                    end_reason=pod5.EndReason(reason, False),
-                    run_info=run_of(record),
-                    signal=record.raw,
-                )
+
+def _pod5_writer(writer: Any, run_of: Callable[[SignalRecord], Any], written: list[int]) -> Write:
+    import pod5
+
+    def write(record: SignalRecord) -> None:
+        reason = getattr(pod5.EndReasonEnum, record.end_reason.upper(), pod5.EndReasonEnum.UNKNOWN)
+        writer.add_read(
+            pod5.Read(
+                read_id=uuid.UUID(record.read_id),
+                pore=pod5.Pore(record.channel, record.mux, "simulated"),
+                calibration=pod5.Calibration(record.offset, record.scale),
+                read_number=record.read_number,
+                start_sample=record.start_time,
+                median_before=MEDIAN_BEFORE,
+                end_reason=pod5.EndReason(reason, False),
+                run_info=run_of(record),
+                signal=record.raw,
             )
+        )
+        written[0] += 1
+        written[1] += len(record.raw)
 
-        yield write
+    return write
+
+
+def _check_pod5(path: Path, written: list[int]) -> None:
+    """Raise OSError where the file does not hold the reads and samples written: the library tells of no full disk."""
+    import pod5
+
+    try:
+        with pod5.Reader(path) as reader:
+            sizes = [len(read.signal) for read in reader.reads()]
+    except (RuntimeError, OSError):
+        sizes = []
+    if [len(sizes), sum(sizes)] != written:
+        free = shutil.disk_usage(path.parent).free
+        raise OSError(f"the POD5 library has left it incomplete; its disk has {free:,} bytes free")
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from biorrn.models.build import build
 from biorrn.models.sequence import build_model
 from biorrn.models.store import LARGE, load_model, save_model, shrink, update_facts
 
-FACTS = {"task": "regression", "outputs": 2}
+OUTPUTS = {"regression": 3, "basecalling": 5, "language": 22}
+TARGETS = [{"name": "y", "unit": ""}, {"name": "z", "unit": "kcal/mol"}]
+FACTS = {"task": "regression", "outputs": 2, "targets": TARGETS}
 GAUSSIAN = {"reference": "M" * 60, "positions": [39, 40, 41, 54], "rows": [9, 9, 9]}
 
 
@@ -26,12 +29,16 @@ def folder(tmp_path: Path) -> Path:
 def test_what_is_written_is_read(name: str, tmp_path: Path) -> None:
     # what only training data says is filled in
     recipe = parse_recipe(yaml.safe_load(dump_recipe(load_recipe(name)).replace("reference: null", "reference: MKV")))
-    facts = {**FACTS, "outputs": 3, "gaussian": GAUSSIAN, "neighbours": [5, 7]}
+    facts = {"task": recipe.task, "outputs": OUTPUTS[recipe.task], "gaussian": GAUSSIAN, "neighbours": [5, 7]}
     model = build(recipe, facts)
+    if recipe.task == "basecalling":
+        facts |= {"normaliser": "medmad", "sample_rate": 4000.0, "stride": model.stride}
+    if recipe.task == "regression":
+        facts["targets"] = [{"name": name, "unit": ""} for name in "abc"]
     save_model(tmp_path, model, recipe, facts)
     stored = load_model(tmp_path)
     assert stored.recipe == recipe
-    assert stored.facts["outputs"] == 3
+    assert stored.facts == facts
     assert not stored.model.training
     for key, tensor in model.state_dict().items():
         assert torch.equal(stored.model.state_dict()[key], tensor)
@@ -66,7 +73,7 @@ def test_weights_of_another_recipe(folder: Path) -> None:
 def test_a_tensor_too_many(folder: Path) -> None:
     weights = folder / "weights.safetensors"
     tensors = load_file(weights)
-    save_file({**tensors, "odd": torch.zeros(1)}, weights, metadata={"biorrn": '{"task": "regression", "outputs": 2}'})
+    save_file({**tensors, "odd": torch.zeros(1)}, weights, metadata={"biorrn": json.dumps(FACTS)})
     with pytest.raises(InputError, match="tensor 'odd' is unexpected"):
         load_model(folder)
 

@@ -234,6 +234,7 @@ def test_recipes_without_a_source_are_refused(frontend: dict[str, Any], fault: s
 def test_hidden_states_of_another_task_are_refused(table: Path, tmp_path: Path) -> None:
     model = {"frontend": {"name": "onehot"}, "core": {"hidden": 4, "layers": 1}, "pool": ["mean"]}
     recipe = parse_recipe({"name": "t", "task": "regression", "model": model})
-    save_model(tmp_path, build_model(recipe.network, 1), recipe, {"outputs": 1, "task": "regression"})
+    facts = {"outputs": 1, "task": "regression", "targets": [{"name": "y", "unit": ""}]}
+    save_model(tmp_path, build_model(recipe.network, 1), recipe, facts)
     with pytest.raises(ConfigError, match="is a model for regression; needed is one for language"):
         FRONTENDS["language_model"](config.LanguageModel(path=str(tmp_path)))

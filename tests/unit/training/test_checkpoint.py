@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from biorrn.config import change_recipe, load_recipe
 from biorrn.errors import BiorrnError, ConfigError
@@ -21,7 +22,8 @@ def data(tmp_path: Path) -> Path:
 def finish(folder: Path) -> Path:
     """Leave what an ended run leaves."""
     (folder / CHECKPOINTS).mkdir(parents=True)
-    (folder / CHECKPOINTS / "last.ckpt").write_bytes(b"")
+    for name in ("best.ckpt", "last.ckpt"):
+        torch.save({}, folder / CHECKPOINTS / name)
     (folder / PROVENANCE).write_text("{}")
     return folder / CHECKPOINTS / "last.ckpt"
 
