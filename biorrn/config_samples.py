@@ -122,7 +122,7 @@ def _sample(path: str | Path, number: int, row: dict[str, str], runs: Mapping[st
         if column in row and not signal:
             raise fault(column, "nothing for kind protein")
     shards = row.get("shards")
-    if shards is not None and (not shards.isdecimal() or not 1 <= int(shards) <= 100_000):
+    if shards is not None and (not shards.isdecimal() or len(shards) > 6 or not 1 <= int(shards) <= 100_000):
         raise fault("shards", "a whole number from 1 to 100000")
     return Sample(row["name"], row["kind"], inputs, model, row.get("reference"), int(shards) if shards else None,
                   row.get("note", ""))  # fmt: skip

@@ -1,0 +1,172 @@
+"""Whether a prepared file is whole: every dataset is walked from end to end, and what indices are made of is in range.
+
+HDF5 crashes on some damaged files, and stays in others for ever; so this runs in a process of its own
+(`readers.guard`), once for a file, before the file is opened where it is used.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from biorrn.datasets import schema
+from biorrn.errors import InputError
+from biorrn.readers.fields import Fault, OnProblem, stop, text
+from biorrn.readers.guard import Guarded
+
+BLOCK = 1 << 22  # elements looked at at a time
+CACHE = 1 << 20  # bytes: up to here HDF5 reads a chunk as a whole, and the writer's are smaller
+
+
+def probe(path: str | Path, kind: str, on_problem: OnProblem = stop) -> Iterator[None]:
+    """Yield nothing; raise where a file cannot be read as `datasets.schema` says.
+
+    Raises
+    ------
+    InputError: it is not HDF5, of another kind, or damaged.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        what = "not HDF5 or damaged" if os.path.isfile(path) else "cannot be read: no such file"
+        raise InputError(path, f"{what}; needed is a file of `biorrn prepare {kind}`") from error
+    with file:
+        try:
+            schema.check(file, path, kind)
+            _content(file, kind)
+        except InputError:
+            raise
+        except MemoryError as error:
+            raise InputError(path, "is damaged: a length in it is larger than the memory") from error
+        except Exception as error:  # h5py, JSON and numpy raise a dozen kinds on a damaged file
+            raise InputError(path, f"is damaged: {error!s:.200}") from error
+    yield from ()
+
+
+def _content(file: h5py.File, kind: str) -> None:
+    _attributes(file, kind)
+    for name, field in schema.fields_of(file, kind).items():
+        _walk(file[name], name, field)
+    for name, flat in (("offsets", "tokens"), ("signal_offsets", "signal"), ("base_offsets", "bases")):
+        if name in schema.SCHEMAS[kind]:
+            _check_offsets(file[name][:], name, len(file[flat]))
+    if kind == "signal":
+        _check_starts(file)
+
+
+def _attributes(file: h5py.File, kind: str) -> None:
+    values = {name: file.attrs[name] for name in file.attrs}
+    for name in ("alphabet", "normaliser", "labels"):
+        if name in values and not isinstance(values[name], str):
+            raise Fault(f"attribute {name!r} is not a text")
+    if not isinstance(json.loads(values["sources"]), dict):
+        raise Fault("attribute 'sources' is not a JSON object")
+    if kind == "signal" and not 0 < float(values["sample_rate"]) < 1e9:
+        raise Fault(f"attribute 'sample_rate': found {values['sample_rate']!s:.40}; allowed is a number above 0")
+    if kind == "protein":
+        targets = json.loads(values["targets"])
+        whole = isinstance(targets, list) and all(
+            isinstance(item, dict) and isinstance(item.get("name"), str) and isinstance(item.get("unit"), str)
+            for item in targets
+        )
+        if not whole or len(targets) != file["targets"].shape[1]:
+            raise Fault(f"attribute 'targets' does not name the {file['targets'].shape[1]} columns of targets")
+
+
+def _walk(data: h5py.Dataset, name: str, field: schema.Field) -> None:
+    """Read all of a dataset; of `signal`, whose values index nothing, an element a chunk, which reads the chunk."""
+    count = len(data)
+    if data.chunks and math.prod(data.chunks) * data.dtype.itemsize > CACHE:
+        raise Fault(f"{name} is kept in chunks of {data.chunks[0]} values")
+    if data.size > (1 << 20) and data.id.get_storage_size() == 0:
+        raise Fault(f"{name} claims {data.size} values, and holds none")
+    if name == "signal":
+        step = data.chunks[0] if data.chunks else BLOCK
+        for start in range(0, count, BLOCK * 16):
+            _ = data[start : start + BLOCK * 16 : step]
+        _ = data[max(0, count - 1) :]
+        return
+    for start in range(0, count, BLOCK):
+        if field.dtype is str:
+            for value in data.asstr()[start : start + BLOCK]:
+                text(name, value)
+        else:
+            _check_range(name, data[start : start + BLOCK])
+
+
+def _check_range(name: str, values: np.ndarray) -> None:
+    least, most = RANGES.get(name, (None, None))
+    if least is not None and values.size and not (least <= values.min() and values.max() <= most):
+        raise Fault(f"{name}: found {values.min():g} to {values.max():g}; allowed is {least} to {most:g}")
+
+
+def _check_offsets(offsets: np.ndarray, name: str, length: int) -> None:
+    if offsets[0] != 0 or offsets[-1] != length or (offsets[1:] < offsets[:-1]).any():
+        raise Fault(f"{name} do not rise from 0 to {length}")
+
+
+def _check_starts(file: h5py.File) -> None:
+    """Raise where the bases of a segment do not follow one another within its signal."""
+    edges, ends = file["base_offsets"][:], file["signal_offsets"][:]
+    lengths = np.diff(ends)
+    row, rows = 0, len(lengths)
+    while row < rows:
+        last = max(row + 1, int(np.searchsorted(edges, edges[row] + BLOCK, side="right")) - 1)
+        starts = file["starts"][edges[row] : edges[last]].astype(np.int64)
+        counts = np.diff(edges[row : last + 1])
+        if len(starts):
+            owners = np.repeat(np.arange(len(counts)), counts)
+            follows = owners[1:] == owners[:-1]
+            wrong = starts >= lengths[row:last][owners]
+            wrong[1:] |= follows & (starts[1:] < starts[:-1])
+            if wrong.any() or starts.min() < 0:
+                raise Fault(f"starts leave their segment or go back, in rows {row} to {last - 1}")
+        row = last
+
+
+Range = tuple[float, float]
+RANGES: dict[str, Range] = {
+    "split": (0, len(schema.SPLITS) - 1),
+    "bases": (1, 4),
+    "starts": (0, 2**31),
+    "weights": (0, 1e30),
+    "whole": (0, 1),
+}
+
+
+def probe_protein(path: Path, on_problem: OnProblem) -> Iterator[Any]:
+    """Probe a prepared protein file."""
+    return probe(path, "protein", on_problem)
+
+
+def probe_signal(path: Path, on_problem: OnProblem) -> Iterator[Any]:
+    """Probe a prepared signal file."""
+    return probe(path, "signal", on_problem)
+
+
+_PROBES = {kind: Guarded(f"biorrn.datasets.probe:probe_{kind}", "HDF5") for kind in schema.SCHEMAS}
+_known: set[tuple[str, int, int, int, int]] = set()  # files found whole: kind, device, inode, bytes, time of change
+
+
+def check_whole(path: str | Path, kind: str) -> None:
+    """Raise where a prepared file is damaged; in another process, and once for a file as long as it does not change.
+
+    Raises
+    ------
+    InputError: as `probe`; or HDF5 crashed on it or did not come to an end.
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        status = None
+    key = None if status is None else (kind, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if key is None or key not in _known:
+        for _ in _PROBES[kind](path):
+            pass
+        if key is not None:
+            _known.add(key)

@@ -1,0 +1,133 @@
+"""Model folders that are fuzzed: recipe, facts and weights of small models of each kind, and what inference does."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import struct
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import fuzz_text_inputs as inputs
+from fuzz_text_readers import Reader
+from fuzz_text_recipes import as_yaml, parsed
+
+GAUSSIAN = "name: g\ntask: regression\nmodel: {name: gaussian_process, kernel: {name: KERNEL}, variance_rows: 3}\n"
+NETWORK = """name: n
+task: regression
+model: {frontend: {name: embedding, width: 3, layers: [{width: 3, kernel: 3}]}, core: {hidden: 2, layers: 1},
+  pool: [mean, max], head: {name: regression}}
+"""
+CALLER = """name: c
+task: basecalling
+model: {frontend: {name: conv, layers: [{width: 3, kernel: 5, stride: 5}]}, core: {cell: lstm, hidden: 2, layers: 1},
+  head: {name: HEAD}}
+chunks: {samples: 100, overlap: 20}
+training: {loss: HEAD}
+"""
+VARIANT = """name: v
+task: regression
+model: {frontend: {name: variant, width: 2, hidden: 2, reference: MKVA}, core: {layers: 0}, pool: [sum]}
+"""
+ENSEMBLE = """name: e
+task: regression
+members: [{recipe: {name: a, task: regression, model: {frontend: {name: blosum62}, core: {layers: 0}, pool: [mean]}}}]
+calibrate: monotone
+neighbours: {mismatches: 1}
+"""
+RECIPES = [NETWORK, VARIANT, ENSEMBLE, *(CALLER.replace("HEAD", head) for head in ("ctc", "crf"))]
+RECIPES += [GAUSSIAN.replace("KERNEL", kernel) for kernel in ("sites", "substitutions", "descriptors")]
+
+
+@cache
+def folders() -> list[dict[str, bytes]]:
+    """Return the files of a folder of each model."""
+    import torch
+
+    from biorrn.config import parse_recipe
+    from biorrn.config_yaml import load_yaml
+    from biorrn.models.build import build
+    from biorrn.models.store import save_model
+
+    found = []
+    for text in RECIPES:
+        torch.manual_seed(0)
+        recipe = parse_recipe(load_yaml(text, "recipe"))
+        quantiles = [0.1] * 50
+        facts: dict[str, Any] = {"task": recipe.task, "outputs": 1, "min_length": 2, "max_length": 9}
+        facts |= {"targets": [{"name": "y", "unit": ""}], "neighbours": [4, 6]}
+        facts |= {"gaussian": {"reference": "MKVA", "positions": [1, 3], "rows": [4]}}
+        facts |= {"conformal": {"y": {"quantiles": quantiles, "floor": None}}}
+        facts |= {"novelty": {"mean": [0.0] * 62, "unit": [1.0] * 62, "root": [0.0] * 1953, "threshold": 1.0}}
+        if recipe.task == "basecalling":
+            facts = {"task": recipe.task, "outputs": 5, "normaliser": "medmad", "sample_rate": 4000.0, "stride": 5}
+            facts |= {"early": 1, "qscore": {"slope": 1.0, "shift": 0.0}}
+        with tempfile.TemporaryDirectory() as folder:
+            save_model(folder, build(recipe, facts), recipe, facts)
+            found.append({path.name: path.read_bytes() for path in Path(folder).iterdir()})
+    return found
+
+
+def make(rng: random.Random) -> bytes:
+    """Return a folder as JSON, with its recipe, its facts or its weights changed."""
+    files = dict(rng.choice(folders()))
+    weights, recipe = files["weights.safetensors"], files["recipe.yaml"]
+    match rng.randrange(6):
+        case 0:
+            recipe = inputs.text(rng, recipe.decode())
+        case 1 | 2:
+            recipe = as_yaml(inputs.mapping(rng, parsed(recipe)))
+        case 3 | 4:
+            (size,) = struct.unpack("<Q", weights[:8])
+            header = json.loads(weights[8 : 8 + size])
+            facts = json.dumps(inputs.mapping(rng, json.loads(header["__metadata__"]["biorrn"])))
+            header["__metadata__"]["biorrn"] = facts if rng.random() < 0.9 else facts[: rng.randrange(len(facts))]
+            written = json.dumps(header).encode()
+            weights = struct.pack("<Q", len(written)) + written + weights[8 + size :]
+        case _:
+            weights = inputs.safetensors(rng, weights)
+    found = {"recipe.yaml": recipe, "weights.safetensors": weights}
+    return json.dumps({name: base64.b64encode(data).decode() for name, data in found.items()}).encode()
+
+
+def read(path: Path) -> None:
+    """Load a model folder and use it on one protein, or on one read."""
+    from biorrn.models.store import load_model
+
+    folder = path.parent / "model"
+    folder.mkdir(exist_ok=True)
+    for name, data in json.loads(path.read_bytes()).items():
+        (folder / name).write_bytes(base64.b64decode(data))
+    stored = load_model(folder)
+    if stored.recipe.task == "basecalling":
+        call(stored)
+    elif stored.recipe.task == "regression":
+        predict(stored)
+
+
+def predict(stored: Any) -> None:
+    from biorrn.inference.predict import predict
+    from biorrn.readers.records import ProteinRecord
+
+    for row in predict(stored, [ProteinRecord("p", "MKVAW"), ProteinRecord("q", "MKV")], threads=1):
+        assert len(row.values) == stored.facts.get("outputs", 1)
+
+
+def call(stored: Any) -> None:
+    import numpy as np
+
+    from biorrn.inference.basecall import basecall
+    from biorrn.readers.records import SignalRecord
+
+    raw = (100 * np.sin(np.arange(300))).astype(np.int16)
+    record = SignalRecord("r", raw, 0.0, 1.0, 4000.0)
+    for found in basecall(
+        stored, [record], device="cpu", batch_size=2, decoder="auto", threads=1, on_skip=lambda *a: None
+    ):
+        assert len(found.bases) == len(found.quals)
+
+
+MODELS = {"model": Reader("x.json", make, read)}
