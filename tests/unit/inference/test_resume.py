@@ -124,7 +124,7 @@ def test_the_rest_of_the_head_is_that_of_the_beginning(path: Path) -> None:
 
 def test_two_writers_are_one_too_many(path: Path) -> None:
     journal = open_journal(path, HEAD, resume=True)
-    with pytest.raises(BiorrnError, match="another process .*is writing it"):
+    with pytest.raises(BiorrnError, match=r"another process .*is writing it"):
         open_journal(path, HEAD, resume=True)
     journal.close()
     open_journal(path, HEAD, resume=True).close()
