@@ -1,7 +1,7 @@
 """The door: the table of subcommands, and the one place where a user's fault becomes a line and exit code 2."""
 
-import contextlib
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -93,8 +93,10 @@ def disk_error(error: Exception) -> int:
         reason = error.strerror
     if reason is None:
         raise error
-    with contextlib.suppress(OSError):  # what it holds would be tried once more at the end
+    try:
         sys.stdout.flush()
+    except OSError:  # what it holds would be tried once more at the end, in vain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     # files are named by what writes them; what has no name is the stream
     place = getattr(error, "filename", None) or getattr(error.__context__, "filename", None) or "standard output"
     print("biorrn: error: " + shown(f"{place}: {reason}"), file=sys.stderr)

@@ -46,6 +46,8 @@ class PatientFile(io.RawIOBase):
     def write(self, data: Any, /) -> int:
         """Take all of the data."""
         view = memoryview(data).cast("B")
+        if not view:
+            return 0
         place, self._place = self._place, self._place + len(view)
         self._size = max(self._size, self._place)
         if self.fault is None:

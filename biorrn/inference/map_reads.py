@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -177,7 +178,8 @@ def _bam(output: str, found: Callable[..., Iterator[Mapped]], mapper: Mapper, li
             os.replace(place, final)
             pysam.index("-@", str(threads - 1), "-o", str(table), str(final))
         except pysam.SamtoolsError as error:
-            raise BiorrnError(f"{output}: cannot be sorted: {' '.join(str(error).split())}") from error
+            free = f"its disk has {shutil.disk_usage(folder).free:,} bytes free"
+            raise BiorrnError(f"{output}: cannot be sorted ({free}): {' '.join(str(error).split())}") from error
 
 
 def _with_lines(path: str, lines: list[str], folder: str) -> str:

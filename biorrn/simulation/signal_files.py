@@ -98,8 +98,13 @@ def _pod5(path: Path) -> Iterator[Write]:
     # a folder of its own: the library leaves files beside its output where the disk fills up
     with scratch_folder(path.parent, "pod5") as folder:
         place = folder / path.name
-        with pod5.Writer(place, software_name="biorrn simulate") as writer:
-            yield _pod5_writer(writer, run_of, written)
+        try:
+            with pod5.Writer(place, software_name="biorrn simulate") as writer:
+                yield _pod5_writer(writer, run_of, written)
+        except RuntimeError as error:
+            if not str(error).startswith("IOError"):
+                raise
+            raise OSError(_incomplete(place)) from error
         _check_pod5(place, written)
         place.replace(path)
 
@@ -138,8 +143,12 @@ def _check_pod5(path: Path, written: list[int]) -> None:
     except (RuntimeError, OSError):
         sizes = []
     if [len(sizes), sum(sizes)] != written:
-        free = shutil.disk_usage(path.parent).free
-        raise OSError(f"the POD5 library has left it incomplete; its disk has {free:,} bytes free")
+        raise OSError(_incomplete(path))
+
+
+def _incomplete(path: Path) -> str:
+    free = shutil.disk_usage(path.parent).free
+    return f"the POD5 library has left it incomplete; its disk has {free:,} bytes free"
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import platform
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,21 @@ def open_run(folder: Path, mark: dict[str, Any], replace: bool = False) -> Path 
         with write_text(state) as stream:
             json.dump(mark, stream, indent=1)
     return usable(folder / CHECKPOINTS)
+
+
+def keep_precision(folder: Path, device: str, choose: Callable[[], str]) -> str:
+    """Return the precision that a run began with on this kind of device; that of a new run is chosen, and noted.
+
+    A choice by measuring could turn out otherwise in a run that is taken up, which would end in other weights.
+    """
+    state = folder / STATE
+    content = json.loads(state.read_text(encoding="utf-8"))
+    known = content.setdefault("precision", {})
+    if device not in known:
+        known[device] = choose()
+        with write_text(state) as stream:
+            json.dump(content, stream, indent=1)
+    return str(known[device])
 
 
 def is_finished(folder: Path) -> bool:

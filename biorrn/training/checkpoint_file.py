@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import shutil
 import sys
 import zipfile
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from biorrn.errors import InputError
 from biorrn.files import atomic_path, sweep
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -35,6 +37,18 @@ class WholeCheckpoints(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         with atomic_path(path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
+        """Read a checkpoint: tensors and plain values alone, since a run folder may come from somebody else.
+
+        Raises
+        ------
+        InputError: it holds an object of another kind, which to read could run code; or it is damaged.
+        """
+        try:
+            return super().load_checkpoint(path, map_location, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise InputError(path, "is no checkpoint of tensors and plain values; remove it to begin anew") from error
 
 
 def usable(folder: Path) -> Path | None:

@@ -195,7 +195,10 @@ class Learner(pl.LightningModule):
 
     # -- checkpoints --------------------------------------------------------------------------------------------
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["biorrn"] = {"history": self.history, "norms": list(self.clip.norms), "seconds": self.seconds}
+        # Python's own numbers: a checkpoint of nothing but those and tensors can be read without running what is in it
+        history = [{name: float(value) for name, value in row.items()} for row in self.history]
+        norms = [float(norm) for norm in self.clip.norms]
+        checkpoint["biorrn"] = {"history": history, "norms": norms, "seconds": float(self.seconds)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["biorrn"]

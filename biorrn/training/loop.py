@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from biorrn.config import Recipe
 from biorrn.models.store import save_model, start_from
 from biorrn.training.begin import Begun, begin
 from biorrn.training.callbacks import Reporter, savers
-from biorrn.training.checkpoint import CHECKPOINTS, write_history, write_provenance
+from biorrn.training.checkpoint import CHECKPOINTS, keep_precision, write_history, write_provenance
 from biorrn.training.checkpoint_file import WholeCheckpoints
 from biorrn.training.learner import Learner, count_parameters, derive_seed
 from biorrn.training.precision import LIGHTNING, choose_precision
@@ -82,7 +83,11 @@ def _run(begun: Begun, task: Task, stop: int | None) -> None:
     model = task.make_model(recipe, data)
     taken = start_from(model, begun.init) if begun.init is not None else 0
     # one measures, since others might measure otherwise
-    precision = here.share(choose_precision(model, task, data, recipe, begun.device) if here.first else "")
+    precision = ""
+    if here.first:
+        measure = partial(choose_precision, model, task, data, recipe, begun.device)
+        precision = keep_precision(folder, begun.device.type, measure)
+    precision = here.share(precision)
     workers = torch.get_num_threads() if begun.device.type == "cpu" else 1
     learner = Learner(model, task, data, recipe, begun.seed, workers, here)
     if here.first:
@@ -99,7 +104,7 @@ def _run(begun: Begun, task: Task, stop: int | None) -> None:
     if here.first:
         watching.append(Reporter(folder, task, data.training_size * recipe.training.epochs))
     trainer = _trainer(recipe, begun, precision, watching, min(stop or recipe.training.epochs, recipe.training.epochs))
-    trainer.fit(learner, ckpt_path=begun.checkpoint, weights_only=False)
+    trainer.fit(learner, ckpt_path=begun.checkpoint, weights_only=True)
     if here.first:
         _finish(begun, task, learner, best_saver.best_model_path, precision)
 
@@ -107,7 +112,7 @@ def _run(begun: Begun, task: Task, stop: int | None) -> None:
 def _finish(begun: Begun, task: Task, learner: Learner, best_path: str, precision: str) -> None:
     """Write the model of the best epoch, and what the run tells."""
     recipe, data, folder = begun.recipe, begun.data, begun.folder
-    best = torch.load(best_path, map_location="cpu", weights_only=False)
+    best = WholeCheckpoints().load_checkpoint(best_path)
     learner.load_state_dict(best["state_dict"])
     if hasattr(task, "finish"):  # what a task fits to the validation rows once, not every epoch
         task.finish(learner.best_model, recipe, data)

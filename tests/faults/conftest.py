@@ -33,6 +33,7 @@ TINY = ("--set", "training.epochs=3", "--set", "model.core.hidden=8", *FIRST)
 TRUTH = ("--labels", "truth", "--truth", "{in}/truth.tsv", "--split", "random:0.7,0.3,0")
 PREPARE = ("prepare", "protein", "{data}/synthetic_stability.csv", "--target", "stability", "--split", "column:set")
 CALL = ("basecall", "{in}/reads.blow5", "--model", "{in}/caller", "--allow-empty", "--resume", *FIRST)
+ALSO = ("--export-fasta", "train=all.fasta")
 FIGURES = ("--baselines", "none", "-o", "e.json", "--figures", "figures")
 # name -> the words of a command that writes into the folder it runs in; {in} is the folder of inputs
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -40,8 +41,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "prepare signal": ("prepare", "signal", "{in}/reads.blow5", *TRUTH, "-o", "s.h5", "--report", "s.json"),
     "train protein": ("train", "demo_stability", "{in}/p.h5", "-o", "run", *TINY),
     "train signal": ("train", "demo_basecall", "{in}/s.h5", "-o", "run", *TINY, "--set", "chunks.epoch=16"),
-    "predict": ("predict", "{in}/stability", "{in}/p.fasta", "-o", "p.tsv.gz", *FIRST),
-    "predict parquet": ("predict", "{in}/stability", "{in}/p.fasta", "-o", "p.parquet", *FIRST),
+    "predict": ("predict", "{in}/stability", "{in}/all.fasta", "-o", "p.tsv", *FIRST),
+    "predict parquet": ("predict", "{in}/stability", "{in}/all.fasta", "-o", "p.parquet", *FIRST),
     "basecall fastq.gz": (*CALL, "-o", "c.fastq.gz", "--summary", "c.tsv"),
     "basecall bam": (*CALL, "-o", "c.bam", "--summary", "c.tsv"),
     "evaluate": ("evaluate", "regression", "{in}/p.tsv", "{in}/p.h5", "--split", "valid", *FIGURES),
@@ -52,6 +53,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "simulate pod5": ("simulate", "{in}/reference.fasta", "--reads", "3", "-o", "x.pod5", "--truth", "x.tsv"),
     "simulate fast5": ("simulate", "{in}/reference.fasta", "--reads", "3", "-o", "x.fast5"),
 }
+# one of each way of writing; `fill_disk.py` takes them all
+WAYS = ("prepare protein", "predict parquet", "basecall bam", "evaluate", "merge", "map", "simulate pod5")
 
 
 @dataclass
@@ -85,12 +88,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def inputs(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an input for every command, made by the commands themselves."""
+    """Return a folder with an input for every command."""
     folder = tmp_path_factory.mktemp("inputs")
+    make_inputs(server, folder)
+    return folder
+
+
+def make_inputs(server: Any, folder: Path) -> None:
+    """Make an input for every command, by the commands themselves."""
     genome = ("--random-genome", "2000", "--reference", GENOME)
     steps: list[tuple[str, ...]] = [
         ("simulate", *genome, "--reads", "6", "--length-mean", "400", "-o", "reads.blow5", "--truth", "truth.tsv"),
-        (*PREPARE, "-o", "p.h5", "--report", "p.json", "--export-fasta", "valid=p.fasta"),
+        (*PREPARE, "-o", "p.h5", "--report", "p.json", "--export-fasta", "valid=p.fasta", *ALSO),
         ("prepare", "signal", "reads.blow5", *TRUTH, "-o", "s.h5"),
         ("train", "demo_stability", "p.h5", "-o", "stability", *TINY),
         ("train", "demo_basecall", "s.h5", "-o", "caller", *TINY, "--set", "chunks.epoch=16"),
@@ -102,7 +111,6 @@ def inputs(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for words in steps:
         run = server.run(*filled(words, folder), folder=folder)
         assert run.code == 0, run.error
-    return folder
 
 
 def filled(words: tuple[str, ...], inputs: Path) -> tuple[str, ...]:
@@ -129,10 +137,16 @@ def case_of(server: Any, inputs: Path, tmp_path_factory: pytest.TempPathFactory)
     return make
 
 
-@pytest.fixture(params=list(COMMANDS))
+@pytest.fixture(params=WAYS)
 def case(request: pytest.FixtureRequest, case_of: Callable[[str], Case]) -> Case:
-    """Return each case in turn."""
+    """Return a case for each way of writing in turn."""
     return case_of(request.param)
+
+
+@pytest.fixture(params=list(COMMANDS))
+def every(request: pytest.FixtureRequest, inputs: Path) -> tuple[str, ...]:
+    """Return the words of each command in turn."""
+    return filled(COMMANDS[request.param], inputs)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 CLOCK = {"seconds", "wall_seconds", "rate", "minutes", "samples_per_second", "timings", "created", "started", "machine"}
 NOT_COMPARED = ("logs", "benchmarks")  # parts of a path: times, and what was said
-TIMED = ("report.html",)  # files that hold times: they must be there
+TIMED = ("report.html", "log.txt")  # files that hold times: they must be there
 ATTEMPTS = 60  # of one round, before it is given up
 FAULTS = (
     "rounds that did not come to their end",

@@ -173,10 +173,12 @@ def serve() -> None:
         importlib.import_module(name)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    running: set[int] = set()
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "wait":
             pid, status = os.waitpid(request["pid"], 0 if request["block"] else os.WNOHANG)
+            running.discard(pid)
             answer: dict[str, Any] = {"code": os.waitstatus_to_exitcode(status) if pid else None}
         else:
             pid = os.fork()
@@ -196,8 +198,12 @@ def serve() -> None:
                     sys.stdout.flush()
                     sys.stderr.flush()
                     finish(code)
+            running.add(pid)
             answer = {"pid": pid}
         print(json.dumps(answer), file=answers, flush=True)
+    for pid in running:  # of a test that has failed, or was itself killed
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def finish(code: int) -> None:

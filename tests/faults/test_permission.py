@@ -67,7 +67,7 @@ def test_no_home_and_no_place_for_caches(case_of: Any, left: Any, tmp_path: Path
     """As on a cluster's node; a process of its own, since libraries look for such places when they are loaded."""
     case, folder = case_of(name), tmp_path / "run"
     folder.mkdir()
-    nowhere = "/nonexistent/home"
+    nowhere = "/proc/nowhere"  # nobody can make it, root neither
     names = {"HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}
     environment = {key: value for key, value in os.environ.items() if key not in names}
     environment |= {"HOME": nowhere, "XDG_CACHE_HOME": nowhere, "NUMBA_CACHE_DIR": nowhere, "OMP_NUM_THREADS": "1"}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from biorrn import __version__
 from biorrn.errors import BiorrnError
-from biorrn.files import atomic_path, open_text, write_text
+from biorrn.files import atomic_path, disk_fault, open_text, write_text
 from biorrn.inference.mapping import reverse_complement
 from biorrn.inference.writers.tags import move_tag, printable, quality_letters, tags
 
@@ -156,11 +156,18 @@ def found_by_checksum(header: str, reference: Path) -> Iterator[str]:
         sums: dict[str, str] = {}
         for name, lines in _sequences(stream):
             place = Path(folder) / "sequence"
-            with open(place, "wb") as plain:
-                checksum = hashlib.md5(usedforsecurity=False)
-                for bases in lines:
-                    checksum.update(bases)
-                    plain.write(bases)
+            checksum = hashlib.md5(usedforsecurity=False)
+            try:
+                with open(place, "wb") as plain:
+                    for bases in lines:
+                        checksum.update(bases)
+                        plain.write(bases)
+            except OSError as error:
+                reason = disk_fault(error)
+                if reason is None:
+                    raise
+                # else it would be said of the reference
+                raise BiorrnError(f"{folder}: cannot be written: {reason}; TMPDIR may name another place") from error
             sums[name] = checksum.hexdigest()
             place.rename(Path(folder) / sums[name])
         said = []

@@ -57,7 +57,8 @@ def test_vectors_of_models(tmp_path: Path) -> None:
         model = {"frontend": frontend, "core": {"hidden": 4, "layers": 1}, "pool": ["mean"]}
         recipe = parse_recipe({"name": "t", "task": "regression", "model": model})
         model = build_model(recipe.network, 1)
-        save_model(tmp_path / name, model, recipe, {"outputs": 1, "task": "regression"})
+        facts = {"outputs": 1, "task": "regression", "targets": [{"name": "y", "unit": ""}]}
+        save_model(tmp_path / name, model, recipe, facts)
         return tmp_path / name
 
     learned = residue_vectors(made("learned", {"name": "embedding", "width": 7, "table": "scales"}))

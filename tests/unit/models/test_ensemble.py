@@ -1,6 +1,7 @@
 """Several models as one: its mean, its calibration, its folder, and its recipe."""
 
 import copy
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from biorrn.models.build import build
 from biorrn.models.ensemble import KNOTS, Calibration, Ensemble, combine, each
 from biorrn.models.store import load_model, save_model
 
-FACTS = {"task": "regression", "outputs": 2}
+FACTS = {"task": "regression", "outputs": 2, "targets": [{"name": name, "unit": ""} for name in "ab"]}
 SMALL = {
     "name": "small",
     "task": "regression",
@@ -138,7 +139,7 @@ def test_tensors_that_do_not_belong(
     save_model(tmp_path, pair, PAIR, FACTS)
     tensors = load_file(tmp_path / "weights.safetensors")
     changed = {key: value for key, value in {**tensors, name: tensor}.items() if value is not None}
-    save_file(changed, tmp_path / "weights.safetensors", metadata={"biorrn": '{"task": "regression", "outputs": 2}'})
+    save_file(changed, tmp_path / "weights.safetensors", metadata={"biorrn": json.dumps(FACTS)})
     with pytest.raises(InputError, match=message):
         load_model(tmp_path)
 
