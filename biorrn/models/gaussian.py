@@ -67,6 +67,10 @@ class RowsPosterior(nn.Module):
         self.register_buffer("pivots", torch.zeros(pivots, dtype=torch.int64))
         self.register_buffer("factor", torch.eye(pivots))  # lower Cholesky factor of the pivots' covariance
 
+    def limits(self) -> dict[str, int]:
+        """Return what each tensor of indices stays below; checked when a model is loaded."""
+        return {"pivots": len(self.support)} | ({"support": N_TOKENS} if self.support.dtype == torch.uint8 else {})
+
     def codes(self) -> Tensor:
         """Return the support as `kernel.gram` takes it."""
         return self.support.long() if self.support.dtype == torch.uint8 else self.support

@@ -92,6 +92,10 @@ class Variants(nn.Module):
     features: Tensor
     cost_table: Tensor
 
+    def limits(self) -> dict[str, int]:
+        """Return what each tensor of indices stays below; checked when a model is loaded."""
+        return {"reference": N_TOKENS, "positions": len(self.reference)}
+
     def encode(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Return int64 (B, P): tokens, 0 for a deletion; of an insertion, only that the rest moves is seen."""
         return place(x, lengths, self.reference)[0][:, self.positions]

@@ -225,3 +225,8 @@ def _fill(model: nn.Module, stream: Any, source: Path) -> None:
             if found.is_floating_point() and found.isnan().any():
                 raise InputError(source, f"tensor '{name}' holds what is not a number")
             tensor.copy_(found)
+    for place, module in model.named_modules():
+        for name, limit in module.limits().items() if hasattr(module, "limits") else ():  # type: ignore[operator]
+            indices = getattr(module, name)
+            if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < limit:
+                raise InputError(source, f"tensor '{place}.{name}' holds an index beyond 0 to {limit - 1}")

@@ -196,7 +196,7 @@ class Learner(pl.LightningModule):
     # -- checkpoints --------------------------------------------------------------------------------------------
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Python's own numbers: a checkpoint of nothing but those and tensors can be read without running what is in it
-        history = [{name: float(value) for name, value in row.items()} for row in self.history]
+        history = [{name: _plain(value) for name, value in row.items()} for row in self.history]
         norms = [float(norm) for norm in self.clip.norms]
         checkpoint["biorrn"] = {"history": history, "norms": norms, "seconds": float(self.seconds)}
 
@@ -204,6 +204,11 @@ class Learner(pl.LightningModule):
         state = checkpoint["biorrn"]
         self.history, self.seconds = list(state["history"]), float(state["seconds"])
         self.clip.norms.extend(state["norms"])
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy or torch as one of Python, and any other value as it is."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def _moving_average(decay: float) -> Any:

@@ -76,6 +76,7 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, default=10, help="of each command")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", action="store_true", help="a limit of the size of a file, in place of a small disk")
+    parser.add_argument("--only", help="one of the commands, by its label")
     given = parser.parse_args()
     mount = os.geteuid() == 0 and not given.limit
     rng = random.Random(given.seed)
@@ -88,6 +89,8 @@ def main() -> int:
             cases.make_inputs(server, work / "inputs")
             print(f"{'':18}" + "".join(f"{column:>10}" for column in COLUMNS))
             for place, (label, words) in enumerate(cases.COMMANDS.items()):
+                if given.only not in (None, label):
+                    continue
                 words = cases.filled(words, work / "inputs")
                 unbroken = work / f"whole{place}"
                 unbroken.mkdir()

@@ -31,8 +31,8 @@ rule basecall:
     message:
         "Calling the reads of {wildcards.call}"
     shell:
-        "biorrn basecall {input.reads:q} --model {params.model:q} -o {output.fastq:q} --summary {output.summary:q}"
-        " {params.options:q} --allow-empty --resume --threads {threads} > {log:q} 2>&1"
+        "exec biorrn basecall {input.reads:q} --model {params.model:q} -o {output.fastq:q} --summary {output.summary:q}"
+        " {params.options:q} --allow-empty --resume --wait --threads {threads} > {log:q} 2>&1"
 
 
 rule list_reads:
@@ -56,7 +56,7 @@ rule list_reads:
     message:
         "Listing the files of {wildcards.call}"
     shell:
-        "biorrn reads {input.reads:q} --files -o {output.files:q} > {log:q} 2>&1"
+        "exec biorrn reads {input.reads:q} --files -o {output.files:q} > {log:q} 2>&1"
 
 
 rule basecall_shard:
@@ -93,8 +93,8 @@ rule basecall_shard:
     message:
         "Calling the reads of {wildcards.call}, part {wildcards.part} of {wildcards.parts}"
     shell:
-        "biorrn basecall --files {input.files:q} --shard {wildcards.part}/{wildcards.parts} --model {params.model:q}"
-        " -o {output.fastq:q} --summary {output.summary:q} {params.options:q} --allow-empty --resume --threads {threads}"
+        "exec biorrn basecall --files {input.files:q} --shard {wildcards.part}/{wildcards.parts} --model {params.model:q}"
+        " -o {output.fastq:q} --summary {output.summary:q} {params.options:q} --allow-empty --resume --wait --threads {threads}"
         " > {log:q} 2>&1"
 
 
@@ -120,5 +120,5 @@ rule merge_basecalls:
     message:
         "Merging the calls of {wildcards.call}"
     shell:
-        "biorrn merge {input.fastq:q} {input.summary:q} -o {output.fastq:q} --summary {output.summary:q} --allow-empty"
+        "exec biorrn merge {input.fastq:q} {input.summary:q} -o {output.fastq:q} --summary {output.summary:q} --allow-empty"
         " --threads {threads} > {log:q} 2>&1"

@@ -61,7 +61,7 @@ rule benchmark_prepare:
     message:
         "Benchmark: preparing {wildcards.set}"
     shell:
-        "biorrn prepare protein {input.table:q} --target {params.target:q} --split column:set {params.options:q}"
+        "exec biorrn prepare protein {input.table:q} --target {params.target:q} --split column:set {params.options:q}"
         " -o {output.prepared:q} --report {output.report:q} --export-fasta {params.judge}={output.fasta:q}"
         " > {log:q} 2>&1"
 
@@ -92,7 +92,7 @@ rule benchmark_train:
     message:
         "Benchmark: training on {wildcards.set}, seed {wildcards.seed}; progress is in {log}"
     shell:
-        "biorrn train {params.recipe:q} {input.prepared:q} -o {params.folder:q} --seed {wildcards.seed} --replace"
+        "exec biorrn train {params.recipe:q} {input.prepared:q} -o {params.folder:q} --seed {wildcards.seed} --replace"
         " --threads {threads} > {log:q} 2>&1"
 
 
@@ -121,7 +121,7 @@ rule benchmark_predict:
     message:
         "Benchmark: predicting {wildcards.set}, seed {wildcards.seed}"
     shell:
-        "biorrn predict {params.model:q} {input.fasta:q} -o {output.table:q} --threads {threads} > {log:q} 2>&1"
+        "exec biorrn predict {params.model:q} {input.fasta:q} -o {output.table:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule benchmark_evaluate:
@@ -149,7 +149,7 @@ rule benchmark_evaluate:
     message:
         "Benchmark: evaluating {wildcards.set}, seed {wildcards.seed}"
     shell:
-        "biorrn evaluate regression {input.predictions:q} {input.prepared:q} --split {params.judge} --name {wildcards.set:q}"
+        "exec biorrn evaluate regression {input.predictions:q} {input.prepared:q} --split {params.judge} --name {wildcards.set:q}"
         " --baselines {params.baselines:q} --threads {threads} -o {output.evaluation:q} > {log:q} 2>&1"
 
 
@@ -198,6 +198,6 @@ rule benchmark_proteins:
     message:
         "Writing {output.markdown}"
     shell:
-        "biorrn evaluate table {input.evaluations:q} {params.runs:q} {params.metrics:q} --published {input.published:q}"
+        "exec biorrn evaluate table {input.evaluations:q} {params.runs:q} {params.metrics:q} --published {input.published:q}"
         " -o {output.table:q} --markdown {output.markdown:q} --figure {output.figure:q} --figure {output.picture:q}"
         " > {log:q} 2>&1"

@@ -31,7 +31,7 @@ rule evaluate_regression:
     message:
         "Evaluating {wildcards.run} on its validation rows"
     shell:
-        "biorrn evaluate regression {input.predictions:q} {input.prepared:q} --split valid --name {wildcards.run:q}"
+        "exec biorrn evaluate regression {input.predictions:q} {input.prepared:q} --split valid --name {wildcards.run:q}"
         " {params.options:q} --threads {threads} -o {output.evaluation:q} --figures {output.figures:q} > {log:q} 2>&1"
 
 
@@ -72,6 +72,6 @@ rule evaluate_basecalls:
     message:
         "Evaluating the basecalls of {wildcards.run}"
     shell:
-        "biorrn evaluate basecalls {input.reads:q} {input.reference:q} {params.options:q} --model {params.model:q}"
+        "exec biorrn evaluate basecalls {input.reads:q} {input.reference:q} {params.options:q} --model {params.model:q}"
         " --name {wildcards.run:q}"
         " -o {output.evaluation:q} --table {output.table:q} --figures {output.figures:q} > {log:q} 2>&1"

@@ -32,7 +32,7 @@ rule predict:
     message:
         "Predicting {wildcards.fasta} with {wildcards.run}"
     shell:
-        "biorrn predict {params.model:q} {input.fasta:q} -o {output.table:q} {params.options:q}"
+        "exec biorrn predict {params.model:q} {input.fasta:q} -o {output.table:q} {params.options:q}"
         " --threads {threads} > {log:q} 2>&1"
 
 
@@ -66,4 +66,4 @@ rule predict_sample:
     message:
         "Predicting {wildcards.sample}"
     shell:
-        "biorrn predict {params.model:q} {input.proteins:q} -o {output.table:q} --skip-bad --threads {threads} > {log:q} 2>&1"
+        "exec biorrn predict {params.model:q} {input.proteins:q} -o {output.table:q} --skip-bad --threads {threads} > {log:q} 2>&1"

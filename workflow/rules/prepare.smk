@@ -36,7 +36,7 @@ rule prepare_protein:
     message:
         "Preparing the proteins of {wildcards.data}"
     shell:
-        "biorrn prepare protein {input.proteins:q} {params.options:q} --split {params.split:q}"
+        "exec biorrn prepare protein {input.proteins:q} {params.options:q} --split {params.split:q}"
         " -o {output.prepared:q} --report {output.report:q} --export-fasta valid={output.valid:q} > {log:q} 2>&1"
 
 
@@ -84,5 +84,5 @@ rule prepare_signal:
     message:
         "Preparing the reads of {wildcards.data}"
     shell:
-        "biorrn prepare signal {input.reads:q} {params.options:q} {params.reference:q} --split {params.split:q}"
+        "exec biorrn prepare signal {input.reads:q} {params.options:q} {params.reference:q} --split {params.split:q}"
         " -o {output.prepared:q} --report {output.report:q} > {log:q} 2>&1"

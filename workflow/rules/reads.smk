@@ -28,7 +28,7 @@ rule qc:
     message:
         "Looking at the reads of {wildcards.call}"
     shell:
-        "biorrn qc {input.summary:q} --name {wildcards.call:q} -o {output.facts:q} --figures {output.figures:q} > {log:q} 2>&1"
+        "exec biorrn qc {input.summary:q} --name {wildcards.call:q} -o {output.facts:q} --figures {output.figures:q} > {log:q} 2>&1"
 
 
 rule map:
@@ -61,7 +61,7 @@ rule map:
     message:
         "Mapping the reads of {wildcards.sample}"
     shell:
-        "biorrn map {input.reads:q} {input.reference:q} --name {wildcards.sample:q} -o {output.mapped:q}"
+        "exec biorrn map {input.reads:q} {input.reference:q} --name {wildcards.sample:q} -o {output.mapped:q}"
         " --stats {output.facts:q} --figures {output.figures:q} --threads {threads} > {log:q} 2>&1"
 
 
@@ -93,5 +93,5 @@ rule assemble:
     message:
         "Assembling the reads of {wildcards.sample}"
     shell:
-        "biorrn assemble {input.reads:q} -o {params.folder:q} {params.reference:q} --name {wildcards.sample:q}"
+        "exec biorrn assemble {input.reads:q} -o {params.folder:q} {params.reference:q} --name {wildcards.sample:q}"
         " --threads {threads} > {log:q} 2>&1"

@@ -56,6 +56,6 @@ rule report:
     message:
         "Writing {output.html}"
     shell:
-        "biorrn report {input.evaluations:q} {params.runs:q} {params.prepared:q} {params.more:q}"
+        "exec biorrn report {input.evaluations:q} {params.runs:q} {params.prepared:q} {params.more:q}"
         " {params.benchmarks:q} --title {params.title:q}"
         " -o {output.html:q} > {log:q} 2>&1"

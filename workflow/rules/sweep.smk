@@ -51,5 +51,5 @@ rule sweep:
     message:
         "Comparing the runs of {wildcards.sweep}"
     shell:
-        "biorrn evaluate sweep {input.evaluations:q} {params.runs:q} {params.points:q} -o {output.table:q}"
+        "exec biorrn evaluate sweep {input.evaluations:q} {params.runs:q} {params.points:q} -o {output.table:q}"
         " --figure {output.figure:q} > {log:q} 2>&1"

@@ -37,5 +37,5 @@ rule train:
     message:
         "Training {wildcards.run}; progress is in {log}"
     shell:
-        "biorrn train {params.recipe:q} {input.prepared:q} -o {params.folder:q} {params.options:q} --replace"
+        "exec biorrn train {params.recipe:q} {input.prepared:q} -o {params.folder:q} {params.options:q} --replace --wait"
         " --threads {threads} > {log:q} 2>&1"

@@ -160,6 +160,22 @@ def test_weights_that_are_no_numbers(change: str, folder: Path) -> None:
         load_model(folder)
 
 
+@pytest.mark.parametrize("name", ["pivots", "support", "kernel.positions", "kernel.reference"])
+@pytest.mark.parametrize("index", [-1, 2**40])
+def test_indices_beyond_what_they_count(name: str, index: int, tmp_path: Path) -> None:
+    facts = {**FACTS, "gaussian": {"reference": "MKVA", "positions": [1, 3], "rows": [4]}}
+    recipe = parse_recipe({**SMALL, "model": {"name": "gaussian_process", "kernel": {"name": "sites"}}})
+    save_model(tmp_path, build(recipe, facts), recipe, facts)
+    key = next(key for key in load_model(tmp_path).model.state_dict() if key.endswith(name))
+    tensor = load_model(tmp_path).model.state_dict()[key]
+    rewrite(tmp_path, **{key: torch.full_like(tensor, index % 256 if tensor.dtype == torch.uint8 else index)})
+    if tensor.dtype == torch.uint8 and index > 0:
+        assert load_model(tmp_path)
+        return
+    with pytest.raises(InputError, match=f"tensor '.*{name}' holds an index beyond 0 to"):
+        load_model(tmp_path)
+
+
 @pytest.mark.parametrize("claim", [1 << 20, 1 << 40, 1 << 63])
 def test_headers_that_claim_more_than_the_file_has(claim: int, folder: Path) -> None:
     weights = folder / "weights.safetensors"
