@@ -26,7 +26,7 @@ demo: $(VENV)/.stamp-run
 	@echo "The report: $(CURDIR)/results/report.html"
 
 test: $(VENV)/.stamp-dev
-	@$(BIN)/python -m pytest -n $(JOBS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check .

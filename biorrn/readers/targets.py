@@ -14,7 +14,7 @@ from biorrn.readers.records import TargetRecord
 from biorrn.readers.sequences import clean_sequence
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})  # a cell that holds no value, in any case
-DAMAGE = (OSError, ValueError, NotImplementedError, KeyError, TypeError, OverflowError)  # what Arrow raises on it
+DAMAGE = (OSError, ValueError, NotImplementedError, LookupError, TypeError, OverflowError)  # what Arrow raises on it
 Row = Mapping[str, Any]
 
 

@@ -60,6 +60,7 @@ FAULTS = {
         "vectors_npz",
         npz(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(CLAIM)) + CLAIM),
     ),
+    "a parquet whose dictionary lacks a word": ("parquet", content_of("parquet", 0, 10029)),
     "words without rows": ("vectors_safetensors", vector_header(words=COUNT, vectors=ROWS)),
     "words of numbers": ("vectors_safetensors", vector_header(words={**ROWS, "data_offsets": [0, 8]})),
     "facts nested too deeply": ("vectors_npz", seeds.npz(seeds.random.Random(0), facts=seeds.np.array("[" * 3000))),
