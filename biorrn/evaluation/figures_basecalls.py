@@ -7,71 +7,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from biorrn.evaluation.basecalls import Scores
-from biorrn.evaluation.figures import BLUE, GREEN, INK, ORANGE, RED, Drawing, cloud, draw, say
+from biorrn.evaluation.figures import BLUE, INK, Drawing, cloud, draw, say
 from biorrn.evaluation.figures_contexts import context_figures
+from biorrn.evaluation.figures_identity import error_bars, identity_by_length, identity_histogram
 from biorrn.evaluation.figures_squiggle import squiggle_figure
 from biorrn.evaluation.quality import Q_STEP
 from biorrn.evaluation.squiggle import Squiggle
 
 NOTHING = "no scored reads"
 FEW = 100  # bases; a bin of fewer without an error says nothing
-
-
-def _histogram(identity: np.ndarray, median: Mapping[str, Any]) -> Callable[[Figure], None]:
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        if not len(identity):
-            return say(axes, NOTHING)
-        low = max(0.0, np.floor(100 * identity.min()) - 2)
-        axes.hist(100 * identity, bins=np.linspace(low, 100, 31).tolist(), color=BLUE, alpha=0.85)
-        axes.axvline(100 * median["value"], color=ORANGE, linewidth=2, label=f"median {100 * median['value']:.1f} %")
-        if np.isfinite([median["low"], median["high"]]).all():
-            axes.axvspan(100 * median["low"], 100 * median["high"], color=ORANGE, alpha=0.25, linewidth=0)
-        axes.set(xlabel="read identity (%)", ylabel="reads")
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(loc="best")
-        return None
-
-    return paint
-
-
-def _length(identity: np.ndarray, length: np.ndarray) -> Callable[[Figure], None]:
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        if not len(identity):
-            return say(axes, NOTHING)
-        # below a decade a logarithmic axis has no round numbers to name
-        scale = "log" if len(length) and length.max() >= 10 * max(1, length.min()) else "linear"
-        cloud(axes, figure, length, 100 * identity, xscale=scale)
-        axes.set_xscale(scale)
-        axes.set(xlabel="bases called in the read", ylabel="read identity (%)")
-        return None
-
-    return paint
-
-
-def _errors(metrics: Mapping[str, Any]) -> Callable[[Figure], None]:
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        names = ("mismatch", "insertion", "deletion")
-        if not np.isfinite(metrics["identity"]["value"]):
-            return say(axes, NOTHING)
-        for place, (name, colour) in enumerate(zip(names, (RED, ORANGE, GREEN), strict=True)):
-            value, low, high = (100 * metrics[name][key] for key in ("value", "low", "high"))
-            bounds = [[value - low], [high - value]] if np.isfinite([low, high]).all() else None
-            axes.bar(place, value, yerr=bounds, color=colour, width=0.6, ecolor=INK, capsize=4)
-            top = high if np.isfinite(high) else value
-            axes.annotate(f"{value:.2f} %", (place, top), xytext=(0, 4), textcoords="offset points", ha="center")
-        axes.set_xticks(range(3), names)
-        axes.margins(y=0.15)
-        axes.set_ylabel("of all alignment columns (%)")
-        axes.grid(visible=False, axis="x")
-        return None
-
-    return paint
 
 
 def _reliability(rows: list[dict[str, Any]]) -> Callable[[Figure], None]:
@@ -148,10 +94,14 @@ def basecall_figures(content: Mapping[str, Any], scores: Scores, drawn: Sequence
         draw(
             "identity",
             f"Identity of the reads, {where}; band: 95 % interval.",
-            _histogram(identity, metrics["median_identity"]),
+            identity_histogram(identity, metrics["median_identity"]),
         ),
-        draw("identity_length", f"Identity and length of the reads, {where}.", _length(identity, length)),
-        draw("errors", f"Errors by type, all reads pooled, {where}; bars: 95 % intervals.", _errors(metrics)),
+        draw(
+            "identity_length",
+            f"Identity and length of the reads, {where}.",
+            identity_by_length(identity, length),
+        ),
+        draw("errors", f"Errors by type, all reads pooled, {where}; bars: 95 % intervals.", error_bars(metrics)),
         *context_figures(content, where),
         draw(
             "reliability",

@@ -45,23 +45,21 @@ Basecalls have besides
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from biorrn import __version__
 from biorrn.errors import InputError
 from biorrn.evaluation.baselines import choose, compare
 from biorrn.evaluation.bootstrap import RESAMPLES
 from biorrn.evaluation.coverage import coverage_of, nearest_identity
+from biorrn.evaluation.described import described
 from biorrn.evaluation.described import write_result as write_result
 from biorrn.evaluation.predictions import Predictions, in_split, join, read_prepared
 from biorrn.evaluation.regression import evaluate
 from biorrn.evaluation.terminal import summary_lines as summary_lines
-from biorrn.files import read_text, sha256
+from biorrn.files import read_text
 from biorrn.inference.conformal import LEVEL
 from biorrn.models.store import load_facts
 
@@ -71,22 +69,12 @@ KINDS = ("regression", "basecalls")
 def common(kind: str, name: str, split: str, note: str, seed: int, inputs: dict[str, Path]) -> dict[str, Any]:
     """Return the keys that every evaluation has."""
     return {
-        "kind": kind,
-        "name": name,
+        **described(kind, name, inputs, note),
         "split": split,
-        "note": note,
-        "cautions": [],
-        "inputs": {
-            role: {"path": str(path), "sha256": sha256(path) if Path(path).is_file() else ""}
-            for role, path in inputs.items()
-        },
-        "command": shlex.join(["biorrn", *sys.argv[1:]]),
-        "biorrn": __version__,
         "seed": seed,
         "resamples": RESAMPLES,
         "metrics": {},
         "baselines": {},
-        "figures": [],
     }
 
 
