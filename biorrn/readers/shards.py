@@ -8,10 +8,10 @@ from pathlib import Path
 
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import open_text
-from biorrn.readers.signal import find_signal_files
+from biorrn.readers.signal import each_file
 
 OPENING = 4096  # bytes that the opening of a file is counted as, so that many tiny files are shared out too
-SHARD = re.compile(r"([0-9]+)/([0-9]+)")
+SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
 
 def list_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -19,14 +19,10 @@ def list_files(paths: Iterable[str | Path]) -> list[Path]:
 
     Paths that cannot be used stand in the list too, so that whoever reads the list reports them.
     """
-    found: dict[tuple[int, int] | str, Path] = {}  # by device and inode: a file given twice is read once
-    for path in paths:
-        problems: list[Path] = []
-        for file in find_signal_files([path], lambda problem: problems.append(Path(problem.source))):  # noqa: B023
-            status = file.stat()
-            found.setdefault((status.st_dev, status.st_ino), file)
-        found |= {str(problem): problem for problem in problems}
-    return list(found.values())
+    files: list[Path] = []
+    for file in each_file(paths, lambda problem: files.append(Path(problem.source))):
+        files.append(file)  # the problems go into the same list, each at its place
+    return files
 
 
 def sizes(files: Iterable[Path]) -> list[int]:

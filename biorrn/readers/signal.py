@@ -30,7 +30,7 @@ def find_signal_files(paths: Iterable[str | Path], on_problem: OnProblem = stop)
     on_problem : called with the `InputError` of each path that cannot be used: it does not exist, has another
         suffix, or is a folder that cannot be read or holds no signal file. The default raises it.
     """
-    return list(_each_file(paths, on_problem))
+    return list(each_file(paths, on_problem))
 
 
 def read_signal(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
@@ -83,7 +83,7 @@ def read_all(
             on_problem(held.pop())
         on_problem(problem)
 
-    for file in _each_file(paths, report):
+    for file in each_file(paths, report):
         for item in _tolerant(read, file, report):
             record = item if isinstance(item, SignalRecord) else item[0]
             if calibrated and not record.calibrated:
@@ -106,7 +106,8 @@ def _tolerant(read: Reader, file: Path, on_problem: OnProblem) -> Iterator:
         on_problem(problem)
 
 
-def _each_file(paths: Iterable[str | Path], on_problem: OnProblem) -> Iterator[Path]:
+def each_file(paths: Iterable[str | Path], on_problem: OnProblem) -> Iterator[Path]:
+    """Yield what `find_signal_files` returns, one by one, so that problems come at their place among the files."""
     seen: set[tuple[int, int]] = set()  # by device and inode, so that a file given twice is read once
     for path in map(Path, paths):
         for file in _files(path, on_problem):

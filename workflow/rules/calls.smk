@@ -33,14 +33,9 @@ def load_samples(path):
     return samples
 
 
-def model_folder(model):
-    """Return the folder of a run's model, or the name of a model as it is."""
-    return f"{OUT}/runs/{model}" if model in RUNS else model
-
-
 def model_files(model):
     """Return the files of a model that jobs wait for: none of a shipped one."""
-    folder = model_folder(model)
+    folder = f"{OUT}/runs/{model}" if model in RUNS else model
     if model in RUNS or Path(folder).is_dir():
         return [f"{folder}/weights.safetensors", f"{folder}/recipe.yaml"]
     return []
