@@ -19,6 +19,8 @@ class Batch:
     lengths : int64 tensor (B,): valid steps of each row of `x`.
     targets : tensor, optional: regression float32 (B, K), NaN where missing; CTC int64 (B, L) of bases, 0 is padding.
     target_lengths : int64 tensor (B,), optional: valid bases of each row of `targets`.
+        Of a language model: letters that the targets of each row stand for.
+    carried : bool tensor (B,), optional: rows that go on where the same row of the batch before ended, memory and all.
     weights : float32 tensor (B,), optional: weight of each row in the loss.
     ids : list of str: the record behind each row; may be empty.
     """
@@ -29,6 +31,7 @@ class Batch:
     target_lengths: torch.Tensor | None = None
     weights: torch.Tensor | None = None
     ids: list[str] = field(default_factory=list)
+    carried: torch.Tensor | None = None
 
     def to(self, device: Any) -> Batch:
         """Return the batch with every tensor on `device`."""

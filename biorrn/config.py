@@ -18,12 +18,18 @@ from pydantic import (
     model_validator,
 )
 
+from biorrn.config_core import AnyCore
+from biorrn.config_core import Core as Core
+from biorrn.config_core import SelfAttention as SelfAttention
+from biorrn.config_core import cores as cores
+from biorrn.config_core import sees as sees
 from biorrn.config_data import Augment as Augment
 from biorrn.config_data import Chunks as Chunks
-from biorrn.config_frontends import LONGEST, MANY, WIDEST
+from biorrn.config_frontends import MANY, WIDEST
 from biorrn.config_frontends import Closed as Closed
 from biorrn.config_frontends import Conv as Conv
 from biorrn.config_frontends import ConvLayer as ConvLayer
+from biorrn.config_frontends import Dilated as Dilated
 from biorrn.config_frontends import Embedding as Embedding
 from biorrn.config_frontends import Fixed as Fixed
 from biorrn.config_frontends import Frontend as Frontend
@@ -32,6 +38,8 @@ from biorrn.config_frontends import OneHot as OneHot
 from biorrn.config_frontends import Residual as Residual
 from biorrn.config_frontends import Separable as Separable
 from biorrn.config_frontends import SeparableBlock as SeparableBlock
+from biorrn.config_frontends import Tokeniser as Tokeniser
+from biorrn.config_frontends import Tokens as Tokens
 from biorrn.config_frontends import Variant as Variant
 from biorrn.config_frontends import Vectors as Vectors
 from biorrn.config_gaussian import Descriptors as Descriptors
@@ -39,54 +47,32 @@ from biorrn.config_gaussian import GaussianProcess as GaussianProcess
 from biorrn.config_gaussian import Proteins as Proteins
 from biorrn.config_gaussian import Sites as Sites
 from biorrn.config_gaussian import Substitutions as Substitutions
+from biorrn.config_heads import CRFHead as CRFHead
+from biorrn.config_heads import DecoderHead as DecoderHead
+from biorrn.config_heads import Head as Head
+from biorrn.config_heads import PlainHead as PlainHead
 from biorrn.config_keys import explain as explain
 from biorrn.config_keys import set_key
 from biorrn.config_members import ENSEMBLE_KEYS, MODEL_KEYS, check_members
 from biorrn.config_members import Member as Member
 from biorrn.config_members import Neighbours as Neighbours
+from biorrn.config_training import Training as Training
 from biorrn.config_yaml import MOST_TEXT, load_yaml
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import inside, read_text
 from biorrn.lookup import nearest
 
-Part = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Core(Closed):
-    cell: Literal["rnn", "gru", "lstm"] = "gru"  # an entry of models.recurrent.CELLS
-    hidden: int = Field(128, ge=1, le=WIDEST)  # units a direction
-    layers: int = Field(2, ge=0, le=MANY)  # 0: no recurrent core, and what stands above says nothing
-    direction: Literal["forward", "backward", "bidirectional", "alternating"] = "bidirectional"
-    dropout: float = Field(0.0, ge=0, lt=1)  # between layers
-    skip: bool = False  # add each layer's input to its output where the widths agree
-    layer_norm: bool = False  # after each layer
-
-
-class PlainHead(Closed):
-    name: Literal["regression", "ctc", "tokens"] = "regression"  # an entry of models.heads.HEADS
-    hidden: int = Field(0, ge=0, le=WIDEST)  # width of one hidden layer before the output; 0 is none
-    dropout: float = Field(0.0, ge=0, lt=1)
-
-
-class CRFHead(Closed):
-    name: Literal["crf"] = "crf"
-    state_len: int = Field(3, ge=1, le=5)  # bases a state remembers
-    blank: float | None = 2.0  # score of staying in a state; null is learned, one for each state
-    scale: float = Field(5.0, gt=0)  # scores of moves lie within +- this
-    hidden: int = Field(0, ge=0, le=WIDEST)
-    dropout: float = Field(0.0, ge=0, lt=1)
-
-
-Head = Annotated[PlainHead | CRFHead, Field(discriminator="name")]
-
 
 class Model(Closed):
     frontend: Frontend
     input_dropout: float = Field(0.0, ge=0, lt=1)
-    core: Core = Core()
+    locked_dropout: bool = False  # what dropout leaves out at one step of a row it leaves out at all (variational)
+    core: AnyCore = Core()  # one, or a list of cores that run one after another
     steps: int = Field(0, ge=0, le=WIDEST)  # width of a layer with SiLU at each step, between core and pool; 0 is none
     # entries of models.heads.POOLS, concatenated; empty keeps every step
-    pool: list[Literal["last", "mean", "max", "sum", "attention"]] = Field(default_factory=list, max_length=MANY)
+    pool: list[Literal["last", "mean", "max", "sum", "attention", "multihead"]] = Field(
+        default_factory=list, max_length=MANY
+    )
     head: Head = PlainHead()
 
 
@@ -100,30 +86,11 @@ AnyModel = Annotated[
 ]
 
 
-class Training(Closed):
-    batch_size: int = Field(64, ge=1, le=LONGEST)
-    epochs: int = Field(10, ge=1, le=LONGEST)
-    max_minutes: float | None = Field(None, gt=0)  # stop at the end of the epoch that passes this
-    lr: float = Field(2e-3, gt=0)  # peak of the schedule
-    warmup: float = Field(0.05, ge=0, lt=1)  # part of all steps
-    final_lr: float = Field(0.01, ge=0, le=1)  # where the cosine ends, as a part of the peak
-    weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[Part, Part] = (0.9, 0.999)
-    # an entry of the task's LOSSES
-    loss: Literal["mse", "huber", "rank", "mse+rank", "huber+rank", "ctc", "crf", "cross_entropy"] = "mse"
-    rank_weight: float = Field(1.0, ge=0)  # of the order of pairs, where the loss has it beside the values
-    clip_quantile: float = Field(0.9, gt=0, le=1)  # gradients are clipped at this quantile of the recent norms
-    ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights; 0 is off
-    patience: int | None = Field(None, ge=1, le=LONGEST)  # epochs without a better validation score before stopping
-    precision: Literal["32", "bf16", "16", "auto"] = "32"
-    augment: Augment = Augment()
-
-
 class Recipe(Closed):
     """What `biorrn train` makes: one task, and either one model and one way of training it, or members."""
 
     name: str = Field(max_length=200)
-    task: Literal["regression", "basecalling", "language"]  # an entry of tasks.TASKS
+    task: Literal["regression", "basecalling", "language", "tagging", "translation"]  # an entry of tasks.TASKS
     model: AnyModel | None = None
     chunks: Chunks | None = None
     training: Training = Training()

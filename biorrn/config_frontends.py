@@ -37,6 +37,7 @@ class ConvLayer(Closed):
 class Embedding(Closed):
     name: Literal["embedding"] = "embedding"
     width: int = Field(64, ge=1, le=WIDEST)  # features a residue
+    symbols: int = Field(21, ge=1, le=WIDEST)  # letters of the alphabet; 21 are the residues and X
     # fixed features joined to the learned ones
     table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "none"
     # convolutions over the features, each with SiLU
@@ -46,6 +47,30 @@ class Embedding(Closed):
     def every_residue(self) -> Embedding:
         if any(layer.stride != 1 for layer in self.layers):
             raise ValueError("a convolution over residues has stride 1")
+        if self.table != "none" and self.symbols != 21:
+            raise ValueError(f"table '{self.table}' has features of 21 residues; found {self.symbols} symbols")
+        return self
+
+
+class Dilated(Closed):
+    """Residual convolutions over residues, each block looking further than the last."""
+
+    name: Literal["dilated"] = "dilated"
+    embedding: int = Field(32, ge=1, le=WIDEST)  # learned features a residue
+    table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "blosum62+scales"  # joined to the learned ones
+    width: int = Field(128, ge=1, le=WIDEST)  # features of each block
+    first: int = Field(7, ge=1, le=WIDEST)  # residues that the first convolution sees; odd
+    kernel: int = Field(5, ge=1, le=WIDEST)  # residues that each block sees, before dilation; odd
+    dilations: list[Annotated[int, Field(ge=1, le=WIDEST)]] = Field(
+        default_factory=lambda: [1, 2, 4, 8, 16], max_length=MANY
+    )
+    dropout: float = Field(0.0, ge=0, lt=1)  # within each block
+
+    @model_validator(mode="after")
+    def odd(self) -> Dilated:
+        for kernel in (self.first, self.kernel):
+            if kernel % 2 == 0:
+                raise ValueError(f"kernel {kernel} is even; allowed is an odd number")
         return self
 
 
@@ -77,6 +102,25 @@ class Vectors(Closed):
         return _one_source(self, all((self.k, self.rows, self.width)), any((self.k, self.rows, self.width)))
 
 
+class Tokeniser(Closed):
+    """How a language model reads sequences; see `encoders.tokenisers`."""
+
+    name: Literal["residue", "base", "kmer", "pairs"] = "residue"
+    k: int = Field(3, ge=2, le=8)  # letters of a k-mer
+    merges: int = Field(500, ge=1, le=2000)  # pairs to learn from the training rows
+
+
+class Tokens(Closed):
+    """A learned vector for each symbol of a language model."""
+
+    name: Literal["tokens"] = "tokens"
+    tokens: Tokeniser = Tokeniser()
+    width: int = Field(64, ge=1, le=WIDEST)  # features a symbol
+    dropout: float = Field(0.0, ge=0, lt=1)  # of whole symbols: a dropped one is zero wherever the batch has it
+    tied: bool = False  # the head tells symbols by these same vectors
+    size: int = Field(0, ge=0, le=1 << 17)  # ids; comes from the tokeniser
+
+
 class LanguageModel(Closed):
     """Hidden states of trained language models. A model folder holds their weights, and recipes instead of paths."""
 
@@ -86,11 +130,14 @@ class LanguageModel(Closed):
     tune: bool = False  # train its weights with the rest
     # models of the two; come from the folders
     parts: list[dict[str, Any]] = Field(default_factory=list, max_length=MANY)
+    tokenisers: list[dict[str, Any]] = Field(default_factory=list, max_length=MANY)  # of the parts
 
     @model_validator(mode="after")
     def source(self) -> LanguageModel:
         if self.backward is not None and self.path is None:
             raise ValueError("key 'path' is missing beside 'backward'")
+        if len(self.parts) != len(self.tokenisers):
+            raise ValueError(f"found {len(self.parts)} parts and {len(self.tokenisers)} tokenisers; each part has one")
         return _one_source(self, bool(self.parts), bool(self.parts))
 
 
@@ -134,6 +181,6 @@ class Separable(Closed):
 
 
 Frontend = Annotated[
-    OneHot | Embedding | Fixed | Variant | Vectors | LanguageModel | Conv | Residual | Separable,
+    OneHot | Embedding | Dilated | Fixed | Tokens | Variant | Vectors | LanguageModel | Conv | Residual | Separable,
     Field(discriminator="name"),
 ]

@@ -53,8 +53,12 @@ def check_members(recipe: Recipe) -> None:
     others = sorted(recipe.model_fields_set.intersection(MODEL_KEYS))
     if others:
         raise ValueError(f"key '{others[0]}' stands beside 'members'; in an ensemble each member's recipe has its own")
-    if recipe.task != "regression":
-        raise ValueError(f"'members' are for task regression; found task '{recipe.task}'")
+    if recipe.task not in ("regression", "tagging"):
+        raise ValueError(f"'members' are for task regression and tagging; found task '{recipe.task}'")
+    plain = {"combine": recipe.combine == "mean", "calibrate": recipe.calibrate == "none"}
+    for key, fine in (plain | {"neighbours": recipe.neighbours is None}).items():
+        if recipe.task == "tagging" and not fine:
+            raise ValueError(f"key '{key}' is for task regression; an ensemble of taggers is the mean of its members")
     seen: list[tuple[object, int]] = []
     for place, member in enumerate(recipe.members):
         own_recipe = member.recipe

@@ -115,9 +115,10 @@ def _sample(path: str | Path, number: int, row: dict[str, str], runs: Mapping[st
     model = row.get("model") or MODELS[row["kind"]]
     if model is None:
         raise fault("model", "a run, a shipped model or a model folder for kind protein")
-    task = "basecalling" if signal else "regression"
-    if model in runs and runs[model] != task:
-        raise fault("model", f"a run of task {task} for kind {row['kind']}; that run is of task {runs[model]}")
+    tasks = ("basecalling",) if signal else ("regression", "tagging")
+    if model in runs and runs[model] not in tasks:
+        wanted = " or ".join(tasks)
+        raise fault("model", f"a run of task {wanted} for kind {row['kind']}; that run is of task {runs[model]}")
     for column in ("reference", "shards"):
         if column in row and not signal:
             raise fault(column, "nothing for kind protein")

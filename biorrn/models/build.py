@@ -8,7 +8,7 @@ from torch import nn
 
 from biorrn.config import GaussianProcess, Recipe
 from biorrn.errors import ConfigError
-from biorrn.models.ensemble import Ensemble
+from biorrn.models.ensemble import ensemble_for
 from biorrn.models.gaussian import build_gaussian
 from biorrn.models.neighbours import Neighbours
 from biorrn.models.sequence import build_model
@@ -41,7 +41,7 @@ def build(recipe: Recipe, facts: dict[str, Any]) -> nn.Module:
         if isinstance(member.recipe, str):
             raise ConfigError(f"recipe '{recipe.name}': member '{member.recipe}' is not inline")
         models.append(build(member.recipe, facts | more))
-    return Ensemble(models, outputs, recipe.calibrate == "monotone", neighbours(recipe, facts))
+    return ensemble_for(facts)(models, outputs, recipe.calibrate == "monotone", neighbours(recipe, facts))
 
 
 def neighbours(recipe: Recipe, facts: dict[str, Any]) -> Neighbours | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +82,34 @@ class Ensemble(nn.Module):
         for value, weight in zip(values[1:], self.weights[1:], strict=True):
             mean = mean + value * weight
         return mean if self.calibration is None else self.calibration(mean)
+
+
+class TagEnsemble(Ensemble):
+    """Maps `(x, lengths)` to `(scores, lengths)`: the log of the weighted mean (B, T, S) of the members' probabilities.
+
+    A softmax of the scores gives that mean back.
+    """
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        mean = self.combine(torch.stack([probabilities(member, x, lengths) for member in self.members]))
+        return mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), lengths
+
+
+def probabilities(model: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:
+    """Return the probability of each state at each step, float32 (B, T, S), that a tagger gives.
+
+    Of one with scores of neighbouring states it is the marginal probability.
+    """
+    outputs, steps = model(x, lengths)
+    head: Any = getattr(model, "head", None)
+    if hasattr(head, "decode"):
+        return head.decode(outputs, steps)[1].float()  # type: ignore[no-any-return]
+    return torch.softmax(outputs.float(), -1)
+
+
+def ensemble_for(facts: Mapping[str, Any]) -> type[Ensemble]:
+    """Return the class of an ensemble of models with these facts."""
+    return TagEnsemble if facts.get("kind") == "states" else Ensemble
 
 
 def each(model: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:

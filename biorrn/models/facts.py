@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from biorrn.config import LONGEST, MANY, WIDEST, Recipe
+from biorrn.config import Recipe, Tokens
+from biorrn.config_frontends import LONGEST, MANY, WIDEST
+from biorrn.encoders import tokenisers
 from biorrn.encoders.alphabets import BASES, RESIDUES
-from biorrn.errors import InputError
+from biorrn.encoders.symbols import ALPHABETS
+from biorrn.errors import BiorrnError, InputError
 
 Count = Annotated[int, Field(ge=0, le=LONGEST)]
 Residues = Annotated[str, Field(max_length=WIDEST, pattern=f"^[{RESIDUES}]*$")]
@@ -50,13 +53,24 @@ class Score(Part):
     shift: float
 
 
+class Tokeniser(Part):
+    name: Text
+    alphabet: Text
+    k: Count
+    merges: list[Annotated[list[Count], Field(min_length=2, max_length=2)]] = Field(max_length=WIDEST)
+
+
 class Facts(Part):
     """The keys that inference uses. Of a regression: targets; of basecalling: normaliser, sample_rate, stride."""
 
-    task: Literal["regression", "basecalling", "language"] | None = None
+    task: Literal["regression", "basecalling", "language", "tagging", "translation"] | None = None
+    kind: Literal["states", "values"] | None = None
+    states: Text | None = None
+    state_names: list[Text] = Field(default_factory=list, max_length=WIDEST)
     outputs: int = Field(1, ge=1, le=WIDEST)
     targets: list[Target] = Field(default_factory=list, max_length=WIDEST)
     alphabet: Text | None = None
+    tokeniser: Tokeniser | None = None
     reference: Residues | None = None
     min_length: Count = 0
     max_length: Count = 0
@@ -65,6 +79,9 @@ class Facts(Part):
     members: list[Facts] | None = Field(None, max_length=MANY)
     conformal: dict[str, Interval | None] | None = None
     novelty: Novelty | None = None
+    source: Text | None = None
+    target: Text | None = None
+    symbols_a_step: float | None = Field(None, gt=0, le=1e6)
     normaliser: Text | None = None
     sample_rate: float | None = Field(None, gt=0, le=1e9)
     stride: int | None = Field(None, ge=1, le=LONGEST)
@@ -115,7 +132,42 @@ def check_task(facts: dict[str, Any], recipe: Recipe, source: object) -> None:
     if task == "basecalling" and facts["outputs"] != len(BASES):
         # compiled decoders trust that there are as many
         raise InputError(str(source), f"is no basecaller: found {facts['outputs']} outputs; needed are {len(BASES)}")
+    if task == "translation":
+        _check_translation(facts, source)
+    if task == "tagging":
+        needed = "states" if facts["kind"] == "states" else "targets"
+        if len(facts.get(needed) or ()) != facts["outputs"]:
+            raise InputError(str(source), f"has {facts['outputs']} outputs for {len(facts.get(needed) or ())} {needed}")
+        if needed == "states" and len(set(facts["states"])) != len(facts.get("state_names") or ()):
+            raise InputError(str(source), "fact 'state_names': needed is one name for each of its states")
+    if task == "language":
+        if not isinstance(getattr(recipe.model, "frontend", None), Tokens):
+            raise InputError(str(source), "is of a language model; its recipe has another front end than tokens")
+        try:
+            symbols = tokenisers.Tokeniser.from_dict(facts["tokeniser"]).size
+        except BiorrnError as error:
+            raise InputError(str(source), f"fact 'tokeniser': {error}") from error
+        if facts.get("outputs") != symbols:
+            raise InputError(str(source), f"has {facts.get('outputs')} outputs; its tokeniser has {symbols} symbols")
+
+
+def _check_translation(facts: dict[str, Any], source: object) -> None:
+    known = {"source": [*ALPHABETS, "signal"], "target": [*ALPHABETS, "bases"]}
+    for side, names in known.items():
+        if facts[side] not in names:
+            raise InputError(str(source), f"fact '{side}': found {facts[side]!r:.60}; allowed is {', '.join(names)}")
+    symbols = len(BASES) if facts["target"] == "bases" else len(ALPHABETS[facts["target"]].symbols) + 1
+    if facts["outputs"] != symbols:
+        raise InputError(str(source), f"has {facts['outputs']} outputs; {facts['target']} and the end are {symbols}")
+    if facts["source"] == "signal" and not (facts.get("normaliser") and facts.get("stride")):
+        raise InputError(str(source), "fact 'normaliser' or 'stride' is missing; a model of signal needs both")
 
 
 # task -> facts without which it cannot be
-NEEDED = {"regression": ("targets",), "basecalling": ("outputs", "normaliser", "sample_rate", "stride")}
+NEEDED = {
+    "regression": ("targets",),
+    "basecalling": ("outputs", "normaliser", "sample_rate", "stride"),
+    "language": ("tokeniser",),
+    "tagging": ("outputs", "kind", "alphabet"),
+    "translation": ("outputs", "source", "target", "symbols_a_step"),
+}

@@ -14,8 +14,12 @@ from biorrn import config
 from biorrn.batch import valid
 from biorrn.encoders.alphabets import N_TOKENS
 from biorrn.encoders.residues import TABLES
+from biorrn.encoders.tokenisers import PAD
+from biorrn.errors import ConfigError
 from biorrn.models.convolutions import residual, separable
+from biorrn.models.dilated import Dilated
 from biorrn.models.hidden import HiddenStates
+from biorrn.models.regularise import SharedDropout
 from biorrn.models.variants import Variant
 from biorrn.models.vectors import KmerTable
 
@@ -46,7 +50,7 @@ class Embedding(nn.Module):
 
     def __init__(self, recipe: config.Embedding) -> None:
         super().__init__()
-        self.learned = nn.Embedding(N_TOKENS, recipe.width, padding_idx=0)
+        self.learned = nn.Embedding(recipe.symbols + 1, recipe.width, padding_idx=0)
         self.fixed = Table(recipe.table.split("+")) if recipe.table != "none" else None
         width = recipe.width + (self.fixed.width if self.fixed else 0)
         widths = [width, *(layer.width for layer in recipe.layers)]
@@ -67,6 +71,28 @@ class Embedding(nn.Module):
         for layer in self.layers:
             h = F.silu(layer(h)) * mask  # (B, C, T) -> (B, C', T)
         return h.transpose(1, 2), lengths
+
+
+class Tokens(nn.Module):
+    """A learned vector a symbol of a language model, with dropout of whole symbols by choice."""
+
+    def __init__(self, recipe: config.Tokens) -> None:
+        super().__init__()
+        if not recipe.size:
+            raise ConfigError("front end 'tokens': its size comes from the tokeniser of task language; found none")
+        self.learned = nn.Embedding(recipe.size, recipe.width, padding_idx=PAD)
+        if recipe.tied:  # scores are products with these: large first vectors would make sure of what is not known
+            nn.init.uniform_(self.learned.weight, -0.1, 0.1)
+            nn.init.zeros_(self.learned.weight[PAD])
+        self.dropout = SharedDropout(recipe.dropout)
+        self.width = recipe.width
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.learned(x)  # (B, T) -> (B, T, width)
+        if not self.training or self.dropout.p == 0:
+            return features, lengths
+        kept = self.dropout(features.new_ones(self.learned.num_embeddings))
+        return features * kept[x][:, :, None], lengths
 
 
 class Conv(nn.Module):
@@ -101,11 +127,17 @@ def _fixed(recipe: config.Fixed | config.OneHot) -> Table:
     return Table([recipe.name])
 
 
+def _dilated(recipe: config.Dilated) -> Dilated:
+    return Dilated(Embedding(config.Embedding(width=recipe.embedding, table=recipe.table)), recipe)
+
+
 FRONTENDS: dict[str, Callable[[Any], Any]] = {
     "onehot": _fixed,
     "blosum62": _fixed,
     "scales": _fixed,
     "embedding": Embedding,
+    "dilated": _dilated,
+    "tokens": Tokens,
     "variant": Variant,
     "table": KmerTable,
     "language_model": HiddenStates,

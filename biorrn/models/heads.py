@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from biorrn import config
 from biorrn.batch import valid
+from biorrn.kernels import chain
+from biorrn.models.attention_pool import MultiHead
+from biorrn.models.decoder import Decoder
 
 
 class Last(nn.Module):
@@ -136,7 +139,42 @@ class CTC(nn.Module):
 
 
 class Tokens(CTC):
-    """Raw scores of each symbol that may come next, at each step: what a language model predicts."""
+    """Raw scores of each symbol that may come next, at each step: what a language model predicts.
+
+    Attributes
+    ----------
+    keep : bool: in training, hold what came in and what dropout left of it, each (B, T, F), in `kept` for the loss.
+    """
+
+    keep = False
+    kept: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        dropped = self.output[0](x)
+        if self.keep and self.training:
+            self.kept = (x, dropped)
+        return self.output[1:](dropped).float()  # (B, T, F) -> (B, T, S)
+
+    def tie(self, table: nn.Embedding) -> None:
+        """Tell symbols by the vectors of a table, whose width must be that of the last layer."""
+        self.output[-1] = Tied(table)
+
+
+class Tied(nn.Module):
+    """A linear layer whose weights are those of a table of vectors (Press and Wolf 2017, EACL, 157-163)."""
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(table.num_embeddings))
+        self._table = [table]  # in a list: the weights are the front end's, and stand in a model folder once
+
+    @property
+    def weight(self) -> Tensor:
+        """Return the vectors (S, F)."""
+        return self._table[0].weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight, self.bias)
 
 
 class CRF(nn.Module):
@@ -160,11 +198,45 @@ class CRF(nn.Module):
         return torch.cat([scores.new_full((*scores.shape[:-1], self.states), self.blank), scores], dim=-1)
 
 
-POOLS: dict[str, type[nn.Module]] = {"last": Last, "mean": Mean, "max": Max, "sum": Sum, "attention": Attention}
+class Tags(CTC):
+    """Raw scores of the states of each residue."""
 
-HEADS: dict[str, type[Regression] | type[CTC] | type[CRF]] = {
+
+class TagsCRF(CTC):
+    """Raw scores of the states of each residue, in a chain with scores of neighbours; see `kernels.chain`."""
+
+    def __init__(self, width: int, outputs: int, recipe: config.PlainHead) -> None:
+        super().__init__(width, outputs, recipe)
+        self.transitions = nn.Parameter(torch.zeros(outputs, outputs))  # row from, column to
+        self.start, self.end = nn.Parameter(torch.zeros(outputs)), nn.Parameter(torch.zeros(outputs))
+
+    def decode(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the best path int64 (B, T) and the probability of each state, float32 (B, T, S)."""
+        return chain.decode(logits.float(), lengths, self.transitions, self.start, self.end)
+
+
+class Values(Regression):
+    """Values of each residue, in the unit of their targets."""
+
+    pooled = False
+
+
+POOLS: dict[str, type[nn.Module]] = {
+    "last": Last,
+    "mean": Mean,
+    "max": Max,
+    "sum": Sum,
+    "attention": Attention,
+    "multihead": MultiHead,
+}
+
+HEADS: dict[str, type[Regression] | type[CTC] | type[CRF] | type[Decoder]] = {
     "regression": Regression,
     "ctc": CTC,
     "crf": CRF,
     "tokens": Tokens,
+    "tags": Tags,
+    "tags_crf": TagsCRF,
+    "values": Values,
+    "decoder": Decoder,
 }

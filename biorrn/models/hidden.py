@@ -10,19 +10,51 @@ from torch.nn import functional as F
 
 from biorrn import config
 from biorrn.batch import valid
-from biorrn.encoders.alphabets import N_TOKENS
+from biorrn.encoders.alphabets import PADDING, RESIDUES
+from biorrn.encoders.tokenisers import BOS, EOS, PAD, SPECIAL, UNK, Tokeniser
 from biorrn.errors import ConfigError
 
 
 class Reader(nn.Module):
-    """Front end and core of a language model, without its head: tokens to hidden states."""
+    """Tokeniser, front end and core of a language model, without its head: residues to hidden states.
 
-    def __init__(self, frontend: nn.Module, core: nn.Module) -> None:
+    Of symbols of several residues, each of these has the state of the whole symbol.
+    """
+
+    table: Tensor
+    letters: Tensor
+
+    def __init__(self, tokeniser: Tokeniser, frontend: nn.Module, core: nn.Module) -> None:
         super().__init__()
-        self.frontend, self.core = frontend, core
+        self.frontend, self.core, self.tokeniser = frontend, core, tokeniser
+        singles = torch.arange(len(RESIDUES) + 1) + SPECIAL - 1  # id of each residue by itself
+        singles[[PADDING, len(RESIDUES)]] = torch.tensor([PAD, UNK])
+        self.register_buffer("table", singles, persistent=False)
+        self.register_buffer("letters", torch.from_numpy(tokeniser.letters), persistent=False)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        return self.core(*self.frontend(x, lengths))[0]  # type: ignore[no-any-return]
+        """Return the state after each residue, (B, T, H), of residue tokens (B, T)."""
+        ids, counts = self.symbols(x, lengths)
+        bounded = F.pad(ids, (1, 1), value=PAD)
+        bounded[:, 0] = BOS
+        bounded[torch.arange(len(x), device=x.device), counts + 1] = EOS
+        states: Tensor = self.core(*self.frontend(bounded, counts + 2))[0][:, 1:-1]  # (B, symbols, H)
+        if self.tokeniser.name == "residue":
+            return states
+        found = states.new_zeros(*x.shape, states.shape[2])
+        for row, (count, length) in enumerate(zip(counts.tolist(), lengths.tolist(), strict=True)):
+            found[row, :length] = states[row, :count].repeat_interleave(self.letters[ids[row, :count]], 0)
+        return found
+
+    def symbols(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ids (B, symbols) of residue tokens (B, T), padded, and how many each row has, (B,)."""
+        ids = self.table[x]
+        if self.tokeniser.name == "residue":
+            return ids, lengths
+        rows = [ids[row, :length].cpu().numpy() for row, length in enumerate(lengths.tolist())]
+        joined = [torch.from_numpy(self.tokeniser.join(row)) for row in rows]
+        counts = torch.tensor([len(row) for row in joined], device=x.device)
+        return nn.utils.rnn.pad_sequence(joined, True, PAD).to(x.device), counts
 
 
 class HiddenStates(nn.Module):
@@ -40,7 +72,7 @@ class HiddenStates(nn.Module):
         from biorrn.models.sequence import build_model  # here, since models are built of front ends
         from biorrn.models.store import load_model
 
-        readers, parts = [], []
+        readers, parts, tokenisers = [], [], []
         paths = [path for path in (recipe.path, recipe.backward) if path is not None]
         for path in paths:
             stored = load_model(path)
@@ -48,16 +80,21 @@ class HiddenStates(nn.Module):
                 raise ConfigError(f"{path}: is a model for {stored.facts.get('task')}; needed is one for language")
             assert stored.recipe.model is not None  # as in every recipe of this task
             parts.append(stored.recipe.model.model_dump(mode="json"))
-            readers.append(_reader(stored.model))
+            tokenisers.append(stored.facts["tokeniser"])
+            readers.append(_reader(tokenisers[-1], stored.model, path))
         if not paths:
-            for part in recipe.parts:
-                parts.append(part)
-                readers.append(_reader(build_model(config.Model.model_validate(part), N_TOKENS, stored=True)))
+            parts, tokenisers = recipe.parts, recipe.tokenisers
+            for part, tokeniser in zip(parts, tokenisers, strict=True):
+                made = config.Model.model_validate(part)
+                if not isinstance(made.frontend, config.Tokens):
+                    raise ConfigError(f"found a part with front end {made.frontend.name}; needed is tokens")
+                model = build_model(made, Tokeniser.from_dict(tokeniser).size, stored=True)
+                readers.append(_reader(tokeniser, model, "model folder"))
         self.readers = nn.ModuleList(readers)
         self.tuned = recipe.tune
         self.readers.requires_grad_(recipe.tune)
         self.width = sum(int(reader.core.width) for reader in readers)  # type: ignore[arg-type,misc]
-        self.settled = config.LanguageModel(tune=recipe.tune, parts=parts)
+        self.settled = config.LanguageModel(tune=recipe.tune, parts=parts, tokenisers=tokenisers)
 
     def train(self, mode: bool = True) -> HiddenStates:
         super().train(mode)
@@ -67,10 +104,12 @@ class HiddenStates(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         with torch.set_grad_enabled(self.tuned and torch.is_grad_enabled()):
-            bounded = F.pad(x, (1, 1))  # as in training: token 0 before the first residue and after the last
-            states = [reader(bounded, lengths + 2)[:, 1:-1] for reader in self.readers]  # each (B, T, H)
+            states = [reader(x, lengths) for reader in self.readers]  # each (B, T, H)
         return torch.cat(states, dim=-1) * valid(lengths, x.shape[1])[:, :, None], lengths
 
 
-def _reader(model: Any) -> Reader:
-    return Reader(model.frontend, model.core)
+def _reader(tokeniser: dict[str, Any], model: Any, source: str) -> Reader:
+    made = Tokeniser.from_dict(tokeniser)
+    if made.alphabet != RESIDUES:
+        raise ConfigError(f"{source}: is a language model of {made.alphabet}; needed is one of residues")
+    return Reader(made, model.frontend, model.core)

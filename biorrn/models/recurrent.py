@@ -1,4 +1,4 @@
-"""The recurrent core: stacks of RNN, GRU or LSTM layers over `(x, lengths)`, the same for proteins and signal.
+"""The recurrent core: stacks of layers of one cell over `(x, lengths)`, the same for proteins and signal.
 
 No sequence is packed: a layer that runs backward reads each row reversed within its own length, so padding always
 comes after the valid steps, where it cannot reach them. That gives what packing gives, and keeps the fused kernels.
@@ -14,6 +14,10 @@ from torch import Tensor, nn
 
 from biorrn import config
 from biorrn.batch import valid
+from biorrn.models.cells import IRNN, MUT1, MUT2, MUT3, MinGRU, SimpleGRU
+from biorrn.models.regularise import SharedDropout, run_cell
+
+IDENTITY_INPUT = 0.001  # standard deviation of an identity RNN's first input weights
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
@@ -46,20 +50,23 @@ class _Reorder(torch.autograd.Function):
         return _Reorder.apply(gradient, index), None
 
 
-def initialise(cell: nn.RNNBase) -> None:
+def initialise(cell: nn.Module) -> None:
     """Set orthogonal recurrent weights a gate (Saxe et al. 2014), Glorot input weights, zero biases.
 
-    The forget gate of an LSTM starts with bias 1, so that early training remembers (Jozefowicz et al. 2015).
+    The forget gate of an LSTM starts with bias 1, so that early training remembers (Jozefowicz et al. 2015). An
+    identity RNN starts with the identity and small input weights, so that it first adds up what it is shown: larger
+    ones let its state, which nothing bounds, grow with every step (Le et al. 2015).
     """
-    hidden = cell.hidden_size
+    hidden = cast(int, cell.hidden_size)
+    identity = isinstance(cell, IRNN)
     with torch.no_grad():
         for name, weight in cell.named_parameters():
             if name.startswith("weight_hh"):
                 for gate in weight.split(hidden):
-                    nn.init.orthogonal_(gate)
+                    nn.init.eye_(gate) if identity else nn.init.orthogonal_(gate)
             elif name.startswith("weight_ih"):
                 for gate in weight.split(hidden):
-                    nn.init.xavier_uniform_(gate)
+                    nn.init.normal_(gate, std=IDENTITY_INPUT) if identity else nn.init.xavier_uniform_(gate)
             else:
                 weight.zero_()
         if isinstance(cell, nn.LSTM):
@@ -72,11 +79,13 @@ class Layer(nn.Module):
     Parameters
     ----------
     directions : str: one letter a direction that runs, "f" forward, "b" backward; "fb" joins both outputs.
+    weight_drop : float: dropout of the hidden-to-hidden weights.
     """
 
-    def __init__(self, cell: str, inputs: int, hidden: int, directions: str) -> None:
+    def __init__(self, cell: str, inputs: int, hidden: int, directions: str, weight_drop: float = 0.0) -> None:
         super().__init__()
         self.directions = directions
+        self.weight_drop = SharedDropout(weight_drop)
         cells = [CELLS[cell](inputs, hidden, batch_first=True) for _ in directions]
         for made in cells:
             initialise(made)
@@ -87,10 +96,16 @@ class Layer(nn.Module):
         outputs = []
         for direction, cell in zip(self.directions, self.cells, strict=True):
             if direction == "f":
-                outputs.append(cell(x)[0])  # (B, T, F) -> (B, T, H)
+                outputs.append(run_cell(cell, x, None, self.weight_drop)[0])  # (B, T, F) -> (B, T, H)
             else:
-                outputs.append(reverse(cell(reverse(x, lengths))[0], lengths))
+                found = run_cell(cell, reverse(x, lengths), None, self.weight_drop)[0]
+                outputs.append(reverse(found, lengths))
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+
+    def go_on(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return outputs and final state of the one cell there is, run in the order of x; see `Stack.go_on`."""
+        (cell,) = self.cells
+        return run_cell(cell, x, state, self.weight_drop)
 
 
 class Stack(nn.Module):
@@ -109,7 +124,7 @@ class Stack(nn.Module):
         width, directions = inputs, "f"  # without layers the last step is the last of the front end
         for number in range(recipe.layers):
             directions = plan[number % 2] if recipe.direction == "alternating" else plan
-            layer = Layer(recipe.cell, width, recipe.hidden, directions)
+            layer = Layer(recipe.cell, width, recipe.hidden, directions, recipe.weight_drop)
             self.layers.append(layer)
             self.norms.append(nn.LayerNorm(layer.width) if recipe.layer_norm else nn.Identity())
             width = layer.width
@@ -117,18 +132,47 @@ class Stack(nn.Module):
         self.directions = directions  # of the last layer: where its final states are
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+        return self._run(x, lengths, lambda number, x: self.layers[number](x, lengths)), lengths
+
+    def go_on(self, x: Tensor, lengths: Tensor, states: list[Any] | None) -> tuple[Tensor, list[Any]]:
+        """Return outputs (B, T, width) and the state of each layer after the last step, padding counted.
+
+        A core that runs backward takes its steps in the order of x too, which must then come from the end.
+
+        Parameters
+        ----------
+        states : list of what an earlier call gave; None: zeros.
+        """
+        found: list[Any] = []
+
+        def run(number: int, x: Tensor) -> Tensor:
+            h, state = cast(Layer, self.layers[number]).go_on(x, states[number] if states else None)
+            found.append(state)
+            return h
+
+        return self._run(x, lengths, run), found
+
+    def _run(self, x: Tensor, lengths: Tensor, run: Callable[[int, Tensor], Tensor]) -> Tensor:
+        for number, norm in enumerate(self.norms):
             if number:
                 x = self.dropout(x)
-            h = layer(x, lengths)
+            h = run(number, x)
             if self.skip and h.shape[-1] == x.shape[-1]:
                 h = h + x
             x = norm(h)
-        return x * valid(lengths, x.shape[1])[:, :, None], lengths
+        return x * valid(lengths, x.shape[1])[:, :, None]
 
 
-CELLS: dict[str, Callable[..., nn.RNNBase]] = {
+# `cell(inputs, hidden, batch_first=True)`, called `cell(x[, state]) -> (outputs, state)`; `cells_reference` has the
+# equations of each under the same name
+CELLS: dict[str, Callable[..., nn.Module]] = {
     "rnn": nn.RNN,
+    "irnn": IRNN,
     "gru": nn.GRU,
+    "gru_simple": SimpleGRU,
     "lstm": nn.LSTM,
+    "mut1": MUT1,
+    "mut2": MUT2,
+    "mut3": MUT3,
+    "mingru": MinGRU,
 }

@@ -1,15 +1,19 @@
-"""The one model: front end, recurrent core, pool, head, put together from a recipe."""
+"""The one model: front end, core, pool, head, put together from a recipe."""
 
 from __future__ import annotations
+
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from biorrn import config
 from biorrn.errors import ConfigError
 from biorrn.models.budget import MOST, Budget
+from biorrn.models.cores import build_core
 from biorrn.models.frontends import FRONTENDS
-from biorrn.models.heads import HEADS, Keep, Pool
+from biorrn.models.heads import HEADS, Keep, Pool, Tokens
 from biorrn.models.recurrent import Stack
+from biorrn.models.regularise import lock
 
 
 class SequenceModel(nn.Module):
@@ -45,6 +49,16 @@ class SequenceModel(nn.Module):
         x, lengths = self.pool(x, lengths)
         return self.head(x), lengths
 
+    def go_on(self, x: Tensor, lengths: Tensor, states: Any) -> tuple[Tensor, Tensor, Any]:
+        """Return scores (B, T, S), the core's outputs (B, T, H) and its states after the last step.
+
+        For a language model with a recurrent core that runs one way; see `recurrent.Stack.go_on`.
+        """
+        x, lengths = self.frontend(x, lengths)
+        h, states = cast(Stack, self.core).go_on(self.dropout(x), lengths, states)
+        x = h if self.steps is None else nn.functional.silu(self.steps(h))
+        return self.head(x), h, states
+
 
 def build_model(recipe: config.Model, outputs: int, stored: bool = False) -> SequenceModel:
     """Return the model of a recipe with `outputs` targets or symbols.
@@ -67,11 +81,32 @@ def build_model(recipe: config.Model, outputs: int, stored: bool = False) -> Seq
     if pooled != bool(recipe.pool):
         wants = "at least one entry in 'pool'" if pooled else "an empty 'pool'"
         raise ConfigError(f"head '{recipe.head.name}' needs {wants}; found {recipe.pool}")
+    if isinstance(recipe.frontend, config.Tokens) and recipe.frontend.size != outputs:
+        raise ConfigError(
+            "front end 'tokens': is for task language, whose tokeniser gives its size; found "
+            f"{recipe.frontend.size} for {outputs} outputs"
+        )
     with Budget(MOST, "recipe"):
         frontend = FRONTENDS[recipe.frontend.name](recipe.frontend)
-        core = Stack(frontend.width, recipe.core)
+        core = build_core(frontend.width, recipe.core)
         width, directions = (recipe.steps, "f") if recipe.steps else (core.width, core.directions)
         pool = Pool(list(recipe.pool), width, directions) if recipe.pool else Keep(width)
         head = HEADS[recipe.head.name](pool.width, outputs, recipe.head)  # type: ignore[arg-type]  # its own kind
         steps = nn.Linear(core.width, recipe.steps) if recipe.steps else None
-    return SequenceModel(frontend, nn.Dropout(recipe.input_dropout), core, pool, head, steps)
+        if getattr(recipe.frontend, "tied", False):
+            _tie(frontend, head, recipe.head.hidden or pool.width)
+    model = SequenceModel(frontend, nn.Dropout(recipe.input_dropout), core, pool, head, steps)
+    if recipe.locked_dropout:
+        lock(model)
+    return model
+
+
+def _tie(frontend: nn.Module, head: nn.Module, width: int) -> None:
+    if not isinstance(head, Tokens):
+        raise ConfigError("front end 'tokens': tied needs head 'tokens', which tells symbols")
+    if frontend.width != width:
+        raise ConfigError(
+            f"front end 'tokens': tied: its width is {frontend.width}, and {width} features reach the head's last "
+            "layer; they must be the same: set model.head.hidden or model.frontend.width"
+        )
+    head.tie(frontend.learned)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "biorrn"
 FLOOR = ("errors", "lookup", "files", "progress", "config", "config_frontends", "batch", "device", "jit")
 FLOOR += ("config_keys", "config_members", "config_gaussian", "config_data", "config_yaml", "config_samples")
+FLOOR += ("config_core", "config_heads", "config_training")
 FLOOR += ("screen", "locks")
 LAYERS = ("floor", "readers", "encoders", "datasets", "kernels", "models", "training")
 LAYERS += ("inference", "simulation", "evaluation", "tasks", "cli")

@@ -194,7 +194,7 @@ FAULTS: dict[str, tuple[dict[str, object], str]] = {
     "no weight": ({"members": [{"recipe": SMALL, "weight": 0}]}, "'members.0.weight': found 0"),
     "twice the same": ({"members": [{"recipe": SMALL}] * 2}, "members 0 and 1 have the same recipe and seed"),
     "an ensemble": ({"members": [{"recipe": PAIR.model_dump(mode="json")}]}, "member 0 is an ensemble"),
-    "another task": ({"task": "basecalling"}, "'members' are for task regression"),
+    "another task": ({"task": "basecalling"}, "'members' are for task regression and tagging"),
     "a caller": ({"members": [{"recipe": "fast"}]}, "member 0 is for task 'basecalling'"),
     "nobody": ({"members": [{"recipe": "demo_stabilty"}]}, "unknown; did you mean 'demo_stability'"),
     "combine": ({"combine": "stak"}, "'combine': found 'stak'"),

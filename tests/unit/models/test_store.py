@@ -7,12 +7,13 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from biorrn.config import dump_recipe, load_recipe, parse_recipe, recipe_names
+from biorrn.encoders.tokenisers import residue_tokeniser
 from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.models.build import build
 from biorrn.models.sequence import build_model
 from biorrn.models.store import LARGE, load_model, save_model, shrink, update_facts
 
-OUTPUTS = {"regression": 3, "basecalling": 5, "language": 22}
+OUTPUTS = {"regression": 3, "basecalling": 5, "language": 24, "tagging": 3, "translation": 22, "signal_decoder": 5}
 TARGETS = [{"name": "y", "unit": ""}, {"name": "z", "unit": "kcal/mol"}]
 FACTS = {"task": "regression", "outputs": 2, "targets": TARGETS}
 GAUSSIAN = {"reference": "M" * 60, "positions": [39, 40, 41, 54], "rows": [9, 9, 9]}
@@ -28,13 +29,27 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", recipe_names())
 def test_what_is_written_is_read(name: str, tmp_path: Path) -> None:
     # what only training data says is filled in
-    recipe = parse_recipe(yaml.safe_load(dump_recipe(load_recipe(name)).replace("reference: null", "reference: MKV")))
-    facts = {"task": recipe.task, "outputs": OUTPUTS[recipe.task], "gaussian": GAUSSIAN, "neighbours": [5, 7]}
+    text = dump_recipe(load_recipe(name)).replace("reference: null", "reference: MKV").replace("size: 0", "size: 24")
+    recipe = parse_recipe(yaml.safe_load(text))
+    facts = {
+        "task": recipe.task,
+        "outputs": OUTPUTS.get(name, OUTPUTS[recipe.task]),
+        "gaussian": GAUSSIAN,
+        "neighbours": [5, 7],
+    }
     model = build(recipe, facts)
     if recipe.task == "basecalling":
         facts |= {"normaliser": "medmad", "sample_rate": 4000.0, "stride": model.stride}
     if recipe.task == "regression":
         facts["targets"] = [{"name": name, "unit": ""} for name in "abc"]
+    if recipe.task == "tagging":
+        facts |= {"kind": "states", "states": "HEC", "state_names": ["helix", "strand", "coil"], "alphabet": "ACGTN"}
+    if recipe.task == "translation":
+        signal = {"source": "signal", "target": "bases", "normaliser": "medmad", "stride": 5, "symbols_a_step": 0.1}
+        pairs = {"source": "codons", "target": "residues", "symbols_a_step": 1.1}
+        facts |= signal if name == "signal_decoder" else pairs
+    if recipe.task == "language":
+        facts["tokeniser"] = residue_tokeniser().to_dict()
     save_model(tmp_path, model, recipe, facts)
     stored = load_model(tmp_path)
     assert stored.recipe == recipe

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from biorrn.config import parse_recipe
+from biorrn.encoders.tokenisers import residue_tokeniser
 from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.inference.predict import predict
 from biorrn.models.budget import Budget
@@ -20,6 +21,7 @@ from biorrn.models.sequence import build_model
 from biorrn.models.store import load_facts, load_model, save_model
 from biorrn.readers.records import ProteinRecord
 
+LM = {"frontend": {"name": "tokens", "size": 24}, "core": {"direction": "forward"}, "head": {"name": "tokens"}}
 FACTS: dict[str, Any] = {"task": "regression", "outputs": 1, "targets": [{"name": "y", "unit": ""}]}
 SMALL = {
     "name": "small",
@@ -78,10 +80,31 @@ def test_no_pickle_is_ever_opened(kind: str, folder: Path, tmp_path: Path) -> No
         ({"frontend": {"name": "table", "path": "/etc/passwd"}}, "names the file '/etc/passwd'"),
         ({"frontend": {"name": "language_model", "path": "."}}, "names the file '.'"),
         (
-            {"frontend": {"name": "language_model", "parts": [{"frontend": {"name": "table", "path": "/x"}}]}},
+            {
+                "frontend": {
+                    "name": "language_model",
+                    "parts": [{"frontend": {"name": "table", "path": "/x"}}],
+                    "tokenisers": [{}],
+                }
+            },
             "file '/x'",
         ),
-        ({"frontend": {"name": "language_model", "parts": [{"x": 1}]}}, "do not go together"),
+        ({"frontend": {"name": "language_model", "parts": [{"x": 1}]}}, "found 1 parts and 0 tokenisers"),
+        ({"frontend": {"name": "language_model", "parts": [{"x": 1}], "tokenisers": [{}]}}, "do not go together"),
+        (
+            {"frontend": {"name": "language_model", "parts": [LM], "tokenisers": [{"name": "words"}]}},
+            "found name 'words'",
+        ),
+        (
+            {
+                "frontend": {
+                    "name": "language_model",
+                    "parts": [{**LM, "frontend": {"name": "onehot"}}],
+                    "tokenisers": [residue_tokeniser().to_dict()],
+                }
+            },
+            "found a part with front end onehot",
+        ),
         ({"frontend": {"name": "variant", "reference": "MK1"}}, "residue '1'"),
     ],
 )

@@ -1,0 +1,172 @@
+"""Linear-chain conditional random field over the states of residues (Lafferty, McCallum and Pereira 2001, ICML).
+
+The score of a path is start[first] + the emission of each step's state + transitions[from, to] between neighbours +
+end[last]; its probability is exp(score) over the sum of all paths. Up to four states the sums run on the basecaller's
+kernels: a CTC-CRF with states of one base has four states, each reached from any other in one frame, so that a chain is
+its scores with staying forbidden (a state that goes on is a move into itself). More states do not fit there, where a
+state has four predecessors, and run in `kernels.chain_reference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from biorrn.jit import each_row
+from biorrn.kernels import chain_reference, crf_numba
+from biorrn.lookup import lookup
+
+FEW = 4  # states that the basecaller's kernels hold with every transition between them
+NEVER = -1e30  # in place of -inf in log space, where a sum of nothing else has no gradient
+
+
+def chain_loss(
+    emissions: Tensor,
+    lengths: Tensor,
+    targets: Tensor,
+    transitions: Tensor,
+    start: Tensor,
+    end: Tensor,
+    implementation: str | None = None,
+) -> Tensor:
+    """Return minus the log-likelihood (B,) of the known states in nats, differentiable in all scores.
+
+    A step whose state is not known is summed over: it has no term of its own, and still joins its neighbours.
+
+    Parameters
+    ----------
+    emissions : float tensor (B, T, S).
+    lengths : int tensor (B,): valid steps; an empty row has loss 0.
+    targets : int tensor (B, T): states; below 0 where not known.
+    transitions : float tensor (S, S): row from, column to.
+    start, end : float tensors (S,).
+    implementation : str, optional: an entry of `KERNELS`; see `default_kernel`.
+    """
+    emissions = emissions.float() if emissions.dtype in (torch.bfloat16, torch.float16) else emissions
+    other = torch.arange(emissions.shape[2], device=targets.device) != targets[:, :, None]
+    known = emissions.masked_fill(other & (targets >= 0)[:, :, None], -torch.inf)
+    kernel = lookup(KERNELS, implementation or default_kernel(emissions), "chain implementation")
+    whole, part = (kernel(scores, lengths, transitions, start, end) for scores in (emissions, known))
+    return (whole - part).clamp(min=0)
+
+
+def decode(
+    emissions: Tensor,
+    lengths: Tensor,
+    transitions: Tensor,
+    start: Tensor,
+    end: Tensor,
+    implementation: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the best path int64 (B, T) (Viterbi) and the probability of each state, float (B, T, S).
+
+    Beyond a row's length both are 0. For the other arguments see `chain_loss`.
+    """
+    given = (emissions, lengths, transitions.detach(), start.detach(), end.detach())
+    path = chain_reference.viterbi(*given)
+    if (implementation or default_kernel(emissions)) == "reference":
+        return path, chain_reference.marginals(*given)
+    scores = dense(*given).detach().cpu().numpy()
+    found = sums(scores, lengths.cpu().numpy())[1]
+    mass = found[..., FEW:].reshape(*found.shape[:2], FEW, FEW).sum(2)[..., : emissions.shape[2]]
+    return path, torch.from_numpy(mass).to(emissions.device)
+
+
+def default_kernel(emissions: Tensor) -> str:
+    """Return the entry of `KERNELS` that suits scores best."""
+    return "numba" if emissions.shape[2] <= FEW and not emissions.is_cuda else "reference"
+
+
+def dense(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """Return a chain of at most `FEW` states as the scores (B, T, 20) of a basecaller with states of one base.
+
+    In the layout of `kernels.crf` the column (1 + d) * 4 + s moves from state d into s; column s, staying, is -inf. All
+    paths begin in state 0, whose moves in the first frame have the scores of `start`.
+    """
+    rows, time, states = emissions.shape
+    if states > FEW:
+        raise ValueError(f"a chain of {states} states; the kernels of the basecaller hold {FEW}")
+    never, more = -torch.inf, FEW - states
+    last = torch.arange(time, device=lengths.device) == lengths[:, None] - 1
+    padded = F.pad(emissions + last[:, :, None] * end, (0, more), value=never)
+    moves = F.pad(transitions, (0, more, 0, more)) + padded[:, :, None]  # (B, T, from, to)
+    first = F.pad((F.pad(start, (0, more)) + padded[:, :1])[:, :, None], (0, 0, 0, FEW - 1), value=never)
+    moves = torch.cat([first, moves[:, 1:]], 1)
+    return torch.cat([moves.new_full((rows, time, FEW), never), moves.flatten(2)], 2)
+
+
+def sums(scores: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log of the sum over all paths float64 (B,) of basecaller's scores (B, T, 20), and its gradient.
+
+    The gradient is the posterior probability of each transition. Rows are shared among torch's threads.
+    """
+    totals, gradient = np.zeros(len(scores)), np.zeros_like(scores)
+
+    def work(row: int) -> None:
+        frames = int(lengths[row])
+        totals[row] = _one_row(scores[row, :frames], gradient[row, :frames])
+
+    order = np.argsort(-lengths, kind="stable")
+    each_row(work, order[lengths[order] > 0].tolist(), torch.get_num_threads())
+    return totals, gradient
+
+
+def _one_row(scores: np.ndarray, gradient: np.ndarray) -> float:
+    """Fill `gradient` (T, 20) and return the log of the sum; in float64 or log space where float32 does not hold it."""
+    frames, states = len(scores), FEW
+    top = scores.max(1, keepdims=True)
+    for kind in [np.float32, np.float64] if scores.dtype == np.float32 else [np.float64]:
+        e = np.exp(np.subtract(scores, top, dtype=kind))
+        filled, alpha = np.empty(e.shape, kind), np.empty((frames + 1, states), kind)
+        work, betas = np.empty((2, 4 * states), kind), np.ones((2, states), kind)
+        alpha[0] = 1 / states
+        total = np.log(states) + crf_numba.forward(e, alpha, work[0]) + top.sum(dtype=np.float64)
+        least = kind(crf_numba.LEAST[np.dtype(kind)])
+        if np.isfinite(total) and crf_numba.backward(e, alpha, filled, work, betas, least):
+            gradient[:] = filled
+            return float(total)
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = torch.from_numpy(scores.astype(np.float64)).requires_grad_()
+        whole = _in_log_space(leaf.clamp(min=NEVER))
+        gradient[:] = torch.autograd.grad(whole, leaf)[0].numpy()
+    return float(whole.detach())
+
+
+def _in_log_space(scores: Tensor) -> Tensor:
+    """Return the log of the sum over all paths of basecaller's scores (T, 20) that never stay."""
+    alpha = scores[0, FEW : 2 * FEW]
+    for frame in scores[1:]:
+        alpha = torch.logsumexp(alpha[:, None] + frame[FEW:].view(FEW, FEW), 0)
+    return torch.logsumexp(alpha, 0)
+
+
+class _Partition(torch.autograd.Function):
+    """The log of the sum over all paths (B,) of basecaller's scores (B, T, 20)."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, lengths: Tensor) -> Tensor:
+        totals, gradient = sums(scores.detach().cpu().numpy(), lengths.cpu().numpy())
+        ctx.save_for_backward(torch.from_numpy(gradient).to(scores.device))
+        return torch.from_numpy(totals).to(scores.device, scores.dtype)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return grad[:, None, None] * gradient, None
+
+
+def _numba(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    return cast(Tensor, _Partition.apply(dense(emissions, lengths, transitions, start, end), lengths))
+
+
+KERNELS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+    "numba": _numba,
+    "reference": chain_reference.log_partition,
+}

@@ -1,0 +1,158 @@
+"""A recurrent decoder with attention: the states of an encoder in, symbols one after another out.
+
+At each step a cell reads the symbol before and what was looked at last (input feeding), its state asks the attention
+where to look (`models.alignment`), and state and found values together tell the next symbol. Symbol 0, which is padding
+in every alphabet, is the beginning where it goes in and the end where it comes out.
+
+Known symbols, as in training, are embedded and projected for all steps at once, and so are the scores; the loop holds
+no more than the cell and the attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from biorrn import config
+from biorrn.models.alignment import ATTENTIONS, Memory
+
+END = 0  # the symbol that comes before the first and after the last
+
+
+class State(NamedTuple):
+    """A decoder between two steps: hidden and cell (B, H), what was looked at (B, F), and where (B, T).
+
+    The cell of a GRU is its hidden state.
+    """
+
+    hidden: Tensor
+    cell: Tensor
+    context: Tensor
+    weights: Tensor
+
+    def take(self, rows: Tensor) -> State:
+        """Return these rows."""
+        return State(*(part.index_select(0, rows) for part in self))
+
+
+class Decoder(nn.Module):
+    """Symbols of a sequence of another length than the one that went in.
+
+    Parameters
+    ----------
+    width : int: F, features of a state of the encoder.
+    outputs : int: S, symbols of the alphabet and the end.
+    """
+
+    pooled = False
+    taught = True  # the loss runs it: most of its parameters are not behind what `forward` returns
+
+    def __init__(self, width: int, outputs: int, recipe: config.DecoderHead) -> None:
+        super().__init__()
+        self.recipe, self.outputs = recipe, outputs
+        self.dropout = nn.Dropout(recipe.dropout)
+        self.embedding = nn.Embedding(outputs, recipe.embedding)
+        fed = width if recipe.feeding else 0
+        self.cell = {"gru": nn.GRUCell, "lstm": nn.LSTMCell}[recipe.cell](recipe.embedding + fed, recipe.hidden)
+        self.begin = nn.Linear(width, recipe.hidden)
+        self.attention = ATTENTIONS[recipe.attention](width, recipe.hidden, recipe)
+        self.join = nn.Linear(recipe.hidden + width, recipe.hidden)
+        self.output = nn.Linear(recipe.hidden, outputs)
+        self.steps = nn.Linear(width, outputs) if recipe.ctc else None
+        for gate in self.cell.weight_hh.detach().split(recipe.hidden):
+            nn.init.orthogonal_(gate)
+        if recipe.cell == "lstm":  # remembers at first, as the cells of the encoder do
+            self.cell.bias_ih.detach()[recipe.hidden : 2 * recipe.hidden] = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the encoder's states (B, T, F), to be remembered."""
+        found: Tensor = self.dropout(x)
+        return found
+
+    def remember(self, values: Tensor, lengths: Tensor) -> tuple[Memory, State]:
+        """Return what all steps look at, and the state before the first one, which looks at the first value."""
+        memory = self.attention.remember(values, lengths)
+        mean = (values * ~memory.unseen[:, :, None]).sum(1) / lengths.clamp(min=1)[:, None].to(values.dtype)
+        hidden = torch.tanh(self.begin(mean))  # (B, F) -> (B, H)
+        weights = torch.zeros_like(values[:, :, 0])
+        weights[:, 0] = 1.0
+        return memory, State(hidden, hidden, torch.zeros_like(values[:, 0]), weights)
+
+    def teach(self, values: Tensor, lengths: Tensor, symbols: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores of every next symbol where those before are known, and where each step looked.
+
+        Parameters
+        ----------
+        values, lengths : (B, T, F) and (B,), as the model returns them.
+        symbols : int64 tensor (B, U): what goes in; begins with END.
+
+        Returns
+        -------
+        float32 tensor (B, U, S) of raw scores, and weights (B, U, T).
+        """
+        memory, state = self.remember(values, lengths)
+        # unbound, not sliced: the gradient of a slice is as large as the whole
+        states, fed = [], self._fed()
+        for gates in self._known(symbols).unbind(1):
+            state = self._advance(gates, state, memory, fed)
+            states.append(state)
+        hidden = torch.stack([state.hidden for state in states], 1)
+        context = torch.stack([state.context for state in states], 1)
+        return self._tell(hidden, context), torch.stack([state.weights for state in states], 1)
+
+    def step(self, symbols: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """Return the log probabilities (B, S) of what follows the symbols (B,), and the state after them."""
+        state = self._advance(self._known(symbols), state, memory, self._fed())
+        return torch.log_softmax(self._tell(state.hidden, state.context), -1), state
+
+    def tell_steps(self, values: Tensor) -> Tensor:
+        """Return raw scores (B, T, S) of each step of the encoder by itself, for CTC beside the decoder's own loss."""
+        assert self.steps is not None
+        scores: Tensor = self.steps(values)
+        return scores.float()
+
+    def _known(self, symbols: Tensor) -> Tensor:
+        """Return what symbols (..., ) add to the gates (..., G)."""
+        weight = self.cell.weight_ih[:, : self.recipe.embedding]
+        return F.linear(self.dropout(self.embedding(symbols)), weight, self.cell.bias_ih)
+
+    def _fed(self) -> Tensor | None:
+        """Return the weights (G, F) of what was looked at last, where it goes into the cell."""
+        return self.cell.weight_ih[:, self.recipe.embedding :] if self.recipe.feeding else None
+
+    def _tell(self, hidden: Tensor, context: Tensor) -> Tensor:
+        joined = torch.tanh(self.join(torch.cat([hidden, context], -1)))  # (..., H + F) -> (..., H)
+        scores: Tensor = self.output(self.dropout(joined))
+        return scores.float()
+
+    def _advance(self, gates: Tensor, state: State, memory: Memory, fed: Tensor | None) -> State:
+        if fed is not None:
+            gates = gates + F.linear(state.context, fed)
+        hidden, cell = STEPS[self.recipe.cell](gates, state, self.cell)
+        weights = self.attention(hidden, memory, state.weights)
+        context = torch.bmm(weights[:, None], memory.values)[:, 0]  # (B, T) and (B, T, F) -> (B, F)
+        return State(hidden, cell, context, weights)
+
+
+def _gru(gates: Tensor, state: State, cell: nn.GRUCell) -> tuple[Tensor, Tensor]:
+    hidden = state.hidden
+    reset_in, update_in, new_in = gates.chunk(3, 1)
+    reset_h, update_h, new_h = F.linear(hidden, cell.weight_hh, cell.bias_hh).chunk(3, 1)
+    update = torch.sigmoid(update_in + update_h)
+    new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_h) * new_h)
+    hidden = torch.lerp(new, hidden, update)
+    return hidden, hidden
+
+
+def _lstm(gates: Tensor, state: State, cell: nn.LSTMCell) -> tuple[Tensor, Tensor]:
+    gates = gates + F.linear(state.hidden, cell.weight_hh, cell.bias_hh)
+    take, forget, new, give = gates.chunk(4, 1)
+    kept = torch.sigmoid(forget) * state.cell + torch.sigmoid(take) * torch.tanh(new)
+    return torch.sigmoid(give) * torch.tanh(kept), kept
+
+
+STEPS: dict[str, Callable[[Tensor, State, Any], tuple[Tensor, Tensor]]] = {"gru": _gru, "lstm": _lstm}
