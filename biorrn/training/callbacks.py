@@ -9,8 +9,11 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
+from biorrn.config import Recipe
+from biorrn.errors import BiorrnError
 from biorrn.progress import progress
-from biorrn.training.checkpoint import write_history
+from biorrn.training.alarms import Alarm, Alarms
+from biorrn.training.checkpoint import write_history, write_warnings
 from biorrn.training.pieces import Piece
 from biorrn.training.task import Task
 
@@ -62,6 +65,35 @@ class Reporter(Callback):
         if hasattr(self, "bar"):
             self.bar.__exit__(None, None, None)
             del self.bar
+
+
+class Watcher(Callback):
+    """Warns, after each epoch, of what goes wrong, and keeps warnings.tsv; there is none where nothing does.
+
+    Parameters
+    ----------
+    fresh : bool: the run began from random weights.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, fresh: bool) -> None:
+        self.folder, self.alarms = folder, Alarms(recipe, fresh)
+
+    def on_train_start(self, trainer: pl.Trainer, learner: Any) -> None:
+        self.alarms.look_back([row for row in learner.history if row["epoch"] < trainer.current_epoch])
+        write_warnings(self.folder, self.alarms.given)
+
+    def on_validation_end(self, trainer: pl.Trainer, learner: Any) -> None:
+        self._tell(self.alarms.look(learner.history))
+
+    def on_exception(self, trainer: pl.Trainer, learner: Any, exception: BaseException) -> None:
+        if isinstance(exception, BiorrnError):  # which says itself that the run is given up
+            self.alarms.given.append(Alarm(trainer.current_epoch + 1, "not_finite", str(exception)))
+            self._tell([])
+
+    def _tell(self, new: list[Alarm]) -> None:
+        write_warnings(self.folder, self.alarms.given)
+        for alarm in new:
+            print(f"warning: epoch {alarm.epoch}: {alarm.message}", file=sys.stderr, flush=True)
 
 
 def savers(folder: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:

@@ -9,7 +9,7 @@ import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from biorrn import __version__
 from biorrn.config import Recipe, dump_recipe
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import sha256, write_text
+from biorrn.training.alarms import Alarm
 from biorrn.training.checkpoint_file import usable
 
 LIBRARIES = ("torch", "lightning", "numpy", "numba", "llvmlite", "h5py", "scipy", "scikit-learn", "safetensors")
 STATE = "run.json"  # what the run was started with
 CHECKPOINTS = "checkpoints"
 PROVENANCE = "provenance.json"
+WARNINGS = "warnings.tsv"
 
 
 def fingerprint(recipe: Recipe, data: str | Path, seed: int) -> dict[str, Any]:
@@ -95,6 +97,18 @@ def write_history(folder: Path, history: list[dict[str, float]]) -> None:
             print(*names, sep="\t", file=stream)
             for row in history:
                 print(*(f"{row.get(name, float('nan')):.6g}" for name in names), sep="\t", file=stream)
+
+
+def write_warnings(folder: Path, alarms: Sequence[Alarm]) -> None:
+    """Write warnings.tsv: epoch, kind and message of each; no file where there is none."""
+    path = folder / WARNINGS
+    if not alarms:
+        path.unlink(missing_ok=True)
+        return
+    with write_text(path) as stream:
+        print("epoch", "kind", "message", sep="\t", file=stream)
+        for alarm in alarms:
+            print(alarm.epoch, alarm.kind, alarm.message, sep="\t", file=stream)
 
 
 def versions() -> dict[str, str]:

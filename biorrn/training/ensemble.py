@@ -14,7 +14,7 @@ import torch
 
 from biorrn.config import Recipe, dump_recipe, resolve
 from biorrn.errors import BiorrnError
-from biorrn.models.ensemble import Ensemble
+from biorrn.models.ensemble import Ensemble, ensemble_for
 from biorrn.models.store import Stored, load_model, save_model
 from biorrn.training.begin import begin
 from biorrn.training.checkpoint import PROVENANCE, write_history, write_provenance
@@ -86,7 +86,8 @@ def train(
     stored = [load_model(job["folder"]) for job in work]
     values, true = _validate(stored, data, task, where)
     facts = _facts(data.facts, stored)
-    model = Ensemble([one.model for one in stored], true.shape[1], recipe.calibrate == "monotone").eval()
+    members = [one.model for one in stored]
+    model = ensemble_for(facts)(members, values.shape[2], recipe.calibrate == "monotone").eval()
     _set_weights(model, recipe, values, true)
     if recipe.neighbours is not None:
         facts["neighbours"] = remember(model, recipe, data, where, facts)
@@ -155,7 +156,9 @@ def _validate(stored: list[Stored], data: Data, task: Task, device: torch.device
             for batch in data.valid():
                 batch = batch.to(device)
                 outputs, lengths = model(batch.x, batch.lengths)
-                parts.append(task.collect(outputs, lengths, batch))
+                # what is averaged, where that is not what the model gives
+                own = getattr(task, "averaged", None)
+                parts.append(own(model, outputs, lengths, batch) if own else task.collect(outputs, lengths, batch))
             one.model.cpu()
             predicted, true = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
             values.append(predicted)
@@ -171,7 +174,7 @@ def _facts(common: dict[str, Any], stored: list[Stored]) -> dict[str, Any]:
 def _set_weights(model: Ensemble, recipe: Recipe, values: np.ndarray, true: np.ndarray) -> None:
     """Fill the weights of the members."""
     shares = np.array([member.weight for member in recipe.members or []])
-    weights = np.repeat((shares / shares.sum())[:, None], true.shape[1], 1)  # (M, K)
+    weights = np.repeat((shares / shares.sum())[:, None], values.shape[2], 1)  # (M, K)
     if recipe.combine == "stack":
         weights = np.stack([stacked_weights(values[:, :, k], true[:, k]) for k in range(true.shape[1])], 1)
     model.weights.copy_(torch.from_numpy(weights))

@@ -17,8 +17,8 @@ class GradientNorms:
     Parameters
     ----------
     model : a `SequenceModel`. Its parts are `frontend`, each layer of the core as `core.0`, `core.1`, ..., `steps`,
-        `pool` and `head`, as far as they learn. A front end of blocks without a core is told by its blocks,
-        `frontend.0`, ...
+        `pool` and `head`, as far as they learn; of a list of cores `core.0` is the first core. A front end of blocks
+        without a core is told by its blocks, `frontend.0`, ...
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -59,18 +59,22 @@ class GradientNorms:
 
 
 def _part(name: str, deep: str) -> str:
-    """Return the part that a parameter belongs to.
+    """Return the part that a parameter belongs to; a layer of the second of several cores is core.1.<layer>.
 
     >>> _part("core.layers.1.cells.0.weight_hh_l0", "core"), _part("core.norms.1.bias", "core")
     ('core.1', 'core.1')
+    >>> _part("core.parts.1.layers.0.cells.0.bias_hh_l0", "core"), _part("core.parts.1.norm.bias", "core")
+    ('core.1.0', 'core.1')
     >>> _part("frontend.layers.2.weight", "core"), _part("head.output.1.weight", "core")
     ('frontend', 'head')
     """
     top = name.split(".")[0]
+    if inner := re.match(r"core\.parts\.(\d+)\.(?:\w+\.(\d+)\.)?", name):
+        return ".".join(["core", *(number for number in inner.groups() if number)])
     number = re.match(rf"{deep}\.\w+\.(\d+)\.", name)
     return f"{top}.{number[1]}" if number else top
 
 
-def _depth(part: str) -> tuple[int, int]:
-    top, _, number = part.partition(".")
-    return ORDER.index(top) if top in ORDER else len(ORDER), int(number or 0)
+def _depth(part: str) -> tuple[int, ...]:
+    top, *numbers = part.split(".")
+    return ORDER.index(top) if top in ORDER else len(ORDER), *map(int, numbers)

@@ -18,12 +18,14 @@ from biorrn.batch import Batch
 from biorrn.config import Recipe
 from biorrn.errors import BiorrnError
 from biorrn.models.sequence import SequenceModel
+from biorrn.models.stepper import hand_on
 from biorrn.training.gradients import GradientNorms
 from biorrn.training.pieces import Piece, Pieces
 from biorrn.training.processes import Processes
 from biorrn.training.schedules import QuantileClip, warmup_cosine
 from biorrn.training.shards import Shards, separable
 from biorrn.training.task import Data, Task
+from biorrn.training.watch import Watch
 
 MAX_BAD_STEPS = 20  # in a row, before a run with a loss that is not finite is given up
 
@@ -84,12 +86,14 @@ class Learner(pl.LightningModule):
         self.pieces = Pieces(model, task, recipe, self.processes)
         self.task, self.data, self.recipe, self.seed = task, data, recipe, seed
         self.gradients = GradientNorms(model)
+        self.watch = Watch(model, recipe.training.clip_quantile)
         self.clip = QuantileClip(recipe.training.clip_quantile)
         self.history: list[dict[str, float]] = []
         self.seconds = 0.0  # of training, over all parts of a resumed run
         self.bad_steps = 0
         self._losses: list[Tensor] = []
         self._norms: list[float] = []
+        self._states: Any = None  # of the model after the last window, where batches carry them on
         self._collected: list[Any] = []
         self._valid_losses: list[float] = []
         self._started = time.monotonic()
@@ -102,9 +106,8 @@ class Learner(pl.LightningModule):
     # -- data ---------------------------------------------------------------------------------------------------
     def train_dataloader(self) -> Batches:
         epoch = self.trainer.current_epoch
-        return Batches(
-            lambda: map(self.pieces.cut, self.data.train(epoch, derive_seed(self.seed, epoch))), self.data.steps()
-        )
+        steps = self.data.steps() if getattr(self.data, "sized", True) else None
+        return Batches(lambda: map(self.pieces.cut, self.data.train(epoch, derive_seed(self.seed, epoch))), steps)
 
     def val_dataloader(self) -> Batches:
         here = self.processes
@@ -116,15 +119,23 @@ class Learner(pl.LightningModule):
     # -- training -----------------------------------------------------------------------------------------------
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(derive_seed(self.seed, self.current_epoch, 1))  # dropout
-        self._losses, self._norms = [], []
+        self._losses, self._norms, self._states = [], [], None
+        self.watch.begin()
         self._started = time.monotonic()
 
     def training_step(self, piece: Piece, index: int) -> Tensor:
         self.pieces.enter(piece)
-        outputs, lengths = self._run(piece.own.x, piece.own.lengths)
+        outputs, lengths = self._outputs(piece.own)
         loss, part = self.pieces.loss(self.model, outputs, lengths, piece)
         self._losses.append(part)
         return loss
+
+    def _outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        if batch.carried is None:
+            return self._run(batch.x, batch.lengths)  # type: ignore[no-any-return]
+        states = hand_on(self._states, batch.carried)
+        outputs, _, self._states = self.model.go_on(batch.x, batch.lengths, states)
+        return outputs, batch.lengths
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.averaged is not None:
@@ -133,6 +144,7 @@ class Learner(pl.LightningModule):
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         norm = self.clip(self.model.parameters(), self.gradients.measure())
         self._norms.append(norm)
+        self.watch.step(norm)
         if math.isfinite(norm):
             self.gradients.keep()
         self.bad_steps = 0 if math.isfinite(norm) else self.bad_steps + 1
@@ -161,7 +173,10 @@ class Learner(pl.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         outputs, lengths = self.best_model(batch.x, batch.lengths)
         self._valid_losses.append(float(self.task.loss(self.best_model, outputs, lengths, batch, self.recipe)))
-        self._collected.append(self.task.collect(outputs, lengths, batch))
+        if hasattr(self.task, "collect_from"):  # whose answers the model must search for
+            self._collected.append(self.task.collect_from(self.best_model, outputs, lengths, batch, self.recipe))
+        else:
+            self._collected.append(self.task.collect(outputs, lengths, batch))
 
     def on_validation_epoch_end(self) -> None:
         collected, valid_losses = self._of_all(self._collected), self._of_all(self._valid_losses)
@@ -181,6 +196,7 @@ class Learner(pl.LightningModule):
             "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
             "grad_norm": sum(finite) / max(1, len(finite)),
             "skipped_steps": len(self._norms) - len(finite),
+            **self.watch.take(losses, self.processes.add),
             **{f"grad_norm.{part}": mean for part, mean in self.gradients.take().items()},
             **{f"valid_{name}": value for name, value in scores.items()},
         }

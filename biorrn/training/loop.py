@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,9 +20,10 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from biorrn.config import Recipe
 from biorrn.models.store import save_model, start_from
+from biorrn.training.alarms import Alarms
 from biorrn.training.begin import Begun, begin
-from biorrn.training.callbacks import Reporter, savers
-from biorrn.training.checkpoint import CHECKPOINTS, keep_precision, write_history, write_provenance
+from biorrn.training.callbacks import Reporter, Watcher, savers
+from biorrn.training.checkpoint import CHECKPOINTS, keep_precision, write_history, write_provenance, write_warnings
 from biorrn.training.checkpoint_file import WholeCheckpoints
 from biorrn.training.learner import Learner, count_parameters, derive_seed
 from biorrn.training.precision import LIGHTNING, choose_precision
@@ -103,6 +105,7 @@ def _run(begun: Begun, task: Task, stop: int | None) -> None:
     watching: list[Callback] = [best_saver, last_saver]
     if here.first:
         watching.append(Reporter(folder, task, data.training_size * recipe.training.epochs))
+        watching.append(Watcher(folder, recipe, begun.init is None))
     trainer = _trainer(recipe, begun, precision, watching, min(stop or recipe.training.epochs, recipe.training.epochs))
     trainer.fit(learner, ckpt_path=begun.checkpoint, weights_only=True)
     if here.first:
@@ -120,12 +123,16 @@ def _finish(begun: Begun, task: Task, learner: Learner, best_path: str, precisio
     row = next(row for row in learner.history if row["epoch"] == epoch)
     write_history(folder, learner.history)  # again, for a finished run that was taken up without it
     save_model(folder, learner.best_model, recipe, data.facts)
+    alarms = Alarms(recipe, begun.init is None)
+    alarms.look_back(learner.history)
+    write_warnings(folder, alarms.given)
     units = data.training_size * len(learner.history)
     write_provenance(
         folder,
         {
             **begun.facts(),
             "precision": precision,
+            "warnings": [asdict(alarm) for alarm in alarms.given],
             "epochs": len(learner.history),
             "parameters": count_parameters(learner.model),
             "seconds": round(learner.seconds, 1),

@@ -74,8 +74,12 @@ class _Sharded(torch.autograd.Function):
 
 
 def separable(model: nn.Module) -> bool:
-    """Tell whether the rows of a batch can be run apart: no dropout, and no statistics over the batch."""
+    """Tell whether the rows of a batch can be run apart: no dropout, no statistics over the batch, nothing kept."""
     modules = list(model.modules())
+    if any(getattr(module, "keep", False) for module in modules):  # for the loss, which would find one part
+        return False
+    if any(getattr(module, "taught", False) for module in modules):  # the loss runs what is not behind the outputs
+        return False
     random = any(isinstance(module, nn.Dropout) and module.p > 0 for module in modules)
     return not random and not any("norm" in type(module).__name__.lower() and _running(module) for module in modules)
 

@@ -18,6 +18,7 @@ class Data(Protocol):
 
     facts: dict[str, Any]  # what inference must know, with "outputs": how many the head gives
     training_size: int  # units (see Task.unit) an epoch
+    # sized: bool, optional: False where an epoch has only about as many batches as `steps` says
 
     def steps(self) -> int:
         """Return the number of batches an epoch."""
@@ -57,6 +58,8 @@ class Task(Protocol):
         such a task are (B, K).
         """
         ...
+
+    # collect_from(model, outputs, lengths, batch, recipe), optional: in place of `collect`, where the model must search
 
     def collect(self, outputs: Tensor, lengths: Tensor, batch: Batch) -> Any:
         """Return what `score` needs of a validation batch."""

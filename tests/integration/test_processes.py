@@ -31,8 +31,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "bf16": {"task": "regression", "model": PROTEIN, "training": {"loss": "huber", "precision": "bf16"}},
     "language": {
         "task": "language",
-        "model": {**PROTEIN, "core": {**CORE, "direction": "forward"}, "pool": [], "head": {"name": "tokens"}},
-        "training": {"loss": "cross_entropy"},
+        "model": {
+            **PROTEIN,
+            "frontend": {"name": "tokens", "width": 12, "dropout": 0.1, "tied": True},
+            "core": {**CORE, "direction": "forward", "weight_drop": 0.2},
+            "pool": [],
+            "head": {"name": "tokens"},
+            "locked_dropout": True,
+        },
+        "training": {"loss": "cross_entropy", "bptt": 8, "activation": 0.5, "activation_change": 0.5},
     },
     "basecalling": {
         "task": "basecalling",

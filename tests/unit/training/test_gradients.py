@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from biorrn.config import Model, load_recipe, recipe_names
+from biorrn.config import Model, cores, load_recipe, recipe_names
 from biorrn.models.sequence import build_model
 from biorrn.training.gradients import GradientNorms
 
@@ -23,6 +23,8 @@ def test_parts_make_the_whole_in_every_recipe(name: str) -> None:
     network = recipe.network
     if getattr(network.frontend, "name", "") == "variant":
         network = network.model_copy(update={"frontend": network.frontend.model_copy(update={"reference": "MKTAYIAK"})})
+    if getattr(network.frontend, "name", "") == "tokens":
+        network = network.model_copy(update={"frontend": network.frontend.model_copy(update={"size": 5})})
     model = build_model(network, 5)
     norms = GradientNorms(model)
     gradients(model, 0)
@@ -32,8 +34,11 @@ def test_parts_make_the_whole_in_every_recipe(name: str) -> None:
     norms.keep()
     found = norms.take()
     assert sum(norm**2 for norm in found.values()) == pytest.approx(float(total) ** 2, rel=1e-5)
-    layers = network.core.layers
-    assert [part for part in found if part.startswith("core")] == [f"core.{number}" for number in range(layers)]
+    layers, parts = sum(core.layers for core in cores(network.core)), [part for part in found if part[:4] == "core"]
+    if isinstance(network.core, list):
+        assert {part.split(".")[1] for part in parts} == {str(number) for number in range(len(network.core))}
+    else:
+        assert [part for part in parts if part != "core"] == [f"core.{number}" for number in range(layers)]
     assert list(found)[-1] == "head"
     assert layers or sum(part.startswith("frontend.") for part in found) > 1  # the depth is that of the front end
     for part in found:
