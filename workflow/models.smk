@@ -35,7 +35,35 @@ wildcard_constraints:
 
 rule all:
     input:
-        expand(f"{OUT}/{{model}}/done", model=MODELS),
+        expand(f"{OUT}/{{model}}/done", model=[*MODELS, "secondary_structure"]),
+
+
+rule prepare_structure:
+    # FLIP's own split; its test chains train nothing and choose nothing
+    input:
+        REAL / "secondary_structure/splits.zip",
+    output:
+        f"{OUT}/secondary_structure.h5",
+    log:
+        f"{OUT}/logs/prepare_secondary_structure.log",
+    shell:
+        "biorrn prepare tags {input:q} -o {output:q} > {log:q} 2>&1"
+
+
+rule train_structure:
+    input:
+        f"{OUT}/secondary_structure.h5",
+    output:
+        f"{OUT}/secondary_structure/done",
+    log:
+        f"{OUT}/logs/train_secondary_structure.log",
+    threads: 2
+    params:
+        python=sys.executable,
+    shell:
+        "(biorrn train secondary_structure {input:q} -o {OUT}/secondary_structure --threads {threads}"
+        " && {params.python:q} -c 'import sys; from biorrn.models.store import shrink; shrink(sys.argv[1])'"
+        " {OUT}/secondary_structure && touch {output:q}) > {log:q} 2>&1"
 
 
 rule beta_lactamase:

@@ -51,6 +51,22 @@ def read_fasta(
         raise InputError(path, "the file is empty; FASTA is a line of > and an id, then lines of sequence")
 
 
+def read_entries(path: str | Path) -> Iterator[tuple[str, str]]:
+    """Yield id and sequence as written of each record, whatever its alphabet; ids may come again.
+
+    Raises
+    ------
+    InputError: the file is empty or not FASTA, or an id is missing.
+    """
+    found = False
+    with open_text(path) as file:
+        for _, header, sequence in _entries(path, file):
+            found = True
+            yield header.partition(" ")[0], sequence
+    if not found:
+        raise InputError(path, "the file is empty; FASTA is a line of > and an id, then lines of sequence")
+
+
 def _entries(path: str | Path, file: IO[str]) -> Iterator[tuple[int, str, str]]:
     """Yield the line number, the header (words parted by one space) and the sequence of each record."""
     header, start = "", 0

@@ -69,6 +69,21 @@ def read_targets(
         raise InputError(path, "the table has no rows")
 
 
+def read_cells(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Yield the cells of the columns named, as the table has them, a row at a time; see `read_targets` for formats.
+
+    Raises
+    ------
+    InputError: a column is missing, a row has another number of cells than the header, or the table has no rows.
+    """
+    reader, empty = READERS.get(Path(path).suffix.lower(), _read_text), True
+    for row in reader(path, columns):
+        empty = False
+        yield {name: row[name] for name in columns}
+    if empty:
+        raise InputError(path, "the table has no rows")
+
+
 def column_names(path: str | Path) -> list[str]:
     """Return the columns of a table, from its header alone.
 

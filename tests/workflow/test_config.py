@@ -10,6 +10,8 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from biorrn.evaluation.baselines import BASELINES, SETS
+from biorrn.evaluation.baselines_tagging import BASELINES as TAG_BASELINES
+from biorrn.evaluation.baselines_tagging import VALUE_BASELINES
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "workflow/rules"
@@ -96,6 +98,33 @@ FAULTS = [
 def test_every_baseline_can_be_asked_for(config: dict[str, Any], names: str) -> None:
     set_key(config, "runs/0/baselines", names)
     load(config)
+
+
+@pytest.mark.parametrize("names", ["all", "none", *TAG_BASELINES, *VALUE_BASELINES, ",".join(TAG_BASELINES)])
+def test_every_baseline_of_tags_can_be_asked_for(names: str) -> None:
+    config = yaml.safe_load((ROOT / "tests/workflow/tagging/config.yaml").read_text())
+    set_key(config, "runs/0/baselines", names)
+    load(config)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fragment"),
+    [
+        ("runs/0/baselines", "fast", "key 'runs[0].baselines': 'fast' does not match"),
+        ("runs/0/decoder", "beam", "key 'runs[0].decoder': does not belong here"),
+        ("runs/0/recipe", "demo_stability", "recipe 'demo_stability' is of task regression, not tagging"),
+        ("data/0/targets", ["x"], "key 'data[0].targets': does not belong here"),
+        ("data/0/states", 3, "key 'data[0].states': 3 is not of type 'string'"),
+        ("data/0/kind", "protein", "key 'data[0]"),
+    ],
+)
+def test_fault_of_tags_is_named(path: str, value: Any, fragment: str) -> None:
+    config = yaml.safe_load((ROOT / "tests/workflow/tagging/config.yaml").read_text())
+    set_key(config, path, value)
+    with pytest.raises(WorkflowError) as raised:
+        load(config)
+    assert fragment in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(("path", "value", "fragment"), FAULTS, ids=lambda part: str(part)[:40])

@@ -137,5 +137,11 @@ def sample_outputs():
     ]
 
 
+def note_of(name):
+    """Return the option that gives the note of a sample's line, where it has one; runs have none."""
+    note = SAMPLES[name].note if name in SAMPLES else ""
+    return ["--note", note] if note else []
+
+
 SAMPLES = load_samples(config.get("samples"))
 CALLS = find_calls()

@@ -22,6 +22,7 @@ os.environ.update(
 KINDS = {
     "regression": "protein",
     "basecalling": "signal",
+    "tagging": "tags",
 }  # task of a run -> kind of its data
 SWEPT = (
     "seed",
@@ -256,10 +257,10 @@ def options(entry, **flags):
 
 
 def user_predictions():
-    """Return a table for each FASTA that a regression run lists under `predict`."""
+    """Return a table for each FASTA that a run lists under `predict`."""
     return [
         f"{OUT}/predictions/{name}/{fasta['name']}.tsv"
-        for name in runs_of("regression")
+        for name in [*runs_of("regression"), *runs_of("tagging")]
         for fasta in RUNS[name].get("predict", [])
     ]
 

@@ -75,3 +75,40 @@ rule evaluate_basecalls:
         "exec biorrn evaluate basecalls {input.reads:q} {input.reference:q} {params.options:q} --model {params.model:q}"
         " --name {wildcards.run:q}"
         " -o {output.evaluation:q} --table {output.table:q} --figures {output.figures:q} > {log:q} 2>&1"
+
+
+rule evaluate_tagging:
+    input:
+        model=lambda wildcards: model_files(wildcards.run),
+        prepared=prepared,
+    output:
+        evaluation=f"{OUT}/evaluation/{{run}}.json",
+        figures=report(
+            directory(f"{OUT}/evaluation/{{run}}"),
+            patterns=["{figure}.svg"],
+            caption="../report/tagging.rst",
+            category="Evaluation",
+            labels={"run": "{run}", "figure": "{figure}"},
+        ),
+    log:
+        f"{OUT}/logs/evaluate_tagging/{{run}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/evaluate_tagging/{{run}}.tsv"
+    wildcard_constraints:
+        run=only(runs_of("tagging")),
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        model=lambda wildcards, input: folder_of(input.model),
+        options=lambda wildcards: options(
+            RUNS[wildcards.run], baselines="--baselines", device="--device"
+        ),
+    message:
+        "Evaluating {wildcards.run} on its validation rows"
+    shell:
+        "exec biorrn evaluate tagging {params.model:q} {input.prepared:q} --split valid --name {wildcards.run:q}"
+        " {params.options:q} --threads {threads} -o {output.evaluation:q} --figures {output.figures:q} > {log:q} 2>&1"

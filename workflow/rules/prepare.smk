@@ -86,3 +86,49 @@ rule prepare_signal:
     shell:
         "exec biorrn prepare signal {input.reads:q} {params.options:q} {params.reference:q} --split {params.split:q}"
         " -o {output.prepared:q} --report {output.report:q} > {log:q} 2>&1"
+
+
+rule prepare_tags:
+    input:
+        sequences=lambda wildcards: DATA[wildcards.data]["input"],
+        labels=lambda wildcards: [
+            DATA[wildcards.data][key]
+            for key in ("label_file", "mask", "bed")
+            if key in DATA[wildcards.data]
+        ],
+    output:
+        prepared=f"{OUT}/data/{{data}}.h5",
+        report=f"{OUT}/data/{{data}}.json",
+    log:
+        f"{OUT}/logs/prepare_tags/{{data}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/prepare_tags/{{data}}.tsv"
+    wildcard_constraints:
+        data=only(data_of("tags")),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        split=lambda wildcards: DATA[wildcards.data]["split"],
+        options=lambda wildcards: options(
+            DATA[wildcards.data],
+            label_file="--labels",
+            mask="--mask",
+            bed="--bed",
+            label_column="--label-column",
+            sequence_column="--sequence-column",
+            values="--value",
+            alphabet="--alphabet",
+            states="--states",
+            unknown="--unknown",
+            seed="--seed",
+            note="--note",
+        ),
+    message:
+        "Preparing the tagged sequences of {wildcards.data}"
+    shell:
+        "exec biorrn prepare tags {input.sequences:q} {params.options:q} --split {params.split:q}"
+        " -o {output.prepared:q} --report {output.report:q} > {log:q} 2>&1"

@@ -25,10 +25,13 @@ rule qc:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        note=lambda wildcards: note_of(wildcards.call),
     message:
         "Looking at the reads of {wildcards.call}"
     shell:
-        "exec biorrn qc {input.summary:q} --name {wildcards.call:q} -o {output.facts:q} --figures {output.figures:q} > {log:q} 2>&1"
+        "exec biorrn qc {input.summary:q} --name {wildcards.call:q} {params.note:q} -o {output.facts:q}"
+        " --figures {output.figures:q} > {log:q} 2>&1"
 
 
 rule map:
@@ -58,10 +61,12 @@ rule map:
     resources:
         mem_mb=more_memory(8000),
         runtime=240,
+    params:
+        note=lambda wildcards: note_of(wildcards.sample),
     message:
         "Mapping the reads of {wildcards.sample}"
     shell:
-        "exec biorrn map {input.reads:q} {input.reference:q} --name {wildcards.sample:q} -o {output.mapped:q}"
+        "exec biorrn map {input.reads:q} {input.reference:q} --name {wildcards.sample:q} {params.note:q} -o {output.mapped:q}"
         " --stats {output.facts:q} --figures {output.figures:q} --threads {threads} > {log:q} 2>&1"
 
 
@@ -87,6 +92,7 @@ rule assemble:
         runtime=480,
     params:
         folder=lambda wildcards, output: str(Path(output.contigs).parent),
+        note=lambda wildcards: note_of(wildcards.sample),
         reference=lambda wildcards, input: (
             ["--reference", input.reference] if input.reference else []
         ),
@@ -94,4 +100,5 @@ rule assemble:
         "Assembling the reads of {wildcards.sample}"
     shell:
         "exec biorrn assemble {input.reads:q} -o {params.folder:q} {params.reference:q} --name {wildcards.sample:q}"
+        " {params.note:q}"
         " --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,78 @@
+"""Prepared files of tags: a state, or values, for each residue of a protein or base of DNA."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biorrn.datasets.hdf5_file import new_file
+from biorrn.datasets.prepare import PreparedFile, Writer
+from biorrn.encoders.states import States
+
+
+class TagWriter(Writer):
+    """Appends sequences with their labels or values; see `tag_writer`."""
+
+    def add(self, id: str, tokens: np.ndarray, tags: np.ndarray, split: int = 0) -> None:
+        """Append one sequence: tokens uint8 (T,), tags uint8 (T,) of states or float32 (T, K) of values, its split."""
+        kind = "labels" if tags.ndim == 1 else "values"
+        self._append({"id": id, "tokens": tokens, kind: tags, "split": split}, {"offsets": len(tokens)})
+
+
+@contextlib.contextmanager
+def tag_writer(
+    path: str | Path, alphabet: str, states: States | None = None, targets: Sequence[Mapping[str, str]] = ()
+) -> Iterator[TagWriter]:
+    """Open a new file of tags; it takes its place at the end, whole or not at all.
+
+    Parameters
+    ----------
+    path : the HDF5 file to write.
+    alphabet : str: the letter of a token is at its place - 1.
+    states : States, optional: of labels; None for values.
+    targets : list of {"name", "unit"}: one a column of values.
+    """
+    with new_file(path) as file:
+        file.attrs["alphabet"], file.attrs["sources"] = alphabet, "{}"
+        if states is not None:
+            tags = {"name": states.name, "states": states.letters, "names": list(states.names)}
+            file.attrs["tags"] = json.dumps(tags)
+        else:
+            file.attrs["targets"] = json.dumps(list(targets))
+        writer = TagWriter(file, "tags", len(targets), ["values" if states is None else "labels"])
+        yield writer
+        writer.flush()
+
+
+class TagFile(PreparedFile):
+    """A prepared file of tags, open for reading."""
+
+    kind = "tags"
+
+    @property
+    def alphabet(self) -> str:
+        """Return the letters; the token of a letter is its index + 1."""
+        return str(self.file.attrs["alphabet"])
+
+    @property
+    def tags(self) -> dict[str, Any] | None:
+        """Return {"name", "states", "names"} of labels; None where the file holds values."""
+        return dict(json.loads(self.file.attrs["tags"])) if "tags" in self.file.attrs else None
+
+    @property
+    def targets(self) -> list[dict[str, str]]:
+        """Return {"name", "unit"} of each column of values; none where the file holds labels."""
+        return list(json.loads(self.file.attrs["targets"])) if "targets" in self.file.attrs else []
+
+    def tokens(self, row: int) -> np.ndarray:
+        """Return the tokens of one sequence, uint8 (T,)."""
+        start, end = self.file["offsets"][row : row + 2]
+        return np.asarray(self.file["tokens"][start:end])
+
+    def labels(self, row: int) -> np.ndarray:
+        """Return the states uint8 (T,), `encoders.states.NO_STATE` where unknown, or the values float32 (T, K)."""
+        start, end = self.file["offsets"][row : row + 2]
+        return np.asarray(self.file["values" if self.tags is None else "labels"][start:end])

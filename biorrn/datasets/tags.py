@@ -1,0 +1,155 @@
+"""Tagged sequences as batches: pieces of chains, like lengths together, as many rows as fit."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from biorrn.batch import Batch
+from biorrn.datasets.proteins import gather
+from biorrn.datasets.tag_file import TagFile
+from biorrn.encoders.states import NO_STATE
+from biorrn.errors import InputError
+
+MULTIPLE = 32  # batches are padded to a multiple of this: a CPU library builds its kernels anew for each length
+SHORTEST = 32  # residues of a piece of a longer chain
+NO_TARGET = -1  # in a batch: padding, and residues whose state is not known
+
+Piece = tuple[int, int, int]  # a row, and the half-open span of its residues
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+class TagDataset:
+    """The sequences of one split of a prepared file of tags, held in memory.
+
+    Attributes
+    ----------
+    lengths : int64 array (N,): residues of each sequence.
+    flat : uint8 array (total,): tokens of all sequences, one after another.
+    tags : uint8 array (total,) of states, `NO_STATE` where unknown; or float32 (total, K) of values, NaN where missing.
+    ids : list of str.
+    states : dict {"name", "states", "names"}, or None where the tags are values.
+    targets : list of {"name", "unit"}: one a column of values.
+    alphabet : str: the letter of a token is at its place - 1.
+    """
+
+    def __init__(self, path: str | Path, split: str | None) -> None:
+        """Load a split ("train", "valid", "test"; None: every sequence).
+
+        Raises
+        ------
+        InputError: not a prepared file of tags, or the split is empty.
+        """
+        with TagFile(path) as file:
+            rows = file.rows(split)
+            if not len(rows):
+                raise InputError(
+                    path, f"split '{split}' is empty; the file holds {len(file)} sequences in other splits"
+                )
+            offsets = file.file["offsets"][:]
+            self.lengths = np.diff(offsets)[rows]
+            self.flat = gather(file.file["tokens"], offsets, rows)
+            self.states, self.targets, self.alphabet = file.tags, file.targets, file.alphabet
+            self.tags = gather(file.file["labels" if self.states else "values"], offsets, rows)
+            self.ids = [str(name) for name in np.asarray(file.strings("id"), object)[rows]]
+        self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def collate(
+        self, pieces: Sequence[Piece], change: Change | None = None, rng: np.random.Generator | None = None
+    ) -> Batch:
+        """Return pieces as a batch: x int64 (B, T), T a multiple of `MULTIPLE`, and targets.
+
+        Targets are int64 (B, T), `NO_TARGET` where there is none; or float32 (B, T, K), NaN where there is none.
+
+        Parameters
+        ----------
+        change : takes the tokens of a piece and `rng`, and returns them changed.
+        """
+        lengths = np.array([end - start for _, start, end in pieces], np.int64)
+        time = -(-int(lengths.max(initial=1)) // MULTIPLE) * MULTIPLE
+        x = np.zeros((len(pieces), time), np.int64)
+        if self.states:
+            targets = np.full((len(pieces), time), NO_TARGET, np.int64)
+        else:
+            targets = np.full((len(pieces), time, self.tags.shape[1]), np.nan, np.float32)
+        for place, (row, start, end) in enumerate(pieces):
+            span = slice(self._offsets[row] + start, self._offsets[row] + end)
+            tokens, tags = self.flat[span], self.tags[span]
+            x[place, : end - start] = change(tokens, rng) if change is not None and rng is not None else tokens
+            targets[place, : end - start] = _states(tags) if self.states else tags
+        ids = [self.ids[row] for row, _, _ in pieces]
+        return Batch(
+            x=torch.from_numpy(x), lengths=torch.from_numpy(lengths), targets=torch.from_numpy(targets), ids=ids
+        )
+
+
+def _states(tags: np.ndarray) -> np.ndarray:
+    found = tags.astype(np.int64)
+    found[tags == NO_STATE] = NO_TARGET
+    return found
+
+
+def whole(lengths: np.ndarray) -> list[Piece]:
+    """Return every sequence as one piece."""
+    return [(row, 0, int(length)) for row, length in enumerate(lengths)]
+
+
+def cut(lengths: np.ndarray, crop: int | None, rng: np.random.Generator) -> list[Piece]:
+    """Return sequences in pieces of about `crop` residues at most, cut at places drawn anew; short ones stay whole.
+
+    Every residue is in one piece. The places of the cuts in a sequence are evenly spaced, at a random offset; a cut
+    within `SHORTEST` of an end is left out, so that a piece has fewer than `crop` + 2 `SHORTEST` residues.
+    """
+    pieces: list[Piece] = []
+    for row, length in enumerate(lengths.tolist()):
+        if crop is None or length <= crop:
+            pieces.append((row, 0, length))
+            continue
+        step = -(-length // -(-length // crop))
+        first = int(rng.integers(0, step))
+        inner = [place for place in range(first, length, step) if SHORTEST <= place <= length - SHORTEST]
+        edges = [0, *inner, length]
+        pieces += [(row, start, end) for start, end in itertools.pairwise(edges)]
+    return pieces
+
+
+def number_of_batches(lengths: np.ndarray, rows: int, residues: int | None) -> int:
+    """Return how many batches an epoch has: of `rows` sequences, or of `residues` padded steps where that is given."""
+    cost = len(lengths) / rows if residues is None else float(_padded(lengths).sum()) / residues
+    return int(min(len(lengths), max(1, np.ceil(cost))))
+
+
+def batches(pieces: list[Piece], count: int, by_rows: bool, rng: np.random.Generator | None) -> list[list[Piece]]:
+    """Return pieces in exactly `count` batches of like cost, pieces of like length together; all of them, once.
+
+    The number is given, not the cost, since it must not change from epoch to epoch with the places of the cuts: the
+    schedule of the learning rate counts steps.
+
+    Parameters
+    ----------
+    by_rows : bool: the cost of a piece is 1; else its padded steps.
+    rng : draws mates within one padded length, and the order of the batches; None: no chance.
+    """
+    lengths = np.array([end - start for _, start, end in pieces], np.int64)
+    order = np.arange(len(pieces)) if rng is None else rng.permutation(len(pieces))
+    padded = _padded(lengths)
+    order = order[np.argsort((lengths if rng is None else padded)[order], kind="stable")]
+    cost = np.ones(len(order)) if by_rows else padded[order].astype(np.float64)
+    sums = np.cumsum(cost)
+    cuts = np.searchsorted(sums - cost / 2, sums[-1] * np.arange(1, count) / count)
+    for place in range(count - 1):  # no batch is empty
+        before = cuts[place - 1] if place else 0
+        cuts[place] = min(max(cuts[place], before + 1), len(order) - (count - 1 - place))
+    found = [[pieces[one] for one in part] for part in np.split(order, cuts)]
+    return found if rng is None else [found[place] for place in rng.permutation(count)]
+
+
+def _padded(lengths: np.ndarray) -> np.ndarray:
+    return -(-np.maximum(lengths, 1) // MULTIPLE) * MULTIPLE

@@ -1,0 +1,206 @@
+"""How well predicted states agree with known ones, and predicted numbers a residue with measured ones.
+
+Metrics are statistics over proteins (see `evaluation.bootstrap`): residues of one protein are not independent of each
+other, so that whole proteins are resampled. Every state metric is a function of what `score` counts for each protein.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from biorrn.evaluation.bootstrap import RESAMPLES, Statistic, estimate, interval, resampled
+from biorrn.evaluation.regression import RESAMPLED as NUMBERS
+from biorrn.evaluation.segments import ratio, segment_overlap
+
+CELLS = 4_000_000  # counts of residues held at once, 32 MB
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Counts of the proteins that have a labelled residue.
+
+    Attributes
+    ----------
+    confusion : float64 array (N, S, S): residues of each protein by true, then by predicted state.
+    scored, possible : float64 arrays (N, S): the sums of `segments.segment_overlap`.
+    """
+
+    confusion: np.ndarray
+    scored: np.ndarray
+    possible: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.confusion)
+
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What the statistics of `RESAMPLED` take."""
+        return self.confusion, self.scored, self.possible
+
+
+def score(true: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, states: int) -> Scored:
+    """Count right and wrong residues and segments of each protein.
+
+    Parameters
+    ----------
+    true, predicted : int arrays (total,): states of the residues of all proteins, one after another; a true state of
+        -1 is not known, and its residue counts nowhere.
+    lengths : int array (N,): residues of each protein.
+    states : int: S.
+
+    Raises
+    ------
+    ValueError: the arrays do not have one entry a residue, or a predicted state is not one of the S.
+    """
+    if not len(true) == len(predicted) == int(np.sum(lengths)):
+        raise ValueError(f"{len(true)} true and {len(predicted)} predicted states for {int(np.sum(lengths))} residues")
+    true, predicted = np.asarray(true, np.int64), np.asarray(predicted, np.int64)
+    if len(predicted) and not 0 <= predicted.min() <= predicted.max() < states:
+        raise ValueError(
+            f"predicted states run from {predicted.min()} to {predicted.max()}; needed is 0 to {states - 1}"
+        )
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    known = true >= 0
+    cells = ((rows * states + true) * states + predicted)[known]
+    confusion = np.bincount(cells, minlength=len(lengths) * states**2).reshape(-1, states, states).astype(np.float64)
+    overlap = segment_overlap(true, predicted, rows, len(lengths), states)
+    kept = confusion.any(axis=(1, 2))
+    return Scored(confusion[kept], overlap.scored[kept], overlap.possible[kept])
+
+
+def _right(confusion: np.ndarray) -> np.ndarray:
+    return np.trace(confusion, axis1=1, axis2=2)
+
+
+def _accuracy_residue(
+    confusion: np.ndarray, scored: np.ndarray, possible: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    return ratio(counts @ _right(confusion), counts @ confusion.sum(axis=(1, 2)))
+
+
+def _accuracy_protein(
+    confusion: np.ndarray, scored: np.ndarray, possible: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    return counts @ ratio(_right(confusion), confusion.sum(axis=(1, 2))) / counts.sum(axis=1)
+
+
+def _sov(confusion: np.ndarray, scored: np.ndarray, possible: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return counts @ ratio(scored.sum(axis=1), possible.sum(axis=1)) / counts.sum(axis=1)
+
+
+def of_state(name: str, state: int) -> Statistic:
+    """Return precision, recall, f1 or sov of one state as a statistic over the arrays of `Scored`."""
+
+    def statistic(confusion: np.ndarray, scored: np.ndarray, possible: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        right = counts @ confusion[:, state, state]
+        known, called = counts @ confusion[:, state].sum(axis=1), counts @ confusion[:, :, state].sum(axis=1)
+        parts = {
+            "precision": (right, called),
+            "recall": (right, known),
+            "f1": (2 * right, known + called),
+            "sov": (counts @ scored[:, state], counts @ possible[:, state]),
+        }
+        return ratio(*parts[name])
+
+    return statistic
+
+
+def evaluate(found: Scored, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Return {metric: {"n", "value", "low", "high"}}; n counts proteins, intervals are 95 % over proteins.
+
+    >>> found = score(np.array([0, 0, 1, -1]), np.array([0, 1, 1, 1]), np.array([4]), 2)
+    >>> round(evaluate(found)["accuracy_residue"]["value"], 3)
+    0.667
+    """
+    return {name: estimate(f, *found.arrays, resamples=resamples, seed=seed) for name, f in RESAMPLED.items()}
+
+
+def by_state(found: Scored, states: str, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Return {state: {"residues", "predicted", metric of `STATE_METRICS`: estimate}}; SOV is pooled over proteins."""
+    whole = found.confusion.sum(axis=0)
+    return {
+        letter: {
+            "residues": int(whole[place].sum()),
+            "predicted": int(whole[:, place].sum()),
+            **{
+                name: estimate(of_state(name, place), *found.arrays, resamples=resamples, seed=seed)
+                for name in STATE_METRICS
+            },
+        }
+        for place, letter in enumerate(states)
+    }
+
+
+def difference(
+    metric: str, ours: Scored, theirs: Scored, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, float]:
+    """Return {"n", "value", "low", "high"} of metric(ours) - metric(theirs), both on the same proteins (paired)."""
+    statistic, arrays = RESAMPLED[metric], (*ours.arrays, *theirs.arrays)
+
+    def gap(*given: np.ndarray) -> np.ndarray:
+        counts = given[-1]
+        return statistic(*given[:3], counts) - statistic(*given[3:6], counts)
+
+    return estimate(gap, *arrays, resamples=resamples, seed=seed)
+
+
+def over_proteins(metric: str, rows: np.ndarray, *arrays: np.ndarray) -> Statistic:
+    """Return a metric of `evaluation.regression` over residues as a statistic over proteins, of counts alone.
+
+    Parameters
+    ----------
+    rows : int array (total,): the protein of each residue.
+    arrays : true and predicted, float (total,); or true, ours and theirs, for the difference ours - theirs.
+    """
+    true, *others = arrays
+
+    def statistic(_: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        found = []
+        block = max(1, CELLS // max(len(rows), 1))
+        for start in range(0, len(counts), block):
+            spread = counts[start : start + block][:, rows]  # (R, N) -> (R, total)
+            values = [NUMBERS[metric](true, other, spread) for other in others]
+            if len(values) > 1 and metric in ("spearman", "pearson"):
+                values = [np.nan_to_num(value, nan=0.0) for value in values]  # a constant ranks nothing
+            found.append(values[0] - values[1] if len(values) > 1 else values[0])
+        return np.concatenate(found)
+
+    return statistic
+
+
+def estimate_numbers(
+    metric: str, lengths: np.ndarray, *arrays: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, float]:
+    """Return {"n", "value", "low", "high"} of a metric of numbers a residue, or of a difference; see `over_proteins`.
+
+    Residues whose first array, the true one, is NaN are left out, and proteins without others. n counts proteins.
+    """
+    known = ~np.isnan(arrays[0])
+    _, rows = np.unique(np.repeat(np.arange(len(lengths)), lengths)[known], return_inverse=True)
+    n = int(rows.max()) + 1 if len(rows) else 0
+    statistic = over_proteins(metric, rows, *(array[known].astype(np.float64) for array in arrays))
+    value = float(statistic(np.zeros(n), np.ones((1, n)))[0]) if n else float("nan")
+    low, high = (
+        interval(resampled(statistic, np.zeros(n), resamples=resamples, seed=seed)) if n > 1 else (float("nan"),) * 2
+    )
+    return {"n": n, "value": value, "low": low, "high": high}
+
+
+# f(confusion (N, S, S), scored (N, S), possible (N, S), counts (R, N)) -> (R,)
+RESAMPLED: dict[str, Statistic] = {
+    "accuracy_residue": _accuracy_residue,  # Q3, Q8: right residues of all labelled ones
+    "accuracy_protein": _accuracy_protein,  # the mean over proteins of the same
+    "sov": _sov,  # the mean over proteins of their segment overlap
+}
+STATE_METRICS = ("precision", "recall", "f1", "sov")
+NUMBER_METRICS = ("spearman", "pearson", "rmse")
+# f(found) -> float; NaN where there is no protein
+METRICS: dict[str, Callable[[Scored], float]] = {
+    name: (lambda found, f=statistic: float(f(*found.arrays, np.ones((1, len(found))))[0]) if len(found) else np.nan)  # type: ignore[misc]
+    for name, statistic in RESAMPLED.items()
+}

@@ -1,0 +1,53 @@
+"""Sequences to tag: proteins, or for a model of bases DNA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from biorrn.encoders.alphabets import RESIDUES
+from biorrn.errors import ConfigError
+from biorrn.inference.protein_input import read_proteins
+from biorrn.readers.fields import OnProblem, stop
+from biorrn.readers.ids import Ids
+from biorrn.readers.nucleotides import read_bases
+from biorrn.readers.records import ProteinRecord
+
+
+def read_sequences(
+    path: str | Path,
+    alphabet: str | None,
+    *,
+    sequence_column: str = "sequence",
+    id_column: str | None = None,
+    on_problem: OnProblem = stop,
+    on_repeat: Callable[[str], None] | None = None,
+) -> Iterator[ProteinRecord]:
+    """Yield the records of a file as a model with an alphabet reads them.
+
+    Parameters
+    ----------
+    alphabet : str or None: residues, which is the default, see `inference.protein_input.read_proteins`; or bases, for
+        which the file is FASTA or FASTQ, gzip by content, `-` for standard input.
+
+    Raises
+    ------
+    ConfigError: an option of a table, for a model of bases.
+    InputError: the file cannot be used.
+    """
+    if alphabet in (None, RESIDUES):
+        yield from read_proteins(
+            path,
+            sequence_column=sequence_column,
+            id_column=id_column,
+            on_problem=on_problem,
+            on_repeat=on_repeat,
+        )
+        return
+    if id_column is not None:
+        raise ConfigError(f"--id: is for a table; {path} is read as FASTA or FASTQ, as the model reads bases")
+    ids = Ids()
+    for number, (name, bases) in enumerate(read_bases(path), 1):
+        if ids.seen(name, number) and on_repeat is not None:
+            on_repeat(name)
+        yield ProteinRecord(name, bases, unknown=bases.count("N"))

@@ -1,0 +1,137 @@
+"""FASTA whose letters are labels, one a residue: any letter, blanks too. Also a member of a zip archive."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from biorrn.errors import InputError
+from biorrn.files import LONGEST_LINE, open_text
+from biorrn.readers.fields import Fault, faults
+from biorrn.readers.ids import Ids
+from biorrn.readers.sequences import clean_sequence
+
+INSIDE = ".zip:"  # between an archive and the name of one of its members
+MOST_BYTES = 1 << 31  # of a member once unpacked; a few kB of an archive can claim any size
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """One record: its id, its letters as written without ends of lines, and the rest of its header."""
+
+    id: str
+    letters: str
+    description: str = ""
+
+
+def read_letters(path: str | Path) -> Iterator[Letters]:
+    """Yield the records of a FASTA file of labels, one in memory at a time.
+
+    Parameters
+    ----------
+    path : the file; gzip by content, `-` for standard input, `archive.zip:member` for one in an archive.
+
+    Raises
+    ------
+    InputError: the file cannot be read, is empty or not FASTA, or an id is missing or given twice.
+    """
+    ids = Ids()
+    header, parts = "", list[str]()
+    for number, line in enumerate(_lines(path), 1):
+        text = line.rstrip("\r\n").lstrip("\ufeff")
+        if text.startswith(">"):
+            if header:
+                yield _letters(header, parts)
+            header, parts = " ".join(text[1:].split()), []
+            if not header:
+                raise InputError(path, f"line {number}: a header without an id; allowed is > and an id")
+            name = header.partition(" ")[0]
+            before = ids.seen(name, number)
+            if before:
+                raise InputError(path, f"the id is given twice, on lines {before} and {number}", name)
+        elif header:
+            parts.append(text)
+        elif text.strip():
+            raise InputError(path, f"line {number}: found {text[:30]!r} before the first header '>'")
+    if not header:
+        raise InputError(path, "the file is empty; FASTA is a line of > and an id, then lines of letters")
+    yield _letters(header, parts)
+
+
+def _letters(header: str, parts: list[str]) -> Letters:
+    name, _, description = header.partition(" ")
+    return Letters(name, "".join(parts), description)
+
+
+def one_a_label(written: str) -> str:
+    """Return a protein in upper-case letters, B, Z, J, U and O as X; nothing may be left out, since labels would shift.
+
+    Raises
+    ------
+    Fault: as `readers.sequences.clean_sequence`; or a gap or a stop codon.
+
+    >>> one_a_label("mkv")
+    'MKV'
+    >>> one_a_label("MK-V")
+    Traceback (most recent call last):
+    biorrn.readers.fields.Fault: found '-' at position 3; a sequence with one label a residue has no gaps and no '*'
+    """
+    packed = "".join(written.split())
+    sequence = clean_sequence(packed)[0]
+    if len(sequence) != len(packed):
+        place = next(place for place, letter in enumerate(packed) if letter in "-.*")
+        found = f"found {packed[place]!r} at position {place + 1}"
+        raise Fault(f"{found}; a sequence with one label a residue has no gaps and no '*'")
+    return sequence
+
+
+def members(path: str | Path) -> list[str]:
+    """Return the files of a folder, or the members of a zip archive, each as `read_letters` takes it.
+
+    Raises
+    ------
+    InputError: the archive or folder cannot be read.
+    """
+    if Path(path).is_dir():
+        with faults(path, None, OSError):
+            return sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
+    with faults(path, None, *DAMAGE), zipfile.ZipFile(path) as archive:
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    return [f"{path}:{name}" for name in names if not name.startswith("__MACOSX/")]
+
+
+def is_archive(path: str | Path) -> bool:
+    """Tell whether an input is a folder or a zip archive."""
+    return Path(path).is_dir() or (Path(path).suffix.lower() == ".zip" and Path(path).is_file())
+
+
+def _lines(path: str | Path) -> Iterator[str]:
+    """Yield the lines of a text file, or of a member of a zip archive (`archive.zip:member`)."""
+    archive, found, member = str(path).partition(INSIDE)
+    if not found or Path(path).exists():
+        with open_text(path) as stream:
+            yield from stream
+        return
+    with faults(path, None, *DAMAGE), zipfile.ZipFile(archive + INSIDE[:-1]) as opened:
+        if opened.getinfo(member).file_size > MOST_BYTES:
+            raise Fault(f"is larger than {MOST_BYTES:,} bytes")
+        with opened.open(member) as raw:
+            while line := raw.readline(LONGEST_LINE + 1):
+                if len(line) > LONGEST_LINE:
+                    raise Fault(f"holds a line of more than {LONGEST_LINE:,} bytes; is it text?")
+                yield line.decode("utf-8")
+
+
+DAMAGE = (  # what Python raises on an archive that is none, damaged, locked, or holds no text
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    KeyError,
+    RuntimeError,
+    NotImplementedError,
+    UnicodeDecodeError,
+)

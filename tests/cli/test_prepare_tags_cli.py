@@ -1,0 +1,103 @@
+"""`biorrn prepare tags`: what it writes and says, and what it refuses in one line."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from biorrn.readers.labels import read_letters
+from biorrn.readers.segments import read_segments
+
+ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., tuple[int, str, str]]
+
+SEQUENCES = ">a\nMKVAMKVA\n>b\nACDXACDX\n"
+LABELS = ">a SET=train\nHHECHHEC\n>b SET=train VALIDATION=True\nEEEECCCC\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "s.fasta").write_text(SEQUENCES)
+    (tmp_path / "l.fasta").write_text(LABELS)
+    (tmp_path / "short.fasta").write_text(LABELS.replace("EEEECCCC", "EEEE"))
+    (tmp_path / "t.csv").write_text('id,sequence,b,set\na,MKV,"1,2,3",train\nb,ACD,"3,,1",valid\n')
+    (tmp_path / "g.fa").write_text(f">chr1\n{'ACGT' * 20}\n")
+    (tmp_path / "g.bed").write_text("chr1\t4\t40\tgene\n")
+    (tmp_path / "text.zip").write_text("no archive")
+    return tmp_path
+
+
+def test_it_says_what_it_wrote(biorrn: Run, folder: Path) -> None:
+    done = biorrn(
+        "prepare", "tags", folder / "s.fasta", "--labels", folder / "l.fasta", "-o", folder / "o.h5",
+        "--report", folder / "r.json", "--note", "made up",
+    )  # fmt: skip
+    assert done[0] == 0
+    assert "valid: 1 sequences, 8 residues" in done[1]
+    report = json.loads((folder / "r.json").read_text())
+    assert report["kind"] == "tags"
+    assert report["note"] == "made up"
+    assert report["tags"]["states"] == "HEC"
+    assert report["split"] == "header:SET"
+    assert [entry["path"] for entry in report["inputs"]] == [str(folder / name) for name in ("s.fasta", "l.fasta")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("t.csv", "--value", "b", "--split", "column:set"),
+        ("g.fa", "--bed", "g.bed", "--alphabet", "dna", "--split", "reference:chr1:40-80=valid", "--window", "32"),
+        ("s.fasta", "--labels", "l.fasta", "--states", "8", "--split", "random:0.5,0.5,0"),
+    ],
+)
+def test_every_kind_of_input(words: tuple[str, ...], biorrn: Run, folder: Path) -> None:
+    given = [folder / word if (folder / word).exists() else word for word in words]
+    code, out, err = biorrn("prepare", "tags", *given, "-o", folder / "o.h5")
+    assert code == 0, err
+    assert "train:" in out
+    assert "valid:" in out
+
+
+def test_synthetic_genes_are_what_their_bed_says(biorrn: Run, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "data" / "make_genes.py", tmp_path], check=True)
+    bases = {one.id: one.letters for one in read_letters(tmp_path / "genes.fasta")}
+    for name, segments in read_segments(tmp_path / "genes.bed").items():
+        for one in segments:
+            gene = bases[name][one.start : one.end]
+            gene = gene if one.name == "forward" else gene[::-1].translate(str.maketrans("ACGT", "TGCA"))
+            assert gene.startswith("ATG")
+            stops = [place for place in range(0, len(gene), 3) if gene[place : place + 3] in ("TAA", "TAG", "TGA")]
+            assert stops == [len(gene) - 3]
+    code, out, _ = biorrn(
+        "prepare", "tags", tmp_path / "genes.fasta", "--bed", tmp_path / "genes.bed", "--alphabet", "dna",
+        "--split", "random:0.8,0.1,0.1", "-o", tmp_path / "genes.h5",
+    )  # fmt: skip
+    assert code == 0
+    assert "kept: 240" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("s.fasta", "--labels", "short.fasta"), "record 'b': found 4 labels; the sequence in"),
+        (("s.fasta", "--labels", "none.fasta"), "none.fasta: cannot be read"),
+        (("s.fasta",), "name them with --labels or --bed"),
+        (("s.fasta", "--labels", "l.fasta", "--states", "9"), "--states: found '9'"),
+        (("s.fasta", "--labels", "l.fasta", "--split", "heder:SET"), "--split 'heder' is unknown"),
+        (("s.fasta", "--labels", "l.fasta", "--split", "header:KIND"), "record 'a': KIND: found 'SET=train'"),
+        (("t.csv", "--value", "c"), "column 'c' is missing"),
+        (("text.zip",), "text.zip: damaged"),
+        (("g.fa", "--bed", "g.bed", "--split", "random"), "looks like DNA"),
+    ],
+)
+def test_faults_are_one_line(words: tuple[str, ...], problem: str, biorrn: Run, folder: Path) -> None:
+    given = [folder / word if "." in word else word for word in words]
+    code, _, err = biorrn("prepare", "tags", *given, "-o", folder / "o.h5")
+    assert code == 2
+    assert err.strip().splitlines()[-1].startswith("biorrn: error: ")
+    assert problem in err
+    assert "Traceback" not in err
+    assert not (folder / "o.h5").exists()
