@@ -1,22 +1,26 @@
-"""What embeddings of proteins hold: perplexity beside counting, what a mean vector tells, and whether it helps.
+"""What embeddings of proteins hold, and what they add where there are few labels.
 
-Run: python benchmarks/bench_embeddings.py PREPARED --language RUN [--table TABLE]
-         [--families TABLE.csv] [--labelled TABLE.csv --target COLUMN] [--others TABLE.csv]
+Run: python benchmarks/bench_embeddings.py --language RUN [--backward RUN] [--table TABLE]
+         [--families TABLE.csv [--others TABLE.csv]]
+         [--labelled TABLE.csv --target COLUMN [--held-out COLUMN=VALUE]]
 
-  perplexity   of the residues of the test rows of PREPARED, ends not counted: of the language model, and
-               of counts on its training rows (uniform, unigram, and bigram and trigram with Witten-Bell smoothing)
   told         what the mean of a protein's vectors says of it, by ridge or nearest neighbour on half of the proteins,
                measured on the other half: length, composition, family, and which of two sources it is of
-  few labels   R2 and Spearman of ridge on the mean vectors after so many labels, over random draws, measured on all
-               other proteins of --labelled; beside descriptors and beside vectors of the same model untrained
+  few labels   what the mean hidden state of the language model adds to a predictor that has 100, 300 or 1,000 labels:
+               the same predictor with and without it, over random draws of the labels, measured on held-out rows: those
+               with VALUE in COLUMN, or a quarter of the clusters of similar sequences. Beside it what the states of the
+               same network add as it was before training: what wider features do by themselves
 
-The penalty of every ridge is chosen by leave-one-out on the rows that it is fitted to. The mean vector is taken over
-the residues of a protein; "composition" is the frequency of the 20 residues.
+Predictors: ridge on descriptors or on residues (one-hot by place where all proteins have nearly the same length, else
+composition), its penalty chosen by leave-one-out on the labels; a Gaussian process on descriptors (one length scale,
+amplitude and noise by marginal likelihood). Features are standardised on the labels, and blocks of them weigh the same
+whatever their width. Differences are paired by draw; their interval is that of Student's t over the draws, at 95 %: it
+says what other labels would have given, on the same held-out proteins.
 """
 
 import argparse
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from biorrn.device import set_threads  # before torch: it sets how idle threads wait
@@ -25,26 +29,25 @@ import numpy as np  # isort: skip
 import torch  # isort: skip
 
 from scipy.stats import spearmanr
+from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from biorrn.config import LanguageModel, Vectors
-from biorrn.datasets.next_symbols import IGNORED, SymbolDataset
+from biorrn.datasets.cluster import cluster
 from biorrn.datasets.proteins import ordered_batches, pad_tokens
-from biorrn.encoders.alphabets import N_TOKENS, PADDING
 from biorrn.encoders.descriptors import descriptors
 from biorrn.encoders.residues import tokens
 from biorrn.files import open_text
 from biorrn.models.frontends import FRONTENDS
-from biorrn.models.store import load_model
 from biorrn.readers.sequences import clean_sequence
-from biorrn.tasks import language
 
 Features = Callable[[list[np.ndarray]], np.ndarray]  # N token arrays -> (N, F)
 DRAWS = 10
-LABELS = (50, 100, 200, 500)
+LABELS = (100, 300, 1000)
+POOL = 2500  # proteins that labels are drawn from, at most
 
 
 def read(path: Path, column: str | None) -> tuple[list[np.ndarray], list[str]]:
@@ -78,69 +81,8 @@ def mean_of(frontend: torch.nn.Module) -> Features:
 def untrained(frontend: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     """Return the states of the same network with the weights that training began from."""
     torch.manual_seed(seed)
-    parts = frontend.settled.parts
-    return FRONTENDS["language_model"](LanguageModel(parts=parts)).eval()
-
-
-# -- perplexity --------------------------------------------------------------------------------------------------------
-def symbols(data: SymbolDataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the symbols that a protein is read as, and its targets."""
-    for row in range(len(data)):
-        batch = data.collate([row])
-        steps = int(batch.lengths[0])
-        yield batch.x[0, :steps].numpy(), batch.targets[0, :steps].numpy()
-
-
-def perplexity_of_counts(train: SymbolDataset, test: SymbolDataset, order: int) -> float:
-    """Return the perplexity of an n-gram model of `order`, interpolated with lower ones (Witten and Bell 1991)."""
-    seen: list[dict[int, np.ndarray]] = [{} for _ in range(order)]
-
-    def contexts(x: np.ndarray) -> list[np.ndarray]:
-        known, found = np.zeros(len(x), np.int64), [np.zeros(len(x), np.int64)]
-        for back in range(order - 1):
-            known = known * N_TOKENS + np.concatenate([np.zeros(back, np.int64), x[: len(x) - back]])
-            found.append(known.copy())
-        return found
-
-    for x, targets in symbols(train):
-        there = targets != IGNORED
-        for level, context in enumerate(contexts(x)):
-            for key, target in zip(context[there].tolist(), targets[there].tolist(), strict=True):
-                seen[level].setdefault(key, np.zeros(N_TOKENS))[target] += 1
-    nats, count = 0.0, 0
-    smooth: list[dict[int, np.ndarray]] = [{} for _ in range(order)]
-    for x, targets in symbols(test):
-        found = contexts(x)
-        for place in np.flatnonzero((targets != IGNORED) & (targets != PADDING)):
-            p = np.full(N_TOKENS, 1 / N_TOKENS)
-            for level in range(order):
-                key = int(found[level][place])
-                if key not in seen[level]:
-                    break
-                if key not in smooth[level]:
-                    counts = seen[level][key]
-                    kinds = np.count_nonzero(counts)
-                    smooth[level][key] = (counts + kinds * p) / (counts.sum() + kinds)
-                p = smooth[level][key]
-            nats -= np.log(p[targets[place]])
-            count += 1
-    return float(np.exp(nats / count))
-
-
-def show_perplexity(prepared: Path, run: str) -> None:
-    train, test = SymbolDataset(prepared, "train"), SymbolDataset(prepared, "test")
-    stored = load_model(run)
-    collected = []
-    with torch.inference_mode():
-        for rows in ordered_batches(test.lengths, 32):
-            batch = test.collate(rows)
-            collected.append(language.collect(*stored.model(batch.x, batch.lengths), batch))
-    scores = language.score(collected)
-    print(f"\nperplexity of {prepared.name}, {sum(part[0] for part in collected):,.0f} residues of test rows")
-    print(f"{'uniform':14}{20:8.2f}")
-    for order, name in ((1, "unigram"), (2, "bigram"), (3, "trigram")):
-        print(f"{name:14}{perplexity_of_counts(train, test, order):8.2f}", flush=True)
-    print(f"{'model':14}{scores['perplexity']:8.2f}  accuracy {scores['accuracy']:.3f}")
+    settled = frontend.settled
+    return FRONTENDS["language_model"](LanguageModel(parts=settled.parts, tokenisers=settled.tokenisers)).eval()
 
 
 # -- what a mean vector tells ------------------------------------------------------------------------------------------
@@ -191,55 +133,148 @@ def show_told(representations: dict[str, Features], families: Path, others: Path
 
 
 # -- few labels --------------------------------------------------------------------------------------------------------
-def show_few_labels(representations: dict[str, Features], path: Path, target: str, seed: int) -> None:
+def by_place(proteins: list[np.ndarray]) -> np.ndarray:
+    """Return one-hot residues by place; composition where lengths differ too much for places to mean the same."""
+    lengths = np.array([len(protein) for protein in proteins])
+    if lengths.max() > 1.5 * lengths.min():
+        return composition(proteins)
+    found = np.zeros((len(proteins), lengths.max(), 21), np.float32)
+    for row, protein in enumerate(proteins):
+        found[row, np.arange(len(protein)), protein - 1] = 1
+    return found.reshape(len(proteins), -1)
+
+
+def process(x: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the predictions of a Gaussian process with one length scale.
+
+    Length scale (of four around the median distance), noise and amplitude have the largest marginal likelihood; one
+    decomposition a length scale serves every noise (Rasmussen and Williams 2006, section 5.4).
+    """
+    squares, far = distances(x, x), distances(others, x)
+    middle, mean = np.median(squares[np.triu_indices(len(x), 1)]), y.mean()
+    best, found = -np.inf, np.zeros(len(others))
+    for scale in middle * np.array([0.1, 0.3, 1.0, 3.0]):
+        values, vectors = np.linalg.eigh(np.exp(-squares / (2 * scale)))
+        along = vectors.T @ (y - mean)
+        for noise in np.logspace(-2, 1.5, 15):  # variance over the amplitude
+            spread = np.maximum(values, 0) + noise
+            amplitude = (along**2 / spread).mean()
+            likelihood = -0.5 * (len(y) * np.log(amplitude) + np.log(spread).sum())
+            if likelihood > best:
+                best, found = likelihood, mean + np.exp(-far / (2 * scale)) @ (vectors @ (along / spread))
+    return found
+
+
+def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return squared Euclidean distances (N, M)."""
+    return np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T, 0)
+
+
+def learn(name: str, widths: list[int], x: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return what ridge or a Gaussian process predicts, from blocks of features that weigh the same."""
+    scale, weights = StandardScaler().fit(x), np.concatenate([np.full(width, width**-0.5) for width in widths])
+    x, others = scale.transform(x) * weights, scale.transform(others) * weights
+    return process(x, y, others) if name == "process" else RidgeCV(np.logspace(-3, 4, 15)).fit(x, y).predict(others)
+
+
+def held_out_rows(path: Path, proteins: list[np.ndarray], asked: str | None, seed: int) -> np.ndarray:
+    """Return which rows are measured on, bool (N,)."""
+    if asked is not None:
+        column, _, value = asked.partition("=")
+        return np.array([cell == value for cell in read(path, column)[1]])
+    offsets = np.concatenate([[0], np.cumsum([len(protein) for protein in proteins])]).astype(np.int64)
+    group = cluster(np.concatenate(proteins), offsets, 0.5)
+    order = np.random.default_rng(seed).permutation(group.max() + 1)
+    return np.isin(group, order[: len(order) // 4])
+
+
+def interval(differences: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean and the 95 % interval of paired differences (D,) by Student's t."""
+    half = student.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / np.sqrt(len(differences))
+    return float(differences.mean()), float(differences.mean() - half), float(differences.mean() + half)
+
+
+def show_few_labels(trained: Features, blank: Features, path: Path, target: str, asked: str | None, seed: int) -> None:
     proteins, cells = read(path, target)
     y = np.array([float(cell) for cell in cells])
-    made = {name: features(proteins) for name, features in representations.items()}
-    made["descriptors"] = described(proteins)
-    for name in ("language model", "untrained", "k-mer table"):
-        if name in made:
-            made[f"+ {name}"] = np.concatenate([made["descriptors"], made[name]], axis=1)
-    print(f"\nfew labels: {target} of {len(y):,} proteins, {DRAWS} draws: R2 (its standard deviation) / Spearman")
-    print(f"{'':18}" + "".join(f"{count:>22} labels" for count in LABELS))
-    for name, x in made.items():
-        shown = []
-        for count in LABELS:
-            scores = []
-            for draw in range(DRAWS):
-                order = np.random.default_rng([seed, draw]).permutation(len(y))
-                fit, rest = order[:count], order[count:]
-                predicted = ridge().fit(x[fit], y[fit]).predict(x[rest])
-                scores.append((r2_score(y[rest], predicted), spearmanr(y[rest], predicted).statistic))
-            (r2, rho), spread = np.mean(scores, axis=0), np.std(scores, axis=0)[0]
-            shown.append(f"{r2:14.3f} ({spread:.3f}) / {rho:.3f}")
-        print(f"{name:18}" + "".join(f"{text:>29}" for text in shown), flush=True)
+    test = held_out_rows(path, proteins, asked, seed)
+    pool = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(~test))[:POOL])
+    draws = [np.random.default_rng([seed, draw]).permutation(pool)[: max(LABELS)] for draw in range(DRAWS)]
+    used = np.unique(np.concatenate([*draws, np.flatnonzero(test)]))  # features of no other row are needed
+    place = np.full(len(proteins), -1)
+    place[used] = np.arange(len(used))
+    chosen, y = [proteins[row] for row in used], y[used]
+    rest = place[test]
+    residues = by_place(chosen)
+    base = {"descriptors": described(chosen), "residues": residues}
+    added = {"language model": trained(chosen), "untrained": blank(chosen)}
+    kind = "one-hot by place" if residues.shape[1] > 20 else "composition"
+    print(f"\nfew labels: {target}, {len(rest):,} held-out proteins, {DRAWS} draws from {len(pool):,} others")
+    widths = {name: block.shape[1] for name, block in (base | added).items()}
+    print(f"widths {widths}; residues are {kind}; Spearman (R2)")
+    scores: dict[tuple[str, str, int], np.ndarray] = {}
+    plans = [("ridge", "descriptors"), ("ridge", "residues"), ("process", "descriptors"), ("ridge", "")]
+    for learner, known in plans:
+        for more in ("", "language model", "untrained"):
+            blocks = [part for part in (base.get(known), added.get(more)) if part is not None]
+            if not blocks:
+                continue
+            x = np.concatenate(blocks, axis=1)
+            for count in LABELS:
+                found = []
+                for draw in draws:
+                    fit = place[draw[:count]]
+                    predicted = learn(learner, [block.shape[1] for block in blocks], x[fit], y[fit], x[rest])
+                    found.append((spearmanr(y[rest], predicted).statistic, r2_score(y[rest], predicted)))
+                scores[f"{learner} {known}".strip(), more, count] = np.array(found)  # (D, 2)
+    show_differences(scores)
+
+
+def show_differences(scores: dict[tuple[str, str, int], np.ndarray]) -> None:
+    """Print Spearman (R2) of each predictor by itself and with states, a row for each number of labels."""
+    print(f"{'predictor':22}{'labels':>7}{'alone':>18}{'+ untrained':>18}{'+ language model':>18}"
+          f"{'gain over alone (95 %)':>28}{'gain over untrained (95 %)':>30}")  # fmt: skip
+
+    def cell(key: tuple[str, str, int]) -> str:
+        return f"{scores[key][:, 0].mean():.3f} ({scores[key][:, 1].mean():+.3f})" if key in scores else "-"
+
+    def gain(key: tuple[str, str, int], other: tuple[str, str, int]) -> str:
+        if other not in scores:
+            return "-"
+        mean, low, high = interval(scores[key][:, 0] - scores[other][:, 0])
+        return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+
+    for name, count in dict.fromkeys((name, count) for name, _, count in scores):
+        full = (name, "language model", count)
+        print(f"{name if name != 'ridge' else 'ridge, nothing else':22}{count:7}{cell((name, '', count)):>18}"
+              f"{cell((name, 'untrained', count)):>18}{cell(full):>18}{gain(full, (name, '', count)):>28}"
+              f"{gain(full, (name, 'untrained', count)):>30}", flush=True)  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "prepared", type=Path, help="file of `biorrn prepare protein` that the language model learned of"
-    )
     parser.add_argument("--language", required=True, help="model folder of a recipe of task language, forward")
+    parser.add_argument("--backward", help="another, of direction backward, whose states stand beside")
     parser.add_argument("--table", type=Path, help="table of k-mer vectors")
     parser.add_argument("--families", type=Path, help="CSV with the columns sequence and family_accession")
     parser.add_argument("--others", type=Path, help="CSV with sequences of another source")
     parser.add_argument("--labelled", type=Path, help="CSV with the columns sequence and --target")
     parser.add_argument("--target", default="solubility")
+    parser.add_argument("--held-out", help="COLUMN=VALUE: rows to measure on; default: a quarter of the clusters")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     set_threads(given.threads)
-    states = FRONTENDS["language_model"](LanguageModel(path=given.language)).eval()
-    representations: dict[str, Features] = {"composition": composition}
-    if given.table is not None:
-        representations["k-mer table"] = mean_of(FRONTENDS["table"](Vectors(path=str(given.table))))
-    representations |= {"untrained": mean_of(untrained(states)), "language model": mean_of(states)}
-    show_perplexity(given.prepared, given.language)
+    states = FRONTENDS["language_model"](LanguageModel(path=given.language, backward=given.backward)).eval()
+    trained, blank = mean_of(states), mean_of(untrained(states))
     if given.families is not None:
+        representations: dict[str, Features] = {"composition": composition}
+        if given.table is not None:
+            representations["k-mer table"] = mean_of(FRONTENDS["table"](Vectors(path=str(given.table))))
+        representations |= {"untrained": blank, "language model": trained}
         show_told(representations, given.families, given.others, given.seed)
     if given.labelled is not None:
-        show_few_labels(representations, given.labelled, given.target, given.seed)
+        show_few_labels(trained, blank, given.labelled, given.target, given.held_out, given.seed)
 
 
 if __name__ == "__main__":

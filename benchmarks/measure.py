@@ -21,7 +21,9 @@ def machine(*packages: str) -> str:
     return f"# {processor}, {os.cpu_count()} cores{load}; Python {platform.python_version()}, {versions}"
 
 
-def interleaved(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    work: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Return the seconds of each entry in each round; all take their turn in a round, so that noise hits all alike.
 
     Each is called once before, to compile and to warm up.
@@ -31,9 +33,9 @@ def interleaved(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
         call()
     for _ in range(rounds):
         for name, call in work.items():
-            start = time.perf_counter()
+            start = clock()
             call()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return seconds
 
 

@@ -85,6 +85,9 @@ def calibrate(
             device=device,
             threads=used,
         )
+    if stored.facts.get("task") != "basecalling":
+        task = stored.facts.get("task")
+        raise ConfigError(f"{model}: is a model for {task}; calibrated is one for regression or for basecalling")
     if reference is None:
         raise ConfigError("--reference is missing: qualities of a basecaller are fitted on reads of a known genome")
     mapper = Mapper(reference)

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Learn vectors of residues and k-mers, and see what they have learned.")
+app = typer.Typer(
+    no_args_is_help=True, help="Learn vectors of residues and k-mers, see what they have learned, write hidden states."
+)
 
 
 @app.command(no_args_is_help=True)
@@ -73,3 +75,46 @@ def show(
     found = compare(residue_vectors(source))
     save_embedding_figure(found, output, name or Path(source).name)
     print(found.sentence())
+
+
+@app.command(no_args_is_help=True)
+def states(
+    model: Annotated[str, typer.Argument(help="Run folder of a model for language, regression or tagging, or an id.")],
+    sequences: Annotated[str, typer.Argument(help="FASTA, a table, or a prepared file (.h5); - is standard input.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help=".npz; with --mean also .tsv, .csv (.gz packs) or .parquet.")
+    ],
+    mean: Annotated[bool, typer.Option("--mean", help="One vector a sequence, the mean over its letters.")] = False,
+    layer: Annotated[
+        int, typer.Option(help="0 is what the core gives, as front end language_model has it; 1, 2, ... a layer.")
+    ] = 0,
+    member: Annotated[int, typer.Option(help="Network of an ensemble, from 1.")] = 1,
+    split: Annotated[str, typer.Option(help="Rows of a prepared file: train, valid, test or all.")] = "all",
+    batch_size: Annotated[int, typer.Option(help="Sequences a forward pass.")] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+) -> None:
+    """Write the hidden states of a trained model: a vector a letter, or with --mean a vector a sequence.
+
+    NPZ holds ids, offsets, letters and states (letters x units): those of sequence i are states[offsets[i]:offsets[i +
+    1]]; or with --mean ids and means. A symbol of several letters has one state, which each of them gets.
+
+    \b
+    Examples:
+      biorrn embed states runs/lm proteins.fasta -o states.npz
+      biorrn embed states runs/lm proteins.csv --mean -o means.parquet
+    """
+    from biorrn.datasets.sequence_set import read_set
+    from biorrn.device import choose_device, set_threads
+    from biorrn.evaluation.activation_files import export_states
+    from biorrn.inference.activations import activations, watch
+    from biorrn.inference.summary import Tally
+    from biorrn.models.store import load_model
+
+    set_threads(threads)
+    watched = watch(load_model(model), layer, member)
+    chosen = read_set(sequences, watched.alphabet, None if split == "all" else split)
+    where = choose_device(device)
+    export_states(output, watched, chosen, activations(watched, chosen, batch_size=batch_size, device=where), mean)
+    numbers = f"{watched.width:,} numbers each{'' if mean else ' letter'}"
+    Tally("embed states").say(f"{output}: {len(chosen):,} sequences, {numbers}")

@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.evaluate_language import language
 from biorrn.cli.evaluate_sweep import sweep
 from biorrn.cli.evaluate_table import table
+from biorrn.cli.evaluate_tagging import tagging
+from biorrn.cli.evaluate_translation import translation
 
 app = typer.Typer(no_args_is_help=True, help="Measure predictions or basecalls against the truth.")
 
@@ -144,3 +147,6 @@ def basecalls(
 
 app.command(no_args_is_help=True)(table)
 app.command(no_args_is_help=True)(sweep)
+app.command(no_args_is_help=True)(language)
+app.command(no_args_is_help=True)(tagging)
+app.command(no_args_is_help=True)(translation)

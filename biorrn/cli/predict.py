@@ -1,12 +1,14 @@
 """`biorrn predict`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="Run folder of a regression model, or the id of a shipped one.")],
+    model: Annotated[
+        str, typer.Argument(help="Run folder of a regression or tagging model, or the id of a shipped one.")
+    ],
     proteins: Annotated[
         str,
         typer.Argument(help="FASTA, gzip or not, - is standard input; or a table (CSV, TSV, parquet) with sequences."),
@@ -15,6 +17,14 @@ def predict(
         str,
         typer.Option("--output", "-o", help="TSV, or .csv, .parquet by its name; .gz packs text; - is stdout."),
     ] = "-",
+    format: Annotated[
+        str | None,
+        typer.Option(help="Of tags: tsv, fasta (with a line of states), ss2 or jsonl; default: by the output's name."),
+    ] = None,
+    figure: Annotated[
+        str | None, typer.Option(help="Of tags: draw the states along each sequence; .svg or .png.")
+    ] = None,
+    summary: Annotated[str | None, typer.Option(help="Of tags: table to write with a row a sequence.")] = None,
     level: Annotated[float, typer.Option(help="How often an interval is to hold the true value, 0.5 to 0.99.")] = 0.9,
     sequence_column: Annotated[str, typer.Option(help="Of a table: the column of sequences.")] = "sequence",
     id: Annotated[
@@ -32,11 +42,14 @@ def predict(
         str, typer.Option(help="auto, 32 or bf16, on a CPU; auto is bf16 where the processor has it, two times faster.")
     ] = "auto",
 ) -> None:
-    """Predict a property of each protein of a FASTA file or a table.
+    """Predict a property of each protein of a FASTA file or a table, or a state of each of its residues.
 
     Writes one row a sequence, in the order of the input: id, length, for each target its value, the ends of its
     interval (_lower, _upper) and for ensembles how far the members disagree (_spread), then flags. A flag says why a
     value deserves doubt: unknown_residues, shorter_than_training, longer_than_training, unlike_training.
+
+    A tagging model gives one row a residue: id, position (from 1), residue, state, and the probability of each state;
+    or a column for each value. With --format ss2, that of PSIPRED, an output that ends in / gets a file a protein.
 
     Selenocysteine, pyrrolysine and ambiguous letters become X; gaps and a stop codon at the end are left out. A record
     that is empty, is DNA, has a stop codon inside or an id that came before ends the run; --skip-bad leaves it out.
@@ -46,11 +59,13 @@ def predict(
       biorrn predict stability proteins.fasta -o predictions.tsv
       biorrn predict runs/mine proteins.csv --sequence-column protein --level 0.95 -o predictions.parquet
       zcat proteins.fa.gz | biorrn predict runs/stability - --threads 2 > predictions.tsv
+      biorrn predict runs/structure proteins.fasta -o structure.fasta --figure structure.svg --summary content.tsv
     """
+    from biorrn.cli.predict_tags import predict_tags
     from biorrn.device import choose_device, set_threads
     from biorrn.inference.confidence import columns_given
     from biorrn.inference.predict import predict as run
-    from biorrn.inference.predict import target_names
+    from biorrn.inference.predict import refuse, target_names
     from biorrn.inference.protein_input import read_proteins
     from biorrn.inference.summary import Tally
     from biorrn.inference.writers import open_predictions
@@ -60,20 +75,33 @@ def predict(
 
     used = set_threads(threads)
     stored = load_model(model)
-    names = target_names(stored)
     where = choose_device(device)
+    settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
+    columns: dict[str, Any] = {"sequence_column": sequence_column, "id_column": id}
+    if stored.facts.get("task") == "tagging":
+        predict_tags(
+            stored,
+            proteins,
+            output,
+            format=format,
+            figure=figure,
+            summary=summary,
+            skip_bad=skip_bad,
+            columns=columns,
+            settings=settings,
+        )
+        return
+    names = target_names(stored)
+    refuse(stored, format=format, figure=figure, summary=summary)
     tally = Tally("predict", "sequences", "residues")
     given, note = columns_given(stored, level)
     records = read_proteins(
         proteins,
-        sequence_column=sequence_column,
-        id_column=id,
+        **columns,
         on_problem=tally.skip_record if skip_bad else stop,
         on_repeat=lambda name: tally.flag(["id_given_before"]),
     )
-    predictions = run(
-        stored, records, batch_size=batch_size, device=where, threads=used, level=level, precision=precision
-    )
+    predictions = run(stored, records, level=level, **settings)
     with progress("predict", "sequences") as advance, open_predictions(output, names, **given) as write:
         for prediction in predictions:
             write(prediction)

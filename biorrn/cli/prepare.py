@@ -7,8 +7,10 @@ import typer
 
 from biorrn.cli.prepare_arrays import export, import_
 from biorrn.cli.prepare_mix import finish, mix
+from biorrn.cli.prepare_pairs import codons, pairs
 from biorrn.cli.prepare_recombine import recombine
 from biorrn.cli.prepare_signal import signal
+from biorrn.cli.prepare_tags import tags
 
 app = typer.Typer(no_args_is_help=True, help="Turn proteins or labelled reads into one HDF5 file with a split.")
 
@@ -27,6 +29,9 @@ def protein(
     no_target: Annotated[
         bool, typer.Option("--no-target", help="Sequences alone, for a language model; INPUT may be FASTA alone.")
     ] = False,
+    alphabet: Annotated[
+        str, typer.Option(help="protein; or dna: bases alone of FASTA or FASTQ, for a language model.")
+    ] = "protein",
     targets: Annotated[str | None, typer.Option(help="With FASTA: the table of values, joined by id.")] = None,
     sequence_column: Annotated[str, typer.Option(help="Column of sequences.")] = "sequence",
     id_column: Annotated[
@@ -56,6 +61,7 @@ def protein(
       biorrn prepare protein stability.csv.gz --target stability --split column:set -o stability.h5
       biorrn prepare protein all.fasta --targets tm.tsv --target tm --split cluster:0.5 -o tm.h5 --report tm.json
       biorrn prepare protein domains.csv.gz --no-target --split cluster:0.5 -o domains.h5
+      biorrn prepare protein reads.fastq.gz --no-target --alphabet dna --split random:0.8,0.1,0.1 -o reads.h5
     """
     from biorrn.datasets.export import export_fastas, parse_exports
     from biorrn.datasets.prepare_protein import prepare_proteins
@@ -75,6 +81,7 @@ def protein(
             id_column=id_column,
             weight_column=weight,
             unlabelled=no_target,
+            alphabet=alphabet,
             note=note,
             advance=advance,
         )
@@ -83,7 +90,10 @@ def protein(
 
 
 app.command(no_args_is_help=True)(signal)
+app.command(no_args_is_help=True)(tags)
 app.command(no_args_is_help=True)(mix)
 app.command(no_args_is_help=True)(recombine)
 app.command(no_args_is_help=True)(export)
 app.command("import", no_args_is_help=True)(import_)
+app.command(no_args_is_help=True)(pairs)
+app.command(no_args_is_help=True)(codons)

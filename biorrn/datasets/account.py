@@ -1,7 +1,7 @@
 """The account of a preparation: what was kept, what was dropped and why, and what the splits share."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,32 @@ import h5py
 
 from biorrn.datasets import schema
 from biorrn.datasets.leakage import protein_leakage, signal_leakage
-from biorrn.datasets.prepare import ProteinFile, SignalFile
+from biorrn.datasets.pairs import PairFile, pair_leakage, pair_summary
+from biorrn.datasets.prepare import PreparedFile, ProteinFile, SignalFile
 from biorrn.datasets.summary import protein_summary, signal_summary
+from biorrn.datasets.tag_file import TagFile
+from biorrn.datasets.tag_summary import tag_leakage, tag_summary
 from biorrn.files import write_text
 
-SUMMARIES = {"protein": protein_summary, "signal": signal_summary}
-LEAKAGES = {"protein": protein_leakage, "signal": signal_leakage}
+SUMMARIES = {"protein": protein_summary, "signal": signal_summary, "tags": tag_summary, "pairs": pair_summary}
+LEAKAGES: dict[str, Callable[[str | Path], dict[str, Any]]] = {
+    "protein": protein_leakage,
+    "signal": signal_leakage,
+    "tags": tag_leakage,
+    "pairs": pair_leakage,
+}
+FILES: dict[str, type[PreparedFile]] = {
+    "protein": ProteinFile,
+    "signal": SignalFile,
+    "tags": TagFile,
+    "pairs": PairFile,
+}
+UNITS = {
+    "protein": ("proteins", "residues"),
+    "signal": ("segments", "bases"),
+    "tags": ("sequences", "residues"),
+    "pairs": ("pairs", "target_symbols"),
+}
 
 
 def account(path: str | Path, counts: Mapping[str, int], note: str = "") -> dict[str, Any]:
@@ -32,7 +52,7 @@ def account(path: str | Path, counts: Mapping[str, int], note: str = "") -> dict
     """
     with h5py.File(path, "r") as file:
         kind = schema.check(file, path)
-    with (ProteinFile if kind == "protein" else SignalFile)(path) as prepared:
+    with FILES[kind](path) as prepared:
         sources = prepared.sources
     return {
         "kind": kind,
@@ -56,9 +76,9 @@ def lines(content: Mapping[str, Any]) -> list[str]:
     """Return an account in a few lines for a terminal."""
     shown = [f"{content['prepared']}: {content['kind']} data"]
     for name, numbers in content["splits"].items():
-        unit = "proteins" if content["kind"] == "protein" else "segments"
-        rest = "residues" if content["kind"] == "protein" else "bases"
-        shown.append(f"  {name}: {numbers[unit]:,} {unit}, {numbers[rest]:,} {rest}")
+        unit, rest = UNITS[content["kind"]]
+        words = ("sequences", "bases") if content["kind"] == "protein" and "alphabet" in content else (unit, rest)
+        shown.append(f"  {name}: {numbers[unit]:,} {words[0]}, {numbers[rest]:,} {words[1].replace('_', ' ')}")
     shown += [f"  {name}: {number:,}" for name, number in content["counts"].items()]
     for name, numbers in content["leakage"].items():
         if not isinstance(numbers, dict) or name not in content["splits"]:

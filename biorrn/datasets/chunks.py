@@ -72,6 +72,7 @@ class ChunkDataset:
             raise InputError(path, f"split '{split}' is empty; {len(self._file)} segments are in other splits")
         self._whole = self._optional("whole", 0).astype(bool)
         self._offsets, self._base_offsets = file["signal_offsets"][:], file["base_offsets"][:]
+        self.bases = np.diff(self._base_offsets)[self.rows]  # of each segment
         self.lengths = np.diff(self._offsets)[self.rows]  # samples of each segment
         self._ends = self._shares(path, split)
         self._signal, self._bases, self._starts = file["signal"], file["bases"], file["starts"]

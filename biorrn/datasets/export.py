@@ -48,4 +48,4 @@ def export_fastas(prepared: str | Path, exports: Mapping[str, Path]) -> None:
 def _records(file: ProteinFile, rows: Iterable[int]) -> Iterable[str]:
     ids = file.strings("id")
     for row in rows:
-        yield f">{ids[row]}\n{sequence(file.tokens(row))}\n"
+        yield f">{ids[row]}\n{sequence(file.tokens(row), file.alphabet)}\n"

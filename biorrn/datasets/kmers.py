@@ -8,7 +8,9 @@ from pathlib import Path
 
 from biorrn.datasets.prepare import ProteinFile
 from biorrn.datasets.protein_rows import protein_rows
+from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import sequence
+from biorrn.errors import InputError
 
 PREPARED = (".h5", ".hdf5")
 
@@ -44,6 +46,8 @@ def read_sequences(path: str | Path, column: str = "sequence", split: str | None
     """
     if Path(path).suffix.lower() in PREPARED:
         with ProteinFile(path) as file:
+            if file.alphabet != RESIDUES:
+                raise InputError(path, f"holds sequences of {file.alphabet}; needed are residues")
             return [sequence(file.tokens(int(row))) for row in file.rows(split)]
     rows = protein_rows(path, (), Counter(), sequence_column=column, unlabelled=True)
     return [row.sequence for row in rows]

@@ -8,23 +8,31 @@ from typing import Any
 import numpy as np
 
 from biorrn.datasets.cluster import texts
-from biorrn.datasets.prepare import ProteinFile, SignalFile
+from biorrn.datasets.prepare import PreparedFile, ProteinFile, SignalFile
 from biorrn.datasets.proteins import gather
 from biorrn.datasets.schema import SPLITS
 from biorrn.datasets.similarity import nearest, word_length
+from biorrn.encoders.alphabets import RESIDUES
 
 IDENTITIES = (0.9, 0.8)  # a neighbour of at least this identity is near-identical
 SAMPLE = 2000  # sequences of a split that are compared with train; a larger split is sampled
 
 
-def protein_leakage(path: str | Path, seed: int = 0, sample: int = SAMPLE) -> dict[str, Any]:
+def protein_leakage(
+    path: str | Path,
+    seed: int = 0,
+    sample: int = SAMPLE,
+    opened: type[PreparedFile] = ProteinFile,
+    near: bool = True,
+) -> dict[str, Any]:
     """Return how many proteins of valid and test have an identical or near-identical one in train.
 
     Parameters
     ----------
-    path : a prepared protein file.
+    path : a prepared protein file, or of another kind that `opened` opens.
     seed : int: chooses the sample.
     sample : int: most proteins of a split that are compared; identical ones are counted among all.
+    near : bool: whether near-identical ones are looked for at all.
 
     Returns
     -------
@@ -32,7 +40,7 @@ def protein_leakage(path: str | Path, seed: int = 0, sample: int = SAMPLE) -> di
     identity t of `IDENTITIES` "within_t": part of the compared that have a neighbour of at least t in train;
     and duplicates_in_train: proteins of train with an earlier copy there.
     """
-    with ProteinFile(path) as file:
+    with opened(path) as file:
         offsets, codes, flat = file.file["offsets"][:], file.file["split"][:], file.file["tokens"]
         rows = [np.flatnonzero(codes == code) for code in range(len(SPLITS))]
         train_tokens = gather(flat, offsets, rows[0])
@@ -45,9 +53,11 @@ def protein_leakage(path: str | Path, seed: int = 0, sample: int = SAMPLE) -> di
             chosen = np.arange(len(rows[code]))
             if len(chosen) > sample:
                 chosen = np.sort(np.random.default_rng(seed).choice(chosen, sample, replace=False))
+            near = near and file.file.attrs.get("alphabet", RESIDUES) == RESIDUES  # identity is that of proteins
+            chosen = chosen if near else chosen[:0]
             compared, lowest = len(chosen), min(IDENTITIES)
             entry: dict[str, Any] = {"proteins": len(rows[code]), "identical_in_train": identical, "compared": compared}
-            entry["sampled"] = compared < len(rows[code])
+            entry["sampled"] = near and compared < len(rows[code])
             if compared:
                 queries, query_offsets = gather(tokens, bounds, chosen), _offsets(bounds, chosen)
                 _, best = nearest(

@@ -1,67 +1,85 @@
-"""Proteins as a language model reads them: each symbol is to be told from those before it, or after it.
+"""Sequences as a language model reads them: each symbol is to be told from those before it, or after it.
 
-A protein of T residues is the symbols 0, r1, ..., rT, 0: token 0, which pads batches, also stands at both ends. A model
-is never told where a protein ends by anything but that symbol, and begins from a step without residue.
+A sequence is the ids BOS s1 ... sn EOS of a tokeniser. Forward, its steps read BOS to sn and are to tell s1 to EOS;
+backward they read EOS to s1 and are to tell sn to BOS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from biorrn.batch import Batch
 from biorrn.datasets.proteins import ProteinDataset, pad_tokens
-from biorrn.encoders.alphabets import UNKNOWN
+from biorrn.encoders.tokenisers import BOS, EOS, UNK, Tokeniser
 
-IGNORED = -1  # as a target: padding, and residues that are not known
-LONGEST = 1024  # steps; a longer protein is cut, so that a giant one does not fill the memory
+IGNORED = -1  # as a target: padding, and letters that are not known
+LONGEST = 1024  # steps of a piece; a longer sequence is cut, so that a giant one does not fill the memory
 
 
 class SymbolDataset:
-    """The proteins of one split of a prepared file, whole or in pieces of at most `longest` steps.
+    """The sequences of one split as symbols, whole or in pieces of at most `longest` steps.
 
-    Every symbol after the first of a protein is the target of one step of one piece: forward, r1 to the end; backward,
-    the beginning to rT. A piece that does not begin with the protein begins with an empty memory.
+    Every symbol after the first of a sequence is the target of one step of one piece. A piece that does not begin with
+    the sequence begins with an empty memory; see `datasets.streams` for memory that is carried on.
 
     Attributes
     ----------
-    lengths : int64 array (N,): steps of each piece.
+    flat : int64 array (total,): ids of all sequences, one after another, each with its begin and end.
+    offsets : int64 array (N + 1,): where each starts.
+    lengths : int64 array (pieces,): steps of each piece.
+    letters : int64 array (size,): letters that each id stands for; 0 for those that no one is to tell.
     """
 
-    def __init__(self, path: str | Path, split: str | None, backward: bool = False, longest: int = LONGEST) -> None:
-        """Load a split ("train", "valid", "test"; None: every protein); targets of the file, if any, are not used.
-
-        Raises
-        ------
-        InputError: not a prepared protein file, or the split is empty.
-        """
-        rows = ProteinDataset(path, split)
+    def __init__(
+        self, rows: ProteinDataset, tokeniser: Tokeniser, backward: bool = False, longest: int = LONGEST
+    ) -> None:
+        """Read the rows of a split; targets of the file, if any, are not used."""
         self.backward = backward
-        self.shortest_protein, self.longest_protein = int(rows.lengths.min()), int(rows.lengths.max())
-        self._symbols = np.zeros(int(rows.lengths.sum()) + len(rows) + 1, np.uint8)  # one 0 between two proteins
-        starts, lengths, place = [], [], 0
-        for row in range(len(rows)):
-            steps = int(rows.lengths[row]) + 1
-            self._symbols[place + 1 : place + steps] = rows.tokens(row)
-            for start in range(0, steps, longest):
-                starts.append(place + start)
-                lengths.append(min(longest, steps - start))
-            place += steps
+        self.letters = tokeniser.letters
+        self.letters[UNK] = 0
+        ids = [tokeniser.encode_tokens(rows.tokens(row)) for row in range(len(rows))]
+        self.offsets = np.concatenate([[0], np.cumsum([len(part) + 2 for part in ids])]).astype(np.int64)
+        self.flat = np.empty(int(self.offsets[-1]), np.int64)
+        for start, part in zip(self.offsets[:-1], ids, strict=True):
+            self.flat[start], self.flat[start + 1 + len(part)] = BOS, EOS
+            self.flat[start + 1 : start + 1 + len(part)] = part
+        starts, lengths = [], []
+        for place, end in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True):
+            for start in range(place, end - 1, longest):
+                starts.append(start)
+                lengths.append(min(longest, end - 1 - start))
         self._starts = np.array(starts, np.int64)
         self.lengths = np.array(lengths, np.int64)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
+    @property
+    def steps(self) -> np.ndarray:
+        """Return the steps of each whole sequence, int64 (N,)."""
+        return np.diff(self.offsets) - 1
+
     def collate(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """Return pieces as a batch: x int64 (B, T) of tokens, targets int64 (B, T), `IGNORED` where there is none."""
+        """Return pieces as a batch: x int64 (B, T) of ids, targets int64 (B, T), `IGNORED` where there is none."""
         spans = [(int(self._starts[index]), int(self.lengths[index])) for index in indices]
         shift = int(self.backward)
-        x, lengths = pad_tokens([self._symbols[start + shift :][:steps] for start, steps in spans])
+        read = [self.flat[start + shift :][:steps] for start, steps in spans]
+        return self.batch(read, [self.flat[start + 1 - shift :][:steps] for start, steps in spans])
+
+    def batch(self, read: list[np.ndarray], told: list[np.ndarray], carried: np.ndarray | None = None) -> Batch:
+        """Return a batch of rows of ids to read and to tell, padded; `carried` as in `batch.Batch`."""
+        x, lengths = pad_tokens(read)
         targets = torch.full_like(x, IGNORED)
-        for row, (start, steps) in enumerate(spans):
-            targets[row, :steps] = torch.from_numpy(self._symbols[start + 1 - shift :][:steps].astype(np.int64))
-        return Batch(x=x, lengths=lengths, targets=targets.masked_fill(targets == UNKNOWN, IGNORED))
+        for row, ids in enumerate(told):
+            targets[row, : len(ids)] = torch.from_numpy(ids)
+        letters = torch.tensor([int(self.letters[ids].sum()) for ids in told])
+        return Batch(
+            x=x,
+            lengths=lengths,
+            targets=targets.masked_fill(targets == UNK, IGNORED),
+            target_lengths=letters,
+            carried=None if carried is None else torch.from_numpy(carried),
+        )

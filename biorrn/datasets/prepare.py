@@ -24,11 +24,11 @@ BUFFER = 1 << 20  # elements held before they are written
 class Writer:
     """Appends rows to an open prepared file; only a buffer is in memory. See `protein_writer` and `signal_writer`."""
 
-    def __init__(self, file: NewFile, kind: str, columns: int = 0) -> None:
-        schema.create(file, kind, columns)
+    def __init__(self, file: NewFile, kind: str, columns: int = 0, optional: Sequence[str] = ()) -> None:
+        schema.create(file, kind, columns, optional)
         self.file = file
         self.rows = 0
-        self._fields = schema.SCHEMAS[kind]
+        self._fields = schema.fields_of(file, kind)
         self._buffers: dict[str, list[Any]] = {name: [] for name in self._fields}
         self._ends = {name: 0 for name, field in self._fields.items() if field.axis == "rows+1"}
         self._held = 0
@@ -108,16 +108,19 @@ class SignalWriter(Writer):
 
 
 @contextlib.contextmanager
-def protein_writer(path: str | Path, targets: Sequence[Mapping[str, str]]) -> Iterator[ProteinWriter]:
+def protein_writer(
+    path: str | Path, targets: Sequence[Mapping[str, str]], alphabet: str = RESIDUES
+) -> Iterator[ProteinWriter]:
     """Open a new protein file; it takes its place at the end, whole or not at all.
 
     Parameters
     ----------
     path : the HDF5 file to write.
     targets : list of {"name", "unit"}: one a column.
+    alphabet : str: letters of the sequences; a token is the place of its letter, from 1.
     """
     with new_file(path) as file:
-        file.attrs["alphabet"], file.attrs["targets"] = RESIDUES, json.dumps(list(targets))
+        file.attrs["alphabet"], file.attrs["targets"] = alphabet, json.dumps(list(targets))
         file.attrs["sources"] = "{}"
         writer = ProteinWriter(file, "protein", len(targets))
         yield writer
@@ -143,7 +146,7 @@ def signal_writer(path: str | Path, normaliser: str, sample_rate: float, labels:
         writer.flush()
 
 
-class _PreparedFile:
+class PreparedFile:
     """An open prepared file; use it in a `with` statement."""
 
     kind: str
@@ -185,7 +188,7 @@ class _PreparedFile:
         return np.arange(len(codes)) if split is None else np.flatnonzero(codes == schema.split_code(split))
 
 
-class ProteinFile(_PreparedFile):
+class ProteinFile(PreparedFile):
     """A prepared protein file, open for reading."""
 
     kind = "protein"
@@ -195,13 +198,18 @@ class ProteinFile(_PreparedFile):
         """Return {"name", "unit"} of each target column."""
         return list(json.loads(self.file.attrs["targets"]))
 
+    @property
+    def alphabet(self) -> str:
+        """Return the letters: RESIDUES, or DNA of sequences for a language model."""
+        return str(self.file.attrs["alphabet"])
+
     def tokens(self, row: int) -> np.ndarray:
         """Return the tokens of one protein, uint8 (T,)."""
         start, end = self.file["offsets"][row : row + 2]
         return np.asarray(self.file["tokens"][start:end])
 
 
-class SignalFile(_PreparedFile):
+class SignalFile(PreparedFile):
     """A prepared signal file, open for reading."""
 
     kind = "signal"

@@ -11,12 +11,18 @@ import numpy as np
 
 from biorrn.datasets.account import account
 from biorrn.datasets.prepare import protein_writer
-from biorrn.datasets.protein_rows import ProteinRow, protein_rows
+from biorrn.datasets.protein_rows import ProteinRow, distinct, protein_rows
 from biorrn.datasets.schema import SPLITS
-from biorrn.datasets.splits import Cluster, Column, Rows, Splitter
+from biorrn.datasets.splits import Cluster, Column, Random, Rows, Splitter
+from biorrn.encoders.alphabets import DNA, RESIDUES
+from biorrn.encoders.bases import base_tokens
 from biorrn.encoders.residues import tokens
-from biorrn.errors import InputError
+from biorrn.errors import ConfigError, InputError
 from biorrn.files import sha256
+from biorrn.lookup import lookup
+from biorrn.readers.nucleotides import read_bases
+
+ALPHABETS = {"protein": RESIDUES, "dna": DNA}
 
 
 def prepare_proteins(
@@ -30,30 +36,49 @@ def prepare_proteins(
     id_column: str | None = None,
     weight_column: str | None = None,
     unlabelled: bool = False,
+    alphabet: str = "protein",
     note: str = "",
     advance: Callable[[int], None] = lambda proteins: None,
 ) -> dict[str, Any]:
     """Write the proteins of a table, or of FASTA and a table, to a prepared file and return its account.
 
     Takes what `protein_rows` and `prepare_protein` take; for the account see `datasets.account`.
+
+    Parameters
+    ----------
+    alphabet : "protein"; or "dna" for sequences of bases alone, from FASTA or FASTQ, for a language model.
     """
     counts: Counter[str] = Counter()
+    letters = lookup(ALPHABETS, alphabet, "--alphabet")
     split_column = splitter.name if isinstance(splitter, Column) else None
-    rows = protein_rows(
-        source,
-        targets,
-        counts,
-        table=table,
-        sequence_column=sequence_column,
-        id_column=id_column,
-        weight_column=weight_column,
-        split_column=split_column,
-        unlabelled=unlabelled,
-    )
+    if letters == RESIDUES:
+        rows = protein_rows(
+            source,
+            targets,
+            counts,
+            table=table,
+            sequence_column=sequence_column,
+            id_column=id_column,
+            weight_column=weight_column,
+            split_column=split_column,
+            unlabelled=unlabelled,
+        )
+    else:
+        if not unlabelled or targets or table is not None:
+            raise ConfigError(
+                "--alphabet dna: is for sequences alone; give --no-target, and neither --target nor --targets"
+            )
+        if not isinstance(splitter, Random):
+            raise ConfigError(
+                "--alphabet dna: allowed is --split random; FASTA has no columns, and clusters are of proteins"
+            )
+        rows = distinct((ProteinRow(name, bases, ()) for name, bases in read_bases(source)), counts)
     sources = {str(path): sha256(path) for path in (source, table) if path is not None and Path(path).is_file()}
     columns = [{"name": name, "unit": ""} for name in targets]
     named = source if table is None else table
-    kept = prepare_protein(rows, out, splitter, columns, source=named, sources=sources, note=note, advance=advance)
+    kept = prepare_protein(
+        rows, out, splitter, columns, source=named, sources=sources, note=note, advance=advance, alphabet=letters
+    )
     return account(out, kept + counts, note)
 
 
@@ -67,6 +92,7 @@ def prepare_protein(
     sources: Mapping[str, str] | None = None,
     note: str = "",
     advance: Callable[[int], None] = lambda proteins: None,
+    alphabet: str = RESIDUES,
 ) -> Counter[str]:
     """Write proteins to a prepared file; a buffer of them is in memory at a time.
 
@@ -82,6 +108,7 @@ def prepare_protein(
     source : the table, named in errors.
     sources : path -> SHA-256 of the inputs, kept as an attribute.
     note : str: kept as an attribute.
+    alphabet : str: RESIDUES, or DNA.
 
     Returns
     -------
@@ -92,11 +119,12 @@ def prepare_protein(
     InputError: a cell of the split column names no split, a weight is negative, or no protein could be used.
     """
     counts: Counter[str] = Counter()
-    with protein_writer(out, targets) as writer:
+    encode = tokens if alphabet == RESIDUES else base_tokens
+    with protein_writer(out, targets, alphabet) as writer:
         writer.file.attrs["note"] = note
         for row in rows:
             advance(1)
-            fault = _fault(row)
+            fault = _fault(row, alphabet)
             if fault is not None:
                 counts[fault] += 1
                 continue
@@ -108,7 +136,7 @@ def prepare_protein(
                 problem = f"column '{column}': found '{row.split}'; allowed is {', '.join(SPLITS)}"
                 raise InputError(source, problem, row.id)
             counts["kept"] += 1
-            writer.add(row.id, tokens(row.sequence), row.targets, row.weight, code)
+            writer.add(row.id, encode(row.sequence), row.targets, row.weight, code)
         writer.flush()
         if not writer.rows:
             reasons = ", ".join(f"{name} {number}" for name, number in counts.items()) or "it holds none"
@@ -121,12 +149,12 @@ def prepare_protein(
     return counts
 
 
-def _fault(row: ProteinRow) -> str | None:
+def _fault(row: ProteinRow, alphabet: str) -> str | None:
     """Return why a protein cannot be used, or None."""
     if not row.sequence:
         return "dropped: empty sequence"
-    if not row.sequence.strip("X"):
-        return "dropped: no known residue"
+    if not row.sequence.strip(alphabet[-1]):
+        return "dropped: no known residue" if alphabet == RESIDUES else "dropped: no known base"
     if len(row.targets) and not np.isfinite(row.targets).any():
         return "dropped: no target value"
     return None

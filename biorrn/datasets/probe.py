@@ -15,6 +15,8 @@ import h5py
 import numpy as np
 
 from biorrn.datasets import schema
+from biorrn.encoders.states import MOST
+from biorrn.encoders.symbols import ALPHABETS
 from biorrn.errors import InputError
 from biorrn.readers.fields import Fault, OnProblem, stop, text
 from biorrn.readers.guard import Guarded
@@ -57,6 +59,10 @@ def _content(file: h5py.File, kind: str) -> None:
             _check_offsets(file[name][:], name, len(file[flat]))
     if kind == "signal":
         _check_starts(file)
+    if kind == "tags":
+        _check_tags(file)
+    if kind == "pairs":
+        _check_pairs(file)
 
 
 def _attributes(file: h5py.File, kind: str) -> None:
@@ -68,14 +74,22 @@ def _attributes(file: h5py.File, kind: str) -> None:
         raise Fault("attribute 'sources' is not a JSON object")
     if kind == "signal" and not 0 < float(values["sample_rate"]) < 1e9:
         raise Fault(f"attribute 'sample_rate': found {values['sample_rate']!s:.40}; allowed is a number above 0")
-    if kind == "protein":
+    if "tags" in values:
+        tags = json.loads(values["tags"])
+        known = tags if isinstance(tags, dict) else {}
+        states, names = str(known.get("states")), known.get("names")
+        whole = isinstance(names, list) and all(isinstance(name, str) for name in [*names, known.get("name")])
+        if not whole or not 2 <= len(states) == len(names or ()) <= MOST:
+            raise Fault("attribute 'tags' does not name the states")
+    if kind == "protein" or (kind == "tags" and "targets" in values):
+        columns = "targets" if kind == "protein" else "values"
         targets = json.loads(values["targets"])
         whole = isinstance(targets, list) and all(
             isinstance(item, dict) and isinstance(item.get("name"), str) and isinstance(item.get("unit"), str)
             for item in targets
         )
-        if not whole or len(targets) != file["targets"].shape[1]:
-            raise Fault(f"attribute 'targets' does not name the {file['targets'].shape[1]} columns of targets")
+        if not whole or len(targets) != file[columns].shape[1]:
+            raise Fault(f"attribute 'targets' does not name the {file[columns].shape[1]} columns of {columns}")
 
 
 def _walk(data: h5py.Dataset, name: str, field: schema.Field) -> None:
@@ -108,6 +122,36 @@ def _check_range(name: str, values: np.ndarray) -> None:
 def _check_offsets(offsets: np.ndarray, name: str, length: int) -> None:
     if offsets[0] != 0 or offsets[-1] != length or (offsets[1:] < offsets[:-1]).any():
         raise Fault(f"{name} do not rise from 0 to {length}")
+
+
+def _check_tags(file: h5py.File) -> None:
+    """Raise where a token or a label has no letter, or there is not one of them a residue."""
+    name = "labels" if "labels" in file else "values"
+    if len(file[name]) != len(file["tokens"]):
+        raise Fault(f"{name} has {len(file[name])} entries for {len(file['tokens'])} residues")
+    letters = len(str(file.attrs["alphabet"]))
+    states = len(json.loads(file.attrs["tags"])["states"]) if name == "labels" else 0
+    for start in range(0, len(file["tokens"]), BLOCK):
+        tokens = file["tokens"][start : start + BLOCK]
+        if tokens.size and not 1 <= tokens.min() <= tokens.max() <= letters:
+            raise Fault(f"tokens: found {tokens.min()} to {tokens.max()}; allowed is 1 to {letters}")
+        labels = file[name][start : start + BLOCK] if states else tokens[:0]
+        if ((labels >= states) & (labels != schema.NO_LABEL)).any():
+            raise Fault(f"labels: found {labels[labels != schema.NO_LABEL].max()}; allowed is 0 to {states - 1}")
+
+
+def _check_pairs(file: h5py.File) -> None:
+    """Raise where the sequences of a side are not one after another, or a symbol is not of its alphabet."""
+    for side in ("source", "target"):
+        _check_offsets(file[f"{side}_offsets"][:], f"{side}_offsets", len(file[side]))
+        name = file.attrs[f"{side}_alphabet"]
+        if name not in ALPHABETS:
+            raise Fault(f"attribute '{side}_alphabet': found {name!s:.40}; allowed is {', '.join(ALPHABETS)}")
+        most = len(ALPHABETS[name].symbols)
+        for start in range(0, len(file[side]), BLOCK):
+            symbols = file[side][start : start + BLOCK]
+            if not 1 <= symbols.min() <= symbols.max() <= most:
+                raise Fault(f"{side}: found {symbols.min()} to {symbols.max()}; allowed is 1 to {most}")
 
 
 def _check_starts(file: h5py.File) -> None:
@@ -147,6 +191,16 @@ def probe_protein(path: Path, on_problem: OnProblem) -> Iterator[Any]:
 def probe_signal(path: Path, on_problem: OnProblem) -> Iterator[Any]:
     """Probe a prepared signal file."""
     return probe(path, "signal", on_problem)
+
+
+def probe_tags(path: Path, on_problem: OnProblem) -> Iterator[Any]:
+    """Probe a prepared tags file."""
+    return probe(path, "tags", on_problem)
+
+
+def probe_pairs(path: Path, on_problem: OnProblem) -> Iterator[Any]:
+    """Probe a prepared file of pairs."""
+    return probe(path, "pairs", on_problem)
 
 
 _PROBES = {kind: Guarded(f"biorrn.datasets.probe:probe_{kind}", "HDF5") for kind in schema.SCHEMAS}

@@ -88,7 +88,7 @@ def protein_rows(
         if unlabelled:
             if split_column is not None or weight_column is not None:
                 raise ConfigError(f"{path}: is FASTA, which has no column '{split_column or weight_column}'")
-            return _distinct((ProteinRow(record.id, record.sequence, ()) for record in read_fasta(path)), counts)
+            return distinct((ProteinRow(record.id, record.sequence, ()) for record in read_fasta(path)), counts)
         if table is None:
             raise ConfigError(f"{path}: is FASTA, which holds no values; name their table with --targets")
         rows = _joined(path, table, targets, counts, id_column or "id", weight_column, split_column)
@@ -97,7 +97,7 @@ def protein_rows(
             raise ConfigError(f"--targets {table}: is for FASTA input; {path} is a table and holds the values itself")
         records = read_targets(path, targets, _id_column(path, id_column), sequence_column, weight_column, split_column)
         rows = (_row(record, record.sequence or "") for record in records)
-    return _distinct(rows, counts)
+    return distinct(rows, counts)
 
 
 def _id_column(path: str | Path, asked: str | None) -> str | None:
@@ -142,7 +142,7 @@ def _joined(
         counts["table rows without a protein"] += len(values)
 
 
-def _distinct(rows: Iterator[ProteinRow], counts: Counter[str]) -> Iterator[ProteinRow]:
+def distinct(rows: Iterator[ProteinRow], counts: Counter[str]) -> Iterator[ProteinRow]:
     """Yield the rows with every id once."""
     seen: Counter[str] = Counter()
     for row in rows:

@@ -24,6 +24,7 @@ class ProteinDataset:
     targets : float32 array (N, K): values, NaN where missing.
     weights : float32 array (N,).
     names, units : list of str: one a target column.
+    alphabet : str: the letters; a token is the place of its letter, from 1.
     """
 
     def __init__(self, path: str | Path, split: str | None) -> None:
@@ -46,6 +47,7 @@ class ProteinDataset:
             self.ids = [str(name) for name in np.asarray(file.strings("id"), object)[rows]]
             self.names = [target["name"] for target in file.targets]
             self.units = [target["unit"] for target in file.targets]
+            self.alphabet = file.alphabet
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -130,7 +132,10 @@ class Batches:
     ----------
     rows, held_out : Rows: the training and the validation split.
     batch_size, valid_batch : int: proteins a batch of either.
+    sized : bool: whether an epoch has as many batches as `steps` says, or about as many.
     """
+
+    sized = True
 
     rows: Rows
     held_out: Rows

@@ -1,17 +1,22 @@
-"""The two prepared HDF5 layouts: every dataset with its shape, dtype, unit and meaning.
+"""The prepared HDF5 layouts: every dataset with its shape, dtype, unit and meaning.
 
 In a protein file a row is one protein; `tokens` is cut by `offsets`. In a signal file a row is one segment: a stretch
 of one read whose bases are known and lie wholly in one split; `signal` is cut by `signal_offsets`, `bases` and `starts`
 by `base_offsets`.
+
+A tags file is a protein file with `labels` or `values`, one a residue (or base), in place of `targets`.
 
 A signal file may also hold the datasets of `OPTIONAL`: a file mixed from several has the first two, and one whose bases
 have no known place in the signal the third.
 
 File attributes: `kind`, `schema` (this version), `note`, `sources` (JSON: path -> SHA-256), and
 protein: `alphabet`, `targets` (JSON: list of name and unit); signal: `normaliser`, `sample_rate` (Hz), `labels`, and
-where there is a dataset `source`, `source_names` (JSON: list of the files that its numbers stand for).
+where there is a dataset `source`, `source_names` (JSON: list of the files that its numbers stand for); pairs:
+`source_alphabet`, `target_alphabet` (entries of `encoders.symbols.ALPHABETS`); tags:
+`alphabet` (a token is the index + 1), and `tags` (JSON: name, states, names) beside labels, `targets` beside values.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +73,23 @@ SIGNAL = {
     "strand": Field("rows", str, "", "+, - or empty"),
 }
 
+TAGS = {name: PROTEIN[name] for name in ("id", "tokens", "offsets", "split")}
+
+PAIRS = {
+    "id": Field("rows", str, "", "name of the pair, as its file has it"),
+    "source": Field("source symbols", np.uint8, "code", "sources of all pairs; see the attribute source_alphabet"),
+    "source_offsets": Field("rows+1", np.int64, "symbols", "source of pair i: from entry i to entry i + 1"),
+    "target": Field("target symbols", np.uint8, "code", "targets of all pairs; see the attribute target_alphabet"),
+    "target_offsets": Field("rows+1", np.int64, "symbols", "target of pair i: from entry i to entry i + 1"),
+    "split": Field("rows", np.uint8, "code", "0 train, 1 valid, 2 test"),
+}
+
+LABELS = {  # of a tags file, which has one of them
+    "labels": Field("residues", np.uint8, "code", "state of each residue, index in the attribute tags; 255 none known"),
+    "values": Field("residues", np.float32, "see the attribute targets", "values a residue, NaN where missing", True),
+}
+NO_LABEL = 255
+
 OPTIONAL = {
     "weight": Field("rows", np.float32, "1", "training windows are drawn in proportion to samples times weight"),
     "source": Field("rows", np.uint16, "index", "file that the segment comes from; see attribute source_names"),
@@ -77,10 +99,15 @@ OPTIONAL = {
 ATTRIBUTES = {
     "protein": ("alphabet", "targets", "sources"),
     "signal": ("normaliser", "sample_rate", "labels", "sources"),
+    "tags": ("alphabet", "sources"),
+    "pairs": ("source_alphabet", "target_alphabet", "sources"),
 }
-SCHEMAS = {"protein": PROTEIN, "signal": SIGNAL}
+SCHEMAS = {"protein": PROTEIN, "signal": SIGNAL, "tags": TAGS, "pairs": PAIRS}
+OPTIONALS = {"signal": OPTIONAL, "tags": LABELS}  # datasets that a file of a kind may hold besides
 
-CHUNK = {"samples": 1 << 16, "residues": 1 << 16, "bases": 1 << 14}  # elements; a window touches one or two chunks
+# elements; a window of signal touches one or two chunks
+CHUNK = {"samples": 1 << 16, "bases": 1 << 14, "residues": 1 << 16}
+CHUNK |= {"source symbols": 1 << 16, "target symbols": 1 << 16}
 
 
 def split_code(name: str) -> int:
@@ -88,19 +115,20 @@ def split_code(name: str) -> int:
     return lookup({split: code for code, split in enumerate(SPLITS)}, name, "split")
 
 
-def create(file: h5py.File, kind: str, columns: int = 0) -> None:
-    """Make every dataset of a layout, empty and resizable; offsets start with their 0."""
+def create(file: h5py.File, kind: str, columns: int = 0, optional: Sequence[str] = ()) -> None:
+    """Make every dataset of a layout and those named of its `OPTIONALS`, empty, resizable; offsets start with a 0."""
     file.attrs["kind"], file.attrs["schema"] = kind, VERSION
-    for name, field in SCHEMAS[kind].items():
+    for name, field in (SCHEMAS[kind] | {name: OPTIONALS[kind][name] for name in optional}).items():
         dtype = h5py.string_dtype() if field.dtype is str else field.dtype
         width = (columns,) if field.columns else ()
+        high = CHUNK.get(field.axis, 4096) // (max(4, columns) if width and field.axis in CHUNK else 1)
         most = (columns or None,) if field.columns else ()  # without a target there is no column, but a chunk has one
         made = file.create_dataset(
             name,
             (0, *width),
             dtype,
             maxshape=(None, *most),
-            chunks=(CHUNK.get(field.axis, 4096), *(max(1, columns) for columns in width)),
+            chunks=(high, *(max(1, columns) for columns in width)),
         )
         made.attrs["unit"], made.attrs["description"] = field.unit, field.description
         if field.axis == "rows+1":
@@ -116,7 +144,7 @@ def add_optional(file: h5py.File, name: str, values: np.ndarray) -> None:
 
 def fields_of(file: h5py.File, kind: str) -> dict[str, Field]:
     """Return the datasets of an open file of a kind, with those of the optional ones that it holds."""
-    extra = {name: field for name, field in OPTIONAL.items() if kind == "signal" and name in file}
+    extra = {name: field for name, field in OPTIONALS.get(kind, {}).items() if name in file}
     return SCHEMAS[kind] | extra
 
 
@@ -131,6 +159,15 @@ def _check_storage(file: h5py.File, path: str | Path, name: str, field: Field) -
         raise InputError(path, f"is damaged: {name} holds {data.dtype}; needed is {wanted}")
     if data.external or data.is_virtual:
         raise InputError(path, f"is damaged: {name} takes its values from another file")
+
+
+def _check_tags(file: h5py.File, path: str | Path) -> None:
+    """Raise unless a tags file has either labels or values, and says what they are."""
+    for name, attribute in (("labels", "tags"), ("values", "targets")):
+        if (name in file) != (attribute in file.attrs):
+            raise InputError(path, f"is damaged: {name} and the attribute {attribute} do not go together")
+    if ("labels" in file) == ("values" in file):
+        raise InputError(path, "is damaged: a file of tags holds either labels or values")
 
 
 def check(file: h5py.File, path: str | Path, kind: str | None = None) -> str:
@@ -151,6 +188,8 @@ def check(file: h5py.File, path: str | Path, kind: str | None = None) -> str:
     missing += [name for name in SCHEMAS[found] if name not in file]
     if missing:
         raise InputError(path, f"is damaged: {', '.join(missing)} missing")
+    if found == "tags":
+        _check_tags(file, path)
     fields = fields_of(file, found)
     for name, field in fields.items():
         _check_storage(file, path, name, field)

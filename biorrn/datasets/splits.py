@@ -53,7 +53,7 @@ class Column:
     """`column:NAME`: the table says train, valid or test (or one of `SYNONYMS`). Needs `values`."""
 
     name: str
-    kinds: ClassVar[tuple[str, ...]] = ("protein",)
+    kinds: ClassVar[tuple[str, ...]] = ("protein", "pairs")
 
     def code(self, value: str) -> int | None:
         """Return the code of one cell, or None where it names no split."""
@@ -78,7 +78,7 @@ class Random:
 
     fractions: tuple[float, float, float]
     seed: int = 0
-    kinds: ClassVar[tuple[str, ...]] = ("protein", "signal")
+    kinds: ClassVar[tuple[str, ...]] = ("protein", "signal", "pairs")
 
     def assign(self, rows: Rows) -> np.ndarray:
         distinct, inverse = np.unique(np.asarray(rows.ids, object).astype(str), return_inverse=True)

@@ -25,29 +25,32 @@ def protein_summary(path: str | Path) -> dict[str, Any]:
         file = prepared.file
         codes, lengths = file["split"][:], np.diff(file["offsets"][:])
         targets, weights = file["targets"][:].astype(np.float64), file["weights"][:]
-        residues = _composition(file["tokens"], np.repeat(codes, lengths), len(RESIDUES) + 1)[:, 1:]
+        alphabet = prepared.alphabet
+        residues = _composition(file["tokens"], np.repeat(codes, lengths), len(alphabet) + 1)[:, 1:]
         names = [target["name"] for target in prepared.targets]
     present = [code for code in range(len(SPLITS)) if (codes == code).any()]
     summary: dict[str, Any] = {"splits": {}, "lengths": {}, "composition": {}, "targets": {}}
+    if alphabet != RESIDUES:
+        summary["alphabet"] = alphabet
     for code in present:
         here = codes == code
         summary["splits"][SPLITS[code]] = {
             "proteins": int(here.sum()),
             "residues": int(lengths[here].sum()),
-            **_spread(lengths[here], "length"),
+            **spread(lengths[here], "length"),
             "sum_of_weights": float(weights[here].sum()),
         }
-        summary["lengths"][SPLITS[code]] = _histogram(lengths[here], _edges(lengths, whole=True))
-        summary["composition"][SPLITS[code]] = _parts(residues[code], RESIDUES)
+        summary["lengths"][SPLITS[code]] = histogram(lengths[here], bin_edges(lengths, whole=True))
+        summary["composition"][SPLITS[code]] = parts(residues[code], alphabet)
     for place, name in enumerate(names):
         values = targets[:, place]
-        edges = _edges(values[np.isfinite(values)])
+        edges = bin_edges(values[np.isfinite(values)])
         entry: dict[str, Any] = {"statistics": {}, "histograms": {}}
         for code in present:
             known = values[(codes == code) & np.isfinite(values)]
             missing = int(((codes == code) & ~np.isfinite(values)).sum())
-            entry["statistics"][SPLITS[code]] = {"n": len(known), "missing": missing} | _moments(known)
-            entry["histograms"][SPLITS[code]] = _histogram(known, edges)
+            entry["statistics"][SPLITS[code]] = {"n": len(known), "missing": missing} | moments(known)
+            entry["histograms"][SPLITS[code]] = histogram(known, edges)
         summary["targets"][name] = entry
     return summary
 
@@ -76,14 +79,14 @@ def signal_summary(path: str | Path) -> dict[str, Any]:
             "seconds": float(samples[here].sum() / rate),
             "bases": int(bases[here].sum()),
             "samples_a_base": float(samples[here].sum() / bases[here].sum()),
-            **_spread(samples[here], "samples"),
+            **spread(samples[here], "samples"),
         }
-        summary["segment_samples"][name] = _histogram(samples[here], _edges(samples, whole=True))
+        summary["segment_samples"][name] = histogram(samples[here], bin_edges(samples, whole=True))
         summary["samples_a_base"][name] = {
             "edges": list(range(1, LONGEST_DWELL + 2)),
             "counts": [int(count) for count in dwell[code]],
         }
-        summary["composition"][name] = _parts(composition[code], BASES[1:])
+        summary["composition"][name] = parts(composition[code], BASES[1:])
     return summary
 
 
@@ -101,12 +104,12 @@ def _composition(flat: h5py.Dataset, codes: np.ndarray, symbols: int) -> np.ndar
     return counts
 
 
-def _parts(counts: np.ndarray, letters: str) -> dict[str, float]:
+def parts(counts: np.ndarray, letters: str) -> dict[str, float]:
     total = max(1, int(counts.sum()))
     return {letter: float(count / total) for letter, count in zip(letters, counts, strict=True)}
 
 
-def _spread(values: np.ndarray, name: str) -> dict[str, float]:
+def spread(values: np.ndarray, name: str) -> dict[str, float]:
     return {
         f"shortest_{name}": int(values.min()),
         f"median_{name}": float(np.median(values)),
@@ -114,7 +117,7 @@ def _spread(values: np.ndarray, name: str) -> dict[str, float]:
     }
 
 
-def _moments(values: np.ndarray) -> dict[str, float | None]:
+def moments(values: np.ndarray) -> dict[str, float | None]:
     if not len(values):
         return dict.fromkeys(("mean", "standard_deviation", "lowest", "highest"))
     return {
@@ -125,7 +128,7 @@ def _moments(values: np.ndarray) -> dict[str, float | None]:
     }
 
 
-def _edges(values: np.ndarray, whole: bool = False) -> np.ndarray:
+def bin_edges(values: np.ndarray, whole: bool = False) -> np.ndarray:
     """Return the edges of at most `BINS` bins over all values; whole numbers get bins of whole width."""
     if not len(values):
         return np.array([0.0, 1.0])
@@ -136,6 +139,6 @@ def _edges(values: np.ndarray, whole: bool = False) -> np.ndarray:
     return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
 
 
-def _histogram(values: np.ndarray, edges: np.ndarray) -> dict[str, list[float]]:
+def histogram(values: np.ndarray, edges: np.ndarray) -> dict[str, list[float]]:
     counts, _ = np.histogram(values, edges)
     return {"edges": [float(edge) for edge in edges], "counts": [int(count) for count in counts]}

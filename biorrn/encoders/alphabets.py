@@ -10,6 +10,7 @@ N_TOKENS = len(RESIDUES) + 1  # padding and the 21 letters
 UNKNOWN = RESIDUES.index("X") + 1  # token of X
 
 BASES = "NACGT"  # code of a base = index; 0 is padding, and the blank of CTC
+DNA = "ACGTN"  # of a prepared file: token = index + 1, as of residues; N is any base
 COMPLEMENT = "NTGCA"  # the letter at each code's place is the complement of that code
 
 NO_LETTER = 255  # in a table of codes: the character is no letter of the alphabet

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from biorrn.encoders.alphabets import BASES, COMPLEMENT, NO_LETTER, encode
+from biorrn.encoders.alphabets import BASES, COMPLEMENT, DNA, NO_LETTER, encode
 
 _LETTERS = np.frombuffer(BASES.encode(), np.uint8)
 _COMPLEMENT = np.array([BASES.index(letter) for letter in COMPLEMENT], np.uint8)
@@ -33,6 +33,16 @@ def encode_bases(bases: str) -> np.ndarray:
     biorrn.errors.BiorrnError: base 'Z' at position 2 is not one of ACGTUN
     """
     return encode(bases, _CODES, "base", "ACGTUN")
+
+
+def base_tokens(bases: str) -> np.ndarray:
+    """Return bases as a uint8 array (L,) of tokens of `alphabets.DNA`: A 1, C 2, G 3, T or U 4, N 5; as `encode_bases`.
+
+    >>> base_tokens("ACGTN")
+    array([1, 2, 3, 4, 5], dtype=uint8)
+    """
+    codes = encode_bases(bases)
+    return np.where(codes == 0, np.uint8(len(DNA)), codes).astype(np.uint8)
 
 
 def decode_bases(codes: np.ndarray) -> str:

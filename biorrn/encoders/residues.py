@@ -81,13 +81,13 @@ def tokens(sequence: str) -> np.ndarray:
     return encode(sequence, _CODES, "residue", RESIDUES)
 
 
-def sequence(codes: np.ndarray) -> str:
-    """Return the sequence of a token array (T,); padding is left out.
+def sequence(codes: np.ndarray, alphabet: str = RESIDUES) -> str:
+    """Return the sequence of a token array (T,), each the place of its letter, from 1; padding is left out.
 
     >>> sequence(tokens("MKV"))
     'MKV'
     """
-    letters = np.frombuffer(("-" + RESIDUES).encode(), np.uint8)
+    letters = np.frombuffer(("-" + alphabet).encode(), np.uint8)
     return letters[codes[codes != PADDING]].tobytes().decode()
 
 

@@ -19,6 +19,7 @@ from biorrn.evaluation.baselines_neighbours import neighbour
 from biorrn.evaluation.baselines_networks import cnn, dense
 from biorrn.evaluation.baselines_rows import Baseline, Problem
 from biorrn.evaluation.bootstrap import RESAMPLES, interval, resampled
+from biorrn.evaluation.metric_names import NAMES, deciding
 from biorrn.evaluation.predictions import Proteins
 from biorrn.evaluation.regression import RESAMPLED, evaluate, paired
 from biorrn.lookup import lookup
@@ -68,11 +69,19 @@ def difference(
     return {"n": n, "value": value, "low": low, "high": high}
 
 
-def verdict(name: str, gap: dict[str, float]) -> tuple[bool, str]:
-    """Say whether the model beats a baseline: only if the whole interval of the Spearman difference is above 0."""
-    text = f"{gap['value']:+.3f} Spearman, 95 % interval {gap['low']:+.3f} to {gap['high']:+.3f}"
+def verdict(
+    name: str, gap: dict[str, float], metric: str = "spearman", counted: str = "measured values"
+) -> tuple[bool, str]:
+    """Say whether the model beats a baseline: only if the whole interval of the difference in `metric` is above 0.
+
+    Parameters
+    ----------
+    gap : {"n", "value", "low", "high"} of model - baseline; higher is better.
+    counted : str: what n counts.
+    """
+    text = f"{gap['value']:+.3f} {NAMES[metric]}, 95 % interval {gap['low']:+.3f} to {gap['high']:+.3f}"
     if not gap["low"] <= gap["high"]:
-        return False, f"The model is not compared with the baseline '{name}': {gap['n']} measured values are too few."
+        return False, f"The model is not compared with the baseline '{name}': {gap['n']} {counted} are too few."
     if gap["low"] > 0:
         return True, f"The model beats the baseline '{name}' ({text})."
     if gap["high"] < 0:
@@ -84,7 +93,7 @@ def beaten(entry: dict[str, Any]) -> str:
     """Return the key of `BEATEN` for one entry of what `compare` returns; numbers may be None, as JSON has them."""
     if entry["beats"]:
         return "beats"
-    gap = entry["difference"]["spearman"]
+    gap = entry["difference"][deciding(entry)]
     low, high = (np.nan if gap[key] is None else gap[key] for key in ("low", "high"))
     return "is worse than" if high < 0 else "may equal" if low <= high else "could not be compared with"
 

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 from biorrn.encoders.alphabets import N_TOKENS
 from biorrn.encoders.residues import BLOSUM_UNIT, STANDARD, TABLES
+from biorrn.encoders.tokenisers import SPECIAL, Tokeniser
 from biorrn.errors import ConfigError, InputError
 from biorrn.readers.vectors import read_vectors
 
@@ -72,7 +73,8 @@ def residue_vectors(source: str | Path) -> np.ndarray:
     found = []
     for model in models:
         if isinstance(getattr(model, "head", None), Tokens):
-            found.append(_rows(model.head.output[-1].weight))
+            tokeniser = Tokeniser.from_dict(stored.facts["tokeniser"])
+            found.append(_of_symbols(source, tokeniser, model.head.output[-1].weight))
         elif (vectors := _of_frontend(source, getattr(model, "frontend", None))) is not None:
             found.append(vectors)
     if not found:
@@ -88,10 +90,14 @@ def _of_frontend(source: str | Path, frontend: Any) -> np.ndarray | None:
         words = ["".join((STANDARD + "X")[digit - 1] for digit in row) for row in digits]
         return _of_words(source, words, frontend.vectors.detach().numpy()[:-1])
     if hasattr(frontend, "readers"):
-        inner = [_of_frontend(source, reader.frontend) for reader in frontend.readers]
-        kept = [part for part in inner if part is not None]
-        return np.concatenate(kept, axis=1) if kept else None
+        readers = frontend.readers
+        return np.concatenate([_of_symbols(source, one.tokeniser, one.frontend.learned.weight) for one in readers], 1)
     return None
+
+
+def _of_symbols(source: str | Path, tokeniser: Tokeniser, weight: Any) -> np.ndarray:
+    """Return the vectors of the standard residues of a table (size, F): of longer symbols, the mean where it stands."""
+    return _of_words(source, tokeniser.symbols, np.asarray(weight.detach().double())[SPECIAL:])
 
 
 def _rows(weight: Any) -> np.ndarray:

@@ -66,9 +66,15 @@ def _dots(content: Mapping[str, Any]) -> Callable[[Figure], None]:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(FuncFormatter(bases_label))
             axis.set_major_locator(MaxNLocator(6))
-        figure.legend(handles=[Line2D([], [], color=BLUE, linewidth=2, label="same strand"),
-                               Line2D([], [], color=RED, linewidth=2, label="other strand")],
-                      loc="outside upper right", ncols=2)  # fmt: skip
+        strands = {row["strand"] for row in found["alignments"]}
+        looks = {"+": (BLUE, "same strand"), "-": (RED, "other strand")}
+        handles = [
+            Line2D([], [], color=colour, linewidth=2, label=label)
+            for strand, (colour, label) in looks.items()
+            if strand in strands
+        ]
+        if handles:
+            figure.legend(handles=handles, loc="outside upper right", ncols=2)
 
     return paint
 
@@ -83,6 +89,11 @@ def assembly_figures(content: Mapping[str, Any]) -> list[Drawing]:
         drawings.append(draw("contigs", "Lengths of the contigs.", shown))
     if content["reference"]:
         found = content["reference"]
-        drawings.append(draw("dot_plot", "Where the contigs lie on the reference: each line is an alignment by "
-                             f"minimap2's preset {found['preset']}.", _dots(content), 4.4))  # fmt: skip
+        identity = found["identity"]
+        words = f", identity {100 * identity:.2f} %" if np.isfinite(identity) else ""
+        caption = (
+            f"Contigs on the reference: {100 * found['reference_fraction']:.2f} % of it is covered{words}. "
+            f"Each line is an alignment by minimap2's preset {found['preset']}."
+        )
+        drawings.append(draw("dot_plot", caption, _dots(content), 4.4))
     return drawings

@@ -104,14 +104,15 @@ def _residuals(true: np.ndarray, predicted: np.ndarray, label: str) -> Callable[
     return paint
 
 
-def _bars(axes: Axes, rows: list[tuple[str, Mapping[str, Any], str]], label: str) -> None:
+def bars(axes: Axes, rows: list[tuple[str, Mapping[str, Any], str]], label: str) -> None:
     """Draw a bar of a colour for each (name, estimate, colour)."""
     for place, (_, metric, colour) in enumerate(rows):
         value, low, high = (float(metric[key]) for key in ("value", "low", "high"))
         if not np.isfinite(value):
             axes.text(0.0, place, " undefined: ranks nothing", va="center", color=GREY, fontsize=9)
             continue
-        bounds = [[value - low], [high - value]] if np.isfinite([low, high]).all() else None
+        # an end may lie a rounding error on the wrong side of the value
+        bounds = [[max(value - low, 0.0)], [max(high - value, 0.0)]] if np.isfinite([low, high]).all() else None
         axes.barh(place, value, xerr=bounds, height=0.65, color=colour, ecolor=INK, capsize=3)
         edge = max(value, high) if np.isfinite(high) else value
         axes.annotate(
@@ -133,7 +134,7 @@ def _baselines(metrics: Mapping[str, Any], baselines: Mapping[str, Any], unit: s
                 (key, entry["metrics"][name], PALE if entry.get("beats", True) else ORANGE)
                 for key, entry in baselines.items()
             ]
-            _bars(axes, [("model", metrics[name], BLUE), *others], label)
+            bars(axes, [("model", metrics[name], BLUE), *others], label)
 
     return paint
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from biorrn.evaluation import metric_names
 from biorrn.evaluation.figures import BLUE, GREY, WIDTH, Drawing, draw, plain
 from biorrn.evaluation.sweep import Row
 
-NAMES = {"spearman": "Spearman's rho", "median_identity": "median identity"}
+NAMES = metric_names.NAMES | {"spearman": "Spearman's rho"}
 MOST = 40  # runs that are drawn; the table has them all
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -80,6 +80,13 @@ class Predictions:
     upper: np.ndarray | None = None
 
 
+class Splits(Protocol):
+    """A prepared file that was read: `split` uint8 (N,) is the code of each row's split."""
+
+    @property
+    def split(self) -> np.ndarray: ...
+
+
 def read_prepared(path: str | Path) -> Prepared:
     """Read a prepared protein file whole; it is small beside the model that was trained on it.
 
@@ -100,7 +107,7 @@ def read_prepared(path: str | Path) -> Prepared:
         return Prepared(rows, file["split"][:], prepared.targets, str(file.attrs.get("note", "")))
 
 
-def in_split(prepared: Prepared, split: str, path: str | Path) -> np.ndarray:
+def in_split(prepared: Splits, split: str, path: str | Path) -> np.ndarray:
     """Return the bool array (N,) that is True on the rows of `split` ("train", "valid", "test" or "all").
 
     Raises
@@ -109,7 +116,7 @@ def in_split(prepared: Prepared, split: str, path: str | Path) -> np.ndarray:
     InputError: the file has no row in it.
     """
     if split == "all":
-        mask = np.ones(len(prepared.rows), dtype=bool)
+        mask = np.ones(len(prepared.split), dtype=bool)
     elif split in SPLITS:
         mask = prepared.split == SPLITS.index(split)
     else:
@@ -135,7 +142,7 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
     lengths = dict(zip(rows.ids, rows.lengths, strict=True))
     values: dict[str, tuple[float, ...]] = {}
     flags: dict[str, list[str]] = {}
-    with _table(path) as (columns, table):
+    with prediction_rows(path) as (columns, table):
         for name in ["id", *names]:
             if name not in columns:
                 close = nearest(name, columns)
@@ -150,7 +157,7 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
             length = str(row.get("length") or "")
             if length.isdecimal() and (length.lstrip("0") or "0") != str(lengths[id]):
                 raise InputError(path, f"found length {length[:20]}; the prepared row has {lengths[id]} residues", id)
-            found = tuple(_number(path, row, name) for name in [*names, *(ends if bounded else [])])
+            found = tuple(finite(path, row, name) for name in [*names, *(ends if bounded else [])])
             if values.setdefault(id, found) != found:
                 raise InputError(path, "has two different predictions", record=id)
             marks = (row.get("flags") or "").replace(";", ",").split(",")
@@ -170,7 +177,7 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
 
 
 @contextlib.contextmanager
-def _table(path: str | Path) -> Iterator[tuple[list[str], Iterator[Mapping[str, Any]]]]:
+def prediction_rows(path: str | Path) -> Iterator[tuple[list[str], Iterator[Mapping[str, Any]]]]:
     """Open a table of predictions by its suffix; yield its columns and its rows."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     if suffixes[-1:] and suffixes[-1] in READERS:
@@ -187,7 +194,8 @@ def _table(path: str | Path) -> Iterator[tuple[list[str], Iterator[Mapping[str, 
         yield names, guarded(table, path, csv.Error)
 
 
-def _number(path: str | Path, row: Mapping[str, Any], name: str) -> float:
+def finite(path: str | Path, row: Mapping[str, Any], name: str) -> float:
+    """Return the number in a column of a row of predictions; InputError where it is none."""
     try:
         value = float(row[name])
     except (TypeError, ValueError):

@@ -14,7 +14,7 @@ from biorrn.evaluation.results import read_json
 
 Family = dict[str, Histogram]  # the histograms of the splits
 DEPTH = 4  # of mappings in mappings in which histograms are looked for
-UNITS = {"protein": "proteins", "signal": "segments"}  # what a row of a data set is, by its kind
+UNITS = {"protein": "proteins", "signal": "segments", "tags": "sequences"}  # what a row of a data set is, by its kind
 AXES = {
     "lengths": "length",
     "segment_samples": "samples in a segment",

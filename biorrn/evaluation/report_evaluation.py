@@ -8,27 +8,23 @@ from typing import Any
 from biorrn.errors import InputError
 from biorrn.evaluation.baselines import BEATEN, beaten, headline
 from biorrn.evaluation.blocks import blocks, label, text
+from biorrn.evaluation.metric_names import LOWER, NAMES, RATES, deciding, headline_metric
 from biorrn.evaluation.report_figures import UNUSABLE, figures_of
 from biorrn.evaluation.results import read_result
 
-HEADLINE = {"regression": "spearman", "basecalls": "median_identity"}  # the metric of the overview
-NAMES = {
-    "spearman": "Spearman",
-    "pearson": "Pearson",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "r2": "R²",
-    "median_identity": "median identity",
-    "identity": "pooled identity",
-    "aligned_fraction": "median aligned part of a read",
-}
-RATES = ("median_identity", "identity", "mismatch", "insertion", "deletion", "aligned_fraction")  # shown in per cent
-LOWER = ("rmse", "mae", "mismatch", "insertion", "deletion")  # better where lower
-# keys of an evaluation that are shown by name; of basecalls the others go into a list of details
+# keys of an evaluation that are shown by name; of all but a regression the others go into a list of details
 SHOWN = (
     *("kind", "name", "split", "note", "cautions", "inputs", "command", "biorrn", "seed", "resamples", "metrics"),
     *("baselines", "figures", "targets", "flags", "coverage", "region", "min_bases", "within"),
 )
+
+
+DETAILS = {  # what the list of details of an evaluation is called
+    "regression": "Intervals: how often they hold the measured value",
+    "basecalls": "Counts and tables: read lengths, qualities, errors",
+    "tagging": "Counts and tables: states, lengths, confidence",
+    "language": "Counts, and perplexity by position",
+}
 
 
 def number(name: str, value: Any) -> str:
@@ -51,7 +47,7 @@ def estimate(name: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _baseline_rows(metrics: dict[str, Any], baselines: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one row for the model and one for each baseline: every metric, the difference in Spearman, the verdict."""
+    """Return one row for the model and one for each baseline: every metric, the deciding difference, the verdict."""
     ours = [estimate(name, metrics[name]) for name in metrics]
     rows: list[dict[str, Any]] = [{"name": "model", "cells": ours, "difference": None, "beaten": "", "good": True}]
     for key, entry in baselines.items():
@@ -59,7 +55,7 @@ def _baseline_rows(metrics: dict[str, Any], baselines: dict[str, Any]) -> list[d
             {
                 "name": key,
                 "cells": [estimate(name, entry["metrics"].get(name, {})) for name in metrics],
-                "difference": estimate("spearman", entry["difference"]["spearman"]),
+                "difference": estimate(deciding(entry), entry["difference"][deciding(entry)]),
                 "beaten": BEATEN[beaten(entry)],
                 "good": entry["beats"],
             }
@@ -81,6 +77,7 @@ def _tables(content: dict[str, Any]) -> list[dict[str, Any]]:
                 "rows": [estimate(name, entry) for name, entry in metrics.items()],
                 "columns": [NAMES.get(name, label(name)) for name in metrics],
                 "compared": _baseline_rows(metrics, baselines) if baselines else [],
+                "decides": next((NAMES.get(deciding(entry), deciding(entry)) for entry in baselines.values()), ""),
                 "headline": headline(baselines),
                 "good": all(entry["beats"] for entry in baselines.values()),
                 "sentences": [{"text": entry["sentence"], "good": entry["beats"]} for entry in baselines.values()],
@@ -107,6 +104,16 @@ def _sentence(content: dict[str, Any], target: str, metrics: dict[str, Any], sho
         errors = [f"{key} {number(key, metrics[key].get('value'))}" for key in LOWER if key in metrics]
         end = f"; {', '.join(errors)}" if errors else ""
         return f"Median identity {shown['value']} (95 % interval {shown['interval']}) on {where}{end}."
+    if content["kind"] == "tagging" and "accuracy_residue" in metrics:
+        overlap = number("sov", metrics.get("sov", {}).get("value"))
+        return (
+            f"{shown['value']} of the residues right (95 % interval {shown['interval']}) in {where}; "
+            f"segment overlap {overlap}."
+        )
+    if content["kind"] == "language":
+        found = estimate("perplexity", metrics.get("perplexity", {}))
+        where = f"the {target} of {shown['n']} sequences ({content['split']})"
+        return f"Perplexity {found['value']} (95 % interval {found['interval']}) of {where}."
     rmse = metrics.get("rmse", {}).get("value")
     end = f"; RMSE {number('rmse', rmse)}" if isinstance(rmse, int | float) else ""
     what = f"{target}: " if len(content["metrics"]) > 1 else ""
@@ -115,10 +122,9 @@ def _sentence(content: dict[str, Any], target: str, metrics: dict[str, Any], sho
 
 def _overview(content: dict[str, Any]) -> list[dict[str, Any]]:
     """Return one row a target for the overview and the comparison of runs."""
-    metric, kind = HEADLINE[content["kind"]], content["kind"]
-    rows = []
+    kind, rows = content["kind"], []
     for target, metrics in ({"": content["metrics"]} if kind == "basecalls" else content["metrics"]).items():
-        baselines = content["baselines"].get(target, {})
+        metric, baselines = headline_metric(kind, metrics), content["baselines"].get(target, {})
         shown = estimate(metric, metrics.get(metric, {}))
         others = [entry["metrics"].get(metric, {}).get("value") for entry in baselines.values()]
         known = [value for value in others if isinstance(value, int | float)]
@@ -153,7 +159,7 @@ def evaluation(path: Path) -> dict[str, Any]:
     content = read_result(path)
     try:
         parts: list[dict[str, Any]] = []
-        if content["kind"] == "basecalls":
+        if content["kind"] != "regression":
             for key in content:
                 parts += blocks({key: content[key]}) if key not in SHOWN and content[key] else []
         elif content.get("coverage"):
@@ -170,6 +176,7 @@ def evaluation(path: Path) -> dict[str, Any]:
             "tables": _tables(content),
             "within": estimate("median_identity", content["within"]) if content.get("region") else None,
             "blocks": parts,
+            "details": DETAILS[content["kind"]],
             "figures": figures_of(content, path, name),
             "provenance": {key: content.get(key, "") for key in ("command", "biorrn", "seed", "resamples")},
             "inputs": [

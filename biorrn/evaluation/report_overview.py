@@ -6,8 +6,8 @@ from typing import Any
 
 from biorrn.evaluation.blocks import text
 from biorrn.evaluation.figures_runs import comparison_figure
+from biorrn.evaluation.metric_names import NAMES, RATES
 from biorrn.evaluation.report_cost import minutes
-from biorrn.evaluation.report_evaluation import NAMES, RATES
 from biorrn.evaluation.report_figures import drawn
 
 CARDS = 6  # runs; more are only in the table

@@ -15,7 +15,7 @@ from biorrn.evaluation.report_cost import Cost, duration, megabytes, row, total
 from biorrn.evaluation.report_figures import UNUSABLE, drawn
 from biorrn.evaluation.runs import Run, read_run
 
-APART = ("data", "versions", "rate", "best")  # keys of provenance.json that are shown by name
+APART = ("data", "versions", "rate", "best", "warnings")  # keys of provenance.json that are shown by name
 
 
 def training(folder: Path) -> dict[str, Any]:
@@ -44,6 +44,7 @@ def _parts(run: Run) -> dict[str, Any]:
         "epochs": len(run.history.get("epoch", ())),
         "figures": drawn(training_figures(run.history), run.name),
         "recipe": run.recipe,
+        "warnings": [f"Epoch {epoch}: {message}." for epoch, message in run.warnings],
         "facts": {key: value for key, value in known.items() if key not in APART},
         "best": f"{text(best.get('value'))} {best.get('metric', '')} after epoch {best['epoch'] + 1}"
         if isinstance(best.get("epoch"), int)

@@ -112,10 +112,12 @@ def samples(paths: Mapping[str, Iterable[Path]]) -> list[dict[str, Any]]:
     """
     parts = [sample_part(Path(path), kind) for kind in KINDS for path in paths.get(kind, ())]
     names = list(dict.fromkeys(part["name"] for part in parts))
-    return [
-        {"name": name, "anchor": anchor, "parts": [part for part in parts if part["name"] == name]}
-        for name, anchor in zip(names, anchors(names, "sample"), strict=True)
-    ]
+    found = []
+    for name, anchor in zip(names, anchors(names, "sample"), strict=True):
+        own = [part for part in parts if part["name"] == name]
+        notes = list(dict.fromkeys(part["note"] for part in own if part["note"]))
+        found.append({"name": name, "anchor": anchor, "notes": notes, "parts": own})
+    return found
 
 
 def sample_tables(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The JSON file of an evaluation: what `biorrn evaluate` writes and `biorrn report` reads.
 
 Every evaluation has
-  kind       "regression" or "basecalls"
+  kind       "regression", "basecalls" or "tagging"
   name       what the reader calls it
   split      the split of the prepared file, or for basecalls the region or "all reads"
   note       said where the data is simulated; "" otherwise
@@ -40,6 +40,25 @@ Basecalls have besides
              see `evaluation.contexts`
   squiggle   list of what is drawn: read, read_id, identity, placed_by, from_sample, to_sample, called, reference; []
              without signal
+
+Tags, one a residue, have besides
+  tags       name of what is tagged; states, state_names: of states; targets: list of {"name", "unit"} of values
+  metrics    {name of the tags, or a target: {metric: estimate}}: accuracy_residue, accuracy_protein, sov of states;
+             spearman, pearson, rmse of values; n counts proteins, which are what is resampled
+  baselines  as of a regression, difference and verdict being of the first metric
+  counts     proteins, residues, labelled; flags as of a regression
+  by_state   {state: {"residues", "predicted", precision, recall, f1, sov}}; {} of values, as the three below
+  confusion  {true state: {predicted state: residues}}
+  lengths    table by residues of a protein
+  confidence {"calibration_error", "bins": table} by the probability of the state that was called
+
+A language model has besides
+  metrics    {"residues" or "bases": {metric: estimate}}: perplexity and log2_likelihood (bits) of a letter; n counts
+             sequences, which are what is resampled
+  baselines  as of a regression, difference and verdict being of log2_likelihood
+  tokeniser  {"name", "symbols", "k"}
+  counts     sequences, residues or bases, those that are not known, symbols
+  positions  table by the position of a letter in its sequence: perplexity of the model and of the baselines
 """
 
 from __future__ import annotations
@@ -63,7 +82,7 @@ from biorrn.files import read_text
 from biorrn.inference.conformal import LEVEL
 from biorrn.models.store import load_facts
 
-KINDS = ("regression", "basecalls")
+KINDS = ("regression", "basecalls", "tagging", "language")
 
 
 def common(kind: str, name: str, split: str, note: str, seed: int, inputs: dict[str, Path]) -> dict[str, Any]:

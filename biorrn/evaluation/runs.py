@@ -14,7 +14,7 @@ from biorrn.evaluation.results import read_json
 from biorrn.files import open_text
 from biorrn.readers.fields import guarded
 
-HISTORY, PROVENANCE, RECIPE = "history.tsv", "provenance.json", "recipe.yaml"
+HISTORY, PROVENANCE, RECIPE, WARNINGS = "history.tsv", "provenance.json", "recipe.yaml", "warnings.tsv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,14 @@ class Run:
     history : columns of history.tsv, float arrays (E,), one value an epoch.
     provenance : provenance.json; only a finished run has it.
     recipe : str: the text of recipe.yaml.
+    warnings : list of (epoch, message): rows of warnings.tsv.
     """
 
     name: str
     history: dict[str, np.ndarray] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     recipe: str = ""
+    warnings: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read_history(path: str | Path) -> dict[str, np.ndarray]:
@@ -58,6 +60,21 @@ def read_history(path: str | Path) -> dict[str, np.ndarray]:
     return {name: table[:, place] for place, name in enumerate(rows[0])}
 
 
+def read_warnings(path: str | Path) -> list[tuple[str, str]]:
+    """Read warnings.tsv: epoch and message of each.
+
+    Raises
+    ------
+    InputError: cannot be read, or a row has another number of cells than epoch, kind and message.
+    """
+    with open_text(path) as stream:
+        rows = [line.rstrip("\n").split("\t") for line in stream][1:]
+    for number, row in enumerate(rows, 2):
+        if len(row) != 3:
+            raise InputError(path, f"line {number} has {len(row)} cells; allowed are 3: epoch, kind, message")
+    return [(epoch, message) for epoch, _, message in rows]
+
+
 def read_run(folder: str | Path) -> Run:
     """Read a run folder of `biorrn train`, finished or not.
 
@@ -68,7 +85,7 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(folder, "not a folder; --run takes the folder that `biorrn train` wrote")
-    found = {name: folder / name for name in (HISTORY, PROVENANCE, RECIPE) if (folder / name).is_file()}
+    found = {name: folder / name for name in (HISTORY, PROVENANCE, RECIPE, WARNINGS) if (folder / name).is_file()}
     if HISTORY not in found and PROVENANCE not in found:
         raise InputError(folder, f"has neither {HISTORY} nor {PROVENANCE}; --run takes a folder of `biorrn train`")
     recipe = ""
@@ -80,4 +97,5 @@ def read_run(folder: str | Path) -> Run:
         history=read_history(found[HISTORY]) if HISTORY in found else {},
         provenance=read_json(found[PROVENANCE]) if PROVENANCE in found else {},
         recipe=recipe,
+        warnings=read_warnings(found[WARNINGS]) if WARNINGS in found else [],
     )

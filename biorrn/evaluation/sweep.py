@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from biorrn.errors import ConfigError, InputError
+from biorrn.evaluation.metric_names import headline_metric
 from biorrn.evaluation.results import read_result
 from biorrn.evaluation.runs import read_run
 from biorrn.files import write_text
 
-SCORES = {"regression": "spearman", "basecalls": "median_identity"}  # kind of an evaluation -> the score of its rows
 NAN = float("nan")
 
 
@@ -85,10 +85,10 @@ def collect_sweep(evaluations: Sequence[Path], points: Sequence[str], runs: Sequ
 
 
 def _rows(path: Path, content: Mapping[str, Any], point: dict[str, str], minutes: float) -> list[Row]:
-    metric = SCORES[content["kind"]]
     targets = {"": content["metrics"]} if content["kind"] == "basecalls" else content["metrics"]
     rows = []
     for target, metrics in targets.items():
+        metric = headline_metric(content["kind"], metrics if isinstance(metrics, dict) else {})
         try:
             entry = metrics[metric]
             score, low, high = (NAN if entry[key] is None else float(entry[key]) for key in ("value", "low", "high"))

@@ -8,8 +8,9 @@ import numpy as np
 
 from biorrn.evaluation.baselines import BEATEN, beaten, headline
 from biorrn.evaluation.coverage import coverage_lines
+from biorrn.evaluation.metric_names import BESIDE, NAMES, RATES, deciding
 
-COLUMNS = ("", "Spearman", "95 % interval", "RMSE", "model - baseline", "95 % interval", "beaten")
+COLUMNS = ("95 % interval", "model - baseline", "95 % interval", "beaten")
 
 
 def _number(value: Any, form: str) -> str:
@@ -29,19 +30,22 @@ def comparison_lines(metrics: dict[str, Any], compared: dict[str, dict[str, Any]
     metrics : {metric: estimate} of the model.
     compared : what `evaluation.baselines.compare` returned.
     """
-    rows: list[tuple[str, ...]] = [COLUMNS]
+    first = deciding(next(iter(compared.values())))
+    other = BESIDE[first]
+    rows: list[tuple[str, ...]] = [("", NAMES[first], COLUMNS[0], NAMES[other], *COLUMNS[1:])]
+    form = ".3f" if other in RATES else ".4g"
     for name, entry in {"model": {"metrics": metrics}, **compared}.items():
-        spearman, rmse = entry["metrics"]["spearman"], entry["metrics"]["rmse"]
-        cells = [name, _number(spearman["value"], ".3f"), _span(spearman, ".3f"), _number(rmse["value"], ".4g")]
+        chief, second = entry["metrics"][first], entry["metrics"][other]
+        cells = [name, _number(chief["value"], ".3f"), _span(chief, ".3f"), _number(second["value"], form)]
         if name == "model":
             cells += ["", "", ""]
         else:
-            gap = entry["difference"]["spearman"]
+            gap = entry["difference"][first]
             cells += [_number(gap["value"], "+.3f"), _span(gap, "+.3f"), BEATEN[beaten(entry)]]
         rows.append(tuple(cells))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     # names and verdicts to the left, numbers to the right
-    last = len(COLUMNS) - 1
+    last = len(widths) - 1
     lines = [
         "  ".join(
             cell.ljust(width) if place in (0, last) else cell.rjust(width)
@@ -60,7 +64,7 @@ def _shown(estimate: dict[str, Any]) -> str:
 def summary_lines(content: dict[str, Any]) -> list[str]:
     """Return what to print of an evaluation: one line a metric, then the baselines and the cautions."""
     lines = []
-    tables = content["metrics"] if content["kind"] == "regression" else {content["split"]: content["metrics"]}
+    tables = {content["split"]: content["metrics"]} if content["kind"] == "basecalls" else content["metrics"]
     for name, metrics in tables.items():
         lines += [f"{name}\t{metric}\t{_shown(estimate)}" for metric, estimate in metrics.items()]
         compared = content["baselines"].get(name, {})

@@ -16,6 +16,7 @@ from biorrn.inference.gradients import BASELINES, COMPLETE, by_residue, gap_of, 
 from biorrn.inference.predict import predict, target_names
 from biorrn.inference.summary import SHOWN, Tally
 from biorrn.lookup import lookup
+from biorrn.models.attention_pool import MultiHead
 from biorrn.models.ensemble import Ensemble
 from biorrn.models.heads import Attention
 from biorrn.models.store import Stored
@@ -146,16 +147,18 @@ def occlusion(
 
 
 def attention_of(model: nn.Module, x: Tensor, lengths: Tensor) -> np.ndarray | None:
-    """Return the weight (T,) of each residue of a row x (1, T) in attention pools, the mean over all inside `model`.
+    """Return the weight (T,) of each residue of a row x (1, T) in attention pools, the mean over all in `model`.
 
     None where it has none, or where they weigh something other than residues.
     """
     seen: list[Tensor] = []
 
     def keep(pool: nn.Module, inputs: tuple[Tensor, Tensor]) -> None:
-        seen.append(pool.weights(*inputs))  # type: ignore[operator]
+        weights = pool.weights(*inputs)  # type: ignore[operator]
+        seen.append(weights if weights.ndim == 2 else weights.mean(1))
 
-    handles = [part.register_forward_pre_hook(keep) for part in model.modules() if isinstance(part, Attention)]
+    pools = [part for part in model.modules() if isinstance(part, Attention | MultiHead)]
+    handles = [pool.register_forward_pre_hook(keep) for pool in pools]
     try:
         if handles:
             with torch.no_grad():

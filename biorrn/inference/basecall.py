@@ -94,7 +94,7 @@ def basecall(
     """
     if stored.facts.get("task") != "basecalling":
         task = stored.facts.get("task")
-        hint = "; a regression model is for biorrn predict" if task == "regression" else ""
+        hint = f"; a {task} model is for biorrn predict" if task in ("regression", "tagging") else ""
         raise ConfigError(f"{stored.path}: is a model for {task}; biorrn basecall needs one for basecalling{hint}")
     for name, value in (("--batch-size", batch_size), ("--threads", threads)):
         if value < 1:

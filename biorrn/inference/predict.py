@@ -8,29 +8,29 @@ batches side by side.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from biorrn.encoders.residues import tokens
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference import novelty
 from biorrn.inference.conformal import LEVEL, Intervals
 from biorrn.inference.forward import ROWS, model_on
 from biorrn.inference.members import values_and_spread
 from biorrn.inference.property_engine import accelerated, chosen_kind
-from biorrn.inference.shapes import batches, height_of, padded_length
+from biorrn.inference.shapes import batches
+from biorrn.inference.streams import joined, padded, through, windows
 from biorrn.models.store import Stored
 from biorrn.readers.records import ProteinRecord
 
 WINDOW_BATCHES = 32  # batches within which records are sorted by length; one window is filled while one is predicted
-WINDOW_RESIDUES = 2_000_000  # a window ends here at the latest
+
+# task -> the command that its models are for
+COMMANDS = {"basecalling": "biorrn basecall", "tagging": "biorrn predict", "language": "biorrn generate"}
 
 Passed = tuple[np.ndarray, np.ndarray | None]  # values (B, K) and their spread, float64
 
@@ -68,9 +68,16 @@ def target_names(stored: Stored) -> list[str]:
     """
     task = stored.facts.get("task")
     if task != "regression":
-        hint = "; a basecalling model is for biorrn basecall" if task == "basecalling" else ""
-        raise ConfigError(f"{stored.path}: is a model for {task}; biorrn predict needs one for regression{hint}")
+        hint = f"; a {task} model is for {COMMANDS[task]}" if task in COMMANDS else ""
+        raise ConfigError(f"{stored.path}: is a model for {task}; needed here is one for regression{hint}")
     return [str(target["name"]) for target in stored.facts["targets"]]
+
+
+def refuse(stored: Stored, **options: str | None) -> None:
+    """Raise ConfigError at the first option that was given, and that only a tagging model has a use for."""
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"--{name}: is for a tagging model; {stored.path} predicts one value a protein")
 
 
 def predict(
@@ -109,21 +116,7 @@ def predict(
     if where.type == "cpu":
         model = accelerated(model, chosen_kind(precision))
     run = _Run(model, stored.facts, Intervals.of(stored.facts, names, level), len(names), batch_size, where)
-    return run.over(_windows(records, max(batch_size, ROWS) * WINDOW_BATCHES), workers)
-
-
-def _windows(records: Iterable[ProteinRecord], limit: int) -> Iterator[list[ProteinRecord]]:
-    """Yield runs of at most `limit` records and about `WINDOW_RESIDUES` residues."""
-    window: list[ProteinRecord] = []
-    residues = 0
-    for record in records:
-        window.append(record)
-        residues += len(record.sequence)
-        if len(window) == limit or residues >= WINDOW_RESIDUES:
-            yield window
-            window, residues = [], 0
-    if window:
-        yield window
+    return run.over(windows(records, max(batch_size, ROWS) * WINDOW_BATCHES), workers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,26 +145,11 @@ class _Run:
 
     def over(self, windows: Iterable[list[ProteinRecord]], workers: int) -> Iterator[Prediction]:
         """Yield the predictions of each window; while they are taken, the next window is under way."""
-        waiting: deque[_Window] = deque()
-        before = torch.get_num_threads()
-        pool = ThreadPoolExecutor(workers, "predict", initializer=torch.set_num_threads, initargs=(1,))
-        # TF32, the default of cuDNN, would change the third digit
-        exact = torch.backends.cudnn.flags(allow_tf32=False) if self.device.type == "cuda" else contextlib.nullcontext()
-        try:
-            with exact:
-                for window in windows:
-                    waiting.append(self._send(window, pool))
-                    if len(waiting) > 1:
-                        yield from self._finish(waiting.popleft())
-                while waiting:
-                    yield from self._finish(waiting.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(before)  # some libraries take the workers' number for everyone's
+        return through(windows, self._send, self._finish, workers, self.device)
 
     def _send(self, records: list[ProteinRecord], pool: ThreadPoolExecutor) -> _Window:
         lengths = np.array([len(record.sequence) for record in records], np.int64)
-        flat, starts = _joined(records), np.cumsum(lengths) - lengths
+        flat, starts = joined(records), np.cumsum(lengths) - lengths
         sent = []
         for rows in batches(lengths.tolist(), self.batch_size):
             sent.append((rows, pool.submit(self._forward, flat, starts[rows], lengths[rows])))
@@ -198,31 +176,12 @@ class _Run:
 
     def _forward(self, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Passed:
         """Return the values and spreads of the sequences flat[start:start + length], which share one padded length."""
-        width = padded_length(int(lengths.max()))
-        height = height_of(len(lengths), width, self.batch_size, self.device)
-        # rows that only fill the shape repeat the first one
-        sizes = np.concatenate([lengths, np.full(height - len(lengths), lengths[0])])
-        x = np.zeros((height, width), np.int64)
-        inside = np.arange(width) < lengths[:, None]  # (B, T)
-        x[: len(lengths)][inside] = flat[(starts[:, None] + np.arange(width))[inside]]
-        x[len(lengths) :] = x[0]
+        x, sizes = padded(flat, starts, lengths, self.batch_size, self.device)
         with torch.inference_mode():
-            given = values_and_spread(
-                self.model, torch.from_numpy(x).to(self.device), torch.from_numpy(sizes).to(self.device)
-            )
+            given = values_and_spread(self.model, x, sizes)
             values, spread = (None if one is None else one[: len(lengths)].double().cpu().numpy() for one in given)
         assert values is not None
         return values, spread
-
-
-def _joined(records: Sequence[ProteinRecord]) -> np.ndarray:
-    """Return the tokens of all records, one after another, uint8 (total,)."""
-    try:
-        return tokens("".join(record.sequence for record in records))
-    except BiorrnError:
-        for record in records:
-            tokens(record.sequence)  # raises with the place in its own sequence
-        raise
 
 
 def flags(record: ProteinRecord, facts: dict) -> list[str]:

@@ -105,6 +105,7 @@ BAD = {
     ),
     "a folder that is no run": ("rerun {d}/empty", "is no finished run: provenance.json is missing"),
     "a run into itself": ("rerun {d}/empty -o {d}/empty", "is the run itself; give another folder"),
+    "a cell that is none": ("cells --cells grru -o {d}/cells", "did you mean 'gru'?"),
     # models
     "a model that is not there": ("predict {d}/no_model {d}/good.fasta", "is not a folder nor a shipped model"),
     "a folder without a model": ("predict {d}/empty {d}/good.fasta", "is not a model folder"),
@@ -125,6 +126,25 @@ BAD = {
     "a mutation that is none": ("scan {d}/model {d}/good.fasta --mutations A+G", "mutation 'A+G' is not understood"),
     "a basecaller to explain": ("explain {d}/caller {d}/good.fasta", "is a model for basecalling"),
     "an unknown way to explain": ("explain {d}/model {d}/good.fasta --method shap", "--method 'shap' is unknown"),
+    # language models and what is inside of models
+    "a model of a property to generate with": ("generate {d}/model", "is a model for regression; needed is one for"),
+    "a property of residues with a typing error": (
+        "activations {d}/model {d}/good.fasta --properties hydropaty",
+        "--properties: property 'hydropaty' is unknown; did you mean 'hydropathy'?",
+    ),
+    "states as text": ("embed states {d}/model {d}/good.fasta -o {d}/s.tsv", "allowed is a name that ends in .npz"),
+    # gradient flow
+    "a cell with a typing error": ("gradient-flow -o {d}/flow --cells lsmt", "--cells 'lsmt' is unknown; did you mean"),
+    "an unknown first matrix": ("gradient-flow -o {d}/flow --init identiy", "did you mean 'identity'?"),
+    "one step of a gradient": ("gradient-flow -o {d}/flow --length 1", "--length: found 1; allowed is 2 or more"),
+    "a clip of none": ("gradient-flow -o {d}/flow --clip 0", "--clip: found 0; allowed is a number above 0"),
+    "a gradient without data": ("gradient-flow {d}/model -o {d}/flow", "MODEL and PREPARED go together"),
+    "cells beside a model": ("gradient-flow {d}/model {d}/protein.h5 --cells rnn -o {d}/flow", "without MODEL"),
+    "a model that is not recurrent": (
+        "gradient-flow solubility {d}/protein.h5 -o {d}/flow",
+        "without a recurrent layer",
+    ),
+    "an input that was not prepared": ("gradient-flow --input {d}/good.csv -o {d}/flow", "good.csv"),
     # called reads
     "parts of two formats": ("merge {d}/good.fastq {d}/good.csv -o {d}/m.fastq", "found the suffix '.csv'"),
     "a part named twice": ("merge {d}/good.fastq {d}/good.fastq -o {d}/m.fastq", "is named twice"),
@@ -136,6 +156,35 @@ BAD = {
         "evaluate regression {d}/predictions.tsv {d}/protein.h5 --split vaild -o {d}/e.json",
         "found 'vaild'; allowed is one of train",
     ),
+    "a language model that is none": (
+        "evaluate language solubility {d}/protein.h5 -o {d}/e.json",
+        "is a model for regression",
+    ),
+    "a split of a language model that is none": (
+        "evaluate language solubility {d}/protein.h5 --split tset -o {d}/e.json",
+        "--split: found 'tset'; allowed is train, valid, test or all",
+    ),
+    "values of bases": (
+        "prepare protein {d}/good.fasta --alphabet dna --target x --split random -o {d}/out.h5",
+        "--alphabet dna: is for sequences alone",
+    ),
+    "clusters of bases": (
+        "prepare protein {d}/good.fasta --no-target --alphabet dna --split cluster:0.5 -o {d}/out.h5",
+        "--alphabet dna: allowed is --split random",
+    ),
+    "residues as bases": (
+        "prepare protein {d}/good.fasta --no-target --alphabet dna --split random -o {d}/out.h5",
+        "base 'M' at position 1 is not one of ACGTUN",
+    ),
+    "an alphabet that is none": (
+        "prepare protein {d}/good.fasta --no-target --alphabet rna --split random -o {d}/out.h5",
+        "--alphabet 'rna' is unknown",
+    ),
+    "k-mers that are too many": (
+        train("residue_lm", options="--set model.frontend.tokens.name=kmer --set model.frontend.tokens.k=5"),
+        "tokens.k: found 5; allowed is 2 to 3",
+    ),
+    "bases of residues": (train("base_lm"), "the prepared file holds letters ACDEFGHIKLMNPQRSTVWYX; needed are ACGTN"),
     "predictions of other proteins": (
         "evaluate regression {d}/predictions.tsv {d}/protein.h5 -o {d}/e.json",
         "no prediction for",

@@ -7,10 +7,14 @@ import pytest
 
 from biorrn.datasets.account import account, lines, write_account
 from biorrn.datasets.export import export_fastas, parse_exports
+from biorrn.datasets.pairs import pair_writer
 from biorrn.datasets.prepare import protein_writer, signal_writer
 from biorrn.datasets.schema import SCHEMAS
 from biorrn.datasets.summary import protein_summary, signal_summary
+from biorrn.datasets.tag_file import tag_writer
+from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import tokens
+from biorrn.encoders.states import THREE
 from biorrn.errors import ConfigError, InputError
 from biorrn.readers.fasta import read_fasta
 
@@ -22,6 +26,14 @@ def write(path, kind):
         with protein_writer(path, [{"name": "tm", "unit": ""}]) as writer:
             for i, (text, target, code) in enumerate(PROTEINS):
                 writer.add(f"p{i}", tokens(text), (target,), 2.0, code)
+    elif kind == "tags":
+        with tag_writer(path, RESIDUES, THREE) as writer:
+            for i, (text, _, code) in enumerate(PROTEINS):
+                writer.add(f"p{i}", tokens(text), tokens(text) % 3, code)
+    elif kind == "pairs":
+        with pair_writer(path, "residues", "residues") as writer:
+            for i, (text, _, code) in enumerate(PROTEINS):
+                writer.add(f"p{i}", tokens(text), tokens(text), code)
     else:
         with signal_writer(path, "medmad", 4000.0, "truth") as writer:
             writer.add("r1", np.zeros(50), np.array([1, 1, 4]), np.array([0, 10, 30]), 0, "chr1", 0, 3, "+")

@@ -13,6 +13,7 @@ from biorrn.datasets.prepare_protein import prepare_proteins
 from biorrn.datasets.proteins import ProteinDataset
 from biorrn.datasets.splits import parse_split
 from biorrn.encoders.residues import tokens
+from biorrn.encoders.tokenisers import BOS, EOS, residue_tokeniser
 from biorrn.errors import ConfigError, InputError
 from biorrn.tasks.regression import ProteinData
 
@@ -28,24 +29,31 @@ def prepared(tmp_path: Path) -> Path:
     return path
 
 
+def symbols(path: Path, backward: bool = False, longest: int = 100) -> SymbolDataset:
+    return SymbolDataset(ProteinDataset(path, None), residue_tokeniser(), backward, longest)
+
+
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("longest", [2, 3, 4, 100])
 def test_every_symbol_is_a_target_once(prepared: Path, longest: int, backward: bool) -> None:
-    pieces = SymbolDataset(prepared, None, backward, longest)
+    pieces = symbols(prepared, backward, longest)
     assert pieces.lengths.max() <= longest
     batch = pieces.collate(range(len(pieces)))
     assert batch.targets is not None
     found = sorted(batch.targets[batch.targets != IGNORED].tolist())
-    residues = [int(code) for protein in PROTEINS for code in tokens(protein.replace("X", ""))]
-    assert found == sorted([*residues, *[0] * len(PROTEINS)])
+    residues = [int(code) + 3 for protein in PROTEINS for code in tokens(protein.replace("X", ""))]
+    assert found == sorted([*residues, *[BOS if backward else EOS] * len(PROTEINS)])
+    assert batch.target_lengths is not None
+    assert int(batch.target_lengths.sum()) == len(residues)
     time = torch.arange(batch.x.shape[1])
     assert (batch.targets[time[None] >= batch.lengths[:, None]] == IGNORED).all()
     assert (batch.x[time[None] >= batch.lengths[:, None]] == 0).all()
 
 
 def test_a_step_is_to_tell_the_next_or_the_one_before(prepared: Path) -> None:
-    for backward, x, y in ((False, [0, 11, 9, 18], [11, 9, 18, 0]), (True, [11, 9, 18, 0], [0, 11, 9, 18])):
-        batch = SymbolDataset(prepared, None, backward).collate([0])
+    mkv = [14, 12, 21]
+    for backward, x, y in ((False, [BOS, *mkv], [*mkv, EOS]), (True, [*mkv, EOS], [BOS, *mkv])):
+        batch = symbols(prepared, backward).collate([0])
         assert batch.targets is not None
         assert (batch.x[0, :4].tolist(), batch.targets[0, :4].tolist()) == (x, y)
 
@@ -79,5 +87,5 @@ def test_unlabelled_proteins_prepare_and_read(tmp_path: Path) -> None:
 
 
 def test_targets_of_a_labelled_file_are_left_alone(tiny_proteins: Path) -> None:
-    pieces = SymbolDataset(tiny_proteins, "train")
-    assert np.array_equal(pieces.lengths, ProteinDataset(tiny_proteins, "train").lengths + 1)
+    rows = ProteinDataset(tiny_proteins, "train")
+    assert np.array_equal(SymbolDataset(rows, residue_tokeniser()).lengths, rows.lengths + 1)

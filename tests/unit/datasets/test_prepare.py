@@ -7,9 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biorrn.datasets import prepare
+from biorrn.datasets.pairs import pair_writer
 from biorrn.datasets.prepare import ProteinFile, SignalFile, protein_writer, signal_writer
 from biorrn.datasets.schema import ATTRIBUTES, SCHEMAS, SPLITS, split_code
+from biorrn.datasets.tag_file import tag_writer
+from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import sequence, tokens
+from biorrn.encoders.states import THREE
 from biorrn.errors import BiorrnError, ConfigError, InputError
 
 TARGETS = [{"name": "tm", "unit": "degrees C"}, {"name": "yield", "unit": ""}]
@@ -65,11 +69,31 @@ def test_signal_there_and_back(tmp_path):
         )
 
 
+def write_tags(path):
+    with tag_writer(path, RESIDUES, THREE) as writer:
+        writer.add("a", np.array([1, 2], np.uint8), np.array([0, 255], np.uint8))
+    return path
+
+
+def write_pairs(path):
+    with pair_writer(path, "codons", "residues") as writer:
+        writer.add("p0", np.array([1, 64], np.uint8), np.array([5], np.uint8))
+    return path
+
+
+WRITE = {
+    "protein": lambda path: write_proteins(path, ["ACD", "W"]),
+    "signal": write_signal,
+    "tags": write_tags,
+    "pairs": write_pairs,
+}
+
+
 @pytest.mark.parametrize("kind", SCHEMAS)
 def test_the_file_is_as_the_schema_says(tmp_path, kind):
-    path = write_proteins(tmp_path / "f.h5", ["ACD", "W"]) if kind == "protein" else write_signal(tmp_path / "f.h5")
+    path = WRITE[kind](tmp_path / "f.h5")
     with h5py.File(path) as file:
-        assert set(file) == set(SCHEMAS[kind])
+        assert set(file) - {"labels"} == set(SCHEMAS[kind])
         assert set(ATTRIBUTES[kind]) <= set(file.attrs)
         for name, field in SCHEMAS[kind].items():
             assert set(file[name].attrs) == {"unit", "description"}

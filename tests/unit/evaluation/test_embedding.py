@@ -7,6 +7,7 @@ import pytest
 
 from biorrn.config import parse_recipe
 from biorrn.encoders.residues import STANDARD, TABLES
+from biorrn.encoders.tokenisers import residue_tokeniser
 from biorrn.errors import ConfigError
 from biorrn.evaluation.embedding import compare, residue_vectors
 from biorrn.evaluation.figures_embedding import CHEMISTRY, ORDER, embedding_figure, save_embedding_figure
@@ -71,12 +72,14 @@ def test_vectors_of_models(tmp_path: Path) -> None:
 
 
 def test_a_language_model_is_shown_by_what_it_tells_residues_apart_with(tmp_path: Path) -> None:
-    model = {"frontend": {"name": "onehot"}, "core": {"hidden": 4, "layers": 1}, "head": {"name": "tokens"}}
+    model = {"frontend": {"name": "tokens", "size": 24}, "core": {"hidden": 4, "layers": 1}, "head": {"name": "tokens"}}
     recipe = parse_recipe({"name": "t", "task": "language", "model": model})
-    made = build_model(recipe.network, 22)
-    save_model(tmp_path / "lm", made, recipe, {"outputs": 22, "task": "language"})
+    made = build_model(recipe.network, 24)
+    save_model(
+        tmp_path / "lm", made, recipe, {"outputs": 24, "task": "language", "tokeniser": residue_tokeniser().to_dict()}
+    )
     weights = made.head.output[-1].weight.detach().numpy()  # type: ignore[union-attr,index]
-    assert np.allclose(residue_vectors(tmp_path / "lm"), weights[1:21])
+    assert np.allclose(residue_vectors(tmp_path / "lm"), weights[4:24])
 
 
 def test_figure(tmp_path: Path) -> None:

@@ -137,7 +137,10 @@ def test_files_of_one_name_are_one_sample(tmp_path: Path) -> None:
         "mapping": [write_sample(tmp_path, "mapping", "b", metrics={"mapped_fraction": estimate}, facts={"x": "y"})],
         "assembly": [write_sample(tmp_path, "assembly", "b", skipped="no miniasm here", tables={"rows": [{"a": 1}]})],
     }
+    for path in (paths["mapping"][0], paths["assembly"][0]):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"note": "of a sheet"}))
     found = samples(paths)
+    assert [sample["notes"] for sample in found] == [[], ["of a sheet"]]
     assert [(sample["name"], [part["kind"] for part in sample["parts"]]) for sample in found] == [
         *(("a", ["qc"]), ("b", list(KINDS)))
     ]
@@ -146,6 +149,7 @@ def test_files_of_one_name_are_one_sample(tmp_path: Path) -> None:
     assert [block["title"] for block in assembly["blocks"]] == ["rows"]
     assert [table["title"] for table in sample_tables(found)] == list(KINDS.values())
     page = render(sampled=paths)
+    assert page.count("of a sheet") == 1
     assert "no miniasm here" in page
     assert 'href="#sample-b"' in page
 

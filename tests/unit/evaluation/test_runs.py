@@ -46,3 +46,14 @@ def test_what_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "provenance.json").write_text("{")
     with pytest.raises(InputError, match="not JSON at line 1"):
         read_run(tmp_path)
+
+
+def test_warnings_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "history.tsv").write_text("epoch\ttrain_loss\n0\t1.5\n")
+    assert read_run(tmp_path).warnings == []
+    path = tmp_path / "warnings.tsv"
+    path.write_text("epoch\tkind\tmessage\n1\texploding\ttoo fast: try training.lr 0.1\n")
+    assert read_run(tmp_path).warnings == [("1", "too fast: try training.lr 0.1")]
+    path.write_text("epoch\tkind\tmessage\n1\texploding\n")
+    with pytest.raises(InputError, match=r"line 2 has 2 cells; allowed are 3"):
+        read_run(tmp_path)

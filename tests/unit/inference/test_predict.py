@@ -14,6 +14,7 @@ from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference import predict as module
 from biorrn.inference.predict import Prediction, predict
 from biorrn.inference.shapes import TOKENS, padded_length
+from biorrn.inference.streams import windows
 from biorrn.inference.writers import open_predictions
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored
@@ -139,12 +140,11 @@ def test_reads_ahead_by_two_windows_only(monkeypatch: pytest.MonkeyPatch) -> Non
     assert max(ahead) <= 2 * 2 * 16  # one is written while the next is predicted
 
 
-def test_the_window_ends_at_many_residues(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WINDOW_RESIDUES", 1000)
+def test_the_window_ends_at_many_residues() -> None:
     records = proteins(60)
-    windows = list(module._windows(records, 10_000))
-    assert [r.id for window in windows for r in window] == [r.id for r in records]
-    assert max(sum(len(r.sequence) for r in window) for window in windows) < 1000 + 120
+    parts = list(windows(records, 10_000, residues=1000))
+    assert [r.id for part in parts for r in part] == [r.id for r in records]
+    assert max(sum(len(r.sequence) for r in part) for part in parts) < 1000 + 120
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 43, 64, 65, 1000, 34_350])

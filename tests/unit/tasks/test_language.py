@@ -10,10 +10,10 @@ import torch
 import yaml
 
 from biorrn import config
-from biorrn.config import Recipe, load_recipe, parse_recipe
+from biorrn.config import Recipe, change_recipe, load_recipe, parse_recipe
 from biorrn.datasets.prepare import protein_writer
-from biorrn.encoders.alphabets import N_TOKENS
 from biorrn.encoders.residues import tokens
+from biorrn.encoders.tokenisers import BOS, EOS, Tokeniser
 from biorrn.errors import ConfigError, InputError
 from biorrn.models.build import settle
 from biorrn.models.frontends import FRONTENDS
@@ -26,8 +26,8 @@ from biorrn.training.loop import train
 
 
 def lm(direction: str = "forward", epochs: int = 2, **model: Any) -> Recipe:
-    parts = {
-        "frontend": {"name": "embedding", "width": 8},
+    parts: dict[str, Any] = {
+        "frontend": {"name": "tokens", "width": 8},
         "core": {"cell": "gru", "hidden": 12, "layers": 1, "direction": direction},
         "head": {"name": "tokens"},
     }
@@ -57,18 +57,19 @@ def test_it_learns_what_follows(way: str, folders: dict[str, Path]) -> None:
     history = dict(zip(last[0].split("\t"), map(float, last[-1].split("\t")), strict=True))
     assert history["valid_perplexity"] < 3
     assert math.isclose(history["valid_log2_likelihood"], -math.log2(history["valid_perplexity"]), rel_tol=1e-3)
-    x = torch.tensor([[0, 1, 2, 3, 4, 0]])
+    tokeniser = Tokeniser.from_dict(stored.facts["tokeniser"])
+    x = torch.from_numpy(np.concatenate([[BOS], tokeniser.encode("ACDE"), [EOS]]))[None]
     with torch.no_grad():
-        likeliest = stored.model(x, torch.tensor([6]))[0].argmax(-1)[0].tolist()
-    assert (likeliest[2:5] == [3, 4, 5]) if way == "forward" else (likeliest[2:5] == [1, 2, 3])
+        likeliest = stored.model(x, torch.tensor([6]))[0].argmax(-1)[0]
+    assert tokeniser.decode(likeliest[2:5]) == ("DEF" if way == "forward" else "ACD")
 
 
 @pytest.mark.parametrize("way", ["forward", "backward"])
 def test_no_step_has_seen_what_it_is_to_tell(way: str) -> None:
-    model = build_model(lm(way).network, N_TOKENS).eval()
-    x, lengths = torch.randint(1, 21, (1, 9)), torch.tensor([9])
+    model = build_model(lm(way, frontend={"name": "tokens", "size": 24}).network, 24).eval()
+    x, lengths = torch.randint(4, 24, (1, 9)), torch.tensor([9])
     changed = x.clone()
-    changed[0, 5] = x[0, 5] % 20 + 1
+    changed[0, 5] = 4 + (x[0, 5] - 3) % 20
     with torch.no_grad():
         same = (model(x, lengths)[0] == model(changed, lengths)[0]).all(-1)[0].tolist()
     assert same == ([True] * 5 + [False] * 4 if way == "forward" else [False] * 6 + [True] * 3)
@@ -78,11 +79,13 @@ def test_perplexity_of_a_model_that_knows_nothing() -> None:
     batch = language.Batch(
         x=torch.zeros(2, 8, dtype=torch.long),
         lengths=torch.tensor([8, 3]),
-        targets=torch.tensor([[1, 2, 3, 4, 5, 6, 7, 0], [3, -1, 0, -1, -1, -1, -1, -1]]),
+        targets=torch.tensor([[4, 5, 6, 7, 8, 9, 10, EOS], [6, -1, EOS, -1, -1, -1, -1, -1]]),
+        target_lengths=torch.tensor([14, 2]),
     )
-    collected = [language.collect(torch.zeros(2, 8, N_TOKENS), batch.lengths, batch)]
-    assert collected[0][0] == 8  # ends, padding and X do not count
-    assert math.isclose(language.score(collected)["perplexity"], N_TOKENS, rel_tol=1e-6)
+    collected = [language.collect(torch.zeros(2, 8, 24), batch.lengths, batch)]
+    assert collected[0][[0, 3]].tolist() == [16, 8]  # ends, padding and X do not count
+    # 8 symbols of 2 letters each: the perplexity of a letter is the square root
+    assert math.isclose(language.score(collected)["perplexity"], math.sqrt(24), rel_tol=1e-6)
     assert language.size(batch) == 11
 
 
@@ -91,15 +94,16 @@ def test_perplexity_of_a_model_that_knows_nothing() -> None:
     [
         ({"core": {"direction": "bidirectional"}}, "allowed in task language is forward or backward"),
         ({"head": {"name": "ctc"}}, "needs head 'tokens'; found 'ctc'"),
-        (
-            {"frontend": {"name": "embedding", "layers": [{"width": 2, "kernel": 3}]}},
-            "found embedding; allowed in task language is one of onehot, blosum62, scales, embedding without layers",
-        ),
-        ({"frontend": {"name": "conv", "layers": [{"width": 2, "kernel": 3}]}}, "one of onehot, blosum62"),
+        ({"frontend": {"name": "embedding"}}, "found embedding; allowed in task language is tokens"),
+        ({"frontend": {"name": "tokens", "tokens": {"name": "base"}}}, "holds letters ACDEF.*; needed are ACGTN"),
+        ({"frontend": {"name": "tokens", "tokens": {"name": "kmer", "k": 4}}}, "found 4; allowed is 2 to 3"),
+        ({"frontend": {"name": "tokens", "tied": True, "width": 9}}, "its width is 9, and 12 features reach"),
+        ({"core": {"name": "self_attention", "causal": True}}, "training.bptt: found 8; allowed is 0 for this core"),
+        ({"core": {"layers": 0, "direction": "forward"}}, "training.bptt: found 8; allowed is 0 for this core"),
     ],
 )
-def test_recipes_that_would_cheat_are_refused(model: dict[str, Any], fault: str, tiny_proteins: Path) -> None:
-    recipe = lm(**model)
+def test_recipes_that_cannot_be_are_refused(model: dict[str, Any], fault: str, tiny_proteins: Path) -> None:
+    recipe = change_recipe(lm(**model), ["training.bptt=8"])
     with pytest.raises(ConfigError, match=fault):
         language.make_model(recipe, language.open_data(tiny_proteins, recipe))
 
@@ -107,6 +111,44 @@ def test_recipes_that_would_cheat_are_refused(model: dict[str, Any], fault: str,
 def test_shipped_recipe_is_one_of_this_task(tiny_proteins: Path) -> None:
     recipe = load_recipe("residue_lm")
     assert language.make_model(recipe, language.open_data(tiny_proteins, recipe)).head
+
+
+REGULARISED = {
+    "frontend": {"name": "tokens", "width": 12, "dropout": 0.2, "tied": True},
+    "input_dropout": 0.2,
+    "core": {"cell": "lstm", "hidden": 12, "layers": 2, "direction": "forward", "dropout": 0.2, "weight_drop": 0.3},
+    "head": {"name": "tokens", "dropout": 0.2},
+    "locked_dropout": True,
+}
+CHANGES = ["training.bptt=8", "training.activation=1", "training.activation_change=1"]
+
+
+def test_training_in_windows_goes_on_after_a_stop_as_if_there_was_none(tiny_proteins: Path, tmp_path: Path) -> None:
+    recipe, task = change_recipe(lm(epochs=3, **REGULARISED), CHANGES), load_task("language")
+    train(recipe, tiny_proteins, tmp_path / "once", task, threads=1)
+    train(recipe, tiny_proteins, tmp_path / "twice", task, threads=1, stop=2)
+    (tmp_path / "twice" / "provenance.json").unlink()
+    train(recipe, tiny_proteins, tmp_path / "twice", task, threads=1)
+    once, twice = (load_model(tmp_path / name).model.state_dict() for name in ("once", "twice"))
+    assert all(torch.equal(once[name], twice[name]) for name in once)
+
+
+@pytest.mark.parametrize("bptt", [0, 8])
+def test_activations_count_in_the_loss_of_training_alone(bptt: int, tiny_proteins: Path) -> None:
+    recipe = change_recipe(lm(), [f"training.bptt={bptt}", *CHANGES[1:]])
+    data = language.open_data(tiny_proteins, recipe)
+    model = language.make_model(recipe, data)
+    batch = next(iter(data.train(0, 0)))
+    assert batch.targets is not None
+    outputs, lengths = model.train()(batch.x, batch.lengths)
+    plain = torch.nn.functional.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), ignore_index=-1)
+    h = model.core(*model.frontend(batch.x, batch.lengths))[0]  # (B, T, 12), zero in padding
+    told = (batch.targets != -1).sum() * 12
+    inside = (torch.arange(1, h.shape[1])[None] < batch.lengths[:, None])[:, :, None]
+    wanted = plain + h.square().sum() / told + ((h[:, 1:] - h[:, :-1]) * inside).square().sum() / told
+    assert torch.allclose(language.loss(model, outputs, lengths, batch, recipe), wanted, rtol=1e-5)
+    outputs, lengths = model.eval()(batch.x, batch.lengths)
+    assert torch.allclose(language.loss(model, outputs, lengths, batch, recipe), plain, rtol=1e-5)
 
 
 # -- front ends with values from a file ------------------------------------------------------------------------------
@@ -195,15 +237,41 @@ def test_hidden_states_are_those_of_the_models(folders: dict[str, Path]) -> None
     )
     x, lengths = torch.tensor([[1, 2, 3, 4, 5, 0, 0]]), torch.tensor([5])
     found, _ = both(x, lengths)
-    bounded = torch.nn.functional.pad(x, (1, 1))
+    bounded = torch.tensor([[BOS, 4, 5, 6, 7, 8, EOS]])
     for place, way in enumerate(("forward", "backward")):
         model = load_model(folders[way]).model
         with torch.no_grad():
-            states = model.core(*model.frontend(bounded, lengths + 2))[0][:, 1:6]
+            states = model.core(*model.frontend(bounded, lengths + 2))[0][:, 1:6]  # type: ignore[union-attr,operator]
         assert torch.equal(found[:, :5, 12 * place : 12 * (place + 1)], states)
     assert (found[:, 5:] == 0).all()
     assert not found.requires_grad
     assert not both.train().readers[0].training
+
+
+@pytest.mark.parametrize("name", ["kmer", "pairs"])
+def test_every_residue_of_a_symbol_has_its_state(name: str, tiny_proteins: Path) -> None:
+    recipe = lm(frontend={"name": "tokens", "tokens": {"name": name, "k": 2, "merges": 15}})
+    data = language.open_data(tiny_proteins, recipe)
+    model = language.make_model(recipe, data)
+    part = recipe.network.model_copy(update={"frontend": model.frontend.settled}).model_dump(mode="json")
+    made = config.LanguageModel(parts=[part], tokenisers=[data.facts["tokeniser"]])
+    states = FRONTENDS["language_model"](made).eval()
+    texts = ["LLLLXLACLL", "M", "ACDEFGHIKLMNPQRSTVWY"]
+    x = torch.zeros(3, 24, dtype=torch.long)
+    for row, text in enumerate(texts):
+        x[row, : len(text)] = torch.from_numpy(tokens(text).astype(np.int64))
+    lengths = torch.tensor([len(text) for text in texts])
+    found, _ = states(x, lengths)
+    tokeniser = Tokeniser.from_dict(data.facts["tokeniser"])
+    reader = states.readers[0]
+    for row, text in enumerate(texts):
+        ids = tokeniser.encode(text)
+        bounded = torch.from_numpy(np.concatenate([[BOS], ids, [EOS]]))[None]
+        with torch.no_grad():
+            alone = reader.core(*reader.frontend(bounded, torch.tensor([len(ids) + 2])))[0][0, 1:-1]
+        wanted = alone[np.repeat(np.arange(len(ids)), tokeniser.letters[ids])]
+        assert torch.allclose(found[row, : len(text)], wanted, atol=1e-6)
+        assert (found[row, len(text) :] == 0).all()
 
 
 def test_a_table_of_another_shape_is_refused(table: Path, tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""Sequences to compare others with: a FASTA file, a table, or a split of a prepared file, as one flat array."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biorrn.datasets.kmers import PREPARED
+from biorrn.datasets.prepare import ProteinFile
+from biorrn.datasets.protein_rows import protein_rows
+from biorrn.datasets.proteins import gather
+from biorrn.datasets.tag_file import TagFile
+from biorrn.encoders.alphabets import DNA
+from biorrn.encoders.residues import tokens
+from biorrn.errors import InputError
+from biorrn.readers.fasta import read_fasta
+from biorrn.readers.nucleotides import read_bases
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSet:
+    """Sequences side by side.
+
+    Attributes
+    ----------
+    ids : list of str (N,).
+    tokens : uint8 array (total,): index of a letter in the alphabet + 1.
+    offsets : int64 array (N + 1,): where each starts.
+    """
+
+    ids: list[str]
+    tokens: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Return the letters of each sequence, int64 (N,)."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: np.ndarray) -> SequenceSet:
+        """Return the sequences at these places."""
+        ends = np.cumsum(self.lengths[rows])
+        flat = gather(self.tokens, self.offsets, np.asarray(rows, np.int64))
+        return SequenceSet([self.ids[row] for row in rows], flat, np.concatenate([[0], ends]).astype(np.int64))
+
+
+def as_set(ids: Sequence[str], sequences: Sequence[str], alphabet: str) -> SequenceSet:
+    """Return texts in letters of an alphabet as a set."""
+    ends = np.cumsum([len(text) for text in sequences], dtype=np.int64)
+    return SequenceSet(list(ids), codes("".join(sequences), alphabet), np.concatenate([[0], ends]).astype(np.int64))
+
+
+def codes(text: str, alphabet: str) -> np.ndarray:
+    """Return a text as tokens, uint8 (T,): index in the alphabet + 1.
+
+    >>> codes("ACN", "ACGTN")
+    array([1, 2, 5], dtype=uint8)
+    """
+    if alphabet != DNA:
+        return tokens(text)
+    table = np.zeros(256, np.uint8)
+    table[np.frombuffer(DNA.encode(), np.uint8)] = np.arange(1, len(DNA) + 1)
+    return np.asarray(table[np.frombuffer(text.encode("latin-1", "replace"), np.uint8)])
+
+
+def is_prepared(path: str | Path) -> bool:
+    """Tell whether a path names a prepared file, by its suffix."""
+    return Path(path).suffix.lower() in PREPARED
+
+
+def _open(path: str | Path) -> ProteinFile | TagFile:
+    try:
+        return TagFile(path)
+    except InputError:  # as most are
+        return ProteinFile(path)
+
+
+def read_set(path: str | Path, alphabet: str, split: str | None = "train") -> SequenceSet:
+    """Return the sequences of FASTA, of a table, or of one split of a prepared file.
+
+    Parameters
+    ----------
+    path : FASTA, `-` for standard input; a table with the column sequence, and id where it has one; or a prepared file.
+    alphabet : str: of the tokens; with that of DNA a file that is not prepared is FASTA or FASTQ of nucleotides.
+    split : "train", "valid", "test" or None for all; of a prepared file only.
+
+    Raises
+    ------
+    InputError: the file cannot be read, holds another alphabet, or holds no sequence.
+    """
+    if is_prepared(path):
+        with _open(path) as file:
+            held = str(file.file.attrs["alphabet"])
+            if held != alphabet:
+                raise InputError(path, f"holds letters {held}; the model has {alphabet}")
+            chosen, offsets, ids = file.rows(split), file.file["offsets"][:], file.strings("id")
+            whole = SequenceSet(ids, file.file["tokens"][:], offsets.astype(np.int64))
+        found = whole if split is None else whole.take(chosen)
+    elif alphabet == DNA:
+        pairs = list(read_bases(path))
+        found = as_set([name for name, _ in pairs], [bases for _, bases in pairs], alphabet)
+    else:
+        # standard input is FASTA: a table is known by its name
+        rows: Any = read_fasta(path) if str(path) == "-" else protein_rows(path, (), Counter(), unlabelled=True)
+        proteins = [(row.id, row.sequence) for row in rows]
+        found = as_set([name for name, _ in proteins], [text for _, text in proteins], alphabet)
+    if not len(found):
+        raise InputError(path, f"holds no sequence{f' in split {split}' if split and is_prepared(path) else ''}")
+    return found

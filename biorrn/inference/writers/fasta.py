@@ -1,0 +1,31 @@
+"""Translations as FASTA."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from biorrn.files import write_text
+
+if TYPE_CHECKING:
+    from biorrn.inference.translate import Translation
+
+LINE = 60  # letters
+
+
+@contextlib.contextmanager
+def open_fasta(path: str | Path) -> Iterator[Callable[[Translation], None]]:
+    """Open a FASTA file, which appears whole or not at all, and yield what writes a translation to it.
+
+    A header has the id, the probability of a symbol (geometric mean) and the flags.
+    """
+    with write_text(path) as stream:
+
+        def write(found: Translation) -> None:
+            print(" ".join([f">{found.id}", f"probability={found.probability:.4f}", *found.flags]), file=stream)
+            for start in range(0, len(found.target), LINE):
+                print(found.target[start : start + LINE], file=stream)
+
+        yield write
