@@ -40,10 +40,10 @@ docs: $(VENV)/.stamp-dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "The documentation: $(CURDIR)/site/index.html"
 
-# train the shipped protein models again, on the real data (see workflow/models.smk); half an hour on two cores
+# train the shipped protein models again, on the real data (see workflow/models.smk); some hours on two cores
 models: $(VENV)/.stamp-run
 	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES)
-	@for model in stability beta_lactamase solubility melting_temperature; do \
+	@for model in stability beta_lactamase solubility melting_temperature secondary_structure; do \
 		cp results/models/$$model/weights.safetensors results/models/$$model/recipe.yaml biorrn/pretrained/$$model/; done
 
 basecaller: $(VENV)/.stamp-run

@@ -71,3 +71,45 @@ def tiny_signal(tmp_path_factory: pytest.TempPathFactory) -> Path:
             starts = np.arange(len(bases)) * 8
             writer.add(f"r{number}", signal.astype(np.float32), bases, starts, split=int(number == 5))
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a prepared file of pairs: 60 made-up coding sequences and their proteins of 3 to 6 residues."""
+    from biorrn.datasets.prepare_pairs import prepare_pairs
+    from biorrn.datasets.splits import Random
+    from biorrn.simulation.codons import coding_pairs
+
+    path = tmp_path_factory.mktemp("pairs") / "tiny.h5"
+    prepare_pairs(coding_pairs(60, 3, 6), path, Random((0.7, 0.2, 0.1)), "codons", "residues", note="synthetic")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tagged_proteins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a prepared file of tags: 50 made-up proteins in three splits; residues lean to states, some are unknown.
+
+    Beside it, x.fasta holds the test rows.
+    """
+    import numpy as np
+
+    from biorrn.datasets.tag_file import tag_writer
+    from biorrn.encoders.alphabets import RESIDUES
+    from biorrn.encoders.residues import tokens
+    from biorrn.encoders.states import NO_STATE, THREE
+
+    rng = np.random.default_rng(0)
+    letters = {"H": list("AELKMQRAVG"), "E": list("VIYFTWVAGV"), "C": list("GPNDSHCAVG")}
+    path = tmp_path_factory.mktemp("tags") / "tags.h5"
+    fasta = []
+    with tag_writer(path, RESIDUES, THREE) as writer:
+        for number in range(50):
+            states = "".join(str(rng.choice(list("HEC"))) * int(rng.integers(3, 9)) for _ in range(8))
+            sequence = "".join(rng.choice(letters[state]) for state in states)
+            labels = THREE.encode(states).copy()
+            labels[rng.random(len(labels)) < 0.05] = NO_STATE
+            split = int(number >= 34) + int(number >= 40)
+            writer.add(f"p{number}", tokens(sequence), labels, split)
+            fasta += [f">p{number}\n{sequence}\n"] if split == 2 else []
+    (path.parent / "x.fasta").write_text("".join(fasta))
+    return path

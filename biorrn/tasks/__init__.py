@@ -11,6 +11,8 @@ TASKS = {
     "regression": "biorrn.tasks.regression",
     "basecalling": "biorrn.tasks.basecalling",
     "language": "biorrn.tasks.language",
+    "tagging": "biorrn.tasks.tagging",
+    "translation": "biorrn.tasks.translation",
 }
 
 

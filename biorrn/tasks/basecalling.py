@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import edlib
 import numpy as np
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from biorrn.errors import ConfigError
 from biorrn.inference.decoders import DECODERS, remembered
 from biorrn.kernels.crf import crf_loss
 from biorrn.kernels.ctc import ctc_loss
+from biorrn.kernels.distance import identity
 from biorrn.lookup import lookup
 from biorrn.models.sequence import SequenceModel, build_model
 
@@ -124,26 +124,6 @@ def score(collected: list[Any]) -> dict[str, float]:
 def size(batch: Batch) -> int:
     """Return the number of samples, padding included."""
     return int(batch.x.shape[0] * batch.x.shape[1])
-
-
-def identity(call: str, label: str) -> float:
-    """Return matches over alignment columns of the best global alignment (edit distance) of a call with its label.
-
-    >>> identity("ACGT", "ACCT")
-    0.75
-    """
-    if not call or not label:
-        return 0.0
-    path = edlib.align(call, label, mode="NW", task="path")["cigar"]
-    counts = {"=": 0, "X": 0, "I": 0, "D": 0}
-    number = ""
-    for letter in path:
-        if letter.isdigit():
-            number += letter
-        else:
-            counts[letter] += int(number)
-            number = ""
-    return counts["="] / sum(counts.values())
 
 
 LOSSES = {"ctc": ctc_loss, "crf": crf_loss}

@@ -147,7 +147,7 @@ def propose(base: Recipe, trial: Any) -> Recipe:
     dropout = trial.suggest_float("dropout", 0.0, 0.5)
     model["head"]["dropout"] = dropout
     model["head"]["hidden"] = one_of("hidden", HIDDEN)
-    if model["core"]["layers"]:
+    if _recurrent(model["core"]):
         model["core"] |= {
             "hidden": one_of("width", WIDTHS),
             "layers": one_of("layers", [1, 2, 3]),
@@ -173,7 +173,7 @@ def first_values(base: Recipe) -> dict[str, Any]:
         "lr": min(max(training["lr"], 3e-4), 1e-2),
         "loss": training["loss"],
     }
-    if model["core"]["layers"]:
+    if _recurrent(model["core"]):
         core = model["core"]
         values |= {
             "width": core["hidden"],
@@ -184,6 +184,11 @@ def first_values(base: Recipe) -> dict[str, Any]:
     else:
         values["width"] = model["frontend"].get("width", 8)
     return values
+
+
+def _recurrent(core: Any) -> bool:
+    """Return whether a core has what is searched: one with cells, neither a list nor self-attention."""
+    return isinstance(core, dict) and bool(core["layers"]) and "cell" in core
 
 
 def best_score(folder: Path) -> float:

@@ -97,7 +97,7 @@ RESULTS: dict[str, Reader] = {
     "published": Reader("x.tsv", of_text(seeds.published), published),
     "evaluation": Reader(
         "x.json",
-        lambda rng: of_mapping(lambda: seeds.evaluation(rng.choice(("regression", "basecalls"))))(rng),
+        lambda rng: of_mapping(lambda: seeds.evaluation(rng.choice(("regression", "basecalls", "tagging"))))(rng),
         evaluation,
     ),
     "prepared_report": Reader("x.json", of_mapping(seeds.prepared), prepared),

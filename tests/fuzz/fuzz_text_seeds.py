@@ -144,6 +144,12 @@ def evaluation(kind: str) -> dict[str, Any]:
             "coverage": {"y": {"levels": [{"level": 0.9, "coverage": 0.8}]}},
         }
         return content
+    if kind == "tagging":
+        metrics = {"accuracy_residue": estimate, "sov": estimate}
+        baseline = {"description": "gor", "metrics": metrics, "difference": metrics, "beats": False, "sentence": "no"}
+        content |= {"targets": [], "metrics": {"y": metrics}, "baselines": {"y": {"gor": baseline}}, "states": "HC"}
+        content |= {"by_state": {"H": {"residues": 3, "f1": estimate}}, "confusion": {"H": {"H": 3, "C": 1}}}
+        return content | {"confidence": {"calibration_error": 0.1, "bins": [{"from": 0.5, "accuracy": 0.4}]}}
     content |= {"metrics": {"median_identity": estimate, "identity": estimate}, "region": "chr:0-9", "min_bases": 9}
     content |= {"counts": {"reads": 3}, "within": estimate, "lengths": [{"from": 0, "to": None, "reads": 3}]}
     return content | {"quality": {"calibration_error": 0.1, "bases": [{"from": 1, "error": 0.2}], "reads": []}}
