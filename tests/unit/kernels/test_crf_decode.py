@@ -64,7 +64,8 @@ def test_posteriors_equal_the_reference(frames: int, k: int, scale: float, seed:
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
     if scale <= 50:  # beyond that, what float64 cannot hold is raised to what it can
         expected = crf_reference.posteriors(torch.from_numpy(scores).double()[None], torch.tensor([frames]), k)
-        np.testing.assert_allclose(found, expected[0], atol=2e-6)
+        # float32 keeps a score of hundreds to 1e-5, and a probability near one half by a quarter of that
+        np.testing.assert_allclose(found, expected[0], atol=2e-6 * max(1.0, scale / 10))
 
 
 def test_posteriors_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
