@@ -120,6 +120,21 @@ def evaluate(
     return {name: estimate(f, true, predicted, resamples=resamples, seed=seed) for name, f in RESAMPLED.items()}
 
 
+def mean_metrics(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Return each metric, averaged over the targets, of the values that are there.
+
+    Parameters
+    ----------
+    true : float array (N, K): NaN where there is no value.
+    predicted : float array (N, K).
+    """
+    there = np.isfinite(true)
+    return {
+        name: float(np.mean([metric(true[there[:, k], k], predicted[there[:, k], k]) for k in range(true.shape[1])]))
+        for name, metric in METRICS.items()
+    }
+
+
 # The same metrics over counts: f(true (N,), predicted (N,), counts (R, N)) -> (R,)
 RESAMPLED: dict[str, Statistic] = {
     "spearman": _spearman,

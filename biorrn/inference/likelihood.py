@@ -14,8 +14,8 @@ from biorrn.config import sees
 from biorrn.datasets.next_symbols import IGNORED, SymbolDataset
 from biorrn.datasets.proteins import ProteinDataset, ordered_batches
 from biorrn.datasets.streams import whole
-from biorrn.encoders.tokenisers import Tokeniser
 from biorrn.errors import ConfigError
+from biorrn.inference.generate import tokeniser_of
 from biorrn.models.sequence import SequenceModel
 from biorrn.models.stepper import carries, hand_on
 from biorrn.models.store import Stored
@@ -30,10 +30,7 @@ def symbols_of(stored: Stored, rows: ProteinDataset) -> SymbolDataset:
     ------
     ConfigError: a model for another task, or of other letters than those of the rows.
     """
-    task = stored.facts.get("task")
-    if task != "language":
-        raise ConfigError(f"{stored.path}: is a model for {task}; needed is one for language")
-    tokeniser = Tokeniser.from_dict(stored.facts["tokeniser"])
+    tokeniser = tokeniser_of(stored)
     if tokeniser.alphabet != rows.alphabet:
         raise ConfigError(f"{stored.path}: is a model of letters {tokeniser.alphabet}; the rows have {rows.alphabet}")
     backward = sees(stored.recipe.network.core) == "backward"

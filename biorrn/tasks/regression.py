@@ -16,7 +16,7 @@ from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.consensus import consensus
 from biorrn.encoders.residues import sequence
 from biorrn.errors import ConfigError, InputError
-from biorrn.evaluation.regression import METRICS
+from biorrn.evaluation.regression import mean_metrics
 from biorrn.lookup import lookup
 from biorrn.models.heads import Regression
 from biorrn.models.sequence import SequenceModel, build_model
@@ -125,14 +125,7 @@ def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> tuple[np.ndarray,
 def score(collected: list[Any]) -> dict[str, float]:
     """Return each metric, averaged over the targets."""
     predicted, true = (np.concatenate(parts) for parts in zip(*collected, strict=True))
-    values: dict[str, float] = {}
-    for name, metric in METRICS.items():
-        scores = []
-        for k in range(true.shape[1]):
-            there = np.isfinite(true[:, k])
-            scores.append(metric(true[there, k], predicted[there, k]))
-        values[name] = float(np.mean(scores))
-    return values
+    return mean_metrics(true, predicted)
 
 
 def size(batch: Batch) -> int:

@@ -18,7 +18,7 @@ from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import STANDARD
 from biorrn.encoders.substitutions import Substitution
 from biorrn.errors import ConfigError
-from biorrn.evaluation.regression import METRICS
+from biorrn.evaluation.regression import mean_metrics
 from biorrn.kernels.chain import chain_loss
 from biorrn.lookup import lookup
 from biorrn.models.heads import TagsCRF, Values
@@ -221,13 +221,7 @@ def score(collected: list[Any]) -> dict[str, float]:
             "cross_entropy": float(sum(part["nats"] for part in collected) / known),
         }
     predicted, true = (np.concatenate(parts) for parts in zip(*collected, strict=True))
-    values: dict[str, float] = {}
-    for name, metric in METRICS.items():
-        scores = []
-        for k in range(true.shape[1]):
-            there = np.isfinite(true[:, k])
-            scores.append(metric(true[there, k], predicted[there, k]))
-        values[name] = float(np.mean(scores))
+    values = mean_metrics(true, predicted)
     return {"agreement": values["spearman"]} | values
 
 
