@@ -20,6 +20,8 @@ class Batch:
     targets : tensor, optional: regression float32 (B, K), NaN where missing; CTC int64 (B, L) of bases, 0 is padding.
     target_lengths : int64 tensor (B,), optional: valid bases of each row of `targets`.
         Of a language model: letters that the targets of each row stand for.
+    probabilities : float32 tensor (B, T, S), optional: of each state, where a model's word stands for a label that is
+        not known; 0 elsewhere.
     carried : bool tensor (B,), optional: rows that go on where the same row of the batch before ended, memory and all.
     weights : float32 tensor (B,), optional: weight of each row in the loss.
     ids : list of str: the record behind each row; may be empty.
@@ -32,6 +34,7 @@ class Batch:
     weights: torch.Tensor | None = None
     ids: list[str] = field(default_factory=list)
     carried: torch.Tensor | None = None
+    probabilities: torch.Tensor | None = None
 
     def to(self, device: Any) -> Batch:
         """Return the batch with every tensor on `device`."""

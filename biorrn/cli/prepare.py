@@ -8,6 +8,7 @@ import typer
 from biorrn.cli.prepare_arrays import export, import_
 from biorrn.cli.prepare_mix import finish, mix
 from biorrn.cli.prepare_pairs import codons, pairs
+from biorrn.cli.prepare_pseudo_labels import pseudo_labels
 from biorrn.cli.prepare_recombine import recombine
 from biorrn.cli.prepare_signal import signal
 from biorrn.cli.prepare_tags import tags
@@ -91,6 +92,7 @@ def protein(
 
 app.command(no_args_is_help=True)(signal)
 app.command(no_args_is_help=True)(tags)
+app.command("pseudo-labels", no_args_is_help=True)(pseudo_labels)
 app.command(no_args_is_help=True)(mix)
 app.command(no_args_is_help=True)(recombine)
 app.command(no_args_is_help=True)(export)

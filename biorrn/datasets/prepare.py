@@ -26,7 +26,7 @@ class Writer:
 
     def __init__(self, file: NewFile, kind: str, columns: int = 0, optional: Sequence[str] = ()) -> None:
         schema.create(file, kind, columns, optional)
-        self.file = file
+        self.file, self.columns = file, columns
         self.rows = 0
         self._fields = schema.fields_of(file, kind)
         self._buffers: dict[str, list[Any]] = {name: [] for name in self._fields}

@@ -84,9 +84,10 @@ PAIRS = {
     "split": Field("rows", np.uint8, "code", "0 train, 1 valid, 2 test"),
 }
 
-LABELS = {  # of a tags file, which has one of them
+LABELS = {  # of a tags file, which has one of the first two; the third may stand beside labels
     "labels": Field("residues", np.uint8, "code", "state of each residue, index in the attribute tags; 255 none known"),
     "values": Field("residues", np.float32, "see the attribute targets", "values a residue, NaN where missing", True),
+    "probabilities": Field("residues", np.uint8, "1/255", "of each state, said by a model; 0 where none did", True),
 }
 NO_LABEL = 255
 

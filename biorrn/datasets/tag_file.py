@@ -16,15 +16,26 @@ from biorrn.encoders.states import States
 class TagWriter(Writer):
     """Appends sequences with their labels or values; see `tag_writer`."""
 
-    def add(self, id: str, tokens: np.ndarray, tags: np.ndarray, split: int = 0) -> None:
-        """Append one sequence: tokens uint8 (T,), tags uint8 (T,) of states or float32 (T, K) of values, its split."""
-        kind = "labels" if tags.ndim == 1 else "values"
-        self._append({"id": id, "tokens": tokens, kind: tags, "split": split}, {"offsets": len(tokens)})
+    def add(
+        self, id: str, tokens: np.ndarray, tags: np.ndarray, split: int = 0, said: np.ndarray | None = None
+    ) -> None:
+        """Append one sequence: tokens uint8 (T,), tags uint8 (T,) of states or float32 (T, K) of values, its split.
+
+        In a file with probabilities, `said` uint8 (T, S) holds them in 1/255; None: no model said any.
+        """
+        row = {"id": id, "tokens": tokens, "labels" if tags.ndim == 1 else "values": tags, "split": split}
+        if "probabilities" in self._fields:
+            row["probabilities"] = np.zeros((len(tokens), self.columns), np.uint8) if said is None else said
+        self._append(row, {"offsets": len(tokens)})
 
 
 @contextlib.contextmanager
 def tag_writer(
-    path: str | Path, alphabet: str, states: States | None = None, targets: Sequence[Mapping[str, str]] = ()
+    path: str | Path,
+    alphabet: str,
+    states: States | None = None,
+    targets: Sequence[Mapping[str, str]] = (),
+    probabilities: bool = False,
 ) -> Iterator[TagWriter]:
     """Open a new file of tags; it takes its place at the end, whole or not at all.
 
@@ -34,6 +45,7 @@ def tag_writer(
     alphabet : str: the letter of a token is at its place - 1.
     states : States, optional: of labels; None for values.
     targets : list of {"name", "unit"}: one a column of values.
+    probabilities : bool: beside labels, those of the states, by a model.
     """
     with new_file(path) as file:
         file.attrs["alphabet"], file.attrs["sources"] = alphabet, "{}"
@@ -42,7 +54,9 @@ def tag_writer(
             file.attrs["tags"] = json.dumps(tags)
         else:
             file.attrs["targets"] = json.dumps(list(targets))
-        writer = TagWriter(file, "tags", len(targets), ["values" if states is None else "labels"])
+        columns = len(states.letters) if states is not None else len(targets)
+        kinds = ["values"] if states is None else ["labels", "probabilities"] if probabilities else ["labels"]
+        writer = TagWriter(file, "tags", columns, kinds)
         yield writer
         writer.flush()
 

@@ -25,6 +25,7 @@ def tag_summary(path: str | Path) -> dict[str, Any]:
         codes, lengths = file["split"][:], np.diff(file["offsets"][:])
         tokens, owner = file["tokens"][:], np.repeat(codes, lengths)
         found = file["labels" if tags else "values"][:]
+        said = file["probabilities"][:].any(1) if "probabilities" in file else None
         names = [target["name"] for target in prepared.targets]
     summary: dict[str, Any] = {"alphabet": letters, "tags": tags, "targets": {}}
     summary |= {"splits": {}, "lengths": {}, "composition": {}} | ({"states": {}} if tags else {})
@@ -37,6 +38,7 @@ def tag_summary(path: str | Path) -> dict[str, Any]:
             "sequences": int(here.sum()),
             "residues": int(lengths[here].sum()),
             "labelled": int(known.sum()),
+            **({} if said is None else {"labelled_by_model": int(said[mine].sum())}),
             **spread(lengths[here], "length"),
         }
         summary["lengths"][SPLITS[code]] = histogram(lengths[here], bin_edges(lengths, whole=True))

@@ -32,6 +32,7 @@ class TagDataset:
     flat : uint8 array (total,): tokens of all sequences, one after another.
     tags : uint8 array (total,) of states, `NO_STATE` where unknown; or float32 (total, K) of values, NaN where missing.
     ids : list of str.
+    probabilities : uint8 array (total, S) in 1/255, what a model said of residues without a label; None: of none.
     states : dict {"name", "states", "names"}, or None where the tags are values.
     targets : list of {"name", "unit"}: one a column of values.
     alphabet : str: the letter of a token is at its place - 1.
@@ -55,6 +56,10 @@ class TagDataset:
             self.flat = gather(file.file["tokens"], offsets, rows)
             self.states, self.targets, self.alphabet = file.tags, file.targets, file.alphabet
             self.tags = gather(file.file["labels" if self.states else "values"], offsets, rows)
+            said = file.file.get("probabilities")
+            self.probabilities = None if said is None else gather(said, offsets, rows)
+            if self.probabilities is not None and not self.probabilities.any():
+                self.probabilities = None
             self.ids = [str(name) for name in np.asarray(file.strings("id"), object)[rows]]
         self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
 
@@ -66,6 +71,7 @@ class TagDataset:
     ) -> Batch:
         """Return pieces as a batch: x int64 (B, T), T a multiple of `MULTIPLE`, and targets.
 
+        Probabilities are float32 (B, T, S), of residues without a label that a model speaks of; 0 for all others.
         Targets are int64 (B, T), `NO_TARGET` where there is none; or float32 (B, T, K), NaN where there is none.
 
         Parameters
@@ -79,15 +85,23 @@ class TagDataset:
             targets = np.full((len(pieces), time), NO_TARGET, np.int64)
         else:
             targets = np.full((len(pieces), time, self.tags.shape[1]), np.nan, np.float32)
+        said = None
+        if self.probabilities is not None:
+            said = np.zeros((len(pieces), time, self.probabilities.shape[1]), np.float32)
         for place, (row, start, end) in enumerate(pieces):
             span = slice(self._offsets[row] + start, self._offsets[row] + end)
             tokens, tags = self.flat[span], self.tags[span]
             x[place, : end - start] = change(tokens, rng) if change is not None and rng is not None else tokens
             targets[place, : end - start] = _states(tags) if self.states else tags
+            if said is not None and self.probabilities is not None:
+                said[place, : end - start] = self.probabilities[span]
+        if said is not None:  # each residue's add up to 1 again, or to 0
+            said /= np.maximum(said.sum(-1, keepdims=True), 1)
         ids = [self.ids[row] for row, _, _ in pieces]
         return Batch(
-            x=torch.from_numpy(x), lengths=torch.from_numpy(lengths), targets=torch.from_numpy(targets), ids=ids
-        )
+            x=torch.from_numpy(x), lengths=torch.from_numpy(lengths), targets=torch.from_numpy(targets), ids=ids,
+            probabilities=None if said is None else torch.from_numpy(said),
+        )  # fmt: skip
 
 
 def _states(tags: np.ndarray) -> np.ndarray:

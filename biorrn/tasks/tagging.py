@@ -95,6 +95,11 @@ def make_model(recipe: Recipe, data: TagData) -> SequenceModel:
             f"recipe '{recipe.name}': head '{head}' with training.loss {recipe.training.loss}; the data holds {kind}, "
             f"for which allowed is {', '.join(fitting)}"
         )
+    if recipe.training.loss == "crf" and data.rows.probabilities is not None:
+        raise ConfigError(
+            f"recipe '{recipe.name}': training.loss crf is of labels; the data has probabilities by a model too, for "
+            "which allowed is tags with cross_entropy"
+        )
     if recipe.training.label_smoothing and recipe.training.loss != "cross_entropy":
         raise ConfigError(f"recipe '{recipe.name}': training.label_smoothing is for loss cross_entropy")
     if data.facts["alphabet"] != RESIDUES:
@@ -119,9 +124,10 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
 def _cross_entropy(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
     assert batch.targets is not None
     scores, smoothing = outputs.transpose(1, 2), recipe.training.label_smoothing
-    return F.cross_entropy(
-        scores, batch.targets, ignore_index=NO_TARGET, label_smoothing=smoothing, reduction="sum"
-    )  # fmt: skip
+    known = F.cross_entropy(scores, batch.targets, ignore_index=NO_TARGET, label_smoothing=smoothing, reduction="sum")
+    if batch.probabilities is None:
+        return known
+    return known - (batch.probabilities * torch.log_softmax(outputs, -1)).sum()
 
 
 def _crf(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
@@ -149,10 +155,11 @@ def _errors(model: SequenceModel, outputs: Tensor, batch: Batch) -> Tensor:
 
 
 def share(batch: Batch, recipe: Recipe) -> float:
-    """Return how many states or values are known."""
+    """Return how many states or values are known, or said by a model."""
     assert batch.targets is not None
     known = batch.targets.isfinite() if batch.targets.is_floating_point() else batch.targets != NO_TARGET
-    return float(known.sum())
+    said = 0.0 if batch.probabilities is None else float(batch.probabilities.sum())
+    return float(known.sum()) + said
 
 
 def collect_from(

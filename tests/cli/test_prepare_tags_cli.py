@@ -101,3 +101,20 @@ def test_faults_are_one_line(words: tuple[str, ...], problem: str, biorrn: Run, 
     assert problem in err
     assert "Traceback" not in err
     assert not (folder / "o.h5").exists()
+
+
+def test_pseudo_labels_by_a_model_that_ships(biorrn: Run, folder: Path) -> None:
+    chain, other = "MKVLATGGSWQERTYIPLKD" * 3, "GSSWTTYIPLNDARKVVLEE" * 3
+    (folder / "s.fasta").write_text(f">a\n{chain}\n>b\n{other}\n")
+    (folder / "l.fasta").write_text(f">a SET=train\n{'H' * 60}\n>b SET=train VALIDATION=True\n{'E' * 60}\n")
+    assert biorrn("prepare", "tags", folder / "s.fasta", "--labels", folder / "l.fasta", "-o", folder / "l.h5")[0] == 0
+    (folder / "u.fasta").write_text(f">new\n{'DEWKKLAYRRAFGHINQVLT' * 2}\n>near_valid\n{other[:50]}\n")
+    words = ["prepare", "pseudo-labels", folder / "l.h5", folder / "u.fasta", "-o", folder / "taught.h5"]
+    code, out, err = biorrn(*words, "--teacher", "secondary_structure", "--report", folder / "r.json")
+    assert code == 0, err
+    assert "kept: labelled by the model: 1" in out
+    assert "left out: homologous to a held-out chain: 1" in out
+    assert json.loads((folder / "r.json").read_text())["teacher"] == "secondary_structure"
+    code, _, err = biorrn(*words, "--teacher", "stability")
+    assert (code, len(err.strip().splitlines())) == (2, 1)
+    assert "needed here is one for tagging" in err

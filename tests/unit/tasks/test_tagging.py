@@ -136,6 +136,36 @@ def test_label_smoothing_raises_the_loss_of_what_is_certain() -> None:
     assert smooth > plain + 1
 
 
+def spoken_of(path: Path) -> Path:
+    """Write a sequence with labels and one of which a model says each state's probability."""
+    with tag_writer(path, RESIDUES, THREE, probabilities=True) as writer:
+        for split in (0, 1):
+            writer.add(f"known{split}", np.arange(1, 21, dtype=np.uint8), np.arange(20, dtype=np.uint8) % 3, split)
+        said = np.tile(np.array([153, 51, 51], np.uint8), (10, 1))
+        writer.add("said", np.arange(1, 11, dtype=np.uint8), np.full(10, 255, np.uint8), 0, said)
+    return path
+
+
+def test_what_a_model_says_of_a_residue_stands_for_its_label(tmp_path: Path) -> None:
+    data = tagging.open_data(spoken_of(tmp_path / "said.h5"), recipe())
+    model = TASK.make_model(recipe(), data).eval()
+    batch = data.rows.collate([(0, 0, 20), (1, 0, 10)])
+    outputs, lengths = model(batch.x, batch.lengths)
+    logs = torch.log_softmax(outputs, -1)
+    assert tagging.share(batch, recipe()) == pytest.approx(30)
+    known = -logs[0, :20].gather(1, batch.targets[0, :20, None]).sum()  # type: ignore[index]
+    said = -(logs[1, :10] * torch.tensor([0.6, 0.2, 0.2])).sum()
+    found = tagging.loss(model, outputs, lengths, batch, recipe())
+    assert found.item() == pytest.approx((known + said).item() / 30, rel=1e-5)
+    assert next(data.valid()).probabilities is None
+
+
+def test_a_chain_of_states_is_not_trained_on_what_a_model_says(tmp_path: Path) -> None:
+    data = tagging.open_data(spoken_of(tmp_path / "said.h5"), recipe("crf"))
+    with pytest.raises(ConfigError, match="probabilities by a model"):
+        TASK.make_model(recipe("crf"), data)
+
+
 @pytest.mark.parametrize(
     ("own", "problem"),
     [

@@ -1,0 +1,230 @@
+"""Homologous proteins and how their residues align: words in common, then an ungapped stretch, then local alignment.
+
+The course of BLAST (Altschul et al. 1990, J Mol Biol 215:403; 1997, Nucleic Acids Res 25:3389): two words of four
+residues near one diagonal, the best ungapped stretch there, and for the best of these the alignment of Smith and
+Waterman (1981) with affine gaps (Gotoh 1982), scored by BLOSUM62. Compiled; a query is one call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from biorrn.datasets.sequence_set import SequenceSet
+from biorrn.encoders.residues import BLOSUM_UNIT, STANDARD, TABLES
+from biorrn.jit import jit
+
+WORD = 4  # residues
+REACH = 100  # residues to both sides of a word in which its ungapped stretch is looked for
+BAND = 12  # diagonals on which two words count as near
+UNGAPPED = 38  # score of an ungapped stretch from which an alignment is worth computing; about 22 bits
+OPEN, EXTEND = 11, 1  # cost of the first residue of a gap less EXTEND, and of each residue
+LAMBDA, KAPPA = 0.267, 0.041  # of these scores and gaps; Altschul and Gish 1996, Methods Enzymol 266:460
+LARGEST = 20_000_000  # cells of an alignment; longer pairs are left out
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A sequence of the pool that is homologous to a query.
+
+    Attributes
+    ----------
+    row : int: its place in the pool.
+    score : int: of the local alignment.
+    query, target : int64 arrays (n,): residues aligned with each other, from 0.
+    """
+
+    row: int
+    score: int
+    query: np.ndarray
+    target: np.ndarray
+
+
+def least_score(expect: float, residues: int, pool: int) -> int:
+    """Return the score that by chance a query of so many residues reaches `expect` times in a pool of so many.
+
+    >>> least_score(0.001, 250, 9_000_000)
+    95
+    """
+    return int(np.ceil(np.log(KAPPA * max(1, residues) * max(1, pool) / expect) / LAMBDA))
+
+
+class Pool:
+    """Sequences with an index of their words, to look for homologs in."""
+
+    def __init__(self, pool: SequenceSet) -> None:
+        self.sequences = pool
+        self._owner = np.repeat(np.arange(len(pool), dtype=np.int32), pool.lengths)
+        codes = _words(pool.tokens, self._owner)
+        places = np.flatnonzero(codes >= 0)
+        self._places = places[np.argsort(codes[places], kind="stable")]
+        self._starts = np.searchsorted(codes[self._places], np.arange(len(STANDARD) ** WORD + 1))
+
+    def hits(self, tokens: np.ndarray, expect: float = 1e-3, most: int = 40, itself: int = -1) -> list[Hit]:
+        """Return the homologs of one protein, best first by their ungapped stretch.
+
+        Parameters
+        ----------
+        tokens : uint8 array (T,), as the pool's.
+        expect : float: hits of this score by chance, see `least_score`.
+        most : int: alignments computed at most.
+        itself : int: the query's place in the pool, which is no hit; -1: it is not there.
+        """
+        pool = self.sequences
+        codes = _words(tokens, np.zeros(len(tokens), np.int32))
+        rows, scores = _candidates(
+            tokens, codes, self._starts, self._places, self._owner, pool.tokens, pool.offsets, _SCORES
+        )
+        rows = rows[np.argsort(-scores, kind="stable")]
+        least = least_score(expect, len(tokens), len(pool.tokens))
+        found = []
+        for row in rows[rows != itself][:most].tolist():
+            other = pool.tokens[pool.offsets[row] : pool.offsets[row + 1]]
+            if len(tokens) * len(other) > LARGEST:
+                continue
+            score, query, target = _local(tokens, other, _SCORES, OPEN + EXTEND, EXTEND, least)
+            if score >= least:
+                found.append(Hit(row, score, query, target))
+        return found
+
+
+def _scores() -> np.ndarray:
+    """Return BLOSUM62 by tokens, int32 (22, 22): of padding and X, which align with nothing for a gain, -1."""
+    scores = np.full((len(STANDARD) + 2, len(STANDARD) + 2), -1, np.int32)
+    table = TABLES["blosum62"][1 : len(STANDARD) + 1]
+    scores[1:-1, 1:-1] = np.rint(np.asarray(table, np.float64) * BLOSUM_UNIT)
+    return scores
+
+
+_SCORES = _scores()
+
+
+def _words(tokens: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Return the code of the word that starts at each residue, int64; -1 where it leaves its sequence or has an X."""
+    codes = np.full(len(tokens), -1, np.int64)
+    count = len(tokens) - WORD + 1
+    if count <= 0:
+        return codes
+    code = np.zeros(count, np.int64)
+    whole = owner[:count] == owner[WORD - 1 :]
+    for place in range(WORD):
+        letter = tokens[place : place + count].astype(np.int64)
+        code = code * len(STANDARD) + letter - 1
+        whole &= letter <= len(STANDARD)
+    codes[:count] = np.where(whole, code, -1)
+    return codes
+
+
+@jit()
+def _candidates(tokens, codes, starts, places, owner, pool, offsets, scores):  # type: ignore[no-untyped-def]
+    """Return rows of the pool with a good ungapped stretch, and the score of the best one of each."""
+    count = 0
+    for code in codes:
+        if code >= 0:
+            count += starts[code + 1] - starts[code]
+    words = np.empty(count, np.int64)  # the diagonal (of the pool as one sequence), and where in the query
+    span = len(tokens) + 1
+    n = 0
+    for start in range(len(codes)):
+        if codes[start] >= 0:
+            for entry in range(starts[codes[start]], starts[codes[start] + 1]):
+                words[n] = (places[entry] - start + span) * span + start
+                n += 1
+    words = np.sort(words)
+    rows, best = np.empty(2 * count, np.int64), np.empty(2 * count, np.int64)
+    kept = 0
+    done = -1  # stretches of a diagonal are looked at once
+    for i in range(1, count):
+        if words[i] // span - words[i - 1] // span > BAND:
+            continue
+        for side in range(1, -1, -1):
+            diagonal, start = words[i - side] // span - span, words[i - side] % span
+            if words[i - side] <= done:
+                continue
+            row = owner[start + diagonal]
+            low = max(start - REACH, offsets[row] - diagonal, 0)
+            high = min(start + REACH, offsets[row + 1] - diagonal, len(tokens))
+            running, peak = 0, 0
+            for place in range(low, high):
+                running = max(0, running + scores[tokens[place], pool[place + diagonal]])
+                peak = max(peak, running)
+            done = (diagonal + span) * span + max(start, high - REACH // 2)
+            if peak >= UNGAPPED:
+                rows[kept], best[kept] = row, peak
+                kept += 1
+    order = np.argsort(rows[:kept])
+    found, top = np.empty(kept, np.int64), np.empty(kept, np.int64)
+    n = 0
+    for i in order:
+        if n and found[n - 1] == rows[i]:
+            top[n - 1] = max(top[n - 1], best[i])
+        else:
+            found[n], top[n] = rows[i], best[i]
+            n += 1
+    return found[:n], top[:n]
+
+
+@jit()
+def _local(a, b, scores, first, more, least):  # type: ignore[no-untyped-def]
+    """Return the score of the best local alignment, and the residues of both that it sets side by side.
+
+    A gap of n residues costs first + (n - 1) * more. Below `least` there is no need for the residues: none are given.
+    """
+    n, m = len(a), len(b)
+    # how a cell was reached: bits 0-1 of the match (0 start, 1 diagonal, 2 gap in b, 3 gap in a), 2 and 3 gap goes on
+    steps = np.zeros((n + 1, m + 1), np.uint8)
+    row, down = np.zeros(m + 1, np.int32), np.full(m + 1, -(10**6), np.int32)
+    top, end_a, end_b = 0, 0, 0
+    for i in range(1, n + 1):
+        diagonal, across = 0, -(10**6)
+        left = 0
+        for j in range(1, m + 1):
+            step = 0
+            opened, longer = row[j] - first, down[j] - more
+            if longer > opened:
+                opened = longer
+                step |= 4
+            down[j] = opened
+            opened, longer = left - first, across - more
+            if longer > opened:
+                opened = longer
+                step |= 8
+            across = opened
+            cell, way = diagonal + scores[a[i - 1], b[j - 1]], 1
+            if down[j] > cell:
+                cell, way = down[j], 2
+            if across > cell:
+                cell, way = across, 3
+            if cell <= 0:
+                cell, way = 0, 0
+            steps[i, j] = step | way
+            diagonal = row[j]
+            row[j] = cell
+            left = cell
+            if cell > top:
+                top, end_a, end_b = cell, i, j
+    if top < least:
+        return top, np.empty(0, np.int64), np.empty(0, np.int64)
+    query, target = np.empty(min(n, m), np.int64), np.empty(min(n, m), np.int64)
+    count, i, j = 0, end_a, end_b
+    inside = 0  # 2: in a gap that uses up a, 3: in one that uses up b
+    while True:
+        step = steps[i, j]
+        if inside == 0:
+            way = step & 3
+            if way == 0:
+                break
+            if way == 1:
+                i, j = i - 1, j - 1
+                query[count], target[count] = i, j
+                count += 1
+            else:
+                inside = way
+        elif inside == 2:
+            inside = 2 if step & 4 else 0
+            i -= 1
+        else:
+            inside = 3 if step & 8 else 0
+            j -= 1
+    return top, query[:count][::-1].copy(), target[:count][::-1].copy()
