@@ -50,9 +50,57 @@ rule prepare_structure:
         "biorrn prepare tags {input:q} -o {output:q} > {log:q} 2>&1"
 
 
-rule train_structure:
+rule teach_structure:
+    # three networks on the labels alone; what they and homologs say of other sequences trains those that ship
     input:
         f"{OUT}/secondary_structure.h5",
+    output:
+        f"{OUT}/secondary_structure_teacher/weights.safetensors",
+    log:
+        f"{OUT}/logs/train_secondary_structure_teacher.log",
+    threads: 2
+    shell:
+        "biorrn train secondary_structure_teacher {input:q} -o {OUT}/secondary_structure_teacher --threads {threads}"
+        " > {log:q} 2>&1"
+
+
+rule label_structure:
+    # domains, whole proteins of 13 species and of E. coli; none is homologous to a valid or a test chain
+    input:
+        labelled=f"{OUT}/secondary_structure.h5",
+        teacher=f"{OUT}/secondary_structure_teacher/weights.safetensors",
+        others=[
+            REAL / "pfam_domains/domains.csv.gz",
+            f"{OUT}/melting_full.csv",
+            f"{OUT}/melting_clustered.csv",
+            REAL / "solubility/esol_train.csv.gz",
+        ],
+    output:
+        f"{OUT}/secondary_structure_taught.h5",
+    log:
+        f"{OUT}/logs/label_secondary_structure.log",
+    threads: 2
+    shell:
+        "biorrn prepare pseudo-labels {input.labelled:q} {input.others:q} --teacher $(dirname {input.teacher:q})"
+        " --threads {threads} -o {output:q} > {log:q} 2>&1"
+
+
+rule sequences_of_melting:
+    input:
+        f"{REAL}/meltome/tasks.zip",
+    output:
+        f"{OUT}/melting_{{task}}.csv",
+    log:
+        f"{OUT}/logs/melting_{{task}}.log",
+    wildcard_constraints:
+        task="full|clustered",
+    shell:
+        "unzip -p {input:q} tasks/{wildcards.task}_task.csv > {output:q} 2> {log:q}"
+
+
+rule train_structure:
+    input:
+        f"{OUT}/secondary_structure_taught.h5",
     output:
         f"{OUT}/secondary_structure/done",
     log:

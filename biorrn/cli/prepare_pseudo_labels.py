@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,16 +51,19 @@ def pseudo_labels(
     stored = load_model(teacher)
     states, _ = tag_columns(stored)
 
-    def say(texts: Sequence[str]) -> Iterator[np.ndarray]:
-        records = (ProteinRecord(str(row), text) for row, text in enumerate(texts))
-        with progress("labelling", "residues", sum(map(len, texts))) as advance:
-            for one in tag(stored, records, threads=threads, precision=precision):
-                advance(len(one.sequence))
-                yield one.scores
+    with ExitStack() as stack:
+        counted: list[Callable[[int], None]] = []
 
-    with progress("finding homologs", "sequences") as advance:
+        def say(texts: Sequence[str]) -> Iterator[np.ndarray]:
+            records = (ProteinRecord(str(row), text) for row, text in enumerate(texts))
+            with progress("labelling", "residues", sum(map(len, texts))) as advance:
+                for one in tag(stored, records, threads=threads, precision=precision):
+                    advance(len(one.sequence))
+                    yield one.scores
+            counted.append(stack.enter_context(progress("finding homologs", "sequences", len(texts))))
+
         account = prepare_pseudo_labels(
             source, sequences, output, say, states=states, expect=expect, threads=threads or torch.get_num_threads(),
-            note=note, advance=advance,
+            note=note, advance=lambda sequences: counted[0](sequences),
         )  # fmt: skip
     finish(account, {"teacher": teacher, "expect": expect}, report)

@@ -18,10 +18,10 @@ from biorrn.jit import jit
 WORD = 4  # residues
 REACH = 100  # residues to both sides of a word in which its ungapped stretch is looked for
 BAND = 12  # diagonals on which two words count as near
+SIDE = 64  # diagonals to both sides of the best ungapped stretch within which an alignment stays
 UNGAPPED = 38  # score of an ungapped stretch from which an alignment is worth computing; about 22 bits
 OPEN, EXTEND = 11, 1  # cost of the first residue of a gap less EXTEND, and of each residue
 LAMBDA, KAPPA = 0.267, 0.041  # of these scores and gaps; Altschul and Gish 1996, Methods Enzymol 266:460
-LARGEST = 20_000_000  # cells of an alignment; longer pairs are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +73,16 @@ class Pool:
         """
         pool = self.sequences
         codes = _words(tokens, np.zeros(len(tokens), np.int32))
-        rows, scores = _candidates(
+        rows, scores, diagonals = _candidates(
             tokens, codes, self._starts, self._places, self._owner, pool.tokens, pool.offsets, _SCORES
         )
-        rows = rows[np.argsort(-scores, kind="stable")]
+        best = np.argsort(-scores, kind="stable")
+        best = best[rows[best] != itself][:most]
         least = least_score(expect, len(tokens), len(pool.tokens))
         found = []
-        for row in rows[rows != itself][:most].tolist():
+        for row, diagonal in zip(rows[best].tolist(), diagonals[best].tolist(), strict=True):
             other = pool.tokens[pool.offsets[row] : pool.offsets[row + 1]]
-            if len(tokens) * len(other) > LARGEST:
-                continue
-            score, query, target = _local(tokens, other, _SCORES, OPEN + EXTEND, EXTEND, least)
+            score, query, target = _local(tokens, other, _SCORES, OPEN + EXTEND, EXTEND, least, diagonal, SIDE)
             if score >= least:
                 found.append(Hit(row, score, query, target))
         return found
@@ -118,7 +117,7 @@ def _words(tokens: np.ndarray, owner: np.ndarray) -> np.ndarray:
 
 @jit()
 def _candidates(tokens, codes, starts, places, owner, pool, offsets, scores):  # type: ignore[no-untyped-def]
-    """Return rows of the pool with a good ungapped stretch, and the score of the best one of each."""
+    """Return rows of the pool with a good ungapped stretch, and the score and the diagonal of the best one of each."""
     count = 0
     for code in codes:
         if code >= 0:
@@ -132,7 +131,7 @@ def _candidates(tokens, codes, starts, places, owner, pool, offsets, scores):  #
                 words[n] = (places[entry] - start + span) * span + start
                 n += 1
     words = np.sort(words)
-    rows, best = np.empty(2 * count, np.int64), np.empty(2 * count, np.int64)
+    rows, best, where = (np.empty(2 * count, np.int64), np.empty(2 * count, np.int64), np.empty(2 * count, np.int64))
     kept = 0
     done = -1  # stretches of a diagonal are looked at once
     for i in range(1, count):
@@ -151,35 +150,42 @@ def _candidates(tokens, codes, starts, places, owner, pool, offsets, scores):  #
                 peak = max(peak, running)
             done = (diagonal + span) * span + max(start, high - REACH // 2)
             if peak >= UNGAPPED:
-                rows[kept], best[kept] = row, peak
+                rows[kept], best[kept], where[kept] = row, peak, diagonal - offsets[row]
                 kept += 1
     order = np.argsort(rows[:kept])
-    found, top = np.empty(kept, np.int64), np.empty(kept, np.int64)
+    found, top, along = np.empty(kept, np.int64), np.empty(kept, np.int64), np.empty(kept, np.int64)
     n = 0
     for i in order:
-        if n and found[n - 1] == rows[i]:
-            top[n - 1] = max(top[n - 1], best[i])
-        else:
-            found[n], top[n] = rows[i], best[i]
+        if n == 0 or found[n - 1] != rows[i]:
+            found[n], top[n], along[n] = rows[i], best[i], where[i]
             n += 1
-    return found[:n], top[:n]
+        elif best[i] > top[n - 1]:
+            top[n - 1], along[n - 1] = best[i], where[i]
+    return found[:n], top[:n], along[:n]
 
 
 @jit()
-def _local(a, b, scores, first, more, least):  # type: ignore[no-untyped-def]
+def _local(a, b, scores, first, more, least, centre, side):  # type: ignore[no-untyped-def]
     """Return the score of the best local alignment, and the residues of both that it sets side by side.
 
-    A gap of n residues costs first + (n - 1) * more. Below `least` there is no need for the residues: none are given.
+    A gap of n residues costs first + (n - 1) * more. The alignment stays within `side` diagonals of `centre` (a residue
+    of b less one of a). Below `least` there is no need for the residues: none are given.
     """
     n, m = len(a), len(b)
-    # how a cell was reached: bits 0-1 of the match (0 start, 1 diagonal, 2 gap in b, 3 gap in a), 2 and 3 gap goes on
-    steps = np.zeros((n + 1, m + 1), np.uint8)
+    wide = 2 * side + 1
+    # how a cell was reached: bits 0-1 of the match (0 start, 1 diagonal, 2 gap in b, 3 gap in a), 2 and 3 gap goes on.
+    # Column c of row i is cell (i, i + c + centre - side); beyond the band every alignment would start anew: all 0
+    steps = np.zeros((n + 1, wide + 1), np.uint8)
     row, down = np.zeros(m + 1, np.int32), np.full(m + 1, -(10**6), np.int32)
     top, end_a, end_b = 0, 0, 0
     for i in range(1, n + 1):
-        diagonal, across = 0, -(10**6)
+        shift = i + centre - side
+        low, high = max(1, shift), min(m, shift + wide - 1)
+        if low > high:
+            continue
+        diagonal, across = row[low - 1], -(10**6)
         left = 0
-        for j in range(1, m + 1):
+        for j in range(low, high + 1):
             step = 0
             opened, longer = row[j] - first, down[j] - more
             if longer > opened:
@@ -198,7 +204,7 @@ def _local(a, b, scores, first, more, least):  # type: ignore[no-untyped-def]
                 cell, way = across, 3
             if cell <= 0:
                 cell, way = 0, 0
-            steps[i, j] = step | way
+            steps[i, j - shift] = step | way
             diagonal = row[j]
             row[j] = cell
             left = cell
@@ -209,8 +215,9 @@ def _local(a, b, scores, first, more, least):  # type: ignore[no-untyped-def]
     query, target = np.empty(min(n, m), np.int64), np.empty(min(n, m), np.int64)
     count, i, j = 0, end_a, end_b
     inside = 0  # 2: in a gap that uses up a, 3: in one that uses up b
-    while True:
-        step = steps[i, j]
+    while i > 0 and j > 0:
+        column = j - i - centre + side
+        step = steps[i, column] if 0 <= column <= wide else 0
         if inside == 0:
             way = step & 3
             if way == 0:

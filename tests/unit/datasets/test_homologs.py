@@ -46,15 +46,28 @@ def test_local_alignment_scores_as_biopython(seed: int, aligner: PairwiseAligner
     rng = np.random.default_rng(seed)
     a = drawn(rng, int(rng.integers(50, 200)))
     b = relative(rng, a, 0.1 + 0.04 * seed)
-    score, query, target = local(tokens(a), tokens(b), scores(), OPEN + EXTEND, EXTEND, 0)
+    score, query, target = local(tokens(a), tokens(b), scores(), OPEN + EXTEND, EXTEND, 0, 0, 250)
     assert score == aligner.score(a, b)
     assert total(a, b, query, target) == score
     assert (np.diff(query) > 0).all()
     assert (np.diff(target) > 0).all()
 
 
+def test_an_alignment_stays_near_its_diagonal(aligner: PairwiseAligner) -> None:
+    rng = np.random.default_rng(0)
+    start, end = drawn(rng, 60), drawn(rng, 40)
+    a, b = start + end, drawn(rng, 30) + start + drawn(rng, 50) + end
+    whole = local(tokens(a), tokens(b), scores(), OPEN + EXTEND, EXTEND, 0, 30, 60)
+    assert whole[0] == aligner.score(a, b)
+    score, query, target = local(tokens(a), tokens(b), scores(), OPEN + EXTEND, EXTEND, 0, 30, 5)
+    assert score < whole[0]
+    assert (np.abs(target - query - 30) <= 5).all()
+    assert total(a, b, query, target) == score
+    assert local(tokens(a), tokens(b), scores(), OPEN + EXTEND, EXTEND, 0, 500, 5)[0] == 0  # no cell at all
+
+
 def test_below_the_least_score_no_residues_are_given() -> None:
-    score, query, _ = local(tokens("ACDEF"), tokens("ACDEF"), scores(), OPEN + EXTEND, EXTEND, 1000)
+    score, query, _ = local(tokens("ACDEF"), tokens("ACDEF"), scores(), OPEN + EXTEND, EXTEND, 1000, 0, 8)
     assert score > 0
     assert len(query) == 0
 
