@@ -18,6 +18,9 @@ def report(
     assembled: Annotated[
         list[Path] | None, typer.Option("--assembly", help="JSON of `biorrn assemble`; repeatable.")
     ] = None,
+    generated: Annotated[
+        list[Path] | None, typer.Option("--generated", help="JSON of `biorrn generate --summary`; repeatable.")
+    ] = None,
     benchmarks: Annotated[
         Path | None, typer.Option(help="Folder of Snakemake's benchmark files, <rule>/<run>.tsv: minutes and memory.")
     ] = None,
@@ -36,5 +39,5 @@ def report(
     """
     from biorrn.evaluation.report import write_report
 
-    sampled = {"qc": qc or [], "mapping": mapped or [], "assembly": assembled or []}
+    sampled = {"qc": qc or [], "mapping": mapped or [], "assembly": assembled or [], "generated": generated or []}
     write_report(output, evaluations or [], runs or [], prepared or [], title, sampled=sampled, benchmarks=benchmarks)

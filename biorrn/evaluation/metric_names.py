@@ -20,19 +20,23 @@ NAMES = {
     "f1": "F1",
     "perplexity": "perplexity",
     "log2_likelihood": "log2-likelihood a letter",
+    "symbol_error_rate": "edits a symbol",
+    "exact": "exact sequences",
 }
 # shown in per cent
 RATES = (
     *("median_identity", "identity", "mismatch", "insertion", "deletion", "aligned_fraction"),
     *("accuracy_residue", "accuracy_protein", "sov", "precision", "recall", "f1"),
+    *("symbol_error_rate", "exact"),
 )
-LOWER = ("perplexity", "rmse", "mae", "mismatch", "insertion", "deletion")  # better where lower
+LOWER = ("perplexity", "rmse", "mae", "mismatch", "insertion", "deletion", "symbol_error_rate")  # better where lower
 # kind of an evaluation -> the metric by which its rows are ranked; the first of these that a target has
 HEADLINES = {
     "regression": ("spearman",),
     "basecalls": ("median_identity",),
     "tagging": ("accuracy_residue", "spearman"),
     "language": ("log2_likelihood",),
+    "translation": ("identity", "exact"),
 }
 # the metric that decides -> the one that a terminal shows beside it
 BESIDE = {"spearman": "rmse", "accuracy_residue": "sov", "log2_likelihood": "perplexity"}

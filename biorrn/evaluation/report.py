@@ -29,7 +29,8 @@ OPEN = 3  # runs; where there are more, all begin closed
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{}'; base-uri 'none'; form-action 'none'"
 )
-OPTIONS = {"qc": "--qc", "mapping": "--map", "assembly": "--assembly"}  # where the files of a kind come from
+# where the files of a kind come from
+OPTIONS = {"qc": "--qc", "mapping": "--map", "assembly": "--assembly", "generated": "--generated"}
 
 
 def part(name: str) -> str:
@@ -59,7 +60,8 @@ def render(
     evaluations : JSON files of `biorrn evaluate`, with the figures that they name.
     runs : folders of `biorrn train`.
     prepared : JSON reports of `biorrn prepare`.
-    sampled : {"qc", "mapping" or "assembly": JSON files of such}, what was done with reads of samples.
+    sampled : {"qc", "mapping", "assembly" or "generated": JSON files of such}, what samples of reads or of a language
+        model are like.
     benchmarks : folder of Snakemake's benchmark files.
 
     Raises

@@ -24,6 +24,7 @@ DETAILS = {  # what the list of details of an evaluation is called
     "basecalls": "Counts and tables: read lengths, qualities, errors",
     "tagging": "Counts and tables: states, lengths, confidence",
     "language": "Counts, and perplexity by position",
+    "translation": "Rows and models",
 }
 
 
@@ -97,7 +98,7 @@ def _verdict(baselines: dict[str, Any]) -> dict[str, Any]:
     return {"verdict": words, "good": bool(baselines) and not lost, "bad": bool(lost)}
 
 
-def _sentence(content: dict[str, Any], target: str, metrics: dict[str, Any], shown: dict[str, Any]) -> str:
+def _sentence(content: dict[str, Any], target: str, metric: str, metrics: dict[str, Any], shown: dict[str, Any]) -> str:
     """Return the result in one sentence."""
     where = f"{shown['n']} {'reads' if content['kind'] == 'basecalls' else 'proteins'} ({content['split']})"
     if content["kind"] == "basecalls":
@@ -114,6 +115,11 @@ def _sentence(content: dict[str, Any], target: str, metrics: dict[str, Any], sho
         found = estimate("perplexity", metrics.get("perplexity", {}))
         where = f"the {target} of {shown['n']} sequences ({content['split']})"
         return f"Perplexity {found['value']} (95 % interval {found['interval']}) of {where}."
+    if content["kind"] == "translation":
+        kind, count = next(iter(content["rows"].items()))
+        right = "of the sequences exact" if metric == "exact" else "of the aligned columns right"
+        where = f"{count} {kind} ({content['split']})"
+        return f"{target}: {shown['value']} {right} (95 % interval {shown['interval']}) of {where}."
     rmse = metrics.get("rmse", {}).get("value")
     end = f"; RMSE {number('rmse', rmse)}" if isinstance(rmse, int | float) else ""
     what = f"{target}: " if len(content["metrics"]) > 1 else ""
@@ -140,7 +146,7 @@ def _overview(content: dict[str, Any]) -> list[dict[str, Any]]:
                 "split": str(content["split"]),
                 "estimate": metrics.get(metric, {}),
                 "other": max(known, default=None),
-                "sentence": _sentence(content, target, metrics, shown),
+                "sentence": _sentence(content, target, metric, metrics, shown),
                 "headline": headline(baselines),
                 **shown,
                 **_verdict(baselines),

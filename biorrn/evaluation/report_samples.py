@@ -1,4 +1,7 @@
-"""Samples in the report: reads, mapping and assembly of a flow cell, from JSON files whose keys may be any."""
+"""Samples in the report: reads, mapping and assembly of a flow cell, or sequences of a language model.
+
+They come from JSON files whose keys may be any.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,12 @@ FIRST = (
     *("length N50", "quality mean", "time hours", "longest", "reference fraction", "reference identity"),
 )
 # key "kind" -> heading of its part
-KINDS: dict[str, str] = {"qc": "Reads", "mapping": "Mapping", "assembly": "Assembly"}
+KINDS: dict[str, str] = {
+    "qc": "Reads",
+    "mapping": "Mapping",
+    "assembly": "Assembly",
+    "generated": "Generated sequences",
+}
 # keys that are shown by name, or are no result
 APART = ("kind", "name", "note", "cautions", "figures", "skipped", "command", "biorrn", "seed", "inputs", "versions")
 N50 = re.compile(r"\bn\d\d\b")  # and N90: always with a capital

@@ -1,7 +1,7 @@
 """The JSON file of an evaluation: what `biorrn evaluate` writes and `biorrn report` reads.
 
 Every evaluation has
-  kind       "regression", "basecalls" or "tagging"
+  kind       one of `KINDS`
   name       what the reader calls it
   split      the split of the prepared file, or for basecalls the region or "all reads"
   note       said where the data is simulated; "" otherwise
@@ -59,6 +59,11 @@ A language model has besides
   tokeniser  {"name", "symbols", "k"}
   counts     sequences, residues or bases, those that are not known, symbols
   positions  table by the position of a letter in its sequence: perplexity of the model and of the baselines
+
+A translation has besides
+  metrics    {model: {metric: estimate}}: symbol_error_rate and exact; of signal also the pooled rates of basecalls
+  rows       {"pairs"} or {"chunks", "samples"}; beam
+  models     {model: recipe, head, parameters, symbols, length_limit (rows that found no end), seconds}
 """
 
 from __future__ import annotations
@@ -82,7 +87,7 @@ from biorrn.files import read_text
 from biorrn.inference.conformal import LEVEL
 from biorrn.models.store import load_facts
 
-KINDS = ("regression", "basecalls", "tagging", "language")
+KINDS = ("regression", "basecalls", "tagging", "language", "translation")
 
 
 def common(kind: str, name: str, split: str, note: str, seed: int, inputs: dict[str, Path]) -> dict[str, Any]:

@@ -214,8 +214,8 @@ def evaluate_translation(
             "symbols": int(found.symbols.sum()),
             "length_limit": found.cut,
             "seconds": found.seconds,
-            "metrics": metrics(found, seed),
         }
+        content["metrics"][model] = metrics(found, seed)
     return content, told
 
 

@@ -15,10 +15,10 @@ from biorrn.models.store import load_facts
 
 def rows(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return the names of the columns, and a row of cells a model; a metric with its 95 % interval."""
-    names = list(dict.fromkeys(name for entry in content["models"].values() for name in entry["metrics"]))
+    names = list(dict.fromkeys(name for metrics in content["metrics"].values() for name in metrics))
     body = []
     for model, entry in content["models"].items():
-        estimates = entry["metrics"].values()
+        estimates = content["metrics"][model].values()
         cells = [f"{found['value']:.4f} ({found['low']:.4f}-{found['high']:.4f})" for found in estimates]
         facts = [f"{entry['parameters']:,}", str(entry["length_limit"]), f"{entry['seconds']:.1f}"]
         body.append([model, entry["head"], *cells, *facts])

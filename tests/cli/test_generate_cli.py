@@ -104,6 +104,10 @@ def test_against_what_it_was_trained_on(folder: Path, tmp_path: Path, monkeypatc
     assert (summary["dropped"], summary["generated"]["copies"]) == (6, 0.75)
     assert (tmp_path / "b.tsv").read_text().count("\n") == 3
     assert (tmp_path / "b.svg").stat().st_size > 4000
+    assert biorrn(monkeypatch, "report", "--generated", tmp_path / "b.json", "-o", tmp_path / "b.html") == 0
+    page = (tmp_path / "b.html").read_text()
+    assert "Generated sequences" in page
+    assert "generated copies" in page
 
 
 def test_bases(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

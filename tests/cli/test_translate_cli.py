@@ -52,10 +52,15 @@ def test_from_codons_to_proteins(made: Path, biorrn: Run) -> None:
     content = json.loads((made / "e.json").read_text())
     assert content["kind"] == "translation"
     assert content["rows"] == {"pairs": 4}
-    metrics = content["models"][str(made / "run")]["metrics"]
+    metrics = content["metrics"][str(made / "run")]
     assert set(metrics) == {"symbol_error_rate", "exact"}
     assert "symbol_error_rate" in out
     assert len((made / "e.tsv").read_text().splitlines()) == 2
+    code, _, err = biorrn("report", made / "e.json", "-o", made / "e.html")
+    assert code == 0, err
+    page = (made / "e.html").read_text()
+    assert "of the sequences exact (95 % interval" in page
+    assert "of 4 pairs (test)." in page
 
 
 def test_faults_are_one_line(made: Path, biorrn: Run) -> None:

@@ -66,7 +66,7 @@ def test_it_learns_by_heart(tmp_path: Path) -> None:
     assert [one.id for one in told] == data.ids
     assert np.mean([one.target == other for one, other in zip(told, wanted, strict=True)]) > 0.9
     content, _ = evaluate_translation([str(folder)], path, name="seen", split="train", beam=1)
-    found = content["models"][str(folder)]["metrics"]
+    found = content["metrics"][str(folder)]
     assert found["exact"]["value"] > 0.9
     assert found["symbol_error_rate"]["value"] < 0.05
 
