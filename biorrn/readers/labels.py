@@ -99,7 +99,7 @@ def members(path: str | Path) -> list[str]:
         with faults(path, None, OSError):
             return sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
     with faults(path, None, *DAMAGE), zipfile.ZipFile(path) as archive:
-        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+        names = [info.filename for info in archive.infolist() if not info.filename.endswith("/")]
     return [f"{path}:{name}" for name in names if not name.startswith("__MACOSX/")]
 
 

@@ -12,8 +12,12 @@ import h5py
 import numpy as np
 
 from biorrn.datasets import schema
+from biorrn.datasets.pairs import pair_writer
 from biorrn.datasets.prepare import protein_writer, signal_writer
+from biorrn.datasets.tag_file import tag_writer
+from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import tokens
+from biorrn.encoders.states import THREE
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.slow5_binary import END, HEAD, MAGIC
 from biorrn.readers.slow5_header import FIELDS
@@ -219,4 +223,32 @@ def prepared_proteins(folder: Path) -> list[bytes]:
     with mock.patch.dict(schema.CHUNK, SMALL), protein_writer(path, targets) as writer:
         for row, letters in enumerate(("MKTAYIAK", "GGSLLV", "WQACD")):
             writer.add(f"p{row}", tokens(letters), [0.5 * row], split=row)
+    return [path.read_bytes()]
+
+
+def prepared_tags(folder: Path) -> list[bytes]:
+    """Return prepared files of tags: states with probabilities by a model, and values."""
+    found = []
+    for kind in ("states", "values"):
+        path = folder / f"{kind}.h5"
+        states = THREE if kind == "states" else None
+        with (
+            mock.patch.dict(schema.CHUNK, SMALL),
+            tag_writer(path, RESIDUES, states, [{"name": "b", "unit": "A2"}], states is not None) as writer,
+        ):
+            for row, letters in enumerate(("MKTAYIAK", "GGSLLV", "WQACD")):
+                size = len(letters)
+                tags = np.arange(size, dtype=np.uint8) % 3 if states else np.full((size, 1), 0.5, np.float32)
+                said = np.full((size, 3), 85, np.uint8) if states and not row else None
+                writer.add(f"p{row}", tokens(letters), tags, row, said)
+        found.append(path.read_bytes())
+    return found
+
+
+def prepared_pairs(folder: Path) -> list[bytes]:
+    """Return a prepared file of pairs."""
+    path = folder / "pairs.h5"
+    with mock.patch.dict(schema.CHUNK, SMALL), pair_writer(path, "dna", "residues") as writer:
+        for row in range(3):
+            writer.add(f"p{row}", np.arange(1, 5, dtype=np.uint8), np.arange(1, 4 + row, dtype=np.uint8), row)
     return [path.read_bytes()]

@@ -10,8 +10,12 @@ import numpy as np
 
 from biorrn.datasets.chunk_arrays import NAMES, import_chunks
 from biorrn.datasets.chunks import ChunkDataset
+from biorrn.datasets.pairs import PairDataset, pair_summary
 from biorrn.datasets.prepare import ProteinFile, SignalFile
 from biorrn.datasets.proteins import ProteinDataset
+from biorrn.datasets.tag_file import TagFile
+from biorrn.datasets.tag_summary import tag_summary
+from biorrn.datasets.tags import TagDataset, whole
 from biorrn.errors import BiorrnError
 from biorrn.readers.bam import BamCalls
 from biorrn.readers.calls import Moves
@@ -139,6 +143,27 @@ def prepared_proteins(path: Path) -> None:
         data.collate(range(len(data)))
 
 
+def prepared_tags(path: Path) -> None:
+    """Read a prepared file of tags as training and its account do."""
+    with TagFile(path) as file:
+        _ = file.sources, file.targets, file.tags, file.alphabet, file.strings("id")
+        for row in file.rows():
+            file.tokens(row)
+            file.labels(row)
+    tag_summary(path)
+    for split in ("train", "valid"):
+        data = TagDataset(path, split)
+        data.collate(whole(data.lengths))
+
+
+def prepared_pairs(path: Path) -> None:
+    """Read a prepared file of pairs as training and its account do."""
+    pair_summary(path)
+    for split in ("train", "valid"):
+        data = PairDataset(path, split)
+        data.collate(range(len(data)))
+
+
 TARGETS = {
     "fast5": Target("a.fast5", seeds.fast5, signal),
     "tombo": Target("a.fast5", seeds.old_fast5, with_labels),
@@ -153,4 +178,6 @@ TARGETS = {
     "npy": Target("chunks", seeds.arrays, arrays, lay_arrays),
     "prepared_signal": Target("a.h5", seeds.prepared_signal, prepared_signal),
     "prepared_proteins": Target("a.h5", seeds.prepared_proteins, prepared_proteins),
+    "prepared_tags": Target("a.h5", seeds.prepared_tags, prepared_tags),
+    "prepared_pairs": Target("a.h5", seeds.prepared_pairs, prepared_pairs),
 }

@@ -27,8 +27,9 @@ from fuzz_text_models import MODELS
 from fuzz_text_readers import READERS, Reader
 from fuzz_text_recipes import RECIPES
 from fuzz_text_results import RESULTS
+from fuzz_text_tags import TAGS
 
-ALL: dict[str, Reader] = READERS | RESULTS | RECIPES | MODELS
+ALL: dict[str, Reader] = READERS | TAGS | RESULTS | RECIPES | MODELS
 AT, ACCEPTED, REFUSED, OTHER = range(4)  # places in the shared memory
 LIMIT, WAIT = 20.0, 600.0  # seconds for one input, of the processor and of the clock
 MEMORY = 2 << 30  # bytes of address space beyond what the process has once it has imported all

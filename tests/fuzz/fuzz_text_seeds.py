@@ -67,6 +67,42 @@ def truth(rng: random.Random) -> str:
     return "\n".join(lines) + "\n"
 
 
+CHAINS = {"a": "MKVLATGGSW", "b": "ACDXEFGHIK", "c": "MK"}  # whose labels are fuzzed
+
+
+def labels(rng: random.Random) -> str:
+    states = [(name, letters_of(rng, "HEC", len(chain))) for name, chain in CHAINS.items()]
+    return "".join(f">{name} SET={rng.choice(('train', 'test'))} VALIDATION=True\n{text}\n" for name, text in states)
+
+
+def letters_of(rng: random.Random, alphabet: str, length: int) -> str:
+    return "".join(rng.choices(alphabet, k=length))
+
+
+def tag_table(rng: random.Random) -> str:
+    mark = rng.choice(",\t")
+    rows = [("id", "sequence", "labels", "b", "set")]
+    for name, chain in CHAINS.items():
+        numbers = ";".join(rng.choice(("1", "2.5", "", "nan")) for _ in chain)
+        rows.append((name, chain, letters_of(rng, "HEC", len(chain)), numbers, rng.choice(("train", "valid"))))
+    if mark == ",":
+        rows = [(*row[:3], '"' + row[3].replace(";", ",") + '"', row[4]) for row in rows]
+    return "".join(mark.join(row) + "\n" for row in rows)
+
+
+def segments(rng: random.Random) -> str:
+    lines = ["track name=genes", "# a remark"]
+    for start in range(0, rng.randrange(10, 60), 20):
+        lines.append(f"{rng.choice(('chr1', 'chr2'))}\t{start}\t{start + rng.randrange(1, 20)}\tgene\t0\t+")
+    return "\n".join(lines) + "\n"
+
+
+def pairs(rng: random.Random) -> str:
+    rows = ["id\tsource\ttarget\tset"]
+    rows += [f"p{n}\t{letters(rng, 'ACGT')}\t{letters(rng, RESIDUES)}\ttrain" for n in range(rng.randrange(1, 5))]
+    return "\n".join(rows) + "\n"
+
+
 def read_ids(rng: random.Random) -> str:
     ids = [f"{rng.getrandbits(64):016x}" for _ in range(rng.randrange(1, 5))]
     return "\n".join(ids) if rng.random() < 0.5 else "\n".join(["read_id\tn", *(f"{name}\t1" for name in ids)])

@@ -22,7 +22,17 @@ from biorrn.readers.records import ReadCall
 from biorrn.readers.signal import read_all, read_signal
 from biorrn.readers.slow5_codecs import zlib_record, zstd_record
 
-SLOW = ("fast5", "tombo", "guppy", "pod5", "npy", "prepared_signal", "prepared_proteins")  # milliseconds an input
+SLOW = (
+    "fast5",
+    "tombo",
+    "guppy",
+    "pod5",
+    "npy",
+    "prepared_signal",
+    "prepared_proteins",
+    "prepared_tags",
+    "prepared_pairs",
+)  # milliseconds an input
 
 
 @pytest.fixture(scope="module")

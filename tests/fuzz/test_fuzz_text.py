@@ -40,6 +40,14 @@ def vector_header(**arrays: object) -> bytes:
     return struct.pack("<Q", len(header)) + header + bytes(64)
 
 
+def nameless() -> bytes:
+    """Return a zip archive whose only file has an empty name, as damage leaves it; Python writes none."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("", b"")
+    return stream.getvalue()
+
+
 SOUND = seeds.npz(seeds.random.Random(0))
 COUNT = {"dtype": "U8", "shape": [2], "data_offsets": [0, 2]}
 ROWS = {"dtype": "F32", "shape": [2, 1], "data_offsets": [2, 10]}
@@ -53,6 +61,7 @@ PREDICTED = "id\ty\tlength\np0\t0.5\t{}\np1\t0.5\t21\np2\t0.5\t22\n"
 
 # what broke a reader: name -> (reader, input)
 FAULTS = {
+    "an archive with a file of no name": ("archive", nameless()),
     "an npz whose packing is unknown": ("vectors_npz", turned(SOUND, b"PK\x01\x02", 10, 99)),
     "an npz with a flag that zipfile lacks": ("vectors_npz", turned(SOUND, b"PK\x03\x04", 6, 0x20)),
     "an npz that is no zip inside": ("vectors_npz", npz(b"\x93NUMPY\x01\x00\xff\xff")),
