@@ -41,11 +41,11 @@ def vector_header(**arrays: object) -> bytes:
 
 
 def nameless() -> bytes:
-    """Return a zip archive whose only file has an empty name, as damage leaves it; Python writes none."""
+    """Return a zip archive whose only file has an empty name, as damage leaves it."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("", b"")
-    return stream.getvalue()
+        archive.writestr("@", b"")
+    return stream.getvalue().replace(b"@", b"\0")
 
 
 SOUND = seeds.npz(seeds.random.Random(0))
