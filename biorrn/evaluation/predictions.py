@@ -16,9 +16,8 @@ from biorrn.datasets.prepare import ProteinFile
 from biorrn.datasets.schema import SPLITS
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import open_text
-from biorrn.lookup import nearest
 from biorrn.readers.fields import faults, guarded
-from biorrn.readers.targets import READERS, column_names
+from biorrn.readers.targets import READERS, check_columns, column_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +142,7 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
     values: dict[str, tuple[float, ...]] = {}
     flags: dict[str, list[str]] = {}
     with prediction_rows(path) as (columns, table):
-        for name in ["id", *names]:
-            if name not in columns:
-                close = nearest(name, columns)
-                hint = f" (nearest: '{close}')" if close else ""
-                raise InputError(path, f"column '{name}' is missing{hint}; found {', '.join(columns) or 'no columns'}")
+        check_columns(path, ["id", *names], columns)
         ends = [f"{name}_{end}" for end in ("lower", "upper") for name in names]
         bounded = all(end in columns for end in ends)
         for row in table:

@@ -13,7 +13,7 @@ from biorrn.datasets.schema import NO_LABEL
 from biorrn.datasets.tag_file import TagFile
 from biorrn.errors import InputError
 from biorrn.evaluation.predictions import finite, prediction_rows
-from biorrn.lookup import nearest
+from biorrn.readers.targets import check_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def join_tags(path: str | Path, rows: Tagged, targets: Sequence[str], prepared: 
     scores = np.full((len(rows.tokens), len(states) or len(targets)), np.nan, np.float32)
     seen = np.zeros(len(rows.tokens), bool)
     with prediction_rows(path) as (columns, table):
-        _check_columns(path, columns, ["id", "position", *(["state"] if states else targets)])
+        check_columns(path, ["id", "position", *(["state"] if states else targets)], columns)
         names = [f"p_{state}" for state in states] if states else list(targets)
         given = all(name in columns for name in names)
         for row in table:
@@ -157,14 +157,6 @@ def join_tags(path: str | Path, rows: Tagged, targets: Sequence[str], prepared: 
         missing = f"no prediction for {int((~seen).sum()):,} of {len(seen):,} residues of {Path(prepared).name}"
         raise InputError(path, f"{missing}, the first at position {place - int(begins[row_at]) + 1}", rows.ids[row_at])
     return TagPredictions(called if states else called[:0], scores, {})
-
-
-def _check_columns(path: str | Path, columns: Sequence[str], needed: Sequence[str]) -> None:
-    for name in needed:
-        if name not in columns:
-            close = nearest(name, columns)
-            hint = f" (nearest: '{close}')" if close else ""
-            raise InputError(path, f"column '{name}' is missing{hint}; found {', '.join(columns) or 'no columns'}")
 
 
 def _check_residue(path: str | Path, row: Mapping[str, Any], rows: Tagged, place: int) -> None:

@@ -115,12 +115,18 @@ def _text(cell: Any) -> str:
     return "" if cell is None else str(cell).strip()
 
 
-def _check_columns(path: str | Path, wanted: Iterable[str], found: Sequence[str]) -> None:
+def check_columns(path: str | Path, wanted: Iterable[str], found: Sequence[str]) -> None:
+    """Check that a table has the columns that are needed, each once.
+
+    Raises
+    ------
+    InputError: names the first that is missing, the nearest one and all that there are; or one that stands twice.
+    """
     for name in wanted:
         if name not in found:
             close = nearest(name, found)
             hint = f"; did you mean '{close}'?" if close else "."
-            raise InputError(path, f"column '{name}' is missing{hint} Columns: {', '.join(found)[:200]}")
+            raise InputError(path, f"column '{name}' is missing{hint} Columns: {', '.join(found)[:200] or 'none'}")
         if list(found).count(name) > 1:
             raise InputError(path, f"column '{name}' is given twice; allowed is once")
 
@@ -128,7 +134,7 @@ def _check_columns(path: str | Path, wanted: Iterable[str], found: Sequence[str]
 def _read_text(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
     with open_text(path) as file:
         names, delimiter = _header(path, file)
-        _check_columns(path, columns, names)
+        check_columns(path, columns, names)
         rows = guarded(csv.reader(_without_blanks(file), delimiter=delimiter), path, csv.Error)
         for number, cells in enumerate(rows, 1):
             if len(cells) != len(names):
@@ -166,7 +172,7 @@ def _open_parquet(path: str | Path) -> Any:
 
 def _read_parquet(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
     with _open_parquet(path) as file:
-        _check_columns(path, columns, file.schema_arrow.names)
+        check_columns(path, columns, file.schema_arrow.names)
         unique = list(dict.fromkeys(columns))
         batches = (batch.to_pylist() for batch in file.iter_batches(batch_size=4096, columns=unique))
         for rows in guarded(batches, path, *DAMAGE):

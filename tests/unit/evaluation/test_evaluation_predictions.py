@@ -64,8 +64,8 @@ def test_flags_are_counted_by_row(prepared: Path, table: Table) -> None:
     [
         (rows([6, 7, 8, 9, 10]), "record 'p11': no prediction for 1 of 6 rows of set.h5"),
         (rows([]), "record 'p6': no prediction for 6 of 6"),
-        ("", "column 'id' is missing; found no columns"),
-        (rows(list(range(12))).replace("\tyield", "\tyeild"), "column 'yield' is missing (nearest: 'yeild')"),
+        ("", "column 'id' is missing. Columns: none"),
+        (rows(list(range(12))).replace("\tyield", "\tyeild"), "column 'yield' is missing; did you mean 'yeild'?"),
         (rows(list(range(12))).replace("9.5", "warm"), "record 'p9': column 'tm': found 'warm'"),
         (rows(list(range(12))).replace("9.5", "nan"), "record 'p9': column 'tm': found 'nan'"),
         (rows([*range(12)]) + "p7\t10\t0\t0\t.\n", "record 'p7': has two different predictions"),

@@ -82,7 +82,7 @@ def changed(number: int, column: int, value: str) -> Callable[[list[list[str]]],
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (changed(0, 3, "satte"), r"column 'state' is missing \(nearest: 'satte'\)"),
+        (changed(0, 3, "satte"), r"column 'state' is missing; did you mean 'satte'\?"),
         (changed(3, 3, "Z"), "record 'p40': position 3: found state 'Z'; allowed is one of HEC"),
         (changed(3, 2, "*"), "position 3: found residue '\\*'; the prepared row has"),
         (changed(3, 1, "0"), "found position '0'; the prepared row has"),
