@@ -44,7 +44,7 @@ def pseudo_labels(
 
     from biorrn.datasets.prepare_pseudo_labels import prepare_pseudo_labels
     from biorrn.inference.tagging import tag, tag_columns
-    from biorrn.models.store import load_model
+    from biorrn.models.store import WEIGHTS, load_model
     from biorrn.progress import progress
     from biorrn.readers.records import ProteinRecord
 
@@ -63,7 +63,15 @@ def pseudo_labels(
             counted.append(stack.enter_context(progress("finding homologs", "sequences", len(texts))))
 
         account = prepare_pseudo_labels(
-            source, sequences, output, say, states=states, expect=expect, threads=threads or torch.get_num_threads(),
-            note=note, advance=lambda sequences: counted[0](sequences),
-        )  # fmt: skip
+            source,
+            sequences,
+            output,
+            say,
+            states=states,
+            weights=stored.path / WEIGHTS,
+            expect=expect,
+            threads=threads or torch.get_num_threads(),
+            note=note,
+            advance=lambda sequences: counted[0](sequences),
+        )
     finish(account, {"teacher": teacher, "expect": expect}, report)

@@ -91,6 +91,7 @@ def prepare_pseudo_labels(
     say: Say,
     *,
     states: str,
+    weights: str | Path | None = None,
     expect: float = EXPECT,
     threads: int = 1,
     note: str = "",
@@ -107,6 +108,7 @@ def prepare_pseudo_labels(
     out : the HDF5 file to write; it holds the rows of `source` as well.
     say : gives the probabilities float (T, S) of a model for sequences.
     states : str: letters of the model's states.
+    weights : the model's file, named among the sources.
     expect : float: homologs have a score that chance reaches so many times; see `datasets.homologs`.
     threads : int: homologs are looked for on so many.
 
@@ -146,7 +148,7 @@ def prepare_pseudo_labels(
         if not counts["kept: labelled by the model"]:
             raise InputError(paths[0], "every sequence is homologous to a held-out chain")
         writer.file.attrs["note"] = note
-        files = [str(path) for path in (source, *paths)]
+        files = [str(path) for path in (source, *paths, *([weights] if weights is not None else []))]
         writer.file.attrs["sources"] = json.dumps({path: sha256(path) for path in files if Path(path).is_file()})
     return account(out, counts, note)
 

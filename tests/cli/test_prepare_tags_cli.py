@@ -114,7 +114,9 @@ def test_pseudo_labels_by_a_model_that_ships(biorrn: Run, folder: Path) -> None:
     assert code == 0, err
     assert "kept: labelled by the model: 1" in out
     assert "left out: homologous to a held-out chain: 1" in out
-    assert json.loads((folder / "r.json").read_text())["teacher"] == "secondary_structure"
+    report = json.loads((folder / "r.json").read_text())
+    assert report["teacher"] == "secondary_structure"
+    assert [Path(entry["path"]).name for entry in report["inputs"]] == ["l.h5", "u.fasta", "weights.safetensors"]
     code, _, err = biorrn(*words, "--teacher", "stability")
     assert (code, len(err.strip().splitlines())) == (2, 1)
     assert "needed here is one for tagging" in err
