@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from biorrn.config import Recipe, dump_recipe, resolve
-from biorrn.errors import BiorrnError
+from biorrn.errors import BiorrnError, ConfigError
 from biorrn.models.ensemble import Ensemble, ensemble_for
-from biorrn.models.store import Stored, load_model, save_model
+from biorrn.models.store import WEIGHTS, Stored, load_model, save_model
 from biorrn.training.begin import begin
 from biorrn.training.checkpoint import PROVENANCE, write_history, write_provenance
 from biorrn.training.combine import rising_knots, stacked_weights
@@ -51,7 +51,8 @@ def train(
     Parameters
     ----------
     threads : int: CPU threads of all members together; each member gets an equal share of them, at least one.
-    init : model folder or shipped id whose weights, where they fit, are the first ones of each member.
+    init : model folder or shipped id whose weights, where they fit, are the first ones of each member; of the run of an
+        ensemble, those of its members, one each.
     jobs : int: members that are trained at a time; default: one a thread, on another device than the CPU one.
     stop : dict, optional: folder name of a member -> epochs after which it ends.
     Others as in `loop.train`.
@@ -75,9 +76,9 @@ def train(
     # from the number of members, not of those left: a member's result may depend on its threads in the last bits
     jobs = min(len(recipe.members), jobs or (all_threads if where.type == "cpu" else 1))
     share = max(1, all_threads // jobs)
-    options = {"device": device, "threads": share, "replace": replace, "init": None if init is None else str(init)}
+    options = {"device": device, "threads": share, "replace": replace}
     told = {"data": str(data_path), "task": vars(task)["__name__"], "options": options}
-    work = _work(recipe, folder / MEMBERS, seed, told, stop or {})
+    work = _work(recipe, folder / MEMBERS, seed, told, stop or {}, _first_weights(init, len(recipe.members)))
     print(
         f"training {recipe.name}: {len(work)} members, {jobs} at a time with {share} threads each on {where}",
         file=sys.stderr,
@@ -133,15 +134,35 @@ def _own(recipe: Recipe, place: int) -> Recipe:
     return member
 
 
+def _first_weights(init: str | Path | None, count: int) -> list[str | None]:
+    """Return the model that each member starts from.
+
+    Raises
+    ------
+    ConfigError: an ensemble of another number of members, or one that has lost its members' runs; or no such model.
+    """
+    if init is None:
+        return [None] * count
+    given = load_model(init)
+    if given.recipe.members is None:
+        return [str(init)] * count
+    runs = sorted(str(run) for run in (given.path / MEMBERS).glob("*") if (run / WEIGHTS).is_file())
+    if len(runs) != count:
+        raise ConfigError(f"--init {init}: is an ensemble with the runs of {len(runs)} members; needed are {count}")
+    return list(runs)
+
+
 def _work(
-    recipe: Recipe, folder: Path, seed: int, common: dict[str, Any], stop: dict[str, int]
+    recipe: Recipe, folder: Path, seed: int, common: dict[str, Any], stop: dict[str, int], init: list[str | None]
 ) -> list[dict[str, Any]]:
     """Return what the process of each member is told."""
     work = []
     for place, member in enumerate(recipe.members or []):
         own, own_seed = _own(recipe, place), member.seed + SEED_STEP * seed
         name = f"{place:02}_{re.sub('[^A-Za-z0-9.-]+', '_', own.name)}_{own_seed}"
-        options = common["options"] | {"seed": own_seed} | ({"stop": stop[name]} if name in stop else {})
+        options = (
+            common["options"] | {"seed": own_seed, "init": init[place]} | ({"stop": stop[name]} if name in stop else {})
+        )
         text = dump_recipe(own)
         work.append(common | {"recipe": text, "folder": str(folder / name), "options": options, "argv": sys.argv})
     return work

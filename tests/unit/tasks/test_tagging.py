@@ -230,6 +230,23 @@ def test_an_ensemble_averages_probabilities(states: Path, tmp_path: Path, monkey
     assert best["value"] == pytest.approx(right, abs=1e-6)
 
 
+def test_each_member_goes_on_from_that_of_another_ensemble(
+    states: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ensemble, "run_members", here)
+    members = [{"recipe": recipe().model_dump(mode="json"), "seed": seed} for seed in (0, 1)]
+    own = parse_recipe({"name": "two", "task": "tagging", "members": members})
+    first = load_model(train(own, states, tmp_path / "first", TASK, threads=1)).model
+    still = [entry | {"recipe": recipe(lr=1e-12).model_dump(mode="json")} for entry in members]
+    tuned = parse_recipe({"name": "tuned", "task": "tagging", "members": still})
+    second = load_model(train(tuned, states, tmp_path / "second", TASK, threads=1, init=tmp_path / "first")).model
+    for name, weight in second.state_dict().items():
+        torch.testing.assert_close(weight, first.state_dict()[name], atol=1e-5, rtol=1e-5)
+    third = parse_recipe({"name": "three", "task": "tagging", "members": [*members, members[0] | {"seed": 2}]})
+    with pytest.raises(ConfigError, match="is an ensemble with the runs of 2 members; needed are 3"):
+        train(third, states, tmp_path / "third", TASK, threads=1, init=tmp_path / "first")
+
+
 @pytest.mark.parametrize("more", [{"combine": "stack"}, {"calibrate": "monotone"}, {"neighbours": {}}])
 def test_what_an_ensemble_of_taggers_cannot_have(more: dict[str, Any]) -> None:
     members = [{"recipe": recipe().model_dump(mode="json")}]
