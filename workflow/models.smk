@@ -98,9 +98,24 @@ rule sequences_of_melting:
         "unzip -p {input:q} tasks/{wildcards.task}_task.csv > {output:q} 2> {log:q}"
 
 
-rule train_structure:
+rule train_students:
     input:
         f"{OUT}/secondary_structure_taught.h5",
+    output:
+        f"{OUT}/secondary_structure_students/weights.safetensors",
+    log:
+        f"{OUT}/logs/train_secondary_structure_students.log",
+    threads: 2
+    shell:
+        "biorrn train secondary_structure_students {input:q} -o {OUT}/secondary_structure_students --threads {threads}"
+        " > {log:q} 2>&1"
+
+
+rule train_structure:
+    # each network goes on from one of the students, with the labels alone
+    input:
+        labelled=f"{OUT}/secondary_structure.h5",
+        students=f"{OUT}/secondary_structure_students/weights.safetensors",
     output:
         f"{OUT}/secondary_structure/done",
     log:
@@ -109,7 +124,8 @@ rule train_structure:
     params:
         python=sys.executable,
     shell:
-        "(biorrn train secondary_structure {input:q} -o {OUT}/secondary_structure --threads {threads}"
+        "(biorrn train secondary_structure {input.labelled:q} --init $(dirname {input.students:q})"
+        " -o {OUT}/secondary_structure --threads {threads}"
         " && {params.python:q} -c 'import sys; from biorrn.models.store import shrink; shrink(sys.argv[1])'"
         " {OUT}/secondary_structure && touch {output:q}) > {log:q} 2>&1"
 

@@ -38,7 +38,8 @@ def pseudo_labels(
     Examples:
       biorrn train secondary_structure_teacher structure.h5 -o teacher
       biorrn prepare pseudo-labels structure.h5 pfam.csv.gz proteome.fasta --teacher teacher -o taught.h5
-      biorrn train secondary_structure taught.h5 -o student
+      biorrn train secondary_structure_students taught.h5 -o students
+      biorrn train secondary_structure structure.h5 --init students -o runs/structure
     """
     import torch
 
