@@ -23,7 +23,7 @@ def pseudo_labels(
     expect: Annotated[
         float, typer.Option(min=1e-100, max=10, help="Homologs have a score that chance gives so many times.")
     ] = 1e-3,
-    precision: Annotated[str, typer.Option(help="Of the model: auto, 32, or bf16 on a CPU that has it.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of the model: auto (bf16 where a CPU has it), 32 or bf16.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: as many as torch uses.")] = None,
     report: Annotated[Path | None, typer.Option(help="JSON file: what was kept and left out.")] = None,
     note: Annotated[str, typer.Option(help="Kept in the file and the report.")] = "",
@@ -45,10 +45,13 @@ def pseudo_labels(
 
     from biorrn.datasets.prepare_pseudo_labels import prepare_pseudo_labels
     from biorrn.inference.tagging import tag, tag_columns
+    from biorrn.kernels.lstm import HAS_BF16
     from biorrn.models.store import WEIGHTS, load_model
     from biorrn.progress import progress
     from biorrn.readers.records import ProteinRecord
 
+    if precision == "auto" and HAS_BF16:  # what it says is rounded to 1/255
+        precision = "bf16"
     stored = load_model(teacher)
     states, _ = tag_columns(stored)
 
