@@ -136,6 +136,7 @@ def test_files_of_one_name_are_one_sample(tmp_path: Path) -> None:
         "qc": [write_sample(tmp_path, "qc", name, counts={"called": n}) for n, name in enumerate("ab")],
         "mapping": [write_sample(tmp_path, "mapping", "b", metrics={"mapped_fraction": estimate}, facts={"x": "y"})],
         "assembly": [write_sample(tmp_path, "assembly", "b", skipped="no miniasm here", tables={"rows": [{"a": 1}]})],
+        "generated": [write_sample(tmp_path, "generated", "b", generated={"n": 8, "copies": 0.25})],
     }
     for path in (paths["mapping"][0], paths["assembly"][0]):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"note": "of a sheet"}))
@@ -144,7 +145,8 @@ def test_files_of_one_name_are_one_sample(tmp_path: Path) -> None:
     assert [(sample["name"], [part["kind"] for part in sample["parts"]]) for sample in found] == [
         *(("a", ["qc"]), ("b", list(KINDS)))
     ]
-    mapping, assembly = found[1]["parts"][1:]
+    mapping, assembly, generated = found[1]["parts"][1:]
+    assert ("generated copies", "0.25") in generated["facts"]
     assert mapping["facts"] == [("mapped fraction", "95.00 %"), ("x", "y")]
     assert [block["title"] for block in assembly["blocks"]] == ["rows"]
     assert [table["title"] for table in sample_tables(found)] == list(KINDS.values())
