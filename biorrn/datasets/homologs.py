@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from biorrn.datasets.sequence_set import SequenceSet
-from biorrn.encoders.residues import BLOSUM_UNIT, STANDARD, TABLES
+from biorrn.encoders.residues import STANDARD, blosum62
 from biorrn.jit import jit
 
 WORD = 4  # residues
@@ -81,8 +81,7 @@ class Pool:
         least = least_score(expect, len(tokens), len(pool.tokens))
         found = []
         for row, diagonal in zip(rows[best].tolist(), diagonals[best].tolist(), strict=True):
-            other = pool.tokens[pool.offsets[row] : pool.offsets[row + 1]]
-            score, query, target = _local(tokens, other, _SCORES, OPEN + EXTEND, EXTEND, least, diagonal, SIDE)
+            score, query, target = _local(tokens, pool.one(row), _SCORES, OPEN + EXTEND, EXTEND, least, diagonal, SIDE)
             if score >= least:
                 found.append(Hit(row, score, query, target))
         return found
@@ -91,8 +90,7 @@ class Pool:
 def _scores() -> np.ndarray:
     """Return BLOSUM62 by tokens, int32 (22, 22): of padding and X, which align with nothing for a gain, -1."""
     scores = np.full((len(STANDARD) + 2, len(STANDARD) + 2), -1, np.int32)
-    table = TABLES["blosum62"][1 : len(STANDARD) + 1]
-    scores[1:-1, 1:-1] = np.rint(np.asarray(table, np.float64) * BLOSUM_UNIT)
+    scores[1:-1, 1:-1] = blosum62()
     return scores
 
 

@@ -16,7 +16,6 @@ from biorrn.datasets.prepare import PreparedFile, Writer
 from biorrn.datasets.proteins import gather, pad_tokens
 from biorrn.datasets.schema import SPLITS
 from biorrn.encoders.symbols import ALPHABETS, Alphabet
-from biorrn.errors import InputError
 from biorrn.lookup import lookup
 
 
@@ -84,9 +83,7 @@ class PairDataset:
         InputError: not a prepared file of pairs, or the split is empty.
         """
         with PairFile(path) as file:
-            rows = file.rows(split)
-            if not len(rows):
-                raise InputError(path, f"split '{split}' is empty; the file holds {len(file)} pairs in other splits")
+            rows = file.filled(split, "pairs")
             self.source, self.target = file.alphabet("source"), file.alphabet("target")
             self._flat, self._offsets = {}, {}
             for side in ("source", "target"):

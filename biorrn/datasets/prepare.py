@@ -17,6 +17,7 @@ from biorrn.datasets import schema
 from biorrn.datasets.hdf5_file import NewFile, new_file
 from biorrn.datasets.probe import check_whole
 from biorrn.encoders.alphabets import RESIDUES
+from biorrn.errors import InputError
 
 BUFFER = 1 << 20  # elements held before they are written
 
@@ -186,6 +187,18 @@ class PreparedFile:
         """Return the int64 indices of the rows of a split ("train", "valid" or "test"; None: all), in file order."""
         codes = self.file["split"][:]
         return np.arange(len(codes)) if split is None else np.flatnonzero(codes == schema.split_code(split))
+
+    def filled(self, split: str | None, rows: str) -> np.ndarray:
+        """Return the rows of a split as `rows` does; `rows` names what they are.
+
+        Raises
+        ------
+        InputError: the split is empty.
+        """
+        found = self.rows(split)
+        if not len(found):
+            raise InputError(self.path, f"split '{split}' is empty; the file holds {len(self)} {rows} in other splits")
+        return found
 
 
 class ProteinFile(PreparedFile):

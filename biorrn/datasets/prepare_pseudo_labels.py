@@ -23,6 +23,7 @@ from biorrn.datasets.schema import split_code
 from biorrn.datasets.sequence_set import SequenceSet, read_set
 from biorrn.datasets.tag_file import TagFile, tag_writer
 from biorrn.encoders.alphabets import RESIDUES
+from biorrn.encoders.residues import sequence
 from biorrn.encoders.states import NO_STATE, States
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import sha256
@@ -64,12 +65,12 @@ def read_labelled(path: str | Path) -> Labelled:
 
 def unlabelled(paths: Sequence[str | Path], known: SequenceSet, counts: Counter[str]) -> SequenceSet:
     """Return the sequences of files, each one once, without those that are labelled or shorter than `SHORTEST`."""
-    seen = {known.tokens[start:end].tobytes() for start, end in zip(known.offsets, known.offsets[1:], strict=False)}
+    seen = {known.one(row).tobytes() for row in range(len(known))}
     ids, parts = [], []
     for path in paths:
         found = read_set(path, RESIDUES, None)
         for row, name in enumerate(found.ids):
-            tokens = found.tokens[found.offsets[row] : found.offsets[row + 1]]
+            tokens = found.one(row)
             if len(tokens) < SHORTEST:
                 counts[f"left out: shorter than {SHORTEST} residues"] += 1
             elif tokens.tobytes() in seen:
@@ -127,7 +128,7 @@ def prepare_pseudo_labels(
         chains = labelled.chains
         for row, name in enumerate(chains.ids):
             span = slice(chains.offsets[row], chains.offsets[row + 1])
-            writer.add(name, chains.tokens[span], labelled.labels[span], int(labelled.splits[row]))
+            writer.add(name, chains.one(row), labelled.labels[span], int(labelled.splits[row]))
         counts["kept: labelled"] = len(chains)
         pool = Pool(_joined(found, chains))
         train = split_code("train")
@@ -136,13 +137,12 @@ def prepare_pseudo_labels(
             rows = list(range(first, min(first + BLOCK, len(found))))
             for row, hits in zip(rows, _hits(pool, rows, expect, threads), strict=True):
                 advance(1)
-                span = slice(found.offsets[row], found.offsets[row + 1])
                 if any(apart[hit.row] for hit in hits):
                     counts["left out: homologous to a held-out chain"] += 1
                     continue
                 mean = consensus(said, pool.sequences.offsets, row, hits)
                 labels = np.full(len(mean), NO_STATE, np.uint8)
-                writer.add(found.ids[row], found.tokens[span], labels, train, np.rint(mean * 255).astype(np.uint8))
+                writer.add(found.ids[row], found.one(row), labels, train, np.rint(mean * 255).astype(np.uint8))
                 counts["kept: labelled by the model"] += 1
                 counts["of these with homologs"] += bool(hits)
         if not counts["kept: labelled by the model"]:
@@ -177,11 +177,7 @@ def consensus(said: np.ndarray, offsets: np.ndarray, row: int, hits: Sequence[Hi
 
 def _said(found: SequenceSet, labelled: Labelled, say: Say) -> np.ndarray:
     """Return what is said of each residue, float32 (total, S): by the model, and by the labels that train."""
-    letters = np.frombuffer(b"-" + RESIDUES.encode(), np.uint8)
-    texts = [
-        letters[found.tokens[start:end]].tobytes().decode()
-        for start, end in zip(found.offsets, found.offsets[1:], strict=False)
-    ]
+    texts = [sequence(found.one(row)) for row in range(len(found))]
     width = len(labelled.states.letters)
     parts = [np.asarray(one, np.float32) for one in say(texts)]
     known = np.zeros((len(labelled.labels), width), np.float32)
@@ -199,12 +195,10 @@ def _joined(first: SequenceSet, second: SequenceSet) -> SequenceSet:
 def _hits(pool: Pool, rows: list[int], expect: float, threads: int) -> list[list[Hit]]:
     """Return the homologs of some sequences of the pool."""
     found: list[list[Hit]] = [[] for _ in rows]
-    bounds = pool.sequences.offsets
 
     def work(place: int) -> None:
-        row = rows[place]
-        found[place] = pool.hits(pool.sequences.tokens[bounds[row] : bounds[row + 1]], expect, MOST, row)
+        found[place] = pool.hits(pool.sequences.one(rows[place]), expect, MOST, rows[place])
 
-    order = sorted(range(len(rows)), key=lambda place: -int(bounds[rows[place] + 1] - bounds[rows[place]]))
+    order = np.argsort(-pool.sequences.lengths[rows], kind="stable").tolist()
     each_row(work, order, threads)
     return found

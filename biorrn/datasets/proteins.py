@@ -9,7 +9,6 @@ import torch
 
 from biorrn.batch import Batch
 from biorrn.datasets.prepare import ProteinFile
-from biorrn.errors import InputError
 
 MULTIPLE = 8  # batches are padded to a multiple of this: few distinct lengths, so that CPU kernels are built rarely
 
@@ -35,9 +34,7 @@ class ProteinDataset:
         InputError: not a prepared protein file, or the split is empty.
         """
         with ProteinFile(path) as file:
-            rows = file.rows(split)
-            if not len(rows):
-                raise InputError(path, f"split '{split}' is empty; the file holds {len(file)} proteins in other splits")
+            rows = file.filled(split, "proteins")
             offsets = file.file["offsets"][:]
             self.lengths = np.diff(offsets)[rows]
             self.flat = gather(file.file["tokens"], offsets, rows)

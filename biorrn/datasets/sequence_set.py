@@ -45,6 +45,10 @@ class SequenceSet:
         """Return the letters of each sequence, int64 (N,)."""
         return np.diff(self.offsets)
 
+    def one(self, row: int) -> np.ndarray:
+        """Return the tokens of one sequence, uint8 (T,)."""
+        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
+
     def take(self, rows: np.ndarray) -> SequenceSet:
         """Return the sequences at these places."""
         ends = np.cumsum(self.lengths[rows])

@@ -13,7 +13,6 @@ from biorrn.batch import Batch
 from biorrn.datasets.proteins import gather
 from biorrn.datasets.tag_file import TagFile
 from biorrn.encoders.states import NO_STATE
-from biorrn.errors import InputError
 
 MULTIPLE = 32  # batches are padded to a multiple of this: a CPU library builds its kernels anew for each length
 SHORTEST = 32  # residues of a piece of a longer chain
@@ -46,11 +45,7 @@ class TagDataset:
         InputError: not a prepared file of tags, or the split is empty.
         """
         with TagFile(path) as file:
-            rows = file.rows(split)
-            if not len(rows):
-                raise InputError(
-                    path, f"split '{split}' is empty; the file holds {len(file)} sequences in other splits"
-                )
+            rows = file.filled(split, "sequences")
             offsets = file.file["offsets"][:]
             self.lengths = np.diff(offsets)[rows]
             self.flat = gather(file.file["tokens"], offsets, rows)

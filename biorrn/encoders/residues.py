@@ -116,3 +116,12 @@ TABLES: dict[str, np.ndarray] = {
     "blosum62": _blosum62(),  # Henikoff and Henikoff 1992, PNAS 89:10915; column = score against one standard residue
     "scales": _scales(),  # mean 0 and standard deviation 1 over the 20 standard residues
 }
+
+
+def blosum62() -> np.ndarray:
+    """Return BLOSUM62 in half-bits, float64 (20, 20), in the order of `STANDARD`.
+
+    >>> blosum62()[0, :2].tolist()
+    [4.0, 0.0]
+    """
+    return TABLES["blosum62"][1 : len(STANDARD) + 1].astype(np.float64) * BLOSUM_UNIT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from biorrn.encoders.residues import BLOSUM_UNIT, STANDARD, TABLES
+from biorrn.encoders.residues import STANDARD, blosum62
 
 LAMBDA = 0.3176  # of BLOSUM62 without gaps, per half-bit: score = log(odds) / lambda (Karlin and Altschul 1990)
 
@@ -18,10 +18,9 @@ def conditional(background: np.ndarray) -> np.ndarray:
     ----------
     background : float array (20,): how common each residue of `STANDARD` is; 0 or more.
     """
-    scores = TABLES["blosum62"][1 : len(STANDARD) + 1].astype(np.float64) * BLOSUM_UNIT
     # a residue that the data lacks may still come in, seldom
     common = background / max(1.0, background.sum()) + 1e-3
-    odds = np.exp(LAMBDA * scores) * common
+    odds = np.exp(LAMBDA * blosum62()) * common
     np.fill_diagonal(odds, 0.0)
     return np.asarray(odds / odds.sum(1, keepdims=True))
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from biorrn.encoders.alphabets import N_TOKENS
-from biorrn.encoders.residues import BLOSUM_UNIT, STANDARD, TABLES
+from biorrn.encoders.residues import STANDARD, blosum62
 from biorrn.encoders.tokenisers import SPECIAL, Tokeniser
 from biorrn.errors import ConfigError, InputError
 from biorrn.readers.vectors import read_vectors
@@ -123,7 +123,7 @@ def compare(vectors: np.ndarray, seed: int = 0) -> Comparison:
     centred = vectors - vectors.mean(0)  # what all residues share says nothing of one
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
     similarity = unit @ unit.T
-    blosum = TABLES["blosum62"][1 : len(STANDARD) + 1].astype(np.float64) * BLOSUM_UNIT
+    blosum = blosum62()
     upper = np.triu_indices(len(STANDARD), 1)
     rho = float(spearmanr(similarity[upper], blosum[upper]).statistic)
     rng = np.random.default_rng(seed)

@@ -17,7 +17,7 @@ from biorrn.errors import ConfigError
 from biorrn.evaluation.baselines import verdict
 from biorrn.evaluation.bootstrap import estimate, interval, resampled
 from biorrn.evaluation.ngrams import BASELINES, ngram_nats
-from biorrn.evaluation.results import common
+from biorrn.evaluation.results import common, trained_on
 from biorrn.files import write_text
 from biorrn.inference.forward import model_on
 from biorrn.inference.likelihood import symbol_nats, symbols_of
@@ -91,10 +91,7 @@ def evaluate_language(
     told = _told(rows, _spread(data.flat, nats, tokeniser))
     what = "residues" if rows.alphabet == RESIDUES else "bases"
     content = common("language", name, split, note, seed, {"model": stored.path, "prepared": prepared})
-    if split in ("train", "all"):
-        content["cautions"].append(
-            f"Split '{split}' holds rows that were trained on: these numbers do not show skill on new ones."
-        )
+    content["cautions"] += trained_on(split)
     content["metrics"] = {what: _estimates(told, seed)}
     fit = ProteinDataset(prepared, "train")
     content["baselines"] = {what: {}}

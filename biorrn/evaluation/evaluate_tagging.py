@@ -14,7 +14,7 @@ from biorrn.errors import InputError
 from biorrn.evaluation.baselines_tagging import Problem, choose
 from biorrn.evaluation.compare_tagging import compare
 from biorrn.evaluation.predictions import in_split
-from biorrn.evaluation.results import common
+from biorrn.evaluation.results import NOTHING_FITTED, common, trained_on
 from biorrn.evaluation.tagging import NUMBER_METRICS, by_state, estimate_numbers, evaluate, score
 from biorrn.evaluation.tagging_rows import (
     PreparedTags,
@@ -81,12 +81,9 @@ def evaluate_tagging(
         "lengths": [],
         "confidence": {},
     }
-    if split in ("train", "all"):
-        content["cautions"].append(
-            f"Split '{split}' holds rows that were trained on: these numbers do not show skill on new ones."
-        )
+    content["cautions"] += trained_on(split)
     if names and not len(train):
-        content["cautions"].append("The prepared file has no training rows, so no baseline was fitted.")
+        content["cautions"].append(NOTHING_FITTED)
         names = ()
     labelled = int((rows.labels >= 0).sum()) if rows.states else int((~np.isnan(rows.values)).any(axis=1).sum())
     content["counts"] = {"proteins": len(rows), "residues": len(rows.tokens), "labelled": labelled}

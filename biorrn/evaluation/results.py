@@ -89,6 +89,8 @@ from biorrn.models.store import load_facts
 
 KINDS = ("regression", "basecalls", "tagging", "language", "translation")
 
+NOTHING_FITTED = "The prepared file has no training rows, so no baseline was fitted."  # a caution
+
 
 def common(kind: str, name: str, split: str, note: str, seed: int, inputs: dict[str, Path]) -> dict[str, Any]:
     """Return the keys that every evaluation has."""
@@ -100,6 +102,13 @@ def common(kind: str, name: str, split: str, note: str, seed: int, inputs: dict[
         "metrics": {},
         "baselines": {},
     }
+
+
+def trained_on(split: str) -> list[str]:
+    """Return the caution that is due where a split holds training rows."""
+    if split not in ("train", "all"):
+        return []
+    return [f"Split '{split}' holds rows that were trained on: these numbers do not show skill on new ones."]
 
 
 def evaluate_regression(
@@ -140,17 +149,14 @@ def evaluate_regression(
     bounded = given.lower is not None
     likeness = nearest_identity(rows, train, seed) if bounded else None
     fits = load_facts(model).get("conformal") or {} if model is not None and bounded else {}
-    if split in ("train", "all"):
-        content["cautions"].append(
-            f"Split '{split}' holds rows that were trained on: these numbers do not show skill on new ones."
-        )
+    content["cautions"] += trained_on(split)
     if bounded and split == "valid":
         content["cautions"].append(
             "Intervals are calibrated on validation rows unless `biorrn calibrate` was given others: on these rows "
             "they hold as often as they should. `biorrn calibrate` measures them on folds that were left out."
         )
     if names and not len(train):
-        content["cautions"].append("The prepared file has no training rows, so no baseline was fitted.")
+        content["cautions"].append(NOTHING_FITTED)
     for column, target in enumerate(data.targets):
         measured, predicted = rows.targets[:, column], given.values[:, column]
         content["metrics"][target["name"]] = evaluate(measured, predicted, seed=seed)

@@ -136,7 +136,7 @@ def activations(
     watched.model.to(device)
     for first in range(0, len(sequences), batch_size):
         rows = range(first, min(first + batch_size, len(sequences)))
-        tokens = [sequences.tokens[sequences.offsets[row] : sequences.offsets[row + 1]] for row in rows]
+        tokens = [sequences.one(row) for row in rows]
         for row, own, values in zip(rows, tokens, _states(watched, tokens, sequences.ids[first], device), strict=True):
             yield States(sequences.ids[row], "".join(watched.alphabet[token - 1] for token in own), values)
 
