@@ -47,6 +47,7 @@ from biorrn.config_gaussian import GaussianProcess as GaussianProcess
 from biorrn.config_gaussian import Proteins as Proteins
 from biorrn.config_gaussian import Sites as Sites
 from biorrn.config_gaussian import Substitutions as Substitutions
+from biorrn.config_heads import ChainHead as ChainHead
 from biorrn.config_heads import CRFHead as CRFHead
 from biorrn.config_heads import DecoderHead as DecoderHead
 from biorrn.config_heads import Head as Head

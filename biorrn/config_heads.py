@@ -11,8 +11,18 @@ from biorrn.config_frontends import WIDEST, Closed
 
 class PlainHead(Closed):
     # an entry of models.heads.HEADS
-    name: Literal["regression", "ctc", "tokens", "tags", "tags_crf", "values"] = "regression"
+    name: Literal["regression", "ctc", "tokens", "tags", "values"] = "regression"
     hidden: int = Field(0, ge=0, le=WIDEST)  # width of one hidden layer before the output; 0 is none
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class ChainHead(Closed):
+    """States of residues in a chain with scores of neighbours."""
+
+    name: Literal["tags_crf"] = "tags_crf"
+    # what is called: the most probable state of each residue, or the most probable of all paths
+    call: Literal["state", "path"] = "state"
+    hidden: int = Field(0, ge=0, le=WIDEST)
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
@@ -49,4 +59,4 @@ class DecoderHead(Closed):
         return self
 
 
-Head = Annotated[PlainHead | CRFHead | DecoderHead, Field(discriminator="name")]
+Head = Annotated[PlainHead | ChainHead | CRFHead | DecoderHead, Field(discriminator="name")]

@@ -113,8 +113,9 @@ def tag(
 def states_and_marginals(model: nn.Module, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Return the states int64 (B, T) that a model calls, and the probability of each, float32 (B, T, S).
 
-    A head with transitions calls the best path (Viterbi) and gives marginal probabilities; without them, and of an
-    ensemble, whose probabilities are the weighted mean of its members', each residue is called its most probable state.
+    A head with transitions gives marginal probabilities, and calls states or the best path as its recipe says. Without
+    them, and of an ensemble, whose probabilities are the weighted mean of its members', each residue is called its most
+    probable state.
     """
     outputs, steps = model(x, lengths)
     decode: Any = getattr(getattr(model, "head", None), "decode", None)

@@ -56,26 +56,25 @@ def chain_loss(
     return (whole - part).clamp(min=0)
 
 
-def decode(
+def marginals(
     emissions: Tensor,
     lengths: Tensor,
     transitions: Tensor,
     start: Tensor,
     end: Tensor,
     implementation: str | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return the best path int64 (B, T) (Viterbi) and the probability of each state, float (B, T, S).
+) -> Tensor:
+    """Return the probability of each state at each step, float (B, T, S); 0 beyond a row's length.
 
-    Beyond a row's length both are 0. For the other arguments see `chain_loss`.
+    For the arguments see `chain_loss`.
     """
     given = (emissions, lengths, transitions.detach(), start.detach(), end.detach())
-    path = chain_reference.viterbi(*given)
     if (implementation or default_kernel(emissions)) == "reference":
-        return path, chain_reference.marginals(*given)
+        return chain_reference.marginals(*given)
     scores = dense(*given).detach().cpu().numpy()
     found = sums(scores, lengths.cpu().numpy())[1]
     mass = found[..., FEW:].reshape(*found.shape[:2], FEW, FEW).sum(2)[..., : emissions.shape[2]]
-    return path, torch.from_numpy(mass).to(emissions.device)
+    return torch.from_numpy(mass).to(emissions.device)
 
 
 def default_kernel(emissions: Tensor) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from biorrn import config
 from biorrn.batch import valid
-from biorrn.kernels import chain
+from biorrn.kernels import chain, chain_reference
 from biorrn.models.attention_pool import MultiHead
 from biorrn.models.decoder import Decoder
 
@@ -99,7 +99,7 @@ class Keep(nn.Module):
         return x, lengths
 
 
-def _output(width: int, outputs: int, recipe: config.PlainHead | config.CRFHead) -> nn.Sequential:
+def _output(width: int, outputs: int, recipe: config.PlainHead | config.ChainHead | config.CRFHead) -> nn.Sequential:
     hidden = [nn.Linear(width, recipe.hidden), nn.SiLU()] if recipe.hidden else []
     return nn.Sequential(nn.Dropout(recipe.dropout), *hidden, nn.Linear(recipe.hidden or width, outputs))
 
@@ -130,7 +130,7 @@ class CTC(nn.Module):
 
     pooled = False
 
-    def __init__(self, width: int, outputs: int, recipe: config.PlainHead) -> None:
+    def __init__(self, width: int, outputs: int, recipe: config.PlainHead | config.ChainHead) -> None:
         super().__init__()
         self.output = _output(width, outputs, recipe)
 
@@ -205,14 +205,17 @@ class Tags(CTC):
 class TagsCRF(CTC):
     """Raw scores of the states of each residue, in a chain with scores of neighbours; see `kernels.chain`."""
 
-    def __init__(self, width: int, outputs: int, recipe: config.PlainHead) -> None:
+    def __init__(self, width: int, outputs: int, recipe: config.ChainHead) -> None:
         super().__init__(width, outputs, recipe)
+        self.call = recipe.call
         self.transitions = nn.Parameter(torch.zeros(outputs, outputs))  # row from, column to
         self.start, self.end = nn.Parameter(torch.zeros(outputs)), nn.Parameter(torch.zeros(outputs))
 
     def decode(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the best path int64 (B, T) and the probability of each state, float32 (B, T, S)."""
-        return chain.decode(logits.float(), lengths, self.transitions, self.start, self.end)
+        """Return the states called int64 (B, T) and the probability of each, float32 (B, T, S)."""
+        scores = (logits.float(), lengths, self.transitions, self.start, self.end)
+        probabilities = chain.marginals(*scores)
+        return chain_reference.viterbi(*scores) if self.call == "path" else probabilities.argmax(-1), probabilities
 
 
 class Values(Regression):

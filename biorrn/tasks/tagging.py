@@ -165,10 +165,10 @@ def share(batch: Batch, recipe: Recipe) -> float:
 def collect_from(
     model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe | None = None
 ) -> Any:
-    """Return what `score` needs of a batch: that of `collect`, with a chain's states decoded by its transitions."""
+    """Return what `score` needs of a batch: that of `collect`, with the states that a chain calls."""
     if isinstance(model.head, TagsCRF):
-        path, marginals = model.head.decode(outputs, lengths)
-        return _counts(path, marginals.clamp(min=1e-12).log(), batch)
+        called, marginals = model.head.decode(outputs, lengths)
+        return _counts(called, marginals.clamp(min=1e-12).log(), batch)
     return collect(outputs, lengths, batch)
 
 

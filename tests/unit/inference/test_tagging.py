@@ -13,17 +13,22 @@ from biorrn.inference import tagging as module
 from biorrn.inference.streams import joined
 from biorrn.inference.tag_summary import TagTally, summary_table
 from biorrn.inference.tagging import Tagging, states_and_marginals, tag, tag_columns
+from biorrn.kernels import chain_reference
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored
 from biorrn.readers.records import ProteinRecord
+
+CALLS = ["tags", "tags_crf", "tags_crf by path"]  # a head, and what it calls
 
 
 def tagger(head: str = "tags", alphabet: str = RESIDUES, conv: int = 0, hidden: int = 12) -> Stored:
     """Return an untrained tagger of three states; a chain's transitions are large enough to change its path."""
     torch.manual_seed(1)
     layers = [{"width": 8, "kernel": conv}] if conv else []
+    head, _, call = head.partition(" by ")
+    named = {"name": head} | ({"call": call} if call else {})
     core = {"cell": "gru", "hidden": hidden, "layers": 0 if conv else 1}
-    model = {"frontend": {"name": "embedding", "width": 8, "layers": layers}, "core": core, "head": {"name": head}}
+    model = {"frontend": {"name": "embedding", "width": 8, "layers": layers}, "core": core, "head": named}
     recipe = parse_recipe({"name": "tiny", "task": "tagging", "model": model})
     built = build_model(recipe.network, 3).eval()
     if head == "tags_crf":
@@ -42,7 +47,7 @@ def proteins(count: int, longest: int = 120, letters: str = RESIDUES) -> list[Pr
     return [ProteinRecord(f"p{i}", "".join(rng.choice(list(letters), rng.integers(1, longest)))) for i in range(count)]
 
 
-@pytest.mark.parametrize("head", ["tags", "tags_crf", "values"])
+@pytest.mark.parametrize("head", [*CALLS, "values"])
 def test_company_batch_size_and_threads_change_nothing(head: str) -> None:
     stored, records = tagger(head), proteins(50)
     one = list(tag(stored, records, batch_size=1, threads=1))
@@ -54,7 +59,7 @@ def test_company_batch_size_and_threads_change_nothing(head: str) -> None:
         assert np.array_equal(alone.scores, together.scores)
 
 
-@pytest.mark.parametrize("head", ["tags", "tags_crf"])
+@pytest.mark.parametrize("head", CALLS)
 def test_is_what_the_model_says(head: str) -> None:
     stored, record = tagger(head), proteins(1)[0]
     found = next(tag(stored, [record], threads=1))
@@ -64,7 +69,11 @@ def test_is_what_the_model_says(head: str) -> None:
         if head == "tags":
             path, marginals = logits.argmax(-1), logits.softmax(-1)
         else:
-            path, marginals = stored.model.head.decode(logits, lengths)
+            rest = (getattr(stored.model.head, name).double() for name in ("transitions", "start", "end"))
+            chain = (logits.double(), lengths, *rest)
+            marginals = chain_reference.marginals(*chain)
+            path = chain_reference.viterbi(*chain) if "path" in head else marginals.argmax(-1)
+            assert not torch.equal(chain_reference.viterbi(*chain), marginals.argmax(-1))  # they are not the same
     assert found.states == "".join("HEC"[state] for state in path[0].tolist())
     assert found.scores == pytest.approx(marginals[0].numpy(), abs=1e-5)
     assert found.scores.sum(axis=1) == pytest.approx(np.ones(x.shape[1]), abs=1e-5)

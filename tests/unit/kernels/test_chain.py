@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from biorrn.kernels import chain
-from biorrn.kernels.chain import FEW, KERNELS, chain_loss, decode, dense
-from biorrn.kernels.chain_reference import all_paths
+from biorrn.kernels.chain import FEW, KERNELS, chain_loss, dense
+from biorrn.kernels.chain_reference import all_paths, viterbi
 
 each_kernel = pytest.mark.parametrize("name", sorted(KERNELS))
 Case = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -51,7 +51,7 @@ def test_the_loss_is_that_of_enumeration_with_states_unknown(name: str, states: 
 @pytest.mark.parametrize("time", [1, 4])
 def test_path_and_marginals_are_those_of_enumeration(name: str, time: int) -> None:
     emissions, lengths, *rest = case(3, time, 3, seed=5)
-    path, marginals = decode(emissions, lengths, *rest, implementation=name)
+    path, marginals = viterbi(emissions, lengths, *rest), chain.marginals(emissions, lengths, *rest, name)
     for row, length in enumerate(lengths.tolist()):
         paths, chances = listed(emissions[row, :length], *rest)
         assert tuple(path[row, :length].tolist()) == paths[int(chances.argmax())]
@@ -96,16 +96,15 @@ def test_padding_and_company_change_nothing(name: str) -> None:
     emissions, lengths, *rest = case(4, 6, 3, seed=9)
     targets = torch.randint(0, 3, emissions.shape[:2], generator=torch.Generator().manual_seed(4))
     together = chain_loss(emissions, lengths, targets, *rest, implementation=name)
-    path, marginals = decode(emissions, lengths, *rest, implementation=name)
+    path, marginals = viterbi(emissions, lengths, *rest), chain.marginals(emissions, lengths, *rest, name)
     for row, length in enumerate(lengths.tolist()):
         one = slice(row, row + 1)
         alone = emissions[one, :length], lengths[one]
         torch.testing.assert_close(
             chain_loss(*alone, targets[one, :length], *rest, implementation=name), together[one]
         )  # fmt: skip
-        own_path, own_marginals = decode(*alone, *rest, implementation=name)
-        assert torch.equal(own_path, path[one, :length])
-        torch.testing.assert_close(own_marginals, marginals[one, :length])
+        assert torch.equal(viterbi(*alone, *rest), path[one, :length])
+        torch.testing.assert_close(chain.marginals(*alone, *rest, name), marginals[one, :length])
 
 
 @each_kernel
@@ -123,7 +122,7 @@ def test_decoding_works_where_no_gradient_may_be() -> None:
     emissions, lengths, *rest = case(2, 6, 3, scale=200.0)
     emissions[0, 2] = torch.tensor([-2000.0, -2000.0, 2000.0])
     with torch.inference_mode():
-        marginals = [decode(emissions.float().clone(), lengths, *rest, implementation=name)[1] for name in KERNELS]
+        marginals = [chain.marginals(emissions.float().clone(), lengths, *rest, name) for name in KERNELS]
     torch.testing.assert_close(marginals[0].double(), marginals[1].double(), rtol=0, atol=1e-3)
 
 

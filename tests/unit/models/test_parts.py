@@ -177,7 +177,8 @@ def test_attention_weights_sum_to_one_on_valid_steps() -> None:
 def head_recipe(name: str, **fields: Any) -> config.Head:
     if name == "decoder":
         return config.DecoderHead(hidden=fields.get("hidden") or 4)
-    return config.CRFHead(**fields) if name == "crf" else config.PlainHead(name=name, **fields)
+    other = {"crf": config.CRFHead, "tags_crf": config.ChainHead}.get(name)
+    return other(**fields) if other else config.PlainHead(name=name, **fields)
 
 
 @pytest.mark.parametrize("name", list(HEADS))
@@ -214,7 +215,7 @@ def test_tables_and_recipes_know_the_same_names() -> None:
 
     assert allowed(config.Core, "cell") == set(CELLS)
     assert allowed(config.Model, "pool") == set(POOLS)
-    heads = (config.PlainHead, config.CRFHead, config.DecoderHead)
+    heads = (config.PlainHead, config.ChainHead, config.CRFHead, config.DecoderHead)
     assert set().union(*(allowed(head, "name") for head in heads)) == set(HEADS)
     assert allowed(config.DecoderHead, "attention") == set(ATTENTIONS)
     assert allowed(config.DecoderHead, "cell") == set(STEPS)
