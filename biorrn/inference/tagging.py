@@ -26,6 +26,7 @@ from biorrn.inference.property_engine import chosen_kind
 from biorrn.inference.shapes import batches
 from biorrn.inference.streams import joined, padded, through, windows
 from biorrn.kernels.lstm import BFLOAT
+from biorrn.models.ensemble import probabilities
 from biorrn.models.store import Stored
 from biorrn.readers.records import ProteinRecord
 
@@ -122,7 +123,7 @@ def states_and_marginals(model: nn.Module, x: Tensor, lengths: Tensor) -> tuple[
     if decode is not None:
         path, marginals = decode(outputs.float(), steps)
         return path, marginals.float()
-    marginals = torch.softmax(outputs.float(), dim=-1)
+    marginals = probabilities(model, outputs, steps)
     return marginals.argmax(-1), marginals
 
 

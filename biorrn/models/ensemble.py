@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from biorrn.models.heads import TagsCRF
 from biorrn.models.neighbours import Neighbours
 
 KNOTS = 32  # of a calibration
@@ -91,20 +92,17 @@ class TagEnsemble(Ensemble):
     """
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        mean = self.combine(torch.stack([probabilities(member, x, lengths) for member in self.members]))
+        mean = self.combine(torch.stack([probabilities(member, *member(x, lengths)) for member in self.members]))
         return mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), lengths
 
 
-def probabilities(model: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:
-    """Return the probability of each state at each step, float32 (B, T, S), that a tagger gives.
+def probabilities(model: nn.Module, outputs: Tensor, steps: Tensor) -> Tensor:
+    """Return the probability of each state at each step, float32 (B, T, S), from what a tagger gave.
 
     Of one with scores of neighbouring states it is the marginal probability.
     """
-    outputs, steps = model(x, lengths)
-    head: Any = getattr(model, "head", None)
-    if hasattr(head, "decode"):
-        return head.decode(outputs, steps)[1].float()  # type: ignore[no-any-return]
-    return torch.softmax(outputs.float(), -1)
+    head = getattr(model, "head", None)
+    return head.probabilities(outputs, steps) if isinstance(head, TagsCRF) else torch.softmax(outputs.float(), -1)
 
 
 def ensemble_for(facts: Mapping[str, Any]) -> type[Ensemble]:

@@ -213,9 +213,14 @@ class TagsCRF(CTC):
 
     def decode(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return the states called int64 (B, T) and the probability of each, float32 (B, T, S)."""
-        scores = (logits.float(), lengths, self.transitions, self.start, self.end)
-        probabilities = chain.marginals(*scores)
-        return chain_reference.viterbi(*scores) if self.call == "path" else probabilities.argmax(-1), probabilities
+        probabilities = self.probabilities(logits, lengths)
+        if self.call == "state":
+            return probabilities.argmax(-1), probabilities
+        return chain_reference.viterbi(logits.float(), lengths, self.transitions, self.start, self.end), probabilities
+
+    def probabilities(self, logits: Tensor, lengths: Tensor) -> Tensor:
+        """Return the marginal probability of each state, float32 (B, T, S)."""
+        return chain.marginals(logits.float(), lengths, self.transitions, self.start, self.end)
 
 
 class Values(Regression):

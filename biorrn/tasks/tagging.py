@@ -21,6 +21,7 @@ from biorrn.errors import ConfigError
 from biorrn.evaluation.regression import mean_metrics
 from biorrn.kernels.chain import chain_loss
 from biorrn.lookup import lookup
+from biorrn.models.ensemble import probabilities
 from biorrn.models.heads import TagsCRF, Values
 from biorrn.models.sequence import SequenceModel, build_model
 
@@ -191,9 +192,7 @@ def averaged(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batc
         found: tuple[np.ndarray, np.ndarray] = collect(outputs, lengths, batch)
         return found
     known = batch.targets != NO_TARGET
-    crf = isinstance(model.head, TagsCRF)
-    given = model.head.decode(outputs, lengths)[1] if crf else torch.softmax(outputs.float(), -1)  # type: ignore[operator]
-    return given[known].cpu().numpy(), batch.targets[known].cpu().numpy()
+    return probabilities(model, outputs, lengths)[known].cpu().numpy(), batch.targets[known].cpu().numpy()
 
 
 def _counts(called: Tensor, logs: Tensor, batch: Batch) -> dict[str, Any]:

@@ -221,7 +221,7 @@ def test_an_ensemble_averages_probabilities(states: Path, tmp_path: Path, monkey
     batch = next(iter(tagging.open_data(states, recipe()).valid()))
     with torch.no_grad():
         found = stored.model(batch.x, batch.lengths)[0].softmax(-1)
-        crf, plain = (probabilities(member, batch.x, batch.lengths) for member in stored.model.members)
+        crf, plain = (probabilities(member, *member(batch.x, batch.lengths)) for member in stored.model.members)
     inside = batch.x > 0
     torch.testing.assert_close(found[inside], (crf / 4 + 3 * plain / 4)[inside])
     known = batch.targets >= 0  # type: ignore[operator]
