@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,35 @@ def choose_device(name: str = "auto") -> torch.device:
     if not present[name.split(":")[0]]:
         raise BiorrnError(f"--device: found '{name}', which torch does not see on this machine; use auto or cpu")
     return torch.device(name)
+
+
+def has_bfloat16(device: torch.device | str = "cpu") -> bool:
+    """Tell whether networks can run in bfloat16 on a device; decided once a process by running a small LSTM.
+
+    torch casts to bfloat16 on any CPU, but its LSTM refuses where the processor lacks AVX-512 (with bfloat16) or AMX,
+    and what torch tells of itself differs between versions and is not what the CPU library does.
+    """
+    import torch
+
+    return _runs_bfloat16(torch.device(device).type)
+
+
+@functools.cache
+def _runs_bfloat16(kind: str) -> bool:
+    import torch
+
+    if kind == "cuda" and not torch.cuda.is_bf16_supported():
+        return False
+    state = torch.random.get_rng_state()  # first weights of a model that is made later do not depend on this test
+    try:
+        layer = torch.nn.LSTM(8, 8).to(kind)
+        with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16):
+            layer(torch.zeros(2, 1, 8, device=kind))
+    except RuntimeError:  # "could not create a primitive descriptor", and what other devices say
+        return False
+    finally:
+        torch.random.set_rng_state(state)
+    return True
 
 
 def set_threads(threads: int | None = None) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from biorrn.device import has_bfloat16
 from biorrn.encoders.alphabets import RESIDUES
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference.chunking import Span, spans
@@ -93,7 +94,7 @@ def tag(
     records : iterable of ProteinRecord, whose letters are of the model's alphabet.
     batch_size : int: windows a forward pass; fewer where they are long. Changes the speed, not the result.
     threads : int, optional: CPU threads; default: as many as torch uses. Changes the speed, not the result.
-    precision : str: "auto" and "32" are float32, "bf16" is bfloat16 on a CPU that has it.
+    precision : str: "auto" and "32" are float32, "bf16" is bfloat16 where the CPU and torch's LSTM have it.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def tag(
         raise BiorrnError(f"--batch-size: found {batch_size}; allowed is 1 or more")
     where = torch.device(device)
     workers = (threads or torch.get_num_threads()) if where.type == "cpu" else 1
-    half = precision != "auto" and where.type == "cpu" and chosen_kind(precision) == BFLOAT
+    half = precision != "auto" and where.type == "cpu" and chosen_kind(precision) == BFLOAT and has_bfloat16(where)
     run = _Run(model_on(stored.model, where), stored.facts, states, len(columns), batch_size, where, half)
     parts = windows(records, max(batch_size, ROWS) * WINDOW_BATCHES, WINDOW_RESIDUES)
     return through(parts, run.send, run.finish, workers, where)

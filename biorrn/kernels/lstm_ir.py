@@ -19,8 +19,8 @@ from numba.core import cgutils, config
 def features() -> set[str]:
     """Return the names of what this processor can do, or of what numba is told to compile for."""
     told: Any = config
-    if told.CPU_NAME:
-        return {name[1:] for name in (told.CPU_FEATURES or "").split(",") if name.startswith("+")}
+    if told.CPU_FEATURES is not None:  # numba takes those of this processor where only a name is given
+        return {name[1:] for name in told.CPU_FEATURES.split(",") if name.startswith("+")}
     return {name for name, present in binding.get_host_cpu_features().items() if present}
 
 

@@ -26,7 +26,7 @@ from biorrn.training.callbacks import Reporter, Watcher, savers
 from biorrn.training.checkpoint import CHECKPOINTS, keep_precision, write_history, write_provenance, write_warnings
 from biorrn.training.checkpoint_file import WholeCheckpoints
 from biorrn.training.learner import Learner, count_parameters, derive_seed
-from biorrn.training.precision import LIGHTNING, choose_precision
+from biorrn.training.precision import LIGHTNING, choose_precision, possible
 from biorrn.training.processes import Processes, leave
 from biorrn.training.task import Task
 
@@ -88,7 +88,7 @@ def _run(begun: Begun, task: Task, stop: int | None) -> None:
     precision = ""
     if here.first:
         measure = partial(choose_precision, model, task, data, recipe, begun.device)
-        precision = keep_precision(folder, begun.device.type, measure)
+        precision = possible(keep_precision(folder, begun.device.type, measure), begun.device)
     precision = here.share(precision)
     workers = torch.get_num_threads() if begun.device.type == "cpu" else 1
     learner = Learner(model, task, data, recipe, begun.seed, workers, here)

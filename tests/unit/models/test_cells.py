@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from biorrn import config
+from biorrn.device import has_bfloat16
 from biorrn.models.cells_reference import REFERENCES
 from biorrn.models.recurrent import CELLS, Layer, Stack, initialise
 
@@ -130,6 +131,8 @@ def test_time_first_is_the_same(cell: str) -> None:
 
 @CELL
 def test_bfloat16_autocast_is_near_and_trains(cell: str) -> None:
+    if cell == "lstm" and not has_bfloat16():
+        pytest.skip("torch's LSTM cannot run in bfloat16 on this processor")
     fast, _ = pair(cell)
     x = torch.randn(4, 30, 5)
     expected, _ = fast(x)

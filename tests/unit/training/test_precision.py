@@ -1,0 +1,80 @@
+"""Which precision a run uses, on processors with and without bfloat16."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from biorrn import device
+from biorrn.config import Recipe
+from biorrn.tasks import load_task
+from biorrn.training import precision
+from biorrn.training.loop import train
+
+CPU = torch.device("cpu")
+# what a processor with AVX2 and no more reports; each library has its own switch
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+
+
+def recipe(asked: str) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "name": "tiny",
+            "task": "regression",
+            "model": {
+                "frontend": {"name": "embedding", "width": 4},
+                "core": {"cell": "lstm", "hidden": 4, "layers": 1},
+                "pool": ["mean"],
+            },
+            "training": {"epochs": 1, "loss": "mse", "precision": asked},
+        }
+    )
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_bfloat16_is_used_only_where_it_is(present: bool, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda where: present)
+    assert precision.possible("bf16", CPU) == ("bf16" if present else "32")
+    assert capsys.readouterr().err.count("bf16 is not possible") == (not present)
+    for other in ("32", "16"):
+        assert precision.possible(other, CPU) == other
+
+
+@pytest.mark.parametrize("asked", ["bf16", "auto"])
+def test_a_processor_without_bfloat16_trains_in_float32(
+    asked: str, tiny_proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda where: False)
+    monkeypatch.setattr(precision, "_time", lambda *args: pytest.fail("timed where nothing is to choose"))
+    folders = [
+        train(recipe(given), tiny_proteins, tmp_path / given, load_task("regression"), threads=1)
+        for given in ("32", asked)
+    ]
+    plain, other = (load_file(folder / "weights.safetensors") for folder in folders)
+    assert all(torch.equal(plain[key], other[key]) for key in plain)
+    assert capsys.readouterr().err.count("bf16 is not possible") == (asked == "bf16")
+
+
+def test_detection_leaves_random_numbers_alone() -> None:
+    torch.manual_seed(3)
+    first = torch.rand(1)
+    torch.manual_seed(3)
+    device._runs_bfloat16.cache_clear()
+    device.has_bfloat16()
+    assert torch.equal(torch.rand(1), first)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the switches are those of x86 Linux builds")
+def test_detection_follows_the_cpu_library() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "from biorrn.device import has_bfloat16; print(has_bfloat16())"],
+        env={**os.environ, **AVX2},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == "False"
