@@ -6,7 +6,7 @@ A call is the same whatever reads surround it and, on a CPU, whatever the batch 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -121,26 +121,41 @@ def _planned(
     stride: int,
     skip: Callable[[SignalRecord, str], None],
 ) -> Iterator[Read]:
-    """Trim, normalise and plan each read; skip those that cannot be called."""
-    normalise = lookup(NORMALISERS, facts["normaliser"], "normaliser")
-    rate = float(facts["sample_rate"])
+    """Plan each read; skip those that cannot be called."""
     for record in records:
-        if len(record.raw) == 0:
-            skip(record, "no samples")
-        elif not (np.isfinite(record.offset) and np.isfinite(record.scale) and record.scale != 0):
-            skip(record, "calibration is not usable")
-        elif not abs(record.sample_rate - rate) <= RATE_TOLERANCE * rate:
-            skip(record, f"sample rate {record.sample_rate:g} Hz where the model needs {rate:g} Hz")
+        fault = unfit(record, facts)
+        read = None if fault else plan_read(record, facts, cut, stride)
+        if read is None:
+            skip(record, fault or "nothing left after trimming")
         else:
-            current = record.picoamperes()
-            trimmed = trim_start(current, record.sample_rate)
-            signal = normalise(current[trimmed:])
-            if len(signal) == 0:
-                skip(record, "nothing left after trimming")
-                continue
-            plan = spans(len(signal), cut.samples, cut.overlap, stride)
-            bare = replace(record, raw=record.raw[:0].copy())  # a copy, not a view that keeps the samples alive
-            yield Read.of(bare, len(record.raw), trimmed, signal, plan, stride)
+            yield read
+
+
+def unfit(record: SignalRecord, facts: Mapping[str, Any]) -> str | None:
+    """Return why a model with these facts cannot call a read, or None."""
+    rate = float(facts["sample_rate"])
+    if len(record.raw) == 0:
+        return "no samples"
+    if not (np.isfinite(record.offset) and np.isfinite(record.scale) and record.scale != 0):
+        return "calibration is not usable"
+    if not abs(record.sample_rate - rate) <= RATE_TOLERANCE * rate:
+        return f"sample rate {record.sample_rate:g} Hz where the model needs {rate:g} Hz"
+    return None
+
+
+def plan_read(record: SignalRecord, facts: Mapping[str, Any], cut: Chunks, stride: int) -> Read | None:
+    """Trim, normalise and cut a read: the one way from a read to a model, for calls and for labels.
+
+    Returns None where trimming leaves nothing.
+    """
+    current = record.picoamperes()
+    trimmed = trim_start(current, record.sample_rate)
+    signal = lookup(NORMALISERS, facts["normaliser"], "normaliser")(current[trimmed:])
+    if len(signal) == 0:
+        return None
+    plan = spans(len(signal), cut.samples, cut.overlap, stride)
+    bare = replace(record, raw=record.raw[:0].copy())  # a copy, not a view that keeps the samples alive
+    return Read.of(bare, len(record.raw), trimmed, signal, plan, stride)
 
 
 def _called(

@@ -102,6 +102,6 @@ def make_scorer(model: str | None, threads: int | None = None) -> Scorer:
     from biorrn.inference.defaults import default_batch_size, default_model
     from biorrn.models.store import load_model
 
-    set_threads(threads)
-    device = choose_device("auto")
-    return Scorer(load_model(model or default_model()), device=device, batch_size=default_batch_size(device))
+    used, device = set_threads(threads), choose_device("auto")
+    stored = load_model(model or default_model())
+    return Scorer(stored, device=device, batch_size=default_batch_size(device), threads=used)

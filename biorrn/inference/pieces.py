@@ -57,8 +57,7 @@ class Read:
         cls, record: SignalRecord, samples: int, trimmed: int, signal: np.ndarray, chunks: list[Span], stride: int
     ) -> Read:
         """Plan the pieces of a read whose chunks are planned."""
-        plan = spans(frames(len(signal), stride), FRAMES, SHARED, 1)
-        pieces = [Piece(span, span.length) for span in plan]
+        pieces = [Piece(span, span.length) for span in piece_spans(frames(len(signal), stride))]
         return cls(record, samples, trimmed, signal, chunks, pieces, len(chunks), len(pieces))
 
     def shares(self, chunk: Span) -> Iterator[tuple[Piece, int, int]]:
@@ -72,6 +71,11 @@ class Read:
     def call(self) -> Decoded:
         """Return the call of the whole read; all pieces are decoded."""
         return join([piece.decoded for piece in self.pieces if piece.decoded], [piece.span for piece in self.pieces])
+
+
+def piece_spans(count: int) -> list[Span]:
+    """Return the pieces in which the scores of a read of `count` frames are decoded."""
+    return spans(count, FRAMES, SHARED, 1)
 
 
 def join(parts: Sequence[Decoded], plan: Sequence[Span]) -> Decoded:

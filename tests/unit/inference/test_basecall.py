@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from biorrn.config import Chunks, parse_recipe
+from biorrn.encoders.bases import decode_bases
 from biorrn.encoders.signal import medmad, trim_start
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference import basecall as module
@@ -20,6 +21,7 @@ from biorrn.inference import pieces
 from biorrn.inference.basecall import Call, basecall
 from biorrn.inference.decoders import DECODERS, Decoded
 from biorrn.inference.engine import ENGINES
+from biorrn.inference.read_scores import Scorer
 from biorrn.inference.writers import fastq_text
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored
@@ -286,3 +288,20 @@ def test_a_regression_model_is_refused(stored: Stored) -> None:
     wrong = dataclasses.replace(stored, facts={"task": "regression"}, path=Path("runs/stability"))
     with pytest.raises(ConfigError, match=r"runs/stability: is a model for regression; .*biorrn predict"):
         basecall(wrong, [])
+
+
+@pytest.mark.parametrize("engine", ["torch", "float32"])
+def test_the_scorer_of_labels_calls_what_is_called(
+    stored: Stored, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one way from a read to its call: labels and squiggles are of the bases that `biorrn basecall` writes."""
+    monkeypatch.setattr(pieces, "FRAMES", 300)
+    monkeypatch.setattr(pieces, "SHARED", 40)
+    monkeypatch.setenv("BIORRN_ENGINE", engine)
+    records = [read(f"r{size}", size) for size in (150, 900, 5003)]
+    scorer = Scorer(stored, threads=2)
+    for record, call in zip(records, basecall(stored, records, threads=2), strict=True):
+        own = scorer.call(scorer.score(record))
+        assert decode_bases(own.bases) == call.bases
+        assert own.starts is not None
+        assert len(own.starts) == len(call.bases)
