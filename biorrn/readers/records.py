@@ -37,6 +37,7 @@ class TargetRecord:
     sequence : str or None: the sequence column as `readers.fasta` cleans it, None where none was asked for.
     weight : float: the weight column, 1 where none was asked for.
     split : str: the split column, "" where none was asked for.
+    cells : tuple of str: one a further column that was asked for.
     """
 
     id: str
@@ -44,6 +45,7 @@ class TargetRecord:
     sequence: str | None = None
     weight: float = 1.0
     split: str = ""
+    cells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

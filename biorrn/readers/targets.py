@@ -25,6 +25,7 @@ def read_targets(
     sequence_column: str | None = None,
     weight_column: str | None = None,
     split_column: str | None = None,
+    cells: Sequence[str] = (),
 ) -> Iterator[TargetRecord]:
     """Yield the rows of a table, one (of parquet: one batch) in memory at a time.
 
@@ -37,6 +38,7 @@ def read_targets(
     sequence_column : a column of proteins, cleaned as in FASTA.
     weight_column : a column of numbers of 0 or more.
     split_column : a column of text that says the split.
+    cells : further columns, whose cells come as text.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def read_targets(
         cell is not a number, an id is empty, a sequence cannot be cleaned, or the table has no rows.
     ConfigError: no column is asked for.
     """
-    wanted = [*target_columns, id_column, sequence_column, weight_column, split_column]
+    wanted = [*target_columns, id_column, sequence_column, weight_column, split_column, *cells]
     columns = [name for name in wanted if name is not None]
     if not columns:
         raise ConfigError(f"{path}: no column is asked for; name at least one target column")
@@ -64,7 +66,7 @@ def read_targets(
             raise InputError(path, problem)
         values = tuple(_number(path, number, column, row[column]) for column in target_columns)
         split = "" if split_column is None else _text(row[split_column])
-        yield TargetRecord(name, values, sequence, weight, split)
+        yield TargetRecord(name, values, sequence, weight, split, tuple(_text(row[column]) for column in cells))
     if not number:
         raise InputError(path, "the table has no rows")
 
