@@ -117,22 +117,25 @@ def inside(folder: str | Path, name: object, source: str | Path) -> Path:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it into place when the block ends well, remove it when not.
 
-    What processes that were killed have left there is removed too. A device or a pipe is yielded itself.
+    A symbolic link stays: the file that it names is replaced, in that file's folder. The content is on the disk before
+    the file takes its name. What processes that were killed have left there is removed too. A device or a pipe is
+    yielded itself.
 
     Raises
     ------
-    BiorrnError: the folder cannot be made or written, or the disk is full.
+    BiorrnError: the folder cannot be made or written, the links go in a circle, or the disk is full.
     """
     target = Path(path)
     try:
-        if target.exists() and not stat.S_ISREG(target.stat().st_mode) and not target.is_dir():
-            temporary = target
+        if _is_stream(target):
+            temporary = place = target
         else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            sweep(target.parent.resolve())
+            place = Path(os.path.realpath(target))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            sweep(place.parent)
             # the suffix stays last, so that writers that choose a format by suffix choose the same one
             prefix = _prefix(target.stem)
-            handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=target.suffix)
+            handle, name = tempfile.mkstemp(dir=place.parent, prefix=prefix, suffix=target.suffix)
             os.close(handle)
             temporary = Path(name)
     except OSError as error:
@@ -143,7 +146,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o666 & ~umask)
-            os.replace(temporary, target)
+            sync(temporary)
+            os.replace(temporary, place)
+            sync(place.parent)
     except BiorrnError:
         raise
     except Exception as error:
@@ -154,6 +159,35 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary != target:
             temporary.unlink(missing_ok=True)
+
+
+def _is_stream(path: Path) -> bool:
+    """Tell whether a path is a device, a pipe or an open file of this process (/dev/stdout), which nothing replaces."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or _OPEN_FILE.match(os.path.abspath(path)) is not None
+
+
+_OPEN_FILE = re.compile(r"/dev/(stdin|stdout|stderr|fd/)|/proc/")
+
+
+def sync(path: str | Path) -> None:
+    """Return when a file, or the names in a folder, are on the disk, so that a power cut does not lose them.
+
+    Raises
+    ------
+    OSError: the disk refuses. Not raised for a folder, nor where the file system has no such call.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if not stat.S_ISDIR(os.fstat(handle).st_mode) and error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

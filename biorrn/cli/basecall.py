@@ -72,9 +72,8 @@ def basecall(
       find archive/ -name '*.fast5' | sort | biorrn basecall --files - -o calls.fastq.gz
     """
     import math
-    import shlex
-    import sys
 
+    from biorrn.command import command_line
     from biorrn.device import choose_device, set_threads
     from biorrn.errors import InputError
     from biorrn.inference.basecall import basecall as run
@@ -101,7 +100,7 @@ def basecall(
     intake = Intake(chosen, ids, max_reads)
     must = decisive(stored, intake.files, ids, reference, decoder=decoder, device=where.type, emit=kind, moves=moves,
                     min_qscore=min_qscore, max_reads=max_reads)  # fmt: skip
-    style = Style(model_name(stored), moves, mapper, shlex.join(["biorrn", *sys.argv[1:]]), used)
+    style = Style(model_name(stored), moves, mapper, command_line(), used)
     tally = Tally("basecall", "reads", "samples", "bases")
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0) as out:
         if model is None:

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from biorrn import __version__
+from biorrn.command import note
 from biorrn.errors import BiorrnError, shown
 from biorrn.files import disk_fault
 from biorrn.screen import guard_terminal
@@ -72,6 +73,7 @@ def build_app() -> typer.Typer:
 def main() -> None:
     """Run the command line; a user's fault is one line on standard error and exit code 2."""
     guard_terminal()
+    note(sys.argv[1:])
     try:
         code = build_app()(prog_name="biorrn", standalone_mode=False)
         sys.stdout.flush()  # or a full disk behind it would be told of after the end

@@ -37,13 +37,13 @@ def merge(
       biorrn merge shard1.summary.tsv.gz shard2.summary.tsv.gz -o calls.summary.tsv.gz
       biorrn merge shards/*.bam shards/*.tsv -o calls.bam --summary summary.tsv --threads 4
     """
-    import shlex
     import sys
 
+    from biorrn.command import command_line
     from biorrn.inference.merge import Job
     from biorrn.inference.merge import merge as run
 
-    job = Job(shlex.join(["biorrn", *sys.argv[1:]]), threads, copy, reference)
+    job = Job(command_line(), threads, copy, reference)
     done = run(parts, output, summary, job, unique=unique, allow_empty=allow_empty)
     counted = ", ".join(f"{count:,} {name}" for name, count in done.items() if count or name != "rows")
     print(f"merge: {counted}", file=sys.stderr)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from biorrn import __version__
+from biorrn.command import command_line
 from biorrn.files import sha256, write_text
 
 
@@ -30,7 +29,7 @@ def described(kind: str, name: str, inputs: Mapping[str, str | Path], note: str 
             role: {"path": str(path), "sha256": sha256(path) if Path(path).is_file() else ""}
             for role, path in inputs.items()
         },
-        "command": shlex.join(["biorrn", *sys.argv[1:]]),
+        "command": command_line(),
         "biorrn": __version__,
         "figures": [],
     }

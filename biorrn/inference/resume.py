@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from biorrn.errors import BiorrnError
+from biorrn.files import sync
 from biorrn.locks import hold
 
 MAGIC = b"biorrn partial 1\n"
@@ -121,7 +122,11 @@ def open_journal(path: Path | None, head: Entry, resume: bool = False, wait: flo
 
 def _started(file: IO[bytes], path: Path | None, head: Entry) -> Journal:
     file.truncate(0)
-    return Journal(file, path, head, 0, _written(file, path, 0, MAGIC + _frame(head, "")))
+    journal = Journal(file, path, head, 0, _written(file, path, 0, MAGIC + _frame(head, "")))
+    if path is not None:
+        journal.sync()
+        sync(path.parent)  # its name
+    return journal
 
 
 def _written(file: IO[bytes], path: Path | None, place: int, data: bytes) -> int:

@@ -6,15 +6,14 @@ import hashlib
 import json
 import os
 import platform
-import shlex
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from biorrn import __version__
+from biorrn.command import command_line
 from biorrn.config import Recipe, dump_recipe
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import sha256, write_text
@@ -149,7 +148,7 @@ NUMBERS = {"family": "cpu family", "model": "model"}
 def write_provenance(folder: Path, facts: dict[str, Any]) -> None:
     """Write provenance.json: the command, versions, machine, data checksums, device, cost and best epoch of a run."""
     content = {
-        "command": shlex.join(["biorrn", *sys.argv[1:]]),
+        "command": command_line(),
         "versions": versions(),
         "machine": machine(str(facts.get("device", "cpu"))),
         **facts,

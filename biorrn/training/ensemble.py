@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from biorrn.command import words
 from biorrn.config import Recipe, dump_recipe, resolve
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.models.ensemble import Ensemble, ensemble_for
@@ -164,7 +165,7 @@ def _work(
             common["options"] | {"seed": own_seed, "init": init[place]} | ({"stop": stop[name]} if name in stop else {})
         )
         text = dump_recipe(own)
-        work.append(common | {"recipe": text, "folder": str(folder / name), "options": options, "argv": sys.argv})
+        work.append(common | {"recipe": text, "folder": str(folder / name), "options": options, "words": words()})
     return work
 
 

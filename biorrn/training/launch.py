@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import biorrn
+from biorrn.command import words
 from biorrn.errors import BiorrnError
 
 RENDEZVOUS = "BIORRN_RENDEZVOUS"  # file by which processes of one machine find each other; torchrun has its own way
@@ -77,7 +78,7 @@ def launch(processes: int, command: list[str] | None = None) -> None:
     SystemExit: one ended with an error that it has told of, with its code.
     """
     # -P: a file named torch.py where the user stands is not imported
-    command = command or [sys.executable, "-P", "-m", "biorrn", *sys.argv[1:]]
+    command = command or [sys.executable, "-P", "-m", "biorrn", *words()]
     with tempfile.TemporaryDirectory(prefix="biorrn-") as folder:
         children: list[subprocess.Popen[str]] = []
         try:

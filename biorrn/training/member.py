@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 import biorrn.device  # noqa: F401  # before torch
+from biorrn.command import note
 from biorrn.errors import BiorrnError
 
 
@@ -20,7 +21,7 @@ def main() -> None:
     """Train what the job says; a fault of the user is one line and exit code 2."""
     job = _read_job()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.argv = job["argv"]  # the command that provenance tells of
+    note(job["words"])  # the command that provenance tells of
     try:
         _train(job)
     except BiorrnError as error:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "biorrn"
 FLOOR = ("errors", "lookup", "files", "progress", "config", "config_frontends", "batch", "device", "jit")
 FLOOR += ("config_keys", "config_members", "config_gaussian", "config_data", "config_yaml", "config_samples")
 FLOOR += ("config_core", "config_heads", "config_training")
-FLOOR += ("screen", "locks")
+FLOOR += ("screen", "locks", "command")
 LAYERS = ("floor", "readers", "encoders", "datasets", "kernels", "models", "training")
 LAYERS += ("inference", "simulation", "evaluation", "tasks", "cli")
 RESOURCES = ("recipes", "pretrained")  # files of the package that anyone may read
@@ -84,3 +84,20 @@ def test_command_line_and_floor_start_light(path: Path) -> None:
     }
     beyond = {entry for entry in ours if layer_of(entry[0]) not in (None, "floor", "cli")}
     assert not beyond, "imported at the top; import it inside the function"
+
+
+def test_the_command_line_is_read_by_the_door_alone() -> None:
+    """In a notebook `sys.argv` is the kernel's; two files are programs of their own."""
+    found = [relative(path) for path in FILES if "sys.argv" in path.read_text(encoding="utf-8")]
+    assert found == ["cli/main.py", "readers/guard.py", "training/residue_profile.py"]
+
+
+def test_nothing_is_recorded_as_the_command_line_of_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    from biorrn.command import command_line, note
+    from biorrn.evaluation.described import described
+
+    monkeypatch.setattr("biorrn.command._words", [])
+    monkeypatch.setattr("sys.argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    assert described("qc", "x", {})["command"] == ""
+    note(["qc", "my summary.tsv"])
+    assert described("qc", "x", {})["command"] == command_line() == "biorrn qc 'my summary.tsv'"

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from biorrn.errors import BiorrnError, InputError
-from biorrn.files import atomic_path, disk_fault, scratch_folder, sweep
+from biorrn.files import atomic_path, disk_fault, scratch_folder, sweep, write_text
 
 KILLED = """
 import os, sys
@@ -63,6 +64,76 @@ def test_a_device_is_written_and_stays_one() -> None:
     with atomic_path("/dev/null") as path:
         path.write_text("gone")
     assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("link", ["store/real.gz", "../{folder}/store/real.gz", "second.tsv"])
+def test_a_link_stays_and_what_it_names_is_replaced(tmp_path: Path, link: str, exists: bool) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "second.tsv").symlink_to("store/real.gz")
+    (tmp_path / "out.tsv").symlink_to(link.format(folder=tmp_path.name))
+    if exists:
+        (tmp_path / "store/real.gz").write_text("old")
+    with atomic_path(tmp_path / "out.tsv") as path:
+        assert path.parent == tmp_path / "store"  # on one disk with what it replaces
+        assert path.suffix == ".tsv"  # by which writers choose a format
+        path.write_text("new")
+    assert (tmp_path / "out.tsv").is_symlink()
+    assert (tmp_path / "second.tsv").is_symlink()
+    assert (tmp_path / "store/real.gz").read_text() == "new"
+    assert names(tmp_path / "store") == ["real.gz"]
+
+
+def test_links_in_a_circle_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(BiorrnError, match="a: cannot be written: Too many levels"), atomic_path(tmp_path / "a"):
+        pass
+
+
+def test_a_redirected_stdout_is_written_and_not_replaced(tmp_path: Path) -> None:
+    code = "from biorrn.files import write_text\nwith write_text('/dev/stdout') as out: out.write('here')\n"
+    with open(tmp_path / "out", "wb") as stream:
+        before = os.fstat(stream.fileno()).st_ino
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=stream)
+    assert (tmp_path / "out").read_text() == "here"
+    assert (tmp_path / "out").stat().st_ino == before
+
+
+def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    real_sync, real_move = os.fsync, os.replace
+
+    def fsync(handle: int) -> None:
+        done.append("sync folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "sync file")
+        real_sync(handle)
+
+    def replace(old: Path, new: Path) -> None:
+        done.append("move")
+        real_move(old, new)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    with write_text(tmp_path / "out.tsv.gz") as stream:
+        stream.write("x")
+    assert done == ["sync file", "move", "sync folder"]
+
+
+def test_a_disk_that_refuses_the_content_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").write_text("old")
+
+    def fsync(handle: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(BiorrnError, match="out: cannot be written: Input/output"), atomic_path(tmp_path / "out") as new:
+        new.write_text("new")
+    assert names(tmp_path) == ["out"]
+    assert (tmp_path / "out").read_text() == "old"
 
 
 def test_a_pipe_is_written(tmp_path: Path) -> None:

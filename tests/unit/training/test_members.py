@@ -86,12 +86,12 @@ def test_a_fault_of_the_user_is_one_line(
         "folder": str(tmp_path / "run"),
         "task": regression.__name__,
         "options": {"seed": 0, "threads": 1},
-        "argv": ["biorrn", "train"],
+        "words": ["train"],
     }
     parts = iter([(json.dumps(told) + "\n")[:50].encode(), (json.dumps(told) + "\n")[50:].encode()])
     monkeypatch.setattr(member.os, "read", lambda *_: next(parts))
     monkeypatch.setattr(member, "_end_with_parent", lambda: None)
-    monkeypatch.setattr(sys, "argv", ["pytest"])
+    monkeypatch.setattr("biorrn.command._words", [])
     with pytest.raises(SystemExit, match="2"):
         member.main()
     assert "error: recipe 'x': task regression needs head 'regression'" in capsys.readouterr().err.splitlines()[-1]
