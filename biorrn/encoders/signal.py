@@ -1,6 +1,7 @@
 """Raw current made comparable between reads, and the adapter cut off its start."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,22 +19,57 @@ HIGH, PLATEAU = 1.7, 0.03  # spreads above the median, seconds: the plateau behi
 Normaliser = Callable[[np.ndarray], np.ndarray]
 
 
-def _finite(current: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the current as float32 (T,) and those of its samples that are finite (at least one)."""
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Shift and scale in picoamperes: normalised = (current - shift) / scale; `name` is the method, as SAM tags it."""
+
+    shift: float
+    scale: float
+    name: str
+
+
+def _finite(current: np.ndarray) -> np.ndarray:
+    """Return those samples of the current that are finite (at least one), as float32."""
     current = np.asarray(current, np.float32)
     kept = current[np.isfinite(current)]
-    return current, kept if len(kept) else np.zeros(1, np.float32)
+    return kept if len(kept) else np.zeros(1, np.float32)
 
 
-def _scaled(current: np.ndarray, shift: float, scale: float) -> np.ndarray:
-    """Return (current - shift) / scale clipped to +- LIMIT; a sample that is no number becomes 0."""
+def scaled(current: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """Return (current - shift) / scale as float32 (T,), clipped to +- LIMIT; a sample that is no number becomes 0."""
+    current, shift, scale = np.asarray(current, np.float32), scaling.shift, scaling.scale
     with np.errstate(invalid="ignore", over="ignore"):
         scaled = np.clip((current - np.float32(shift)) / np.float32(scale), -LIMIT, LIMIT)
     return np.where(np.isnan(scaled), np.float32(0), scaled).astype(np.float32)
 
 
+def medmad_scaling(current: np.ndarray) -> Scaling:
+    """Return the read's median and median absolute deviation (times 1.4826: the standard deviation of a normal)."""
+    kept = _finite(current)
+    wide = kept.astype(np.float64)  # float32 overflows in the mean of two large values
+    shift = float(np.median(wide))
+    scale = 1.4826 * float(np.median(np.abs(wide - shift)))
+    return Scaling(shift, _usable(scale, kept), "med_mad")
+
+
+def quantile_scaling(current: np.ndarray) -> Scaling:
+    """Return shift and scale from the read's 20 % and 90 % quantiles.
+
+    Much as Bonito does: the scale is 0.53 of their difference; the shift is their middle (Bonito takes 0.51 of their
+    sum, which keeps a trace of the pore's offset).
+    """
+    kept = _finite(current)
+    low, high = (float(value) for value in np.quantile(kept.astype(np.float64), [0.2, 0.9]))
+    return Scaling((low + high) / 2, _usable(0.53 * (high - low), kept), "quantile")
+
+
+def picoampere_scaling(current: np.ndarray) -> Scaling:
+    """Return one fixed mean and spread, so that the absolute current keeps its meaning."""
+    return Scaling(PA_MEAN, PA_STD, "pa")
+
+
 def medmad(current: np.ndarray) -> np.ndarray:
-    """Normalise by the read's median and median absolute deviation (times 1.4826: the standard deviation of a normal).
+    """Return a current normalised by `medmad_scaling`.
 
     Parameters
     ----------
@@ -43,31 +79,17 @@ def medmad(current: np.ndarray) -> np.ndarray:
     -------
     float32 array (T,), finite, in -5..5; a sample that was NaN is 0, a constant read is 0 throughout.
     """
-    current, kept = _finite(current)
-    wide = kept.astype(np.float64)  # float32 overflows in the mean of two large values
-    shift = float(np.median(wide))
-    scale = 1.4826 * float(np.median(np.abs(wide - shift)))
-    return _scaled(current, shift, _usable(scale, kept))
+    return scaled(current, medmad_scaling(current))
 
 
 def quantile(current: np.ndarray) -> np.ndarray:
-    """Normalise by the read's 20 % and 90 % quantiles.
-
-    Much as Bonito does: the scale is 0.53 of their difference; the shift is their middle (Bonito takes 0.51 of their
-    sum, which keeps a trace of the pore's offset). Takes and returns what `medmad` does.
-    """
-    current, kept = _finite(current)
-    low, high = (float(value) for value in np.quantile(kept.astype(np.float64), [0.2, 0.9]))
-    return _scaled(current, (low + high) / 2, _usable(0.53 * (high - low), kept))
+    """Return a current normalised by `quantile_scaling`; see `medmad`."""
+    return scaled(current, quantile_scaling(current))
 
 
 def picoampere(current: np.ndarray) -> np.ndarray:
-    """Normalise by one fixed mean and spread, so that the absolute current keeps its meaning.
-
-    Takes and returns what `medmad` does, but a constant read keeps its level.
-    """
-    current, _ = _finite(current)
-    return _scaled(current, PA_MEAN, PA_STD)
+    """Return a current normalised by `picoampere_scaling`; see `medmad`, but a constant read keeps its level."""
+    return scaled(current, picoampere_scaling(current))
 
 
 def _usable(scale: float, kept: np.ndarray) -> float:
@@ -134,3 +156,9 @@ def _stall_end(windows: np.ndarray, spread: float) -> int:
 
 
 NORMALISERS: dict[str, Normaliser] = {"medmad": medmad, "quantile": quantile, "picoampere": picoampere}
+# by what each of them shifts and divides
+SCALINGS: dict[str, Callable[[np.ndarray], Scaling]] = {
+    "medmad": medmad_scaling,
+    "quantile": quantile_scaling,
+    "picoampere": picoampere_scaling,
+}

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from biorrn.config import Chunks
-from biorrn.encoders.signal import NORMALISERS, trim_start
+from biorrn.encoders.signal import SCALINGS, Scaling, scaled, trim_start
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference.chunking import check, spans
-from biorrn.inference.decoders import DECODERS, Decoded
+from biorrn.inference.decoders import DECODERS, Decoded, move_table
 from biorrn.inference.defaults import calling_chunks
 from biorrn.inference.engine import choose
 from biorrn.inference.pieces import Read
@@ -42,11 +42,12 @@ class Call:
     read_id : str.
     bases : str of A, C, G, T, in the order of the signal; at least one.
     quals : uint8 array (L,): Phred quality of each base.
-    moves : uint8 array (T',): 1 at a frame that gave a base.
+    moves : uint8 array (T',): 1 at a frame that gave a base; the first is 1, see `decoders.move_table`.
     stride : int: samples a frame.
     samples : int: samples of the raw read.
-    trimmed : int: of these, how many at the start were not called.
+    trimmed : int: of these, how many at the start are before the first base.
     record : SignalRecord: the read's metadata; its `raw` is emptied.
+    scaling : Scaling or None: how the current was normalised.
     """
 
     read_id: str
@@ -57,6 +58,7 @@ class Call:
     samples: int
     trimmed: int
     record: SignalRecord
+    scaling: Scaling | None = None
 
 
 def basecall(
@@ -150,18 +152,20 @@ def plan_read(record: SignalRecord, facts: Mapping[str, Any], cut: Chunks, strid
     """
     current = record.picoamperes()
     trimmed = trim_start(current, record.sample_rate)
-    signal = lookup(NORMALISERS, facts["normaliser"], "normaliser")(current[trimmed:])
+    scaling = lookup(SCALINGS, facts["normaliser"], "normaliser")(current[trimmed:])
+    signal = scaled(current[trimmed:], scaling)
     if len(signal) == 0:
         return None
     plan = spans(len(signal), cut.samples, cut.overlap, stride)
     bare = replace(record, raw=record.raw[:0].copy())  # a copy, not a view that keeps the samples alive
-    return Read.of(bare, len(record.raw), trimmed, signal, plan, stride)
+    return Read.of(bare, len(record.raw), trimmed, signal, plan, stride, scaling)
 
 
 def _called(
     decoded: Iterable[tuple[Read, Decoded]], stride: int, on_skip: OnSkip, advance: Callable[[int], None]
 ) -> Iterator[Call]:
-    for read, result in decoded:
+    for read, frames in decoded:
+        result, trimmed = move_table(frames, read.samples, read.trimmed, stride)
         if len(result.bases) == 0:
             on_skip(read.record.read_id, "no bases in the signal")
         else:
@@ -172,7 +176,8 @@ def _called(
                 moves=result.moves,
                 stride=stride,
                 samples=read.samples,
-                trimmed=read.trimmed,
+                trimmed=trimmed,
                 record=read.record,
+                scaling=read.scaling,
             )
         advance(read.samples)

@@ -109,6 +109,35 @@ def _moved(
     return Decoded(decode_bases(bases), phred(probs, calibration), moves)
 
 
+def move_table(decoded: Decoded, samples: int, trimmed: int, stride: int) -> tuple[Decoded, int]:
+    """Return a call whose moves are a move table as ONT's SAM specification has it, and the samples trimmed.
+
+    The table spans the samples from `trimmed` to `samples`: floor((samples - trimmed) / stride) blocks, of which the
+    first is 1 and as many are 1 as there are bases. Frames before the first base are cut off, so the samples trimmed
+    grow by whole strides. A base that begins in the last frame, of fewer samples than a stride, is put into the block
+    before it; where that one is taken, its base moves too. A base for which no block is left is dropped.
+
+    Parameters
+    ----------
+    decoded : Decoded: moves (T',), T' = ceil((samples - trimmed) / stride).
+    samples : int: samples of the raw read.
+    trimmed : int: of these, how many at the start were not called.
+    stride : int: samples a frame.
+
+    >>> found = move_table(Decoded("ACG", np.full(3, 9, np.uint8), np.array([0, 1, 0, 1, 1], np.uint8)), 123, 100, 5)
+    >>> found[0].moves.tolist(), found[1]
+    ([1, 1, 1], 105)
+    """
+    blocks = (samples - trimmed) // stride
+    starts = np.flatnonzero(decoded.moves)[:blocks]
+    starts = np.minimum(starts, np.arange(blocks - len(starts), blocks))  # the last bases fit, one a block
+    first = int(starts[0]) if len(starts) else 0
+    moves = np.zeros(blocks - first, np.uint8)
+    moves[starts - first] = 1
+    kept = Decoded(decoded.bases[: len(starts)], decoded.quals[: len(starts)], moves)
+    return kept, trimmed + first * stride
+
+
 # Each takes the scores of one whole read, float32 array (T', S), and the calibration of the model's qualities.
 # S = 5 is CTC, classes blank, A, C, G, T; raw scores and log-probabilities give the same, for the softmax of
 # log-probabilities is the probabilities. S = 5 * 4**k is a CRF whose states remember k bases, in the layout of

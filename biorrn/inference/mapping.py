@@ -81,7 +81,7 @@ class Mapper:
     def search(self, sequence: str) -> tuple[list[Any], bool]:
         """Return the alignments of `hits`, and whether only the second, sensitive pass found them."""
         for number, aligner in enumerate(self._passes if sequence else []):
-            found = [hit for hit in aligner.map(sequence) if hit.is_primary]
+            found = [hit for hit in aligner.map(sequence, MD=True) if hit.is_primary]
             if found:
                 return found, number > 0
         return [], False

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from biorrn.encoders.signal import Scaling
 from biorrn.inference.chunking import Span, frames, spans
 from biorrn.inference.decoders import Decoded
 from biorrn.readers.records import SignalRecord
@@ -39,7 +40,7 @@ class Read:
     Attributes
     ----------
     record : SignalRecord without its samples; samples : how many it had; trimmed : of these, how many are not called.
-    signal : float32 (T,), emptied when all is scored.
+    signal : float32 (T,), emptied when all is scored; scaling : how it was normalised.
     chunks, pieces : the plans; unscored, undecoded : how many of them are still to be done.
     """
 
@@ -51,14 +52,14 @@ class Read:
     pieces: list[Piece] = field(default_factory=list)
     unscored: int = 0
     undecoded: int = 0
+    scaling: Scaling | None = None
 
     @classmethod
-    def of(
-        cls, record: SignalRecord, samples: int, trimmed: int, signal: np.ndarray, chunks: list[Span], stride: int
-    ) -> Read:
+    def of(cls, record: SignalRecord, samples: int, trimmed: int, signal: np.ndarray, chunks: list[Span], stride: int,
+           scaling: Scaling | None = None) -> Read:  # fmt: skip
         """Plan the pieces of a read whose chunks are planned."""
         pieces = [Piece(span, span.length) for span in piece_spans(frames(len(signal), stride))]
-        return cls(record, samples, trimmed, signal, chunks, pieces, len(chunks), len(pieces))
+        return cls(record, samples, trimmed, signal, chunks, pieces, len(chunks), len(pieces), scaling)
 
     def shares(self, chunk: Span) -> Iterator[tuple[Piece, int, int]]:
         """Yield the pieces that take frames from a chunk, with the first and the last of those frames, half-open."""

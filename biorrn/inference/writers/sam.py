@@ -57,9 +57,21 @@ def sam_text(call: Call, model: str = "", hits: Sequence[Any] | None = None, mov
         fields = [call.read_id, str(flag), hit.ctg, str(hit.r_st + 1), str(hit.mapq),
                   cigar(call, hit, "H" if number else "S"), "*", "0", "0",
                   bases if forward else reverse_complement(bases), quals if forward else quals[::-1],
-                  f"NM:i:{hit.NM}", *([f"SA:Z:{''.join(others)}"] if others else []), *said]  # fmt: skip
+                  *alignment_tags(hit), *([f"SA:Z:{''.join(others)}"] if others else []), *said]  # fmt: skip
         lines.append("\t".join([*fields, *(table if number == 0 else [])]) + "\n")
     return "".join(lines)
+
+
+def alignment_tags(hit: Any) -> list[str]:
+    """Return `NM`, `AS` and `MD` of an alignment by minimap2's preset map-ont.
+
+    mappy does not give the score; it follows from the alignment: 2 a match, -4 a mismatch, -1 an ambiguous base, and a
+    gap of n bases costs the less of 4 + 2 n and 24 + n (Li 2018, and the defaults of minimap2).
+    """
+    gaps = [length for length, kind in hit.cigar if kind in (1, 2)]  # insertions and deletions
+    mismatches, ambiguous = hit.blen - hit.mlen - sum(gaps), hit.NM - (hit.blen - hit.mlen)
+    score = 2 * hit.mlen - 4 * mismatches - ambiguous - sum(min(4 + 2 * length, 24 + length) for length in gaps)
+    return [f"NM:i:{hit.NM}", f"AS:i:{score}", f"MD:Z:{hit.MD}"]
 
 
 def cigar(call: Call, hit: Any, clip: str = "S") -> str:

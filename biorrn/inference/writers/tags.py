@@ -2,7 +2,9 @@
 
 The names are those of Oxford Nanopore's SAM documentation: `qs` mean quality, `ns` samples of the read, `ts` samples
 trimmed from its start, `du` seconds, `ch` channel, `mx` mux, `rn` read number, `st` time at which the read began, `fn`
-file, `RG` read group, `mv` stride and moves. `s0`, samples since the run began, is a name of our own.
+file, `sm` and `sd` shift and scale of the current in picoamperes, `sv` how these were found, `RG` read group, `mv`
+stride and moves. `s0`, samples since the run began, is a name of our own. What the read's file does not hold has no
+tag.
 """
 
 from __future__ import annotations
@@ -89,6 +91,8 @@ def tags(call: Call, model: str = "") -> list[str]:
     made = [f"qs:f:{read_quality(call):.2f}"]
     made += [f"{name}:i:{value}" for name, value in numbers.items() if value <= LARGEST]
     made.append(f"du:f:{seconds(call.samples, record):.5f}")
+    if call.scaling is not None:
+        made += [f"sm:f:{call.scaling.shift:.7g}", f"sd:f:{call.scaling.scale:.7g}", f"sv:Z:{call.scaling.name}"]
     if record.run_start is not None:
         with contextlib.suppress(OverflowError, ValueError):  # beyond the year 9999: the start time is no time
             made.append(f"st:Z:{iso(record.run_start + timedelta(seconds=seconds(record.start_time, record)))}")
@@ -98,7 +102,7 @@ def tags(call: Call, model: str = "") -> list[str]:
 
 
 def move_tag(call: Call) -> str:
-    """Return the stride, then one number a frame: 1 where a base was called. The frames cover the samples ts to ns."""
+    """Return the stride, then one number a block of so many samples: 1 where a base begins; see `move_table`."""
     letters = np.full(2 * len(call.moves), ord(","), np.uint8)
     letters[1::2] = call.moves + ord("0")  # a digit each; joining strings takes ten times as long
     return f"mv:B:c,{call.stride}" + letters.tobytes().decode("ascii")

@@ -14,12 +14,12 @@ import torch
 
 from biorrn.config import Chunks, parse_recipe
 from biorrn.encoders.bases import decode_bases
-from biorrn.encoders.signal import medmad, trim_start
+from biorrn.encoders.signal import medmad, medmad_scaling, trim_start
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference import basecall as module
 from biorrn.inference import pieces
 from biorrn.inference.basecall import Call, basecall
-from biorrn.inference.decoders import DECODERS, Decoded
+from biorrn.inference.decoders import DECODERS, Decoded, move_table
 from biorrn.inference.engine import ENGINES
 from biorrn.inference.read_scores import Scorer
 from biorrn.inference.writers import fastq_text
@@ -99,11 +99,12 @@ def test_a_read_in_one_chunk_is_called_as_by_the_bare_model(stored: Stored) -> N
     signal = medmad(record.picoamperes()[call.trimmed :])
     with torch.no_grad():
         scores = stored.model(torch.from_numpy(signal)[None, :, None], torch.tensor([len(signal)]))[0][0]
-    direct = DECODERS["greedy"](scores.numpy())
+    direct, trimmed = move_table(DECODERS["greedy"](scores.numpy()), 1003, call.trimmed, 5)
     assert call.bases == direct.bases
     np.testing.assert_array_equal(call.quals, direct.quals)
     np.testing.assert_array_equal(call.moves, direct.moves)
-    assert call.trimmed == trim_start(record.picoamperes(), 4000.0)
+    assert call.trimmed == trim_start(record.picoamperes(), 4000.0) == trimmed
+    assert call.scaling == medmad_scaling(record.picoamperes()[trimmed:])
 
 
 def test_chunked_equals_unchunked_where_the_model_sees_no_further_than_the_overlap(
@@ -128,7 +129,7 @@ def test_metadata_goes_with_the_call(stored: Stored) -> None:
     assert (call.samples, call.stride, call.record.channel, call.record.read_number) == (900, 5, 7, 4)
     assert len(call.record.raw) == 0
     assert len(call.quals) == len(call.bases) == call.moves.sum()
-    assert len(call.moves) == math.ceil((900 - call.trimmed) / 5)
+    assert len(call.moves) == (900 - call.trimmed) // 5
 
 
 @pytest.mark.parametrize(
@@ -189,14 +190,14 @@ def test_a_read_of_five_million_samples_is_decoded_in_pieces(stored: Stored, mon
 
     monkeypatch.setitem(module.DECODERS, "check", every_third)
     monkeypatch.setattr(module, "trim_start", lambda current, rate: 0)
-    monkeypatch.setitem(module.NORMALISERS, "medmad", lambda current: current)
+    monkeypatch.setattr(module, "scaled", lambda current, scaling: current)
     record = SignalRecord("long", np.zeros(5_000_003, np.int16), 0.0, 1.0, 4000.0)
     monkeypatch.setattr(SignalRecord, "picoamperes", lambda self: np.arange(5_000_003, dtype=np.float32))
     big = dataclasses.replace(stored, model=Frames().eval())
     [call] = basecall(big, [record], decoder="check", chunks=Chunks(samples=8000, overlap=300))
     assert len(held) > 49
     assert max(held) <= pieces.FRAMES
-    np.testing.assert_array_equal(call.moves, np.arange(1_000_001) % 3 == 0)
+    np.testing.assert_array_equal(call.moves, np.arange(1_000_000) % 3 == 0)
     assert call.bases == ("ACGT" * 83_334)[: len(call.bases)]
     np.testing.assert_array_equal(call.quals, np.arange(0, 1_000_001, 3) % 41)
 

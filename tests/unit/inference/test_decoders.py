@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from biorrn.errors import BiorrnError
-from biorrn.inference.decoders import DECODERS, prefix_beam, softmax
+from biorrn.inference.decoders import DECODERS, Decoded, move_table, prefix_beam, softmax
 from biorrn.inference.quality import Calibration, phred
 from biorrn.kernels.beam import beam
 from biorrn.kernels.beam_reference import all_sequences
@@ -125,3 +127,27 @@ def test_quality_grows_with_the_probability() -> None:
     quals = phred(np.linspace(0, 1, 101)).astype(int)
     assert (np.diff(quals) >= 0).all()
     assert (quals[0], quals[90], quals[-1]) == (1, 10, 40)
+
+
+@given(
+    moves=st.lists(st.booleans(), min_size=1, max_size=40),
+    short=st.integers(0, 4),
+    trimmed=st.integers(0, 9),
+)
+def test_a_move_table_spans_the_signal_and_begins_with_a_base(moves: list[bool], short: int, trimmed: int) -> None:
+    """floor((ns - ts) / stride) blocks, the first is 1, as many are 1 as there are bases, none moves by far."""
+    made = Decoded("A" * sum(moves), np.arange(sum(moves), dtype=np.uint8), np.array(moves, np.uint8))
+    samples = trimmed + 5 * len(moves) - short
+    found, ts = move_table(made, samples, trimmed, 5)
+    assert len(found.moves) == (samples - ts) // 5
+    assert found.moves.sum() == len(found.bases) == len(found.quals) == min(sum(moves), (samples - trimmed) // 5)
+    assert found.moves.dtype == np.uint8
+    assert (ts - trimmed) % 5 == 0
+    if found.bases:
+        assert found.moves[0] == 1
+        before = trimmed + 5 * np.flatnonzero(moves)[: len(found.bases)]
+        after = ts + 5 * np.flatnonzero(found.moves)
+        late = np.flatnonzero(before != after)
+        assert ((before - after)[late] == 5).all()  # by one block, and only bases that the last frame pushes
+        assert short > 0 or not len(late)
+        assert not len(late) or (np.diff(after[late[0] :]) == 5).all()

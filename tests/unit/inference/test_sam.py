@@ -11,6 +11,7 @@ import numpy as np
 import pysam
 import pytest
 
+from biorrn.encoders.signal import Scaling
 from biorrn.inference.basecall import Call
 from biorrn.inference.mapping import Mapper, reverse_complement
 from biorrn.inference.writers import FORMATS, Style, open_calls
@@ -25,12 +26,13 @@ STYLE = Style("fast", command="biorrn basecall\treads")
 
 def call(name: str, bases: str, run: str = "run1", flow_cell: str = "FAB1") -> Call:
     rng = np.random.default_rng(len(bases))
-    moves = np.zeros(2 * len(bases) + 1, np.uint8)
-    moves[np.sort(rng.choice(len(moves), len(bases), replace=False))] = 1
+    moves = np.zeros(2 * len(bases), np.uint8)
+    moves[[0, *(1 + rng.choice(len(moves) - 1, len(bases) - 1, replace=False))]] = 1
     record = SignalRecord(name, np.zeros(0, np.int16), 0.0, 1.0, 4000.0, 12, 3, 77, 8000, run, flow_cell)
     record = replace(record, source=Path("a.pod5"), run_start=datetime(2024, 1, 1, tzinfo=UTC), sample_id="blood")
     quals = rng.integers(1, 40, len(bases)).astype(np.uint8)
-    return Call(name, bases, quals, moves, STRIDE, TRIMMED + STRIDE * len(moves) - 2, TRIMMED, record)
+    return Call(name, bases, quals, moves, STRIDE, TRIMMED + STRIDE * len(moves) + 3, TRIMMED, record,
+                Scaling(85.5, 14.25, "med_mad"))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_unmapped_records_hold_what_fastq_holds(tmp_path: Path, kind: str) -> No
         found = {tag: value for tag, value in record.get_tags() if tag != "mv"}
         wanted = {tag[:2]: {"i": int, "f": np.float32, "Z": str}[tag[3]](tag[5:]) for tag in tags}
         assert found == wanted
-        assert {"ts", "ns", "qs", "mx", "ch", "st", "du", "rn", "fn", "RG"} <= found.keys()
+        assert {"ts", "ns", "qs", "mx", "ch", "st", "du", "rn", "fn", "RG", "sm", "sd", "sv"} <= found.keys()
     assert header["HD"] == {"VN": "1.6", "SO": "unknown"}
     assert [group["ID"] for group in header["RG"]] == ["run1_fast", "run2_fast"]
     assert header["RG"][0] == {
@@ -104,7 +106,8 @@ def test_move_table_spans_the_signal_and_counts_the_bases(
             assert stride == STRIDE
             assert table == one.moves.tolist()  # in the order of the signal, on either strand
             assert sum(table) == len(record.query_sequence)
-            assert len(table) == -(-(record.get_tag("ns") - record.get_tag("ts")) // stride)
+            assert len(table) == (record.get_tag("ns") - record.get_tag("ts")) // stride
+            assert table[0] == 1
 
 
 @pytest.mark.parametrize("kind", ALIGNED)
@@ -126,9 +129,11 @@ def test_alignments(tmp_path: Path, mapper: Mapper, kind: str) -> None:
     assert (found.flag, found.reference_name, found.reference_start, found.reference_end) == (0, "g", 100, 900)
     assert found.mapping_quality == 60
     assert (found.get_tag("NM"), found.cigarstring) == (3, "60S400M3D397M")
+    assert (found.get_tag("AS"), found.get_tag("MD")) == (2 * 797 - (4 + 2 * 3), f"400^{GENOME[500:503]}397")
     found = named["minus", False]
     assert (found.flag, found.reference_start, found.reference_end) == (16, 2000, 2800)
     assert (found.get_tag("NM"), found.cigarstring) == (0, "800M60S")
+    assert (found.get_tag("AS"), found.get_tag("MD")) == (1600, "800")
     found = named["lost", False]
     assert (found.flag, found.reference_id, found.cigarstring, found.mapping_quality) == (4, -1, None, 0)
     first, second = named["both", False], named["both", True]
