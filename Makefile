@@ -1,6 +1,7 @@
 # make demo: the whole pipeline on the examples in data/, ending in results/report.html
 # make docs: the documentation, ends in site/index.html
 # make test, make lint: for those who change the code; make clean: remove what demo and tests made
+# make test-slow: what make test leaves out; make test-avx2: as a processor with AVX2 and without bfloat16 would run it
 #
 # Each makes .venv itself and does nothing twice. PIP_FLAGS is for pip: name an index of CPU builds there, on Linux without
 # an NVIDIA GPU, for a torch that is ten times smaller.
@@ -14,12 +15,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 SNAKEFILES := Snakefile workflow
+AVX2 := +avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+popcnt,+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2
 
-.PHONY: demo test lint docs models basecaller clean help
+.PHONY: demo test test-slow test-avx2 lint docs models basecaller clean help
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 demo: $(VENV)/.stamp-run
 	@$(BIN)/snakemake --cores $(CORES)
@@ -27,6 +29,15 @@ demo: $(VENV)/.stamp-run
 
 test: $(VENV)/.stamp-dev
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+test-slow: $(VENV)/.stamp-dev
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'slow or fuzz or cluster'
+
+# the libraries' own switches: oneDNN and ATen of torch, LLVM of numba
+test-avx2: $(VENV)/.stamp-dev
+	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 NUMBA_CPU_NAME=x86-64-v3 NUMBA_CPU_FEATURES=$(AVX2) \
+		$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/unit/kernels tests/unit/models tests/unit/inference \
+		tests/unit/training tests/cli tests/integration/test_train.py
 
 lint: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check .

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.cluster
+
 pytest.importorskip("snakemake_executor_plugin_cluster_generic")
 
 ROOT = Path(__file__).resolve().parents[2]

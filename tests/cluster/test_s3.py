@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.cluster
+
 pytest.importorskip("snakemake_storage_plugin_s3", reason="pip install snakemake-storage-plugin-s3")
 server = pytest.importorskip("moto.server", reason="pip install 'moto[s3]' flask flask-cors")
 boto3 = pytest.importorskip("boto3")

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.cluster
+
 pytest.importorskip("snakemake_executor_plugin_slurm")
 
 DAEMONS = ("munged", "slurmctld", "slurmd")

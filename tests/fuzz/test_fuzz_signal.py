@@ -22,6 +22,8 @@ from biorrn.readers.records import ReadCall
 from biorrn.readers.signal import read_all, read_signal
 from biorrn.readers.slow5_codecs import zlib_record, zstd_record
 
+pytestmark = pytest.mark.fuzz
+
 SLOW = (
     "fast5",
     "tombo",

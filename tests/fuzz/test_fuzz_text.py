@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fuzz_text_seeds as seeds
 from fuzz_text import ACCEPTED, ALL, OTHER, REFUSED, attempt, content_of
 
+pytestmark = pytest.mark.fuzz
+
 SLOW = ("model", "recipe", "set")  # milliseconds an input, where others take a tenth of one
 HEADER = "id\tsequence\ty\tweight\tsplit\n"
 
