@@ -1,11 +1,14 @@
-"""Opening inputs and writing outputs: gzip by suffix, `-` for the standard streams, never half a file."""
+"""Opening inputs, packed or not, in any encoding; writing outputs, never half a file; `-` is a standard stream."""
 
+import bz2
+import codecs
 import contextlib
 import errno
 import functools
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import platform
 import re
@@ -14,29 +17,79 @@ import stat
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from biorrn.errors import BiorrnError, InputError
+from biorrn.errors import BiorrnError, InputError, shown
 
 GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE = 1 << 26  # bytes; a few kB of gzip can hold a line of gigabytes
 MOST_TEXT = 1 << 26  # characters of a file that is read whole
+BLOCK = 1 << 16  # bytes unpacked at a time
+PACKED = (".gz", ".bgz", ".bz2", ".xz", ".zst", ".zstd")  # suffixes of packed text that `open_text` reads
+
+# the bytes with which an archive begins -> its name: it may hold many files, so that the user unpacks it
+ARCHIVES = {
+    b"PK\x03\x04": "a zip archive (or an Excel or npz file)",
+    b"PK\x05\x06": "an empty zip archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a rar archive",
+    b"\x1f\x9d": "packed by compress (.Z)",
+    b"LZIP": "packed by lzip",
+    b"\x04\x22\x4d\x18": "packed by lz4",
+}
+# the marks (BOM) with which a text may begin; that of UTF-32 begins with that of UTF-16
+MARKS = {
+    b"\xff\xfe\x00\x00": "utf-32-le",
+    b"\x00\x00\xfe\xff": "utf-32-be",
+    b"\xef\xbb\xbf": "utf-8",
+    b"\xff\xfe": "utf-16-le",
+    b"\xfe\xff": "utf-16-be",
+}
+FALLBACK = "cp1252"  # of what is not UTF-8: Windows-1252, whose printed characters include those of Latin-1
+NAMES = {FALLBACK: "Windows-1252 (Latin-1)"}  # how a message names an encoding; others by their own name
+DECODERS = {
+    "utf-8": codecs.utf_8_decode,
+    "utf-16-le": codecs.utf_16_le_decode,
+    "utf-16-be": codecs.utf_16_be_decode,
+    "utf-32-le": codecs.utf_32_le_decode,
+    "utf-32-be": codecs.utf_32_be_decode,
+}
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # control characters: beside bytes that are no UTF-8, no text
+_said: set[str] = set()  # files whose encoding was told
 
 
-class _Bounded(io.BufferedIOBase):
-    """Bytes of text whose lines have a longest length, so that what is in memory at a time is bounded."""
+class _Text(io.BufferedIOBase):
+    """The text of a file as UTF-8, whatever its encoding, with a bound on the length of a line and so on memory.
 
-    def __init__(self, binary: IO[bytes], source: str | Path, longest: int) -> None:
-        self.binary, self.source, self.longest = binary, source, longest
+    The encoding is told by a mark at the start, or by the zero bytes of UTF-16. Else it is UTF-8, and each byte that is
+    no UTF-8 is a character of `FALLBACK`: so are files read that were pasted together from several encodings.
+
+    Attributes
+    ----------
+    encoding : str or None: what was found so far, as Python names it; "ascii" where nothing tells; None at the start.
+    """
+
+    def __init__(self, binary: Any, source: str | Path, packing: str, longest: int) -> None:
+        self.binary, self.source, self.packing, self.longest = binary, source, packing, longest
+        self.encoding: str | None = None
+        self.place = 0  # bytes read so far
+        self.rest = b""  # the first bytes of a character
         self.held = 0  # bytes since the last end of a line
 
     def readable(self) -> bool:
         return True
 
     def read1(self, size: int | None = -1, /) -> bytes:
-        data: bytes = self.binary.read1(-1 if size is None else size)  # type: ignore[attr-defined]
+        """Return some bytes of UTF-8; none at the end alone."""
+        data = b""
+        while not data:
+            raw = self._start() if self.encoding is None else self._raw(size)
+            data = self._utf8(raw)
+            self.place += len(raw)
+            if not raw:
+                break
         end = max(data.rfind(b"\n"), data.rfind(b"\r"))
         self.held = self.held + len(data) if end < 0 else len(data) - end - 1
         if self.held > self.longest:
@@ -48,10 +101,115 @@ class _Bounded(io.BufferedIOBase):
             return self.read1(size)
         return b"".join(iter(self.read1, b""))  # TextIOWrapper.read() asks once for all there is
 
+    def _raw(self, size: int | None = -1) -> bytes:
+        try:
+            data: bytes = self.binary.read1(BLOCK if size is None or size < 0 else size)
+        except UNPACKING as error:
+            if self.packing:
+                raise InputError(self.source, f"damaged {self.packing}: {error}") from error
+            raise InputError(self.source, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        except MemoryError as error:
+            raise InputError(self.source, f"damaged {self.packing}: needs more memory than there is") from error
+        return data
+
+    def _start(self) -> bytes:
+        """Return the first bytes without their mark, and set the encoding."""
+        head = b""
+        while len(head) < max(map(len, MARKS)) and (more := self._raw()):
+            head += more
+        mark = next((mark for mark in MARKS if head.startswith(mark)), b"")
+        self._found(MARKS.get(mark) or _wide(head) or "ascii")
+        self.place = len(mark)
+        return head[len(mark) :]
+
+    def _found(self, encoding: str) -> None:
+        if encoding not in ("ascii", "utf-8", self.encoding) and str(self.source) not in _said:
+            _said.add(str(self.source))
+            name = "standard input" if str(self.source) == "-" else shown(self.source)
+            print(f"biorrn: {name}: is not UTF-8; read as {NAMES.get(encoding, encoding.upper())}", file=sys.stderr)
+        self.encoding = encoding
+
+    def _utf8(self, raw: bytes) -> bytes:
+        """Return the bytes in UTF-8; the first bytes of a last character are kept for the next call."""
+        assert self.encoding is not None
+        if not self.rest and self.encoding in ("ascii", "utf-8", FALLBACK) and raw.isascii():
+            return raw
+        data, parts = self.rest + raw, []
+        first = self.place - len(self.rest)
+        decode = codecs.utf_8_decode if self.encoding in ("ascii", FALLBACK) else DECODERS[self.encoding]
+        while True:
+            try:
+                text, used = decode(data, "strict", not raw)
+                break
+            except UnicodeDecodeError as error:
+                start, end = error.start, error.end
+            if decode is not codecs.utf_8_decode:
+                raise InputError(self.source, f"not text: byte {first + start} is not {self.encoding.upper()}")
+            parts.append(data[:start].decode("utf-8"))
+            try:
+                parts.append(data[start:end].decode(FALLBACK))
+            except UnicodeDecodeError as error:
+                place = first + start + error.start
+                raise InputError(self.source, f"not text: byte {place} is not UTF-8 or {NAMES[FALLBACK]}") from error
+            data, first = data[end:], first + end
+        if parts and (control := _NO_TEXT.search(raw)):
+            raise InputError(self.source, f"not text: byte {self.place + control.start()} is {control[0][0]}")
+        if parts:
+            self._found(FALLBACK)
+        elif self.encoding == "ascii" and not text.isascii():
+            self._found("utf-8")
+        self.rest = data[used:]
+        return "".join([*parts, text]).encode("utf-8")
+
+
+def _wide(head: bytes) -> str | None:
+    """Return UTF-16 LE or BE where that is what text without a mark is: nearly every other byte is zero."""
+    zeros = [head[parity::2].count(0) for parity in (0, 1)]
+    for parity, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if zeros[parity] > 0.7 * (len(head) // 2) and not zeros[1 - parity]:
+            return encoding
+    return None
+
+
+class _Raw(io.RawIOBase):
+    """What pyarrow unpacks, as a stream of Python."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _zstd(raw: Any) -> Any:
+    import pyarrow
+
+    return io.BufferedReader(_Raw(pyarrow.CompressedInputStream(pyarrow.PythonFile(raw, "r"), "zstd")), BLOCK)
+
+
+# the bytes with which a packed file begins -> its name, and what unpacks it
+UNPACKERS: dict[bytes, tuple[str, Callable[[Any], Any]]] = {
+    GZIP_MAGIC: ("gzip", lambda raw: gzip.GzipFile(fileobj=raw)),
+    b"BZh": ("bzip2", bz2.BZ2File),
+    b"\xfd7zXZ\x00": ("xz", lzma.LZMAFile),
+    b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
+}
+# what unpackers raise on damage: LZMAError and pyarrow's errors are made of Exception, ValueError and OSError
+UNPACKING = (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)
+
 
 @contextlib.contextmanager
 def open_text(path: str | Path, longest: int = LONGEST_LINE) -> Iterator[IO[str]]:
-    """Open a text file for reading; gzip is recognised by content, `-` is standard input.
+    """Open a text file for reading, packed or not, in any encoding that people use; `-` is standard input.
+
+    gzip, bzip2, xz and zstd are recognised by content. Text is UTF-8, UTF-16 or UTF-32, with or without a mark (BOM)
+    but for UTF-32; else Windows-1252, of which a line on standard error tells. `encoding_of` says what was found. Lines
+    end in LF, CR LF or CR, and are given with LF.
 
     Parameters
     ----------
@@ -59,25 +217,53 @@ def open_text(path: str | Path, longest: int = LONGEST_LINE) -> Iterator[IO[str]
 
     Raises
     ------
-    InputError: the file is missing, is a folder, is not readable, is not UTF-8, has a line that is too long, or its
-        gzip stream is damaged.
+    InputError: the file is missing, is a folder, is not readable, is an archive, is not text, has a line that is too
+        long, or is packed and damaged.
     """
-    try:
-        with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        try:
             if str(path) == "-":
-                raw: IO[bytes] = io.BufferedReader(sys.stdin.buffer)  # type: ignore[arg-type,type-var]
+                raw: Any = sys.stdin.buffer  # no reader around it: that would wait until its own buffer is full
+                raw = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
             else:
                 raw = stack.enter_context(open(path, "rb"))
-            head = raw.peek(2)[:2]  # type: ignore[attr-defined]
-            binary: IO[bytes] = gzip.GzipFile(fileobj=raw) if head == GZIP_MAGIC else raw  # type: ignore[assignment]
-            bounded: Any = _Bounded(binary, path, longest)
-            yield stack.enter_context(io.TextIOWrapper(bounded, encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(path, f"not text: byte {error.start} is not UTF-8") from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(path, f"damaged gzip: {error}") from error
+        except OSError as error:
+            raise InputError(path, f"cannot be read: {error.strerror or error}") from error
+        yield stack.enter_context(decoded(raw, path, longest))
+
+
+def decoded(raw: Any, source: str | Path, longest: int = LONGEST_LINE) -> IO[str]:
+    """Return the text of a binary stream with a `peek`, unpacked and decoded as `open_text` does, with its errors."""
+    try:
+        head = raw.peek(8)[:8]
     except OSError as error:
-        raise InputError(path, f"cannot be read: {error.strerror or error}") from error
+        raise InputError(source, f"cannot be read: {error.strerror or error}") from error
+    kind = next((kind for start, kind in ARCHIVES.items() if head.startswith(start)), None)
+    if kind is not None:
+        raise InputError(source, f"is {kind}; unpack it and name the file in it")
+    packing, unpack = next((entry for start, entry in UNPACKERS.items() if head.startswith(start)), ("", None))
+    text: Any = _Text(unpack(raw) if unpack else raw, source, packing, longest)
+    return io.TextIOWrapper(text, encoding="utf-8")
+
+
+def encoding_of(stream: IO[str]) -> str:
+    """Return the encoding of a stream of `open_text`, as found in what was read of it so far.
+
+    "ascii" where nothing tells yet, else "utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be" or "cp1252".
+    """
+    return getattr(stream.buffer, "encoding", None) or "ascii"  # type: ignore[attr-defined]
+
+
+def suffix_of(path: str | Path) -> str:
+    """Return the last suffix of a name in lower case, without that of packing.
+
+    >>> suffix_of("a/b.CSV.zst"), suffix_of("x.tar.fa"), suffix_of("x.gz"), suffix_of("-")
+    ('.csv', '.fa', '', '')
+    """
+    name = Path(path)
+    if name.suffix.lower() in PACKED:
+        name = name.with_suffix("")
+    return name.suffix.lower()
 
 
 def read_text(path: str | Path, most: int = MOST_TEXT) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biorrn.errors import InputError
-from biorrn.files import LONGEST_LINE, open_text
+from biorrn.files import decoded, open_text
 from biorrn.readers.fields import Fault, faults
 from biorrn.readers.ids import Ids
 from biorrn.readers.sequences import clean_sequence
@@ -118,14 +118,11 @@ def _lines(path: str | Path) -> Iterator[str]:
     with faults(path, None, *DAMAGE), zipfile.ZipFile(archive + INSIDE[:-1]) as opened:
         if opened.getinfo(member).file_size > MOST_BYTES:
             raise Fault(f"is larger than {MOST_BYTES:,} bytes")
-        with opened.open(member) as raw:
-            while line := raw.readline(LONGEST_LINE + 1):
-                if len(line) > LONGEST_LINE:
-                    raise Fault(f"holds a line of more than {LONGEST_LINE:,} bytes; is it text?")
-                yield line.decode("utf-8")
+        with opened.open(member) as raw, decoded(raw, path) as lines:
+            yield from lines
 
 
-DAMAGE = (  # what Python raises on an archive that is none, damaged, locked, or holds no text
+DAMAGE = (  # what Python raises on an archive that is none, damaged or locked
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
@@ -133,5 +130,4 @@ DAMAGE = (  # what Python raises on an archive that is none, damaged, locked, or
     KeyError,
     RuntimeError,
     NotImplementedError,
-    UnicodeDecodeError,
 )

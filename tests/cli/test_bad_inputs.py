@@ -56,7 +56,7 @@ BAD = {
     "a split with a typing error": (protein("trian.csv"), "found 'trian'; allowed is train"),
     "a weight below zero": (protein("negative.csv", "--split column:set --weight weight"), "allowed is"),
     "an empty table": (protein("empty.csv"), "empty.csv: the table is empty"),
-    "a table that is not UTF-8": (protein("latin.csv"), "is not UTF-8"),
+    "a table that is not text": (protein("binary.csv"), "not text: byte"),
     "a gzip file that was cut off": (protein("cut.csv.gz"), "damaged gzip"),
     "FASTA without values": (protein("good.fasta", "--split random:0.8,0.1,0.1"), "--targets"),
     "FASTA and table without a common id": (
@@ -228,7 +228,7 @@ def make_files(folder: Path) -> None:
         (folder / f"{name}.csv").write_text(header + rows)
     (folder / "empty.csv").write_text("")
     (folder / "empty.fasta").write_text("")
-    (folder / "latin.csv").write_bytes((header + "größe,MKV,1,train,1\n").encode("latin-1"))
+    (folder / "binary.csv").write_bytes((header + "a,MKV,1,train,1\n").encode() + b"\x89\x00\xff\n")
     (folder / "cut.csv.gz").write_bytes(gzip.compress((header + "".join(good) * 50).encode())[:-40])
     (folder / "empty").mkdir()
     (folder / "notes.txt").write_text("not signal\n")

@@ -121,7 +121,7 @@ REFUSED = {
     "DNA in lower case": (fasta("acgttgcan" * 6), "record 'p0': looks like DNA or RNA"),
     "RNA": (fasta("ACGUUGCA" * 6), "record 'p0': looks like DNA or RNA"),
     "short reads of DNA": (fasta(*["ACGTTGCATC"] * 5), "looks like DNA or RNA: 100 % of the 50 letters of the first 5"),
-    "not text": (b">a\nMK\xff\n", "not text"),
+    "not text": (b">a\nMK\x00\xff\n", "not text"),
     "damaged gzip": (gzip.compress(fasta(*[PROTEIN] * 9))[:-9], "damaged gzip"),
 }
 

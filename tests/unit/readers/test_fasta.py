@@ -93,7 +93,7 @@ def test_short_or_repetitive_proteins_are_not_dna(written):
         (">a\n>b\nMK\n", "record 'a': the sequence is empty"),
         (">a\nMK\n>b\nMV\n>a more\nMK\n", "record 'a': the id is given twice, on lines 1 and 5"),
         (">P53\nMKV\nLK1\n", "record 'P53': residue '1' at position 6"),
-        (b"\xff\xfe\x00", "not text: byte 0 is not UTF-8"),
+        (b"\xff\xfe\x00", "not text: byte 2 is not UTF-16-LE"),
         (gzip.compress(b">a\n" + bytes(65 + i * i % 20 for i in range(500)), mtime=0)[:-20], "damaged gzip"),
         (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03" + b"\xff" * 20, "damaged gzip"),
     ],

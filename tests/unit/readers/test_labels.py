@@ -59,7 +59,7 @@ def test_labels_that_are_none(tmp_path: Path, text: str, problem: str) -> None:
 def test_a_damaged_archive_is_one_error(tmp_path: Path, damage: str) -> None:
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w") as opened:
-        opened.writestr("x.fasta", b">a\n\xff\xfe\n" if damage == "not text" else b">a\nHHH\n")
+        opened.writestr("x.fasta", b">a\n\x00\xff\xfe\n" if damage == "not text" else b">a\nHHH\n")
     if damage == "cut":
         archive.write_bytes(archive.read_bytes()[:-30])
     if damage == "no archive":
