@@ -10,6 +10,7 @@ import numpy as np
 
 from biorrn.errors import InputError
 from biorrn.readers import guppy, tombo
+from biorrn.readers.chemistry import run_tags
 from biorrn.readers.fields import (
     MAX_SAMPLES,
     Fault,
@@ -188,6 +189,7 @@ def _record(path: str | Path, place: Place, attributes: Attributes) -> SignalRec
         source=Path(path),
         run_start=moment(str(tracking.get("exp_start_time", ""))),
         sample_id=str(tracking.get("sample_id", "")),
+        run_tags=run_tags(tracking, context),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from biorrn.errors import InputError
+from biorrn.readers.chemistry import run_tags
 from biorrn.readers.fields import Fault, OnProblem, faults, guarded, make_record, stop, text
 from biorrn.readers.records import SignalRecord
 
@@ -83,6 +84,11 @@ def _run(info: Any) -> dict[str, Any]:
         "sample_rate": float(info.sample_rate),
         "run_start": start.astimezone(UTC) if start.timestamp() > 0 else None,  # 1970 stands for unknown
         "sample_id": info.sample_id,
+        "run_tags": run_tags(
+            {"flow_cell_product_code": info.flow_cell_product_code, "sequencing_kit": info.sequencing_kit},
+            info.tracking_id,
+            info.context_tags,
+        ),
     }
 
 

@@ -125,6 +125,7 @@ class SignalRecord:
     sample_rate : float: samples a second (Hz).
     start_time : int: samples since the run began.
     run_start : datetime with a zone: when the run began; None where the file does not say.
+    run_tags : dict of str: what the file says of flow cell, kit, protocol and the like; see `readers.chemistry`.
     """
 
     read_id: str
@@ -143,6 +144,7 @@ class SignalRecord:
     source: Path = field(default_factory=Path)
     run_start: datetime | None = None
     sample_id: str = ""
+    run_tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def calibrated(self) -> bool:

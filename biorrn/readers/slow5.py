@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from biorrn.errors import InputError
+from biorrn.readers.chemistry import run_tags
 from biorrn.readers.fields import Fault, OnProblem, faults, guarded, make_record, moment, scale_of, stop, text, whole
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.slow5_binary import MAGIC, open_binary
@@ -81,6 +82,7 @@ def _record(path: str | Path, header: Header, values: Fields, raw: np.ndarray) -
         source=Path(path),
         run_start=moment(run.get("exp_start_time", "")),
         sample_id=run.get("sample_id", ""),
+        run_tags=run_tags(run),
     )
 
 

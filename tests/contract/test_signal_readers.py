@@ -41,6 +41,7 @@ def records():
                 end_reason="signal_positive",
                 run_start=THEN,
                 sample_id="sample1",
+                run_tags={"flow_cell_product_code": "FLO-MIN106", "sequencing_kit": "sqk-lsk109"},
             )
         )
     return made
@@ -66,7 +67,7 @@ def write_fast5(path, records):
             channel["offset"], channel["sampling_rate"] = record.offset, record.sample_rate
             channel["digitisation"], channel["range"] = 8192.0, 8192.0 * record.scale
             group.create_group("tracking_id").attrs.update(
-                {"run_id": record.run_id, "flow_cell_id": record.flow_cell}
+                {"run_id": record.run_id, "flow_cell_id": record.flow_cell, "flow_cell_product_code": b"FLO-MIN106"}
                 | {"exp_start_time": "2024-01-01T06:30:00+01:00", "sample_id": record.sample_id}
             )
             group.create_group("context_tags").attrs["sequencing_kit"] = record.kit
@@ -75,7 +76,7 @@ def write_fast5(path, records):
 def write_pod5(path, records):
     import pod5
 
-    texts = ("experiment_name", "flow_cell_product_code", "protocol_name", "protocol_run_id")
+    texts = ("experiment_name", "protocol_name", "protocol_run_id")
     texts += ("sequencer_position", "sequencer_position_type", "software", "system_name", "system_type")
     with pod5.Writer(path) as writer:
         for record in records:
@@ -88,6 +89,7 @@ def write_pod5(path, records):
                 context_tags={},
                 tracking_id={},
                 flow_cell_id=record.flow_cell,
+                flow_cell_product_code="FLO-MIN106",
                 sequencing_kit=record.kit,
                 sample_rate=int(record.sample_rate),
                 sample_id=record.sample_id,
@@ -115,6 +117,7 @@ def write_slow5(path, records, **press):
     logging.getLogger("pyslow5").handlers.clear()  # each Open adds one
     _, labels = file.get_empty_header(aux=True)
     header = {"run_id": "run1", "flow_cell_id": "FAB1", "sequencing_kit": "sqk-lsk109"}
+    header |= {"flow_cell_product_code": "FLO-MIN106"}
     header |= {"exp_start_time": str(int(THEN.timestamp())), "sample_id": "sample1"}
     assert file.write_header(header, end_reason_labels=labels) == 0
     for record in records:
