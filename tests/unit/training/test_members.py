@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -89,7 +90,8 @@ def test_a_fault_of_the_user_is_one_line(
         "words": ["train"],
     }
     parts = iter([(json.dumps(told) + "\n")[:50].encode(), (json.dumps(told) + "\n")[50:].encode()])
-    monkeypatch.setattr(member.os, "read", lambda *_: next(parts))
+    # of this module alone: other code reads from pipes too
+    monkeypatch.setattr(member, "os", SimpleNamespace(read=lambda *_: next(parts)))
     monkeypatch.setattr(member, "_end_with_parent", lambda: None)
     monkeypatch.setattr("biorrn.command._words", [])
     with pytest.raises(SystemExit, match="2"):
