@@ -17,9 +17,10 @@ from biorrn.evaluation.bootstrap import RESAMPLES, Statistic, estimate
 from biorrn.evaluation.contexts import Contexts, read_columns
 from biorrn.evaluation.homopolymers import Homopolymers
 from biorrn.evaluation.quality import wrong_columns
-from biorrn.evaluation.sequences import MAX_Q, BaseCall
+from biorrn.evaluation.sequences import BaseCall
 from biorrn.files import write_text
 from biorrn.readers.calls import mean_phred
+from biorrn.readers.fastq import MAX_Q
 
 MIN_BASES = 100  # aligned reference bases inside the region that a read needs to be scored
 

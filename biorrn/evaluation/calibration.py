@@ -16,8 +16,9 @@ from biorrn.errors import BiorrnError
 from biorrn.evaluation.alignment import Alignment, Region
 from biorrn.evaluation.basecalls import MIN_BASES, score_reads
 from biorrn.evaluation.quality import calibration_error
-from biorrn.evaluation.sequences import MAX_Q, BaseCall
+from biorrn.evaluation.sequences import BaseCall
 from biorrn.inference.quality import HIGHEST, LOWEST, Calibration
+from biorrn.readers.fastq import MAX_Q
 
 if TYPE_CHECKING:
     from biorrn.models.store import Stored

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.evaluation.alignment import DELETION, MATCH, Alignment
-from biorrn.evaluation.sequences import MAX_Q
+from biorrn.readers.fastq import MAX_Q
 
 Q_STEP = 3  # qualities in one row of the table
 Z = 1.959964  # standard errors on either side in a 95 % interval

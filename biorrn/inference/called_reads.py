@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biorrn.errors import InputError
-from biorrn.inference.merge_parts import fastq_records, packed_records
+from biorrn.inference.merge_parts import fastq_parts, packed_records
 
 ALIGNED = {"NM", "MD", "AS", "SA", "nn", "tp", "cm", "s1", "s2", "de", "rl", "cs", "ms", "MC", "XS", "ts:A"}
 PACKED = (".sam", ".bam", ".cram")
@@ -63,11 +63,9 @@ def _upper(bases: str) -> str:
 
 
 def _fastq(path: Path) -> Iterator[CalledRead]:
-    for text in fastq_records(path, lambda path, name: None):
-        header, bases, _, letters, _ = text.split("\n")
-        name, *cells = header[1:].rstrip("\r").split("\t")
-        tags = tuple(cell for cell in cells if _TAG.match(cell))
-        yield CalledRead((name.split() or [""])[0], _upper(bases.rstrip("\r")), letters.rstrip("\r") or "*", tags)
+    for record in fastq_parts(path, lambda path, name: None):
+        tags = tuple(cell for cell in record.header.split("\t")[1:] if _TAG.match(cell))
+        yield CalledRead(record.id, _upper(record.bases), record.letters or "*", tags)
 
 
 def _packed(path: Path) -> Iterator[CalledRead]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from biorrn.inference.merge_headers import join_headers
 from biorrn.inference.merge_parts import (
     OnRead,
     Reads,
-    fastq_records,
+    fastq_parts,
     packed_file,
     packed_records,
     sam_header_of,
@@ -57,8 +58,9 @@ def merge(
 ) -> dict[str, int]:
     """Join the parts, in their order, and return how many {"parts", "reads", "rows"} there are.
 
-    Records stay as they are and in order. A read id that stands twice is kept twice, as one run keeps it. Of parts that
-    are calls and summaries, both are joined, and held against each other: the reads called are the reads written.
+    Records stay as they are and in order; those of FASTQ get four lines each. A read id that stands twice is kept
+    twice, as one run keeps it. Of parts that are calls and summaries, both are joined, and held against each other: the
+    reads called are the reads written.
 
     Parameters
     ----------
@@ -163,18 +165,17 @@ def _fastq(parts: Sequence[Path], output: str, job: Job, on_read: OnRead) -> Non
             for path in parts:
                 if path.suffix != ".gz":
                     raise ConfigError(f"--copy: {path} is not compressed")
-                if not _nothing(fastq_records(path, on_read)):  # a member without a byte would only be in the way
+                last = deque(fastq_parts(path, on_read), maxlen=1)
+                if last and not last[0].whole:
+                    raise InputError(path, "its last line has no end, so the next part cannot follow; leave --copy out")
+                if last:  # a member without a byte would only be in the way
                     with open(path, "rb") as stream:
                         while block := stream.read(2**22):
                             out.write(block)
             if not out.tell():
                 out.write(Path(parts[0]).read_bytes())
         return
-    write_fastq(output, (text for path in parts for text in fastq_records(path, on_read)), job.threads)
-
-
-def _nothing(records: Iterator[str]) -> bool:
-    return sum(1 for _ in records) == 0
+    write_fastq(output, (record.text for path in parts for record in fastq_parts(path, on_read)), job.threads)
 
 
 def _sam(parts: Sequence[Path], output: str, job: Job, on_read: OnRead) -> None:

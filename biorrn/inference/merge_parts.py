@@ -11,6 +11,7 @@ from typing import Any
 from biorrn.errors import InputError
 from biorrn.files import open_text
 from biorrn.inference.summary_table import CALLED, STATUS
+from biorrn.readers.fastq import FastqRecord, fastq_records
 
 SECONDARY = 256 | 2048  # flags of records that are not a read's first: secondary and supplementary
 
@@ -51,23 +52,19 @@ class Reads:
         return self._order.hexdigest()
 
 
-def fastq_records(path: Path, on_read: OnRead) -> Iterator[str]:
-    """Yield the records of a FASTQ file, gzip or not, as text.
+def fastq_parts(path: Path, on_read: OnRead) -> Iterator[FastqRecord]:
+    """Yield the records of a FASTQ file, gzip or not.
 
     Raises
     ------
-    InputError: it cannot be read, is cut short, or holds a record that is not of four lines.
+    InputError: it cannot be read, is a gzip file without a byte, or as `readers.fastq.fastq_records`.
     """
     if path.suffix == ".gz" and path.is_file() and not path.stat().st_size:
         raise InputError(path, "is empty; a gzip file without a record has some 20 bytes")
     with open_text(path) as stream:
-        for header in stream:
-            bases, plus, quals = stream.readline(), stream.readline(), stream.readline()
-            name = (header[1:].split() or [""])[0]
-            if header[0] != "@" or plus[:1] != "+" or len(bases) != len(quals) or quals[-1:] != "\n" or not name:
-                raise InputError(path, "the record is not FASTQ of four lines, or is cut short", record=name or None)
-            on_read(path, name)
-            yield header + bases + plus + quals
+        for record in fastq_records(stream, path):
+            on_read(path, record.id)
+            yield record
 
 
 def table_rows(paths: Sequence[Path], on_read: OnRead) -> Iterator[str]:

@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from biorrn.errors import InputError
 from biorrn.files import open_text
+from biorrn.readers.fastq import fastq_records, first_line
 from biorrn.readers.fields import MAX_SAMPLES, Fault, faults
 from biorrn.readers.records import ReadCall
 
@@ -61,10 +61,12 @@ def read_sequences(path: str | Path) -> dict[str, ReadCall]:
     """
     calls: dict[str, ReadCall] = {}
     with open_text(path) as file:
-        first = file.readline()
+        first, lines = first_line(file)
         if first[:1] not in (">", "@"):
             raise InputError(path, f"starts with {first[:20]!r}; allowed are FASTA (>) and FASTQ (@)")
-        records = _fasta(file, first) if first[0] == ">" else _fastq(path, file, first)
+        records: Iterator[tuple[str, str, np.ndarray | None]] = _fasta(lines)
+        if first[0] == "@":
+            records = ((record.header, record.bases, record.quals) for record in fastq_records(lines, path))
         for header, bases, quals in records:
             name = (header.split() or [""])[0]
             if not name or name in calls:
@@ -74,24 +76,17 @@ def read_sequences(path: str | Path) -> dict[str, ReadCall]:
     return calls
 
 
-def _fasta(file: IO[str], header: str) -> Iterator[tuple[str, str, None]]:
-    lines: list[str] = []
-    for line in file:
+def _fasta(lines: Iterator[str]) -> Iterator[tuple[str, str, None]]:
+    header = ""
+    parts: list[str] = []
+    for line in lines:
         if line.startswith(">"):
-            yield header[1:], "".join(lines), None
-            header, lines = line, []
+            if header:
+                yield header[1:], "".join(parts), None
+            header, parts = line, []
         else:
-            lines.append(line.strip())
-    yield header[1:], "".join(lines), None
-
-
-def _fastq(path: str | Path, file: IO[str], header: str) -> Iterator[tuple[str, str, np.ndarray]]:
-    while header.strip():
-        bases, plus, letters = (file.readline().rstrip("\r\n") for _ in range(3))
-        if header[0] != "@" or not plus.startswith("+") or len(bases) != len(letters):
-            raise InputError(path, "the record is not FASTQ of four lines", (header[1:].split() or [""])[0] or None)
-        yield header[1:], bases, np.frombuffer(letters.encode("latin-1", "replace"), np.uint8) - 33
-        header = file.readline()
+            parts.append(line.strip())
+    yield header[1:], "".join(parts), None
 
 
 class Moves:

@@ -3,7 +3,9 @@
 import h5py
 import numpy as np
 
+from biorrn.errors import InputError
 from biorrn.readers.calls import mean_phred, parse_bases
+from biorrn.readers.fastq import fastq_records
 from biorrn.readers.fields import Fault
 from biorrn.readers.records import ReadCall
 
@@ -37,10 +39,13 @@ def call(holder: h5py.Group, samples: int) -> ReadCall | None:
 def _fastq(content: bytes | str) -> tuple[np.ndarray, np.ndarray]:
     """Return the codes and the Phred qualities of a FASTQ record."""
     text = content.decode("ascii", "replace") if isinstance(content, bytes) else str(content)
-    lines = text.strip("\0\r\n ").splitlines()
-    if len(lines) != 4 or not lines[0].startswith("@") or len(lines[1]) != len(lines[3]):
-        raise Fault(f"the call in the file is not FASTQ: found {text[:40]!r}")
-    return parse_bases(lines[1]), np.frombuffer(lines[3].encode("ascii", "replace"), np.uint8) - 33
+    try:
+        [record] = fastq_records(text.strip("\0").splitlines(keepends=True), "")
+    except ValueError as error:
+        raise Fault(f"the call in the file is not one record of FASTQ: found {text[:40]!r}") from error
+    except InputError as error:
+        raise Fault(f"the call in the file is not FASTQ: {error.problem}") from error
+    return parse_bases(record.bases), record.quals
 
 
 def _starts(analyses: h5py.Group, name: str, bases: int, samples: int) -> tuple[np.ndarray | None, int]:

@@ -187,7 +187,7 @@ BAD = {
     "a preset": ("r.fastq {g} -o m.bam --preset map-ot", "--preset: 'map-ot' is unknown; did you mean 'map-ont'?"),
     "reads cut off": ("cut.fastq {g} -o m.bam", "cut.fastq: record 'r'"),
     "a letter": ("letter.fastq {g} -o m.paf", "letter.fastq: record 'r': base 'X' is not one of ACGTUN"),
-    "FASTA": ("{g} {g} -o m.bam", "the record is not FASTQ"),
+    "FASTA": ("{g} {g} -o m.bam", "(that is FASTA); a FASTQ record starts with '@'"),
     "no BAM": ("text.bam {g} -o m.bam", "text.bam: cannot be read"),
 }
 

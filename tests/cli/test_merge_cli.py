@@ -152,6 +152,11 @@ def test_compressed_parts_can_be_copied(merge: Run, tmp_path: Path) -> None:
     assert (tmp_path / "all.fq.gz").stat().st_size == sum(parts[place].stat().st_size for place in (0, 2))
     assert merge(parts[1], "-o", tmp_path / "none.fq.gz", "--copy", "--allow-empty")[0] == 0
     assert gzip.decompress((tmp_path / "none.fq.gz").read_bytes()) == b""
+    parts[1].write_bytes(gzip.compress(text[:31].encode()))  # its last line has no end: another part cannot follow
+    code, _, err = merge(parts[1], parts[2], "-o", tmp_path / "all.fq.gz", "--copy")
+    assert (code, "1.fastq.gz: its last line has no end" in err) == (2, True)
+    assert merge(parts[1], parts[2], "-o", tmp_path / "all.fq.gz")[0] == 0
+    assert gzip.decompress((tmp_path / "all.fq.gz").read_bytes()).decode() == text
 
 
 def test_programs_of_one_id_are_told_apart(merge: Run, tmp_path: Path) -> None:
@@ -181,7 +186,10 @@ BAD: dict[str, tuple[str, str]] = {
     "another output": ("a.fastq -o all.bam", "the parts are fastq"),
     "a part as the output": ("a.fastq b.fastq -o b.fastq", "is a part and the output"),
     "an id twice": ("a.fastq b.fastq -o all.fastq --unique", "b.fastq: record 'r1': the read id stands a second time"),
-    "FASTQ cut off": ("cut.fastq -o all.fastq", "cut.fastq: record 'r1': the record is not FASTQ of four lines"),
+    "FASTQ cut off": (
+        "cut.fastq -o all.fastq",
+        "cut.fastq: record 'r1': has 2 bases and 1 qualities (the file is cut",
+    ),
     "gzip cut off": ("cut.fastq.gz -o all.fastq.gz", "cut.fastq.gz: damaged gzip"),
     "gzip of nothing": ("empty.fastq.gz -o all.fastq.gz", "empty.fastq.gz: is empty"),
     "SAM cut off": ("cut.sam -o all.sam", "line 2 is not a whole SAM record"),

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from biorrn.readers.calls import mean_phred
+from biorrn.readers.fastq import MAX_Q, PHRED
 from biorrn.readers.records import SignalRecord
 
 if TYPE_CHECKING:
     from biorrn.inference.basecall import Call
 
-PHRED_OFFSET = 33
-PHRED_LIMIT = 93  # "~", the last letter that a FASTQ or SAM file can hold
 LARGEST = 2**32 - 1  # that an integer tag can hold in BAM
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
@@ -35,7 +34,7 @@ def read_quality(call: Call) -> float:
 
 def quality_letters(quals: np.ndarray) -> str:
     """Return the qualities uint8 (L,) as letters, from `!` for 0 to `~` for 93 and more."""
-    return (np.minimum(quals, PHRED_LIMIT).astype(np.uint8) + PHRED_OFFSET).tobytes().decode("ascii")
+    return (np.minimum(quals, MAX_Q).astype(np.uint8) + PHRED).tobytes().decode("ascii")
 
 
 def printable(text: str) -> str:

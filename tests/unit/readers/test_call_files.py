@@ -41,8 +41,8 @@ def test_mean_quality_of_nothing_is_unknown():
         (">r1\nACZ\n", "record 'r1': base 'Z' at position 3"),
         (">r1\nA\n>r1\nA\n", "record 'r1': the id is given twice"),
         (">\nA\n", "a header has no id"),
-        ("@r1\nACG\n+\n!!\n", "record 'r1': the record is not FASTQ of four lines"),
-        ("@r1\nACG\n!!!\n+\n", "record 'r1': the record is not FASTQ of four lines"),
+        ("@r1\nACG\n+\n!!\n", "record 'r1': has 3 bases and 2 qualities"),
+        ("@r1\nACG\n!!!\n+\n", "record 'r1': line 3 starts with '!'"),
     ],
 )
 def test_files_that_hold_no_calls(tmp_path, content, message):
