@@ -24,6 +24,8 @@ class Batch:
         not known; 0 elsewhere.
     carried : bool tensor (B,), optional: rows that go on where the same row of the batch before ended, memory and all.
     weights : float32 tensor (B,), optional: weight of each row in the loss.
+    bounds : float32 tensor (B, K, 2), optional: of a censored target, missing in `targets`, the lowest and the highest
+        value that it may have, one of them infinite; NaN elsewhere.
     ids : list of str: the record behind each row; may be empty.
     """
 
@@ -35,6 +37,7 @@ class Batch:
     ids: list[str] = field(default_factory=list)
     carried: torch.Tensor | None = None
     probabilities: torch.Tensor | None = None
+    bounds: torch.Tensor | None = None
 
     def to(self, device: Any) -> Batch:
         """Return the batch with every tensor on `device`."""

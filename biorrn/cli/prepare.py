@@ -23,7 +23,9 @@ Note = Annotated[str, typer.Option(help="Kept in the file and the report, e.g. t
 
 @app.command(no_args_is_help=True)
 def protein(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="CSV, TSV or parquet with sequences; or FASTA.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="Table (text, Excel, parquet) with sequences; or FASTA.")
+    ],
     split: Annotated[str, typer.Option(help="column:NAME, random:0.8,0.1,0.1 or cluster:IDENTITY[:0.8,0.1,0.1].")],
     output: Output,
     target: Annotated[list[str] | None, typer.Option(help="Column of numbers to learn; repeatable.")] = None,
@@ -39,6 +41,16 @@ def protein(
         str | None, typer.Option(help="Column of ids; default: id, or row1, row2, ... without it.")
     ] = None,
     weight: Annotated[str | None, typer.Option(help="Column with each protein's weight in the loss.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Of an Excel workbook: name or number; default: the first.")] = None,
+    decimal: Annotated[
+        str | None, typer.Option(help="point or comma, where the numbers of the table do not tell.")
+    ] = None,
+    censored: Annotated[
+        str, typer.Option(help="use: values such as >90 are kept as bounds for the loss; drop: left out.")
+    ] = "use",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End at the first row that cannot be used; default: leave it out.")
+    ] = False,
     seed: Seed = 0,
     report: Report = None,
     export_fasta: Annotated[
@@ -49,7 +61,10 @@ def protein(
     """Prepare proteins with measured values.
 
     A protein without any value is left out; one with some is kept. Sequences are cleaned as `biorrn predict` does. An
-    id that comes again gets #2, #3, ... at its end.
+    id that comes again gets #2, #3, ... at its end. A row that cannot be used is named and left out.
+
+    Numbers are read as people write them: 54,8 and 1.234,5 and 1,234.5; 54 %; 54.8 ± 0.3, whose error becomes a weight;
+    >90, a bound; NA, n.d., - and empty cells are missing. What was made of them is said on standard error.
 
     \b
     Splits:
@@ -67,10 +82,13 @@ def protein(
     from biorrn.datasets.export import export_fastas, parse_exports
     from biorrn.datasets.prepare_protein import prepare_proteins
     from biorrn.datasets.splits import parse_split
+    from biorrn.inference.summary import Tally
     from biorrn.progress import progress
+    from biorrn.readers.tables import Reading
 
     splitter = parse_split(split, "protein", seed)
     exports = parse_exports(export_fasta or [])
+    reading = Reading(sheet, decimal, censored, strict)
     with progress("preparing", "proteins") as advance:
         account = prepare_proteins(
             source,
@@ -85,7 +103,10 @@ def protein(
             alphabet=alphabet,
             note=note,
             advance=advance,
+            reading=reading,
         )
+    for line in reading.lines():
+        Tally("prepare").say(line)
     export_fastas(output, exports)
     finish(account, {"split": split, "seed": seed}, report)
 

@@ -54,7 +54,19 @@ def train(
     model: Annotated[str | None, typer.Option(help="A candidate, recipe or .yaml file; default: chosen.")] = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validation; the folds' models become one ensemble.")] = None,
     search: Annotated[int | None, typer.Option(help="Trials of a search for the network's numbers.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be chosen.")] = False,
+    sheet: Annotated[str | None, typer.Option(help="Of an Excel workbook: name or number; default: the first.")] = None,
+    decimal: Annotated[
+        str | None, typer.Option(help="point or comma, where the numbers of TABLE do not tell; default: found.")
+    ] = None,
+    censored: Annotated[
+        str | None, typer.Option(help="use: values such as >90 are learned as bounds (default); drop: left out.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End at the first row that cannot be used; default: leave it out.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be chosen, and what each odd cell is taken as.")
+    ] = False,
 ) -> None:
     """Train a recipe on prepared data; run again after a kill, it goes on from the last whole epoch.
 

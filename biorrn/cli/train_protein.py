@@ -18,6 +18,10 @@ OWN = {
     "folds": "--folds",
     "search": "--search",
     "dry_run": "--dry-run",
+    "sheet": "--sheet",
+    "decimal": "--decimal",
+    "censored": "--censored",
+    "strict": "--strict",
 }
 RECIPES = {"init": "--init", "jobs": "--jobs", "processes": "--processes"}
 
@@ -50,6 +54,10 @@ def train_protein(table: str, given: dict[str, Any]) -> None:
             weight=given["weight"],
             groups=given["groups"],
             split=_column(given["split"]),
+            sheet=given["sheet"],
+            decimal=given["decimal"],
+            censored=given["censored"] or "use",
+            strict=given["strict"],
         ),
         Path(given["output"] or "run"),
         model=given["model"],
@@ -62,7 +70,8 @@ def train_protein(table: str, given: dict[str, Any]) -> None:
     )
     if given["dry_run"]:
         set_threads(given["threads"])
-        for line in choose(wish, choose_device(given["device"]))[0].lines:
+        choice, rows, _ = choose(wish, choose_device(given["device"]))
+        for line in [*choice.lines, *rows.reading.table()]:
             print(line)
         return
     train_own(wish, device=given["device"], threads=given["threads"], replace=given["replace"], say=print)

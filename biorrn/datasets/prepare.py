@@ -72,8 +72,38 @@ class Writer:
 class ProteinWriter(Writer):
     """Appends proteins; see `protein_writer`."""
 
-    def add(self, id: str, tokens: np.ndarray, targets: Sequence[float], weight: float = 1.0, split: int = 0) -> None:
-        """Append one protein: tokens uint8 (T,), one target a column (NaN where missing), and the code of its split."""
+    def __init__(self, file: NewFile, kind: str, columns: int = 0, optional: Sequence[str] = ()) -> None:
+        super().__init__(file, kind, columns, optional)
+        self._bounds: dict[int, np.ndarray] = {}
+
+    def finish(self) -> None:
+        """Write what is held, and the bounds of censored values where there are any."""
+        self.flush()
+        if not self._bounds:
+            return
+        both = np.full((self.rows, self.columns, 2), np.nan, np.float32)
+        for row, bounds in self._bounds.items():
+            both[row] = bounds
+        for place, (name, field) in enumerate(schema.BOUNDS.items()):
+            made = self.file.create_dataset(name, data=both[:, :, place], maxshape=(None, self.columns))
+            made.attrs["unit"], made.attrs["description"] = field.unit, field.description
+        self._bounds.clear()
+
+    def add(
+        self,
+        id: str,
+        tokens: np.ndarray,
+        targets: Sequence[float],
+        weight: float = 1.0,
+        split: int = 0,
+        bounds: Sequence[Sequence[float]] | np.ndarray = (),
+    ) -> None:
+        """Append one protein: tokens uint8 (T,), one target a column (NaN where missing), and the code of its split.
+
+        `bounds` is (lowest, highest) of each target that is censored, NaN twice of others; empty where none is.
+        """
+        if len(bounds) and not np.isnan(bounds).all():
+            self._bounds[self.rows] = np.asarray(bounds, np.float32)
         row = {"id": id, "tokens": tokens, "targets": targets, "weights": weight, "split": split}
         self._append(row, {"offsets": len(tokens)})
 
@@ -125,7 +155,7 @@ def protein_writer(
         file.attrs["sources"] = "{}"
         writer = ProteinWriter(file, "protein", len(targets))
         yield writer
-        writer.flush()
+        writer.finish()
 
 
 @contextlib.contextmanager
@@ -215,6 +245,13 @@ class ProteinFile(PreparedFile):
     def alphabet(self) -> str:
         """Return the letters: RESIDUES, or DNA of sequences for a language model."""
         return str(self.file.attrs["alphabet"])
+
+    @property
+    def bounds(self) -> np.ndarray | None:
+        """Return the lowest and highest value of each censored target, float32 (N, K, 2), or None where none is."""
+        if "lower" not in self.file:
+            return None
+        return np.stack([self.file["lower"][:], self.file["upper"][:]], axis=2)
 
     def tokens(self, row: int) -> np.ndarray:
         """Return the tokens of one protein, uint8 (T,)."""

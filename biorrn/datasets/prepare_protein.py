@@ -3,7 +3,8 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from biorrn.errors import ConfigError, InputError
 from biorrn.files import sha256
 from biorrn.lookup import lookup
 from biorrn.readers.nucleotides import read_bases
+from biorrn.readers.tables import Reading
 
 ALPHABETS = {"protein": RESIDUES, "dna": DNA}
 
@@ -39,6 +41,7 @@ def prepare_proteins(
     alphabet: str = "protein",
     note: str = "",
     advance: Callable[[int], None] = lambda proteins: None,
+    reading: Reading | None = None,
 ) -> dict[str, Any]:
     """Write the proteins of a table, or of FASTA and a table, to a prepared file and return its account.
 
@@ -47,10 +50,13 @@ def prepare_proteins(
     Parameters
     ----------
     alphabet : "protein"; or "dna" for sequences of bases alone, from FASTA or FASTQ, for a language model.
+    reading : how the table is read, and takes what was made of it; without it, the first bad row is an error.
     """
+    reading = reading or Reading(strict=True)
     counts: Counter[str] = Counter()
     letters = lookup(ALPHABETS, alphabet, "--alphabet")
     split_column = splitter.name if isinstance(splitter, Column) else None
+    rows: Iterator[ProteinRow]
     if letters == RESIDUES:
         rows = protein_rows(
             source,
@@ -62,6 +68,7 @@ def prepare_proteins(
             weight_column=weight_column,
             split_column=split_column,
             unlabelled=unlabelled,
+            reading=reading,
         )
     else:
         if not unlabelled or targets or table is not None:
@@ -74,11 +81,15 @@ def prepare_proteins(
             )
         rows = distinct((ProteinRow(name, bases, ()) for name, bases in read_bases(source)), counts)
     sources = {str(path): sha256(path) for path in (source, table) if path is not None and Path(path).is_file()}
-    columns = [{"name": name, "unit": ""} for name in targets]
+    first = list(islice(rows, 1))  # with it, the units that the table gives are known
+    columns = [{"name": name, "unit": reading.unit(name)} for name in targets]
+    rows = chain(first, rows)
     named = source if table is None else table
     kept = prepare_protein(
         rows, out, splitter, columns, source=named, sources=sources, note=note, advance=advance, alphabet=letters
     )
+    if reading.dropped:
+        counts["dropped: row cannot be used"] = reading.dropped
     return account(out, kept + counts, note)
 
 
@@ -96,8 +107,8 @@ def prepare_protein(
 ) -> Counter[str]:
     """Write proteins to a prepared file; a buffer of them is in memory at a time.
 
-    A protein without a single one of the targets asked for, with an empty sequence, or with no known residue is left
-    out and counted.
+    A protein without a single one of the targets asked for or a bound of it, with an empty sequence, or with no known
+    residue is left out and counted.
 
     Parameters
     ----------
@@ -136,7 +147,7 @@ def prepare_protein(
                 problem = f"column '{column}': found '{row.split}'; allowed is {', '.join(SPLITS)}"
                 raise InputError(source, problem, row.id)
             counts["kept"] += 1
-            writer.add(row.id, encode(row.sequence), row.targets, row.weight, code)
+            writer.add(row.id, encode(row.sequence), row.targets, row.weight, code, row.bounds)
         writer.flush()
         if not writer.rows:
             reasons = ", ".join(f"{name} {number}" for name, number in counts.items()) or "it holds none"
@@ -155,6 +166,6 @@ def _fault(row: ProteinRow, alphabet: str) -> str | None:
         return "dropped: empty sequence"
     if not row.sequence.strip(alphabet[-1]):
         return "dropped: no known residue" if alphabet == RESIDUES else "dropped: no known base"
-    if len(row.targets) and not np.isfinite(row.targets).any():
+    if len(row.targets) and not np.isfinite(row.targets).any() and not row.bounds:
         return "dropped: no target value"
     return None

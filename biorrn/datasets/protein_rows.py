@@ -1,17 +1,18 @@
 """Proteins and their measured values, from one table or from FASTA joined with a table by id."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import open_text
+from biorrn.readers import tables
 from biorrn.readers.fasta import read_fasta
 from biorrn.readers.records import TargetRecord
-from biorrn.readers.targets import column_names, read_targets
+from biorrn.readers.tables import PACKED, TABLES, Reading, column_names, matching
+from biorrn.readers.targets import read_targets
 
-TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq")
 FASTA = (".fa", ".fasta", ".faa", ".fas", ".fna", ".pep")
 
 
@@ -25,6 +26,8 @@ class ProteinRow:
     targets : one float a target column, NaN where missing.
     weight : float: weight in the loss.
     split : str: the cell of the split column, "" where there is none.
+    cells : tuple of str: further columns that were asked for.
+    bounds : as in `readers.records.TargetRecord`: of values written as `>90`.
     """
 
     id: str
@@ -32,11 +35,13 @@ class ProteinRow:
     targets: Sequence[float]
     weight: float = 1.0
     split: str = ""
+    cells: tuple[str, ...] = ()
+    bounds: tuple[tuple[float, float], ...] = ()
 
 
 def is_fasta(path: str | Path) -> bool:
     """Tell whether an input is FASTA: by its suffix, else by its first character."""
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() != ".gz"]
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in PACKED]
     if suffixes and suffixes[-1] in TABLES:
         return False
     if suffixes and suffixes[-1] in FASTA:
@@ -58,6 +63,8 @@ def protein_rows(
     weight_column: str | None = None,
     split_column: str | None = None,
     unlabelled: bool = False,
+    cells: Sequence[str] = (),
+    reading: Reading | None = None,
 ) -> Iterator[ProteinRow]:
     """Yield proteins with their values.
 
@@ -69,6 +76,9 @@ def protein_rows(
     table : only with FASTA; it is held in memory, its ids must differ.
     unlabelled : bool: sequences without values are what is wanted, as for a language model.
     id_column : default "id" where the table has it; a table of sequences without it gets row1, row2, ...
+    cells : further columns of the table, whose cells come as text.
+    reading : how the table is read; takes what was made of it, and rows that cannot be used. Without it, the first
+        such row is an error.
 
     An id that came before gets #2, #3, ... at its end, so that predictions can be joined by id.
 
@@ -91,37 +101,40 @@ def protein_rows(
             return distinct((ProteinRow(record.id, record.sequence, ()) for record in read_fasta(path)), counts)
         if table is None:
             raise ConfigError(f"{path}: is FASTA, which holds no values; name their table with --targets")
-        rows = _joined(path, table, targets, counts, id_column or "id", weight_column, split_column)
+        columns = (id_column or "id", None, weight_column, split_column, cells)
+        records = read_targets(table, targets, *columns, reading=reading)
+        rows = _joined(path, table, records, counts, id_column or "id")
     else:
         if table is not None:
             raise ConfigError(f"--targets {table}: is for FASTA input; {path} is a table and holds the values itself")
-        records = read_targets(path, targets, _id_column(path, id_column), sequence_column, weight_column, split_column)
+        named, sequences = _columns(path, id_column, sequence_column, reading)
+        columns = (named, sequences, weight_column, split_column, cells)
+        records = read_targets(path, targets, *columns, reading=reading)
         rows = (_row(record, record.sequence or "") for record in records)
     return distinct(rows, counts)
 
 
-def _id_column(path: str | Path, asked: str | None) -> str | None:
-    """Return the id column: the one asked for, else "id" where the table has it, else None, which numbers the rows."""
-    if asked is not None or str(path) == "-":
-        return asked
-    return "id" if "id" in column_names(path) else None
+def _columns(path: str | Path, id: str | None, sequence: str, reading: Reading | None) -> tuple[str | None, str]:
+    """Return the columns of ids and of sequences; without ids, None, which numbers the rows."""
+    if str(path) == "-":
+        return id, sequence
+    names = column_names(path, Reading(reading.sheet if reading is not None else None))
+    return id or ("id" if matching("id", names) else None), tables.sequence_column(path, names, sequence)
 
 
 def _row(record: TargetRecord, sequence: str) -> ProteinRow:
-    return ProteinRow(record.id, sequence, record.values, record.weight, record.split)
+    return ProteinRow(record.id, sequence, record.values, record.weight, record.split, record.cells, record.bounds)
 
 
 def _joined(
     path: str | Path,
     table: str | Path,
-    targets: Sequence[str],
+    records: Iterable[TargetRecord],
     counts: Counter[str],
     id_column: str,
-    weight_column: str | None,
-    split_column: str | None,
 ) -> Iterator[ProteinRow]:
     values: dict[str, TargetRecord] = {}
-    for record in read_targets(table, targets, id_column, None, weight_column, split_column):
+    for record in records:
         if record.id in values:
             raise InputError(table, f"column '{id_column}': the id is given twice; allowed is once", record.id)
         values[record.id] = record

@@ -22,6 +22,7 @@ class ProteinDataset:
     lengths : int64 array (N,): residues of each protein.
     targets : float32 array (N, K): values, NaN where missing.
     weights : float32 array (N,).
+    bounds : float32 array (N, K, 2), or None: see `batch.Batch`.
     names, units : list of str: one a target column.
     alphabet : str: the letters; a token is the place of its letter, from 1.
     """
@@ -41,6 +42,8 @@ class ProteinDataset:
             self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
             self.targets = file.file["targets"][:][rows]
             self.weights = file.file["weights"][:][rows]
+            bounds = file.bounds
+            self.bounds = None if bounds is None else bounds[rows]
             self.ids = [str(name) for name in np.asarray(file.strings("id"), object)[rows]]
             self.names = [target["name"] for target in file.targets]
             self.units = [target["unit"] for target in file.targets]
@@ -62,6 +65,7 @@ class ProteinDataset:
             lengths=lengths,
             targets=torch.from_numpy(self.targets[chosen]),
             weights=torch.from_numpy(self.weights[chosen]),
+            bounds=None if self.bounds is None else torch.from_numpy(self.bounds[chosen]),
             ids=[self.ids[index] for index in chosen],
         )
 

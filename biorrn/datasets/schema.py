@@ -6,8 +6,8 @@ by `base_offsets`.
 
 A tags file is a protein file with `labels` or `values`, one a residue (or base), in place of `targets`.
 
-A signal file may also hold the datasets of `OPTIONAL`: a file mixed from several has the first two, and one whose bases
-have no known place in the signal the third.
+A protein file may hold the datasets of `BOUNDS`, both or neither. A signal file may hold those of `OPTIONAL`: a file
+mixed from several has the first two, and one whose bases have no known place in the signal the third.
 
 File attributes: `kind`, `schema` (this version), `note`, `sources` (JSON: path -> SHA-256), and
 protein: `alphabet`, `targets` (JSON: list of name and unit); signal: `normaliser`, `sample_rate` (Hz), `labels`, and
@@ -97,6 +97,11 @@ OPTIONAL = {
     "whole": Field("rows", np.uint8, "flag", "1: starts are made up, so that the segment is one window, never cut"),
 }
 
+BOUNDS = {  # of a protein file whose values were measured up to a limit; missing in `targets`
+    "lower": Field("rows", np.float32, "see the attribute targets", "least value of a censored target, else NaN", True),
+    "upper": Field("rows", np.float32, "see the attribute targets", "most value of a censored target, else NaN", True),
+}
+
 ATTRIBUTES = {
     "protein": ("alphabet", "targets", "sources"),
     "signal": ("normaliser", "sample_rate", "labels", "sources"),
@@ -104,7 +109,7 @@ ATTRIBUTES = {
     "pairs": ("source_alphabet", "target_alphabet", "sources"),
 }
 SCHEMAS = {"protein": PROTEIN, "signal": SIGNAL, "tags": TAGS, "pairs": PAIRS}
-OPTIONALS = {"signal": OPTIONAL, "tags": LABELS}  # datasets that a file of a kind may hold besides
+OPTIONALS = {"protein": BOUNDS, "signal": OPTIONAL, "tags": LABELS}  # datasets that a file of a kind may hold besides
 
 # elements; a window of signal touches one or two chunks
 CHUNK = {"samples": 1 << 16, "bases": 1 << 14, "residues": 1 << 16}
@@ -191,6 +196,8 @@ def check(file: h5py.File, path: str | Path, kind: str | None = None) -> str:
         raise InputError(path, f"is damaged: {', '.join(missing)} missing")
     if found == "tags":
         _check_tags(file, path)
+    if found == "protein" and ("lower" in file) != ("upper" in file):
+        raise InputError(path, "is damaged: lower and upper do not go together")
     fields = fields_of(file, found)
     for name, field in fields.items():
         _check_storage(file, path, name, field)

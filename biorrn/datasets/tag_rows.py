@@ -17,7 +17,8 @@ from biorrn.errors import BiorrnError, InputError
 from biorrn.readers.fields import Fault
 from biorrn.readers.ids import Ids
 from biorrn.readers.labels import Letters, members, one_a_label, read_letters
-from biorrn.readers.targets import MISSING, column_names, read_cells
+from biorrn.readers.numbers import MISSING
+from biorrn.readers.tables import column_names, read_cells
 
 ALPHABETS = {"protein": RESIDUES, "dna": DNA}
 ARCHIVE = {"sequences": "sequences", "labels": "sampled", "mask": "mask"}  # what FLIP calls the files of an archive

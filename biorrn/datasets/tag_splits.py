@@ -8,7 +8,7 @@ from pathlib import Path
 from biorrn.datasets.schema import SPLITS
 from biorrn.datasets.splits import SYNONYMS, Cluster, Column, Random, Reference, parse_split
 from biorrn.errors import ConfigError, InputError
-from biorrn.readers.targets import column_names, read_cells
+from biorrn.readers.tables import column_names, read_cells
 
 YES = ("true", "yes", "1")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,9 +13,8 @@ import numpy as np
 from biorrn.datasets.prepare import ProteinFile
 from biorrn.datasets.schema import SPLITS
 from biorrn.errors import ConfigError, InputError
-from biorrn.files import open_text
-from biorrn.readers.fields import faults, guarded
-from biorrn.readers.targets import READERS, check_columns, column_names
+from biorrn.readers.tables import find_column, numbered_cells, open_table
+from biorrn.readers.targets import text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +28,7 @@ class Proteins:
     lengths : int64 array (N,): residues of each row.
     targets : float64 array (N, K): NaN is missing.
     weights : float64 array (N,).
+    bounds : float32 array (N, K, 2), optional: of censored targets, see `batch.Batch`.
     """
 
     ids: np.ndarray
@@ -38,12 +36,18 @@ class Proteins:
     lengths: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
+    bounds: np.ndarray | None = None
 
     def select(self, rows: np.ndarray) -> Proteins:
         """Return the rows where the bool array `rows` (N,) is True."""
         residues = np.repeat(rows, self.lengths)
         return Proteins(
-            self.ids[rows], self.tokens[residues], self.lengths[rows], self.targets[rows], self.weights[rows]
+            self.ids[rows],
+            self.tokens[residues],
+            self.lengths[rows],
+            self.targets[rows],
+            self.weights[rows],
+            None if self.bounds is None else self.bounds[rows],
         )
 
     def __len__(self) -> int:
@@ -102,6 +106,7 @@ def read_prepared(path: str | Path) -> Prepared:
             np.diff(file["offsets"][:].astype(np.int64)),
             file["targets"][:].astype(np.float64),
             file["weights"][:].astype(np.float64),
+            prepared.bounds,
         )
         return Prepared(rows, file["split"][:], prepared.targets, str(file.attrs.get("note", "")))
 
@@ -141,22 +146,21 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
     lengths = dict(zip(rows.ids, rows.lengths, strict=True))
     values: dict[str, tuple[float, ...]] = {}
     flags: dict[str, list[str]] = {}
-    with prediction_rows(path) as (columns, table):
-        check_columns(path, ["id", *names], columns)
-        ends = [f"{name}_{end}" for end in ("lower", "upper") for name in names]
-        bounded = all(end in columns for end in ends)
-        for row in table:
-            id = row["id"]
-            if id not in lengths:
-                continue
-            length = str(row.get("length") or "")
-            if length.isdecimal() and (length.lstrip("0") or "0") != str(lengths[id]):
-                raise InputError(path, f"found length {length[:20]}; the prepared row has {lengths[id]} residues", id)
-            found = tuple(finite(path, row, name) for name in [*names, *(ends if bounded else [])])
-            if values.setdefault(id, found) != found:
-                raise InputError(path, "has two different predictions", record=id)
-            marks = (row.get("flags") or "").replace(";", ",").split(",")
-            flags[id] = [mark.strip() for mark in marks if mark.strip(" .-")]
+    columns, table = prediction_rows(path, ["id", *names])
+    ends = [f"{name}_{end}" for end in ("lower", "upper") for name in names]
+    bounded = all(end in columns for end in ends)
+    for row in table:
+        id = row["id"]
+        if id not in lengths:
+            continue
+        length = str(row.get("length") or "")
+        if length.isdecimal() and (length.lstrip("0") or "0") != str(lengths[id]):
+            raise InputError(path, f"found length {length[:20]}; the prepared row has {lengths[id]} residues", id)
+        found = tuple(finite(path, row, name) for name in [*names, *(ends if bounded else [])])
+        if values.setdefault(id, found) != found:
+            raise InputError(path, "has two different predictions", record=id)
+        marks = (row.get("flags") or "").replace(";", ",").split(",")
+        flags[id] = [mark.strip() for mark in marks if mark.strip(" .-")]
     missing = [id for id in rows.ids if id not in values]
     if missing:
         name = Path(prepared).name
@@ -171,22 +175,22 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
     )
 
 
-@contextlib.contextmanager
-def prediction_rows(path: str | Path) -> Iterator[tuple[list[str], Iterator[Mapping[str, Any]]]]:
-    """Open a table of predictions by its suffix; yield its columns and its rows."""
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    if suffixes[-1:] and suffixes[-1] in READERS:
-        columns = column_names(path)
-        yield columns, iter(READERS[suffixes[-1]](path, columns))
-        return
-    with open_text(path) as stream:
-        if ".csv" in suffixes:
-            table = csv.DictReader(stream)
-        else:
-            table = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-        with faults(path, None, csv.Error):
-            names = list(table.fieldnames or [])
-        yield names, guarded(table, path, csv.Error)
+def prediction_rows(path: str | Path, needed: Iterable[str]) -> tuple[list[str], Iterator[Mapping[str, str]]]:
+    """Return the columns of a table of predictions, of any kind that is read, and its rows with cells as text.
+
+    The columns `needed` go by these names, whatever their case and spaces in the file.
+
+    Raises
+    ------
+    InputError: one of them is missing.
+    """
+    with open_table(path) as grid:
+        names = list(grid.names)
+    for name in needed:
+        names[find_column(path, name, names)] = name
+    once = [name for name in names if name and names.count(name) == 1]
+    rows = ({name: text_of(cell) for name, cell in row.items()} for _, row in numbered_cells(path, once))
+    return once, rows
 
 
 def finite(path: str | Path, row: Mapping[str, Any], name: str) -> float:

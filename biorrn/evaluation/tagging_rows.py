@@ -13,7 +13,6 @@ from biorrn.datasets.schema import NO_LABEL
 from biorrn.datasets.tag_file import TagFile
 from biorrn.errors import InputError
 from biorrn.evaluation.predictions import finite, prediction_rows
-from biorrn.readers.targets import check_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +133,22 @@ def join_tags(path: str | Path, rows: Tagged, targets: Sequence[str], prepared: 
     called = np.full(len(rows.tokens), -1)
     scores = np.full((len(rows.tokens), len(states) or len(targets)), np.nan, np.float32)
     seen = np.zeros(len(rows.tokens), bool)
-    with prediction_rows(path) as (columns, table):
-        check_columns(path, ["id", "position", *(["state"] if states else targets)], columns)
-        names = [f"p_{state}" for state in states] if states else list(targets)
-        given = all(name in columns for name in names)
-        for row in table:
-            begin, length = where.get(row["id"], (0, 0))
-            if not length:
-                continue
-            place = begin + _position(path, row, length) - 1
-            _check_residue(path, row, rows, place)
-            found = [finite(path, row, name) for name in names] if given else []
-            state = _state(path, row, states) if states else -1
-            if seen[place] and (state != called[place] or (given and not np.allclose(scores[place], found))):
-                raise InputError(path, f"position {row['position']} has two different predictions", row["id"])
-            seen[place], called[place] = True, state
-            if given:
-                scores[place] = found
+    columns, table = prediction_rows(path, ["id", "position", *(["state"] if states else targets)])
+    names = [f"p_{state}" for state in states] if states else list(targets)
+    given = all(name in columns for name in names)
+    for row in table:
+        begin, length = where.get(row["id"], (0, 0))
+        if not length:
+            continue
+        place = begin + _position(path, row, length) - 1
+        _check_residue(path, row, rows, place)
+        found = [finite(path, row, name) for name in names] if given else []
+        state = _state(path, row, states) if states else -1
+        if seen[place] and (state != called[place] or (given and not np.allclose(scores[place], found))):
+            raise InputError(path, f"position {row['position']} has two different predictions", row["id"])
+        seen[place], called[place] = True, state
+        if given:
+            scores[place] = found
     if not seen.all():
         place = int(np.argmin(seen))
         row_at = int(np.searchsorted(begins, place, side="right")) - 1

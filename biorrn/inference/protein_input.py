@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from biorrn.datasets.protein_rows import TABLES
 from biorrn.errors import ConfigError, InputError
+from biorrn.readers import tables
 from biorrn.readers.fasta import read_fasta
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.ids import Ids
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.sequences import DNA_LENGTH, DNA_PART, NUCLEOTIDES
-from biorrn.readers.targets import column_names, read_targets
+from biorrn.readers.tables import column_names, is_table, matching
+from biorrn.readers.targets import read_targets
 
 FIRST = 100  # records whose letters tell whether a file is DNA
 
@@ -31,18 +32,17 @@ def read_proteins(
 
     Parameters
     ----------
-    path : FASTA, gzip by content, `-` for standard input; or a table by its suffix, see `readers.targets`.
+    path : FASTA, `-` for standard input; or a table, see `readers.tables.is_table`.
     sequence_column, id_column : of a table; ids are by default the column "id", or row1, row2, ... where there is none.
-    on_problem : takes what is wrong with one record of FASTA; where it returns, that record is left out.
+    on_problem : takes what is wrong with one record or row; where it returns, that record is left out.
     on_repeat : takes each id that came before, and the record is yielded; without it that is an error.
 
     Raises
     ------
     InputError: the file cannot be used, its first records are DNA or RNA, or `on_problem` raises.
     """
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() != ".gz"]
-    if suffixes[-1:] and suffixes[-1] in TABLES:
-        records = _table(path, sequence_column, id_column, on_repeat)
+    if is_table(path):
+        records = _table(path, sequence_column, id_column, on_problem, on_repeat)
     else:
         if id_column is not None:
             raise ConfigError(f"--id: is for a table; {path} is read as FASTA, whose headers hold the ids")
@@ -51,12 +51,18 @@ def read_proteins(
 
 
 def _table(
-    path: str | Path, sequence_column: str, id_column: str | None, on_repeat: Callable[[str], None] | None
+    path: str | Path,
+    sequence_column: str,
+    id_column: str | None,
+    on_problem: OnProblem,
+    on_repeat: Callable[[str], None] | None,
 ) -> Iterator[ProteinRecord]:
-    if id_column is None and "id" in column_names(path):
+    names = column_names(path)
+    if id_column is None and matching("id", names):
         id_column = "id"
+    sequence_column = tables.sequence_column(path, names, sequence_column)
     ids = Ids()
-    for number, row in enumerate(read_targets(path, [], id_column, sequence_column), 1):
+    for number, row in enumerate(read_targets(path, [], id_column, sequence_column, on_problem=on_problem), 1):
         before = ids.seen(row.id, number)
         if before and on_repeat is not None:
             on_repeat(row.id)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from biorrn.errors import InputError
 from biorrn.readers.fasta import read_entries
-from biorrn.readers.targets import read_cells
+from biorrn.readers.tables import read_cells
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,13 @@ class TargetRecord:
     Attributes
     ----------
     id : str: the id column, or "row" and the number of the row where the table has no ids.
-    values : tuple of float: one a target column, in the order asked for, NaN where the cell is empty.
+    values : tuple of float: one a target column, in the order asked for, NaN where the cell is empty or a bound.
     sequence : str or None: the sequence column as `readers.fasta` cleans it, None where none was asked for.
     weight : float: the weight column, 1 where none was asked for.
     split : str: the split column, "" where none was asked for.
     cells : tuple of str: one a further column that was asked for.
+    bounds : tuple of (lowest, highest), one a target column: of a value written as a bound, such as `>90`, what it may
+        be at least and at most; NaN twice where the cell is none. Empty where the row has no bound.
     """
 
     id: str
@@ -46,6 +48,7 @@ class TargetRecord:
     weight: float = 1.0
     split: str = ""
     cells: tuple[str, ...] = ()
+    bounds: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

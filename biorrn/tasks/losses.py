@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+FARTHEST = 1e30  # stands for infinity in differences
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -20,7 +22,15 @@ class Loss:
     point: Callable[[Tensor], Tensor] | None
     pairs: bool
 
-    def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None, scale: Tensor, share: float) -> Tensor:
+    def __call__(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        scale: Tensor,
+        share: float,
+        bounds: Tensor | None = None,
+    ) -> Tensor:
         """Return the weighted mean over the targets that are there, a scalar.
 
         Parameters
@@ -29,19 +39,33 @@ class Loss:
         weights : float tensor (B,): of each row; None is 1.
         scale : float tensor (K,): one unit of the loss, in the target's unit.
         share : float: weight of the pairs where they stand beside the values.
+        bounds : float tensor (B, K, 2), optional: the lowest and highest value of each censored target, NaN of others.
+            Such a target costs nothing while the output keeps to its bound, and as much as a value at the bound where
+            it does not: the one-sided loss of regression on censored data (Powell 1984, Journal of Econometrics
+            25:303). Of pairs, it is above all that its bound is above.
         """
         there = targets.isfinite()
-        error = (outputs - targets).where(there, 0.0) / scale
+        error = (outputs - targets).where(there, 0.0)
+        lows, highs = targets, targets
+        if bounds is not None:
+            low, high = bounds.unbind(-1)  # (B, K, 2) -> (B, K) twice
+            short = (outputs - low).clamp(max=0).where(low.isfinite(), 0.0)
+            over = (outputs - high).clamp(min=0).where(high.isfinite(), 0.0)
+            censored = ~there & ~low.isnan()
+            error = error.where(~censored, short + over)
+            lows, highs = targets.where(~censored, low), targets.where(~censored, high)
+            there = there | censored
+        error = error / scale
         counts = there.to(error.dtype)
         if weights is not None:
             counts = counts * weights[:, None]
         if self.point is None:
-            return pairwise(outputs / scale, targets / scale, counts)
+            return pairwise(outputs / scale, lows / scale, counts, highs / scale)
         loss = (self.point(error) * counts).sum() / counts.sum().clamp(min=1e-6)
-        return loss + share * pairwise(outputs / scale, targets / scale, counts) if self.pairs else loss
+        return loss + share * pairwise(outputs / scale, lows / scale, counts, highs / scale) if self.pairs else loss
 
 
-def pairwise(scores: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+def pairwise(scores: Tensor, targets: Tensor, weights: Tensor, highest: Tensor | None = None) -> Tensor:
     """Return the mean logistic loss of the order of all pairs of rows (Bradley and Terry 1952; Burges et al. 2005).
 
     The probability that row i is above row j is the logistic function of the difference of their scores. A pair counts
@@ -50,15 +74,17 @@ def pairwise(scores: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     Parameters
     ----------
     scores : float tensor (B, K).
-    targets : float tensor (B, K): measured values; NaN is missing.
+    targets : float tensor (B, K): measured values; NaN is missing. Of a censored one, the lowest that it may be.
+    highest : float tensor (B, K), optional: the same, but of a censored one the highest that it may be.
     weights : float tensor (B, K): 0 or more; 0 where the target is missing.
 
     Returns
     -------
     scalar tensor: 0 where no two rows differ.
     """
-    targets = targets.where(weights > 0, 0.0)
-    gaps = targets[:, None] - targets[None]  # (B, K) -> (B, B, K)
+    highs = (targets if highest is None else highest).where(weights > 0, 0.0).clamp(max=FARTHEST)
+    lows = targets.where(weights > 0, 0.0).clamp(min=-FARTHEST)
+    gaps = lows[:, None] - highs[None]  # (B, K) -> (B, B, K): by how much one is above the other at the least
     counts = gaps.clamp(min=0) * weights[:, None] * weights[None]  # each pair once: from its upper row
     losses = F.softplus(scores[None] - scores[:, None])
     return (losses * counts).sum() / counts.sum().clamp(min=1e-6)

@@ -123,7 +123,9 @@ def write_rows(path: Path, rows: Proteins, codes: np.ndarray, data: Prepared) ->
         writer.file.attrs["note"] = data.note
         for place, name in enumerate(rows.ids):
             tokens = rows.tokens[ends[place] - rows.lengths[place] : ends[place]]
-            writer.add(str(name), tokens, rows.targets[place].tolist(), float(rows.weights[place]), int(codes[place]))
+            bounds = () if rows.bounds is None else rows.bounds[place]
+            values, weight = rows.targets[place].tolist(), float(rows.weights[place])
+            writer.add(str(name), tokens, values, weight, int(codes[place]), bounds)
         writer.flush()
 
 

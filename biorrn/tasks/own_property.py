@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +99,8 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
     split = choose_split(table, seen, wish.split, wish.seed)
     if wish.folds and not split.by_column:
         split = dataclasses.replace(split, codes=np.zeros(len(table), np.uint8))
-    said = [f"data: {line}" for line in lines(seen)]
+    said = [f"table: {line}" for line in table.reading.lines()]
+    said += [f"data: {line}" for line in lines(seen)]
     said += [f"data: {reason}: {number:,}" for reason, number in table.counts.items()]
     if not wish.folds or split.by_column:
         said.append(f"split: {_shares(split)}, {split.how} ({split.why})")
@@ -187,7 +187,7 @@ def prepare(table: Table, codes: np.ndarray, path: Path, columns: Columns) -> No
     """Write the rows of a table with these codes of splits (N,) to a prepared file."""
     rows = (dataclasses.replace(row, split=SPLITS[code]) for row, code in zip(table.rows, codes, strict=True))
     files = {str(source): sha256(source) for source in sources(columns)}
-    names: Sequence[dict[str, str]] = [{"name": name, "unit": ""} for name in columns.targets]
+    names = [{"name": name, "unit": table.reading.unit(name)} for name in columns.targets]
     prepare_protein(rows, path, Column("split"), names, source=columns.table, sources=files)
 
 

@@ -15,11 +15,10 @@ from biorrn.datasets.schema import SPLITS
 from biorrn.datasets.splits import Column
 from biorrn.encoders.residues import tokens
 from biorrn.errors import ConfigError, InputError
-from biorrn.readers.targets import column_names, read_targets
+from biorrn.readers.tables import Reading, column_names, find_column, plain, sequence_column
 
-SEQUENCES = ("sequence", "seq", "protein", "protein_sequence", "aa_sequence", "aa_seq", "mutated_sequence", "primary")
-SETS = ("set", "split", "stage", "partition")  # columns that may say train, valid and test
-CHOOSING = ("validation", "is_validation")  # columns that say which training rows choose
+SETS = ("set", "split", "stage", "partition")  # by `plain`: columns that may say train, valid and test
+CHOOSING = ("validation", "isvalidation")  # columns that say which training rows choose
 YES = ("true", "1", "1.0", "yes")
 NO_SPLIT = len(SPLITS)  # code of a row that no column has placed
 LEAST_ROWS = 12  # fewer measured proteins than this can train nothing that could be checked
@@ -36,6 +35,7 @@ class Columns:
     sequence, id : columns; None finds them.
     weight, groups : columns; None is none.
     split : the column that says train, valid or test; None looks for one of `SETS`.
+    sheet, decimal, censored, strict : how the table is read, see `readers.tables.Reading`.
     """
 
     path: str
@@ -46,6 +46,10 @@ class Columns:
     weight: str | None = None
     groups: str | None = None
     split: str | None = None
+    sheet: str | None = None
+    decimal: str | None = None
+    censored: str = "use"
+    strict: bool = False
 
     @property
     def table(self) -> str:
@@ -66,6 +70,7 @@ class Table:
     groups : int64 array (N,), or None: rows of one number stay on one side of any split.
     split_column : str, "" where no column says the split.
     counts : what was dropped, by reason.
+    reading : Reading: what was found of the table, and made of its odd cells.
     """
 
     rows: list[ProteinRow]
@@ -76,6 +81,7 @@ class Table:
     groups: np.ndarray | None = None
     split_column: str = ""
     counts: dict[str, int] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -103,30 +109,40 @@ def read_table(columns: Columns) -> Table:
     fasta = is_fasta(columns.path)
     if fasta and columns.values is None:
         raise ConfigError(f"{columns.path}: is FASTA, which holds no values; name their table with --targets")
-    names = column_names(columns.table)
+    reading = Reading(columns.sheet, columns.decimal, columns.censored, columns.strict)
+    names = column_names(columns.table, reading)
     if not columns.targets:
         raise ConfigError(
             f"--target: found none; name a column of numbers of {columns.table}: {', '.join(names)[:200]}"
         )
     counts: Counter[str] = Counter()
-    sequence = columns.sequence or _sequence_column(columns.path, names if not fasta else ["sequence"])
+    sets = [columns.split] if columns.split else [name for name in names if plain(name) in SETS]
+    choosing = [name for name in names if plain(name) in CHOOSING]
+    more = [*sets, *choosing, *([columns.groups] if columns.groups is not None else [])]
+    for name in more:
+        find_column(columns.table, name, names)
     rows = list(
         protein_rows(
             columns.path,
             columns.targets,
             counts,
             table=columns.values,
-            sequence_column=sequence,
+            sequence_column="sequence" if fasta else sequence_column(columns.path, names, columns.sequence),
             id_column=columns.id,
             weight_column=columns.weight,
+            cells=more,
+            reading=reading,
         )
     )
+    if reading.dropped:
+        counts["dropped: row cannot be used"] = reading.dropped
     values = np.array([row.targets for row in rows], np.float64).reshape(len(rows), len(columns.targets))
-    name, codes = _splits(columns, rows, names)
+    cells = {name: [row.cells[place] for row in rows] for place, name in enumerate(more)}
+    split, codes = _splits(columns, rows, cells, sets, choosing)
     groups = None
     if columns.groups is not None:
-        groups = np.unique(_cells(columns, rows, columns.groups), return_inverse=True)[1]
-    usable = np.isfinite(values).any(axis=1)
+        groups = np.unique(cells[columns.groups], return_inverse=True)[1]
+    usable = np.isfinite(values).any(axis=1) | np.array([bool(row.bounds) for row in rows], bool)
     if not usable.all():
         counts["dropped: no target value"] = int((~usable).sum())
     known = np.array([bool(row.sequence.strip("X")) for row in rows], bool)
@@ -142,8 +158,9 @@ def read_table(columns: Columns) -> Table:
         np.concatenate([[0], np.cumsum([len(entry) for entry in sequences])]).astype(np.int64),
         codes[kept],
         None if groups is None else groups[kept],
-        name,
+        split,
         {reason: number for reason, number in counts.items() if number},
+        reading,
     )
 
 
@@ -155,46 +172,32 @@ def distinct(table: Table) -> np.ndarray:
     return np.array([place.setdefault(text, len(place)) for text in texts], np.int64)
 
 
-def _sequence_column(path: str, names: Sequence[str]) -> str:
-    found = [name for wanted in SEQUENCES for name in names if name.lower() == wanted]
-    if not found:
-        raise InputError(
-            path, f"no column of sequences is found; name it with --sequence-column. Columns: {', '.join(names)[:200]}"
-        )
-    return found[0]
-
-
-def _cells(columns: Columns, rows: Sequence[ProteinRow], name: str) -> list[str]:
-    """Return the cells of a column of the table, one a row of `rows`."""
-    if columns.values is None:
-        return [record.split for record in read_targets(columns.path, [], None, None, None, name)]
-    records = read_targets(columns.values, [], columns.id or "id", None, None, name)
-    by_id = {record.id: record.split for record in records}
-    return [by_id[row.id] for row in rows]
-
-
-def _splits(columns: Columns, rows: Sequence[ProteinRow], names: Sequence[str]) -> tuple[str, np.ndarray]:
+def _splits(
+    columns: Columns,
+    rows: Sequence[ProteinRow],
+    cells: dict[str, list[str]],
+    sets: Sequence[str],
+    choosing: Sequence[str],
+) -> tuple[str, np.ndarray]:
     """Return the column that says the split and the code of each row."""
-    unplaced = np.full(len(rows), NO_SPLIT, np.uint8)
-    candidates = [columns.split] if columns.split else [name for name in names if name.lower() in SETS]
-    for name in candidates:
+    for name in sets:
         column = Column(name)
-        found = [column.code(cell) for cell in _cells(columns, rows, name)]
+        found = [column.code(cell) for cell in cells[name]]
         if None in found:
             if columns.split:
-                cell = _cells(columns, rows, name)[found.index(None)]
-                problem = f"column '{name}': found '{cell}'; allowed is {', '.join(SPLITS)}"
-                raise InputError(columns.table, problem, rows[found.index(None)].id)
+                row = found.index(None)
+                problem = f"column '{name}': found '{cells[name][row]}'; allowed is {', '.join(SPLITS)}"
+                raise InputError(columns.table, problem, rows[row].id)
             continue
         codes = np.array(found, np.uint8)
         if not (codes == 0).any():
             raise InputError(columns.table, f"column '{name}' puts no row into train; --split overrides it")
-        for choosing in [name for name in names if name.lower() in CHOOSING]:
-            marked = np.array([cell.lower() in YES for cell in _cells(columns, rows, choosing)], bool)
+        for other in choosing:
+            marked = np.array([cell.lower() in YES for cell in cells[other]], bool)
             codes[marked & (codes == 0)] = 1
         if len(set(codes.tolist())) > 1:
             return name, codes
-    return "", unplaced
+    return "", np.full(len(rows), NO_SPLIT, np.uint8)
 
 
 def _check(columns: Columns, values: np.ndarray) -> None:

@@ -82,7 +82,8 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
     assert batch.targets is not None
     scale = model.head.scale
     settings = recipe.training
-    return LOSSES[settings.loss](outputs, batch.targets, batch.weights, scale, settings.rank_weight)  # type: ignore[arg-type]
+    given = LOSSES[settings.loss]
+    return given(outputs, batch.targets, batch.weights, scale, settings.rank_weight, batch.bounds)  # type: ignore[arg-type]
 
 
 def share(batch: Batch, recipe: Recipe) -> float | None:
@@ -91,6 +92,8 @@ def share(batch: Batch, recipe: Recipe) -> float | None:
         return None
     assert batch.targets is not None
     counts = batch.targets.isfinite().double().sum(1)
+    if batch.bounds is not None:
+        counts = counts + (~batch.bounds.isnan()).any(2).double().sum(1)
     return float((counts if batch.weights is None else counts * batch.weights).sum())
 
 

@@ -63,14 +63,14 @@ def test_flags_are_counted_by_row(prepared: Path, table: Table) -> None:
     ("text", "message"),
     [
         (rows([6, 7, 8, 9, 10]), "record 'p11': no prediction for 1 of 6 rows of set.h5"),
-        (rows([]), "record 'p6': no prediction for 6 of 6"),
-        ("", "column 'id' is missing. Columns: none"),
+        (rows([]), "the table has no rows"),
+        ("", "the table is empty"),
         (rows(list(range(12))).replace("\tyield", "\tyeild"), "column 'yield' is missing; did you mean 'yeild'?"),
         (rows(list(range(12))).replace("9.5", "warm"), "record 'p9': column 'tm': found 'warm'"),
         (rows(list(range(12))).replace("9.5", "nan"), "record 'p9': column 'tm': found 'nan'"),
         (rows([*range(12)]) + "p7\t10\t0\t0\t.\n", "record 'p7': has two different predictions"),
         (rows([*range(12)]).replace("p8\t11", "p8\t12"), "record 'p8': found length 12; the prepared row has 11"),
-        (rows(list(range(12))) + "p6\n", "record 'p6': column 'tm': found 'None'"),
+        (rows(list(range(12))) + "p6\n", "row 13 has 1 cells; the header names 5 columns; it is line 14"),
     ],
 )
 def test_what_does_not_fit_is_one_clear_error(prepared: Path, table: Table, text: str, message: str) -> None:

@@ -100,7 +100,7 @@ def test_faults_of_a_table(
 
 
 def test_other_records_are_ignored(table: Table, rows: Tagged, tagged_proteins: Path) -> None:
-    more = join_tags(table(lambda lines: [*lines, ["other", "1", "M", "Q"]]), rows, [], tagged_proteins)
+    more = join_tags(table(lambda lines: [*lines, ["other", "1", "M", "Q", "", "", ""]]), rows, [], tagged_proteins)
     assert np.array_equal(more.states, join_tags(table(), rows, [], tagged_proteins).states)
 
 

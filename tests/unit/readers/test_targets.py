@@ -67,7 +67,7 @@ def test_quotes_and_blank_lines(tmp_path):
             {"target_columns": ["stability"]},
             "column 'stability' is missing; did you mean 'stabilty'?",
         ),
-        ("id;y\na;1\n", {}, "column 'y' is missing. Columns: id;y"),
+        ("id:y\na:1\n", {}, "column 'y' is missing. Columns: id:y"),
         ("name,y\na,1\n", {}, "column 'id' is missing"),
         ("id,y,y\na,1,2\n", {}, "column 'y' is given twice"),
         ("id,y\na,1\nb,high\n", {}, "row 2: column 'y': found 'high'; allowed is a finite number"),
