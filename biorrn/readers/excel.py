@@ -86,9 +86,10 @@ def open_sheet(
     """
     import openpyxl
 
-    with faults(path, None, *DAMAGE):
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    try:
+    # opened here: openpyxl goes by the suffix of a name, and a workbook may have any
+    with open(path, "rb") as file:
+        with faults(path, None, *DAMAGE):
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
         chosen = _choose(path, book.worksheets, sheet)
         names = [found.title for found in book.worksheets]
         facts = {"sheet": f"'{chosen.title}'"}
@@ -107,8 +108,6 @@ def open_sheet(
             facts["formulas"] = f"{len(hidden.formulas)} without a stored value; open and save the workbook in Excel"
         chosen.reset_dimensions()  # what some programs write there is wrong
         yield _rows(path, chosen, hidden), facts
-    finally:
-        book.close()
 
 
 def _choose(path: str | Path, sheets: list[Any], wanted: str | None) -> Any:

@@ -45,7 +45,10 @@ _CELL = re.compile(
 _TEN = re.compile(r"(?P<sign>[+-]?)10\s?(?:\^|\*\*)\s?(?P<power>[+-]?\d{1,3})")
 _EXPONENT = re.compile(r"[+-]?\d+$")
 _INFINITE = re.compile(r"[+-]?\s*(?:inf|infinity|∞)", re.IGNORECASE)
-_MONTH = r"(?:jan|feb|mar|mär|apr|ma[iy]|jun|jul|aug|sept?|o[ck]t|nov|de[cz])[a-zä]*"
+_MONTH = (
+    "(?:jan(?:uary?)?|feb(?:ruary?)?|mar(?:ch)?|märz?|apr(?:il)?|ma[iy]|jun[ei]?|jul[iy]?|aug(?:ust)?"
+    "|sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)"
+)
 _DATE = re.compile(
     rf"\d{{1,4}}[-/.]\d{{1,2}}[-/.]\d{{1,4}}(?:[ T].*)?|\d{{1,2}}[-. /]?\s?{_MONTH}\.?(?:[-. /]\d{{2,4}})?"
     rf"|{_MONTH}[-. /]\d{{1,4}}|\d{{1,2}}:\d\d(?::\d\d)?",
@@ -159,9 +162,9 @@ unit='°C', mark='')
     ten = _TEN.fullmatch(text)
     if ten:
         return Written(ten["sign"] + "1", ten["power"])
-    match = _CELL.fullmatch(text)
-    if match is None or _DATE.fullmatch(text):
-        raise Fault(f"found {text[:40]!r}{_reason(text)}; allowed is {ALLOWED}")
+    match, other = _CELL.fullmatch(text), _other(text)
+    if match is None or other:
+        raise Fault(f"found {text[:40]!r}{other}; allowed is {ALLOWED}")
     if match["unit"] and match["unit_after"] and unit_of(match["unit"]) != unit_of(match["unit_after"]):
         raise Fault(f"found {text[:40]!r} with two units; allowed is {ALLOWED}")
     side = (match["side"] or "").lower()
@@ -211,7 +214,8 @@ def is_missing(text: str) -> bool:
     return len(text) <= 14 and text.lower() in MISSING
 
 
-def _reason(text: str) -> str:
+def _other(text: str) -> str:
+    """Return what a text is that has digits and is no number; "" where it is none of these."""
     for pattern, what in ((_DATE, "a date"), (_FRACTION, "a fraction"), (_RANGE, "a range")):
         if pattern.fullmatch(text):
             return f", {what}"

@@ -14,16 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from biorrn.errors import ConfigError, InputError
-from biorrn.files import open_text
+from biorrn.files import PACKED, encoding_of, open_text
 from biorrn.lookup import nearest
 from biorrn.readers.fields import OnProblem, faults, guarded, stop
 from biorrn.readers.numbers import KINDS, Convention, unit_of
 
 TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
-PACKED = (".gz", ".bz2", ".xz", ".zst")
 EXCEL = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 # columns that may hold proteins, where none is named; compared without case and spaces
 SEQUENCES = ("sequence", "seq", "protein", "protein_sequence", "aa_sequence", "aa_seq", "mutated_sequence", "primary")
@@ -224,9 +223,6 @@ def open_table(path: str | Path, reading: Reading | None = None) -> Iterator[Gri
             yield Grid(names, "", lambda wanted: lines)
     else:
         with open_text(path) as file:
-            reading.facts["encoding"] = (
-                str(getattr(file, "encoding", "") or "utf-8").upper().replace("UTF-8-SIG", "UTF-8")
-            )
             sample = list(islice(file, SAMPLE))
             separator, quoting, skipped = _sniff(path, sample, len(sample) < SAMPLE)
             rows = _text_rows(path, chain(sample[skipped:], file), separator, quoting, skipped)
@@ -234,7 +230,14 @@ def open_table(path: str | Path, reading: Reading | None = None) -> Iterator[Gri
             reading.facts["separator"] = SEPARATORS[separator]
             if skipped:
                 reading.facts["skipped"] = f"{skipped} line{'s' * (skipped > 1)} of comments above the header"
+            reading.facts["encoding"] = _encoding(file)
             yield Grid(names, separator, lambda wanted: lines)
+            reading.facts["encoding"] = _encoding(file)  # what is not UTF-8 may come late
+
+
+def _encoding(file: IO[str]) -> str:
+    found = encoding_of(file)
+    return {"ascii": "UTF-8", "cp1252": "Windows-1252 (Latin-1)"}.get(found, found.upper())
 
 
 def column_names(path: str | Path, reading: Reading | None = None) -> list[str]:
