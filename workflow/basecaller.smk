@@ -216,13 +216,9 @@ rule calibrate:
     log:
         f"{OUT}/logs/calibrate.log",
     threads: 2
-    params:
-        python=sys.executable,
     shell:
         "(cp {OUT}/model3/weights.safetensors {OUT}/model3/recipe.yaml {OUT}/{MODEL}/"
         # a lower score of staying balances deletions and insertions: 1.85 is the best on lambda 12,000-14,500
         " && sed -i.before 's/blank: 2.0/blank: 1.85/' {OUT}/{MODEL}/recipe.yaml"
-        # its moves come three frames before the bases that Tombo sees (median of the lambda reads that trained)
-        " && {params.python:q} -c 'from biorrn.models.store import update_facts; update_facts(\"{OUT}/{MODEL}\", early=3)'"
         " && biorrn calibrate {OUT}/{MODEL} {REAL}/lambda_r941/fast5 --reference {REAL}/lambda_r941/reference.fasta"
         " --region Lambda_NEB:12000-14500) > {log:q} 2>&1"

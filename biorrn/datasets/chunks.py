@@ -147,6 +147,14 @@ class ChunkDataset:
         begin = int(self._base_offsets[window.segment])
         return np.asarray(self._bases[begin + first : begin + last])
 
+    def truth(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bases that lie wholly inside a window, uint8 (L,), and the sample of it at which each starts."""
+        first, last = self._span(window)
+        begin = int(self._base_offsets[window.segment])
+        return np.asarray(self._bases[begin + first : begin + last]), self._edges(window.segment)[
+            first:last
+        ] - window.start
+
     def _span(self, window: Window) -> tuple[int, int]:
         """Return the half-open range of bases of the segment that start in the window and end in it."""
         edges = self._edges(window.segment)

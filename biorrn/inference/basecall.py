@@ -148,6 +148,9 @@ def unfit(record: SignalRecord, facts: Mapping[str, Any]) -> str | None:
 def plan_read(record: SignalRecord, facts: Mapping[str, Any], cut: Chunks, stride: int) -> Read | None:
     """Trim, normalise and cut a read: the one way from a read to a model, for calls and for labels.
 
+    A model may emit a base some frames before its current comes, always as many: its fact `early`. That is taken out
+    here, for move tables and labels alike: frame t of the plan stands for the samples from `trimmed + t * stride` on.
+
     Returns None where trimming leaves nothing.
     """
     current = record.picoamperes()
@@ -158,7 +161,8 @@ def plan_read(record: SignalRecord, facts: Mapping[str, Any], cut: Chunks, strid
         return None
     plan = spans(len(signal), cut.samples, cut.overlap, stride)
     bare = replace(record, raw=record.raw[:0].copy())  # a copy, not a view that keeps the samples alive
-    return Read.of(bare, len(record.raw), trimmed, signal, plan, stride, scaling)
+    begin = trimmed + int(facts.get("early", 0)) * stride
+    return Read.of(bare, len(record.raw), begin, signal, plan, stride, scaling)
 
 
 def _called(

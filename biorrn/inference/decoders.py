@@ -119,16 +119,16 @@ def move_table(decoded: Decoded, samples: int, trimmed: int, stride: int) -> tup
 
     Parameters
     ----------
-    decoded : Decoded: moves (T',), T' = ceil((samples - trimmed) / stride).
+    decoded : Decoded: moves (T',), T' about (samples - trimmed) / stride; where bases come early, some frames more.
     samples : int: samples of the raw read.
-    trimmed : int: of these, how many at the start were not called.
+    trimmed : int: the sample for which the first frame stands.
     stride : int: samples a frame.
 
     >>> found = move_table(Decoded("ACG", np.full(3, 9, np.uint8), np.array([0, 1, 0, 1, 1], np.uint8)), 123, 100, 5)
     >>> found[0].moves.tolist(), found[1]
     ([1, 1, 1], 105)
     """
-    blocks = (samples - trimmed) // stride
+    blocks = max(0, (samples - trimmed) // stride)
     starts = np.flatnonzero(decoded.moves)[:blocks]
     starts = np.minimum(starts, np.arange(blocks - len(starts), blocks))  # the last bases fit, one a block
     first = int(starts[0]) if len(starts) else 0

@@ -39,7 +39,8 @@ class Read:
 
     Attributes
     ----------
-    record : SignalRecord without its samples; samples : how many it had; trimmed : of these, how many are not called.
+    record : SignalRecord without its samples; samples : how many it had; trimmed : the one that
+        frame 0 stands for.
     signal : float32 (T,), emptied when all is scored; scaling : how it was normalised.
     chunks, pieces : the plans; unscored, undecoded : how many of them are still to be done.
     """

@@ -15,7 +15,7 @@ from biorrn.config import Chunks
 from biorrn.errors import ConfigError
 from biorrn.inference.basecall import plan_read, unfit
 from biorrn.inference.chunking import Span, check, fill
-from biorrn.inference.decoders import DECODERS, Decoded
+from biorrn.inference.decoders import DECODERS, Decoded, move_table
 from biorrn.inference.defaults import calling_chunks
 from biorrn.inference.engine import choose
 from biorrn.inference.pieces import join, piece_spans
@@ -33,9 +33,7 @@ class Scored:
     Attributes
     ----------
     scores : float32 array (T', S).
-    trimmed : int: samples at the start without a frame; frame t tells of the bases at sample trimmed + t * stride. A
-        model trained by CTC or CRF may say a base some frames before its current comes, always as many: its fact
-        `early`, which is taken out here.
+    trimmed : int: frame t tells of the bases at sample trimmed + t * stride; see `inference.basecall.plan_read`.
     stride : int: samples a frame.
     samples : int: samples of the read.
     """
@@ -106,8 +104,7 @@ class Scorer:
         blocks = [read.chunks[begin : begin + rows] for begin in range(0, len(read.chunks), rows)]
         with ThreadPoolExecutor(self._threads) as pool:
             list(pool.map(run, blocks))
-        early = min(int(self._facts.get("early", 0)), max(0, len(scores) - 1))
-        return Scored(scores[: len(scores) - early], read.trimmed + early * self._stride, self._stride, read.samples)
+        return Scored(scores, read.trimmed, self._stride, read.samples)
 
     def call(self, scored: Scored) -> ReadCall:
         """Return what the model calls, with the sample at which each base begins."""
@@ -116,6 +113,7 @@ class Scorer:
         pieces = piece_spans(len(scored.scores))
         parts = [self._decode(scored.scores[piece.start : piece.start + piece.length]) for piece in pieces]
         decoded = join(parts, pieces)
-        starts = scored.trimmed + scored.stride * np.flatnonzero(decoded.moves).astype(np.int64)
-        end = min(scored.samples, scored.trimmed + scored.stride * len(scored.scores))
-        return ReadCall(parse_bases(decoded.bases), starts, end, mean_phred(decoded.quals))
+        placed, begin = move_table(decoded, scored.samples, scored.trimmed, scored.stride)
+        starts = begin + scored.stride * np.flatnonzero(placed.moves).astype(np.int64)
+        end = begin + scored.stride * len(placed.moves)
+        return ReadCall(parse_bases(placed.bases), starts, end, mean_phred(placed.quals))

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from biorrn.config import Chunks, parse_recipe
+from biorrn.datasets.label_alignment import align_to, columns
 from biorrn.encoders.bases import decode_bases
 from biorrn.encoders.signal import medmad, medmad_scaling, trim_start
 from biorrn.errors import BiorrnError, ConfigError
@@ -24,8 +25,11 @@ from biorrn.inference.engine import ENGINES
 from biorrn.inference.read_scores import Scorer
 from biorrn.inference.writers import fastq_text
 from biorrn.models.sequence import build_model
-from biorrn.models.store import Stored
-from biorrn.readers.records import SignalRecord
+from biorrn.models.store import Stored, load_model
+from biorrn.readers.calls import parse_bases
+from biorrn.readers.records import ReadCall, SignalRecord
+from biorrn.simulation.pore_model import load_pore_model
+from biorrn.simulation.simulate import Settings, simulate
 
 CUT = Chunks(samples=200, overlap=100)  # short: some reads have many chunks
 
@@ -306,3 +310,23 @@ def test_the_scorer_of_labels_calls_what_is_called(
         assert decode_bases(own.bases) == call.bases
         assert own.starts is not None
         assert len(own.starts) == len(call.bases)
+
+
+def test_moves_stand_where_the_bases_begin() -> None:
+    """On simulated reads, whose truth is known, the starts of the shipped caller's bases are not off as a whole."""
+    stored = load_model("dna_r9.4.1_fast")
+    assert stored.facts["early"] > 0
+    genome = {"random": np.random.default_rng(5).integers(1, 5, 4000).astype(np.uint8)}
+    settings = Settings(length_mean=1500.0, noise=0.5)
+    off = []
+    for record, truth in simulate(genome, load_pore_model("dna_r9.4.1_6mer"), settings, reads=3, seed=1):
+        (call,) = basecall(stored, [record])
+        starts = call.trimmed + call.stride * np.flatnonzero(call.moves)
+        hit = align_to(ReadCall(parse_bases(call.bases)), truth.bases)
+        assert hit is not None
+        places, own, _ = columns(hit)
+        places = places + hit.ref_start
+        same = truth.bases[places] == parse_bases(call.bases)[own]
+        off.append(starts[own[same]] - truth.starts[places[same]])
+    assert len(np.concatenate(off)) > 1000
+    assert abs(np.median(np.concatenate(off))) <= stored.facts["stride"]
