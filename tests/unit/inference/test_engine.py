@@ -154,3 +154,16 @@ def test_the_tolerance_lies_between_rounding_and_a_fault() -> None:
     turned = model("crf")
     turned.core.layers[1].directions = "b"
     assert module._difference(FastEngine(turned, FLOAT), plain) > 2 * max(TOLERANCE.values())
+
+
+@pytest.mark.parametrize(
+    ("lanes", "narrow", "wanted"),
+    [(4, False, "torch, cpu"), (8, False, "fast, float32"), (16, False, "fast, float32")],
+)
+def test_a_processor_without_bfloat16_gets_what_it_can_run(
+    lanes: int, narrow: bool, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the processor has is faked; the kernels are those of this one, and narrower vectors are tested by compiling."""
+    monkeypatch.setattr(module, "LANES", lanes)
+    monkeypatch.setattr(module, "HAS_BF16", narrow)
+    assert choose(model(), "cpu", batch_size=8, size=300, name="auto").name == wanted

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from biorrn import config
+from biorrn.errors import ConfigError
+from biorrn.inference import property_engine
 from biorrn.inference.property_engine import PropertyEngine, accelerated, unsupported
 from biorrn.kernels.lstm import BFLOAT, FLOAT, HAS_BF16
 from biorrn.models.ensemble import Ensemble
@@ -83,3 +85,15 @@ def test_what_the_kernels_do_not_know_is_left_to_torch() -> None:
     with torch.inference_mode():
         assert torch.allclose(fast(*inputs())[0].float(), both(*inputs())[0], atol=1e-5)
     assert both.members[1] is lstm
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_precision_follows_the_processor(present: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(property_engine, "HAS_BF16", present)
+    assert property_engine.chosen_kind("auto") == (BFLOAT if present else FLOAT)
+    assert property_engine.chosen_kind("32") == FLOAT
+    if present:
+        assert property_engine.chosen_kind("bf16") == BFLOAT
+    else:
+        with pytest.raises(ConfigError, match="this processor has no bfloat16 arithmetic; allowed here is 32"):
+            property_engine.chosen_kind("bf16")
