@@ -163,7 +163,7 @@ def test_the_tolerance_lies_between_rounding_and_a_fault() -> None:
 def test_a_processor_without_bfloat16_gets_what_it_can_run(
     lanes: int, narrow: bool, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the processor has is faked; the kernels are those of this one, and narrower vectors are tested by compiling."""
+    """What the processor has is faked; kernels for narrower vectors are compiled and run in test_lstm."""
     monkeypatch.setattr(module, "LANES", lanes)
     monkeypatch.setattr(module, "HAS_BF16", narrow)
     assert choose(model(), "cpu", batch_size=8, size=300, name="auto").name == wanted
