@@ -27,7 +27,7 @@ def reads(
       biorrn reads run/a.pod5 run/b.blow5 --summary
       biorrn reads archive/ --files -o files.txt      # for biorrn basecall --files files.txt --shard 3/8
     """
-    from biorrn.errors import ConfigError
+    from biorrn.errors import ConfigError, InputError
     from biorrn.files import write_text
     from biorrn.progress import progress
     from biorrn.readers.shards import list_files
@@ -47,6 +47,8 @@ def reads(
             if not totals.lengths and not summary:
                 print(*COLUMNS, sep="\t", file=out)
             totals.add(record)
+            if record.faults:
+                problems(InputError(record.source, "; ".join(record.faults), record.read_id))
             if not summary:
                 print(*row(record), sep="\t", file=out)
             advance(len(record.raw))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from biorrn.inference.writers.tags import read_quality, seconds
 from biorrn.readers.records import SignalRecord
+from biorrn.readers.summary import cell
 
 if TYPE_CHECKING:
     from biorrn.inference.basecall import Call
 
 CALLED = "called"
 # Times are seconds since the run began, lengths bases; `template_start` is `start_time` plus the samples trimmed.
-# `status` is "called", or why the read is not in the output.
+# `status` is "called", or why the read is not in the output. What the read's file does not hold is an empty
+# cell. A file that could not be read has a row too, without a read id.
 COLUMNS = (
     "filename",
     "read_id",
@@ -69,20 +72,25 @@ def row(
     aligned : bool: the table has the columns of the alignment.
     """
     trimmed = call.trimmed if call else 0
-    start = seconds(record.start_time, record)
-    cells = [record.source.name, record.read_id, record.run_id, str(record.channel), str(record.mux)]
-    cells += [f"{start:.6f}", f"{seconds(samples, record):.6f}", str(samples)]
-    cells += [f"{start + seconds(trimmed, record):.6f}", f"{seconds(samples - trimmed, record):.6f}", str(trimmed)]
+    start = None if record.start_time is None else seconds(record.start_time, record)
+    template = None if start is None else start + seconds(trimmed, record)
+    cells = [record.source.name, record.read_id, record.run_id, cell(record.channel), cell(record.mux)]
+    cells += [_time(start), _time(seconds(samples, record)), str(samples)]
+    cells += [_time(template), _time(seconds(samples - trimmed, record)), str(trimmed)]
     cells += [str(len(call.bases) if call else 0), f"{read_quality(call) if call else 0:.2f}"]
     cells.append("TRUE" if status == CALLED else "FALSE")
     return [*cells, *(_alignment(call, hits) if aligned else ()), status]
 
 
+def _time(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.6f}"
+
+
 def unread(name: str, read_id: str, status: str, aligned: bool = False) -> list[str]:
-    """Return the cells of a read of which its file gives no more than the id; what is not known is 0, times are NaN."""
-    cells = dict.fromkeys(columns(aligned), "0") | dict(zip(ALIGNMENT if aligned else (), UNMAPPED, strict=False))
-    cells |= {"filename": name, "read_id": read_id, "run_id": "", "passes_filtering": "FALSE", STATUS: status}
-    cells |= dict.fromkeys(("start_time", "duration", "template_start", "template_duration"), "nan")
+    """Return the cells of a file, or of a read of which its file gives no more than the id; an unknown one is empty."""
+    cells = dict.fromkeys(columns(aligned), "") | dict(zip(ALIGNMENT if aligned else (), UNMAPPED, strict=False))
+    cells |= {"filename": name, "read_id": read_id, "passes_filtering": "FALSE", STATUS: status}
+    cells |= {"sequence_length_template": "0", "mean_qscore_template": "0.00"}
     return list(cells.values())
 
 

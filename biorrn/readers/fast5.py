@@ -1,5 +1,6 @@
 """FAST5 files: one read each or many, signal plain, zlib or VBZ, with the labels that Tombo wrote if it did."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +14,24 @@ from biorrn.readers import guppy, tombo
 from biorrn.readers.chemistry import run_tags
 from biorrn.readers.fields import (
     MAX_SAMPLES,
+    READ_ID,
     Fault,
+    Notes,
     OnProblem,
     faults,
     make_record,
     moment,
     reason,
     scale_of,
+    short,
     stop,
     text,
-    whole,
 )
 from biorrn.readers.records import ReadCall, ReadLabels, SignalRecord
 
 Item = TypeVar("Item")
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on a damaged file
 SPARE, MOST_PACKED = 1 << 22, 1000  # samples that any file may claim, and samples a stored byte beyond them
-TEXT, WHOLE, REAL = "a text", "a whole number", "a floating-point number"  # what an attribute may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +50,22 @@ class Attributes:
     """Checked attributes of groups. Reads share groups by hard links: one is read again only when it is another one."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._last: dict[str, tuple[int, dict[str, Any], list[str]]] = {}
 
-    def of(self, role: str, group: h5py.Group | None) -> dict[str, Any]:
-        """Return the attributes of a group by name, text as `str`; {} where there is no group."""
+    def of(self, role: str, group: h5py.Group | None, notes: Notes) -> dict[str, Any]:
+        """Return the attributes of a group by name, text as `str`, without faulty ones; {} where there is no group."""
         if group is None:
             return {}
         address = h5py.h5o.get_info(group.id).addr
         last = self._last.get(role)
         if last is None or last[0] != address:
-            names = [text(f"{role} (the name of an attribute)", name) for name in group.attrs]
-            last = (address, {name: _clean(name, group.attrs[name]) for name in names})
-            self._last[role] = last
+            found, held = Notes(), {}
+            for name in group.attrs:
+                value = found.take(lambda name=name: _clean(role, name, group.attrs[name]), *DAMAGE)
+                if value is not None:
+                    held[name] = value
+            last = self._last[role] = (address, held, found.faults)
+        notes.faults += last[2]
         return last[1]
 
 
@@ -152,52 +158,69 @@ def _place(file: h5py.File, name: str) -> Place:
 
 
 def _record(path: str | Path, place: Place, attributes: Attributes) -> SignalRecord:
-    holder = attributes.of("read", place.holder)
-    raw = attributes.of("Raw", place.raw)
-    channel = attributes.of("channel_id", place.channel)
-    context = attributes.of("context_tags", place.context)
-    tracking = attributes.of("tracking_id", place.tracking)
-    for name in context.keys() & tracking.keys():
+    notes = Notes()
+    holder = attributes.of("read", place.holder, notes)
+    raw = attributes.of("Raw", place.raw, notes)
+    channel = attributes.of("channel_id", place.channel, notes)
+    context = attributes.of("context_tags", place.context, notes)
+    tracking = attributes.of("tracking_id", place.tracking, notes)
+    for name in sorted(context.keys() & tracking.keys()):
         if str(context[name]) != str(tracking[name]):
-            raise Fault(
-                f"attribute {name!r} is duplicated: {_short(context[name])} in context_tags, "
-                f"{_short(tracking[name])} in tracking_id"
+            notes.faults.append(
+                f"attribute {name!r} is duplicated: {short(context[name])} in context_tags, "
+                f"{short(tracking[name])} in tracking_id"
             )
     calibration = {"offset": float("nan"), "scale": float("nan"), "sample_rate": float("nan")}
     if place.channel is not None:
-        get = {key: _need("channel_id", channel, key, REAL) for key in ("offset", "range", "digitisation")}
-        calibration["offset"] = float(get["offset"])
+        get = {key: _need(channel, key, notes) for key in ("offset", "range", "digitisation", "sampling_rate")}
+        calibration["offset"], calibration["sample_rate"] = get["offset"], get["sampling_rate"]
         calibration["scale"] = scale_of(get["range"], get["digitisation"])
-        calibration["sample_rate"] = float(_need("channel_id", channel, "sampling_rate", REAL))
-    default_id = place.name.removeprefix("read_") if place.name.startswith("read_") else None
-    read_id = _get("Raw", raw, "read_id", TEXT, default_id)
-    if read_id is None:
-        raise Fault("attribute 'Raw/read_id' is missing")
     return make_record(
-        read_id,
-        _signal(place.raw),
+        _read_id(path, place, raw.get("read_id"), notes),
+        _signal(place.raw, notes),
         **calibration,
-        channel=whole("channel_number", _get("channel_id", channel, "channel_number", TEXT, "0")),
-        mux=int(_get("Raw", raw, "start_mux", WHOLE, 0)),
-        read_number=int(_get("Raw", raw, "read_number", WHOLE, 0)),
-        start_time=int(_get("Raw", raw, "start_time", WHOLE, 0)),
-        run_id=_get("read", holder, "run_id", TEXT, _get("tracking_id", tracking, "run_id", TEXT, "")),
-        flow_cell=_get("tracking_id", tracking, "flow_cell_id", TEXT, ""),
-        kit=_get("context_tags", context, "sequencing_kit", TEXT, "")
-        or _get("context_tags", context, "experiment_kit", TEXT, ""),
-        end_reason=_end_reason(place.raw),
+        channel=notes.whole("channel_id/channel_number", channel.get("channel_number"), written=True),
+        mux=notes.whole("Raw/start_mux", raw.get("start_mux")),
+        read_number=notes.whole("Raw/read_number", raw.get("read_number")),
+        start_time=notes.whole("Raw/start_time", raw.get("start_time")),
+        run_id=notes.text("read/run_id", holder.get("run_id"))
+        or notes.text("tracking_id/run_id", tracking.get("run_id")),
+        flow_cell=notes.text("tracking_id/flow_cell_id", tracking.get("flow_cell_id")),
+        kit=notes.text("context_tags/sequencing_kit", context.get("sequencing_kit"))
+        or notes.text("context_tags/experiment_kit", context.get("experiment_kit")),
+        end_reason=notes.take(lambda: _end_reason(place.raw), *DAMAGE) or "",
         source=Path(path),
-        run_start=moment(str(tracking.get("exp_start_time", ""))),
-        sample_id=str(tracking.get("sample_id", "")),
+        run_start=moment(notes.text("tracking_id/exp_start_time", tracking.get("exp_start_time"))),
+        sample_id=notes.text("tracking_id/sample_id", tracking.get("sample_id")),
         run_tags=run_tags(tracking, context),
+        device=notes.text("tracking_id/device_id", tracking.get("device_id")),
+        faults=tuple(notes.faults),  # the last: what is above adds to them
     )
 
 
-def _signal(raw: h5py.Group) -> np.ndarray:
+def _read_id(path: str | Path, place: Place, value: Any, notes: Notes) -> str:
+    """Return the id of a read; where it is missing or cannot be one, the name of its group, or of its file."""
+    found = notes.text("Raw/read_id", value)
+    if READ_ID.fullmatch(found):
+        return found
+    if place.name.startswith("read_"):
+        name = place.name.removeprefix("read_")
+    else:
+        others = len(place.raw.parent) > 1
+        name = Path(path).stem + (f"_{place.name.rpartition('/')[2]}" if others else "")
+    name = re.sub(r"[^!-~]", "_", name)
+    name = name if READ_ID.fullmatch(name) else f"read_{name}"
+    if value is not None or not place.name.startswith("read_"):
+        what = f"field 'Raw/read_id': found {found[:60]!r}" if found else "attribute 'Raw/read_id' is missing"
+        notes.faults.append(f"{what}; the read is named {name!r}, after its group or file")
+    return name
+
+
+def _signal(raw: h5py.Group, notes: Notes) -> np.ndarray:
     dataset = raw.get("Signal")
     if not isinstance(dataset, h5py.Dataset):
         raise Fault("dataset 'Raw/Signal' is missing")
-    if dataset.ndim != 1 or dataset.dtype.kind != "i" or dataset.dtype.itemsize != 2:
+    if dataset.ndim != 1 or dataset.dtype.kind not in "iuf":
         raise Fault(f"dataset 'Raw/Signal' is {dataset.dtype} of {dataset.ndim} dimensions; allowed is int16 of 1")
     away = h5py.h5o.get_info(dataset.id).fileno != h5py.h5o.get_info(raw.id).fileno
     if away or dataset.external or dataset.is_virtual:
@@ -205,7 +228,16 @@ def _signal(raw: h5py.Group) -> np.ndarray:
     stored = dataset.id.get_storage_size()
     if dataset.size > MAX_SAMPLES or (dataset.size and not stored) or dataset.size > SPARE + MOST_PACKED * stored:
         raise Fault(f"dataset 'Raw/Signal' claims {dataset.size} samples, of which the file holds {stored} bytes")
-    return dataset[:].astype(np.int16, copy=False)
+    samples = dataset[:]
+    if samples.dtype.kind == "i" and samples.dtype.itemsize <= 2:
+        return samples.astype(np.int16, copy=False)
+    with np.errstate(invalid="ignore"):
+        whole = samples.astype(np.int16)
+    odd = np.flatnonzero(whole != samples)
+    if len(odd):
+        raise Fault(f"dataset 'Raw/Signal' is {samples.dtype} and holds {samples[odd[0]]:g}; allowed is int16")
+    notes.faults.append(f"dataset 'Raw/Signal': found {samples.dtype}; allowed is int16; its samples are whole and fit")
+    return whole
 
 
 def _end_reason(raw: h5py.Group) -> str:
@@ -219,32 +251,30 @@ def _end_reason(raw: h5py.Group) -> str:
     return {int(code): str(name) for name, code in codes.items()}.get(int(value), str(int(value)))
 
 
-def _clean(name: str, value: Any) -> Any:
-    """Return an attribute's value with its texts checked; an array of texts is checked and kept."""
+def _clean(role: str, name: str, value: Any) -> Any:
+    """Return an attribute's value with its texts checked; an array of texts is checked and kept; None: it is empty."""
+    text(f"{role} (the name of an attribute)", name)
     if isinstance(value, str | bytes):
         return text(name, value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "SUO":
         for item in value.flat:
             if isinstance(item, str | bytes):
                 text(name, item)
-    return value
+    return None if isinstance(value, h5py.Empty) else value
 
 
-def _get(group: str, attributes: dict[str, Any], name: str, kind: str, default: Any) -> Any:
-    return _need(group, attributes, name, kind) if name in attributes else default
-
-
-def _need(group: str, attributes: dict[str, Any], name: str, kind: str) -> Any:
-    if name not in attributes:
-        raise Fault(f"attribute '{group}/{name}' is missing")
-    value = attributes[name]
-    allowed = {TEXT: str, WHOLE: int | np.integer, REAL: float | np.floating}[kind]
-    if not isinstance(value, allowed):
-        raise Fault(f"attribute '{group}/{name}': found {_short(value)}; allowed is {kind}")
-    return value
-
-
-def _short(value: Any) -> str:
-    """Return a value with its type, for an error message."""
-    kind = f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__
-    return f"{kind} {value!s:.40}"
+def _need(channel: dict[str, Any], name: str, notes: Notes) -> float:
+    """Return a number without which the samples have no meaning."""
+    if name not in channel:
+        raise Fault(f"attribute 'channel_id/{name}' is missing")
+    value = channel[name]
+    if isinstance(value, float | np.floating):
+        return float(value)
+    try:
+        number = float(value) if isinstance(value, str | int | np.integer) else None
+    except ValueError:
+        number = None
+    if number is None:
+        raise Fault(f"attribute 'channel_id/{name}': found {short(value)}; allowed is a floating-point number")
+    notes.faults.append(f"attribute 'channel_id/{name}': found {short(value)}; taken as {number:g}")
+    return number

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from biorrn.errors import InputError
 from biorrn.readers.chemistry import run_tags
-from biorrn.readers.fields import Fault, OnProblem, faults, guarded, make_record, stop, text
+from biorrn.readers.fields import Fault, Notes, OnProblem, faults, guarded, make_record, stop, text
 from biorrn.readers.records import SignalRecord
 
 SIGNATURE = b"\x8bPOD\r\n\x1a\n"  # at both ends of a file
@@ -33,7 +33,7 @@ def read_pod5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
         _check_ends(path)
     with faults(path, None, *DAMAGE):
         reader = pod5.Reader(path)
-    runs: dict[int, dict[str, Any]] = {}
+    runs: dict[int, tuple[dict[str, Any], list[str]]] = {}
     count = 0
     with reader:
         for read in guarded(reader.reads(), path, *DAMAGE):
@@ -45,7 +45,7 @@ def read_pod5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
                     index = read.run_info_index
                     if index not in runs:
                         runs[index] = _run(read.run_info)
-                    record = _record(path, read_id, read, runs[index])
+                    record = _record(path, read_id, read, *runs[index])
             except InputError as problem:
                 on_problem(problem)
                 continue
@@ -64,46 +64,54 @@ def _check_ends(path: str | Path) -> None:
             raise Fault("cut short: it does not end with POD5's signature")
 
 
-def _run(info: Any) -> dict[str, Any]:
-    """Return what a run says of its reads, as fields of a record; every text of the run is checked."""
+def _run(info: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return what a run says of its reads, as fields of a record, and the faults of its texts."""
+    notes = Notes()
+    texts: dict[str, Any] = {}
     for name in info.__dataclass_fields__:
         value = getattr(info, name)
         if isinstance(value, str):
-            text(name, value)
+            texts[name] = notes.text(name, value)
         elif isinstance(value, dict):
+            texts[name] = {}
             for key, item in value.items():
-                text(f"{name} (the name of an entry)", key)
-                text(f"{name}/{key}", item)
-    context = info.context_tags
-    kit = info.sequencing_kit or context.get("sequencing_kit") or context.get("experiment_kit") or ""
-    start = info.acquisition_start_time
+                if notes.take(lambda key=key, name=name: text(f"{name} (the name of an entry)", key)) is not None:
+                    texts[name][key] = notes.text(f"{name}/{key}", item)
+    context = texts["context_tags"]
     return {
-        "run_id": info.acquisition_id,
-        "flow_cell": info.flow_cell_id,
-        "kit": kit,
+        "run_id": texts["acquisition_id"],
+        "flow_cell": texts["flow_cell_id"],
+        "kit": texts["sequencing_kit"] or context.get("sequencing_kit") or context.get("experiment_kit") or "",
         "sample_rate": float(info.sample_rate),
-        "run_start": start.astimezone(UTC) if start.timestamp() > 0 else None,  # 1970 stands for unknown
-        "sample_id": info.sample_id,
+        "run_start": notes.take(lambda: _known(info.acquisition_start_time), *DAMAGE),
+        "sample_id": texts["sample_id"],
+        "device": texts["tracking_id"].get("device_id") or texts["sequencer_position"],
         "run_tags": run_tags(
-            {"flow_cell_product_code": info.flow_cell_product_code, "sequencing_kit": info.sequencing_kit},
-            info.tracking_id,
-            info.context_tags,
+            {"flow_cell_product_code": texts["flow_cell_product_code"], "sequencing_kit": texts["sequencing_kit"]},
+            texts["tracking_id"],
+            context,
         ),
-    }
+    }, notes.faults
 
 
-def _record(path: str | Path, read_id: str, read: Any, run: dict[str, Any]) -> SignalRecord:
-    pore, calibration = read.pore, read.calibration
+def _known(start: datetime) -> datetime | None:
+    return start.astimezone(UTC) if start.timestamp() > 0 else None  # 1970 stands for unknown
+
+
+def _record(path: str | Path, read_id: str, read: Any, run: dict[str, Any], odd: list[str]) -> SignalRecord:
+    notes = Notes(odd)
+    calibration, pore = read.calibration, notes.take(lambda: read.pore, *DAMAGE)
     return make_record(
         read_id,
         read.signal,
         offset=float(calibration.offset),
         scale=float(calibration.scale),
-        channel=int(pore.channel),
-        mux=int(pore.well),
-        read_number=int(read.read_number),
-        start_time=int(read.start_sample),
-        end_reason=read.end_reason.name,
+        channel=notes.whole("channel", pore and pore.channel),
+        mux=notes.whole("well", pore and pore.well),
+        read_number=notes.whole("read_number", read.read_number),
+        start_time=notes.whole("start_sample", read.start_sample),
+        end_reason=notes.take(lambda: str(read.end_reason.name), *DAMAGE) or "",
         source=Path(path),
+        faults=tuple(notes.faults),  # the last: what is above adds to them
         **run,
     )

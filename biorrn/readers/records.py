@@ -115,7 +115,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SignalRecord:
-    """One nanopore read, as the file holds it; a field that the file lacks keeps its default.
+    """One nanopore read, as the file holds it; what the file does not say is None, or "" for a text.
 
     Some tools write FAST5 with the signal alone: `offset`, `scale` and `sample_rate` are then NaN and `calibrated` is
     False. `readers.signal.read_all` leaves such reads out unless told otherwise.
@@ -126,9 +126,12 @@ class SignalRecord:
     raw : int16 array (T,): digitised current.
     offset, scale : float: picoamperes = (raw + offset) * scale.
     sample_rate : float: samples a second (Hz).
-    start_time : int: samples since the run began.
-    run_start : datetime with a zone: when the run began; None where the file does not say.
+    channel, mux : int or None: numbered from 1.
+    start_time : int or None: samples since the run began.
+    run_start : datetime with a zone, or None: when the run began.
     run_tags : dict of str: what the file says of flow cell, kit, protocol and the like; see `readers.chemistry`.
+    device : str: the sequencing device, or the position in it.
+    faults : tuple of str: what is wrong with metadata that calling does not need; these fields are as if absent.
     """
 
     read_id: str
@@ -136,10 +139,10 @@ class SignalRecord:
     offset: float
     scale: float
     sample_rate: float
-    channel: int = 0
-    mux: int = 0
-    read_number: int = 0
-    start_time: int = 0
+    channel: int | None = None
+    mux: int | None = None
+    read_number: int | None = None
+    start_time: int | None = None
     run_id: str = ""
     flow_cell: str = ""
     kit: str = ""
@@ -148,6 +151,8 @@ class SignalRecord:
     run_start: datetime | None = None
     sample_id: str = ""
     run_tags: dict[str, str] = field(default_factory=dict)
+    device: str = ""
+    faults: tuple[str, ...] = ()
 
     @property
     def calibrated(self) -> bool:

@@ -11,10 +11,10 @@ import numpy as np
 
 from biorrn.errors import InputError
 from biorrn.readers.chemistry import run_tags
-from biorrn.readers.fields import Fault, OnProblem, faults, guarded, make_record, moment, scale_of, stop, text, whole
+from biorrn.readers.fields import Fault, Notes, OnProblem, faults, guarded, make_record, moment, scale_of, stop
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.slow5_binary import MAGIC, open_binary
-from biorrn.readers.slow5_header import Fields, Header
+from biorrn.readers.slow5_header import Fields, Header, Value
 from biorrn.readers.slow5_text import open_text
 
 
@@ -55,40 +55,39 @@ def read_slow5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signa
 
 
 def _record(path: str | Path, header: Header, values: Fields, raw: np.ndarray) -> SignalRecord:
-    group = _count(values, "read_group")
-    if not 0 <= group < header.groups:
-        raise Fault(f"field 'read_group': found {group}; the header has {header.groups} groups")
-    run = {name: text(name, value) for name, value in header.attributes[group].items()}
-    channel = values.get("channel_number")
-    if not isinstance(channel, str | None):
-        raise Fault(f"field 'channel_number': found the number {channel}; allowed is a text")
-    labels = next((column.labels for column in header.columns if column.name == "end_reason"), ())
-    reason = values.get("end_reason")
-    named = isinstance(reason, int) and 0 <= reason < len(labels)
+    notes = Notes(str(value) for value in values.values() if isinstance(value, Fault))
+    held = {name: None if isinstance(value, Fault) else value for name, value in values.items()}
+    group = held["read_group"]
+    run: dict[str, str] = {}
+    if isinstance(group, int) and 0 <= group < header.groups:
+        run = {name: notes.text(name, value) for name, value in header.attributes[group].items()}
+    else:
+        notes.faults.append(f"field 'read_group': found {group}; the header has {header.groups} groups")
     return make_record(
-        str(values["read_id"]),
+        str(held["read_id"]),
         raw,
-        offset=float(values["offset"] or 0),
-        scale=scale_of(float(values["range"] or 0), float(values["digitisation"] or 0)),
-        sample_rate=float(values["sampling_rate"] or 0),
-        channel=whole("channel_number", channel) if channel else 0,
-        mux=_count(values, "start_mux"),
-        read_number=_count(values, "read_number"),
-        start_time=_count(values, "start_time"),
+        offset=float(held["offset"] or 0),
+        scale=scale_of(float(held["range"] or 0), float(held["digitisation"] or 0)),
+        sample_rate=float(held["sampling_rate"] or 0),
+        channel=notes.whole("channel_number", held.get("channel_number") or None, written=True),
+        mux=notes.whole("start_mux", held.get("start_mux")),
+        read_number=notes.whole("read_number", held.get("read_number")),
+        start_time=notes.whole("start_time", held.get("start_time")),
         run_id=run.get("run_id", ""),
         flow_cell=run.get("flow_cell_id", ""),
         kit=run.get("sequencing_kit", "") or run.get("experiment_kit", ""),
-        end_reason=labels[reason] if named and isinstance(reason, int) else "" if reason is None else str(reason),
+        end_reason=_end_reason(header, held.get("end_reason")),
         source=Path(path),
         run_start=moment(run.get("exp_start_time", "")),
         sample_id=run.get("sample_id", ""),
         run_tags=run_tags(run),
+        device=run.get("device_id", ""),
+        faults=tuple(notes.faults),  # the last: what is above adds to them
     )
 
 
-def _count(values: Fields, name: str) -> int:
-    """Return a whole number of a record, 0 where it is missing."""
-    value = values.get(name)
-    if not isinstance(value, int | None):
-        raise Fault(f"field {name!r}: found {value!r}; allowed is a whole number")
-    return value or 0
+def _end_reason(header: Header, code: Value) -> str:
+    """Return the name of an end reason; its code where the header does not name it."""
+    labels = next((column.labels for column in header.columns if column.name == "end_reason"), ())
+    named = isinstance(code, int) and 0 <= code < len(labels)
+    return labels[code] if named and isinstance(code, int) else "" if code is None else str(code)

@@ -103,10 +103,17 @@ def _parse_binary(
 def _binary_value(cursor: Cursor, column: Column) -> Value:
     if column.array:
         data = cursor.take(cursor.unpack("Q")[0] * struct.calcsize("<" + column.code))
-        return text(column.name, data) if column.code == "c" else None
+        return _auxiliary_text(column.name, data) if column.code == "c" else None
     (value,) = cursor.unpack(column.code)
     if column.code == "c":
-        return text(column.name, value.rstrip(b"\0"))
+        return _auxiliary_text(column.name, value.rstrip(b"\0"))
     bits = 8 * struct.calcsize("<" + column.code)
     missing = {2**bits - 1} if column.code.isupper() else {2 ** (bits - 1) - 1}  # the largest number says: missing
     return None if value in missing or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _auxiliary_text(name: str, data: bytes) -> str | Fault:
+    try:
+        return text(name, data)
+    except Fault as fault:  # calling needs none of these fields
+        return fault

@@ -51,7 +51,7 @@ class Header:
     columns: list[Column] = field(default_factory=list)
 
 
-Value = int | float | str | None  # None: missing, or an array, of which no reader makes use
+Value = int | float | str | Fault | None  # None: missing, or an array, of which no reader makes use
 Fields = dict[str, Value]
 # the header, the records as bytes, and what parses one into its fields and its signal
 Opened = tuple[Header, Iterator[bytes], Callable[[bytes], tuple[Fields, np.ndarray]]]

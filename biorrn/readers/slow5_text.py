@@ -9,9 +9,11 @@ from biorrn.readers.fields import Fault, text, whole
 from biorrn.readers.slow5_header import (
     FIELDS,
     MAX_HEADER,
+    Column,
     Fields,
     Header,
     Opened,
+    Value,
     check_version,
     decode_text,
     parse_header,
@@ -63,13 +65,17 @@ def _parse_text(line: bytes, header: Header) -> tuple[Fields, np.ndarray]:
     if len(samples) != values["len_raw_signal"]:
         raise Fault(f"field 'raw_signal' has {len(samples)} samples; len_raw_signal says {values['len_raw_signal']}")
     for column, cell in zip(header.columns, cells[len(FIELDS) :], strict=True):
-        if cell == b"." or (column.array and column.code != "c"):
-            values[column.name] = None
-        elif column.code == "c":
-            values[column.name] = text(column.name, cell)
-        else:
-            values[column.name] = _number(column.name, cell, column.code in "fd")
+        try:
+            values[column.name] = _auxiliary(column, cell)
+        except Fault as fault:  # calling needs none of these fields
+            values[column.name] = fault
     return values, samples
+
+
+def _auxiliary(column: Column, cell: bytes) -> Value:
+    if cell == b"." or (column.array and column.code != "c"):
+        return None
+    return text(column.name, cell) if column.code == "c" else _number(column.name, cell, column.code in "fd")
 
 
 def _number(name: str, cell: bytes, real: bool) -> int | float:

@@ -38,15 +38,18 @@ def row(record: SignalRecord) -> list[str]:
         f"{record.sample_rate:g}" if known else "",
         f"{record.offset:g}" if known else "",
         f"{record.scale:.9g}" if known else "",
-        *(str(number) if number else "" for number in (record.channel, record.mux)),
-        str(record.read_number),
-        str(record.start_time),
+        *map(cell, (record.channel, record.mux, record.read_number, record.start_time)),
         record.end_reason,
         record.run_id,
         record.flow_cell,
         record.kit,
         str(record.source),
     ]
+
+
+def cell(number: int | None) -> str:
+    """Return a number of a file as a cell; an empty one where the file does not have it."""
+    return "" if number is None else str(number)
 
 
 class Summary:

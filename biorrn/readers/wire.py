@@ -77,7 +77,8 @@ def decode(text: bytes, arrays: np.ndarray) -> Any:
         if "path" in value:
             return Path(value["path"])
         if "kind" in value:
-            return KINDS[value["kind"]](**value["fields"])
+            fields = {name: tuple(held) if isinstance(held, list) else held for name, held in value["fields"].items()}
+            return KINDS[value["kind"]](**fields)
         return value
 
     return json.loads(text, object_hook=restore)

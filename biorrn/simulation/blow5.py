@@ -14,6 +14,7 @@ VERSION = (1, 0, 0)
 ZLIB, SVB_ZD = 1, 1  # their codes in the head
 LEVEL = 1  # of zlib: the signal is dense already, and the highest level costs ten times the time for 2 %
 END_REASONS = ("unknown", "partial", "mux_change", "unblock_mux_change", "signal_positive", "signal_negative")
+MISSING = (2**31 - 1, 2**8 - 1, 2**64 - 1)  # of read number, mux and start time: the largest number of their types
 AUXILIARY = (  # name, type: what the record's other fields are kept as
     ("channel_number", "char*"),
     ("median_before", "double"),
@@ -58,14 +59,17 @@ class Blow5Writer:
 
     def write(self, record: SignalRecord, digitisation: float, median_before: float) -> None:
         """Append a record; its range is its scale times the digitisation."""
-        name, channel = record.read_id.encode(), str(record.channel).encode()
+        name = record.read_id.encode()
+        channel = b"" if record.channel is None else str(record.channel).encode()
+        held = (record.read_number, record.mux, record.start_time)
+        number, mux, start = (missing if value is None else value for value, missing in zip(held, MISSING, strict=True))
         signal = encode_svb_zd(record.raw)
         span = record.scale * digitisation
         numbers = (0, digitisation, record.offset, span, record.sample_rate, len(signal))
         reason = END_REASONS.index(record.end_reason) if record.end_reason in END_REASONS else 0
         body = struct.pack("<H", len(name)) + name + struct.pack(f"<{NUMBERS}", *numbers) + signal
         body += struct.pack("<Q", len(channel)) + channel
-        body += struct.pack("<diBQB", median_before, record.read_number, record.mux, record.start_time, reason)
+        body += struct.pack("<diBQB", median_before, number, mux, start, reason)
         packed = zlib.compress(body, LEVEL)
         self.file.write(struct.pack("<Q", len(packed)) + packed)
 

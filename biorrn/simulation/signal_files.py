@@ -51,14 +51,20 @@ def _fast5(path: Path) -> Iterator[Write]:
             packing = {"compression": VBZ, "compression_opts": VBZ_OPTIONS, "chunks": record.raw.shape}
             raw.create_dataset("Signal", data=record.raw, **(packing if len(record.raw) else {}))
             reason = END_REASONS.index(record.end_reason) if record.end_reason in END_REASONS else 0
-            raw.attrs.update({"read_id": record.read_id.encode(), "read_number": np.int32(record.read_number)})
-            raw.attrs.update({"start_mux": np.uint8(record.mux), "start_time": np.uint64(record.start_time)})
+            raw.attrs["read_id"] = record.read_id.encode()
+            for name, value, number in (("read_number", record.read_number, np.int32),
+                                        ("start_mux", record.mux, np.uint8),
+                                        ("start_time", record.start_time, np.uint64)):  # fmt: skip
+                if value is not None:
+                    raw.attrs[name] = number(value)
             raw.attrs.update({"duration": np.uint32(len(record.raw)), "median_before": MEDIAN_BEFORE})
             kind = h5py.enum_dtype({name: code for code, name in enumerate(END_REASONS)}, np.uint8)
             raw.attrs.create("end_reason", reason, dtype=kind)
             channel = group.create_group("channel_id")
-            channel.attrs.update({"channel_number": str(record.channel).encode(), "digitisation": DIGITISATION})
+            if record.channel is not None:
+                channel.attrs["channel_number"] = str(record.channel).encode()
             channel.attrs.update({"offset": record.offset, "range": record.scale * DIGITISATION})
+            channel.attrs["digitisation"] = DIGITISATION
             channel.attrs["sampling_rate"] = record.sample_rate
             file.check()
             group.create_group("tracking_id").attrs.update({key: value.encode() for key, value in run.items()})
@@ -117,10 +123,10 @@ def _pod5_writer(writer: Any, run_of: Callable[[SignalRecord], Any], written: li
         writer.add_read(
             pod5.Read(
                 read_id=uuid.UUID(record.read_id),
-                pore=pod5.Pore(record.channel, record.mux, "simulated"),
+                pore=pod5.Pore(record.channel or 0, record.mux or 0, "simulated"),
                 calibration=pod5.Calibration(record.offset, record.scale),
-                read_number=record.read_number,
-                start_sample=record.start_time,
+                read_number=record.read_number or 0,
+                start_sample=record.start_time or 0,
                 median_before=MEDIAN_BEFORE,
                 end_reason=pod5.EndReason(reason, False),
                 run_info=run_of(record),
@@ -172,7 +178,7 @@ def open_signal(path: str | Path) -> Iterator[Write]:
     """Open a signal file for writing by its suffix; it takes its place at the end, whole or not at all.
 
     Yields a function that appends one `SignalRecord`. Reads of one file are of one run. Digitisation is 8192, the range
-    8192 x the record's scale.
+    8192 x the record's scale. A number that a record does not have is left out, in POD5 it is 0.
 
     Raises
     ------

@@ -57,6 +57,7 @@ def read_group(record: SignalRecord, model: str) -> dict[str, str]:
     fields = {
         "ID": group_id(record, model),
         "PU": record.flow_cell,
+        "PM": record.device,
         "DT": "" if record.run_start is None else iso(record.run_start),
         "PL": "ONT",
         "DS": f"basecall_model={model.replace(' ', '_')}{run}",
@@ -77,7 +78,7 @@ def seconds(samples: int, record: SignalRecord) -> float:
 
 
 def tags(call: Call, model: str = "") -> list[str]:
-    """Return the tags of a call but `mv`; `RG` where a model is named, `st` where the run's start is known."""
+    """Return the tags of a call but `mv`; `RG` where a model is named. What the read's file does not hold has none."""
     record = call.record
     numbers = {
         "ns": call.samples,
@@ -88,11 +89,11 @@ def tags(call: Call, model: str = "") -> list[str]:
         "s0": record.start_time,
     }
     made = [f"qs:f:{read_quality(call):.2f}"]
-    made += [f"{name}:i:{value}" for name, value in numbers.items() if value <= LARGEST]
+    made += [f"{name}:i:{value}" for name, value in numbers.items() if value is not None and value <= LARGEST]
     made.append(f"du:f:{seconds(call.samples, record):.5f}")
     if call.scaling is not None:
         made += [f"sm:f:{call.scaling.shift:.7g}", f"sd:f:{call.scaling.scale:.7g}", f"sv:Z:{call.scaling.name}"]
-    if record.run_start is not None:
+    if record.run_start is not None and record.start_time is not None:
         with contextlib.suppress(OverflowError, ValueError):  # beyond the year 9999: the start time is no time
             made.append(f"st:Z:{iso(record.run_start + timedelta(seconds=seconds(record.start_time, record)))}")
     if record.source.name:

@@ -51,14 +51,19 @@ def test_single_and_multi_say_the_same(tmp_path):
         assert (read.run_id, read.flow_cell, read.kit, read.end_reason) == ("run1", "FAB1", "genomic_dna", "")
 
 
-def test_fields_that_a_file_lacks_keep_their_defaults(tmp_path):
+def test_what_a_file_does_not_hold_is_none(tmp_path):
     def change(file):
         for name in ("read_number", "start_mux", "start_time", "read_id"):
             del file["read_r1/Raw"].attrs[name]
-        del file["read_r1/tracking_id"], file["read_r1/context_tags"]
+        del (
+            file["read_r1/tracking_id"],
+            file["read_r1/context_tags"],
+            file["read_r1/channel_id"].attrs["channel_number"],
+        )
 
     (read,) = read_fast5(write_multi(tmp_path / "a.fast5", ["r1"], change))
-    assert (read.read_id, read.mux, read.read_number, read.start_time, read.run_id) == ("r1", 0, 0, 0, "")
+    assert (read.read_id, read.channel, read.mux, read.read_number, read.start_time) == ("r1", None, None, None, None)
+    assert (read.run_id, read.device, read.run_start, read.faults) == ("", "", None, ())
 
 
 def test_a_read_of_nothing_but_signal_is_not_calibrated(tmp_path):
@@ -100,12 +105,6 @@ def signal(data):
 
 
 FAULTS = {
-    "channel is a number": (attribute("channel_id", "channel_number", np.int32(4)), "allowed is a text"),
-    "channel is a word": (attribute("channel_id", "channel_number", "x"), "found 'x'; allowed is a whole number"),
-    "range is whole": (
-        attribute("channel_id", "range", np.int64(1440)),
-        "channel_id/range': found int64 1440; allowed",
-    ),
     "range is a list": (attribute("channel_id", "range", np.array([1440.0])), "found float64 array"),
     "range is missing": (without("channel_id", "range"), "attribute 'channel_id/range' is missing"),
     "offset is missing": (without("channel_id", "offset"), "attribute 'channel_id/offset' is missing"),
@@ -113,29 +112,11 @@ FAULTS = {
     "digitisation is 0": (attribute("channel_id", "digitisation", 0.0), "'digitisation': found 0"),
     "range is negative": (attribute("channel_id", "range", -1.0), "'range / digitisation': found -0.00012207"),
     "rate is not a number": (attribute("channel_id", "sampling_rate", np.nan), "'sampling_rate': found nan"),
-    "number is real": (
-        attribute("Raw", "read_number", 7.5),
-        "'Raw/read_number': found float64 7.5; allowed is a whole",
-    ),
-    "number is text": (
-        attribute("Raw", "read_number", "7"),
-        "'Raw/read_number': found str 7; allowed is a whole number",
-    ),
-    "mux is negative": (attribute("Raw", "start_mux", np.int32(-1)), "'mux': found -1"),
-    "id starts with @": (attribute("Raw", "read_id", "@r2"), "'read_id': found '@r2'"),
-    "id has a space": (attribute("Raw", "read_id", "r 2"), "'read_id': found 'r 2'"),
-    "tab in a value": (attribute("tracking_id", "device", "a\tb"), r"'device': found the control character '\t'"),
-    "tab in a list": (attribute("tracking_id", "device", np.array([b"a\tb"])), r"'device': found the control"),
-    "line feed in a name": (attribute("context_tags", "a\nb", "x"), r"found the control character '\n' in 'a\nb'"),
-    "not UTF-8": (
-        attribute("tracking_id", "device", np.bytes_(b"\xff")),
-        "'device': found b'\\xff', which is not UTF-8",
-    ),
-    "given twice": (
-        attribute("context_tags", "version", "2.0"),
-        "attribute 'version' is duplicated: str 2.0 in context",
-    ),
-    "signal is real": (signal(np.zeros(5)), "'Raw/Signal' is float64 of 1 dimensions; allowed is int16"),
+    "range is a word": (attribute("channel_id", "range", "wide"), "channel_id/range': found str wide; allowed is"),
+    "signal is real": (signal(np.array([1.0, 2.5])), "'Raw/Signal' is float64 and holds 2.5; allowed is int16"),
+    "signal is NaN": (signal(np.array([1.0, np.nan])), "'Raw/Signal' is float64 and holds nan; allowed is int16"),
+    "signal is large": (signal(np.array([1, 40000])), "'Raw/Signal' is int64 and holds 40000; allowed is int16"),
+    "signal is text": (signal(np.array([b"a"])), "'Raw/Signal' is |S1 of 1 dimensions; allowed is int16"),
     "signal is square": (signal(np.zeros((2, 2), np.int16)), "is int16 of 2 dimensions"),
     "signal is missing": (signal(None), "'Raw/Signal' is missing"),
     "group is missing": (lambda file: file["read_r2"].__delitem__("Raw"), "group 'Raw' is missing"),
@@ -153,6 +134,82 @@ def test_a_bad_read_is_named_and_the_others_go_on(fault, tmp_path):
     assert "\n" not in str(problems[0])
     with pytest.raises(InputError, match="record 'r2'"):
         list(read_fast5(path))
+
+
+# Faults of what calling does not need: the change, the words, and the field as it is then
+NOTED = {
+    "channel is a number": (attribute("channel_id", "channel_number", np.int32(4)), "taken as 4", ("channel", 4)),
+    "channel in a list": (attribute("channel_id", "channel_number", np.array([4])), "int64 array [4]", ("channel", 4)),
+    "channel is a word": (
+        attribute("channel_id", "channel_number", "ch12"),
+        "found str ch12; allowed is a whole number",
+        ("channel", None),
+    ),
+    "number is real": (attribute("Raw", "read_number", 7.5), "found float64 7.5; allowed is", ("read_number", None)),
+    "number is NaN": (attribute("Raw", "read_number", np.nan), "found float64 nan", ("read_number", None)),
+    "number is true": (attribute("Raw", "read_number", True), "found bool True", ("read_number", None)),
+    "time is real": (attribute("Raw", "start_time", 12.0), "taken as 12", ("start_time", 12)),
+    "time is a text": (attribute("Raw", "start_time", "12345"), "found str 12345", ("start_time", 12345)),
+    "time is bytes": (attribute("Raw", "start_time", np.bytes_("1x")), "allowed is a whole", ("start_time", None)),
+    "time is huge": (attribute("Raw", "start_time", np.uint64(2**64 - 1)), "allowed is 0 to", ("start_time", None)),
+    "times": (attribute("Raw", "start_time", np.array([1, 2])), "found int64 array [1 2]", ("start_time", None)),
+    "mux is negative": (attribute("Raw", "start_mux", np.int32(-1)), "found -1; allowed is 0 to", ("mux", None)),
+    "end reason": (attribute("Raw", "end_reason", np.array([1, 2])), "damaged: ", ("end_reason", "")),
+    "id starts with @": (attribute("Raw", "read_id", "@r2"), "found '@r2'; the read is named 'r2'", ("mux", 2)),
+    "id has a space": (attribute("Raw", "read_id", "r 2"), "found 'r 2'; the read is named 'r2'", ("mux", 2)),
+    "id is a number": (attribute("Raw", "read_id", 2), "found int64 2; allowed is a text", ("mux", 2)),
+    "tab in a value": (
+        attribute("tracking_id", "sample_id", "a\tb"),
+        r"'sample_id': found the control character '\t'",
+        ("sample_id", ""),
+    ),
+    "tab in a list": (attribute("tracking_id", "x", np.array([b"a\tb"])), r"'x': found the control", ("mux", 2)),
+    "text in a list": (attribute("tracking_id", "flow_cell_id", np.array([b"F"])), "array", ("flow_cell", "F")),
+    "kit is a number": (attribute("context_tags", "experiment_kit", 7), "found int64 7; allowed", ("kit", "")),
+    "line feed in a name": (attribute("context_tags", "a\nb", "x"), r"control character '\n' in 'a\nb'", ("mux", 2)),
+    "not UTF-8": (
+        attribute("tracking_id", "device_id", np.bytes_(b"\xff")),
+        "'device_id': found b'\\xff', which is not UTF-8",
+        ("device", ""),
+    ),
+    "given twice": (
+        attribute("context_tags", "version", "2.0"),
+        "attribute 'version' is duplicated: str 2.0 in context",
+        ("mux", 2),
+    ),
+    "range is whole": (attribute("channel_id", "range", np.int64(1024)), "int64 1024; taken as 1024", ("scale", 0.125)),
+    "rate is a text": (attribute("channel_id", "sampling_rate", "4e3"), "taken as 4000", ("sample_rate", 4000.0)),
+    "signal is int32": (signal(SIGNAL.astype(np.int32)), "found int32; allowed is int16", ("mux", 2)),
+    "signal is real but whole": (signal(SIGNAL.astype(np.float32)), "found float32; allowed is int16", ("mux", 2)),
+    "signal is uint16": (signal(SIGNAL.astype(np.uint16)), "found uint16; allowed is int16", ("mux", 2)),
+}
+
+
+@pytest.mark.parametrize("fault", NOTED)
+def test_a_fault_in_metadata_costs_the_field_and_not_the_read(fault, tmp_path):
+    change, message, (name, value) = NOTED[fault]
+    first, second, third = read_fast5(write_multi(tmp_path / "a.fast5", change=change))
+    assert (first.faults, second.read_id, third.faults) == ((), "r2", ())
+    assert any(message in words for words in second.faults), second.faults
+    assert getattr(second, name) == value
+    assert np.array_equal(second.raw, SIGNAL)
+    assert second.raw.dtype == np.int16
+    for other in {"channel", "mux", "read_number", "start_time", "run_id", "flow_cell", "scale"} - {name}:
+        assert getattr(second, other) == getattr(first, other)
+
+
+def test_a_single_read_without_an_id_is_named_after_its_file(tmp_path):
+    path = write_single(tmp_path / "my read.fast5", lambda file: file["Raw/Reads/Read_7"].attrs.__delitem__("read_id"))
+    (read,) = read_fast5(path)
+    assert read.read_id == "my_read"
+    assert read.faults == ("attribute 'Raw/read_id' is missing; the read is named 'my_read', after its group or file",)
+
+    def second(file):
+        file.copy("Raw/Reads/Read_7", "Raw/Reads/Read_8")
+        for name in ("Read_7", "Read_8"):
+            del file[f"Raw/Reads/{name}"].attrs["read_id"]
+
+    assert [read.read_id for read in read_fast5(write_single(tmp_path / "b.fast5", second))] == ["b_Read_7", "b_Read_8"]
 
 
 def test_groups_that_reads_share_are_read_once(tmp_path, monkeypatch):

@@ -61,14 +61,20 @@ def test_fields(tmp_path):
         ({"context_tags": {"a": "b\tc"}}, r"field 'context_tags/a': found the control character '\t'"),
     ],
 )
-def test_a_bad_run_leaves_out_its_reads_only(run, message, tmp_path):
-    path = write(tmp_path / "a.pod5", [{}, run, {}])
-    problems = []
-    assert [read.run_id for read in read_pod5(path, problems.append)] == ["run0", "run2"]
-    assert [message in str(problem) for problem in problems] == [True]
-    assert problems[0].record == str(uuid.UUID(int=2))
-    with pytest.raises(InputError, match=f"record '{uuid.UUID(int=2)}'"):
-        list(read_pod5(path))
+def test_a_bad_run_costs_its_field_and_not_its_reads(run, message, tmp_path):
+    first, second, third = read_pod5(write(tmp_path / "a.pod5", [{}, run, {}]))
+    assert (first.faults, third.faults) == ((), ())
+    assert [message in words for words in second.faults] == [True]
+    assert (second.run_id, second.channel) == ("run1", 3)
+
+
+def test_numbers_that_stand_for_unknown_are_none(tmp_path):
+    path = write(tmp_path / "a.pod5", [{"tracking_id": {"device_id": "X1"}, "sequencer_position": "1A"}],
+                 pore=pod5.Pore(0, 0, "not_set"))  # fmt: skip
+    (read,) = read_pod5(path)
+    assert (read.channel, read.mux, read.read_number, read.device, read.faults) == (None, None, 0, "X1", ())
+    (read,) = read_pod5(write(tmp_path / "b.pod5", [{"sequencer_position": "1A"}]))
+    assert read.device == "1A"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,8 @@ def test_missing_values_and_no_auxiliary_fields(tmp_path):
     missing = struct.pack("<QiBQB", 0, 2**31 - 1, 255, 2**64 - 1, 255)
     for content in (text([*ROW, *"....."]), binary(record(aux=missing)), text(ROW, aux=[])):
         (one,) = read(tmp_path / "a.slow5", content)
-        assert (one.channel, one.mux, one.read_number, one.start_time, one.end_reason) == (0, 0, 0, 0, "")
+        assert (one.channel, one.mux, one.read_number, one.start_time, one.end_reason) == (*[None] * 4, "")
+        assert one.faults == ()
 
 
 def test_arrays_and_unknown_fields_are_passed_over(tmp_path):
@@ -139,10 +140,6 @@ RECORD_FAULTS = {
     "samples": (text([*ROW[:7], "5,x,6", *CELLS]), "'raw_signal' is not a list of int16"),
     "range": (text([*ROW[:7], "5,6,40000", *CELLS]), "'raw_signal' is not a list of int16"),
     "number": (text([*ROW[:2], "many", *ROW[3:], *CELLS]), "'digitisation': found 'many'; allowed is a number"),
-    "whole": (text([*ROW, CELLS[0], "7.5", *CELLS[2:]]), "'read_number': found '7.5'; allowed is a whole number"),
-    "group": (text([ROW[0], "3", *ROW[2:], *CELLS]), "'read_group': found 3; the header has 1 groups"),
-    "negative": (text([ROW[0], "-1", *ROW[2:], *CELLS]), "'read_group': found -1"),
-    "channel": (text([*ROW, "x1", *CELLS[1:]]), "'channel_number': found 'x1'; allowed is a whole number"),
     "digitisation": (text([*ROW[:2], "0", *ROW[3:], *CELLS]), "'digitisation': found 0"),
     "id": (text(["@r1", *ROW[1:], *CELLS]), "'read_id': found '@r1'"),
     "binary length": (binary(record(count=2**60)), "the record is cut short: 2305843009213693952 bytes are needed"),
@@ -151,6 +148,35 @@ RECORD_FAULTS = {
     "zlib": (binary(b"nothing", record_code=1), "the record cannot be decompressed: Error -3"),
     "zstd": (binary(b"nothing", record_code=2), "the record cannot be decompressed"),
 }
+
+
+REAL = [("start_time", "double", "7.0"), ("start_mux", "char*", "2")]
+NOTED = {
+    "whole": (text([*ROW, CELLS[0], "7.5", *CELLS[2:]]), "'read_number': found '7.5'; allowed is a whole number"),
+    "group": (text([ROW[0], "3", *ROW[2:], *CELLS]), "'read_group': found 3; the header has 1 groups"),
+    "negative group": (text([ROW[0], "-1", *ROW[2:], *CELLS]), "'read_group': found -1"),
+    "channel": (text([*ROW, "x1", *CELLS[1:]]), "'channel_number': found str x1; allowed is a whole number"),
+    "negative": (text([*ROW, CELLS[0], "-7", *CELLS[2:]]), "'read_number': found -7; allowed is 0 to"),
+    "control": (text([*ROW, "4\x01", *CELLS[1:]]), r"'channel_number': found the control character '\x01'"),
+    "binary control": (
+        binary(record(aux=struct.pack("<Q3siBQB", 3, b"4\n5", 7, 2, 9, 1))),
+        r"'channel_number': found the control character '\n'",
+    ),
+    "run": (text(attributes=["@run_id\ta\x01"]), r"'run_id': found the control character '\x01'"),
+    "real": (
+        text([*ROW, "7.0", "2"], aux=REAL),
+        "'start_time': found float 7.0; allowed is a whole number; taken",
+    ),
+    "text": (text([*ROW, "7.0", "two"], aux=REAL), "'start_mux': found str two; allowed is a whole number"),
+}
+
+
+@pytest.mark.parametrize("fault", NOTED)
+def test_a_fault_in_metadata_costs_the_field_and_not_the_read(fault, tmp_path):
+    content, message = NOTED[fault]
+    (one,) = read(tmp_path / "a.slow5", content)
+    assert (one.read_id, one.raw.tolist(), one.scale) == ("r1", [5, -6, 32767], 0.125)
+    assert any(message in words for words in one.faults), one.faults
 
 
 @pytest.mark.parametrize("fault", RECORD_FAULTS)
