@@ -105,7 +105,12 @@ def common(kind: str, name: str, split: str, note: str, seed: int, inputs: dict[
 
 
 def trained_on(split: str) -> list[str]:
-    """Return the caution that is due where a split holds training rows."""
+    """Return the caution that is due where a split holds rows that trained or chose the model."""
+    if split == "valid":
+        return [
+            "Split 'valid' holds the rows that chose the model (its epoch, the weights of its members): on new rows "
+            "expect somewhat less."
+        ]
     if split not in ("train", "all"):
         return []
     return [f"Split '{split}' holds rows that were trained on: these numbers do not show skill on new ones."]

@@ -1,14 +1,15 @@
-"""Intervals that hold as often as they say: split-conformal prediction.
+"""Conformal prediction intervals: split-conformal, with cross-fitted scales.
 
-On rows that the model was not fitted to, the error of each prediction is divided by a scale; the quantile of these
-scores, times the scale of a new prediction, is half the width of its interval (Vovk, Gammerman and Shafer 2005,
-Algorithmic Learning in a Random World; Lei et al. 2018, J Am Stat Assoc 113:1094, locally weighted). With the finite-
-sample quantile, the interval covers new rows of the same distribution at least as often as its level says, whatever the
-model. Rows of another distribution (more mutations, other folds) are not promised anything.
+On rows that neither trained the model nor chose anything of it, the error of each prediction is divided by a scale; the
+quantile of these scores, times the scale of a new prediction, is half the width of its interval (Vovk, Gammerman and
+Shafer 2005, Algorithmic Learning in a Random World; Lei et al. 2018, J Am Stat Assoc 113:1094, locally weighted). With
+the finite-sample quantile, the interval covers new rows of the same distribution at least as often as its level says,
+whatever the model. Rows of another distribution (more mutations, other folds) are not promised anything.
 
 The scale is 1 for a single model, and sqrt(spread^2 + floor^2) where a prediction has a spread. The floor is the one
 of a grid whose intervals have the best score at 90 % (Gneiting and Raftery 2007, J Am Stat Assoc 102:359: width, plus
-what lies outside times 2 / 0.1).
+what lies outside times 2 / 0.1). No row is scored by a floor that it helped to choose: each fold of the rows is scored
+with the floor of the others.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ LEVEL = 0.9  # of an interval unless asked otherwise; also the one at which the 
 FLOORS = tuple(2.0**power for power in np.arange(-3, 7.5, 0.5))  # times the median spread; the last leave it no say
 FEWEST = 10  # rows: from so few on there is a quantile at 90 %
 DIGITS = 6  # of a stored number
+FOLDS = 5  # of the calibration rows, where a part is scored by what the others chose
 
 
 def check_level(level: float) -> float:
@@ -95,13 +97,31 @@ def fit(true: np.ndarray, predicted: np.ndarray, spread: np.ndarray | None = Non
     if spread is not None:
         spread = np.asarray(spread[known], np.float64)
         floor = _short(choose_floor(errors, spread))
-    scores = errors / scales(spread, floor, len(errors))
+    scores = errors / _own_scales(errors, spread, floor)
     found = [quantile(scores, level) for level in LEVELS]
     return {
         "rows": len(errors),
         "floor": floor,
         "quantiles": [None if value is None else _short(value) for value in found],
     }
+
+
+def _own_scales(errors: np.ndarray, spread: np.ndarray | None, floor: float | None) -> np.ndarray:
+    """Return the scale of each calibration row (N,): its floor was chosen without it, and brought to the final one."""
+    if spread is None or floor is None:
+        return np.ones(len(errors))
+    out = np.empty(len(errors))
+    for part in dealt(np.arange(len(errors)), FOLDS):
+        rest = np.setdiff1d(np.arange(len(errors)), part)
+        own = np.hypot(spread, choose_floor(errors[rest], spread[rest]))
+        # a larger floor makes every scale larger: in the units of the final floor, by what the other rows have of both
+        out[part] = own[part] * float(np.median(np.hypot(spread[rest], floor)) / np.median(own[rest]))
+    return out
+
+
+def dealt(rows: np.ndarray, folds: int, seed: int = 0) -> list[np.ndarray]:
+    """Return the rows (N,) in as many parts, by chance."""
+    return np.array_split(np.random.default_rng(seed).permutation(rows), folds)
 
 
 def _short(value: float) -> float:
@@ -159,6 +179,25 @@ class Intervals:
         return values - half, values + half
 
 
+def cross_half_widths(
+    true: np.ndarray, predicted: np.ndarray, spread: np.ndarray | None = None, *, level: float = LEVEL
+) -> np.ndarray | None:
+    """Return half the width of each row's interval, (N,), as the other folds of the rows calibrate it.
+
+    Parameters are as for `fit`. None where too few rows are there.
+    """
+    known = np.flatnonzero(np.isfinite(true) & np.isfinite(predicted))
+    out = np.full(len(true), np.nan)
+    for part in dealt(np.arange(len(true)), FOLDS):
+        rest = np.setdiff1d(known, part)
+        entry = fit(true[rest], predicted[rest], None if spread is None else spread[rest])
+        half = entry and half_widths(entry, level, None if spread is None else spread[part], len(part))
+        if half is None:
+            return None
+        out[part] = half
+    return out
+
+
 def cross_coverage(
     true: np.ndarray,
     predicted: np.ndarray,
@@ -188,7 +227,7 @@ def cross_coverage(
     if folds < 2 or len(known) - -(-len(known) // folds) < FEWEST:
         problem = f"found {folds} for {len(known)} rows; allowed is 2 or more, with {FEWEST} rows left for calibration"
         raise ConfigError(f"--folds: {problem}")
-    parts = np.array_split(np.random.default_rng(seed).permutation(known), folds)
+    parts = dealt(known, folds, seed)
     inside: dict[float, list[np.ndarray]] = {level: [] for level in levels}
     widths: dict[float, list[np.ndarray]] = {level: [] for level in levels}
     for part in parts:

@@ -28,12 +28,21 @@ def finish(task: str, folder: str | Path, prepared: str | Path, *, device: str =
 def _regression(folder: Path, prepared: Path, device: str) -> None:
     """Add intervals and the test for novelty; see `inference.confidence`."""
     from biorrn.device import choose_device
-    from biorrn.inference.confidence import conformal_facts, held_out, novelty_facts
+    from biorrn.inference.confidence import conformal_facts, novelty_facts
+    from biorrn.tasks.replay import chosen_without
 
     stored = load_model(folder)
     entries: dict[str, Any] = {}
     if "conformal" not in stored.facts:
-        entries |= conformal_facts(held_out(stored, prepared, device=choose_device(device)))
+        held = chosen_without(stored, prepared, choose_device(device))
+        if held is None:
+            print(
+                f"{folder}: no intervals: the validation rows chose the model, and what its epochs predicted of them "
+                "is not kept; biorrn calibrate makes intervals from other rows",
+                file=sys.stderr,
+            )
+        else:
+            entries |= conformal_facts(held)
     if "novelty" not in stored.facts:
         entries |= novelty_facts(prepared)
     if entries:

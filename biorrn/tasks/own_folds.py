@@ -10,6 +10,7 @@ rather less than one fold's model, so that they are on the wide side.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,12 @@ from biorrn.tasks.protein_split import fold_splits
 from biorrn.training.checkpoint import write_provenance
 from biorrn.training.train import train
 
-FOLDS, OUT_OF_FOLD = "folds", "out_of_fold.tsv"
+FOLDS, OUT_OF_FOLD, CROSS = "folds", "out_of_fold.tsv", "calibration"
+CROSS_FOLDS = (
+    10,
+    5,
+)  # that calibrate a run without folds, below and from MANY rows on: of few rows each fold needs most
+MANY = 100
 COMPARED = ("mean", "length", "ridge", "neighbour", "extra_trees")  # baselines that are fitted once a fold
 STEP = 100  # of seeds: folds of runs with neighbouring seeds share none
 
@@ -110,6 +116,59 @@ def train_folds(
             say(f"test: {name}: Spearman {score:.4f} of the ensemble on {len(true_k):,} rows that were in no fold")
         for line in coverage(test, names, ours):
             say(f"test: {line}")
+
+
+def cross_fit(
+    recipe: Recipe, folder: Path, groups: np.ndarray, seed: int, device: torch.device, options: dict[str, Any], say: Say
+) -> dict[str, Any]:
+    """Return what a model keeps of its intervals, {target: entry}, from residuals of rows outside each fold.
+
+    Each fold of the rows outside the test is predicted by a model of the others, a tenth of which chose its epoch and
+    weights: no row calibrates by a model that it trained or chose (CV+ style: Barber et al. 2021, Annals of Statistics
+    49:486). The model of the run itself has more rows and more seeds, so that the intervals are rather too wide than
+    too narrow. One network of each kind trains, and no spread is used, which of fewer members would be another one.
+
+    The predictions are kept as `OUT_OF_FOLD`, where a run that is taken up finds them.
+    """
+    from biorrn.evaluation.predictions import join
+
+    data = read_prepared(folder / DATA)
+    names = [str(target["name"]) for target in data.targets]
+    outside = data.split != SPLITS.index("test")
+    rows, own = data.rows.select(outside), groups[outside]
+    number = min(CROSS_FOLDS[len(rows) >= MANY], len(np.unique(own)))
+    if number < 3:
+        say("intervals: none, since fewer than 3 groups are there to calibrate them")
+        return {}
+    if not (folder / OUT_OF_FOLD).is_file():
+        found: list[Prediction | None] = [None] * len(rows)
+        fold = np.zeros(len(rows), np.int64)
+        for place, codes in enumerate(fold_splits(own, number, seed)):
+            run, held = folder / CROSS / str(place + 1), codes == SPLITS.index("test")
+            write_rows(run / DATA, rows, codes, data)
+            task = load_task("regression")
+            train(one_of_each(recipe), run / DATA, run, task, seed=STEP * seed + place, inside=True, **options)
+            for row, prediction in zip(np.flatnonzero(held), predicted(run, rows.select(held), device), strict=True):
+                found[row] = prediction
+            fold[held] = place + 1
+        given = [prediction for prediction in found if prediction is not None]
+        write_predictions(folder / OUT_OF_FOLD, given, names, {"fold": fold.tolist()})
+        shutil.rmtree(folder / CROSS)
+    values = join(folder / OUT_OF_FOLD, rows, data.targets, folder / DATA).values
+    entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}
+    say(f"intervals: calibrated on {len(rows):,} rows, each predicted by a model of {number} that did not see it")
+    return {name: entry for name, entry in entries.items() if entry is not None}
+
+
+def one_of_each(recipe: Recipe) -> Recipe:
+    """Return the recipe of an ensemble with one member of each network, the first; of one model, the recipe itself."""
+    if recipe.members is None:
+        return recipe
+    kept = [m for k, m in enumerate(recipe.members) if m.recipe not in [other.recipe for other in recipe.members[:k]]]
+    if len(kept) == 1:
+        assert isinstance(kept[0].recipe, Recipe)
+        return kept[0].recipe
+    return recipe.model_copy(update={"members": kept})
 
 
 def write_rows(path: Path, rows: Proteins, codes: np.ndarray, data: Prepared) -> None:

@@ -25,7 +25,7 @@ from biorrn.datasets.splits import Column
 from biorrn.device import choose_device, set_threads
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import sha256, write_text
-from biorrn.models.store import update_facts
+from biorrn.models.store import load_model, update_facts
 from biorrn.tasks import load_task
 from biorrn.tasks.own_report import DATA, REPORT, Say, finish, next_lines
 from biorrn.tasks.protein_choice import plan
@@ -38,11 +38,25 @@ from biorrn.training.train import train
 CHOICE = "choice.json"
 # what a run makes in its folder, removed by --replace
 MADE = [
-    *("folds", "search", "members", "checkpoints", "figures", CHOICE, DATA, REPORT, "provenance.json", "run.json"),
-    *("search.db", "search.yaml", "trials.tsv", "out_of_fold.tsv", "evaluation.json", "predictions.tsv"),
-    "prepare.json",
+    *(
+        "folds",
+        "calibration",
+        "search",
+        "members",
+        "checkpoints",
+        "figures",
+        CHOICE,
+        DATA,
+        REPORT,
+        "provenance.json",
+        "run.json",
+    ),
+    *("search.db", "search.yaml", "trials.tsv", "out_of_fold.tsv", "evaluation.json"),
+    *("predictions.tsv", "prepare.json"),
 ]
 MINUTES = 20.0
+ENOUGH = 200  # rows held out for the test, from which on they calibrate the intervals
+CROSS_REPEATS = 4  # trainings' worth of time, where folds calibrate them
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +128,7 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
         model=wish.model,
         changes=list(wish.changes),
         seeds=1 if wish.folds else 3,
-        # a search has half of the time, and most of its trials are stopped early
-        repeats=(wish.folds or 1) * (max(2, wish.trials // 3) if wish.trials else 1),
+        repeats=_repeats(wish, split),
     )
     return Choice(made.recipe, split.held_out, seen.reference, said + made.lines), table, split
 
@@ -156,7 +169,7 @@ def train_own(wish: Wish, *, device: str = "auto", threads: int | None = None, r
             "held_out": choice.held_out,
             "reference": choice.reference,
             "lines": choice.lines + _leakage(folder / DATA),
-            "groups": split.groups.tolist() if wish.folds else [],
+            "groups": split.groups.tolist() if wish.folds or cross_fits(split) else [],
         }
         with write_text(folder / CHOICE) as stream:
             json.dump(state, stream, indent=1)
@@ -176,11 +189,49 @@ def train_own(wish: Wish, *, device: str = "auto", threads: int | None = None, r
         train_folds(recipe, folder, wish.folds, np.array(state["groups"]), wish.seed, where, options, say)
     else:
         train(recipe, folder / DATA, folder, load_task("regression"), seed=wish.seed, **options)
-        finish(folder, state["held_out"], wish.seed, cores, where, "", say)
+        calibrate(recipe, folder, np.array(state["groups"]), wish.seed, where, options, say)
+        finish(folder, state["held_out"], not state["groups"], wish.seed, cores, where, "", say)
     if state["reference"]:
         update_facts(folder, reference=state["reference"])
     for line in next_lines(folder):
         say(line)
+
+
+def _repeats(wish: Wish, split: Split) -> int:
+    """Return how many trainings share the time."""
+    once = wish.folds or (CROSS_REPEATS if cross_fits(split) else 1)
+    # a search has half of the time, and most of its trials are stopped early
+    return once * (max(2, wish.trials // 3) if wish.trials else 1)
+
+
+def cross_fits(split: Split) -> bool:
+    """Return whether intervals are calibrated on folds, since too few rows are held out, or those of the user's test.
+
+    Else they are calibrated on the rows held out for the test, which chose nothing; `own_report.finish` then measures
+    how often they hold on folds of these rows.
+    """
+    return split.by_column or int((split.codes == SPLITS.index("test")).sum()) < ENOUGH
+
+
+def calibrate(
+    recipe: Recipe, folder: Path, groups: np.ndarray, seed: int, device: torch.device, options: dict[str, Any], say: Say
+) -> None:
+    """Put the intervals of a trained model into its folder, from rows that neither trained nor chose it.
+
+    Parameters
+    ----------
+    groups : int64 array (N,): of all rows of the prepared file, where folds of them calibrate; else empty.
+    """
+    if len(groups):
+        from biorrn.tasks.own_folds import cross_fit
+
+        entries = cross_fit(recipe, folder, groups, seed, device, options, say)
+    else:
+        from biorrn.inference.confidence import conformal_facts, held_out
+
+        entries = conformal_facts(held_out(load_model(folder), folder / DATA, "test", device=device))["conformal"]
+        say("intervals: calibrated on the rows held out for the test, which trained and chose nothing")
+    update_facts(folder, conformal=entries)
 
 
 def prepare(table: Table, codes: np.ndarray, path: Path, columns: Columns) -> None:

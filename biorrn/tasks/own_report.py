@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,24 +80,52 @@ def coverage(rows: Proteins, names: list[str], found: list[Prediction]) -> list[
     return lines
 
 
-def finish(folder: Path, held_out: str, seed: int, threads: int, device: torch.device, note: str, say: Say) -> None:
-    """Calibrate the model of a run on its validation rows, evaluate it on the rows held out, and write the report."""
+def finish(
+    folder: Path,
+    held_out: str,
+    calibrated: bool,
+    seed: int,
+    threads: int,
+    device: torch.device,
+    note: str,
+    say: Say,
+) -> None:
+    """Evaluate the model of a run on the rows held out, and write the report.
+
+    Parameters
+    ----------
+    calibrated : bool: the rows held out calibrate the intervals; each then has the interval that the others give it.
+    """
     data = read_prepared(folder / DATA)
     names = [str(target["name"]) for target in data.targets]
     complete("regression", folder, folder / DATA, device=str(device))
     rows = data.rows.select(data.split == SPLITS.index(held_out))
     found = predicted(folder, rows, device)
+    if calibrated:
+        found = with_own_intervals(rows, found)
     write_predictions(folder / PREDICTIONS, found, names)
     content, true, given = evaluate_regression(
         folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, note=note, seed=seed, threads=threads
     )
     if held_out == "valid":
         content["cautions"].append(
-            "No rows are kept for a test: these rows also chose the best epoch, and the width of the intervals."
+            "No rows are kept for a test: these rows also chose the best epoch and the weights of the members."
         )
     else:
         content["cautions"] += coverage(rows, names, found)
     write_pages(folder, content, true, given, say)
+
+
+def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Prediction]:
+    """Return predictions of rows that calibrate the intervals, each with the interval that the other folds give it."""
+    values = np.array([row.values for row in found])
+    spread = None if found[0].spread is None else np.array([row.spread for row in found])
+    half = np.full_like(values, np.nan)
+    for k in range(values.shape[1]):
+        own = conformal.cross_half_widths(rows.targets[:, k], values[:, k], None if spread is None else spread[:, k])
+        half[:, k] = np.nan if own is None else own
+    ends = zip(found, values - half, values + half, strict=True)
+    return [replace(row, lower=low, upper=high) for row, low, high in ends]
 
 
 def write_pages(folder: Path, content: dict[str, Any], true: np.ndarray, given: Predictions, say: Say) -> None:

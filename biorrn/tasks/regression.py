@@ -111,18 +111,32 @@ def finish(model: SequenceModel, recipe: Recipe, data: ProteinData) -> None:
     predicted, true = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     for k in range(true.shape[1]):
         there = np.isfinite(true[:, k])
-        if there.sum() < FEWEST or np.ptp(predicted[there, k]) == 0:
-            continue
-        slope, offset = np.polyfit(predicted[there, k].astype(np.float64), true[there, k].astype(np.float64), 1)
-        if slope > 0:  # else the order itself is wrong, and no rising line can put it right
-            head.scale[k] *= float(slope)
-            head.shift[k] = head.shift[k] * float(slope) + float(offset)
+        slope, offset = unit_line(predicted[there, k], true[there, k])
+        head.scale[k] *= slope
+        head.shift[k] = head.shift[k] * slope + offset
+
+
+def unit_line(predicted: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """Return the rising line, slope and offset, from predictions (N,) to measured values (N,); (1, 0) for none."""
+    if len(true) < FEWEST or np.ptp(predicted) == 0:
+        return 1.0, 0.0
+    slope, offset = np.polyfit(predicted.astype(np.float64), true.astype(np.float64), 1)
+    # else the order itself is wrong, and no rising line can put it right
+    return (float(slope), float(offset)) if slope > 0 else (1.0, 0.0)
 
 
 def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     """Return predictions and targets, each (B, K)."""
     assert batch.targets is not None
     return outputs.float().cpu().numpy(), batch.targets.cpu().numpy()
+
+
+def keep(collected: list[Any]) -> np.ndarray:
+    """Return what an epoch predicted of the validation rows, float32 (N, K), in the order of `ProteinData.valid`.
+
+    With those of all epochs the choice of the best can be made again without some of the rows; see `tasks.replay`.
+    """
+    return np.concatenate([predicted for predicted, _ in collected]).astype(np.float32)
 
 
 def score(collected: list[Any]) -> dict[str, float]:

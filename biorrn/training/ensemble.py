@@ -22,6 +22,7 @@ from biorrn.training.checkpoint import PROVENANCE, write_history, write_provenan
 from biorrn.training.combine import rising_knots, stacked_weights
 from biorrn.training.launch import refuse
 from biorrn.training.learner import count_parameters
+from biorrn.training.member import train_member
 from biorrn.training.members import run_members
 from biorrn.training.remember import remember
 from biorrn.training.task import Data, Task
@@ -42,6 +43,7 @@ def train(
     replace: bool = False,
     init: str | Path | None = None,
     jobs: int | None = None,
+    inside: bool = False,
     stop: dict[str, int] | None = None,
 ) -> Path:
     """Train the members of a recipe that are not finished yet, combine all, and return the model folder.
@@ -55,6 +57,7 @@ def train(
     init : model folder or shipped id whose weights, where they fit, are the first ones of each member; of the run of an
         ensemble, those of its members, one each.
     jobs : int: members that are trained at a time; default: one a thread, on another device than the CPU one.
+    inside : bool: members are trained in this process, one after the other.
     stop : dict, optional: folder name of a member -> epochs after which it ends.
     Others as in `loop.train`.
 
@@ -84,7 +87,11 @@ def train(
         f"training {recipe.name}: {len(work)} members, {jobs} at a time with {share} threads each on {where}",
         file=sys.stderr,
     )
-    run_members(work, jobs)
+    if inside:
+        for job in work:
+            train_member(job)
+    else:
+        run_members(work, jobs)
     stored = [load_model(job["folder"]) for job in work]
     values, true = _validate(stored, data, task, where)
     facts = _facts(data.facts, stored)

@@ -96,6 +96,8 @@ class Learner(pl.LightningModule):
         self._states: Any = None  # of the model after the last window, where batches carry them on
         self._collected: list[Any] = []
         self._valid_losses: list[float] = []
+        # epoch -> what it predicted of the validation rows, of a task that chooses again without some of them
+        self.replay: dict[int, Any] = {}
         self._started = time.monotonic()
 
     @property
@@ -181,6 +183,9 @@ class Learner(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         collected, valid_losses = self._of_all(self._collected), self._of_all(self._valid_losses)
         scores = self.task.score(collected)
+        if hasattr(self.task, "keep"):
+            self.replay = {epoch: kept for epoch, kept in self.replay.items() if epoch < self.current_epoch}
+            self.replay[self.current_epoch] = torch.from_numpy(self.task.keep(collected))
         self._collected = []
         now = time.monotonic()
         self.seconds += now - self._started
@@ -214,12 +219,18 @@ class Learner(pl.LightningModule):
         # Python's own numbers: a checkpoint of nothing but those and tensors can be read without running what is in it
         history = [{name: _plain(value) for name, value in row.items()} for row in self.history]
         norms = [float(norm) for norm in self.clip.norms]
-        checkpoint["biorrn"] = {"history": history, "norms": norms, "seconds": float(self.seconds)}
+        checkpoint["biorrn"] = {
+            "history": history,
+            "norms": norms,
+            "seconds": float(self.seconds),
+            "replay": dict(self.replay),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["biorrn"]
         self.history, self.seconds = list(state["history"]), float(state["seconds"])
         self.clip.norms.extend(state["norms"])
+        self.replay = dict(state.get("replay") or {})
 
 
 def _plain(value: Any) -> Any:

@@ -23,13 +23,14 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     note(job["words"])  # the command that provenance tells of
     try:
-        _train(job)
+        train_member(job)
     except BiorrnError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
 
 
-def _train(job: dict[str, Any]) -> None:
+def train_member(job: dict[str, Any]) -> None:
+    """Train what the job says, in this process."""
     import yaml
 
     from biorrn.config import parse_recipe

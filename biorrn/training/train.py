@@ -27,6 +27,7 @@ def train(
     task: Task,
     *,
     jobs: int | None = None,
+    inside: bool = False,
     wait: float = 0.0,
     **options: Any,
 ) -> Path:
@@ -35,6 +36,7 @@ def train(
     Parameters
     ----------
     jobs : int: members of an ensemble that are trained at a time; a recipe of one model needs none.
+    inside : bool: members are trained in this process, one after the other, which of small ones takes less time.
     wait : float: seconds to wait for another process that trains in the folder.
 
     Raises
@@ -42,7 +44,7 @@ def train(
     BiorrnError: another process trains in the folder.
     """
     if recipe.members is not None:
-        options["jobs"] = jobs
+        options |= {"jobs": jobs, "inside": inside}
     # of processes that train together the first holds the folder for all
     with contextlib.nullcontext() if rank() else exclusive(folder, "training in", wait):
         return TRAINERS[kind_of(recipe)](recipe, data_path, folder, task, **options)

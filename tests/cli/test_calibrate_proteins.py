@@ -1,9 +1,11 @@
 """`biorrn calibrate` of a protein model: intervals go into its folder, predictions and evaluations use them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 import yaml
 
@@ -62,9 +64,16 @@ def test_training_ends_with_intervals(biorrn: Run, trained: Path, tiny_proteins:
         assert "nearest below" in (tmp_path / "r.html").read_text()
 
 
-def test_calibrated_anew_on_other_rows(biorrn: Run, trained: Path, tiny_proteins: Path) -> None:
+def test_calibrated_anew_on_other_rows(biorrn: Run, trained: Path, tiny_proteins: Path, tmp_path: Path) -> None:
     before = facts(trained)
-    words = ("calibrate", trained, tiny_proteins, "--split", "train", "--threads", 1)
+    code, _, err = biorrn("calibrate", trained, tiny_proteins, "--split", "train", "--threads", 1)
+    assert code == 2
+    assert "these rows of" in err
+    other = tmp_path / "other.h5"
+    shutil.copy(tiny_proteins, other)
+    with h5py.File(other, "r+") as file:
+        file.attrs["note"] = "not the file that the model was trained on"
+    words = ("calibrate", trained, other, "--split", "train", "--threads", 1)
     code, out, err = biorrn(*words, "--dry-run", "--folds", 3)
     assert code == 0, err
     header, *rows = (line.split("\t") for line in out.splitlines())

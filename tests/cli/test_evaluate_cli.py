@@ -57,6 +57,7 @@ def test_regression_from_files_to_report(biorrn: Biorrn, folder: Path, capsys: p
     printed = capsys.readouterr().out.splitlines()
     assert sum(line.split()[0] in ("model", *BASELINES) for line in printed) == 1 + len(BASELINES)
     assert any(line.startswith("The model does not beat ") and "ridge" in line for line in printed)
+    assert sum(line.startswith("Split 'valid' holds the rows that chose the model") for line in printed) == 1
     content = json.loads((folder / "out/eval.json").read_text())
     assert content["split"] == "valid"
     assert content["metrics"]["tm"]["spearman"]["n"] == 20
@@ -72,6 +73,8 @@ def test_regression_from_files_to_report(biorrn: Biorrn, folder: Path, capsys: p
     page = (folder / "out/report.html").read_text()
     assert "A &amp; B" in page
     assert "made up for a test" in page
+    assert "holds the rows that chose the model" in " ".join(page.split())
+    assert any("rows that chose the model" in caution for caution in content["cautions"])
 
 
 @pytest.mark.parametrize(

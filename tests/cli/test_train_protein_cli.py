@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from biorrn.models.store import load_facts
+
 SMALL = ["--model", "gru", "--max-minutes", "0.5", "--threads", "1", "--device", "cpu"]
 SMALL += ["--set", "training.epochs=2", "--set", "model.core.hidden=8", "--set", "training.max_minutes=null"]
 
@@ -36,6 +38,7 @@ def few_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "BASELINES", fast)
     monkeypatch.setitem(baselines.SETS, "all", tuple(fast))
     monkeypatch.setattr(own_folds, "COMPARED", tuple(fast))
+    monkeypatch.setattr(own_folds, "CROSS_FOLDS", (3, 3))
 
 
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(biorrn, table: Path, tmp_path: Path) -> None:
@@ -62,6 +65,14 @@ def test_one_command_gives_a_model_that_predict_takes(biorrn, table: Path, tmp_p
     assert result["split"] == "test"
     assert set(result["metrics"]) == {"y", "z"}
     assert set(result["baselines"]["y"]) == {"mean", "length"}
+    # the intervals come from rows that each fold's model saw nothing of; whole families are in one fold
+    entry = load_facts(run)["conformal"]["y"]
+    with open(run / "out_of_fold.tsv") as stream:
+        folds = {int(row["id"][1:]): row["fold"] for row in csv.DictReader(stream, delimiter="\t")}
+    assert entry["rows"] == len(folds) == 90 - len((run / "predictions.tsv").read_text().splitlines()[1:])
+    assert len(set(folds.values())) == 3
+    assert all(len({fold for row, fold in folds.items() if row % 15 == family}) <= 1 for family in range(15))
+    assert not (run / "calibration").exists()
     choice = json.loads((run / "choice.json").read_text())
     assert any("15 groups" in line for line in choice["lines"])
 

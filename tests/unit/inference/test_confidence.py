@@ -1,22 +1,29 @@
 """A model's own error bars: from a prepared file into its folder, and out again in its predictions."""
 
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from biorrn.config import parse_recipe
 from biorrn.datasets.prepare import protein_writer
+from biorrn.datasets.proteins import ProteinDataset, ordered_batches
 from biorrn.encoders.residues import tokens
 from biorrn.errors import InputError
 from biorrn.inference.confidence import columns_given, conformal_facts, coverage_lines, held_out, novelty_facts
+from biorrn.inference.conformal import FOLDS, dealt
 from biorrn.inference.members import deviation, has_spread, values_and_spread
 from biorrn.inference.predict import predict
 from biorrn.models.build import build
 from biorrn.models.store import Stored, load_model, save_model
 from biorrn.readers.records import ProteinRecord
+from biorrn.tasks import load_task
 from biorrn.tasks.finish import finish
+from biorrn.tasks.replay import chosen_without
+from biorrn.training.train import train
 
 SMALL = {
     "name": "small",
@@ -160,3 +167,51 @@ def test_held_out_rows_are_in_order(prepared: Path, tmp_path: Path) -> None:
 def test_another_models_targets_are_refused(tiny_proteins: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has the targets leucine; the model has a, b"):
         held_out(load_model(made("one", tmp_path)), tiny_proteins)
+
+
+@pytest.fixture(scope="module")
+def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run of an ensemble of two networks, one of which learns an order alone, stacked and straightened."""
+    training = {"epochs": 4, "batch_size": 32, "lr": 0.02}
+    second = {**SMALL, "name": "other", "training": {**training, "loss": "rank"}}
+    members = [{"recipe": {**SMALL, "training": training}, "seed": 1}, {"recipe": second, "seed": 2}]
+    content = {"name": "several", "task": "regression", "members": members, "combine": "stack", "calibrate": "monotone"}
+    folder = tmp_path_factory.mktemp("confidence") / "run"
+    train(parse_recipe(content), prepared, folder, load_task("regression"), device="cpu", threads=1, inside=True)
+    return folder
+
+
+def test_no_row_calibrates_an_interval_of_what_it_chose(run: Path, prepared: Path, tmp_path: Path) -> None:
+    stored = load_model(run)
+    held = chosen_without(stored, prepared, torch.device("cpu"))
+    own = held_out(stored, prepared)
+    assert held is not None
+    np.testing.assert_array_equal(held.true, own.true)
+    assert held.names == own.names
+    assert held.spread is not None
+    assert not np.allclose(held.predicted, own.predicted)  # each fold was chosen and straightened by the others
+
+    # the first fold has other values: what is said of it stays, what is said of the others changes
+    order = np.concatenate(ordered_batches(ProteinDataset(prepared, "valid").lengths, 512))
+    part = order[dealt(np.arange(120), FOLDS)[0]]
+    other = tmp_path / "other.h5"
+    shutil.copy(prepared, other)
+    with h5py.File(other, "r+") as file:
+        rows = np.flatnonzero(file["split"][:] == 1)
+        file["targets"][np.sort(rows[part])] = np.float32(50.0)
+    again = chosen_without(stored, other, torch.device("cpu"))
+    assert again is not None
+    np.testing.assert_array_equal(again.predicted[part], held.predicted[part])
+    assert not np.allclose(np.delete(again.predicted, part, 0), np.delete(held.predicted, part, 0))
+
+
+def test_a_run_that_kept_no_epochs_gets_no_intervals(
+    run: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    for path in folder.rglob("last.ckpt"):
+        path.unlink()
+    finish("regression", folder, prepared, device="cpu")
+    assert "conformal" not in load_model(folder).facts
+    assert "the validation rows chose the model" in capsys.readouterr().err

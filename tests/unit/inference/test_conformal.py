@@ -136,3 +136,35 @@ def test_too_few_folds_or_rows(count: int, folds: int) -> None:
 
 def test_level_is_one_that_models_carry() -> None:
     assert conformal.LEVEL in LEVELS
+
+
+@pytest.mark.parametrize("kind", ["no spread", "a spread that tells the error", "a spread that says nothing"])
+@pytest.mark.parametrize(("count", "seeds"), [(40, 150), (80, 100), (200, 60), (1000, 15)])
+def test_mean_coverage_of_new_rows_is_the_level_however_few_calibrate(kind: str, count: int, seeds: int) -> None:
+    held = []
+    for seed in range(seeds):
+        rng = np.random.default_rng([count, seed])
+        spread = rng.gamma(2.0, 0.3, count + 1000)
+        scale = np.hypot(2 * spread, 0.3) if "tells" in kind else 1.0
+        errors = scale * rng.normal(size=len(spread))
+        own = None if kind == "no spread" else spread
+        entry = fit(errors[:count], np.zeros(count), None if own is None else own[:count])
+        assert entry is not None
+        half = conformal.half_widths(entry, 0.9, None if own is None else own[count:], 1000)
+        held.append(np.mean(np.abs(errors[count:]) <= half))
+    assert 0.88 <= np.mean(held) <= 0.92
+
+
+def test_the_interval_of_a_row_does_not_depend_on_its_own_error() -> None:
+    true, predicted, spread = rows(60)
+    half = conformal.cross_half_widths(true, predicted, spread)
+    assert half is not None
+    other = true.copy()
+    part = conformal.dealt(np.arange(60), conformal.FOLDS)[0]
+    other[part] += 100.0
+    again = conformal.cross_half_widths(other, predicted, spread)
+    assert again is not None
+    np.testing.assert_array_equal(again[part], half[part])
+    rest = np.setdiff1d(np.arange(60), part)
+    assert (again[rest] > half[rest]).all()
+    assert conformal.cross_half_widths(true[:11], predicted[:11]) is None
