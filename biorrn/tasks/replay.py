@@ -2,4 +2,143 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from biorrn.config import Recipe
+from biorrn.datasets.proteins import ProteinDataset, ordered_batches
+from biorrn.encoders.residues import sequence
+from biorrn.evaluation.regression import METRICS
+from biorrn.files import read_text, sha256
+from biorrn.inference.confidence import HeldOut, held_out
+from biorrn.inference.conformal import FOLDS, dealt
+from biorrn.inference.predict import predict
+from biorrn.models.ensemble import Calibration
+from biorrn.models.store import Stored, load_model
+from biorrn.readers.records import ProteinRecord
+from biorrn.tasks.regression import LOSSES, VALID_BATCH, monitor, unit_line
+from biorrn.training.checkpoint import CHECKPOINTS, PROVENANCE
+from biorrn.training.checkpoint_file import LAST, WholeCheckpoints
+from biorrn.training.combine import rising_knots, stacked_weights
+
 MEMBERS = "members"  # folder of an ensemble's members, as `training.ensemble` names it
+
+
+def chosen_without(stored: Stored, prepared: str | Path, device: torch.device) -> HeldOut | None:
+    """Predict each validation row by what the other validation rows choose; None where that cannot be told.
+
+    Validation rows choose the epoch of a network, the line of one that learned an order, the weights of an ensemble and
+    its calibration. For each fold of them all this is chosen again by the other folds, from what the epochs predicted,
+    which a run keeps in its last checkpoint. So no row calibrates an interval of a model that it chose.
+
+    Parameters
+    ----------
+    stored : Stored: the model of a run folder. A Gaussian process, and a model that no run stands behind, chose
+        nothing, and predict for themselves.
+
+    Returns
+    -------
+    inference.confidence.HeldOut, in the order of the validation rows.
+    """
+    folder = stored.path
+    if not (folder / PROVENANCE).is_file() or _is_gaussian(stored.recipe):
+        return held_out(stored, prepared, device=device)
+    data = ProteinDataset(prepared, "valid")
+    order = np.concatenate(ordered_batches(data.lengths, VALID_BATCH))
+    true = data.targets[order].astype(np.float64)
+    runs = [folder] if stored.recipe.members is None else _runs(folder, len(stored.recipe.members))
+    epochs = [_epochs(run, data, order, device) for run in runs]
+    if not runs or any(found is None or found.shape[1:] != true.shape for found in epochs):
+        return None
+    recipes = [stored.recipe] if stored.recipe.members is None else [load_model(run).recipe for run in runs]
+    added = _added(stored, data, order)
+    values, spread = np.empty_like(true), np.empty_like(true)
+    for part in dealt(np.arange(len(true)), FOLDS):
+        rest = np.setdiff1d(np.arange(len(true)), part)
+        own = np.stack([_chosen(e, true, rest, r) for e, r in zip(epochs, recipes, strict=True)])  # (M, N, K)
+        own = own + added
+        values[part] = _combined(own, true, rest, stored.recipe)[part]
+        spread[part] = own[:, part].std(0)
+    back = np.argsort(order)
+    return HeldOut(data.names, true[back], values[back], spread[back] if len(runs) > 1 else None)
+
+
+def trained_here(stored: Stored, prepared: str | Path) -> bool:
+    """Return whether a prepared file is the one that the run of a model was trained on."""
+    path = stored.path / PROVENANCE
+    if not path.is_file():
+        return False
+    known = json.loads(read_text(path)).get("data") or {}
+    return sha256(Path(prepared)) in known.values()
+
+
+def _is_gaussian(recipe: Recipe) -> bool:
+    return recipe.members is None and getattr(recipe.model, "core", None) is None
+
+
+def _runs(folder: Path, count: int) -> list[Path]:
+    found = sorted(path for path in (folder / MEMBERS).glob("*") if (path / PROVENANCE).is_file())
+    return found if len(found) == count else []
+
+
+def _epochs(run: Path, data: ProteinDataset, order: np.ndarray, device: torch.device) -> np.ndarray | None:
+    """Return what each epoch of a run predicted of the validation rows (E, N, K); a Gaussian process has one epoch."""
+    stored = load_model(run)
+    if _is_gaussian(stored.recipe):
+        records = (ProteinRecord(data.ids[row], sequence(data.tokens(row))) for row in order)
+        return np.array([[found.values for found in predict(stored, records, device=device)]])
+    path = run / CHECKPOINTS / LAST
+    if not path.is_file():
+        return None
+    kept = WholeCheckpoints().load_checkpoint(path)["biorrn"].get("replay") or {}
+    return np.stack([kept[epoch].numpy().astype(np.float64) for epoch in sorted(kept)]) if kept else None
+
+
+def _added(stored: Stored, data: ProteinDataset, order: np.ndarray) -> np.ndarray:
+    """Return what the near training rows of an ensemble add to each of the rows, (N, K); 0.0 for a model without."""
+    memory = getattr(stored.model, "neighbours", None)
+    if memory is None:
+        return np.zeros(1)
+    batches = (data.collate(order[start : start + VALID_BATCH]) for start in range(0, len(order), VALID_BATCH))
+    with torch.inference_mode():
+        return np.concatenate([memory(batch.x, batch.lengths).double().numpy() for batch in batches])
+
+
+def _chosen(epochs: np.ndarray, true: np.ndarray, rest: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Return the predictions (N, K) of the epoch that the rows `rest` choose, with their line where there is one."""
+    scores = [_score(true[rest], found[rest]) for found in epochs] if len(epochs) > 1 else [0.0]
+    values = np.array(epochs[int(np.argmax(scores))])
+    if not _is_gaussian(recipe) and LOSSES[recipe.training.loss].point is None:
+        for k in range(values.shape[1]):
+            there = rest[np.isfinite(true[rest, k])]
+            slope, offset = unit_line(values[there, k], true[there, k])
+            values[:, k] = slope * values[:, k] + offset
+    return values
+
+
+def _score(true: np.ndarray, values: np.ndarray) -> float:
+    """Return the score that chooses, as `tasks.regression.score` gives it; one that is not finite is the lowest."""
+    scores = [METRICS[monitor](true[:, k], values[:, k]) for k in range(true.shape[1])]
+    return float(np.mean(scores)) if np.isfinite(scores).all() else -np.inf
+
+
+def _combined(values: np.ndarray, true: np.ndarray, rest: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Return one model's values (N, K) of those of its members (M, N, K), as the rows `rest` combine them."""
+    if recipe.members is None:
+        return values[0]
+    shares = np.array([member.weight for member in recipe.members])
+    out = np.empty(values.shape[1:])
+    for k in range(values.shape[2]):
+        weights = shares / shares.sum()
+        if recipe.combine == "stack":
+            weights = stacked_weights(values[:, rest, k], true[rest, k])
+        out[:, k] = weights @ values[:, :, k]
+        if recipe.calibrate == "monotone":
+            x, y = rising_knots(out[rest, k], true[rest, k])
+            line = Calibration(1)
+            line.x[0], line.y[0] = torch.from_numpy(x), torch.from_numpy(y)
+            out[:, k] = line(torch.from_numpy(out[:, k : k + 1]).float())[:, 0].double().numpy()
+    return out

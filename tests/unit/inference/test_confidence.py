@@ -103,7 +103,7 @@ def test_a_trained_model_is_completed_once(
     before = (folder / "weights.safetensors").read_bytes()
     finish("regression", folder, prepared, device="cpu")
     assert (folder / "weights.safetensors").read_bytes() == before
-    finish("basecalling", tmp_path / "nothing", prepared)
+    finish("language", tmp_path / "nothing", prepared)  # which needs nothing
 
 
 @pytest.mark.parametrize("name", ["one", "several"])
