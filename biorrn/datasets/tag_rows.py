@@ -18,7 +18,7 @@ from biorrn.readers.fields import Fault
 from biorrn.readers.ids import Ids
 from biorrn.readers.labels import Letters, members, one_a_label, read_letters
 from biorrn.readers.numbers import MISSING
-from biorrn.readers.tables import column_names, read_cells
+from biorrn.readers.tables import column_names, matching, read_cells
 
 ALPHABETS = {"protein": RESIDUES, "dna": DNA}
 ARCHIVE = {"sequences": "sequences", "labels": "sampled", "mask": "mask"}  # what FLIP calls the files of an archive
@@ -154,7 +154,7 @@ def rows_of_table(
     InputError: a column is missing, an id comes twice, lengths differ, or a letter or number is not allowed.
     """
     ids = Ids()
-    named = "id" in column_names(path)
+    named = bool(matching("id", column_names(path)))
     columns = [*(["id"] if named else []), sequence_column, *(values or [label_column])]
     columns += [split_column] if split_column else []
     for line, row in enumerate(read_cells(path, columns), 1):

@@ -8,7 +8,7 @@ from pathlib import Path
 from biorrn.datasets.schema import SPLITS
 from biorrn.datasets.splits import SYNONYMS, Cluster, Column, Random, Reference, parse_split
 from biorrn.errors import ConfigError, InputError
-from biorrn.readers.tables import column_names, read_cells
+from biorrn.readers.tables import column_names, matching, read_cells
 
 YES = ("true", "yes", "1")
 
@@ -83,10 +83,11 @@ def parse_tag_split(text: str, seed: int = 0) -> TagSplitter:
 
 def _table(path: str) -> dict[str, int]:
     names = column_names(Path(path))
-    others = [name for name in names if name != "id"]
-    if "id" not in names or not others:
+    own = {names[place] for place in matching("id", names)}
+    others = [name for name in names if name not in own]
+    if not own or not others:
         raise InputError(path, f"found the columns {', '.join(names)[:200]}; needed are id and split")
-    column = "split" if "split" in others else others[0]
+    column = next((others[place] for place in matching("split", others)), others[0])
     codes: dict[str, int] = {}
     for row in read_cells(path, ["id", column]):
         name, value = str(row["id"]).strip(), str(row[column])

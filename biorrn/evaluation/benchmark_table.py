@@ -7,7 +7,6 @@ other proteins would give (the bootstrap of the evaluation, its ends averaged ov
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,9 @@ from biorrn.evaluation.bootstrap import LEVEL
 from biorrn.evaluation.regression import METRICS
 from biorrn.evaluation.results import read_result
 from biorrn.evaluation.runs import Run, read_run
-from biorrn.files import open_text
 from biorrn.lookup import lookup
-from biorrn.readers.fields import guarded
+from biorrn.readers.tables import read_cells
+from biorrn.readers.targets import text_of
 
 NAN = float("nan")
 COLUMNS = ("set", "language_model", "metric", "score", "split", "what", "source")  # of the published figures
@@ -114,28 +113,24 @@ def seed_interval(scores: np.ndarray) -> tuple[float, float]:
 
 
 def read_published(path: str | Path) -> list[Published]:
-    """Read published figures: a TSV with the columns `COLUMNS`.
+    """Read published figures: a table with the columns `COLUMNS`.
 
     Raises
     ------
     InputError: a column is missing, a score is no number, or a cell holds what is not allowed there.
     """
-    with open_text(path) as stream:
-        rows = list(guarded(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), path, csv.Error))
-        found = rows[0].keys() if rows else COLUMNS
-    if missing := [name for name in COLUMNS if name not in found]:
-        raise InputError(path, f"column '{missing[0]}' is missing; needed are {', '.join(COLUMNS)}")
     figures = []
-    for line, row in enumerate(rows, 2):
+    for number, cells in enumerate(read_cells(path, COLUMNS), 1):
+        row = {name: text_of(cell) for name, cell in cells.items()}
         if row["language_model"] not in LANGUAGE_MODEL:
             raise InputError(
-                path, f"line {line}: language_model: found '{row['language_model']}'; allowed is no or yes"
+                path, f"row {number}: language_model: found '{row['language_model']}'; allowed is no or yes"
             )
         try:
             score = float(row["score"])
         except (TypeError, ValueError):
-            raise InputError(path, f"line {line}: score: found '{row['score']}'; allowed is a number") from None
-        text = {name: row[name] or "" for name in ("set", "metric", "split", "what", "source")}
+            raise InputError(path, f"row {number}: score: found '{row['score']}'; allowed is a number") from None
+        text = {name: row[name] for name in ("set", "metric", "split", "what", "source")}
         figures.append(Published(language_model=LANGUAGE_MODEL[row["language_model"]], score=score, **text))
     return figures
 

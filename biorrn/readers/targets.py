@@ -61,10 +61,10 @@ def read_targets(
 
     Raises
     ------
-    InputError: a column is missing (the nearest name is given); a number is infinite; half of a column or more are no
-        numbers; the decimal sign cannot be told, or units differ; the table has no rows. And where the first bad row
-        is an error: a row has another number of cells than the header, a cell is no number, an id is empty, a
-        sequence cannot be cleaned.
+    InputError: a column is missing (the nearest name is given); a number is infinite; half of the cells of a column, or
+        of the rows, cannot be used; the decimal sign cannot be told, or units differ; the table has no rows. And where
+        the first bad row is an error: a row has another number of cells than the header, a cell is no number, an id is
+        empty, a sequence cannot be cleaned.
     ConfigError: no column is asked for.
     """
     reading = reading or Reading(strict=True)
@@ -85,6 +85,7 @@ def read_targets(
         rows = numbered_cells(path, columns, reading, fault)
     reading.conventions |= shared
     seen = _Seen(path, reading, [name for name in (id_column, split_column, *cells) if name], target_columns)
+    taken, before = 0, reading.dropped
     for number, row in rows:
         name = f"row{number}" if id_column is None else text_of(row[id_column])
         try:
@@ -100,6 +101,7 @@ def read_targets(
             fault(error)
             continue
         seen.text(number, row)
+        taken += 1
         if found:
             weight *= sum(
                 shared[column].weight(cell) for column, cell in zip(target_columns, found, strict=True)
@@ -115,6 +117,11 @@ def read_targets(
             bounds,
         )
     seen.finish()
+    dropped = reading.dropped - before
+    if dropped and dropped >= taken and reading.left_out:
+        first = reading.left_out[0]
+        problem = first.problem if first.record is None else f"record '{first.record}': {first.problem}"
+        raise InputError(path, f"{dropped} of {dropped + taken} rows cannot be used; the first: {problem}")
 
 
 def survey(path: str | Path, columns: Sequence[str], reading: Reading) -> dict[str, Convention]:

@@ -187,7 +187,7 @@ BAD = {
         edit("predictions.tsv", lambda text: text.replace("p7\t", "q7\t")),
         "record 'p7': no prediction for 1 of 20",
     ),
-    "missing column": (REGRESSION, edit("predictions.tsv", lambda text: text.replace("tm", "Tm")), "'tm' is missing"),
+    "missing column": (REGRESSION, edit("predictions.tsv", lambda text: text.replace("tm", "temp")), "'tm' is missing"),
     "no predictions file": (REGRESSION, lambda folder: (folder / "predictions.tsv").unlink(), "cannot be read"),
     "prepared is text": (REGRESSION, lambda folder: (folder / "set.h5").write_text("x"), "set.h5: not HDF5 or damaged"),
     "unknown split": ((*REGRESSION, "--split", "held_out"), leave, "allowed is one of train, valid, test, all"),

@@ -209,7 +209,7 @@ def test_a_table_gives_what_fasta_gives(biorrn: Run, pair: Path, tmp_path: Path,
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,protein\na,MKV\n", "column 'sequence' is missing"),
+        ("id,y\na,MKV\n", "no column of sequences is found; name it with --sequence-column. Columns: id, y"),
         ("id,sequence\na,\n", "record 'a': the sequence is empty"),
         ("id,sequence\na," + "ACGT" * 10 + "\n", "record 'a': looks like DNA or RNA"),
         ("", "the table is empty"),

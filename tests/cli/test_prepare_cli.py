@@ -125,13 +125,29 @@ def test_a_fault_is_one_line_and_exit_2(run, table, tmp_path, case):
     [
         ("q,MK7V,1,train", "record 'q': residue '7' at position 3 is not one of ACDEF"),
         ("q,MKV,high,train", "column 'tm': found 'high'; allowed is a finite number"),
-        ("q,MKV,inf,train", "column 'tm': found 'inf'"),
-        ("q,MKV,1,holdout", "record 'q': column 'set': found 'holdout'; allowed is train, valid, test"),
         ("q,MKV,1", "row 17 has 3 cells; the header names 4 columns"),
         ("q,,1,train", "record 'q': the sequence is empty"),
     ],
 )
-def test_a_bad_row_is_named(run, table, row, message):
+def test_a_bad_row_is_named_and_left_out_or_ends_the_run_when_strict(run, table, row, message):
+    table.write_text(TABLE + row + "\n")
+    code, out, err = run("prepare", "protein", *words(GOOD))
+    assert code == 0
+    assert message in err
+    assert "dropped: row cannot be used: 1" in out
+    code, _, err = run("prepare", "protein", *words(GOOD), "--strict")
+    assert code == 2
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("q,MKV,inf,train", "column 'tm': found 'inf'"),
+        ("q,MKV,1,holdout", "record 'q': column 'set': found 'holdout'; allowed is train, valid, test"),
+    ],
+)
+def test_some_faults_are_no_slip_of_one_row(run, table, row, message):
     table.write_text(TABLE + row + "\n")
     code, _, err = run("prepare", "protein", *words(GOOD))
     assert code == 2

@@ -152,8 +152,8 @@ def test_published_figures_are_read(tmp_path: Path) -> None:
     ("text", "fragment"),
     [
         ("set\tscore\ngb1\t1\n", "column 'language_model' is missing"),
-        ("\t".join(COLUMNS) + "\ngb1\tmaybe\tspearman\t0.8\ttest\t\tB\n", "line 2: language_model: found 'maybe'"),
-        ("\t".join(COLUMNS) + "\ngb1\tno\tspearman\thigh\ttest\t\tB\n", "line 2: score: found 'high'"),
+        ("\t".join(COLUMNS) + "\ngb1\tmaybe\tspearman\t0.8\ttest\t\tB\n", "row 1: language_model: found 'maybe'"),
+        ("\t".join(COLUMNS) + "\ngb1\tno\tspearman\thigh\ttest\t\tB\n", "row 1: score: found 'high'"),
     ],
 )
 def test_fault_in_published_figures(tmp_path: Path, text: str, fragment: str) -> None:
