@@ -1,5 +1,6 @@
 """Rows of proteins -> a prepared file."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ from biorrn.datasets import prepare
 from biorrn.datasets.prepare import ProteinFile
 from biorrn.datasets.prepare_protein import prepare_protein
 from biorrn.datasets.protein_rows import ProteinRow
+from biorrn.datasets.proteins import ProteinDataset
 from biorrn.datasets.splits import parse_split
 from biorrn.encoders.residues import sequence
 from biorrn.errors import InputError
@@ -114,3 +116,24 @@ def spy(init, made):
         init(self, *values, **options)
 
     return wrapped
+
+
+def test_bounds_of_censored_values_are_kept_beside_missing_targets(tmp_path):
+    nan, inf = float("nan"), float("inf")
+    rows = [
+        ProteinRow("a", "MKV", (nan,), split="train", bounds=((90.0, inf),)),
+        ProteinRow("b", "MKL", (50.0,), split="train"),
+        ProteinRow("c", "MKI", (nan,), split="valid", bounds=((-inf, 20.0),)),
+    ]
+    path, _ = run(tmp_path, rows)
+    with ProteinFile(path) as file:
+        assert len(file) == 3
+        assert np.isnan(file.file["targets"][:, 0]).tolist() == [True, False, True]
+        assert file.bounds[0, 0].tolist() == [90.0, inf]
+        assert np.isnan(file.bounds[1]).all()
+    batch = ProteinDataset(path, "train").collate([1, 0])
+    assert batch.bounds[1, 0].tolist() == [90.0, inf]
+    with h5py.File(path, "a") as file:
+        del file["upper"]
+    with pytest.raises(InputError, match="lower and upper do not go together"):
+        ProteinFile(path)

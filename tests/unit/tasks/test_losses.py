@@ -113,3 +113,54 @@ def test_a_model_of_order_alone_speaks_in_units(tiny_proteins: Path, tmp_path: P
     scores = regression.score(parts)
     assert scores["spearman"] > 0.9
     assert scores["r2"] > 0.7
+
+
+# -- censored values: `>90` is missing in the targets and has the bounds (90, inf) -------------------------------------
+INF = float("inf")
+
+
+def bounds(*pairs: tuple[float, float]) -> torch.Tensor:
+    """Return the bounds of one target, float32 (B, 1, 2)."""
+    return torch.tensor(pairs)[:, None]
+
+
+@pytest.mark.parametrize("name", ["mse", "huber"])
+@pytest.mark.parametrize(
+    ("output", "pair", "as_if"),
+    [
+        *((95.0, (90.0, INF), 95.0), (90.0, (90.0, INF), 90.0), (88.0, (90.0, INF), 90.0)),
+        *((3.0, (-INF, 5.0), 3.0), (7.0, (-INF, 5.0), 5.0)),
+    ],
+)
+def test_a_bound_costs_nothing_while_it_is_kept(
+    name: str, output: float, pair: tuple[float, float], as_if: float
+) -> None:
+    given = LOSSES[name](column(output), column(NAN), None, ONE, 1.0, bounds(pair))
+    assert given.item() == pytest.approx(LOSSES[name](column(output), column(as_if), None, ONE, 1.0).item())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_rows_without_bounds_are_as_before_and_gradients_are_finite(name: str) -> None:
+    torch.manual_seed(0)
+    outputs, targets = torch.randn(5, 2), torch.randn(5, 2)
+    targets[4, 0] = NAN
+    none = torch.full((5, 2, 2), NAN)
+    plain = LOSSES[name](outputs, targets, None, torch.ones(2), 1.0)
+    assert LOSSES[name](outputs, targets, None, torch.ones(2), 1.0, none).item() == pytest.approx(plain.item())
+    none[4, 0] = torch.tensor([outputs[4, 0].item() + 1, INF])
+    loss = LOSSES[name](outputs.requires_grad_(), targets, None, torch.ones(2), 1.0, none)
+    loss.backward()
+    assert outputs.grad is not None
+    assert outputs.grad.isfinite().all()
+    assert outputs.grad[4, 0] <= 0  # too low: it has to rise, or no pair tells
+    assert name == "rank" or outputs.grad[4, 0] < 0
+
+
+def test_a_pair_counts_where_the_bound_tells_its_order() -> None:
+    """`>90` is above 80, and says nothing beside 95; two lower bounds say nothing of each other."""
+    scores, targets = column(0.0, 0.0, 0.0), column(NAN, 80.0, 95.0)
+    censored = bounds((90.0, INF), (NAN, NAN), (NAN, NAN))
+    given = LOSSES["rank"](scores, targets, None, ONE, 1.0, censored)
+    assert given.item() == pytest.approx(math.log(2))
+    both = bounds((90.0, INF), (70.0, INF))
+    assert LOSSES["rank"](column(0.0, 5.0), column(NAN, NAN), None, ONE, 1.0, both).item() == 0.0

@@ -1,5 +1,6 @@
 """A user's own table: columns found, rows dropped with a count, what cannot be learned refused; and its look."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,92 @@ def test_repeats_tell_the_noise_of_a_measurement(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("length", "limit"), [(4, 1), (20, 5), (100, 15), (286, 42)])
 def test_a_short_protein_may_differ_by_few(length: int, limit: int) -> None:
     assert variant_limit(length) == limit
+
+
+# -- tables as people have them: the same 20 variants, written in the habit of each ------------------------------------
+def as_rows() -> list[list[str]]:
+    return [row.split(",") for row in variants(20)]
+
+
+def habit(separator: str = ",", header: str = "id,sequence,y", cell: Callable[[int, float], str] | None = None) -> str:
+    """Return a table with another separator, header or way to write a number."""
+    lines = [header.replace(",", separator)]
+    for place, (name, text, value) in enumerate(as_rows()):
+        lines.append(separator.join([name, text, value if cell is None else cell(place, float(value))]))
+    return "\n".join(lines) + "\n"
+
+
+def german(place: int, value: float) -> str:
+    return f"{value:.3f}".replace(".", ",")
+
+
+# kind -> the file as bytes, the factor from y to what is read, and what is said of it
+HABITS: dict[str, tuple[bytes, float, str]] = {
+    "semicolons and decimal commas": (habit(";", cell=german).encode(), 1, "decimal comma"),
+    "UTF-16 and tabs": (habit("\t").encode("utf-16"), 1, "encoding UTF-16"),
+    "Latin-1": (habit(header="id,sequence,y (\u00b0C)").encode("latin-1"), 1, "Windows-1252"),
+    "thousands": (
+        habit(cell=lambda place, value: f'"{10_000 + 1000 * value:,.0f}"').encode(),
+        1000,
+        "the comma marks thousands",
+    ),
+    "percent": (habit(cell=lambda place, value: f"{100 * value:.1f}%").encode(), 100, "the unit is that of the column"),
+    "errors": (habit(cell=lambda place, value: f"{value} \u00b1 0.3").encode(), 1, "its error becomes a weight"),
+    "unicode minus": (habit(cell=lambda place, value: f"{value}".replace("-", "\u2212")).encode(), 1, ""),
+    "trailing empty columns": (habit().replace("\n", ",,\n").encode(), 1, ""),
+    "capitals and a unit": (habit(header="Id,Sequence,Y (\u00b0C)").encode(), 1, "'Y (\u00b0C)' in the header"),
+    "spaces in the header": (habit(header="id , sequence , y ").encode(), 1, ""),
+}
+
+
+@pytest.mark.parametrize("kind", HABITS)
+def test_each_habit_is_read_and_said(kind: str, tmp_path: Path) -> None:
+    content, factor, said = HABITS[kind]
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    read = read_table(Columns(str(path), ("y",)))
+    wanted = np.array([float(row[2]) for row in as_rows()]) * factor + (10_000 if kind == "thousands" else 0)
+    assert read.targets[:, 0] == pytest.approx(wanted, abs=0.06 if factor == 100 else 0.51 if factor == 1000 else 5e-4)
+    assert said in "\n".join(read.reading.lines())
+    assert read.reading.dropped == 0
+
+
+def test_missing_words_and_bounds_and_one_odd_cell(tmp_path: Path) -> None:
+    words = ["NaN", "n.d.", "#N/A", ">9", "<-9", "~0.5", "high"]
+    text = habit(cell=lambda place, value: words[place] if place < len(words) else f"{value}")
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    read = read_table(Columns(str(path), ("y",)))
+    assert len(read) == 16  # without three missing and the odd one
+    assert read.counts == {"dropped: row cannot be used": 1, "dropped: no target value": 3}
+    assert [row.bounds for row in read.rows[:3]] == [((9.0, np.inf),), ((-np.inf, -9.0),), ()]
+    assert np.isnan(read.targets[:2, 0]).all()
+    assert read.rows[2].weight == 0.5
+    without = read_table(Columns(str(path), ("y",), censored="drop"))
+    assert len(without) == 14
+    with pytest.raises(BiorrnError, match="row 7: column 'y': found 'high'"):
+        read_table(Columns(str(path), ("y",), strict=True))
+
+
+def test_groups_and_splits_keep_to_their_rows_where_others_are_left_out(tmp_path: Path) -> None:
+    lines = [f"{row},{'train' if n % 2 else 'test'},g{n}" for n, row in enumerate(variants(20))]
+    lines[3] = lines[3].replace("v3,", "v3,,,extra,")
+    lines[6] = "v6,MK7V,1,test,g6"
+    read = read_table(Columns(str(table(tmp_path / "t.csv", lines, "id,sequence,y,set,g")), ("y",), groups="g"))
+    names = [row.id for row in read.rows]
+    assert names == [f"v{n}" for n in range(20) if n not in (3, 6)]
+    assert read.codes.tolist() == [0 if int(name[1:]) % 2 else 2 for name in names]
+    assert read.groups is not None
+    assert len(set(read.groups.tolist())) == 18
+
+
+def test_the_real_cases_are_read(shared_data: Path) -> None:
+    folder = shared_data.parent / "cases" / "tables"
+    if not folder.is_dir():
+        pytest.skip("no cases beside the real data")
+    targets = {"06": "kcat", "13": "activity", "47": "ddg"}
+    for path in sorted(folder.iterdir()):
+        if path.name[:2] not in ("17", "19"):  # these hold variants in place of sequences
+            read = read_table(Columns(str(path), (targets.get(path.name[:2], "tm"),)))
+            assert len(read) >= 55, path.name
+            assert read.reading.dropped == 0, path.name
