@@ -32,6 +32,7 @@ def map(
       biorrn map calls.bam genome.fa -o mapped.bam --preset lr:hq
       biorrn map cdna.fastq genome.fa.gz -o mapped.paf.gz --preset splice
     """
+    import sys
 
     from biorrn.command import command_line
     from biorrn.evaluation.described import write_result
@@ -45,7 +46,10 @@ def map(
     format_of(output)
     mapper = Mapper(reference, lookup(PRESETS, preset, "--preset:"))
     found = MappingStats(mapper)
-    map_reads(reads, mapper, output, command=command_line(), threads=threads, on_read=found.add)
+    map_reads(
+        reads, mapper, output, command=command_line(), threads=threads, on_read=found.add,
+        say=lambda line: print(f"biorrn map: {line}", file=sys.stderr),
+    )  # fmt: skip
     content = describe_mapping(found, reads=reads, reference=reference, preset=preset, output=output,
                                name=name or Path(output).stem, note=note, seed=seed)  # fmt: skip
     if figures is not None:

@@ -78,9 +78,10 @@ class ReadQc:
         np.add.at(self.joint, (places, columns), 1)
         if "alignment_genome" in rows.table:
             self.aligned = True
-            on = (rows.table["alignment_genome"] != "*").to_numpy()[rows.called]
+            on = (~rows.table["alignment_genome"].isin(["*", ""])).to_numpy()[rows.called]
             self.mapped += int(on.sum())
-            self.identities.add(np.rint(10_000 * rows.number("alignment_identity")[rows.called][on]))
+            identity = rows.number("alignment_identity")[rows.called][on]
+            self.identities.add(np.rint(10_000 * identity[np.isfinite(identity)]))
 
     def _add_files(self, rows: Rows, length: np.ndarray) -> None:
         if "filename" not in rows.table:

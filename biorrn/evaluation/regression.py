@@ -92,11 +92,22 @@ def paired(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndar
     return true[known], predicted[known]
 
 
+def _whole(statistic: Statistic) -> Statistic:
+    """Return the statistic, NaN wherever a prediction is no finite number: it would be ranked last, or left out."""
+
+    def whole(true: np.ndarray, predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        if not (np.isfinite(true).all() and np.isfinite(predicted).all()):
+            return np.full(len(counts), np.nan)
+        return statistic(true, predicted, counts)
+
+    return whole
+
+
 def _metric(statistic: Statistic) -> Callable[[np.ndarray, np.ndarray], float]:
     def metric(true: np.ndarray, predicted: np.ndarray) -> float:
         """Return the metric of `predicted` (N,) against `true` (N,), in the target's unit; NaN where undefined."""
         true, predicted = paired(true, predicted)
-        if len(true) == 0 or not np.isfinite(predicted).all():
+        if len(true) == 0:
             return float("nan")
         return float(statistic(true, predicted, np.ones((1, len(true))))[0])
 
@@ -111,7 +122,7 @@ def evaluate(
     Parameters
     ----------
     true : float array (N,): measured values; NaN is missing and dropped.
-    predicted : float array (N,): predicted values, in the same unit.
+    predicted : float array (N,): predicted values, in the same unit; with one that is not finite every metric is NaN.
 
     >>> evaluate(np.array([1.0, 2.0, np.nan]), np.array([1.0, 3.0, 5.0]))["mae"]["value"]
     0.5
@@ -137,11 +148,11 @@ def mean_metrics(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 # The same metrics over counts: f(true (N,), predicted (N,), counts (R, N)) -> (R,)
 RESAMPLED: dict[str, Statistic] = {
-    "spearman": _spearman,
-    "pearson": _pearson,
-    "rmse": _rmse,
-    "mae": _mae,
-    "r2": _r2,
+    "spearman": _whole(_spearman),
+    "pearson": _whole(_pearson),
+    "rmse": _whole(_rmse),
+    "mae": _whole(_mae),
+    "r2": _whole(_r2),
 }
 # f(true (N,), predicted (N,)) -> float; NaN where undefined (no pairs, a constant side of a correlation)
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {

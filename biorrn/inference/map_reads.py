@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,11 +14,13 @@ from typing import Any
 
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.files import atomic_path, scratch_folder, write_text
-from biorrn.inference.called_reads import CalledRead, called_reads, header_lines
+from biorrn.inference.called_reads import TURNED, CalledRead, called_reads, header_lines
 from biorrn.inference.mapping import Mapper, reverse_complement
-from biorrn.inference.writers.sam import REVERSE, SUPPLEMENTARY, UNMAPPED, cigar, sam_header, write_packed
+from biorrn.inference.merge_headers import Fields, add_program, add_programs, program_lines
+from biorrn.inference.writers.sam import OF_WHOLE, REVERSE, SUPPLEMENTARY, UNMAPPED, cigar, sam_header, write_packed
 
 BATCH = 32  # reads that a thread maps at a time
+NAME = re.compile(r"[!-?A-~][!-~]{0,253}")  # of a read, in SAM and BAM
 
 Mapped = tuple[CalledRead, list[Any], str]
 OnRead = Callable[[CalledRead, list[Any]], None]
@@ -31,6 +34,7 @@ def map_reads(
     command: str = "",
     threads: int = 1,
     on_read: OnRead = lambda read, hits: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Map reads and write them; the output, and the index of BAM, appear whole.
 
@@ -41,6 +45,7 @@ def map_reads(
         the reads. Both hold the primary alignment of a read and its supplementary ones.
     command : str: the command line, for the header.
     threads : int: threads that map, sort and compress.
+    say : called with a line about reads and tags that were left out.
     on_read : called in order with each read and its alignments, `mappy.Alignment`, the primary one first.
 
     Raises
@@ -51,12 +56,26 @@ def map_reads(
     """
     write = format_of(output)
 
+    left_out: list[str] = []
+
+    def named(found: Iterable[CalledRead]) -> Iterator[CalledRead]:
+        for read in found:
+            if write is not _bam or NAME.fullmatch(read.name):
+                yield read
+            else:
+                left_out.append(read.name)
+
     def found(text: Callable[[CalledRead, list[Any]], str]) -> Iterator[Mapped]:
-        for read, hits, line in _mapped(called_reads(reads), mapper, text, threads):
+        for read, hits, line in _mapped(named(called_reads(reads, say)), mapper, text, threads):
             on_read(read, hits)
             yield read, hits, line
 
     write(output, found, mapper, header_lines(reads), command, threads)
+    if left_out:
+        say(
+            f"{reads}: {len(left_out):,} reads left out, whose ids BAM cannot hold (at most 254 letters of ASCII, the "
+            f"first not '@'); the first is {left_out[0][:60]!r}"
+        )
 
 
 def format_of(output: str) -> Callable[..., None]:
@@ -107,7 +126,8 @@ def paf_text(read: CalledRead, hits: list[Any]) -> str:
 def bam_text(read: CalledRead, hits: list[Any]) -> str:
     """Return a read as lines of SAM: one where it is unmapped, else one an alignment, supplementary ones hard-clipped.
 
-    The move table stays with the primary record, in the order of the signal.
+    The move table stays with the primary record, in the order of the signal, and so does all else that is said base by
+    base or sample by sample: `MM` of a part of a read would count other bases.
     """
     if not hits:
         cells = [read.name, str(UNMAPPED), "*", "0", "0", "*", "*", "0", "0", read.bases or "*", read.letters]
@@ -124,7 +144,9 @@ def bam_text(read: CalledRead, hits: list[Any]) -> str:
         tags = [f"NM:i:{hit.NM}", *([f"SA:Z:{places}"] if places else []), *([f"ts:A:{strand}"] if strand else [])]
         # ts:i, samples trimmed, and ts:A, the strand of a transcript, cannot both be said
         own = [tag for tag in read.tags if not (tag.startswith("ts:") and strand)]
-        own = own if number == 0 else [tag for tag in own if not tag.startswith("mv:")]
+        own = own if number == 0 else [tag for tag in own if tag[:2] not in OF_WHOLE]
+        if number == 0 and not forward:
+            own = [f"{tag[:5]}{tag[:4:-1]}" if tag[:2] in TURNED else tag for tag in own]
         cells = [read.name, str(flag), hit.ctg, str(hit.r_st + 1), str(hit.mapq), _cigar(read, hit, number > 0),
                  "*", "0", "0", bases if forward else reverse_complement(bases),
                  letters if forward else letters[::-1]]  # fmt: skip
@@ -158,16 +180,18 @@ def _bam(output: str, found: Callable[..., Iterator[Mapped]], mapper: Mapper, li
                     groups.setdefault(tag[5:])
             yield text
 
-    program = "map" if not any(line.startswith("@PG\tID:map\t") for line in lines) else "map.again"
-    header = sam_header((), mapper.references, command, ID=program)
-    top, own = header.splitlines()[:-1], header.splitlines()[-1]
+    top = sam_header((), mapper.references).splitlines()[:-1]
+    programs: dict[str, Fields] = {}
+    add_programs(programs, lines)
+    add_program(programs, "map", command)
+    lines = [line for line in lines if not line.startswith("@PG\t")] + program_lines(programs)
     index = f"{output}.bai"
     # the index is moved into place first: a file that is there has its own index
     with contextlib.ExitStack() as stack:
         final, table = (stack.enter_context(atomic_path(path)) for path in (output, index))
         folder = str(stack.enter_context(scratch_folder(final.parent, "map")))
         unsorted, place = f"{folder}/unsorted.bam", f"{folder}/sorted.bam"
-        write_packed(unsorted, "\n".join([*top, *lines, own]) + "\n", texts(), "bam", threads)
+        write_packed(unsorted, "\n".join([*top, *lines]) + "\n", texts(), "bam", threads)
         try:
             pysam.sort("--no-PG", "-@", str(threads - 1), "-T", f"{folder}/part", "-o", place, unsorted)
             os.unlink(unsorted)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from biorrn import __version__
@@ -50,36 +51,58 @@ def join_headers(parts: Sequence[tuple[Path, str]], command: str = "") -> tuple[
         if _references(text) != references:
             raise InputError(path, f"its reference sequences (@SQ) are not those of {first}; map all parts to one "
                              "reference")  # fmt: skip
-        own: Fields = {}
         for line in text.splitlines():
             kind, _, rest = line.partition("\t")
             if kind == "@RG":
                 groups.setdefault(_fields(line).get("ID", ""), line)
             elif kind == "@CO":
                 comments.setdefault(rest)
-        chain = [_fields(line) for line in text.splitlines() if line.startswith("@PG\t")]
-        for fields in chain:
-            old = fields.get("ID", "")
-            new, number = old, 0
-            fields = {name: own.get(value, value) if name == "PP" else value for name, value in fields.items()}
-            while new in programs and programs[new] != fields | {"ID": new}:
-                number += 1
-                new = f"{old}.{number}"
-            programs[new] = fields | {"ID": new}
-            if new != old:
-                own[old] = new
+        own = add_programs(programs, text.splitlines())
         renamed.append(own)
-    name, number = "merge", 0
-    while name in programs:
-        number += 1
-        name = f"merge.{number}"
-    programs[name] = {"ID": name, "PN": "biorrn", "VN": __version__} | ({"CL": printable(command)} if command else {})
+    add_program(programs, "merge", command)
     lines = [_top(text for _, text in parts)]
     lines += [line for line in first_text.splitlines() if line.startswith("@SQ\t")]
     lines += groups.values()
-    lines += ["\t".join(["@PG", *(f"{key}:{value}" for key, value in fields.items())]) for fields in programs.values()]
+    lines += program_lines(programs)
     lines += [f"@CO\t{comment}" for comment in comments]
     return "".join(line + "\n" for line in lines), renamed
+
+
+def add_programs(programs: dict[str, Fields], lines: Iterable[str]) -> Fields:
+    """Add the @PG lines of a header to programs {id: fields}, and return old id -> new id of those that were renamed.
+
+    Of programs with one id and other fields the later get a number after it, and those after them name them so.
+    """
+    own: Fields = {}
+    for line in lines:
+        if line.startswith("@PG\t"):
+            fields = _fields(line)
+            old = fields.get("ID", "")
+            fields = {name: own.get(value, value) if name == "PP" else value for name, value in fields.items()}
+            new = next(name for name in _numbered(old) if programs.get(name) in (None, fields | {"ID": name}))
+            programs[new] = fields | {"ID": new}
+            if new != old:
+                own[old] = new
+    return own
+
+
+def add_program(programs: dict[str, Fields], name: str, command: str) -> None:
+    """Add this program as the last: with an id that is free, after the last one that no other follows (PP)."""
+    followed = {fields.get("PP") for fields in programs.values()}
+    before = [known for known in programs if known not in followed]
+    new = next(known for known in _numbered(name) if known not in programs)
+    fields = {"ID": new, "PN": "biorrn", "PP": before[-1] if before else "", "VN": __version__}
+    fields["CL"] = printable(command)
+    programs[new] = {key: value for key, value in fields.items() if value}
+
+
+def program_lines(programs: dict[str, Fields]) -> list[str]:
+    """Return the @PG lines."""
+    return ["\t".join(["@PG", *(f"{key}:{value}" for key, value in each.items())]) for each in programs.values()]
+
+
+def _numbered(name: str) -> Iterator[str]:
+    return itertools.chain([name], (f"{name}.{number}" for number in itertools.count(1)))
 
 
 def _fields(line: str) -> Fields:

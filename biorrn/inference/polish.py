@@ -9,7 +9,7 @@ import numpy as np
 
 from biorrn.inference.mapping import PRESET, reverse_complement
 from biorrn.jit import each_row
-from biorrn.kernels.edits import DELETE, EDGE, EDITS, INSERT, edit_gains
+from biorrn.kernels.edits import DELETE, EDGE, EDITS, INSERT, UNKNOWN, edit_gains
 from biorrn.kernels.error_model import RUN, ErrorModel, estimate, first_model
 
 LOOSE_END = 300  # bases of read and draft that may stay unaligned beside each other: poor ends, adapters
@@ -19,7 +19,7 @@ NEAR = 12  # bases around an edit whose other edits are scored anew in the next 
 WORTH = 0.5  # nats that an edit must gain
 TOGETHER = 32  # reads whose gains are in memory at a time
 _CODES = np.zeros(256, np.uint8)
-_CODES[[ord(letter) for letter in "ACGTN"]] = [0, 1, 2, 3, 0]
+_CODES[[ord(letter) for letter in "ACGTN"]] = [0, 1, 2, 3, UNKNOWN]
 _LETTERS = np.frombuffer(b"ACGT", np.uint8)
 
 
@@ -33,7 +33,7 @@ class Placed:
     draft : int: which of the drafts.
     start, end : int: span on the draft.
     reverse : bool: the read is of the other strand.
-    bases : uint8 array (m,): classes of the aligned bases, in the direction of the draft.
+    bases : uint8 array (m,): classes of the aligned bases, `edits.UNKNOWN` for N, in the direction of the draft.
     path : int64 array (end - start + 1,): aligned bases before each base of the span.
     identity : float: matches / columns of the alignment.
     before, after : int: bases of the read that stay unaligned on the left and right side of the span.
@@ -52,7 +52,7 @@ class Placed:
 
 
 def codes(sequence: str) -> np.ndarray:
-    """Return ACGT as 0..3, uint8 (n,); N becomes 0."""
+    """Return ACGT as 0..3, uint8 (n,); N is `edits.UNKNOWN`."""
     return _CODES[np.frombuffer(sequence.encode(), np.uint8)]
 
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from biorrn.errors import ConfigError
 
+ROUNDING = 1e-7  # of probabilities from float32 scores: 0.4 + 0.3 + 0.2 is 0.9, though not in binary
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -66,13 +68,16 @@ def top_k(probabilities: np.ndarray, k: int) -> np.ndarray:
 def top_p(probabilities: np.ndarray, p: float) -> np.ndarray:
     """Return probabilities (..., S) of the nucleus, summing to one (Holtzman et al. 2020, ICLR, section 3.1).
 
-    The nucleus is the smallest set of symbols whose mass is p or more; of equals the lower code is kept.
+    The nucleus is the smallest set of symbols whose mass is p or more, up to rounding; of equals the lower code is
+    kept.
 
     >>> top_p(np.array([0.125, 0.5, 0.25, 0.125]), 0.75).round(6).tolist()
     [0.0, 0.666667, 0.333333, 0.0]
+    >>> top_p(np.array([0.4, 0.3, 0.2, 0.1]), 0.9).round(6).tolist()
+    [0.444444, 0.333333, 0.222222, 0.0]
     """
     mass = np.cumsum(-np.sort(-probabilities, axis=-1), axis=-1)
-    return _first(probabilities, (mass < p).sum(-1) + 1)
+    return _first(probabilities, (mass < p - ROUNDING).sum(-1) + 1)
 
 
 def _first(probabilities: np.ndarray, counts: np.ndarray) -> np.ndarray:

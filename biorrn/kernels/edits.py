@@ -15,6 +15,7 @@ from biorrn.kernels.error_model import RUN, ErrorModel
 BAND = 48  # read positions looked at for each template base
 EDITS = 9  # columns of a gain table: becomes A, C, G, T; is deleted; A, C, G, T is inserted before it
 DELETE, INSERT = 4, 5  # the columns of a deletion and of an inserted A
+UNKNOWN = 5  # class of a read base that is not known (N); 4 stands for a deletion
 EDGE = 3  # bases at both ends of a read's span whose edits are not judged by it
 
 
@@ -155,7 +156,8 @@ def _count(template, runs, read, lows, emit, insert, stop, forward, backward, sc
                 best, path[i] = value, j
             if i and j < m and k + 1 < width:
                 b = template[i - 1]
-                extra[b, read[j]] += weight * forward[i, k] * insert[b, read[j]] * backward[i, k + 1]
+                if read[j] != UNKNOWN:
+                    extra[b, read[j]] += weight * forward[i, k] * insert[b, read[j]] * backward[i, k + 1]
         if i == n:
             break
         weight = np.exp(scales[0, i] + scales[1, i + 1] - known) * (stop[template[i - 1]] if i else 1.0)
@@ -165,14 +167,14 @@ def _count(template, runs, read, lows, emit, insert, stop, forward, backward, sc
             a = j - lows[i + 1]
             if j <= m and 0 <= a < width:
                 into[4] += weight * forward[i, k] * e[4] * backward[i + 1, a]
-            if j < m and 0 <= a + 1 < width:
+            if j < m and read[j] != UNKNOWN and 0 <= a + 1 < width:
                 into[read[j]] += weight * forward[i, k] * e[read[j]] * backward[i + 1, a + 1]
 
 
 @jit()
 def _score(template, runs, read, path, active, emit, insert, gains, seen, extra, width):  # type: ignore[no-untyped-def]
     n, m = template.shape[0], read.shape[0]
-    stop = 1.0 - insert.sum(axis=1)
+    stop = 1.0 - insert[:, :4].sum(axis=1)
     lows = np.maximum(0, np.minimum(path - width // 2, m + 1 - width))
     forward, backward = np.empty((n + 1, width)), np.empty((n + 1, width))
     scales, rows = np.empty((2, n + 1)), np.empty((2, width))
@@ -210,7 +212,8 @@ def edit_gains(
 
     Parameters
     ----------
-    template, read : uint8 arrays (n,) and (m,): classes 0..3 (A, C, G, T), same direction, aligned from end to end.
+    template, read : uint8 arrays (n,) and (m,): classes 0..3 (A, C, G, T), same direction, aligned from end to end. A
+        read base may be `UNKNOWN`, whose probability is that of any base: it speaks for none.
     path : int64 array (n + 1,): how many read bases stand before each template base, by some alignment; not falling.
     model : the probabilities.
     active : bool array (n,): bases whose edits are scored; default: all.
@@ -232,5 +235,14 @@ def edit_gains(
     known = -np.inf
     if n and len(read):
         runs, width = run_classes(template), min(width, len(read) + 1)
-        known = _score(template, runs, read, new_path, active, model.emit, model.insert, gains, seen, extra, width)
+        emit, insert = _with_unknown(model.emit), _with_unknown(model.insert)
+        known = _score(template, runs, read, new_path, active, emit, insert, gains, seen, extra, width)
     return float(known), gains, new_path, seen, extra
+
+
+def _with_unknown(table: np.ndarray) -> np.ndarray:
+    """Return probabilities (..., 4 or 5) with columns up to `UNKNOWN`, which gets the sum of those of the bases."""
+    made = np.zeros((*table.shape[:-1], UNKNOWN + 1))
+    made[..., : table.shape[-1]] = table
+    made[..., UNKNOWN] = table[..., :4].sum(axis=-1)
+    return made

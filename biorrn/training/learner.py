@@ -95,7 +95,7 @@ class Learner(pl.LightningModule):
         self._norms: list[float] = []
         self._states: Any = None  # of the model after the last window, where batches carry them on
         self._collected: list[Any] = []
-        self._valid_losses: list[float] = []
+        self._valid_losses: list[tuple[float, float]] = []  # of each batch, and its weight
         # epoch -> what it predicted of the validation rows, of a task that chooses again without some of them
         self.replay: dict[int, Any] = {}
         self._started = time.monotonic()
@@ -174,7 +174,9 @@ class Learner(pl.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         outputs, lengths = self.best_model(batch.x, batch.lengths)
-        self._valid_losses.append(float(self.task.loss(self.best_model, outputs, lengths, batch, self.recipe)))
+        loss = float(self.task.loss(self.best_model, outputs, lengths, batch, self.recipe))
+        weight = self.task.share(batch, self.recipe)  # that the mean of the batch is over
+        self._valid_losses.append((loss, float(len(batch)) if weight is None else weight))
         if hasattr(self.task, "collect_from"):  # whose answers the model must search for
             self._collected.append(self.task.collect_from(self.best_model, outputs, lengths, batch, self.recipe))
         else:
@@ -197,7 +199,7 @@ class Learner(pl.LightningModule):
             "step": self.trainer.global_step,
             "seconds": round(self.seconds, 2),
             "train_loss": float(losses[losses.isfinite()].mean()),
-            "valid_loss": sum(valid_losses) / max(1, len(valid_losses)),
+            "valid_loss": weighted_mean(valid_losses),
             "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
             "grad_norm": sum(finite) / max(1, len(finite)),
             "skipped_steps": len(self._norms) - len(finite),
@@ -229,8 +231,18 @@ class Learner(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["biorrn"]
         self.history, self.seconds = list(state["history"]), float(state["seconds"])
-        self.clip.norms.extend(state["norms"])
+        self.clip.norms.extend(norm for norm in state["norms"] if norm > 0)
         self.replay = dict(state.get("replay") or {})
+
+
+def weighted_mean(pairs: list[tuple[float, float]]) -> float:
+    """Return the mean of values with weights; NaN without any weight, as of a batch without a label.
+
+    >>> weighted_mean([(1.0, 3.0), (5.0, 1.0), (float("nan"), 0.0)])
+    2.0
+    """
+    weight = sum(weight for _, weight in pairs)
+    return sum(value * weight for value, weight in pairs if weight) / weight if weight else math.nan
 
 
 def _plain(value: Any) -> Any:

@@ -28,7 +28,7 @@ class QuantileClip:
 
     Parameters
     ----------
-    quantile : float: of the last `memory` norms; 1 clips at the largest of them.
+    quantile : float: of the last `memory` norms above 0; 1 clips at the largest of them.
     memory : int: how many norms are kept.
     start : float: the bound until ten norms are known.
     """
@@ -58,8 +58,9 @@ class QuantileClip:
         nn.utils.clip_grads_with_norm_(parameters, bound, measured)
         norm = float(measured)
         if math.isfinite(norm):
-            # an outlier must not lift the bound by its full size
-            self.norms.append(min(norm, 4 * bound))
+            if norm > 0:  # a step in which nothing was learned says nothing, and a bound of 0 would stay 0
+                # an outlier must not lift the bound by its full size
+                self.norms.append(min(norm, 4 * bound))
         else:
             for parameter in parameters:
                 parameter.grad = None

@@ -55,7 +55,8 @@ class Watch:
             return
         if len(self.norms) >= KNOWN and norm > FAR * float(np.quantile(self.norms, self.quantile)):
             self._far += 1
-        self.norms.append(norm)
+        if norm > 0:  # as for clipping
+            self.norms.append(norm)
 
     def take(self, losses: Tensor, add: Callable[[Tensor], Tensor] = lambda own: own) -> dict[str, float]:
         """Return the columns of history.tsv of an epoch with these losses, (steps,), and end it.

@@ -11,7 +11,8 @@ import numpy as np
 import pysam
 import pytest
 
-from biorrn.inference.mapping import reverse_complement
+from biorrn.inference.map_reads import map_reads
+from biorrn.inference.mapping import Mapper, reverse_complement
 
 Run = Callable[..., tuple[int, str, str]]
 LENGTHS = {"one": 6000, "two": 3000}
@@ -139,9 +140,79 @@ def test_bam_in_is_bam_out(biorrn_map: Run, genome: Path, tmp_path: Path) -> Non
     assert [sorted(line.split("\t")) for line in one] == [sorted(line.split("\t")) for line in two]
     with pysam.AlignmentFile(str(tmp_path / "2.bam")) as file:
         header = file.header.to_dict()
-    assert [program["ID"] for program in header["PG"]] == ["map", "map.again"]
+    assert [program["ID"] for program in header["PG"]] == ["map", "map.1"]
     assert [group["ID"] for group in header["RG"]] == ["run_a", "run_b"]
     check(json.loads((tmp_path / "2.json").read_text()))
+
+
+def test_programs_are_a_chain_however_often_a_file_is_mapped(genome: Path, tmp_path: Path) -> None:
+    mapper = Mapper(genome)
+    reads = fastq(tmp_path / "0.fastq", cut(genome)[:1])
+    for number in range(1, 5):
+        map_reads(reads, mapper, str(tmp_path / f"{number}.bam"), command=f"biorrn map {number}")
+        reads = tmp_path / f"{number}.bam"
+    with pysam.AlignmentFile(str(reads)) as file:
+        programs = file.header.to_dict()["PG"]
+    assert [program["ID"] for program in programs] == ["map", "map.1", "map.2", "map.3"]
+    assert [program.get("PP") for program in programs] == [None, "map", "map.1", "map.2"]
+    assert [program["CL"] for program in programs] == [f"biorrn map {number}" for number in range(1, 5)]
+    assert [record.query_name for record in records(reads)] == ["forward"]
+
+
+WHOLE = {"mv": "B:c,5,1,1", "ts": "i:10", "ns": "i:9000", "MN": "i:3500", "MM": "Z:C+m,5,700;", "ML": "B:C,200,30"}
+
+
+def test_tags_of_the_whole_read_stay_with_the_whole_read(genome: Path, tmp_path: Path) -> None:
+    one, two = sequences(genome).values()
+    bases = reverse_complement(one[1000:3000]) + two[1000:2500]
+    tags = "\t".join(f"{name}:{value}" for name, value in WHOLE.items())
+    reads = fastq(tmp_path / "r.fastq", [("chimera", bases, f"{tags}\tRG:Z:a\tOQ:Z:{'A' * 2000 + 'B' * 1500}")])
+    for source, target in ((reads, "1.bam"), (tmp_path / "1.bam", "2.bam")):
+        map_reads(source, Mapper(genome), str(tmp_path / target))
+        primary, other = sorted(records(tmp_path / target), key=lambda record: record.is_supplementary)
+        assert other.is_supplementary
+        assert "H" in other.cigarstring
+        assert primary.is_reverse
+        assert set(WHOLE) | {"OQ", "RG"} <= dict(primary.get_tags()).keys()
+        assert not (set(WHOLE) | {"OQ"}) & dict(other.get_tags()).keys()
+        assert other.get_tag("RG") == "a"
+        assert primary.get_tag("OQ") == "B" * 1500 + "A" * 2000  # as the qualities of a reversed record
+        # what is said to be modified is the C of the read that was said to be
+        places = [place for place, letter in enumerate(bases) if letter == "C"]
+        marked = {place for (_, _, code), found in primary.modified_bases.items() for place, _ in found if code == "m"}
+        assert marked == {len(bases) - 1 - places[5], len(bases) - 1 - places[706]}
+        assert not other.modified_bases
+
+
+def test_modified_bases_of_a_clipped_record_are_left_out(genome: Path, tmp_path: Path) -> None:
+    header = pysam.AlignmentHeader.from_text("@HD\tVN:1.6\n")
+    with pysam.AlignmentFile(str(tmp_path / "r.bam"), "wb", header=header) as file:
+        bases = sequences(genome)["one"][:600]
+        cells = ["r", "4", "*", "0", "0", "*", "*", "0", "0", bases, "I" * 600, "MN:i:900", "MM:Z:C+m,1;", "ML:B:C,9"]
+        file.write(pysam.AlignedSegment.fromstring("\t".join([*cells, "ch:i:7"]), header))
+    map_reads(tmp_path / "r.bam", Mapper(genome), str(tmp_path / "m.bam"))
+    [record] = records(tmp_path / "m.bam")
+    assert {"MM", "ML", "MN"}.isdisjoint(dict(record.get_tags()))
+    assert record.get_tag("ch") == 7
+
+
+ODD = ["co:Z:a\x0bb",
+       "co:Z:a\x1cb", "co:Z:a\x85b", "co:Z:a\u2028b", "co:Z:caf\xe9", "ch:i:x", "ch:i:99999999999", "qs:f:",
+       "ML:B:C,256", "ML:B:C,", "ch:q:1", "a1:A:"]  # fmt: skip
+
+
+def test_what_sam_cannot_hold_splits_no_record_and_is_said(genome: Path, tmp_path: Path) -> None:
+    bases = sequences(genome)["one"][:600]
+    reads = [(f"r{place}", bases, f"{tag}\tch:i:{place}") for place, tag in enumerate(ODD)]
+    reads += [(name, bases, "ch:i:1") for name in ("x" * 255, "@x", "r\x01", "\xe9")]
+    reads += [("y" * 254, bases, "ch:i:1")]
+    said: list[str] = []
+    map_reads(fastq(tmp_path / "r.fastq", reads), Mapper(genome), str(tmp_path / "m.bam"), say=said.append)
+    found = records(tmp_path / "m.bam")
+    assert {record.query_name for record in found} == {f"r{place}" for place in range(len(ODD))} | {"y" * 254}
+    assert all(record.get_tag("ch") == int(record.query_name[1:]) for record in found if record.query_name[0] == "r")
+    assert said[0].endswith("r.fastq: 12 tags left out, which SAM cannot hold, such as 'co:Z:a\\x0bb'")
+    assert "4 reads left out, whose ids BAM cannot hold" in said[1]
 
 
 def test_introns_are_no_errors(biorrn_map: Run, genome: Path, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from biorrn.evaluation.figures_read_qc import qc_figures
+from biorrn.evaluation.read_qc import qc_lines, read_qc
 from biorrn.inference.summary_table import columns
 
 Run = Callable[..., tuple[int, str, str]]
@@ -42,6 +44,27 @@ def write(path: Path, rows: list[dict[str, Any]], names: list[str] | None = None
 
 
 ROWS = [made(number) for number in range(1, 11)] + [made(11, called=False), made(12, called=False)]
+
+
+OPTIONAL = [name for name in columns(True) if name not in ("sequence_length_template", "mean_qscore_template")]
+
+
+@pytest.mark.parametrize("absent", OPTIONAL)
+def test_each_column_that_may_be_absent_may_be_so_alone(absent: str, tmp_path: Path) -> None:
+    aligned = {"alignment_start": 1, "alignment_end": 90, "alignment_strand": "+", "alignment_coverage": 0.9}
+    rows = [
+        row | aligned | {"alignment_genome": "chr" if place % 2 else "*", "alignment_identity": "0.93" if place else ""}
+        for place, row in enumerate(ROWS)
+    ]
+    table = write(tmp_path / "s.tsv", rows, [name for name in columns(True) if name != absent])
+    content, counted = read_qc(table, name="x")
+    assert content["counts"]["called"] == 10
+    assert (content["alignment"] is None) == (absent == "alignment_genome")
+    if absent == "alignment_identity":
+        assert content["alignment"]["mapped"] == 5
+        assert np.isnan(content["alignment"]["median_identity"])
+    assert qc_figures(content, counted)  # painted
+    assert qc_lines(content)
 
 
 def test_the_numbers_are_those_of_the_table(qc: Run, tmp_path: Path) -> None:

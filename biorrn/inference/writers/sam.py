@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from biorrn.inference.basecall import Call
 
 UNMAPPED, REVERSE, SUPPLEMENTARY = 4, 16, 2048  # bits of a record's flag
+# tags that speak of the whole read's bases or samples one by one: they say nothing of a part of it
+OF_WHOLE = {"mv", "ts", "ns", "sp", "MM", "ML", "MN", "Mm", "Ml", "OQ", "BQ", "BI", "BD", "CQ", "CS", "E2", "U2", "FZ"}
+OF_WHOLE |= {"fi", "fp", "ri", "rp", "ip", "pw"}
 
 
 def sam_text(call: Call, model: str = "", hits: Sequence[Any] | None = None, moves: bool = True) -> str:
@@ -39,7 +42,7 @@ def sam_text(call: Call, model: str = "", hits: Sequence[Any] | None = None, mov
     hits : `mappy.Alignment` of the primary alignment and of the supplementary ones; None or empty: an unmapped record.
     moves : bool: write the move table, in the order of the signal whatever the strand.
 
-    Supplementary records are hard-clipped and without move table, which says nothing of a part of the read.
+    Supplementary records are hard-clipped and without the tags of `OF_WHOLE`.
     """
     said = tags(call, model)
     letters = quality_letters(call.quals)
@@ -57,8 +60,9 @@ def sam_text(call: Call, model: str = "", hits: Sequence[Any] | None = None, mov
         fields = [call.read_id, str(flag), hit.ctg, str(hit.r_st + 1), str(hit.mapq),
                   cigar(call, hit, "H" if number else "S"), "*", "0", "0",
                   bases if forward else reverse_complement(bases), quals if forward else quals[::-1],
-                  *alignment_tags(hit), *([f"SA:Z:{''.join(others)}"] if others else []), *said]  # fmt: skip
-        lines.append("\t".join([*fields, *(table if number == 0 else [])]) + "\n")
+                  *alignment_tags(hit), *([f"SA:Z:{''.join(others)}"] if others else [])]  # fmt: skip
+        own = [*said, *table] if number == 0 else [tag for tag in said if tag[:2] not in OF_WHOLE]
+        lines.append("\t".join([*fields, *own]) + "\n")
     return "".join(lines)
 
 
@@ -88,7 +92,7 @@ def _place(call: Call, hit: Any) -> str:
 
 
 def sam_header(
-    groups: Iterable[Mapping[str, str]], references: Iterable[tuple[str, int]] = (), command: str = "", **more: str
+    groups: Iterable[Mapping[str, str]], references: Iterable[tuple[str, int]] = (), command: str = ""
 ) -> str:
     """Return the header: version, reference sequences, read groups and the program with its command line.
 
@@ -97,9 +101,8 @@ def sam_header(
     groups : fields of each `@RG` line, from `tags.read_group`.
     references : name and bases of each sequence, in the order of the file.
     command : str: the command line.
-    more : str: further fields of the `@PG` line.
     """
-    program = {"ID": "basecaller", "PN": "biorrn", "VN": __version__, "CL": printable(command), **more}
+    program = {"ID": "basecaller", "PN": "biorrn", "VN": __version__, "CL": printable(command)}
     lines = ["@HD\tVN:1.6\tSO:unknown"]
     lines += [f"@SQ\tSN:{name}\tLN:{length}" for name, length in references]
     lines += ["\t".join(["@RG", *(f"{name}:{value}" for name, value in group.items())]) for group in groups]
@@ -147,8 +150,11 @@ def write_packed(
         try:
             with pysam.AlignmentFile(str(final), mode, header=head, threads=threads) as packed:
                 for text in texts:
-                    for line in text.splitlines():
+                    for line in text.rstrip("\n").split("\n"):  # no other character ends a line of SAM
                         packed.write(pysam.AlignedSegment.fromstring(line, head))
+        except ValueError as error:
+            name = line.partition("\t")[0]
+            raise BiorrnError(f"{path}: the record of read '{name}' is not SAM: {error}") from error
         except OSError as error:
             raise BiorrnError(f"{path}: cannot be written: {error.strerror or error}") from error
         if path == "-":

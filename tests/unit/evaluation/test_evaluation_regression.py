@@ -143,3 +143,15 @@ def test_evaluate_is_repeatable_and_its_interval_holds_the_value() -> None:
     for entry in first.values():
         assert entry["low"] < entry["value"] < entry["high"]
         assert entry["n"] == 200
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_prediction_that_is_no_number_is_not_left_out(bad: float) -> None:
+    true, predicted = np.arange(8.0), np.arange(8.0)[::-1].copy()
+    predicted[3] = bad
+    found = evaluate(true, predicted, resamples=20)
+    for name, entry in found.items():
+        assert entry["n"] == 8
+        assert np.isnan([entry["value"], entry["low"], entry["high"], METRICS[name](true, predicted)]).all()
+    true[3] = np.nan  # nothing was measured: then it does not matter
+    assert np.isfinite(evaluate(true, predicted, resamples=20)["rmse"]["value"])

@@ -108,3 +108,11 @@ def test_one_stream_a_sequence() -> None:
 def test_numbers_out_of_range(options: dict[str, float], fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         Sampling(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.4, 0.7, 0.9, 1.0])
+def test_a_nucleus_is_not_made_larger_by_rounding(p: float) -> None:
+    parts = np.array([0.4, 0.3, 0.2, 0.1])
+    wanted = int(np.flatnonzero(np.array([4, 7, 9, 10]) >= round(10 * p))[0]) + 1
+    assert (top_p(parts, p) > 0).sum() == wanted
+    assert (top_p(np.exp(np.log(parts).astype(np.float32)), p) > 0).sum() == wanted

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from biorrn.kernels.edits import DELETE, EDGE, EDITS, INSERT, edit_gains, run_classes
+from biorrn.kernels.edits import DELETE, EDGE, EDITS, INSERT, UNKNOWN, edit_gains, run_classes
 from biorrn.kernels.error_model import RUN, ErrorModel, estimate, first_model
 
 
@@ -169,3 +169,22 @@ def test_estimate_finds_the_rates_and_keeps_probabilities_proper() -> None:
     for model in (found, first_model(), estimate(np.zeros((RUN, 4, 5)), np.zeros((4, 4)))):
         np.testing.assert_allclose(model.emit.sum(axis=2), 1)
         assert (model.insert.sum(axis=1) < 1).all()
+
+
+@pytest.mark.parametrize("base", range(4))
+def test_an_unknown_base_speaks_for_no_base(base: int) -> None:
+    rng = np.random.default_rng(base)
+    template = rng.integers(0, 4, 40).astype(np.uint8)
+    template[18:23] = [(base + 1) % 4, (base + 2) % 4, base, (base + 3) % 4, (base + 2) % 4]
+    read = template.copy()
+    read[20] = UNKNOWN
+    path = np.arange(len(template) + 1)
+    known, gains, _, seen, extra = edit_gains(template, read, path, first_model())
+    certain = edit_gains(template, template, path, first_model())
+    assert known > certain[0]  # any base is likelier than the right one alone
+    # putting another base there gains nothing and costs nothing, but for the runs that it makes or breaks
+    other = [column for column in range(4) if column not in (base, template[19], template[21])]
+    assert np.abs(gains[20, other]).max() < 0.2
+    assert certain[1][20, other].max() < -3
+    assert seen.sum() == pytest.approx(len(template) - 1, abs=0.1)  # it is counted as no base
+    assert extra.shape == (4, 4)

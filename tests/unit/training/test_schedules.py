@@ -34,6 +34,20 @@ def test_clip_bounds_an_outlier_by_the_quantile_of_the_past() -> None:
     assert max(clip.norms) < 3  # the outlier did not enter at full size
 
 
+def test_steps_without_a_gradient_do_not_stop_all_later_ones() -> None:
+    clip = QuantileClip(0.5)
+    for _ in range(60):
+        clip([parameter([0.0, 0.0])])  # a loss over pairs has none where a batch holds no pair
+    assert clip.bound == clip.start
+    for _ in range(20):
+        clip([parameter([0.6, 0.8])])
+        clip([parameter([0.0, 0.0])])
+    assert clip.bound == pytest.approx(1.0)
+    passed = parameter([0.6, 0.8])
+    clip([passed])
+    assert float(passed.grad.norm()) == pytest.approx(1.0, rel=1e-4)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_gradient_that_is_not_finite_is_dropped_and_not_remembered(bad: float) -> None:
     clip = QuantileClip(0.5)
