@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -44,7 +45,10 @@ class Sample:
 
 
 def read_samples(path: str | Path, taken: Collection[str] = (), runs: Mapping[str, str] | None = None) -> list[Sample]:
-    """Return the samples of a tab-separated sheet; lines that start with # and empty ones are passed over.
+    """Return the samples of a sheet; lines that start with # and empty ones are passed over.
+
+    Cells are separated by tabs; by commas or semicolons where the header has no tab, a cell with such a mark in quotes.
+    Column names may differ in case and spaces.
 
     Parameters
     ----------
@@ -57,15 +61,29 @@ def read_samples(path: str | Path, taken: Collection[str] = (), runs: Mapping[st
     InputError: names the line and the column at fault, what was found and what is allowed.
     """
     with open_text(path) as stream:
-        lines = [(number, line.rstrip("\r\n").split("\t")) for number, line in enumerate(stream, 1)
-                 if line.strip() and not line.startswith("#")]  # fmt: skip
+        texts = [
+            (number, line.rstrip("\r\n"))
+            for number, line in enumerate(stream, 1)
+            if line.strip(" \t\r\n,;") and not line.startswith("#")
+        ]
+    header = texts[0][1] if texts else ""
+    separator = next((mark for mark in "\t,;" if mark in header), "\t")
+    quotes = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    try:
+        lines = [(number, next(csv.reader([text], delimiter=separator, quoting=quotes))) for number, text in texts]
+    except csv.Error as error:
+        raise InputError(path, f"is no sheet of samples: {error}") from error
     if not lines:
         raise InputError(path, f"is empty; allowed is a line with the names of columns ({', '.join(COLUMNS)})")
-    columns = [cell.strip().lstrip("\ufeff") for cell in lines[0][1]]
+    columns = [cell.strip().lstrip("\ufeff").lower() for cell in lines[0][1]]
+    while len(columns) > 1 and not columns[-1] and not any(any(cells[len(columns) - 1 :]) for _, cells in lines[1:]):
+        columns.pop()
     _check_columns(path, columns)
     samples: list[Sample] = []
     seen = {name: "a run of the configuration" for name in taken}
     for number, cells in lines[1:]:
+        while len(cells) > len(columns) and not cells[-1].strip():
+            cells = cells[:-1]
         if len(cells) != len(columns):
             raise InputError(
                 path, f"line {number}: found {len(cells)} cells; the first line names {len(columns)} columns"

@@ -11,7 +11,9 @@ def predict(
     ],
     proteins: Annotated[
         str,
-        typer.Argument(help="FASTA, gzip or not, - is standard input; or a table (CSV, TSV, parquet) with sequences."),
+        typer.Argument(
+            help="FASTA, gzip or not, - is standard input; or a table (text, Excel, parquet) with sequences."
+        ),
     ],
     output: Annotated[
         str,
@@ -30,6 +32,7 @@ def predict(
     id: Annotated[
         str | None, typer.Option(help="Of a table: the column of ids; default: id, or rows are numbered.")
     ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Of an Excel workbook: name or number; default: the first.")] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out FASTA records that are no proteins, and say which.")
     ] = False,
@@ -77,7 +80,7 @@ def predict(
     stored = load_model(model)
     where = choose_device(device)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
-    columns: dict[str, Any] = {"sequence_column": sequence_column, "id_column": id}
+    columns: dict[str, Any] = {"sequence_column": sequence_column, "id_column": id, "sheet": sheet}
     if stored.facts.get("task") == "tagging":
         predict_tags(
             stored,

@@ -14,7 +14,7 @@ from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.ids import Ids
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.sequences import DNA_LENGTH, DNA_PART, NUCLEOTIDES
-from biorrn.readers.tables import column_names, is_table, matching
+from biorrn.readers.tables import Reading, column_names, is_table, matching
 from biorrn.readers.targets import read_targets
 
 FIRST = 100  # records whose letters tell whether a file is DNA
@@ -25,6 +25,7 @@ def read_proteins(
     *,
     sequence_column: str = "sequence",
     id_column: str | None = None,
+    sheet: str | None = None,
     on_problem: OnProblem = stop,
     on_repeat: Callable[[str], None] | None = None,
 ) -> Iterator[ProteinRecord]:
@@ -34,6 +35,7 @@ def read_proteins(
     ----------
     path : FASTA, `-` for standard input; or a table, see `readers.tables.is_table`.
     sequence_column, id_column : of a table; ids are by default the column "id", or row1, row2, ... where there is none.
+    sheet : of an Excel workbook, see `readers.tables.Reading`.
     on_problem : takes what is wrong with one record or row; where it returns, that record is left out.
     on_repeat : takes each id that came before, and the record is yielded; without it that is an error.
 
@@ -42,8 +44,10 @@ def read_proteins(
     InputError: the file cannot be used, its first records are DNA or RNA, or `on_problem` raises.
     """
     if is_table(path):
-        records = _table(path, sequence_column, id_column, on_problem, on_repeat)
+        records = _table(path, sequence_column, id_column, sheet, on_problem, on_repeat)
     else:
+        if sheet is not None:
+            raise ConfigError(f"--sheet: is for an Excel workbook; {path} is read as FASTA")
         if id_column is not None:
             raise ConfigError(f"--id: is for a table; {path} is read as FASTA, whose headers hold the ids")
         records = read_fasta(path, on_problem, on_repeat)
@@ -54,15 +58,18 @@ def _table(
     path: str | Path,
     sequence_column: str,
     id_column: str | None,
+    sheet: str | None,
     on_problem: OnProblem,
     on_repeat: Callable[[str], None] | None,
 ) -> Iterator[ProteinRecord]:
-    names = column_names(path)
+    reading = Reading(sheet, strict=True)
+    names = column_names(path, reading)
     if id_column is None and matching("id", names):
         id_column = "id"
     sequence_column = tables.sequence_column(path, names, sequence_column)
     ids = Ids()
-    for number, row in enumerate(read_targets(path, [], id_column, sequence_column, on_problem=on_problem), 1):
+    rows = read_targets(path, [], id_column, sequence_column, reading=reading, on_problem=on_problem)
+    for number, row in enumerate(rows, 1):
         before = ids.seen(row.id, number)
         if before and on_repeat is not None:
             on_repeat(row.id)

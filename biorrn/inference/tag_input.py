@@ -20,6 +20,7 @@ def read_sequences(
     *,
     sequence_column: str = "sequence",
     id_column: str | None = None,
+    sheet: str | None = None,
     on_problem: OnProblem = stop,
     on_repeat: Callable[[str], None] | None = None,
 ) -> Iterator[ProteinRecord]:
@@ -40,6 +41,7 @@ def read_sequences(
             path,
             sequence_column=sequence_column,
             id_column=id_column,
+            sheet=sheet,
             on_problem=on_problem,
             on_repeat=on_repeat,
         )

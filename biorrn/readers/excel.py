@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -88,7 +89,9 @@ def open_sheet(
 
     # opened here: openpyxl goes by the suffix of a name, and a workbook may have any
     with open(path, "rb") as file:
-        with faults(path, None, *DAMAGE):
+        # openpyxl warns of what it does not keep, which is nothing of the cells
+        with faults(path, None, *DAMAGE), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
         chosen = _choose(path, book.worksheets, sheet)
         names = [found.title for found in book.worksheets]

@@ -194,6 +194,8 @@ def is_table(path: str | Path) -> bool:
             first = next((line for line in islice(file, TITLES) if line.strip() and line[0] != "#"), "")
     except InputError:
         return False  # its own reader says what is wrong with it
+    if first[:1] in (">", ";", "@"):
+        return False  # FASTA or FASTQ, whose headers may hold any word
     cells = re.split(r"[\t,;|]", first)
     return len(cells) > 1 and any(plain(cell.strip(' "\ufeff\r\n')) in SEQUENCES_PLAIN for cell in cells)
 

@@ -60,6 +60,14 @@ def test_fault_is_named(tmp_path: Path, lines: list[str], fragment: str) -> None
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+def test_sheets_as_spreadsheets_write_them(tmp_path: Path, separator: str) -> None:
+    cells = [["Name", " Kind", "INPUT", "note", ""], ["fc1", "signal", '"one/;two/"', "", ""], ["", "", "", "", ""]]
+    cells[1][2] = "one/;two/" if separator == "\t" else '"one/;two/"'
+    path = sheet(tmp_path, *(separator.join(row) for row in cells))
+    assert read_samples(path) == [Sample("fc1", "signal", ("one/", "two/"), "dna_r9.4.1_fast")]
+
+
 def test_every_column_is_in_the_manual() -> None:
     manual = (Path(__file__).resolve().parents[2] / "config/config.yaml").read_text()
     assert not [column for column in COLUMNS if f"#   {column} " not in manual]

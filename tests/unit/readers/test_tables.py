@@ -378,3 +378,12 @@ def test_archives_that_are_no_workbook(parts, message, tmp_path):
         list(read_cells(path, ["id"]))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_a_table_by_its_first_line(tmp_path):
+    assert is_table(write(tmp_path / "a.txt", joined("\t")))
+    assert is_table(write(tmp_path / "b", "# note\n" + joined(";")))
+    assert not is_table(write(tmp_path / "a.fa", ">p1, sequence, 3\nMKV\n"))
+    assert not is_table(write(tmp_path / "c", "MKVLA\n"))
+    assert not is_table("-")
+    assert not is_table(tmp_path / "absent")
