@@ -294,6 +294,7 @@ def test_other_settings_or_no_word_of_resuming_are_refused(
     assert biorrn(*unfinished, "--batch-size", 3)[0] == 0  # this one does not matter
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_the_output_is_that_of_one_run(
     biorrn: Run, folder: Path, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_one_command_gives_a_model_that_predict_takes(biorrn, table: Path, tmp_p
     assert (run / "weights.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(biorrn, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna")
     from biorrn.tasks import own_property

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # The process tells when it is about to move its n-th file into place, and then waits to be killed.
 STOP = """
 import os, time

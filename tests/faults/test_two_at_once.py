@@ -84,6 +84,7 @@ exec {python} -m biorrn "$@"
 """
 
 
+@pytest.mark.slow
 def test_two_workflows_in_one_folder_and_a_killed_one(server: Any, case_of: Any, inputs: Path, tmp_path: Path) -> None:
     """Snakemake's own lock; it outlives a kill, so the user says --unlock, and the half-made job is made again."""
     here, tools, folder = tmp_path / "here", tmp_path / "tools", tmp_path / "run"

@@ -21,6 +21,8 @@ from biorrn.evaluation.runs import read_history
 from biorrn.training import ensemble, launch
 from biorrn.training.repeat import compare
 
+pytestmark = pytest.mark.slow
+
 CONV = {"name": "conv", "layers": [{"width": 8, "kernel": 5}, {"width": 16, "kernel": 9, "stride": 2}]}
 BLOCKS = [{"width": 8, "kernel": 5, "stride": 2}, {"width": 16, "kernel": 9, "residual": True}]
 CORE = {"cell": "gru", "hidden": 12, "layers": 2, "dropout": 0.2}

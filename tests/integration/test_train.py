@@ -108,6 +108,7 @@ def test_same_seed_same_weights_other_seed_others(task: str, data: dict[str, Pat
     assert not all(torch.equal(made["a"][key], made["c"][key]) for key in made["a"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", list(TASKS))
 def test_killed_and_resumed_equals_unbroken(
     task: str, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]

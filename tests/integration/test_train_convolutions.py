@@ -34,6 +34,7 @@ def small(name: str) -> Recipe:
     return change_recipe(parse_recipe(content), changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BLOCKS)
 def test_it_can_overfit_a_tiny_set(name: str, tiny_signal: Path, tmp_path: Path) -> None:
     folder = train(small(name), tiny_signal, tmp_path / "run", load_task("basecalling"), threads=1)

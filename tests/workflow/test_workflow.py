@@ -109,6 +109,7 @@ def test_lint_is_silent(tmp_path: Path) -> None:
     assert "good condition" in text
 
 
+@pytest.mark.slow
 def test_pipeline(tmp_path: Path) -> None:
     """The whole of it, and then nothing is left to do."""
     folder = folder_for(tmp_path)
@@ -128,6 +129,7 @@ def test_pipeline(tmp_path: Path) -> None:
     assert "Nothing to be done" in text
 
 
+@pytest.mark.slow
 def test_scattered_calls_are_those_of_one_process(tmp_path: Path) -> None:
     """Byte for byte, and the table of reads too, but for the seconds that each took."""
     folder = folder_for(tmp_path)
@@ -161,6 +163,7 @@ rule mine:
 """
 
 
+@pytest.mark.slow
 def test_as_a_module_of_another_workflow(tmp_path: Path) -> None:
     """Its own configuration under a key, its own rules beside ours; nothing of this repository but the Snakefile."""
     folder = folder_for(tmp_path / "other")

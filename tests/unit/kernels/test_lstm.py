@@ -164,6 +164,7 @@ np.testing.assert_allclose(out[:, :, :10], expected, rtol=0, atol=5e-6)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="names x86 processors")
 @pytest.mark.parametrize(("processor", "features", "lanes"), [("haswell", "+avx2,+fma", 8), ("x86-64", "+sse2", 4)])
 def test_smaller_registers_give_the_same(processor: str, features: str, lanes: int, tmp_path: str) -> None:
