@@ -118,8 +118,9 @@ def _columns(path: str | Path, id: str | None, sequence: str, reading: Reading |
     """Return the columns of ids and of sequences; without ids, None, which numbers the rows."""
     if str(path) == "-":
         return id, sequence
-    names = column_names(path, Reading(reading.sheet if reading is not None else None))
-    return id or ("id" if matching("id", names) else None), tables.sequence_column(path, names, sequence)
+    look = Reading(reading.sheet if reading is not None else None)
+    names = column_names(path, look)
+    return id or ("id" if matching("id", names) else None), tables.sequence_column(path, names, sequence, look)
 
 
 def _row(record: TargetRecord, sequence: str) -> ProteinRow:

@@ -66,7 +66,7 @@ def _table(
     names = column_names(path, reading)
     if id_column is None and matching("id", names):
         id_column = "id"
-    sequence_column = tables.sequence_column(path, names, sequence_column)
+    sequence_column = tables.sequence_column(path, names, sequence_column, reading)
     ids = Ids()
     rows = read_targets(path, [], id_column, sequence_column, reading=reading, on_problem=on_problem)
     for number, row in enumerate(rows, 1):

@@ -28,6 +28,8 @@ _TRANSLATED = str.maketrans(
     | dict.fromkeys("\u00a0\u2009\u202f\u2007\u2006\u2005\u3000\t\n\r", " ")  # spaces that do not break, or are narrow
     | dict.fromkeys("\u2019\u2018\u02bc\u00b4`", "'")
     | {"\u03bc": "\u00b5", "\u00ba": "\u00b0", "\u02da": "\u00b0", "\u212b": "\u00c5", "\u2103": "\u00b0C"}
+    | {chr(0xFF10 + digit): str(digit) for digit in range(10)}
+    | {"\uff05": "%", "\uff0c": ",", "\uff0e": "."}
     | {"\u200b": "", "\ufeff": "", "\u200e": "", "\u200f": ""}
 )
 _RAISED = str.maketrans("\u207b\u207a\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079", "-+0123456789")
@@ -43,6 +45,7 @@ _CELL = re.compile(
     re.IGNORECASE,
 )
 _TEN = re.compile(r"(?P<sign>[+-]?)10\s?(?:\^|\*\*)\s?(?P<power>[+-]?\d{1,3})")
+_NO_ERROR = re.compile(r"\s*(?:±|\+/-)\s*(?:na|nan|n/a|n\.?d\.?|-)?$", re.IGNORECASE)  # of one measurement
 _EXPONENT = re.compile(r"[+-]?\d+$")
 _INFINITE = re.compile(r"[+-]?\s*(?:inf|infinity|∞)", re.IGNORECASE)
 _MONTH = (
@@ -159,6 +162,7 @@ unit='°C', mark='')
         raise Fault(f"found {text[:40]!r}...; allowed is {ALLOWED}")
     if _INFINITE.fullmatch(text):
         raise Infinite(f"found {text!r}; allowed is a finite number")
+    text = _NO_ERROR.sub("", text)
     ten = _TEN.fullmatch(text)
     if ten:
         return Written(ten["sign"] + "1", ten["power"])
@@ -381,6 +385,8 @@ class Convention:
         elif self._shown["?,"]:
             why = " (--decimal)" if decimal else "" if self._shown["."] else " (the separator is a comma too)"
             self.said.append(f"column '{self.name}': decimal point; the comma marks thousands{why}")
+        elif separator == ";" and self._shown["?."] and not self._shown["."] and not decimal:
+            self.said.append(f"column '{self.name}': decimal point; where it marks thousands, give --decimal comma")
         self._decide_unit(unit_of(header_unit))
         known = [error for error in self._errors if error > 0]
         if known:

@@ -283,6 +283,8 @@ def numbered_cells(
             number += 1
             if len(cells) != width:
                 problem = f"row {number} has {len(cells)} cells; the header names {width} columns; it is line {line}"
+                if len(cells) > width and grid.separator == ",":
+                    problem += "; a comma inside a cell, such as a decimal comma, needs quotes round the cell"
                 on_problem(InputError(path, problem))
                 continue
             yield number, {name: cells[place] for name, place in zip(columns, places, strict=True)}
@@ -354,7 +356,7 @@ def find_column(path: str | Path, wanted: str, names: Sequence[str], reading: Re
     """
     found = matching(wanted, names)
     if not found:
-        raise InputError(path, missing_column(wanted, names))
+        raise InputError(path, missing_column(wanted, names) + _other_sheets(reading))
     if len(found) > 1:
         if all(names[place] == names[found[0]] for place in found):
             raise InputError(path, f"column '{wanted}' is given twice; allowed is once")
@@ -363,6 +365,12 @@ def find_column(path: str | Path, wanted: str, names: Sequence[str], reading: Re
     if reading is not None and names[found[0]] != wanted:
         reading.facts[f"column {wanted}"] = f"'{names[found[0]]}' in the header"
     return found[0]
+
+
+def _other_sheets(reading: Reading | None) -> str:
+    """Return which sheets a workbook has, where the first was read and there are others."""
+    sheet = reading.facts.get("sheet", "") if reading is not None else ""
+    return f"; the sheet is {sheet}" if "--sheet" in sheet else ""
 
 
 def missing_column(wanted: str, names: Sequence[str]) -> str:
@@ -385,7 +393,9 @@ def check_columns(path: str | Path, wanted: Iterable[str], found: Sequence[str])
         find_column(path, name, found)
 
 
-def sequence_column(path: str | Path, names: Sequence[str], asked: str | None = None) -> str:
+def sequence_column(
+    path: str | Path, names: Sequence[str], asked: str | None = None, reading: Reading | None = None
+) -> str:
     """Return the column of sequences: the one asked for, else the first of `SEQUENCES` that the table has.
 
     Raises
@@ -397,9 +407,10 @@ def sequence_column(path: str | Path, names: Sequence[str], asked: str | None = 
         if found:
             return names[found[0]]
     if asked not in (None, SEQUENCES[0]) or any(map(looks_like_data, names)):
-        raise InputError(path, missing_column(asked or SEQUENCES[0], names))
+        raise InputError(path, missing_column(asked or SEQUENCES[0], names) + _other_sheets(reading))
     listed = ", ".join(name for name in names if name)[:200]
-    raise InputError(path, f"no column of sequences is found; name it with --sequence-column. Columns: {listed}")
+    problem = f"no column of sequences is found; name it with --sequence-column. Columns: {listed}"
+    raise InputError(path, problem + _other_sheets(reading))
 
 
 def looks_like_data(cell: str) -> bool:
@@ -564,8 +575,10 @@ def _header(
     if start == 0 and names and separator != "":
         names[0] = names[0].lstrip("#").strip()
     below = [cells for _, cells in filled[start + 1 :]]
+    # not with commas, where one more cell a row is a decimal comma without quotes
     if (
-        below
+        separator in ("\t", " ")
+        and below
         and all(len(cells) == len(names) + 1 for cells in below)
         and any(str(cells[-1]).strip() for cells in below)
     ):

@@ -131,9 +131,10 @@ def survey(path: str | Path, columns: Sequence[str], reading: Reading) -> dict[s
     ------
     InputError: a column is missing, a cell is infinite, the decimal sign cannot be told, or units differ.
     """
-    with open_table(path, Reading(reading.sheet)) as grid:
+    look = Reading(reading.sheet)
+    with open_table(path, look) as grid:
         separator = grid.separator
-        units = {name: header_unit(grid.names[find_column(path, name, grid.names)])[1] for name in columns}
+        units = {name: header_unit(grid.names[find_column(path, name, grid.names, look)])[1] for name in columns}
     rows = numbered_cells(path, columns, Reading(reading.sheet), lambda error: None)
     return _conventions(path, columns, rows, reading, separator, units)
 

@@ -120,14 +120,14 @@ def read_table(columns: Columns) -> Table:
     choosing = [name for name in names if plain(name) in CHOOSING]
     more = [*sets, *choosing, *([columns.groups] if columns.groups is not None else [])]
     for name in more:
-        find_column(columns.table, name, names)
+        find_column(columns.table, name, names, reading)
     rows = list(
         protein_rows(
             columns.path,
             columns.targets,
             counts,
             table=columns.values,
-            sequence_column="sequence" if fasta else sequence_column(columns.path, names, columns.sequence),
+            sequence_column="sequence" if fasta else sequence_column(columns.path, names, columns.sequence, reading),
             id_column=columns.id,
             weight_column=columns.weight,
             cells=more,

@@ -164,6 +164,12 @@ def test_a_ragged_row_is_named_with_its_line_and_left_out(tmp_path):
         read(path, strict=True)
 
 
+def test_decimal_commas_without_quotes_are_no_columns(tmp_path):
+    rows = [f"{row[1]},{row[2].replace('.', ',')}\n" for row in ROWS]
+    with pytest.raises(InputError, match=r"rows cannot be used; .*has 3 cells.*needs quotes round the cell"):
+        read(write(tmp_path / "a.csv", "sequence,tm\n" + "".join(rows)))
+
+
 def test_a_table_without_a_header_says_so(tmp_path):
     path = write(tmp_path / "a.csv", joined(",", ROWS[0], ROWS[1:]))
     with pytest.raises(InputError, match=r"the first line looks like data .* a first line that names its columns"):
@@ -304,7 +310,7 @@ def test_a_sheet_by_name_or_number(tmp_path):
         check(path, sheet=sheet)
     with pytest.raises(InputError, match="has no sheet 'tms'; its sheets are Data, Tm values, more"):
         read(path, sheet="tms")
-    with pytest.raises(InputError, match="column 'tm' is missing"):
+    with pytest.raises(InputError, match=r"column 'tm' is missing.*the first of 3: Data, Tm values, more \(--sheet\)"):
         read(path)
     with pytest.raises(ConfigError, match="--sheet: is for an Excel workbook"):
         read(write(tmp_path / "a.csv", joined(",")), sheet="1")
