@@ -24,7 +24,7 @@ Note = Annotated[str, typer.Option(help="Kept in the file and the report, e.g. t
 @app.command(no_args_is_help=True)
 def protein(
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="Table (text, Excel, parquet) with sequences; or FASTA.")
+        str, typer.Argument(metavar="INPUT", help="Table (text, Excel, parquet) with sequences or mutations; or FASTA.")
     ],
     split: Annotated[str, typer.Option(help="column:NAME, random:0.8,0.1,0.1 or cluster:IDENTITY[:0.8,0.1,0.1].")],
     output: Output,
@@ -36,7 +36,14 @@ def protein(
         str, typer.Option(help="protein; or dna: bases alone of FASTA or FASTQ, for a language model.")
     ] = "protein",
     targets: Annotated[str | None, typer.Option(help="With FASTA: the table of values, joined by id.")] = None,
-    sequence_column: Annotated[str, typer.Option(help="Column of sequences.")] = "sequence",
+    sequence_column: Annotated[
+        str | None, typer.Option(help="Column of sequences, or of mutations; default: found by name.")
+    ] = None,
+    wild_type: Annotated[
+        str | None,
+        typer.Option(metavar="FASTA|SEQUENCE|COLUMN", help="What the mutations of the table are applied to."),
+    ] = None,
+    offset: Annotated[int, typer.Option(help="Of mutations: number of the first residue, less 1.")] = 0,
     id_column: Annotated[
         str | None, typer.Option(help="Column of ids; default: id, or row1, row2, ... without it.")
     ] = None,
@@ -66,6 +73,9 @@ def protein(
     Numbers are read as people write them: 54,8 and 1.234,5 and 1,234.5; 54 %; 54.8 ± 0.3, whose error becomes a weight;
     >90, a bound; NA, n.d., - and empty cells are missing. What was made of them is said on standard error.
 
+    A table may hold mutations (A23G, A23G:K41E, p.Ala23Gly, WT) in place of sequences: --wild-type says of what. Tables
+    of ProteinGym, MaveDB and FLIP are known.
+
     \b
     Splits:
       column:set                a column says train, valid or test
@@ -76,6 +86,7 @@ def protein(
     Examples:
       biorrn prepare protein stability.csv.gz --target stability --split column:set -o stability.h5
       biorrn prepare protein all.fasta --targets tm.tsv --target tm --split cluster:0.5 -o tm.h5 --report tm.json
+      biorrn prepare protein scan.csv --wild-type gb1.fa --target score --split random:0.8,0.1,0.1 -o scan.h5
       biorrn prepare protein domains.csv.gz --no-target --split cluster:0.5 -o domains.h5
       biorrn prepare protein reads.fastq.gz --no-target --alphabet dna --split random:0.8,0.1,0.1 -o reads.h5
     """
@@ -104,6 +115,8 @@ def protein(
             note=note,
             advance=advance,
             reading=reading,
+            wild_type=wild_type,
+            offset=offset,
         )
     for line in reading.lines():
         Tally("prepare").say(line)

@@ -1,6 +1,6 @@
 """`biorrn scan`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ def scan(
         bool, typer.Option("--insertions", help="Also each insertion of one residue between two others.")
     ] = False,
     offset: Annotated[int, typer.Option(help="Number of the first residue, less 1.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="End at the first mutation that cannot be used.")] = False,
     level: Annotated[float, typer.Option(help="Level of the intervals, where the model has any.")] = 0.9,
     batch_size: Annotated[int, typer.Option(help="Sequences a forward pass; changes the speed, not the values.")] = 256,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -36,7 +37,8 @@ def scan(
 
     Writes one row a mutant: id, position, wild_type, mutant, mutation, value, difference to the wild type, interval and
     spread where the model has them, flags. Mutations are written as A23G, A23del, A23_K25del, A23_G24insWWP or
-    A23_K25delinsGP, also with p. and three-letter codes; a wild-type residue that does not stand there is an error.
+    A23_K25delinsGP, also as in HGVS (p.Ala23Gly). One that cannot be used is named and left out; where most do not fit
+    the protein, that is an error, which says the --offset at which they would.
 
     \b
     Examples:
@@ -55,6 +57,7 @@ def scan(
     from biorrn.models.store import load_model
     from biorrn.progress import progress
     from biorrn.readers.fasta import read_fasta
+    from biorrn.readers.fields import stop
 
     used = set_threads(threads)
     plan = Plan(mutations, column, parse_spans(positions), deletions, insertions, offset)
@@ -62,7 +65,8 @@ def scan(
     names = target_names(stored)
     where = choose_device(device)
     tally = Tally("scan", "mutants", "proteins")
-    effects = run(stored, read_fasta(fasta), plan, batch_size=batch_size, device=where, threads=used, level=level)
+    options: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}
+    effects = run(stored, read_fasta(fasta), plan, stop if strict else tally.skip_record, **options)
     with (
         progress("scan", "mutants") as advance,
         effects_table(output, names, plan.position) as write,

@@ -44,7 +44,14 @@ def train(
         list[str] | None, typer.Option(help="Of protein TABLE, as all below: column of numbers to learn; repeatable.")
     ] = None,
     targets: Annotated[str | None, typer.Option(help="With FASTA: the table of values, joined by id.")] = None,
-    sequence_column: Annotated[str | None, typer.Option(help="Column of sequences; default: found by name.")] = None,
+    sequence_column: Annotated[
+        str | None, typer.Option(help="Column of sequences, or of mutations; default: found by name.")
+    ] = None,
+    wild_type: Annotated[
+        str | None,
+        typer.Option(metavar="FASTA|SEQUENCE|COLUMN", help="What the mutations of the table are applied to."),
+    ] = None,
+    offset: Annotated[int, typer.Option(help="Of mutations: number of the first residue, less 1.")] = 0,
     id_column: Annotated[str | None, typer.Option(help="Column of ids; default: id, or row1, row2, ...")] = None,
     weight: Annotated[str | None, typer.Option(help="Column with each protein's weight in the loss.")] = None,
     groups: Annotated[str | None, typer.Option(help="Column whose equal values stay on one side of the split.")] = None,
@@ -88,10 +95,12 @@ def train(
 
     \b
     With no recipe: `protein TABLE` looks at a table of proteins, chooses split, model and size, says why, trains,
-    compares with baselines and writes report.html. --max-minutes is then the time of all (default 20).
+    compares with baselines and writes report.html. --max-minutes is then the time of all (default 20). A column of
+    mutations (A23G:K41E, p.Ala23Gly, WT) may stand in place of sequences: --wild-type says of what.
       biorrn train protein mine.csv --target tm -o runs/tm
       biorrn train protein mine.csv --target tm --groups family --folds 5 -o runs/tm5
       biorrn train protein all.fasta --targets values.csv --target kcat --search 30 --max-minutes 60 -o runs/kcat
+      biorrn train protein scan.csv --wild-type gb1.fa --target score -o runs/gb1
       biorrn train protein mine.csv --target tm --dry-run
     """
     given = dict(locals())

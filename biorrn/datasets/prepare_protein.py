@@ -34,10 +34,12 @@ def prepare_proteins(
     targets: Sequence[str],
     *,
     table: str | Path | None = None,
-    sequence_column: str = "sequence",
+    sequence_column: str | None = None,
     id_column: str | None = None,
     weight_column: str | None = None,
     unlabelled: bool = False,
+    wild_type: str | None = None,
+    offset: int = 0,
     alphabet: str = "protein",
     note: str = "",
     advance: Callable[[int], None] = lambda proteins: None,
@@ -69,6 +71,8 @@ def prepare_proteins(
             split_column=split_column,
             unlabelled=unlabelled,
             reading=reading,
+            wild_type=wild_type,
+            offset=offset,
         )
     else:
         if not unlabelled or targets or table is not None:
@@ -80,7 +84,8 @@ def prepare_proteins(
                 "--alphabet dna: allowed is --split random; FASTA has no columns, and clusters are of proteins"
             )
         rows = distinct((ProteinRow(name, bases, ()) for name, bases in read_bases(source)), counts)
-    sources = {str(path): sha256(path) for path in (source, table) if path is not None and Path(path).is_file()}
+    files = [path for path in (source, table, wild_type) if path is not None and Path(path).is_file()]
+    sources = {str(path): sha256(path) for path in files}
     first = list(islice(rows, 1))  # with it, the units that the table gives are known
     columns = [{"name": name, "unit": reading.unit(name)} for name in targets]
     rows = chain(first, rows)

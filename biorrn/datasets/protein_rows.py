@@ -1,19 +1,53 @@
-"""Proteins and their measured values, from one table or from FASTA joined with a table by id."""
+"""Proteins and their measured values, from one table or from FASTA joined with a table by id.
+
+A table holds sequences, or mutations that are applied to a wild type (`readers.variants`).
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import open_text
-from biorrn.readers import tables
 from biorrn.readers.fasta import read_fasta
+from biorrn.readers.fields import OnProblem
 from biorrn.readers.records import TargetRecord
-from biorrn.readers.tables import PACKED, TABLES, Reading, column_names, matching
-from biorrn.readers.targets import read_targets
+from biorrn.readers.tables import (
+    PACKED,
+    SEQUENCES,
+    TABLES,
+    Reading,
+    column_names,
+    matching,
+    numbered_cells,
+    plain,
+    sequence_column,
+)
+from biorrn.readers.targets import read_targets, text_of
+from biorrn.readers.variants import (
+    COLUMNS,
+    WILD_SEQUENCES,
+    MutationColumn,
+    find_wild_types,
+    hold_variants,
+    named_column,
+    wild_types_in,
+)
 
 FASTA = (".fa", ".fasta", ".faa", ".fas", ".fna", ".pep")
+FIRST = 200  # rows whose cells tell what a column holds
+YES = ("true", "1", "1.0", "yes")
+CHOOSING = ("validation", "is_validation")  # columns that say which training rows choose
+# the published layouts of tables: columns by which one is known, the column of values, that of ids
+LAYOUTS = {
+    "ProteinGym": (("mutant", "mutated_sequence", "DMS_score"), "DMS_score", ""),
+    "MaveDB": (("accession", "hgvs_pro", "score"), "score", "accession"),
+    "FLIP": (("sequence", "target", "set", "validation"), "target", ""),
+    "METL": (("variant", "num_mutations", "score"), "score", ""),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +62,7 @@ class ProteinRow:
     split : str: the cell of the split column, "" where there is none.
     cells : tuple of str: further columns that were asked for.
     bounds : as in `readers.records.TargetRecord`: of values written as `>90`.
+    mutation : str: the mutation as the table has it, "" where it holds sequences alone.
     """
 
     id: str
@@ -37,6 +72,7 @@ class ProteinRow:
     split: str = ""
     cells: tuple[str, ...] = ()
     bounds: tuple[tuple[float, float], ...] = ()
+    mutation: str = ""
 
 
 def is_fasta(path: str | Path) -> bool:
@@ -52,30 +88,229 @@ def is_fasta(path: str | Path) -> bool:
         return file.read(1) == ">"
 
 
+@dataclass(frozen=True, slots=True)
+class ProteinColumns:
+    """The columns of a table that hold its proteins.
+
+    Attributes
+    ----------
+    id : str, or None: rows are then named by their mutation, or row1, row2, ...
+    sequence : str, or None: the sequences come of mutations.
+    variant : str, or None: the column of mutations.
+    mutations : MutationColumn, or None: the same with its wild types, where these are known.
+    layout : str: a key of `LAYOUTS`, "" where the table has none of them.
+    """
+
+    id: str | None
+    sequence: str | None
+    variant: str | None = None
+    mutations: MutationColumn | None = None
+    layout: str = ""
+
+
+def layout_of(names: Sequence[str]) -> str:
+    """Return the published layout that a table's columns have, "" for none.
+
+    >>> layout_of(["mutant", "mutated_sequence", "DMS_score", "DMS_score_bin"])
+    'ProteinGym'
+    """
+    known = set(map(plain, names))
+    return next((name for name, (columns, *_) in LAYOUTS.items() if known.issuperset(map(plain, columns))), "")
+
+
+def protein_columns(
+    path: str | Path,
+    *,
+    sequence: str | None = None,
+    id: str | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
+    reading: Reading | None = None,
+) -> ProteinColumns:
+    """Find the columns of a table that hold its proteins: by name, then by what the first rows hold.
+
+    Parameters
+    ----------
+    sequence, id : the user's choice; a column of mutations may be named for `sequence`.
+    wild_type : FASTA, a sequence or a column, for a column of mutations; see `readers.variants.find_wild_types`.
+    offset : int: added to a place in the wild type, counted from 1, gives the number that mutations use.
+
+    Raises
+    ------
+    InputError: no column holds sequences or mutations, or mutations have no wild type.
+    ConfigError: a wild type or an offset for a table without mutations, or for standard input.
+    """
+    if str(path) == "-":
+        if wild_type is not None:
+            raise ConfigError("--wild-type: mutations are read from a file; found standard input")
+        return ProteinColumns(id, sequence or "sequence")
+    look = Reading(reading.sheet if reading is not None else None)
+    names = column_names(path, look)
+    layout = layout_of(names)
+    id = id or named_column(names, ("id",)) or (LAYOUTS[layout][2] if layout else "") or None
+    first = _first_rows(path, names, look)
+    column: str | None
+    if sequence is not None and sequence != SEQUENCES[0]:
+        column, variant = sequence_column(path, names, sequence, look), None
+        if hold_variants(_column(first, column)):
+            column, variant = None, column
+        else:
+            variant = named_column([name for name in names if name != column], COLUMNS)
+    else:
+        column, variant = named_column(names, SEQUENCES), named_column(names, COLUMNS)
+    if variant is not None and column is not None:
+        if not _hold_sequences(_column(first, column)):
+            column = None
+        elif not hold_variants(_column(first, variant)):
+            variant = None
+    if variant is None and column is None:
+        variant = next((name for name in first[0] if hold_variants(_column(first, name))), None) if first else None
+    if variant is None:
+        for option, given in (("--wild-type", wild_type is not None), ("--offset", offset != 0)):
+            if given:
+                raise ConfigError(
+                    f"{option}: is for a column of mutations; {path} has none among {', '.join(names)[:200]}"
+                )
+        return ProteinColumns(id, column or sequence_column(path, names, None, look), layout=layout)
+    if wild_type is not None:
+        wild = find_wild_types(wild_type, names, first, variant)
+    else:
+        own = named_column(names, WILD_SEQUENCES)
+        if column is not None or own is None or not _hold_sequences(_column(first, own)):
+            if column is not None:
+                return ProteinColumns(id, column, variant, layout=layout)
+            example = next((cell for cell in _column(first, variant) if cell), "")
+            raise InputError(
+                path,
+                f"column '{variant}' holds mutations, as '{example[:40]}', and no column holds sequences; give what "
+                "they are mutations of with --wild-type FASTA|SEQUENCE",
+            )
+        wild = wild_types_in(own, names)
+    return ProteinColumns(id, column, variant, MutationColumn(str(path), variant, wild, offset), layout)
+
+
+def _first_rows(path: str | Path, names: Sequence[str], look: Reading) -> list[Mapping[str, Any]]:
+    """Return the first rows of a table, in the columns whose name is there once."""
+    once = [name for name in names if name and len(matching(name, names)) == 1]
+    rows = numbered_cells(path, once, look, lambda problem: None)
+    return [row for _, row in islice(rows, FIRST)]
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    return [text_of(row.get(name)) for row in rows]
+
+
+def _hold_sequences(cells: Sequence[str]) -> bool:
+    """Tell whether the cells of a column are proteins: most are ten letters or more and nothing else."""
+    known = [cell for cell in cells if cell]
+    return 2 * sum(len(cell) >= 10 and cell.rstrip("*").isalpha() for cell in known) > len(known)
+
+
+def table_rows(
+    path: str | Path,
+    targets: Sequence[str],
+    columns: ProteinColumns,
+    *,
+    weight_column: str | None = None,
+    split_column: str | None = None,
+    cells: Sequence[str] = (),
+    reading: Reading | None = None,
+    on_problem: OnProblem | None = None,
+) -> Iterator[ProteinRow]:
+    """Yield the rows of a table; of one with mutations that are applied, it is held in memory.
+
+    Where the table has a column `validation`, as FLIP's have, its rows of the split train choose.
+
+    Parameters
+    ----------
+    columns : ProteinColumns of the table.
+    cells : further columns, whose cells come as text.
+    reading : how the table is read; takes what was made of it, and rows that cannot be used.
+    on_problem : takes these rows in its place.
+
+    Raises
+    ------
+    InputError: as `readers.targets` and `MutationColumn.apply`; or a row cannot be used, and neither takes it.
+    """
+    reading = reading or Reading(strict=True)
+    mutations = columns.mutations
+    own = mutations.cells if mutations else (columns.variant,) if columns.variant else ()
+    chooser = None if split_column is None or str(path) == "-" else named_column(_names(path, reading), CHOOSING)
+    more = (*cells, *own, chooser) if chooser else (*cells, *own)
+    wanted = (columns.id, columns.sequence, weight_column, split_column, more)
+    records = read_targets(path, targets, *wanted, reading=reading, on_problem=on_problem)
+    if chooser:
+        records = (_chosen(record) for record in records)
+    if columns.layout:
+        reading.facts["layout"] = f"that of {columns.layout}"
+    place = len(cells)  # of the mutation
+    if mutations is None:
+        for record in records:
+            mutation = record.cells[place] if own else ""
+            name = record.id if columns.id else mutation or record.id
+            yield _row(record, record.sequence or "", name, mutation, place)
+        return
+    held = list(records)
+    made = mutations.apply([record.id for record in held], [record.cells[place : place + 3] for record in held])
+    reading.facts["mutations"] = mutations.said(made)
+    labels = {record.cells[place + 2] for record in held} if mutations.wild_types.label else set()
+    differ: list[str] = []
+    for record, one in zip(held, made, strict=True):
+        name = f"{record.cells[place + 2]}:{one.written}" if len(labels) > 1 else one.written
+        row = _row(record, one.sequence, record.id if columns.id else name or record.id, one.written, place)
+        if columns.sequence is not None:
+            if one.sequence != record.sequence:
+                differ.append(row.id)
+            row = replace(row, sequence=record.sequence or "")
+        elif one.error is not None:
+            problem = InputError(path, str(one.error), record.id)
+            on_problem(problem) if on_problem is not None else reading.problem(problem)
+            continue
+        yield row
+    if differ:
+        reading.warn(
+            f"{len(differ):,} sequences of column '{columns.sequence}' differ from the wild type with the mutations of "
+            f"column '{columns.variant}', first that of '{differ[0]}'; the sequences are used"
+        )
+
+
+def _chosen(record: TargetRecord) -> TargetRecord:
+    """Return a row of the split train as one of valid where its last cell says that it chooses."""
+    marked = record.split.lower() == "train" and record.cells[-1].lower() in YES
+    return replace(record, split="valid") if marked else record
+
+
+def _names(path: str | Path, reading: Reading | None) -> list[str]:
+    return column_names(path, Reading(reading.sheet if reading is not None else None))
+
+
 def protein_rows(
     path: str | Path,
     targets: Sequence[str],
     counts: Counter[str],
     *,
     table: str | Path | None = None,
-    sequence_column: str = "sequence",
+    sequence_column: str | None = None,
     id_column: str | None = None,
     weight_column: str | None = None,
     split_column: str | None = None,
     unlabelled: bool = False,
     cells: Sequence[str] = (),
     reading: Reading | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
 ) -> Iterator[ProteinRow]:
     """Yield proteins with their values.
 
     Parameters
     ----------
-    path : a table with a column of sequences, or FASTA; then `table` holds the values and is joined by id.
+    path : a table with a column of sequences or mutations, or FASTA; then `table` holds the values and is joined by id.
     targets : names of the target columns; none with `unlabelled`.
     counts : takes what was left out or changed, by reason.
     table : only with FASTA; it is held in memory, its ids must differ.
     unlabelled : bool: sequences without values are what is wanted, as for a language model.
-    id_column : default "id" where the table has it; a table of sequences without it gets row1, row2, ...
+    id_column : default "id" where the table has it; without it a row is named by its mutation, or row1, row2, ...
+    sequence_column, wild_type, offset : of a table; see `protein_columns`.
     cells : further columns of the table, whose cells come as text.
     reading : how the table is read; takes what was made of it, and rows that cannot be used. Without it, the first
         such row is an error.
@@ -95,6 +330,8 @@ def protein_rows(
     if twice:
         raise ConfigError(f"--target: '{twice[0]}' is given twice; allowed is once")
     if is_fasta(path):
+        if wild_type is not None:
+            raise ConfigError(f"--wild-type: is for a table with a column of mutations; {path} is FASTA")
         if unlabelled:
             if split_column is not None or weight_column is not None:
                 raise ConfigError(f"{path}: is FASTA, which has no column '{split_column or weight_column}'")
@@ -107,24 +344,27 @@ def protein_rows(
     else:
         if table is not None:
             raise ConfigError(f"--targets {table}: is for FASTA input; {path} is a table and holds the values itself")
-        named, sequences = _columns(path, id_column, sequence_column, reading)
-        columns = (named, sequences, weight_column, split_column, cells)
-        records = read_targets(path, targets, *columns, reading=reading)
-        rows = (_row(record, record.sequence or "") for record in records)
+        found = protein_columns(
+            path, sequence=sequence_column, id=id_column, wild_type=wild_type, offset=offset, reading=reading
+        )
+        rows = table_rows(
+            path,
+            targets,
+            found,
+            weight_column=weight_column,
+            split_column=split_column,
+            cells=cells,
+            reading=reading,
+        )
     return distinct(rows, counts)
 
 
-def _columns(path: str | Path, id: str | None, sequence: str, reading: Reading | None) -> tuple[str | None, str]:
-    """Return the columns of ids and of sequences; without ids, None, which numbers the rows."""
-    if str(path) == "-":
-        return id, sequence
-    look = Reading(reading.sheet if reading is not None else None)
-    names = column_names(path, look)
-    return id or ("id" if matching("id", names) else None), tables.sequence_column(path, names, sequence, look)
-
-
-def _row(record: TargetRecord, sequence: str) -> ProteinRow:
-    return ProteinRow(record.id, sequence, record.values, record.weight, record.split, record.cells, record.bounds)
+def _row(
+    record: TargetRecord, sequence: str, name: str = "", mutation: str = "", cells: int | None = None
+) -> ProteinRow:
+    """Return a row with its sequence; of the record's cells, the first `cells` are the user's."""
+    values = (record.values, record.weight, record.split, record.cells[:cells], record.bounds)
+    return ProteinRow(name or record.id, sequence, *values, mutation)
 
 
 def _joined(

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.errors import BiorrnError, ConfigError
-from biorrn.inference.mutations import STANDARD, Variant, mutate, read_variants
+from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.inference.predict import Prediction, predict
 from biorrn.inference.summary import SHOWN, Tally
 from biorrn.models.store import Stored
+from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.records import ProteinRecord
+from biorrn.readers.variants import STANDARD, Applied, VariantError, apply_variants, variant_texts
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -29,7 +30,7 @@ class Mutant:
     ----------
     position : str: number of the residue; of several mutations joined by colons, as in the next two.
     wild_type, mutant : str: what stood there and what stands there: `-` for nothing, `+W` inserted before the position.
-    mutation : str: as in `inference.mutations`.
+    mutation : str: as in `readers.variants`.
     sequence : str.
     """
 
@@ -62,7 +63,7 @@ class Plan:
 
     Attributes
     ----------
-    variants : str or None: a list or a file for `mutations.read_variants`; other fields but `offset` rest.
+    variants : str or None: a list or a file for `variants.variant_texts`; other fields but `offset` rest.
     column : str or None: of that file, where it is a table.
     spans : tuple of (first, last): numbers of the positions to look at; empty is all of them.
     deletions, insertions : bool: also each deletion of one residue, each insertion of one residue between two others.
@@ -81,16 +82,17 @@ class Plan:
         """Return int, or str where variants have several mutations: what `Mutant.position` can be read as."""
         return int if self.variants is None else str
 
-    def mutants(self, record: ProteinRecord) -> Iterator[Mutant]:
+    def mutants(self, record: ProteinRecord, on_problem: OnProblem = stop) -> Iterator[Mutant]:
         """Yield the mutants of `record`, by position or in the order in which they are written.
 
         Raises
         ------
-        BiorrnError: a mutation or a span does not fit the sequence.
+        BiorrnError: most of the variants, or a span, do not fit the sequence; or `on_problem` raises what is wrong
+            with one variant.
         """
         if self.variants is not None:
-            variants = read_variants(self.variants, self.column)
-            return (named(record, variant, self.offset) for variant in variants)
+            texts = list(variant_texts(self.variants, self.column))
+            return _named(record, texts, self.offset, on_problem)
         places = _places(record, self.spans, self.offset)
         return itertools.chain.from_iterable(self._at(record, place) for place in places)
 
@@ -108,11 +110,25 @@ class Plan:
                 yield Mutant(str(number), old, f"+{new}", left + new, before + new + old + after)
 
 
-def named(record: ProteinRecord, variant: Variant, offset: int = 0) -> Mutant:
-    """Return the mutant of `record` that `variant` names; see `mutations.mutate` for what it raises."""
-    changes = variant.changes
-    columns = [":".join(parts) for parts in zip(*((str(c.start), c.wild_type, c.mutant) for c in changes), strict=True)]
-    return Mutant(columns[0], columns[1], columns[2], variant.name, mutate(record, variant, offset))
+def _named(
+    record: ProteinRecord, texts: Sequence[tuple[str, str]], offset: int, on_problem: OnProblem
+) -> Iterator[Mutant]:
+    try:
+        made = apply_variants(texts, [record] * len(texts), offset)
+    except VariantError as error:
+        raise type(error)(f"record '{record.id}': {error}") from error
+    for one in made:
+        if one.error is None:
+            yield _mutant(one)
+        else:
+            on_problem(InputError(one.place, f"{one.error}; record '{record.id}'"))
+
+
+def _mutant(one: Applied) -> Mutant:
+    assert one.variant is not None
+    changes = [(str(change.position), change.wild_type, change.mutant) for change in one.variant.changes]
+    columns = [":".join(parts) for parts in zip(*changes, strict=True)] or [".", "", ""]
+    return Mutant(columns[0], columns[1], columns[2], one.variant.name, one.sequence)
 
 
 def parse_spans(text: str | None) -> Spans:
@@ -140,7 +156,9 @@ def parse_spans(text: str | None) -> Spans:
     return tuple(spans)
 
 
-def scan(stored: Stored, records: Iterable[ProteinRecord], plan: Plan, **options: Any) -> Iterator[Effect]:
+def scan(
+    stored: Stored, records: Iterable[ProteinRecord], plan: Plan, on_problem: OnProblem = stop, **options: Any
+) -> Iterator[Effect]:
     """Yield what the model says of each protein and of its mutants, in order; memory does not grow with their number.
 
     The first effect of each protein is that of the protein itself: `mutant` is None and the difference zero. Mutants of
@@ -151,6 +169,7 @@ def scan(stored: Stored, records: Iterable[ProteinRecord], plan: Plan, **options
     stored : Stored: a regression model.
     records : iterable of ProteinRecord.
     plan : Plan: which mutants.
+    on_problem : takes what is wrong with one of the variants that are named; where it returns, that one is left out.
     options : for `inference.predict.predict`.
 
     Raises
@@ -163,7 +182,7 @@ def scan(stored: Stored, records: Iterable[ProteinRecord], plan: Plan, **options
         for record in records:
             waiting.append(None)
             yield record
-            for mutant in plan.mutants(record):
+            for mutant in plan.mutants(record, on_problem):
                 waiting.append(mutant)
                 yield replace(record, sequence=mutant.sequence, unknown=mutant.sequence.count("X"))
 

@@ -25,7 +25,10 @@ from biorrn.readers.numbers import KINDS, Convention, unit_of
 TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 EXCEL = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 # columns that may hold proteins, where none is named; compared without case and spaces
-SEQUENCES = ("sequence", "seq", "protein", "protein_sequence", "aa_sequence", "aa_seq", "mutated_sequence", "primary")
+SEQUENCES = (
+    *("sequence", "seq", "protein", "protein_sequence", "aa_sequence", "aa_seq", "mutated_sequence", "primary"),
+    *("mutant_sequence", "mut_sequence", "mut_seq", "variant_sequence"),
+)
 DAMAGE = (OSError, ValueError, NotImplementedError, LookupError, TypeError, OverflowError)  # what Arrow raises on it
 SEPARATORS = {"\t": "tab", ",": "','", ";": "';'", "|": "'|'", " ": "spaces"}
 SAMPLE = 200  # lines that are looked at

@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from biorrn.datasets.protein_rows import ProteinRow, is_fasta, protein_rows
+from biorrn.datasets.protein_rows import CHOOSING, LAYOUTS, YES, ProteinRow, is_fasta, layout_of, protein_rows
 from biorrn.datasets.schema import SPLITS
 from biorrn.datasets.splits import Column
 from biorrn.encoders.residues import tokens
 from biorrn.errors import ConfigError, InputError
-from biorrn.readers.tables import Reading, column_names, find_column, plain, sequence_column
+from biorrn.readers.tables import Reading, column_names, find_column, plain
 
 SETS = ("set", "split", "stage", "partition")  # by `plain`: columns that may say train, valid and test
-CHOOSING = ("validation", "isvalidation")  # columns that say which training rows choose
-YES = ("true", "1", "1.0", "yes")
 NO_SPLIT = len(SPLITS)  # code of a row that no column has placed
 LEAST_ROWS = 12  # fewer measured proteins than this can train nothing that could be checked
 
@@ -32,7 +30,8 @@ class Columns:
     ----------
     path : str: a table with sequences, or FASTA; then `values` is the table.
     targets : names of the columns to learn.
-    sequence, id : columns; None finds them.
+    sequence, id : columns; None finds them. That of sequences may hold mutations.
+    wild_type, offset : for a table of mutations; see `datasets.protein_rows.protein_columns`.
     weight, groups : columns; None is none.
     split : the column that says train, valid or test; None looks for one of `SETS`.
     sheet, decimal, censored, strict : how the table is read, see `readers.tables.Reading`.
@@ -46,6 +45,8 @@ class Columns:
     weight: str | None = None
     groups: str | None = None
     split: str | None = None
+    wild_type: str | None = None
+    offset: int = 0
     sheet: str | None = None
     decimal: str | None = None
     censored: str = "use"
@@ -112,12 +113,14 @@ def read_table(columns: Columns) -> Table:
     reading = Reading(columns.sheet, columns.decimal, columns.censored, columns.strict)
     names = column_names(columns.table, reading)
     if not columns.targets:
+        layout = layout_of(names)
+        hint = f"; {layout} has its values in '{LAYOUTS[layout][1]}'" if layout else ""
         raise ConfigError(
-            f"--target: found none; name a column of numbers of {columns.table}: {', '.join(names)[:200]}"
+            f"--target: found none; name a column of numbers of {columns.table}: {', '.join(names)[:200]}{hint}"
         )
     counts: Counter[str] = Counter()
     sets = [columns.split] if columns.split else [name for name in names if plain(name) in SETS]
-    choosing = [name for name in names if plain(name) in CHOOSING]
+    choosing = [name for name in names if plain(name) in map(plain, CHOOSING)]
     more = [*sets, *choosing, *([columns.groups] if columns.groups is not None else [])]
     for name in more:
         find_column(columns.table, name, names, reading)
@@ -127,11 +130,13 @@ def read_table(columns: Columns) -> Table:
             columns.targets,
             counts,
             table=columns.values,
-            sequence_column="sequence" if fasta else sequence_column(columns.path, names, columns.sequence, reading),
+            sequence_column=columns.sequence,
             id_column=columns.id,
             weight_column=columns.weight,
             cells=more,
             reading=reading,
+            wild_type=columns.wild_type,
+            offset=columns.offset,
         )
     )
     if reading.dropped:
@@ -217,4 +222,6 @@ def _check(columns: Columns, values: np.ndarray) -> None:
 
 def sources(columns: Columns) -> list[Path]:
     """Return the files that are read."""
-    return [Path(path) for path in (columns.path, columns.values) if path is not None]
+    given = [Path(path) for path in (columns.path, columns.values) if path is not None]
+    wild_type = Path(columns.wild_type or "")
+    return [*given, wild_type] if wild_type.is_file() else given

@@ -121,7 +121,7 @@ BAD = {
     # mutants
     "a mutation of another residue": (
         "scan {d}/model {d}/good.fasta --mutations A3G -o {d}/s.tsv",
-        "record 'q1': 'T' stands at position 3, not 'A'",
+        "record 'q1': --mutations: mutation 'A3G': found 'T' at position 3 of the wild type, expected 'A'",
     ),
     "a mutation that is none": ("scan {d}/model {d}/good.fasta --mutations A+G", "mutation 'A+G' is not understood"),
     "a basecaller to explain": ("explain {d}/caller {d}/good.fasta", "is a model for basecalling"),

@@ -93,8 +93,8 @@ def test_explain(biorrn: Run, fasta: Path, tmp_path: Path, method: str) -> None:
 
 
 BAD = [
-    ("scan", ["--mutations", "A3G"], "record 'pin1': 'D' stands at position 3, not 'A'"),
-    ("scan", ["--mutations", "W11*"], "mutation 'W11*' makes a stop codon"),
+    ("scan", ["--mutations", "A3G"], "mutation 'A3G': found 'D' at position 3 of the wild type, expected 'A'"),
+    ("scan", ["--mutations", "W11*"], "mutation 'W11*': stop codon"),
     ("scan", ["--mutations", "none.csv"], "none.csv: cannot be read"),
     ("scan", ["--mutations", "A2G:A2W"], "of one variant overlap"),
     ("scan", ["--positions", "40-60"], "--positions: found 40-60; record 'pin1' has residues 1 to 50"),

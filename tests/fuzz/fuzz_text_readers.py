@@ -105,17 +105,18 @@ def reference(path: Path) -> None:
 
 def option(path: Path) -> None:
     """Read the text of --mutations, and lay what it says on a protein."""
-    from biorrn.inference.mutations import mutate, parse_variants
     from biorrn.readers.records import ProteinRecord
+    from biorrn.readers.variants import apply_variants
 
-    for variant in parse_variants(path.read_bytes().decode("utf-8", "replace"))[:MOST]:
-        mutate(ProteinRecord("p", "MAKG"), variant)
+    text = path.read_bytes().decode("utf-8", "replace")
+    texts = [("--mutations", part) for part in text.split(",")[:MOST]]
+    apply_variants(texts, [ProteinRecord("p", "MAKG")] * len(texts))
 
 
 def mutation_file(path: Path) -> None:
-    from biorrn.inference.mutations import read_variants
+    from biorrn.readers.variants import parse_variant, variant_texts
 
-    take(read_variants(str(path)))
+    take(parse_variant(text) for _, text in variant_texts(str(path)))
 
 
 def truth(path: Path) -> None:

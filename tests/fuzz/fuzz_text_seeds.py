@@ -55,6 +55,18 @@ def vectors(rng: random.Random) -> str:
 
 def mutations(rng: random.Random) -> str:
     forms = ("A2G", "p.Ala2Gly", "A2del", "A2_K3del", "A2_K3insWW", "A2_K3delinsGP", "A2=", "M1V:K3R", "(K3R)")
+    forms += (
+        "WT",
+        "_wt",
+        "p.=",
+        "p.[Ala2Gly;Lys3Arg]",
+        "NP_1.1:p.Ala2Gly",
+        "A2dup",
+        "A2_K3dup",
+        "A2*",
+        "p.Ala2fs",
+        "c.5C>T",
+    )
     return rng.choice((",", "\n")).join(rng.choices(forms, k=rng.randrange(1, 5)))
 
 

@@ -15,10 +15,10 @@ from biorrn.evaluation.figures_attribution import explanation, explanations
 from biorrn.evaluation.figures_scan import heat_map, heat_maps
 from biorrn.evaluation.landscapes import GROUPS, ROWS, Landscape, Landscapes
 from biorrn.inference.attribution import Attribution
-from biorrn.inference.mutations import STANDARD
 from biorrn.inference.predict import Prediction
 from biorrn.inference.scan import Effect, Plan
 from biorrn.readers.records import ProteinRecord
+from biorrn.readers.variants import STANDARD
 
 TARGETS = [{"name": "a", "unit": "kcal/mol"}, {"name": "b", "unit": ""}]
 

@@ -6,12 +6,12 @@ import torch
 
 from biorrn.config import parse_recipe
 from biorrn.errors import BiorrnError, ConfigError
-from biorrn.inference.mutations import STANDARD
 from biorrn.inference.predict import predict
 from biorrn.inference.scan import Effect, Plan, parse_spans, scan
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored
 from biorrn.readers.records import ProteinRecord
+from biorrn.readers.variants import STANDARD
 
 PROTEIN = ProteinRecord("p", "MAKGWLE")
 
