@@ -42,6 +42,9 @@ def basecall(
     wait: Annotated[
         bool, typer.Option("--wait", help="Where another process writes OUTPUT, wait for its end; else an error.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Call reads of another chemistry or sample rate than the model is for too.")
+    ] = False,
     decoder: Annotated[
         str, typer.Option(help="auto, greedy (best path) or beam; auto is greedy for a CRF and beam for CTC.")
     ] = "auto",
@@ -55,10 +58,12 @@ def basecall(
     """Turn raw nanopore signal into bases.
 
     Reads come out in the order of the input; folders are walked recursively. A file or read that cannot be used is
-    reported and left out. Records carry the tags qs mean quality, ns samples, ts samples trimmed, du seconds, ch
-    channel, mx mux, rn read number, st time of the read, fn file, RG read group, mv stride and moves (not in FASTQ),
-    s0 start in samples; in FASTQ they stand after the id. The output appears when it is whole. Until then finished
-    reads are kept in OUTPUT.partial, from which --resume goes on; SAM, BAM and CRAM on stdout come at the end.
+    reported and left out. Reads of another chemistry than the model is for are refused, by flow cell, kit, experiment
+    type and sample rate, unless --force is given. Records carry the tags qs mean quality, ns samples, ts samples
+    trimmed, du seconds, ch channel, mx mux, rn read number, st time of the read, fn file, RG read group, mv stride and
+    moves (not in FASTQ), s0 start in samples; in FASTQ they stand after the id. The output appears when it is whole.
+    Until then finished reads are kept in OUTPUT.partial, from which --resume goes on; SAM, BAM and CRAM on stdout come
+    at the end.
 
     \b
     Examples:
@@ -87,6 +92,7 @@ def basecall(
     from biorrn.inference.writers import Style, format_of
     from biorrn.models.store import load_model
     from biorrn.progress import progress
+    from biorrn.readers.chemistry import Purpose
     from biorrn.readers.shards import choose
 
     kind = format_of(output, emit)
@@ -99,9 +105,12 @@ def basecall(
     mapper = None if reference is None else Mapper(reference)
     intake = Intake(chosen, ids, max_reads)
     must = decisive(stored, intake.files, ids, reference, decoder=decoder, device=where.type, emit=kind, moves=moves,
-                    min_qscore=min_qscore, max_reads=max_reads)  # fmt: skip
-    style = Style(model_name(stored), moves, mapper, command_line(), used)
+                    min_qscore=min_qscore, max_reads=max_reads, force=force)  # fmt: skip
+    purpose = Purpose.of(stored.facts, model_name(stored)) if stored.facts.get("task") == "basecalling" else None
+    style = Style(model_name(stored), moves, mapper, command_line(), used, purpose)
     tally = Tally("basecall", "reads", "samples", "bases")
+    if purpose is not None:
+        intake.check(purpose, tally.say, force=force, part=shard is not None)
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0) as out:
         if model is None:
             tally.say(f"model {model_name(stored)}, as none is named")
@@ -124,6 +133,7 @@ def basecall(
                 batch_size=default_batch_size(where) if batch_size is None else batch_size,
                 decoder=decoder,
                 threads=used,
+                force=force,
                 on_skip=skip,
                 advance=advance,
             )
@@ -137,4 +147,5 @@ def basecall(
         if not out.called and not allow_empty:
             tally.require("reads", "no read could be called")
         out.finish(summary)
+        tally.flagged.update(out.warnings)
     tally.report()

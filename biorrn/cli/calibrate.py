@@ -63,10 +63,13 @@ def calibrate(
     from biorrn.evaluation import calibration
     from biorrn.evaluation.alignment import Mapper, parse_region
     from biorrn.inference.defaults import default_batch_size
+    from biorrn.inference.intake import check_chemistry
+    from biorrn.inference.settings import model_name
     from biorrn.inference.summary import Tally
     from biorrn.models.store import load_model, shipped_models, update_facts
     from biorrn.progress import progress
-    from biorrn.readers.signal import read_all
+    from biorrn.readers.chemistry import Purpose
+    from biorrn.readers.signal import find_signal_files, read_all
 
     if not model.is_dir() and str(model) in shipped_models():
         raise ConfigError(f"{model}: is a shipped model, which stays as it is; copy its folder and calibrate the copy")
@@ -94,6 +97,9 @@ def calibrate(
     span = None if region is None else parse_region(region, mapper.lengths)
     where = choose_device(device)
     tally = Tally("calibrate", "reads")
+    purpose = Purpose.of(stored.facts, model_name(stored))
+    for line in check_chemistry(find_signal_files(paths, lambda problem: None)[:max_reads], purpose):
+        tally.say(line)
     with progress("calibrate", "samples") as advance:
         calls = calibration.own_calls(
             stored,

@@ -35,6 +35,9 @@ def signal(
         int, typer.Option(help="Bases by which starts of calls come too early; Guppy's moves on R9.4.1: 3.")
     ] = 0,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the model; default: all.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With calls, bootstrap: take reads that the model is not for.")
+    ] = False,
     normaliser: Annotated[str, typer.Option(help="medmad, quantile or picoampere.")] = "medmad",
     seed: Annotated[int, typer.Option(min=0, help="Of a random split.")] = 0,
     report: Annotated[
@@ -89,6 +92,7 @@ def signal(
         min_mean_q=min_mean_q,
         lead=lead,
         threads=threads,
+        force=force,
     )
     problems = Problems(sys.stderr)
     with progress("preparing", "samples") as advance, open_report(table) as reads:

@@ -17,9 +17,9 @@ def reads(
 ) -> None:
     """List and check raw nanopore reads.
 
-    Prints one TSV row a read, in the order of the input; folders are walked recursively and formats may be mixed. The
-    whole signal of each read is decoded, so a damaged file shows. Each file that is damaged in any way is said on
-    standard error, and then the exit code is 2, after the rest was listed.
+    Prints one TSV row a read, in the order of the input, with the chemistry that its metadata stand for; folders are
+    walked recursively and formats may be mixed. The whole signal of each read is decoded, so a damaged file shows. Each
+    file that is damaged in any way is said on standard error, and then the exit code is 2, after the rest was listed.
 
     \b
     Examples:

@@ -47,7 +47,7 @@ class ChunkDataset:
     ----------
     samples : int: T, samples of every window in a batch; shorter segments are padded with zeros.
     dropped : Counter: windows that were passed over so far, by reason.
-    normaliser, sample_rate : as in the file.
+    normaliser, sample_rate, chemistry : as in the file.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class ChunkDataset:
         self.dropped: Counter[str] = Counter()
         self._file = SignalFile(path)
         self.normaliser, self.sample_rate = self._file.normaliser, self._file.sample_rate
+        self.chemistry = self._file.chemistry
         file = self._file.file
         self.rows = self._file.rows(split)
         if not len(self.rows):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def mix(inputs: Sequence[tuple[str | Path, float]], out: str | Path, note: str =
     """
     total = sum(weight for _, weight in inputs)
     parts, rows, labels, sources = [], 0, [], {}
+    chemistries: Counter[str] = Counter()
     first: tuple[str | Path, str, float] | None = None
     counts: dict[str, int] = {}
     with new_file(out) as target:
@@ -82,6 +84,7 @@ def mix(inputs: Sequence[tuple[str | Path, float]], out: str | Path, note: str =
                 _append(source.file, target)
                 parts.append(_part(source, path, weight / total, place))
                 sources.update(source.sources)
+                chemistries.update(source.chemistry)
                 labels.append(str(source.file.attrs["labels"]))
                 rows += len(source)
             counts[f"share of {path}, per mille"] = round(1000 * weight / total)
@@ -96,6 +99,7 @@ def mix(inputs: Sequence[tuple[str | Path, float]], out: str | Path, note: str =
             add_optional(target, name, values)
         target.attrs["normaliser"], target.attrs["sample_rate"] = first[1:]
         target.attrs["labels"], target.attrs["note"] = ", ".join(dict.fromkeys(labels)), note
+        target.attrs["chemistry"] = json.dumps(chemistries)
         target.attrs["sources"] = json.dumps(sources)
         target.attrs["source_names"] = json.dumps([str(path) for path, _ in inputs])
     return {"segments": rows, **counts}

@@ -159,7 +159,9 @@ def protein_writer(
 
 
 @contextlib.contextmanager
-def signal_writer(path: str | Path, normaliser: str, sample_rate: float, labels: str) -> Iterator[SignalWriter]:
+def signal_writer(
+    path: str | Path, normaliser: str, sample_rate: float, labels: str, chemistry: Mapping[str, int] | None = None
+) -> Iterator[SignalWriter]:
     """Open a new signal file; it takes its place at the end, whole or not at all.
 
     Parameters
@@ -168,6 +170,7 @@ def signal_writer(path: str | Path, normaliser: str, sample_rate: float, labels:
     normaliser : str: entry of `encoders.signal.NORMALISERS` that made the signal.
     sample_rate : float: samples a second (Hz).
     labels : str: where the bases come from ("events" or "truth").
+    chemistry : reads by their chemistry (`readers.chemistry`), looked at when the block ends.
     """
     with new_file(path) as file:
         file.attrs["normaliser"], file.attrs["sample_rate"], file.attrs["labels"] = normaliser, sample_rate, labels
@@ -175,6 +178,7 @@ def signal_writer(path: str | Path, normaliser: str, sample_rate: float, labels:
         writer = SignalWriter(file, "signal")
         yield writer
         writer.flush()
+        file.attrs["chemistry"] = json.dumps(dict(chemistry or {}))
 
 
 class PreparedFile:
@@ -273,6 +277,11 @@ class SignalFile(PreparedFile):
     def sample_rate(self) -> float:
         """Return the samples a second (Hz)."""
         return float(self.file.attrs["sample_rate"])
+
+    @property
+    def chemistry(self) -> dict[str, int]:
+        """Return reads by their chemistry (`readers.chemistry`); empty where nothing was kept of it."""
+        return dict(json.loads(self.file.attrs.get("chemistry", "{}")))
 
     def signal(self, row: int) -> np.ndarray:
         """Return the normalised current of one segment, float16 (T,)."""

@@ -20,6 +20,7 @@ from biorrn.encoders.signal import NORMALISERS
 from biorrn.errors import BiorrnError
 from biorrn.files import sha256
 from biorrn.lookup import lookup
+from biorrn.readers.chemistry import chemistry_of
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.records import ReadLabels, SignalRecord
 
@@ -120,7 +121,8 @@ def prepare_signal(
     rate = first[0].sample_rate
     everything = itertools.chain([first], iterator)
     del first  # or it would stay in memory to the end
-    with signal_writer(out, normaliser, rate, labels) as writer:
+    chemistries: Counter[str] = Counter()
+    with signal_writer(out, normaliser, rate, labels, chemistries) as writer:
         writer.file.attrs["note"] = note
         sources = {Path(path) for path in tables}
         for record, truth in everything:
@@ -129,10 +131,12 @@ def prepare_signal(
                 kept = _segments(writer, record, truth, splitter, normalise, counts)
                 fault = None if kept else "reads dropped: no usable segment"
                 sources.add(record.source)
+                chemistries[chemistry_of(record).name] += kept > 0
             counts[fault or "reads kept"] += 1
             on_read(record.read_id, fault, kept)
             advance(len(record.raw))
         writer.flush()
+        counts.update({f"reads of chemistry {name}": number for name, number in chemistries.items()})
         if not writer.rows:
             reasons = ", ".join(f"{name} {number}" for name, number in (counts + Counter(dropped)).items())
             raise BiorrnError(f"prepare signal: no read could be used ({reasons})")

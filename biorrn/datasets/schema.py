@@ -9,10 +9,10 @@ A tags file is a protein file with `labels` or `values`, one a residue (or base)
 A protein file may hold the datasets of `BOUNDS`, both or neither. A signal file may hold those of `OPTIONAL`: a file
 mixed from several has the first two, and one whose bases have no known place in the signal the third.
 
-File attributes: `kind`, `schema` (this version), `note`, `sources` (JSON: path -> SHA-256), and
-protein: `alphabet`, `targets` (JSON: list of name and unit); signal: `normaliser`, `sample_rate` (Hz), `labels`, and
-where there is a dataset `source`, `source_names` (JSON: list of the files that its numbers stand for); pairs:
-`source_alphabet`, `target_alphabet` (entries of `encoders.symbols.ALPHABETS`); tags:
+File attributes: `kind`, `schema` (this version), `note`, `sources` (JSON: path -> SHA-256), and protein: `alphabet`,
+`targets` (JSON: list of name and unit); signal: `normaliser`, `sample_rate` (Hz), `labels`, `chemistry` (JSON: name of
+`readers.chemistry` -> reads), and where there is a dataset `source`, `source_names` (JSON: list of the files that its
+numbers stand for); pairs: `source_alphabet`, `target_alphabet` (entries of `encoders.symbols.ALPHABETS`); tags:
 `alphabet` (a token is the index + 1), and `tags` (JSON: name, states, names) beside labels, `targets` beside values.
 """
 

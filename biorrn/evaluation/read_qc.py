@@ -17,6 +17,7 @@ from biorrn.evaluation.counts import Counts
 from biorrn.evaluation.described import aligned_rows, described
 from biorrn.evaluation.flow_cells import plan_of
 from biorrn.evaluation.read_qc_table import LENGTH, QUALITY, Rows, read_rows
+from biorrn.inference.summary_table import CHEMISTRY, WARNING
 
 Q_UNIT = 100  # of the counted qualities
 Q_STEP, Q_TOP = 0.5, 60.0  # bins of length x quality
@@ -46,6 +47,8 @@ class ReadQc:
         self.points: list[np.ndarray] = []  # length and quality of the first reads
         self.joint = np.zeros((len(LENGTH_EDGES) - 1, int(Q_TOP / Q_STEP)))
         self.reasons: Counter[str] = Counter()
+        self.chemistries: Counter[str] = Counter()
+        self.warnings: Counter[str] = Counter()  # of called reads
         self.files: dict[str, np.ndarray] = {}  # name -> rows, called, bases
         self.runs: dict[str, float] = {}  # run -> seconds to the end of its last read
 
@@ -54,6 +57,10 @@ class ReadQc:
         self.rows += len(rows.called)
         self.called += int(rows.called.sum())
         _count_names(self.reasons, rows.status[~rows.called])
+        for counter, column in ((self.chemistries, CHEMISTRY), (self.warnings, WARNING)):
+            if column in rows.table:
+                named = rows.table[column].to_numpy(dtype=str)[rows.called]
+                _count_names(counter, named[named != ""])
         self.samples += int(np.nansum(rows.number("num_samples")))
         self.seconds += float(np.nansum(rows.number("duration")))
         length = np.nan_to_num(rows.number(LENGTH)).astype(np.int64) * rows.called
@@ -129,6 +136,7 @@ class ReadQc:
                 "files": len(self.files),
             },
             "reasons": dict(self.reasons.most_common()),
+            "chemistry": dict(self.chemistries.most_common()),
             "length": {
                 "mean": self.lengths.mean(),
                 "n50": self.lengths.n50(),
@@ -216,6 +224,8 @@ def read_qc(path: str | Path, *, name: str, note: str = "", flow_cell: str = "au
     content = described("qc", name, {"summary": path}, note) | counted.content()
     if content["counts"]["runs"] > 1:
         content["cautions"].append(f"{content['counts']['runs']} runs: times are since the begin of each.")
+    content["cautions"] += [f"{count:,} of {counted.called:,} called reads: {warning}."
+                            for warning, count in counted.warnings.most_common()]  # fmt: skip
     return content, counted
 
 
@@ -243,5 +253,6 @@ def qc_lines(content: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     if content["alignment"]:
         rows.append(("reads mapped", f"{content['alignment']['mapped']:,}"))
+    rows += [(f"chemistry {name}", f"{count:,}") for name, count in content["chemistry"].items()]
     rows += [(f"left out: {reason}", f"{count:,}") for reason, count in list(content["reasons"].items())[:10]]
-    return aligned_rows(rows)
+    return [*aligned_rows(rows), *(f"caution: {caution}" for caution in content["cautions"])]

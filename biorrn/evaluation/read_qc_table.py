@@ -14,14 +14,14 @@ import pandas as pd
 
 from biorrn.errors import InputError
 from biorrn.files import open_text
-from biorrn.inference.summary_table import ALIGNMENT, CALLED, STATUS
+from biorrn.inference.summary_table import ALIGNMENT, CALLED, CHEMISTRY, STATUS, WARNING
 
 ROWS = 100_000  # held at once
 LENGTH, QUALITY = "sequence_length_template", "mean_qscore_template"
 NEEDED = (LENGTH, QUALITY)
 NUMBERS = (LENGTH, QUALITY, "channel", "start_time", "duration", "num_samples", "template_duration",
            "alignment_identity")  # fmt: skip
-NAMES = ("filename", "run_id", STATUS, "passes_filtering", ALIGNMENT[0])
+NAMES = ("filename", "run_id", STATUS, "passes_filtering", ALIGNMENT[0], CHEMISTRY, WARNING)
 LONGEST = 20_000_000  # bases of a read; the longest that was ever reported has some 4 million
 
 

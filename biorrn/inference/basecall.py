@@ -26,9 +26,8 @@ from biorrn.inference.pipeline import Pipeline
 from biorrn.inference.quality import calibration_of
 from biorrn.lookup import lookup
 from biorrn.models.store import Stored
+from biorrn.readers.chemistry import Purpose
 from biorrn.readers.records import SignalRecord
-
-RATE_TOLERANCE = 0.02  # files state rates such as 4000 and 4016 Hz; the speed of pores varies by more than this
 
 OnSkip = Callable[[str, str], None]
 
@@ -71,6 +70,7 @@ def basecall(
     threads: int = 1,
     chunks: Chunks | None = None,
     engine: str | None = None,
+    force: bool = False,
     on_skip: OnSkip = lambda read_id, reason: None,
     advance: Callable[[int], None] = lambda samples: None,
 ) -> Iterator[Call]:
@@ -86,6 +86,7 @@ def basecall(
     threads : int: threads that decode, and score where the engine is for several.
     chunks : Chunks, optional: how the signal is cut; by default `defaults.calling_chunks`.
     engine : str, optional: entry of `inference.engine.ENGINES`; by default what BIORRN_ENGINE says, else "auto".
+    force : bool: call reads of another chemistry or sample rate than the model's too; else they are skipped.
     on_skip : called with the id and the reason for each read that gives no call.
     advance : called with the number of raw samples of each read when it is done, called or skipped.
 
@@ -111,7 +112,7 @@ def basecall(
         advance(len(record.raw))
 
     chosen = choose(stored.model, device, batch_size=batch_size, size=cut.samples, name=engine)
-    reads = _planned(records, stored.facts, cut, stride, skip)
+    reads = _planned(records, stored.facts, cut, stride, skip, force)
     pipeline = Pipeline(chosen, decode, size=cut.samples, batch_size=batch_size, threads=threads)
     return _called(pipeline.run(reads), stride, on_skip, advance)
 
@@ -122,10 +123,11 @@ def _planned(
     cut: Chunks,
     stride: int,
     skip: Callable[[SignalRecord, str], None],
+    force: bool,
 ) -> Iterator[Read]:
     """Plan each read; skip those that cannot be called."""
     for record in records:
-        fault = unfit(record, facts)
+        fault = unfit(record, facts, force)
         read = None if fault else plan_read(record, facts, cut, stride)
         if read is None:
             skip(record, fault or "nothing left after trimming")
@@ -133,16 +135,20 @@ def _planned(
             yield read
 
 
-def unfit(record: SignalRecord, facts: Mapping[str, Any]) -> str | None:
-    """Return why a model with these facts cannot call a read, or None."""
-    rate = float(facts["sample_rate"])
+def unfit(record: SignalRecord, facts: Mapping[str, Any], force: bool = False) -> str | None:
+    """Return why a model with these facts cannot call a read, or None.
+
+    Parameters
+    ----------
+    force : bool: take reads that the model is not for, by chemistry or sample rate.
+    """
     if len(record.raw) == 0:
         return "no samples"
     if not (np.isfinite(record.offset) and np.isfinite(record.scale) and record.scale != 0):
         return "calibration is not usable"
-    if not abs(record.sample_rate - rate) <= RATE_TOLERANCE * rate:
-        return f"sample rate {record.sample_rate:g} Hz where the model needs {rate:g} Hz"
-    return None
+    if force and record.sample_rate > 0:
+        return None
+    return Purpose.of(facts).misfit(record) or None
 
 
 def plan_read(record: SignalRecord, facts: Mapping[str, Any], cut: Chunks, stride: int) -> Read | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from biorrn.errors import InputError
 from biorrn.files import open_text
+from biorrn.readers.chemistry import Purpose, chemistry_of, same_rate
 from biorrn.readers.fields import OnProblem
 from biorrn.readers.records import SignalRecord
-from biorrn.readers.signal import NoReads, find_signal_files, read_all
+from biorrn.readers.signal import NoReads, find_signal_files, read_all, read_runs
 
 BYTES_A_SAMPLE = 1.2  # of compressed signal; a guess until the first file is done
 COLUMN = "read_id"
+UNSURE = "the metadata leave the chemistry open"
 
 
 class ReadId(str):
@@ -71,6 +75,55 @@ class Intake:
         self._bytes = sum(self._left.values())
         self._finished = (0, 0)  # bytes and samples of the files that are done
         self._file = ""
+        self._purpose: Purpose | None = None
+        self._say: Callable[[str], None] = lambda line: None
+        self._force = self._unsure = False
+
+    def check(
+        self,
+        purpose: Purpose,
+        say: Callable[[str], None] = lambda line: None,
+        *,
+        force: bool = False,
+        part: bool = False,
+    ) -> None:
+        """Refuse reads that a model is not for, before the first is called, by what the files say of their runs.
+
+        Of reads that are asked for by id the first decides when it comes, as their files may hold others too. What
+        shows only later is skipped read by read; see `basecall.unfit`.
+
+        Parameters
+        ----------
+        purpose : Purpose of the model.
+        say : takes a warning: of what is called by `force`, and, once, that a chemistry is unknown.
+        force : bool: take them all the same.
+        part : bool: these are some of the files of a run, so that another sample rate in all of them is no error.
+
+        Raises
+        ------
+        InputError: see `check_chemistry`.
+        """
+        self._purpose, self._say, self._force = purpose, say, force
+        if not purpose.names:
+            say(f"warning: {purpose.model} does not say which chemistry it is for, so that no read is checked for it")
+        if self.ids is None:
+            warnings = check_chemistry(self.files[: self.limit], purpose, force=force, part=part)
+            self._unsure = bool(purpose.names) and any(UNSURE in line for line in warnings)
+            for line in warnings:
+                say(line)
+
+    def _look(self, record: SignalRecord) -> None:
+        """Refuse the first of the reads that were asked for by id, or warn of the first of unknown chemistry."""
+        purpose = self._purpose
+        if purpose is None or not purpose.names:
+            return
+        fits = purpose.fits(chemistry_of(record))
+        if fits is None and not self._unsure:
+            self._unsure = True
+            found = chemistry_of(record).evidence or "no flow cell, no kit"
+            self._say(f"warning: {record.source}: {UNSURE} (first: {found}); called as {purpose}")
+        if self.ids is not None and len(self.found) == 1 and fits is False and not self._force:
+            raise InputError(record.source, purpose.refusal(record), record.read_id)
 
     def reads(self, on_problem: OnProblem, allow_empty: bool = False) -> Iterator[SignalRecord]:
         """Yield the reads that are to be called, by `numbered`.
@@ -97,6 +150,7 @@ class Intake:
                 continue
             self.found.add(record.read_id)
             self.taken += 1
+            self._look(record)
             if number in self.done:
                 self.known += len(record.raw)
             else:
@@ -127,6 +181,55 @@ class Intake:
             self._finished = (self._finished[0] + self._left.pop(self._file, 0), self._samples)
             self._file = file
         self._samples += len(record.raw)
+
+
+def check_chemistry(files: Sequence[Path], purpose: Purpose, *, force: bool = False, part: bool = False) -> list[str]:
+    """Return warnings of what a model is called on, by what each file says of its runs; no read is decoded for it.
+
+    Parameters
+    ----------
+    files : signal files; what cannot be read is passed over, as it is reported when its reads are read.
+    purpose : Purpose of the model.
+    force, part : see `Intake.check`.
+
+    Raises
+    ------
+    InputError: the chemistry of a file, or the sample rate of all, is not the model's, and `force` is False.
+    """
+    counts: Counter[str] = Counter()  # files by chemistry
+    apart: Counter[str] = Counter()  # files that do not fit, of another sample rate, and of unknown chemistry
+    first: dict[str, SignalRecord] = {}
+    for file in files:
+        kinds: set[str] = set()
+        names: set[str] = set()
+        with contextlib.suppress(InputError):
+            for run in read_runs(file):
+                found = chemistry_of(run)
+                names.add(found.name)
+                fits = purpose.fits(found)
+                kind = "misfit" if fits is False else "unknown" if fits is None else "fits"
+                rate = "rate" if run.sample_rate > 0 and not same_rate(run.sample_rate, purpose.rate) else "usual"
+                kinds |= {kind, rate}
+                for name in (kind, rate):
+                    first.setdefault(name, run)
+        counts.update(names)
+        apart.update(kinds)
+    of_chemistry = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    why = "misfit" if apart["misfit"] else "rate" if apart["rate"] and not apart["usual"] and not part else ""
+    if why and not force:
+        mixed = f" (among all files: {of_chemistry})" if len(counts) > 1 else ""
+        raise InputError(first[why].source, purpose.refusal(first[why], mixed))
+    warnings = []
+    if why:
+        share = f"{apart[why]} of {len(files)} files"
+        warnings.append(f"warning: {share} {'do' if apart[why] > 1 else 'does'} not fit {purpose.model}, which is for "
+                        f"{purpose}; called by --force (files: {of_chemistry})")  # fmt: skip
+    if apart["unknown"] and purpose.names:
+        run = first["unknown"]
+        said = chemistry_of(run).evidence or "no flow cell, no kit"
+        warnings.append(f"warning: {apart['unknown']} of {len(files)} files: {UNSURE} (first: {run.source}: {said}); "
+                        f"called as {purpose}")  # fmt: skip
+    return warnings
 
 
 def _any(paths: Iterable[str | Path], report: OnProblem) -> Iterator[SignalRecord]:

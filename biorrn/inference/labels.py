@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,19 @@ from biorrn.datasets.label_report import Limits, ReadReport
 from biorrn.datasets.labelled_reads import LABELS, LabelledReads
 from biorrn.errors import ConfigError
 from biorrn.inference.bootstrap import CALL_LABELS, Sources, labels_by_call
+from biorrn.inference.intake import check_chemistry
 from biorrn.inference.read_scores import Scorer
 from biorrn.lookup import lookup
 from biorrn.readers.fields import OnProblem, stop
+from biorrn.readers.signal import find_signal_files
 
 LIMITS = ("reference", "min_identity", "min_coverage", "min_mean_q", "lead")
 USES = {  # which options each kind of labels takes
     "events": (),
     "truth": ("truth",),
     "bam": ("bam", "moves", *LIMITS),
-    "calls": ("calls", "moves", "model", "threads", *LIMITS),
-    "bootstrap": ("model", "threads", *LIMITS),
+    "calls": ("calls", "moves", "model", "threads", "force", *LIMITS),
+    "bootstrap": ("model", "threads", "force", *LIMITS),
 }
 
 # what a read must reach unless told otherwise; identity is with the reference, or of a model's call with the given one
@@ -47,6 +50,7 @@ class LabelOptions:
     min_mean_q: float = 0.0
     lead: int = 0
     threads: int | None = None
+    force: bool = False
 
     def given(self) -> dict[str, Any]:
         """Return what was given, by name."""
@@ -91,17 +95,27 @@ def open_labels(
         options.reference,
         limits,
         options.lead,
-        lambda: make_scorer(options.model, options.threads),
+        lambda: make_scorer(options.model, options.threads, paths, options.force),
     )
     return labels_by_call(paths, labels, sources, report, on_problem)
 
 
-def make_scorer(model: str | None, threads: int | None = None) -> Scorer:
-    """Return the model of a name, by default the shipped one, ready to score reads."""
+def make_scorer(
+    model: str | None, threads: int | None = None, paths: Sequence[str | Path] = (), force: bool = False
+) -> Scorer:
+    """Return the model of a name, by default the shipped one, ready to score the reads of some files and folders.
+
+    Raises
+    ------
+    InputError: the reads are of another chemistry or sample rate than the model is for, and `force` is False.
+    """
     from biorrn.device import choose_device, set_threads
     from biorrn.inference.defaults import default_batch_size, default_model
     from biorrn.models.store import load_model
 
     used, device = set_threads(threads), choose_device("auto")
     stored = load_model(model or default_model())
-    return Scorer(stored, device=device, batch_size=default_batch_size(device), threads=used)
+    scorer = Scorer(stored, device=device, batch_size=default_batch_size(device), threads=used, force=force)
+    for line in check_chemistry(find_signal_files(paths, lambda problem: None), scorer.purpose, force=force):
+        print(f"biorrn: {line}", file=sys.stderr)
+    return scorer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from biorrn import __version__
 from biorrn.errors import InputError
-from biorrn.inference.writers.tags import printable
+from biorrn.inference.writers.tags import WARNED, printable
 
 SORTED = ("coordinate", "queryname")  # orders that parts one after the other do not keep
 
@@ -19,8 +19,8 @@ def join_headers(parts: Sequence[tuple[Path, str]], command: str = "") -> tuple[
     """Return one header for the records of all parts, in their order.
 
     Read groups and comments are those of all parts, in the order in which they are met; of read groups of one id the
-    first counts, as in one process. Programs that are alike in every field are one; of those with one id and other
-    fields the later get a number after it. The joining itself is the last program.
+    first counts, or the first with a warning, as in one process. Programs that are alike in every field are one; of
+    those with one id and other fields the later get a number after it. The joining itself is the last program.
 
     Parameters
     ----------
@@ -54,7 +54,9 @@ def join_headers(parts: Sequence[tuple[Path, str]], command: str = "") -> tuple[
         for line in text.splitlines():
             kind, _, rest = line.partition("\t")
             if kind == "@RG":
-                groups.setdefault(_fields(line).get("ID", ""), line)
+                group = _fields(line).get("ID", "")
+                if group not in groups or (WARNED in line and WARNED not in groups[group]):
+                    groups[group] = line
             elif kind == "@CO":
                 comments.setdefault(rest)
         own = add_programs(programs, text.splitlines())

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +18,10 @@ from biorrn.errors import InputError
 from biorrn.files import write_text
 from biorrn.inference.intake import ReadId
 from biorrn.inference.resume import Journal, open_journal
-from biorrn.inference.summary_table import CALLED, columns, row, unread
+from biorrn.inference.summary_table import CALLED, WARNING, columns, row, unread
 from biorrn.inference.writers.formats import FORMATS, Style
-from biorrn.inference.writers.tags import read_group, read_quality
+from biorrn.inference.writers.tags import WARNED, read_group, read_quality
+from biorrn.readers.records import SignalRecord
 
 if TYPE_CHECKING:
     from biorrn.inference.basecall import Call
@@ -44,6 +46,7 @@ class CallOutput:
     done : set of int: numbers of the reads that the journal held at the start.
     kept : dict of str to int: status -> how many of these.
     called : int: reads called so far, those of low quality and those of the journal included.
+    warnings : Counter: reads called in spite of what speaks against them, by what that is.
     """
 
     def __init__(self, path: str, kind: str, style: Style, journal: Journal, min_qscore: float = 0.0) -> None:
@@ -56,8 +59,10 @@ class CallOutput:
         self.done: set[int] = set()
         self.kept: dict[str, int] = {}
         self.called = 0
+        self.warnings: Counter[str] = Counter()
         self._groups: dict[str, dict[str, str]] = {}
         self._number = 0
+        self._warned = columns(style.mapper is not None).index(WARNING)
         for _, entry, _ in journal.entries():
             self._note(entry)
             self.done.add(entry["number"])
@@ -69,12 +74,13 @@ class CallOutput:
         low = read_quality(call) < self.min_qscore
         status = f"mean quality below {self.min_qscore:g}" if low else CALLED
         self.called += 1
-        cells = row(call.record, call.samples, status, call, hits, self.style.mapper is not None)
+        warning = self._warning(call.record)
+        cells = row(call.record, call.samples, status, call, hits, self.style.mapper is not None, warning)
         text = "" if low else self.format.record(call, hits, self.style)
         group = None
         if self.style.model and not low:
-            made = read_group(call.record, self.style.model)
-            group = None if made["ID"] in self._groups else made
+            made = read_group(call.record, self.style.model, bool(warning))
+            group = made if self._tells(made) else None
         if self.direct:
             sys.stdout.write(text)
             text = ""
@@ -111,11 +117,25 @@ class CallOutput:
             sys.stdout.flush()
         else:
             texts = (text for _, entry, text in self.journal.entries() if entry["status"] == CALLED)
-            self.format.write(self.path, texts, self._groups.values(), self.style)
+            style = dataclasses.replace(self.style, comments=self._comments())
+            self.format.write(self.path, texts, self._groups.values(), style)
         if summary is not None:
             with write_text(summary) as stream:
                 stream.write("\t".join(columns(self.style.mapper is not None)) + "\n")
                 stream.writelines("\t".join(cells) + "\n" for cells in self._rows())
+
+    def _warning(self, record: SignalRecord) -> str:
+        """Return what speaks against a call: the read is none that the model is for, and was called by force."""
+        reason = self.style.purpose.misfit(record) if self.style.purpose is not None else ""
+        return f"{reason}, called by --force" if reason else ""
+
+    def _comments(self) -> tuple[str, ...]:
+        return tuple(f"biorrn warning: {reason}: {count} reads" for reason, count in self.warnings.items())
+
+    def _tells(self, group: dict[str, str]) -> bool:
+        """Return whether a read group is new, or has a warning that the one of its id has not."""
+        known = self._groups.get(group["ID"])
+        return known is None or (WARNED in group["DS"] and WARNED not in known["DS"])
 
     def _rows(self) -> Iterator[list[str]]:
         numbers, places = array("q"), array("q")
@@ -145,8 +165,10 @@ class CallOutput:
 
     def _note(self, entry: dict[str, Any]) -> None:
         self._number = max(self._number, entry["number"] + 1)
-        if "group" in entry:
-            self._groups.setdefault(entry["group"]["ID"], entry["group"])
+        if entry["called"] and (warning := entry["row"][self._warned]):
+            self.warnings[warning] += 1
+        if "group" in entry and self._tells(entry["group"]):
+            self._groups[entry["group"]["ID"]] = entry["group"]
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from biorrn.inference.quality import calibration_of
 from biorrn.lookup import lookup
 from biorrn.models.store import Stored
 from biorrn.readers.calls import mean_phred, parse_bases
+from biorrn.readers.chemistry import Purpose
 from biorrn.readers.records import ReadCall, SignalRecord
 
 
@@ -58,8 +59,9 @@ class Scorer:
         batch_size: int = 96,
         threads: int = 1,
         decoder: str = "auto",
+        force: bool = False,
     ) -> None:
-        """Take a model.
+        """Take a model; with `force` for reads of another chemistry or sample rate too.
 
         Raises
         ------
@@ -69,6 +71,8 @@ class Scorer:
             task = stored.facts.get("task")
             raise ConfigError(f"{stored.path}: is a model for {task}; labels need one for basecalling")
         self._facts: dict[str, Any] = stored.facts
+        self._force = force
+        self.purpose = Purpose.of(stored.facts, stored.path.resolve().name)
         self._stride = int(stored.facts["stride"])
         self._cut = calling_chunks(stored.recipe.chunks or Chunks(), self._stride)
         check(self._cut.samples, self._cut.overlap, self._stride)
@@ -80,7 +84,7 @@ class Scorer:
 
     def fault(self, record: SignalRecord) -> str | None:
         """Return why the model cannot score a read, or None."""
-        return unfit(record, self._facts)
+        return unfit(record, self._facts, self._force)
 
     def score(self, record: SignalRecord) -> Scored:
         """Return the scores of a read, chunk by chunk, joined."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from biorrn.inference.writers.tags import read_quality, seconds
+from biorrn.readers.chemistry import chemistry_of
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.summary import cell
 
@@ -43,13 +44,15 @@ ALIGNMENT = (
     "alignment_identity",
     "alignment_coverage",
 )
+# what the metadata say of the read's chemistry, and what is to be known of a call, such as that it was forced
+CHEMISTRY, WARNING = "chemistry", "warning"
 STATUS = "status"
 UNMAPPED = ("*", "-1", "-1", "*", "0", "0")
 
 
 def columns(aligned: bool) -> list[str]:
     """Return the names of the columns, with or without those of the alignment."""
-    return [*COLUMNS, *(ALIGNMENT if aligned else ()), STATUS]
+    return [*COLUMNS, *(ALIGNMENT if aligned else ()), CHEMISTRY, WARNING, STATUS]
 
 
 def row(
@@ -59,6 +62,7 @@ def row(
     call: Call | None = None,
     hits: Sequence[Any] | None = None,
     aligned: bool = False,
+    warning: str = "",
 ) -> list[str]:
     """Return a read's cells, in the order of `columns`.
 
@@ -70,6 +74,7 @@ def row(
     call : Call or None.
     hits : `mappy.Alignment` of the read, the primary one first.
     aligned : bool: the table has the columns of the alignment.
+    warning : str: what is to be known of the call.
     """
     trimmed = call.trimmed if call else 0
     start = None if record.start_time is None else seconds(record.start_time, record)
@@ -79,7 +84,7 @@ def row(
     cells += [_time(template), _time(seconds(samples - trimmed, record)), str(trimmed)]
     cells += [str(len(call.bases) if call else 0), f"{read_quality(call) if call else 0:.2f}"]
     cells.append("TRUE" if status == CALLED else "FALSE")
-    return [*cells, *(_alignment(call, hits) if aligned else ()), status]
+    return [*cells, *(_alignment(call, hits) if aligned else ()), chemistry_of(record).name, warning, status]
 
 
 def _time(value: float | None) -> str:

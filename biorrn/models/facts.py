@@ -61,7 +61,8 @@ class Tokeniser(Part):
 
 
 class Facts(Part):
-    """The keys that inference uses. Of a regression: targets; of basecalling: normaliser, sample_rate, stride."""
+    """The keys that inference uses. Of a regression: targets; of basecalling: normaliser, sample_rate, stride,
+    and chemistry: entries of `readers.chemistry.CHEMISTRIES`, where the training reads said what they are of."""
 
     task: Literal["regression", "basecalling", "language", "tagging", "translation"] | None = None
     kind: Literal["states", "values"] | None = None
@@ -84,6 +85,7 @@ class Facts(Part):
     symbols_a_step: float | None = Field(None, gt=0, le=1e6)
     normaliser: Text | None = None
     sample_rate: float | None = Field(None, gt=0, le=1e9)
+    chemistry: list[Text] | None = Field(None, max_length=MANY)
     stride: int | None = Field(None, ge=1, le=LONGEST)
     early: Count = 0
     qscore: Score | None = None

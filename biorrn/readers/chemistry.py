@@ -87,8 +87,10 @@ TAGS = tuple(dict.fromkeys((*FLOW_CELL, *KIT, *EXPERIMENT, PROTOCOL, PORE, SPEED
 NOTHING = ("", ".", "-", "none", "unknown", "not_set", "n/a", "na", "null", "0", "no", "false")
 RNA_TYPES = ("rna", "direct_rna")
 DNA_TYPES = ("genomic_dna", "dna", "cdna", "direct_cdna", "amplicon", "pcr")
+STRAY = 0.05  # part of the training reads below which a chemistry does not count
 LONGEST = 200  # letters of a tag that are kept
 
+WAY_OUT = "Name a model of that chemistry with --model, or call all the same with --force"
 UNKNOWN, CONTRADICTORY = "unknown", "contradictory"
 
 
@@ -111,6 +113,102 @@ class Found:
     def name(self) -> str:
         """Return the name for tables: of the chemistry, of several joined by `or`, `unknown` or `contradictory`."""
         return CONTRADICTORY if self.conflict else " or ".join(self.names) or UNKNOWN
+
+    @property
+    def told(self) -> str:
+        """Return the chemistry, or the contradiction, for messages."""
+        return f"contradictory metadata ({self.conflict})" if self.conflict else f"chemistry {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a basecalling model is for.
+
+    Attributes
+    ----------
+    model : str: its name, for messages.
+    names : entries of `CHEMISTRIES`; none where the model does not say.
+    rate : float: samples a second (Hz).
+    """
+
+    model: str
+    names: tuple[str, ...]
+    rate: float
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], model: str = "the model") -> Purpose:
+        """Return the purpose of a model by its facts: `chemistry`, a list of names, and `sample_rate`."""
+        return cls(model, tuple(facts.get("chemistry") or ()), float(facts["sample_rate"]))
+
+    def __str__(self) -> str:
+        pores = _said(self.names) if self.names else "signal"
+        return f"{pores} at {self.rate:g} Hz" + (f" ({', '.join(self.names)})" if self.names else "")
+
+    def fits(self, found: Found) -> bool | None:
+        """Say whether a chemistry is one of the model's; None where the read's metadata or the model leave it open.
+
+        >>> model = Purpose("m", ("dna_r9.4.1_e8",), 4000)
+        >>> [model.fits(Found(names, "")) for names in (("dna_r9.4.1_e8",), (), ("rna004_130bps",))]
+        [True, None, False]
+        """
+        if not self.names or not (found.names or found.conflict):
+            return None
+        common = set(found.names) & set(self.names)
+        return False if not common else True if len(common) == len(found.names) else None
+
+    def misfit(self, record: SignalRecord) -> str:
+        """Return why the model is not for a read: its chemistry, or its sample rate; "" where it may be."""
+        found = chemistry_of(record)
+        if self.fits(found) is False:
+            return f"{found.told} where the model is for {_said(self.names)}"
+        if not same_rate(record.sample_rate, self.rate):
+            return f"sample rate {record.sample_rate:g} Hz where the model needs {self.rate:g} Hz"
+        return ""
+
+    def refusal(self, record: SignalRecord, beside: str = "") -> str:
+        """Return what to tell of a read, or a run, that the model is not for, and what can be done.
+
+        Parameters
+        ----------
+        beside : str: what else was found, in a few words.
+        """
+        found = chemistry_of(record)
+        if self.fits(found) is False:
+            what = f"found {found.told}" + ("" if found.conflict else f" ({found.evidence})")
+        else:
+            usual = {CHEMISTRIES[name].rate for name in found.names}
+            rates = " or ".join(f"{rate:g}" for rate in sorted(usual))
+            odd = usual and not any(same_rate(record.sample_rate, rate) for rate in usual)
+            also = f", where {found.name} has {rates} Hz" if odd else ""
+            what = f"found a sample rate of {record.sample_rate:g} Hz ({found.evidence}{also})"
+        return f"{what}{beside}; {self.model} is for {self}. {WAY_OUT}"
+
+
+def trained_for(reads: Mapping[str, int]) -> list[str]:
+    """Return the chemistries that a model is for, of its training reads by chemistry; a few strays are passed over.
+
+    >>> trained_for({"dna_r9.4.1_e8": 900, "unknown": 50, "rna002_70bps": 3})
+    ['dna_r9.4.1_e8']
+    """
+    known = {name: count for name, count in reads.items() if name in CHEMISTRIES}
+    return sorted(name for name, count in known.items() if count >= STRAY * sum(known.values()) and count)
+
+
+def chemistry_tags(name: str) -> dict[str, str]:
+    """Return metadata that stand for a chemistry: what a simulated read says of itself. Empty for an unknown name.
+
+    >>> identify(chemistry_tags("rna004_130bps"), 4000).name
+    'rna004_130bps'
+    """
+    entry = CHEMISTRIES.get(name)
+    if entry is None:
+        return {}
+    tags = {"flow_cell_product_code": FLOW_CELLS[entry.pore].split()[-1 if entry.pore == "R9" else 0]}
+    if entry.molecule == "RNA":
+        tags["experiment_type"] = "rna"
+    if entry.pore == "R10.4.1":
+        tags["sequencing_kit"] = "SQK-APK114" if name == APK else f"SQK-LSK114{'-260' * (entry.speed == 260)}"
+    return tags
 
 
 def run_tags(*groups: Mapping[str, Any]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """FAST5 files: one read each or many, signal plain, zlib or VBZ, with the labels that Tombo wrote if it did."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from biorrn.readers.fields import (
     make_record,
     moment,
     reason,
+    run_record,
     scale_of,
     short,
     stop,
@@ -32,6 +34,7 @@ from biorrn.readers.records import ReadCall, ReadLabels, SignalRecord
 Item = TypeVar("Item")
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on a damaged file
 SPARE, MOST_PACKED = 1 << 22, 1000  # samples that any file may claim, and samples a stored byte beyond them
+LOOKED_AT = 16  # reads of a file by which its runs are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,26 @@ def read_labels(path: str | Path, on_problem: OnProblem = stop) -> Iterator[tupl
 def read_calls(path: str | Path, on_problem: OnProblem = stop) -> Iterator[tuple[SignalRecord, ReadCall | None]]:
     """Yield the reads of a FAST5 file with the call that a basecaller wrote into it, None without; see `read_fast5`."""
     yield from _reads(path, on_problem, guppy.call)
+
+
+def read_runs(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
+    """Yield what a FAST5 file says of its runs, as reads without id and samples: some reads of it, `LOOKED_AT` at most.
+
+    Raises
+    ------
+    InputError: as `read_fast5`.
+    """
+    with _open(path) as file:
+        attributes = Attributes()
+        with faults(path, None, *DAMAGE):
+            names = _names(file)
+        for name in names[:: -(-len(names) // LOOKED_AT)]:
+            with contextlib.suppress(Fault, *DAMAGE):  # reported when the read is read
+                place = _place(file, name)
+                tracking = attributes.of("tracking_id", place.tracking)
+                context = attributes.of("context_tags", place.context)
+                rate = float(attributes.of("channel_id", place.channel).get("sampling_rate", "nan"))
+                yield run_record(path, rate, run_tags(tracking, context))
 
 
 def _reads(

@@ -221,3 +221,9 @@ def make_record(read_id: str, raw: np.ndarray, **values: Any) -> SignalRecord:
             if not 0 < value <= MOST_REAL:
                 raise Fault(f"field {name!r}: found {value:g}; allowed is a number above 0, at most {MOST_REAL:g}")
     return record
+
+
+def run_record(path: str | Path, rate: float, tags: dict[str, str]) -> SignalRecord:
+    """Return what a file says of a run, as a read without id, samples and calibration."""
+    nothing = np.zeros(0, np.int16)
+    return SignalRecord("", nothing, math.nan, math.nan, rate, source=Path(path), run_tags=tags)

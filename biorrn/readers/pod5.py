@@ -8,7 +8,7 @@ from typing import Any
 
 from biorrn.errors import InputError
 from biorrn.readers.chemistry import run_tags
-from biorrn.readers.fields import Fault, Notes, OnProblem, faults, guarded, make_record, stop, text
+from biorrn.readers.fields import Fault, Notes, OnProblem, faults, guarded, make_record, run_record, stop, text
 from biorrn.readers.records import SignalRecord
 
 SIGNATURE = b"\x8bPOD\r\n\x1a\n"  # at both ends of a file
@@ -52,6 +52,25 @@ def read_pod5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
             yield record
     if not count:
         raise InputError(path, "holds no reads")
+
+
+def read_runs(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
+    """Yield what a POD5 file says of its runs, as reads without id and samples.
+
+    Raises
+    ------
+    InputError: as `read_pod5`.
+    """
+    import pod5
+
+    with faults(path, None, OSError):
+        _check_ends(path)
+    with faults(path, None, *DAMAGE), pod5.Reader(path) as reader:
+        rows = reader.run_info_table.read_all().to_pylist()
+        for row in rows:
+            stated = {name: row.get(name) for name in ("flow_cell_product_code", "sequencing_kit")}
+            tags = run_tags(stated, dict(row["tracking_id"]), dict(row["context_tags"]))
+            yield run_record(path, float(row["sample_rate"]), tags)
 
 
 def _check_ends(path: str | Path) -> None:

@@ -8,6 +8,7 @@ from biorrn.errors import BiorrnError, InputError
 from biorrn.readers.fields import OnProblem, reason, stop
 from biorrn.readers.guard import Guarded
 from biorrn.readers.records import SignalRecord
+from biorrn.readers.slow5 import read_runs as read_slow5_runs
 from biorrn.readers.slow5 import read_slow5
 
 Item = TypeVar("Item")
@@ -47,6 +48,17 @@ def read_signal(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Sign
     InputError: the file cannot be read.
     """
     return _reader(Path(path))(Path(path), on_problem)
+
+
+def read_runs(path: str | Path) -> Iterator[SignalRecord]:
+    """Yield what a file says of its runs, as reads without id and samples; far quicker than reading it.
+
+    Raises
+    ------
+    InputError: the file cannot be read.
+    """
+    _reader(Path(path))
+    return RUN_READERS[Path(path).suffix.lower()](Path(path), stop)
 
 
 def read_all(
@@ -177,4 +189,10 @@ SIGNAL_READERS: dict[str, Reader] = {
     ".pod5": read_pod5,
     ".slow5": read_slow5,
     ".blow5": read_slow5,
+}
+RUN_READERS: dict[str, Reader] = {
+    ".fast5": Guarded("biorrn.readers.fast5:read_runs", "HDF5"),
+    ".pod5": Guarded("biorrn.readers.pod5:read_runs", "POD5"),
+    ".slow5": read_slow5_runs,
+    ".blow5": read_slow5_runs,
 }

@@ -4,6 +4,8 @@ Checked against pyslow5, the format's C library, which is not called: it ends th
 writes past its buffers on a damaged record.
 """
 
+import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +13,24 @@ import numpy as np
 
 from biorrn.errors import InputError
 from biorrn.readers.chemistry import run_tags
-from biorrn.readers.fields import Fault, Notes, OnProblem, faults, guarded, make_record, moment, scale_of, stop
+from biorrn.readers.fields import (
+    Fault,
+    Notes,
+    OnProblem,
+    faults,
+    guarded,
+    make_record,
+    moment,
+    run_record,
+    scale_of,
+    stop,
+)
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.slow5_binary import MAGIC, open_binary
 from biorrn.readers.slow5_header import Fields, Header, Value
 from biorrn.readers.slow5_text import open_text
+
+LOOKED_AT = 1000  # reads of a file with several runs, by which these are known
 
 
 def read_slow5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
@@ -52,6 +67,36 @@ def read_slow5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signa
             yield record
     if not count:
         raise InputError(path, "holds no reads")
+
+
+def read_runs(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
+    """Yield what a SLOW5 or BLOW5 file says of its runs, as reads without id and samples.
+
+    A run counts where one of the first `LOOKED_AT` reads is of it: headers keep the runs of reads that were taken out.
+
+    Raises
+    ------
+    InputError: as `read_slow5`.
+    """
+    with faults(path, None, OSError):
+        file = open(path, "rb")  # noqa: SIM115  closed below
+    with file:
+        with faults(path, None, OSError):
+            start = file.read(len(MAGIC))
+            file.seek(0)
+            header, bodies, parse = open_binary(file) if start == MAGIC else open_text(file)
+        waiting = {tuple(sorted(run_tags(run).items())) for run in header.attributes}
+        for body in itertools.islice(guarded(bodies, path, OSError), LOOKED_AT):
+            with contextlib.suppress(Fault, TypeError, IndexError):  # reported when the read is read
+                values, _ = parse(body)
+                group, rate = values["read_group"], values["sampling_rate"]
+                known = isinstance(group, int) and 0 <= group < header.groups
+                tags = run_tags(header.attributes[group]) if known and isinstance(group, int) else {}
+                if tuple(sorted(tags.items())) in waiting:
+                    waiting.discard(tuple(sorted(tags.items())))
+                    yield run_record(path, rate if isinstance(rate, float) and rate else float("nan"), tags)
+            if not waiting:
+                return
 
 
 def _record(path: str | Path, header: Header, values: Fields, raw: np.ndarray) -> SignalRecord:

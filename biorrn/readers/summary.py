@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from biorrn.errors import InputError
+from biorrn.readers.chemistry import chemistry_of
 from biorrn.readers.records import SignalRecord
 
 SHOWN = 5  # problems of one file that are printed
@@ -24,6 +25,7 @@ COLUMNS = (
     "run_id",
     "flow_cell",
     "kit",
+    "chemistry",
     "file",
 )
 
@@ -43,6 +45,7 @@ def row(record: SignalRecord) -> list[str]:
         record.run_id,
         record.flow_cell,
         record.kit,
+        chemistry_of(record).name,
         str(record.source),
     ]
 
@@ -66,6 +69,7 @@ class Summary:
         self.files: set[Path] = set()
         self.uncalibrated = 0
         self.kinds: Counter[tuple[str, str, str, str]] = Counter()
+        self.chemistries: Counter[str] = Counter()
 
     def add(self, record: SignalRecord) -> None:
         """Count one read."""
@@ -76,6 +80,7 @@ class Summary:
         else:
             self.uncalibrated += 1
         rate = f"{record.sample_rate:g}" if record.calibrated else "unknown"
+        self.chemistries[chemistry_of(record).name] += 1
         self.kinds[(record.run_id, record.flow_cell, record.kit, rate)] += 1
 
     def rows(self) -> list[tuple[str, str]]:
@@ -97,6 +102,7 @@ class Summary:
         for (run, flow_cell, kit, rate), count in self.kinds.most_common():
             about = f"run {run or 'unknown'}, flow cell {flow_cell or 'unknown'}, kit {kit or 'unknown'}, {rate} Hz"
             named.append((f"reads of {about}", str(count)))
+        named += [(f"reads of chemistry {name}", str(count)) for name, count in self.chemistries.most_common()]
         return named
 
 

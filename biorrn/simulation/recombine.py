@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from biorrn.datasets.prepare import signal_writer
+from biorrn.datasets.prepare import SignalFile, signal_writer
 from biorrn.errors import BiorrnError
 from biorrn.files import sha256
 from biorrn.jit import jit
@@ -67,7 +67,9 @@ def recombine(
         raise BiorrnError(f"{path}: no two places of the training segments have the same {CONTEXT} bases around them")
     rng = np.random.default_rng(seed)
     written = walks = 0
-    with signal_writer(out, data.normaliser, data.sample_rate, "recombined") as writer:
+    with SignalFile(path) as source:
+        chemistry = source.chemistry
+    with signal_writer(out, data.normaliser, data.sample_rate, "recombined", chemistry) as writer:
         writer.file.attrs["sources"] = json.dumps({str(path): sha256(path)})
         writer.file.attrs["note"] = f"walks over real segments, a change of read every {run:g} bases"
         while written < samples:

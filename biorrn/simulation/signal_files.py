@@ -22,6 +22,8 @@ MEDIAN_BEFORE = 200.0  # picoamperes: the open pore
 START = datetime(2026, 1, 1, tzinfo=UTC)  # of every run: the same reads are the same records
 VBZ, VBZ_OPTIONS = 32020, (0, 2, 1, 3)  # HDF5 filter: version 0, int16, zig-zag, zstd level 3
 
+TRACKED = ("flow_cell_product_code", "exp_script_name")  # of a record's run tags; the others are context tags
+
 Write = Callable[[SignalRecord], None]
 
 
@@ -30,7 +32,10 @@ def tags(record: SignalRecord) -> tuple[dict[str, str], dict[str, str]]:
     run = {"run_id": record.run_id, "sample_id": "simulated", "flow_cell_id": record.flow_cell}
     run["exp_start_time"] = START.isoformat()
     rate = f"{record.sample_rate:g}"
-    return run, {"sequencing_kit": record.kit, "experiment_type": "simulated", "sample_frequency": rate}
+    context = {"sequencing_kit": record.kit, "experiment_type": "simulated", "sample_frequency": rate}
+    for name, value in record.run_tags.items():
+        (run if name in TRACKED else context)[name] = value
+    return run, context
 
 
 @contextlib.contextmanager
@@ -79,7 +84,7 @@ def _pod5(path: Path) -> Iterator[Write]:
 
     path.unlink(missing_ok=True)  # the writer insists on making the file
     words = ["experiment_name", "protocol_name", "protocol_run_id", "sample_id", "sequencer_position"]
-    words += ["sequencer_position_type", "software", "system_name", "system_type", "flow_cell_product_code"]
+    words += ["sequencer_position_type", "software", "system_name", "system_type"]
     runs: dict[str, pod5.RunInfo] = {}
 
     def run_of(record: SignalRecord) -> pod5.RunInfo:
@@ -91,7 +96,8 @@ def _pod5(path: Path) -> Iterator[Write]:
                 acquisition_start_time=START,
                 protocol_start_time=START,
                 flow_cell_id=record.flow_cell,
-                sequencing_kit=record.kit,
+                flow_cell_product_code=run.get("flow_cell_product_code", ""),
+                sequencing_kit=context["sequencing_kit"],
                 sample_rate=round(record.sample_rate),
                 adc_min=-4096,
                 adc_max=4095,

@@ -8,6 +8,7 @@ import numpy as np
 
 from biorrn.encoders.bases import encode_bases
 from biorrn.errors import BiorrnError, ConfigError
+from biorrn.readers.chemistry import chemistry_tags
 from biorrn.readers.records import ReadLabels, SignalRecord
 from biorrn.simulation.genome import Fragment, draw_fragment
 from biorrn.simulation.noise import Wander
@@ -98,6 +99,7 @@ class Simulator:
             flow_cell=SIMULATED,
             kit=SIMULATED,
             end_reason="signal_positive",
+            run_tags=chemistry_tags(self.model.notes.get("chemistry", "")),
         )
         place = (fragment.reference, fragment.start, fragment.end, fragment.strand)
         return record, ReadLabels(fragment.bases, edges[:-1], int(edges[-1]), *place)

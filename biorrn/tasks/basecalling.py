@@ -20,6 +20,7 @@ from biorrn.kernels.ctc import ctc_loss
 from biorrn.kernels.distance import identity
 from biorrn.lookup import lookup
 from biorrn.models.sequence import SequenceModel, build_model
+from biorrn.readers.chemistry import trained_for
 
 unit = "samples"
 monitor = "identity"
@@ -45,6 +46,8 @@ class SignalData:
             "normaliser": self.windows.normaliser,
             "sample_rate": self.windows.sample_rate,
         }
+        if known := trained_for(self.windows.chemistry):
+            self.facts["chemistry"] = known
 
     def steps(self) -> int:
         return max(1, self.chunks.epoch // self.batch_size)

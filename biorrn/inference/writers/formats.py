@@ -11,6 +11,7 @@ from biorrn.errors import ConfigError
 from biorrn.inference.writers.fastq import fastq_text, write_fastq
 from biorrn.inference.writers.sam import sam_header, sam_text, write_packed, write_sam
 from biorrn.lookup import lookup
+from biorrn.readers.chemistry import Purpose
 
 if TYPE_CHECKING:
     from biorrn.inference.basecall import Call
@@ -28,6 +29,8 @@ class Style:
     mapper : Mapper or None: the reference of aligned records.
     command : str: the command line, for the header.
     threads : int: threads that compress.
+    purpose : Purpose or None: what the model is for; reads that are none of it get a warning.
+    comments : lines of the header's comments.
     """
 
     model: str = ""
@@ -35,6 +38,8 @@ class Style:
     mapper: Mapper | None = None
     command: str = ""
     threads: int = 1
+    purpose: Purpose | None = None
+    comments: tuple[str, ...] = ()
 
 
 Groups = Iterable[dict[str, str]]
@@ -67,7 +72,8 @@ def _sam_record(call: Call, hits: Hits, style: Style) -> str:
 
 
 def _header(groups: Groups, style: Style) -> str:
-    return sam_header(groups, style.mapper.references if style.mapper else (), style.command)
+    references = style.mapper.references if style.mapper else ()
+    return sam_header(groups, references, style.command, style.comments)
 
 
 def _sam(path: str, texts: Iterable[str], groups: Groups, style: Style) -> None:

@@ -92,7 +92,10 @@ def _place(call: Call, hit: Any) -> str:
 
 
 def sam_header(
-    groups: Iterable[Mapping[str, str]], references: Iterable[tuple[str, int]] = (), command: str = ""
+    groups: Iterable[Mapping[str, str]],
+    references: Iterable[tuple[str, int]] = (),
+    command: str = "",
+    comments: Iterable[str] = (),
 ) -> str:
     """Return the header: version, reference sequences, read groups and the program with its command line.
 
@@ -101,12 +104,14 @@ def sam_header(
     groups : fields of each `@RG` line, from `tags.read_group`.
     references : name and bases of each sequence, in the order of the file.
     command : str: the command line.
+    comments : str: text of each `@CO` line.
     """
     program = {"ID": "basecaller", "PN": "biorrn", "VN": __version__, "CL": printable(command)}
     lines = ["@HD\tVN:1.6\tSO:unknown"]
     lines += [f"@SQ\tSN:{name}\tLN:{length}" for name, length in references]
     lines += ["\t".join(["@RG", *(f"{name}:{value}" for name, value in group.items())]) for group in groups]
     lines.append("\t".join(["@PG", *(f"{name}:{value}" for name, value in program.items() if value)]))
+    lines += [f"@CO\t{printable(comment)}" for comment in comments]
     return "".join(line + "\n" for line in lines)
 
 

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from biorrn.readers.calls import mean_phred
+from biorrn.readers.chemistry import chemistry_of
 from biorrn.readers.fastq import MAX_Q, PHRED
 from biorrn.readers.records import SignalRecord
 
 if TYPE_CHECKING:
     from biorrn.inference.basecall import Call
 
+WARNED = "warning=chemistry_mismatch"  # in the description of a read group
 LARGEST = 2**32 - 1  # that an integer tag can hold in BAM
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
@@ -51,8 +53,12 @@ def group_id(record: SignalRecord, model: str) -> str:
     return printable(f"{record.run_id or 'unknown'}_{model}").replace(" ", "_")
 
 
-def read_group(record: SignalRecord, model: str) -> dict[str, str]:
-    """Return the fields of a read's `@RG` line, ID first; those that the read's file does not know are left out."""
+def read_group(record: SignalRecord, model: str, warned: bool = False) -> dict[str, str]:
+    """Return the fields of a read's `@RG` line, ID first; those that the read's file does not know are left out.
+
+    With `warned`, of a read that the model is not for, the description says so.
+    """
+    odd = f" chemistry={chemistry_of(record).name.replace(' ', '_')} {WARNED}" if warned else ""
     run = f" runid={record.run_id}" if record.run_id else ""
     fields = {
         "ID": group_id(record, model),
@@ -60,7 +66,7 @@ def read_group(record: SignalRecord, model: str) -> dict[str, str]:
         "PM": record.device,
         "DT": "" if record.run_start is None else iso(record.run_start),
         "PL": "ONT",
-        "DS": f"basecall_model={model.replace(' ', '_')}{run}",
+        "DS": f"basecall_model={model.replace(' ', '_')}{run}{odd}",
         "LB": record.sample_id,
         "SM": record.sample_id,
     }
