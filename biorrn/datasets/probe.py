@@ -72,6 +72,9 @@ def _attributes(file: h5py.File, kind: str) -> None:
             raise Fault(f"attribute {name!r} is not a text")
     if not isinstance(json.loads(values["sources"]), dict):
         raise Fault("attribute 'sources' is not a JSON object")
+    reads = json.loads(values.get("chemistry", "{}"))
+    if not isinstance(reads, dict) or not all(isinstance(count, int) for count in reads.values()):
+        raise Fault("attribute 'chemistry' is not a JSON object of numbers")
     if kind == "signal" and not 0 < float(values["sample_rate"]) < 1e9:
         raise Fault(f"attribute 'sample_rate': found {values['sample_rate']!s:.40}; allowed is a number above 0")
     if "tags" in values:
