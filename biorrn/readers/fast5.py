@@ -112,9 +112,9 @@ def read_runs(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
         for name in names[:: -(-len(names) // LOOKED_AT)]:
             with contextlib.suppress(Fault, *DAMAGE):  # reported when the read is read
                 place = _place(file, name)
-                tracking = attributes.of("tracking_id", place.tracking)
-                context = attributes.of("context_tags", place.context)
-                rate = float(attributes.of("channel_id", place.channel).get("sampling_rate", "nan"))
+                tracking = attributes.of("tracking_id", place.tracking, Notes())
+                context = attributes.of("context_tags", place.context, Notes())
+                rate = float(attributes.of("channel_id", place.channel, Notes()).get("sampling_rate", "nan"))
                 yield run_record(path, rate, run_tags(tracking, context))
 
 
