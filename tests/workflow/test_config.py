@@ -75,6 +75,8 @@ FAULTS = [
     ("runs/0/task", "regresion", "'regresion' is not one of"),
     ("runs/0/seed", -1, "key 'runs[0].seed': -1 is less than the minimum of 0"),
     ("runs/0/decoder", "beam", "key 'runs[0].decoder': does not belong here"),
+    ("runs/0/force", True, "key 'runs[0].force': does not belong here"),
+    ("force", "yes", "key 'force': 'yes' is not of type 'boolean'"),
     ("runs/0/name", "a b", "key 'runs[0].name': 'a b' does not match"),
     ("runs/1/name", "stability", "key 'runs': name 'stability' stands twice"),
     ("runs/0/baselines", "rigde", "key 'runs[0].baselines': 'rigde' does not match"),

@@ -26,7 +26,10 @@ rule basecall:
             folder_of(input.model) or CALLS[wildcards.call]["model"]
         ),
         options=lambda wildcards: options(
-            CALLS[wildcards.call], decoder="--decoder", device="--device"
+            CALLS[wildcards.call],
+            decoder="--decoder",
+            device="--device",
+            force="--force",
         ),
     message:
         "Calling the reads of {wildcards.call}"
@@ -88,7 +91,10 @@ rule basecall_shard:
             folder_of(input.model) or CALLS[wildcards.call]["model"]
         ),
         options=lambda wildcards: options(
-            CALLS[wildcards.call], decoder="--decoder", device="--device"
+            CALLS[wildcards.call],
+            decoder="--decoder",
+            device="--device",
+            force="--force",
         ),
     message:
         "Calling the reads of {wildcards.call}, part {wildcards.part} of {wildcards.parts}"

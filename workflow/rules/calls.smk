@@ -64,6 +64,7 @@ def find_calls():
         sample = SAMPLES[name]
         calls[name] = {"input": list(sample.input), "model": sample.model}
         calls[name]["device"] = config.get("device")
+        calls[name]["force"] = config.get("force")
         if sample.shards:
             calls[name]["shards"] = sample.shards
     for call in calls.values():

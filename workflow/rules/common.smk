@@ -243,7 +243,7 @@ def data_used():
 
 
 def options(entry, **flags):
-    """Return the command-line options for the keys that an entry has; a list repeats its option.
+    """Return the command-line options for the keys that an entry has; a list repeats its option, `true` has no value.
 
     `flags` maps each key to its option.
     """
@@ -251,7 +251,9 @@ def options(entry, **flags):
     for key, flag in flags.items():
         value = entry.get(key)
         for item in value if isinstance(value, list) else [value]:
-            if item is not None:
+            if item is True:
+                words.append(flag)
+            elif item is not None and item is not False:
                 words += [flag, str(item)]
     return words
 

@@ -74,6 +74,7 @@ rule prepare_signal:
             moves="--moves",
             calls="--calls",
             model="--model",
+            force="--force",
             normaliser="--normaliser",
             seed="--seed",
             note="--note",

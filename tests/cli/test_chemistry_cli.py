@@ -1,0 +1,143 @@
+"""Reads of another chemistry than the model's on the command line: refused, or called by force with a warning."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pysam
+import pytest
+
+from biorrn.readers.records import SignalRecord
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = ("--decoder", "greedy", "--threads", 1)
+GOOD = {"flow_cell_product_code": "FLO-MIN106", "sequencing_kit": "SQK-LSK109"}
+R10 = {"flow_cell_product_code": "FLO-MIN114", "sequencing_kit": "sqk-lsk114"}
+REASON = "chemistry dna_r10.4.1_e8.2_400bps_4khz where the model is for R9.4.1 DNA"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small untrained basecaller for R9.4.1, with scores spread enough to call bases."""
+    import torch
+
+    from biorrn.config import load_recipe
+    from biorrn.models.sequence import build_model
+    from biorrn.models.store import save_model
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    torch.manual_seed(3)
+    recipe = load_recipe("demo_basecall")
+    made = build_model(recipe.model, 5)
+    with torch.no_grad():
+        made.head.output[-1].weight.mul_(30)
+    facts = {"task": "basecalling", "outputs": 5, "normaliser": "medmad", "sample_rate": 4000.0, "stride": made.stride}
+    save_model(folder, made, recipe, facts | {"chemistry": ["dna_r9.4.1_e8"]})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mixed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two short reads of R9.4.1 in one file and one that claims R10.4.1 in another, of one run."""
+    from biorrn.readers.signal import read_signal
+    from biorrn.simulation.signal_files import open_signal
+
+    def cut(tags: dict[str, str], first: int, last: int) -> Iterator[SignalRecord]:
+        for record in list(read_signal(root / "data/simulated_reads/simulated.blow5"))[first:last]:
+            yield replace(record, raw=record.raw[:4000], run_tags=tags, kit=tags.get("sequencing_kit", ""))
+
+    folder = tmp_path_factory.mktemp("mixed")
+    for name, tags, first, last in (("a.pod5", GOOD, 0, 2), ("b.fast5", R10, 2, 3), ("c.blow5", {}, 3, 5)):
+        place = folder if tags else folder.parent / "mixed_unknown"
+        place.mkdir(exist_ok=True)
+        with open_signal(place / name) as write:
+            for record in cut(tags, first, last):
+                write(record)
+    return folder
+
+
+def test_a_run_that_does_not_fit_is_refused_in_one_line(biorrn: Run, mixed: Path, model: Path, tmp_path: Path) -> None:
+    calls = tmp_path / "calls.bam"
+    code, out, err = biorrn("basecall", mixed, "--model", model, "-o", calls, "--allow-empty", *QUICK)
+    assert (code, out) == (2, "")
+    assert err == (
+        f"biorrn: error: {mixed / 'b.fast5'}: found chemistry dna_r10.4.1_e8.2_400bps_4khz (flow cell FLO-MIN114, kit "
+        "SQK-LSK114, 4000 Hz) (among all files: dna_r9.4.1_e8 1, dna_r10.4.1_e8.2_400bps_4khz 1); tiny is for R9.4.1 "
+        "DNA at 4000 Hz (dna_r9.4.1_e8). Name a model of that chemistry with --model, or call all the same with "
+        "--force\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_force_calls_and_everything_says_so(biorrn: Run, mixed: Path, model: Path, tmp_path: Path) -> None:
+    from biorrn.evaluation.report_samples import sample_part
+
+    calls, table, qc = (tmp_path / name for name in ("calls.bam", "calls.tsv", "qc.json"))
+    code, _, err = biorrn("basecall", mixed, "--model", model, "-o", calls, "--summary", table, "--force", *QUICK)
+    assert code == 0, err
+    assert err.count("warning") == 1
+    assert "1 of 2 files does not fit tiny" in err
+    assert f"flagged 1 ({REASON}, called by --force: 1)" in err
+    rows = list(csv.DictReader(table.open(), delimiter="\t"))
+    assert [(row["chemistry"], row["warning"]) for row in rows] == [
+        ("dna_r9.4.1_e8", ""), ("dna_r9.4.1_e8", ""),
+        ("dna_r10.4.1_e8.2_400bps_4khz", f"{REASON}, called by --force"),
+    ]  # fmt: skip
+    with pysam.AlignmentFile(str(calls), check_sq=False) as file:
+        header = file.header.to_dict()
+        assert len(list(file)) == 3
+    (group,) = header["RG"]  # the reads are of one run
+    assert group["DS"].endswith(" chemistry=dna_r10.4.1_e8.2_400bps_4khz warning=chemistry_mismatch")
+    assert header["CO"] == [f"biorrn warning: {REASON}, called by --force: 1 reads"]
+    code, out, _ = biorrn("qc", table, "-o", qc)
+    assert code == 0
+    caution = f"1 of 3 called reads: {REASON}, called by --force."
+    assert f"caution: {caution}" in out
+    content = json.loads(qc.read_text())
+    assert content["chemistry"] == {"dna_r9.4.1_e8": 2, "dna_r10.4.1_e8.2_400bps_4khz": 1}
+    assert content["cautions"] == [caution]
+    assert sample_part(qc, "qc")["cautions"] == [caution]  # what the report shows
+
+
+def test_unknown_metadata_are_called_with_one_warning(biorrn: Run, mixed: Path, model: Path) -> None:
+    code, out, err = biorrn("basecall", mixed.parent / "mixed_unknown", "--model", model, *QUICK)
+    assert code == 0, err
+    assert err.count("warning") == 1
+    assert "1 of 1 files: the metadata leave the chemistry open" in err
+    assert out.count("\n") == 8
+
+
+def test_shards_and_lists_are_checked_too(biorrn: Run, mixed: Path, model: Path, tmp_path: Path) -> None:
+    files = tmp_path / "files.txt"
+    files.write_text(f"{mixed / 'a.pod5'}\n{mixed / 'b.fast5'}\n")
+    options = ("--model", model, "-o", tmp_path / "x.fastq", *QUICK)
+    codes = [biorrn("basecall", "--files", files, "--shard", f"{part}/2", *options)[0] for part in (1, 2)]
+    assert codes == [0, 2]
+    assert biorrn("basecall", "--files", files, *options)[0] == 2
+
+
+def test_reads_are_listed_with_their_chemistry(biorrn: Run, mixed: Path) -> None:
+    code, out, _ = biorrn("reads", mixed)
+    assert code == 0
+    rows = list(csv.DictReader(out.splitlines(), delimiter="\t"))
+    assert [row["chemistry"] for row in rows] == ["dna_r9.4.1_e8"] * 2 + ["dna_r10.4.1_e8.2_400bps_4khz"]
+    code, out, _ = biorrn("reads", mixed, mixed.parent / "mixed_unknown", "--summary")
+    for line in ("dna_r9.4.1_e8\t2", "dna_r10.4.1_e8.2_400bps_4khz\t1", "unknown\t2"):
+        assert f"reads of chemistry {line}\n" in out
+
+
+def test_labels_by_a_model_are_checked_too(biorrn: Run, root: Path, mixed: Path, model: Path, tmp_path: Path) -> None:
+    reference = root / "data/simulated_reads/reference.fasta"
+    words = ("prepare", "signal", mixed, "--labels", "bootstrap", "--reference", reference, "--model", model,
+             "--split", "random:1,0,0", "-o", tmp_path / "x.h5", "--threads", 1)  # fmt: skip
+    code, _, err = biorrn(*words)
+    assert code == 2
+    assert "b.fast5: found chemistry dna_r10.4.1_e8.2_400bps_4khz" in err
+    code, _, err = biorrn(*words, "--force")  # which does not make an untrained model place reads
+    assert "found chemistry" not in err
+    assert "called by --force" in err
+    code, _, err = biorrn("calibrate", model, mixed, "--reference", reference, "--dry-run")
+    assert code == 2
+    assert "b.fast5: found chemistry" in err
