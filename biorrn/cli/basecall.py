@@ -106,11 +106,9 @@ def basecall(
     intake = Intake(chosen, ids, max_reads)
     must = decisive(stored, intake.files, ids, reference, decoder=decoder, device=where.type, emit=kind, moves=moves,
                     min_qscore=min_qscore, max_reads=max_reads, force=force)  # fmt: skip
-    purpose = Purpose.of(stored.facts, model_name(stored)) if stored.facts.get("task") == "basecalling" else None
+    purpose = Purpose.of(stored.facts, model_name(stored))
     style = Style(model_name(stored), moves, mapper, command_line(), used, purpose)
     tally = Tally("basecall", "reads", "samples", "bases")
-    if purpose is not None:
-        intake.check(purpose, tally.say, force=force, part=shard is not None)
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0) as out:
         if model is None:
             tally.say(f"model {model_name(stored)}, as none is named")
@@ -137,6 +135,7 @@ def basecall(
                 on_skip=skip,
                 advance=advance,
             )
+            intake.check(purpose, tally.say, force=force, part=shard is not None)
             for call, hits in mapped(calls, mapper, used):
                 tally.add(samples=call.samples)
                 if out.write(call, hits):

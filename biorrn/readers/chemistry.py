@@ -138,7 +138,7 @@ class Purpose:
     @classmethod
     def of(cls, facts: Mapping[str, Any], model: str = "the model") -> Purpose:
         """Return the purpose of a model by its facts: `chemistry`, a list of names, and `sample_rate`."""
-        return cls(model, tuple(facts.get("chemistry") or ()), float(facts["sample_rate"]))
+        return cls(model, tuple(facts.get("chemistry") or ()), float(facts.get("sample_rate") or "nan"))
 
     def __str__(self) -> str:
         pores = _said(self.names) if self.names else "signal"
@@ -180,7 +180,9 @@ class Purpose:
             rates = " or ".join(f"{rate:g}" for rate in sorted(usual))
             odd = usual and not any(same_rate(record.sample_rate, rate) for rate in usual)
             also = f", where {found.name} has {rates} Hz" if odd else ""
-            what = f"found a sample rate of {record.sample_rate:g} Hz ({found.evidence}{also})"
+            hertz = f"{record.sample_rate:g} Hz"
+            by = found.evidence.removesuffix(hertz).rstrip(", ") + also
+            what = f"found a sample rate of {hertz}" + (f" ({by})" if by else "")
         return f"{what}{beside}; {self.model} is for {self}. {WAY_OUT}"
 
 

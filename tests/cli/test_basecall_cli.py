@@ -118,7 +118,8 @@ def test_no_read_at_all_is_one_error_and_leaves_no_file(biorrn: Run, model: Path
     assert (code, out) == (2, "")
     last = err.splitlines()[-1]
     assert last == (
-        "biorrn: error: no read could be called; skipped 1 (sample rate 5000 Hz where the model needs 4000 Hz: 1)"
+        f"biorrn: error: {tmp_path / 'a.fast5'}: found a sample rate of 5000 Hz; {model.name} is for signal at 4000 "
+        "Hz. Name a model of that chemistry with --model, or call all the same with --force"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["a.fast5"]
 

@@ -49,7 +49,8 @@ def few(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 group = file.create_group(f"read_{record.read_id}")
                 group["Raw/Signal"] = record.raw[: 0 if number == 2 else 1500 + 100 * number]
                 group["Raw"].attrs["read_id"] = record.read_id
-                group.create_group("tracking_id").attrs["run_id"] = f"run_{name[0]}"
+                tracking = {"run_id": f"run_{name[0]}", "flow_cell_product_code": "FLO-MIN106"}
+                group.create_group("tracking_id").attrs.update(tracking)
                 channel = group.create_group("channel_id").attrs
                 channel["offset"], channel["sampling_rate"] = record.offset, record.sample_rate
                 channel["digitisation"], channel["range"] = 8192.0, 8192.0 * record.scale
@@ -72,7 +73,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         made.head.output[-1].weight.mul_(30)
     facts = {"task": "basecalling", "outputs": 5, "normaliser": "medmad", "sample_rate": 4000.0, "stride": made.stride}
-    save_model(folder, made, recipe, facts)
+    save_model(folder, made, recipe, facts | {"chemistry": ["dna_r9.4.1_e8"]})
     return folder
 
 

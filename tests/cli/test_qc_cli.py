@@ -30,7 +30,8 @@ def made(number: int, called: bool = True, **more: Any) -> dict[str, Any]:
         "start_time": 60.0 * number, "duration": number / 4 + 1, "num_samples": 1000 * number + 4000,
         "template_start": 60.0 * number + 1, "template_duration": number / 4, "samples_trimmed": 4000,
         "sequence_length_template": bases, "mean_qscore_template": 5 + number if called else 0,
-        "passes_filtering": str(called).upper(), "status": "called" if called else "no bases in the signal", **more,
+        "passes_filtering": str(called).upper(), "chemistry": "dna_r9.4.1_e8", "warning": "",
+        "status": "called" if called else "no bases in the signal", **more,
     }  # fmt: skip
 
 
@@ -153,9 +154,9 @@ BAD: dict[str, tuple[str | list[dict[str, Any]], str]] = {
     "a length below 0": ([made(1), made(2, sequence_length_template=-5)], "line 3: sequence_length_template is -5"),
     "a length beyond reason": ([made(1, sequence_length_template=10**12)], "allowed is 0 to 2e+07"),
     "a quality beyond reason": ([made(1, mean_qscore_template=1e9)], "mean_qscore_template is 1e+09"),
-    "a row with few cells": (HEADER + GOOD + "file\tr1\n", "line 3 has 2 cells, the header 15"),
-    "a row with many cells": (HEADER + "1\t" * 40 + "\n", "line 2 has 41 cells, the header 15"),
-    "a row cut off": (HEADER + GOOD + GOOD[:-3], "line 3 has 15 cells, the header 15, or is cut off"),
+    "a row with few cells": (HEADER + GOOD + "file\tr1\n", "line 3 has 2 cells, the header 17"),
+    "a row with many cells": (HEADER + "1\t" * 40 + "\n", "line 2 has 41 cells, the header 17"),
+    "a row cut off": (HEADER + GOOD + GOOD[:-3], "line 3 has 17 cells, the header 17, or is cut off"),
 }
 
 
