@@ -55,12 +55,14 @@ class InputError(BiorrnError):
     source : path or str: the file, as the user named it.
     problem : str: what was found and what is allowed.
     record : str, optional: the id of the record (protein, read, table row) at fault.
+    flag : str: the kind of fault in a word, for tables and counts; "unusable" where there is none.
 
     >>> print(InputError("a.fa", "residue '7' at position 3 is not one of ACDEFGHIKLMNPQRSTVWYX", record="P53"))
     a.fa: record 'P53': residue '7' at position 3 is not one of ACDEFGHIKLMNPQRSTVWYX
     """
 
-    def __init__(self, source: str | Path, problem: str, record: str | None = None) -> None:
+    def __init__(self, source: str | Path, problem: str, record: str | None = None, flag: str = "unusable") -> None:
+        self.flag = flag
         self.source = str(source)
         self.problem = " ".join(str(problem).split())
         self.record = record

@@ -57,7 +57,15 @@ DECODERS = {
     "utf-32-be": codecs.utf_32_be_decode,
 }
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # control characters: beside bytes that are no UTF-8, no text
-_said: set[str] = set()  # files whose encoding was told
+_noted: set[tuple[str, str]] = set()
+
+
+def note(source: str | Path, text: str) -> None:
+    """Say on standard error, once, how a file was read that is written in a way of its own."""
+    if (str(source), text) not in _noted:
+        _noted.add((str(source), text))
+        name = "standard input" if str(source) == "-" else source
+        print(f"biorrn: note: {shown(f'{name}: {text}')}", file=sys.stderr)
 
 
 class _Text(io.BufferedIOBase):
@@ -123,10 +131,8 @@ class _Text(io.BufferedIOBase):
         return head[len(mark) :]
 
     def _found(self, encoding: str) -> None:
-        if encoding not in ("ascii", "utf-8", self.encoding) and str(self.source) not in _said:
-            _said.add(str(self.source))
-            name = "standard input" if str(self.source) == "-" else shown(self.source)
-            print(f"biorrn: {name}: is not UTF-8; read as {NAMES.get(encoding, encoding.upper())}", file=sys.stderr)
+        if encoding not in ("ascii", "utf-8"):
+            note(self.source, f"is not UTF-8; read as {NAMES.get(encoding, encoding.upper())}")
         self.encoding = encoding
 
     def _utf8(self, raw: bytes) -> bytes:

@@ -12,12 +12,12 @@ def predict(
     proteins: Annotated[
         str,
         typer.Argument(
-            help="FASTA, gzip or not, - is standard input; or a table (text, Excel, parquet) with sequences."
+            help="FASTA, packed or not, - is standard input; or a table (text, Excel, parquet) with sequences."
         ),
     ],
     output: Annotated[
         str,
-        typer.Option("--output", "-o", help="TSV, or .csv, .parquet by its name; .gz packs text; - is stdout."),
+        typer.Option("--output", "-o", help="TSV, or .csv, .xlsx, .parquet by its name; .gz packs text; - is stdout."),
     ] = "-",
     format: Annotated[
         str | None,
@@ -33,8 +33,8 @@ def predict(
         str | None, typer.Option(help="Of a table: the column of ids; default: id, or rows are numbered.")
     ] = None,
     sheet: Annotated[str | None, typer.Option(help="Of an Excel workbook: name or number; default: the first.")] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out FASTA records that are no proteins, and say which.")
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End at the first record that cannot be used, or whose id came before.")
     ] = False,
     batch_size: Annotated[
         int, typer.Option(help="Sequences a forward pass; changes the speed, not the values.")
@@ -54,8 +54,11 @@ def predict(
     A tagging model gives one row a residue: id, position (from 1), residue, state, and the probability of each state;
     or a column for each value. With --format ss2, that of PSIPRED, an output that ends in / gets a file a protein.
 
-    Selenocysteine, pyrrolysine and ambiguous letters become X; gaps and a stop codon at the end are left out. A record
-    that is empty, is DNA, has a stop codon inside or an id that came before ends the run; --skip-bad leaves it out.
+    Selenocysteine, pyrrolysine and ambiguous letters become X; gaps, modifications in brackets and a stop codon at the
+    end are removed. A record that is empty, is DNA, has a stop codon inside, no id, or a character that is no residue
+    is left out: its row has empty cells and the flags left_out and why. A record whose id came before is kept, with
+    flag id_given_before. --strict ends the run at the first of either. The other columns of a table are carried
+    through; a cell NA, NaN or none in its column of sequences is missing: write a peptide of these letters as FASTA.
 
     \b
     Examples:
@@ -69,7 +72,7 @@ def predict(
     from biorrn.inference.confidence import columns_given
     from biorrn.inference.predict import predict as run
     from biorrn.inference.predict import refuse, target_names
-    from biorrn.inference.protein_input import read_proteins
+    from biorrn.inference.protein_input import other_columns, read_proteins
     from biorrn.inference.summary import Tally
     from biorrn.inference.writers import open_predictions
     from biorrn.models.store import load_model
@@ -89,7 +92,7 @@ def predict(
             format=format,
             figure=figure,
             summary=summary,
-            skip_bad=skip_bad,
+            strict=strict,
             columns=columns,
             settings=settings,
         )
@@ -98,16 +101,24 @@ def predict(
     refuse(stored, format=format, figure=figure, summary=summary)
     tally = Tally("predict", "sequences", "residues")
     given, note = columns_given(stored, level)
+    carried = other_columns(proteins, **columns)
     records = read_proteins(
         proteins,
         **columns,
-        on_problem=tally.skip_record if skip_bad else stop,
-        on_repeat=lambda name: tally.flag(["id_given_before"]),
+        on_problem=stop if strict else tally.skip_record,
+        on_repeat=None if strict else tally.repeat,
+        keep=True,
+        carry=carried,
     )
-    predictions = run(stored, records, level=level, **settings)
-    with progress("predict", "sequences") as advance, open_predictions(output, names, **given) as write:
+    predictions = run(stored, tally.watched(records), level=level, **settings)
+    with (
+        progress("predict", "sequences") as advance,
+        open_predictions(output, names, **given, carried=carried) as write,
+    ):
         for prediction in predictions:
             write(prediction)
+            if prediction.left_out:
+                continue
             tally.add(sequences=1, residues=prediction.length)
             tally.flag(prediction.flags)
             advance(1)

@@ -16,7 +16,7 @@ def predict_tags(
     format: str | None,
     figure: str | None,
     summary: str | None,
-    skip_bad: bool,
+    strict: bool,
     columns: dict[str, Any],
     settings: dict[str, Any],
 ) -> None:
@@ -38,8 +38,9 @@ def predict_tags(
         sequences,
         stored.facts.get("alphabet"),
         **columns,
-        on_problem=tally.skip_record if skip_bad else stop,
-        on_repeat=lambda name: tally.flag(["id_given_before"]),
+        on_problem=stop if strict else tally.skip_record,
+        on_repeat=None if strict else tally.repeat,
+        keep=True,
     )
     with ExitStack() as stack:
         draw = stack.enter_context(structure_file(figure, states, called))
@@ -47,9 +48,11 @@ def predict_tags(
         write = stack.enter_context(open_taggings(output, Layout(states, names, stored.path.name), format))
         advance = stack.enter_context(progress("predict", "residues"))
         drawn = True
-        for found in tag(stored, records, **settings):
+        for found in tag(stored, tally.watched(records), **settings):
             write(found)
             sum_up(found)
+            if found.left_out:
+                continue
             drawn &= draw(found)
             tally.take(found)
             advance(len(found.sequence))

@@ -16,8 +16,8 @@ def translate(
         str | None, typer.Option(help="Picture of where each symbol looked, .svg or .png, of one record.")
     ] = None,
     record: Annotated[str | None, typer.Option(help="The record to draw; default: the first.")] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out records that are not of the source's alphabet, and say which.")
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End at the first record that is not of the source's alphabet.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Sequences a forward pass.")] = 32,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -48,7 +48,7 @@ def translate(
     stored = load_model(model)
     check_model(stored, signal=False)
     tally = Tally("translate", "sequences", "symbols")
-    sources = read_sources(fasta, stored.facts["source"], tally.skip_record if skip_bad else stop)
+    sources = read_sources(fasta, stored.facts["source"], stop if strict else tally.skip_record)
     found = run(stored, sources, beam=beam, batch_size=batch_size, device=choose_device(device), attention=wanted)
     with progress("translate", "sequences") as advance, open_fasta(output) as write:
         for translation in found:

@@ -29,6 +29,8 @@ from biorrn.readers.records import ProteinRecord
 
 WINDOW_BATCHES = 32  # batches within which records are sorted by length; one window is filled while one is predicted
 
+LEFT_OUT = "left_out"  # flag of a record that cannot be used, before the flag that says why
+
 # task -> the command that its models are for
 COMMANDS = {"basecalling": "biorrn basecall", "tagging": "biorrn predict", "language": "biorrn generate"}
 
@@ -45,9 +47,11 @@ class Prediction:
     values : float array (K,): one value a target, in the target's unit; NaN for an empty sequence.
     length : int: residues.
     flags : list of str: reasons for doubt: unknown_residues, shorter_than_training, longer_than_training, empty,
-        unlike_training (see `inference.novelty`).
+        modifications_removed, id_given_before, unlike_training (see `inference.novelty`); or left_out and
+        the reason, of a record that cannot be used (`readers.records.ProteinRecord.problem`).
     spread : float array (K,) or None: how far members disagree; see `inference.members`.
     lower, upper : float array (K,) or None: ends of the interval; see `inference.conformal`.
+    cells : tuple of str: further columns of the record's table.
     """
 
     id: str
@@ -57,6 +61,12 @@ class Prediction:
     spread: np.ndarray | None = None
     lower: np.ndarray | None = None
     upper: np.ndarray | None = None
+    cells: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> bool:
+        """Tell whether the record could not be used; the flags say why."""
+        return self.flags[:1] == [LEFT_OUT]
 
 
 def target_names(stored: Stored) -> list[str]:
@@ -170,9 +180,10 @@ class _Run:
         columns = [nothing if column is None else column for column in (spread, *ends)]
         for record, value, unlike, *more in zip(window.records, values, window.unlike, *columns, strict=False):
             doubts = flags(record, self.facts)
-            if unlike:
+            if unlike and not record.problem:
                 doubts.append(novelty.FLAG)
-            yield Prediction(record.id, value, len(record.sequence), doubts, *more)
+            given = {} if record.problem else dict(zip(("spread", "lower", "upper"), more, strict=True))
+            yield Prediction(record.id, value, len(record.sequence), doubts, cells=record.cells, **given)
 
     def _forward(self, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Passed:
         """Return the values and spreads of the sequences flat[start:start + length], which share one padded length."""
@@ -185,12 +196,18 @@ class _Run:
 
 
 def flags(record: ProteinRecord, facts: dict) -> list[str]:
-    """Return the reasons to doubt a prediction for `record`, given what the model was trained on."""
+    """Return the reasons to doubt a prediction for `record`, given what the model was trained on.
+
+    A record that cannot be used has "left_out" and why.
+    """
+    if record.problem:
+        return [LEFT_OUT, record.problem]
     length = len(record.sequence)
     doubts = {
         "empty": length == 0,
         "unknown_residues": record.unknown > 0 or "X" in record.sequence,
         "shorter_than_training": 0 < length < facts.get("min_length", 0),
         "longer_than_training": length > facts.get("max_length", length),
+        **{name: name in record.changes for name in ("modifications_removed", "id_given_before")},
     }
     return [name for name, holds in doubts.items() if holds]

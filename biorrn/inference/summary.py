@@ -3,10 +3,14 @@
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from biorrn.errors import BiorrnError, InputError
 from biorrn.progress import human
+from biorrn.readers.records import ProteinRecord
 
+# what was removed from a sequence, see `ProteinRecord.changes` -> how a line begins that tells of it
+CHANGES = {"gaps_removed": "gaps removed from", "modifications_removed": "modifications of residues removed from"}
 SHOWN = 10  # of each reason, this many are reported one by one; all are counted
 
 
@@ -24,6 +28,9 @@ class Tally:
         self.done = dict.fromkeys(units, 0)
         self.skipped: Counter[str] = Counter()
         self.flagged: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()  # records of a sequence file, by flag
+        self.changed: Counter[str] = Counter()
+        self.repeated = 0
         self.start = time.monotonic()
 
     def add(self, **counts: int) -> None:
@@ -45,7 +52,18 @@ class Tally:
 
     def skip_record(self, problem: InputError) -> None:
         """Report and count a record of a file that cannot be used."""
-        self._skip(str(problem), "unusable record")
+        self.left_out[problem.flag] += 1
+        self._skip(str(problem), problem.flag)
+
+    def repeat(self, name: str) -> None:
+        """Count a record whose id came before."""
+        self.repeated += 1
+
+    def watched(self, records: Iterable[ProteinRecord]) -> Iterator[ProteinRecord]:
+        """Yield the records, and count what was removed from their sequences."""
+        for record in records:
+            self.changed.update(record.changes)
+            yield record
 
     def say(self, line: str) -> None:
         """Print a line on standard error."""
@@ -106,7 +124,16 @@ class Tally:
         return text
 
     def report(self) -> None:
-        """Print the last line."""
+        """Print what was found in the input, in a line a kind, then the last line."""
+        for change, what in CHANGES.items():
+            if self.changed[change]:
+                self.say(f"{what} {self.changed[change]:,} sequence{'s' * (self.changed[change] > 1)}")
+        if self.repeated:
+            ids = "id was" if self.repeated == 1 else "ids were"
+            self.say(f"warning: {self.repeated:,} {ids} given before; each record is kept")
+        if self.left_out:
+            records = "record was" if self.left_out.total() == 1 else "records were"
+            self.say(f"warning: {self.left_out.total():,} {records} left out; with --strict the first ends the run")
         print(self.line(time.monotonic() - self.start), file=sys.stderr)
 
 

@@ -23,6 +23,7 @@ def read_sequences(
     sheet: str | None = None,
     on_problem: OnProblem = stop,
     on_repeat: Callable[[str], None] | None = None,
+    keep: bool = False,
 ) -> Iterator[ProteinRecord]:
     """Yield the records of a file as a model with an alphabet reads them.
 
@@ -44,12 +45,14 @@ def read_sequences(
             sheet=sheet,
             on_problem=on_problem,
             on_repeat=on_repeat,
+            keep=keep,
         )
         return
     if id_column is not None:
         raise ConfigError(f"--id: is for a table; {path} is read as FASTA or FASTQ, as the model reads bases")
     ids = Ids()
     for number, (name, bases) in enumerate(read_bases(path), 1):
-        if ids.seen(name, number) and on_repeat is not None:
+        before = ids.seen(name, number)
+        if before and on_repeat is not None:
             on_repeat(name)
-        yield ProteinRecord(name, bases, unknown=bases.count("N"))
+        yield ProteinRecord(name, bases, unknown=bases.count("N"), changes=("id_given_before",) if before else ())

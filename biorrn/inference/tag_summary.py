@@ -77,6 +77,9 @@ def summary_table(path: str | Path | None, states: str, columns: Sequence[str]) 
     with open_table(path, kinds) as write:
 
         def add(found: Tagging) -> None:
+            if found.left_out:
+                write([found.id, *[None] * (len(kinds) - 2), ",".join(found.flags)])
+                return
             length = max(len(found.sequence), 1)
             if states:
                 values = [found.states.count(state) / length for state in states]

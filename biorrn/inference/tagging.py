@@ -22,7 +22,7 @@ from biorrn.encoders.alphabets import RESIDUES
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference.chunking import Span, spans
 from biorrn.inference.forward import ROWS, model_on
-from biorrn.inference.predict import flags
+from biorrn.inference.predict import LEFT_OUT, flags
 from biorrn.inference.property_engine import chosen_kind
 from biorrn.inference.shapes import batches
 from biorrn.inference.streams import joined, padded, through, windows
@@ -55,6 +55,11 @@ class Tagging:
     states: str
     scores: np.ndarray
     flags: list[str] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> bool:
+        """Tell whether the record could not be used; the flags say why."""
+        return self.flags[:1] == [LEFT_OUT]
 
     @property
     def confidence(self) -> np.ndarray:

@@ -1,58 +1,163 @@
-"""FASTA files of proteins."""
+"""Protein sequence files: FASTA as people write it, PIR, and the alignments and flat files that Biopython reads."""
 
-from collections.abc import Callable, Iterator
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from biorrn.errors import InputError
-from biorrn.files import open_text
-from biorrn.readers.fields import OnProblem, faults, stop
+from biorrn.files import note, open_text
+from biorrn.readers.fields import Fault, OnProblem, faults, stop
 from biorrn.readers.ids import Ids
 from biorrn.readers.records import ProteinRecord
-from biorrn.readers.sequences import clean_sequence
+from biorrn.readers.sequence_formats import LINES, identify, read_foreign
+from biorrn.readers.sequences import DNA_LENGTH, DNA_PART, NUCLEOTIDES, Cleaned, cleaned
+
+EMPTY = "the file is empty; FASTA is a line of > and an id, then lines of sequence"
+FIRST, LETTERS = 100, 60_000  # records, and letters of them, that tell whether a file is DNA
+TRANSLATE = "needed are proteins; translate it first, as with transeq of EMBOSS or translate() of Biopython"
+Item = ProteinRecord | tuple[InputError, ProteinRecord]  # a record, or what is wrong with one and what stands for it
+_PIR = re.compile(r"(?:P1|F1|DL|DC|RL|RC|N1|N3|XX);\s*(.*)")
+_LEFT_NUMBER = re.compile(r"^\s*\d+\s+(?=[A-Za-z*~.-])")
+_RIGHT_NUMBER = re.compile(r"(?<=[A-Za-z*~.-])\s+\d+\s*$")
+_TITLE = re.compile(r"[A-Z][a-z]{2,}")
+_WORDS = re.compile(r"[A-Za-z.,:'-]+(?:\s+[A-Za-z.,:'-]+)*")
+
+
+@dataclass(slots=True)
+class Entry:
+    """A record as written.
+
+    Attributes
+    ----------
+    line : int: that on which it begins; 0 where that is unknown.
+    id, description : str: the words of the header; the id is "" where there is none.
+    lines : list of (int, str): the lines of the sequence with their numbers, without white space at the ends.
+    pir : bool: it is PIR, whose sequence ends in `*`.
+    problem : str: what is wrong with it as a whole.
+    """
+
+    line: int
+    id: str
+    description: str
+    lines: list[tuple[int, str]]
+    pir: bool = False
+    problem: str = ""
 
 
 def read_fasta(
-    path: str | Path, on_problem: OnProblem = stop, on_repeat: Callable[[str], None] | None = None
+    path: str | Path,
+    on_problem: OnProblem = stop,
+    on_repeat: Callable[[str], None] | None = None,
+    keep: bool = False,
 ) -> Iterator[ProteinRecord]:
-    """Yield the proteins of a FASTA file, one in memory at a time.
+    """Yield the proteins of a sequence file, one in memory at a time (of an alignment: all).
 
-    Sequences are cleaned by `readers.sequences.clean_sequence`. The same sequence under two ids is two records; whether
+    FASTA may have lines of comment (`;`, or `#` before the first header), numbers and blocks as in GenPept, gaps, and
+    modifications in brackets, which are removed. A file that begins with a line of residues is one record, named by
+    the file; a note says so. PIR is recognised by its headers (`>P1;id`). Stockholm, Clustal, PHYLIP, NEXUS, MSF,
+    GenBank, EMBL and UniProt files are read through Biopython; of other formats the error names the way out.
+
+    Sequences are cleaned by `readers.sequences.cleaned`. The same sequence under two ids is two records; whether
     an id came before is known, for which the ids are kept as hashes (some 30 bytes a record).
 
     Parameters
     ----------
-    path : the file; gzip is recognised by its content, `-` is standard input.
+    path : the file; packed or not, in any encoding, see `files.open_text`; `-` is standard input.
     on_problem : takes what is wrong with one record; where it returns, that record is left out.
     on_repeat : takes each id that came before, and the record is yielded; without it that is a problem.
+    keep : bool: a record that is left out is yielded too, without sequence and with `problem` set.
 
     Raises
     ------
-    InputError: the file is empty or not FASTA, or an id is missing; and unless `on_problem` takes it, an id is given
-        twice or a sequence cannot be cleaned.
+    InputError: the file is empty or of another format; and unless `on_problem` takes it, an id is missing or given
+        twice, or a sequence cannot be cleaned.
     """
+    return usable(path, _records(path, on_repeat), on_problem, keep)
+
+
+def usable(path: str | Path, items: Iterator[Item], on_problem: OnProblem, keep: bool) -> Iterator[ProteinRecord]:
+    """Yield the records among the items, and give what is wrong with others to `on_problem`; see `read_fasta`.
+
+    Raises
+    ------
+    InputError: the first items are nucleotides.
+    """
+    for item in _not_nucleotides(path, items):
+        if isinstance(item, ProteinRecord):
+            yield item
+            continue
+        problem, record = item
+        on_problem(problem)
+        if keep:
+            yield record
+
+
+def _refuse_nucleotides(path: str | Path, first: Sequence[ProteinRecord]) -> None:
+    """Check that the first records of a file together are no nucleotides: each alone may be too short to tell.
+
+    Raises
+    ------
+    InputError: they are; says how to go on.
+    """
+    letters: Counter[str] = Counter()
+    for record in first:
+        letters.update(record.sequence)
+    letters["N"] += letters.pop("X", 0)  # the reader has made X of U; a protein of nothing but X is no protein either
+    total = letters.total()
+    part = sum(letters[letter] for letter in NUCLEOTIDES) / max(total, 1)
+    if total >= DNA_LENGTH and part >= DNA_PART and sum(letters[letter] > 0 for letter in "ACGT") >= 3:
+        problem = f"{100 * part:.0f} % of the {total} letters of the first {len(first)} records are A, C, G, T, U or N"
+        raise InputError(path, f"looks like DNA or RNA: {problem}; {TRANSLATE}")
+
+
+def _not_nucleotides(path: str | Path, items: Iterator[Item]) -> Iterator[Item]:
+    """Yield the items, unless the first are nucleotides: then that is wrong with the file, not with its records."""
+    first: list[Item] = []
+    letters = 0
+    while len(first) < FIRST and letters < LETTERS and (item := next(items, None)) is not None:
+        first.append(item)
+        letters += len(item.sequence) if isinstance(item, ProteinRecord) else 0
+    problems = [item[0] for item in first if not isinstance(item, ProteinRecord)]
+    if first and [problem.flag for problem in problems] == ["nucleotides"] * len(first):
+        raise InputError(path, f"{problems[0].problem}; {TRANSLATE}", problems[0].record)
+    _refuse_nucleotides(path, [item for item in first if isinstance(item, ProteinRecord)])
+    yield from first
+    yield from items
+
+
+def _records(path: str | Path, on_repeat: Callable[[str], None] | None) -> Iterator[Item]:
     ids = Ids()
+    number = 0
     with open_text(path) as file:
-        for line, header, sequence in _entries(path, file):
-            name, _, description = header.partition(" ")
-            before = ids.seen(name, line)
+        for number, entry in enumerate(read_records(path, file), 1):
+            place, places = (entry.line, "on lines") if entry.line else (number, "by records")
+            before = ids.seen(entry.id, place) if entry.id else 0
             try:
+                if not entry.id:
+                    problem = f"line {entry.line}: a header without an id; allowed is > and an id"
+                    raise InputError(path, entry.problem or problem, None, "no_id")
                 if before and on_repeat is not None:
-                    on_repeat(name)
+                    on_repeat(entry.id)
                 elif before:
-                    raise InputError(path, f"the id is given twice, on lines {before} and {line}", name)
-                with faults(path, name):
-                    residues, unknown = clean_sequence(sequence)
+                    problem = f"the id is given twice, {places} {before} and {place}"
+                    raise InputError(path, problem, entry.id, "id_given_before")
+                with faults(path, entry.id):
+                    found = _residues(entry)
             except InputError as problem:
-                on_problem(problem)
+                yield problem, ProteinRecord(entry.id or ".", "", entry.description, problem=problem.flag)
                 continue
-            yield ProteinRecord(name, residues, description, unknown)
-    if not ids:
-        raise InputError(path, "the file is empty; FASTA is a line of > and an id, then lines of sequence")
+            changes = (*found.changes, *(["id_given_before"] if before else []))
+            yield ProteinRecord(entry.id, found.residues, entry.description, found.unknown, changes)
+    if not number:
+        raise InputError(path, EMPTY)
 
 
 def read_entries(path: str | Path) -> Iterator[tuple[str, str]]:
-    """Yield id and sequence as written of each record, whatever its alphabet; ids may come again.
+    """Yield id and sequence as written of each record of FASTA, whatever its alphabet; ids may come again.
 
     Raises
     ------
@@ -60,29 +165,143 @@ def read_entries(path: str | Path) -> Iterator[tuple[str, str]]:
     """
     found = False
     with open_text(path) as file:
-        for _, header, sequence in _entries(path, file):
+        for entry in _fasta(path, enumerate(file, 1)):
             found = True
-            yield header.partition(" ")[0], sequence
+            if not entry.id:
+                raise InputError(path, f"line {entry.line}: a header without an id; allowed is > and an id")
+            yield entry.id, "".join(line for _, line in entry.lines)
     if not found:
-        raise InputError(path, "the file is empty; FASTA is a line of > and an id, then lines of sequence")
+        raise InputError(path, EMPTY)
 
 
-def _entries(path: str | Path, file: IO[str]) -> Iterator[tuple[int, str, str]]:
-    """Yield the line number, the header (words parted by one space) and the sequence of each record."""
-    header, start = "", 0
-    parts: list[str] = []
-    for number, line in enumerate(file, 1):
-        stripped = line.strip().lstrip("\ufeff")  # some editors start a file with a byte order mark
-        if stripped.startswith(">"):
-            if header:
-                yield start, header, "".join(parts)
-            header, start, parts = " ".join(stripped[1:].split()), number, []
-            if not header:
-                raise InputError(path, f"line {number}: a header without an id; allowed is > and an id")
-        elif stripped and not header:
-            hint = "; it looks like FASTQ" if stripped.startswith("@") else ""
-            raise InputError(path, f"line {number}: found {stripped[:30]!r} before the first header '>'{hint}")
-        elif stripped:
-            parts.append(stripped)
-    if header:
-        yield start, header, "".join(parts)
+def read_records(path: str | Path, file: IO[str]) -> Iterator[Entry]:
+    """Yield the records of an open sequence file as written, whatever its format.
+
+    Raises
+    ------
+    InputError: the format is none that is read.
+    """
+    numbered = enumerate(file, 1)
+    head: list[tuple[int, str]] = []
+    size = 0
+    while len(head) < LINES and size < LETTERS and (row := next(numbered, None)) is not None:
+        head.append(row)
+        size += len(row[1])
+    lines: Iterator[tuple[int, str]] = itertools.chain(head, numbered)
+    first = next(((number, text) for number, line in head if (text := line.strip()) and text[0] not in "#;"), None)
+    kind = identify([line for _, line in head])
+    if kind is not None:
+        rows = (line for _, line in lines)
+        for name, description, sequence in read_foreign(path, kind, rows):
+            yield Entry(0, name, description, [(0, sequence)])
+        return
+    if first is not None and not first[1].startswith(">"):
+        number, text = first
+        if not _is_sequence(_without_numbers(text)):
+            raise InputError(path, f"line {number}: found {text[:30]!r} before the first header '>'")
+        if any(line.lstrip().startswith(">") for _, line in head):
+            begin = f"line {number}: found {text[:30]!r} before the first header '>'"
+            yield Entry(number, "", "", [], problem=begin)
+            lines = itertools.dropwhile(lambda row: not row[1].lstrip().startswith(">"), lines)
+            yield from _fasta(path, lines)
+            return
+        name = "stdin" if str(path) == "-" else Path(path).name.split(".")[0] or "sequence"
+        note(path, f"has no header '>'; read as one sequence, '{name}'")
+        lines = itertools.chain([(0, f">{name}")], ((n, row) for n, row in lines))
+    yield from _fasta(path, lines)
+
+
+def _fasta(path: str | Path, lines: Iterator[tuple[int, str]]) -> Iterator[Entry]:
+    """Yield the records of FASTA or PIR."""
+    entry: Entry | None = None
+    wait = False  # for the description of PIR, the line after its header, even where that is blank
+    for number, line in lines:
+        text = line.strip().lstrip("\ufeff")
+        if wait and entry is not None and not text.startswith(">"):
+            entry.description, wait = text, False
+        elif text.startswith(">"):
+            if entry is not None:
+                yield entry
+            entry = _headed(number, text[1:])
+            wait = entry.pir
+        elif not text or text[0] == ";" or (text[0] == "#" and entry is None):
+            continue
+        elif entry is None:
+            raise InputError(path, f"line {number}: found {text[:30]!r} before the first header '>'")
+        elif ">" in text:  # files joined by cat, the first without a last line feed
+            before, _, header = text.partition(">")
+            note(path, f"line {number}: has '>' inside; read as the end of record '{entry.id}' and a new header")
+            entry.lines.append((number, before))
+            yield entry
+            entry = _headed(number, header)
+            wait = entry.pir
+        elif not (entry.pir and entry.lines and entry.lines[-1][1].endswith("*")):  # PIR may have text after the end
+            entry.lines.append((number, text))
+    if entry is not None:
+        yield entry
+
+
+def _headed(number: int, header: str) -> Entry:
+    name, _, description = " ".join(header.split()).partition(" ")
+    found = _PIR.fullmatch(header.strip())
+    if found:
+        return Entry(number, found[1].strip().partition(" ")[0], "", [], pir=True)
+    return Entry(number, name, description, [])
+
+
+def _residues(entry: Entry) -> Cleaned:
+    """Return the sequence of an entry in letters of residues.
+
+    Raises
+    ------
+    Fault: a line is text; PIR without an end; or as `sequences.cleaned`.
+    """
+    lines = entry.lines
+    if entry.pir and lines and not lines[-1][1].endswith("*"):
+        raise Fault("is PIR, whose sequence ends in '*', and has no such end; is the file cut off?", "cut_off")
+    written = "".join(text for _, text in lines)
+    if (written.isalpha() and written.isupper()) or entry.line == 0:  # as nearly all are
+        return cleaned(written)
+    parts = [(number, _without_numbers(text)) for number, text in lines if text not in ("//", "ORIGIN")]
+    upper = [number for number, text in parts if text.isupper()]
+    longest = max((len(text) for _, text in parts), default=0)
+    for number, text in parts:
+        others = bool(upper) and upper != [number]
+        short = len(text) < longest and number != parts[-1][0]
+        if not _is_sequence(text, others, short):
+            raise Fault(f"line {number}: found {text[:40]!r}, which is text and no sequence", "text")
+    return cleaned(" ".join(text for _, text in parts))
+
+
+def _without_numbers(text: str) -> str:
+    """Return a line without the number at its start or end, as GenBank, EMBL and GCG write it."""
+    return _RIGHT_NUMBER.sub("", _LEFT_NUMBER.sub("", text)) if any(map(str.isdigit, text)) else text
+
+
+def _is_sequence(text: str, upper: bool = False, short: bool = False) -> bool:
+    """Tell a line of residues, in blocks perhaps, from one of words.
+
+    Blocks have one length but for the last, or are single letters, in one case. A line with other letters than words
+    have is for `cleaned` to judge.
+
+    Parameters
+    ----------
+    upper : bool: other lines of the record are in upper case.
+    short : bool: the line is not the last, and others are longer: in FASTA only the last may be short.
+
+    >>> [_is_sequence(text) for text in ("KLPPGWEKRM SRSSG", "M K V", "human Pin WW domain", "WW DOMAIN OF PIN")]
+    [True, True, False, False]
+    """
+    if not _WORDS.fullmatch(text):
+        return True
+    words = text.split()
+    if len(words) == 1:
+        return not (upper and (_TITLE.fullmatch(text) or (short and text.islower())))
+    if all(len(word) == 1 for word in words):
+        return True
+    if not (text.isupper() or text.islower()) or (upper and text.islower()):
+        return False
+    block, last = len(words[0]), len(words[-1])
+    even = all(len(word) == block for word in words[:-1]) and last <= block
+    # text in capitals has no words of 16 letters; two even words of it are rare
+    return (even and (last == block or len(words) > 2 or block >= 10)) or (text.isupper() and max(map(len, words)) > 15)

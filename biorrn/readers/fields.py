@@ -27,7 +27,11 @@ Item = TypeVar("Item")
 
 
 class Fault(Exception):
-    """What is wrong with one field or read; `faults` adds the file and the read to it."""
+    """What is wrong with one field or record; `faults` adds the file and the record to it. `flag`: see `InputError`."""
+
+    def __init__(self, problem: str, flag: str = "unusable") -> None:
+        self.flag = flag
+        super().__init__(problem)
 
 
 def stop(problem: InputError) -> None:
@@ -41,7 +45,7 @@ def faults(path: str | Path, record: str | None = None, *damage: type[Exception]
     try:
         yield
     except Fault as fault:
-        raise InputError(path, str(fault), record) from fault
+        raise InputError(path, str(fault), record, fault.flag) from fault
     except damage as error:
         raise InputError(path, reason(error), record) from error
     except MemoryError as error:

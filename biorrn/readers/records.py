@@ -18,12 +18,18 @@ class ProteinRecord:
     sequence : str: upper-case residues of ACDEFGHIKLMNPQRSTVWYX; see `readers.fasta` for what was mapped to X.
     description : str: the rest of the header.
     unknown : int: how many residues are X, written so or mapped to it.
+    changes : tuple of str: what was made of the record: "gaps_removed", "modifications_removed", "id_given_before".
+    problem : str: why the record cannot be used, as in `InputError.flag`; then the sequence is empty. "" else.
+    cells : tuple of str: further columns of a table.
     """
 
     id: str
     sequence: str
     description: str = ""
     unknown: int = 0
+    changes: tuple[str, ...] = ()
+    problem: str = ""
+    cells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ class TargetRecord:
     cells : tuple of str: one a further column that was asked for.
     bounds : tuple of (lowest, highest), one a target column: of a value written as a bound, such as `>90`, what it may
         be at least and at most; NaN twice where the cell is none. Empty where the row has no bound.
+    changes, problem : as of `ProteinRecord`; a row with a problem has id and cells alone.
     """
 
     id: str
@@ -49,6 +56,8 @@ class TargetRecord:
     split: str = ""
     cells: tuple[str, ...] = ()
     bounds: tuple[tuple[float, float], ...] = ()
+    changes: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from biorrn.errors import ConfigError, InputError
 from biorrn.readers.fields import Fault, OnProblem, faults
 from biorrn.readers.numbers import Convention, Infinite, Number, is_missing
 from biorrn.readers.records import TargetRecord
-from biorrn.readers.sequences import clean_sequence
+from biorrn.readers.sequences import Cleaned, cleaned
 from biorrn.readers.tables import Odd, Reading, Row, find_column, header_unit, numbered_cells, open_table
 from biorrn.readers.tables import column_names as column_names
 
@@ -37,6 +37,7 @@ def read_targets(
     cells: Sequence[str] = (),
     reading: Reading | None = None,
     on_problem: OnProblem | None = None,
+    keep: bool = False,
 ) -> Iterator[TargetRecord]:
     """Yield the rows of a table, one (of parquet: one batch) in memory at a time.
 
@@ -56,6 +57,7 @@ def read_targets(
     cells : further columns, whose cells come as text.
     reading : how to read, and takes what was made of the cells; without it, the first bad row is an error.
     on_problem : takes what is wrong with one row, which is then left out; by default `reading` does.
+    keep : bool: a row that is left out is yielded too, with id and cells alone and `problem` set.
 
     Columns are found without regard to case, spaces and units: `tm` is `Tm (°C)`.
 
@@ -90,15 +92,18 @@ def read_targets(
         name = f"row{number}" if id_column is None else text_of(row[id_column])
         try:
             if not name:
-                raise InputError(path, f"row {number}: column '{id_column}' is empty; allowed is an id")
-            sequence = None
+                raise InputError(path, f"row {number}: column '{id_column}' is empty; allowed is an id", flag="no_id")
+            protein = None
             if sequence_column is not None:
                 with faults(path, name):
-                    sequence = _sequence(sequence_column, row[sequence_column])
+                    protein = _sequence(sequence_column, row[sequence_column])
             weight = 1.0 if weight_column is None else _weight(path, number, weight_column, row, shared)
             found = [seen.number(number, column, row[column], shared[column]) for column in target_columns]
         except InputError as error:
             fault(error)
+            if keep:
+                texts = tuple(text_of(row[column]) for column in cells)
+                yield TargetRecord(name or ".", (), cells=texts, problem=error.flag)
             continue
         seen.text(number, row)
         taken += 1
@@ -110,11 +115,12 @@ def read_targets(
         yield TargetRecord(
             name,
             tuple(math.nan if cell.side else cell.value for cell in found),
-            sequence,
+            protein and protein.residues,
             weight,
             "" if split_column is None else text_of(row[split_column]),
             tuple(text_of(row[column]) for column in cells),
             bounds,
+            protein.changes if protein else (),
         )
     seen.finish()
     dropped = reading.dropped - before
@@ -310,11 +316,12 @@ def bounds_of(cell: Number) -> tuple[float, float]:
     return {0: NO_BOUNDS, 1: (cell.value, math.inf), -1: (-math.inf, cell.value)}[cell.side]
 
 
-def _sequence(column: str, cell: Any) -> str:
+def _sequence(column: str, cell: Any) -> Cleaned:
     written = text_of(cell)
     if written and is_missing(written):
-        raise Fault(f"column '{column}': found '{written}', which stands for a missing value; allowed is a protein")
-    return clean_sequence(written)[0]
+        problem = f"column '{column}': found '{written}', which stands for a missing value; allowed is a protein"
+        raise Fault(problem, "missing")
+    return cleaned(written)
 
 
 def _weight(path: str | Path, row: int, column: str, cells: Row, shared: dict[str, Convention]) -> float:

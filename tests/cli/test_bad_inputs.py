@@ -115,7 +115,7 @@ BAD = {
     "an unknown decoder": ("basecall {data}/simulated_reads --model {d}/caller --decoder bean", "did you mean 'beam'?"),
     "a batch of none": ("predict {d}/model {d}/good.fasta --batch-size 0", "found 0"),
     "sequences that are not there": ("predict {d}/model {d}/no.fasta", "no.fasta: cannot be read"),
-    "FASTQ for FASTA": ("predict {d}/model {d}/good.fastq", "it looks like FASTQ"),
+    "FASTQ for FASTA": ("predict {d}/model {d}/good.fastq", "looks like FASTQ, which is not read"),
     "an empty FASTA": ("predict {d}/model {d}/empty.fasta", "the file is empty"),
     "an id given twice": ("scan {d}/model {d}/twice.fasta", "record 'q1': the id is given twice, on lines 1 and 3"),
     # mutants

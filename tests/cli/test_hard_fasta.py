@@ -105,13 +105,19 @@ def test_an_id_given_twice_is_predicted_twice_and_counted(biorrn: Run, model: Pa
     rows = [line.split("\t") for line in out.splitlines()[1:]]
     assert [row[0] for row in rows] == ["a", "b", "a"]
     assert rows[0][2] != rows[2][2]
-    assert "id_given_before: 1" in err
+    assert [row[-1] for row in rows] == [".", ".", "id_given_before"]
+    assert "id_given_before: 1" in err.splitlines()[-1]
+    assert "warning: 1 id was given before; each record is kept" in err
+    code, _, err = biorrn("predict", model, tmp_path / "a.fasta", "--strict")
+    assert code == 2
+    assert "record 'a': the id is given twice, on lines 1 and 5" in err
 
 
 REFUSED = {
     "empty file": (b"", "the file is empty; FASTA is a line of > and an id"),
     "only blank lines": (b"\n \n", "the file is empty"),
-    "no header": (PROTEIN.encode(), "before the first header '>'"),
+    "lines before the first header": (PROTEIN.encode() + b"\n>a\nMKV\n", "before the first header '>'"),
+    "text": (b"Dear colleague, here is\nthe protein: MKV\n", "before the first header '>'"),
     "an empty record": (b">a\n>b\nMKV\n", "record 'a': the sequence is empty"),
     "an empty last record": (b">a\nMKV\n>b\n", "record 'b': the sequence is empty"),
     "nothing but gaps": (b">a\n--..\n", "record 'a': the sequence is empty"),
@@ -130,7 +136,7 @@ REFUSED = {
 def test_what_is_refused_is_one_line(biorrn: Run, model: Path, tmp_path: Path, name: str) -> None:
     content, message = REFUSED[name]
     (tmp_path / "a.fasta").write_bytes(content)
-    code, out, err = biorrn("predict", model, tmp_path / "a.fasta", "-o", tmp_path / "out.tsv")
+    code, out, err = biorrn("predict", model, tmp_path / "a.fasta", "--strict", "-o", tmp_path / "out.tsv")
     assert (code, out) == (2, "")
     assert err.startswith("biorrn: error: ")
     assert err.count("\n") == 1
@@ -138,20 +144,65 @@ def test_what_is_refused_is_one_line(biorrn: Run, model: Path, tmp_path: Path, n
     assert not (tmp_path / "out.tsv").exists()
 
 
-def test_bad_records_are_left_out_by_wish(biorrn: Run, model: Path, tmp_path: Path) -> None:
-    records = [f">good{number}\n{PROTEIN}\n" for number in range(3)]
-    bad = [">empty\n", ">stop\nMK*V\n", ">digit\nMK7\n", ">dna\n" + "ACGT" * 20 + "\n"]
-    (tmp_path / "a.fasta").write_text("".join([records[0], *bad, *records[1:]]))
-    code, out, err = biorrn("predict", model, tmp_path / "a.fasta", "--skip-bad")
+def test_bad_records_are_left_out_with_a_row(biorrn: Run, model: Path, tmp_path: Path) -> None:
+    good = [f">good{number}\n{PROTEIN}\n" for number in range(3)]
+    bad = {
+        "empty": (">empty\n", "empty"),
+        "gaps": (">gaps\n--..\n", "empty"),
+        "stars": (">stars\n***\n", "empty"),
+        "stop": (">stop\nMK*V\n", "stop_inside"),
+        "digit": (">digit\nMK7\n", "not_a_residue"),
+        "dna": (">dna\n" + "ACGT" * 20 + "\n", "nucleotides"),
+        "words": (f">words\n{PROTEIN}\nMaybe I pasted a sentence\n", "text"),
+        ".": (f">\n{PROTEIN}\n", "no_id"),
+        "last": (">last", "empty"),
+    }
+    order = [good[0], *(text for text, _ in list(bad.values())[:-1]), *good[1:], bad["last"][0]]
+    (tmp_path / "a.fasta").write_text("".join(order))
+    code, out, err = biorrn("predict", model, tmp_path / "a.fasta")
     assert code == 0
-    assert [line.split("\t")[0] for line in out.splitlines()[1:]] == ["good0", "good1", "good2"]
-    for name in ("empty", "stop", "digit", "dna"):
-        assert f"record '{name}'" in err
-    assert "skipped 4 (unusable record: 4)" in err.splitlines()[-1]
-    (tmp_path / "a.fasta").write_text("".join(bad[:2]))
-    code, _, err = biorrn("predict", model, tmp_path / "a.fasta", "--skip-bad")
-    assert code == 2
-    assert "holds no sequence that can be predicted; skipped 2 (unusable record: 2)" in err
+    rows = {cells[0]: cells[1:] for cells in (line.split("\t") for line in out.splitlines()[1:])}
+    assert list(rows) == ["good0", *list(bad)[:-1], "good1", "good2", "last"]
+    assert rows["good0"] == rows["good1"] == rows["good2"]
+    assert rows["good0"][2] == "."
+    for name, (_, flag) in bad.items():
+        assert rows[name] == ["", "", f"left_out,{flag}"]
+        assert (f"record '{name}'" if name != "." else "a header without an id") in err
+    assert "warning: 9 records were left out; with --strict the first ends the run" in err
+    assert "skipped 9 (empty: 4, " in err.splitlines()[-1]
+
+
+def test_a_file_without_a_usable_record_is_an_error_and_leaves_nothing(
+    biorrn: Run, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.fasta").write_text(">empty\n>stop\nMK*V\n")
+    for output in ("-", tmp_path / "out.tsv"):
+        code, out, err = biorrn("predict", model, tmp_path / "a.fasta", "-o", output)
+        assert (code, out) == (2, "")
+        last = err.splitlines()[-1]
+        assert last.endswith("holds no sequence that can be predicted; skipped 2 (empty: 1, stop_inside: 1)")
+    assert not (tmp_path / "out.tsv").exists()
+
+
+def test_an_empty_row_reads_as_missing(biorrn: Run, model: Path, tmp_path: Path) -> None:
+    import pandas as pd
+
+    (tmp_path / "a.fasta").write_text(f">a\n{PROTEIN}\n>b\nMK*V\n")
+    readers = {".tsv": pd.read_table, ".csv": pd.read_csv, ".xlsx": pd.read_excel, ".parquet": pd.read_parquet}
+    for suffix, read in readers.items():
+        code, _, err = biorrn("predict", model, tmp_path / "a.fasta", "-o", tmp_path / f"out{suffix}")
+        assert code == 0, err
+        table = read(tmp_path / f"out{suffix}")
+        assert table["y"].isna().tolist() == table["length"].isna().tolist() == [False, True]
+        assert table["flags"].tolist() == [".", "left_out,stop_inside"]
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_a_file_of_dna_is_one_line(biorrn: Run, model: Path, tmp_path: Path, count: int) -> None:
+    (tmp_path / "a.fasta").write_bytes(fasta(*["ACGTTGCA" * 6] * count))
+    code, out, err = biorrn("predict", model, tmp_path / "a.fasta")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "looks like DNA or RNA: 100 % of 48 letters are A, C, G, T, U or N; needed are proteins; translate it" in err
 
 
 def test_proteins_that_only_look_like_dna_for_a_while(rows: Callable[..., dict]) -> None:

@@ -80,7 +80,7 @@ def test_flags_are_counted_in_the_last_line(biorrn: Run, model: Path, tmp_path: 
 
 def test_a_bad_record_is_one_line_and_leaves_no_file(biorrn: Run, model: Path, tmp_path: Path) -> None:
     (tmp_path / "a.fa").write_text(">a\nMKVLAMKVLA\n>b\nMKV7LA\n")
-    code, out, err = biorrn("predict", model, tmp_path / "a.fa", "-o", tmp_path / "p.tsv")
+    code, out, err = biorrn("predict", model, tmp_path / "a.fa", "-o", tmp_path / "p.tsv", "--strict")
     assert (code, out) == (2, "")
     assert err.startswith("biorrn: error: ")
     assert err.count("\n") == 1
@@ -211,13 +211,14 @@ def test_a_table_gives_what_fasta_gives(biorrn: Run, pair: Path, tmp_path: Path,
     [
         ("id,y\na,MKV\n", "no column of sequences is found; name it with --sequence-column. Columns: id, y"),
         ("id,sequence\na,\n", "record 'a': the sequence is empty"),
+        ("id,sequence\na,NaN\n", "column 'sequence': found 'NaN', which stands for a missing value"),
         ("id,sequence\na," + "ACGT" * 10 + "\n", "record 'a': looks like DNA or RNA"),
         ("", "the table is empty"),
     ],
 )
 def test_tables_that_cannot_be_used(biorrn: Run, pair: Path, tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "t.csv").write_text(content)
-    code, out, err = biorrn("predict", pair, tmp_path / "t.csv", "-o", tmp_path / "out.tsv")
+    code, out, err = biorrn("predict", pair, tmp_path / "t.csv", "-o", tmp_path / "out.tsv", "--strict")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
 

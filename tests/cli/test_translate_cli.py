@@ -69,7 +69,7 @@ def test_faults_are_one_line(made: Path, biorrn: Run) -> None:
     translate = ("translate", made / "run")
     pairs = ("prepare", "pairs", made / "pairs.tsv", "-o", made / "p.h5", "--source-alphabet")
     for words, fault in (
-        ((*translate, made / "odd.fa"), "record 'a': 4 letters are no whole number of codons of 3"),
+        ((*translate, made / "odd.fa", "--strict"), "record 'a': 4 letters are no whole number of codons of 3"),
         ((*translate, made / "no.fa"), "no.fa: cannot be read"),
         ((*translate, made / "unseen.fa", "--record", "x"), "--record: is drawn; name the figure"),
         ((*translate, made / "unseen.fa", "--attention", made / "a.gif"), "found suffix '.gif'"),
@@ -93,7 +93,7 @@ def test_faults_are_one_line(made: Path, biorrn: Run) -> None:
         lines = [line for line in err.splitlines() if line.startswith("biorrn: error: ")]
         assert len(lines) == 1, err
         assert fault in lines[0], err
-    code, _, err = biorrn(*translate, made / "odd.fa", "--skip-bad", "-o", made / "out.fa")
+    code, _, err = biorrn(*translate, made / "odd.fa", "-o", made / "out.fa")
     assert code == 0, err
     assert (made / "out.fa").read_text().startswith(">b probability=")
-    assert "unusable record: 1" in err
+    assert "skipped 1 (unusable: 1)" in err

@@ -153,7 +153,7 @@ def test_standard_input_and_a_slow_pipe(packing: str) -> None:
     content = PACK[packing]("Käse\n".encode("utf-16"))
     found = subprocess.run([sys.executable, "-c", code], input=content, capture_output=True, check=True)
     assert found.stdout.decode() == "Käse\n"
-    assert found.stderr.decode() == "biorrn: standard input: is not UTF-8; read as UTF-16-LE\n"
+    assert found.stderr.decode() == "biorrn: note: standard input: is not UTF-8; read as UTF-16-LE\n"
 
 
 def test_lines_of_a_pipe_come_as_they_are_written() -> None:

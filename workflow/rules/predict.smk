@@ -66,4 +66,4 @@ rule predict_sample:
     message:
         "Predicting {wildcards.sample}"
     shell:
-        "exec biorrn predict {params.model:q} {input.proteins:q} -o {output.table:q} --skip-bad --threads {threads} > {log:q} 2>&1"
+        "exec biorrn predict {params.model:q} {input.proteins:q} -o {output.table:q} --threads {threads} > {log:q} 2>&1"

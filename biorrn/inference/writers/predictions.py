@@ -1,4 +1,4 @@
-"""Predictions as a table: TSV, CSV or parquet, by the name of the file."""
+"""Predictions as a table: TSV, CSV, Excel or parquet, by the name of the file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biorrn.errors import ConfigError
-from biorrn.inference.writers.tables import open_table
+from biorrn.inference.writers.tables import late, open_table, table_format
 
 if TYPE_CHECKING:
     from biorrn.inference.predict import Prediction
@@ -29,7 +29,12 @@ def columns(targets: Sequence[str], *, intervals: bool = False, spread: bool = F
 
 @contextlib.contextmanager
 def open_predictions(
-    path: str | Path, targets: Sequence[str], *, intervals: bool = False, spread: bool = False
+    path: str | Path,
+    targets: Sequence[str],
+    *,
+    intervals: bool = False,
+    spread: bool = False,
+    carried: Sequence[str] = (),
 ) -> Iterator[Callable[[Prediction], None]]:
     """Open a table of predictions, and yield the function that writes a row.
 
@@ -37,29 +42,42 @@ def open_predictions(
     interval and its spread, then the flags, joined by commas, `.` for none. Formats as in `inference.writers.tables`:
     text has five significant digits, so that it does not show the noise of the arithmetic.
 
+    A record that was left out has empty cells but for id, flags and those of its table. The table is opened with the
+    first record that was not: an input without any leaves no file behind, and nothing on standard output.
+
     Parameters
     ----------
     intervals, spread : bool: whether the predictions have them.
+    carried : columns of the input's table, whose cells the predictions have; where the name is taken, with "input_"
+        before it.
 
     Raises
     ------
-    ConfigError: two columns would have one name.
+    ConfigError: two columns would have one name, or the table has no format.
     BiorrnError: the file cannot be written.
     """
     names = columns(targets, intervals=intervals, spread=spread)
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ConfigError(f"{path}: two columns would be named '{twice[0]}'; rename a target of the model")
+    table_format(path)
     parts = ["values", *(["lower", "upper"] if intervals else []), *(["spread"] if spread else [])]
     nothing = [float("nan")] * len(targets)
+    empty = [None] * (len(names) - 2)
+    kinds: dict[str, type] = dict.fromkeys(names, float) | {"id": str, "length": int, "flags": str}
+    for name in carried:
+        while name in kinds:
+            name = f"input_{name}"
+        kinds[name] = str
 
-    def numbers(prediction: Prediction) -> list[float]:
+    def row(prediction: Prediction) -> list[object]:
+        doubts = ",".join(prediction.flags) or "."
+        if prediction.left_out:
+            return [prediction.id, *empty, doubts, *prediction.cells]
         given = [getattr(prediction, part) for part in parts]
         rows = [nothing if one is None else one.tolist() for one in given]
-        return rows[0] if len(rows) == 1 else [value for target in zip(*rows, strict=True) for value in target]
+        numbers = rows[0] if len(rows) == 1 else [value for target in zip(*rows, strict=True) for value in target]
+        return [prediction.id, prediction.length, *numbers, doubts, *prediction.cells]
 
-    kinds: dict[str, type] = dict.fromkeys(names, float) | {"id": str, "length": int, "flags": str}
-    with open_table(path, kinds) as write:
-        yield lambda prediction: write(
-            [prediction.id, prediction.length, *numbers(prediction), ",".join(prediction.flags) or "."]
-        )
+    with late(lambda: open_table(path, kinds)) as write:
+        yield lambda prediction: write(row(prediction), not prediction.left_out)

@@ -1,18 +1,20 @@
-"""Tables of results: CSV, TSV or parquet, by the suffix of the file; each appears whole or not at all."""
+"""Tables of results: TSV, CSV, Excel or parquet, by the suffix of the file; each appears whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from biorrn.errors import ConfigError
+from biorrn.errors import BiorrnError, ConfigError
 from biorrn.files import atomic_path, write_text
 
 DIGITS = 5  # significant digits of a number in text; float32 arithmetic itself is good for about six
 ROWS = 50_000  # of parquet, written together
+EXCEL_ROWS = 1_048_576  # that a sheet has, the header included
 
 _PLAIN = str.maketrans("\t\r\n", "   ")  # in a table of tabs and lines, a cell holds neither
 
@@ -25,25 +27,78 @@ def open_table(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callab
 
     Parameters
     ----------
-    path : .csv, .parquet or .pq; any other name, and `-` for standard output, is TSV. Text ends in .gz to be packed.
-    columns : name -> str, int or float. Floats have five significant digits in text, and are float32 in parquet.
+    path : see `table_format`. Text ends in .gz to be packed.
+    columns : name -> str, int or float. Floats have five significant digits in text and in Excel, and are float32 in
+        parquet. A cell that is None is empty.
 
     Raises
     ------
-    ConfigError: parquet that ends in .gz.
+    ConfigError: another suffix.
     BiorrnError: the file cannot be written.
     """
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    packed = suffixes[-1:] == [".gz"]
-    opener = FORMATS.get("".join(suffixes[-2:-1] if packed else suffixes[-1:]), _tsv)
-    if packed and opener is _parquet:
-        raise ConfigError(f"{path}: parquet is packed in itself; leave out .gz")
-    with opener(path, columns) as write:
+    with FORMATS[table_format(path)](path, columns) as write:
         yield write
 
 
+@contextlib.contextmanager
+def late(
+    open: Callable[[], contextlib.AbstractContextManager[Callable[[Row], None]]],
+) -> Iterator[Callable[[Row, bool], None]]:
+    """Yield `write(row, counts)` to a table that is opened with the first row that counts; rows before it wait.
+
+    So an error of the input comes before anything stands on standard output. Without any such row the table is
+    opened at the end, unless the block ends with an error.
+    """
+    opened: list[Callable[[Row], None]] = []
+    held: list[Row] = []
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> None:
+            opened.append(stack.enter_context(open()))
+            for row in held:
+                opened[0](row)
+            held.clear()
+
+        def write(row: Row, counts: bool) -> None:
+            if not opened and not counts:
+                held.append(row)
+                return
+            if not opened:
+                begin()
+            opened[0](row)
+
+        yield write
+        if not opened:
+            begin()
+
+
+def table_format(path: str | Path) -> str:
+    """Return the entry of `FORMATS` for a table's name; without a suffix, and for `-`, it is TSV.
+
+    Raises
+    ------
+    ConfigError: another suffix, or .gz of a format that is packed in itself.
+
+    >>> table_format("x.csv.gz"), table_format("-"), table_format("runs/predictions")
+    ('.csv', '.tsv', '.tsv')
+    >>> table_format("x.xl")
+    Traceback (most recent call last):
+    biorrn.errors.ConfigError: x.xl: found the suffix '.xl'; allowed is .csv, .tsv, .txt, .tab, .parquet, .pq, .xlsx, \
+    text also with .gz
+    """
+    name = Path(path)
+    packed = name.suffix.lower() == ".gz"
+    suffix = (name.with_suffix("") if packed else name).suffix.lower()
+    if suffix and suffix not in FORMATS:
+        listed = ", ".join(FORMATS)
+        raise ConfigError(f"{path}: found the suffix '{suffix}'; allowed is {listed}, text also with .gz")
+    if packed and FORMATS.get(suffix) in (_parquet, _excel):
+        raise ConfigError(f"{path}: {suffix.removeprefix('.')} is packed in itself; leave out .gz")
+    return suffix or ".tsv"
+
+
 def _cells(row: Row) -> list[str]:
-    return [f"{cell:.{DIGITS}g}" if isinstance(cell, float) else str(cell) for cell in row]
+    return [f"{cell:.{DIGITS}g}" if isinstance(cell, float) else "" if cell is None else str(cell) for cell in row]
 
 
 @contextlib.contextmanager
@@ -90,10 +145,45 @@ def _parquet(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable
         flush()
 
 
+@contextlib.contextmanager
+def _excel(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    with atomic_path(path) as temporary:
+        book = Workbook(write_only=True)
+        sheet = book.create_sheet("biorrn")
+        count = 0
+
+        def cell_of(value: Any) -> Any:
+            if isinstance(value, float):
+                return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+            if not isinstance(value, str):
+                return value
+            cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub(" ", value))
+            cell.data_type = "s"  # or an id that begins with = would be a formula
+            return cell
+
+        def write(row: Row) -> None:
+            nonlocal count
+            count += 1
+            if count > EXCEL_ROWS:
+                raise BiorrnError(f"{path}: a sheet of Excel has {EXCEL_ROWS:,} rows; write .tsv, .csv or .parquet")
+            sheet.append([cell_of(value) for value in row])
+
+        write(list(columns))
+        yield write
+        book.save(temporary)
+
+
 # suffix -> context manager of (path, columns)
 FORMATS: dict[str, Callable[..., contextlib.AbstractContextManager[Callable[[Row], None]]]] = {
     ".csv": _csv,
     ".tsv": _tsv,
+    ".txt": _tsv,
+    ".tab": _tsv,
     ".parquet": _parquet,
     ".pq": _parquet,
+    ".xlsx": _excel,
 }

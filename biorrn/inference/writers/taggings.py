@@ -14,7 +14,7 @@ import numpy as np
 from biorrn.encoders.states import THREE
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.files import write_text
-from biorrn.inference.writers.tables import open_table
+from biorrn.inference.writers.tables import late, open_table, table_format
 from biorrn.lookup import lookup
 
 if TYPE_CHECKING:
@@ -53,12 +53,15 @@ def _table(path: str | Path, layout: Layout) -> Iterator[Write]:
         raise ConfigError(f"{path}: two columns would be named '{twice[0]}'; rename a target of the model")
     kinds: dict[str, type] = dict.fromkeys(names, float) | {"id": str, "position": int, "residue": str}
     kinds |= {"state": str} if layout.states else {}
-    with open_table(path, kinds) as write_row:
+    with late(lambda: open_table(path, kinds)) as write_row:
 
         def write(found: Tagging) -> None:
+            if found.left_out:
+                write_row([found.id, *[None] * (len(kinds) - 1)], False)
+                return
             for place, (letter, scores) in enumerate(zip(found.sequence, found.scores.tolist(), strict=True)):
                 own = [found.states[place]] if layout.states else []
-                write_row([found.id, place + 1, letter, *own, *scores])
+                write_row([found.id, place + 1, letter, *own, *scores], True)
 
         yield write
 
@@ -70,7 +73,8 @@ def _fasta(path: str | Path, layout: Layout) -> Iterator[Write]:
     with write_text(path) as stream:
 
         def write(found: Tagging) -> None:
-            stream.write(f">{found.id}\n{found.sequence}\n{found.states}\n")
+            if not found.left_out:
+                stream.write(f">{found.id}\n{found.sequence}\n{found.states}\n")
 
         yield write
 
@@ -121,13 +125,15 @@ def _ss2(path: str | Path, layout: Layout) -> Iterator[Write]:
             while name in used:  # ids that differ in characters that a name cannot hold
                 name, number = f"{stem}_{number}", number + 1
             used.add(name)
+            if found.left_out:
+                return
             with write_text(Path(path) / f"{name}.ss2") as stream:
                 print_to(stream, found)
 
         yield write_own
         return
     with write_text(path) as stream:
-        yield lambda found: print_to(stream, found)
+        yield lambda found: None if found.left_out else print_to(stream, found)
 
 
 def _slug(id: str) -> str:
@@ -145,7 +151,7 @@ def tagging_format(path: str | Path, name: str | None = None) -> str:
 
     Raises
     ------
-    ConfigError: the name is unknown.
+    ConfigError: the name is unknown, or without one the suffix.
 
     >>> tagging_format("x.fasta.gz"), tagging_format("x.ss2"), tagging_format("-"), tagging_format("-", "jsonl")
     ('fasta', 'ss2', 'tsv', 'jsonl')
@@ -154,7 +160,10 @@ def tagging_format(path: str | Path, name: str | None = None) -> str:
         lookup(FORMATS, name, "--format")
         return name
     plain = Path(str(path).lower().removesuffix(".gz"))
-    return SUFFIXES.get(plain.suffix, "tsv")
+    if plain.suffix in SUFFIXES:
+        return SUFFIXES[plain.suffix]
+    table_format(path)
+    return "tsv"
 
 
 @contextlib.contextmanager

@@ -27,6 +27,8 @@ def effect(mutation: str, position: str, **more: np.ndarray) -> Effect:
 def read(path: Path) -> pd.DataFrame:
     if path.suffix in (".parquet", ".pq"):
         return pd.read_parquet(path)
+    if path.suffix == ".xlsx":
+        return pd.read_excel(path)
     return pd.read_csv(path, sep="," if ".csv" in path.name else "\t")
 
 
