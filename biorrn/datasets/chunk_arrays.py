@@ -5,6 +5,7 @@
 `validation` and `test`, where there are such, hold the held-out ones.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,15 +56,16 @@ def export_chunks(prepared: str | Path, folder: str | Path, samples: int) -> dic
         for row, bases in enumerate(labels):
             references[row, : len(bases)] = bases
         target = Path(folder) / FOLDERS[split]
-        with atomic_path(target / NAMES[0]) as path:
-            chunks = np.lib.format.open_memmap(path, "w+", np.float16, (len(windows), samples))
+        with contextlib.ExitStack() as stack:
+            paths = [stack.enter_context(atomic_path(target / name)) for name in NAMES]
+            chunks = np.lib.format.open_memmap(paths[0], "w+", np.float16, (len(windows), samples))
             for row, window in enumerate(windows):
                 chunks[row] = data.signal(window)
             chunks.flush()
-        arrays: dict[str, np.ndarray] = {NAMES[1]: references, NAMES[2]: lengths}
-        for name, array in arrays.items():
-            with atomic_path(target / name) as path:
-                np.save(path, array)
+            np.save(paths[1], references)
+            np.save(paths[2], lengths)
+            for name in NAMES:  # killed while all three are moved, the folder lacks one; it never mixes two exports
+                (target / name).unlink(missing_ok=True)
         counts[split] = len(windows)
     if not counts:
         raise InputError(prepared, f"holds no segment of {samples} samples or more; nothing to export")

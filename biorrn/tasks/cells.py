@@ -85,6 +85,8 @@ def compare_cells(
                     file=sys.stderr,
                 )
                 (place / cell).mkdir(parents=True, exist_ok=True)
+                (place / cell / RESULT).unlink(missing_ok=True)  # of other weights than those that come now
+                (place / MEASURED).unlink(missing_ok=True)
                 known = {"mark": mark, **problem.run(core, place / cell)}
                 with write_text(place / cell / RESULT) as out:
                     json.dump(known, out, indent=1)

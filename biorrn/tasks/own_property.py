@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from biorrn.datasets.splits import Column
 from biorrn.device import choose_device, set_threads
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import sha256, write_text
-from biorrn.models.store import load_model, update_facts
+from biorrn.models.store import WEIGHTS, load_model, update_facts
 from biorrn.tasks import load_task
 from biorrn.tasks.own_report import DATA, REPORT, Say, finish, next_lines
 from biorrn.tasks.protein_choice import plan
@@ -33,27 +33,18 @@ from biorrn.tasks.protein_look import lines, look
 from biorrn.tasks.protein_speed import seconds_an_epoch
 from biorrn.tasks.protein_split import Split, choose_split
 from biorrn.tasks.protein_table import Columns, Table, read_table, sources
+from biorrn.training.checkpoint import CHOICE, STATE, flat, remove_run
 from biorrn.training.train import train
 
-CHOICE = "choice.json"
-# what a run makes in its folder, removed by --replace
+# what a run makes in its folder beside what any training does; removed by --replace
 MADE = [
-    *(
-        "folds",
-        "calibration",
-        "search",
-        "members",
-        "checkpoints",
-        "figures",
-        CHOICE,
-        DATA,
-        REPORT,
-        "provenance.json",
-        "run.json",
-    ),
-    *("search.db", "search.yaml", "trials.tsv", "out_of_fold.tsv", "evaluation.json"),
-    *("predictions.tsv", "prepare.json"),
+    *(CHOICE, "folds", "calibration", "search", "figures", DATA, "prepare.json", "search.db", "search.yaml"),
+    *("trials.tsv", "out_of_fold.tsv", "evaluation.json", "predictions.tsv"),
 ]
+# of `Wish`, as the user writes it
+OPTIONS = {"minutes": "--max-minutes", "trials": "--search", "changes": "--set", "columns.targets": "--target"}
+OPTIONS |= {"columns.values": "--targets", "columns.path": "TABLE"}
+OPTIONS |= {f"columns.{name}": f"--{name}-column" for name in ("sequence", "id")}
 MINUTES = 20.0
 ENOUGH = 200  # rows held out for the test, from which on they calibrate the intervals
 CROSS_REPEATS = 4  # trainings' worth of time, where folds calibrate them
@@ -161,7 +152,7 @@ def train_own(wish: Wish, *, device: str = "auto", threads: int | None = None, r
         return
     if state is None:
         choice, table, split = choose(wish, where)
-        _clear(folder)
+        remove_run(folder, more=MADE)
         prepare(table, split.codes, folder / DATA, wish.columns)
         state = {
             "mark": mark,
@@ -248,29 +239,38 @@ def _open(folder: Path, mark: dict[str, Any], replace: bool) -> dict[str, Any] |
     if path.is_file():
         try:
             state = json.loads(path.read_text(encoding="utf-8"))
-            differs = [key for key in mark["asked"] if state["mark"]["asked"].get(key) != mark["asked"][key]]
+            differs = _differences(state["mark"]["asked"], mark["asked"])
             if list(state["mark"]["sources"].values()) != list(mark["sources"].values()):
-                differs.append("table")
+                differs.append("the content of the table")
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(path, "is damaged; remove the folder to start again") from error
         if not differs:
             return dict(state)
         if not replace:
             raise ConfigError(
-                f"{folder}: holds a run with other {', '.join(differs)}; give another folder or --replace"
+                f"{folder}: holds a run with other settings: {', '.join(differs)}; use what it was begun with, give "
+                "another folder, or --replace"
             )
-    elif (folder / "run.json").is_file() and not replace:
+    elif any((folder / name).exists() for name in (STATE, WEIGHTS)) and not replace:
         raise ConfigError(f"{folder}: holds a run of a recipe; give another folder or --replace")
     return None
 
 
-def _clear(folder: Path) -> None:
-    """Remove what an earlier run has left."""
-    for name in MADE:
-        if (folder / name).is_dir():
-            shutil.rmtree(folder / name)
-        else:
-            (folder / name).unlink(missing_ok=True)
+def _differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return what was asked otherwise, by option, with both values."""
+    said: dict[str, str] = {}
+    for key in {**flat(was), **flat(now)}:
+        old, new = (flat(asked).get(key) for asked in (was, now))
+        if old != new:
+            # a list says which place differs, a user which option
+            name = re.sub(r"\.\d+$", "", key)
+            option = OPTIONS.get(name, f"--{name.removeprefix('columns.').replace('_', '-')}")
+            said.setdefault(option, f"{option} was {_shown(old)} and is now {_shown(new)}")
+    return list(said.values())
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value in (None, [], {}) else str(value)
 
 
 def _training_rows(split: Split, folds: int) -> int:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from biorrn.config import Recipe, dump_recipe, parse_recipe
-from biorrn.errors import BiorrnError, ConfigError
+from biorrn.errors import ConfigError
 from biorrn.files import open_text, write_text
 from biorrn.tasks import load_task
 from biorrn.tasks.own_report import DATA, Say
+from biorrn.training.task import Diverged
 from biorrn.training.train import train
 
 STUDY, TRIALS, FOLDER, BEST = "search.db", "trials.tsv", "search", "search.yaml"
@@ -93,8 +94,8 @@ def search(
         try:
             train(own, folder / DATA, place, task, seed=seed, replace=True, **options)
             score = best_score(place)
-        except BiorrnError:
-            return -1.0  # a learning rate at which nothing is learned
+        except Diverged:  # any other error ends the search, which goes on when the command is run again
+            return -1.0
         finally:
             shutil.rmtree(place, ignore_errors=True)
         say(f"search: trial {trial.number + 1}: {score:.4f}, {_shown(trial.params)}")

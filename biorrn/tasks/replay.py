@@ -20,11 +20,9 @@ from biorrn.models.ensemble import Calibration
 from biorrn.models.store import Stored, load_model
 from biorrn.readers.records import ProteinRecord
 from biorrn.tasks.regression import LOSSES, VALID_BATCH, monitor, unit_line
-from biorrn.training.checkpoint import CHECKPOINTS, PROVENANCE
+from biorrn.training.checkpoint import CHECKPOINTS, MEMBERS, PROVENANCE
 from biorrn.training.checkpoint_file import LAST, WholeCheckpoints
 from biorrn.training.combine import rising_knots, stacked_weights
-
-MEMBERS = "members"  # folder of an ensemble's members, as `training.ensemble` names it
 
 
 def chosen_without(stored: Stored, prepared: str | Path, device: torch.device) -> HeldOut | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def begin(
     replace: bool,
     init: str | Path | None = None,
     data_recipe: Recipe | None = None,
+    keep: Sequence[str] = (),
 ) -> Begun | None:
     """Open the data and the run folder; None where the folder holds this run, finished.
 
@@ -85,6 +87,7 @@ def begin(
     Parameters
     ----------
     data_recipe : Recipe, optional: by which the data is opened, where that is not `recipe`.
+    keep : what of a run that is replaced stays; see `open_run`.
     Others as in `loop.train`.
 
     Raises
@@ -106,7 +109,7 @@ def begin(
         mark["files"] = _checksums(recipe)
         if init is not None:
             mark["init"] = sha256(find_model(init) / WEIGHTS)
-        checkpoint = open_run(folder, mark, replace)
+        checkpoint = open_run(folder, mark, replace, keep)
         return data, mark, checkpoint, is_finished(folder)
 
     found = here.ask_first(open_all)

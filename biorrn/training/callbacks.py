@@ -10,12 +10,11 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from biorrn.config import Recipe
-from biorrn.errors import BiorrnError
 from biorrn.progress import progress
 from biorrn.training.alarms import Alarm, Alarms
 from biorrn.training.checkpoint import write_history, write_warnings
 from biorrn.training.pieces import Piece
-from biorrn.training.task import Task
+from biorrn.training.task import Diverged, Task
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -86,7 +85,7 @@ class Watcher(Callback):
         self._tell(self.alarms.look(learner.history))
 
     def on_exception(self, trainer: pl.Trainer, learner: Any, exception: BaseException) -> None:
-        if isinstance(exception, BiorrnError):  # which says itself that the run is given up
+        if isinstance(exception, Diverged):  # which says itself that the run is given up
             self.alarms.given.append(Alarm(trainer.current_epoch + 1, "not_finite", str(exception)))
             self._tell([])
 

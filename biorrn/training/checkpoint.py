@@ -16,7 +16,8 @@ from biorrn import __version__
 from biorrn.command import command_line
 from biorrn.config import Recipe, dump_recipe
 from biorrn.errors import ConfigError, InputError
-from biorrn.files import sha256, write_text
+from biorrn.files import sha256, sync, write_text
+from biorrn.models.store import RECIPE, WEIGHTS
 from biorrn.training.alarms import Alarm
 from biorrn.training.checkpoint_file import usable
 
@@ -25,6 +26,11 @@ STATE = "run.json"  # what the run was started with
 CHECKPOINTS = "checkpoints"
 PROVENANCE = "provenance.json"
 WARNINGS = "warnings.tsv"
+MEMBERS = "members"  # folder of the runs of an ensemble's members
+CHOICE, REPORT = "choice.json", "report.html"  # of `biorrn train protein`
+# what a run leaves in its folder, but the weights; the state comes last, so that what is half removed is told of
+RUN = (PROVENANCE, CHOICE, REPORT, RECIPE, "history.tsv", WARNINGS, CHECKPOINTS, MEMBERS, STATE)
+SHOWN = 3  # keys of a recipe that are named
 
 
 def fingerprint(recipe: Recipe, data: str | Path, seed: int) -> dict[str, Any]:
@@ -32,40 +38,106 @@ def fingerprint(recipe: Recipe, data: str | Path, seed: int) -> dict[str, Any]:
     text = dump_recipe(recipe)
     return {
         "recipe": hashlib.sha256(text.encode()).hexdigest(),
+        "configuration": recipe.model_dump(mode="json"),  # by which what differs is named
         "data": {str(data): sha256(data)},
         "seed": seed,
         "biorrn": __version__,
     }
 
 
-def open_run(folder: Path, mark: dict[str, Any], replace: bool = False) -> Path | None:
+def open_run(folder: Path, mark: dict[str, Any], replace: bool = False, keep: Sequence[str] = ()) -> Path | None:
     """Prepare a run folder and return the checkpoint to go on from, or None for a fresh start.
+
+    A run that is replaced goes as a whole, its weights first: a folder with weights is never that of two runs.
+
+    Parameters
+    ----------
+    keep : names of `RUN` that stay where a run is replaced.
 
     Raises
     ------
-    ConfigError: the folder holds a run of another recipe, other data or another seed, and `replace` is false.
+    ConfigError: the folder holds a run that was begun otherwise, or a model of unknown origin, and `replace` is false.
     """
     state = folder / STATE
     if state.is_file():
         try:
             found = json.loads(state.read_text(encoding="utf-8"))
-            differs = [key for key in ("recipe", "seed", "init") if found.get(key) != mark.get(key)]
-            if list(found["data"].values()) != list(mark["data"].values()):
-                differs.append("data")
+            differs = _differences(found, mark)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(state, "is damaged; remove the folder to start again") from error
         if differs and not replace:
             raise ConfigError(
-                f"{folder}: holds a run with another {' and '.join(differs)}; choose another folder or --replace"
+                f"{folder}: holds a run with another {'; '.join(differs)}; use what it was begun with, choose another "
+                "folder, or --replace"
             )
         if differs:
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-            (folder / PROVENANCE).unlink(missing_ok=True)
-            state.unlink()
+            remove_run(folder, keep)
+    elif any((folder / name).exists() for name in (WEIGHTS, PROVENANCE)):
+        if not replace:
+            raise ConfigError(
+                f"{folder}: holds a model without {STATE}, so of another run; choose another folder, or --replace"
+            )
+        remove_run(folder, keep)
     if not state.is_file():
         with write_text(state) as stream:
             json.dump(mark, stream, indent=1)
     return usable(folder / CHECKPOINTS)
+
+
+def remove_run(folder: Path, keep: Sequence[str] = (), more: Sequence[str] = ()) -> None:
+    """Remove what a training has left in a folder, and `more`: weights first, so that half a run answers nothing.
+
+    Of a run of `biorrn train protein` its choice and report go too, by which it would be taken for finished; files of
+    other names stay.
+    """
+    for name in [WEIGHTS, *more, *(name for name in RUN if name not in keep)]:
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        if name == WEIGHTS and folder.is_dir():
+            sync(folder)
+
+
+def _differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return what of two marks differs, by the names under which users know it, with both values where they are short.
+
+    >>> old = {"recipe": "a", "configuration": {"training": {"lr": 0.1, "epochs": 3}}, "data": {"x.h5": "1"}, "seed": 0}
+    >>> new = {**old, "recipe": "b", "configuration": {"training": {"lr": 0.2, "epochs": 3}}, "seed": 1}
+    >>> _differences(old, new)
+    ['recipe: training.lr was 0.1 and is now 0.2', 'seed: --seed was 0 and is now 1']
+    >>> _differences(old, {**old, "data": {"y.h5": "2"}})
+    ['data: the content of y.h5']
+    """
+    found = []
+    if was.get("recipe") != now.get("recipe"):
+        old, new = (flat(mark.get("configuration") or {}) for mark in (was, now))
+        keys = [key for key in {**old, **new} if old.get(key) != new.get(key)] if old and new else []
+        said = [f"{key} was {old.get(key, 'absent')} and is now {new.get(key, 'absent')}" for key in keys]
+        more = f", and {len(said) - SHOWN} keys more" if len(said) > SHOWN else ""
+        found.append("recipe" + (f": {', '.join(said[:SHOWN])}{more}" if said else ""))
+    if was.get("seed") != now.get("seed"):
+        found.append(f"seed: --seed was {was.get('seed')} and is now {now.get('seed')}")
+    if was.get("init") != now.get("init"):
+        how = {(True, False): "was given", (False, True): "was not given"}
+        state = how.get((bool(was.get("init")), bool(now.get("init"))), "was another model")
+        found.append(f"init: --init {state}")
+    if list(was["data"].values()) != list(now["data"].values()):
+        found.append(f"data: the content of {', '.join(now['data'])}")
+    files = {name for name, checksum in now.get("files", {}).items() if was.get("files", {}).get(name) != checksum}
+    if files and "files" in was and was.get("recipe") == now.get("recipe"):
+        found.append(f"files: the content of {', '.join(sorted(files))}")
+    return found
+
+
+def flat(content: Any, at: str = "") -> dict[str, Any]:
+    """Return {dotted key: value} of nested dicts and lists."""
+    if isinstance(content, dict | list) and content:
+        pairs = content.items() if isinstance(content, dict) else enumerate(content)
+        parts = [flat(part, f"{at}.{name}" if at else str(name)) for name, part in pairs]
+        return {key: value for part in parts for key, value in part.items()}
+    return {at: content}
 
 
 def keep_precision(folder: Path, device: str, choose: Callable[[], str]) -> str:
@@ -85,7 +157,7 @@ def keep_precision(folder: Path, device: str, choose: Callable[[], str]) -> str:
 
 def is_finished(folder: Path) -> bool:
     """Tell whether the run in a folder has come to its end."""
-    return (folder / PROVENANCE).is_file()
+    return (folder / PROVENANCE).is_file() and (folder / WEIGHTS).is_file()
 
 
 def write_history(folder: Path, history: list[dict[str, float]]) -> None:

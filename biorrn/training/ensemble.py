@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -18,7 +19,7 @@ from biorrn.errors import BiorrnError, ConfigError
 from biorrn.models.ensemble import Ensemble, ensemble_for
 from biorrn.models.store import WEIGHTS, Stored, load_model, save_model
 from biorrn.training.begin import begin
-from biorrn.training.checkpoint import PROVENANCE, write_history, write_provenance
+from biorrn.training.checkpoint import MEMBERS, PROVENANCE, remove_run, write_history, write_provenance
 from biorrn.training.combine import rising_knots, stacked_weights
 from biorrn.training.launch import refuse
 from biorrn.training.learner import count_parameters
@@ -27,7 +28,6 @@ from biorrn.training.members import run_members
 from biorrn.training.remember import remember
 from biorrn.training.task import Data, Task
 
-MEMBERS = "members"  # folder of the members' runs
 SEED_STEP = 1000  # seeds of members of runs with neighbouring seeds do not meet
 
 
@@ -72,7 +72,7 @@ def train(
     if jobs is not None and jobs < 1:
         raise BiorrnError(f"--jobs: found {jobs}; allowed is 1 or more")
     common = {"seed": seed, "device": device, "threads": threads, "replace": replace, "init": init}
-    begun = begin(recipe, data_path, folder, task, data_recipe=_own(recipe, 0), **common)  # type: ignore[arg-type]
+    begun = begin(recipe, data_path, folder, task, data_recipe=_own(recipe, 0), keep=(MEMBERS,), **common)  # type: ignore[arg-type]
     if begun is None:
         return folder
     where, all_threads, data = begun.device, begun.threads, begun.data
@@ -83,6 +83,7 @@ def train(
     options = {"device": device, "threads": share, "replace": replace}
     told = {"data": str(data_path), "task": vars(task)["__name__"], "options": options}
     work = _work(recipe, folder / MEMBERS, seed, told, stop or {}, _first_weights(init, len(recipe.members)))
+    _only(folder / MEMBERS, {Path(job["folder"]).name for job in work})
     print(
         f"training {recipe.name}: {len(work)} members, {jobs} at a time with {share} threads each on {where}",
         file=sys.stderr,
@@ -134,6 +135,15 @@ def train(
         },
     )
     return folder
+
+
+def _only(folder: Path, names: set[str]) -> None:
+    """Remove the runs of members that the ensemble no longer has, of a run that was replaced."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in names and path.is_dir():
+            remove_run(path)
+            with contextlib.suppress(OSError):  # files of other names stay
+                path.rmdir()
 
 
 def _own(recipe: Recipe, place: int) -> Recipe:

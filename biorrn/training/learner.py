@@ -16,7 +16,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from biorrn.batch import Batch
 from biorrn.config import Recipe
-from biorrn.errors import BiorrnError
 from biorrn.models.sequence import SequenceModel
 from biorrn.models.stepper import hand_on
 from biorrn.training.gradients import GradientNorms
@@ -24,7 +23,7 @@ from biorrn.training.pieces import Piece, Pieces
 from biorrn.training.processes import Processes
 from biorrn.training.schedules import QuantileClip, warmup_cosine
 from biorrn.training.shards import Shards, separable
-from biorrn.training.task import Data, Task
+from biorrn.training.task import Data, Diverged, Task
 from biorrn.training.watch import Watch
 
 MAX_BAD_STEPS = 20  # in a row, before a run with a loss that is not finite is given up
@@ -151,7 +150,7 @@ class Learner(pl.LightningModule):
             self.gradients.keep()
         self.bad_steps = 0 if math.isfinite(norm) else self.bad_steps + 1
         if self.bad_steps >= MAX_BAD_STEPS:
-            raise BiorrnError(
+            raise Diverged(
                 f"training: the gradient was not finite in {self.bad_steps} steps in a row at epoch "
                 f"{self.current_epoch}; lower training.lr (now {self.recipe.training.lr:g}) or use precision '32'"
             )

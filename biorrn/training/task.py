@@ -10,7 +10,12 @@ from torch import Tensor
 
 from biorrn.batch import Batch
 from biorrn.config import Recipe
+from biorrn.errors import BiorrnError
 from biorrn.models.sequence import SequenceModel
+
+
+class Diverged(BiorrnError):
+    """The gradient was not finite for many steps in a row: nothing can be learned with these settings."""
 
 
 class Data(Protocol):

@@ -1,5 +1,7 @@
 """Chunks as numpy files, out and in again."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -152,3 +154,25 @@ def test_chunks_without_bases_are_left_out_and_counted(tmp_path):
 def test_chunks_longer_than_every_segment_are_refused(prepared, tmp_path):
     with pytest.raises(InputError, match="holds no segment of 5000 samples"):
         export_chunks(prepared, tmp_path / "one", 5000)
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2, 3])
+def test_a_killed_export_never_mixes_two(prepared, tmp_path, monkeypatch, moves):
+    export_chunks(prepared, tmp_path / "out", SAMPLES)
+    before = [(tmp_path / "out" / name).read_bytes() for name in NAMES]
+    real, left = os.replace, [moves]
+
+    def dying(source, target):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dying)
+        with pytest.raises(KeyboardInterrupt):
+            export_chunks(prepared, tmp_path / "out", SAMPLES // 2)
+    there = [name for name in NAMES if (tmp_path / "out" / name).exists()]
+    assert len(there) == moves  # of the new export; none of the old one beside them
+    assert all((tmp_path / "out" / name).read_bytes() != old for name, old in zip(NAMES, before, strict=True)
+               if name in there)  # fmt: skip

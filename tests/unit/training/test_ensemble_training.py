@@ -106,6 +106,7 @@ def test_stacked_and_calibrated_without_training_again(
 ) -> None:
     again = tmp_path / "again"
     shutil.copytree(run, again)
+    shutil.copytree(again / "members" / "00_small_one_2000", again / "members" / "09_old_1")
     trained: list[str] = []
 
     def note(work: list[dict], jobs: int) -> None:
@@ -117,6 +118,7 @@ def test_stacked_and_calibrated_without_training_again(
     changed = several(combine="stack", calibrate="monotone")
     train(changed, tiny_proteins, again, regression, threads=1, seed=2, replace=True)  # type: ignore[arg-type]
     assert not trained
+    assert not (again / "members" / "09_old_1").exists()  # `--init` would take it for a member
     stored = load_model(again)
     assert isinstance(stored.model, Ensemble)
     assert stored.model.calibration is not None
