@@ -10,9 +10,21 @@ def compare(
     run_a: Annotated[str, typer.Argument(help="Run folder, or table of `biorrn predict`; several seeds with commas.")],
     run_b: Annotated[str, typer.Argument(help="The other.")],
     data: Annotated[
-        Path | None, typer.Option(help="Prepared file with the rows; default: the one that a run was trained on.")
+        Path | None,
+        typer.Option(help="Prepared file or table with the rows; default: the file that a run was trained on."),
     ] = None,
-    split: Annotated[str, typer.Option(help="Rows to compare on: train, valid, test or all.")] = "valid",
+    split: Annotated[
+        str | None, typer.Option(help="Rows to compare on: train, valid, test or all; default: valid, of a table all.")
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COLUMN", help="Of a table: the column that holds the target; repeatable."),
+    ] = None,
+    wild_type: Annotated[
+        str | None,
+        typer.Option(metavar="FASTA|SEQUENCE|COLUMN", help="Of a table of mutations: what they are applied to."),
+    ] = None,
+    offset: Annotated[int, typer.Option(help="Of mutations: number of the first residue, less 1.")] = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Scatter of A against B to write, .svg or .png.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
@@ -28,12 +40,23 @@ def compare(
       biorrn compare runs/gru runs/lstm
       biorrn compare runs/gru_0,runs/gru_1 runs/lstm_0,runs/lstm_1 --split test -o compare.json --figure compare.svg
       biorrn compare ours.tsv theirs.tsv --data stability.h5
+      biorrn compare runs/gru runs/lstm --data scan.csv --wild-type gb1.fa --target stability=DMS_score
     """
     from biorrn.evaluation.compare_models import compare_models, lines
     from biorrn.evaluation.figures_compare import comparison_figure, write_figure
     from biorrn.evaluation.results import write_result
 
-    content, true, sides = compare_models(run_a, run_b, data=data, split=split, seed=seed, device=device)
+    content, true, sides = compare_models(
+        run_a,
+        run_b,
+        data=data,
+        split=split,
+        target=target or (),
+        wild_type=wild_type,
+        offset=offset,
+        seed=seed,
+        device=device,
+    )
     if output is not None:
         write_result(output, content)
     if figure is not None:

@@ -23,9 +23,22 @@ Seed = Annotated[int, typer.Option(min=0, help="Of the bootstrap and the baselin
 @app.command(no_args_is_help=True)
 def regression(
     predictions: Annotated[Path, typer.Argument(help="Table that `biorrn predict` wrote.")],
-    prepared: Annotated[Path, typer.Argument(help="HDF5 file that `biorrn prepare protein` wrote.")],
+    prepared: Annotated[
+        Path, typer.Argument(help="Measured values: HDF5 file of `biorrn prepare protein`, or the table predicted.")
+    ],
     output: Output,
-    split: Annotated[str, typer.Option(help="Rows to evaluate: train, valid, test or all.")] = "valid",
+    split: Annotated[
+        str | None, typer.Option(help="Rows to evaluate: train, valid, test or all; default: valid, of a table all.")
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COLUMN", help="Of a table: the column that holds the target; repeatable."),
+    ] = None,
+    wild_type: Annotated[
+        str | None,
+        typer.Option(metavar="FASTA|SEQUENCE|COLUMN", help="Of a table of mutations: what they are applied to."),
+    ] = None,
+    offset: Annotated[int, typer.Option(help="Of mutations: number of the first residue, less 1.")] = 0,
     baselines: Annotated[
         str, typer.Option(help="Fit on the training rows and compare: all, fast, none, or NAME,NAME.")
     ] = "all",
@@ -51,6 +64,7 @@ def regression(
     Examples:
       biorrn evaluate regression predictions.tsv stability.h5 -o stability.json --figures figures
       biorrn evaluate regression predictions.tsv stability.h5 --split test --baselines none -o test.json
+      biorrn evaluate regression predictions.tsv scan.csv --wild-type gb1.fa --target stability=score -o scan.json
       biorrn evaluate regression predictions.tsv stability.h5 --baselines ridge,cnn -o two.json
       biorrn evaluate regression predictions.tsv stability.h5 --model runs/stability --figures figures -o held.json
     """
@@ -64,6 +78,9 @@ def regression(
         prepared,
         name=name or output.stem,
         split=split,
+        target=target or (),
+        wild_type=wild_type,
+        offset=offset,
         baselines="none" if no_baselines else baselines,
         note=note,
         seed=seed,

@@ -39,6 +39,7 @@ from biorrn.readers.variants import (
 
 FASTA = (".fa", ".fasta", ".faa", ".fas", ".fna", ".pep")
 FIRST = 200  # rows whose cells tell what a column holds
+SETS = ("set", "split", "stage", "partition")  # by `plain`: columns that may say train, valid and test
 YES = ("true", "1", "1.0", "yes")
 CHOOSING = ("validation", "is_validation")  # columns that say which training rows choose
 # the published layouts of tables: columns by which one is known, the column of values, that of ids

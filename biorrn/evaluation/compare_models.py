@@ -8,6 +8,7 @@ rows each side predicts better, and two tests of the paired absolute errors: the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,19 @@ from biorrn.datasets.schema import SPLITS
 from biorrn.encoders.residues import sequence
 from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.bootstrap import RESAMPLES, interval, resample_counts
-from biorrn.evaluation.predictions import Prepared, Proteins, in_split, join, read_prepared
+from biorrn.evaluation.predictions import (
+    Prepared,
+    Proteins,
+    in_split,
+    join,
+    predicted_names,
+    read_measured,
+    read_prepared,
+)
 from biorrn.evaluation.regression import RESAMPLED
 from biorrn.evaluation.results import read_json
 from biorrn.readers.records import ProteinRecord
+from biorrn.readers.tables import is_table
 
 HEADLINE = "spearman"
 
@@ -87,14 +97,25 @@ def predictions_of(path: Path, rows: Proteins, data: Prepared, prepared: Path, d
 
 
 def compare_models(
-    a: str, b: str, *, data: Path | None = None, split: str = "valid", seed: int = 0, device: str = "auto"
+    a: str,
+    b: str,
+    *,
+    data: Path | None = None,
+    split: str | None = None,
+    target: Sequence[str] = (),
+    wild_type: str | None = None,
+    offset: int = 0,
+    seed: int = 0,
+    device: str = "auto",
 ) -> tuple[dict[str, Any], np.ndarray, list[Side]]:
     """Compare two models, or two sets of runs with different seeds, on the rows of a split.
 
     Parameters
     ----------
     a, b : run folders or tables of predictions, several separated by commas.
-    data : the prepared file of the rows; None takes the one that the first run of `a` was trained on.
+    data : the prepared file or the table of the rows; None takes the one that the first run of `a` was trained on.
+    split : of the rows; None is valid, of a table all.
+    target, wild_type, offset : of a table, see `evaluation.predictions.read_measured`.
 
     Returns the comparison, see `compare_values`; the measured values (N, K); and the two sides.
 
@@ -107,7 +128,9 @@ def compare_models(
     if data is None and not folders:
         raise ConfigError("--data: two tables of predictions need the prepared file with the measured values")
     prepared = data or prepared_of(folders[0])
-    read = read_prepared(prepared)
+    both = [name for name in predicted_names(left[0]) if name in predicted_names(right[0])]
+    read = read_measured(prepared, both, target, wild_type=wild_type, offset=offset)
+    split = split or ("all" if is_table(prepared) else "valid")
     rows = read.rows.select(in_split(read, split, prepared))
     sides = [
         Side(name, np.stack([predictions_of(path, rows, read, prepared, device) for path in paths]))

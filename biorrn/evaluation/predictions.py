@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,10 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from biorrn.datasets.prepare import ProteinFile
+from biorrn.datasets.protein_rows import SETS, protein_columns, table_rows
 from biorrn.datasets.schema import SPLITS
+from biorrn.datasets.splits import Column
+from biorrn.encoders.residues import tokens
 from biorrn.errors import ConfigError, InputError
-from biorrn.readers.tables import find_column, numbered_cells, open_table
+from biorrn.models.store import load_facts
+from biorrn.readers.tables import Reading, column_names, find_column, is_table, matching, numbered_cells, open_table
 from biorrn.readers.targets import text_of
+from biorrn.readers.variants import named_column
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,85 @@ def read_prepared(path: str | Path) -> Prepared:
             prepared.bounds,
         )
         return Prepared(rows, file["split"][:], prepared.targets, str(file.attrs.get("note", "")))
+
+
+def read_measured(
+    path: str | Path,
+    predicted: Sequence[str],
+    chosen: Sequence[str] = (),
+    *,
+    wild_type: str | None = None,
+    offset: int = 0,
+) -> Prepared:
+    """Read the rows that predictions are compared with: of a prepared file, or of a table of sequences or mutations.
+
+    Parameters
+    ----------
+    predicted : names of the targets that are predicted; the columns of a table are those of these names.
+    chosen : NAME=COLUMN: the column of the table that holds the target NAME.
+    wild_type, offset : of a table with mutations; see `datasets.protein_rows.protein_columns`.
+
+    Rows of a table are in the split that its column says, or else all in test.
+
+    Raises
+    ------
+    ConfigError: an option for a prepared file, a target that is not predicted, or a table without any target.
+    InputError: the file cannot be used.
+    """
+    if not is_table(path):
+        for option, given in (("--wild-type", wild_type), ("--target", chosen), ("--offset", offset)):
+            if given:
+                raise ConfigError(f"{option}: is for a table; {path} is read as a prepared file")
+        return read_prepared(path)
+    names = column_names(path)
+    columns = {name: name for name in predicted if matching(name, names)}
+    for text in chosen:
+        name, _, column = text.partition("=")
+        if name not in predicted:
+            raise ConfigError(f"--target: '{name}' is not predicted; allowed is one of {', '.join(predicted)}")
+        columns[name] = column or name
+    if not columns:
+        raise ConfigError(
+            f"{path}: has no column named {' or '.join(predicted)[:200]}, which is predicted; name the measured values "
+            f"with --target {predicted[0] if predicted else 'NAME'}=COLUMN"
+        )
+    found = protein_columns(path, wild_type=wild_type, offset=offset)
+    split = named_column(names, SETS)
+    reading = Reading()
+    rows = list(table_rows(path, list(columns.values()), found, split_column=split, reading=reading))
+    codes = [Column(split).code(row.split) if split else None for row in rows]
+    if None in codes:
+        codes = [SPLITS.index("test")] * len(rows)
+    encoded = [tokens(row.sequence) for row in rows]
+    if not encoded:
+        raise InputError(path, f"no row can be used; {reading.dropped:,} are left out")
+    return Prepared(
+        Proteins(
+            np.array([row.id for row in rows], dtype=object),
+            np.concatenate(encoded),
+            np.array([len(one) for one in encoded], np.int64),
+            np.array([row.targets for row in rows], np.float64).reshape(len(rows), len(columns)),
+            np.array([row.weight for row in rows], np.float64),
+        ),
+        np.array(codes, np.uint8),
+        [{"name": name, "unit": reading.unit(column)} for name, column in columns.items()],
+        "",
+    )
+
+
+def predicted_names(path: str | Path) -> list[str]:
+    """Return the targets that a table of predictions has, or the model of a run folder.
+
+    Raises
+    ------
+    InputError: it cannot be read.
+    """
+    if Path(path).is_dir():
+        return [str(target["name"]) for target in load_facts(path).get("targets", ())]
+    names = column_names(path)
+    return [name for name in names if f"{name}_lower" in names] or [
+        name for name in names if name not in ("id", "length", "flags", "mutation")
+    ]
 
 
 def in_split(prepared: Splits, split: str, path: str | Path) -> np.ndarray:

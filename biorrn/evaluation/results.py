@@ -69,6 +69,7 @@ A translation has besides
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,13 @@ from biorrn.evaluation.bootstrap import RESAMPLES
 from biorrn.evaluation.coverage import coverage_of, nearest_identity
 from biorrn.evaluation.described import described
 from biorrn.evaluation.described import write_result as write_result
-from biorrn.evaluation.predictions import Predictions, in_split, join, read_prepared
+from biorrn.evaluation.predictions import Predictions, in_split, join, predicted_names, read_measured
 from biorrn.evaluation.regression import evaluate
 from biorrn.evaluation.terminal import summary_lines as summary_lines
 from biorrn.files import read_text
 from biorrn.inference.conformal import LEVEL
 from biorrn.models.store import load_facts
+from biorrn.readers.tables import is_table
 
 KINDS = ("regression", "basecalls", "tagging", "language", "translation")
 
@@ -121,7 +123,10 @@ def evaluate_regression(
     prepared: Path,
     *,
     name: str,
-    split: str = "valid",
+    split: str | None = None,
+    target: Sequence[str] = (),
+    wild_type: str | None = None,
+    offset: int = 0,
     baselines: str = "all",
     note: str = "",
     seed: int = 0,
@@ -133,6 +138,8 @@ def evaluate_regression(
 
     Parameters
     ----------
+    split : of the rows; None is valid, of a table all.
+    target, wild_type, offset : of a table, see `evaluation.predictions.read_measured`.
     baselines : which to fit beside the model: a name of `evaluation.baselines.SETS`, or names separated by commas.
     level : float: what the intervals in the table were made for.
     model : str, optional: the model that made them; what it carries gives the coverage at all other levels.
@@ -143,7 +150,9 @@ def evaluate_regression(
     ConfigError: the split's name, or a baseline's, is unknown.
     """
     names = choose(baselines)
-    data = read_prepared(prepared)
+    predicted = predicted_names(predictions)
+    data = read_measured(prepared, predicted, target, wild_type=wild_type, offset=offset)
+    split = split or ("all" if is_table(prepared) else "valid")
     mask = in_split(data, split, prepared)
     rows, train = data.rows.select(mask), data.rows.select(data.split == 0)
     given = join(predictions, rows, data.targets, prepared)
@@ -154,7 +163,7 @@ def evaluate_regression(
     bounded = given.lower is not None
     likeness = nearest_identity(rows, train, seed) if bounded else None
     fits = load_facts(model).get("conformal") or {} if model is not None and bounded else {}
-    content["cautions"] += trained_on(split)
+    content["cautions"] += trained_on(split) if len(train) else []
     if bounded and split == "valid":
         content["cautions"].append(
             "Intervals are calibrated on validation rows unless `biorrn calibrate` was given others: on these rows "

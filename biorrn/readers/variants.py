@@ -576,9 +576,9 @@ def find_wild_types(given: str, names: Sequence[str], first: Sequence[Mapping[st
         is nothing of the kind.
     """
     if not os.path.exists(given):
-        column = named_column(names, (given,)) if given else None
-        if column is not None:
-            return wild_types_in(column, names)
+        own = named_column(names, (given,)) if given else None
+        if own is not None:
+            return wild_types_in(own, names)
         if Path(given).suffix or os.sep in given:
             raise InputError(given, "not found; --wild-type takes a FASTA file, a sequence or a column of the table")
         try:
@@ -632,7 +632,7 @@ def _parts(body: str, written: str) -> list[str]:
             f"mutation '{written[:60]}' is of two alleles; no one sequence follows from it", "two alleles"
         )
     body = _ARROW.sub("", body.replace("[", " ").replace("]", " "))
-    found = []
+    found: list[str] = []
     for part in _SEPARATOR.split(body.strip()):
         part = re.sub(r"^p\.", "", part.strip("()"), flags=re.I).strip("()")
         found += re.split("[_-]", part) if _JOINED.fullmatch(part) else [part] * bool(part)

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from biorrn.datasets.protein_rows import CHOOSING, LAYOUTS, YES, ProteinRow, is_fasta, layout_of, protein_rows
+from biorrn.datasets.protein_rows import CHOOSING, LAYOUTS, SETS, YES, ProteinRow, is_fasta, layout_of, protein_rows
 from biorrn.datasets.schema import SPLITS
 from biorrn.datasets.splits import Column
 from biorrn.encoders.residues import tokens
 from biorrn.errors import ConfigError, InputError
 from biorrn.readers.tables import Reading, column_names, find_column, plain
 
-SETS = ("set", "split", "stage", "partition")  # by `plain`: columns that may say train, valid and test
 NO_SPLIT = len(SPLITS)  # code of a row that no column has placed
 LEAST_ROWS = 12  # fewer measured proteins than this can train nothing that could be checked
 
