@@ -18,6 +18,7 @@ from biorrn.evaluation.baselines_linear import length, mean, ridge
 from biorrn.evaluation.baselines_neighbours import neighbour
 from biorrn.evaluation.baselines_networks import cnn, dense
 from biorrn.evaluation.baselines_rows import Baseline, Problem
+from biorrn.evaluation.baselines_sites import site_trees
 from biorrn.evaluation.bootstrap import RESAMPLES, interval, resampled
 from biorrn.evaluation.metric_names import NAMES, deciding
 from biorrn.evaluation.predictions import Proteins
@@ -173,6 +174,7 @@ BASELINES: dict[str, Callable[[Problem], Baseline]] = {
     "length": length,
     "ridge": ridge,
     "neighbour": neighbour,
+    "site_trees": site_trees,
     "extra_trees": extra_trees,
     "forest": forest,
     "svm": svm,

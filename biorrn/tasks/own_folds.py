@@ -42,7 +42,14 @@ CROSS_FOLDS = (
     5,
 )  # that calibrate a run without folds, below and from MANY rows on: of few rows each fold needs most
 MANY = 100
-COMPARED = ("mean", "length", "ridge", "neighbour", "extra_trees")  # baselines that are fitted once a fold
+COMPARED = (
+    "mean",
+    "length",
+    "ridge",
+    "neighbour",
+    "site_trees",
+    "extra_trees",
+)  # baselines that are fitted once a fold
 STEP = 100  # of seeds: folds of runs with neighbouring seeds share none
 
 
