@@ -57,8 +57,9 @@ def regression(
 
     Predictions are joined to the prepared rows by id. Where they have intervals, it is measured how often these hold,
     also by length and by likeness to the training rows. Baselines are fitted on the training rows and evaluated on the
-    same rows as the model: mean, length, ridge (on one-hot residues), neighbour (the nearest by identity), extra_trees,
-    forest and svm (on composition and descriptors), dense and cnn (small networks). The first four are `fast`.
+    same rows as the model: mean, length, ridge (on one-hot residues), neighbour (the nearest by identity), site_trees
+    (on substitutions and means of sites, of variants), extra_trees, forest and svm (on composition and descriptors),
+    dense and cnn (small networks). The first four are `fast`.
 
     \b
     Examples:

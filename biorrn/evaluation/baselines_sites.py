@@ -31,7 +31,8 @@ def site_trees(problem: Problem) -> Baseline:
     length = len(reference)
     few = np.arange(len(train)) < LOOKED
     if np.median(substitutions(padded(train.select(few), length), reference).counts) > STRANGE * length:
-        return Baseline(np.full(len(problem.rows), middle), "no variants of one protein: the mean in place of a forest")
+        what = f"no variants of one protein: the mean of {len(problem.train):,} training rows in place of a forest"
+        return Baseline(np.full(len(problem.rows), middle), what)
     known, asked = (substitutions(padded(rows, length), reference) for rows in (train, problem.rows))
     values, weights = target - middle, train.weights / max(float(train.weights.mean()), 1e-12)
     own = features(known, learn_in_folds(known, values, weights, length, problem.seed), length)
@@ -42,6 +43,6 @@ def site_trees(problem: Problem) -> Baseline:
     model.fit(own, values, sample_weight=weights)
     return Baseline(
         middle + model.predict(new),
-        f"{TREES} extremely randomised trees on substitutions from a consensus of {length} residues and means of sites, "
+        f"{TREES} extremely randomised trees on substitutions in a consensus of {length} residues and means of sites, "
         f"{len(train):,} of {len(problem.train):,} training rows",
     )

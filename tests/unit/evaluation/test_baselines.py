@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from biorrn.encoders.alphabets import RESIDUES
+from biorrn.encoders.consensus import consensus
 from biorrn.encoders.residues import tokens
+from biorrn.encoders.site_features import learn, learn_in_folds, substitutions
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.evaluation import baselines_features, baselines_neighbours, baselines_networks
 from biorrn.evaluation.baselines import BASELINES, SETS, choose, compare, difference, headline, verdict
@@ -145,6 +148,40 @@ def test_neighbour_copies_the_nearest_and_averages_ties() -> None:
         ["ACDEFGHIKL", "ACDEFGHIKM", "WWWWWWWWWC", "MNPQRSTVWYMNPQRSTVW", "LLLLLLLLLLLLLLLLLLLLLLL"], [0.0] * 5
     )
     assert fitted("neighbour", train, rows).predicted.tolist() == [1.0, 1.5, 5.0, 9.0, 4.25]  # the last: the mean
+
+
+def scan(seed: int, number: int) -> tuple[Proteins, np.ndarray]:
+    """Return single substitutions of a protein, whose value is the sum of the site's weight and the residue's."""
+    rng = np.random.default_rng(seed)
+    wild = "".join(np.random.default_rng(9).choice(list(RESIDUES[:20]), 40))
+    weights = np.random.default_rng(7).normal(size=(40, 1)) + 0.5 * np.random.default_rng(8).normal(size=20)
+    texts, values = [], []
+    for site, new in zip(rng.integers(0, 40, number), rng.integers(0, 20, number), strict=True):
+        texts.append(wild[:site] + RESIDUES[new] + wild[site + 1 :])
+        values.append(weights[site, new] if RESIDUES[new] != wild[site] else 0.0)
+    return proteins(texts, values), np.array(values)
+
+
+def test_site_trees_learn_sites_and_never_their_own_value() -> None:
+    train, values = scan(0, 300)
+    rows, true = scan(1, 100)
+    found = fitted("site_trees", train, rows, values)
+    assert np.corrcoef(found.predicted, true)[0, 1] > 0.8
+    # of noise there is nothing to learn: in folds, the means of the sites do not give away a row's own value
+    drawn = np.random.default_rng(3).normal(size=300)
+    known = substitutions(padded(train, 40), consensus(train.tokens, train.lengths))
+    learned = learn_in_folds(known, drawn, np.ones(300), 40, 0)[:, 0]
+    assert abs(np.corrcoef(learned, drawn[known.row])[0, 1]) < 0.3
+    seen = learn(known, drawn, np.ones(300), 40).of(known)[:, 0]
+    assert np.corrcoef(seen, drawn[known.row])[0, 1] > 0.3
+
+
+def test_site_trees_of_unlike_proteins_are_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    train = proteins(["".join(rng.choice(list("ACDEFGHIKL"), 30)) for _ in range(50)], list(rng.normal(size=50)))
+    found = fitted("site_trees", train, train)
+    assert np.ptp(found.predicted) == 0
+    assert "no variants of one protein" in found.description
 
 
 LIMITS = [
