@@ -28,6 +28,9 @@ def activations(
     member: Annotated[int, typer.Option(help="Network of an ensemble, from 1.")] = 1,
     most: Annotated[int, typer.Option(help="Units that auto shows at most.")] = 8,
     split: Annotated[str, typer.Option(help="Rows of a prepared file: train, valid, test or all.")] = "valid",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End at the first record that cannot be used; default: leave it out.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(help="Sequences a forward pass.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
@@ -54,13 +57,16 @@ def activations(
     from biorrn.inference.summary import Tally
     from biorrn.models.store import load_model
     from biorrn.progress import progress
+    from biorrn.readers.tables import Reading
 
     set_threads(threads)
     write = writer_of(output)
     watched = watch(load_model(model), layer, member)
     where = choose_device(device)
     tally = Tally("activations", "sequences", "letters")
-    chosen = read_set(sequences, watched.alphabet, None if split == "all" else split)
+    reading = Reading(strict=strict)
+    chosen = read_set(sequences, watched.alphabet, None if split == "all" else split, reading)
+    tally.took(reading)
     check_size(watched, chosen)
     states = []
     with progress("activations", "sequences", len(chosen)) as advance:

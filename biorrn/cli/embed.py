@@ -22,6 +22,9 @@ def word2vec(
     sequence_column: Annotated[str, typer.Option(help="Column of sequences, of a table.")] = "sequence",
     split: Annotated[str, typer.Option(help="Rows of a prepared file: train, valid, test or all.")] = "train",
     seed: Annotated[int, typer.Option(help="0 or more; the same seed gives the same table.")] = 0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End at the first record that cannot be used; default: leave it out.")
+    ] = False,
 ) -> None:
     """Learn a vector for each k-mer by word2vec: skip-gram on the k reading frames of each protein, as ProtVec does.
 
@@ -32,10 +35,13 @@ def word2vec(
       biorrn embed word2vec proteins.fasta -o kmers.safetensors
       biorrn embed word2vec stability.h5 --split train --k 2 --width 32 -o pairs.npz
     """
+    from biorrn.inference.summary import Tally
     from biorrn.progress import progress
+    from biorrn.readers.tables import Reading
     from biorrn.readers.vectors import write_vectors
     from biorrn.tasks.embedding import embed_kmers
 
+    reading = Reading(strict=strict)
     with progress("learning", "epochs", epochs) as advance:
         table = embed_kmers(
             proteins,
@@ -48,7 +54,9 @@ def word2vec(
             split=None if split == "all" else split,
             seed=seed,
             after_epoch=lambda done: advance(1),
+            reading=reading,
         )
+    Tally("embed word2vec").took(reading)
     write_vectors(output, table)
     print(f"{output}: {len(table.words):,} {k}-mers, {width} numbers each, from {table.facts['proteins']:,} proteins")
 
@@ -90,6 +98,9 @@ def states(
     ] = 0,
     member: Annotated[int, typer.Option(help="Network of an ensemble, from 1.")] = 1,
     split: Annotated[str, typer.Option(help="Rows of a prepared file: train, valid, test or all.")] = "all",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End at the first record that cannot be used; default: leave it out.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(help="Sequences a forward pass.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
@@ -110,10 +121,13 @@ def states(
     from biorrn.inference.activations import activations, watch
     from biorrn.inference.summary import Tally
     from biorrn.models.store import load_model
+    from biorrn.readers.tables import Reading
 
     set_threads(threads)
     watched = watch(load_model(model), layer, member)
-    chosen = read_set(sequences, watched.alphabet, None if split == "all" else split)
+    reading = Reading(strict=strict)
+    chosen = read_set(sequences, watched.alphabet, None if split == "all" else split, reading)
+    Tally("embed states").took(reading)
     where = choose_device(device)
     export_states(output, watched, chosen, activations(watched, chosen, batch_size=batch_size, device=where), mean)
     numbers = f"{watched.width:,} numbers each{'' if mean else ' letter'}"

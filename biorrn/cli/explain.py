@@ -26,6 +26,9 @@ def explain(
         typer.Option(help="With --attention: largest weights of a head in the table; 0 is all. Default: 50."),
     ] = None,
     offset: Annotated[int, typer.Option(help="Number of the first residue, less 1.")] = 0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End at the first record that cannot be used; default: leave it out.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(help="Sequences a forward pass, for occlusion.")] = 256,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
@@ -49,7 +52,7 @@ def explain(
       biorrn explain runs/attention protein.fa --attention --top 20 -o attention.tsv --figure attention.png
     """
     if attention:
-        return _attention(model, fasta, output, figure, top, offset, device, threads)
+        return _attention(model, fasta, output, figure, top, offset, strict, device, threads)
     if top is not None:
         raise ConfigError("--top: is of --attention, which is not there")
     from biorrn.device import choose_device, set_threads
@@ -61,29 +64,33 @@ def explain(
     from biorrn.models.store import load_model
     from biorrn.progress import progress
     from biorrn.readers.fasta import read_fasta
+    from biorrn.readers.fields import stop
 
     set_threads(threads)
     stored = load_model(model)
     names = target_names(stored)
     where = choose_device(device)
     tally = Tally("explain", "proteins", "residues")
-    records = read_fasta(fasta)
-    explained = attribute(stored, records, method=method, baseline=baseline, batch_size=batch_size, device=where)
+    given = read_fasta(fasta, stop if strict else tally.skip_record, None if strict else tally.repeat, keep=True)
     with (
         progress("explain", "proteins") as advance,
         attributions_table(output, names, offset) as write,
         explanations(figure, stored.facts["targets"], offset) as draw,
     ):
-        for attribution in explained:
+        records = tally.watched(given, write)
+        for attribution in attribute(
+            stored, records, method=method, baseline=baseline, batch_size=batch_size, device=where
+        ):
             write(attribution)
             draw(attribution)
             count(tally, attribution, names)
             advance(1)
+        tally.require("proteins", f"{fasta}: holds no protein that can be explained")
     tally.report()
 
 
 def _attention(
-    model: str, fasta: str, output: str, figure: str | None, top: int | None, offset: int, device: str,
+    model: str, fasta: str, output: str, figure: str | None, top: int | None, offset: int, strict: bool, device: str,
     threads: int | None,
 ) -> None:  # fmt: skip
     from biorrn.device import choose_device, set_threads
@@ -94,10 +101,12 @@ def _attention(
     from biorrn.models.store import load_model
     from biorrn.progress import progress
     from biorrn.readers.fasta import read_fasta
+    from biorrn.readers.fields import stop
 
     set_threads(threads)
     tally = Tally("explain", "proteins", "residues")
-    attended = attend(load_model(model), read_fasta(fasta), choose_device(device))
+    take, repeat = (stop, None) if strict else (tally.skip_record, tally.repeat)
+    attended = attend(load_model(model), tally.watched(read_fasta(fasta, take, repeat)), choose_device(device))
     with (
         progress("explain", "proteins") as advance,
         attention_file(output, top, offset) as write,
@@ -108,4 +117,5 @@ def _attention(
             draw(found)
             tally.add(proteins=1, residues=len(found.sequence))
             advance(1)
+        tally.require("proteins", f"{fasta}: holds no protein that can be explained")
     tally.report()

@@ -66,7 +66,9 @@ def scan(
     where = choose_device(device)
     tally = Tally("scan", "mutants", "proteins")
     options: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}
-    effects = run(stored, read_fasta(fasta), plan, stop if strict else tally.skip_record, **options)
+    take = stop if strict else tally.skip_record
+    records = tally.watched(read_fasta(fasta, take, None if strict else tally.repeat, keep=True))
+    effects = run(stored, records, plan, take, **options)
     with (
         progress("scan", "mutants") as advance,
         effects_table(output, names, plan.position) as write,
@@ -74,7 +76,10 @@ def scan(
     ):
         for effect in effects:
             write(effect)
+            if effect.prediction.left_out:
+                continue
             draw(effect)
             count(tally, effect, names)
             advance(effect.mutant is not None)
+        tally.require("proteins", f"{fasta}: holds no protein that can be scanned")
     tally.report()

@@ -11,6 +11,7 @@ from biorrn.datasets.protein_rows import protein_rows
 from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import sequence
 from biorrn.errors import InputError
+from biorrn.readers.tables import Reading
 
 PREPARED = (".h5", ".hdf5")
 
@@ -37,8 +38,12 @@ def sentences(proteins: Iterable[str], k: int) -> Iterator[list[str]]:
                 yield sentence
 
 
-def read_sequences(path: str | Path, column: str = "sequence", split: str | None = None) -> list[str]:
+def read_sequences(
+    path: str | Path, column: str = "sequence", split: str | None = None, reading: Reading | None = None
+) -> list[str]:
     """Return the proteins of FASTA, of a table, or of one split of a prepared file (None: all of it).
+
+    `reading` takes records and rows that cannot be used; without it, the first is an error.
 
     Raises
     ------
@@ -49,5 +54,5 @@ def read_sequences(path: str | Path, column: str = "sequence", split: str | None
             if file.alphabet != RESIDUES:
                 raise InputError(path, f"holds sequences of {file.alphabet}; needed are residues")
             return [sequence(file.tokens(int(row))) for row in file.rows(split)]
-    rows = protein_rows(path, (), Counter(), sequence_column=column, unlabelled=True)
+    rows = protein_rows(path, (), Counter(), sequence_column=column, unlabelled=True, reading=reading)
     return [row.sequence for row in rows]

@@ -13,7 +13,7 @@ from typing import Any
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import open_text
 from biorrn.readers.fasta import read_fasta
-from biorrn.readers.fields import OnProblem
+from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.records import TargetRecord
 from biorrn.readers.tables import (
     PACKED,
@@ -330,18 +330,21 @@ def protein_rows(
     twice = [name for name in targets if list(targets).count(name) > 1]
     if twice:
         raise ConfigError(f"--target: '{twice[0]}' is given twice; allowed is once")
+    take = reading.problem if reading is not None else stop
     if is_fasta(path):
         if wild_type is not None:
             raise ConfigError(f"--wild-type: is for a table with a column of mutations; {path} is FASTA")
         if unlabelled:
             if split_column is not None or weight_column is not None:
                 raise ConfigError(f"{path}: is FASTA, which has no column '{split_column or weight_column}'")
-            return distinct((ProteinRow(record.id, record.sequence, ()) for record in read_fasta(path)), counts)
+            return distinct(
+                (ProteinRow(one.id, one.sequence, ()) for one in read_fasta(path, take, lambda name: None)), counts
+            )
         if table is None:
             raise ConfigError(f"{path}: is FASTA, which holds no values; name their table with --targets")
         columns = (id_column or "id", None, weight_column, split_column, cells)
         records = read_targets(table, targets, *columns, reading=reading)
-        rows = _joined(path, table, records, counts, id_column or "id")
+        rows = _joined(path, table, records, counts, id_column or "id", take)
     else:
         if table is not None:
             raise ConfigError(f"--targets {table}: is for FASTA input; {path} is a table and holds the values itself")
@@ -374,6 +377,7 @@ def _joined(
     records: Iterable[TargetRecord],
     counts: Counter[str],
     id_column: str,
+    on_problem: OnProblem,
 ) -> Iterator[ProteinRow]:
     values: dict[str, TargetRecord] = {}
     for record in records:
@@ -381,7 +385,7 @@ def _joined(
             raise InputError(table, f"column '{id_column}': the id is given twice; allowed is once", record.id)
         values[record.id] = record
     found = 0
-    for protein in read_fasta(path):
+    for protein in read_fasta(path, on_problem):
         record_or_none = values.pop(protein.id, None)
         if record_or_none is None:
             counts["dropped: no row in the table"] += 1

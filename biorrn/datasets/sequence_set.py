@@ -19,7 +19,9 @@ from biorrn.encoders.alphabets import DNA
 from biorrn.encoders.residues import tokens
 from biorrn.errors import InputError
 from biorrn.readers.fasta import read_fasta
+from biorrn.readers.fields import stop
 from biorrn.readers.nucleotides import read_bases
+from biorrn.readers.tables import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,9 @@ def _open(path: str | Path) -> ProteinFile | TagFile:
         return ProteinFile(path)
 
 
-def read_set(path: str | Path, alphabet: str, split: str | None = "train") -> SequenceSet:
+def read_set(
+    path: str | Path, alphabet: str, split: str | None = "train", reading: Reading | None = None
+) -> SequenceSet:
     """Return the sequences of FASTA, of a table, or of one split of a prepared file.
 
     Parameters
@@ -95,6 +99,7 @@ def read_set(path: str | Path, alphabet: str, split: str | None = "train") -> Se
     path : FASTA, `-` for standard input; a table with the column sequence, and id where it has one; or a prepared file.
     alphabet : str: of the tokens; with that of DNA a file that is not prepared is FASTA or FASTQ of nucleotides.
     split : "train", "valid", "test" or None for all; of a prepared file only.
+    reading : takes records and rows that cannot be used; without it, the first is an error.
 
     Raises
     ------
@@ -113,7 +118,11 @@ def read_set(path: str | Path, alphabet: str, split: str | None = "train") -> Se
         found = as_set([name for name, _ in pairs], [bases for _, bases in pairs], alphabet)
     else:
         # standard input is FASTA: a table is known by its name
-        rows: Any = read_fasta(path) if str(path) == "-" else protein_rows(path, (), Counter(), unlabelled=True)
+        rows: Any = (
+            read_fasta(path, reading.problem if reading is not None else stop)
+            if str(path) == "-"
+            else protein_rows(path, (), Counter(), unlabelled=True, reading=reading)
+        )
         proteins = [(row.id, row.sequence) for row in rows]
         found = as_set([name for name, _ in proteins], [text for _, text in proteins], alphabet)
     if not len(found):

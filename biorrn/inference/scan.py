@@ -182,7 +182,7 @@ def scan(
         for record in records:
             waiting.append(None)
             yield record
-            for mutant in plan.mutants(record, on_problem):
+            for mutant in () if record.problem else plan.mutants(record, on_problem):
                 waiting.append(mutant)
                 yield replace(record, sequence=mutant.sequence, unknown=mutant.sequence.count("X"))
 

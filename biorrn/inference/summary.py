@@ -3,11 +3,12 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from biorrn.errors import BiorrnError, InputError
 from biorrn.progress import human
 from biorrn.readers.records import ProteinRecord
+from biorrn.readers.tables import Reading
 
 # what was removed from a sequence, see `ProteinRecord.changes` -> how a line begins that tells of it
 CHANGES = {"gaps_removed": "gaps removed from", "modifications_removed": "modifications of residues removed from"}
@@ -59,11 +60,21 @@ class Tally:
         """Count a record whose id came before."""
         self.repeated += 1
 
-    def watched(self, records: Iterable[ProteinRecord]) -> Iterator[ProteinRecord]:
-        """Yield the records, and count what was removed from their sequences."""
+    def watched(
+        self, records: Iterable[ProteinRecord], left_out: Callable[[ProteinRecord], None] | None = None
+    ) -> Iterator[ProteinRecord]:
+        """Yield the records, and count what was removed from their sequences; `left_out` takes those with a problem."""
         for record in records:
             self.changed.update(record.changes)
+            if record.problem and left_out is not None:
+                left_out(record)
+                continue
             yield record
+
+    def took(self, reading: Reading) -> None:
+        """Say what was made of a table or a sequence file, and what was left out of it."""
+        for line in reading.lines():
+            self.say(line)
 
     def say(self, line: str) -> None:
         """Print a line on standard error."""

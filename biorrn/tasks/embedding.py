@@ -10,6 +10,7 @@ from biorrn.datasets.kmers import read_sequences, sentences
 from biorrn.encoders.alphabets import RESIDUES
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import sha256
+from biorrn.readers.tables import Reading
 from biorrn.readers.vectors import LONGEST, Vectors
 from biorrn.training.word2vec import Epoch, train_word2vec
 
@@ -26,6 +27,7 @@ def embed_kmers(
     split: str | None = None,
     seed: int = 0,
     after_epoch: Epoch = lambda epoch: None,
+    reading: Reading | None = None,
 ) -> Vectors:
     """Return word2vec vectors of the k-mers of proteins, with what they were made from.
 
@@ -35,6 +37,7 @@ def embed_kmers(
     ----------
     source : FASTA, table or prepared file; see `datasets.kmers.read_sequences`.
     k : int: residues a word; others as in `training.word2vec.train_word2vec`.
+    reading : takes records and rows that cannot be used; without it, the first is an error.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def embed_kmers(
             raise ConfigError(f"--{name}: found {found}; allowed is 1 to {most}")
     if min_count < 1 or seed < 0:
         raise ConfigError(f"--min-count, --seed: found {min_count}, {seed}; allowed is 1 or more, and 0 or more")
-    proteins = read_sequences(source, sequence_column, split)
+    proteins = read_sequences(source, sequence_column, split, reading)
     corpus = list(sentences(proteins, k))
     if not corpus:
         raise InputError(source, f"no protein holds {k} known residues in a row")

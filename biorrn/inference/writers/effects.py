@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from biorrn.inference.writers.tables import Row, open_table
+from biorrn.readers.records import ProteinRecord
 
 if TYPE_CHECKING:
     from biorrn.inference.attribution import Attribution
@@ -24,7 +25,8 @@ def effects_table(path: str | Path, targets: Sequence[str], position: type = int
     """Open a table of mutants: id, position, wild_type, mutant, mutation, columns of each target, flags.
 
     The columns of a target are its name (the value), and with the name before them `_difference` (to the wild type),
-    `_lower` and `_upper` (the interval), `_spread`; the first effect says which there are. Wild types have no row.
+    `_lower` and `_upper` (the interval), `_spread`; the first effect says which there are. Wild types have no row; a
+    protein that was left out has one with its id and flags alone.
 
     Parameters
     ----------
@@ -33,6 +35,8 @@ def effects_table(path: str | Path, targets: Sequence[str], position: type = int
     """
     columns: dict[str, type] = {"id": str, "position": position, "wild_type": str, "mutant": str, "mutation": str}
     extra: list[str] = []
+    held: list[Prediction] = []  # left out, before the first row
+    width: list[int] = []
     rows: list[Callable[[Row], None]] = []
     with contextlib.ExitStack() as stack:
 
@@ -40,12 +44,19 @@ def effects_table(path: str | Path, targets: Sequence[str], position: type = int
             extra.extend(name for name in EXTRA if getattr(sample, name) is not None)
             for target in targets:
                 columns.update({target: float} | {f"{target}_{name}": float for name in ("difference", *extra)})
+            width.append(len(columns) - 1)
             rows.append(stack.enter_context(open_table(path, columns | {"flags": str})))
 
         def write(effect: Effect) -> None:
             mutant, prediction = effect.mutant, effect.prediction
-            if not rows:
+            if prediction.left_out:
+                held.append(prediction)
+            elif not rows:
                 start(prediction)
+            if rows:
+                for one in held:
+                    rows[0]([one.id, *[None] * width[0], ",".join(one.flags)])
+                held.clear()
             if mutant is None:
                 return
             numbers = [prediction.values, effect.difference, *(getattr(prediction, name) for name in extra)]
@@ -60,11 +71,11 @@ def effects_table(path: str | Path, targets: Sequence[str], position: type = int
 @contextlib.contextmanager
 def attributions_table(
     path: str | Path, targets: Sequence[str], offset: int = 0
-) -> Iterator[Callable[[Attribution], None]]:
+) -> Iterator[Callable[[Attribution | ProteinRecord], None]]:
     """Open a table of residues: id, position, residue, columns of each target, attention where the model has any.
 
     The columns of a target are `_attribution` and, for an ensemble, `_spread`, with the target's name before them; the
-    first attribution says which there are.
+    first attribution says which there are. A record that was left out has a row with its id alone.
 
     Parameters
     ----------
@@ -72,6 +83,7 @@ def attributions_table(
     offset : int: added to a place in the sequence, counted from 1, gives the position.
     """
     columns: dict[str, type] = {"id": str, "position": int, "residue": str}
+    held: list[str] = []  # left out, before the first row
     rows: list[Callable[[Row], None]] = []
     with contextlib.ExitStack() as stack:
 
@@ -84,9 +96,17 @@ def attributions_table(
                 columns["attention"] = float
             rows.append(stack.enter_context(open_table(path, columns)))
 
-        def write(found: Attribution) -> None:
-            if not rows:
+        def write(found: Attribution | ProteinRecord) -> None:
+            if isinstance(found, ProteinRecord):
+                held.append(found.id)
+            elif not rows:
                 start(found)
+            if rows:
+                for name in held:
+                    rows[0]([name, *[None] * (len(columns) - 1)])
+                held.clear()
+            if isinstance(found, ProteinRecord):
+                return
             numbers = [found.scores] if found.spread is None else [found.scores, found.spread]
             cells = np.stack(numbers, axis=2).reshape(len(found.sequence), -1)
             if found.attention is not None:
