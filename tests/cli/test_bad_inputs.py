@@ -117,7 +117,10 @@ BAD = {
     "sequences that are not there": ("predict {d}/model {d}/no.fasta", "no.fasta: cannot be read"),
     "FASTQ for FASTA": ("predict {d}/model {d}/good.fastq", "looks like FASTQ, which is not read"),
     "an empty FASTA": ("predict {d}/model {d}/empty.fasta", "the file is empty"),
-    "an id given twice": ("scan {d}/model {d}/twice.fasta", "record 'q1': the id is given twice, on lines 1 and 3"),
+    "an id given twice": (
+        "scan {d}/model {d}/twice.fasta --strict",
+        "record 'q1': the id is given twice, on lines 1 and 3",
+    ),
     # mutants
     "a mutation of another residue": (
         "scan {d}/model {d}/good.fasta --mutations A3G -o {d}/s.tsv",
