@@ -38,6 +38,7 @@ COMMANDS = {
     "embed": "biorrn.cli.embed",
     "generate": "biorrn.cli.generate",
     "activations": "biorrn.cli.activations",
+    "models": "biorrn.cli.models",
     "pore-model": "biorrn.cli.pore_model",
     "simulate": "biorrn.cli.simulate",
 }

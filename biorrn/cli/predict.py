@@ -69,9 +69,9 @@ def predict(
     """
     from biorrn.cli.predict_tags import predict_tags
     from biorrn.device import choose_device, set_threads
-    from biorrn.inference.confidence import columns_given
+    from biorrn.inference.confidence import columns_given, widened
+    from biorrn.inference.predict import doubts, refuse, target_names
     from biorrn.inference.predict import predict as run
-    from biorrn.inference.predict import refuse, target_names
     from biorrn.inference.protein_input import other_columns, read_proteins
     from biorrn.inference.summary import Tally
     from biorrn.inference.writers import open_predictions
@@ -121,8 +121,11 @@ def predict(
                 continue
             tally.add(sequences=1, residues=prediction.length)
             tally.flag(prediction.flags)
+            if reasons := doubts(prediction.flags):
+                tally.outside(prediction.id, reasons)
             advance(1)
         tally.require("sequences", f"{proteins}: holds no sequence that can be predicted")
+    tally.say_outside(model, str(stored.facts.get("inputs", "")), widened(stored, level), "sequences")
     if note:
         tally.say(note)
     tally.report()

@@ -35,10 +35,13 @@ def scan(
 ) -> None:
     """Predict what mutations do to each protein of a FASTA file: by default, every single substitution.
 
-    Writes one row a mutant: id, position, wild_type, mutant, mutation, value, difference to the wild type, interval and
-    spread where the model has them, flags. Mutations are written as A23G, A23del, A23_K25del, A23_G24insWWP or
-    A23_K25delinsGP, also as in HGVS (p.Ala23Gly). One that cannot be used is named and left out; where most do not fit
-    the protein, that is an error, which says the --offset at which they would.
+    Writes one row a mutant: id, position, wild_type, mutant, mutation, value, difference to the wild type with its
+    interval (_difference_lower, _difference_upper), interval of the value and spread where the model has them, flags.
+    A model that was not trained on mutants says so, and flags each row not_trained_on_mutants.
+
+    Mutations are written as A23G, A23del, A23_K25del, A23_G24insWWP or A23_K25delinsGP, also as in HGVS (p.Ala23Gly).
+    One that cannot be used is named and left out; where most do not fit the protein, that is an error, which says the
+    --offset at which they would.
 
     \b
     Examples:
@@ -49,8 +52,9 @@ def scan(
     """
     from biorrn.device import choose_device, set_threads
     from biorrn.evaluation.figures_scan import heat_maps
+    from biorrn.inference.confidence import widened
     from biorrn.inference.predict import target_names
-    from biorrn.inference.scan import Plan, count, parse_spans
+    from biorrn.inference.scan import Plan, count, parse_spans, remarks
     from biorrn.inference.scan import scan as run
     from biorrn.inference.summary import Tally
     from biorrn.inference.writers.effects import effects_table
@@ -82,4 +86,7 @@ def scan(
             count(tally, effect, names)
             advance(effect.mutant is not None)
         tally.require("proteins", f"{fasta}: holds no protein that can be scanned")
+    tally.say_outside(model, str(stored.facts.get("inputs", "")), widened(stored, level), "proteins")
+    for line in remarks(stored.facts, names, level):
+        tally.say(line)
     tally.report()

@@ -62,7 +62,7 @@ def coverage_of(
     assert given.lower is not None  # as the caller made sure
     assert given.upper is not None
     true, lower, upper = rows.targets[:, column], given.lower[:, column], given.upper[:, column]
-    known = np.isfinite(true)
+    known = np.isfinite(true) & np.isfinite(lower)  # a protein that the model does not know may have no interval
     inside, width = (true >= lower) & (true <= upper), upper - lower
 
     def cell(mask: np.ndarray) -> dict[str, float]:

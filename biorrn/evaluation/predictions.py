@@ -240,8 +240,10 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
         length = str(row.get("length") or "")
         if length.isdecimal() and (length.lstrip("0") or "0") != str(lengths[id]):
             raise InputError(path, f"found length {length[:20]}; the prepared row has {lengths[id]} residues", id)
-        found = tuple(finite(path, row, name) for name in [*names, *(ends if bounded else [])])
-        if values.setdefault(id, found) != found:
+        found = tuple(finite(path, row, name) for name in names)
+        # a protein that the model does not know may have no interval
+        found += tuple(finite(path, row, name) if row[name] else np.nan for name in (ends if bounded else []))
+        if not np.array_equal(values.setdefault(id, found), found, equal_nan=True):
             raise InputError(path, "has two different predictions", record=id)
         marks = (row.get("flags") or "").replace(";", ",").split(",")
         flags[id] = [mark.strip() for mark in marks if mark.strip(" .-")]

@@ -137,7 +137,9 @@ def occlusion(
 
     def scores_of(model: nn.Module) -> tuple[np.ndarray, np.ndarray]:
         bare = replace(stored, model=model, facts=stored.facts | {"novelty": None, "conformal": None})
-        found = np.array([one.values for one in predict(bare, mutants(), batch_size=batch_size, device=x.device)])
+        # a difference of two numbers near each other: bfloat16 would round it away
+        given = predict(bare, mutants(), batch_size=batch_size, device=x.device, precision="32")
+        found = np.array([one.values for one in given])
         return found[0], found[0] - found[1:].reshape(len(sequence), len(letters), -1).mean(1)
 
     values, scores = scores_of(stored.model)

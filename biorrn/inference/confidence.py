@@ -67,6 +67,12 @@ def columns_given(stored: Stored, level: float) -> tuple[dict[str, bool], str]:
     return {"intervals": intervals, "spread": has_spread(stored.model)}, note
 
 
+def widened(stored: Stored, level: float) -> bool | None:
+    """Return whether proteins that a model does not know have intervals, of their own; None where none has any."""
+    intervals = conformal.Intervals.of(stored.facts, target_names(stored), level)
+    return None if intervals is None else all(entry is not None for entry in intervals.unlike)
+
+
 def held_out(
     stored: Stored,
     prepared: str | Path,
@@ -106,7 +112,8 @@ def conformal_facts(held: HeldOut) -> dict[str, Any]:
 
 
 def novelty_facts(prepared: str | Path, split: str = "valid") -> dict[str, Any]:
-    """Return {"novelty": what `novelty.fit` gives} for the training rows of a prepared protein file.
+    """Return the facts "novelty", what `novelty.fit` gives of the training rows of a prepared protein file, and
+    "mutants", whether some of them are mutants of others.
 
     Parameters
     ----------
@@ -114,7 +121,7 @@ def novelty_facts(prepared: str | Path, split: str = "valid") -> dict[str, Any]:
     """
     train = _tokens(ProteinDataset(prepared, "train"), novelty.ROWS)
     entry = novelty.fit(*train, *_tokens(ProteinDataset(prepared, split), ROWS))
-    return {} if entry is None else {"novelty": entry}
+    return {} if entry is None else {"novelty": entry, "mutants": novelty.has_mutants(*train)}
 
 
 def coverage_lines(held: HeldOut, folds: int = FOLDS, seed: int = 0) -> Iterator[str]:

@@ -3,8 +3,8 @@
 On rows that neither trained the model nor chose anything of it, the error of each prediction is divided by a scale; the
 quantile of these scores, times the scale of a new prediction, is half the width of its interval (Vovk, Gammerman and
 Shafer 2005, Algorithmic Learning in a Random World; Lei et al. 2018, J Am Stat Assoc 113:1094, locally weighted). With
-the finite-sample quantile, the interval covers new rows of the same distribution at least as often as its level says,
-whatever the model. Rows of another distribution (more mutations, other folds) are not promised anything.
+the finite-sample quantile, the interval covers new rows of the same distribution as often as its level says in the
+mean, whatever the model. Rows of another distribution (more mutations, other folds) are not promised anything.
 
 The scale is 1 for a single model, and sqrt(spread^2 + floor^2) where a prediction has a spread. The floor is the one
 of a grid whose intervals have the best score at 90 % (Gneiting and Raftery 2007, J Am Stat Assoc 102:359: width, plus
@@ -44,13 +44,21 @@ def check_level(level: float) -> float:
 
 
 def quantile(scores: np.ndarray, level: float) -> float | None:
-    """Return the conformal quantile of scores (N,): the ceil((N + 1) * level)-th smallest; None where N is too small.
+    """Return the conformal quantile of scores (N,): of rank (N + 1) * level; None where N is too small.
+
+    A new score is at or below the k-th smallest with probability k / (N + 1). Between two ranks it is interpolated, so
+    that the mean coverage is the level also of few rows; the next rank alone would cover up to 1 / (N + 1) more.
 
     >>> quantile(np.arange(1.0, 11.0), 0.9), quantile(np.arange(1.0, 11.0), 0.95)
-    (10.0, None)
+    (9.9, None)
     """
-    rank = int(np.ceil((len(scores) + 1) * level - 1e-9))
-    return None if rank > len(scores) else float(np.partition(scores, rank - 1)[rank - 1])
+    rank = (len(scores) + 1) * level
+    below, above = int(np.floor(rank + 1e-9)), int(np.ceil(rank - 1e-9))
+    if above > len(scores) or below < 1:
+        return None
+    ordered = np.partition(scores, sorted({below - 1, above - 1}))
+    low, high = float(ordered[below - 1]), float(ordered[above - 1])
+    return low + (rank - below) * (high - low) if above > below else low
 
 
 def scales(spread: np.ndarray | None, floor: float | None, rows: int) -> np.ndarray:
@@ -87,6 +95,9 @@ def fit(true: np.ndarray, predicted: np.ndarray, spread: np.ndarray | None = Non
     true, predicted : float arrays (N,): rows that the model was not fitted to; NaN in `true` is missing.
     spread : float array (N,), optional: as `inference.members` gives it.
 
+    `difference` holds the quantiles of the error of a difference between two rows, from as many pairs of them: of a
+    model of variants these are differences between variants.
+
     Returns None where fewer than 10 values are there.
     """
     known = np.isfinite(true) & np.isfinite(predicted)
@@ -98,12 +109,30 @@ def fit(true: np.ndarray, predicted: np.ndarray, spread: np.ndarray | None = Non
         spread = np.asarray(spread[known], np.float64)
         floor = _short(choose_floor(errors, spread))
     scores = errors / _own_scales(errors, spread, floor)
-    found = [quantile(scores, level) for level in LEVELS]
+    signed = (true - predicted)[known].astype(np.float64)
+    order = np.random.default_rng(0).permutation(len(signed))
+    gaps = np.abs(signed[order] - np.roll(signed[order], 1))
     return {
         "rows": len(errors),
         "floor": floor,
-        "quantiles": [None if value is None else _short(value) for value in found],
+        "quantiles": _quantiles(scores),
+        "difference": _quantiles(gaps),
     }
+
+
+def _quantiles(scores: np.ndarray) -> list[float | None]:
+    found = (quantile(scores, level) for level in LEVELS)
+    return [None if value is None else _short(value) for value in found]
+
+
+def fit_differences(errors: np.ndarray) -> dict[str, Any]:
+    """Return what a model keeps of the differences that it gives between a mutant and its wild type.
+
+    Parameters
+    ----------
+    errors : float array (N,): measured minus predicted differences of pairs that trained nothing.
+    """
+    return {"rows": len(errors), "quantiles": _quantiles(np.abs(errors))}
 
 
 def _own_scales(errors: np.ndarray, spread: np.ndarray | None, floor: float | None) -> np.ndarray:
@@ -147,10 +176,14 @@ class Intervals:
     ----------
     entries : list, one a target, of what `fit` gave.
     level : float: one of `LEVELS`.
+    unlike : list, one a target: what `fit` gave on proteins that the model does not know; None: they have no interval.
+    bounds : list, one a target, of (low, high): beyond which there is no value of it.
     """
 
     entries: list[Mapping[str, Any]]
     level: float
+    unlike: list[Mapping[str, Any] | None]
+    bounds: list[tuple[float, float]]
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], names: Sequence[str], level: float = LEVEL) -> Intervals | None:
@@ -166,17 +199,63 @@ class Intervals:
         place = LEVELS.index(level)
         if any(entry is None or entry["quantiles"][place] is None for entry in entries):
             return None
-        return cls([entry for entry in entries if entry is not None], level)
+        own = [entry for entry in entries if entry is not None]
+        return cls(own, level, [entry.get("unlike") for entry in own], bounds_of(facts, names))
 
-    def __call__(self, values: np.ndarray, spread: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lower and upper ends (N, K) of values (N, K) with their spread (N, K)."""
+    def __call__(
+        self, values: np.ndarray, spread: np.ndarray | None, unknown: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lower and upper ends (N, K) of values (N, K) with their spread (N, K).
+
+        Parameters
+        ----------
+        unknown : bool array (N,), optional: proteins that the model does not know. They have the interval that was
+            measured for such, NaN where none was.
+        """
         half = np.empty_like(values)
         for column, entry in enumerate(self.entries):
             own = None if spread is None else spread[:, column]
             widths = half_widths(entry, self.level, own, len(values))
             assert widths is not None  # as `of` made sure
             half[:, column] = widths
-        return values - half, values + half
+            if unknown is not None and unknown.any():
+                other = self.unlike[column]
+                wider = None if other is None else half_widths(other, self.level, own, len(values))
+                half[unknown, column] = np.nan if wider is None else np.maximum(wider, widths)[unknown]
+        low, high = np.array(self.bounds).T
+        return np.clip(values - half, low, high), np.clip(values + half, low, high)
+
+
+def bounds_of(facts: Mapping[str, Any], names: Sequence[str]) -> list[tuple[float, float]]:
+    """Return for each target the lowest and the highest value that there is, from a model's facts; else -inf, inf."""
+    given = {target.get("name"): target.get("bounds") for target in facts.get("targets") or ()}
+    return [(-np.inf, np.inf) if given.get(name) is None else tuple(given[name]) for name in names]
+
+
+def difference_widths(
+    facts: Mapping[str, Any], names: Sequence[str], level: float, unknown: bool
+) -> list[float] | None:
+    """Return half the width of the interval of a difference between mutant and wild type, one a target, or None.
+
+    Measured on pairs of a mutant and its wild type (`difference` among the facts) where there were any; else, for a
+    model of the variants of one protein, on pairs of the rows that calibrate its intervals; else there is none.
+
+    Parameters
+    ----------
+    unknown : bool: the wild type is a protein that the model does not know.
+    """
+    place, found = LEVELS.index(check_level(level)), []
+    for name in names:
+        entry = (facts.get("difference") or {}).get(name)
+        if entry is not None and unknown:
+            entry = entry.get("unlike")
+        elif entry is None and facts.get("reference") and not unknown:
+            entry = {"quantiles": ((facts.get("conformal") or {}).get(name) or {}).get("difference")}
+        quantiles = entry and entry.get("quantiles")
+        if not quantiles or quantiles[place] is None:
+            return None
+        found.append(float(quantiles[place]))
+    return found
 
 
 def cross_half_widths(

@@ -12,6 +12,9 @@ It sees what a protein is made of, not whether it folds: a random order of a tra
 
 from __future__ import annotations
 
+import base64
+import functools
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +23,13 @@ import numpy as np
 from biorrn.encoders.alphabets import N_TOKENS, RESIDUES
 from biorrn.errors import BiorrnError
 
-FLAG = "unlike_training"
+FLAG, NO_RELATIVE = "unlike_training", "no_relative_in_training"
+WORD = 6  # residues of a word that relatives share
+SAMPLED = 8  # one word in so many is kept, the same ones of every protein
+SHARED = 0.2  # of a protein's sampled words that a relative has (about 75 % identity), and at least TWICE of them
+TWICE = 2
+ASKED = 300  # training rows that are asked whether another is their mutant
+MUTANTS = 0.02  # of them, from which on a model is taken for one that was trained on mutants
 CLASSES = ("AVILMC", "FWYH", "STNQ", "KR", "DE", "GP")  # X is in none
 HYDROPHOBIC = "AVILMCFWY"
 LAGS = (2, 3, 4, 7)
@@ -147,3 +156,72 @@ def _from(entry: Mapping[str, Any], described: np.ndarray) -> np.ndarray:
 def unlike(entry: Mapping[str, Any], tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return the bool array (N,) that is True where a protein is unlike the training rows; never for an empty one."""
     return (distances(entry, tokens, lengths) > entry["threshold"]) & (np.asarray(lengths) > 0)
+
+
+def sketch(tokens: np.ndarray, lengths: np.ndarray) -> str:
+    """Return the words of the training rows that tell a relative of one of them: sorted hashes, packed as text.
+
+    One word of `WORD` residues in `SAMPLED` is kept, by its hash (Broder 1997, On the resemblance of documents).
+    Tokens and lengths as for `describe`.
+    """
+    kept = np.unique(_words(tokens, lengths)[0])
+    steps = np.diff(kept, prepend=kept.dtype.type(0)).astype("<u4")
+    return base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode("ascii")
+
+
+def alone(packed: str, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the bool array (N,) that is True where a protein has no relative among the rows of a `sketch`.
+
+    Raises
+    ------
+    BiorrnError: the text holds no sketch.
+    """
+    words, rows = _words(tokens, lengths)
+    known = _unpacked(packed)
+    hits = np.isin(words, known)
+    seen = np.bincount(rows, minlength=len(lengths))
+    shared = np.bincount(rows[hits], minlength=len(lengths))
+    return (shared < np.maximum(TWICE, SHARED * seen)) & (np.asarray(lengths) > 0)
+
+
+@functools.lru_cache(maxsize=4)
+def _unpacked(packed: str) -> np.ndarray:
+    try:
+        plain = zlib.decompressobj().decompress(base64.b64decode(packed), 1 << 26)
+        return np.cumsum(np.frombuffer(plain, "<u4").astype(np.uint64))
+    except (ValueError, zlib.error) as error:
+        raise BiorrnError("model: relatives: holds no sketch of words") from error
+
+
+def _words(tokens: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the hashes of the sampled words, and the row of each."""
+    if len(tokens) < WORD:
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    code = np.zeros(len(tokens) - WORD + 1, np.uint64)
+    for place in range(WORD):
+        code = code * np.uint64(N_TOKENS) + tokens[place : len(tokens) - WORD + 1 + place].astype(np.uint64)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    inside = row[: len(code)] == row[WORD - 1 :]
+    with np.errstate(over="ignore"):  # Fibonacci hashing, modulo 2^64; the upper half is kept
+        code = (code * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
+    kept = inside & (code % np.uint64(SAMPLED) == 0)
+    return code[kept], row[: len(code)][kept]
+
+
+def has_mutants(tokens: np.ndarray, lengths: np.ndarray) -> bool:
+    """Return whether some of the rows are mutants of others: one of 50 has another that differs in one to three places.
+
+    Tokens and lengths as for `describe`; at most `ASKED` of them are asked, evenly spaced.
+    """
+    ends = np.cumsum(lengths)
+    found = 0
+    asked = np.unique(np.linspace(0, len(lengths) - 1, min(len(lengths), ASKED)).astype(np.int64))
+    for row in asked:
+        size = int(lengths[row])
+        same = np.flatnonzero(np.asarray(lengths) == size)[:ROWS]
+        if not size or len(same) * size > BLOCK:
+            same = same[: BLOCK // max(size, 1)]
+        others = tokens[(ends[same] - size)[:, None] + np.arange(size)]
+        changed = (others != tokens[ends[row] - size : ends[row]]).sum(1)
+        found += bool(((changed > 0) & (changed <= 3)).any())
+    return found >= max(2, MUTANTS * len(asked))

@@ -27,6 +27,13 @@ from biorrn.inference.streams import joined, padded, through, windows
 from biorrn.models.store import Stored
 from biorrn.readers.records import ProteinRecord
 
+FEW = 0.05  # of the residues of a protein, by which a variant is longer or shorter
+FAR = 0.3  # of the residues of a protein: what differs by more is no variant of it
+# flags of a protein that the model does not know: its interval is the one measured for such, or it has none
+UNKNOWN = (
+    *("shorter_than_training", "longer_than_training", "more_mutations_than_training", "not_a_variant"),
+    *(novelty.FLAG, novelty.NO_RELATIVE),
+)
 WINDOW_BATCHES = 32  # batches within which records are sorted by length; one window is filled while one is predicted
 
 LEFT_OUT = "left_out"  # flag of a record that cannot be used, before the flag that says why
@@ -47,8 +54,9 @@ class Prediction:
     values : float array (K,): one value a target, in the target's unit; NaN for an empty sequence.
     length : int: residues.
     flags : list of str: reasons for doubt: unknown_residues, shorter_than_training, longer_than_training, empty,
-        modifications_removed, id_given_before, unlike_training (see `inference.novelty`); or left_out and
-        the reason, of a record that cannot be used (`readers.records.ProteinRecord.problem`).
+        modifications_removed, id_given_before, unlike_training, no_relative_in_training (see `inference.novelty`); of a
+        model of variants also more_mutations_than_training and not_a_variant; or left_out and the reason, of a record
+        that cannot be used (`readers.records.ProteinRecord.problem`).
     spread : float array (K,) or None: how far members disagree; see `inference.members`.
     lower, upper : float array (K,) or None: ends of the interval; see `inference.conformal`.
     cells : tuple of str: further columns of the record's table.
@@ -136,6 +144,7 @@ class _Window:
     records: list[ProteinRecord]
     batches: list[tuple[list[int], Future[Passed]]]
     unlike: np.ndarray  # bool (N,)
+    alone: np.ndarray  # bool (N,): no relative among the training rows, of a model that knows them
 
 
 class _Run:
@@ -165,7 +174,9 @@ class _Run:
             sent.append((rows, pool.submit(self._forward, flat, starts[rows], lengths[rows])))
         entry = self.facts.get("novelty")
         unlike = np.zeros(len(records), bool) if entry is None else novelty.unlike(entry, flat, lengths)
-        return _Window(records, sent, unlike)
+        words = self.facts.get("relatives")
+        alone = np.zeros(len(records), bool) if words is None else novelty.alone(words, flat, lengths)
+        return _Window(records, sent, unlike, alone)
 
     def _finish(self, window: _Window) -> Iterator[Prediction]:
         values = np.full((len(window.records), self.targets), np.nan)
@@ -175,15 +186,17 @@ class _Run:
             if own is not None:
                 spread = np.full_like(values, np.nan) if spread is None else spread
                 spread[rows] = own
-        ends = (None, None) if self.intervals is None else self.intervals(values, spread)
+        doubts_of = [flags(record, self.facts) for record in window.records]
+        for record, marked, *found in zip(window.records, doubts_of, window.unlike, window.alone, strict=True):
+            marks = zip((novelty.FLAG, novelty.NO_RELATIVE), found, strict=True)
+            marked += [mark for mark, holds in marks if holds and not record.problem]
+        unknown = np.array([bool(doubts(marked)) for marked in doubts_of], bool)
+        ends = (None, None) if self.intervals is None else self.intervals(values, spread, unknown)
         nothing = itertools.repeat(None)
         columns = [nothing if column is None else column for column in (spread, *ends)]
-        for record, value, unlike, *more in zip(window.records, values, window.unlike, *columns, strict=False):
-            doubts = flags(record, self.facts)
-            if unlike and not record.problem:
-                doubts.append(novelty.FLAG)
+        for record, value, marked, *more in zip(window.records, values, doubts_of, *columns, strict=False):
             given = {} if record.problem else dict(zip(("spread", "lower", "upper"), more, strict=True))
-            yield Prediction(record.id, value, len(record.sequence), doubts, cells=record.cells, **given)
+            yield Prediction(record.id, value, len(record.sequence), marked, cells=record.cells, **given)
 
     def _forward(self, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Passed:
         """Return the values and spreads of the sequences flat[start:start + length], which share one padded length."""
@@ -193,6 +206,11 @@ class _Run:
             values, spread = (None if one is None else one[: len(lengths)].double().cpu().numpy() for one in given)
         assert values is not None
         return values, spread
+
+
+def doubts(marks: Iterable[str]) -> list[str]:
+    """Return those of a prediction's flags that say that the model does not know such a protein."""
+    return [mark for mark in marks if mark in UNKNOWN]
 
 
 def flags(record: ProteinRecord, facts: dict) -> list[str]:
@@ -209,5 +227,23 @@ def flags(record: ProteinRecord, facts: dict) -> list[str]:
         "shorter_than_training": 0 < length < facts.get("min_length", 0),
         "longer_than_training": length > facts.get("max_length", length),
         **{name: name in record.changes for name in ("modifications_removed", "id_given_before")},
+        **_variant_flags(record.sequence, facts),
     }
     return [name for name, holds in doubts.items() if holds]
+
+
+def _variant_flags(sequence: str, facts: dict) -> dict[str, bool]:
+    """Return the doubts about a sequence as a variant of the protein whose variants the model was trained on."""
+    reference, most = facts.get("reference"), facts.get("most_mutations")
+    if not reference or most is None or not sequence:
+        return {}
+    if len(sequence) == len(reference):
+        changed = sum(a != b for a, b in zip(sequence, reference, strict=True))
+    else:
+        shift = abs(len(sequence) - len(reference))
+        if facts.get("min_length", 0) <= len(sequence) <= facts.get("max_length", 0):
+            changed = shift  # trained on variants of other lengths
+        else:
+            changed = most + shift if shift <= FEW * len(reference) else len(reference)
+    far = changed > max(most, FAR * len(reference))
+    return {"more_mutations_than_training": most < changed and not far, "not_a_variant": far}

@@ -5,20 +5,22 @@ from __future__ import annotations
 import itertools
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from biorrn.errors import BiorrnError, ConfigError, InputError
-from biorrn.inference.predict import Prediction, predict
+from biorrn.inference.conformal import LEVEL, difference_widths
+from biorrn.inference.predict import Prediction, doubts, predict, target_names
 from biorrn.inference.summary import SHOWN, Tally
 from biorrn.models.store import Stored
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.variants import STANDARD, Applied, VariantError, apply_variants, variant_texts
 
+NO_MUTANTS = "not_trained_on_mutants"  # flag of every mutant
 Spans = tuple[tuple[int, int], ...]
 
 
@@ -50,11 +52,15 @@ class Effect:
     mutant : Mutant, or None for the wild type.
     prediction : Prediction: of the mutant; its id is that of the wild type.
     difference : float array (K,): value of the mutant minus that of the wild type, in the targets' units.
+    difference_lower, difference_upper : float array (K,) or None: ends of the interval of the difference, NaN where
+        none was measured for such proteins; None of a model that has none. See `conformal.difference_widths`.
     """
 
     mutant: Mutant | None
     prediction: Prediction
     difference: np.ndarray
+    difference_lower: np.ndarray | None = None
+    difference_upper: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +192,54 @@ def scan(
                 waiting.append(mutant)
                 yield replace(record, sequence=mutant.sequence, unknown=mutant.sequence.count("X"))
 
-    wild_type = np.zeros(0)
-    for prediction in predict(stored, sequences(), **options):
+    names, level = target_names(stored), options.get("level", LEVEL)
+    half = {unknown: difference_widths(stored.facts, names, level, unknown) for unknown in (False, True)}
+    given = any(widths is not None for widths in half.values())
+    strange = [] if knows_mutants(stored.facts) else [NO_MUTANTS]
+    wild_type, about = np.zeros(0), list[str]()  # of the last wild type: its values, and doubts
+    # differences of numbers near each other: bfloat16 would round them away
+    for prediction in predict(stored, sequences(), **{**options, "precision": "32"}):
         mutant = waiting.popleft()
         if mutant is None:
             wild_type = prediction.values
-        yield Effect(mutant, prediction, prediction.values - wild_type)
+            about = doubts(prediction.flags)
+        else:
+            prediction = _of_unknown(prediction, about, strange)
+        difference = prediction.values - wild_type
+        if not given:
+            yield Effect(mutant, prediction, difference)
+            continue
+        widths = half[bool(about)]
+        width = np.full(len(names), np.nan) if widths is None else np.array(widths)
+        yield Effect(mutant, prediction, difference, difference - width, difference + width)
+
+
+def _of_unknown(prediction: Prediction, about: list[str], strange: list[str]) -> Prediction:
+    """Return a mutant's prediction with the doubts about its wild type: a mutant of what is unknown is not known."""
+    marks = [*prediction.flags, *(mark for mark in [*about, *strange] if mark not in prediction.flags)]
+    if not about or prediction.lower is None or doubts(prediction.flags):
+        return replace(prediction, flags=marks)
+    nothing = np.full_like(prediction.lower, np.nan)
+    return replace(prediction, flags=marks, lower=nothing, upper=nothing)
+
+
+def knows_mutants(facts: Mapping[str, Any]) -> bool:
+    """Return whether a model was trained on mutants of its proteins, so that differences mean something."""
+    known = facts.get("mutants")
+    return bool(facts.get("reference")) if known is None else bool(known)
+
+
+def remarks(facts: Mapping[str, Any], names: Sequence[str], level: float = LEVEL) -> list[str]:
+    """Return what is to be said of a model's differences as a whole, one line each."""
+    said = []
+    if not knows_mutants(facts):
+        said.append(
+            "the model was not trained on mutants: its differences between mutants and wild types are not known to "
+            f"mean anything (flag {NO_MUTANTS} in every row)"
+        )
+    if all(difference_widths(facts, names, level, unknown) is None for unknown in (False, True)):
+        said.append("differences have no interval: none was measured on pairs of mutant and wild type")
+    return said
 
 
 def count(tally: Tally, effect: Effect, targets: Sequence[str]) -> None:
@@ -201,8 +249,10 @@ def count(tally: Tally, effect: Effect, targets: Sequence[str]) -> None:
         if tally.done["proteins"] <= SHOWN:
             found = zip(targets, effect.prediction.values, strict=True)
             said = ", ".join(f"{target} {value:.5g}" for target, value in found)
-            doubts = f" ({', '.join(effect.prediction.flags)})" if effect.prediction.flags else ""
-            tally.say(f"record '{effect.prediction.id}': wild type {said}{doubts}")
+            marks = f" ({', '.join(effect.prediction.flags)})" if effect.prediction.flags else ""
+            tally.say(f"record '{effect.prediction.id}': wild type {said}{marks}")
+        if reasons := doubts(effect.prediction.flags):
+            tally.outside(effect.prediction.id, reasons)
     else:
         tally.add(mutants=1)
         tally.flag(effect.prediction.flags)

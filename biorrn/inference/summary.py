@@ -12,6 +12,7 @@ from biorrn.readers.tables import Reading
 
 # what was removed from a sequence, see `ProteinRecord.changes` -> how a line begins that tells of it
 CHANGES = {"gaps_removed": "gaps removed from", "modifications_removed": "modifications of residues removed from"}
+NAMED = 3  # proteins that the model does not know, of one line
 SHOWN = 10  # of each reason, this many are reported one by one; all are counted
 
 
@@ -32,6 +33,8 @@ class Tally:
         self.left_out: Counter[str] = Counter()  # records of a sequence file, by flag
         self.changed: Counter[str] = Counter()
         self.repeated = 0
+        self.unknown: Counter[str] = Counter()  # flags of proteins that the model does not know
+        self.strangers, self.first = 0, list[str]()
         self.start = time.monotonic()
 
     def add(self, **counts: int) -> None:
@@ -42,6 +45,32 @@ class Tally:
     def flag(self, flags: list[str]) -> None:
         """Count the flags of one result."""
         self.flagged.update(flags)
+
+    def outside(self, name: str, reasons: list[str]) -> None:
+        """Note a protein that the model does not know, with the flags that say why."""
+        self.unknown.update(reasons)
+        self.strangers += 1
+        if len(self.first) < NAMED and name not in self.first:
+            self.first.append(name)
+
+    def say_outside(self, model: str, inputs: str, widened: bool | None, unit: str) -> None:
+        """Say in one line how many proteins the model does not know, the first of them, why, and what they get.
+
+        Parameters
+        ----------
+        inputs : which proteins the model is for; "" where that is not said.
+        widened : whether their intervals are those measured for such proteins; None of a model without intervals.
+        """
+        if not self.strangers:
+            return
+        shown = ", ".join(self.first) + (", ..." if self.strangers > len(self.first) else "")
+        why = ", ".join(f"{reason}: {count}" for reason, count in self.unknown.most_common())
+        known = f" ({inputs})" if inputs else ""
+        gets = {True: "; their intervals are those measured for such proteins", False: "; they have no interval"}
+        self.say(
+            f"{self.strangers} of {self.done[unit]} {unit} are unlike what {model} knows{known}: {shown} ({why}): "
+            f"their values are extrapolations{gets.get(widened, '') if widened is not None else ''}"
+        )
 
     def skip_read(self, read_id: str, reason: str) -> None:
         """Report and count a read that was left out."""

@@ -28,6 +28,8 @@ class Part(BaseModel):
 class Target(Part):
     name: Annotated[str, Field(min_length=1, max_length=1000)]
     unit: Text = ""
+    sign: Text = ""
+    bounds: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
 
 
 class Gaussian(Part):
@@ -36,9 +38,19 @@ class Gaussian(Part):
     rows: list[Count] = Field(max_length=MANY)
 
 
+Quantiles = Annotated[list[Annotated[float, Field(ge=0)] | None], Field(min_length=50, max_length=50)]
+
+
+class Difference(Part):
+    quantiles: Quantiles
+    unlike: Difference | None = None
+
+
 class Interval(Part):
-    quantiles: list[Annotated[float, Field(ge=0)] | None] = Field(min_length=50, max_length=50)
+    quantiles: Quantiles
     floor: Annotated[float, Field(ge=0)] | None = None
+    difference: Quantiles | None = None
+    unlike: Interval | None = None
 
 
 class Novelty(Part):
@@ -79,7 +91,14 @@ class Facts(Part):
     neighbours: list[Count] | None = Field(None, min_length=2, max_length=2)
     members: list[Facts] | None = Field(None, max_length=MANY)
     conformal: dict[str, Interval | None] | None = None
+    difference: dict[str, Difference | None] | None = None
     novelty: Novelty | None = None
+    relatives: Annotated[str, Field(max_length=1 << 24)] | None = None
+    most_mutations: Count | None = None
+    predicts: Text = ""  # these four, and unit, sign and bounds of targets: see `About`
+    inputs: Text = ""
+    measured: Text = ""
+    mutants: bool | None = None
     source: Text | None = None
     target: Text | None = None
     symbols_a_step: float | None = Field(None, gt=0, le=1e6)
@@ -89,6 +108,42 @@ class Facts(Part):
     stride: int | None = Field(None, ge=1, le=LONGEST)
     early: Count = 0
     qscore: Score | None = None
+
+
+class About(BaseModel):
+    """What `about.yaml` says of a model, for its user.
+
+    predicts is what a value is; inputs which proteins or reads it is for; measured how good it was, on what; mutants
+    whether mutants of its proteins were among the training rows; of a target the unit, what a larger value means, and
+    between which bounds values lie.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    predicts: Text
+    inputs: Text
+    measured: Text
+    mutants: bool | None = None
+    most_mutations: Count | None = None
+    targets: list[Target] = Field(default_factory=list, max_length=WIDEST)
+
+
+def parse_about(text: str, source: object) -> dict[str, Any]:
+    """Return what the text of an `about.yaml` says, without what it leaves out.
+
+    Raises
+    ------
+    InputError: it is no YAML, or not as `About` has it.
+    """
+    import yaml
+
+    try:
+        return About.model_validate(yaml.safe_load(text)).model_dump(exclude_unset=True)
+    except yaml.YAMLError as error:
+        raise InputError(str(source), f"is no YAML: {' '.join(str(error).split())[:100]}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InputError(str(source), f"key '{'.'.join(map(str, first['loc']))}': {first['msg'].lower()}") from error
 
 
 def parse_facts(text: str | None, source: object) -> dict[str, Any]:

@@ -21,13 +21,13 @@ from torch import nn
 
 from biorrn.config import Recipe, dump_recipe, load_recipe
 from biorrn.errors import ConfigError, InputError
-from biorrn.files import atomic_path, write_text
+from biorrn.files import atomic_path, read_text, write_text
 from biorrn.lookup import nearest
 from biorrn.models.budget import SPARE, Budget
 from biorrn.models.build import build, settle
-from biorrn.models.facts import check_task, parse_facts
+from biorrn.models.facts import check_task, parse_about, parse_facts
 
-WEIGHTS, RECIPE = "weights.safetensors", "recipe.yaml"
+WEIGHTS, RECIPE, ABOUT = "weights.safetensors", "recipe.yaml", "about.yaml"
 LARGE = 1000  # numbers of a tensor from which `shrink` halves it
 
 
@@ -124,6 +124,24 @@ def _write_weights(folder: str | Path, tensors: dict[str, torch.Tensor], facts: 
         save_file(tensors, temporary, metadata={"biorrn": json.dumps(facts, sort_keys=True)})
 
 
+def described(facts: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the facts of a model with what `about.yaml` in its folder says of it, where there is one.
+
+    Raises
+    ------
+    InputError: the file is no YAML, has an unknown key, or names a target that the model does not have.
+    """
+    if not (folder / ABOUT).is_file():
+        return facts
+    about = parse_about(read_text(folder / ABOUT), folder / ABOUT)
+    more = {str(target["name"]): target for target in about.pop("targets", [])}
+    names = [str(target["name"]) for target in facts.get("targets") or ()]
+    if odd := [name for name in more if name not in names]:
+        raise InputError(folder / ABOUT, f"target '{odd[0]}': the model has {', '.join(names) or 'none'}")
+    targets = [target | more.get(str(target["name"]), {}) for target in facts.get("targets") or ()]
+    return facts | about | {"targets": targets}
+
+
 def load_facts(name: str | Path) -> dict[str, Any]:
     """Return the facts of a model folder or a shipped model.
 
@@ -132,7 +150,8 @@ def load_facts(name: str | Path) -> dict[str, Any]:
     ConfigError: no such model.
     InputError: the folder holds no readable weights of biorrn.
     """
-    return _stored_weights(find_model(name))[1]
+    folder = find_model(name)
+    return described(_stored_weights(folder)[1], folder)
 
 
 def load_model(name: str | Path) -> Stored:
@@ -154,7 +173,7 @@ def load_model(name: str | Path) -> Stored:
         raise InputError(folder / RECIPE, f"names the file '{path}'; a model folder holds all that it needs")
     try:
         with safe_open(str(weights), framework="pt") as stream:
-            facts = parse_facts((stream.metadata() or {}).get("biorrn"), weights)
+            facts = described(parse_facts((stream.metadata() or {}).get("biorrn"), weights), folder)
             check_task(facts, recipe, weights)
             held = sum(math.prod(stream.get_slice(name).get_shape()) for name in stream.keys())  # noqa: SIM118
             with Budget(held + SPARE, folder / RECIPE):

@@ -300,4 +300,5 @@ def _keep(folder: Path, entries: dict[str, Any], rows: Proteins) -> None:
     from biorrn.models.store import update_facts
 
     entry = novelty.fit(rows.tokens, rows.lengths, rows.tokens[:0], rows.lengths[:0])
-    update_facts(folder, conformal=entries, **({"novelty": entry} if entry is not None else {}))
+    known = {} if entry is None else {"novelty": entry, "mutants": novelty.has_mutants(rows.tokens, rows.lengths)}
+    update_facts(folder, conformal=entries, **known)

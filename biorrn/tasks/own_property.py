@@ -23,7 +23,9 @@ from biorrn.datasets.prepare_protein import prepare_protein
 from biorrn.datasets.schema import SPLITS
 from biorrn.datasets.splits import Column
 from biorrn.device import choose_device, set_threads
+from biorrn.encoders.residues import tokens
 from biorrn.errors import ConfigError, InputError
+from biorrn.evaluation.predictions import read_prepared
 from biorrn.files import sha256, write_text
 from biorrn.models.store import WEIGHTS, load_model, update_facts
 from biorrn.tasks import load_task
@@ -183,7 +185,8 @@ def train_own(wish: Wish, *, device: str = "auto", threads: int | None = None, r
         calibrate(recipe, folder, np.array(state["groups"]), wish.seed, where, options, say)
         finish(folder, state["held_out"], not state["groups"], wish.seed, cores, where, "", say)
     if state["reference"]:
-        update_facts(folder, reference=state["reference"])
+        most = most_mutations(folder / DATA, state["reference"])
+        update_facts(folder, reference=state["reference"], most_mutations=most)
     for line in next_lines(folder):
         say(line)
 
@@ -223,6 +226,14 @@ def calibrate(
         entries = conformal_facts(held_out(load_model(folder), folder / DATA, "test", device=device))["conformal"]
         say("intervals: calibrated on the rows held out for the test, which trained and chose nothing")
     update_facts(folder, conformal=entries)
+
+
+def most_mutations(path: Path, reference: str) -> int:
+    """Return by how many residues a row of a prepared file differs from the reference at most, indels aside."""
+    rows = read_prepared(path).rows
+    own = rows.lengths == len(reference)
+    found = rows.select(own).tokens.reshape(-1, len(reference)) if own.any() else np.zeros((0, len(reference)))
+    return int((found != tokens(reference)).sum(1).max(initial=0))
 
 
 def prepare(table: Table, codes: np.ndarray, path: Path, columns: Columns) -> None:

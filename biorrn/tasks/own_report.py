@@ -69,7 +69,7 @@ def coverage(rows: Proteins, names: list[str], found: list[Prediction]) -> list[
         ends = [
             (row.lower[place] <= true <= row.upper[place], row.upper[place] - row.lower[place])
             for row, true in zip(found, rows.targets[:, place], strict=True)
-            if row.lower is not None and row.upper is not None and np.isfinite(true)
+            if row.lower is not None and row.upper is not None and np.isfinite(true) and np.isfinite(row.lower[place])
         ]
         if ends:
             held, width = np.mean(np.array(ends, float), axis=0)

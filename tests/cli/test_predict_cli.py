@@ -1,5 +1,6 @@
 """`biorrn predict`: table, order, streams, summary line, exit codes."""
 
+import csv
 import gzip
 import io
 import sys
@@ -162,6 +163,9 @@ def test_intervals_spread_and_flags_in_every_format(biorrn: Run, pair: Path, tmp
     assert [row[0] for row in tsv[1:]] == [name for name, _ in ROWS]
     assert [row[-1] for row in tsv[1:]] == [".", "unlike_training", "."]
     for row in tsv[1:]:
+        if row[-1] == "unlike_training":
+            assert row[3:5] == ["", ""]  # nothing was measured on such proteins
+            continue
         value, lower, upper, spread = map(float, row[2:6])
         assert lower < value < upper
         assert spread > 0
@@ -172,7 +176,8 @@ def test_intervals_spread_and_flags_in_every_format(biorrn: Run, pair: Path, tmp
     assert [list(row) for row in found] == [COLUMNS] * 3
     for row, cells in zip(found, tsv[1:], strict=True):
         assert [row["id"], str(row["length"]), row["flags"]] == [cells[0], cells[1], cells[-1]]
-        assert [row[name] for name in COLUMNS[2:6]] == pytest.approx([float(cell) for cell in cells[2:6]], rel=1e-4)
+        wanted = [float(cell or "nan") for cell in cells[2:6]]
+        assert [row[name] for name in COLUMNS[2:6]] == pytest.approx(wanted, rel=1e-4, nan_ok=True)
 
 
 def test_a_higher_level_is_wider(biorrn: Run, pair: Path, tmp_path: Path) -> None:
@@ -226,3 +231,39 @@ def test_tables_that_cannot_be_used(biorrn: Run, pair: Path, tmp_path: Path, con
 def test_any_number_of_threads_gives_the_same_bytes(biorrn: Run, pair: Path, root: Path) -> None:
     one, three = (biorrn("predict", pair, root / "data" / "proteins.fasta", "--threads", n)[1] for n in (1, 3))
     assert one == three
+
+
+GFP = (
+    "MSKGEELFTGVVPILVELDGDVNGHKFSVSGEGEGDATYGKLTLKFICTTGKLPVPWPTLVTTFSYGVQCFSRYPDHMKQHDFFKSAMPEGYVQERTIFFKDDGNY"
+    "KTRAEVKFEGDTLVNRIELKGIDFKEDGNILGHKLEYNYNSHNVYIMADKQKNGIKVNFKIRHNIEDGSVQLADHYQQNTPIGDGPVLLPDNHYLSTQSALSKDPN"
+    "EKRDHMVLLEFVTAAGITHGMDELYK"
+)
+OTHERS = {
+    "GFP": GFP,
+    "lysozyme": "KVFGRCELAAAMKRHGLDNYRGYSLGNWVCAAKFESNFNTQATNRNTDGSTDYGILQINSRWWCNDGRTPGSRNLCNIPCSALLSSDITASVNCAKKIVSDG"
+    "NGMNAWVAWRNRCKGTDVQAWIRGCRL",
+    "ubiquitin": "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG",
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "all_unknown"), [("stability", True), ("beta_lactamase", True), ("solubility", False)]
+)
+def test_proteins_that_a_model_does_not_know_are_told_in_one_line(
+    biorrn: Run, tmp_path: Path, model: str, all_unknown: bool
+) -> None:
+    (tmp_path / "p.fa").write_text("".join(f">{name}\n{text}\n" for name, text in OTHERS.items()))
+    code, out, err = biorrn("predict", model, tmp_path / "p.fa")
+    assert code == 0, err
+    rows = list(csv.DictReader(out.splitlines(), delimiter="\t"))
+    name = next(column[: -len("_lower")] for column in rows[0] if column.endswith("_lower"))
+    told = [line for line in err.splitlines() if f"unlike what {model} knows" in line]
+    assert len(told) == all_unknown
+    if all_unknown:
+        assert "3 of 3 sequences" in told[0]
+        assert "GFP, lysozyme, ubiquitin" in told[0]
+        assert [(row[f"{name}_lower"], row[f"{name}_upper"]) for row in rows] == [("", "")] * 3
+        assert all(row["flags"] != "." for row in rows)
+    else:
+        ends = [(float(row[f"{name}_lower"]), float(row[f"{name}_upper"])) for row in rows]
+        assert all(0 <= low < high <= 1 for low, high in ends)  # a part of a protein

@@ -42,7 +42,7 @@ def test_the_shipped_model_scans_a_protein(biorrn: Run, fasta: Path, tmp_path: P
 
 def test_a_scan_agrees_with_predict(biorrn: Run, fasta: Path, tmp_path: Path) -> None:
     (tmp_path / "mutant.fa").write_text(f">W11A\n{PIN1[:10]}A{PIN1[11:]}\n")
-    _, predicted, _ = biorrn("predict", "stability", tmp_path / "mutant.fa")
+    _, predicted, _ = biorrn("predict", "stability", tmp_path / "mutant.fa", "--precision", 32)
     _, scanned, _ = biorrn("scan", "stability", fasta, "--mutations", "W11A", "--batch-size", 3)
     value = [next(csv.DictReader(io.StringIO(text), delimiter="\t"))["stability"] for text in (predicted, scanned)]
     assert value[0] == value[1]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from biorrn.inference.predict import Prediction
     from biorrn.inference.scan import Effect
 
+DIFFERENCE = ("difference", "difference_lower", "difference_upper")  # of an effect, the last two where there are any
 EXTRA = ("lower", "upper", "spread")  # of a prediction, where the model gives them
 
 
@@ -25,8 +26,9 @@ def effects_table(path: str | Path, targets: Sequence[str], position: type = int
     """Open a table of mutants: id, position, wild_type, mutant, mutation, columns of each target, flags.
 
     The columns of a target are its name (the value), and with the name before them `_difference` (to the wild type),
-    `_lower` and `_upper` (the interval), `_spread`; the first effect says which there are. Wild types have no row; a
-    protein that was left out has one with its id and flags alone.
+    `_difference_lower` and `_difference_upper` (its interval), `_lower` and `_upper` (the interval of the value),
+    `_spread`; the first effect says which there are. Wild types have no row; a protein that was left out has one with
+    its id and flags alone.
 
     Parameters
     ----------
@@ -37,13 +39,15 @@ def effects_table(path: str | Path, targets: Sequence[str], position: type = int
     extra: list[str] = []
     held: list[Prediction] = []  # left out, before the first row
     width: list[int] = []
+    of_difference: list[str] = []
     rows: list[Callable[[Row], None]] = []
     with contextlib.ExitStack() as stack:
 
-        def start(sample: Prediction) -> None:
-            extra.extend(name for name in EXTRA if getattr(sample, name) is not None)
+        def start(sample: Effect) -> None:
+            of_difference.extend(name for name in DIFFERENCE if getattr(sample, name) is not None)
+            extra.extend(name for name in EXTRA if getattr(sample.prediction, name) is not None)
             for target in targets:
-                columns.update({target: float} | {f"{target}_{name}": float for name in ("difference", *extra)})
+                columns.update({target: float} | {f"{target}_{name}": float for name in (*of_difference, *extra)})
             width.append(len(columns) - 1)
             rows.append(stack.enter_context(open_table(path, columns | {"flags": str})))
 
@@ -52,14 +56,15 @@ def effects_table(path: str | Path, targets: Sequence[str], position: type = int
             if prediction.left_out:
                 held.append(prediction)
             elif not rows:
-                start(prediction)
+                start(effect)
             if rows:
                 for one in held:
                     rows[0]([one.id, *[None] * width[0], ",".join(one.flags)])
                 held.clear()
             if mutant is None:
                 return
-            numbers = [prediction.values, effect.difference, *(getattr(prediction, name) for name in extra)]
+            numbers = [prediction.values, *(getattr(effect, name) for name in of_difference)]
+            numbers += [getattr(prediction, name) for name in extra]
             cells = np.stack(numbers, axis=1).ravel().tolist()  # target by target
             place = position(mutant.position)
             flags = ",".join(prediction.flags) or "."

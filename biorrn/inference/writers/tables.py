@@ -98,7 +98,10 @@ def table_format(path: str | Path) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    return [f"{cell:.{DIGITS}g}" if isinstance(cell, float) else "" if cell is None else str(cell) for cell in row]
+    return [
+        "" if cell is None or cell != cell else f"{cell:.{DIGITS}g}" if isinstance(cell, float) else str(cell)
+        for cell in row
+    ]
 
 
 @contextlib.contextmanager

@@ -126,6 +126,9 @@ def test_predictions_carry_intervals_and_flags(name: str, prepared: Path, tmp_pa
         assert after.lower is not None
         assert after.upper is not None
         if after.length:
+            if "unlike_training" in after.flags:
+                assert np.isnan([after.lower, after.upper]).all()  # nothing was measured on such proteins
+                continue
             np.testing.assert_allclose((after.lower + after.upper) / 2, after.values, rtol=1e-6)
             assert (after.lower < after.upper).all()
         else:

@@ -21,15 +21,16 @@ def rows(count: int, seed: int = 0, noise: float = 0.0) -> tuple[np.ndarray, np.
 
 
 @given(st.lists(st.floats(0, 1e3), min_size=1, max_size=40), st.sampled_from(LEVELS))
-def test_quantile_is_a_score_that_enough_others_do_not_pass(scores: list[float], level: float) -> None:
+def test_quantile_lies_between_the_scores_of_the_ranks_around_it(scores: list[float], level: float) -> None:
     found = quantile(np.array(scores), level)
-    rank = np.ceil((len(scores) + 1) * level - 1e-9)
-    if rank > len(scores):
+    rank = (len(scores) + 1) * level
+    below, above = int(np.floor(rank + 1e-9)), int(np.ceil(rank - 1e-9))
+    if above > len(scores) or below < 1:
         assert found is None
     else:
-        assert found in scores
-        assert sum(score <= found for score in scores) >= rank
-        assert sum(score < found for score in scores) < rank
+        assert found is not None
+        ordered = sorted(scores)
+        assert ordered[below - 1] <= found <= ordered[above - 1] * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("with_spread", [False, True])
@@ -51,7 +52,7 @@ def test_intervals_widen_with_the_level_and_enclose_the_value(with_spread: bool)
         assert (lower <= predicted[:, None]).all()
         assert (predicted[:, None] <= upper).all()
         held = np.mean((true >= lower[:, 0]) & (true <= upper[:, 0]))
-        assert level - 1e-4 <= held <= level + 0.02  # on the rows of the calibration themselves
+        assert level - 0.005 <= held <= level + 0.02  # on the rows of the calibration themselves
         widths.append(float(np.mean(upper - lower)))
     assert widths == sorted(widths)
 

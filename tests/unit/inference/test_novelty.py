@@ -10,6 +10,7 @@ import pytest
 
 from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import tokens
+from biorrn.errors import BiorrnError
 from biorrn.inference import novelty
 from biorrn.inference.novelty import WIDTH, describe, distances, fit, unlike
 
@@ -132,3 +133,34 @@ def test_real_mini_proteins(shared_data: Path) -> None:
     assert unlike(entry, *packed(domains)).mean() > 0.99
     short = [domain[:43] for domain in domains if len(domain) >= 43]
     assert unlike(entry, *packed(short)).mean() > 0.95
+
+
+def test_relatives_share_words() -> None:
+    rng = np.random.default_rng(0)
+    train = [rng.integers(1, 21, 300).astype(np.uint8) for _ in range(200)]
+    lengths = np.full(200, 300)
+    packed = novelty.sketch(np.concatenate(train), lengths)
+    near = train[7].copy()
+    near[rng.choice(300, 30, replace=False)] = 1  # 90 % identity
+    cut = train[8][50:250]
+    fresh = [rng.integers(1, 21, 300).astype(np.uint8) for _ in range(50)]
+    asked = [train[3], near, cut, *fresh, np.zeros(0, np.uint8)]
+    found = novelty.alone(packed, np.concatenate(asked), np.array([len(one) for one in asked]))
+    assert found[:3].tolist() == [False, False, False]
+    assert found[3:-1].mean() > 0.95
+    assert not found[-1]
+    assert novelty.alone(packed, np.array([1, 2, 3], np.uint8), np.array([3])).tolist() == [True]
+    with pytest.raises(BiorrnError, match="relatives"):
+        novelty.alone("AAAA", fresh[0], np.array([300]))
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.0, False), (0.01, False), (0.1, True), (1.0, True)])
+def test_rows_that_are_mutants_of_others_are_seen(part: float, expected: bool) -> None:
+    rng = np.random.default_rng(1)
+    rows = [rng.integers(1, 21, 40).astype(np.uint8) for _ in range(300)]
+    for place in rng.choice(300, int(150 * part), replace=False):
+        twin = rows[place].copy()
+        twin[5] = twin[5] % 20 + 1
+        rows.append(twin)
+    found = novelty.has_mutants(np.concatenate(rows), np.full(len(rows), 40))
+    assert found is expected

@@ -12,7 +12,7 @@ from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import tokens
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference import predict as module
-from biorrn.inference.predict import Prediction, predict
+from biorrn.inference.predict import Prediction, flags, predict
 from biorrn.inference.shapes import TOKENS, padded_length
 from biorrn.inference.streams import windows
 from biorrn.inference.writers import open_predictions
@@ -184,3 +184,37 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
         "p1\t43\t61.235\t-0.00012346\t.",
         "p2\t9\t1e+06\t0\tunknown_residues,shorter_than_training",
     ]
+
+
+def test_intervals_stay_within_the_bounds_and_are_none_for_what_is_not_known() -> None:
+    from biorrn.inference.conformal import Intervals
+
+    entry = {"rows": 50, "floor": None, "quantiles": [0.4] * 50}
+    facts = {"targets": [{"name": "y", "unit": "", "bounds": [0, 1]}], "conformal": {"y": entry}}
+    values, unknown = np.array([[0.1], [0.5], [0.9], [0.5]]), np.array([False, False, False, True])
+    intervals = Intervals.of(facts, ["y"])
+    assert intervals is not None
+    lower, upper = intervals(values, None, unknown)
+    np.testing.assert_allclose(lower[:, 0], [0.0, 0.1, 0.5, np.nan])
+    np.testing.assert_allclose(upper[:, 0], [0.5, 0.9, 1.0, np.nan])
+    wider = facts | {"conformal": {"y": entry | {"unlike": entry | {"quantiles": [0.45] * 50}}}}
+    intervals = Intervals.of(wider, ["y"])
+    assert intervals is not None
+    np.testing.assert_allclose(intervals(values, None, unknown)[0][3], 0.05)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "expected"),
+    [
+        ("MAKGWLEMAKGWLEMAKGWLE", []),
+        ("MAKGWLEMAKGWLEMAKGWLA", []),
+        ("MAKGWLEMAKGWLEMAKGWAA", ["more_mutations_than_training"]),
+        ("MAKGWLEMAKGWLEMAKGWL", ["more_mutations_than_training"]),
+        ("WWWWWWWWWWWWWWWWWWWWW", ["not_a_variant"]),
+        ("MAKG", ["not_a_variant"]),
+    ],
+)
+def test_flags_of_a_model_of_variants(sequence: str, expected: list[str]) -> None:
+    facts = {"reference": "MAKGWLEMAKGWLEMAKGWLE", "most_mutations": 1}
+    assert flags(ProteinRecord("p", sequence), facts) == expected
+    assert flags(ProteinRecord("p", sequence), {"reference": facts["reference"]}) == []

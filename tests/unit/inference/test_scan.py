@@ -1,5 +1,7 @@
 """A scan has every mutant once, and says of each what `predict` says of its sequence."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch
 from biorrn.config import parse_recipe
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference.predict import predict
-from biorrn.inference.scan import Effect, Plan, parse_spans, scan
+from biorrn.inference.scan import NO_MUTANTS, Effect, Plan, knows_mutants, parse_spans, remarks, scan
+from biorrn.kernels.lstm import FLOAT
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored
 from biorrn.readers.records import ProteinRecord
@@ -84,7 +87,8 @@ def test_values_are_those_of_predict(stored: Stored) -> None:
     records = [PROTEIN, ProteinRecord("q", "MKV")]
     effects = list(scan(stored, records, Plan(deletions=True), batch_size=16))
     sequences = [e.mutant.sequence if e.mutant else {"p": "MAKGWLE", "q": "MKV"}[e.prediction.id] for e in effects]
-    alone = predict(stored, [ProteinRecord(str(i), sequence) for i, sequence in enumerate(sequences)])
+    asked = [ProteinRecord(str(i), sequence) for i, sequence in enumerate(sequences)]
+    alone = predict(stored, asked, precision="32")
     wild: dict[str, Effect] = {}
     for effect, expected in zip(effects, alone, strict=True):
         if effect.mutant is None:
@@ -92,7 +96,8 @@ def test_values_are_those_of_predict(stored: Stored) -> None:
         first = wild[effect.prediction.id].prediction.values
         np.testing.assert_array_equal(effect.prediction.values, expected.values)
         np.testing.assert_array_equal(effect.difference, expected.values - first)
-        assert effect.prediction.flags == expected.flags
+        strange = [NO_MUTANTS] if effect.mutant else []  # as nothing is known of what the model was trained on
+        assert effect.prediction.flags == expected.flags + strange
     assert list(wild) == ["p", "q"]
     assert len(effects) == 1 + 20 * 7 + 1 + 20 * 3
 
@@ -105,3 +110,55 @@ def test_no_mutation_no_difference(stored: Stored) -> None:
 
 def test_a_scan_has_all_letters() -> None:
     assert {mutant.mutant for mutant in Plan().mutants(PROTEIN)} == set(STANDARD)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_differences_are_taken_in_float32(stored: Stored, monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
+    from biorrn.inference import attribution, property_engine
+
+    asked: list[object] = []
+    monkeypatch.setattr(property_engine, "HAS_BF16", has)
+    monkeypatch.setattr("biorrn.inference.predict.chosen_kind", lambda name: asked.append(name) or FLOAT)
+    list(scan(stored, [PROTEIN], Plan(variants="A2G"), precision="auto"))
+    list(attribution.attribute(stored, [PROTEIN], method="occlusion"))
+    assert asked
+    assert set(asked) == {"32"}
+
+
+QUANTILES = [0.5] * 50
+
+
+@pytest.mark.parametrize(
+    ("facts", "known", "unknown"),
+    [
+        ({"difference": {"y": {"quantiles": QUANTILES}}}, 0.5, np.nan),
+        ({"difference": {"y": {"quantiles": QUANTILES, "unlike": {"quantiles": [2.0] * 50}}}}, 0.5, 2.0),
+        ({"reference": "MAKGWLE", "conformal": {"y": {"quantiles": QUANTILES, "difference": [0.7] * 50}}}, 0.7, np.nan),
+    ],
+)
+def test_the_interval_of_a_difference(stored: Stored, facts: dict, known: float, unknown: float) -> None:
+    facts = stored.facts | {"mutants": True, "min_length": 5, "max_length": 9} | facts
+    for key in ("difference", "conformal"):
+        if key in facts:
+            facts[key] = dict.fromkeys(("a", "b"), facts[key]["y"])
+    model = replace(stored, facts=facts)
+    long = ProteinRecord("long", "MAKGWLEMAKGWLE")
+    effects = [one for one in scan(model, [PROTEIN, long], Plan(variants="A2G")) if one.mutant]
+    for effect, width in zip(effects, (known, unknown), strict=True):
+        assert effect.difference_lower is not None
+        assert effect.difference_upper is not None
+        np.testing.assert_allclose(effect.difference_upper - effect.difference, width)
+        np.testing.assert_allclose(effect.difference - effect.difference_lower, width)
+    assert [NO_MUTANTS in effect.prediction.flags for effect in effects] == [False, False]
+    assert "longer_than_training" in effects[1].prediction.flags
+    assert remarks(facts, ["a", "b"]) == []
+
+
+def test_what_a_scan_says_of_a_model_that_knows_no_mutants(stored: Stored) -> None:
+    said = remarks(stored.facts | {"mutants": False}, ["y"])
+    assert len(said) == 2
+    assert "not trained on mutants" in said[0]
+    assert "differences have no interval" in said[1]
+    assert not knows_mutants(stored.facts)
+    assert knows_mutants(stored.facts | {"reference": "MAKGWLE"})
+    assert not knows_mutants(stored.facts | {"reference": "MAKGWLE", "mutants": False})

@@ -1,0 +1,63 @@
+"""`biorrn models`: what the shipped models are for stands where their user looks."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from biorrn.errors import InputError
+from biorrn.models.store import load_facts, save_model, shipped_models
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_every_shipped_model_is_listed_with_what_it_is_for(biorrn: Run) -> None:
+    code, out, err = biorrn("models")
+    assert code == 0, err
+    rows = list(csv.DictReader(out.splitlines(), delimiter="\t"))
+    assert [row["model"] for row in rows] == shipped_models()
+    for row in rows:
+        assert all(row[column] not in ("", ".") for column in ("task", "predicts", "inputs", "size", "measured")), row
+        if row["task"] == "regression":
+            assert row["unit"] != "."
+            assert row["sign"].startswith("larger is")
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_a_model_is_shown_with_its_card(biorrn: Run, name: str) -> None:
+    code, out, err = biorrn("models", "show", name)
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0] == f"model: {name}"
+    assert any(line.startswith("inputs: ") for line in lines)
+    assert f"# {name}" in lines
+
+
+def test_a_model_that_is_not_there(biorrn: Run) -> None:
+    code, _, err = biorrn("models", "show", "stabilty")
+    assert code == 2
+    assert "did you mean 'stability'" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("predicts: a\ninputs: b\nmeasured: c\nunits: d\n", "key 'units'"),
+        ("predicts: [", "is no YAML"),
+        ("predicts: a\ninputs: b\nmeasured: c\ntargets: [{name: other}]\n", "target 'other': the model has y"),
+    ],
+)
+def test_what_stands_beside_the_weights_is_checked(tmp_path: Path, text: str, message: str) -> None:
+    from biorrn.config import parse_recipe
+    from biorrn.models.build import build
+
+    facts = {"task": "regression", "outputs": 1, "targets": [{"name": "y", "unit": ""}]}
+    model = {"frontend": {"name": "onehot"}, "core": {"hidden": 2}, "pool": ["mean"]}
+    content = {"name": "small", "task": "regression", "model": model}
+    recipe = parse_recipe(content)
+    save_model(tmp_path, build(recipe, facts), recipe, facts)
+    (tmp_path / "about.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"about\.yaml") as caught:
+        load_facts(tmp_path)
+    assert message in str(caught.value)
