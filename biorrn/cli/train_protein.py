@@ -1,5 +1,6 @@
 """`biorrn train protein TABLE`: options and hand-over to `tasks.own_property`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,14 @@ def train_protein(table: str, given: dict[str, Any]) -> None:
         folds=given["folds"] or 0,
         trials=given["search"] or 0,
     )
+    say = partial(print, flush=True)  # a log of a long run shows each line as it comes
     if given["dry_run"]:
         set_threads(given["threads"])
         choice, rows, _ = choose(wish, choose_device(given["device"]))
         for line in [*choice.lines, *rows.reading.table()]:
-            print(line)
+            say(line)
         return
-    train_own(wish, device=given["device"], threads=given["threads"], replace=given["replace"], say=print)
+    train_own(wish, device=given["device"], threads=given["threads"], replace=given["replace"], say=say)
 
 
 def _column(split: str | None) -> str | None:

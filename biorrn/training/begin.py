@@ -104,6 +104,7 @@ def begin(
     set_threads(max(1, all_threads // here.local_size))
 
     def open_all() -> tuple[Data, dict[str, Any], Path | None, bool]:
+        print(f"reading {data_path}", file=sys.stderr, flush=True)
         data = task.open_data(data_path, data_recipe or recipe)
         mark = fingerprint(recipe, data_path, seed)
         mark["files"] = _checksums(recipe)

@@ -34,6 +34,7 @@ def choose_precision(model: SequenceModel, task: Task, data: Data, recipe: Recip
         return asked
     if not has_bfloat16(device):
         return "32"
+    print("measuring whether bfloat16 is faster here than float32", file=sys.stderr, flush=True)
     batch = next(iter(data.train(0, 0))).to(device)
     seconds = {name: _time(name, model, task, batch, recipe, device) for name in ("32", "bf16")}
     return "bf16" if seconds["bf16"] * GAIN < seconds["32"] else "32"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
 from biorrn.config import GaussianProcess, Recipe
+from biorrn.jit import compiling_told
 from biorrn.locks import exclusive
 from biorrn.training import ensemble, gaussian, loop
 from biorrn.training.launch import rank
@@ -46,8 +48,13 @@ def train(
     if recipe.members is not None:
         options |= {"jobs": jobs, "inside": inside}
     # of processes that train together the first holds the folder for all
-    with contextlib.nullcontext() if rank() else exclusive(folder, "training in", wait):
+    with contextlib.nullcontext() if rank() else exclusive(folder, "training in", wait), compiling_told(_say):
         return TRAINERS[kind_of(recipe)](recipe, data_path, folder, task, **options)
+
+
+def _say(line: str) -> None:
+    if not rank():
+        print(line, file=sys.stderr, flush=True)
 
 
 TRAINERS: dict[str, Any] = {"network": loop.train, "gaussian": gaussian.train, "ensemble": ensemble.train}

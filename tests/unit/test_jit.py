@@ -1,10 +1,16 @@
 """Compiling where nothing can be kept, and sharing rows among threads."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from biorrn.jit import each_row, jit
+from biorrn.jit import FIRST, each_row, jit
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_function_that_numba_cannot_keep_is_compiled_all_the_same() -> None:
@@ -34,3 +40,32 @@ def test_the_fault_of_a_row_reaches_the_caller(threads: int) -> None:
 
     with pytest.raises(ValueError, match="row 2"):
         each_row(work, list(range(6)), threads)
+
+
+PROGRAM = """
+import sys
+from biorrn.jit import compiling_told
+with compiling_told(lambda line: print("told:", line)):
+    import kernel
+    for _ in range(2):
+        kernel.twice(21), kernel.thrice(1.5)
+"""
+KERNEL = """
+from biorrn.jit import jit
+@jit()
+def twice(x):
+    return 2 * x
+@jit()
+def thrice(x):
+    return twice(x) + x
+"""
+
+
+def test_compiling_is_told_of_once_and_only_where_there_is_any(tmp_path: Path) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    said = [
+        subprocess.run([sys.executable, "-c", PROGRAM], env=env, check=True, capture_output=True, text=True).stdout
+        for _ in range(2)
+    ]
+    assert said == [f"told: {FIRST}\n", ""]
