@@ -28,7 +28,18 @@ def predict(
     ] = None,
     summary: Annotated[str | None, typer.Option(help="Of tags: table to write with a row a sequence.")] = None,
     level: Annotated[float, typer.Option(help="How often an interval is to hold the true value, 0.5 to 0.99.")] = 0.9,
-    sequence_column: Annotated[str, typer.Option(help="Of a table: the column of sequences.")] = "sequence",
+    sequence_column: Annotated[
+        str, typer.Option(help="Of a table: the column of sequences, or of mutations.")
+    ] = "sequence",
+    wild_type: Annotated[
+        str | None,
+        typer.Option(metavar="FASTA|SEQUENCE|COLUMN", help="Of a table of mutations: what they are applied to."),
+    ] = None,
+    mutations: Annotated[
+        str | None,
+        typer.Option(metavar="LIST|FILE", help="Predict these mutants of the protein, as in 'A23G,K41E:L12P'."),
+    ] = None,
+    offset: Annotated[int, typer.Option(help="Of mutations: number of the first residue, less 1.")] = 0,
     id: Annotated[
         str | None, typer.Option(help="Of a table: the column of ids; default: id, or rows are numbered.")
     ] = None,
@@ -60,19 +71,26 @@ def predict(
     flag id_given_before. --strict ends the run at the first of either. The other columns of a table are carried
     through; a cell NA, NaN or none in its column of sequences is missing: write a peptide of these letters as FASTA.
 
+    A table may hold mutations in place of sequences: A23G, A23G:K41E, p.Ala23Gly, A23del, WT, in a column named mutant,
+    hgvs_pro or the like. --wild-type says of what: FASTA, a sequence, or a column of the table. The mutation is then
+    the id, unless the table has ids, and its column is carried through. With --mutations, PROTEINS is the wild type.
+
     \b
     Examples:
       biorrn predict stability proteins.fasta -o predictions.tsv
       biorrn predict runs/mine proteins.csv --sequence-column protein --level 0.95 -o predictions.parquet
+      biorrn predict runs/gb1 scan.csv --wild-type gb1.fa -o predictions.tsv
+      biorrn predict runs/gb1 gb1.fa --mutations "A24G,A24G:K28R,D47del" -o chosen.tsv
       zcat proteins.fa.gz | biorrn predict runs/stability - --threads 2 > predictions.tsv
       biorrn predict runs/structure proteins.fasta -o structure.fasta --figure structure.svg --summary content.tsv
     """
     from biorrn.cli.predict_tags import predict_tags
     from biorrn.device import choose_device, set_threads
+    from biorrn.errors import ConfigError
     from biorrn.inference.confidence import columns_given, widened
     from biorrn.inference.predict import doubts, refuse, target_names
     from biorrn.inference.predict import predict as run
-    from biorrn.inference.protein_input import other_columns, read_proteins
+    from biorrn.inference.protein_input import other_columns, read_mutants, read_proteins
     from biorrn.inference.summary import Tally
     from biorrn.inference.writers import open_predictions
     from biorrn.models.store import load_model
@@ -84,7 +102,10 @@ def predict(
     where = choose_device(device)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
     columns: dict[str, Any] = {"sequence_column": sequence_column, "id_column": id, "sheet": sheet}
+    columns |= {"wild_type": wild_type, "offset": offset}
     if stored.facts.get("task") == "tagging":
+        if mutations is not None:
+            raise ConfigError("--mutations: is for a model of a property; give a tagging model the mutants as a table")
         predict_tags(
             stored,
             proteins,
@@ -101,15 +122,23 @@ def predict(
     refuse(stored, format=format, figure=figure, summary=summary)
     tally = Tally("predict", "sequences", "residues")
     given, note = columns_given(stored, level)
-    carried = other_columns(proteins, **columns)
-    records = read_proteins(
-        proteins,
-        **columns,
-        on_problem=stop if strict else tally.skip_record,
-        on_repeat=None if strict else tally.repeat,
-        keep=True,
-        carry=carried,
-    )
+    on_problem = stop if strict else tally.skip_record
+    if mutations is not None:
+        if wild_type is not None:
+            raise ConfigError(f"--wild-type: is for a table; --mutations are applied to the proteins of {proteins}")
+        carried = ["mutation"]
+        records = read_mutants(proteins, mutations, offset, on_problem=on_problem, keep=True)
+    else:
+        carried = other_columns(proteins, **columns)
+        records = read_proteins(
+            proteins,
+            **columns,
+            on_problem=on_problem,
+            on_repeat=None if strict else tally.repeat,
+            keep=True,
+            carry=carried,
+            say=tally.say,
+        )
     predictions = run(stored, tally.watched(records), level=level, **settings)
     with (
         progress("predict", "sequences") as advance,

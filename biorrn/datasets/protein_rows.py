@@ -64,6 +64,7 @@ class ProteinRow:
     cells : tuple of str: further columns that were asked for.
     bounds : as in `readers.records.TargetRecord`: of values written as `>90`.
     mutation : str: the mutation as the table has it, "" where it holds sequences alone.
+    changes, problem : as of `readers.records.ProteinRecord`; a row with a problem has no values.
     """
 
     id: str
@@ -74,6 +75,8 @@ class ProteinRow:
     cells: tuple[str, ...] = ()
     bounds: tuple[tuple[float, float], ...] = ()
     mutation: str = ""
+    changes: tuple[str, ...] = ()
+    problem: str = ""
 
 
 def is_fasta(path: str | Path) -> bool:
@@ -217,6 +220,7 @@ def table_rows(
     cells: Sequence[str] = (),
     reading: Reading | None = None,
     on_problem: OnProblem | None = None,
+    keep: bool = False,
 ) -> Iterator[ProteinRow]:
     """Yield the rows of a table; of one with mutations that are applied, it is held in memory.
 
@@ -227,7 +231,8 @@ def table_rows(
     columns : ProteinColumns of the table.
     cells : further columns, whose cells come as text.
     reading : how the table is read; takes what was made of it, and rows that cannot be used.
-    on_problem : takes these rows in its place.
+    on_problem : takes what is wrong with these rows in its place, right before the next row is yielded.
+    keep : bool: a row that is left out is yielded too, without sequence and with `problem` set.
 
     Raises
     ------
@@ -239,7 +244,10 @@ def table_rows(
     chooser = None if split_column is None or str(path) == "-" else named_column(_names(path, reading), CHOOSING)
     more = (*cells, *own, chooser) if chooser else (*cells, *own)
     wanted = (columns.id, columns.sequence, weight_column, split_column, more)
-    records = read_targets(path, targets, *wanted, reading=reading, on_problem=on_problem)
+    fault = on_problem or reading.problem
+    held: list[InputError] = []  # what is wrong with rows since the last one
+    given = held.append if mutations else fault
+    records = read_targets(path, targets, *wanted, reading=reading, on_problem=given, keep=keep)
     if chooser:
         records = (_chosen(record) for record in records)
     if columns.layout:
@@ -251,12 +259,23 @@ def table_rows(
             name = record.id if columns.id else mutation or record.id
             yield _row(record, record.sequence or "", name, mutation, place)
         return
-    held = list(records)
-    made = mutations.apply([record.id for record in held], [record.cells[place : place + 3] for record in held])
+    rows: list[tuple[TargetRecord, list[InputError]]] = []
+    for record in records:
+        rows.append((record, held[:]))
+        held.clear()
+    used = [record for record, _ in rows if not record.problem]
+    made = mutations.apply([record.id for record in used], [record.cells[place : place + 3] for record in used])
     reading.facts["mutations"] = mutations.said(made)
-    labels = {record.cells[place + 2] for record in held} if mutations.wild_types.label else set()
+    labels = {record.cells[place + 2] for record in used} if mutations.wild_types.label else set()
     differ: list[str] = []
-    for record, one in zip(held, made, strict=True):
+    applied = iter(made)
+    for record, before in rows:
+        for problem in before:
+            fault(problem)
+        if record.problem:
+            yield _row(record, "", "", "", place)
+            continue
+        one = next(applied)
         name = f"{record.cells[place + 2]}:{one.written}" if len(labels) > 1 else one.written
         row = _row(record, one.sequence, record.id if columns.id else name or record.id, one.written, place)
         if columns.sequence is not None:
@@ -264,10 +283,13 @@ def table_rows(
                 differ.append(row.id)
             row = replace(row, sequence=record.sequence or "")
         elif one.error is not None:
-            problem = InputError(path, str(one.error), record.id)
-            on_problem(problem) if on_problem is not None else reading.problem(problem)
+            fault(InputError(path, str(one.error), record.id, one.error.flag))
+            if keep:
+                yield replace(row, problem=one.error.flag)
             continue
         yield row
+    for problem in held:
+        fault(problem)
     if differ:
         reading.warn(
             f"{len(differ):,} sequences of column '{columns.sequence}' differ from the wild type with the mutations of "
@@ -368,7 +390,7 @@ def _row(
 ) -> ProteinRow:
     """Return a row with its sequence; of the record's cells, the first `cells` are the user's."""
     values = (record.values, record.weight, record.split, record.cells[:cells], record.bounds)
-    return ProteinRow(name or record.id, sequence, *values, mutation)
+    return ProteinRow(name or record.id, sequence, *values, mutation, record.changes, record.problem)
 
 
 def _joined(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from biorrn.datasets.protein_rows import ProteinColumns, protein_columns, table_rows
 from biorrn.errors import ConfigError, InputError
-from biorrn.readers import tables
 from biorrn.readers.fasta import Item, read_fasta, usable
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.ids import Ids
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.tables import Reading, column_names, is_table, matching
-from biorrn.readers.targets import read_targets
+from biorrn.readers.variants import VariantError, apply_variants, variant_texts
 
 
 def read_proteins(
@@ -25,6 +25,9 @@ def read_proteins(
     on_repeat: Callable[[str], None] | None = None,
     keep: bool = False,
     carry: Sequence[str] = (),
+    wild_type: str | None = None,
+    offset: int = 0,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[ProteinRecord]:
     """Yield the proteins of a sequence file or of a table with a column of sequences, one in memory at a time.
 
@@ -37,13 +40,19 @@ def read_proteins(
     on_repeat : takes each id that came before, and the record is yielded; without it that is an error.
     keep : bool: a record that is left out is yielded too, without sequence and with `problem` set.
     carry : columns of a table whose cells each record gets, see `other_columns`.
+    wild_type, offset : of a table with mutations in place of sequences, see `datasets.protein_rows.protein_columns`;
+        such a table is held in memory.
+    say : takes a line on the mutations.
 
     Raises
     ------
     InputError: the file cannot be used, its first records are DNA or RNA, or `on_problem` raises.
     """
     if is_table(path):
-        return usable(path, _rows(path, sequence_column, id_column, sheet, on_repeat, carry), on_problem, keep)
+        columns = _columns(path, sequence_column, id_column, sheet, wild_type, offset)
+        return usable(path, _rows(path, columns, sheet, on_repeat, carry, say), on_problem, keep)
+    if wild_type is not None:
+        raise ConfigError(f"--wild-type: is for a table with a column of mutations; {path} is read as FASTA")
     if sheet is not None:
         raise ConfigError(f"--sheet: is for an Excel workbook; {path} is read as FASTA")
     if id_column is not None:
@@ -51,8 +60,49 @@ def read_proteins(
     return read_fasta(path, on_problem, on_repeat, keep)
 
 
+def read_mutants(
+    path: str | Path, mutations: str, offset: int = 0, *, on_problem: OnProblem = stop, keep: bool = False
+) -> Iterator[ProteinRecord]:
+    """Yield mutants of the proteins of a sequence file, as many of each protein as mutations are given.
+
+    The id of a mutant is the mutation as written, with the id of the protein before it where there are several; its
+    one cell is the mutation.
+
+    Parameters
+    ----------
+    mutations : a list, or the file of one; see `readers.variants.variant_texts`.
+    offset : int: added to a place in the protein, counted from 1, gives the number that mutations use.
+    on_problem, keep : as of `read_proteins`.
+
+    Raises
+    ------
+    InputError: a file cannot be used, or `on_problem` raises.
+    VariantError: none or the fewest of the mutations fit a protein.
+    """
+    texts = list(variant_texts(mutations))
+    proteins = list(read_fasta(path))
+    for protein in proteins:
+        try:
+            made = apply_variants(texts, [protein] * len(texts), offset)
+        except VariantError as error:
+            raise type(error)(f"record '{protein.id}': {error}") from error
+        for one in made:
+            name = one.written if len(proteins) == 1 else f"{protein.id}:{one.written}"
+            if one.error is not None:
+                on_problem(InputError(one.place, f"{one.error}; record '{protein.id}'", None, one.error.flag))
+                if keep:
+                    yield ProteinRecord(name, "", problem=one.error.flag, cells=(one.written,))
+                continue
+            yield ProteinRecord(name, one.sequence, "", one.sequence.count("X"), cells=(one.written,))
+
+
 def other_columns(
-    path: str | Path, sequence_column: str = "sequence", id_column: str | None = None, sheet: str | None = None
+    path: str | Path,
+    sequence_column: str = "sequence",
+    id_column: str | None = None,
+    sheet: str | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
 ) -> list[str]:
     """Return the columns of a table that hold neither ids nor sequences; none of a sequence file.
 
@@ -62,30 +112,29 @@ def other_columns(
     """
     if not is_table(path):
         return []
-    names, used = _columns(path, sequence_column, id_column, Reading(sheet))
+    names = column_names(path, Reading(sheet))
+    found = _columns(path, sequence_column, id_column, sheet, wild_type, offset)
+    used = {names[place] for name in (found.id, found.sequence) if name for place in matching(name, names)}
     return [name for name in dict.fromkeys(names) if name and name not in used and names.count(name) == 1]
 
 
 def _columns(
-    path: str | Path, sequence_column: str, id_column: str | None, reading: Reading
-) -> tuple[list[str], list[str | None]]:
-    """Return the columns of a table, and which of them hold ids (None: the rows are numbered) and sequences."""
-    names = column_names(path, reading)
-    found = matching(id_column or "id", names)
-    ids = names[found[0]] if found else id_column
-    return names, [ids, tables.sequence_column(path, names, sequence_column)]
+    path: str | Path, sequence: str, id: str | None, sheet: str | None, wild_type: str | None, offset: int
+) -> ProteinColumns:
+    return protein_columns(
+        path, sequence=sequence, id=id, wild_type=wild_type, offset=offset, reading=Reading(sheet, strict=True)
+    )
 
 
 def _rows(
     path: str | Path,
-    sequence_column: str,
-    id_column: str | None,
+    columns: ProteinColumns,
     sheet: str | None,
     on_repeat: Callable[[str], None] | None,
     carry: Sequence[str],
+    say: Callable[[str], None],
 ) -> Iterator[Item]:
     reading = Reading(sheet, strict=True)
-    _, (ids, sequences) = _columns(path, sequence_column, id_column, reading)
     held: list[InputError] = []  # what is wrong with rows since the last one
 
     def other() -> Iterator[Item]:
@@ -94,8 +143,10 @@ def _rows(
         held.clear()
 
     seen = Ids()
-    rows = read_targets(path, [], ids, sequences, cells=carry, reading=reading, on_problem=held.append, keep=True)
+    rows = table_rows(path, (), columns, cells=carry, reading=reading, on_problem=held.append, keep=True)
     for number, row in enumerate(rows, 1):
+        if number == 1 and "mutations" in reading.facts:
+            say(f"{path}: {reading.facts['mutations']}")
         own = held.pop() if row.problem else None
         yield from other()
         before = 0 if own else seen.seen(row.id, number)
@@ -111,3 +162,5 @@ def _rows(
         changes = (*row.changes, *(["id_given_before"] if before else []))
         yield ProteinRecord(row.id, sequence, "", sequence.count("X"), changes, cells=row.cells)
     yield from other()
+    for warning in reading.warnings if columns.mutations else ():
+        say(f"warning: {path}: {warning}")

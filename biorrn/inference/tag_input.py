@@ -21,6 +21,8 @@ def read_sequences(
     sequence_column: str = "sequence",
     id_column: str | None = None,
     sheet: str | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
     on_problem: OnProblem = stop,
     on_repeat: Callable[[str], None] | None = None,
     keep: bool = False,
@@ -43,11 +45,15 @@ def read_sequences(
             sequence_column=sequence_column,
             id_column=id_column,
             sheet=sheet,
+            wild_type=wild_type,
+            offset=offset,
             on_problem=on_problem,
             on_repeat=on_repeat,
             keep=keep,
         )
         return
+    if wild_type is not None:
+        raise ConfigError(f"--wild-type: is for proteins; {path} is read as FASTA or FASTQ, as the model reads bases")
     if id_column is not None:
         raise ConfigError(f"--id: is for a table; {path} is read as FASTA or FASTQ, as the model reads bases")
     ids = Ids()

@@ -109,6 +109,11 @@ class VariantError(BiorrnError):
         super().__init__(problem)
         self.reason = reason or type(self).reason
 
+    @property
+    def flag(self) -> str:
+        """Return the reason as one word, for a table; see `InputError.flag`."""
+        return self.reason.replace(" ", "_")
+
     def at(self, place: str) -> VariantError:
         """Return the same error, with the place before its text."""
         return type(self)(f"{place}: {self}", self.reason)
@@ -117,19 +122,19 @@ class VariantError(BiorrnError):
 class MissingError(VariantError):
     """The cell holds no mutation."""
 
-    reason = "no mutation in the cell"
+    reason = "no mutation"
 
 
 class LetterError(VariantError):
     """A code that is no residue."""
 
-    reason = "unknown residue in the mutation"
+    reason = "unknown residue in mutation"
 
 
 class RepeatError(VariantError):
     """Two mutations of one variant share a position."""
 
-    reason = "two mutations at one position"
+    reason = "position twice"
 
 
 class UndefinedError(VariantError):
@@ -141,13 +146,13 @@ class UndefinedError(VariantError):
 class PositionError(VariantError):
     """The position is outside the wild type."""
 
-    reason = "position outside the wild type"
+    reason = "position out of range"
 
 
 class ResidueError(VariantError):
     """The wild type has another residue at the position."""
 
-    reason = "other residue in the wild type"
+    reason = "wild type differs"
 
 
 @dataclass(frozen=True, slots=True)
