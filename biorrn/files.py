@@ -458,6 +458,23 @@ def write_text(path: str | Path) -> Iterator[IO[str]]:
                 yield stream
 
 
+def one_line(text: object) -> str:
+    """Return a text without what ends a line or a cell for any reader; a blank stands for each such character.
+
+    >>> one_line("an id" + chr(9) + "and" + chr(0x2028) + "more")
+    'an id and more'
+    """
+    return _ENDS.sub(" ", str(text))
+
+
+def tsv_line(*cells: object) -> str:
+    """Return cells as a line of TSV, which none of them can split."""
+    return "\t".join(map(one_line, cells)) + "\n"
+
+
+_ENDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes as hex digits."""
     with open(path, "rb") as stream:

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-FIRST = "compiling kernels, about 2 minutes the first time; they are kept for later runs"
-NOT_KEPT = "compiling kernels, about 2 minutes: no folder can be written to keep them; NUMBA_CACHE_DIR names one"
+FIRST = "compiling kernels, up to 2 minutes the first time; they are kept for later runs"
+NOT_KEPT = "compiling kernels, up to 2 minutes: no folder can be written to keep them; NUMBA_CACHE_DIR names one"
 
 
 class _State:

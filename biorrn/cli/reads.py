@@ -28,7 +28,7 @@ def reads(
       biorrn reads archive/ --files -o files.txt      # for biorrn basecall --files files.txt --shard 3/8
     """
     from biorrn.errors import ConfigError, InputError
-    from biorrn.files import write_text
+    from biorrn.files import tsv_line, write_text
     from biorrn.progress import progress
     from biorrn.readers.shards import list_files
     from biorrn.readers.signal import read_all
@@ -50,10 +50,10 @@ def reads(
             if record.faults:
                 problems(InputError(record.source, "; ".join(record.faults), record.read_id))
             if not summary:
-                print(*row(record), sep="\t", file=out)
+                out.write(tsv_line(*row(record)))
             advance(len(record.raw))
         if summary:
             for name, value in totals.rows():
-                print(name, value, sep="\t", file=out)
+                out.write(tsv_line(name, value))
     if problems.close():
         raise typer.Exit(2)

@@ -7,7 +7,7 @@ from biorrn.datasets.prepare import ProteinFile
 from biorrn.datasets.schema import split_code
 from biorrn.encoders.residues import sequence
 from biorrn.errors import ConfigError, InputError
-from biorrn.files import write_text
+from biorrn.files import one_line, write_text
 
 
 def parse_exports(texts: Sequence[str]) -> dict[str, Path]:
@@ -48,4 +48,4 @@ def export_fastas(prepared: str | Path, exports: Mapping[str, Path]) -> None:
 def _records(file: ProteinFile, rows: Iterable[int]) -> Iterable[str]:
     ids = file.strings("id")
     for row in rows:
-        yield f">{ids[row]}\n{sequence(file.tokens(row), file.alphabet)}\n"
+        yield f">{one_line(ids[row])}\n{sequence(file.tokens(row), file.alphabet)}\n"

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from biorrn.files import write_text
+from biorrn.files import tsv_line, write_text
 
 COLUMNS = ("read_id", "status", "reason", "identity", "coverage", "mean_q", "bases", "reference")
 
@@ -114,7 +114,7 @@ class ReadReport:
         if self._stream is not None:
             numbers = [_number(value) for value in (facts.identity, facts.coverage, facts.mean_q)]
             cells = [read_id, status, reason or ".", *numbers, str(bases), facts.reference or "."]
-            self._stream.write("\t".join(cells) + "\n")
+            self._stream.write(tsv_line(*cells))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from biorrn.datasets.schema import SPLITS
 from biorrn.datasets.splits import Column, Rows, Splitter
 from biorrn.encoders.symbols import ALPHABETS
 from biorrn.errors import BiorrnError, InputError
-from biorrn.files import sha256, write_text
+from biorrn.files import one_line, sha256, write_text
 from biorrn.lookup import lookup
 from biorrn.readers.pairs import Pair
 
@@ -80,4 +80,4 @@ def export_sources(prepared: str | Path, exports: Mapping[str, Path]) -> None:
         data = PairDataset(prepared, split)
         with write_text(path) as stream:
             for row in range(len(data)):
-                print(f">{data.ids[row]}\n{data.source.decode(data.symbols('source', row))}", file=stream)
+                print(f">{one_line(data.ids[row])}\n{data.source.decode(data.symbols('source', row))}", file=stream)

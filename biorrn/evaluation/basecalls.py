@@ -18,7 +18,7 @@ from biorrn.evaluation.contexts import Contexts, read_columns
 from biorrn.evaluation.homopolymers import Homopolymers
 from biorrn.evaluation.quality import wrong_columns
 from biorrn.evaluation.sequences import BaseCall
-from biorrn.files import write_text
+from biorrn.files import tsv_line, write_text
 from biorrn.readers.calls import mean_phred
 from biorrn.readers.fastq import MAX_Q
 
@@ -198,7 +198,7 @@ def write_reads(path: str | Path, scores: Scores) -> None:
     with write_text(path) as stream:
         print(*names, sep="\t", file=stream)
         for read in scores.reads:
-            print(*(_cell(getattr(read, name)) for name in names), sep="\t", file=stream)
+            stream.write(tsv_line(*(_cell(getattr(read, name)) for name in names)))
 
 
 def _cell(value: Any) -> str:

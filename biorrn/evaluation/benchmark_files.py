@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from biorrn.evaluation.benchmark_table import Entry, Published
-from biorrn.files import write_text
+from biorrn.files import tsv_line, write_text
 
 NAMES = {"spearman": "Spearman", "pearson": "Pearson", "r2": "R²"}
 ABOUT = """\
@@ -73,7 +73,7 @@ def write_tsv(path: str | Path, entries: Sequence[Entry]) -> None:
     rows = _rows(entries)
     with write_text(path) as stream:
         for cells in [list(rows[0]) if rows else [], *(list(row.values()) for row in rows)]:
-            print("\t".join(" ".join(cell.split()) for cell in cells), file=stream)
+            stream.write(tsv_line(*cells))
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: int) -> list[str]:

@@ -18,7 +18,7 @@ from biorrn.evaluation.baselines import verdict
 from biorrn.evaluation.bootstrap import estimate, interval, resampled
 from biorrn.evaluation.ngrams import BASELINES, ngram_nats
 from biorrn.evaluation.results import common, trained_on
-from biorrn.files import write_text
+from biorrn.files import tsv_line, write_text
 from biorrn.inference.forward import model_on
 from biorrn.inference.likelihood import symbol_nats, symbols_of
 from biorrn.models.store import load_model
@@ -173,4 +173,4 @@ def write_table(path: str | Path, told: Told) -> None:
         print("id", "letters", "perplexity", sep="\t", file=stream)
         for name, letters, nats in zip(told.ids, told.letters, told.nats, strict=True):
             value = np.exp(nats / letters) if letters else np.nan
-            print(name, int(letters), f"{value:.4f}", sep="\t", file=stream)
+            stream.write(tsv_line(name, int(letters), f"{value:.4f}"))

@@ -11,7 +11,7 @@ from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.metric_names import headline_metric
 from biorrn.evaluation.results import read_result
 from biorrn.evaluation.runs import read_run
-from biorrn.files import write_text
+from biorrn.files import tsv_line, write_text
 
 NAN = float("nan")
 
@@ -102,9 +102,9 @@ def write_sweep(path: str | Path, rows: Sequence[Row]) -> None:
     """Write the rows as TSV: run, the keys that were changed, target, metric, score, low, high, n, minutes."""
     keys = list(dict.fromkeys(key for row in rows for key in row.point))
     with write_text(path) as out:
-        print("run", *keys, "target", "metric", "score", "low", "high", "n", "minutes", sep="\t", file=out)
+        out.write(tsv_line("run", *keys, "target", "metric", "score", "low", "high", "n", "minutes"))
         for row in rows:
             numbers = [f"{value:.4f}" if value == value else "." for value in (row.score, row.low, row.high)]
             took = f"{row.minutes:.1f}" if row.minutes == row.minutes else "."
             point = [row.point.get(key, ".") for key in keys]
-            print(row.run, *point, row.target or ".", row.metric, *numbers, row.n, took, sep="\t", file=out)
+            out.write(tsv_line(row.run, *point, row.target or ".", row.metric, *numbers, row.n, took))

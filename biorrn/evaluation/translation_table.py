@@ -9,7 +9,7 @@ from typing import Any
 from biorrn.evaluation.figures import Drawing, slug
 from biorrn.evaluation.figures_translation import signal_drawing
 from biorrn.evaluation.translation import Told
-from biorrn.files import write_text
+from biorrn.files import tsv_line, write_text
 from biorrn.models.store import load_facts
 
 
@@ -30,7 +30,7 @@ def write_table(path: str | Path, content: Mapping[str, Any]) -> None:
     header, body = rows(content)
     with write_text(path) as stream:
         for cells in (header, *body):
-            print(*cells, sep="\t", file=stream)
+            stream.write(tsv_line(*cells))
 
 
 def table_lines(content: Mapping[str, Any]) -> list[str]:

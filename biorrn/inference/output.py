@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from biorrn.errors import InputError
-from biorrn.files import write_text
+from biorrn.files import tsv_line, write_text
 from biorrn.inference.intake import ReadId
 from biorrn.inference.resume import Journal, open_journal
 from biorrn.inference.summary_table import CALLED, WARNING, columns, row, unread
@@ -122,7 +122,7 @@ class CallOutput:
         if summary is not None:
             with write_text(summary) as stream:
                 stream.write("\t".join(columns(self.style.mapper is not None)) + "\n")
-                stream.writelines("\t".join(cells) + "\n" for cells in self._rows())
+                stream.writelines(tsv_line(*cells) for cells in self._rows())
 
     def _warning(self, record: SignalRecord) -> str:
         """Return what speaks against a call: the read is none that the model is for, and was called by force."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from biorrn.errors import BiorrnError, InputError
-from biorrn.files import atomic_path, disk_fault, scratch_folder, sweep, write_text
+from biorrn.files import atomic_path, disk_fault, one_line, scratch_folder, sweep, tsv_line, write_text
 
 KILLED = """
 import os, sys
@@ -191,3 +191,11 @@ def test_other_errors_stay_what_they_are(tmp_path: Path, error: Exception) -> No
         raise error
     assert caught.value is error
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("code", [*range(32), 127, 0x85, 0x2028, 0x2029])
+def test_no_text_splits_a_line_or_a_cell(code: int) -> None:
+    line = tsv_line(f"a{chr(code)}b", 1, "c")
+    assert line.splitlines() == ["a b\t1\tc"]
+    assert len(line.split("\t")) == 3
+    assert one_line(f"a{chr(code)}b") == "a b"

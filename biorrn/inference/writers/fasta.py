@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from biorrn.files import write_text
+from biorrn.files import one_line, write_text
 
 if TYPE_CHECKING:
     from biorrn.inference.translate import Translation
@@ -24,7 +24,9 @@ def open_fasta(path: str | Path) -> Iterator[Callable[[Translation], None]]:
     with write_text(path) as stream:
 
         def write(found: Translation) -> None:
-            print(" ".join([f">{found.id}", f"probability={found.probability:.4f}", *found.flags]), file=stream)
+            print(
+                " ".join([f">{one_line(found.id)}", f"probability={found.probability:.4f}", *found.flags]), file=stream
+            )
             for start in range(0, len(found.target), LINE):
                 print(found.target[start : start + LINE], file=stream)
 

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from biorrn.errors import BiorrnError, ConfigError
-from biorrn.files import atomic_path, write_text
+from biorrn.files import atomic_path, tsv_line, write_text
 
 DIGITS = 5  # significant digits of a number in text; float32 arithmetic itself is good for about six
 ROWS = 50_000  # of parquet, written together
 EXCEL_ROWS = 1_048_576  # that a sheet has, the header included
-
-_PLAIN = str.maketrans("\t\r\n", "   ")  # in a table of tabs and lines, a cell holds neither
 
 Row = Sequence[Any]
 
@@ -117,7 +115,7 @@ def _tsv(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[Ro
     with write_text(path) as stream:
 
         def write(row: Row) -> None:
-            stream.write("\t".join(cell.translate(_PLAIN) for cell in _cells(row)) + "\n")
+            stream.write(tsv_line(*_cells(row)))
 
         write(list(columns))
         yield write

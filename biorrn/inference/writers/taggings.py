@@ -13,7 +13,7 @@ import numpy as np
 
 from biorrn.encoders.states import THREE
 from biorrn.errors import BiorrnError, ConfigError
-from biorrn.files import write_text
+from biorrn.files import one_line, write_text
 from biorrn.inference.writers.tables import late, open_table, table_format
 from biorrn.lookup import lookup
 
@@ -74,7 +74,7 @@ def _fasta(path: str | Path, layout: Layout) -> Iterator[Write]:
 
         def write(found: Tagging) -> None:
             if not found.left_out:
-                stream.write(f">{found.id}\n{found.sequence}\n{found.states}\n")
+                stream.write(f">{one_line(found.id)}\n{found.sequence}\n{found.states}\n")
 
         yield write
 
