@@ -16,11 +16,13 @@ from biorrn.readers.fasta import read_fasta
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.records import TargetRecord
 from biorrn.readers.tables import (
+    MUTATIONS,
     PACKED,
     SEQUENCES,
     TABLES,
     Reading,
     column_names,
+    is_labelled,
     matching,
     numbered_cells,
     plain,
@@ -28,7 +30,6 @@ from biorrn.readers.tables import (
 )
 from biorrn.readers.targets import read_targets, text_of
 from biorrn.readers.variants import (
-    COLUMNS,
     WILD_SEQUENCES,
     MutationColumn,
     find_wild_types,
@@ -159,9 +160,9 @@ def protein_columns(
         if hold_variants(_column(first, column)):
             column, variant = None, column
         else:
-            variant = named_column([name for name in names if name != column], COLUMNS)
+            variant = named_column([name for name in names if name != column], MUTATIONS)
     else:
-        column, variant = named_column(names, SEQUENCES), named_column(names, COLUMNS)
+        column, variant = named_column(names, SEQUENCES), named_column(names, MUTATIONS)
     if variant is not None and column is not None:
         if not _hold_sequences(_column(first, column)):
             column = None
@@ -327,7 +328,8 @@ def protein_rows(
 
     Parameters
     ----------
-    path : a table with a column of sequences or mutations, or FASTA; then `table` holds the values and is joined by id.
+    path : a table with a column of sequences or mutations; or FASTA, then `table` holds the values and is joined by id,
+        or its headers do, see `readers.tables.is_labelled`.
     targets : names of the target columns; none with `unlabelled`.
     counts : takes what was left out or changed, by reason.
     table : only with FASTA; it is held in memory, its ids must differ.
@@ -353,7 +355,7 @@ def protein_rows(
     if twice:
         raise ConfigError(f"--target: '{twice[0]}' is given twice; allowed is once")
     take = reading.problem if reading is not None else stop
-    if is_fasta(path):
+    if is_fasta(path) and (table is not None or unlabelled or not is_labelled(path)):
         if wild_type is not None:
             raise ConfigError(f"--wild-type: is for a table with a column of mutations; {path} is FASTA")
         if unlabelled:

@@ -17,7 +17,16 @@ from biorrn.datasets.splits import Column
 from biorrn.encoders.residues import tokens
 from biorrn.errors import ConfigError, InputError
 from biorrn.models.store import load_facts
-from biorrn.readers.tables import Reading, column_names, find_column, is_table, matching, numbered_cells, open_table
+from biorrn.readers.tables import (
+    Reading,
+    column_names,
+    find_column,
+    is_labelled,
+    is_table,
+    matching,
+    numbered_cells,
+    open_table,
+)
 from biorrn.readers.targets import text_of
 from biorrn.readers.variants import named_column
 
@@ -139,7 +148,7 @@ def read_measured(
     ConfigError: an option for a prepared file, a target that is not predicted, or a table without any target.
     InputError: the file cannot be used.
     """
-    if not is_table(path):
+    if not (is_table(path) or is_labelled(path)):
         for option, given in (("--wild-type", wild_type), ("--target", chosen), ("--offset", offset)):
             if given:
                 raise ConfigError(f"{option}: is for a table; {path} is read as a prepared file")

@@ -29,6 +29,13 @@ SEQUENCES = (
     *("sequence", "seq", "protein", "protein_sequence", "aa_sequence", "aa_seq", "mutated_sequence", "primary"),
     *("mutant_sequence", "mut_sequence", "mut_seq", "variant_sequence"),
 )
+# and mutations, the best first
+MUTATIONS = (
+    *("mutation", "mutations", "mutant", "mutants", "variant", "variants", "hgvs_pro", "hgvsp", "hgvs_p", "hgvs"),
+    *("mut", "muts", "substitution", "substitutions", "aa_change", "aa_changes", "amino_acid_change", "aa_mutation"),
+    *("aa_mutations", "aa_substitution", "aa_substitutions", "protein_change", "protein_variant", "protein_mutation"),
+    *("mutation_string", "mutant_name", "mut_info", "mutation_info", "aa_variant", "variant_aa", "variant_name"),
+)
 DAMAGE = (OSError, ValueError, NotImplementedError, LookupError, TypeError, OverflowError)  # what Arrow raises on it
 SEPARATORS = {"\t": "tab", ",": "','", ";": "';'", "|": "'|'", " ": "spaces"}
 SAMPLE = 200  # lines that are looked at
@@ -38,6 +45,7 @@ SHOWN = 20  # odd cells of one kind that are shown
 Row = Mapping[str, Any]
 
 _UNIT = re.compile(r"(?P<name>.*?\S)\s*(?:\((?P<a>[^()]*)\)|\[(?P<b>[^\[\]]*)\]|[,/]\s+(?P<c>\S+))\s*")
+_LABEL = re.compile(r"(?<=\s)([A-Za-z_]\w*)=(\S*)")
 _NUMERIC = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
 _RESIDUES = re.compile(r"[ACDEFGHIKLMNPQRSTVWYX*-]{15,}")
 
@@ -187,7 +195,7 @@ def suffix_of(path: str | Path) -> str:
 
 
 def is_table(path: str | Path) -> bool:
-    """Tell whether a file is a table: by its suffix, else by a first line that names a column of sequences."""
+    """Tell whether a file is a table: by its suffix, else by a first line that names a column of proteins."""
     if suffix_of(path) in TABLES:
         return True
     if str(path) == "-" or not Path(path).is_file():
@@ -200,7 +208,7 @@ def is_table(path: str | Path) -> bool:
     if first[:1] in (">", ";", "@"):
         return False  # FASTA or FASTQ, whose headers may hold any word
     cells = re.split(r"[\t,;|]", first)
-    return len(cells) > 1 and any(plain(cell.strip(' "\ufeff\r\n')) in SEQUENCES_PLAIN for cell in cells)
+    return len(cells) > 1 and any(plain(cell.strip(' "\ufeff\r\n')) in PROTEINS_PLAIN for cell in cells)
 
 
 @contextlib.contextmanager
@@ -229,6 +237,12 @@ def open_table(path: str | Path, reading: Reading | None = None) -> Iterator[Gri
     else:
         with open_text(path) as file:
             sample = list(islice(file, SAMPLE))
+            labels = _labels(sample)
+            if labels:
+                reading.facts["layout"] = "FASTA whose headers hold values, as biotrainer has it"
+                reading.facts["encoding"] = _encoding(file)
+                yield Grid(["id", "sequence", *labels], "\t", lambda wanted: _labelled(chain(sample, file), labels))
+                return
             separator, quoting, skipped = _sniff(path, sample, len(sample) < SAMPLE)
             rows = _text_rows(path, chain(sample[skipped:], file), separator, quoting, skipped)
             names, lines = _header(path, rows, separator, reading)
@@ -238,6 +252,41 @@ def open_table(path: str | Path, reading: Reading | None = None) -> Iterator[Gri
             reading.facts["encoding"] = _encoding(file)
             yield Grid(names, separator, lambda wanted: lines)
             reading.facts["encoding"] = _encoding(file)  # what is not UTF-8 may come late
+
+
+def is_labelled(path: str | Path) -> bool:
+    """Tell whether a file is FASTA whose headers hold values: `>id TARGET=0.5 SET=train VALIDATION=False`.
+
+    Such a file is also a table, with the columns id, sequence, TARGET, SET and what else the first header names.
+    """
+    if str(path) == "-" or not Path(path).is_file():
+        return False
+    with open_text(path) as file:
+        return bool(_labels(list(islice(file, SAMPLE))))
+
+
+def _labels(sample: Sequence[str]) -> list[str]:
+    """Return the names of the values in the first header, none where there is no SET or TARGET among them."""
+    first = next((line.strip() for line in sample if line.strip()), "")
+    found = [key for key, _ in _LABEL.findall(first)] if first.startswith(">") else []
+    return list(dict.fromkeys(found)) if {"SET", "TARGET"} & set(map(str.upper, found)) else []
+
+
+def _labelled(lines: Iterable[str], labels: Sequence[str]) -> Iterator[tuple[int, list[Any]]]:
+    """Yield the records of FASTA as rows of a table: id, sequence and the values of the header."""
+    row: list[Any] = []
+    start = 0
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if text.startswith(">"):
+            if row:
+                yield start, row
+            values = dict(_LABEL.findall(text))
+            row, start = [(text[1:].split() or [""])[0], "", *(values.get(name, "") for name in labels)], number
+        elif row and text[:1] not in ("", ";"):
+            row[1] += text
+    if row:
+        yield start, row
 
 
 def _encoding(file: IO[str]) -> str:
@@ -314,7 +363,7 @@ def plain(name: str) -> str:
     return re.sub(r"[\s_.\-]+", "", name).casefold()
 
 
-SEQUENCES_PLAIN = tuple(plain(name) for name in SEQUENCES)
+PROTEINS_PLAIN = tuple(plain(name) for name in (*SEQUENCES, *MUTATIONS))
 
 
 def header_unit(name: str) -> tuple[str, str]:

@@ -25,16 +25,9 @@ from biorrn.readers.fasta import read_fasta
 from biorrn.readers.fields import Fault
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.sequences import RESIDUES, UNKNOWN, clean_sequence
-from biorrn.readers.tables import TABLES, column_names, matching, read_cells, suffix_of
+from biorrn.readers.tables import MUTATIONS, TABLES, column_names, matching, read_cells, suffix_of
 
 OPTION = "--mutations"
-# names of a column of mutations, best first; compared without case, spaces and signs
-COLUMNS = (
-    *("mutation", "mutations", "mutant", "mutants", "variant", "variants", "hgvs_pro", "hgvsp", "hgvs_p", "hgvs"),
-    *("mut", "muts", "substitution", "substitutions", "aa_change", "aa_changes", "amino_acid_change", "aa_mutation"),
-    *("aa_mutations", "aa_substitution", "aa_substitutions", "protein_change", "protein_variant", "protein_mutation"),
-    *("mutation_string", "mutant_name", "mut_info", "mutation_info", "aa_variant", "variant_aa", "variant_name"),
-)
 FORMS = "A23G, A23del, A23_K25del, A23dup, A23_G24insWWP, A23_K25delinsGP or WT"
 STANDARD = RESIDUES[:20]
 # names of a column of wild types' sequences
@@ -285,7 +278,7 @@ def variant_texts(given: str, column: str | None = None) -> Iterator[tuple[str, 
     ----------
     given : a list that commas separate; or a file: a table (see `readers.targets`) with a column of variants, else text
         with one variant a line, where empty lines and what follows a `#` count for nothing.
-    column : of the table; without it, the first of `COLUMNS` that it has.
+    column : of the table; without it, the first of `tables.MUTATIONS` that it has.
 
     Raises
     ------
@@ -475,7 +468,7 @@ def hold_variants(cells: Iterable[str]) -> bool:
 def named_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     """Return the column of a table that has the first of the wanted names, or None.
 
-    >>> named_column(["id", "HGVS pro", "score"], COLUMNS)
+    >>> named_column(["id", "HGVS pro", "score"], MUTATIONS)
     'HGVS pro'
     """
     places = (matching(one, names) for one in wanted)
@@ -720,5 +713,5 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _table(path: Path, column: str | None) -> Iterable[tuple[str, str]]:
-    chosen = column or named_column(column_names(path), COLUMNS) or COLUMNS[0]
+    chosen = column or named_column(column_names(path), MUTATIONS) or MUTATIONS[0]
     return ((f"row {number}", str(row[chosen] or "")) for number, row in enumerate(read_cells(path, [chosen]), 1))

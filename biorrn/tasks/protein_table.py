@@ -15,7 +15,7 @@ from biorrn.datasets.schema import SPLITS
 from biorrn.datasets.splits import Column
 from biorrn.encoders.residues import tokens
 from biorrn.errors import ConfigError, InputError
-from biorrn.readers.tables import Reading, column_names, find_column, plain
+from biorrn.readers.tables import Reading, column_names, find_column, is_labelled, plain
 
 NO_SPLIT = len(SPLITS)  # code of a row that no column has placed
 LEAST_ROWS = 12  # fewer measured proteins than this can train nothing that could be checked
@@ -106,8 +106,7 @@ def read_table(columns: Columns) -> Table:
     """
     if "-" in (columns.path, columns.values):
         raise ConfigError("biorrn train protein reads its table more than once; found standard input, give a file")
-    fasta = is_fasta(columns.path)
-    if fasta and columns.values is None:
+    if columns.values is None and is_fasta(columns.path) and not is_labelled(columns.path):
         raise ConfigError(f"{columns.path}: is FASTA, which holds no values; name their table with --targets")
     reading = Reading(columns.sheet, columns.decimal, columns.censored, columns.strict)
     names = column_names(columns.table, reading)
