@@ -43,6 +43,7 @@ from biorrn.config_frontends import Tokens as Tokens
 from biorrn.config_frontends import Variant as Variant
 from biorrn.config_frontends import Vectors as Vectors
 from biorrn.config_gaussian import Descriptors as Descriptors
+from biorrn.config_gaussian import Forest as Forest
 from biorrn.config_gaussian import GaussianProcess as GaussianProcess
 from biorrn.config_gaussian import Proteins as Proteins
 from biorrn.config_gaussian import Sites as Sites
@@ -79,11 +80,14 @@ class Model(Closed):
 
 def _kind(value: Any) -> str:
     name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    return "gaussian_process" if name == "gaussian_process" else "network"
+    return name if name in ("gaussian_process", "forest") else "network"
 
 
 AnyModel = Annotated[
-    Annotated[Model, Tag("network")] | Annotated[GaussianProcess, Tag("gaussian_process")], Discriminator(_kind)
+    Annotated[Model, Tag("network")]
+    | Annotated[GaussianProcess, Tag("gaussian_process")]
+    | Annotated[Forest, Tag("forest")],
+    Discriminator(_kind),
 ]
 
 

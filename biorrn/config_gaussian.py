@@ -1,4 +1,4 @@
-"""The part of a recipe that makes its model a Gaussian process; `config` shows these names as its own."""
+"""The parts of a recipe that make its model a Gaussian process or a forest; `config` shows these names as its own."""
 
 from __future__ import annotations
 
@@ -60,3 +60,12 @@ class GaussianProcess(Closed):
     restarts: int = Field(1, ge=1, le=MANY)  # kernels learned from other draws of rows, whose predictions are averaged
     # rows from which the variance is told, at most; fewer than all: too wide
     variance_rows: int = Field(512, ge=1, le=LONGEST)
+
+
+class Forest(Closed):
+    """Extremely randomised trees on the substitutions of variants of one protein, and on the means of its sites."""
+
+    name: Literal["forest"] = "forest"
+    trees: int = Field(100, ge=1, le=10 * MANY)
+    leaf: int = Field(2, ge=1, le=LONGEST)  # training rows of a leaf, at the least
+    columns: float = Field(0.4, gt=0, le=1)  # of the features, tried at each split

@@ -11,7 +11,7 @@ from biorrn.errors import ConfigError
 from biorrn.lookup import nearest
 
 # of a model: pydantic puts them into the place of a fault, but they are no keys
-KINDS = ("network", "gaussian_process", "recurrent", "self_attention", "cores")
+KINDS = ("network", "gaussian_process", "forest", "recurrent", "self_attention", "cores")
 MOST_SHOWN = 200  # characters of a value
 
 

@@ -22,6 +22,7 @@ _BLOSUM = np.zeros((len(_SCALES), len(_SCALES)))
 _BLOSUM[:, 1:21] = TABLES["blosum62"]
 _SIMILAR = np.exp(-0.5 * np.square(_SCALES[:, None] - _SCALES[None]).sum(2) / ALIKE**2)  # (22, 22)
 WIDTH = len(_SCALES)
+COLUMNS = 1 + 3 * (6 + 3 * _SCALES.shape[1] + 2) + 2 * WIDTH  # features of a row
 
 
 @dataclass(frozen=True)

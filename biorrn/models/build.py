@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from biorrn.config import GaussianProcess, Recipe
+from biorrn.config import Forest, GaussianProcess, Recipe
 from biorrn.errors import ConfigError
 from biorrn.models.ensemble import ensemble_for
+from biorrn.models.forest import build_forest
 from biorrn.models.gaussian import build_gaussian
 from biorrn.models.neighbours import Neighbours
 from biorrn.models.sequence import build_model
@@ -31,6 +32,8 @@ def build(recipe: Recipe, facts: dict[str, Any]) -> nn.Module:
     if recipe.members is None:
         if isinstance(recipe.model, GaussianProcess):
             return build_gaussian(recipe.model, facts)
+        if isinstance(recipe.model, Forest):
+            return build_forest(recipe.model.trees, facts)
         assert recipe.model is not None  # as every checked recipe
         return build_model(recipe.model, outputs, stored=True)
     own = facts.get("members") or [{}] * len(recipe.members)

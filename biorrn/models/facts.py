@@ -46,6 +46,11 @@ class Difference(Part):
     unlike: Difference | None = None
 
 
+class Forest(Part):
+    reference: Residues
+    nodes: list[Count] = Field(max_length=MANY)
+
+
 class Interval(Part):
     quantiles: Quantiles
     floor: Annotated[float, Field(ge=0)] | None = None
@@ -88,6 +93,7 @@ class Facts(Part):
     min_length: Count = 0
     max_length: Count = 0
     gaussian: Gaussian | None = None
+    forest: Forest | None = None
     neighbours: list[Count] | None = Field(None, min_length=2, max_length=2)
     members: list[Facts] | None = Field(None, max_length=MANY)
     conformal: dict[str, Interval | None] | None = None

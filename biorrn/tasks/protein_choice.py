@@ -7,6 +7,7 @@ one ensemble whose weights are stacked, so that a candidate without use gets non
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ FEWEST = 3  # epochs; a network for which there is less time is left out where t
 SEEDS = 3  # members of a network with different seeds
 USED = 0.8  # part of the time that training may plan with; the rest is evaluation
 KERNEL_ROWS = 6000  # training rows up to which a Gaussian process is a candidate
+FOREST_ROWS = 50_000  # training rows up to which a forest is
 SITES = 8  # varied positions up to which their interactions are modelled one by one
 WIDTHS = (128, 96, 64, 48, 32)  # units a direction of a recurrent layer, widest first
 
@@ -31,11 +33,19 @@ Speed = Callable[[Recipe], float]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One model to be tried: its recipe, why, and whether it is a network, which takes epochs and several seeds."""
+    """One model to be tried.
+
+    Attributes
+    ----------
+    recipe, why : the recipe, and the reason for the user.
+    network : bool: it takes epochs and several seeds.
+    most : int: training rows up to which it is tried.
+    """
 
     recipe: Recipe
     why: str
     network: bool = True
+    most: int = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,7 @@ def plan(
     candidates = []
     for name in names:
         made = lookup(CANDIDATES, name, "--model")(seen, rows)
-        if made is not None and (made.network or model is not None or rows <= KERNEL_ROWS):
+        if made is not None and (model is not None or rows <= made.most):
             candidates.append(made)
     lines: list[str] = []
     members: list[dict[str, Any]] = []
@@ -189,7 +199,15 @@ def _gaussian(seen: Look, rows: int) -> Candidate | None:
         kernel, why = "proteins", "a Gaussian process on what a protein is made of is strong where unlike ones are few"
     model = {"name": "gaussian_process", "kernel": {"name": kernel}, **SETTINGS.get(kernel, {})}
     recipe = parse_recipe({"name": f"own_{kernel}", "task": "regression", "model": model})
-    return Candidate(recipe, why, network=False)
+    return Candidate(recipe, why, network=False, most=KERNEL_ROWS)
+
+
+def _forest(seen: Look, rows: int) -> Candidate | None:
+    if seen.kind != "variants":
+        return None
+    recipe = parse_recipe({"name": "own_forest", "task": "regression", "model": {"name": "forest"}})
+    why = "a forest on substitutions and the means of sites is strong where most sites were measured"
+    return Candidate(recipe, why, network=False, most=FOREST_ROWS)
 
 
 # of a kernel, where the defaults are not what its recipe in the package found
@@ -221,12 +239,13 @@ VARIANT: dict[str, Any] = {
 # name -> f(look, training rows) -> what is tried, None where it does not fit the data
 CANDIDATES: dict[str, Callable[[Look, int], Candidate | None]] = {
     "gaussian": _gaussian,
+    "forest": _forest,
     "variant": _variant,
     "gru": _gru,
 }
 # kind of data -> the candidates, in order
 KINDS: dict[str, list[str]] = {
-    "variants": ["gaussian", "variant"],
+    "variants": ["gaussian", "forest", "variant"],
     "designs": ["gaussian", "gru"],
     "natural": ["gaussian", "gru"],
 }

@@ -81,7 +81,7 @@ def train(
     model = build_gaussian(settings, facts)
     print(f"training {recipe.name}: a Gaussian process on {max(rows):,} rows", file=sys.stderr)
     loss = _fit(model, settings, data, str(data_path), seed)
-    scores, valid_loss = _validate(model, data, task)
+    scores, valid_loss = validate(model, data, task)
     seconds = time.monotonic() - started
     row = {"epoch": 0, "step": settings.steps, "seconds": round(seconds, 2), "train_loss": loss}
     row |= {"valid_loss": valid_loss} | {f"valid_{name}": value for name, value in scores.items()}
@@ -113,7 +113,7 @@ def _setting(settings: Settings, rows: Any) -> Setting:
         return Setting(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
     reference = torch.from_numpy(consensus(rows.flat, rows.lengths)).long()
     every = Setting(reference, torch.arange(len(reference)))
-    codes = _codes(SubstitutionKernel(Substitutions(), every), rows)
+    codes = encode_rows(SubstitutionKernel(Substitutions(), every), rows)
     differs = codes != reference
     if float(differs.double().mean(1).median()) > STRANGE:
         raise ConfigError(
@@ -138,7 +138,8 @@ def _setting(settings: Settings, rows: Any) -> Setting:
     return Setting(reference, positions)
 
 
-def _codes(kernel: Any, rows: Any) -> torch.Tensor:
+def encode_rows(kernel: Any, rows: Any) -> torch.Tensor:
+    """Return all rows as a kernel compares them."""
     parts = []
     for start in range(0, len(rows), ENCODED):
         batch = rows.collate(np.arange(start, min(start + ENCODED, len(rows))))
@@ -148,7 +149,7 @@ def _codes(kernel: Any, rows: Any) -> torch.Tensor:
 
 def _fit(model: GaussianProcess, settings: Settings, data: Any, source: str, seed: int) -> float:
     """Fit every target; return the mean loss of the kernels' last steps, in nats a row."""
-    codes = _codes(model.targets[0][0].kernel, data.rows)  # type: ignore[index]
+    codes = encode_rows(model.targets[0][0].kernel, data.rows)  # type: ignore[index]
     losses = []
     for k, name in enumerate(data.rows.names):
         measured = data.rows.targets[:, k].astype(np.float64)
@@ -175,7 +176,7 @@ def _fit(model: GaussianProcess, settings: Settings, data: Any, source: str, see
     return float(np.mean(losses))
 
 
-def _validate(model: GaussianProcess, data: Any, task: Task) -> tuple[dict[str, float], float]:
+def validate(model: torch.nn.Module, data: Any, task: Task) -> tuple[dict[str, float], float]:
     """Return the scores of the validation rows, and the mean square error in variances of the training targets."""
     collected, errors = [], []
     spread = np.maximum(np.nanstd(data.rows.targets, axis=0), 1e-6)

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from biorrn.config import GaussianProcess, Recipe
+from biorrn.config import Forest, GaussianProcess, Recipe
 from biorrn.jit import compiling_told
 from biorrn.locks import exclusive
-from biorrn.training import ensemble, gaussian, loop
+from biorrn.training import ensemble, forest, gaussian, loop
 from biorrn.training.launch import rank
 from biorrn.training.task import Task
 
@@ -19,6 +19,8 @@ def kind_of(recipe: Recipe) -> str:
     """Return which entry of TRAINERS trains a recipe."""
     if isinstance(recipe.model, GaussianProcess):
         return "gaussian"
+    if isinstance(recipe.model, Forest):
+        return "forest"
     return "ensemble" if recipe.members is not None else "network"
 
 
@@ -57,4 +59,9 @@ def _say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-TRAINERS: dict[str, Any] = {"network": loop.train, "gaussian": gaussian.train, "ensemble": ensemble.train}
+TRAINERS: dict[str, Any] = {
+    "network": loop.train,
+    "gaussian": gaussian.train,
+    "forest": forest.train,
+    "ensemble": ensemble.train,
+}
