@@ -36,6 +36,8 @@ wildcard_constraints:
 rule all:
     input:
         expand(f"{OUT}/{{model}}/done", model=[*MODELS, "secondary_structure"]),
+        f"{OUT}/stability/differences.txt",
+        f"{OUT}/melting_temperature/strangers.txt",
 
 
 rule prepare_structure:
@@ -191,3 +193,37 @@ rule train:
         " && {params.python:q} -c 'import sys; from biorrn.models.store import shrink; {params.kept}' {OUT}/{wildcards.model}"
         " && biorrn calibrate {OUT}/{wildcards.model} {input:q} --threads {threads}"
         " && touch {output:q}) > {log:q} 2>&1"
+
+
+rule differences:
+    # ddG in kcal/mol; one unit of the score, a tenfold concentration, is RT ln 10 = 1.364 kcal/mol at 25 degrees C
+    input:
+        model=f"{OUT}/stability/done",
+        pairs=REAL / "ddg/domains_train.csv.gz",
+    output:
+        f"{OUT}/stability/differences.txt",
+    log:
+        f"{OUT}/logs/differences.log",
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python:q} -m biorrn.tasks.edge differences {OUT}/stability {input.pairs:q} --wild-type wt_sequence"
+        " --mutation mutation --target ddg --scale 1.364 > {output:q} 2> {log:q}"
+
+
+rule strangers:
+    # proteins of other organisms, without those of the test
+    input:
+        model=f"{OUT}/melting_temperature/done",
+        prepared=f"{OUT}/melting_temperature.h5",
+        others=REAL / "tm/natural_tm50.csv.gz",
+        test=f"{OUT}/melting_clustered.csv",
+    output:
+        f"{OUT}/melting_temperature/strangers.txt",
+    log:
+        f"{OUT}/logs/strangers.log",
+    params:
+        python=sys.executable,
+    shell:
+        "{params.python:q} -m biorrn.tasks.edge strangers {OUT}/melting_temperature {input.prepared:q} {input.others:q}"
+        " --target tm --left-out {input.test:q} > {output:q} 2> {log:q}"

@@ -59,8 +59,11 @@ def predict(
     """Predict a property of each protein of a FASTA file or a table, or a state of each of its residues.
 
     Writes one row a sequence, in the order of the input: id, length, for each target its value, the ends of its
-    interval (_lower, _upper) and for ensembles how far the members disagree (_spread), then flags. A flag says why a
-    value deserves doubt: unknown_residues, shorter_than_training, longer_than_training, unlike_training.
+    interval (_lower, _upper), for ensembles how far the members disagree (_spread), its unit (_unit) where that is
+    known, then flags. A flag says why a value deserves doubt: unknown_residues, shorter_than_training,
+    longer_than_training, unlike_training, no_relative_in_training, more_mutations_than_training, not_a_variant. All but
+    the first mean that the model does not know such a protein: its interval is what was measured for such, or empty,
+    and one line on standard error says so. `biorrn models` says what each model is for.
 
     A tagging model gives one row a residue: id, position (from 1), residue, state, and the probability of each state;
     or a column for each value. With --format ss2, that of PSIPRED, an output that ends in / gets a file a protein.
@@ -88,7 +91,7 @@ def predict(
     from biorrn.device import choose_device, set_threads
     from biorrn.errors import ConfigError
     from biorrn.inference.confidence import columns_given, widened
-    from biorrn.inference.predict import doubts, refuse, target_names
+    from biorrn.inference.predict import doubts, refuse, target_names, units_of
     from biorrn.inference.predict import predict as run
     from biorrn.inference.protein_input import other_columns, read_mutants, read_proteins
     from biorrn.inference.summary import Tally
@@ -142,7 +145,7 @@ def predict(
     predictions = run(stored, tally.watched(records), level=level, **settings)
     with (
         progress("predict", "sequences") as advance,
-        open_predictions(output, names, **given, carried=carried) as write,
+        open_predictions(output, names, **given, units=units_of(stored.facts), carried=carried) as write,
     ):
         for prediction in predictions:
             write(prediction)

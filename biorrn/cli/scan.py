@@ -53,7 +53,7 @@ def scan(
     from biorrn.device import choose_device, set_threads
     from biorrn.evaluation.figures_scan import heat_maps
     from biorrn.inference.confidence import widened
-    from biorrn.inference.predict import target_names
+    from biorrn.inference.predict import target_names, units_of
     from biorrn.inference.scan import Plan, count, parse_spans, remarks
     from biorrn.inference.scan import scan as run
     from biorrn.inference.summary import Tally
@@ -75,7 +75,7 @@ def scan(
     effects = run(stored, records, plan, take, **options)
     with (
         progress("scan", "mutants") as advance,
-        effects_table(output, names, plan.position) as write,
+        effects_table(output, names, plan.position, units_of(stored.facts)) as write,
         heat_maps(figure, stored.facts["targets"]) as draw,
     ):
         for effect in effects:

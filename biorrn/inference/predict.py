@@ -9,9 +9,10 @@ batches side by side.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,6 +90,11 @@ def target_names(stored: Stored) -> list[str]:
         hint = f"; a {task} model is for {COMMANDS[task]}" if task in COMMANDS else ""
         raise ConfigError(f"{stored.path}: is a model for {task}; needed here is one for regression{hint}")
     return [str(target["name"]) for target in stored.facts["targets"]]
+
+
+def units_of(facts: Mapping[str, Any]) -> list[str]:
+    """Return the unit of each target of a model, "" where none is known."""
+    return [str(target.get("unit") or "") for target in facts.get("targets") or ()]
 
 
 def refuse(stored: Stored, **options: str | None) -> None:

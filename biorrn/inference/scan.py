@@ -209,7 +209,7 @@ def scan(
         if not given:
             yield Effect(mutant, prediction, difference)
             continue
-        widths = half[bool(about)]
+        widths = half[bool(about or doubts(prediction.flags))]
         width = np.full(len(names), np.nan) if widths is None else np.array(widths)
         yield Effect(mutant, prediction, difference, difference - width, difference + width)
 

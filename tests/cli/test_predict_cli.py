@@ -139,7 +139,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-COLUMNS = ["id", "length", "tm", "tm_lower", "tm_upper", "tm_spread", "flags"]
+COLUMNS = ["id", "length", "tm", "tm_lower", "tm_upper", "tm_spread", "tm_unit", "flags"]
 ROWS = [
     ("a,b", "LFNGNNMKAIEMADCGIEHKCLEANEHFDHDCDLLIDDAA"),
     ("c", "W" * 40),
@@ -259,11 +259,29 @@ def test_proteins_that_a_model_does_not_know_are_told_in_one_line(
     name = next(column[: -len("_lower")] for column in rows[0] if column.endswith("_lower"))
     told = [line for line in err.splitlines() if f"unlike what {model} knows" in line]
     assert len(told) == all_unknown
+    assert all(row[f"{name}_unit"] for row in rows)
     if all_unknown:
         assert "3 of 3 sequences" in told[0]
         assert "GFP, lysozyme, ubiquitin" in told[0]
         assert [(row[f"{name}_lower"], row[f"{name}_upper"]) for row in rows] == [("", "")] * 3
         assert all(row["flags"] != "." for row in rows)
     else:
+        assert {row["solubility_unit"] for row in rows} == {"fraction"}
         ends = [(float(row[f"{name}_lower"]), float(row[f"{name}_upper"])) for row in rows]
         assert all(0 <= low < high <= 1 for low, high in ends)  # a part of a protein
+
+
+def test_a_protein_without_a_relative_has_the_interval_of_such_proteins(biorrn: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.fa").write_text(f">GFP\n{GFP}\n")
+    code, out, err = biorrn("predict", "melting_temperature", tmp_path / "p.fa")
+    assert code == 0, err
+    row = next(csv.DictReader(out.splitlines(), delimiter="\t"))
+    assert row["flags"] == "no_relative_in_training"
+    assert float(row["tm_lower"]) < 77 < float(row["tm_upper"])  # what is measured of it
+    assert "1 of 1 sequences are unlike what melting_temperature knows" in err
+    assert "measured for such proteins" in err
+    code, out, err = biorrn("scan", "melting_temperature", tmp_path / "p.fa", "--positions", "66")
+    assert code == 0, err
+    rows = list(csv.DictReader(out.splitlines(), delimiter="\t"))
+    assert all("not_trained_on_mutants" in row["flags"] for row in rows)
+    assert sum("not trained on mutants" in line for line in err.splitlines()) == 1

@@ -22,7 +22,9 @@ EXTRA = ("lower", "upper", "spread")  # of a prediction, where the model gives t
 
 
 @contextlib.contextmanager
-def effects_table(path: str | Path, targets: Sequence[str], position: type = int) -> Iterator[Callable[[Effect], None]]:
+def effects_table(
+    path: str | Path, targets: Sequence[str], position: type = int, units: Sequence[str] = ()
+) -> Iterator[Callable[[Effect], None]]:
     """Open a table of mutants: id, position, wild_type, mutant, mutation, columns of each target, flags.
 
     The columns of a target are its name (the value), and with the name before them `_difference` (to the wild type),
@@ -33,6 +35,7 @@ def effects_table(path: str | Path, targets: Sequence[str], position: type = int
     Parameters
     ----------
     path : see `writers.tables.open_table`, for the digits too.
+    units : of the targets, "" where there is none; each a column `_unit` after those of the target.
     position : int; or str where variants have several mutations, whose positions colons join.
     """
     columns: dict[str, type] = {"id": str, "position": position, "wild_type": str, "mutant": str, "mutation": str}
@@ -46,8 +49,9 @@ def effects_table(path: str | Path, targets: Sequence[str], position: type = int
         def start(sample: Effect) -> None:
             of_difference.extend(name for name in DIFFERENCE if getattr(sample, name) is not None)
             extra.extend(name for name in EXTRA if getattr(sample.prediction, name) is not None)
-            for target in targets:
+            for target, unit in zip(targets, units or [""] * len(targets), strict=True):
                 columns.update({target: float} | {f"{target}_{name}": float for name in (*of_difference, *extra)})
+                columns.update({f"{target}_unit": str} if unit else {})
             width.append(len(columns) - 1)
             rows.append(stack.enter_context(open_table(path, columns | {"flags": str})))
 
@@ -65,10 +69,12 @@ def effects_table(path: str | Path, targets: Sequence[str], position: type = int
                 return
             numbers = [prediction.values, *(getattr(effect, name) for name in of_difference)]
             numbers += [getattr(prediction, name) for name in extra]
-            cells = np.stack(numbers, axis=1).ravel().tolist()  # target by target
-            place = position(mutant.position)
+            cells: list[object] = []
+            for place, row in enumerate(np.stack(numbers, axis=1).tolist()):  # target by target
+                cells += [*row, *filter(None, units[place : place + 1])]
+            number = position(mutant.position)
             flags = ",".join(prediction.flags) or "."
-            rows[0]([prediction.id, place, mutant.wild_type, mutant.mutant, mutant.mutation, *cells, flags])
+            rows[0]([prediction.id, number, mutant.wild_type, mutant.mutant, mutant.mutation, *cells, flags])
 
         yield write
 
