@@ -25,6 +25,9 @@ def basecall(
         str | None, typer.Option(help="Table with a row a read, those left out included, and why.")
     ] = None,
     min_qscore: Annotated[float, typer.Option(min=0, help="Leave out reads of a lower mean quality.")] = 0.0,
+    min_length: Annotated[
+        int, typer.Option(min=0, help="Leave out reads of fewer bases: pores without a strand give some tens.")
+    ] = 50,
     read_ids: Annotated[
         Path | None, typer.Option(help="Call these reads: one id a line, or a TSV with a column read_id; - is stdin.")
     ] = None,
@@ -89,11 +92,13 @@ def basecall(
     from biorrn.inference.output import mapped, open_output
     from biorrn.inference.settings import check_outputs, decisive, model_name
     from biorrn.inference.summary import Tally
+    from biorrn.inference.summary_table import CALLED
     from biorrn.inference.writers import Style, format_of
     from biorrn.models.store import load_model
     from biorrn.progress import progress
     from biorrn.readers.chemistry import Purpose
     from biorrn.readers.shards import choose
+    from biorrn.readers.signal import NoReads
 
     kind = format_of(output, emit)
     check_outputs(output, summary, kind, reference, resume)
@@ -105,11 +110,11 @@ def basecall(
     mapper = None if reference is None else Mapper(reference)
     intake = Intake(chosen, ids, max_reads)
     must = decisive(stored, intake.files, ids, reference, decoder=decoder, device=where.type, emit=kind, moves=moves,
-                    min_qscore=min_qscore, max_reads=max_reads, force=force)  # fmt: skip
+                    min_qscore=min_qscore, min_length=min_length, max_reads=max_reads, force=force)  # fmt: skip
     purpose = Purpose.of(stored.facts, model_name(stored))
     style = Style(model_name(stored), moves, mapper, command_line(), used, purpose)
     tally = Tally("basecall", "reads", "samples", "bases")
-    with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0) as out:
+    with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0, min_length) as out:
         if model is None:
             tally.say(f"model {model_name(stored)}, as none is named")
         intake.done = out.done
@@ -136,14 +141,25 @@ def basecall(
                 advance=advance,
             )
             intake.check(purpose, tally.say, force=force, part=shard is not None)
-            for call, hits in mapped(calls, mapper, used):
-                tally.add(samples=call.samples)
-                if out.write(call, hits):
-                    tally.add(reads=1, bases=len(call.bases))
-                else:
-                    tally.leave_out(f"mean quality below {min_qscore:g}")
+            try:
+                for call, hits in mapped(calls, mapper, used):
+                    tally.add(samples=call.samples)
+                    status = out.write(call, hits)
+                    if status == CALLED:
+                        tally.add(reads=1, bases=len(call.bases))
+                    elif status in out.wished:
+                        tally.leave_out(status)
+                    else:
+                        tally.skip_read(call.read_id, status)
+            except (InputError, NoReads) as error:
+                if not out.called:
+                    out.nothing(error, intake.count, summary)
+                raise
+        for line in intake.warnings():
+            tally.say(line)
         tally.missing(intake.missing(), "read id not found")
         if not out.called and not allow_empty:
+            out.write_summary(summary)
             tally.require("reads", "no read could be called")
         out.finish(summary)
         tally.flagged.update(out.warnings)

@@ -55,5 +55,7 @@ def reads(
         if summary:
             for name, value in totals.rows():
                 out.write(tsv_line(name, value))
+    if totals.repeats.count:
+        print(f"biorrn: warning: {totals.repeats.line()}", file=sys.stderr)
     if problems.close():
         raise typer.Exit(2)

@@ -35,7 +35,7 @@ class ReadQc:
 
     def __init__(self, flow_cell: str = "auto") -> None:
         self.flow_cell = flow_cell
-        self.rows = self.called = self.samples = self.mapped = 0
+        self.rows = self.called = self.samples = self.mapped = self.unread = 0
         self.aligned = False
         self.seconds = 0.0
         self.lengths, self.qualities, self.speeds, self.identities = Counts(), Counts(), Counts(), Counts()
@@ -54,6 +54,11 @@ class ReadQc:
 
     def add(self, rows: Rows) -> None:
         """Count some rows."""
+        files = rows.files
+        if files.any():
+            self.unread += int(files.sum())
+            _count_names(self.reasons, rows.status[files])
+            rows = rows.of(~files)
         self.rows += len(rows.called)
         self.called += int(rows.called.sum())
         _count_names(self.reasons, rows.status[~rows.called])
@@ -129,6 +134,7 @@ class ReadQc:
                 "rows": self.rows,
                 "called": self.called,
                 "left_out": self.rows - self.called,
+                "files_left_out": self.unread,
                 "bases": bases,
                 "samples": self.samples,
                 "signal_hours": self.seconds / 3600,
@@ -240,6 +246,7 @@ def qc_lines(content: dict[str, Any]) -> list[str]:
     rows = [
         ("reads called", f"{counts['called']:,}"),
         ("reads left out", f"{counts['left_out']:,}"),
+        *([("files left out", f"{counts['files_left_out']:,}")] if counts["files_left_out"] else []),
         ("bases", f"{counts['bases']:,}"),
         ("length, median", number(length["quantiles"]["50"])),
         ("length, N50", f"{length['n50']:,}"),

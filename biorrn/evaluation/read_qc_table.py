@@ -21,7 +21,7 @@ LENGTH, QUALITY = "sequence_length_template", "mean_qscore_template"
 NEEDED = (LENGTH, QUALITY)
 NUMBERS = (LENGTH, QUALITY, "channel", "start_time", "duration", "num_samples", "template_duration",
            "alignment_identity")  # fmt: skip
-NAMES = ("filename", "run_id", STATUS, "passes_filtering", ALIGNMENT[0], CHEMISTRY, WARNING)
+NAMES = ("filename", "read_id", "run_id", STATUS, "passes_filtering", ALIGNMENT[0], CHEMISTRY, WARNING)
 LONGEST = 20_000_000  # bases of a read; the longest that was ever reported has some 4 million
 
 
@@ -39,6 +39,17 @@ class Rows:
     table: pd.DataFrame
     called: np.ndarray
     status: np.ndarray
+
+    @property
+    def files(self) -> np.ndarray:
+        """Return which rows are of a file that was left out as a whole, bool (n,): they have no read id."""
+        if "read_id" not in self.table:
+            return np.zeros(len(self.table), bool)
+        return ~self.called & (self.table["read_id"] == "").to_numpy()
+
+    def of(self, rows: np.ndarray) -> Rows:
+        """Return some of the rows, by a bool array (n,)."""
+        return Rows(self.table[rows].reset_index(drop=True), self.called[rows], self.status[rows])
 
     def number(self, name: str) -> np.ndarray:
         """Return a column as float64 (n,); NaN where the file does not have it."""

@@ -14,6 +14,7 @@ from biorrn.readers.chemistry import Purpose, chemistry_of, same_rate
 from biorrn.readers.fields import OnProblem
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.signal import NoReads, find_signal_files, read_all, read_runs
+from biorrn.readers.summary import Repeats
 
 BYTES_A_SAMPLE = 1.2  # of compressed signal; a guess until the first file is done
 COLUMN = "read_id"
@@ -75,6 +76,8 @@ class Intake:
         self._bytes = sum(self._left.values())
         self._finished = (0, 0)  # bytes and samples of the files that are done
         self._file = ""
+        self._repeats = Repeats()
+        self._faults: dict[str, tuple[int, str]] = {}  # kind -> how many reads, and the first
         self._purpose: Purpose | None = None
         self._say: Callable[[str], None] = lambda line: None
         self._force = self._unsure = False
@@ -148,6 +151,7 @@ class Intake:
             if self.ids is not None and record.read_id not in self.ids:
                 self.known += len(record.raw)
                 continue
+            self._note(record)
             self.found.add(record.read_id)
             self.taken += 1
             self._look(record)
@@ -163,6 +167,21 @@ class Intake:
         if self.ids is None or self.taken == self.limit:
             return []
         return sorted(self.ids - self.found)
+
+    def warnings(self) -> list[str]:
+        """Return a line for each kind of fault in what the files say of the reads taken, and one for repeated ids."""
+        lines = [
+            f"warning: {count} read{'s' if count > 1 else ''} with a fault in what calling does not need, the first: "
+            f"{first}" for count, first in self._faults.values()
+        ]  # fmt: skip
+        return lines + ([f"warning: {self._repeats.line()}"] if self._repeats.count else [])
+
+    def _note(self, record: SignalRecord) -> None:
+        self._repeats.add(record)
+        for fault in record.faults:
+            kind = fault.partition(": ")[0]  # the field
+            count, first = self._faults.get(kind, (0, f"{record.source}: record '{record.read_id:.60}': {fault}"))
+            self._faults[kind] = (count + 1, first)
 
     def expected(self) -> float | None:
         """Return about how many samples will have been called in the end; None while there is nothing to go by."""

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from biorrn.errors import InputError
+from biorrn.errors import BiorrnError, InputError
 from biorrn.files import tsv_line, write_text
 from biorrn.inference.intake import ReadId
 from biorrn.inference.resume import Journal, open_journal
 from biorrn.inference.summary_table import CALLED, WARNING, columns, row, unread
 from biorrn.inference.writers.formats import FORMATS, Style
 from biorrn.inference.writers.tags import WARNED, read_group, read_quality
+from biorrn.readers.fields import LeftOut
 from biorrn.readers.records import SignalRecord
 
 if TYPE_CHECKING:
@@ -40,21 +41,26 @@ class CallOutput:
     style : Style.
     journal : Journal: new, or of an earlier run.
     min_qscore : float: reads with a lower mean quality are left out of the output.
+    min_length : int: reads of fewer bases are left out of the output.
 
     Attributes
     ----------
     done : set of int: numbers of the reads that the journal held at the start.
     kept : dict of str to int: status -> how many of these.
-    called : int: reads called so far, those of low quality and those of the journal included.
+    called : int: reads called so far, those left out of the output and those of the journal included.
     warnings : Counter: reads called in spite of what speaks against them, by what that is.
+    wished : tuple of str: statuses of reads that are left out as the user asked.
     """
 
-    def __init__(self, path: str, kind: str, style: Style, journal: Journal, min_qscore: float = 0.0) -> None:
+    def __init__(self, path: str, kind: str, style: Style, journal: Journal, min_qscore: float = 0.0,
+                 min_length: int = 0) -> None:  # fmt: skip
         self.path = path
         self.format = FORMATS[kind]
         self.style = style
         self.journal = journal
         self.min_qscore = min_qscore
+        self.min_length = min_length
+        self.wished = (f"shorter than {min_length} bases", f"mean quality below {min_qscore:g}")
         self.direct = path == "-" and self.format.streams  # written as they come
         self.done: set[int] = set()
         self.kept: dict[str, int] = {}
@@ -63,29 +69,31 @@ class CallOutput:
         self._groups: dict[str, dict[str, str]] = {}
         self._number = 0
         self._warned = columns(style.mapper is not None).index(WARNING)
+        self._files: set[tuple[str, str]] = set()  # those left out as a whole, and why
         for _, entry, _ in journal.entries():
             self._note(entry)
-            self.done.add(entry["number"])
+            if "file" not in entry:
+                self.done.add(entry["number"])
             self.kept[entry["status"]] = self.kept.get(entry["status"], 0) + 1
             self.called += entry["called"]
 
-    def write(self, call: Call, hits: Sequence[Any] | None = None) -> bool:
-        """Take a call and its alignments; return whether it will be in the output."""
-        low = read_quality(call) < self.min_qscore
-        status = f"mean quality below {self.min_qscore:g}" if low else CALLED
+    def write(self, call: Call, hits: Sequence[Any] | None = None) -> str:
+        """Take a call and its alignments; return `CALLED`, or why it will not be in the output."""
+        short, low = len(call.bases) < self.min_length, read_quality(call) < self.min_qscore
+        status = self.wished[0] if short else self.wished[1] if low else self.format.fault(call.read_id) or CALLED
         self.called += 1
         warning = self._warning(call.record)
         cells = row(call.record, call.samples, status, call, hits, self.style.mapper is not None, warning)
-        text = "" if low else self.format.record(call, hits, self.style)
+        text = "" if status != CALLED else self.format.record(call, hits, self.style)
         group = None
-        if self.style.model and not low:
+        if self.style.model and status == CALLED:
             made = read_group(call.record, self.style.model, bool(warning))
             group = made if self._tells(made) else None
         if self.direct:
             sys.stdout.write(text)
             text = ""
         self._append(call.read_id, status, cells, text, group, called=True)
-        return not low
+        return status
 
     def skip(self, read_id: str, reason: str) -> None:
         """Take a read that could not be called; its id is a `ReadId`."""
@@ -94,15 +102,28 @@ class CallOutput:
             self._append(read_id, reason, cells)
 
     def problem(self, number: int, problem: InputError) -> bool:
-        """Take a read that its reader left out, or a whole file; return whether it is new, not one of the journal's."""
-        if problem.record is None:
+        """Take a read that its reader left out, or files; return whether it is new, not one of the journal's.
+
+        Parameters
+        ----------
+        number : int: of the read; of a file, the number that its next read has or would have.
+        """
+        reason, aligned = problem.problem, self.style.mapper is not None
+        if problem.record is not None:
+            if number in self.done:
+                return False
+            cells = unread(Path(problem.source).name, problem.record, reason, aligned)
+            self._append(problem.record, "unusable read", cells, number=number)
             return True
-        if number in self.done:
-            return False
-        name, record = Path(problem.source).name, problem.record or ""
-        cells = unread(name, record, problem.problem.replace("\t", " "), self.style.mapper is not None)
-        self._append(record, "unusable read", cells, number=number)
-        return True
+        left_out = isinstance(problem, LeftOut)
+        kind = problem.kind if left_out else "unusable file"
+        new = False
+        for file in map(str, problem.files if left_out else [problem.source]):
+            why = problem.reason if left_out else reason
+            if (file, why) not in self._files:
+                new = True
+                self._append("", kind, unread(Path(file).name, "", why, aligned), number=number, file=file)
+        return new
 
     def finish(self, summary: str | None = None) -> None:
         """Write the output, which appears whole, and the summary, in the order of the input.
@@ -119,6 +140,10 @@ class CallOutput:
             texts = (text for _, entry, text in self.journal.entries() if entry["status"] == CALLED)
             style = dataclasses.replace(self.style, comments=self._comments())
             self.format.write(self.path, texts, self._groups.values(), style)
+        self.write_summary(summary)
+
+    def write_summary(self, summary: str | None) -> None:
+        """Write the summary, where one is wanted: a row a read, and one a file that was left out as a whole."""
         if summary is not None:
             with write_text(summary) as stream:
                 stream.write("\t".join(columns(self.style.mapper is not None)) + "\n")
@@ -137,6 +162,12 @@ class CallOutput:
         known = self._groups.get(group["ID"])
         return known is None or (WARNED in group["DS"] and WARNED not in known["DS"])
 
+    def nothing(self, error: BiorrnError, number: int, summary: str | None) -> None:
+        """Write the summary of a run that ends since not one read could be used; `number` is as for `problem`."""
+        if isinstance(error, InputError):
+            self.problem(number, error)
+        self.write_summary(summary)
+
     def _rows(self) -> Iterator[list[str]]:
         numbers, places = array("q"), array("q")
         for place, entry, _ in self.journal.entries():
@@ -154,17 +185,23 @@ class CallOutput:
         group: dict[str, str] | None = None,
         number: int | None = None,
         called: bool = False,
+        file: str | None = None,
     ) -> None:
         if number is None:
             number = read_id.number if isinstance(read_id, ReadId) else self._number
         entry: dict[str, Any] = {"number": number, "status": status, "row": cells, "called": called}
         if group:
             entry["group"] = group
+        if file is not None:
+            entry["file"] = file
         self._note(entry)
         self.journal.append(entry, text)
 
     def _note(self, entry: dict[str, Any]) -> None:
-        self._number = max(self._number, entry["number"] + 1)
+        if "file" in entry:
+            self._files.add((entry["file"], entry["row"][-1]))
+        else:
+            self._number = max(self._number, entry["number"] + 1)
         if entry["called"] and (warning := entry["row"][self._warned]):
             self.warnings[warning] += 1
         if "group" in entry and self._tells(entry["group"]):
@@ -173,14 +210,15 @@ class CallOutput:
 
 @contextlib.contextmanager
 def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume: bool = False,
-                min_qscore: float = 0.0, wait: float = 0.0) -> Iterator[CallOutput]:  # fmt: skip
+                min_qscore: float = 0.0, wait: float = 0.0, min_length: int = 0) -> Iterator[CallOutput]:  # fmt: skip
     """Open an output with its journal, `PATH.partial`; without one where the output is standard output.
 
     When the block ends well, the journal is removed. When it does not, the journal is kept if it holds a call.
 
     Parameters
     ----------
-    path, kind, style, min_qscore : see `CallOutput`. The command line is taken from the journal where there is one.
+    path, kind, style, min_qscore, min_length : see `CallOutput`. The command line is taken from the journal where there
+        is one.
     must : settings that decide the output; see `resume.open_journal`.
     resume : bool: go on with the journal of an earlier run.
     wait : float: seconds to wait for another process that writes the output.
@@ -195,7 +233,7 @@ def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume
     finished = False
     try:
         style = dataclasses.replace(style, command=journal.head["command"])
-        output = CallOutput(path, kind, style, journal, min_qscore)
+        output = CallOutput(path, kind, style, journal, min_qscore, min_length)
         yield output
         finished = True
     finally:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from biorrn.errors import BiorrnError, InputError
 from biorrn.progress import human
+from biorrn.readers.fields import LeftOut
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.tables import Reading
 
@@ -74,10 +75,14 @@ class Tally:
 
     def skip_read(self, read_id: str, reason: str) -> None:
         """Report and count a read that was left out."""
-        self._skip(f"read '{read_id}': {reason}", reason)
+        self._skip(f"read '{read_id:.80}': {reason}", reason)
 
     def skip_input(self, problem: InputError) -> None:
         """Report and count a file, or a read in it, that its reader left out."""
+        if isinstance(problem, LeftOut):
+            self.say(str(problem))
+            self.skipped[problem.kind] += len(problem.files)
+            return
         self._skip(str(problem), "unusable read" if problem.record else "unusable file")
 
     def skip_record(self, problem: InputError) -> None:

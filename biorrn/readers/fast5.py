@@ -234,7 +234,7 @@ def _read_id(path: str | Path, place: Place, value: Any, notes: Notes) -> str:
     name = re.sub(r"[^!-~]", "_", name)
     name = name if READ_ID.fullmatch(name) else f"read_{name}"
     if value is not None or not place.name.startswith("read_"):
-        what = f"field 'Raw/read_id': found {found[:60]!r}" if found else "attribute 'Raw/read_id' is missing"
+        what = f"field 'Raw/read_id': found {found[:60]!r}" if found else "field 'Raw/read_id': found none"
         notes.faults.append(f"{what}; the read is named {name!r}, after its group or file")
     return name
 

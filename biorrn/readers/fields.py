@@ -17,6 +17,7 @@ from biorrn.readers.records import SignalRecord
 # A file's own text ends up in TSV and FASTQ, where one of these would start a new column or record.
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 READ_ID = re.compile(r"[0-9A-Za-z][!-~]*")
+SHOWN = 10  # files that a message names
 MAX_DIGITS = 18  # of a whole number: it has 63 bits, and Python refuses to convert thousands
 MAX_SAMPLES = 2**30  # 74 hours at 4 kHz: a longer read is a damaged length, found before memory is asked for
 MOST_OFFSET, MOST_REAL = 1e9, 1e9  # the current stays finite in float32
@@ -34,9 +35,29 @@ class Fault(Exception):
         super().__init__(problem)
 
 
+class LeftOut(InputError):
+    """Files of a folder that are not read, in one line.
+
+    Attributes
+    ----------
+    kind : str: "archive" or "broken link".
+    files : list of Path.
+    reason : str: of each.
+    alone : bool: the folder holds no file that is read.
+    """
+
+    def __init__(self, folder: str | Path, kind: str, files: list[Path], advice: str, alone: str = "") -> None:
+        names = [str(file.relative_to(folder)) for file in files[:SHOWN]] + ["..."] * (len(files) > SHOWN)
+        many = f"{len(files)} {kind}{'s' if len(files) > 1 else ''}"
+        super().__init__(folder, f"{alone or 'left out:'} {many} ({', '.join(names)}); {advice}")
+        self.kind, self.files, self.alone = kind, files, bool(alone)
+        self.reason = f"{kind}; {advice}"
+
+
 def stop(problem: InputError) -> None:
     """Raise the problem: what a reader does with a bad read unless told otherwise."""
-    raise problem
+    if not isinstance(problem, LeftOut) or problem.alone:
+        raise problem
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import open_text
+from biorrn.readers.fields import LeftOut
 from biorrn.readers.signal import each_file
 
 OPENING = 4096  # bytes that the opening of a file is counted as, so that many tiny files are shared out too
@@ -20,7 +21,11 @@ def list_files(paths: Iterable[str | Path]) -> list[Path]:
     Paths that cannot be used stand in the list too, so that whoever reads the list reports them.
     """
     files: list[Path] = []
-    for file in each_file(paths, lambda problem: files.append(Path(problem.source))):
+
+    def report(problem: InputError) -> None:
+        files.extend(problem.files if isinstance(problem, LeftOut) else [Path(problem.source)])
+
+    for file in each_file(paths, report):
         files.append(file)  # the problems go into the same list, each at its place
     return files
 

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from biorrn.errors import BiorrnError, InputError
-from biorrn.readers.fields import OnProblem, reason, stop
+from biorrn.readers.fields import LeftOut, OnProblem, reason, stop
 from biorrn.readers.guard import Guarded
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.slow5 import read_runs as read_slow5_runs
 from biorrn.readers.slow5 import read_slow5
 
 Item = TypeVar("Item")
+ARCHIVES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".zip", ".7z", ".rar")
+PACKED = (".gz", ".bz2", ".xz", ".zst")  # one file
+UNPACK = "unpack first (tar -xf, gunzip, unzip)"
 Reader = Callable[[Path, OnProblem], Iterator[Item]]
 
 
@@ -22,8 +25,9 @@ class NoReads(BiorrnError):
 def find_signal_files(paths: Iterable[str | Path], on_problem: OnProblem = stop) -> list[Path]:
     """Return the signal files among `paths`, folders walked recursively, each file once, in a fixed order.
 
-    Within a folder other files and hidden ones are passed over, and symbolic links are followed. Files named outright
-    must have a suffix of `SIGNAL_READERS`.
+    Within a folder other files and hidden ones are passed over, and symbolic links are followed. Archives, and links
+    that lead nowhere, are told of in one line a folder, a `LeftOut`. Files named outright must have a suffix of
+    `SIGNAL_READERS`.
 
     Parameters
     ----------
@@ -132,29 +136,51 @@ def each_file(paths: Iterable[str | Path], on_problem: OnProblem) -> Iterator[Pa
 def _files(path: Path, on_problem: OnProblem) -> Iterator[Path]:
     """Yield the signal files of one path; it is a problem when nothing comes of it."""
     nothing = True
+    passed: list[Path] = []  # archives and broken links
 
     def report(problem: InputError) -> None:
         nonlocal nothing
         nothing = False
         on_problem(problem)
 
-    for file in _walk(path, frozenset(), report):
+    for file in _walk(path, frozenset(), report, passed):
         nothing = False
         yield file
-    if nothing:
-        on_problem(InputError(path, f"the folder holds no file with a suffix of {', '.join(SIGNAL_READERS)}"))
+    none = f"the folder holds no file with a suffix of {', '.join(SIGNAL_READERS)}"
+    links = [file for file in passed if not file.exists()]
+    archives = [file for file in passed if file not in links]
+    for kind, files, advice in (("broken link", links, "mend the link"), ("archive", archives, UNPACK)):
+        if files:
+            on_problem(LeftOut(path, kind, files, advice, f"{none}, but" if nothing else ""))
+    if nothing and not passed:
+        on_problem(InputError(path, none))
+
+
+def _is_archive(path: Path) -> bool:
+    """Say whether a file is an archive of files, or a signal file packed.
+
+    >>> [_is_archive(Path(name)) for name in ("a.fast5.gz", "b.tar", "c.tar.gz", "calls.fastq.gz", "d.fast5")]
+    [True, True, True, False, False]
+    """
+    last, inner = path.suffix.lower(), Path(path.stem).suffix.lower()
+    return last in ARCHIVES or (last in PACKED and inner in (".tar", *SIGNAL_READERS))
 
 
 def _reader(path: Path) -> Reader:
     reader = SIGNAL_READERS.get(path.suffix.lower())
+    if reader is None and _is_archive(path):
+        raise InputError(path, f"is an archive; {UNPACK}")
     if reader is None:
         allowed = ", ".join(SIGNAL_READERS)
         raise InputError(path, f"found the suffix '{path.suffix}'; allowed are {allowed}, or a folder of such files")
     return reader
 
 
-def _walk(path: Path, above: frozenset[Path], on_problem: OnProblem) -> Iterator[Path]:
-    """Yield the signal files of a path by name; a link back to a folder above it is passed over."""
+def _walk(path: Path, above: frozenset[Path], on_problem: OnProblem, passed: list[Path]) -> Iterator[Path]:
+    """Yield the signal files of a path by name; a link back to a folder above it is passed over.
+
+    Archives, and links to a signal file or a folder that is not there, are added to `passed`.
+    """
     try:
         if not path.is_dir():
             path.stat()  # raises where there is nothing
@@ -175,7 +201,12 @@ def _walk(path: Path, above: frozenset[Path], on_problem: OnProblem) -> Iterator
         if entry.suffix.lower() in SIGNAL_READERS and entry.is_file():
             yield entry
         elif entry.is_dir() and entry.resolve() not in above:
-            yield from _walk(entry, above, on_problem)
+            yield from _walk(entry, above, on_problem, passed)
+        elif entry.is_symlink() and not entry.exists():
+            if {entry.suffix.lower(), entry.readlink().suffix.lower()} & {"", *SIGNAL_READERS}:
+                passed.append(entry)
+        elif entry.is_file() and _is_archive(entry):
+            passed.append(entry)
 
 
 # what a damaged file can crash runs in a process of its own

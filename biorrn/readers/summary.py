@@ -7,6 +7,8 @@ from typing import IO
 
 from biorrn.errors import InputError
 from biorrn.readers.chemistry import chemistry_of
+from biorrn.readers.fields import LeftOut
+from biorrn.readers.ids import Ids
 from biorrn.readers.records import SignalRecord
 
 SHOWN = 5  # problems of one file that are printed
@@ -55,8 +57,28 @@ def cell(number: int | None) -> str:
     return "" if number is None else str(number)
 
 
+class Repeats:
+    """Counts reads whose id came before, in the same file or another."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._ids = Ids()
+        self._first = ""
+
+    def add(self, record: SignalRecord) -> None:
+        """Take a read."""
+        if self._ids.seen(str(record.read_id), 1):
+            self.count += 1
+            self._first = self._first or f"'{record.read_id:.60}' in {record.source.name}"
+
+    def line(self) -> str:
+        """Return a warning, "" where each id came once."""
+        what = "a read has an id" if self.count == 1 else f"{self.count} reads have ids"
+        return f"{what} that another read had before; the first is {self._first}" if self.count else ""
+
+
 class Summary:
-    """Counts over many reads; keeps eight bytes a read.
+    """Counts over many reads; keeps some 50 bytes a read.
 
     >>> summary = Summary()
     >>> summary.rows()[1]
@@ -68,6 +90,7 @@ class Summary:
         self.seconds = 0.0
         self.files: set[Path] = set()
         self.uncalibrated = 0
+        self.repeats = Repeats()
         self.kinds: Counter[tuple[str, str, str, str]] = Counter()
         self.chemistries: Counter[str] = Counter()
 
@@ -75,6 +98,7 @@ class Summary:
         """Count one read."""
         self.lengths.append(len(record.raw))
         self.files.add(record.source)
+        self.repeats.add(record)
         if record.calibrated:
             self.seconds += len(record.raw) / record.sample_rate
         else:
@@ -114,7 +138,10 @@ class Problems:
         self.counts: Counter[str] = Counter()
 
     def __call__(self, problem: InputError) -> None:
-        """Report one problem."""
+        """Report one problem; archives are only a warning, since they may hold no reads at all."""
+        if isinstance(problem, LeftOut) and problem.kind == "archive" and not problem.alone:
+            print(f"biorrn: warning: {problem}", file=self.stream)
+            return
         self.counts[problem.source] += 1
         if self.counts[problem.source] <= SHOWN:
             print(f"biorrn: error: {problem}", file=self.stream)

@@ -16,7 +16,7 @@ import pysam
 import pytest
 
 Run = Callable[..., tuple[int, str, str]]
-QUICK = ("--decoder", "greedy", "--threads", 1)
+QUICK = ("--decoder", "greedy", "--threads", 1, "--min-length", 0)  # an untrained model calls few bases
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_every_format_holds_the_same_reads(biorrn: Run, model: Path, few: Path, 
     for record in found:
         stride, *moves = record.get_tag("mv")
         assert sum(moves) == record.query_length
-        assert len(moves) == -(-(record.get_tag("ns") - record.get_tag("ts")) // stride)
+        assert len(moves) == (record.get_tag("ns") - record.get_tag("ts")) // stride
     assert [path.name for path in tmp_path.iterdir()] == [f"c.{kind}"]
     with pysam.AlignmentFile(str(tmp_path / f"c.{kind}"), check_sq=False) as file:
         assert [group["ID"] for group in file.header.to_dict()["RG"]] == ["run_a_tiny", "run_b_tiny"]

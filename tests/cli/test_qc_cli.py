@@ -74,8 +74,9 @@ def test_the_numbers_are_those_of_the_table(qc: Run, tmp_path: Path) -> None:
     assert code == 0, err
     found = json.loads((tmp_path / "qc.json").read_text())
     assert (found["kind"], found["name"]) == ("qc", "mine")
-    assert found["counts"] == {"rows": 12, "called": 10, "left_out": 2, "bases": 5500, "samples": 126_000, "runs": 1,
-                               "files": 3, "signal_hours": pytest.approx((78 / 4 + 12) / 3600)}  # fmt: skip
+    assert found["counts"] == {"rows": 12, "called": 10, "left_out": 2, "files_left_out": 0, "bases": 5500,
+                               "samples": 126_000, "runs": 1, "files": 3,
+                               "signal_hours": pytest.approx((78 / 4 + 12) / 3600)}  # fmt: skip
     assert found["reasons"] == {"no bases in the signal": 2}
     assert (
         found["length"]["n50"] == 700
@@ -193,3 +194,20 @@ def test_every_channel_has_one_place(name: str) -> None:
 
     most, _, plan = FLOW_CELLS[name]
     assert sorted(plan()[plan() > 0]) == list(range(1, most + 1))
+
+
+def test_files_left_out_are_no_reads_and_unknown_cells_may_be_empty(qc: Run, tmp_path: Path) -> None:
+    from biorrn.inference.summary_table import unread
+
+    names = columns(False)
+    file = dict(zip(names, unread("bad.fast5", "", "cut short"), strict=True))
+    lost = dict(zip(names, unread("a.fast5", "r9", "no signal"), strict=True))
+    bare = made(3) | dict.fromkeys(("channel", "mux", "start_time", "template_start"), "")
+    code, out, err = qc(write(tmp_path / "s.tsv", [file, lost, bare, made(4)]), "-o", tmp_path / "qc.json")
+    assert code == 0, err
+    found = json.loads((tmp_path / "qc.json").read_text())
+    counts = found["counts"]
+    assert (counts["rows"], counts["called"], counts["left_out"], counts["files_left_out"]) == (3, 2, 1, 1)
+    assert found["reasons"] == {"cut short": 1, "no signal": 1}
+    assert (found["channels"]["used"], found["time"]["without_time"]) == (1, 1)
+    assert "files left out" in out

@@ -16,7 +16,7 @@ from biorrn.inference.writers.tags import read_group
 if TYPE_CHECKING:
     from biorrn.inference.basecall import Call
 
-CallWriter = Callable[..., None]
+CallWriter = Callable[..., bool]
 
 
 def open_calls(
@@ -24,7 +24,8 @@ def open_calls(
 ) -> AbstractContextManager[CallWriter]:
     """Open a file for calls in the format that its suffix or `emit` names; `-` is standard output, FASTQ by default.
 
-    Yields a function that takes a call and, optionally, its alignments. The file appears when the block ends well.
+    Yields a function that takes a call and, optionally, its alignments, and returns whether the format can hold the
+    read: SAM allows no ids of more than 254 characters. The file appears when the block ends well.
 
     Raises
     ------
@@ -45,15 +46,18 @@ def _calls(path: str, kind: str, style: Style) -> Iterator[CallWriter]:
     # a nameless temporary file: the header, which names the read groups, comes before the first record
     with contextlib.closing(open_journal(None, {})) as journal:
 
-        def write(call: Call, hits: Sequence[Any] | None = None) -> None:
+        def write(call: Call, hits: Sequence[Any] | None = None) -> bool:
+            if format.fault(call.read_id):
+                return False
             text = format.record(call, hits, style)
             if path == "-" and format.streams:
                 sys.stdout.write(text)
-                return
+                return True
             if style.model:
                 group = read_group(call.record, style.model)
                 groups.setdefault(group["ID"], group)
             journal.append({}, text)
+            return True
 
         yield write
         texts = (text for _, _, text in journal.entries())

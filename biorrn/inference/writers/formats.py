@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from biorrn.errors import ConfigError
 from biorrn.inference.writers.fastq import fastq_text, write_fastq
-from biorrn.inference.writers.sam import sam_header, sam_text, write_packed, write_sam
+from biorrn.inference.writers.sam import name_fault, sam_header, sam_text, write_packed, write_sam
 from biorrn.lookup import lookup
 from biorrn.readers.chemistry import Purpose
 
@@ -57,6 +57,7 @@ class Format:
     record: Callable[[Call, Hits, Style], str]
     write: Callable[[str, Iterable[str], Groups, Style], None]
     streams: bool = False  # needs no header, so that records can be written as they come
+    fault: Callable[[str], str | None] = lambda name: None  # why it cannot hold a read of that name, or None
 
 
 def _fastq_record(call: Call, hits: Hits, style: Style) -> str:
@@ -123,9 +124,9 @@ def format_of(path: str | Path, emit: str | None = None) -> str:
 
 FORMATS: dict[str, Format] = {
     "fastq": Format((".fastq", ".fq"), _fastq_record, _fastq, streams=True),
-    "sam": Format((".sam",), _sam_record, _sam),
-    "bam": Format((".bam",), _sam_record, _bam),
-    "cram": Format((".cram",), _sam_record, _cram),
+    "sam": Format((".sam",), _sam_record, _sam, fault=name_fault),
+    "bam": Format((".bam",), _sam_record, _bam, fault=name_fault),
+    "cram": Format((".cram",), _sam_record, _cram, fault=name_fault),
 }
 # suffix -> name of its format
 WRITERS: dict[str, str] = {suffix: name for name, entry in FORMATS.items() for suffix in entry.suffixes}

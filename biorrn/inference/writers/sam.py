@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -30,6 +31,18 @@ UNMAPPED, REVERSE, SUPPLEMENTARY = 4, 16, 2048  # bits of a record's flag
 # tags that speak of the whole read's bases or samples one by one: they say nothing of a part of it
 OF_WHOLE = {"mv", "ts", "ns", "sp", "MM", "ML", "MN", "Mm", "Ml", "OQ", "BQ", "BI", "BD", "CQ", "CS", "E2", "U2", "FZ"}
 OF_WHOLE |= {"fi", "fp", "ri", "rp", "ip", "pw"}
+
+
+def name_fault(name: str) -> str | None:
+    """Return why SAM, BAM and CRAM cannot hold a read of a name, or None: they allow 1 to 254 characters of [!-?A-~].
+
+    >>> name_fault("r1"), name_fault("r@1"), name_fault("r" * 255)
+    (None, "read id with '@', which SAM does not allow", 'read id of 255 characters; SAM allows 254')
+    """
+    if len(name) > 254:
+        return f"read id of {len(name)} characters; SAM allows 254"
+    odd = re.search("[^!-?A-~]", name)
+    return f"read id with {odd[0]!r}, which SAM does not allow" if odd else None
 
 
 def sam_text(call: Call, model: str = "", hits: Sequence[Any] | None = None, moves: bool = True) -> str:

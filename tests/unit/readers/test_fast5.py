@@ -202,7 +202,7 @@ def test_a_single_read_without_an_id_is_named_after_its_file(tmp_path):
     path = write_single(tmp_path / "my read.fast5", lambda file: file["Raw/Reads/Read_7"].attrs.__delitem__("read_id"))
     (read,) = read_fast5(path)
     assert read.read_id == "my_read"
-    assert read.faults == ("attribute 'Raw/read_id' is missing; the read is named 'my_read', after its group or file",)
+    assert read.faults == ("field 'Raw/read_id': found none; the read is named 'my_read', after its group or file",)
 
     def second(file):
         file.copy("Raw/Reads/Read_7", "Raw/Reads/Read_8")
