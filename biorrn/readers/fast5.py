@@ -130,6 +130,12 @@ def _reads(
             try:
                 with faults(path, name.removeprefix("read_"), *DAMAGE):
                     place = _place(file, name)
+                    known = name.removeprefix("read_")
+                    if known == name:  # of a file of one read the group says only its number
+                        stated = place.raw.attrs.get("read_id", b"")
+                        stated = stated.decode("utf-8", "replace") if isinstance(stated, bytes) else str(stated)
+                        known = stated if READ_ID.fullmatch(stated) else name
+                with faults(path, known, *DAMAGE):
                     record = _record(path, place, attributes)
                     found = beside(place.holder, len(record.raw))
             except InputError as problem:
