@@ -87,7 +87,7 @@ def test_one_command_gives_a_model_that_predict_takes(biorrn, table: Path, tmp_p
     assert "nothing to do" in biorrn(*words)[1]
     code, _, err = biorrn(*words, "--seed", 3)
     assert code == 2
-    assert "holds a run with other seed" in err
+    assert "holds a run with other settings: --seed was 0 and is now 3;" in err
     assert (run / "weights.safetensors").read_bytes() == before
 
 
