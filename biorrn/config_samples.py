@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from biorrn.errors import InputError
 from biorrn.files import open_text
@@ -68,9 +69,9 @@ def read_samples(path: str | Path, taken: Collection[str] = (), runs: Mapping[st
         ]
     header = texts[0][1] if texts else ""
     separator = next((mark for mark in "\t,;" if mark in header), "\t")
-    quotes = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    dialect: Any = {"delimiter": separator, "quoting": csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL}
     try:
-        lines = [(number, next(csv.reader([text], delimiter=separator, quoting=quotes))) for number, text in texts]
+        lines = [(number, next(csv.reader([text], **dialect))) for number, text in texts]
     except csv.Error as error:
         raise InputError(path, f"is no sheet of samples: {error}") from error
     if not lines:

@@ -593,9 +593,9 @@ def _text_rows(
     path: str | Path, lines: Iterable[str], separator: str, quoting: bool, skipped: int
 ) -> Iterator[tuple[int, list[Any]]]:
     if separator == " ":
-        for number, line in enumerate(lines, skipped + 1):
-            if line.strip():
-                yield number, list(_spaced(line))
+        for number, text in enumerate(lines, skipped + 1):
+            if text.strip():
+                yield number, list(_spaced(text))
         return
     reader = csv.reader(lines, **_dialect(separator, quoting))
     line = skipped + 1
