@@ -10,6 +10,7 @@ from pathlib import Path
 
 from biorrn.errors import InputError
 from biorrn.files import open_text
+from biorrn.progress import progress
 from biorrn.readers.chemistry import Purpose, chemistry_of, same_rate
 from biorrn.readers.fields import OnProblem
 from biorrn.readers.records import SignalRecord
@@ -218,21 +219,23 @@ def check_chemistry(files: Sequence[Path], purpose: Purpose, *, force: bool = Fa
     counts: Counter[str] = Counter()  # files by chemistry
     apart: Counter[str] = Counter()  # files that do not fit, of another sample rate, and of unknown chemistry
     first: dict[str, SignalRecord] = {}
-    for file in files:
-        kinds: set[str] = set()
-        names: set[str] = set()
-        with contextlib.suppress(InputError):
-            for run in read_runs(file):
-                found = chemistry_of(run)
-                names.add(found.name)
-                fits = purpose.fits(found)
-                kind = "misfit" if fits is False else "unknown" if fits is None else "fits"
-                rate = "rate" if run.sample_rate > 0 and not same_rate(run.sample_rate, purpose.rate) else "usual"
-                kinds |= {kind, rate}
-                for name in (kind, rate):
-                    first.setdefault(name, run)
-        counts.update(names)
-        apart.update(kinds)
+    with progress("looking at chemistry", "files", len(files)) as advance:
+        for file in files:
+            kinds: set[str] = set()
+            names: set[str] = set()
+            with contextlib.suppress(InputError):
+                for run in read_runs(file):
+                    found = chemistry_of(run)
+                    names.add(found.name)
+                    fits = purpose.fits(found)
+                    kind = "misfit" if fits is False else "unknown" if fits is None else "fits"
+                    rate = "rate" if run.sample_rate > 0 and not same_rate(run.sample_rate, purpose.rate) else "usual"
+                    kinds |= {kind, rate}
+                    for name in (kind, rate):
+                        first.setdefault(name, run)
+            counts.update(names)
+            apart.update(kinds)
+            advance(1)
     of_chemistry = ", ".join(f"{name} {count}" for name, count in counts.most_common())
     why = "misfit" if apart["misfit"] else "rate" if apart["rate"] and not apart["usual"] and not part else ""
     if why and not force:

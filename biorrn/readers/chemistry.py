@@ -84,7 +84,7 @@ EXPERIMENT = ("experiment_type", "experiment_kit")
 PROTOCOL, PORE, SPEED = "exp_script_name", "pore_type", "selected_speed_bases_per_second"
 CONFIGURATION = ("basecall_config_filename", "local_bc_temp_model")  # of the caller that ran beside the device
 TAGS = tuple(dict.fromkeys((*FLOW_CELL, *KIT, *EXPERIMENT, PROTOCOL, PORE, SPEED, *CONFIGURATION)))
-NOTHING = ("", ".", "-", "none", "unknown", "not_set", "n/a", "na", "null", "0", "no", "false")
+NOTHING = ("", ".", "-", "simulated", "test", "none", "unknown", "not_set", "n/a", "na", "null", "0", "no", "false")
 RNA_TYPES = ("rna", "direct_rna")
 DNA_TYPES = ("genomic_dna", "dna", "cdna", "direct_cdna", "amplicon", "pcr")
 STRAY = 0.05  # part of the training reads below which a chemistry does not count
@@ -141,7 +141,7 @@ class Purpose:
         return cls(model, tuple(facts.get("chemistry") or ()), float(facts.get("sample_rate") or "nan"))
 
     def __str__(self) -> str:
-        pores = _said(self.names) if self.names else "signal"
+        pores = _said(self.names) or "signal"
         return f"{pores} at {self.rate:g} Hz" + (f" ({', '.join(self.names)})" if self.names else "")
 
     def fits(self, found: Found) -> bool | None:
@@ -276,14 +276,16 @@ def _identify(items: tuple[tuple[str, str], ...], rate: float) -> Found:
     tags = dict(items)
     speed = _speed(tags)
     script, cell_there, kit_there = _protocol(tags.get(PROTOCOL, ""), speed)
-    cell = next((code(tags[name]) for name in FLOW_CELL if name in tags), "") or cell_there
-    kits = [code(tags[name]) for name in KIT if name in tags]
-    kit = next((found for found in kits if kit_use(found)), "") or (kits[0] if "sequencing_kit" in tags else kit_there)
+    cells = list(dict.fromkeys(code(tags[name]) for name in FLOW_CELL if name in tags)) or [cell_there]
+    kits = list(dict.fromkeys(code(tags[name]) for name in KIT if name in tags))
+    known = [found for found in kits if kit_use(found)]
+    kits = known or (kits[:1] if "sequencing_kit" in tags else [kit_there])
+    cell, kit = cells[0], kits[0]
     kinds = [tags[name].lower() for name in EXPERIMENT if name in tags]
     kind = next((found for found in kinds if found in RNA_TYPES + DNA_TYPES), "")
     stated = [
-        (f"flow cell {cell}", _of_pores(flow_cell_pore(cell))),
-        (f"kit {kit}", _of_kit(kit, speed)),
+        *((f"flow cell {found}", _of_pores(flow_cell_pore(found))) for found in cells),
+        *((f"kit {found}", _of_kit(found, speed)) for found in kits),
         (f"experiment type {kind}", _select(molecule="RNA") if kind in RNA_TYPES else frozenset()),
         (f"pore type {tags.get(PORE, '')}", _of_pores(_pore(tags.get(PORE, "")))),
     ]

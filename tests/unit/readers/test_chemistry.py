@@ -89,6 +89,8 @@ def test_chemistry_of_flow_cell_and_kit(name, rate, cell, kit, kind):
         (SLOW, {"flow_cell_product_code": "FLO-MIN114", "selected_speed_bases_per_second": "260"}),
         ("dna_r10.3_450bps", {"pore_type": "R10.3", "sequencing_kit": "SQK-LSK110"}),
         ("contradictory", {"pore_type": "r9.4.1", "flow_cell_product_code": "FLO-MIN114"}),
+        ("contradictory", {"flow_cell_product_code": "FLO-FLG001", "flowcell_type": "flo-min114"}),
+        ("contradictory", {"sequencing_kit": "sqk-lsk109", "experiment_kit": "SQK-RNA002"}),
         ("unknown", {"experiment_type": "genomic_dna", "pore_type": "not_set", "sequencing_kit": "none"}),
     ],
 )  # fmt: skip
