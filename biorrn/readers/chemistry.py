@@ -73,9 +73,12 @@ KITS = {
     ("RNA", "R9.4.1", "R9.5"): "RNA001 RNA002",
     ("RNA", "RNA004"): "RNA004 DRB004",
 }
-GENERATIONS = {"112": ("DNA", "R10.4"), "114": ("DNA", "R10.4.1")}  # kits to come end in these as well
+GENERATIONS: dict[str, tuple[str, ...]] = {
+    "112": ("DNA", "R10.4"),
+    "114": ("DNA", "R10.4.1"),
+}  # kits to come end in these as well
 PORES = {code: pore for pore, codes in FLOW_CELLS.items() for code in codes.split()}
-USES = {code: use for use, codes in KITS.items() for code in codes.split()}
+USES: dict[str, tuple[str, ...]] = {code: use for use, codes in KITS.items() for code in codes.split()}
 
 # names of what a file states of a run, the more telling of each kind first
 FLOW_CELL = ("flow_cell_product_code", "flowcell_type", "flow_cell_type")
