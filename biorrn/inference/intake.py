@@ -19,6 +19,7 @@ from biorrn.readers.summary import Repeats
 
 BYTES_A_SAMPLE = 1.2  # of compressed signal; a guess until the first file is done
 COLUMN = "read_id"
+MANY = 500  # files from which it is shown that they are looked at
 UNSURE = "the metadata leave the chemistry open"
 
 
@@ -219,7 +220,8 @@ def check_chemistry(files: Sequence[Path], purpose: Purpose, *, force: bool = Fa
     counts: Counter[str] = Counter()  # files by chemistry
     apart: Counter[str] = Counter()  # files that do not fit, of another sample rate, and of unknown chemistry
     first: dict[str, SignalRecord] = {}
-    with progress("looking at chemistry", "files", len(files)) as advance:
+    shown = len(files) >= MANY
+    with progress("chemistry", "files", len(files)) if shown else contextlib.nullcontext(lambda n: None) as advance:
         for file in files:
             kinds: set[str] = set()
             names: set[str] = set()
