@@ -85,6 +85,7 @@ _UNDEFINED = (  # what names no sequence: a pattern and the reason
     (re.compile(r"\*|Ter|\d(?i:ter|stop|stp|_)$"), "stop codon"),
     (re.compile(r"\?|^0$"), "unknown effect"),
 )
+_PLAIN = re.compile(rf"([{STANDARD}])([1-9]\d{{0,8}})([{STANDARD}])", re.ASCII)
 _ONE = r"(?:[A-Za-z]\d+[A-Za-z*=]|[A-Za-z]{3}\d+(?:[A-Za-z]{3}|=))"  # a plain substitution
 _JOINED = re.compile(rf"{_ONE}(?:[_-]{_ONE})+")
 _SEPARATOR = re.compile(r"\s*[:,;/+|&]\s*|\s+")
@@ -615,7 +616,8 @@ def _without_reference(text: str) -> tuple[str, str]:
     references: list[str] = []
 
     def away(found: re.Match[str]) -> str:
-        if _FORM.fullmatch(found[1].removeprefix("p.").strip("()")):  # a mutation that a colon joins to the next
+        mutation = _FORM.fullmatch(found[1].removeprefix("p.").strip("()"))
+        if mutation and (mutation["kind"] or mutation["new"]):  # a mutation that a colon joins to the next
             return found[0]
         references.append(found[1])
         return ""
@@ -641,6 +643,9 @@ def _parts(body: str, written: str) -> list[str]:
 
 def _parse(text: str) -> list[Change]:
     """Return the change that a mutation spells; none of `=`."""
+    if plain := _PLAIN.fullmatch(text):  # as nearly all are
+        number = int(plain[2])
+        return [Change(number, number + 1, plain[3], ((number, plain[1]),), text)]
     where = f"mutation '{text[:60]}'"
     if text.lower() in WILD_TYPE:
         return []

@@ -285,3 +285,63 @@ def test_a_protein_without_a_relative_has_the_interval_of_such_proteins(biorrn: 
     rows = list(csv.DictReader(out.splitlines(), delimiter="\t"))
     assert all("not_trained_on_mutants" in row["flags"] for row in rows)
     assert sum("not trained on mutants" in line for line in err.splitlines()) == 1
+
+
+SCAN = "mutant,note\nK6A,a\nW11*,b\nK6A/T7G,c\np.(Lys6Ala),d\nWT,e\nA2G,f\n"
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a table of mutations, of which one cannot be used and one is of another protein, and the wild type."""
+    folder = tmp_path_factory.mktemp("scan")
+    (folder / "scan.csv").write_text(SCAN)
+    (folder / "wt.fasta").write_text(">pin1\nKLPPGKTKRMSRSSGRVYYFNHITNASQWERPSGNSSSGGKNGQGEPARV\n")
+    return folder / "scan.csv", folder / "wt.fasta"
+
+
+def test_mutations_are_predicted_as_their_sequences_are(
+    biorrn: Run, model: Path, scan: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A table, a list and the mutants written out give the same values; what cannot be used has a row that says why."""
+    table, wild = scan
+    code, out, err = biorrn("predict", model, table, "--wild-type", wild)
+    assert code == 0, err
+    rows = list(csv.DictReader(io.StringIO(out), delimiter="\t"))
+    assert [row["id"] for row in rows] == ["K6A", "W11*", "K6A/T7G", "p.(Lys6Ala)", "WT", "A2G"]
+    assert [row["mutant"] for row in rows] == [row["id"] for row in rows]
+    assert [row["note"] for row in rows] == list("abcdef")
+    assert [row["flags"] for row in rows if not row["stability"]] == [
+        *("left_out,stop_codon", "left_out,wild_type_differs"),
+    ]
+    assert "4 variants, at most 2 mutations in one, 1 of them wild type or synonymous; 2 left out" in err
+    assert "record 'row6': mutation 'A2G': found 'L' at position 2 of the wild type, expected 'A'" in err
+    sequence = wild.read_text().split()[1]
+    texts = {"K6A": sequence[:5] + "A" + sequence[6:], "K6A/T7G": sequence[:5] + "AG" + sequence[7:], "WT": sequence}
+    (tmp_path / "mutants.csv").write_text("id,sequence\n" + "".join(f"{name},{text}\n" for name, text in texts.items()))
+    written = biorrn("predict", model, tmp_path / "mutants.csv")[1]
+    values = {row["id"]: row["stability"] for row in csv.DictReader(io.StringIO(written), delimiter="\t")}
+    assert values == {row["id"]: row["stability"] for row in rows if row["id"] in values}
+    listed = biorrn("predict", model, wild, "--mutations", "K6A,K6A/T7G,W11*")[1]
+    chosen = list(csv.DictReader(io.StringIO(listed), delimiter="\t"))
+    assert [(row["id"], row["mutation"]) for row in chosen] == [(name, name) for name in ("K6A", "K6A/T7G", "W11*")]
+    assert [row["stability"] for row in chosen] == [values["K6A"], values["K6A/T7G"], ""]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "column 'mutant' holds mutations, as 'K6A', and no column holds sequences; give what"),
+        (["--wild-type", "{wild}", "--strict"], "record 'row2': mutation 'W11*': stop codon"),
+        (["--wild-type", "{wild}", "--offset", "100"], "position 6 is outside the wild type"),
+        (["--wild-type", "no.fasta"], "no.fasta: not found; --wild-type takes a FASTA file, a sequence or a column"),
+        (["--wild-type", "{wild}", "--mutations", "K6A"], "--wild-type: is for a table"),
+    ],
+)
+def test_mutations_that_cannot_be_predicted(
+    biorrn: Run, model: Path, scan: tuple[Path, Path], options: list[str], message: str
+) -> None:
+    table, wild = scan
+    code, out, err = biorrn("predict", model, table, *(option.format(wild=wild) for option in options))
+    assert (code, out) == (2, "")
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
