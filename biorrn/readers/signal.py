@@ -14,6 +14,7 @@ from biorrn.readers.slow5 import read_slow5
 Item = TypeVar("Item")
 ARCHIVES = (".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".zip", ".7z", ".rar")
 PACKED = (".gz", ".bz2", ".xz", ".zst")  # one file
+MEND = "mend or delete it"
 UNPACK = "unpack first (tar -xf, gunzip, unzip)"
 Reader = Callable[[Path, OnProblem], Iterator[Item]]
 
@@ -149,7 +150,7 @@ def _files(path: Path, on_problem: OnProblem) -> Iterator[Path]:
     none = f"the folder holds no file with a suffix of {', '.join(SIGNAL_READERS)}"
     links = [file for file in passed if not file.exists()]
     archives = [file for file in passed if file not in links]
-    for kind, files, advice in (("broken link", links, "mend the link"), ("archive", archives, UNPACK)):
+    for kind, files, advice in (("broken link", links, MEND), ("archive", archives, UNPACK)):
         if files:
             on_problem(LeftOut(path, kind, files, advice, f"{none}, but" if nothing else ""))
     if nothing and not passed:
@@ -169,7 +170,7 @@ def _is_archive(path: Path) -> bool:
 def _reader(path: Path) -> Reader:
     reader = SIGNAL_READERS.get(path.suffix.lower())
     if reader is None and _is_archive(path):
-        raise InputError(path, f"is an archive; {UNPACK}")
+        raise InputError(path, f"archive; {UNPACK}")
     if reader is None:
         allowed = ", ".join(SIGNAL_READERS)
         raise InputError(path, f"found the suffix '{path.suffix}'; allowed are {allowed}, or a folder of such files")
@@ -189,7 +190,8 @@ def _walk(path: Path, above: frozenset[Path], on_problem: OnProblem, passed: lis
             return
         entries = sorted(path.iterdir())
     except OSError as error:
-        on_problem(InputError(path, reason(error)))
+        broken = path.is_symlink() and not path.exists()
+        on_problem(InputError(path, f"broken link; {MEND}" if broken else reason(error)))
         return
     except InputError as problem:
         on_problem(problem)
@@ -203,7 +205,7 @@ def _walk(path: Path, above: frozenset[Path], on_problem: OnProblem, passed: lis
         elif entry.is_dir() and entry.resolve() not in above:
             yield from _walk(entry, above, on_problem, passed)
         elif entry.is_symlink() and not entry.exists():
-            if {entry.suffix.lower(), entry.readlink().suffix.lower()} & {"", *SIGNAL_READERS}:
+            if entry.suffix.lower() in ("", *SIGNAL_READERS) or entry.readlink().suffix.lower() in SIGNAL_READERS:
                 passed.append(entry)
         elif entry.is_file() and _is_archive(entry):
             passed.append(entry)

@@ -102,6 +102,34 @@ def test_a_fault_that_pod5_cannot_hold_is_gone(name, change, formats):
     assert replace(read, raw=None, source=Path()) == replace(sound, raw=None, source=Path(), **change)
 
 
+@pytest.mark.parametrize("name", [name for name in [*SAME_BYTES, *MENDED, SOUND] if name in FILES])
+def test_a_file_called_damaged_reads_sample_by_sample_as_its_own_library_has_it(name, formats):
+    """No fault is left in it: pod5's own reader, or h5py, gives the same samples and the same picoamperes."""
+    import h5py
+    import pod5
+
+    (read,) = read_signal(formats / name)
+    assert read.faults == ()
+    if name.endswith(".pod5"):
+        with pod5.Reader(formats / name) as file:
+            (other,) = file.reads()
+            raw, current, read_id = other.signal, other.signal_pa, str(other.read_id)
+            rest = (other.pore.channel, other.pore.well, other.read_number, other.start_sample)
+    else:
+        with h5py.File(formats / name) as file:
+            (top,) = file.values()  # one read of a multi-read file
+            group, channel = top["Raw"], top["channel_id"].attrs
+            raw, read_id = group["Signal"][:], group.attrs["read_id"].decode()
+            current = (raw + channel["offset"]) * channel["range"] / channel["digitisation"]
+            numbers = (channel["channel_number"], *(group.attrs[key] for key in ("start_mux", "read_number")))
+            rest = (*map(int, numbers), int(group.attrs["start_time"]))
+    assert np.array_equal(read.raw, raw)
+    assert len(raw) > 1000
+    assert np.allclose(read.picoamperes(), current, rtol=1e-6, atol=1e-4)
+    assert read.read_id == read_id
+    assert (read.channel, read.mux, read.read_number, read.start_time) == rest
+
+
 def test_zlib_vbz_and_vbz_v1_hold_the_same_samples(formats):
     zipped, vbz, vbz_v1 = (
         {read.read_id: read.raw for read in read_signal(formats / "fast5" / f"multi_fast5_{kind}.fast5")}

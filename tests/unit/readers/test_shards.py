@@ -46,6 +46,11 @@ def test_what_cannot_be_read_stays_in_the_list(tmp_path: Path) -> None:
     assert list_files([files[0], tmp_path / "gone.pod5", files[1]]) == [files[0], tmp_path / "gone.pod5", files[1]]
 
 
+def test_archives_of_a_folder_stay_in_the_list_and_the_folder_does_not(tmp_path: Path) -> None:
+    files = files_in(tmp_path, {"a.pod5": 1, "b.tar": 1})
+    assert list_files([tmp_path]) == files
+
+
 def test_a_list_in_place_of_paths(tmp_path: Path) -> None:
     files = files_in(tmp_path / "a", {"x.pod5": 3, "y z.pod5": 4})
     listed = tmp_path / "files.txt"

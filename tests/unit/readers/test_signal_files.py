@@ -83,6 +83,32 @@ def test_paths_of_nothing(path, message, tmp_path):
     assert [str(problem) for problem in problems] == [str(error.value)]
 
 
+def test_archives_and_broken_links_are_one_line_each_and_end_nothing(tmp_path):
+    fill(tmp_path, run__a="r1", run__more__b="r2")
+    for name in ("c.sig.gz", "d.tar", "more/e.tar.zst", "calls.fastq.gz", "notes.txt"):
+        (tmp_path / "run" / name).write_text("")
+    for name in ("f.sig", "old", "readme.txt"):
+        os.symlink(tmp_path / "gone", tmp_path / "run" / name)
+    folder = tmp_path / "run"
+    assert names(find_signal_files([folder]), folder) == ["a.sig", "more/b.sig"]  # nothing is raised
+    found, problems = run([folder])
+    assert found == ["r1", "r2"]
+    assert problems == [
+        f"{folder}: left out: 2 broken links (f.sig, old); mend or delete it",
+        f"{folder}: left out: 3 archives (c.sig.gz, d.tar, more/e.tar.zst); unpack first (tar -xf, gunzip, unzip)",
+    ]
+    with pytest.raises(InputError, match=r"archive; unpack first"):
+        read_signal(folder / "d.tar")
+    with pytest.raises(InputError, match=r"f\.sig: broken link; mend or delete it"):  # as a shard's list names it
+        find_signal_files([folder / "f.sig"])
+
+
+def test_a_folder_of_archives_alone(tmp_path):
+    (tmp_path / "a.tgz").write_text("")
+    with pytest.raises(InputError, match=r"no file with a suffix of \.sig, but 1 archive \(a\.tgz\); unpack first"):
+        find_signal_files([tmp_path])
+
+
 def test_read_signal_raises_at_the_first_bad_read(tmp_path):
     path = fill(tmp_path, a="x bad y") / "a.sig"
     reads = read_signal(path)
