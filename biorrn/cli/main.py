@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from biorrn import __version__
+from biorrn.cli.outputs import checked
 from biorrn.command import note
 from biorrn.errors import BiorrnError, shown
 from biorrn.files import disk_fault
@@ -58,9 +59,12 @@ def build_app() -> typer.Typer:
     for name, module in COMMANDS.items():
         entry = importlib.import_module(module)
         if hasattr(entry, "app"):
+            for command in entry.app.registered_commands:
+                if not hasattr(command.callback, "__wrapped__"):  # the modules outlive an app
+                    command.callback = checked(command.callback)
             app.add_typer(entry.app, name=name)
         else:
-            app.command(name, no_args_is_help=True)(getattr(entry, name.replace("-", "_")))
+            app.command(name, no_args_is_help=True)(checked(getattr(entry, name.replace("-", "_"))))
 
     @app.callback(invoke_without_command=True)
     def version(show: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
