@@ -47,6 +47,7 @@ def predict(
     strict: Annotated[
         bool, typer.Option("--strict", help="End at the first record that cannot be used, or whose id came before.")
     ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended, if there is one.")] = False,
     batch_size: Annotated[
         int, typer.Option(help="Sequences a forward pass; changes the speed, not the values.")
     ] = 1024,
@@ -64,6 +65,8 @@ def predict(
     longer_than_training, unlike_training, no_relative_in_training, more_mutations_than_training, not_a_variant. All but
     the first mean that the model does not know such a protein: its interval is what was measured for such, or empty,
     and one line on standard error says so. `biorrn models` says what each model is for.
+
+    What is done of a long run is kept in OUTPUT.partial until the output is whole; --resume goes on from it.
 
     A tagging model gives one row a residue: id, position (from 1), residue, state, and the probability of each state;
     or a column for each value. With --format ss2, that of PSIPRED, an output that ends in / gets a file a protein.
@@ -87,13 +90,17 @@ def predict(
       zcat proteins.fa.gz | biorrn predict runs/stability - --threads 2 > predictions.tsv
       biorrn predict runs/structure proteins.fasta -o structure.fasta --figure structure.svg --summary content.tsv
     """
+    from itertools import chain, islice
+
     from biorrn.cli.predict_tags import predict_tags
     from biorrn.device import choose_device, set_threads
     from biorrn.errors import ConfigError
     from biorrn.inference.confidence import columns_given, widened
-    from biorrn.inference.predict import doubts, refuse, target_names, units_of
+    from biorrn.inference.predict import Prediction, doubts, refuse, target_names, units_of
     from biorrn.inference.predict import predict as run
     from biorrn.inference.protein_input import other_columns, read_mutants, read_proteins
+    from biorrn.inference.resume import open_kept
+    from biorrn.inference.settings import known
     from biorrn.inference.summary import Tally
     from biorrn.inference.writers import open_predictions
     from biorrn.models.store import load_model
@@ -109,6 +116,8 @@ def predict(
     if stored.facts.get("task") == "tagging":
         if mutations is not None:
             raise ConfigError("--mutations: is for a model of a property; give a tagging model the mutants as a table")
+        if resume:
+            raise ConfigError("--resume: is for a model of one value a protein; tags are not kept")
         predict_tags(
             stored,
             proteins,
@@ -142,20 +151,26 @@ def predict(
             carry=carried,
             say=tally.say,
         )
-    predictions = run(stored, tally.watched(records), level=level, **settings)
+    must = known(stored, level=level, precision=precision, device=where.type, mutations=mutations, **columns)
     with (
+        open_kept(output, proteins, must, resume) as kept,
         progress("predict", "sequences") as advance,
         open_predictions(output, names, **given, units=units_of(stored.facts), carried=carried) as write,
     ):
-        for prediction in predictions:
+        if kept.count:
+            tally.say(f"resumed: {kept.count:,} sequences were done before")
+        fresh = run(stored, islice(tally.watched(records), kept.count, None), level=level, **settings)
+        for number, prediction in enumerate(chain(map(Prediction.of, kept.items()), fresh), 1):
             write(prediction)
+            if number > kept.count:
+                kept.add(prediction.plain())
             if prediction.left_out:
                 continue
             tally.add(sequences=1, residues=prediction.length)
             tally.flag(prediction.flags)
             if reasons := doubts(prediction.flags):
                 tally.outside(prediction.id, reasons)
-            advance(1)
+            advance(number > kept.count)
         tally.require("sequences", f"{proteins}: holds no sequence that can be predicted")
     tally.say_outside(model, str(stored.facts.get("inputs", "")), widened(stored, level), "sequences")
     if note:

@@ -17,7 +17,7 @@ import numpy as np
 from biorrn.errors import BiorrnError, InputError
 from biorrn.files import tsv_line, write_text
 from biorrn.inference.intake import ReadId
-from biorrn.inference.resume import Journal, open_journal
+from biorrn.inference.resume import SUFFIX, Journal, open_journal
 from biorrn.inference.summary_table import CALLED, WARNING, columns, row, unread
 from biorrn.inference.writers.formats import FORMATS, Style
 from biorrn.inference.writers.tags import WARNED, read_group, read_quality
@@ -27,8 +27,6 @@ from biorrn.readers.records import SignalRecord
 if TYPE_CHECKING:
     from biorrn.inference.basecall import Call
     from biorrn.inference.mapping import Mapper
-
-SUFFIX = ".partial"  # of the journal, after the whole name of the output
 
 
 class CallOutput:

@@ -72,6 +72,18 @@ class Prediction:
     upper: np.ndarray | None = None
     cells: tuple[str, ...] = ()
 
+    def plain(self) -> list[Any]:
+        """Return it as JSON values, from which `of` makes it again."""
+        arrays = [None if one is None else one.tolist() for one in (self.values, self.spread, self.lower, self.upper)]
+        return [self.id, self.length, self.flags, list(self.cells), *arrays]
+
+    @classmethod
+    def of(cls, plain: list[Any]) -> Prediction:
+        """Return the prediction that `plain` was made of."""
+        id, length, flags, cells, values, *more = plain
+        spread, lower, upper = (None if one is None else np.array(one, np.float64) for one in more)
+        return cls(id, np.array(values, np.float64), length, flags, spread, lower, upper, tuple(cells))
+
     @property
     def left_out(self) -> bool:
         """Tell whether the record could not be used; the flags say why."""

@@ -1,4 +1,4 @@
-"""A journal of finished reads, from which a run that was ended, at whatever moment, goes on.
+"""A journal of finished work, from which a run that was ended, at whatever moment, goes on.
 
 The file is a line that names the format, then entries: length and CRC-32 of a payload, and the payload, which is a line
 of JSON and a text, compressed. The first entry is the head: what the run was begun with. An entry is handed to the
@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import struct
+import sys
 import tempfile
 import time
 import zlib
@@ -19,13 +20,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from biorrn.errors import BiorrnError
+from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.files import sync
 from biorrn.locks import hold
 
 MAGIC = b"biorrn partial 1\n"
 FRAME = struct.Struct("<II")  # length of the payload, CRC-32 of the payload
 SYNC = 5.0  # seconds between requests to put entries on the disk
+SUFFIX = ".partial"
+KEPT, WAIT = 2000, 5.0  # items, and seconds, after which `Kept` writes what it has
 
 Entry = dict[str, Any]
 
@@ -106,7 +109,7 @@ def open_journal(path: Path | None, head: Entry, resume: bool = False, wait: flo
         if first is None or (not resume and next(frames, None) is None):
             return _started(file, path, head)  # nothing in it but, perhaps, a torn head
         if not resume:
-            raise BiorrnError(f"{path}: holds the reads of an unfinished run; add --resume to go on with it, "
+            raise BiorrnError(f"{path}: holds what an unfinished run has done; add --resume to go on with it, "
                               "or delete it to start anew")  # fmt: skip
         _, end, begun, _ = first
         _check(path, begun.get("must", {}), json.loads(json.dumps(head["must"])))
@@ -118,6 +121,81 @@ def open_journal(path: Path | None, head: Entry, resume: bool = False, wait: flo
             path.unlink(missing_ok=True)
         file.close()
         raise
+
+
+class Kept:
+    """Items of a run, JSON values, that are kept in a journal while it goes on; see `open_kept`.
+
+    Attributes
+    ----------
+    count : int: items of an earlier run.
+    """
+
+    def __init__(self, path: Path | None, must: Entry, resume: bool) -> None:
+        self.path, self.must = path, must
+        self.journal: Journal | None = None
+        if path is not None and (path.exists() or resume):
+            self.journal = open_journal(path, {"must": must}, resume)
+        self.count = sum(entry["items"] for _, entry, _ in self.journal.entries()) if self.journal else 0
+        self._waiting: list[str] = []
+        self._written = time.monotonic()
+
+    def items(self) -> Iterator[Any]:
+        """Yield the items of an earlier run."""
+        if self.journal is not None and self.count:
+            for _, _, text in self.journal.entries():
+                yield from map(json.loads, text.split("\n"))
+
+    def add(self, item: Any) -> None:
+        """Keep an item. Nothing is written before some seconds: a short run leaves no file, whatever ends it."""
+        if self.path is None:
+            return
+        self._waiting.append(json.dumps(item))
+        full = len(self._waiting) >= KEPT and self.journal is not None
+        if full or time.monotonic() - self._written >= WAIT:
+            self.write()
+
+    def write(self) -> None:
+        """Write the items that wait."""
+        if self.journal is None and self.path is not None:
+            self.journal = open_journal(self.path, {"must": self.must})
+        if self.journal is not None and self._waiting:
+            self.journal.append({"items": len(self._waiting)}, "\n".join(self._waiting))
+            self._waiting.clear()
+        self._written = time.monotonic()
+
+
+@contextlib.contextmanager
+def open_kept(output: str | Path, source: str | Path, must: Entry, resume: bool = False) -> Iterator[Kept]:
+    """Yield what keeps the items of a run in `OUTPUT.partial`; nothing is kept where one end is a standard stream.
+
+    The journal is removed when the block ends well, and when its input or its settings are at fault.
+
+    Raises
+    ------
+    ConfigError: a standard stream is to be resumed.
+    BiorrnError: see `open_journal`.
+    """
+    streamed = "-" in (str(output), str(source)) or not Path(source).is_file()
+    if resume and streamed:
+        raise ConfigError("--resume: a standard stream cannot be resumed; name files for input and output")
+    place = None if streamed or (Path(output).exists() and not Path(output).is_file()) else Path(f"{output}{SUFFIX}")
+    kept = Kept(place, {**must, "input": {str(source): stamp(source)}}, resume)
+    done = False
+    try:
+        yield kept
+        done = True
+    except (InputError, ConfigError):
+        done = True
+        raise
+    finally:
+        if kept.journal is not None:
+            if not done:
+                kept.write()
+            worth = not done and kept.journal.count > 0
+            kept.journal.close(remove=not worth)
+            if worth:
+                print(f"biorrn: {place}: keeps what is done; add --resume to go on with it", file=sys.stderr)
 
 
 def _started(file: IO[bytes], path: Path | None, head: Entry) -> Journal:

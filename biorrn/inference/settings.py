@@ -40,16 +40,24 @@ def decisive(
     reference : FASTA file.
     others : further settings; `min_qscore` is known to users as `--min-qscore`.
     """
-    model = hashlib.sha256((sha256(stored.path / WEIGHTS) + sha256(stored.path / RECIPE)).encode())
     listed = None if ids is None else hashlib.sha256("\n".join(sorted(ids)).encode())
     return {
-        "biorrn": __version__,
-        "--model": f"{model_name(stored)} ({model.hexdigest()[:12]})",
-        **{f"--{name.replace('_', '-')}": value for name, value in others.items()},
+        **known(stored, **others),
         VARIABLE: os.environ.get(VARIABLE) or "auto",
         "--read-ids": f"{len(ids)} ids ({listed.hexdigest()[:12]})" if ids is not None and listed else None,
         "--reference": None if reference is None else {str(reference): stamp(reference)},
         "input": {str(path): stamp(path) for path in files},
+    }
+
+
+def known(stored: Stored, **others: Any) -> dict[str, Any]:
+    """Return version, model and settings by the names under which users know them, for `resume.open_journal`."""
+    files = [stored.path / name for name in (WEIGHTS, RECIPE) if (stored.path / name).is_file()]
+    model = hashlib.sha256("".join(map(sha256, files)).encode())
+    return {
+        "biorrn": __version__,
+        "--model": f"{model_name(stored)} ({model.hexdigest()[:12]})",
+        **{f"--{name.replace('_', '-')}": value for name, value in others.items()},
     }
 
 

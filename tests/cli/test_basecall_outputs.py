@@ -287,7 +287,7 @@ def test_other_settings_or_no_word_of_resuming_are_refused(
     data = (tmp_path / "c.sam.partial").read_bytes()
     code, _, err = biorrn(*unfinished[:-1])
     assert (code, err.count("\n")) == (2, 1)
-    assert "holds the reads of an unfinished run; add --resume to go on with it, or delete it" in err
+    assert "holds what an unfinished run has done; add --resume to go on with it, or delete it" in err
     code, _, err = biorrn(*unfinished, "--decoder", "beam")
     assert (code, err.count("\n")) == (2, 1)
     assert "cannot be resumed: --decoder was greedy and is now beam" in err

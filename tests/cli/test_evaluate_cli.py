@@ -239,7 +239,7 @@ BAD = {
         lambda folder: (folder / "calls.bam").write_bytes(b"BAM\1"),
         "calls.bam: ",
     ),
-    "figures folder is a file": ((*BASECALLS, "--figures", "calls.fastq"), leave, "cannot be written"),
+    "figures folder is a file": ((*BASECALLS, "--figures", "calls.fastq"), leave, "is the input calls.fastq"),
 }
 
 

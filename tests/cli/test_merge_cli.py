@@ -184,7 +184,7 @@ BAD: dict[str, tuple[str, str]] = {
     "another suffix": ("a.fasta -o all.fastq", "found the suffix '.fasta'"),
     "two formats": ("a.fastq a.sam -o all.fastq", "a.sam: is sam where"),
     "another output": ("a.fastq -o all.bam", "the parts are fastq"),
-    "a part as the output": ("a.fastq b.fastq -o b.fastq", "is a part and the output"),
+    "a part as the output": ("a.fastq b.fastq -o b.fastq", "--output b.fastq: is the input b.fastq"),
     "an id twice": ("a.fastq b.fastq -o all.fastq --unique", "b.fastq: record 'r1': the read id stands a second time"),
     "FASTQ cut off": (
         "cut.fastq -o all.fastq",
