@@ -261,8 +261,11 @@ def is_labelled(path: str | Path) -> bool:
     """
     if str(path) == "-" or not Path(path).is_file():
         return False
-    with open_text(path) as file:
-        return bool(_labels(list(islice(file, SAMPLE))))
+    try:
+        with open_text(path) as file:
+            return bool(_labels(list(islice(file, SAMPLE))))
+    except InputError:
+        return False  # a prepared file, or no text: its own reader says what is wrong with it
 
 
 def _labels(sample: Sequence[str]) -> list[str]:
