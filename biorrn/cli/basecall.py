@@ -115,8 +115,6 @@ def basecall(
     style = Style(model_name(stored), moves, mapper, command_line(), used, purpose)
     tally = Tally("basecall", "reads", "samples", "bases")
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0, min_length) as out:
-        if model is None:
-            tally.say(f"model {model_name(stored)}, as none is named")
         intake.done = out.done
         tally.keep(out.kept)
 
@@ -141,6 +139,8 @@ def basecall(
                 advance=advance,
             )
             intake.check(purpose, tally.say, force=force, part=shard is not None)
+            if model is None:
+                tally.say(f"model {model_name(stored)}, as none is named")
             try:
                 for call, hits in mapped(calls, mapper, used):
                     tally.add(samples=call.samples)

@@ -12,7 +12,7 @@ import pytest
 from biorrn.readers.records import SignalRecord
 
 Run = Callable[..., tuple[int, str, str]]
-QUICK = ("--decoder", "greedy", "--threads", 1)
+QUICK = ("--decoder", "greedy", "--threads", 1, "--min-length", 1)
 GOOD = {"flow_cell_product_code": "FLO-MIN106", "sequencing_kit": "SQK-LSK109"}
 R10 = {"flow_cell_product_code": "FLO-MIN114", "sequencing_kit": "sqk-lsk114"}
 REASON = "chemistry dna_r10.4.1_e8.2_400bps_4khz where the model is for R9.4.1 DNA"
