@@ -207,7 +207,7 @@ def read_records(path: str | Path, file: IO[str]) -> Iterator[Entry]:
             return
         name = "stdin" if str(path) == "-" else Path(path).name.split(".")[0] or "sequence"
         note(path, f"has no header '>'; read as one sequence, '{name}'")
-        lines = itertools.chain([(0, f">{name}")], ((n, row) for n, row in lines))
+        lines = itertools.chain([(number, f">{name}")], lines)
     yield from _fasta(path, lines)
 
 
@@ -257,7 +257,7 @@ def _residues(entry: Entry) -> Cleaned:
     Fault: a line is text; PIR without an end; or as `sequences.cleaned`.
     """
     lines = entry.lines
-    if entry.pir and lines and not lines[-1][1].endswith("*"):
+    if entry.pir and not (lines and lines[-1][1].endswith("*")):
         raise Fault("is PIR, whose sequence ends in '*', and has no such end; is the file cut off?", "cut_off")
     written = "".join(text for _, text in lines)
     if (written.isalpha() and written.isupper()) or entry.line == 0:  # as nearly all are

@@ -112,6 +112,10 @@ def _alignment(path: str | Path, kind: Format, lines: Iterator[str]) -> Iterator
     for place, name in enumerate(kind.biopython, 1):
         try:
             found = list(_parsed(path, name, kind, io.StringIO(text)))
+            if name.startswith("phylip"):  # Biopython does not hold them against the first line
+                rows, columns = map(int, text.split()[:2])
+                if len(found) != rows or any(len(sequence) != columns for _, _, sequence in found):
+                    raise InputError(path, f"{kind.name}: holds no {rows} sequences of {columns} columns")
         except InputError:
             if place == len(kind.biopython):
                 raise
