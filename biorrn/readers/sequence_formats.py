@@ -98,7 +98,12 @@ def read_foreign(path: str | Path, kind: Format, lines: Iterator[str]) -> Iterat
         raise InputError(path, f"looks like {kind.name}, which is not read; {kind.way}")
     note(path, f"is {kind.name}; read through Biopython")
     records = _alignment(path, kind, lines) if kind.aligned else _parsed(path, kind.biopython[0], kind, _Lines(lines))
-    yield from records
+    empty = True
+    for record in records:
+        empty = False
+        yield record
+    if empty:
+        raise InputError(path, f"{kind.name}: holds no sequence")
 
 
 def _alignment(path: str | Path, kind: Format, lines: Iterator[str]) -> Iterator[tuple[str, str, str]]:
