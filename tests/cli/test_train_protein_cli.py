@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from Bio.SeqUtils import seq3
 
 from biorrn.models.store import load_facts
 
@@ -48,6 +49,41 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(biorrn, table: Path,
     assert "split: train" in out
     assert "model: " in out
     assert not list(tmp_path.iterdir())
+
+
+WILD = "MTYKLILNGKTLKGETTTEAVDAATAEKVFKQYANDNGVDGEWTYDDATKTFTVTE"
+
+
+@pytest.mark.parametrize("layout", ["mutant", "hgvs_pro"])
+def test_a_table_of_mutations_is_trained_on_with_its_wild_type(biorrn, tmp_path: Path, layout: str) -> None:
+    """One line proposes --wild-type, and with it the table is read."""
+    cells = [f"{letter}{place}{'A' if letter != 'A' else 'G'}" for place, letter in enumerate(WILD, 1)]
+    if layout == "hgvs_pro":
+        cells = [f"p.{seq3(cell[0])}{cell[1:-1]}{seq3(cell[-1])}" for cell in cells]
+    rows = "".join(f"x#{number},NA,{cell},{number % 7}\n" for number, cell in enumerate([*cells, "A24*"]))
+    path = tmp_path / "scan.csv"
+    path.write_text(f"accession,hgvs_nt,{layout},score\n{rows}")
+    words = ["train", "protein", path, "--target", "score", "--dry-run", "--threads", 1]
+    code, out, err = biorrn(*words)
+    assert (code, out) == (2, "")
+    assert f"column '{layout}' holds mutations" in err
+    assert "--wild-type FASTA|SEQUENCE" in err
+    code, out, _ = biorrn(*words, "--wild-type", WILD)
+    assert code == 0
+    assert "56 variants, at most 1 mutation in one; 1 left out" in out
+    assert "mutation 'A24*': stop codon" in out
+    assert ("layout: that of MaveDB" in out) == (layout == "hgvs_pro")
+    code, out, err = biorrn(*words, "--wild-type", "G" + WILD)
+    assert (code, out) == (2, "")
+    assert "with --offset -1 all 56 residues that they name match" in err
+    assert biorrn(*words, "--wild-type", "G" + WILD, "--offset", -1)[0] == 0
+    assert biorrn(*words, "--wild-type", WILD, "--strict")[0] == 2
+    code, out, _ = biorrn(
+        *("prepare", "protein", path, "--target", "score", "--wild-type", WILD, "--split", "random:0.8,0.1,0.1"),
+        *("-o", tmp_path / "scan.h5"),
+    )
+    assert code == 0
+    assert "kept: 56" in out
 
 
 def test_one_command_gives_a_model_that_predict_takes(biorrn, table: Path, tmp_path: Path) -> None:

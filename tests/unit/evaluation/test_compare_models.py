@@ -9,6 +9,7 @@ from biorrn.errors import BiorrnError
 from biorrn.evaluation.compare_models import compare_models, compare_values, lines
 from biorrn.evaluation.figures_compare import comparison_figure, write_figure
 from biorrn.evaluation.regression import METRICS
+from biorrn.evaluation.results import evaluate_regression
 
 
 def sides(noise_a: float, noise_b: float, runs: int = 1, n: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,6 +80,41 @@ def test_tables_of_predictions_are_compared(tmp_path: Path, tiny_proteins: Path)
     assert any("leucine" in line for line in lines(content))
     write_figure(tmp_path / "c.svg", comparison_figure(content, true, both))
     assert (tmp_path / "c.svg").read_text().startswith("<?xml")
+
+
+def test_tables_are_compared_on_a_table_of_mutations(tmp_path: Path) -> None:
+    """The rows are those of the table; a mutation that cannot be used is in neither."""
+    wild = "MTYKLILNGKTLKGETTTEAVDAATAEKVF"
+    changes = [f"{letter}{place}{'W' if letter != 'W' else 'A'}" for place, letter in enumerate(wild, 1)]
+    scan = tmp_path / "scan.csv"
+    scan.write_text("mutant,DMS_score\n" + "".join(f"{name},{k}\n" for k, name in enumerate(changes)) + "K4*,3\n")
+    text = "id\tlength\tleucine\tflags\n" + "".join(f"{name}\t30\t{k}\t.\n" for k, name in enumerate(changes))
+    (tmp_path / "a.tsv").write_text(text + "K4*\t\t\tleft_out,stop_codon\n")
+    (tmp_path / "b.tsv").write_text(text.replace("\t7\t.", "\t70\t."))
+    sides = str(tmp_path / "a.tsv"), str(tmp_path / "b.tsv")
+    content, true, _ = compare_models(*sides, data=scan, target=["leucine=DMS_score"], wild_type=wild)
+    assert (content["rows"], content["split"]) == (30, "all")
+    assert true[:, 0].tolist() == list(range(30))
+    assert content["targets"]["leucine"]["metrics"]["mae"]["a"] == 0.0
+    assert content["targets"]["leucine"]["won"] == {"a": 1, "b": 0, "equal": 29}
+    found, _, _ = evaluate_regression(
+        tmp_path / "a.tsv", scan, name="x", target=["leucine=DMS_score"], wild_type=wild, baselines="none"
+    )
+    assert found["metrics"]["leucine"]["rmse"]["value"] == 0.0
+    for options, message in (
+        ({"wild_type": wild}, "has no column named leucine, which is predicted; name the measured values"),
+        ({"target": ["tm=DMS_score"], "wild_type": wild}, "--target: 'tm' is not predicted; allowed is one of leucine"),
+        ({"target": ["leucine=DMS_score"]}, "column 'mutant' holds mutations"),
+    ):
+        with pytest.raises(BiorrnError, match=message):
+            compare_models(*sides, data=scan, **options)
+
+
+def test_options_of_a_table_are_refused_for_a_prepared_file(tmp_path: Path, tiny_proteins: Path) -> None:
+    table = str(predictions(tmp_path / "a.tsv", 1.0, 0))
+    for options in ({"wild_type": "MKV"}, {"target": ["leucine=y"]}, {"offset": 1}):
+        with pytest.raises(BiorrnError, match=r"is for a table; .*tiny\.h5 is read as a prepared file"):
+            compare_models(table, table, data=tiny_proteins, **options)
 
 
 @pytest.mark.parametrize(

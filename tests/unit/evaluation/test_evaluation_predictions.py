@@ -96,7 +96,9 @@ def test_evaluation_of_two_targets(prepared: Path, table: Table) -> None:
     assert content["metrics"]["tm"]["spearman"]["value"] == pytest.approx(1.0)
     assert content["metrics"]["yield"]["mae"] == {"n": 5, "value": 0.0, "low": 0.0, "high": 0.0}  # p9 has no yield
     assert set(content["baselines"]) == {"tm", "yield"}
-    assert content["cautions"] == []
+    assert [caution.partition(" (")[0] for caution in content["cautions"]] == [
+        "Split 'valid' holds the rows that chose the model"
+    ]
 
 
 def test_training_rows_are_called_so(prepared: Path, table: Table) -> None:
