@@ -168,8 +168,8 @@ def protein_columns(
             column = None
         elif not hold_variants(_column(first, variant)):
             variant = None
-    if variant is None and column is None:
-        variant = next((name for name in first[0] if hold_variants(_column(first, name))), None) if first else None
+    if column is None and first and (variant is None or not hold_variants(_column(first, variant))):
+        variant = next((name for name in first[0] if hold_variants(_column(first, name))), variant)
     if variant is None:
         for option, given in (("--wild-type", wild_type is not None), ("--offset", offset != 0)):
             if given:

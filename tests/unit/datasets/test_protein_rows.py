@@ -140,6 +140,17 @@ def test_mutations_are_applied_to_the_wild_type(tmp_path, name, how):
     assert "4 variants, at most 2 mutations in one, 1 of them wild type or synonymous" in reading.facts["mutations"]
 
 
+def test_a_column_is_taken_for_what_it_holds(tmp_path):
+    """Names mislead: `protein` may hold names, `variant` numbers, and any column mutations."""
+    text = "protein,variant,change,score\nGB1,v1,K10Y,1\nGB1,v2,T18E,2\n"
+    for name in ("t.csv", "t.txt"):
+        found, _, _ = read(write(tmp_path, name, text), wild_type=WILD)
+        assert [row.sequence for row in found] == [mutant("K10Y"), mutant("T18E")]
+        assert [row.id for row in found] == ["K10Y", "T18E"]
+    named = read(write(tmp_path, "u.csv", text), wild_type=WILD, sequence_column="change", id_column="variant")[0]
+    assert [(row.id, row.sequence) for row in named] == [("v1", mutant("K10Y")), ("v2", mutant("T18E"))]
+
+
 def test_a_table_of_mutations_alone_asks_for_their_wild_type(tmp_path):
     path = write(tmp_path, "t.csv", "mutant,DMS_score\nK10Y,1\nT18E,2\n")
     with pytest.raises(InputError, match=r"column 'mutant' holds mutations, as 'K10Y'.* --wild-type FASTA\|SEQUENCE"):

@@ -162,3 +162,19 @@ def test_what_a_scan_says_of_a_model_that_knows_no_mutants(stored: Stored) -> No
     assert not knows_mutants(stored.facts)
     assert knows_mutants(stored.facts | {"reference": "MAKGWLE"})
     assert not knows_mutants(stored.facts | {"reference": "MAKGWLE", "mutants": False})
+
+
+def test_a_mutation_that_cannot_be_used_is_left_out_and_told() -> None:
+    told: list[str] = []
+    plan = Plan(variants="A2G,W5*,K3W:A2W,G3A")
+    found = list(plan.mutants(PROTEIN, lambda problem: told.append(str(problem))))
+    assert [mutant.mutation for mutant in found] == ["A2G", "K3W:A2W"]
+    assert [text.partition("; ")[0] for text in told] == [
+        "--mutations: mutation 'W5*': stop codon",
+        "--mutations: mutation 'G3A': found 'K' at position 3 of the wild type, expected 'G'",
+    ]
+    with pytest.raises(BiorrnError, match="mutation 'W5\\*': stop codon"):
+        list(plan.mutants(PROTEIN))
+    wild, doubled = Plan(variants="WT,A2dup").mutants(PROTEIN)
+    assert (wild.position, wild.sequence) == (".", PROTEIN.sequence)
+    assert (doubled.position, doubled.wild_type, doubled.mutant) == ("2", "A", "+A")
