@@ -141,3 +141,29 @@ def test_labels_by_a_model_are_checked_too(biorrn: Run, root: Path, mixed: Path,
     code, _, err = biorrn("calibrate", model, mixed, "--reference", reference, "--dry-run")
     assert code == 2
     assert "b.fast5: found chemistry" in err
+
+
+def test_what_force_began_goes_on_with_force(biorrn: Run, mixed: Path, model: Path, tmp_path: Path) -> None:
+    from biorrn.inference.intake import Intake
+    from biorrn.inference.resume import open_journal
+    from biorrn.inference.settings import decisive
+    from biorrn.inference.summary_table import columns, unread
+    from biorrn.models.store import load_model
+
+    calls = tmp_path / "calls.fastq"
+    must = decisive(load_model(model), Intake([mixed]).files, decoder="greedy", device="cpu", emit="fastq", moves=True,
+                    min_qscore=0.0, min_length=1, max_reads=None, force=True)  # fmt: skip
+    journal = open_journal(Path(f"{calls}.partial"), {"must": must, "command": ""})
+    cells = unread("b.fast5", "r", "called")
+    cells[columns(False).index("warning")] = f"{REASON}, called by --force"
+    journal.append({"number": 2, "status": "called", "row": cells, "called": True}, "@r\nA\n+\n!\n")
+    journal.close()
+    code, _, err = biorrn("basecall", mixed, "--model", model, "-o", calls, "--resume", "--device", "cpu", *QUICK)
+    assert code == 2
+    assert "--force was True and is now False" in err
+    code, _, err = biorrn("basecall", mixed, "--model", model, "-o", calls, "--resume", "--force", "--device", "cpu",
+                          *QUICK)  # fmt: skip
+    assert code == 0, err
+    assert "resumed: 1 reads were done before" in err
+    assert f"flagged 1 ({REASON}, called by --force: 1)" in err  # of the earlier part too
+    assert calls.read_text().count("\n") == 12

@@ -140,6 +140,13 @@ def test_fault_is_named(config: dict[str, Any], path: str, value: Any, fragment:
     assert "\n" not in message
 
 
+def test_force_is_an_option_without_a_value(config: dict[str, Any]) -> None:
+    for value, words in ((True, ["--force"]), (False, [])):
+        config["runs"][1]["force"] = value
+        names = load(copy.deepcopy(config))
+        assert names["options"](names["CALLS"]["basecaller"], decoder="--decoder", force="--force") == words
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_example_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
