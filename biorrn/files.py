@@ -125,6 +125,8 @@ class _Text(io.BufferedIOBase):
         head = b""
         while len(head) < max(map(len, MARKS)) and (more := self._raw()):
             head += more
+        if head[257:262] == b"ustar":
+            raise InputError(self.source, "is a tar archive; unpack it and name the file in it")
         mark = next((mark for mark in MARKS if head.startswith(mark)), b"")
         self._found(MARKS.get(mark) or _wide(head) or "ascii")
         self.place = len(mark)

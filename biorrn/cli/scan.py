@@ -7,9 +7,9 @@ import typer
 
 def scan(
     model: Annotated[str, typer.Argument(help="Run folder of a regression model, or the id of a shipped one.")],
-    fasta: Annotated[str, typer.Argument(help="Protein sequences, FASTA or FASTA.gz; - is standard input.")],
+    fasta: Annotated[str, typer.Argument(help="Protein sequences, FASTA packed or not; - is standard input.")],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Table: .tsv, .csv (.gz compresses) or .parquet; - is stdout.")
+        str, typer.Option("--output", "-o", help="Table: .tsv, .csv (.gz compresses), .xlsx or .parquet; - is stdout.")
     ] = "-",
     figure: Annotated[
         str | None, typer.Option(help="Heat map: .svg, .png, or a folder for one a protein; ids are put in the name.")

@@ -15,6 +15,7 @@ from biorrn.files import open_text
 from biorrn.readers.fasta import read_fasta
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.records import TargetRecord
+from biorrn.readers.sequence_formats import LINES, identify
 from biorrn.readers.tables import (
     MUTATIONS,
     PACKED,
@@ -81,7 +82,7 @@ class ProteinRow:
 
 
 def is_fasta(path: str | Path) -> bool:
-    """Tell whether an input is FASTA: by its suffix, else by its first character."""
+    """Tell whether an input is a sequence file, see `readers.fasta`: by its suffix, else by its first lines."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in PACKED]
     if suffixes and suffixes[-1] in TABLES:
         return False
@@ -90,7 +91,9 @@ def is_fasta(path: str | Path) -> bool:
     if str(path) == "-":
         return False
     with open_text(path) as file:
-        return file.read(1) == ">"
+        head = list(islice(file, LINES))
+    kind = identify(head)
+    return next((line[0] for line in map(str.strip, head) if line), "") in (">", ";") or bool(kind and kind.biopython)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import lzma
 import random
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,16 @@ def test_damage_is_one_line(packing: str, damage: str, tmp_path: Path) -> None:
 def test_archives_are_named(start: bytes, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(start + bytes(40))
     with pytest.raises(InputError, match=r"unpack it and name the file in it$"):
+        read_text(tmp_path / "x")
+
+
+@pytest.mark.parametrize("packing", [None, *PACK])
+def test_a_tar_archive_is_named(packing: str | None, tmp_path: Path) -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("x.fa"), io.BytesIO())
+    (tmp_path / "x").write_bytes(PACK[packing](made.getvalue()) if packing else made.getvalue())
+    with pytest.raises(InputError, match=r"is a tar archive; unpack it and name the file in it$"):
         read_text(tmp_path / "x")
 
 
