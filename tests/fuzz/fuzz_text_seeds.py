@@ -148,22 +148,15 @@ def history(rng: random.Random) -> str:
 def summary(rng: random.Random) -> str:
     from biorrn.inference.summary_table import columns
 
-    rows = ["\t".join(columns(aligned=False))]
+    names = columns(aligned=False)
+    rows = ["\t".join(names)]
     for number in range(rng.randrange(1, 4)):
-        cells = [
-            "f.pod5",
-            f"r{number}",
-            "run",
-            str(rng.randrange(1, 513)),
-            "1",
-            "0.5",
-            "2.25",
-            "9000",
-            "0.5",
-            "2.25",
-            "0",
-        ]
-        rows.append("\t".join([*cells, str(rng.randrange(900)), f"{rng.random() * 20:.2f}", "TRUE", "called"]))
+        cells = {"filename": "f.pod5", "read_id": f"r{number}", "run_id": "run", "channel": str(rng.randrange(1, 513))}
+        cells |= {"mux": "1", "start_time": "0.5", "duration": "2.25", "num_samples": "9000", "template_start": "0.5"}
+        cells |= {"template_duration": "2.25", "samples_trimmed": "0", "passes_filtering": "TRUE", "status": "called"}
+        cells |= {"sequence_length_template": str(rng.randrange(900))}
+        cells |= {"mean_qscore_template": f"{rng.random() * 20:.2f}"}
+        rows.append("\t".join(cells.get(name, "") for name in names))
     return "\n".join(rows) + "\n"
 
 
