@@ -339,6 +339,14 @@ class Convention:
             self._bare = self._bare or (row, f"{cell:g}")
             return
         text = str(cell)
+        if _PLAIN.fullmatch(text):  # as most cells of most tables are
+            self.cells += 1
+            self._bare = self._bare or (row, text)
+            shown = says(text, "e" if "e" in text or "E" in text else "") if "." in text else ""
+            if shown:
+                self._shown[shown] += 1
+                self._first.setdefault(shown, (row, text))
+            return
         try:
             written = write_out(text)
         except Infinite:
