@@ -10,7 +10,7 @@ of a CRF.
 import numpy as np
 
 from biorrn.jit import jit
-from biorrn.kernels.crf_decode import Decoded, align, best_ways, chain, checked, posterior_viterbi, qualities
+from biorrn.kernels.crf_decode import Decoded, align, best_ways, chain, checked, evidence, posterior_viterbi
 
 LOST = -(2**62)
 BAND = 64  # positions aligned a frame, below the last that had entered the beam
@@ -153,7 +153,7 @@ def beam_search(scores: np.ndarray, state_len: int, size: int = 32, cut: float =
 
     Returns
     -------
-    (bases, starts, quality) as of `crf_decode.posterior_viterbi`; the starts are those of the best path of the sequence
+    (bases, starts, evidence) as of `crf_decode.posterior_viterbi`; the starts are those of the best path of the sequence
     (Viterbi in a band below what the beam had reached).
 
     Raises
@@ -163,8 +163,8 @@ def beam_search(scores: np.ndarray, state_len: int, size: int = 32, cut: float =
     scores = checked(scores, state_len)
     frames = len(scores)
     if frames == 0:
-        return np.zeros(0, np.uint8), np.zeros(0, np.int32), np.zeros(0, np.float32)
-    beta, _, mass, _ = best_ways(scores, state_len)
+        return np.zeros(0, np.uint8), np.zeros(0, np.int32), np.zeros((0, 2), np.float32)
+    beta, _, mass, held, _ = best_ways(scores, state_len, keep=True)
     places = frames * size + 1
     parent, label, born = np.empty(places, np.int64), np.empty(places, np.uint8), np.empty(places, np.int32)
     node = _beam(scores, beta, size, cut, parent, label, born)
@@ -182,4 +182,4 @@ def beam_search(scores: np.ndarray, state_len: int, size: int = 32, cut: float =
     highs = np.searchsorted(entered, np.arange(frames), side="right") + 1
     lows = np.maximum(0, highs - BAND)
     starts = align(scores, stays, moves, lows, highs)
-    return bases, starts, qualities(mass, bases, starts)
+    return bases, starts, evidence(mass, held, bases, starts, state)

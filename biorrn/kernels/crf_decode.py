@@ -13,7 +13,8 @@ import numpy as np
 
 from biorrn.kernels import crf_decode_numba, crf_numba
 
-Decoded = tuple[np.ndarray, np.ndarray, np.ndarray]  # (L,): bases uint8 1..4, frames of the moves int32, quality
+# bases uint8 (L,) 1..4, frames of the moves int32 (L,), evidence float32 (L, 2): see `posterior_viterbi`
+Decoded = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 BLOCK = 2**16  # exponentials held at a time; they stay in the processor's cache
 TRACE = 2**26  # bytes of traceback held at a time in `align`
@@ -111,9 +112,10 @@ def posterior_viterbi(scores: np.ndarray, state_len: int) -> Decoded:
 
     Returns
     -------
-    bases uint8 (L,), 1 to 4; starts int32 (L,): the frame of each base's move; quality float32 (L,): of the
-    posterior probability of moves in the frames between the moves before and after a base, the share that emits it (a
-    base's own frame is uncertain by some frames, so that one frame's posterior says too little), at most 1.
+    bases uint8 (L,), 1 to 4; starts int32 (L,): the frame of each base's move; evidence float32 (L, 2), 0 to 1. Its
+    first column: of the posterior probability of moves in the frames between the moves before and after a base, the
+    share that emits it (a base's own frame is uncertain by some frames, so that one frame's posterior says too little).
+    Its second: the highest posterior probability, before the next move, of the state that the base leads to.
 
     Memory is about a third of that of the scores. One frame takes about a microsecond for each 64 states.
 
@@ -121,18 +123,21 @@ def posterior_viterbi(scores: np.ndarray, state_len: int) -> Decoded:
     ------
     ValueError: a shape that does not fit, or NaN or infinity that leaves a frame without a best score.
     """
-    _, choice, mass, last = best_ways(checked(scores, state_len), state_len)
+    _, choice, mass, held, last = best_ways(checked(scores, state_len), state_len)
     bases, starts = np.empty(len(scores), np.uint8), np.empty(len(scores), np.int32)
-    first = crf_decode_numba.follow(choice, last, bases, starts)
+    first, state = crf_decode_numba.follow(choice, last, bases, starts)
     bases, starts = bases[first:].copy(), starts[first:].copy()
-    return bases, starts, qualities(mass, bases, starts)
+    return bases, starts, evidence(mass, held, bases, starts, state)
 
 
-def best_ways(scores: np.ndarray, state_len: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def best_ways(
+    scores: np.ndarray, state_len: int, keep: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
     """Return what one pass back and one pass forward through checked scores find.
 
-    That is the backward mass (T + 1, S), scaled to a sum of 1 a frame; the best way uint8 (T, S) into each state, 0 to
-    stay or 1 + d; the posterior probability float32 (T, 4) that a frame emits each base; the best path's last state.
+    That is the backward mass (T + 1, S), scaled to a sum of 1 a frame, if it is to be kept; the best way uint8 (T, S)
+    into each state, 0 to stay or 1 + d; the posterior probability float32 (T, 4) that a frame emits each base; the
+    posterior probability (T, S) of each state after each frame; the best path's last state.
     """
     frames, states = len(scores), 4**state_len
     choice, mass = np.empty((frames, states), np.uint8), np.empty((frames, 4), np.float32)
@@ -141,16 +146,31 @@ def best_ways(scores: np.ndarray, state_len: int) -> tuple[np.ndarray, np.ndarra
         beta = backward_mass(scores, effort, state_len)
         carry, work = np.full((2, states), 1 / states, kind), np.empty((11, states), kind)
         limits = kind(FLOOR), kind(crf_numba.LEAST[np.dtype(kind)])
+        held = np.empty((frames, states), kind) if keep else beta[:-1]  # a row of beta is free when the next is read
         if all(
-            crf_decode_numba.forward_viterbi(e, beta[1:][where], carry, work, choice[where], mass[where], *limits)
+            crf_decode_numba.forward_viterbi(
+                e, beta[1:][where], carry, work, choice[where], mass[where], held[where], *limits
+            )
             for where, e in blocks(scores, effort, state_len)
         ):
             break
-    return beta, choice, mass, int(carry[1].argmax())
+    return beta, choice, mass, held, int(carry[1].argmax())
+
+
+def evidence(mass: np.ndarray, held: np.ndarray, bases: np.ndarray, starts: np.ndarray, state: int) -> np.ndarray:
+    """Return the evidence float32 (L, 2) for called bases, as `posterior_viterbi` defines it.
+
+    Parameters
+    ----------
+    mass, held : what `best_ways` returns. state : int: before the first base.
+    """
+    peaks = np.empty(len(bases), np.float32)
+    crf_decode_numba.highest(held, bases, starts, state, peaks)
+    return np.stack([qualities(mass, bases, starts), peaks], axis=1)
 
 
 def qualities(mass: np.ndarray, bases: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Return the quality (L,) of called bases, as `posterior_viterbi` defines it, from base posteriors (T, 4)."""
+    """Return the first column (L,) of the evidence of `posterior_viterbi`, from base posteriors (T, 4)."""
     found = np.empty(len(bases), np.float32)
     crf_decode_numba.quality(mass, bases, starts, found)
     return found

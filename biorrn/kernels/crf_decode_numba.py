@@ -40,13 +40,14 @@ def backward(e, beta, work):  # type: ignore[no-untyped-def]
 
 
 @jit(fastmath=FAST)
-def forward_viterbi(e, beta, carry, work, choice, mass, floor, least):  # type: ignore[no-untyped-def]
+def forward_viterbi(e, beta, carry, work, choice, mass, held, floor, least):  # type: ignore[no-untyped-def]
     """Go on through frames of exponentials `e` (T, 5 S) and note the best way into each state.
 
     beta (T, S): backward mass after each frame. carry (2, S): forward mass, and the product of posteriors of the best
     path into each state; both are scaled to a sum of 1, and left for the frames that follow. choice uint8 (T, S): 0
-    stay, 1 + d a move that forgets base d. mass (T, 4): posterior probability that the frame emits each base. work (11,
-    S) is scratch; `floor` is added to each posterior. Returns whether the numbers can be trusted.
+    stay, 1 + d a move that forgets base d. mass (T, 4): posterior probability that the frame emits each base. held (T,
+    S): posterior probability of each state after each frame; its row t may be the row of `beta` before t. work (11, S)
+    is scratch; `floor` is added to each posterior. Returns whether the numbers can be trusted.
     """
     frames, states = beta.shape
     zero = least - least
@@ -90,8 +91,10 @@ def forward_viterbi(e, beta, carry, work, choice, mass, floor, least):  # type: 
             sum3 += moved[4 * g + 3]
         mass[t, 0], mass[t, 1], mass[t, 2], mass[t, 3] = sum0 * inverse, sum1 * inverse, sum2 * inverse, sum3 * inverse
         peak = zero
+        kept = held[t]
         for s in range(states):
             after = b[s] * inverse
+            kept[s] = (moved[s] + tops[s]) * inverse
             top, pick = (tops[s] * inverse + floor) * best[s], zero
             value = (w0[s] * after + floor) * v0[s]
             pick = one if value > top else pick
@@ -121,7 +124,7 @@ def forward_viterbi(e, beta, carry, work, choice, mass, floor, least):  # type: 
 def follow(choice, state, bases, starts):  # type: ignore[no-untyped-def]
     """Walk back through `choice` (T, S) from the last state and fill the last places of `bases` and `starts` (T,).
 
-    Returns the first place filled.
+    Returns the first place filled, and the state before frame 0.
     """
     frames, states = choice.shape
     place = frames
@@ -132,7 +135,7 @@ def follow(choice, state, bases, starts):  # type: ignore[no-untyped-def]
             bases[place] = state % 4 + 1
             starts[place] = t
             state = (pick - 1) * (states // 4) + state // 4
-    return place
+    return place, state
 
 
 @jit()
@@ -153,6 +156,22 @@ def quality(mass, bases, starts, found):  # type: ignore[no-untyped-def]
             for c in range(4):
                 total += mass[t, c]
         found[i] = min(own / total, np.float32(1))
+
+
+@jit()
+def highest(held, bases, starts, state, found):  # type: ignore[no-untyped-def]
+    """Fill `found` (L,) with the highest posterior in `held` (T, S) of each base's state until the next base's move.
+
+    A base's state is that of the last bases up to it; `state` is the one before the first base.
+    """
+    count, states = bases.shape[0], held.shape[1]
+    for i in range(count):
+        state = (4 * state + bases[i] - 1) % states
+        end = starts[i + 1] if i + 1 < count else held.shape[0]
+        top = held[starts[i], state]
+        for t in range(starts[i] + 1, end):
+            top = max(top, held[t, state])
+        found[i] = min(max(np.float32(top), np.float32(0)), np.float32(1))
 
 
 @jit()

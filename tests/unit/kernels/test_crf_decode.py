@@ -143,6 +143,7 @@ def test_what_a_confident_model_says_is_called(name: str, k: int) -> None:
     assert starts.tolist() == frames
     assert quality.min() > 0.99
     assert quality.max() <= 1
+    assert quality.shape == (len(bases), 2)
 
 
 @each_decoder
@@ -169,15 +170,30 @@ def test_quality_is_the_share_between_the_neighbours() -> None:
     np.testing.assert_allclose(found, [0.9 / 1.3, 1.2 / 1.4], rtol=1e-6)
 
 
+@each_decoder
+@pytest.mark.parametrize("k", [1, 2])
+def test_evidence_of_a_state_is_its_highest_posterior_until_the_next_move(name: str, k: int) -> None:
+    states = 4**k
+    for seed in range(5):
+        scores = random_scores(30, k, seed)
+        bases, starts, evidence = DECODERS[name](scores, k)
+        found = posteriors(scores, k)
+        after = found[:, :states] + found[:, states:].reshape(30, 4, states).sum(1)  # (T, S): the state after a frame
+        ends = [*starts[1:], 30]
+        for i in range(k - 1, len(bases)):  # from here on the bases alone say which state it is
+            state = sum((int(b) - 1) * 4**n for n, b in enumerate(bases[i - k + 1 : i + 1][::-1]))
+            assert evidence[i, 1] == pytest.approx(after[starts[i] : ends[i], state].max(), abs=1e-5)
+
+
 def test_quality_falls_where_two_bases_are_as_likely() -> None:
     # A; at frame 10 C or G, at frame 20 surely T: in either case the path is sure but for one base
     scores = np.full((30, 20), -10.0, np.float32)
     scores[:10, 0] = scores[10:20, 1] = scores[10:20, 2] = scores[20:, 3] = 5.0
     scores[10, 4 + 1] = scores[10, 4 + 2] = scores[20, 8 + 3] = scores[20, 12 + 3] = 20.0
-    bases, starts, quality = posterior_viterbi(scores, 1)
+    bases, starts, evidence = posterior_viterbi(scores, 1)
     assert bases.tolist() in ([2, 4], [3, 4])
     assert starts.tolist() == [10, 20]
-    np.testing.assert_allclose(quality, [0.5, 1.0], atol=1e-3)
+    np.testing.assert_allclose(evidence, [[0.5, 0.5], [1.0, 1.0]], atol=1e-3)
 
 
 def best_listed(scores: np.ndarray, target: list[int], k: int) -> list[int]:

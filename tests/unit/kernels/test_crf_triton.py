@@ -92,10 +92,10 @@ def test_decoding_equals_that_on_the_cpu(k: int, scale: float) -> None:
     emitted, mass = (x.cpu().numpy() for x in decode(scores, lengths, k))
     assert emitted.any()
     for row, length in enumerate(lengths.tolist()):
-        bases, starts, quality = posterior_viterbi(scores[row, :length].cpu().numpy(), k)
+        bases, starts, evidence = posterior_viterbi(scores[row, :length].cpu().numpy(), k)
         np.testing.assert_array_equal(np.flatnonzero(emitted[row]), starts)
         np.testing.assert_array_equal(emitted[row, starts], bases)
-        np.testing.assert_allclose(qualities(mass[row, :length], bases, starts), quality, atol=1e-5)
+        np.testing.assert_allclose(qualities(mass[row, :length], bases, starts), evidence[:, 0], atol=1e-5)
         assert not mass[row, length:].any()
 
 
