@@ -1,9 +1,12 @@
 """`biorrn calibrate`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def calibrate(
@@ -24,7 +27,12 @@ def calibrate(
         ),
     ] = False,
     region: Annotated[
-        str | None, typer.Option(help="NAME:START-END, 0-based, half-open: count only inside; default: everywhere.")
+        list[str] | None,
+        typer.Option(help="NAME:START-END, 0-based, half-open: count only inside; repeatable; default: everywhere."),
+    ] = None,
+    unlike: Annotated[
+        list[Path] | None,
+        typer.Option(help="Files or folders of reads of another chemistry, none of whose bases is to be believed."),
     ] = None,
     min_bases: Annotated[int, typer.Option(min=1, help="Aligned bases inside the region that a read needs.")] = 100,
     decoder: Annotated[str, typer.Option(help="auto, greedy or beam: what the model will be used with.")] = "auto",
@@ -39,11 +47,12 @@ def calibrate(
 ) -> None:
     """Make a basecaller's qualities, or the intervals of a protein model, mean what they say.
 
-    Basecaller: calls reads, aligns them to the reference, counts which bases of each quality are wrong (mismatched,
-    inserted, or next to a gap) and fits a line from the model's own Q to the observed one, which biorrn basecall
-    applies from then on. Proteins: predicts held-out rows; the quantiles of the errors give biorrn predict its
-    intervals (split-conformal). Coverage is printed as measured on each fold of the rows with the quantiles of the
-    others. biorrn train has done this for its own validation rows; do it again for proteins of another kind.
+    Basecaller: calls reads, aligns them to the reference, sees which bases are wrong (mismatched, inserted, or next to
+    a gap), and fits the probability of that to the model's posteriors around each base and over the read. Made noise is
+    among the reads, so that a read without sequence gets a low Q; --unlike adds reads of another chemistry. biorrn
+    basecall applies the fit from then on. Proteins: predicts held-out rows; the quantiles of the errors give biorrn
+    predict its intervals (split-conformal). Coverage is printed as measured on each fold of the rows with the quantiles
+    of the others. biorrn train has done this for its own validation rows; do it again for proteins of another kind.
 
     The weights stay as they are. Neither reads nor proteins may be ones that the model was trained on: it is surer of
     those.
@@ -52,6 +61,7 @@ def calibrate(
     Examples:
       biorrn calibrate runs/mine held_out/ --reference genome.fa
       biorrn calibrate runs/mine fast5/ --reference lambda.fa --region lambda:12000-14500 --dry-run
+      biorrn calibrate runs/mine held_out/ --reference genome.fa --unlike r10_reads/
       biorrn calibrate runs/stability stability.h5 --split valid
       biorrn calibrate runs/old stability.h5 --novelty
     """
@@ -70,6 +80,7 @@ def calibrate(
     from biorrn.progress import progress
     from biorrn.readers.chemistry import Purpose
     from biorrn.readers.signal import find_signal_files, read_all
+    from biorrn.training.repeat import trained_reads
 
     if not model.is_dir() and str(model) in shipped_models():
         raise ConfigError(f"{model}: is a shipped model, which stays as it is; copy its folder and calibrate the copy")
@@ -94,24 +105,42 @@ def calibrate(
     if reference is None:
         raise ConfigError("--reference is missing: qualities of a basecaller are fitted on reads of a known genome")
     mapper = Mapper(reference)
-    span = None if region is None else parse_region(region, mapper.lengths)
+    regions = [parse_region(one, mapper.lengths) for one in region or []]
     where = choose_device(device)
     tally = Tally("calibrate", "reads")
     purpose = Purpose.of(stored.facts, model_name(stored))
     for line in check_chemistry(find_signal_files(paths, lambda problem: None)[:max_reads], purpose):
         tally.say(line)
+    options: dict[str, Any] = {
+        "device": where,
+        "batch_size": default_batch_size(where) if batch_size is None else batch_size,
+        "decoder": decoder,
+        "threads": used,
+        "on_skip": tally.skip_read,
+    }
+    rate = float(stored.facts["sample_rate"])
+    like: list[np.ndarray] = []
+    seen = 0
+    known = trained_reads(model)
+    reads, noise, unmapped = [], [], 0
     with progress("calibrate", "samples") as advance:
-        calls = calibration.own_calls(
-            stored,
-            islice(read_all(paths, tally.skip_input), max_reads),
-            device=where,
-            batch_size=default_batch_size(where) if batch_size is None else batch_size,
-            decoder=decoder,
-            threads=used,
-            on_skip=tally.skip_read,
-            advance=advance,
-        )
-        fit = calibration.calibrate(calls, mapper.align, span, min_bases)
+        records = calibration.remembering(islice(read_all(paths, tally.skip_input), max_reads), like)
+        for call in calibration.own_calls(stored, records, advance=advance, **options):
+            seen += call.read_id in known
+            found = calibration.judge(call, mapper.align, regions, min_bases)
+            unmapped += found is None
+            if found is not None:
+                reads.append(found)
+        if seen:
+            tally.say(
+                f"warning: {seen} of these reads are among those that {model} was trained on; qualities promise too "
+                "much unless each --region holds none of its training data"
+            )
+        others = calibration.of_rate(read_all(unlike, tally.skip_input), rate) if unlike else ()
+        for records in (calibration.noise_records(like, rate) if like else (), others):
+            calls = calibration.own_calls(stored, records, advance=advance, **options | {"on_skip": lambda *_: None})
+            noise += [calibration.judged(call.bases, call.quals, call.evidence) for call in calls]
+        fit = calibration.fit(reads, noise, unmapped)
     tally.add(reads=fit.reads)
     for line in calibration.summary_lines(fit):
         print(line)

@@ -17,6 +17,7 @@ from biorrn.evaluation.alignment import DELETION, MATCH, Alignment
 from biorrn.readers.fastq import MAX_Q
 
 Q_STEP = 3  # qualities in one row of the table
+FEWEST = 500  # bases of one quality whose observed error is looked at alone
 Z = 1.959964  # standard errors on either side in a 95 % interval
 NAN = float("nan")
 PROMISED = 10.0 ** (-np.arange(MAX_Q + 1) / 10)  # error probability of each quality
@@ -100,3 +101,17 @@ def calibration_error(bases: np.ndarray, errors: np.ndarray) -> float:
     if not seen.any():
         return NAN
     return float(np.sum(np.abs(PROMISED[seen] * bases[seen] - errors[seen])) / bases.sum())
+
+
+def q_gap(bases: np.ndarray, errors: np.ndarray, low: int = 3, high: int = 25, fewest: int = FEWEST) -> float:
+    """Return the mean of |promised - observed Q| over single qualities from `low` to `high`; NaN where none counts.
+
+    Parameters
+    ----------
+    bases, errors : int64 arrays (94,), as for `reliability_table`.
+    fewest : int: bases that a quality needs to count.
+    """
+    q = np.arange(low, high + 1)
+    q = q[bases[q] >= fewest]
+    observed = -10 * np.log10(np.maximum(errors[q], 0.5) / bases[q])  # half an error where none was seen
+    return float(np.mean(np.abs(observed - q))) if len(q) else NAN

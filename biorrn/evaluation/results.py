@@ -28,8 +28,8 @@ Basecalls have besides
              within_region, reverse_strand
   within     estimate: median identity of the reads whose alignment lies inside the region as a whole
   lengths    table by read length
-  quality    {"calibration_error", "read_calibration_error", "spearman", "bases": table, "reads": table}: see
-             `evaluation.quality` and `evaluation.tables`
+  quality    {"calibration_error", "q_gap", "read_calibration_error", "spearman", "pearson", "bases": table, "reads":
+             table}: see `evaluation.quality` and `evaluation.tables`
   homopolymers
              {"longest": rows of this length hold longer runs too, "all": table, "by_base": table with "base"}: runs of
              one base by "length": runs, right (share, with its Wilson interval right_low to right_high), mean_length,

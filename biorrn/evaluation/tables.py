@@ -6,7 +6,7 @@ import numpy as np
 
 from biorrn.evaluation.basecalls import Score, Scores, counts_of, evaluate, median_of
 from biorrn.evaluation.bootstrap import RESAMPLES, estimate
-from biorrn.evaluation.quality import calibration_error, reliability_table
+from biorrn.evaluation.quality import calibration_error, q_gap, reliability_table
 from biorrn.evaluation.regression import METRICS as CORRELATIONS
 
 LENGTHS = (0, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)  # bases; edges of the read-length table
@@ -71,7 +71,7 @@ def summarise(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict
     within = [read for read in scored if read.within]
     status = {name: sum(read.status == name for read in reads) for name in ("scored", "short", "outside", "unmapped")}
     fractions = np.array([read.aligned_fraction for read in scored])
-    identity = np.array([read.identity for read in scored])
+    identity, mean_q = (np.array([getattr(read, name) for read in scored]) for name in ("identity", "mean_q"))
     return {
         "metrics": evaluate(counts_of(scored), resamples, seed)
         | {"aligned_fraction": estimate(median_of, fractions, resamples=resamples, seed=seed)},
@@ -92,7 +92,8 @@ def summarise(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict
             "bases": reliability_table(scores.bases, scores.errors, scores.gaps),
             "read_calibration_error": read_calibration_error(scored),
             "reads": read_quality_table(scored),
-            "spearman": CORRELATIONS["spearman"](identity, np.array([read.mean_q for read in scored])),
+            "q_gap": q_gap(scores.bases, scores.errors),
+            **{name: CORRELATIONS[name](identity, mean_q) for name in ("spearman", "pearson")},
         },
         "homopolymers": scores.homopolymers.table(),
         "contexts": scores.contexts.table(),

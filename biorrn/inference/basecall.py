@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,12 @@ from biorrn.config import Chunks
 from biorrn.encoders.signal import SCALINGS, Scaling, scaled, trim_start
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference.chunking import check, spans
-from biorrn.inference.decoders import DECODERS, Decoded, move_table
+from biorrn.inference.decoders import DECODERS, Decoded, calibrated, move_table
 from biorrn.inference.defaults import calling_chunks
 from biorrn.inference.engine import choose
 from biorrn.inference.pieces import Read
 from biorrn.inference.pipeline import Pipeline
-from biorrn.inference.quality import calibration_of
+from biorrn.inference.quality import Calibration, calibration_of
 from biorrn.lookup import lookup
 from biorrn.models.store import Stored
 from biorrn.readers.chemistry import Purpose
@@ -47,6 +46,7 @@ class Call:
     trimmed : int: of these, how many at the start are before the first base.
     record : SignalRecord: the read's metadata; its `raw` is emptied.
     scaling : Scaling or None: how the current was normalised.
+    evidence : float32 array (L, 2): see `decoders.Decoded`.
     """
 
     read_id: str
@@ -58,6 +58,7 @@ class Call:
     trimmed: int
     record: SignalRecord
     scaling: Scaling | None = None
+    evidence: np.ndarray | None = None
 
 
 def basecall(
@@ -105,7 +106,7 @@ def basecall(
     stride = int(stored.facts["stride"])
     cut = chunks or calling_chunks(stored.recipe.chunks or Chunks(), stride)
     check(cut.samples, cut.overlap, stride)
-    decode = partial(lookup(DECODERS, decoder, "decoder"), calibration=calibration_of(stored.facts))
+    decode, calibration = lookup(DECODERS, decoder, "decoder"), calibration_of(stored.facts)
 
     def skip(record: SignalRecord, reason: str) -> None:
         on_skip(record.read_id, reason)
@@ -114,7 +115,7 @@ def basecall(
     chosen = choose(stored.model, device, batch_size=batch_size, size=cut.samples, name=engine)
     reads = _planned(records, stored.facts, cut, stride, skip, force)
     pipeline = Pipeline(chosen, decode, size=cut.samples, batch_size=batch_size, threads=threads)
-    return _called(pipeline.run(reads), stride, on_skip, advance)
+    return _called(pipeline.run(reads), stride, calibration, on_skip, advance)
 
 
 def _planned(
@@ -172,10 +173,15 @@ def plan_read(record: SignalRecord, facts: Mapping[str, Any], cut: Chunks, strid
 
 
 def _called(
-    decoded: Iterable[tuple[Read, Decoded]], stride: int, on_skip: OnSkip, advance: Callable[[int], None]
+    decoded: Iterable[tuple[Read, Decoded]],
+    stride: int,
+    calibration: Calibration | None,
+    on_skip: OnSkip,
+    advance: Callable[[int], None],
 ) -> Iterator[Call]:
     for read, frames in decoded:
-        result, trimmed = move_table(frames, read.samples, read.trimmed, stride)
+        placed, trimmed = move_table(frames, read.samples, read.trimmed, stride)
+        result = calibrated(placed, calibration)
         if len(result.bases) == 0:
             on_skip(read.record.read_id, "no bases in the signal")
         else:
@@ -189,5 +195,6 @@ def _called(
                 trimmed=trimmed,
                 record=read.record,
                 scaling=read.scaling,
+                evidence=result.evidence,
             )
         advance(read.samples)

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from biorrn.encoders.bases import decode_bases
 from biorrn.errors import BiorrnError
-from biorrn.inference.quality import Calibration, phred
+from biorrn.inference.quality import Calibration, phred, qualities
 from biorrn.kernels import align, beam
 from biorrn.kernels.crf_beam import beam_search
 from biorrn.kernels.crf_decode import posterior_viterbi
@@ -23,13 +23,18 @@ class Decoded:
     Attributes
     ----------
     bases : str: letters of ACGT.
-    quals : uint8 array, one a base: Phred, 1 to 40; see `inference.quality`.
+    quals : uint8 array, one a base: Phred, 1 to 40; the model's own until `calibrated`.
     moves : uint8 array (T',): 1 in the frames in which a base begins, else 0.
+    evidence : float32 array (L, 2): what a calibration is told of each base, two probabilities. Of a CRF those of
+        `kernels.crf_decode.posterior_viterbi`. Of CTC, in the frames from the base's first to the next base's: the
+        share of the base in all that is not blank, and the highest probability of it. The own quality is that of the
+        first for a CRF, of the second for CTC.
     """
 
     bases: str
     quals: np.ndarray
     moves: np.ndarray
+    evidence: np.ndarray | None = None
 
 
 def remembered(symbols: int) -> int:
@@ -46,35 +51,35 @@ def remembered(symbols: int) -> int:
     return state_len
 
 
-def greedy(scores: np.ndarray, calibration: Calibration | None = None) -> Decoded:
+def greedy(scores: np.ndarray) -> Decoded:
     """Return the bases of the best path: of the most probable classes for CTC, of the posterior transitions for a CRF.
 
     See `DECODERS` for the argument.
     """
     state_len = remembered(scores.shape[1])
     if state_len:
-        return _moved(len(scores), *posterior_viterbi(_finite(scores), state_len), calibration)
+        return _moved(len(scores), *posterior_viterbi(_finite(scores), state_len), own=0)
     probs = softmax(scores)
     bases, starts = beam.greedy(probs)
-    return _decoded(probs, bases, starts, calibration)
+    return _decoded(probs, bases, starts)
 
 
-def prefix_beam(scores: np.ndarray, calibration: Calibration | None = None) -> Decoded:
-    """Return the bases of a prefix beam search; see `DECODERS` for the arguments.
+def prefix_beam(scores: np.ndarray) -> Decoded:
+    """Return the bases of a prefix beam search; see `DECODERS` for the argument.
 
     For CTC the search says what was called, and each base is then put where the best path of that sequence has it.
     """
     state_len = remembered(scores.shape[1])
     if state_len:
-        return _moved(len(scores), *beam_search(_finite(scores), state_len, CRF_BEAM), calibration)
+        return _moved(len(scores), *beam_search(_finite(scores), state_len, CRF_BEAM), own=0)
     probs = softmax(scores)
     bases, earliest = beam.beam(probs, CTC_BEAM)
-    return _decoded(probs, bases, align.align(probs, bases, earliest), calibration)
+    return _decoded(probs, bases, align.align(probs, bases, earliest))
 
 
-def automatic(scores: np.ndarray, calibration: Calibration | None = None) -> Decoded:
+def automatic(scores: np.ndarray) -> Decoded:
     """Return what `greedy` does for a CRF, where a search gains little and costs much, and `prefix_beam` for CTC."""
-    return (greedy if remembered(scores.shape[1]) else prefix_beam)(scores, calibration)
+    return (greedy if remembered(scores.shape[1]) else prefix_beam)(scores)
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -96,17 +101,23 @@ def _finite(scores: np.ndarray) -> np.ndarray:
     return scores
 
 
-def _decoded(probs: np.ndarray, bases: np.ndarray, starts: np.ndarray, calibration: Calibration | None) -> Decoded:
+def _decoded(probs: np.ndarray, bases: np.ndarray, starts: np.ndarray) -> Decoded:
     """Take as a base's probability the highest that any frame gives it before the next base begins."""
-    return _moved(len(probs), bases, starts, align.peaks(probs, bases, starts), calibration)
+    evidence = np.stack([align.shares(probs, bases, starts), align.peaks(probs, bases, starts)], axis=1)
+    return _moved(len(probs), bases, starts, evidence, own=1)
 
 
-def _moved(
-    frames: int, bases: np.ndarray, starts: np.ndarray, probs: np.ndarray, calibration: Calibration | None
-) -> Decoded:
+def _moved(frames: int, bases: np.ndarray, starts: np.ndarray, evidence: np.ndarray, own: int) -> Decoded:
     moves = np.zeros(frames, np.uint8)
     moves[starts] = 1
-    return Decoded(decode_bases(bases), phred(probs, calibration), moves)
+    return Decoded(decode_bases(bases), phred(evidence[:, own]), moves, evidence)
+
+
+def calibrated(decoded: Decoded, calibration: Calibration | None) -> Decoded:
+    """Return the call of a whole read with calibrated qualities; as it is where there is no calibration."""
+    if calibration is None or decoded.evidence is None:
+        return decoded
+    return replace(decoded, quals=qualities(decoded.bases, decoded.evidence, calibration))
 
 
 def move_table(decoded: Decoded, samples: int, trimmed: int, stride: int) -> tuple[Decoded, int]:
@@ -134,12 +145,13 @@ def move_table(decoded: Decoded, samples: int, trimmed: int, stride: int) -> tup
     first = int(starts[0]) if len(starts) else 0
     moves = np.zeros(blocks - first, np.uint8)
     moves[starts - first] = 1
-    kept = Decoded(decoded.bases[: len(starts)], decoded.quals[: len(starts)], moves)
+    evidence = None if decoded.evidence is None else decoded.evidence[: len(starts)]
+    kept = Decoded(decoded.bases[: len(starts)], decoded.quals[: len(starts)], moves, evidence)
     return kept, trimmed + first * stride
 
 
-# Each takes the scores of one whole read, float32 array (T', S), and the calibration of the model's qualities.
+# Each takes the scores of a read, or of a piece of it, float32 array (T', S).
 # S = 5 is CTC, classes blank, A, C, G, T; raw scores and log-probabilities give the same, for the softmax of
 # log-probabilities is the probabilities. S = 5 * 4**k is a CRF whose states remember k bases, in the layout of
 # `kernels.crf`. No frame: an empty call.
-DECODERS: dict[str, Callable[..., Decoded]] = {"auto": automatic, "greedy": greedy, "beam": prefix_beam}
+DECODERS: dict[str, Callable[[np.ndarray], Decoded]] = {"auto": automatic, "greedy": greedy, "beam": prefix_beam}

@@ -89,14 +89,16 @@ def join(parts: Sequence[Decoded], plan: Sequence[Span]) -> Decoded:
     if len(parts) == 1:
         return parts[0]
     cuts = [0, *itertools.starmap(_change, itertools.pairwise(zip(parts, plan, strict=True))), plan[-1].last]
-    bases, quals, moves = [], [], []
+    bases, quals, moves, evidence = [], [], [], []
     for part, span, (first, last) in zip(parts, plan, itertools.pairwise(cuts), strict=True):
         begun = np.flatnonzero(part.moves) + span.start
         a, b = np.searchsorted(begun, (first, last))
         bases.append(part.bases[a:b])
         quals.append(part.quals[a:b])
+        evidence += [] if part.evidence is None else [part.evidence[a:b]]
         moves.append(part.moves[first - span.start : last - span.start])
-    return Decoded("".join(bases), np.concatenate(quals), np.concatenate(moves))
+    told = np.concatenate(evidence) if evidence else None
+    return Decoded("".join(bases), np.concatenate(quals), np.concatenate(moves), told)
 
 
 def _change(earlier: tuple[Decoded, Span], later: tuple[Decoded, Span]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from biorrn.config import Chunks
 from biorrn.errors import ConfigError
 from biorrn.inference.basecall import plan_read, unfit
 from biorrn.inference.chunking import Span, check, fill
-from biorrn.inference.decoders import DECODERS, Decoded, move_table
+from biorrn.inference.decoders import DECODERS, Decoded, calibrated, move_table
 from biorrn.inference.defaults import calling_chunks
 from biorrn.inference.engine import choose
 from biorrn.inference.pieces import join, piece_spans
@@ -76,9 +75,8 @@ class Scorer:
         self._stride = int(stored.facts["stride"])
         self._cut = calling_chunks(stored.recipe.chunks or Chunks(), self._stride)
         check(self._cut.samples, self._cut.overlap, self._stride)
-        self._decode: Callable[[np.ndarray], Decoded] = partial(
-            lookup(DECODERS, decoder, "decoder"), calibration=calibration_of(stored.facts)
-        )
+        self._decode: Callable[[np.ndarray], Decoded] = lookup(DECODERS, decoder, "decoder")
+        self._calibration = calibration_of(stored.facts)
         self._engine = choose(stored.model, device, batch_size=batch_size, size=self._cut.samples)
         self._threads = threads if self._engine.parallel else 1
 
@@ -118,6 +116,7 @@ class Scorer:
         parts = [self._decode(scored.scores[piece.start : piece.start + piece.length]) for piece in pieces]
         decoded = join(parts, pieces)
         placed, begin = move_table(decoded, scored.samples, scored.trimmed, scored.stride)
+        placed = calibrated(placed, self._calibration)
         starts = begin + scored.stride * np.flatnonzero(placed.moves).astype(np.int64)
         end = begin + scored.stride * len(placed.moves)
         return ReadCall(parse_bases(placed.bases), starts, end, mean_phred(placed.quals))

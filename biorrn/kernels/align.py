@@ -55,6 +55,21 @@ def peaks(probs, bases, starts):  # type: ignore[no-untyped-def]
     return found
 
 
+@jit()
+def shares(probs, bases, starts):  # type: ignore[no-untyped-def]
+    """Return float32 (L,): the part of each base in all but the blank, from its first frame to the next base's."""
+    found = np.zeros(bases.shape[0], np.float32)
+    for i in range(bases.shape[0]):
+        end = starts[i + 1] if i + 1 < bases.shape[0] else probs.shape[0]
+        own, total = np.float32(0), np.float32(1e-30)
+        for t in range(starts[i], end):
+            own += probs[t, bases[i]]
+            for c in range(1, probs.shape[1]):
+                total += probs[t, c]
+        found[i] = min(own / total, np.float32(1))
+    return found
+
+
 def align(probs: np.ndarray, bases: np.ndarray, earliest: np.ndarray, band: int = BAND) -> np.ndarray:
     """Return the first frame of each base on the best path of a sequence (Viterbi in a band), int32 (L,).
 

@@ -153,8 +153,8 @@ def beam_search(scores: np.ndarray, state_len: int, size: int = 32, cut: float =
 
     Returns
     -------
-    (bases, starts, evidence) as of `crf_decode.posterior_viterbi`; the starts are those of the best path of the sequence
-    (Viterbi in a band below what the beam had reached).
+    (bases, starts, evidence) as of `crf_decode.posterior_viterbi`; the starts are those of the best path of the
+    sequence (Viterbi in a band below what the beam had reached).
 
     Raises
     ------

@@ -65,11 +65,6 @@ class Novelty(Part):
     threshold: float
 
 
-class Score(Part):
-    slope: Annotated[float, Field(ge=0)]
-    shift: float
-
-
 class Tokeniser(Part):
     name: Text
     alphabet: Text
@@ -113,7 +108,7 @@ class Facts(Part):
     chemistry: list[Text] | None = Field(None, max_length=MANY)
     stride: int | None = Field(None, ge=1, le=LONGEST)
     early: Count = 0
-    qscore: Score | None = None
+    qscore: dict[str, Any] | None = None  # checked by `inference.quality.calibration_of`
 
 
 class About(BaseModel):

@@ -209,3 +209,16 @@ def refuse_same(run: str | Path, folder: str | Path) -> None:
     """Raise ConfigError where a run would be repeated into its own folder."""
     if Path(run).resolve() == Path(folder).resolve():
         raise ConfigError(f"{folder}: is the run itself; give another folder")
+
+
+def trained_reads(run: str | Path) -> set[str]:
+    """Return the ids of the reads of which a part trained a basecaller; none where its prepared file is not at hand."""
+    from biorrn.datasets.prepare import SignalFile
+
+    try:
+        name = next(iter(read_provenance(run)["data"]))
+        found = next(path for path in (Path(name), Path(run) / Path(name).name) if path.is_file())
+        prepared = SignalFile(found)
+        return set(prepared.file["read_id"].asstr()[:][prepared.rows("train")].tolist())
+    except (BiorrnError, KeyError, TypeError, ValueError, StopIteration, OSError):
+        return set()

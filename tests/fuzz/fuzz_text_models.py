@@ -64,7 +64,7 @@ def folders() -> list[dict[str, bytes]]:
         facts |= {"novelty": {"mean": [0.0] * 62, "unit": [1.0] * 62, "root": [0.0] * 1953, "threshold": 1.0}}
         if recipe.task == "basecalling":
             facts = {"task": recipe.task, "outputs": 5, "normaliser": "medmad", "sample_rate": 4000.0, "stride": 5}
-            facts |= {"early": 1, "qscore": {"slope": 1.0, "shift": 0.0}}
+            facts |= {"early": 1, "qscore": {"intercept": 0.0, "terms": [], "final": {"at": [0.0], "gives": [0.0]}}}
         with tempfile.TemporaryDirectory() as folder:
             save_model(folder, build(recipe, facts), recipe, facts)
             found.append({path.name: path.read_bytes() for path in Path(folder).iterdir()})

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biorrn.errors import BiorrnError
-from biorrn.inference.decoders import DECODERS, Decoded, move_table, prefix_beam, softmax
-from biorrn.inference.quality import Calibration, phred
+from biorrn.inference.decoders import DECODERS, Decoded, calibrated, move_table, prefix_beam, softmax
+from biorrn.inference.quality import Calibration, Curve, phred
 from biorrn.kernels.beam import beam
 from biorrn.kernels.beam_reference import all_sequences
 
@@ -112,9 +112,13 @@ def test_a_sure_crf_is_read_exactly(name: str, state_len: int) -> None:
 
 @each_decoder
 def test_a_calibration_is_applied(name: str) -> None:
-    scores = crf_scores([1, 2, 3], 2, 3.0)
-    plain, calibrated = DECODERS[name](scores), DECODERS[name](scores, calibration=Calibration(0.5, 2.0))
-    np.testing.assert_allclose(calibrated.quals, 0.5 * plain.quals + 2.0, atol=0.76)
+    for scores in (crf_scores([1, 2, 3], 2, 3.0), 2 * np.eye(5, dtype=np.float32)[[0, 1, 2, 0]]):
+        plain = DECODERS[name](scores)
+        assert plain.evidence is not None
+        assert plain.evidence.shape == (len(plain.bases), 2)
+        assert calibrated(plain, None) is plain
+        flat = Curve(np.zeros(1), np.array([np.log(0.1 / 0.9)]))
+        assert calibrated(plain, Calibration(0.0, {}, flat)).quals.tolist() == [10] * len(plain.bases)
 
 
 @pytest.mark.parametrize("columns", [4, 6, 21, 64])
