@@ -21,7 +21,7 @@ from measure import machine
 
 from biorrn.evaluation.alignment import Mapper, Region
 from biorrn.evaluation.basecalls import Score, Scores, score_reads
-from biorrn.evaluation.calibration import ALIGNED, noise_records, of_rate
+from biorrn.evaluation.calibration import ALIGNED, noise_records
 from biorrn.evaluation.quality import FEWEST, q_gap
 from biorrn.evaluation.regression import METRICS
 from biorrn.evaluation.sequences import BaseCall
@@ -95,7 +95,7 @@ def main() -> None:
     rate = float(stored.facts["sample_rate"])
 
     def call(records: Iterable[SignalRecord]) -> Iterator[BaseCall]:
-        for one in basecall(stored, records, decoder=options.decoder, threads=options.threads):
+        for one in basecall(stored, records, decoder=options.decoder, threads=options.threads, force=True):
             yield BaseCall(one.read_id, one.bases, one.quals)
 
     def files(name: str) -> Iterator[SignalRecord]:
@@ -129,7 +129,7 @@ def main() -> None:
     plain("noise, other kinds", call(unseen_noise(like, rate)), options.limit, kinds=True)
     for name, folder in OTHER.items():
         records = (one for one in files(folder) if OWN not in one.source.name)
-        plain(name, call(of_rate(islice(records, options.reads), rate)), options.limit)
+        plain(name, call(islice(records, options.reads)), options.limit)
 
 
 def row(name: str, found: Scores, limit: float, bins: bool) -> None:

@@ -118,7 +118,6 @@ def calibrate(
         "threads": used,
         "on_skip": tally.skip_read,
     }
-    rate = float(stored.facts["sample_rate"])
     like: list[np.ndarray] = []
     seen = 0
     known = trained_reads(model)
@@ -136,9 +135,13 @@ def calibrate(
                 f"warning: {seen} of these reads are among those that {model} was trained on; qualities promise too "
                 "much unless each --region holds none of its training data"
             )
-        others = calibration.of_rate(read_all(unlike, tally.skip_input), rate) if unlike else ()
-        for records in (calibration.noise_records(like, rate) if like else (), others):
-            calls = calibration.own_calls(stored, records, advance=advance, **options | {"on_skip": lambda *_: None})
+        made = calibration.noise_records(like, float(stored.facts["sample_rate"])) if like else ()
+        options |= {
+            "on_skip": lambda *_: None,
+            "force": True,
+        }  # that noise gives no base, or is of another rate, is well
+        for records in (made, read_all(unlike, tally.skip_input) if unlike else ()):
+            calls = calibration.own_calls(stored, records, advance=advance, **options)
             noise += [calibration.judged(call.bases, call.quals, call.evidence) for call in calls]
         fit = calibration.fit(reads, noise, unmapped)
     tally.add(reads=fit.reads)

@@ -151,6 +151,24 @@ def _alignment(call: BaseCall, hit: Any, reference: str, sensitive: bool) -> Ali
     )
 
 
+def of_label(bases: str, label: str) -> Alignment | None:
+    """Return the best alignment (edit distance) of a call with the sequence that it is of, or None of an empty one.
+
+    Bases of the call before and behind the label are outside it.
+    """
+    import edlib
+
+    if not bases or not label:
+        return None
+    found = edlib.align(label, bases, mode="HW", task="path")  # the label as a whole, anywhere in the call
+    first, last = found["locations"][0]
+    swapped = {"I": "D", "D": "I"}  # edlib names them from the label's side
+    cigar = "".join(swapped.get(letter, letter) for letter in found["cigar"])
+    kind, on_label, on_call = columns(parse_cigar(cigar), bases[first : last + 1], label)
+    place = np.where(on_call < 0, -1, on_call + first)
+    return Alignment("", "+", 0, len(label), last + 1 - first, 0, kind, on_label, place)
+
+
 def parse_region(text: str, lengths: dict[str, int]) -> Region:
     """Return the region that `NAME:START-END` names: 0-based, half-open.
 

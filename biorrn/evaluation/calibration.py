@@ -26,6 +26,7 @@ from biorrn.readers.records import SignalRecord
 
 if TYPE_CHECKING:
     from biorrn.inference.basecall import Call
+    from biorrn.inference.decoders import Decoded
     from biorrn.models.store import Stored
 
 FEWEST_READS, FEWEST_ERRORS = 5, 100  # below these, the fit would be that of the reads at hand
@@ -92,12 +93,6 @@ def own_calls(stored: Stored, records: Iterable[SignalRecord], **options: Any) -
     return basecall(bare, records, **options)
 
 
-def of_rate(records: Iterable[SignalRecord], rate: float) -> Iterator[SignalRecord]:
-    """Yield reads as if they were of a sample rate, so that a model for another chemistry calls them."""
-    for record in records:
-        yield replace(record, sample_rate=rate)
-
-
 def remembering(records: Iterable[SignalRecord], kept: list[np.ndarray], most: int = 16) -> Iterator[SignalRecord]:
     """Yield reads and keep the first currents in picoamperes, of which `noise_records` makes noise."""
     for record in records:
@@ -107,7 +102,10 @@ def remembering(records: Iterable[SignalRecord], kept: list[np.ndarray], most: i
 
 
 def judge(
-    call: Call, align: Callable[[BaseCall], Alignment | None], regions: Sequence[Region], min_bases: int = MIN_BASES
+    call: Call | Decoded,
+    align: Callable[[BaseCall], Alignment | None],
+    regions: Sequence[Region] = (),
+    min_bases: int = MIN_BASES,
 ) -> Judged | None:
     """Return which bases of a call are wrong; None where it maps nowhere, or by less than half.
 
@@ -117,7 +115,7 @@ def judge(
     regions : only columns inside one of them count; none: all.
     min_bases : int: aligned reference bases inside the regions that a read needs, or none of its bases is scored.
     """
-    alignment = align(BaseCall(call.read_id, call.bases, call.quals))
+    alignment = align(BaseCall("", call.bases, call.quals))
     if alignment is None or alignment.aligned < ALIGNED * len(call.bases):
         return None
     inside = np.zeros(len(alignment.kind), bool) if regions else alignment.inside(None)

@@ -1,10 +1,11 @@
 """Phred qualities of called bases, and their calibration: a generalised additive model of the odds of an error.
 
-A decoder knows how sure the model is of a base, which is not how often such a base is right. From its evidence,
-two probabilities a base, `features` makes what the calibration looks at: those of the base and of the next ones, the
-homopolymer around it, and a mean over the whole read, which tells noise and signal of another chemistry. Each feature adds a piecewise linear term to the log-odds of an error (Hastie and Tibshirani 1986,
-Statistical Science 1:297); a last piecewise linear map, rising everywhere, is of their sum. `biorrn calibrate` fits the
-terms to reads of a known genome, and they are kept with the model.
+A decoder knows how sure the model is of a base, which is not how often such a base is right. From its evidence, two
+probabilities a base, `features` makes what the calibration looks at: those of the base and of the next ones, the
+homopolymer around it, and a mean over the whole read, which tells noise and signal of another chemistry. Each feature
+adds a piecewise linear term to the log-odds of an error (Hastie and Tibshirani 1986, Statistical Science 1:297); a last
+piecewise linear map, rising everywhere, is of their sum. `biorrn calibrate` fits the terms to reads of a known genome,
+and they are kept with the model.
 """
 
 from __future__ import annotations

@@ -5,12 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from biorrn.errors import BiorrnError
 from biorrn.models.store import Stored, load_model, update_facts
+
+if TYPE_CHECKING:
+    from biorrn.evaluation.calibration import Fit
 
 EARLY_WINDOWS = 64  # of the validation split: some ten thousand bases
 FEWEST_BASES = 200  # fewer that agree say nothing of time
+QUALITY_WINDOWS, BATCH = 512, 64  # of the validation split; most of them that are scored together
+NOISE_EACH = 4  # reads of each kind of noise
 
 
 def finish(task: str, folder: str | Path, prepared: str | Path, *, device: str = "auto") -> None:
@@ -54,7 +60,9 @@ def _regression(folder: Path, prepared: Path, device: str) -> None:
 
 
 def _basecalling(folder: Path, prepared: Path, device: str) -> None:
-    """Add how many frames the model's bases come early, which move tables and labels take out."""
+    """Add how many frames the model's bases come early, and a calibration of the Q-scores."""
+    from biorrn.evaluation.calibration import entries
+
     stored = load_model(folder)
     if "early" not in stored.facts:
         frames, seen = frames_early(stored, prepared, device=device)
@@ -63,6 +71,62 @@ def _basecalling(folder: Path, prepared: Path, device: str) -> None:
                   file=sys.stderr)  # fmt: skip
             frames = 0
         update_facts(folder, early=frames)
+    if "qscore" not in stored.facts:
+        try:
+            fit = windows_fit(stored, prepared, device=device)
+        except BiorrnError as error:
+            print(f"{folder}: no calibration of Q-scores ({error}); biorrn calibrate {folder} READS --reference GENOME "
+                  "makes one", file=sys.stderr)  # fmt: skip
+            return
+        print(f"{folder}: Q-scores calibrated on {fit.reads} validation windows; biorrn calibrate takes whole reads",
+              file=sys.stderr)  # fmt: skip
+        update_facts(folder, **entries(fit))
+
+
+def windows_fit(stored: Stored, prepared: str | Path, *, device: str = "auto") -> Fit:
+    """Return the calibration of a basecaller's Q-scores that its calls of validation windows give, and made noise.
+
+    Each window counts as a read, its label as the genome.
+
+    Parameters
+    ----------
+    prepared : prepared signal file; its split "valid" is used.
+
+    Raises
+    ------
+    BiorrnError: there are too few windows, or too few wrong bases.
+    """
+    import numpy as np
+    import torch
+
+    from biorrn.config import Chunks
+    from biorrn.datasets.chunks import ChunkDataset
+    from biorrn.device import choose_device
+    from biorrn.encoders.bases import decode_bases
+    from biorrn.evaluation.alignment import of_label
+    from biorrn.evaluation.calibration import fit, judge, judged, noise_records, own_calls
+    from biorrn.inference.decoders import DECODERS
+    from biorrn.inference.forward import model_on
+
+    data = ChunkDataset(prepared, "valid", (stored.recipe.chunks or Chunks()).samples)
+    where = choose_device(device)
+    model = model_on(stored.model, where)
+    reads, unmapped, like = [], 0, []
+    tiles = data.tiles(QUALITY_WINDOWS)
+    for start in range(0, len(tiles), BATCH):
+        windows = tiles[start : start + BATCH]
+        batch = data.collate(windows).to(where)
+        with torch.inference_mode():
+            outputs, lengths = model(batch.x, batch.lengths)
+        for row, window in enumerate(windows):
+            call = DECODERS["auto"](outputs[row, : int(lengths[row])].float().cpu().numpy())
+            label = decode_bases(data.truth(window)[0])
+            found = judge(call, lambda call, label=label: of_label(call.bases, label)) if call.bases else None
+            unmapped += found is None
+            reads += [] if found is None else [found]
+        like.append(85 + 14 * data.signal(windows[0]).astype(np.float32))  # about picoamperes
+    calls = own_calls(stored, noise_records(like, data.sample_rate, NOISE_EACH), device=where) if len(reads) else ()
+    return fit(reads, [judged(call.bases, call.quals, call.evidence) for call in calls], unmapped)
 
 
 def frames_early(stored: Stored, prepared: str | Path, *, device: str = "auto") -> tuple[int, int]:
