@@ -136,10 +136,7 @@ def calibrate(
                 "much unless each --region holds none of its training data"
             )
         made = calibration.noise_records(like, float(stored.facts["sample_rate"])) if like else ()
-        options |= {
-            "on_skip": lambda *_: None,
-            "force": True,
-        }  # that noise gives no base, or is of another rate, is well
+        options |= {"on_skip": lambda *_: None, "force": True}  # noise may give no base, and be of another rate
         for records in (made, read_all(unlike, tally.skip_input) if unlike else ()):
             calls = calibration.own_calls(stored, records, advance=advance, **options)
             noise += [calibration.judged(call.bases, call.quals, call.evidence) for call in calls]
