@@ -61,12 +61,14 @@ def basecall(
     """Turn raw nanopore signal into bases.
 
     Reads come out in the order of the input; folders are walked recursively. A file or read that cannot be used is
-    reported and left out. Reads of another chemistry than the model is for are refused, by flow cell, kit, experiment
-    type and sample rate, unless --force is given. Records carry the tags qs mean quality, ns samples, ts samples
-    trimmed, du seconds, ch channel, mx mux, rn read number, st time of the read, fn file, RG read group, mv stride and
-    moves (not in FASTQ), s0 start in samples; in FASTQ they stand after the id. The output appears when it is whole.
-    Until then finished reads are kept in OUTPUT.partial, from which --resume goes on; SAM, BAM and CRAM on stdout come
-    at the end.
+    reported and left out, with a row and the reason in --summary. A fault in metadata that calling does not need is a
+    warning: the read is called without that tag. Reads of another chemistry than the model is for are refused, by flow
+    cell, kit, experiment type and sample rate, unless --force is given. Records carry the tags of ONT's SAM
+    specification: qs mean quality, ns samples, ts samples trimmed, du seconds, ch channel, mx mux, rn read number, st
+    time of the read, fn file, sm, sd and sv scaling, RG read group, mv stride and moves (not in FASTQ), NM, AS and MD
+    where aligned; and s0 start in samples. In FASTQ they stand after the id. The output appears when it is whole. Until
+    then finished reads are kept in OUTPUT.partial, from which --resume goes on; SAM, BAM and CRAM on stdout come at
+    the end.
 
     \b
     Examples:

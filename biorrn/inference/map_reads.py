@@ -141,7 +141,12 @@ def bam_text(read: CalledRead, hits: list[Any]) -> str:
         flag = (0 if forward else REVERSE) | (SUPPLEMENTARY if number else 0)
         places = "".join(_place(read, other) for other in hits if other is not hit)
         strand = {1: "+", -1: "-"}.get(getattr(hit, "trans_strand", 0))
-        tags = [f"NM:i:{hit.NM}", *([f"SA:Z:{places}"] if places else []), *([f"ts:A:{strand}"] if strand else [])]
+        tags = [
+            f"NM:i:{hit.NM}",
+            f"MD:Z:{hit.MD}",
+            *([f"SA:Z:{places}"] if places else []),
+            *([f"ts:A:{strand}"] if strand else []),
+        ]
         # ts:i, samples trimmed, and ts:A, the strand of a transcript, cannot both be said
         own = [tag for tag in read.tags if not (tag.startswith("ts:") and strand)]
         own = own if number == 0 else [tag for tag in own if tag[:2] not in OF_WHOLE]
