@@ -96,7 +96,7 @@ def read_foreign(path: str | Path, kind: Format, lines: Iterator[str]) -> Iterat
     """
     if not kind.biopython:
         raise InputError(path, f"looks like {kind.name}, which is not read; {kind.way}")
-    note(path, f"is {kind.name}; read through Biopython")
+    note(path, f"is {kind.name}; its sequences are read" + (", without gaps" if kind.aligned else ""))
     records = _alignment(path, kind, lines) if kind.aligned else _parsed(path, kind.biopython[0], kind, _Lines(lines))
     empty = True
     for record in records:
@@ -116,7 +116,7 @@ def _alignment(path: str | Path, kind: Format, lines: Iterator[str]) -> Iterator
     text = "".join(parts)
     for place, name in enumerate(kind.biopython, 1):
         try:
-            found = list(_parsed(path, name, kind, io.StringIO(text)))
+            found = _clustal(path, text) if name == "clustal" else list(_parsed(path, name, kind, io.StringIO(text)))
             if name.startswith("phylip"):  # Biopython does not hold them against the first line
                 rows, columns = map(int, text.split()[:2])
                 if len(found) != rows or any(len(sequence) != columns for _, _, sequence in found):
@@ -127,6 +127,19 @@ def _alignment(path: str | Path, kind: Format, lines: Iterator[str]) -> Iterator
         else:
             yield from found
             return
+
+
+def _clustal(path: str | Path, text: str) -> list[tuple[str, str, str]]:
+    """Return the sequences of a Clustal alignment: Biopython's parser does not end where the file ends early."""
+    rows: dict[str, list[str]] = {}
+    for line in text.splitlines()[1:]:
+        words = line.split()
+        if len(words) > 1 and not line[0].isspace():  # a line of marks begins with a blank
+            rows.setdefault(words[0], []).append(words[1])
+    found = [(name, "", "".join(parts)) for name, parts in rows.items()]
+    if len({len(sequence) for _, _, sequence in found}) > 1:
+        raise InputError(path, "a Clustal alignment: its sequences differ in length; is the file cut off?")
+    return found
 
 
 def _parsed(path: str | Path, name: str, kind: Format, stream: io.TextIOBase) -> Iterator[tuple[str, str, str]]:

@@ -164,11 +164,11 @@ ALIGNED = {
 
 
 @pytest.mark.parametrize("kind", ALIGNED)
-def test_alignments_are_read_through_biopython(read: Read, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_alignments_are_read(read: Read, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     records, _ = read(ALIGNED[kind], "x.aln")
     assert (records[0].id, records[0].sequence, records[0].changes) == ("a", WW, ("gaps_removed",))
     assert len(records) == 2
-    assert "alignment; read through Biopython" in capsys.readouterr().err
+    assert "alignment; its sequences are read, without gaps" in capsys.readouterr().err
 
 
 UNIPROT = f"""ID   PIN1_HUMAN              Reviewed;          34 AA.
@@ -232,6 +232,8 @@ def test_damaged_alignments_are_one_line(read: Read) -> None:
     for content in (
         "# STOCKHOLM 1.0\na MKV\nb MKVL\n//\n",
         " 2 3\na MKVL\nb MK\n",
+        "CLUSTAL W (1.83) mul",
+        "CLUSTAL W (1.83)\n\na MKV\nb MKVL\n",
         "#NEXUS\nbegin data;\nmatrix\na MKV\n",
     ):
         with pytest.raises(InputError, match=r"x\.fa: a .* alignment: ") as error:
