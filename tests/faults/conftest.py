@@ -32,7 +32,8 @@ FIRST = ("--threads", "1")
 TINY = ("--set", "training.epochs=3", "--set", "model.core.hidden=8", *FIRST)
 TRUTH = ("--labels", "truth", "--truth", "{in}/truth.tsv", "--split", "random:0.7,0.3,0")
 PREPARE = ("prepare", "protein", "{data}/synthetic_stability.csv", "--target", "stability", "--split", "column:set")
-CALL = ("basecall", "{in}/reads.blow5", "--model", "{in}/caller", "--allow-empty", "--resume", *FIRST)
+CALL = ("basecall", "{in}/reads.blow5", "--model", "{in}/caller", "--allow-empty", "--resume",
+        "--min-length", "0", *FIRST)  # fmt: skip
 ALSO = ("--export-fasta", "train=all.fasta")
 FIGURES = ("--baselines", "none", "-o", "e.json", "--figures", "figures")
 # name -> the words of a command that writes into the folder it runs in; {in} is the folder of inputs

@@ -40,7 +40,8 @@ def test_the_others_are_used(server: Any, inputs: Path, tmp_path: Path, suffix: 
     assert f"{BROKEN:03}{suffix}" in run.error
     rows = [line.split("\t") for line in (tmp_path / "c.tsv").read_text().splitlines()]
     place = rows[0].index("read_id")
-    assert [row[place] for row in rows[1:]] == ids
+    assert [row[place] for row in rows[1:] if row[place]] == ids
+    assert [row[0] for row in rows[1:] if not row[place]] == [f"{BROKEN:03}{suffix}"]  # the file, with its reason
     lines = (inputs / "truth.tsv").read_text().splitlines()
     row = lines[1].partition("\t")[2]  # of the first read, which all are
     every = [*ids, str(uuid.UUID(int=BROKEN + 1))]
