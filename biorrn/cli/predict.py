@@ -62,11 +62,9 @@ def predict(
     Writes one row a sequence, in the order of the input: id, length, for each target its value, the ends of its
     interval (_lower, _upper), for ensembles how far the members disagree (_spread), its unit (_unit) where that is
     known, then flags. A flag says why a value deserves doubt: unknown_residues, shorter_than_training,
-    longer_than_training, unlike_training, no_relative_in_training, more_mutations_than_training, not_a_variant. All but
-    the first mean that the model does not know such a protein: its interval is what was measured for such, or empty,
+    longer_than_training; and that the model does not know such a protein: unlike_training, no_relative_in_training,
+    more_mutations_than_training, not_a_variant. Then the interval is what was measured for such proteins, or empty,
     and one line on standard error says so. `biorrn models` says what each model is for.
-
-    What is done of a long run is kept in OUTPUT.partial until the output is whole; --resume goes on from it.
 
     A tagging model gives one row a residue: id, position (from 1), residue, state, and the probability of each state;
     or a column for each value. With --format ss2, that of PSIPRED, an output that ends in / gets a file a protein.
@@ -168,7 +166,7 @@ def predict(
                 continue
             tally.add(sequences=1, residues=prediction.length)
             tally.flag(prediction.flags)
-            if reasons := doubts(prediction.flags):
+            if reasons := doubts(prediction.flags, stored.facts):
                 tally.outside(prediction.id, reasons)
             advance(number > kept.count)
         tally.require("sequences", f"{proteins}: holds no sequence that can be predicted")

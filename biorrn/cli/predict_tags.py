@@ -24,6 +24,7 @@ def predict_tags(
     from contextlib import ExitStack
 
     from biorrn.evaluation.figures_structure import MOST, structure_file
+    from biorrn.inference.predict import doubts
     from biorrn.inference.tag_input import read_sequences
     from biorrn.inference.tag_summary import TagTally, summary_table
     from biorrn.inference.tagging import tag, tag_columns
@@ -55,8 +56,11 @@ def predict_tags(
                 continue
             drawn &= draw(found)
             tally.take(found)
+            if reasons := doubts(found.flags, stored.facts):
+                tally.outside(found.id, reasons)
             advance(len(found.sequence))
         tally.require("sequences", f"{sequences}: holds no sequence that can be tagged")
+    tally.say_outside(stored.path.name, str(stored.facts.get("inputs", "")), None, "sequences")
     if not drawn:
         tally.say(f"{figure}: shows the first {MOST} sequences")
     tally.close()

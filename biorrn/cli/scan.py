@@ -83,7 +83,7 @@ def scan(
             if effect.prediction.left_out:
                 continue
             draw(effect)
-            count(tally, effect, names)
+            count(tally, effect, names, stored.facts)
             advance(effect.mutant is not None)
         tally.require("proteins", f"{fasta}: holds no protein that can be scanned")
     tally.say_outside(model, str(stored.facts.get("inputs", "")), widened(stored, level), "proteins")

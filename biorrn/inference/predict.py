@@ -31,10 +31,10 @@ from biorrn.readers.records import ProteinRecord
 FEW = 0.05  # of the residues of a protein, by which a variant is longer or shorter
 FAR = 0.3  # of the residues of a protein: what differs by more is no variant of it
 # flags of a protein that the model does not know: its interval is the one measured for such, or it has none
-UNKNOWN = (
-    *("shorter_than_training", "longer_than_training", "more_mutations_than_training", "not_a_variant"),
-    *(novelty.FLAG, novelty.NO_RELATIVE),
-)
+UNKNOWN = ("more_mutations_than_training", "not_a_variant", novelty.FLAG, novelty.NO_RELATIVE)
+# so are these of a model without a measure of novelty, which counts the length in: among the rows that calibrate, too,
+# some are a little longer than all that trained
+LENGTHS = ("shorter_than_training", "longer_than_training")
 WINDOW_BATCHES = 32  # batches within which records are sorted by length; one window is filled while one is predicted
 
 LEFT_OUT = "left_out"  # flag of a record that cannot be used, before the flag that says why
@@ -208,7 +208,7 @@ class _Run:
         for record, marked, *found in zip(window.records, doubts_of, window.unlike, window.alone, strict=True):
             marks = zip((novelty.FLAG, novelty.NO_RELATIVE), found, strict=True)
             marked += [mark for mark, holds in marks if holds and not record.problem]
-        unknown = np.array([bool(doubts(marked)) for marked in doubts_of], bool)
+        unknown = np.array([bool(doubts(marked, self.facts)) for marked in doubts_of], bool)
         ends = (None, None) if self.intervals is None else self.intervals(values, spread, unknown)
         nothing = itertools.repeat(None)
         columns = [nothing if column is None else column for column in (spread, *ends)]
@@ -226,9 +226,10 @@ class _Run:
         return values, spread
 
 
-def doubts(marks: Iterable[str]) -> list[str]:
-    """Return those of a prediction's flags that say that the model does not know such a protein."""
-    return [mark for mark in marks if mark in UNKNOWN]
+def doubts(marks: Iterable[str], facts: Mapping[str, Any]) -> list[str]:
+    """Return those of a prediction's flags that say that the model with these facts does not know such a protein."""
+    telling = UNKNOWN if facts.get("novelty") else (*UNKNOWN, *LENGTHS)
+    return [mark for mark in marks if mark in telling]
 
 
 def flags(record: ProteinRecord, facts: dict) -> list[str]:

@@ -202,22 +202,23 @@ def scan(
         mutant = waiting.popleft()
         if mutant is None:
             wild_type = prediction.values
-            about = doubts(prediction.flags)
+            about = doubts(prediction.flags, stored.facts)
         else:
-            prediction = _of_unknown(prediction, about, strange)
+            own = doubts(prediction.flags, stored.facts)
+            prediction = _of_unknown(prediction, about, strange, bool(own))
         difference = prediction.values - wild_type
         if not given:
             yield Effect(mutant, prediction, difference)
             continue
-        widths = half[bool(about or doubts(prediction.flags))]
+        widths = half[bool(about or doubts(prediction.flags, stored.facts))]
         width = np.full(len(names), np.nan) if widths is None else np.array(widths)
         yield Effect(mutant, prediction, difference, difference - width, difference + width)
 
 
-def _of_unknown(prediction: Prediction, about: list[str], strange: list[str]) -> Prediction:
+def _of_unknown(prediction: Prediction, about: list[str], strange: list[str], unknown: bool) -> Prediction:
     """Return a mutant's prediction with the doubts about its wild type: a mutant of what is unknown is not known."""
     marks = [*prediction.flags, *(mark for mark in [*about, *strange] if mark not in prediction.flags)]
-    if not about or prediction.lower is None or doubts(prediction.flags):
+    if not about or prediction.lower is None or unknown:
         return replace(prediction, flags=marks)
     nothing = np.full_like(prediction.lower, np.nan)
     return replace(prediction, flags=marks, lower=nothing, upper=nothing)
@@ -242,7 +243,7 @@ def remarks(facts: Mapping[str, Any], names: Sequence[str], level: float = LEVEL
     return said
 
 
-def count(tally: Tally, effect: Effect, targets: Sequence[str]) -> None:
+def count(tally: Tally, effect: Effect, targets: Sequence[str], facts: Mapping[str, Any]) -> None:
     """Count an effect; of the first proteins, say what the model says of the wild type."""
     if effect.mutant is None:
         tally.add(proteins=1)
@@ -251,7 +252,7 @@ def count(tally: Tally, effect: Effect, targets: Sequence[str]) -> None:
             said = ", ".join(f"{target} {value:.5g}" for target, value in found)
             marks = f" ({', '.join(effect.prediction.flags)})" if effect.prediction.flags else ""
             tally.say(f"record '{effect.prediction.id}': wild type {said}{marks}")
-        if reasons := doubts(effect.prediction.flags):
+        if reasons := doubts(effect.prediction.flags, facts):
             tally.outside(effect.prediction.id, reasons)
     else:
         tally.add(mutants=1)

@@ -53,7 +53,7 @@ def strangers(model: str, trained: str, others: str, target: str, left_out: str 
         table = table[~table["sequence"].isin(kept.loc[kept["set"] == "test", "sequence"])]
     table = table.sample(min(len(table), ROWS // 8), random_state=0)
     found = list(predict(stored, (ProteinRecord(str(k), text) for k, text in enumerate(table["sequence"]))))
-    unknown = np.array([bool(doubts(one.flags)) for one in found])
+    unknown = np.array([bool(doubts(one.flags, stored.facts)) for one in found])
     true, values = table[target].to_numpy(float), np.array([one.values[0] for one in found])
     yield f"{len(true):,} proteins, of which {int(unknown.sum()):,} are unlike what {model} knows"
     own = (true[unknown], values[unknown])
@@ -128,7 +128,7 @@ def _errors(
     own = list(predict(stored, [ProteinRecord("w", text) for text in wild], precision="32"))
     values = np.array([one.values[0] for one in predict(stored, records, precision="32")])
     of_wild = np.array([one.values[0] for one in own])[owner]
-    unknown = np.array([bool(doubts(one.flags)) for one in own])[owner]
+    unknown = np.array([bool(doubts(one.flags, stored.facts)) for one in own])[owner]
     return np.array(measured) - (values - of_wild), np.array(owner), unknown
 
 
@@ -149,7 +149,8 @@ def main() -> None:
     two.add_argument("--target", required=True)
     two.add_argument("--scale", type=float, default=1.0)
     asked = vars(parser.parse_args())
-    for line in {"strangers": strangers, "differences": differences}[asked.pop("kind")](**asked):
+    run = strangers if asked.pop("kind") == "strangers" else differences
+    for line in run(**asked):
         print(line)
 
 

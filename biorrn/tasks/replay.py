@@ -42,14 +42,15 @@ def chosen_without(stored: Stored, prepared: str | Path, device: torch.device) -
     inference.confidence.HeldOut, in the order of the validation rows.
     """
     folder = stored.path
-    if not (folder / PROVENANCE).is_file() or _is_gaussian(stored.recipe):
+    if not (folder / PROVENANCE).is_file() or _fitted_once(stored.recipe):
         return held_out(stored, prepared, device=device)
     data = ProteinDataset(prepared, "valid")
     order = np.concatenate(ordered_batches(data.lengths, VALID_BATCH))
     true = data.targets[order].astype(np.float64)
     runs = [folder] if stored.recipe.members is None else _runs(folder, len(stored.recipe.members))
-    epochs = [_epochs(run, data, order, device) for run in runs]
-    if not runs or any(found is None or found.shape[1:] != true.shape for found in epochs):
+    found = [_epochs(run, data, order, device) for run in runs]
+    epochs = [one for one in found if one is not None and one.shape[1:] == true.shape]
+    if not runs or len(epochs) < len(runs):
         return None
     recipes = [stored.recipe] if stored.recipe.members is None else [load_model(run).recipe for run in runs]
     added = _added(stored, data, order)
@@ -73,7 +74,7 @@ def trained_here(stored: Stored, prepared: str | Path) -> bool:
     return sha256(Path(prepared)) in known.values()
 
 
-def _is_gaussian(recipe: Recipe) -> bool:
+def _fitted_once(recipe: Recipe) -> bool:
     return recipe.members is None and getattr(recipe.model, "core", None) is None
 
 
@@ -83,9 +84,9 @@ def _runs(folder: Path, count: int) -> list[Path]:
 
 
 def _epochs(run: Path, data: ProteinDataset, order: np.ndarray, device: torch.device) -> np.ndarray | None:
-    """Return what each epoch of a run predicted of the validation rows (E, N, K); a Gaussian process has one epoch."""
+    """Return what each epoch of a run predicted of the validation rows (E, N, K); a model fitted at once has one."""
     stored = load_model(run)
-    if _is_gaussian(stored.recipe):
+    if _fitted_once(stored.recipe):
         records = (ProteinRecord(data.ids[row], sequence(data.tokens(row))) for row in order)
         return np.array([[found.values for found in predict(stored, records, device=device)]])
     path = run / CHECKPOINTS / LAST
@@ -109,7 +110,7 @@ def _chosen(epochs: np.ndarray, true: np.ndarray, rest: np.ndarray, recipe: Reci
     """Return the predictions (N, K) of the epoch that the rows `rest` choose, with their line where there is one."""
     scores = [_score(true[rest], found[rest]) for found in epochs] if len(epochs) > 1 else [0.0]
     values = np.array(epochs[int(np.argmax(scores))])
-    if not _is_gaussian(recipe) and LOSSES[recipe.training.loss].point is None:
+    if not _fitted_once(recipe) and LOSSES[recipe.training.loss].point is None:
         for k in range(values.shape[1]):
             there = rest[np.isfinite(true[rest, k])]
             slope, offset = unit_line(values[there, k], true[there, k])
