@@ -251,7 +251,7 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
             raise InputError(path, f"found length {length[:20]}; the prepared row has {lengths[id]} residues", id)
         found = tuple(finite(path, row, name) for name in names)
         # a protein that the model does not know may have no interval
-        found += tuple(finite(path, row, name) if row[name] else np.nan for name in (ends if bounded else []))
+        found += tuple(_end(path, row, name) for name in (ends if bounded else []))
         if not np.array_equal(values.setdefault(id, found), found, equal_nan=True):
             raise InputError(path, "has two different predictions", record=id)
         marks = (row.get("flags") or "").replace(";", ",").split(",")
@@ -286,6 +286,10 @@ def prediction_rows(path: str | Path, needed: Iterable[str]) -> tuple[list[str],
     once = [name for name in names if name and names.count(name) == 1]
     rows = ({name: text_of(cell) for name, cell in row.items()} for _, row in numbered_cells(path, once))
     return once, rows
+
+
+def _end(path: str | Path, row: Mapping[str, Any], name: str) -> float:
+    return np.nan if row[name] in ("", "nan", None) else finite(path, row, name)
 
 
 def finite(path: str | Path, row: Mapping[str, Any], name: str) -> float:
