@@ -24,7 +24,6 @@ from biorrn.readers.tables import (
     Reading,
     column_names,
     is_labelled,
-    matching,
     numbered_cells,
     plain,
     sequence_column,
@@ -40,6 +39,7 @@ from biorrn.readers.variants import (
 )
 
 FASTA = (".fa", ".fasta", ".faa", ".fas", ".fna", ".pep")
+WIDE = 100  # columns, and
 FIRST = 200  # rows whose cells tell what a column holds
 SETS = ("set", "split", "stage", "partition")  # by `plain`: columns that may say train, valid and test
 YES = ("true", "1", "1.0", "yes")
@@ -156,7 +156,7 @@ def protein_columns(
     names = column_names(path, look)
     layout = layout_of(names)
     id = id or named_column(names, ("id",)) or (LAYOUTS[layout][2] if layout else "") or None
-    first = _first_rows(path, names, look)
+    first = _first_rows(path, names, look, sequence)
     column: str | None
     if sequence is not None and sequence != SEQUENCES[0]:
         column, variant = sequence_column(path, names, sequence, look), None
@@ -197,9 +197,11 @@ def protein_columns(
     return ProteinColumns(id, column, variant, MutationColumn(str(path), variant, wild, offset), layout)
 
 
-def _first_rows(path: str | Path, names: Sequence[str], look: Reading) -> list[Mapping[str, Any]]:
-    """Return the first rows of a table, in the columns whose name is there once."""
-    once = [name for name in names if name and len(matching(name, names)) == 1]
+def _first_rows(path: str | Path, names: Sequence[str], look: Reading, asked: str | None) -> list[Mapping[str, Any]]:
+    """Return the first rows of a table: of columns whose name is there once, the first `WIDE` and those of proteins."""
+    once = [name for name, count in Counter(names).items() if name and count == 1]
+    named = {named_column(once, wanted) for wanted in (SEQUENCES, MUTATIONS, WILD_SEQUENCES, (asked or "",))}
+    once = [name for place, name in enumerate(once) if place < WIDE or name in named]
     rows = numbered_cells(path, once, look, lambda problem: None)
     return [row for _, row in islice(rows, FIRST)]
 

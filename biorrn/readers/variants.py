@@ -25,7 +25,7 @@ from biorrn.readers.fasta import read_fasta
 from biorrn.readers.fields import Fault
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.sequences import RESIDUES, UNKNOWN, clean_sequence
-from biorrn.readers.tables import MUTATIONS, TABLES, column_names, matching, read_cells, suffix_of
+from biorrn.readers.tables import MUTATIONS, TABLES, column_names, header_unit, plain, read_cells, suffix_of
 
 OPTION = "--mutations"
 FORMS = "A23G, A23del, A23_K25del, A23dup, A23_G24insWWP, A23_K25delinsGP or WT"
@@ -70,7 +70,7 @@ WILD_TYPE = frozenset(
 FORMS = "A23G, A23del, A23_K25del, A23dup, A23_G24insWWP, A23_K25delinsGP or WT"
 STANDARD = RESIDUES[:20]
 MOST_OFFSETS = 1_000_000  # beyond that a number is no position
-LONGEST = 500  # letters of one mutation
+LONGEST = 500  # letters of one mutation, or of the name of a column
 LEAST_MATCHES = 3  # fewer residues fit at some offset by chance
 
 _THREE = {name.upper(): letter for name, letter in IUPACData.protein_letters_3to1.items()}
@@ -472,8 +472,9 @@ def named_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     >>> named_column(["id", "HGVS pro", "score"], MUTATIONS)
     'HGVS pro'
     """
-    places = (matching(one, names) for one in wanted)
-    return next((names[found[0]] for found in places if found), None)
+    short = [name for name in reversed(names) if len(name) <= LONGEST]
+    known = {plain(header_unit(name)[0]): name for name in short} | {plain(name): name for name in short}
+    return next((known[plain(one)] for one in wanted if plain(one) in known), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -589,7 +590,7 @@ def find_wild_types(given: str, names: Sequence[str], first: Sequence[Mapping[st
     if len(records) == 1:
         return WildTypes(given, records[0])
     by_name = {name: record for record in reversed(records) for name in _names(record)}
-    others = [name for name in names if name != column]
+    others = [name for name in (first[0] if first else ()) if name != column]
     shares = {name: sum(str(row[name]) in by_name for row in first) for name in others}
     best = max(others, key=lambda name: shares[name], default="")
     if best and 2 * shares[best] > len(first):
@@ -643,9 +644,9 @@ def _parts(body: str, written: str) -> list[str]:
 
 def _parse(text: str) -> list[Change]:
     """Return the change that a mutation spells; none of `=`."""
-    if plain := _PLAIN.fullmatch(text):  # as nearly all are
-        number = int(plain[2])
-        return [Change(number, number + 1, plain[3], ((number, plain[1]),), text)]
+    if found := _PLAIN.fullmatch(text):  # as nearly all are
+        number = int(found[2])
+        return [Change(number, number + 1, found[3], ((number, found[1]),), text)]
     where = f"mutation '{text[:60]}'"
     if text.lower() in WILD_TYPE:
         return []
