@@ -137,8 +137,8 @@ def calibrate(
             )
         made = calibration.noise_records(like, float(stored.facts["sample_rate"])) if like else ()
         options |= {"on_skip": lambda *_: None, "force": True}  # noise may give no base, and be of another rate
-        for records in (made, read_all(unlike, tally.skip_input) if unlike else ()):
-            calls = calibration.own_calls(stored, records, advance=advance, **options)
+        for source in (made, read_all(unlike, tally.skip_input) if unlike else ()):
+            calls = calibration.own_calls(stored, source, advance=advance, **options)
             noise += [calibration.judged(call.bases, call.quals, call.evidence) for call in calls]
         fit = calibration.fit(reads, noise, unmapped)
     tally.add(reads=fit.reads)

@@ -33,7 +33,7 @@ FEWEST_READS, FEWEST_ERRORS = 5, 100  # below these, the fit would be that of th
 MOST_BASES = 300_000  # that a fit looks at, drawn from all
 ALIGNED = 0.5  # part of a read that must align; less is chance, or a chimera whose rest is not known
 CHANCE = 0.75  # error of a base that knows nothing of the strand
-NOISE_SHARE = 0.05  # of the weight of all bases
+NOISE_SHARE = 0.15  # of the weight of all bases
 SHORTEST = 20  # bases of a read without sequence that counts
 FOLDS = 2  # of the reads, to see what the fit is worth on reads that it has not seen
 KNOTS = (0.0, 0.01, 0.05, 0.15, 0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0)  # quantiles of a feature
@@ -174,8 +174,8 @@ def fit(reads: Sequence[Judged], noise: Sequence[Judged], unmapped: int = 0) -> 
         )
     found: list[tuple[Judged, np.ndarray]] = []
     for fold in range(FOLDS):
-        others = [[read for n, read in enumerate(part) if n % FOLDS != fold] for part in (reads, noise)]
-        made = fit_calibration(*others)
+        some, empty = ([read for n, read in enumerate(part) if n % FOLDS != fold] for part in (reads, noise))
+        made = fit_calibration(some, empty, most=MOST_BASES // 3)
         for part in (reads, noise):
             found += [(read, phred(1 - made.errors(read.features))) for read in part[fold::FOLDS]]
     return Fit(
@@ -207,18 +207,20 @@ def worth(found: Sequence[tuple[Judged, np.ndarray]]) -> dict[str, float]:
     }
 
 
-def fit_calibration(reads: Sequence[Judged], noise: Sequence[Judged], seed: int = 0) -> Calibration:
+def fit_calibration(
+    reads: Sequence[Judged], noise: Sequence[Judged], seed: int = 0, most: int = MOST_BASES
+) -> Calibration:
     """Return the calibration of highest penalised likelihood; reads without sequence weigh alike, long or short."""
     rng = np.random.default_rng(seed)
     x = np.concatenate([read.features[read.scored] for read in reads])
     y = np.concatenate([read.wrong for read in reads]).astype(np.float32)
-    if len(y) > MOST_BASES:
-        drawn = rng.choice(len(y), MOST_BASES, replace=False)
+    if len(y) > most:
+        drawn = rng.choice(len(y), most, replace=False)
         x, y = x[drawn], y[drawn]
     weights = np.ones(len(y))
     if noise:
-        most = max(SHORTEST, MOST_BASES // 3 // len(noise))
-        parts = [read.features[rng.permutation(len(read.own))[:most]] for read in noise]
+        few = max(SHORTEST, most // 3 // len(noise))
+        parts = [read.features[rng.permutation(len(read.own))[:few]] for read in noise]
         each = NOISE_SHARE * len(y) / len(noise)
         weights = np.concatenate([weights, *(np.full(len(part), each / len(part)) for part in parts)])
         x = np.concatenate([x, *parts])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from biorrn.errors import BiorrnError
 from biorrn.models.store import Stored, load_model, update_facts
 
 if TYPE_CHECKING:
+    from biorrn.evaluation.alignment import Alignment
     from biorrn.evaluation.calibration import Fit
+    from biorrn.evaluation.sequences import BaseCall
 
 EARLY_WINDOWS = 64  # of the validation split: some ten thousand bases
 FEWEST_BASES = 200  # fewer that agree say nothing of time
-QUALITY_WINDOWS, BATCH = 512, 64  # of the validation split; most of them that are scored together
+QUALITY_WINDOWS, BATCH = 256, 64  # of the validation split; most of them that are scored together
 NOISE_EACH = 4  # reads of each kind of noise
 
 
@@ -108,6 +111,9 @@ def windows_fit(stored: Stored, prepared: str | Path, *, device: str = "auto") -
     from biorrn.inference.decoders import DECODERS
     from biorrn.inference.forward import model_on
 
+    def on_label(label: str, call: BaseCall) -> Alignment | None:
+        return of_label(call.bases, label)
+
     data = ChunkDataset(prepared, "valid", (stored.recipe.chunks or Chunks()).samples)
     where = choose_device(device)
     model = model_on(stored.model, where)
@@ -121,7 +127,7 @@ def windows_fit(stored: Stored, prepared: str | Path, *, device: str = "auto") -
         for row, window in enumerate(windows):
             call = DECODERS["auto"](outputs[row, : int(lengths[row])].float().cpu().numpy())
             label = decode_bases(data.truth(window)[0])
-            found = judge(call, lambda call, label=label: of_label(call.bases, label)) if call.bases else None
+            found = judge(call, partial(on_label, label)) if call.bases else None
             unmapped += found is None
             reads += [] if found is None else [found]
         like.append(85 + 14 * data.signal(windows[0]).astype(np.float32))  # about picoamperes

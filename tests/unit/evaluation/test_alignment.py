@@ -17,6 +17,7 @@ from biorrn.evaluation.alignment import (
     Mapper,
     Region,
     columns,
+    of_label,
     parse_cigar,
     parse_region,
     reverse_complement,
@@ -200,3 +201,15 @@ def test_mapper_takes_gzip_and_refuses_what_is_not_fasta(tmp_path: Path) -> None
     for path in (wrong, tmp_path / "missing.fa", Path("-")):
         with pytest.raises(InputError):
             Mapper(path)
+
+
+def test_a_call_on_its_own_label() -> None:
+    found = of_label("GGACTTTACCA", "ACGTTACC")  # two bases before it, one behind, and an error within
+    assert found is not None
+    assert (found.kind == 0).sum() >= 7
+    assert ((found.kind > 0).sum(), found.aligned) == (1, 8) or ((found.kind > 0).sum(), found.aligned) == (2, 9)
+    whole = of_label("ACGT", "ACGGT")
+    assert whole is not None
+    assert whole.kind.tolist() == [0, 0, 3, 0, 0] or whole.kind.tolist() == [0, 0, 0, 3, 0]
+    assert whole.read_position[whole.kind != 3].tolist() == [0, 1, 2, 3]
+    assert of_label("", "ACGT") is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from biorrn.evaluation.alignment import Alignment, Mapper, columns, parse_cigar, reverse_complement
 from biorrn.evaluation.basecalls import Score
-from biorrn.evaluation.quality import calibration_error, phred_of, reliability_table, wilson, wrong_columns
+from biorrn.evaluation.quality import calibration_error, phred_of, q_gap, reliability_table, wilson, wrong_columns
 from biorrn.evaluation.sequences import BaseCall
 from biorrn.evaluation.tables import read_calibration_error
 
@@ -127,3 +127,11 @@ def test_no_bases_no_table() -> None:
 def test_read_calibration_error_by_hand() -> None:
     reads = [Score("a", 9, "scored", 10.0, identity=0.9), Score("b", 9, "scored", 20.0, identity=0.89)]
     assert read_calibration_error(reads) == pytest.approx(0.05)
+
+
+def test_gap_of_promised_and_observed_q() -> None:
+    bases, errors = np.zeros(94, np.int64), np.zeros(94, np.int64)
+    bases[[2, 10, 20, 24, 30]] = [9_000, 1_000, 1_000, 499, 9_000]
+    errors[[2, 10, 20, 24, 30]] = [1, 100, 100, 1, 1]
+    assert q_gap(bases, errors) == pytest.approx(5.0)  # of Q10 and Q20: Q24 has too few bases, the others are beyond
+    assert math.isnan(q_gap(bases, errors, fewest=10_000))

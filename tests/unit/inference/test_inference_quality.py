@@ -117,3 +117,18 @@ def test_calibration_that_is_none_is_one_line(found: object, said: str) -> None:
         calibration_of({"qscore": found})
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_noise_is_worth_little_to_the_shipped_model() -> None:
+    """Open pore, a saturated digitiser, scrambled samples and the like, of another seed than the calibration's."""
+    from biorrn.evaluation.calibration import NOISE, noise_records
+    from biorrn.inference.basecall import basecall
+    from biorrn.models.store import load_model
+    from biorrn.readers.calls import mean_phred
+
+    like = [np.random.default_rng(3).normal(90, 14, 20_000)]
+    calls = list(basecall(load_model("dna_r9.4.1_fast"), noise_records(like, 4000.0, each=1, seed=77)))
+    found = {call.read_id.split()[0]: mean_phred(call.quals) for call in calls}
+    assert len(found) > len(NOISE) / 2
+    pure = {"gaussian", "open_pore", "saturated", "scrambled", "smooth"}
+    assert {kind: q for kind, q in found.items() if q > (4 if kind in pure else 7)} == {}
