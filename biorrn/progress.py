@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -19,6 +20,18 @@ def human(value: float) -> str:
         if value >= limit:
             return f"{value / limit:.3g} {prefix}"
     return f"{value:.3g} "
+
+
+@contextlib.contextmanager
+def announced(what: str) -> Iterator[None]:
+    """Print what is being done on standard error, where it takes longer than `SHORT` seconds."""
+    timer = threading.Timer(SHORT, lambda: print(what, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

@@ -172,14 +172,14 @@ def evaluate_regression(
     if names and not len(train):
         content["cautions"].append(NOTHING_FITTED)
     for column, target in enumerate(data.targets):
-        measured, predicted = rows.targets[:, column], given.values[:, column]
-        content["metrics"][target["name"]] = evaluate(measured, predicted, seed=seed)
+        measured, values = rows.targets[:, column], given.values[:, column]
+        content["metrics"][target["name"]] = evaluate(measured, values, seed=seed)
         if bounded:
             content["coverage"][target["name"]] = coverage_of(
                 rows, given, column, level=level, entry=fits.get(target["name"]), likeness=likeness
             )
         if names and len(train):
-            content["baselines"][target["name"]] = compare(train, rows, predicted, column, seed, threads, names)
+            content["baselines"][target["name"]] = compare(train, rows, values, column, seed, threads, names)
     return content, rows.targets, given
 
 

@@ -113,11 +113,11 @@ class CallOutput:
             cells = unread(Path(problem.source).name, problem.record, reason, aligned)
             self._append(problem.record, "unusable read", cells, number=number)
             return True
-        left_out = isinstance(problem, LeftOut)
-        kind = problem.kind if left_out else "unusable file"
+        kind = problem.kind if isinstance(problem, LeftOut) else "unusable file"
         new = False
-        for file in map(str, problem.files if left_out else [problem.source]):
-            why = problem.reason if left_out else reason
+        left_out = problem.files if isinstance(problem, LeftOut) else [problem.source]
+        why = problem.reason if isinstance(problem, LeftOut) else reason
+        for file in map(str, left_out):
             if (file, why) not in self._files:
                 new = True
                 self._append("", kind, unread(Path(file).name, "", why, aligned), number=number, file=file)

@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,7 +65,7 @@ class Attributes:
         if last is None or last[0] != address:
             found, held = Notes(), {}
             for name in group.attrs:
-                value = found.take(lambda name=name: _clean(role, name, group.attrs[name]), *DAMAGE)
+                value = found.take(partial(_attribute, role, name, group.attrs), *DAMAGE)
                 if value is not None:
                     held[name] = value
             last = self._last[role] = (address, held, found.faults)
@@ -278,6 +279,10 @@ def _end_reason(raw: h5py.Group) -> str:
     if isinstance(value, str | bytes):
         return text("end_reason", value)
     return {int(code): str(name) for name, code in codes.items()}.get(int(value), str(int(value)))
+
+
+def _attribute(role: str, name: str, attributes: h5py.AttributeManager) -> Any:
+    return _clean(role, name, attributes[name])
 
 
 def _clean(role: str, name: str, value: Any) -> Any:

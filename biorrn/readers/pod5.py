@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def _run(info: Any) -> tuple[dict[str, Any], list[str]]:
         elif isinstance(value, dict):
             texts[name] = {}
             for key, item in value.items():
-                if notes.take(lambda key=key, name=name: text(f"{name} (the name of an entry)", key)) is not None:
+                if notes.take(partial(text, f"{name} (the name of an entry)", key)) is not None:
                     texts[name][key] = notes.text(f"{name}/{key}", item)
     context = texts["context_tags"]
     return {

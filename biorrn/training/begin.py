@@ -15,6 +15,7 @@ from biorrn.device import set_threads
 from biorrn.errors import BiorrnError
 from biorrn.files import sha256
 from biorrn.models.store import WEIGHTS, find_model
+from biorrn.progress import announced
 from biorrn.training.checkpoint import fingerprint, is_finished, open_run
 from biorrn.training.processes import Processes, choose_place
 from biorrn.training.task import Data, Task
@@ -104,8 +105,8 @@ def begin(
     set_threads(max(1, all_threads // here.local_size))
 
     def open_all() -> tuple[Data, dict[str, Any], Path | None, bool]:
-        print(f"reading {data_path}", file=sys.stderr, flush=True)
-        data = task.open_data(data_path, data_recipe or recipe)
+        with announced(f"reading {data_path}"):
+            data = task.open_data(data_path, data_recipe or recipe)
         mark = fingerprint(recipe, data_path, seed)
         mark["files"] = _checksums(recipe)
         if init is not None:
