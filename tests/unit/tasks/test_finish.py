@@ -1,5 +1,6 @@
 """What is added to the facts of a trained basecaller: how early its bases come, a calibration of its Q-scores."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from biorrn.errors import BiorrnError
 from biorrn.models.store import Stored
 from biorrn.tasks import finish
 from biorrn.tasks.finish import frames_early, windows_fit
+from biorrn.training.repeat import trained_reads
 
 STRIDE, DWELL, SPREAD = 5, 20, 0.35
 
@@ -114,3 +116,11 @@ def test_a_model_without_a_calibration_says_how_to_make_one(
     assert said.count("\n") == 1
     assert "no calibration of Q-scores" in said
     assert "biorrn calibrate run READS --reference GENOME makes one" in said
+
+
+def test_reads_that_trained_a_model_are_known(prepared: Path, tmp_path: Path) -> None:
+    assert trained_reads(tmp_path) == set()
+    (tmp_path / "provenance.json").write_text(json.dumps({"data": {str(prepared): "sha"}}))
+    assert trained_reads(tmp_path) == {"r0"}
+    (tmp_path / "provenance.json").write_text(json.dumps({"data": {str(tmp_path / "gone.h5"): "sha"}}))
+    assert trained_reads(tmp_path) == set()
