@@ -171,15 +171,15 @@ def evaluate_regression(
         )
     if names and not len(train):
         content["cautions"].append(NOTHING_FITTED)
-    for column, target in enumerate(data.targets):
+    for column, entry in enumerate(data.targets):
         measured, values = rows.targets[:, column], given.values[:, column]
-        content["metrics"][target["name"]] = evaluate(measured, values, seed=seed)
+        content["metrics"][entry["name"]] = evaluate(measured, values, seed=seed)
         if bounded:
-            content["coverage"][target["name"]] = coverage_of(
-                rows, given, column, level=level, entry=fits.get(target["name"]), likeness=likeness
+            content["coverage"][entry["name"]] = coverage_of(
+                rows, given, column, level=level, entry=fits.get(entry["name"]), likeness=likeness
             )
         if names and len(train):
-            content["baselines"][target["name"]] = compare(train, rows, values, column, seed, threads, names)
+            content["baselines"][entry["name"]] = compare(train, rows, values, column, seed, threads, names)
     return content, rows.targets, given
 
 
