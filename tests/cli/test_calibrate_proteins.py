@@ -55,7 +55,8 @@ def test_training_ends_with_intervals(biorrn: Run, trained: Path, tiny_proteins:
         content = json.loads(result.read_text())
         found = content["coverage"]["leucine"]
         assert found["overall"]["n"] == 15 - content["flags"].get("unlike_training", 0)  # which have no interval
-        assert found["overall"]["value"] >= 0.7  # these rows are those of the calibration
+        # these rows are those of the calibration: the interpolated quantile leaves out one more at most
+        assert found["overall"]["value"] >= 0.8 - 1 / found["overall"]["n"]
         assert found["levels"][0]["level"] == 0.5
         assert "leucine: intervals for 80 % hold" in out
         assert any("biorrn calibrate" in caution for caution in content["cautions"])
