@@ -170,7 +170,7 @@ def test_a_layout_of_few_reads_is_tried_last(
     [
         (["no.fastq", "-o", "a"], "no.fastq: cannot be read"),
         (["r.fastq", "-o", "a", "--reference", "no.fa"], "no.fa: cannot be read"),
-        (["r.fastq", "-o", "r.fastq"], "cannot be written"),
+        (["r.fastq", "-o", "r.fastq"], "is the input r.fastq"),
     ],
 )
 def test_what_cannot_be_assembled_is_one_line(
