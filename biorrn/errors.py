@@ -63,7 +63,7 @@ class InputError(BiorrnError):
 
     def __init__(self, source: str | Path, problem: str, record: str | None = None, flag: str = "unusable") -> None:
         self.flag = flag
-        self.source = str(source)
+        self.source = "standard input" if str(source) == "-" else str(source)
         self.problem = " ".join(str(problem).split())
         self.record = record
         where = f"{self.source}: " if record is None else f"{self.source}: record '{record}': "

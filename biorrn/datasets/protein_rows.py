@@ -24,6 +24,8 @@ from biorrn.readers.tables import (
     Reading,
     column_names,
     is_labelled,
+    looks_like_data,
+    missing_column,
     numbered_cells,
     plain,
     sequence_column,
@@ -171,6 +173,8 @@ def protein_columns(
             column = None
         elif not hold_variants(_column(first, variant)):
             variant = None
+    if column is None and variant is None and any(map(looks_like_data, names)):
+        raise InputError(path, missing_column(sequence or SEQUENCES[0], names))
     if column is None and first and (variant is None or not hold_variants(_column(first, variant))):
         variant = next((name for name in first[0] if hold_variants(_column(first, name))), variant)
     if variant is None:

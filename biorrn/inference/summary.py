@@ -31,6 +31,7 @@ class Tally:
         self.done = dict.fromkeys(units, 0)
         self.skipped: Counter[str] = Counter()
         self.flagged: Counter[str] = Counter()
+        self.marked = 0  # results with a flag or more
         self.left_out: Counter[str] = Counter()  # records of a sequence file, by flag
         self.changed: Counter[str] = Counter()
         self.repeated = 0
@@ -46,6 +47,7 @@ class Tally:
     def flag(self, flags: list[str]) -> None:
         """Count the flags of one result."""
         self.flagged.update(flags)
+        self.marked += bool(flags)
 
     def outside(self, name: str, reasons: list[str]) -> None:
         """Note a protein that the model does not know, with the flags that say why."""
@@ -163,9 +165,9 @@ class Tally:
         counts = ", ".join(f"{human(count)}{unit}" for unit, count in self.done.items())
         rates = ", ".join(f"{human(count / max(seconds, 1e-9))}{unit}/s" for unit, count in self.done.items())
         text = f"{self.what}: {counts} in {seconds:.1f} s ({rates})"
-        for name, counter in (("flagged", self.flagged), ("skipped", self.skipped)):
+        for name, counter, total in (("flagged", self.flagged, self.marked), ("skipped", self.skipped, 0)):
             if counter:
-                text += f"; {name} {_listed(counter)}"
+                text += f"; {name} {_listed(counter, total)}"
         return text
 
     def report(self) -> None:
@@ -182,5 +184,6 @@ class Tally:
         print(self.line(time.monotonic() - self.start), file=sys.stderr)
 
 
-def _listed(counts: Counter[str]) -> str:
-    return f"{counts.total()} ({', '.join(f'{reason}: {count}' for reason, count in counts.most_common())})"
+def _listed(counts: Counter[str], total: int = 0) -> str:
+    """Return how many there are (`total`, where one may count for several reasons), and each reason with its count."""
+    return f"{total or counts.total()} ({', '.join(f'{reason}: {count}' for reason, count in counts.most_common())})"

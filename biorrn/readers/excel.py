@@ -106,7 +106,7 @@ def open_sheet(
             facts["merged cells"] = f"{len(hidden.merged)}; those below the first have its value"
         if hidden.columns or hidden.rows:
             count = sum(last - first + 1 for first, last in hidden.columns)
-            facts["hidden"] = f"{count} columns and {hidden.rows} rows are hidden in Excel; they are read too"
+            facts["hidden"] = f"columns {count}, rows {hidden.rows} hidden in Excel; they are read too"
         if hidden.formulas:
             facts["formulas"] = f"{len(hidden.formulas)} without a stored value; open and save the workbook in Excel"
         chosen.reset_dimensions()  # what some programs write there is wrong

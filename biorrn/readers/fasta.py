@@ -206,9 +206,25 @@ def read_records(path: str | Path, file: IO[str]) -> Iterator[Entry]:
             yield from _fasta(path, lines)
             return
         name = "stdin" if str(path) == "-" else Path(path).name.split(".")[0] or "sequence"
-        note(path, f"has no header '>'; read as one sequence, '{name}'")
+        several = (
+            ""
+            if _looks_one([line for _, line in head])
+            else ("; its lines look like several sequences: if so, put a line with '>' and an id before each")
+        )
+        note(path, f"has no header '>'; read as one sequence, '{name}'{several}")
         lines = itertools.chain([(number, f">{name}")], lines)
     yield from _fasta(path, lines)
+
+
+def _looks_one(lines: Sequence[str]) -> bool:
+    """Tell whether lines may be one sequence: no blank line between them, and only the last is shorter than the first.
+
+    >>> _looks_one(["MKVLA", "GHKLM", "K"]), _looks_one(["MKVLA", "GHK", "LMKVA"]), _looks_one(["MKV", "", "MKV"])
+    (True, False, False)
+    """
+    texts = "\n".join(line.strip() for line in lines if line[:1] not in ";#").strip().split("\n")
+    widths = [len(_without_numbers(text)) for text in texts]
+    return all(width == widths[0] for width in widths[:-1]) and 0 < widths[-1] <= widths[0]
 
 
 def _fasta(path: str | Path, lines: Iterator[tuple[int, str]]) -> Iterator[Entry]:

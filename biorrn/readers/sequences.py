@@ -17,7 +17,15 @@ _CLEAN = str.maketrans(
     | dict.fromkeys(GAPS, "")
 )
 _RESIDUES_AWAY = str.maketrans("", "", RESIDUES)
+# what nobody sees and web pages and PDF documents hold: zero-width spaces and joiners, soft hyphens
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+# phosphorylated residues as pS, pT and pY among capitals; a p that stands elsewhere is a proline in lower case
+_PHOSPHO = re.compile(r"(?:[A-Z*.~-]|p(?=[STY]))+")
 
+
+# four three-letter codes or more and nothing else: no protein in single letters is so by chance
+_CODES = "Ala|Arg|Asn|Asp|Cys|Gln|Glu|Gly|His|Ile|Leu|Lys|Met|Phe|Pro|Ser|Thr|Trp|Tyr|Val|Sec|Pyl|Mse"
+_THREE_LETTER = re.compile(rf"(?:(?:{_CODES})[-.]?){{4,}}\*?", re.IGNORECASE)
 
 # a modification of the residue before it, as in M[Oxidation], S(ph), C[+57.02]; [ST] and (A/G) are alternatives
 _MODIFIED = re.compile(
@@ -36,14 +44,14 @@ class Cleaned(NamedTuple):
 def cleaned(written: str) -> Cleaned:
     """Return a sequence in upper-case letters of `RESIDUES`.
 
-    White space, gaps (`-`, `.` and `~`) and modifications in brackets are removed, lower case becomes upper case, `*`
-    at the end is dropped, and B, Z, J, U and O become X.
+    White space, gaps (`-`, `.` and `~`) and modifications (in brackets, or the p of `pS`) are removed, lower case
+    becomes upper case, `*` at the end is dropped, and B, Z, J, U and O become X.
 
     Raises
     ------
-    Fault: another character, a `*` before the end, an empty sequence, or what looks like DNA or RNA: at least 30
-        letters, 95 % of them A, C, G, T, U or N, and at least three different ones of A, C, G, T, U. Positions count
-        from 1 in the sequence as written, gaps included, white space and modifications not.
+    Fault: another character, a `*` before the end, an empty sequence, three-letter codes, or what looks like DNA or
+        RNA: at least 30 letters, 95 % of them A, C, G, T, U or N, and at least three different ones of A, C, G, T, U.
+        Positions count from 1 in the sequence as written, gaps included, white space and modifications not.
 
     >>> cleaned("mk-v lu*")
     Cleaned(residues='MKVLX', unknown=1, changes=('gaps_removed',))
@@ -54,8 +62,15 @@ def cleaned(written: str) -> Cleaned:
     biorrn.readers.fields.Fault: residue '7' at position 3 is not one of ACDEFGHIKLMNPQRSTVWYX
     """
     packed, modified = "".join(written.split()), 0
+    if not packed.isascii():
+        packed = packed.translate(_INVISIBLE)
+    if "p" in packed and _PHOSPHO.fullmatch(packed):
+        packed, modified = packed.replace("p", ""), 1
+    if _THREE_LETTER.fullmatch(packed):
+        raise Fault(f"is in three-letter codes ('{packed[:12]}...'); needed is one letter a residue", "three_letter")
     if not packed.isalpha():
-        packed, modified = _MODIFIED.subn("", packed)
+        packed, brackets = _MODIFIED.subn("", packed)
+        modified += brackets
     sequence = packed.translate(_CLEAN).rstrip("*")
     wrong = sequence.translate(_RESIDUES_AWAY)
     if wrong:

@@ -237,6 +237,7 @@ def open_table(path: str | Path, reading: Reading | None = None) -> Iterator[Gri
     else:
         with open_text(path) as file:
             sample = list(islice(file, SAMPLE))
+            _refuse_markup(path, sample)
             labels = _labels(sample)
             if labels:
                 reading.facts["layout"] = "FASTA whose headers hold values, as biotrainer has it"
@@ -491,14 +492,21 @@ def _kind(path: str | Path) -> str:
         raise InputError(
             path, "is an Excel file of before 2007 (.xls), or locked by a password; save it as .xlsx or .csv"
         )
-    if start[:5] in (b"<html", b"<HTML", b"<!DOC", b"<?xml", b"<tabl"):
-        raise InputError(path, "is a web page or XML, not a table; open it in Excel and save it as .xlsx or .csv")
     if suffix_of(path) in EXCEL and not start[:8]:
         raise InputError(path, "is empty; needed is a workbook or text")
     return "text"
 
 
 # -- text -------------------------------------------------------------------------------------------------------------
+def _refuse_markup(path: str | Path, sample: Sequence[str]) -> None:
+    """Raise InputError where the first character of a file is that of a web page, XML or JSON."""
+    first = next((text for line in sample if (text := line.strip().lstrip("\ufeff").lstrip())), "")
+    if first.startswith("<") and re.match(r"<[!?A-Za-z]", first):
+        raise InputError(path, "is a web page or XML, not a table; open it in Excel and save it as .xlsx or .csv")
+    if re.match(r'\{\s*($|")|\[\s*($|[{\["])', first):
+        raise InputError(path, "is JSON, not a table; write it as .csv, as pandas.read_json(FILE).to_csv() does")
+
+
 def _sniff(path: str | Path, sample: list[str], whole: bool) -> tuple[str, bool, int]:
     """Return the separator, whether quotes are quotes, and how many lines above the header are comments.
 
@@ -524,8 +532,9 @@ def _sniff(path: str | Path, sample: list[str], whole: bool) -> tuple[str, bool,
     separator, quoting = best[1], best[2]
     if best[0][1] == 1 and len(lines) > 1:
         for pattern in (r"\s{2,}", r"\s+"):
-            widths = {len(re.split(pattern, line.strip())) for line in lines[: None if whole else -1]}
-            if len(widths) == 1 and max(widths) > 1:
+            head, *below = [len(_cells(pattern, line)) for line in lines[: None if whole else -1]]
+            # R's write.table has one name less than cells
+            if len(set(below)) == 1 and head > 1 and below[0] in (head, head + 1):
                 return " ", False, _header_in_comment(sample, skipped, " ")
     return separator, quoting, _header_in_comment(sample, skipped, separator)
 
@@ -561,8 +570,15 @@ def _split(lines: Sequence[str], separator: str, quoting: bool) -> list[list[str
 
 def _spaced(line: str) -> list[str]:
     """Return the cells of a line that spaces align: two or more part them where there are such."""
+    return _cells(r"\s{2,}" if "  " in line.strip() else r"\s+", line)
+
+
+def _cells(pattern: str, line: str) -> list[str]:
+    """Return the cells of a line that white space parts; in one with quotes, as R writes it, what these hold is one."""
     line = line.strip()
-    return re.split(r"\s{2,}" if "  " in line else r"\s+", line)
+    if line.startswith('"') or ' "' in line:
+        return next(csv.reader([" ".join(line.split())], delimiter=" "))
+    return re.split(pattern, line)
 
 
 def _dialect(separator: str, quoting: bool) -> dict[str, Any]:
@@ -585,11 +601,23 @@ def _width(rows: list[list[str]]) -> tuple[int, float]:
 
 
 def _header_row(rows: Sequence[Sequence[Any]]) -> int | None:
-    """Return the place of the first row with two cells or more, where those above are titles; None without one."""
-    for place, row in enumerate(rows[:TITLES]):
-        if sum(cell is not None and bool(str(cell).strip()) for cell in row) > 1:
-            return place
-    return None
+    """Return the place of the header; None without one.
+
+    It is the first row with two cells or more; but where rows as wide, without numbers and proteins, name a column of
+    proteins, it is the first of the widest of them: what stands above is titles, or names of groups of columns.
+    """
+    filled = [[str(cell) for cell in row if cell is not None and str(cell).strip()] for row in rows[:TITLES]]
+    first = next((place for place, cells in enumerate(filled) if len(cells) > 1), None)
+    if first is None:
+        return None
+    named = [
+        place
+        for place, cells in enumerate(filled)
+        if len(cells) >= len(filled[first])
+        and any(plain(cell.strip(' "#\ufeff')) in PROTEINS_PLAIN for cell in cells)
+        and not any(map(looks_like_data, cells))
+    ]
+    return max(named, key=lambda place: (len(filled[place]), -place), default=first)
 
 
 def _text_rows(
@@ -630,18 +658,28 @@ def _header(
     if start == 0 and names and separator != "":
         names[0] = names[0].lstrip("#").strip()
     below = [cells for _, cells in filled[start + 1 :]]
-    # not with commas, where one more cell a row is a decimal comma without quotes
+    # with commas one more cell a row is rather a decimal comma without quotes
     if (
-        separator in ("\t", " ")
+        separator
         and below
         and all(len(cells) == len(names) + 1 for cells in below)
         and any(str(cells[-1]).strip() for cells in below)
+        and (separator != "," or _shifted(names, below))
     ):
         names = ["", *names]
         reading.facts["row names"] = "the first column has no name: R writes its row names so"
     while len(names) > 1 and not names[-1] and not any(_has(cells, len(names) - 1) for cells in below):
         names.pop()
     return names, chain(iter(filled[start + 1 :]), rows)
+
+
+def _shifted(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bool:
+    """Say whether the proteins of each row stand one place to the right of the column that is named for them."""
+    wanted = [place for place, name in enumerate(names) if plain(name) in map(plain, SEQUENCES)]
+    return bool(wanted) and all(
+        bool(_RESIDUES.fullmatch(str(row[wanted[0] + 1]))) and not _RESIDUES.fullmatch(str(row[wanted[0]]))
+        for row in rows
+    )
 
 
 def _has(cells: Sequence[Any], place: int) -> bool:

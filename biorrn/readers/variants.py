@@ -264,7 +264,8 @@ def parse_variant(text: str) -> Variant:
         raise VariantError(
             f"mutation '{written[:60]}' is one of DNA or RNA; needed is that of the protein, as p.Ala23Gly"
         )
-    changes = tuple(change for part in _parts(body, written) for change in _parse(part))
+    parts = _parts(body, written)
+    changes = tuple(change for part in parts for change in _parse(part, written if len(parts) > 1 else ""))
     ordered = sorted(changes, key=lambda change: (change.start, change.end))
     for before, after in itertools.pairwise(ordered):
         if after.start < before.end or (before.start, before.end) == (after.start, after.end):
@@ -642,12 +643,12 @@ def _parts(body: str, written: str) -> list[str]:
     return found
 
 
-def _parse(text: str) -> list[Change]:
-    """Return the change that a mutation spells; none of `=`."""
+def _parse(text: str, variant: str = "") -> list[Change]:
+    """Return the change that a mutation spells, in a variant of several; none of `=`."""
     if found := _PLAIN.fullmatch(text):  # as nearly all are
         number = int(found[2])
         return [Change(number, number + 1, found[3], ((number, found[1]),), text)]
-    where = f"mutation '{text[:60]}'"
+    where = f"mutation '{text[:60]}'" + (f" of '{variant[:60]}'" if variant else "")
     if text.lower() in WILD_TYPE:
         return []
     if len(text) > LONGEST:

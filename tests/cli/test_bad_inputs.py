@@ -126,7 +126,10 @@ BAD = {
         "scan {d}/model {d}/good.fasta --mutations A3G -o {d}/s.tsv",
         "record 'q1': --mutations: mutation 'A3G': found 'T' at position 3 of the wild type, expected 'A'",
     ),
-    "a mutation that is none": ("scan {d}/model {d}/good.fasta --mutations A+G", "mutation 'A+G' is not understood"),
+    "a mutation that is none": (
+        "scan {d}/model {d}/good.fasta --mutations A+G",
+        "mutation 'A' of 'A+G' is not understood",
+    ),
     "a basecaller to explain": ("explain {d}/caller {d}/good.fasta", "is a model for basecalling"),
     "an unknown way to explain": ("explain {d}/model {d}/good.fasta --method shap", "--method 'shap' is unknown"),
     # language models and what is inside of models

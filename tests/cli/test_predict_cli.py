@@ -76,7 +76,7 @@ def test_flags_are_counted_in_the_last_line(biorrn: Run, model: Path, tmp_path: 
     assert code == 0
     assert out.splitlines()[1].endswith("\tunknown_residues,shorter_than_training")
     assert out.splitlines()[2].endswith("\t.")
-    assert "flagged 2 (unknown_residues: 1, shorter_than_training: 1)" in err
+    assert "flagged 1 (unknown_residues: 1, shorter_than_training: 1)" in err
 
 
 def test_a_bad_record_is_one_line_and_leaves_no_file(biorrn: Run, model: Path, tmp_path: Path) -> None:

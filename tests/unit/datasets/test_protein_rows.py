@@ -325,3 +325,9 @@ def test_real_tables_with_splits(shared_data, tmp_path, member):
     assert Counter(row.split for row in found) == {"train": 381, "valid": 43, "test": 8309}
     with pytest.raises(InputError, match=r"is a zip archive.*unpack it"):
         read(shared_data / "protein" / "flip_gb1" / "splits.zip", ["target"])
+
+
+def test_a_first_row_of_data_is_no_column_of_mutations(tmp_path):
+    path = write(tmp_path, "t.csv", "".join(f"K{n}A,MTYKLILNGKTLKGETTTEAVD,{n}.5\n" for n in range(10, 20)))
+    with pytest.raises(InputError, match="the first line looks like data"):
+        rows(path)

@@ -71,6 +71,7 @@ READ = {
         "C[+57.02]", ""
     ),
     "no line feed where files were joined": f">a\n{WW}>b\n{GB1}\n",
+    "what nobody sees": f">a\n{WW[:10]}\u200b{WW[10:]}\u00ad\n>b\n\ufeff{GB1}\u2060\n",
     "blank lines and spaces": f"\n\n >a \n\n{WW}  \n\n>b\n  {GB1}\n\n",
 }
 
@@ -87,6 +88,9 @@ def test_what_was_removed_is_kept_with_the_record(read: Read) -> None:
     assert (gaps.changes, plain.changes) == (("gaps_removed",), ())
     (modified,), _ = read(f">a\n{WW[:10]}[Phospho]{WW[10:]}\n")
     assert modified.changes == ("modifications_removed",)
+    (phosphorylated, masked), _ = read(">a\nMKpSLLpTAApYVV\n>b\nmkpsllAAPT\n")
+    assert (phosphorylated.sequence, phosphorylated.changes) == ("MKSLLTAAYVV", ("modifications_removed",))
+    assert (masked.sequence, masked.changes) == ("MKPSLLAAPT", ())
     (_, again), _ = read(f">a\n{WW}\n>a\n{GB1}\n")
     assert again.changes == ("id_given_before",)
 
@@ -105,6 +109,9 @@ BAD = {
     "alternatives with a stroke": ("MK(A/g)V", "not_a_residue"),
     "a chain break": ("MKV/LAE", "not_a_residue"),
     "DNA": ("ACGT" * 12, "nucleotides"),
+    "three-letter codes": ("MetThrTyrLysLeuIle", "three_letter"),
+    "three-letter codes in capitals": ("MET THR TYR LYS LEU ILE", "three_letter"),
+    "three-letter codes with dashes": ("Met-Thr-Tyr-Lys-Leu-Ile", "three_letter"),
     "a stray sentence": (f"{WW}\nMaybe I pasted a sentence", "text"),
     "a description": (f"human Pin WW domain\n{WW}", "text"),
     "a description of one word": (f"Ubiquitin\n{WW}", "text"),
@@ -150,6 +157,17 @@ def test_residues_without_a_header_are_one_record(
     assert capsys.readouterr().err.count("has no header '>'; read as one sequence") == 3
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(WW.encode()))))
     assert [(one.id, one.sequence) for one in read_fasta("-")] == [("stdin", WW)]
+
+
+@pytest.mark.parametrize("content", [f"{WW}\n{GB1}\n", f"{WW}\n\n{WW}\n", f"{GB1}\n{WW}\n{GB1}\n"])
+def test_lines_that_may_be_several_sequences_are_told_of(
+    content: str, read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (record,), _ = read(content)
+    assert record.sequence == "".join(content.split())
+    assert "its lines look like several sequences" in capsys.readouterr().err
+    read(wrapped(GB1))
+    assert "look like several" not in capsys.readouterr().err
 
 
 ALIGNED = {

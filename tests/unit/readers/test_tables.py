@@ -126,6 +126,9 @@ def test_what_cannot_be_told_is_one_line(header, message, tmp_path):
         lambda text: text.replace("\n", "\r\n"),
         lambda text: text.replace(",", " , "),
         lambda text: text.rstrip("\n"),
+        lambda text: "Table S3, of the supplement\nMelting temperatures, in C\n\n" + text,
+        lambda text: "Sample,,Stability\n" + text,
+        lambda text: "Protein,,Stability\n" + text,
         lambda text: "#" + text,
         lambda text: text.replace("K3A", '"K3A\nsecond line"'),
         lambda text: text.replace("K3A", '"K3A, and ""more"""'),
@@ -139,6 +142,17 @@ def test_row_names_as_r_writes_them(tmp_path):
     rows = [[str(number), *row] for number, row in enumerate(ROWS, 1)]
     reading = check(write(tmp_path / "a.txt", joined("\t", rows=rows)))
     assert "R writes its row names" in reading.facts["row names"]
+    for separator in " ,;":  # write.table with its defaults, and with sep=
+        lines = [HEADER, *rows]
+        text = "\n".join(separator.join(f'"{cell}"' for cell in row[:-1]) + f"{separator}{row[-1]}" for row in lines)
+        reading = check(write(tmp_path / "b.txt", text))
+        assert "R writes its row names" in reading.facts["row names"]
+
+
+def test_a_value_below_the_header_is_no_header(tmp_path):
+    """A cell that is a name of columns too, in a wider row."""
+    rows = [["1", *row, "mutant"] for row in ROWS]
+    check(write(tmp_path / "a.csv", joined(",", ["", *HEADER, ""], rows)))
 
 
 def test_quotes_in_a_table_of_tabs_that_are_none(tmp_path):
@@ -327,7 +341,7 @@ def test_merged_hidden_and_percent_cells(tmp_path):
     rows = [[*HEADER, "part"], *[[*row, None] for row in NUMBERS[1:]]]
     path = workbook(tmp_path / "a.xlsx", rows, change=change)
     reading = check(path)
-    assert "1 columns and 1 rows are hidden" in reading.facts["hidden"]
+    assert "columns 1, rows 1 hidden" in reading.facts["hidden"]
     found = list(read_targets(path, ["part"], "variant"))
     assert [row.id for row in found[:4]] == ["K1A", "K1A", "K1A", "K4A"]
     assert found[0].values[0] == pytest.approx(52.0)
@@ -354,6 +368,10 @@ def test_dates_and_formulas_of_excel(tmp_path):
     [
         ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "before 2007 (.xls), or locked by a password; "),
         ("a.xls", b"<html><table></table></html>", "is a web page or XML, not a table"),
+        ("a.xls", b"\n  <meta charset=utf-8><table></table>", "is a web page or XML, not a table"),
+        ("a.csv", b"\xef\xbb\xbf<!doctype html><html></html>", "is a web page or XML, not a table"),
+        ("a.csv", b'[{"id": "a", "y": 1}]', "is JSON, not a table"),
+        ("a.csv", b'{\n"id": ["a", "b"]}', "is JSON, not a table"),
         ("a.xlsx", b"PK\x03\x04 and no more", "damaged"),
         ("a.xlsx", b"", "empty"),
     ],
