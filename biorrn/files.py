@@ -441,7 +441,10 @@ def sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def write_text(path: str | Path) -> Iterator[IO[str]]:
-    """Open `path` for writing text, atomically; a name that ends in `.gz` is compressed, `-` is standard output."""
+    """Open `path` for writing text, atomically; a name that ends in `.gz` is compressed, `-` is standard output.
+
+    The text is UTF-8. A byte of a file's name that is no UTF-8 is spelt out, such as `\\udcff`.
+    """
     if str(path) == "-":
         yield sys.stdout
         sys.stdout.flush()
@@ -452,11 +455,11 @@ def write_text(path: str | Path) -> Iterator[IO[str]]:
             with (
                 open(temporary, "wb") as raw,
                 gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed,
-                io.TextIOWrapper(packed, encoding="utf-8") as stream,
+                io.TextIOWrapper(packed, encoding="utf-8", errors="backslashreplace") as stream,
             ):
                 yield stream
         else:
-            with open(temporary, "w", encoding="utf-8") as stream:
+            with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as stream:
                 yield stream
 
 

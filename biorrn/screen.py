@@ -44,8 +44,13 @@ class Screen:
 
 
 def guard_terminal() -> None:
-    """Put a `Screen` before the standard streams that are terminals; files and pipes get every byte as it is."""
+    """Put a `Screen` before the standard streams that are terminals; files and pipes get every byte as it is.
+
+    What a stream's encoding lacks, such as a byte of a file's name that is no UTF-8, is spelt out in all of them.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
         if stream is not None and stream.isatty() and not isinstance(stream, Screen):
             setattr(sys, name, Screen(stream))

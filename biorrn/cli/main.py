@@ -88,6 +88,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # typer ends so where a pipe is closed
+            code = 141
+        else:
+            raise
     except KeyboardInterrupt:
         code = 130
     except Exception as error:

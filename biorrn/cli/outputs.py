@@ -45,7 +45,7 @@ def check_outputs(values: Mapping[str, Any]) -> None:
         for other, second in outputs.items():
             if other != name and _same(path, second):
                 raise ConfigError(f"{option}: is also --{other}; allowed is another file")
-        folder = Path(path).parent
+        folder = Path(os.path.realpath(path) if os.path.islink(path) else path).parent  # a link is written through
         above = folder.resolve().parent
         if not folder.exists() and (not above.is_dir() or above == Path(above.anchor)):
             raise ConfigError(f"{option}: there is no folder {folder}; make it first, or name another")

@@ -32,7 +32,7 @@ def proportion(hits: np.ndarray) -> dict[str, float]:
     share, z = float(np.mean(hits)), NORMAL
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return {"n": n, "value": share, "low": float(middle - half), "high": float(middle + half)}
+    return {"n": n, "value": share, "low": max(0.0, float(middle - half)), "high": min(1.0, float(middle + half))}
 
 
 def coverage_of(

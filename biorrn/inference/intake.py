@@ -180,8 +180,8 @@ class Intake:
 
     def _note(self, record: SignalRecord) -> None:
         self._repeats.add(record)
-        for fault in record.faults:
-            kind = fault.partition(": ")[0]  # the field
+        kinds = {fault.partition(": ")[0]: fault for fault in reversed(record.faults)}  # by field, the first of each
+        for kind, fault in reversed(kinds.items()):
             count, first = self._faults.get(kind, (0, f"{record.source}: record '{record.read_id:.60}': {fault}"))
             self._faults[kind] = (count + 1, first)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from biorrn import __version__
 from biorrn.errors import InputError
-from biorrn.inference.writers.tags import WARNED, printable
+from biorrn.inference.writers.tags import COUNTED, WARNED, printable
 
 SORTED = ("coordinate", "queryname")  # orders that parts one after the other do not keep
 
@@ -19,8 +19,9 @@ def join_headers(parts: Sequence[tuple[Path, str]], command: str = "") -> tuple[
     """Return one header for the records of all parts, in their order.
 
     Read groups and comments are those of all parts, in the order in which they are met; of read groups of one id the
-    first counts, or the first with a warning, as in one process. Programs that are alike in every field are one; of
-    those with one id and other fields the later get a number after it. The joining itself is the last program.
+    first counts, or the first with a warning, as in one process; comments that count reads are added up. Programs that
+    are alike in every field are one; of those with one id and other fields the later get a number after it. The joining
+    itself is the last program.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def join_headers(parts: Sequence[tuple[Path, str]], command: str = "") -> tuple[
     references = _references(first_text)
     groups: dict[str, str] = {}
     programs: dict[str, Fields] = {}
-    comments: dict[str, None] = {}
+    comments: dict[str, int] = {}  # to the reads that one counts; 0 of others
     renamed: list[Fields] = []
     for path, text in parts:
         if _references(text) != references:
@@ -58,7 +59,9 @@ def join_headers(parts: Sequence[tuple[Path, str]], command: str = "") -> tuple[
                 if group not in groups or (WARNED in line and WARNED not in groups[group]):
                     groups[group] = line
             elif kind == "@CO":
-                comments.setdefault(rest)
+                counted = COUNTED.fullmatch(rest)
+                what, reads = (counted[1], int(counted[2])) if counted else (rest, 0)
+                comments[what] = comments.get(what, 0) + reads
         own = add_programs(programs, text.splitlines())
         renamed.append(own)
     add_program(programs, "merge", command)
@@ -66,7 +69,7 @@ def join_headers(parts: Sequence[tuple[Path, str]], command: str = "") -> tuple[
     lines += [line for line in first_text.splitlines() if line.startswith("@SQ\t")]
     lines += groups.values()
     lines += program_lines(programs)
-    lines += [f"@CO\t{comment}" for comment in comments]
+    lines += [f"@CO\t{comment}" + (f": {reads} reads" if reads else "") for comment, reads in comments.items()]
     return "".join(line + "\n" for line in lines), renamed
 
 

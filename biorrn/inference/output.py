@@ -20,7 +20,7 @@ from biorrn.inference.intake import ReadId
 from biorrn.inference.resume import SUFFIX, Journal, open_journal
 from biorrn.inference.summary_table import CALLED, WARNING, columns, row, unread
 from biorrn.inference.writers.formats import FORMATS, Style
-from biorrn.inference.writers.tags import WARNED, read_group, read_quality
+from biorrn.inference.writers.tags import WARNED, counted_warning, read_group, read_quality
 from biorrn.readers.fields import LeftOut
 from biorrn.readers.records import SignalRecord
 
@@ -153,7 +153,7 @@ class CallOutput:
         return f"{reason}, called by --force" if reason else ""
 
     def _comments(self) -> tuple[str, ...]:
-        return tuple(f"biorrn warning: {reason}: {count} reads" for reason, count in self.warnings.items())
+        return tuple(counted_warning(reason, count) for reason, count in self.warnings.items())
 
     def _tells(self, group: dict[str, str]) -> bool:
         """Return whether a read group is new, or has a warning that the one of its id has not."""

@@ -76,8 +76,10 @@ class Tally:
         )
 
     def skip_read(self, read_id: str, reason: str) -> None:
-        """Report and count a read that was left out."""
-        self._skip(f"read '{read_id:.80}': {reason}", reason)
+        """Report and count a read that was left out, with its file where the id is a `ReadId`."""
+        record = getattr(read_id, "record", None)
+        where = f"{record.source}: record" if record is not None else "read"
+        self._skip(f"{where} '{read_id:.80}': {reason}", reason)
 
     def skip_input(self, problem: InputError) -> None:
         """Report and count a file, or a read in it, that its reader left out."""

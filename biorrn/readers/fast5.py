@@ -230,8 +230,10 @@ def _record(path: str | Path, place: Place, attributes: Attributes) -> SignalRec
 
 def _read_id(path: str | Path, place: Place, value: Any, notes: Notes) -> str:
     """Return the id of a read; where it is missing or cannot be one, the name of its group, or of its file."""
-    found = notes.text("Raw/read_id", value)
+    own = Notes()
+    found = own.text("Raw/read_id", value)
     if READ_ID.fullmatch(found):
+        notes.faults += own.faults
         return found
     if place.name.startswith("read_"):
         name = place.name.removeprefix("read_")
@@ -241,8 +243,9 @@ def _read_id(path: str | Path, place: Place, value: Any, notes: Notes) -> str:
     name = re.sub(r"[^!-~]", "_", name)
     name = name if READ_ID.fullmatch(name) else f"read_{name}"
     if value is not None or not place.name.startswith("read_"):
-        what = f"field 'Raw/read_id': found {found[:60]!r}" if found else "field 'Raw/read_id': found none"
-        notes.faults.append(f"{what}; the read is named {name!r}, after its group or file")
+        text_given = isinstance(value, str) and (found or not value)
+        shown = repr(found[:60]) if text_given else "none" if value is None else short(value)
+        notes.faults.append(f"field 'Raw/read_id': found {shown}; the read is named {name!r}, after its group or file")
     return name
 
 
@@ -289,11 +292,11 @@ def _clean(role: str, name: str, value: Any) -> Any:
     """Return an attribute's value with its texts checked; an array of texts is checked and kept; None: it is empty."""
     text(f"{role} (the name of an attribute)", name)
     if isinstance(value, str | bytes):
-        return text(name, value)
+        return value if (role, name) == ("Raw", "read_id") else text(f"{role}/{name}", value)  # see `_read_id`
     if isinstance(value, np.ndarray) and value.dtype.kind in "SUO":
         for item in value.flat:
             if isinstance(item, str | bytes):
-                text(name, item)
+                text(f"{role}/{name}", item)
     return None if isinstance(value, h5py.Empty) else value
 
 

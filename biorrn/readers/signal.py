@@ -200,14 +200,22 @@ def _walk(path: Path, above: frozenset[Path], on_problem: OnProblem, passed: lis
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.suffix.lower() in SIGNAL_READERS and entry.is_file():
+        signal = entry.suffix.lower() in SIGNAL_READERS
+        try:
+            file, folder = entry.is_file(), entry.is_dir() and entry.resolve() not in above
+            broken = entry.is_symlink() and not entry.exists()
+        except OSError as error:  # the folder may be listed, but what is in it may not be looked at
+            if signal or not entry.suffix or _is_archive(entry):
+                on_problem(InputError(entry, reason(error)))
+            continue
+        if signal and file:
             yield entry
-        elif entry.is_dir() and entry.resolve() not in above:
+        elif folder:
             yield from _walk(entry, above, on_problem, passed)
-        elif entry.is_symlink() and not entry.exists():
-            if entry.suffix.lower() in ("", *SIGNAL_READERS) or entry.readlink().suffix.lower() in SIGNAL_READERS:
+        elif broken:
+            if signal or not entry.suffix or entry.readlink().suffix.lower() in SIGNAL_READERS:
                 passed.append(entry)
-        elif entry.is_file() and _is_archive(entry):
+        elif file and _is_archive(entry):
             passed.append(entry)
 
 

@@ -70,7 +70,7 @@ def _fast5(path: Path) -> Iterator[Write]:
                 channel.attrs["channel_number"] = str(record.channel).encode()
             channel.attrs.update({"offset": record.offset, "range": record.scale * DIGITISATION})
             channel.attrs["digitisation"] = DIGITISATION
-            channel.attrs["sampling_rate"] = record.sample_rate
+            channel.attrs["sampling_rate"] = float(record.sample_rate)
             file.check()
             group.create_group("tracking_id").attrs.update({key: value.encode() for key, value in run.items()})
             group.create_group("context_tags").attrs.update({key: value.encode() for key, value in context.items()})

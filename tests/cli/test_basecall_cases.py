@@ -5,6 +5,7 @@ Each case makes its condition itself, from the example's reads, and has a good r
 
 import csv
 import gzip
+import os
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -154,6 +155,29 @@ def test_faults_of_one_kind_are_one_warning_with_a_count(
     assert (code, len(found)) == (0, 3)
     assert [line for line in err.splitlines() if "warning" in line and "ch0" in line and "3 reads" in line]
     assert err.count("with a fault in what calling does not need") == 1
+
+
+def test_a_read_with_several_faults_of_a_field_counts_once(
+    basecall: Run, reads: list[SignalRecord], tmp_path: Path
+) -> None:
+    for number, odd in enumerate(("a\tb", 7, "", np.array([1, 2]))):
+        single(tmp_path / "in" / f"{number}.fast5", reads[0], attribute(RAW, "read_id", odd))
+    code, found, _, err = basecall()
+    assert (code, [record.query_name for record in found]) == (0, ["0", "1", "2", "3"])
+    assert [line for line in err.splitlines() if "fault" in line and "4 reads" in line and "named '0'" in line]
+    assert err.count("with a fault in what calling does not need") == 1
+
+
+def test_a_file_whose_name_is_no_utf8_is_called_and_has_a_row(
+    basecall: Run, biorrn: Run, reads: list[SignalRecord], tmp_path: Path
+) -> None:
+    single(tmp_path / "a.fast5", reads[0])
+    (tmp_path / "a.fast5").rename(os.fsdecode(os.fsencode(tmp_path / "in") + b"/caf\xe9.fast5"))
+    code, [record], [row], err = basecall()
+    assert code == 0, err
+    assert (row["filename"], record.get_tag("fn")) == ("caf\\udce9.fast5", "caf?.fast5")
+    code, out, err = biorrn("reads", tmp_path / "in")
+    assert (code, "caf\\udce9.fast5" in out) == (0, True), err
 
 
 @pytest.mark.parametrize("suffix", [".fast5", ".pod5", ".blow5"])

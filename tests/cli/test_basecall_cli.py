@@ -106,7 +106,7 @@ def test_what_cannot_be_used_is_said_and_counted_and_the_rest_is_called(
     assert len(names(out)) >= 4
     assert not {"fast", "empty"} & set(names(out))
     assert "a_text.fast5" in err
-    assert "skipped: read 'fast': sample rate 5000 Hz where the model needs 4000 Hz" in err
+    assert "c.fast5: record 'fast': sample rate 5000 Hz where the model needs 4000 Hz" in err
     assert "'empty'" in err
     assert "unusable file: 1" in err.splitlines()[-1]
 

@@ -11,6 +11,8 @@ import numpy as np
 import pysam
 import pytest
 
+from biorrn.inference.writers.tags import counted_warning
+
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--decoder", "greedy", "--threads", 1, "--min-length", 0)  # an untrained model calls few bases
 KINDS = ("fastq", "fastq.gz", "sam", "bam", "cram")
@@ -175,6 +177,20 @@ def test_programs_of_one_id_are_told_apart(merge: Run, tmp_path: Path) -> None:
     ]
     assert lines[5].startswith("@PG\tID:merge\tPN:biorrn\t")
     assert lines[6:] == ["@CO\tsame", line.format("r1").rstrip(), line.format("r2").replace("Z:call", "Z:call.1")[:-1]]
+
+
+def test_warnings_that_count_reads_are_added_up(merge: Run, tmp_path: Path) -> None:
+    for number, count in enumerate((27, 4, 27)):
+        said = [counted_warning("calls by --force", count), "same", *([counted_warning("other: x", 1)] * (number == 1))]
+        (tmp_path / f"{number}.sam").write_text("".join(f"@CO\t{line}\n" for line in said))
+    parts = [tmp_path / f"{number}.sam" for number in range(3)]
+    assert merge(*parts, "-o", tmp_path / "all.sam", "--allow-empty")[0] == 0
+    lines = (tmp_path / "all.sam").read_text().splitlines()
+    assert [line for line in lines if line.startswith("@CO")] == [
+        "@CO\tbiorrn warning: calls by --force: 58 reads",
+        "@CO\tsame",
+        "@CO\tbiorrn warning: other: x: 1 reads",
+    ]
 
 
 BAD: dict[str, tuple[str, str]] = {

@@ -44,6 +44,14 @@ def test_folders_are_made_one_deep_and_not_below_the_root(given: Path) -> None:
     assert not (given / "new").exists()
 
 
+def test_a_link_into_a_folder_that_is_not_there_makes_none(given: Path) -> None:
+    (given / "far.tsv").symlink_to("/no_such_folder/o.tsv")
+    (given / "near.tsv").symlink_to("folder/o.tsv")
+    with pytest.raises(ConfigError, match=r"--output .*far\.tsv: there is no folder /no_such_folder; make it first"):
+        check_outputs({"output": given / "far.tsv"})
+    check_outputs({"output": given / "near.tsv"})
+
+
 def commands() -> Iterator[tuple[str, object]]:
     import typer.main
 

@@ -56,3 +56,14 @@ def test_a_terminal_is_guarded_and_a_pipe_is_not(tmp_path: Path) -> None:
     assert seen == b"a\\x1b[2Jb\r\n"
     piped = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert piped.stdout == b"a\x1b[2Jb\n"
+
+
+def test_a_closed_pipe_ends_without_a_word_and_with_the_code_of_its_signal(root: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = ["reads", str(root / "data" / "simulated_reads" / "simulated.blow5")]
+    try:
+        run = subprocess.run([sys.executable, "-m", "biorrn", *words], stdout=writing, stderr=subprocess.PIPE)
+    finally:
+        os.close(writing)
+    assert (run.returncode, run.stderr) == (141, b"")

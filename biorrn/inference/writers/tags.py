@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 WARNED = "warning=chemistry_mismatch"  # in the description of a read group
 LARGEST = 2**32 - 1  # that an integer tag can hold in BAM
+COUNTED = re.compile(r"(biorrn warning: .+): (\d+) reads")  # the comment of a header: see `counted_warning`
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
@@ -71,6 +72,11 @@ def read_group(record: SignalRecord, model: str, warned: bool = False) -> dict[s
         "SM": record.sample_id,
     }
     return {name: printable(value) for name, value in fields.items() if value}
+
+
+def counted_warning(reason: str, count: int) -> str:
+    """Return the comment of a header that says what speaks against some of its records."""
+    return f"biorrn warning: {reason}: {count} reads"
 
 
 def iso(moment: datetime) -> str:

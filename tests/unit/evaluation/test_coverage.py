@@ -24,7 +24,7 @@ def given(values: np.ndarray, half: np.ndarray, marks: list[list[str]] | None = 
     return Predictions(values[:, None], {}, marks or [[] for _ in values], lower, upper)
 
 
-@pytest.mark.parametrize(("hits", "n"), [(0, 5), (5, 5), (90, 100), (1, 1)])
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (5, 5), (90, 100), (1, 1), (0, 58)])
 def test_proportion_lies_in_its_interval(hits: int, n: int) -> None:
     found = proportion(np.arange(n) < hits)
     assert found["n"] == n

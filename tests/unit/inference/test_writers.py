@@ -10,6 +10,7 @@ import pytest
 
 from biorrn.errors import ConfigError
 from biorrn.inference.basecall import Call
+from biorrn.inference.intake import ReadId
 from biorrn.inference.summary import SHOWN, Tally
 from biorrn.inference.writers import FORMATS, WRITERS, fastq_text, format_of, open_calls
 from biorrn.inference.writers.fastq import write_fastq
@@ -127,8 +128,11 @@ def test_tally_reports_a_reason_ten_times_and_counts_it_always(capsys: pytest.Ca
     tally = Tally("basecall", "reads")
     for number in range(SHOWN + 5):
         tally.skip_read(f"r{number}", "no samples")
-    tally.skip_read("last", "no bases in the signal")
+    named = ReadId("last")
+    named.record = SignalRecord("last", np.zeros(0, np.int16), 0.0, 1.0, 4000.0, source=Path("a/b.fast5"))
+    tally.skip_read(named, "no bases in the signal")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == SHOWN + 1
     assert lines[0] == "biorrn basecall: skipped: read 'r0': no samples"
+    assert lines[-1] == "biorrn basecall: skipped: a/b.fast5: record 'last': no bases in the signal"
     assert tally.line(1.0).endswith(f"skipped {SHOWN + 6} (no samples: {SHOWN + 5}, no bases in the signal: 1)")

@@ -103,6 +103,23 @@ def test_archives_and_broken_links_are_one_line_each_and_end_nothing(tmp_path):
         find_signal_files([folder / "f.sig"])
 
 
+def test_what_may_not_be_looked_at_is_named_and_the_rest_goes_on(tmp_path, monkeypatch):
+    """A folder that may be listed and not entered: root may enter any, so that the refusal is made here."""
+    fill(tmp_path, a="r1", shut__b="r2", shut__c="r3", z="r4")
+    (tmp_path / "shut" / "notes.txt").write_text("")
+    plain = signal.Path.is_file
+
+    def is_file(path):
+        if path.parent.name == "shut":
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(signal.Path, "is_file", is_file)
+    found, problems = run([tmp_path])
+    assert found == ["r1", "r4"]
+    assert problems == [f"{tmp_path / 'shut' / name}.sig: cannot be read: Permission denied" for name in "bc"]
+
+
 def test_a_folder_of_archives_alone(tmp_path):
     (tmp_path / "a.tgz").write_text("")
     with pytest.raises(InputError, match=r"no file with a suffix of \.sig, but 1 archive \(a\.tgz\); unpack first"):
