@@ -33,7 +33,8 @@ class Mutant:
     position : str: number of the residue; of several mutations joined by colons, as in the next two.
     wild_type, mutant : str: what stood there and what stands there: `-` for nothing, `+W` inserted before the position.
     mutation : str: as in `readers.variants`.
-    sequence : str.
+    sequence : str: "" where there is none.
+    problem : str: why a mutation that was named cannot be used, as a flag; "" where it can.
     """
 
     position: str
@@ -41,6 +42,7 @@ class Mutant:
     mutant: str
     mutation: str
     sequence: str
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ def _named(
         if one.error is None:
             yield _mutant(one)
         else:
-            on_problem(InputError(one.place, f"{one.error}; record '{record.id}'"))
+            on_problem(InputError(one.place, f"{one.error}; record '{record.id}'", None, one.error.flag))
+            yield Mutant(".", "", "", one.written, "", one.error.flag)
 
 
 def _mutant(one: Applied) -> Mutant:
@@ -175,7 +178,7 @@ def scan(
     stored : Stored: a regression model.
     records : iterable of ProteinRecord.
     plan : Plan: which mutants.
-    on_problem : takes what is wrong with one of the variants that are named; where it returns, that one is left out.
+    on_problem : takes what is wrong with one of the variants that are named; where it returns, that one has no values.
     options : for `inference.predict.predict`.
 
     Raises
@@ -190,7 +193,8 @@ def scan(
             yield record
             for mutant in () if record.problem else plan.mutants(record, on_problem):
                 waiting.append(mutant)
-                yield replace(record, sequence=mutant.sequence, unknown=mutant.sequence.count("X"))
+                unknown = mutant.sequence.count("X")
+                yield replace(record, sequence=mutant.sequence, unknown=unknown, problem=mutant.problem)
 
     names, level = target_names(stored), options.get("level", LEVEL)
     half = {unknown: difference_widths(stored.facts, names, level, unknown) for unknown in (False, True)}
@@ -203,7 +207,7 @@ def scan(
         if mutant is None:
             wild_type = prediction.values
             about = doubts(prediction.flags, stored.facts)
-        else:
+        elif not mutant.problem:
             own = doubts(prediction.flags, stored.facts)
             prediction = _of_unknown(prediction, about, strange, bool(own))
         difference = prediction.values - wild_type

@@ -48,6 +48,16 @@ def test_a_scan_agrees_with_predict(biorrn: Run, fasta: Path, tmp_path: Path) ->
     assert value[0] == value[1]
 
 
+def test_a_mutation_left_out_has_a_row(biorrn: Run, fasta: Path) -> None:
+    code, out, err = biorrn("scan", "stability", fasta, "--mutations", "A3G,W11A,E12*")
+    rows = list(csv.DictReader(io.StringIO(out), delimiter="\t"))
+    assert [row["mutation"] for row in rows] == ["A3G", "W11A", "E12*"]
+    assert [row["flags"].split(",")[-1] for row in rows][::2] == ["wild_type_differs", "stop_codon"]
+    assert [bool(row["stability"]) for row in rows] == [False, True, False]
+    assert code == 0
+    assert "skipped 2 (wild_type_differs: 1, stop_codon: 1)" in err
+
+
 def test_lists_of_mutations(biorrn: Run, fasta: Path, tmp_path: Path) -> None:
     listed = "A2G,p.Trp11Phe:Glu12del,G10_W11insPP"
     code, out, _ = biorrn("scan", "stability", fasta, "--mutations", listed)

@@ -14,7 +14,6 @@ from biorrn.readers.records import ProteinRecord
 
 if TYPE_CHECKING:
     from biorrn.inference.attribution import Attribution
-    from biorrn.inference.predict import Prediction
     from biorrn.inference.scan import Effect
 
 DIFFERENCE = ("difference", "difference_lower", "difference_upper")  # of an effect, the last two where there are any
@@ -30,7 +29,7 @@ def effects_table(
     The columns of a target are its name (the value), and with the name before them `_difference` (to the wild type),
     `_difference_lower` and `_difference_upper` (its interval), `_lower` and `_upper` (the interval of the value),
     `_spread`; the first effect says which there are. Wild types have no row; a protein that was left out has one with
-    its id and flags alone.
+    its id and flags alone, a mutation that was left out its mutation too.
 
     Parameters
     ----------
@@ -40,7 +39,7 @@ def effects_table(
     """
     columns: dict[str, type] = {"id": str, "position": position, "wild_type": str, "mutant": str, "mutation": str}
     extra: list[str] = []
-    held: list[Prediction] = []  # left out, before the first row
+    held: list[Effect] = []  # left out, before the first row
     width: list[int] = []
     of_difference: list[str] = []
     rows: list[Callable[[Row], None]] = []
@@ -58,14 +57,17 @@ def effects_table(
         def write(effect: Effect) -> None:
             mutant, prediction = effect.mutant, effect.prediction
             if prediction.left_out:
-                held.append(prediction)
+                held.append(effect)
             elif not rows:
                 start(effect)
             if rows:
                 for one in held:
-                    rows[0]([one.id, *[None] * width[0], ",".join(one.flags)])
+                    empty: list[object] = [None] * width[0]
+                    if one.mutant is not None:
+                        empty[3] = one.mutant.mutation
+                    rows[0]([one.prediction.id, *empty, ",".join(one.prediction.flags)])
                 held.clear()
-            if mutant is None:
+            if mutant is None or prediction.left_out:
                 return
             numbers = [prediction.values, *(getattr(effect, name) for name in of_difference)]
             numbers += [getattr(prediction, name) for name in extra]

@@ -168,7 +168,12 @@ def test_a_mutation_that_cannot_be_used_is_left_out_and_told() -> None:
     told: list[str] = []
     plan = Plan(variants="A2G,W5*,K3W:A2W,G3A")
     found = list(plan.mutants(PROTEIN, lambda problem: told.append(str(problem))))
-    assert [mutant.mutation for mutant in found] == ["A2G", "K3W:A2W"]
+    assert [(mutant.mutation, mutant.problem) for mutant in found] == [
+        ("A2G", ""),
+        ("W5*", "stop_codon"),
+        ("K3W:A2W", ""),
+        ("G3A", "wild_type_differs"),
+    ]
     assert [text.partition("; ")[0] for text in told] == [
         "--mutations: mutation 'W5*': stop codon",
         "--mutations: mutation 'G3A': found 'K' at position 3 of the wild type, expected 'G'",
