@@ -94,7 +94,7 @@ def basecall(
     from biorrn.inference.output import mapped, open_output
     from biorrn.inference.settings import check_outputs, decisive, model_name
     from biorrn.inference.summary import Tally
-    from biorrn.inference.summary_table import CALLED
+    from biorrn.inference.summary_table import ABSENT, CALLED
     from biorrn.inference.writers import Style, format_of
     from biorrn.models.store import load_model
     from biorrn.progress import progress
@@ -159,7 +159,8 @@ def basecall(
                 raise
         for line in intake.warnings():
             tally.say(line)
-        tally.missing(intake.missing(), "read id not found")
+        tally.missing(missing := intake.missing(), ABSENT)
+        out.absent = missing if shard is None else []  # they may be in another shard
         if not out.called and not allow_empty:
             out.write_summary(summary)
             tally.require("reads", "no read could be called")

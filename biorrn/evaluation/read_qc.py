@@ -101,6 +101,8 @@ class ReadQc:
         names, places = np.unique(rows.table["filename"].to_numpy(dtype=str), return_inverse=True)
         counts = [np.bincount(places, weights) for weights in (None, rows.called, length)]
         for place, name in enumerate(names):
+            if not name:  # of ids that no file holds
+                continue
             key = str(name) if name in self.files or len(self.files) < MOST else "(other files)"
             self.files[key] = self.files.get(key, np.zeros(3, np.int64)) + [int(count[place]) for count in counts]
 

@@ -18,7 +18,7 @@ from biorrn.errors import BiorrnError, InputError
 from biorrn.files import tsv_line, write_text
 from biorrn.inference.intake import ReadId
 from biorrn.inference.resume import SUFFIX, Journal, open_journal
-from biorrn.inference.summary_table import CALLED, WARNING, columns, row, unread
+from biorrn.inference.summary_table import ABSENT, CALLED, WARNING, columns, row, unread
 from biorrn.inference.writers.formats import FORMATS, Style
 from biorrn.inference.writers.tags import WARNED, counted_warning, read_group, read_quality
 from biorrn.readers.fields import LeftOut
@@ -48,6 +48,7 @@ class CallOutput:
     called : int: reads called so far, those left out of the output and those of the journal included.
     warnings : Counter: reads called in spite of what speaks against them, by what that is.
     wished : tuple of str: statuses of reads that are left out as the user asked.
+    absent : list of str: ids that were asked for and are not there; they have rows at the end of the summary.
     """
 
     def __init__(self, path: str, kind: str, style: Style, journal: Journal, min_qscore: float = 0.0,
@@ -64,6 +65,7 @@ class CallOutput:
         self.kept: dict[str, int] = {}
         self.called = 0
         self.warnings: Counter[str] = Counter()
+        self.absent: list[str] = []
         self._groups: dict[str, dict[str, str]] = {}
         self._number = 0
         self._warned = columns(style.mapper is not None).index(WARNING)
@@ -173,6 +175,8 @@ class CallOutput:
             places.append(place)
         for index in np.argsort(np.array(numbers, np.int64), kind="stable"):
             yield self.journal.entry(places[index])[0]["row"]
+        for read_id in self.absent:
+            yield unread("", read_id, ABSENT, self.style.mapper is not None)
 
     def _append(
         self,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from biorrn.inference.basecall import Call
 
 CALLED = "called"
+ABSENT = "read id not found"  # of an id that was asked for
 # Times are seconds since the run began, lengths bases; `template_start` is `start_time` plus the samples trimmed.
 # `status` is "called", or why the read is not in the output. What the read's file does not hold is an empty
 # cell. A file that could not be read has a row too, without a read id.

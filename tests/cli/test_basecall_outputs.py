@@ -15,6 +15,8 @@ import numpy as np
 import pysam
 import pytest
 
+from biorrn.evaluation.read_qc import read_qc
+
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--decoder", "greedy", "--threads", 1, "--min-length", 0)  # an untrained model calls few bases
 
@@ -209,8 +211,15 @@ def test_chosen_reads(biorrn: Run, model: Path, few: Path, tmp_path: Path) -> No
     _, fastq, _ = biorrn(few, "--model", model, *QUICK)
     wanted = sorted({name for name, _, _ in parse(fastq)})[3:6]
     (tmp_path / "ids.txt").write_text("\n".join([*wanted, "nobody"]))
-    code, out, err = biorrn(few, "--model", model, *QUICK, "--read-ids", tmp_path / "ids.txt")
+    chosen = ("--read-ids", tmp_path / "ids.txt", "--summary", tmp_path / "s.tsv")
+    code, out, err = biorrn(few, "--model", model, *QUICK, *chosen)
     assert code == 0
+    rows = [line.split("\t") for line in (tmp_path / "s.tsv").read_text().splitlines()[1:]]
+    assert [(row[1], row[-1]) for row in rows][-1] == ("nobody", "read id not found")
+    assert {row[1] for row in rows} == {*wanted, "nobody"}
+    content, _ = read_qc(tmp_path / "s.tsv", name="s")
+    assert content["counts"]["left_out"] == 1
+    assert "" not in [file["name"] for file in content["files"]]
     assert parse(out) == [record for record in parse(fastq) if record[0] in wanted]  # from both files
     assert "biorrn basecall: read id not found: 1 (nobody)" in err
     assert "read id not found: 1" in err.splitlines()[-1]
