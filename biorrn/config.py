@@ -108,6 +108,8 @@ class Recipe(Closed):
     @model_validator(mode="after")
     def one_kind(self) -> Recipe:
         check_members(self)
+        if self.training.rows != "train" and self.task != "regression":
+            raise ValueError(f"key 'training.rows' is for task regression; found task '{self.task}'")
         return self
 
     @property
@@ -116,6 +118,13 @@ class Recipe(Closed):
         if not isinstance(self.model, Model):
             raise ConfigError(f"recipe '{self.name}': task {self.task} needs a network under 'model' here")
         return self.model
+
+    @property
+    def fitted(self) -> str | None:
+        """The rows that are fitted, as `ProteinDataset` takes a split: "train", "train+valid", or None for all."""
+        parts = [self] if self.members is None else [m.recipe for m in self.members if isinstance(m.recipe, Recipe)]
+        found = {part.training.rows for part in parts}
+        return None if "all" in found else "train+valid" if "train+valid" in found else "train"
 
     @model_serializer(mode="wrap")
     def without_the_other_kind(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

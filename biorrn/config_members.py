@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from biorrn.config_frontends import LONGEST, MANY, Closed
 
@@ -25,7 +25,16 @@ class Member(Closed):
     # a recipe of the package, by name; a path to a .yaml file, relative to the file it stands in; or the recipe itself
     recipe: Annotated[Annotated[str, Tag("name")] | Annotated[Recipe, Tag("inline")], Discriminator(_kind)]
     seed: int = Field(0, ge=0, le=LONGEST)  # the member is trained with this seed + 1000 * the run's seed
-    weight: float = Field(1.0, gt=0)  # in the mean, relative to the other members
+    # in the mean, relative to the other members; or a list with one weight a target
+    weight: float | list[float] = 1.0
+
+    @field_validator("weight")
+    @classmethod
+    def counts(cls, weight: float | list[float]) -> float | list[float]:
+        """Check that a number is above 0, and that none of a list is below."""
+        if weight == [] or not (min(weight) >= 0 if isinstance(weight, list) else weight > 0):
+            raise ValueError("allowed is a number above 0, or one a target, 0 or more")
+        return weight
 
 
 class Neighbours(Closed):
@@ -55,6 +64,11 @@ def check_members(recipe: Recipe) -> None:
         raise ValueError(f"key '{others[0]}' stands beside 'members'; in an ensemble each member's recipe has its own")
     if recipe.task not in ("regression", "tagging"):
         raise ValueError(f"'members' are for task regression and tagging; found task '{recipe.task}'")
+    lists = {len(member.weight) for member in recipe.members if isinstance(member.weight, list)}
+    if lists and (len(lists) > 1 or not all(isinstance(member.weight, list) for member in recipe.members)):
+        raise ValueError("key 'weight' of the members: either each has one number, or each a list of one length")
+    if lists and not all(any(column) for column in zip(*(member.weight for member in recipe.members), strict=True)):  # type: ignore[arg-type]
+        raise ValueError("key 'weight' of the members: a target for which every member has weight 0")
     plain = {"combine": recipe.combine == "mean", "calibrate": recipe.calibrate == "none"}
     for key, fine in (plain | {"neighbours": recipe.neighbours is None}).items():
         if recipe.task == "tagging" and not fine:

@@ -18,6 +18,9 @@ class Training(Closed):
     batch_residues: int | None = Field(None, ge=1, le=LONGEST)
     crop: int | None = Field(None, ge=32, le=LONGEST)  # task tagging: longer chains are cut, at new places every epoch
     epochs: int = Field(10, ge=1, le=LONGEST)
+    # task regression: rows of the prepared file that are fitted. Beyond `train` the last epoch is kept, since no row
+    # is left to choose another, and the scores of the validation rows say nothing of new ones
+    rows: Literal["train", "train+valid", "all"] = "train"
     max_minutes: float | None = Field(None, gt=0)  # stop at the end of the epoch that passes this
     lr: float = Field(2e-3, gt=0)  # peak of the schedule
     warmup: float = Field(0.05, ge=0, lt=1)  # part of all steps

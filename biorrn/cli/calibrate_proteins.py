@@ -37,8 +37,9 @@ def calibrate_proteins(
         raise ConfigError(f"{model}: is a model for regression, and needs one prepared file; found {len(paths)} paths")
     where, held = choose_device(device), None
     if trained_here(stored, paths[0]):
-        if split == "train":
-            raise ConfigError(f"--split train: these rows of {paths[0]} trained {model}; needed are others")
+        fitted = stored.recipe.fitted
+        if fitted is None or split in fitted.split("+"):
+            raise ConfigError(f"--split {split}: these rows of {paths[0]} trained {model}; needed are others")
         if split == "valid":
             held = chosen_without(stored, paths[0], where)
             if held is None:

@@ -218,9 +218,14 @@ class PreparedFile:
         return list(self.file[name].asstr()[:])
 
     def rows(self, split: str | None = None) -> np.ndarray:
-        """Return the int64 indices of the rows of a split ("train", "valid" or "test"; None: all), in file order."""
+        """Return the int64 indices of the rows of a split ("train", "valid" or "test"; None: all), in file order.
+
+        Several splits are joined by "+": "train+valid".
+        """
         codes = self.file["split"][:]
-        return np.arange(len(codes)) if split is None else np.flatnonzero(codes == schema.split_code(split))
+        if split is None:
+            return np.arange(len(codes))
+        return np.flatnonzero(np.isin(codes, [schema.split_code(name) for name in split.split("+")]))
 
     def filled(self, split: str | None, rows: str) -> np.ndarray:
         """Return the rows of a split as `rows` does; `rows` names what they are.

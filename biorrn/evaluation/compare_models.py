@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from biorrn.config import load_recipe
 from biorrn.datasets.schema import SPLITS
 from biorrn.encoders.residues import sequence
 from biorrn.errors import ConfigError, InputError
@@ -30,6 +31,7 @@ from biorrn.evaluation.predictions import (
 )
 from biorrn.evaluation.regression import RESAMPLED
 from biorrn.evaluation.results import read_json
+from biorrn.models.store import RECIPE
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.tables import is_table
 
@@ -158,7 +160,9 @@ def trained_on(run: Path, rows: Proteins) -> tuple[str, int]:
     except InputError:
         return f"whether {run} was trained on these rows is not known: its prepared file is not there", 0
     # the folds of a run have seen each other's validation rows
-    used = own.split != SPLITS.index("test") if (run / "folds").is_dir() else own.split == 0
+    fitted = "train+valid" if (run / "folds").is_dir() else load_recipe(run / RECIPE).fitted
+    splits = SPLITS if fitted is None else fitted.split("+")
+    used = np.isin(own.split, [SPLITS.index(name) for name in splits])
     known = set(sequences(own.rows.select(used)))
     seen = sum(text in known for text in sequences(rows))
     return (f"{run} was trained on {seen:,} of these {len(rows):,} rows" if seen else ""), seen

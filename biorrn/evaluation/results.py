@@ -75,18 +75,19 @@ from typing import Any
 
 import numpy as np
 
+from biorrn.config import load_recipe
 from biorrn.errors import InputError
 from biorrn.evaluation.baselines import choose, compare
 from biorrn.evaluation.bootstrap import RESAMPLES
 from biorrn.evaluation.coverage import coverage_of, nearest_identity
 from biorrn.evaluation.described import described
 from biorrn.evaluation.described import write_result as write_result
-from biorrn.evaluation.predictions import Predictions, in_split, join, predicted_names, read_measured
+from biorrn.evaluation.predictions import Predictions, Proteins, in_split, join, predicted_names, read_measured
 from biorrn.evaluation.regression import evaluate
 from biorrn.evaluation.terminal import summary_lines as summary_lines
 from biorrn.files import read_text
 from biorrn.inference.conformal import LEVEL
-from biorrn.models.store import load_facts
+from biorrn.models.store import RECIPE, load_facts
 from biorrn.readers.tables import is_table
 
 KINDS = ("regression", "basecalls", "tagging", "language", "translation")
@@ -116,6 +117,16 @@ def trained_on(split: str) -> list[str]:
     if split not in ("train", "all"):
         return []
     return [f"Split '{split}' holds rows that were trained on: these numbers do not show skill on new ones."]
+
+
+def fitted_whole(run: Path, rows: Proteins) -> list[str]:
+    """Return the caution that is due where the model of a run folder was fitted to held-out rows in the end."""
+    from biorrn.evaluation.compare_models import trained_on
+
+    if not (run / RECIPE).is_file() or load_recipe(run / RECIPE).fitted == "train":
+        return []
+    caution, seen = trained_on(run, rows)
+    return [f"{caution}: these numbers do not show skill on new ones."] if seen else []
 
 
 def evaluate_regression(
@@ -164,6 +175,8 @@ def evaluate_regression(
     likeness = nearest_identity(rows, train, seed) if bounded else None
     fits = load_facts(model).get("conformal") or {} if model is not None and bounded else {}
     content["cautions"] += trained_on(split) if len(train) else []
+    if model is not None:
+        content["cautions"] += fitted_whole(Path(model), rows)
     if bounded and split == "valid":
         content["cautions"].append(
             "Intervals are calibrated on validation rows unless `biorrn calibrate` was given others: on these rows "

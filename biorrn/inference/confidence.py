@@ -111,16 +111,18 @@ def conformal_facts(held: HeldOut) -> dict[str, Any]:
     return {"conformal": {name: entry for name, entry in fits.items() if entry is not None}}
 
 
-def novelty_facts(prepared: str | Path, split: str = "valid") -> dict[str, Any]:
+def novelty_facts(prepared: str | Path, split: str = "valid", fitted: str | None = "train") -> dict[str, Any]:
     """Return the facts "novelty", what `novelty.fit` gives of the training rows of a prepared protein file, and
     "mutants", whether some of them are mutants of others.
 
     Parameters
     ----------
-    split : rows that were held out of training; they give the threshold.
+    split : rows that were held out of training; they give the threshold, if more than "train" trained folds do.
+    fitted : the rows that trained: "train", "train+valid", or None for all.
     """
-    train = _tokens(ProteinDataset(prepared, "train"), novelty.ROWS)
-    entry = novelty.fit(*train, *_tokens(ProteinDataset(prepared, split), ROWS))
+    train = _tokens(ProteinDataset(prepared, fitted), novelty.ROWS)
+    held = _tokens(ProteinDataset(prepared, split), ROWS) if fitted == "train" else (train[0][:0], train[1][:0])
+    entry = novelty.fit(*train, *held)
     return {} if entry is None else {"novelty": entry, "mutants": novelty.has_mutants(*train)}
 
 

@@ -45,15 +45,16 @@ def _regression(folder: Path, prepared: Path, device: str) -> None:
     if "conformal" not in stored.facts:
         held = chosen_without(stored, prepared, choose_device(device))
         if held is None:
+            why = "chose the model, and what its epochs predicted of them is not kept"
+            why = why if stored.recipe.fitted == "train" else "trained the model"
             print(
-                f"{folder}: no intervals: the validation rows chose the model, and what its epochs predicted of them "
-                "is not kept; biorrn calibrate makes intervals from other rows",
+                f"{folder}: no intervals: the validation rows {why}; biorrn calibrate makes intervals from other rows",
                 file=sys.stderr,
             )
         else:
             entries |= conformal_facts(held)
     if "novelty" not in stored.facts:
-        entries |= novelty_facts(prepared)
+        entries |= novelty_facts(prepared, fitted=stored.recipe.fitted)
     if entries:
         update_facts(folder, **entries)
         missing = [str(target["name"]) for target in stored.facts["targets"]]

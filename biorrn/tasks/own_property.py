@@ -1,8 +1,9 @@
 """From a user's table to a model of its own, with no recipe: look, choose, train, check, report.
 
-The run folder is the model. It also holds choice.json (what was chosen and why; a run that is taken up keeps to it),
-data.h5, predictions.tsv of the rows held out, evaluation.json, report.html; and of a run with folds or a search what
-`own_folds` and `own_search` write.
+The run folder is the model, fitted to all rows in the end (`own_refit`). It also holds choice.json (what was chosen
+and why; a run that is taken up keeps to it), data.h5, the run `measured` of the model before that, its predictions.tsv
+of the rows held out, evaluation.json, report.html; and of a run with folds or a search what `own_folds` and
+`own_search` write.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,11 @@ from biorrn.device import choose_device, set_threads
 from biorrn.encoders.residues import tokens
 from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.predictions import read_prepared
-from biorrn.files import sha256, write_text
+from biorrn.files import sha256
 from biorrn.models.store import WEIGHTS, load_model, update_facts
 from biorrn.tasks import load_task
+from biorrn.tasks.finish import finish as complete
+from biorrn.tasks.own_refit import MEASURED, keep_state, settle
 from biorrn.tasks.own_report import DATA, REPORT, Say, finish, next_lines
 from biorrn.tasks.protein_choice import plan
 from biorrn.tasks.protein_look import lines, look
@@ -40,7 +44,7 @@ from biorrn.training.train import train
 
 # what a run makes in its folder beside what any training does; removed by --replace
 MADE = [
-    *(CHOICE, "folds", "calibration", "search", "figures", DATA, "prepare.json", "search.db", "search.yaml"),
+    *(CHOICE, MEASURED, "folds", "calibration", "search", "figures", DATA, "prepare.json", "search.db", "search.yaml"),
     *("trials.tsv", "out_of_fold.tsv", "evaluation.json", "predictions.tsv"),
 ]
 # of `Wish`, as the user writes it
@@ -148,6 +152,7 @@ def train_own(wish: Wish, *, device: str = "auto", threads: int | None = None, r
     InputError: the table cannot be used.
     """
     where, cores = choose_device(device), set_threads(threads)
+    began = time.monotonic()
     folder, mark = wish.folder, wish.mark()
     if (state := _open(folder, mark, replace)) is not None and (folder / REPORT).is_file():
         say(f"{folder}: this run is finished; nothing to do")
@@ -160,12 +165,13 @@ def train_own(wish: Wish, *, device: str = "auto", threads: int | None = None, r
             "mark": mark,
             "recipe": dump_recipe(choice.recipe),
             "held_out": choice.held_out,
+            # the rows that a column of the table keeps for a test never train
+            "rows": "train+valid" if split.by_column and choice.held_out == "test" else "all",
             "reference": choice.reference,
             "lines": choice.lines + _leakage(folder / DATA),
             "groups": split.groups.tolist() if wish.folds or cross_fits(split) else [],
         }
-        with write_text(folder / CHOICE) as stream:
-            json.dump(state, stream, indent=1)
+        keep_state(folder, state)
     for line in state["lines"]:
         say(line)
     import yaml
@@ -181,9 +187,15 @@ def train_own(wish: Wish, *, device: str = "auto", threads: int | None = None, r
 
         train_folds(recipe, folder, wish.folds, np.array(state["groups"]), wish.seed, where, options, say)
     else:
-        train(recipe, folder / DATA, folder, load_task("regression"), seed=wish.seed, **options)
-        calibrate(recipe, folder, np.array(state["groups"]), wish.seed, where, options, say)
-        finish(folder, state["held_out"], not state["groups"], wish.seed, cores, where, "", say)
+        measured = folder / MEASURED
+        # on one thread members come one after the other, and a process of its own only takes its start longer
+        inside = {"inside": True} if recipe.members is not None and cores == 1 else {}
+        train(recipe, folder / DATA, measured, load_task("regression"), seed=wish.seed, **options, **inside)
+        calibrate(recipe, folder, np.array(state["groups"]), wish.seed, where, options, say, measured)
+        complete("regression", measured, folder / DATA, device=str(where))
+        left = 60 * wish.minutes - (time.monotonic() - began)
+        said = settle(recipe, folder, state, left, wish.seed, options | inside)
+        finish(folder, measured, state["held_out"], not state["groups"], wish.seed, cores, where, said, say)
     if state["reference"]:
         most = most_mutations(folder / DATA, state["reference"])
         update_facts(folder, reference=state["reference"], most_mutations=most)
@@ -193,7 +205,7 @@ def train_own(wish: Wish, *, device: str = "auto", threads: int | None = None, r
 
 def _repeats(wish: Wish, split: Split) -> int:
     """Return how many trainings share the time."""
-    once = wish.folds or (CROSS_REPEATS if cross_fits(split) else 1)
+    once = wish.folds or (CROSS_REPEATS if cross_fits(split) else 1) + 1  # the last fits all rows
     # a search has half of the time, and most of its trials are stopped early
     return once * (max(2, wish.trials // 3) if wish.trials else 1)
 
@@ -208,13 +220,22 @@ def cross_fits(split: Split) -> bool:
 
 
 def calibrate(
-    recipe: Recipe, folder: Path, groups: np.ndarray, seed: int, device: torch.device, options: dict[str, Any], say: Say
+    recipe: Recipe,
+    folder: Path,
+    groups: np.ndarray,
+    seed: int,
+    device: torch.device,
+    options: dict[str, Any],
+    say: Say,
+    model: Path | None = None,
 ) -> None:
     """Put the intervals of a trained model into its folder, from rows that neither trained nor chose it.
 
     Parameters
     ----------
+    folder : of the run, with its prepared file.
     groups : int64 array (N,): of all rows of the prepared file, where folds of them calibrate; else empty.
+    model : Path, optional: of the model, where that is not the folder.
     """
     if len(groups):
         from biorrn.tasks.own_folds import cross_fit
@@ -223,9 +244,11 @@ def calibrate(
     else:
         from biorrn.inference.confidence import conformal_facts, held_out
 
-        entries = conformal_facts(held_out(load_model(folder), folder / DATA, "test", device=device))["conformal"]
+        entries = conformal_facts(held_out(load_model(model or folder), folder / DATA, "test", device=device))[
+            "conformal"
+        ]
         say("intervals: calibrated on the rows held out for the test, which trained and chose nothing")
-    update_facts(folder, conformal=entries)
+    update_facts(model or folder, conformal=entries)
 
 
 def most_mutations(path: Path, reference: str) -> int:

@@ -23,7 +23,6 @@ from biorrn.inference.predict import Prediction, predict
 from biorrn.inference.writers.tables import open_table
 from biorrn.models.store import load_model
 from biorrn.readers.records import ProteinRecord
-from biorrn.tasks.finish import finish as complete
 
 DATA, PREPARE, PREDICTIONS = "data.h5", "prepare.json", "predictions.tsv"
 EVALUATION, REPORT, FIGURES = "evaluation.json", "report.html", "figures"
@@ -82,30 +81,32 @@ def coverage(rows: Proteins, names: list[str], found: list[Prediction]) -> list[
 
 def finish(
     folder: Path,
+    model: Path,
     held_out: str,
     calibrated: bool,
     seed: int,
     threads: int,
     device: torch.device,
-    note: str,
+    said: str,
     say: Say,
 ) -> None:
     """Evaluate the model of a run on the rows held out, and write the report.
 
     Parameters
     ----------
+    model : Path: of the model as it was before it was fitted to all rows.
+    said : str: which rows the figures are of, for the reader.
     calibrated : bool: the rows held out calibrate the intervals; each then has the interval that the others give it.
     """
     data = read_prepared(folder / DATA)
     names = [str(target["name"]) for target in data.targets]
-    complete("regression", folder, folder / DATA, device=str(device))
     rows = data.rows.select(data.split == SPLITS.index(held_out))
-    found = predicted(folder, rows, device)
+    found = predicted(model, rows, device)
     if calibrated:
         found = with_own_intervals(rows, found)
     write_predictions(folder / PREDICTIONS, found, names)
     content, true, given = evaluate_regression(
-        folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, note=note, seed=seed, threads=threads
+        folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, seed=seed, threads=threads
     )
     if held_out == "valid":
         content["cautions"].append(
@@ -113,7 +114,8 @@ def finish(
         )
     else:
         content["cautions"] += coverage(rows, names, found)
-    write_pages(folder, content, true, given, say)
+    content["cautions"].append(said)
+    write_pages(folder, content, true, given, say, model)
 
 
 def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Prediction]:
@@ -128,14 +130,23 @@ def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Predicti
     return [replace(row, lower=low, upper=high) for row, low, high in ends]
 
 
-def write_pages(folder: Path, content: dict[str, Any], true: np.ndarray, given: Predictions, say: Say) -> None:
-    """Write evaluation.json, its figures, prepare.json and report.html into a run folder, and say what came out."""
+def write_pages(
+    folder: Path, content: dict[str, Any], true: np.ndarray, given: Predictions, say: Say, model: Path | None = None
+) -> None:
+    """Write evaluation.json, its figures, prepare.json and report.html into a run folder, and say what came out.
+
+    Parameters
+    ----------
+    model : Path, optional: the run that the report shows, where it is not that of the folder.
+    """
     result = folder / EVALUATION
     drawings = regression_figures(content, true, given.values, given.lower, given.upper)
     content["figures"] = save_drawings(drawings, folder / FIGURES, result)
     write_result(result, content)
     write_account(folder / PREPARE, account(folder / DATA, {}, content["note"]))
-    write_report(folder / REPORT, [result], [folder], [folder / PREPARE], f"biorrn: {', '.join(content['metrics'])}")
+    write_report(
+        folder / REPORT, [result], [model or folder], [folder / PREPARE], f"biorrn: {', '.join(content['metrics'])}"
+    )
     for line in summary_lines(content):
         say(line)
 

@@ -30,12 +30,12 @@ FEWEST = 10  # measured validation rows that a line is fitted to
 
 
 class ProteinData(Batches):
-    """The train and valid splits of a prepared protein file."""
+    """The rows of a prepared protein file that are fitted, and those of split valid, on which the model is scored."""
 
     rows: ProteinDataset
 
     def __init__(self, path: str | Path, recipe: Recipe) -> None:
-        self.rows = ProteinDataset(path, "train")
+        self.rows = ProteinDataset(path, recipe.fitted)
         self.held_out = ProteinDataset(path, "valid")
         if not self.rows.names:
             raise InputError(path, "holds proteins without values (--no-target); task regression needs a target")

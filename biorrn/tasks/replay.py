@@ -23,6 +23,7 @@ from biorrn.tasks.regression import LOSSES, VALID_BATCH, monitor, unit_line
 from biorrn.training.checkpoint import CHECKPOINTS, MEMBERS, PROVENANCE
 from biorrn.training.checkpoint_file import LAST, WholeCheckpoints
 from biorrn.training.combine import rising_knots, stacked_weights
+from biorrn.training.ensemble import given_weights
 
 
 def chosen_without(stored: Stored, prepared: str | Path, device: torch.device) -> HeldOut | None:
@@ -42,6 +43,8 @@ def chosen_without(stored: Stored, prepared: str | Path, device: torch.device) -
     inference.confidence.HeldOut, in the order of the validation rows.
     """
     folder = stored.path
+    if stored.recipe.fitted != "train":
+        return None  # these rows trained it
     if not (folder / PROVENANCE).is_file() or _fitted_once(stored.recipe):
         return held_out(stored, prepared, device=device)
     data = ProteinDataset(prepared, "valid")
@@ -128,10 +131,10 @@ def _combined(values: np.ndarray, true: np.ndarray, rest: np.ndarray, recipe: Re
     """Return one model's values (N, K) of those of its members (M, N, K), as the rows `rest` combine them."""
     if recipe.members is None:
         return values[0]
-    shares = np.array([member.weight for member in recipe.members])
+    shares = given_weights(recipe, values.shape[2])
     out = np.empty(values.shape[1:])
     for k in range(values.shape[2]):
-        weights = shares / shares.sum()
+        weights = shares[:, k]
         if recipe.combine == "stack":
             weights = stacked_weights(values[:, rest, k], true[rest, k])
         out[:, k] = weights @ values[:, :, k]

@@ -17,6 +17,7 @@ from biorrn.training.train import train
 
 FOLDS = "folds"  # of `biorrn train protein --folds`: a run each
 KEPT = ("reference",)  # facts that `biorrn train protein` adds
+MEASURED = ("conformal", "measured")  # and of a model that was fitted to all rows, from the one before it
 
 
 def rerun(run: str | Path, folder: str | Path, *, data: str | Path | None = None, init: str | None = None) -> Path:
@@ -38,10 +39,11 @@ def rerun(run: str | Path, folder: str | Path, *, data: str | Path | None = None
 def _train(plan: Plan, folder: Path) -> None:
     train(plan.recipe, plan.data, folder, load_task(plan.recipe.task), **plan.options)
     if launch.rank() == 0:
-        finish(plan.recipe.task, folder, plan.data, device=plan.options["device"])
         old, new = load_facts(plan.run), load_facts(folder)
-        if added := {key: old[key] for key in KEPT if key in old and key not in new}:
+        kept = KEPT if plan.recipe.fitted == "train" else (*KEPT, *MEASURED)
+        if added := {key: old[key] for key in kept if key in old and key not in new}:
             update_facts(folder, **added)
+        finish(plan.recipe.task, folder, plan.data, device=plan.options["device"])
 
 
 def _folds(run: Path, folder: Path, told: dict[str, Any]) -> Path:

@@ -51,6 +51,15 @@ class Begun:
     init: str | Path | None
     checkpoint: Path | None
 
+    @property
+    def scored(self) -> str:
+        """What the validation rows are: "valid", or "fitted" where they are fitted too and show no skill."""
+        return "valid" if self.recipe.fitted == "train" else "fitted"
+
+    def metric(self, task: Task) -> str:
+        """Return the name of the score that the run ends with."""
+        return f"{self.scored}_{task.monitor}"
+
     def facts(self) -> dict[str, Any]:
         """Return what provenance.json tells of any training, all that `biorrn rerun` needs among it."""
         return {

@@ -52,10 +52,11 @@ class Reporter(Callback):
         write_history(self.folder, learner.history)
         row = learner.history[-1]
         name = f"valid_{self.task.monitor}"
+        scored = "valid" if learner.recipe.fitted == "train" else "fitted"
         clear = "\r\x1b[K" if sys.stderr.isatty() else ""
         print(
             f"{clear}epoch {row['epoch'] + 1:.0f}/{trainer.max_epochs}: loss {row['train_loss']:.4f}, "
-            f"valid loss {row['valid_loss']:.4f}, {self.task.monitor} {row[name]:.4f}, {row['seconds']:.0f} s",
+            f"{scored} loss {row['valid_loss']:.4f}, {self.task.monitor} {row[name]:.4f}, {row['seconds']:.0f} s",
             file=sys.stderr,
             flush=True,
         )

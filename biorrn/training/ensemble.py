@@ -129,7 +129,7 @@ def train(
             },
             "best": {
                 "epoch": max(int(row["epoch"]) for row in history),
-                "metric": f"valid_{task.monitor}",
+                "metric": begun.metric(task),
                 "value": history[-1][f"ensemble_{task.monitor}"],
             },
         },
@@ -210,10 +210,24 @@ def _facts(common: dict[str, Any], stored: list[Stored]) -> dict[str, Any]:
     return dict(common) | ({"members": own} if any(own) else {})
 
 
+def given_weights(recipe: Recipe, targets: int) -> np.ndarray:
+    """Return the weights of the members as the recipe has them, float64 (M, K), each column with the sum 1.
+
+    Raises
+    ------
+    ConfigError: weights for another number of targets.
+    """
+    given = [member.weight for member in recipe.members or []]
+    if any(isinstance(weight, list) and len(weight) != targets for weight in given):
+        raise ConfigError(f"recipe '{recipe.name}': weights of members: found one for another number of targets; "
+                          f"the data has {targets}")  # fmt: skip
+    shares = np.stack([np.broadcast_to(np.array(weight, float), targets) for weight in given])
+    return shares / shares.sum(0)
+
+
 def _set_weights(model: Ensemble, recipe: Recipe, values: np.ndarray, true: np.ndarray) -> None:
     """Fill the weights of the members."""
-    shares = np.array([member.weight for member in recipe.members or []])
-    weights = np.repeat((shares / shares.sum())[:, None], values.shape[2], 1)  # (M, K)
+    weights = given_weights(recipe, values.shape[2])
     if recipe.combine == "stack":
         weights = np.stack([stacked_weights(values[:, :, k], true[:, k]) for k in range(true.shape[1])], 1)
     model.weights.copy_(torch.from_numpy(weights))

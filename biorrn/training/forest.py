@@ -80,7 +80,7 @@ def train(
     row = {"epoch": 0, "step": settings.trees, "seconds": round(seconds, 2), "train_loss": loss}
     row |= {"valid_loss": valid_loss} | {f"valid_{name}": value for name, value in scores.items()}
     print(
-        f"fitted: valid loss {valid_loss:.4f}, {task.monitor} {scores[task.monitor]:.4f}, {seconds:.0f} s",
+        f"fitted: {begun.scored} loss {valid_loss:.4f}, {task.monitor} {scores[task.monitor]:.4f}, {seconds:.0f} s",
         file=sys.stderr,
     )
     write_history(folder, [row])
@@ -94,7 +94,7 @@ def train(
             "parameters": sum(nodes),
             "seconds": round(seconds, 1),
             "rate": {"value": round(data.training_size / max(seconds, 1e-9), 1), "unit": f"{task.unit}/s"},
-            "best": {"epoch": 0, "metric": f"valid_{task.monitor}", "value": scores[task.monitor]},
+            "best": {"epoch": 0, "metric": begun.metric(task), "value": scores[task.monitor]},
         },
     )
     return folder

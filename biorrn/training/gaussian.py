@@ -64,7 +64,7 @@ def train(
         return folder
     data: Any = begun.data
     started = time.monotonic()
-    setting = _setting(settings, data.rows)
+    setting = setting_of(settings, data.rows)
     rows = [int(count) for count in np.isfinite(data.rows.targets).sum(0)]
     for name, count in zip(data.rows.names, rows, strict=True):
         if not 2 <= count <= MOST_ROWS:
@@ -86,7 +86,7 @@ def train(
     row = {"epoch": 0, "step": settings.steps, "seconds": round(seconds, 2), "train_loss": loss}
     row |= {"valid_loss": valid_loss} | {f"valid_{name}": value for name, value in scores.items()}
     print(
-        f"fitted: loss {loss:.4f}, valid loss {valid_loss:.4f}, {task.monitor} {scores[task.monitor]:.4f}, "
+        f"fitted: loss {loss:.4f}, {begun.scored} loss {valid_loss:.4f}, {task.monitor} {scores[task.monitor]:.4f}, "
         f"{seconds:.0f} s",
         file=sys.stderr,
     )
@@ -101,14 +101,19 @@ def train(
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "seconds": round(seconds, 1),
             "rate": {"value": round(data.training_size / max(seconds, 1e-9), 1), "unit": f"{task.unit}/s"},
-            "best": {"epoch": 0, "metric": f"valid_{task.monitor}", "value": scores[task.monitor]},
+            "best": {"epoch": 0, "metric": begun.metric(task), "value": scores[task.monitor]},
         },
     )
     return folder
 
 
-def _setting(settings: Settings, rows: Any) -> Setting:
-    """Return the consensus of the training rows and the positions that the kernel sees."""
+def setting_of(settings: Settings, rows: Any) -> Setting:
+    """Return the consensus of the training rows and the positions that the kernel sees.
+
+    Raises
+    ------
+    ConfigError: the rows are no variants of one protein, or vary at more positions than the kernel takes.
+    """
     if settings.kernel.name in ("descriptors", "proteins"):
         return Setting(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
     reference = torch.from_numpy(consensus(rows.flat, rows.lengths)).long()

@@ -137,7 +137,7 @@ def _finish(begun: Begun, task: Task, learner: Learner, best_path: str, precisio
             "parameters": count_parameters(learner.model),
             "seconds": round(learner.seconds, 1),
             "rate": {"value": round(units / max(learner.seconds, 1e-9), 1), "unit": f"{task.unit}/s"},
-            "best": {"epoch": epoch, "metric": f"valid_{task.monitor}", "value": row[f"valid_{task.monitor}"]},
+            "best": {"epoch": epoch, "metric": begun.metric(task), "value": row[f"valid_{task.monitor}"]},
         },
     )
 
@@ -147,7 +147,7 @@ def _trainer(recipe: Recipe, begun: Begun, precision: str, callbacks: list[Callb
     for noisy in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
-    if settings.patience is not None:
+    if settings.patience is not None and settings.rows == "train":
         callbacks = [*callbacks, EarlyStopping("monitor", mode="max", patience=settings.patience, check_finite=False)]
     if settings.max_minutes is not None:
         callbacks = [*callbacks, Timer(timedelta(minutes=settings.max_minutes), interval="epoch", verbose=False)]

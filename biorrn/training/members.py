@@ -18,6 +18,10 @@ from biorrn.errors import BiorrnError
 COMMAND = (sys.executable, "-P", "-m", "biorrn.training.member")
 
 
+class MemberFailed(BiorrnError):
+    """The process of a member has ended with an error."""
+
+
 def run_members(work: list[dict[str, Any]], jobs: int) -> None:
     """Run `training.member` for each piece of work, `jobs` at a time; their lines go to standard error, with a prefix.
 
@@ -83,4 +87,4 @@ def _follow(child: subprocess.Popen[str], job: dict[str, Any], stopped: threadin
             print(f"[{name}] {line.rstrip()}", file=sys.stderr, flush=True)
         code = child.wait()
     if code and not stopped.is_set():
-        raise BiorrnError(f"member {name}: {last.removeprefix('error: ') or f'ended with code {code}'}")
+        raise MemberFailed(f"member {name}: {last.removeprefix('error: ') or f'ended with code {code}'}")

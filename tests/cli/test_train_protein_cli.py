@@ -127,6 +127,117 @@ def test_one_command_gives_a_model_that_predict_takes(biorrn, table: Path, tmp_p
     assert (run / "weights.safetensors").read_bytes() == before
 
 
+def test_rows_held_out_are_fitted_in_the_end(biorrn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A substitution that only held-out rows have is unknown to the measured model and known to the final one."""
+    from biorrn.models.store import load_model
+    from biorrn.tasks import own_refit
+    from biorrn.tasks.own_report import predicted
+    from biorrn.tasks.protein_split import FRACTIONS, shares
+    from biorrn.training.repeat import read_plan
+
+    groups = np.repeat(np.arange(10), 12)
+    codes = shares(groups, FRACTIONS, 0)
+    rng = np.random.default_rng(1)
+
+    def variant(special: bool) -> tuple[str, float]:
+        letters = list(WILD)
+        place = int(rng.integers(20, 50))
+        letters[place] = "AGSLW"[int(rng.integers(5))]
+        letters[9] = "W" if special else letters[9]
+        return "".join(letters), 5.0 * special + 0.1 * place
+
+    rows = [variant(code == 2) for code in codes]
+    text = "".join(f"{seq},{y:.3f},g{group}\n" for (seq, y), group in zip(rows, groups, strict=True))
+    (tmp_path / "t.csv").write_text("sequence,y,family\n" + text)
+    words = ["train", "protein", tmp_path / "t.csv", "--target", "y", "--groups", "family", "--max-minutes", 30]
+    words += ["--threads", 1, "--device", "cpu", "--set", "training.epochs=3", "--set", "training.max_minutes=null"]
+    run = tmp_path / "run"
+    code, out, err = biorrn(*words, "-o", run)
+    assert code == 0, err
+    line = "measured on 12 held-out rows by the model before it was refitted on all 120 rows"
+    assert line in out
+    assert line in (run / "report.html").read_text()
+    assert line in json.loads((run / "evaluation.json").read_text())["cautions"]
+    assert f"measured: {line.removeprefix('measured ')}" in biorrn("models", "show", run)[1]
+
+    from biorrn.evaluation.predictions import read_prepared
+
+    held = read_prepared(run / "data.h5").rows.select(codes == 2)
+    before, after = (np.array([row.values[0] for row in predicted(path, held)]) for path in (run / "measured", run))
+    assert np.abs(before - held.targets[:, 0]).mean() > 4
+    assert np.abs(after - held.targets[:, 0]).mean() < 2
+    # figures are those before the refit; what was chosen and the intervals stay
+    with open(run / "predictions.tsv") as stream:
+        given = [float(row["y"]) for row in csv.DictReader(stream, delimiter="\t")]
+    assert given == pytest.approx(before, rel=1e-4)
+    old, new = load_facts(run / "measured"), load_facts(run)
+    assert new["conformal"] == old["conformal"]
+    assert new["weights"] == pytest.approx(np.array(old["weights"]))
+    told = json.loads((run / "provenance.json").read_text())
+    assert told["measured"]["split"] == "test"
+    best = json.loads((run / "measured" / "provenance.json").read_text())["members"]
+    assert {k: m["epochs"] for k, m in told["members"].items() if m["epochs"]} == {
+        k: m["best"]["epoch"] + 1 for k, m in best.items() if m["epochs"]
+    }
+    # rerun takes as many epochs, and the weights, from what the run tells
+    plan = read_plan(run)
+    assert (plan.recipe.fitted, plan.recipe.combine) == (None, "mean")
+    assert plan.options["stop"] == {k: m["epochs"] for k, m in told["members"].items() if m["epochs"]}
+    # these rows have trained it
+    code, _, err = biorrn("calibrate", run, run / "data.h5", "--split", "test")
+    assert (code, err.count("--split test: these rows of")) == (2, 1)
+    assert "was trained on 12 of these 12 rows" in biorrn("compare", run, run / "measured", "--split", "test")[1]
+
+    # without the time the model ships as it was measured, with the same figures
+    monkeypatch.setattr(own_refit, "seconds_needed", lambda *_: 1e9)
+    code, out, err = biorrn(*words, "-o", tmp_path / "short")
+    assert code == 0, err
+    assert "no refit on all rows: it takes about 1000000000 s, and --max-minutes leaves" in out
+    assert predicted(tmp_path / "short", held)[0].values == pytest.approx(before[:1])
+    first, second = (json.loads((path / "evaluation.json").read_text()) for path in (run, tmp_path / "short"))
+    assert first["metrics"] == second["metrics"]
+    assert load_model(tmp_path / "short").recipe.fitted == "train"
+
+
+def test_a_refit_that_was_killed_goes_on_and_can_be_repeated(
+    biorrn, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from biorrn.tasks import own_refit
+
+    words = ["train", "protein", table, "--target", "y", "--model", "gaussian", "--max-minutes", 30, "--threads", 1]
+    assert biorrn(*words, "-o", tmp_path / "whole")[0] == 0
+    run = tmp_path / "run"
+    for name in ("train", "finish", "measured_line"):
+        with monkeypatch.context() as patch:
+            patch.setattr(own_refit, name, lambda *_, **__: 1 // 0)
+            with pytest.raises(ZeroDivisionError):
+                biorrn(*words, "-o", run)
+        assert not (run / "report.html").exists()
+    # what was decided stays, however little time is left
+    monkeypatch.setattr(own_refit, "seconds_needed", lambda *_: 1e9)
+    code, out, err = biorrn(*words, "-o", run)
+    assert code == 0, err
+    assert "before it was refitted on all 90 rows" in out
+    assert (run / "weights.safetensors").read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
+    code, out, err = biorrn("rerun", run, "--check", "-o", tmp_path / "again")
+    assert (code, out[:10]) == (0, "identical:"), err
+    assert load_facts(tmp_path / "again")["conformal"] == load_facts(run)["conformal"]
+
+
+def test_the_test_rows_of_a_column_never_train(biorrn, table: Path, tmp_path: Path) -> None:
+    lines = table.read_text().splitlines()
+    sets = ["set", *(["train"] * 7 + ["valid", "test", "test"]) * 9]
+    (tmp_path / "t.csv").write_text("".join(f"{line},{name}\n" for line, name in zip(lines, sets, strict=True)))
+    run = tmp_path / "run"
+    words = ["--target", "y", "--split", "column:set", "--model", "gaussian", "--max-minutes", 30, "--threads", 1]
+    code, out, err = biorrn("train", "protein", tmp_path / "t.csv", *words, "-o", run)
+    assert code == 0, err
+    assert "refitted on all 72 rows but those of the table's own test" in out
+    assert load_facts(run)["gaussian"]["rows"] == [72]
+    assert biorrn("calibrate", run, run / "data.h5", "--split", "valid")[0] == 2
+    assert "Not judged" not in biorrn("compare", run, run / "measured", "--split", "test")[1]
+
+
 @pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(biorrn, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna")

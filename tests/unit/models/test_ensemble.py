@@ -192,6 +192,15 @@ FAULTS: dict[str, tuple[dict[str, object], str]] = {
     "one inside": ({"members": [{"recipe": {**SMALL, "traning": {}}}]}, "is unknown; did you mean 'training'"),
     "a number": ({"members": [{"recipe": 3}]}, "found 3"),
     "no weight": ({"members": [{"recipe": SMALL, "weight": 0}]}, "'members.0.weight': found 0"),
+    "a list and a number": (
+        {"members": [{"recipe": SMALL, "weight": [1, 0]}, {"recipe": OTHER}]},
+        "either each has one number, or each a list of one length",
+    ),
+    "a target without members": (
+        {"members": [{"recipe": SMALL, "weight": [1, 0]}, {"recipe": OTHER, "weight": [1, 0]}]},
+        "a target for which every member has weight 0",
+    ),
+    "a weight below 0": ({"members": [{"recipe": SMALL, "weight": [1, -1]}]}, "'members.0.weight': found"),
     "twice the same": ({"members": [{"recipe": SMALL}] * 2}, "members 0 and 1 have the same recipe and seed"),
     "an ensemble": ({"members": [{"recipe": PAIR.model_dump(mode="json")}]}, "member 0 is an ensemble"),
     "another task": ({"task": "basecalling"}, "'members' are for task regression and tagging"),
@@ -199,6 +208,12 @@ FAULTS: dict[str, tuple[dict[str, object], str]] = {
     "nobody": ({"members": [{"recipe": "demo_stabilty"}]}, "unknown; did you mean 'demo_stability'"),
     "combine": ({"combine": "stak"}, "'combine': found 'stak'"),
 }
+
+
+def test_rows_that_are_fitted_are_of_regression() -> None:
+    assert [one.fitted for one in (PAIR, change_recipe(PAIR, ["training.rows=all"]))] == ["train", None]
+    with pytest.raises(ConfigError, match=r"key 'training\.rows' is for task regression"):
+        change_recipe(load_recipe("fast"), ["training.rows=all"])
 
 
 @pytest.mark.parametrize("case", FAULTS)
