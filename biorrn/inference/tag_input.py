@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from biorrn.encoders.alphabets import RESIDUES
-from biorrn.errors import ConfigError
+from biorrn.errors import ConfigError, InputError
 from biorrn.inference.protein_input import read_proteins
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.ids import Ids
@@ -56,9 +56,19 @@ def read_sequences(
         raise ConfigError(f"--wild-type: is for proteins; {path} is read as FASTA or FASTQ, as the model reads bases")
     if id_column is not None:
         raise ConfigError(f"--id: is for a table; {path} is read as FASTA or FASTQ, as the model reads bases")
-    ids = Ids()
-    for number, (name, bases) in enumerate(read_bases(path), 1):
+    ids, problems = Ids(), list[InputError]()
+
+    def left_out() -> Iterator[ProteinRecord]:
+        for problem in problems:
+            on_problem(problem)
+            if keep:
+                yield ProteinRecord(problem.record or "", "", problem=problem.flag)
+        problems.clear()
+
+    for number, (name, bases) in enumerate(read_bases(path, problems.append), 1):
+        yield from left_out()
         before = ids.seen(name, number)
         if before and on_repeat is not None:
             on_repeat(name)
         yield ProteinRecord(name, bases, unknown=bases.count("N"), changes=("id_given_before",) if before else ())
+    yield from left_out()

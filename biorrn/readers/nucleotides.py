@@ -7,19 +7,24 @@ from pathlib import Path
 from biorrn.errors import InputError
 from biorrn.files import open_text
 from biorrn.readers.fastq import fastq_records, first_line
+from biorrn.readers.fields import OnProblem, stop
 
 _NOT_BASES = re.compile("[^ACGTN]")
 
 
-def read_bases(path: str | Path) -> Iterator[tuple[str, str]]:
+def read_bases(path: str | Path, on_problem: OnProblem = stop) -> Iterator[tuple[str, str]]:
     """Yield id and bases (upper case of ACGTN, U read as T) of each record; gzip is recognised, `-` is standard input.
 
     Qualities are checked and left out. A read may be empty.
 
+    Parameters
+    ----------
+    on_problem : called with what is wrong with a record, which is left out: a letter that is no base, a header without
+        an id. By default it is raised.
+
     Raises
     ------
-    InputError: the file holds no record, is neither FASTA nor FASTQ, is cut off, or a record has a letter that is no
-        base.
+    InputError: the file holds no record, is neither FASTA nor FASTQ, or is cut off.
     """
     with open_text(path) as stream:
         first, lines = first_line(stream)
@@ -27,7 +32,7 @@ def read_bases(path: str | Path) -> Iterator[tuple[str, str]]:
             raise InputError(path, "holds no reads")
         if first[0] == "@":
             for record in fastq_records(lines, path):
-                yield record.id, _clean(path, record.id, record.bases)
+                yield from _clean(path, record.id, record.bases, on_problem)
             return
         if first[0] != ">":
             raise InputError(path, f"line 1 starts with {first[:1]!r}; FASTA starts with '>', FASTQ with '@'")
@@ -35,18 +40,22 @@ def read_bases(path: str | Path) -> Iterator[tuple[str, str]]:
         for number, line in enumerate(lines, 1):
             if line.startswith(">"):
                 if name:
-                    yield name, _clean(path, name, "".join(parts))
+                    yield from _clean(path, name, "".join(parts), on_problem)
                 name, parts = (line[1:].split() or [""])[0], []
                 if not name:
-                    raise InputError(path, f"line {number}: a header without an id")
+                    on_problem(InputError(path, f"line {number}: a header without an id", flag="no_id"))
             else:
                 parts.append(line.strip())
-        yield name, _clean(path, name, "".join(parts))
+        if name:
+            yield from _clean(path, name, "".join(parts), on_problem)
 
 
-def _clean(path: str | Path, name: str, bases: str) -> str:
+def _clean(path: str | Path, name: str, bases: str, on_problem: OnProblem) -> Iterator[tuple[str, str]]:
+    """Yield id and bases, unless a letter is no base."""
     letters = bases.upper().replace("U", "T")
     odd = _NOT_BASES.search(letters)
     if odd:
-        raise InputError(path, f"base {odd[0]!r} at position {odd.start() + 1} is not one of ACGTUN", record=name)
-    return letters
+        found = f"base {odd[0]!r} at position {odd.start() + 1} is not one of ACGTUN"
+        on_problem(InputError(path, found, record=name, flag="not_a_base"))
+    else:
+        yield name, letters

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from biorrn.errors import InputError
+from biorrn.inference.tag_input import read_sequences
 from biorrn.readers.nucleotides import read_bases
 
 GOOD = {
@@ -40,3 +41,23 @@ def test_bad(case: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="reads: ") as stopped:
         list(read_bases(path))
     assert message in str(stopped.value)
+
+
+def test_a_bad_record_among_many_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "reads.fa"
+    path.write_text(">a\nACG\n>b\nACXG\n>\nAC\n>c\nTT\n")
+    problems: list[InputError] = []
+    assert list(read_bases(path, problems.append)) == [("a", "ACG"), ("c", "TT")]
+    assert [(problem.record, problem.flag) for problem in problems] == [("b", "not_a_base"), (None, "no_id")]
+
+
+def test_one_that_is_to_be_tagged_has_a_place(tmp_path: Path) -> None:
+    path = tmp_path / "reads.fa"
+    path.write_text(">a\nACG\n>b\nACXG\n>c\nTT\n")
+    problems: list[InputError] = []
+    rows = list(read_sequences(path, "ACGTN", on_problem=problems.append, keep=True))
+    assert [(row.id, row.sequence, row.problem) for row in rows] == [
+        ("a", "ACG", ""), ("b", "", "not_a_base"), ("c", "TT", ""),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="record 'b': base 'X'"):
+        list(read_sequences(path, "ACGTN"))
