@@ -222,7 +222,7 @@ def _looks_one(lines: Sequence[str]) -> bool:
     >>> _looks_one(["MKVLA", "GHKLM", "K"]), _looks_one(["MKVLA", "GHK", "LMKVA"]), _looks_one(["MKV", "", "MKV"])
     (True, False, False)
     """
-    texts = "\n".join(line.strip() for line in lines if line[:1] not in ";#").strip().split("\n")
+    texts = "\n".join(line.strip() for line in lines if not line.startswith((";", "#"))).strip().split("\n")
     widths = [len(_without_numbers(text)) for text in texts]
     return all(width == widths[0] for width in widths[:-1]) and 0 < widths[-1] <= widths[0]
 

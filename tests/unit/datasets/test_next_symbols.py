@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from biorrn.config import load_recipe
 from biorrn.datasets.kmers import read_sequences, sentences
 from biorrn.datasets.next_symbols import IGNORED, SymbolDataset
 from biorrn.datasets.prepare import protein_writer
@@ -77,7 +78,7 @@ def test_unlabelled_proteins_prepare_and_read(tmp_path: Path) -> None:
         assert read_sequences(source) == read_sequences(out) == PROTEINS
         assert len(read_sequences(out, split="valid")) == 2
         with pytest.raises(InputError, match="task regression needs a target"):
-            ProteinData(out, None)  # type: ignore[arg-type]
+            ProteinData(out, load_recipe("stability_net"))
     with pytest.raises(ConfigError, match="--no-target: cannot be with --target"):
         prepare_proteins(table, out, split, ["x"], unlabelled=True)
     with pytest.raises(ConfigError, match="found none; name at least one column of numbers, or --no-target"):
