@@ -83,7 +83,7 @@ def prepare_proteins(
             raise ConfigError(
                 "--alphabet dna: allowed is --split random; FASTA has no columns, and clusters are of proteins"
             )
-        rows = distinct((ProteinRow(name, bases, ()) for name, bases in read_bases(source, reading.problem)), counts)
+        rows = distinct((ProteinRow(name, bases, ()) for name, bases in read_bases(source)), counts)
     files = [path for path in (source, table, wild_type) if path is not None and Path(path).is_file()]
     sources = {str(path): sha256(path) for path in files}
     first = list(islice(rows, 1))  # with it, the units that the table gives are known

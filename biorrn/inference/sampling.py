@@ -76,6 +76,8 @@ def top_p(probabilities: np.ndarray, p: float) -> np.ndarray:
     >>> top_p(np.array([0.4, 0.3, 0.2, 0.1]), 0.9).round(6).tolist()
     [0.444444, 0.333333, 0.222222, 0.0]
     """
+    if p >= 1:  # every symbol, however rare
+        return np.asarray(probabilities / probabilities.sum(-1, keepdims=True))
     mass = np.cumsum(-np.sort(-probabilities, axis=-1), axis=-1)
     return _first(probabilities, (mass < p - ROUNDING).sum(-1) + 1)
 
