@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,11 @@ from biorrn.errors import BiorrnError
 from biorrn.models.store import Stored, load_model, update_facts
 
 if TYPE_CHECKING:
+    from biorrn.datasets.chunks import ChunkDataset, Window
     from biorrn.evaluation.alignment import Alignment
     from biorrn.evaluation.calibration import Fit
     from biorrn.evaluation.sequences import BaseCall
+    from biorrn.inference.decoders import Decoded
 
 EARLY_WINDOWS = 64  # of the validation split: some ten thousand bases
 FEWEST_BASES = 200  # fewer that agree say nothing of time
@@ -101,39 +103,56 @@ def windows_fit(stored: Stored, prepared: str | Path, *, device: str = "auto") -
     BiorrnError: there are too few windows, or too few wrong bases.
     """
     import numpy as np
-    import torch
 
-    from biorrn.config import Chunks
-    from biorrn.datasets.chunks import ChunkDataset
     from biorrn.device import choose_device
     from biorrn.encoders.bases import decode_bases
     from biorrn.evaluation.alignment import of_label
     from biorrn.evaluation.calibration import fit, judge, judged, noise_records, own_calls
-    from biorrn.inference.decoders import DECODERS
-    from biorrn.inference.forward import model_on
 
     def on_label(label: str, call: BaseCall) -> Alignment | None:
         return of_label(call.bases, label)
 
-    data = ChunkDataset(prepared, "valid", (stored.recipe.chunks or Chunks()).samples)
+    data, reads, unmapped, like = _valid(stored, prepared), [], 0, []
+    for place, (window, call) in enumerate(_called(stored, data, QUALITY_WINDOWS, "auto", device)):
+        label = decode_bases(data.truth(window)[0])
+        found = judge(call, partial(on_label, label)) if call.bases else None
+        unmapped += found is None
+        reads += [] if found is None else [found]
+        if place % BATCH == 0:
+            like.append(85 + 14 * data.signal(window).astype(np.float32))  # about picoamperes
+    noise = noise_records(like, data.sample_rate, NOISE_EACH)
+    calls = own_calls(stored, noise, device=choose_device(device)) if len(reads) else ()
+    return fit(reads, [judged(call.bases, call.quals, call.evidence) for call in calls], unmapped)
+
+
+def _valid(stored: Stored, prepared: str | Path) -> ChunkDataset:
+    """Return the validation split of a prepared file, in windows as the model was trained on."""
+    from biorrn.config import Chunks
+    from biorrn.datasets.chunks import ChunkDataset
+
+    return ChunkDataset(prepared, "valid", (stored.recipe.chunks or Chunks()).samples)
+
+
+def _called(
+    stored: Stored, data: ChunkDataset, most: int, decoder: str, device: str
+) -> Iterator[tuple[Window, Decoded]]:
+    """Yield up to `most` windows, evenly spread, each with its call by an entry of `DECODERS`."""
+    import torch
+
+    from biorrn.device import choose_device
+    from biorrn.inference.decoders import DECODERS
+    from biorrn.inference.forward import model_on
+
     where = choose_device(device)
     model = model_on(stored.model, where)
-    reads, unmapped, like = [], 0, []
-    tiles = data.tiles(QUALITY_WINDOWS)
+    tiles = data.tiles(most)
     for start in range(0, len(tiles), BATCH):
         windows = tiles[start : start + BATCH]
         batch = data.collate(windows).to(where)
         with torch.inference_mode():
             outputs, lengths = model(batch.x, batch.lengths)
         for row, window in enumerate(windows):
-            call = DECODERS["auto"](outputs[row, : int(lengths[row])].float().cpu().numpy())
-            label = decode_bases(data.truth(window)[0])
-            found = judge(call, partial(on_label, label)) if call.bases else None
-            unmapped += found is None
-            reads += [] if found is None else [found]
-        like.append(85 + 14 * data.signal(windows[0]).astype(np.float32))  # about picoamperes
-    calls = own_calls(stored, noise_records(like, data.sample_rate, NOISE_EACH), device=where) if len(reads) else ()
-    return fit(reads, [judged(call.bases, call.quals, call.evidence) for call in calls], unmapped)
+            yield window, DECODERS[decoder](outputs[row, : int(lengths[row])].float().cpu().numpy())
 
 
 def frames_early(stored: Stored, prepared: str | Path, *, device: str = "auto") -> tuple[int, int]:
@@ -148,26 +167,14 @@ def frames_early(stored: Stored, prepared: str | Path, *, device: str = "auto") 
     prepared : prepared signal file; its split "valid" is used.
     """
     import numpy as np
-    import torch
 
-    from biorrn.config import Chunks
-    from biorrn.datasets.chunks import ChunkDataset
     from biorrn.datasets.label_alignment import align_to, columns
-    from biorrn.device import choose_device
-    from biorrn.inference.decoders import DECODERS
-    from biorrn.inference.forward import model_on
     from biorrn.readers.calls import parse_bases
     from biorrn.readers.records import ReadCall
 
-    data = ChunkDataset(prepared, "valid", (stored.recipe.chunks or Chunks()).samples)
-    where, stride = choose_device(device), int(stored.facts["stride"])
-    model = model_on(stored.model, where)
+    data, stride = _valid(stored, prepared), int(stored.facts["stride"])
     found: list[np.ndarray] = []
-    for window in data.tiles(EARLY_WINDOWS):
-        batch = data.collate([window]).to(where)
-        with torch.inference_mode():
-            outputs, lengths = model(batch.x, batch.lengths)
-        decoded = DECODERS["greedy"](outputs[0, : int(lengths[0])].float().cpu().numpy())
+    for window, decoded in _called(stored, data, EARLY_WINDOWS, "greedy", device):
         bases, starts = data.truth(window)
         called = parse_bases(decoded.bases)
         hit = align_to(ReadCall(called), bases)
