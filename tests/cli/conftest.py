@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +26,23 @@ def biorrn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small untrained basecaller for R9.4.1, with scores spread enough to call bases."""
+    import torch
+
+    from biorrn.config import load_recipe
+    from biorrn.models.sequence import build_model
+    from biorrn.models.store import save_model
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    torch.manual_seed(3)
+    recipe = load_recipe("demo_basecall")
+    made = build_model(recipe.model, 5)
+    with torch.no_grad():
+        made.head.output[-1].weight.mul_(30)
+    facts = {"task": "basecalling", "outputs": 5, "normaliser": "medmad", "sample_rate": 4000.0, "stride": made.stride}
+    save_model(folder, made, recipe, facts | {"chemistry": ["dna_r9.4.1_e8"]})
+    return folder

@@ -59,26 +59,6 @@ def few(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a small untrained basecaller with scores spread enough to call bases."""
-    import torch
-
-    from biorrn.config import load_recipe
-    from biorrn.models.sequence import build_model
-    from biorrn.models.store import save_model
-
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    torch.manual_seed(3)
-    recipe = load_recipe("demo_basecall")
-    made = build_model(recipe.model, 5)
-    with torch.no_grad():
-        made.head.output[-1].weight.mul_(30)
-    facts = {"task": "basecalling", "outputs": 5, "normaliser": "medmad", "sample_rate": 4000.0, "stride": made.stride}
-    save_model(folder, made, recipe, facts | {"chemistry": ["dna_r9.4.1_e8"]})
-    return folder
-
-
 def parse(fastq: str) -> list[tuple[str, str, str]]:
     lines = fastq.splitlines()
     return [(lines[i][1:].split("\t")[0], lines[i + 1], lines[i + 3]) for i in range(0, len(lines), 4)]
