@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.table_options import Columns, Offset, WildType
+
 
 def compare(
     run_a: Annotated[str, typer.Argument(help="Run folder, or table of `biorrn predict`; several seeds with commas.")],
@@ -16,15 +18,9 @@ def compare(
     split: Annotated[
         str | None, typer.Option(help="Rows to compare on: train, valid, test or all; default: valid, of a table all.")
     ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=COLUMN", help="Of a table: the column that holds the target; repeatable."),
-    ] = None,
-    wild_type: Annotated[
-        str | None,
-        typer.Option(metavar="FASTA|SEQUENCE|COLUMN", help="Of a table of mutations: what they are applied to."),
-    ] = None,
-    offset: Annotated[int, typer.Option(help="Of mutations: number of the first residue, less 1.")] = 0,
+    target: Columns = None,
+    wild_type: WildType = None,
+    offset: Offset = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Scatter of A against B to write, .svg or .png.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,

@@ -10,6 +10,7 @@ from biorrn.cli.evaluate_sweep import sweep
 from biorrn.cli.evaluate_table import table
 from biorrn.cli.evaluate_tagging import tagging
 from biorrn.cli.evaluate_translation import translation
+from biorrn.cli.table_options import Columns, Offset, WildType
 
 app = typer.Typer(no_args_is_help=True, help="Measure predictions or basecalls against the truth.")
 
@@ -30,15 +31,9 @@ def regression(
     split: Annotated[
         str | None, typer.Option(help="Rows to evaluate: train, valid, test or all; default: valid, of a table all.")
     ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=COLUMN", help="Of a table: the column that holds the target; repeatable."),
-    ] = None,
-    wild_type: Annotated[
-        str | None,
-        typer.Option(metavar="FASTA|SEQUENCE|COLUMN", help="Of a table of mutations: what they are applied to."),
-    ] = None,
-    offset: Annotated[int, typer.Option(help="Of mutations: number of the first residue, less 1.")] = 0,
+    target: Columns = None,
+    wild_type: WildType = None,
+    offset: Offset = 0,
     baselines: Annotated[
         str, typer.Option(help="Fit on the training rows and compare: all, fast, none, or NAME,NAME.")
     ] = "all",

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from biorrn.cli.table_options import Offset, Sheet, WildType
+
 
 def predict(
     model: Annotated[
@@ -31,19 +33,16 @@ def predict(
     sequence_column: Annotated[
         str, typer.Option(help="Of a table: the column of sequences, or of mutations.")
     ] = "sequence",
-    wild_type: Annotated[
-        str | None,
-        typer.Option(metavar="FASTA|SEQUENCE|COLUMN", help="Of a table of mutations: what they are applied to."),
-    ] = None,
+    wild_type: WildType = None,
     mutations: Annotated[
         str | None,
         typer.Option(metavar="LIST|FILE", help="Predict these mutants of the protein, as in 'A23G,K41E:L12P'."),
     ] = None,
-    offset: Annotated[int, typer.Option(help="Of mutations: number of the first residue, less 1.")] = 0,
+    offset: Offset = 0,
     id: Annotated[
         str | None, typer.Option(help="Of a table: the column of ids; default: id, or rows are numbered.")
     ] = None,
-    sheet: Annotated[str | None, typer.Option(help="Of an Excel workbook: name or number; default: the first.")] = None,
+    sheet: Sheet = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="End at the first record that cannot be used, or whose id came before.")
     ] = False,

@@ -12,6 +12,7 @@ from biorrn.cli.prepare_pseudo_labels import pseudo_labels
 from biorrn.cli.prepare_recombine import recombine
 from biorrn.cli.prepare_signal import signal
 from biorrn.cli.prepare_tags import tags
+from biorrn.cli.table_options import AppliedTo, Offset, Sheet
 
 app = typer.Typer(no_args_is_help=True, help="Turn proteins or labelled reads into one HDF5 file with a split.")
 
@@ -39,16 +40,13 @@ def protein(
     sequence_column: Annotated[
         str | None, typer.Option(help="Column of sequences, or of mutations; default: found by name.")
     ] = None,
-    wild_type: Annotated[
-        str | None,
-        typer.Option(metavar="FASTA|SEQUENCE|COLUMN", help="What the mutations of the table are applied to."),
-    ] = None,
-    offset: Annotated[int, typer.Option(help="Of mutations: number of the first residue, less 1.")] = 0,
+    wild_type: AppliedTo = None,
+    offset: Offset = 0,
     id_column: Annotated[
         str | None, typer.Option(help="Column of ids; default: id, or row1, row2, ... without it.")
     ] = None,
     weight: Annotated[str | None, typer.Option(help="Column with each protein's weight in the loss.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="Of an Excel workbook: name or number; default: the first.")] = None,
+    sheet: Sheet = None,
     decimal: Annotated[
         str | None, typer.Option(help="point or comma, where the numbers of the table do not tell.")
     ] = None,

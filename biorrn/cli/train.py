@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.table_options import AppliedTo, Offset, Sheet
 from biorrn.errors import ConfigError
 
 
@@ -47,11 +48,8 @@ def train(
     sequence_column: Annotated[
         str | None, typer.Option(help="Column of sequences, or of mutations; default: found by name.")
     ] = None,
-    wild_type: Annotated[
-        str | None,
-        typer.Option(metavar="FASTA|SEQUENCE|COLUMN", help="What the mutations of the table are applied to."),
-    ] = None,
-    offset: Annotated[int, typer.Option(help="Of mutations: number of the first residue, less 1.")] = 0,
+    wild_type: AppliedTo = None,
+    offset: Offset = 0,
     id_column: Annotated[str | None, typer.Option(help="Column of ids; default: id, or row1, row2, ...")] = None,
     weight: Annotated[str | None, typer.Option(help="Column with each protein's weight in the loss.")] = None,
     groups: Annotated[str | None, typer.Option(help="Column whose equal values stay on one side of the split.")] = None,
@@ -61,7 +59,7 @@ def train(
     model: Annotated[str | None, typer.Option(help="A candidate, recipe or .yaml file; default: chosen.")] = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validation; the folds' models become one ensemble.")] = None,
     search: Annotated[int | None, typer.Option(help="Trials of a search for the network's numbers.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="Of an Excel workbook: name or number; default: the first.")] = None,
+    sheet: Sheet = None,
     decimal: Annotated[
         str | None, typer.Option(help="point or comma, where the numbers of TABLE do not tell; default: found.")
     ] = None,
