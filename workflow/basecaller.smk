@@ -4,10 +4,10 @@
 #
 # The data is that of config/real.yaml: {real_data}/nanopore. Three stages, each trained from the weights of the one before:
 #   1  phage lambda with Tombo's events, and walks over those reads (`biorrn prepare recombine`)
-#   2  adds E. coli reads on their own consensus, and reads that another caller called, their bases placed by model 1
+#   2  adds E. coli reads, labelled by the K-12 genome, and reads that another caller called, their bases placed by model 1
 #   3  adds Klebsiella reads that model 2 called, walks over all of the others, that change read every 2.5 bases, and
 #      simulated reads; long, with the Q-scores calibrated after it, on E. coli reads that nothing was trained on and on noise
-# Lambda 0-12,000 (test), 12,000-14,500 (which epoch), E. coli's second contig and a fifth of the human reads train nothing.
+# Lambda 0-12,000 (test), 12,000-14,500 (which epoch), E. coli 514,000-531,000 and a fifth of the human reads train nothing.
 import os
 import sys
 from pathlib import Path
@@ -57,8 +57,8 @@ MIXED = {
 }
 EPOCHS = {1: 20, 2: 20, 3: 100}  # of 4,096 windows of 2,000 samples
 LABELLED = {  # reads that carry calls: files, options, split
-    "ecoli": ("ecoli_r94", f"--calls {REAL}/ecoli_r94/basecalls.fasta --reference {OUT}/ecoli.fasta",
-              "reference:consensus_2:0-1000000=test"),
+    "ecoli": ("ecoli_r94", f"--calls {REAL}/ecoli_r94/basecalls.fasta --reference {REAL}/references/ecoli_K12_MG1655.fna.gz",
+              "reference:NC_000913.3:514000-531000=test"),
     "multi": ("formats/fast5/multi_fast5_zip.fast5", "", "random:1,0,0"),
     "prom": ("promethion_r941/reads.fast5", "", "random:1,0,0"),
 }  # fmt: skip
@@ -93,23 +93,10 @@ rule human:
         " --moves {REAL}/human_r941/guppy_sup.moves.paf --lead 3 --split random:0.8,0,0.2 -o {output:q} > {log:q} 2>&1"
 
 
-rule consensus:
-    output:
-        f"{OUT}/ecoli.fasta",
-    log:
-        f"{OUT}/logs/consensus.log",
-    threads: 2
-    shell:
-        "biorrn consensus {REAL}/ecoli_r94/basecalls.fasta -o {output:q} --threads {threads} > {log:q} 2>&1"
-
-
 rule called:
     # sequences that are known already, their bases placed by the model of a stage
     input:
-        reference=lambda wildcards: (
-            f"{OUT}/ecoli.fasta" if wildcards.source == "ecoli" else []
-        ),
-        weights=f"{OUT}/model{{stage}}/weights.safetensors",
+        f"{OUT}/model{{stage}}/weights.safetensors",
     output:
         f"{OUT}/{{source}}{{stage}}.h5",
     log:

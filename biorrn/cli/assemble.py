@@ -7,7 +7,9 @@ import typer
 
 
 def assemble(
-    reads: Annotated[Path, typer.Argument(help="FASTQ, may be gzip, SAM, BAM or CRAM of called reads; - is FASTQ.")],
+    reads: Annotated[
+        Path, typer.Argument(help="FASTQ or FASTA, may be gzip, or SAM, BAM, CRAM; - is FASTQ.")
+    ],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="Folder for contigs.fasta, layout.gfa, assembly.json, log.txt, figures."),
@@ -26,7 +28,7 @@ def assemble(
     minimap2 finds the overlaps, miniasm lays the reads out, racon makes the consensus. Where a program is not on PATH
     the contigs are empty and assembly.json says why. Where miniasm lays out nothing, as of a small genome at low depth,
     it is asked once more to keep reads that few others cover. With a reference: identity and errors of the contigs,
-    what part of it they cover, and a dot plot. For the consensus of a region, biorrn consensus needs no programs.
+    what part of it they cover, and a dot plot. The contigs serve as --reference of biorrn prepare signal.
 
     \b
     Examples:

@@ -30,7 +30,6 @@ COMMANDS = {
     "map": "biorrn.cli.map",
     "assemble": "biorrn.cli.assemble",
     "calibrate": "biorrn.cli.calibrate",
-    "consensus": "biorrn.cli.consensus",
     "evaluate": "biorrn.cli.evaluate",
     "compare": "biorrn.cli.compare",
     "cells": "biorrn.cli.cells",

@@ -6,14 +6,16 @@ minimap2 and miniasm: Li 2016, Bioinformatics 32:2103. racon: Vaser et al. 2017,
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from biorrn.errors import BiorrnError, InputError
-from biorrn.files import atomic_path, scratch_folder, write_text
+from biorrn.files import atomic_path, open_text, scratch_folder, write_text
 from biorrn.inference.assemble_tools import Tools, absent
-from biorrn.inference.called_reads import called_reads
+from biorrn.inference.called_reads import PACKED, called_reads
+from biorrn.readers.fastq import first_line
+from biorrn.readers.nucleotides import read_bases
 
 CONTIGS, LAYOUT, LOG = "contigs.fasta", "layout.gfa", "log.txt"
 # Of miniasm, one after the other until something comes out. Its defaults drop reads that fewer than three others cover
@@ -75,7 +77,7 @@ def assemble(
 
     Parameters
     ----------
-    reads : FASTQ, SAM, BAM or CRAM of called reads.
+    reads : FASTQ, FASTA, SAM, BAM or CRAM of called reads.
     rounds : int: of consensus by racon; 0 leaves the contigs as pieces of reads.
     require_tools : bool: a program that is absent is an error.
     say : called with a line about each step.
@@ -122,12 +124,23 @@ def _copy(reads: str | Path, path: Path) -> list[int]:
     """Write reads as plain FASTQ, the programs' common ground, under names that are unique; return their lengths."""
     lengths = []
     with open(path, "w") as stream:
-        for number, read in enumerate(called_reads(reads), 1):
-            if read.bases:
-                letters = "5" * len(read.bases) if read.letters == "*" else read.letters
-                stream.write(f"@read_{number}\n{read.bases}\n+\n{letters}\n")
-                lengths.append(len(read.bases))
+        for number, (bases, letters) in enumerate(_bases(reads), 1):
+            if bases:
+                letters = "5" * len(bases) if letters == "*" else letters
+                stream.write(f"@read_{number}\n{bases}\n+\n{letters}\n")
+                lengths.append(len(bases))
     return lengths
+
+
+def _bases(reads: str | Path) -> Iterator[tuple[str, str]]:
+    """Yield bases and quality letters of each read; "*" where there are none, as in FASTA."""
+    if str(reads) != "-" and Path(reads).suffix.lower() not in PACKED:
+        with open_text(reads) as stream:
+            fasta = first_line(stream)[0].startswith(">")
+        if fasta:
+            yield from ((bases, "*") for _, bases in read_bases(reads))
+            return
+    yield from ((read.bases, read.letters) for read in called_reads(reads))
 
 
 def _lay_out(work: Path, made: Assembly, tools: Tools, threads: int) -> None:

@@ -31,6 +31,10 @@ from biorrn.readers.records import Hit, ReadCall, SignalRecord
 from biorrn.readers.signal import find_signal_files, read_all, read_calls
 
 NO_CALLS = "holds no calls; --labels calls needs FAST5, or --calls with FASTA or FASTQ"
+NO_REFERENCE = (
+    "needs the sequenced genome as --reference; without one, assemble your calls: biorrn assemble CALLS -o FOLDER, "
+    "then --reference FOLDER/contigs.fasta"
+)
 MASKED = "bases masked: beside a gap, of poor agreement or odd dwell"
 
 
@@ -228,7 +232,7 @@ def _bootstrap(
 ) -> Iterator[Found]:
     """Calls of a model of our own."""
     if sources.reference is None:
-        raise ConfigError("--labels bootstrap: needs what the reads are of; name it with --reference")
+        raise ConfigError(f"--labels bootstrap: {NO_REFERENCE}")
     scorer = _scorer(sources, "bootstrap")
     for record in read_all(paths, on_problem):
         fault = scorer.fault(record)

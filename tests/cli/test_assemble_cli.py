@@ -88,6 +88,17 @@ def test_without_rounds_and_reference_contigs_are_pieces_of_reads(
 
 
 @needs_tools
+def test_fasta_has_no_qualities_and_is_assembled(assemble: Run, made: tuple[Path, Path], tmp_path: Path) -> None:
+    records = made[0].read_text().splitlines()
+    (tmp_path / "r.fa").write_text("".join(f">r\n{bases}\n" for bases in records[1::4]))
+    code, _, err = assemble(tmp_path / "r.fa", "-o", tmp_path / "a", "--reference", made[1])
+    assert code == 0, err
+    content = result(tmp_path / "a")
+    assert (content["counts"]["reads"], content["counts"]["contigs"]) == (60, 1)
+    assert content["reference"]["identity"] > 0.99
+
+
+@needs_tools
 @pytest.mark.parametrize("reads", ["", "@r\nACGTACGTTGCATT\n+\n//////////////\n"], ids=["no read", "one read"])
 def test_no_contig_is_said(assemble: Run, made: tuple[Path, Path], tmp_path: Path, reads: str) -> None:
     (tmp_path / "r.fastq").write_text(reads)

@@ -260,7 +260,7 @@ def test_a_call_that_contradicts_itself_is_reported_and_left_out(made, tmp_path)
     ("kind", "message"),
     [
         ("bam", "--labels bam: needs the file of calls; name it with --bam"),
-        ("bootstrap", "--labels bootstrap: needs what the reads are of; name it with --reference"),
+        ("bootstrap", "--labels bootstrap: needs the sequenced genome as --reference; without one, assemble"),
     ],
 )
 def test_files_that_labels_need(made, kind, message):
