@@ -15,6 +15,7 @@ Without --reads and without the shared human reads the example reads in data/ ar
 shipped one, or where there is none an untrained `fast`, which costs the same arithmetic but decodes few bases.
 """
 
+# ruff: noqa: E402
 import argparse
 import os
 import resource
@@ -28,8 +29,9 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from biorrn.device import set_threads  # before torch: it sets how idle threads wait
-from biorrn.jit import each_row
+from biorrn.device import quiet_threads, set_threads
+
+quiet_threads()  # before torch
 
 import numpy as np  # isort: skip
 import torch  # isort: skip
@@ -42,6 +44,7 @@ from biorrn.inference.basecall import basecall
 from biorrn.inference.decoders import DECODERS
 from biorrn.inference.defaults import calling_chunks, default_batch_size, default_model
 from biorrn.inference.engine import choose
+from biorrn.jit import each_row
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored, load_model, save_model
 from biorrn.readers.records import SignalRecord

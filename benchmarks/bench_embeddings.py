@@ -18,12 +18,15 @@ whatever their width. Differences are paired by draw; their interval is that of 
 says what other labels would have given, on the same held-out proteins.
 """
 
+# ruff: noqa: E402
 import argparse
 import csv
 from collections.abc import Callable
 from pathlib import Path
 
-from biorrn.device import set_threads  # before torch: it sets how idle threads wait
+from biorrn.device import quiet_threads, set_threads
+
+quiet_threads()  # before torch
 
 import numpy as np  # isort: skip
 import torch  # isort: skip
@@ -41,7 +44,8 @@ from biorrn.datasets.proteins import ordered_batches, pad_tokens
 from biorrn.encoders.descriptors import descriptors
 from biorrn.encoders.residues import tokens
 from biorrn.files import open_text
-from biorrn.models.frontends import FRONTENDS
+from biorrn.models.sequence import build_frontend
+from biorrn.models.store import language_models
 from biorrn.readers.sequences import clean_sequence
 
 Features = Callable[[list[np.ndarray]], np.ndarray]  # N token arrays -> (N, F)
@@ -82,7 +86,7 @@ def untrained(frontend: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     """Return the states of the same network with the weights that training began from."""
     torch.manual_seed(seed)
     settled = frontend.settled
-    return FRONTENDS["language_model"](LanguageModel(parts=settled.parts, tokenisers=settled.tokenisers)).eval()
+    return build_frontend(LanguageModel(parts=settled.parts, tokenisers=settled.tokenisers)).eval()
 
 
 # -- what a mean vector tells ------------------------------------------------------------------------------------------
@@ -265,12 +269,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     set_threads(given.threads)
-    states = FRONTENDS["language_model"](LanguageModel(path=given.language, backward=given.backward)).eval()
+    named = LanguageModel(path=given.language, backward=given.backward)
+    states = build_frontend(named, language_models(named)).eval()
     trained, blank = mean_of(states), mean_of(untrained(states))
     if given.families is not None:
         representations: dict[str, Features] = {"composition": composition}
         if given.table is not None:
-            representations["k-mer table"] = mean_of(FRONTENDS["table"](Vectors(path=str(given.table))))
+            representations["k-mer table"] = mean_of(build_frontend(Vectors(path=str(given.table))))
         representations |= {"untrained": blank, "language model": trained}
         show_told(representations, given.families, given.others, given.seed)
     if given.labelled is not None:

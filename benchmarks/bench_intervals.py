@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import biorrn.device  # noqa: F401  # before torch and numpy
 from biorrn.inference import conformal
 from biorrn.inference.predict import predict
 from biorrn.models.store import load_facts, load_model

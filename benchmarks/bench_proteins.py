@@ -9,6 +9,7 @@ the peer's own kind of network (three LSTM layers in both directions; a convolut
 bfloat16 where that measures faster (`--set training.precision=auto`), the peers in float32, as they come.
 """
 
+# ruff: noqa: E402
 import argparse
 import contextlib
 import csv
@@ -25,7 +26,10 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import biorrn.device  # noqa: F401, I001  # before torch: idle threads must not spin
+from biorrn.device import quiet_threads  # isort: skip
+
+quiet_threads()  # before torch
+
 import numpy as np
 import torch
 from measure import Clock, machine
@@ -39,7 +43,7 @@ from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import tokens
 from biorrn.tasks import regression
 from biorrn.training.learner import count_parameters
-from biorrn.training.loop import train
+from biorrn.training.train import train
 
 SHARED = Path(os.environ.get("BIORRN_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 TABLE = SHARED / "protein" / "stability" / "stability.csv.gz"

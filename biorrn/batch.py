@@ -57,3 +57,49 @@ def valid(lengths: torch.Tensor, time: int) -> torch.Tensor:
     import torch
 
     return torch.arange(time, device=lengths.device)[None, :] < lengths[:, None]
+
+
+def place(x: torch.Tensor, lengths: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what stands at each position of a reference, and how many residues were put in there.
+
+    A row as long as the reference is taken position by position. One of another length is taken to have one run of
+    residues deleted or inserted, at the place where most of the others agree with the reference.
+
+    Parameters
+    ----------
+    x : int64 (B, T), 0-padded; lengths : int64 (B,); reference : int64 (L,).
+
+    Returns
+    -------
+    symbols : int64 (B, L): tokens, 0 where the residue is deleted.
+    inserted : int64 (B, L): residues inserted before each position; those after the last count there.
+    """
+    import torch
+
+    size, height = len(reference), x.shape[0]
+    at = torch.arange(size, device=x.device).expand(height, size)
+    shift = (lengths - size)[:, None]  # residues more than the reference, (B, 1)
+    padded = torch.nn.functional.pad(x, (0, max(0, size - x.shape[1])))
+
+    def symbols_at(where: torch.Tensor) -> torch.Tensor:
+        inside = (where >= 0) & (where < lengths[:, None])
+        return torch.where(inside, padded.gather(1, where.clamp(0, padded.shape[1] - 1)), 0)
+
+    left, right = symbols_at(at), symbols_at(at + shift)  # aligned at the first, at the last residue
+    # agree[:, c]: positions below c taken from the left, the others from the right
+    matches = (left == reference).long(), (right == reference).long()
+    agree = matches[1].sum(1, keepdim=True) + torch.nn.functional.pad((matches[0] - matches[1]).cumsum(1), (1, 0))
+    deleted = (-shift).clamp(min=0)
+    cut = torch.arange(size + 1, device=x.device).expand(height, size + 1)
+    allowed = (cut + deleted <= size) & (cut <= lengths[:, None])
+    # a deletion takes the positions from the cut on, so that the right side starts only after it
+    after = (cut + deleted).clamp(max=size)
+    if bool((deleted > 0).any()):
+        tail = matches[1].flip(1).cumsum(1).flip(1)  # matches at or after a position
+        tail = torch.nn.functional.pad(tail, (0, 1))
+        agree = torch.nn.functional.pad(matches[0].cumsum(1), (1, 0)) + tail.gather(1, after)
+    start = torch.where(allowed, agree, -1).argmax(1, keepdim=True)  # the first of equals
+    start = torch.where(shift == 0, size, start)
+    symbols = torch.where(at < start, left, torch.where(at < start + deleted, 0, right))
+    inserted = torch.where(at == start.clamp(max=size - 1), shift.clamp(min=0), 0)
+    return symbols, inserted

@@ -14,6 +14,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     Tag,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -25,7 +26,7 @@ from biorrn.config_core import cores as cores
 from biorrn.config_core import sees as sees
 from biorrn.config_data import Augment as Augment
 from biorrn.config_data import Chunks as Chunks
-from biorrn.config_frontends import MANY, WIDEST
+from biorrn.config_frontends import LONGEST, MANY, WIDEST
 from biorrn.config_frontends import Closed as Closed
 from biorrn.config_frontends import Conv as Conv
 from biorrn.config_frontends import ConvLayer as ConvLayer
@@ -55,14 +56,14 @@ from biorrn.config_heads import Head as Head
 from biorrn.config_heads import PlainHead as PlainHead
 from biorrn.config_keys import explain as explain
 from biorrn.config_keys import set_key
-from biorrn.config_members import ENSEMBLE_KEYS, MODEL_KEYS, check_members
-from biorrn.config_members import Member as Member
-from biorrn.config_members import Neighbours as Neighbours
 from biorrn.config_training import Training as Training
 from biorrn.config_yaml import MOST_TEXT, load_yaml
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import inside, read_text
 from biorrn.lookup import nearest
+
+ENSEMBLE_KEYS = ("members", "combine", "calibrate", "neighbours")  # of a recipe, and only of one with members
+MODEL_KEYS = ("model", "chunks", "training")  # of a recipe, and only of one without
 
 
 class Model(Closed):
@@ -91,6 +92,36 @@ AnyModel = Annotated[
 ]
 
 
+def _how_given(value: Any) -> str:
+    return "name" if isinstance(value, str) else "inline"
+
+
+class Member(Closed):
+    """One model of an ensemble."""
+
+    # a recipe of the package, by name; a path to a .yaml file, relative to the file it stands in; or the recipe itself
+    recipe: Annotated[Annotated[str, Tag("name")] | Annotated[Recipe, Tag("inline")], Discriminator(_how_given)]
+    seed: int = Field(0, ge=0, le=LONGEST)  # the member is trained with this seed + 1000 * the run's seed
+    # in the mean, relative to the other members; or a list with one weight a target
+    weight: float | list[float] = 1.0
+
+    @field_validator("weight")
+    @classmethod
+    def counts(cls, weight: float | list[float]) -> float | list[float]:
+        """Check that a number is above 0, and that none of a list is below."""
+        if weight == [] or not (min(weight) >= 0 if isinstance(weight, list) else weight > 0):
+            raise ValueError("allowed is a number above 0, or one a target, 0 or more")
+        return weight
+
+
+class Neighbours(Closed):
+    """Residuals of training rows that a protein differs from in few residues are added, by kriging."""
+
+    mismatches: int = Field(3, ge=0, le=MANY)  # residues, at most
+    noise: float = Field(1.0, gt=0)  # variance of a residual's own noise over that which neighbours share
+    decay: float = Field(0.1, ge=0)  # what two rows share falls by exp(-decay) a mismatch
+
+
 class Recipe(Closed):
     """What `biorrn train` makes: one task, and either one model and one way of training it, or members."""
 
@@ -107,7 +138,7 @@ class Recipe(Closed):
 
     @model_validator(mode="after")
     def one_kind(self) -> Recipe:
-        check_members(self)
+        _check_members(self)
         if self.training.rows != "train" and self.task != "regression":
             raise ValueError(f"key 'training.rows' is for task regression; found task '{self.task}'")
         return self
@@ -132,7 +163,50 @@ class Recipe(Closed):
         return {key: value for key, value in dump(self).items() if key not in hidden}
 
 
-Member.model_rebuild(_types_namespace={"Recipe": Recipe})
+def _check_members(recipe: Recipe) -> None:
+    """Check what no key says alone.
+
+    Raises
+    ------
+    ValueError: neither a model nor members, or both; members that cannot be one model; keys of the other kind.
+    """
+    if recipe.members is None:
+        if recipe.model is None:
+            raise ValueError("key 'model' is missing; a recipe has either 'model' or 'members'")
+        own = sorted(recipe.model_fields_set.intersection(ENSEMBLE_KEYS) - {"members"})
+        if own:
+            raise ValueError(f"key '{own[0]}' is only for a recipe with 'members'")
+        return
+    others = sorted(recipe.model_fields_set.intersection(MODEL_KEYS))
+    if others:
+        raise ValueError(f"key '{others[0]}' stands beside 'members'; in an ensemble each member's recipe has its own")
+    if recipe.task not in ("regression", "tagging"):
+        raise ValueError(f"'members' are for task regression and tagging; found task '{recipe.task}'")
+    lists = {len(member.weight) for member in recipe.members if isinstance(member.weight, list)}
+    if lists and (len(lists) > 1 or not all(isinstance(member.weight, list) for member in recipe.members)):
+        raise ValueError("key 'weight' of the members: either each has one number, or each a list of one length")
+    if lists and not all(any(column) for column in zip(*(member.weight for member in recipe.members), strict=True)):  # type: ignore[arg-type]
+        raise ValueError("key 'weight' of the members: a target for which every member has weight 0")
+    plain = {"combine": recipe.combine == "mean", "calibrate": recipe.calibrate == "none"}
+    for key, fine in (plain | {"neighbours": recipe.neighbours is None}).items():
+        if recipe.task == "tagging" and not fine:
+            raise ValueError(f"key '{key}' is for task regression; an ensemble of taggers is the mean of its members")
+    seen: list[tuple[object, int]] = []
+    for place, member in enumerate(recipe.members):
+        own_recipe = member.recipe
+        if not isinstance(own_recipe, str):
+            if own_recipe.members is not None:
+                raise ValueError(f"member {place} is an ensemble; members are single models")
+            if own_recipe.task != recipe.task:
+                raise ValueError(f"member {place} is for task '{own_recipe.task}'; the ensemble is for '{recipe.task}'")
+        if (own_recipe, member.seed) in seen:
+            raise ValueError(
+                f"members {seen.index((own_recipe, member.seed))} and {place} have the same recipe and seed"
+            )
+        seen.append((own_recipe, member.seed))
+
+
+Member.model_rebuild()
 Recipe.model_rebuild()
 
 

@@ -6,16 +6,22 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
-# Idle OpenMP threads that spin slow an LSTM 10 to 80 times beside a busy neighbour; this must precede torch's import.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("KMP_BLOCKTIME", "0")
-
 from biorrn.errors import BiorrnError
 
 if TYPE_CHECKING:
     import torch
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def quiet_threads() -> None:
+    """Let idle OpenMP threads of this process and its children sleep, unless the environment says otherwise.
+
+    Threads that spin slow an LSTM 10 to 80 times beside a busy neighbour. It has an effect only before torch is
+    imported, so the command line, the public functions and each program of its own call it first.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -25,6 +31,7 @@ def choose_device(name: str = "auto") -> torch.device:
     ------
     BiorrnError: the name is unknown, or this machine has no such device.
     """
+    quiet_threads()
     import torch
 
     if name.split(":")[0] not in DEVICES:
@@ -68,6 +75,7 @@ def _runs_bfloat16(kind: str) -> bool:
 
 def set_threads(threads: int | None = None) -> int:
     """Use `threads` CPU threads in torch (None: as many as this process may use) and return that number."""
+    quiet_threads()
     import torch
 
     if threads is None:

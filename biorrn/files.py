@@ -8,6 +8,7 @@ import functools
 import gzip
 import hashlib
 import io
+import json
 import lzma
 import os
 import platform
@@ -484,3 +485,21 @@ def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes as hex digits."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that holds a mapping.
+
+    Raises
+    ------
+    InputError: it cannot be read, is not JSON, or holds something else.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(path, f"not JSON at line {error.lineno}: {error.msg}") from error
+    except (RecursionError, ValueError) as error:  # or a number of thousands of digits
+        raise InputError(path, f"not usable JSON: {str(error)[:60]}") from error
+    if not isinstance(content, dict):
+        raise InputError(path, f"holds a {type(content).__name__}; needed is a mapping")
+    return content

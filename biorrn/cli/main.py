@@ -10,6 +10,7 @@ import typer
 from biorrn import __version__
 from biorrn.cli.outputs import checked
 from biorrn.command import note
+from biorrn.device import quiet_threads
 from biorrn.errors import BiorrnError, shown
 from biorrn.files import disk_fault
 from biorrn.screen import guard_terminal
@@ -77,6 +78,7 @@ def build_app() -> typer.Typer:
 def main() -> None:
     """Run the command line; a user's fault is one line on standard error and exit code 2."""
     guard_terminal()
+    quiet_threads()  # before any command imports torch
     note(sys.argv[1:])
     try:
         code = build_app()(prog_name="biorrn", standalone_mode=False)

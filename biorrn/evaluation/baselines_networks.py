@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import biorrn.device  # noqa: F401  (before torch: no spinning threads)
 from biorrn.encoders.alphabets import N_TOKENS
 from biorrn.evaluation.baselines_rows import Baseline, Problem, padded
 

@@ -30,7 +30,7 @@ from biorrn.evaluation.predictions import (
     read_prepared,
 )
 from biorrn.evaluation.regression import RESAMPLED
-from biorrn.evaluation.results import read_json
+from biorrn.files import read_json
 from biorrn.models.store import RECIPE
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.tables import is_table

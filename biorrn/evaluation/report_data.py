@@ -10,7 +10,7 @@ from biorrn.errors import InputError
 from biorrn.evaluation.blocks import blocks, histogram, label, text
 from biorrn.evaluation.figures_data import Histogram, composition_figure, histogram_figure
 from biorrn.evaluation.report_figures import UNUSABLE, drawn
-from biorrn.evaluation.results import read_json
+from biorrn.files import read_json
 
 Family = dict[str, Histogram]  # the histograms of the splits
 DEPTH = 4  # of mappings in mappings in which histograms are looked for

@@ -16,7 +16,7 @@ from biorrn.evaluation.figures_data import histogram_figure
 from biorrn.evaluation.report_data import histograms
 from biorrn.evaluation.report_figures import UNUSABLE, drawn, figures_of
 from biorrn.evaluation.report_runs import anchors
-from biorrn.evaluation.results import read_json
+from biorrn.files import read_json
 
 COLUMNS = 9  # numbers of a sample that the table of all samples has at most
 # the numbers that come first in that table, as `numbers` names them

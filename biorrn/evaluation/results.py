@@ -68,7 +68,6 @@ A translation has besides
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,7 +84,7 @@ from biorrn.evaluation.described import write_result as write_result
 from biorrn.evaluation.predictions import Predictions, Proteins, in_split, join, predicted_names, read_measured
 from biorrn.evaluation.regression import evaluate
 from biorrn.evaluation.terminal import summary_lines as summary_lines
-from biorrn.files import read_text
+from biorrn.files import read_json
 from biorrn.inference.conformal import LEVEL
 from biorrn.models.store import RECIPE, load_facts
 from biorrn.readers.tables import is_table
@@ -194,24 +193,6 @@ def evaluate_regression(
         if names and len(train):
             content["baselines"][entry["name"]] = compare(train, rows, values, column, seed, threads, names)
     return content, rows.targets, given
-
-
-def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a JSON file that holds a mapping.
-
-    Raises
-    ------
-    InputError: it cannot be read, is not JSON, or holds something else.
-    """
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(path, f"not JSON at line {error.lineno}: {error.msg}") from error
-    except (RecursionError, ValueError) as error:  # or a number of thousands of digits
-        raise InputError(path, f"not usable JSON: {str(error)[:60]}") from error
-    if not isinstance(content, dict):
-        raise InputError(path, f"holds a {type(content).__name__}; needed is a mapping")
-    return content
 
 
 def read_result(path: str | Path) -> dict[str, Any]:

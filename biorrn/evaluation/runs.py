@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.errors import InputError
-from biorrn.evaluation.results import read_json
-from biorrn.files import open_text
+from biorrn.files import open_text, read_json
 from biorrn.readers.fields import guarded
 
 HISTORY, PROVENANCE, RECIPE, WARNINGS = "history.tsv", "provenance.json", "recipe.yaml", "warnings.tsv"

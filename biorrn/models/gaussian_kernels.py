@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from biorrn import config
+from biorrn.batch import place
 from biorrn.encoders.alphabets import N_TOKENS, UNKNOWN
 from biorrn.encoders.descriptors import NAMES, descriptors
 from biorrn.encoders.residues import TABLES
-from biorrn.models.variants import place
 
 COMPONENTS = 6  # of BLOSUM62, beside the scales
 HELIX = 3.6  # residues a turn

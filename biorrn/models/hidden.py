@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -57,44 +59,42 @@ class Reader(nn.Module):
         return nn.utils.rnn.pad_sequence(joined, True, PAD).to(x.device), counts
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A language model whose states are features: its recipe, the dict of its tokeniser, and where it comes from."""
+
+    recipe: config.Model
+    tokeniser: dict[str, Any]
+    model: Any
+    source: str = "model folder"
+
+
 class HiddenStates(nn.Module):
     """A residue's features: the state after it was read, of each model; after Peters et al. 2018 (ELMo).
 
     Frozen by default: no gradient, and no dropout. With `tune` they are trained with the rest.
+
+    Parameters
+    ----------
+    parts : the language models, forward before backward; `store.language_models` loads those that a recipe names.
 
     Attributes
     ----------
     settled : the recipe without its files: what a model folder keeps, since the values are in the weights.
     """
 
-    def __init__(self, recipe: config.LanguageModel) -> None:
+    def __init__(self, recipe: config.LanguageModel, parts: Sequence[Part]) -> None:
         super().__init__()
-        from biorrn.models.sequence import build_model  # here, since models are built of front ends
-        from biorrn.models.store import load_model
-
-        readers, parts, tokenisers = [], [], []
-        paths = [path for path in (recipe.path, recipe.backward) if path is not None]
-        for path in paths:
-            stored = load_model(path)
-            if stored.facts.get("task") != "language":
-                raise ConfigError(f"{path}: is a model for {stored.facts.get('task')}; needed is one for language")
-            assert stored.recipe.model is not None  # as in every recipe of this task
-            parts.append(stored.recipe.model.model_dump(mode="json"))
-            tokenisers.append(stored.facts["tokeniser"])
-            readers.append(_reader(tokenisers[-1], stored.model, path))
-        if not paths:
-            parts, tokenisers = recipe.parts, recipe.tokenisers
-            for part, tokeniser in zip(parts, tokenisers, strict=True):
-                made = config.Model.model_validate(part)
-                if not isinstance(made.frontend, config.Tokens):
-                    raise ConfigError(f"found a part with front end {made.frontend.name}; needed is tokens")
-                model = build_model(made, Tokeniser.from_dict(tokeniser).size, stored=True)
-                readers.append(_reader(tokeniser, model, "model folder"))
+        readers = [_reader(part) for part in parts]
         self.readers = nn.ModuleList(readers)
         self.tuned = recipe.tune
         self.readers.requires_grad_(recipe.tune)
         self.width = sum(int(reader.core.width) for reader in readers)  # type: ignore[arg-type,misc]
-        self.settled = config.LanguageModel(tune=recipe.tune, parts=parts, tokenisers=tokenisers)
+        self.settled = config.LanguageModel(
+            tune=recipe.tune,
+            parts=[part.recipe.model_dump(mode="json") for part in parts],
+            tokenisers=[part.tokeniser for part in parts],
+        )
 
     def train(self, mode: bool = True) -> HiddenStates:
         super().train(mode)
@@ -108,8 +108,8 @@ class HiddenStates(nn.Module):
         return torch.cat(states, dim=-1) * valid(lengths, x.shape[1])[:, :, None], lengths
 
 
-def _reader(tokeniser: dict[str, Any], model: Any, source: str) -> Reader:
-    made = Tokeniser.from_dict(tokeniser)
+def _reader(part: Part) -> Reader:
+    made = Tokeniser.from_dict(part.tokeniser)
     if made.alphabet != RESIDUES:
-        raise ConfigError(f"{source}: is a language model of {made.alphabet}; needed is one of residues")
-    return Reader(made, model.frontend, model.core)
+        raise ConfigError(f"{part.source}: is a language model of {made.alphabet}; needed is one of residues")
+    return Reader(made, part.model.frontend, part.model.core)

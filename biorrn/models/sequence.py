@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
 
 from biorrn import config
+from biorrn.encoders.tokenisers import Tokeniser
 from biorrn.errors import ConfigError
 from biorrn.models.budget import MOST, Budget
 from biorrn.models.cores import build_core
 from biorrn.models.frontends import FRONTENDS
 from biorrn.models.heads import HEADS, Keep, Pool, Tokens
+from biorrn.models.hidden import HiddenStates, Part
 from biorrn.models.recurrent import Stack
 from biorrn.models.regularise import lock
 
@@ -60,12 +63,30 @@ class SequenceModel(nn.Module):
         return self.head(x), h, states
 
 
-def build_model(recipe: config.Model, outputs: int, stored: bool = False) -> SequenceModel:
+def build_frontend(recipe: config.Frontend, given: Sequence[Part] = ()) -> Any:
+    """Return the front end of a recipe; see `build_model` for the errors and `given`."""
+    if not isinstance(recipe, config.LanguageModel):
+        return FRONTENDS[recipe.name](recipe)
+    if recipe.path is not None and not given:
+        raise ConfigError("front end 'language_model': is for proteins: tasks regression and tagging")
+    stored = zip(recipe.parts, recipe.tokenisers, strict=True)
+    return HiddenStates(recipe, given or [_stored_part(*part) for part in stored])
+
+
+def _stored_part(part: dict[str, Any], tokeniser: dict[str, Any]) -> Part:
+    made = config.Model.model_validate(part)
+    if not isinstance(made.frontend, config.Tokens):
+        raise ConfigError(f"found a part with front end {made.frontend.name}; needed is tokens")
+    return Part(made, tokeniser, build_model(made, Tokeniser.from_dict(tokeniser).size, stored=True))
+
+
+def build_model(recipe: config.Model, outputs: int, stored: bool = False, given: Sequence[Part] = ()) -> SequenceModel:
     """Return the model of a recipe with `outputs` targets or symbols.
 
     Parameters
     ----------
     stored : bool: weights follow from a model folder, so that a front end with values from a file needs no file.
+    given : the trained language models that the recipe names, as `store.language_models` loads them.
 
     Raises
     ------
@@ -87,7 +108,7 @@ def build_model(recipe: config.Model, outputs: int, stored: bool = False) -> Seq
             f"{recipe.frontend.size} for {outputs} outputs"
         )
     with Budget(MOST, "recipe"):
-        frontend = FRONTENDS[recipe.frontend.name](recipe.frontend)
+        frontend = build_frontend(recipe.frontend, given)
         core = build_core(frontend.width, recipe.core)
         width, directions = (recipe.steps, "f") if recipe.steps else (core.width, core.directions)
         pool = Pool(list(recipe.pool), width, directions) if recipe.pool else Keep(width)

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from biorrn import config
 from biorrn.config import Recipe, dump_recipe, load_recipe
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import atomic_path, read_text, write_text
@@ -26,6 +27,7 @@ from biorrn.lookup import nearest
 from biorrn.models.budget import SPARE, Budget
 from biorrn.models.build import build, settle
 from biorrn.models.facts import check_task, parse_about, parse_facts
+from biorrn.models.hidden import Part
 
 WEIGHTS, RECIPE, ABOUT = "weights.safetensors", "recipe.yaml", "about.yaml"
 LARGE = 1000  # numbers of a tensor from which `shrink` halves it
@@ -204,6 +206,25 @@ def _built(recipe: Recipe, facts: dict[str, Any], folder: Path) -> nn.Module:
     except (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError) as error:
         words = " ".join(str(error).split())[:100]
         raise InputError(folder, f"its recipe and the facts of its weights do not go together: {words}") from error
+
+
+def language_models(frontend: config.Frontend) -> list[Part]:
+    """Load the language models that a front end `language_model` names; none for any other.
+
+    Raises
+    ------
+    ConfigError: no such model, or one of another task.
+    InputError: as `load_model`.
+    """
+    parts = []
+    for path in (frontend.path, frontend.backward) if isinstance(frontend, config.LanguageModel) else ():
+        if path is None:
+            continue
+        stored = load_model(path)
+        if stored.facts.get("task") != "language":
+            raise ConfigError(f"{path}: is a model for {stored.facts.get('task')}; needed is one for language")
+        parts.append(Part(stored.recipe.network, stored.facts["tokeniser"], stored.model, path))
+    return parts
 
 
 def start_from(model: nn.Module, name: str | Path) -> int:

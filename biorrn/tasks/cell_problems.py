@@ -20,7 +20,7 @@ from biorrn.config import Core, Recipe, change_recipe, parse_recipe
 from biorrn.device import choose_device
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import atomic_path, sha256, write_text
-from biorrn.models.frontends import FRONTENDS
+from biorrn.models.sequence import build_frontend
 from biorrn.models.store import load_model
 from biorrn.tasks import load_task
 from biorrn.tasks.long_memory import FEATURES, SYNTHETIC, Recall, Settings, fit, judge
@@ -70,7 +70,7 @@ class Prepared:
         self.task = load_task(self.recipe.task)
         self.data: Any = self.task.open_data(path, self.recipe)
         frontend = self.recipe.network.frontend
-        self.inputs = int(FRONTENDS[frontend.name](frontend).width)  # type: ignore[arg-type]
+        self.inputs = int(build_frontend(frontend).width)
         if not isinstance(self.recipe.network.core, Core):
             raise ConfigError("--set: model.core: found a core that is not one recurrent stack")
         self.core = self.recipe.network.core

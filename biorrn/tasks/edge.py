@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-import biorrn.device  # noqa: F401  # before torch
 from biorrn.datasets.proteins import ProteinDataset
 from biorrn.inference import conformal, novelty
 from biorrn.inference.confidence import ROWS

@@ -20,6 +20,7 @@ from biorrn.evaluation.regression import mean_metrics
 from biorrn.lookup import lookup
 from biorrn.models.heads import Regression
 from biorrn.models.sequence import SequenceModel, build_model
+from biorrn.models.store import language_models
 from biorrn.tasks.losses import LOSSES
 
 unit = "sequences"
@@ -59,7 +60,8 @@ def open_data(path: str | Path, recipe: Recipe) -> ProteinData:
 def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
     """Return a model whose head speaks in the units of the training targets."""
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
-    model = build_model(_with_reference(recipe.network, data), data.facts["outputs"])
+    network = _with_reference(recipe.network, data)
+    model = build_model(network, data.facts["outputs"], given=language_models(network.frontend))
     if not isinstance(model.head, Regression):
         raise ConfigError(f"recipe '{recipe.name}': task regression needs head 'regression'")
     values = data.rows.targets  # (N, K), NaN where missing

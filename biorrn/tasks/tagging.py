@@ -24,6 +24,7 @@ from biorrn.lookup import lookup
 from biorrn.models.ensemble import probabilities
 from biorrn.models.heads import TagsCRF, Values
 from biorrn.models.sequence import SequenceModel, build_model
+from biorrn.models.store import language_models
 
 unit = "residues"
 monitor = "agreement"  # of states accuracy_residue, of values spearman
@@ -110,7 +111,7 @@ def make_model(recipe: Recipe, data: TagData) -> SequenceModel:
                 f"recipe '{recipe.name}': front end '{recipe.network.frontend.name}' has features of residues; for DNA "
                 "allowed is onehot, or embedding or dilated without a table"
             )
-    model = build_model(recipe.network, data.facts["outputs"])
+    model = build_model(recipe.network, data.facts["outputs"], given=language_models(recipe.network.frontend))
     if isinstance(model.head, Values):
         model.head.shift.copy_(torch.as_tensor(np.nanmean(data.rows.tags, axis=0)))
         model.head.scale.copy_(torch.as_tensor(np.maximum(np.nanstd(data.rows.tags, axis=0), 1e-6)))

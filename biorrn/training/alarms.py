@@ -86,6 +86,10 @@ class Alarms:
         self.given += new
         return new
 
+    def diverged(self, epoch: int, message: str) -> None:
+        """Note that the run was given up in an epoch, the first is 1."""
+        self.given.append(Alarm(epoch, "not_finite", message))
+
     def look_back(self, history: History) -> None:
         """Look at all epochs of a run that is taken up."""
         for number in range(1, len(history) + 1):

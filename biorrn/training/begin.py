@@ -36,7 +36,7 @@ class Begun:
     threads : int: CPU threads of all processes together; those of this one are torch's own.
     processes : the place of this process among those that share the run.
     mark : dict: what makes the run this run.
-    seed, init : as `loop.train` got them.
+    seed, init : as `train.train` got them.
     checkpoint : Path, optional: where to go on from.
     """
 
@@ -50,6 +50,11 @@ class Begun:
     seed: int
     init: str | Path | None
     checkpoint: Path | None
+
+    @property
+    def source(self) -> str:
+        """Return the path of the prepared file, as it was given."""
+        return next(iter(self.mark["data"]))
 
     @property
     def scored(self) -> str:
@@ -98,7 +103,7 @@ def begin(
     ----------
     data_recipe : Recipe, optional: by which the data is opened, where that is not `recipe`.
     keep : what of a run that is replaced stays; see `open_run`.
-    Others as in `loop.train`.
+    Others as in `train.train`.
 
     Raises
     ------

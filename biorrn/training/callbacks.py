@@ -87,7 +87,7 @@ class Watcher(Callback):
 
     def on_exception(self, trainer: pl.Trainer, learner: Any, exception: BaseException) -> None:
         if isinstance(exception, Diverged):  # which says itself that the run is given up
-            self.alarms.given.append(Alarm(trainer.current_epoch + 1, "not_finite", str(exception)))
+            self.alarms.diverged(trainer.current_epoch + 1, str(exception))
             self._tell([])
 
     def _tell(self, new: list[Alarm]) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,14 @@ import numpy as np
 import torch
 
 from biorrn.command import words
-from biorrn.config import Recipe, dump_recipe, resolve
-from biorrn.errors import BiorrnError, ConfigError
+from biorrn.config import Recipe, dump_recipe
+from biorrn.errors import ConfigError
 from biorrn.models.ensemble import Ensemble, ensemble_for
 from biorrn.models.store import WEIGHTS, Stored, load_model, save_model
-from biorrn.training.begin import begin
+from biorrn.training.begin import Begun
 from biorrn.training.checkpoint import MEMBERS, PROVENANCE, remove_run, write_history, write_provenance
 from biorrn.training.combine import rising_knots, stacked_weights
-from biorrn.training.launch import refuse
 from biorrn.training.learner import count_parameters
-from biorrn.training.member import train_member
 from biorrn.training.members import run_members
 from biorrn.training.remember import remember
 from biorrn.training.task import Data, Task
@@ -31,58 +30,41 @@ from biorrn.training.task import Data, Task
 SEED_STEP = 1000  # seeds of members of runs with neighbouring seeds do not meet
 
 
-def train(
-    recipe: Recipe,
-    data_path: str | Path,
-    folder: str | Path,
+def run(
+    begun: Begun,
     task: Task,
+    train_member: Callable[[dict[str, Any]], object],
     *,
-    seed: int = 0,
-    device: str = "auto",
-    threads: int | None = None,
     replace: bool = False,
-    init: str | Path | None = None,
     jobs: int | None = None,
     inside: bool = False,
     stop: dict[str, int] | None = None,
-) -> Path:
-    """Train the members of a recipe that are not finished yet, combine all, and return the model folder.
+) -> None:
+    """Train the members that are not finished yet, combine all, and write the model folder.
 
-    Member i is an ordinary run in FOLDER/members/<i>_<recipe>_<seed>, with its own seed + 1000 * `seed`. The validation
-    rows give the weights and the calibration that the recipe asks for.
+    Member i is an ordinary run in FOLDER/members/<i>_<recipe>_<seed>, with its own seed + 1000 * that of the run. The
+    validation rows give the weights and the calibration that the recipe asks for. CPU threads are shared equally.
 
     Parameters
     ----------
-    threads : int: CPU threads of all members together; each member gets an equal share of them, at least one.
-    init : model folder or shipped id whose weights, where they fit, are the first ones of each member; of the run of an
-        ensemble, those of its members, one each.
-    jobs : int: members that are trained at a time; default: one a thread, on another device than the CPU one.
-    inside : bool: members are trained in this process, one after the other.
+    train_member : trains one member in this process, as its job says; see `train.train_member`.
+    inside : bool: members are trained so, one after the other, and not in processes of their own.
     stop : dict, optional: folder name of a member -> epochs after which it ends.
-    Others as in `loop.train`.
+    Others as in `train.train`.
 
     Raises
     ------
-    ConfigError, InputError: as `loop.train`.
     BiorrnError: a member could not be trained; those that could are kept.
     """
-    folder, recipe = Path(folder), resolve(recipe)
+    recipe, folder, data, where = begun.recipe, begun.folder, begun.data, begun.device
     assert recipe.members is not None
-    refuse("the members of an ensemble are trained side by side with --jobs")
-    if jobs is not None and jobs < 1:
-        raise BiorrnError(f"--jobs: found {jobs}; allowed is 1 or more")
-    common = {"seed": seed, "device": device, "threads": threads, "replace": replace, "init": init}
-    begun = begin(recipe, data_path, folder, task, data_recipe=_own(recipe, 0), keep=(MEMBERS,), **common)  # type: ignore[arg-type]
-    if begun is None:
-        return folder
-    where, all_threads, data = begun.device, begun.threads, begun.data
     started = time.monotonic()
     # from the number of members, not of those left: a member's result may depend on its threads in the last bits
-    jobs = min(len(recipe.members), jobs or (all_threads if where.type == "cpu" else 1))
-    share = max(1, all_threads // jobs)
-    options = {"device": device, "threads": share, "replace": replace}
-    told = {"data": str(data_path), "task": vars(task)["__name__"], "options": options}
-    work = _work(recipe, folder / MEMBERS, seed, told, stop or {}, _first_weights(init, len(recipe.members)))
+    jobs = min(len(recipe.members), jobs or (begun.threads if where.type == "cpu" else 1))
+    share = max(1, begun.threads // jobs)
+    options = {"device": str(where), "threads": share, "replace": replace}
+    told = {"data": begun.source, "task": vars(task)["__name__"], "options": options}
+    work = _work(begun, told, stop or {}, _first_weights(begun.init, len(recipe.members)))
     _only(folder / MEMBERS, {Path(job["folder"]).name for job in work})
     print(
         f"training {recipe.name}: {len(work)} members, {jobs} at a time with {share} threads each on {where}",
@@ -134,7 +116,6 @@ def train(
             },
         },
     )
-    return folder
 
 
 def _only(folder: Path, names: set[str]) -> None:
@@ -144,12 +125,6 @@ def _only(folder: Path, names: set[str]) -> None:
             remove_run(path)
             with contextlib.suppress(OSError):  # files of other names stay
                 path.rmdir()
-
-
-def _own(recipe: Recipe, place: int) -> Recipe:
-    member = (recipe.members or [])[place].recipe
-    assert isinstance(member, Recipe)  # as `resolve` leaves them
-    return member
 
 
 def _first_weights(init: str | Path | None, count: int) -> list[str | None]:
@@ -170,19 +145,21 @@ def _first_weights(init: str | Path | None, count: int) -> list[str | None]:
     return list(runs)
 
 
-def _work(
-    recipe: Recipe, folder: Path, seed: int, common: dict[str, Any], stop: dict[str, int], init: list[str | None]
-) -> list[dict[str, Any]]:
+def _work(begun: Begun, common: dict[str, Any], stop: dict[str, int], init: list[str | None]) -> list[dict[str, Any]]:
     """Return what the process of each member is told."""
     work = []
-    for place, member in enumerate(recipe.members or []):
-        own, own_seed = _own(recipe, place), member.seed + SEED_STEP * seed
+    for place, member in enumerate(begun.recipe.members or []):
+        own, own_seed = member.recipe, member.seed + SEED_STEP * begun.seed
+        assert isinstance(own, Recipe)  # as `resolve` leaves them
         name = f"{place:02}_{re.sub('[^A-Za-z0-9.-]+', '_', own.name)}_{own_seed}"
         options = (
             common["options"] | {"seed": own_seed, "init": init[place]} | ({"stop": stop[name]} if name in stop else {})
         )
         text = dump_recipe(own)
-        work.append(common | {"recipe": text, "folder": str(folder / name), "options": options, "words": words()})
+        work.append(
+            common
+            | {"recipe": text, "folder": str(begun.folder / MEMBERS / name), "options": options, "words": words()}
+        )
     return work
 
 

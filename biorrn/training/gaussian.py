@@ -1,17 +1,16 @@
-"""Train a Gaussian process: one fit in closed form, and the same run folder as any other training leaves."""
+"""Train a Gaussian process: one fit in closed form, and the run folder of a model that is fitted at once."""
 
 from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from biorrn.config import GaussianProcess as Settings
-from biorrn.config import Recipe, Sites, Substitutions
+from biorrn.config import Sites, Substitutions
 from biorrn.encoders.consensus import consensus
 from biorrn.encoders.residues import sequence
 from biorrn.errors import ConfigError, InputError
@@ -19,10 +18,9 @@ from biorrn.models.gaussian import GaussianProcess, build_gaussian
 from biorrn.models.gaussian_kernels import Setting
 from biorrn.models.gaussian_substitutions import SubstitutionKernel
 from biorrn.models.store import save_model
-from biorrn.training.begin import begin
+from biorrn.training.begin import Begun
 from biorrn.training.checkpoint import write_history, write_provenance
 from biorrn.training.gaussian_fit import fit_rows, fit_table, learn, set_unwarp, warp
-from biorrn.training.launch import refuse
 from biorrn.training.learner import derive_seed
 from biorrn.training.task import Task
 
@@ -32,43 +30,28 @@ STRANGE = 0.5  # of the residues differ from the consensus: the rows are no vari
 MOST_ROWS = 20_000  # of one target; their covariance then takes 3.2 GB
 
 
-def train(
-    recipe: Recipe,
-    data_path: str | Path,
-    folder: str | Path,
-    task: Task,
-    *,
-    seed: int = 0,
-    device: str = "auto",
-    threads: int | None = None,
-    replace: bool = False,
-    init: str | Path | None = None,
-) -> Path:
-    """Fit a Gaussian process to the training rows and return the model folder; see `training.loop.train`.
+def run(begun: Begun, task: Task) -> None:
+    """Fit a Gaussian process to the training rows and write the model folder.
 
     A finished run is left as it is; a run that was cut off begins anew. It computes on the CPU whatever the device.
     The validation rows are only scored. Chance, through the seed, has a part only in which rows the kernel learns from.
 
     Raises
     ------
-    ConfigError: the folder holds another run; a kernel does not suit the data; or `init` is given.
+    ConfigError: a kernel does not suit the data.
     InputError: too few or too many rows, or a target that the recipe's scale has no place for.
     """
-    folder, settings = Path(folder), recipe.model
+    recipe, settings = begun.recipe, begun.recipe.model
     assert isinstance(settings, Settings)
-    refuse("a Gaussian process is fitted by one")
-    if init is not None:
-        raise ConfigError(f"--init: recipe '{recipe.name}' is a Gaussian process, which has no first weights")
-    begun = begin(recipe, data_path, folder, task, seed=seed, device=device, threads=threads, replace=replace)
-    if begun is None:
-        return folder
     data: Any = begun.data
     started = time.monotonic()
     setting = setting_of(settings, data.rows)
     rows = [int(count) for count in np.isfinite(data.rows.targets).sum(0)]
     for name, count in zip(data.rows.names, rows, strict=True):
         if not 2 <= count <= MOST_ROWS:
-            raise InputError(data_path, f"target '{name}': {count} training rows; a Gaussian process takes 2..20,000")
+            raise InputError(
+                begun.source, f"target '{name}': {count} training rows; a Gaussian process takes 2..20,000"
+            )
     facts = data.facts | {
         "gaussian": {
             "reference": sequence(setting.reference.numpy().astype(np.uint8)),
@@ -80,31 +63,52 @@ def train(
         facts.setdefault("reference", facts["gaussian"]["reference"])
     model = build_gaussian(settings, facts)
     print(f"training {recipe.name}: a Gaussian process on {max(rows):,} rows", file=sys.stderr)
-    loss = _fit(model, settings, data, str(data_path), seed)
-    scores, valid_loss = validate(model, data, task)
+    loss = _fit(model, settings, data, begun.source, begun.seed)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    write_fit(begun, task, model, facts, started, settings.steps, parameters, loss, f"loss {loss:.4f}, ")
+
+
+def write_fit(
+    begun: Begun,
+    task: Task,
+    model: torch.nn.Module,
+    facts: dict[str, Any],
+    started: float,
+    steps: int,
+    parameters: int,
+    loss: float,
+    said: str = "",
+) -> None:
+    """Score a model that was fitted at once, since `started` by the monotonic clock, and write its run folder.
+
+    Parameters
+    ----------
+    steps, loss : of the fit, for the one row of history.tsv.
+    said : str: stands in the line on standard error before the scores of the validation rows.
+    """
+    scores, valid_loss = validate(model, begun.data, task)
     seconds = time.monotonic() - started
-    row = {"epoch": 0, "step": settings.steps, "seconds": round(seconds, 2), "train_loss": loss}
+    row = {"epoch": 0, "step": steps, "seconds": round(seconds, 2), "train_loss": loss}
     row |= {"valid_loss": valid_loss} | {f"valid_{name}": value for name, value in scores.items()}
     print(
-        f"fitted: loss {loss:.4f}, {begun.scored} loss {valid_loss:.4f}, {task.monitor} {scores[task.monitor]:.4f}, "
+        f"fitted: {said}{begun.scored} loss {valid_loss:.4f}, {task.monitor} {scores[task.monitor]:.4f}, "
         f"{seconds:.0f} s",
         file=sys.stderr,
     )
-    write_history(folder, [row])
-    save_model(folder, model.eval(), recipe, facts)
+    write_history(begun.folder, [row])
+    save_model(begun.folder, model.eval(), begun.recipe, facts)
     write_provenance(
-        folder,
+        begun.folder,
         {
             **begun.facts(),
             "device": "cpu",
             "precision": "64",
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": parameters,
             "seconds": round(seconds, 1),
-            "rate": {"value": round(data.training_size / max(seconds, 1e-9), 1), "unit": f"{task.unit}/s"},
+            "rate": {"value": round(begun.data.training_size / max(seconds, 1e-9), 1), "unit": f"{task.unit}/s"},
             "best": {"epoch": 0, "metric": begun.metric(task), "value": scores[task.monitor]},
         },
     )
-    return folder
 
 
 def setting_of(settings: Settings, rows: Any) -> Setting:

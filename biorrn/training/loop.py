@@ -1,4 +1,4 @@
-"""Train a recipe on a prepared file: the run, from an empty folder to a model folder."""
+"""Train a network: epochs, checkpoints and the model folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import warnings
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -21,65 +20,23 @@ from lightning.pytorch.strategies import DDPStrategy
 from biorrn.config import Recipe
 from biorrn.models.store import save_model, start_from
 from biorrn.training.alarms import Alarms
-from biorrn.training.begin import Begun, begin
+from biorrn.training.begin import Begun
 from biorrn.training.callbacks import Reporter, Watcher, savers
 from biorrn.training.checkpoint import CHECKPOINTS, keep_precision, write_history, write_provenance, write_warnings
 from biorrn.training.checkpoint_file import WholeCheckpoints
 from biorrn.training.learner import Learner, count_parameters, derive_seed
 from biorrn.training.precision import LIGHTNING, choose_precision, possible
-from biorrn.training.processes import Processes, leave
+from biorrn.training.processes import Processes
 from biorrn.training.task import Task
 
 
-def train(
-    recipe: Recipe,
-    data_path: str | Path,
-    folder: str | Path,
-    task: Task,
-    *,
-    seed: int = 0,
-    device: str = "auto",
-    threads: int | None = None,
-    replace: bool = False,
-    init: str | Path | None = None,
-    stop: int | None = None,
-) -> Path:
-    """Train and return the model folder.
-
-    A folder with an unfinished run of the same recipe, data and seed is taken up at its last whole epoch; one with a
-    finished run is left as it is. One with another run is an error, or with `replace` is begun anew. Called in each of
-    several processes (see `launch`) it shares every batch among them; the first writes.
-
-    Parameters
-    ----------
-    recipe : Recipe: the model and the training.
-    data_path : path of a prepared HDF5 file.
-    folder : path of the run folder.
-    task : the module of `tasks` for `recipe.task`.
-    seed : int: 0 or more; order, augmentation, dropout and first weights follow from it.
-    threads : int: CPU threads, of all processes on this machine together.
-    init : model folder or shipped id whose weights, where they fit, are the first ones.
-    stop : int, optional: end after so many epochs, with the schedule of all; as a run that its time limit has ended.
+def run(begun: Begun, task: Task, stop: int | None = None) -> None:
+    """Train, and write the model folder; `stop` as in `train.train`.
 
     Raises
     ------
-    ConfigError: the folder holds another run.
-    InputError: the data is not what the task needs.
     BiorrnError: the gradient is not finite for many steps in a row.
     """
-    try:
-        begun = begin(
-            recipe, data_path, folder, task, seed=seed, device=device, threads=threads, replace=replace, init=init
-        )
-        if begun is not None:
-            _run(begun, task, stop)
-    finally:
-        leave()
-    return Path(folder)
-
-
-def _run(begun: Begun, task: Task, stop: int | None) -> None:
-    """Train, and write the model folder."""
     recipe, data, here, folder = begun.recipe, begun.data, begun.processes, begun.folder
     torch.manual_seed(derive_seed(begun.seed))
     model = task.make_model(recipe, data)

@@ -15,7 +15,7 @@ import biorrn
 from biorrn.errors import BiorrnError
 
 # -P: a file named torch.py where the user stands is not imported
-COMMAND = (sys.executable, "-P", "-m", "biorrn.training.member")
+COMMAND = (sys.executable, "-P", "-m", "biorrn.training.train")
 
 
 class MemberFailed(BiorrnError):
@@ -23,11 +23,11 @@ class MemberFailed(BiorrnError):
 
 
 def run_members(work: list[dict[str, Any]], jobs: int) -> None:
-    """Run `training.member` for each piece of work, `jobs` at a time; their lines go to standard error, with a prefix.
+    """Run `training.train` for each piece of work, `jobs` at a time; their lines go to standard error, with a prefix.
 
     Parameters
     ----------
-    work : list of dict: what `training.member` is told; "folder" is where the member's run goes.
+    work : list of dict: what `train.train_member` is told; "folder" is where the member's run goes.
 
     Raises
     ------

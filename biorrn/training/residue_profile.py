@@ -6,7 +6,10 @@ of helix, strand and coil in sampled.fasta, sequences in sequences.fasta, what i
 
 from __future__ import annotations
 
-import biorrn.device  # noqa: F401  # before torch
+from biorrn.device import quiet_threads
+
+if __name__ == "__main__":  # before torch
+    quiet_threads()
 
 # isort: split
 

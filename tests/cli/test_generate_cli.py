@@ -21,7 +21,7 @@ from biorrn.encoders.tokenisers import Tokeniser, kmer_tokeniser, residue_tokeni
 from biorrn.models.sequence import build_model
 from biorrn.models.store import load_model, save_model
 from biorrn.tasks import load_task
-from biorrn.training.loop import train
+from biorrn.training.train import train
 
 
 def biorrn(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "biorrn"
 FLOOR = ("errors", "lookup", "files", "progress", "config", "config_frontends", "batch", "device", "jit")
-FLOOR += ("config_keys", "config_members", "config_gaussian", "config_data", "config_yaml", "config_samples")
+FLOOR += ("config_keys", "config_gaussian", "config_data", "config_yaml", "config_samples")
 FLOOR += ("config_core", "config_heads", "config_training")
 FLOOR += ("screen", "locks", "command")
 LAYERS = ("floor", "readers", "encoders", "datasets", "kernels", "models", "training")
@@ -101,3 +101,44 @@ def test_nothing_is_recorded_as_the_command_line_of_a_library(monkeypatch: pytes
     assert described("qc", "x", {})["command"] == ""
     note(["qc", "my summary.tsv"])
     assert described("qc", "x", {})["command"] == command_line() == "biorrn qc 'my summary.tsv'"
+
+
+def dependencies() -> dict[str, set[str]]:
+    """Return which modules of the package each module imports, at the top and within functions."""
+    modules = {name_of(path).removesuffix(".__init__"): path for path in FILES}
+    found: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        wanted: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                wanted |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                module = node.module or ""
+                # `from biorrn.models import store` names a module, `from biorrn.models.store import x` does not
+                wanted |= {full if (full := f"{module}.{alias.name}") in modules else module for alias in node.names}
+        found[name] = (wanted & set(modules)) - {name}
+    return found
+
+
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """Return modules that import one another in a circle, the first again at the end; an empty list where none do."""
+    done: set[str] = set()
+
+    def visit(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name not in done:
+            for other in sorted(graph[name]):
+                if found := visit(other, [*way, name]):
+                    return found
+            done.add(name)
+        return []
+
+    return next((found for name in sorted(graph) if (found := visit(name, []))), [])
+
+
+def test_no_circles() -> None:
+    """No module imports another that leads back to it, within functions and for type checkers neither."""
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert not cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+    assert not (found := cycle(dependencies())), " -> ".join(found)

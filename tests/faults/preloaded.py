@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARIES = ("biorrn.device", "torch", "lightning.pytorch", "h5py", "scipy.stats", "numba", "matplotlib.figure")
+LIBRARIES = ("torch", "lightning.pytorch", "h5py", "scipy.stats", "numba", "matplotlib.figure")
 
 
 @dataclass

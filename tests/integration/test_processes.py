@@ -93,7 +93,6 @@ def recipe(name: str) -> Any:
 def train_all(places: dict[str, str], names: list[str], files: dict[str, str], folder: str, threads: int) -> None:
     """Train each of these recipes, in a process that is forked; `places` are the variables that torchrun sets."""
     os.environ.update(places)
-    import biorrn.device  # noqa: F401  # before torch
     from biorrn.tasks import load_task
     from biorrn.training.train import train
 
@@ -122,7 +121,7 @@ def runs(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dic
     """Return folders of the same runs, each trained in processes of its own: which one -> folder."""
     root = tmp_path_factory.mktemp("runs")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["biorrn.device", "biorrn.training.train", "biorrn.tasks.regression"])
+    context.set_forkserver_preload(["biorrn.training.loop", "biorrn.training.ensemble", "biorrn.tasks.regression"])
 
     def start(which: str, names: list[str], threads: int, size: int = 1) -> list[Any]:
         (root / which).mkdir()
@@ -217,7 +216,7 @@ def train_file(path: str, files: dict[str, str], folder: str, stop: int) -> None
     """Train a recipe for so many epochs, or go on with it."""
     from biorrn.config import load_recipe
     from biorrn.tasks import load_task
-    from biorrn.training.loop import train
+    from biorrn.training.train import train
 
     own = load_recipe(path)
     train(own, files[own.task], folder, load_task(own.task), threads=1, seed=3, device="cpu", stop=stop)

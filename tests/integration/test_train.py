@@ -15,7 +15,7 @@ from biorrn.config import Recipe, parse_recipe
 from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.models.store import load_model
 from biorrn.tasks import TASKS, load_task
-from biorrn.training.loop import train
+from biorrn.training.train import train
 
 CONV = {"name": "conv", "layers": [{"width": 8, "kernel": 5}, {"width": 24, "kernel": 9, "stride": 2}]}
 MODELS = {

@@ -10,7 +10,7 @@ from biorrn.errors import ConfigError
 from biorrn.models.store import load_model
 from biorrn.tasks import load_task
 from biorrn.tasks.own_search import first_values, propose
-from biorrn.training.loop import train
+from biorrn.training.train import train
 
 ATTENTION = {"name": "self_attention", "width": 16, "heads": 2, "feed_forward": 16}
 LSTM = {"cell": "lstm", "hidden": 8, "layers": 1}

@@ -11,7 +11,7 @@ from biorrn.inference.basecall import basecall
 from biorrn.models.store import load_model
 from biorrn.readers.records import SignalRecord
 from biorrn.tasks import load_task
-from biorrn.training.loop import train
+from biorrn.training.train import train
 
 BLOCKS = {
     "chiron": [{"width": 24, "kernel": 9, "stride": 2}, {"width": 24, "kernel": 3}],

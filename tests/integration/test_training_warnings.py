@@ -12,7 +12,7 @@ from biorrn.config import Recipe, parse_recipe
 from biorrn.errors import BiorrnError
 from biorrn.evaluation.report import render
 from biorrn.tasks import regression
-from biorrn.training.loop import train
+from biorrn.training.train import train
 
 MODEL = {
     "frontend": {"name": "embedding", "width": 8},

@@ -14,7 +14,7 @@ from biorrn.models.decoder import STEPS
 from biorrn.models.frontends import FRONTENDS
 from biorrn.models.heads import CRF, HEADS, POOLS, Attention, Last, Regression
 from biorrn.models.recurrent import CELLS, Layer, Stack, reverse
-from biorrn.models.sequence import build_model
+from biorrn.models.sequence import build_frontend, build_model
 
 LENGTHS = torch.tensor([23, 1, 12, 0])
 RECIPES = {
@@ -76,7 +76,7 @@ def crop(x: torch.Tensor, row: int, length: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", list(FRONTENDS))
 def test_frontend_states_its_width_and_ignores_padding(name: str) -> None:
-    frontend = FRONTENDS[name](RECIPES[name]).eval()
+    frontend = build_frontend(RECIPES[name]).eval()
     x = inputs(name, LENGTHS, 30)
     out, lengths = frontend(x, LENGTHS)
     assert out.shape[2] == frontend.width

@@ -5,11 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biorrn.batch import place
 from biorrn.config import Variant as Recipe
 from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import sequence, tokens
 from biorrn.errors import ConfigError
-from biorrn.models.variants import Variant, place
+from biorrn.models.variants import Variant
 
 REFERENCE = "MKVLAWTGHEYR"
 LETTERS = st.text(RESIDUES, min_size=1, max_size=30)

@@ -16,13 +16,12 @@ from biorrn.encoders.residues import tokens
 from biorrn.encoders.tokenisers import BOS, EOS, Tokeniser
 from biorrn.errors import ConfigError, InputError
 from biorrn.models.build import settle
-from biorrn.models.frontends import FRONTENDS
-from biorrn.models.sequence import build_model
-from biorrn.models.store import load_model, save_model
+from biorrn.models.sequence import build_frontend, build_model
+from biorrn.models.store import language_models, load_model, save_model
 from biorrn.models.vectors import KmerTable
 from biorrn.readers.vectors import Vectors, write_vectors
 from biorrn.tasks import language, load_task
-from biorrn.training.loop import train
+from biorrn.training.train import train
 
 
 def lm(direction: str = "forward", epochs: int = 2, **model: Any) -> Recipe:
@@ -209,7 +208,8 @@ def test_a_trained_folder_needs_no_file(
             "training": {"epochs": 2, "lr": 0.05, "ema": 0.5},
         }
     )
-    before = FRONTENDS[name](recipe.network.frontend).state_dict()
+    frontend = recipe.network.frontend
+    before = build_frontend(frontend, language_models(frontend)).state_dict()
     folder = train(recipe, tiny_proteins, tmp_path / "run", load_task("regression"), threads=1)
     table.unlink()
     stored = load_model(folder)
@@ -232,9 +232,8 @@ def test_a_trained_folder_needs_no_file(
 
 
 def test_hidden_states_are_those_of_the_models(folders: dict[str, Path]) -> None:
-    both = FRONTENDS["language_model"](
-        config.LanguageModel(path=str(folders["forward"]), backward=str(folders["backward"]))
-    )
+    named = config.LanguageModel(path=str(folders["forward"]), backward=str(folders["backward"]))
+    both = build_frontend(named, language_models(named))
     x, lengths = torch.tensor([[1, 2, 3, 4, 5, 0, 0]]), torch.tensor([5])
     found, _ = both(x, lengths)
     bounded = torch.tensor([[BOS, 4, 5, 6, 7, 8, EOS]])
@@ -255,7 +254,7 @@ def test_every_residue_of_a_symbol_has_its_state(name: str, tiny_proteins: Path)
     model = language.make_model(recipe, data)
     part = recipe.network.model_copy(update={"frontend": model.frontend.settled}).model_dump(mode="json")
     made = config.LanguageModel(parts=[part], tokenisers=[data.facts["tokeniser"]])
-    states = FRONTENDS["language_model"](made).eval()
+    states = build_frontend(made).eval()
     texts = ["LLLLXLACLL", "M", "ACDEFGHIKLMNPQRSTVWY"]
     x = torch.zeros(3, 24, dtype=torch.long)
     for row, text in enumerate(texts):
@@ -305,4 +304,4 @@ def test_hidden_states_of_another_task_are_refused(table: Path, tmp_path: Path) 
     facts = {"outputs": 1, "task": "regression", "targets": [{"name": "y", "unit": ""}]}
     save_model(tmp_path, build_model(recipe.network, 1), recipe, facts)
     with pytest.raises(ConfigError, match="is a model for regression; needed is one for language"):
-        FRONTENDS["language_model"](config.LanguageModel(path=str(tmp_path)))
+        language_models(config.LanguageModel(path=str(tmp_path)))

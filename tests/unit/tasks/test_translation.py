@@ -21,7 +21,7 @@ from biorrn.models.store import load_model, save_model
 from biorrn.readers.pairs import Pair
 from biorrn.simulation.codons import coding_pairs
 from biorrn.tasks import load_task, translation
-from biorrn.training.loop import train
+from biorrn.training.train import train
 
 CONV = {"name": "conv", "layers": [{"width": 8, "kernel": 9, "stride": 4}]}
 

@@ -15,7 +15,7 @@ from biorrn.encoders.residues import tokens
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.models.store import load_model
 from biorrn.tasks import load_task
-from biorrn.training.gaussian import train
+from biorrn.training.train import train
 
 WILD = "MKTAYIAKQRGWLLE"
 EFFECT = {2: "DEKR", 6: "GPA", 9: "WFY"}  # positions from 0, and the residues that raise the value there

@@ -10,9 +10,10 @@ import yaml
 
 from biorrn.errors import BiorrnError
 from biorrn.tasks import regression
-from biorrn.training import member, members
+from biorrn.training import members
+from biorrn.training import train as member
 
-# stands for `training.member`, without its seconds of imports: a job's "do" is what it does
+# stands for `training.train`, without its seconds of imports: a job's "do" is what it does
 CHILD = """
 import json, sys, time
 job = json.loads(sys.stdin.readline())

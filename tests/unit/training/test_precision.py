@@ -13,7 +13,7 @@ from biorrn import device
 from biorrn.config import Recipe
 from biorrn.tasks import load_task
 from biorrn.training import precision
-from biorrn.training.loop import train
+from biorrn.training.train import train
 
 CPU = torch.device("cpu")
 # what a processor with AVX2 and no more reports; each library has its own switch
