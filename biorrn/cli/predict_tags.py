@@ -25,7 +25,7 @@ def predict_tags(
 
     from biorrn.evaluation.figures_structure import MOST, structure_file
     from biorrn.inference.predict import doubts
-    from biorrn.inference.tag_input import read_sequences
+    from biorrn.inference.protein_input import read_proteins
     from biorrn.inference.tag_summary import TagTally, summary_table
     from biorrn.inference.tagging import tag, tag_columns
     from biorrn.inference.writers.taggings import Layout, open_taggings
@@ -35,9 +35,9 @@ def predict_tags(
     states, names = tag_columns(stored)
     called = stored.facts.get("state_names") or names
     tally = TagTally(states, called)
-    records = read_sequences(
+    records = read_proteins(
         sequences,
-        stored.facts.get("alphabet"),
+        alphabet=stored.facts.get("alphabet"),
         **columns,
         on_problem=stop if strict else tally.skip_record,
         on_repeat=None if strict else tally.repeat,

@@ -14,6 +14,7 @@ from biorrn.errors import InputError
 from biorrn.files import open_text
 from biorrn.inference.activations import States
 from biorrn.lookup import lookup
+from biorrn.readers.fasta import fasta_records, first_word
 
 WINDOW = 15  # letters of a mean along the sequence
 RESIDUE_SCALES = tuple(name for name in SCALES if name != "helix_cost")
@@ -88,13 +89,8 @@ def read_labels(path: str | Path) -> dict[str, str]:
     with open_text(path) as stream:
         first = stream.readline()
         if first.startswith(">"):
-            name = ""
-            for line in [first, *stream]:
-                if line.startswith(">"):
-                    name = (line[1:].split() or [""])[0]
-                    found[name] = []
-                else:
-                    found[name] += list(line.strip())
+            records = fasta_records(enumerate([first, *stream], 1), path)
+            found = {first_word(header): list("".join(map(str.strip, parts))) for _, header, parts in records}
         else:
             columns = first.rstrip("\r\n").split("\t")
             missing = [name for name in ("id", "state") if name not in columns]

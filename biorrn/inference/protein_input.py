@@ -1,4 +1,4 @@
-"""Proteins to predict, from a sequence file or from a table."""
+"""Read the sequences to predict or to tag, from a sequence file or from a table: proteins, or bases."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from biorrn.datasets.protein_rows import ProteinColumns, protein_columns, table_rows
+from biorrn.encoders.alphabets import RESIDUES
 from biorrn.errors import ConfigError, InputError
-from biorrn.readers.fasta import Item, read_fasta, usable
+from biorrn.readers.fasta import Item, kept, read_fasta, usable
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.ids import Ids
+from biorrn.readers.nucleotides import read_bases
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.tables import Reading, column_names, is_table, matching
 from biorrn.readers.variants import VariantError, apply_variants, variant_texts
+
+BASES = "is read as FASTA or FASTQ, as the model reads bases"
 
 
 def read_proteins(
     path: str | Path,
     *,
+    alphabet: str | None = None,
     sequence_column: str = "sequence",
     id_column: str | None = None,
     sheet: str | None = None,
@@ -34,6 +39,7 @@ def read_proteins(
     Parameters
     ----------
     path : a sequence file, see `readers.fasta`, `-` for standard input; or a table, see `readers.tables.is_table`.
+    alphabet : that of the model: residues, which is the default; else bases, of FASTA or FASTQ.
     sequence_column, id_column : of a table; ids are by default the column "id", or row1, row2, ... where there is none.
     sheet : of an Excel workbook, see `readers.tables.Reading`.
     on_problem : takes what is wrong with one record or row; where it returns, that record is left out.
@@ -46,8 +52,15 @@ def read_proteins(
 
     Raises
     ------
-    InputError: the file cannot be used, its first records are DNA or RNA, or `on_problem` raises.
+    InputError: the file cannot be used, its first records are DNA or RNA for residues, or `on_problem` raises.
+    ConfigError: an option of a table, for a file that is none.
     """
+    if alphabet not in (None, RESIDUES):
+        if wild_type is not None:
+            raise ConfigError(f"--wild-type: is for proteins; {path} {BASES}")
+        if id_column is not None:
+            raise ConfigError(f"--id: is for a table; {path} {BASES}")
+        return kept(_bases(path, on_repeat), on_problem, keep)
     if is_table(path):
         columns = _columns(path, sequence_column, id_column, sheet, wild_type, offset)
         return usable(path, _rows(path, columns, sheet, on_repeat, carry, say), on_problem, keep)
@@ -58,6 +71,23 @@ def read_proteins(
     if id_column is not None:
         raise ConfigError(f"--id: is for a table; {path} is read as FASTA, whose headers hold the ids")
     return read_fasta(path, on_problem, on_repeat, keep)
+
+
+def _bases(path: str | Path, on_repeat: Callable[[str], None] | None) -> Iterator[Item]:
+    ids, held = Ids(), list[InputError]()
+
+    def left_out() -> Iterator[Item]:
+        for problem in held:
+            yield problem, ProteinRecord(problem.record or "", "", problem=problem.flag)
+        held.clear()
+
+    for number, (name, bases) in enumerate(read_bases(path, held.append), 1):
+        yield from left_out()
+        before = ids.seen(name, number)
+        if before and on_repeat is not None:
+            on_repeat(name)
+        yield ProteinRecord(name, bases, unknown=bases.count("N"), changes=("id_given_before",) if before else ())
+    yield from left_out()
 
 
 def read_mutants(

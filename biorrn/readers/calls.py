@@ -10,6 +10,7 @@ import numpy as np
 
 from biorrn.errors import InputError
 from biorrn.files import open_text
+from biorrn.readers.fasta import fasta_records, first_word
 from biorrn.readers.fastq import fastq_records, first_line
 from biorrn.readers.fields import MAX_SAMPLES, Fault, faults
 from biorrn.readers.records import ReadCall
@@ -64,29 +65,19 @@ def read_sequences(path: str | Path) -> dict[str, ReadCall]:
         first, lines = first_line(file)
         if first[:1] not in (">", "@"):
             raise InputError(path, f"starts with {first[:20]!r}; allowed are FASTA (>) and FASTQ (@)")
-        records: Iterator[tuple[str, str, np.ndarray | None]] = _fasta(lines)
-        if first[0] == "@":
+        records: Iterator[tuple[str, str, np.ndarray | None]]
+        if first[0] == ">":
+            found = fasta_records(enumerate(lines, 1), path)
+            records = ((header, "".join(map(str.strip, parts)), None) for _, header, parts in found)
+        else:
             records = ((record.header, record.bases, record.quals) for record in fastq_records(lines, path))
         for header, bases, quals in records:
-            name = (header.split() or [""])[0]
+            name = first_word(header)
             if not name or name in calls:
                 raise InputError(path, "the id is given twice" if name else "a header has no id", name or None)
             with faults(path, name):
                 calls[name] = ReadCall(parse_bases(bases), mean_q=mean_phred(quals))
     return calls
-
-
-def _fasta(lines: Iterator[str]) -> Iterator[tuple[str, str, None]]:
-    header = ""
-    parts: list[str] = []
-    for line in lines:
-        if line.startswith(">"):
-            if header:
-                yield header[1:], "".join(parts), None
-            header, parts = line, []
-        else:
-            parts.append(line.strip())
-    yield header[1:], "".join(parts), None
 
 
 class Moves:

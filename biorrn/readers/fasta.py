@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -86,7 +86,12 @@ def usable(path: str | Path, items: Iterator[Item], on_problem: OnProblem, keep:
     ------
     InputError: the first items are nucleotides.
     """
-    for item in _not_nucleotides(path, items):
+    return kept(_not_nucleotides(path, items), on_problem, keep)
+
+
+def kept(items: Iterable[Item], on_problem: OnProblem, keep: bool) -> Iterator[ProteinRecord]:
+    """Yield the records among the items, and give what is wrong with others to `on_problem`; see `read_fasta`."""
+    for item in items:
         if isinstance(item, ProteinRecord):
             yield item
             continue
@@ -212,7 +217,13 @@ def read_records(path: str | Path, file: IO[str]) -> Iterator[Entry]:
             else ("; its lines look like several sequences: if so, put a line with '>' and an id before each")
         )
         note(path, f"has no header '>'; read as one sequence, '{name}'{several}")
-        lines = itertools.chain([(number, f">{name}")], lines)
+        lines = itertools.dropwhile(lambda row: row[0] < number, lines)
+        entries = _fasta(path, itertools.chain([(number - 1, f">{name}")], lines))
+        entry = next(entries)
+        entry.line = number
+        yield entry
+        yield from entries
+        return
     yield from _fasta(path, lines)
 
 
@@ -227,33 +238,61 @@ def _looks_one(lines: Sequence[str]) -> bool:
     return all(width == widths[0] for width in widths[:-1]) and 0 < widths[-1] <= widths[0]
 
 
-def _fasta(path: str | Path, lines: Iterator[tuple[int, str]]) -> Iterator[Entry]:
-    """Yield the records of FASTA or PIR."""
-    entry: Entry | None = None
-    wait = False  # for the description of PIR, the line after its header, even where that is blank
+def fasta_records(lines: Iterable[tuple[int, str]], source: str | Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield the records of FASTA as written: line of the header, header without `>`, and the lines after it.
+
+    Blank lines and lines of comment (`;` or `#`) may stand before the first header.
+
+    Parameters
+    ----------
+    lines : numbers from 1, and lines.
+    source : named in errors.
+
+    Raises
+    ------
+    InputError: other text stands before the first header.
+    """
+    start: int | None = None
+    header, parts = "", list[str]()
     for number, line in lines:
         text = line.strip().lstrip("\ufeff")
-        if wait and entry is not None and not text.startswith(">"):
-            entry.description, wait = text, False
-        elif text.startswith(">"):
-            if entry is not None:
+        if text.startswith(">"):
+            if start is not None:
+                yield start, header, parts
+            start, header, parts = number, text[1:], []
+        elif start is not None:
+            parts.append(line.rstrip("\r\n"))
+        elif text and text[0] not in ";#":
+            raise InputError(source, f"line {number}: found {text[:30]!r} before the first header '>'")
+    if start is not None:
+        yield start, header, parts
+
+
+def first_word(header: str) -> str:
+    """Return the id in a header, "" where there is none."""
+    return (header.split() or [""])[0]
+
+
+def _fasta(path: str | Path, lines: Iterable[tuple[int, str]]) -> Iterator[Entry]:
+    """Yield the records of FASTA or PIR."""
+    for start, header, parts in fasta_records(lines, path):
+        entry = _headed(start, header)
+        wait = entry.pir  # for the description, the line after the header of PIR, even where that is blank
+        for number, line in enumerate(parts, start + 1):
+            text = line.strip().lstrip("\ufeff")
+            if wait:
+                entry.description, wait = text, False
+            elif not text or text[0] == ";":
+                continue
+            elif ">" in text:  # files joined by cat, the first without a last line feed
+                before, _, inside = text.partition(">")
+                note(path, f"line {number}: has '>' inside; read as the end of record '{entry.id}' and a new header")
+                entry.lines.append((number, before))
                 yield entry
-            entry = _headed(number, text[1:])
-            wait = entry.pir
-        elif not text or text[0] == ";" or (text[0] == "#" and entry is None):
-            continue
-        elif entry is None:
-            raise InputError(path, f"line {number}: found {text[:30]!r} before the first header '>'")
-        elif ">" in text:  # files joined by cat, the first without a last line feed
-            before, _, header = text.partition(">")
-            note(path, f"line {number}: has '>' inside; read as the end of record '{entry.id}' and a new header")
-            entry.lines.append((number, before))
-            yield entry
-            entry = _headed(number, header)
-            wait = entry.pir
-        elif not (entry.pir and entry.lines and entry.lines[-1][1].endswith("*")):  # PIR may have text after the end
-            entry.lines.append((number, text))
-    if entry is not None:
+                entry = _headed(number, inside)
+                wait = entry.pir
+            elif not (entry.pir and entry.lines and entry.lines[-1][1].endswith("*")):  # PIR may have text after it
+                entry.lines.append((number, text))
         yield entry
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from biorrn.errors import InputError
 from biorrn.files import decoded, open_text
+from biorrn.readers.fasta import fasta_records
 from biorrn.readers.fields import Fault, faults
 from biorrn.readers.ids import Ids
 from biorrn.readers.sequences import clean_sequence
@@ -38,32 +39,16 @@ def read_letters(path: str | Path) -> Iterator[Letters]:
     ------
     InputError: the file cannot be read, is empty or not FASTA, or an id is missing or given twice.
     """
-    ids = Ids()
-    header, parts = "", list[str]()
-    for number, line in enumerate(_lines(path), 1):
-        text = line.rstrip("\r\n").lstrip("\ufeff")
-        if text.startswith(">"):
-            if header:
-                yield _letters(header, parts)
-            header, parts = " ".join(text[1:].split()), []
-            if not header:
-                raise InputError(path, f"line {number}: a header without an id; allowed is > and an id")
-            name = header.partition(" ")[0]
-            before = ids.seen(name, number)
-            if before:
-                raise InputError(path, f"the id is given twice, on lines {before} and {number}", name)
-        elif header:
-            parts.append(text)
-        elif text.strip():
-            raise InputError(path, f"line {number}: found {text[:30]!r} before the first header '>'")
-    if not header:
+    ids, number = Ids(), 0
+    for number, header, parts in fasta_records(enumerate(_lines(path), 1), path):
+        name, _, description = " ".join(header.split()).partition(" ")
+        if not name:
+            raise InputError(path, f"line {number}: a header without an id; allowed is > and an id")
+        if before := ids.seen(name, number):
+            raise InputError(path, f"the id is given twice, on lines {before} and {number}", name)
+        yield Letters(name, "".join(parts), description)
+    if not number:
         raise InputError(path, "the file is empty; FASTA is a line of > and an id, then lines of letters")
-    yield _letters(header, parts)
-
-
-def _letters(header: str, parts: list[str]) -> Letters:
-    name, _, description = header.partition(" ")
-    return Letters(name, "".join(parts), description)
 
 
 def one_a_label(written: str) -> str:

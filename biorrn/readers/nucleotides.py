@@ -6,6 +6,7 @@ from pathlib import Path
 
 from biorrn.errors import InputError
 from biorrn.files import open_text
+from biorrn.readers.fasta import fasta_records, first_word
 from biorrn.readers.fastq import fastq_records, first_line
 from biorrn.readers.fields import OnProblem, stop
 
@@ -36,18 +37,11 @@ def read_bases(path: str | Path, on_problem: OnProblem = stop) -> Iterator[tuple
             return
         if first[0] != ">":
             raise InputError(path, f"line 1 starts with {first[:1]!r}; FASTA starts with '>', FASTQ with '@'")
-        name, parts = "", list[str]()
-        for number, line in enumerate(lines, 1):
-            if line.startswith(">"):
-                if name:
-                    yield from _clean(path, name, "".join(parts), on_problem)
-                name, parts = (line[1:].split() or [""])[0], []
-                if not name:
-                    on_problem(InputError(path, f"line {number}: a header without an id", flag="no_id"))
+        for number, header, parts in fasta_records(enumerate(lines, 1), path):
+            if name := first_word(header):
+                yield from _clean(path, name, "".join(map(str.strip, parts)), on_problem)
             else:
-                parts.append(line.strip())
-        if name:
-            yield from _clean(path, name, "".join(parts), on_problem)
+                on_problem(InputError(path, f"line {number}: a header without an id", flag="no_id"))
 
 
 def _clean(path: str | Path, name: str, bases: str, on_problem: OnProblem) -> Iterator[tuple[str, str]]:

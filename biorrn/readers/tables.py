@@ -19,6 +19,7 @@ from typing import IO, Any
 from biorrn.errors import ConfigError, InputError
 from biorrn.files import PACKED, encoding_of, open_text
 from biorrn.lookup import nearest
+from biorrn.readers.fasta import fasta_records, first_word
 from biorrn.readers.fields import OnProblem, faults, guarded, stop
 from biorrn.readers.numbers import KINDS, Convention, unit_of
 
@@ -278,19 +279,10 @@ def _labels(sample: Sequence[str]) -> list[str]:
 
 def _labelled(lines: Iterable[str], labels: Sequence[str]) -> Iterator[tuple[int, list[Any]]]:
     """Yield the records of FASTA as rows of a table: id, sequence and the values of the header."""
-    row: list[Any] = []
-    start = 0
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if text.startswith(">"):
-            if row:
-                yield start, row
-            values = dict(_LABEL.findall(text))
-            row, start = [(text[1:].split() or [""])[0], "", *(values.get(name, "") for name in labels)], number
-        elif row and text[:1] not in ("", ";"):
-            row[1] += text
-    if row:
-        yield start, row
+    for number, header, parts in fasta_records(enumerate(lines, 1), "FASTA"):
+        values = dict(_LABEL.findall(header))
+        sequence = "".join(text for text in map(str.strip, parts) if text[:1] not in ("", ";"))
+        yield number, [first_word(header), sequence, *(values.get(name, "") for name in labels)]
 
 
 def _encoding(file: IO[str]) -> str:

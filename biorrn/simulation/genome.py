@@ -8,6 +8,7 @@ import numpy as np
 from biorrn.encoders.bases import decode_bases, encode_bases, reverse_complement
 from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.files import open_text, write_text
+from biorrn.readers.fasta import fasta_records, first_word
 
 TRIES = 100  # draws of a fragment before it is given up: a reference of Ns has none
 AMBIGUOUS = str.maketrans("RYSWKMBDHVryswkmbdhv", "N" * 20)
@@ -39,27 +40,14 @@ def read_genome(path: str | Path) -> dict[str, np.ndarray]:
     InputError: not FASTA, a name twice, an empty sequence, or a letter that stands for no nucleotide.
     """
     found: dict[str, np.ndarray] = {}
-    name, parts = "", []  # type: ignore[var-annotated]
-
-    def close() -> None:
-        if name:
-            found[name] = _codes(path, name, "".join(parts))
-
     with open_text(path) as file:
-        for number, line in enumerate(file, 1):
-            text = line.strip()
-            if text.startswith(">"):
-                close()
-                name, parts = (text[1:].split() or [""])[0], []
-                if not name:
-                    raise InputError(path, f"line {number}: a header without a name; allowed is > and a name")
-                if name in found:
-                    raise InputError(path, f"line {number}: the name is given twice; allowed is once", name)
-            elif text and not name:
-                raise InputError(path, f"line {number}: found {text[:30]!r} before the first header '>'")
-            elif text:
-                parts.append(text)
-        close()
+        for number, header, parts in fasta_records(enumerate(file, 1), path):
+            name = first_word(header)
+            if not name:
+                raise InputError(path, f"line {number}: a header without a name; allowed is > and a name")
+            if name in found:
+                raise InputError(path, f"line {number}: the name is given twice; allowed is once", name)
+            found[name] = _codes(path, name, "".join(map(str.strip, parts)))
     if not found:
         raise InputError(path, "the file is empty; needed is FASTA of DNA")
     return found

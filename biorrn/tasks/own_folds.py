@@ -98,7 +98,7 @@ def train_folds(
         runs.append(run)
         say(f"fold {place + 1} of {number}: {int(held.sum()):,} rows")
     all_found = [prediction for prediction in found if prediction is not None]
-    write_predictions(folder / OUT_OF_FOLD, all_found, names, {"fold": fold.tolist()})
+    write_predictions(folder / OUT_OF_FOLD, all_found, names, fold)
     join_folds(runs, folder, data, seed)
     # without a spread: that of one fold's members is not that of the ensemble
     values = np.array([prediction.values for prediction in all_found])
@@ -159,7 +159,7 @@ def cross_fit(
                 found[row] = prediction
             fold[held] = place + 1
         given = [prediction for prediction in found if prediction is not None]
-        write_predictions(folder / OUT_OF_FOLD, given, names, {"fold": fold.tolist()})
+        write_predictions(folder / OUT_OF_FOLD, given, names, fold)
         shutil.rmtree(folder / CROSS)
     values = join(folder / OUT_OF_FOLD, rows, data.targets, folder / DATA).values
     entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}

@@ -20,7 +20,7 @@ from biorrn.evaluation.report import write_report
 from biorrn.evaluation.results import evaluate_regression, summary_lines, write_result
 from biorrn.inference import conformal
 from biorrn.inference.predict import Prediction, predict
-from biorrn.inference.writers.tables import open_table
+from biorrn.inference.writers.predictions import open_predictions
 from biorrn.models.store import load_model
 from biorrn.readers.records import ProteinRecord
 
@@ -40,25 +40,13 @@ def predicted(folder: Path, rows: Proteins, device: torch.device | str = "cpu") 
 
 
 def write_predictions(
-    path: Path, predictions: list[Prediction], names: list[str], more: dict[str, list[Any]] | None = None
+    path: Path, predictions: list[Prediction], names: list[str], fold: np.ndarray | None = None
 ) -> None:
-    """Write a table of predictions: id, length, a column a target, ends of intervals where there are any, flags.
-
-    `more` is column -> one integer a row, put at the end.
-    """
+    """Write a table of predictions, with intervals where there are any, and a column of the fold of each row (N,)."""
     bounded = bool(predictions) and predictions[0].lower is not None
-    columns: dict[str, type] = {"id": str, "length": int, **dict.fromkeys(names, float)}
-    if bounded:
-        columns |= {f"{name}_{end}": float for name in names for end in ("lower", "upper")}
-    columns |= {"flags": str} | dict.fromkeys(more or {}, int)
-    with open_table(path, columns) as write:
+    with open_predictions(path, names, intervals=bounded, carried=() if fold is None else ("fold",)) as write:
         for place, row in enumerate(predictions):
-            cells: list[Any] = [row.id, row.length, *map(float, row.values)]
-            if bounded and row.lower is not None and row.upper is not None:
-                cells += [float(end) for both in zip(row.lower, row.upper, strict=True) for end in both]
-            elif bounded:
-                cells += [None] * (2 * len(names))
-            write([*cells, ",".join(row.flags) or ".", *(column[place] for column in (more or {}).values())])
+            write(row if fold is None else replace(row, cells=(str(fold[place]),)))
 
 
 def coverage(rows: Proteins, names: list[str], found: list[Prediction]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from biorrn.inference.writers.tables import Row, open_table
+from biorrn.inference.writers.tables import Row, late, open_table
 from biorrn.readers.records import ProteinRecord
 
 if TYPE_CHECKING:
@@ -39,45 +39,33 @@ def effects_table(
     """
     columns: dict[str, type] = {"id": str, "position": position, "wild_type": str, "mutant": str, "mutation": str}
     extra: list[str] = []
-    held: list[Effect] = []  # left out, before the first row
-    width: list[int] = []
     of_difference: list[str] = []
-    rows: list[Callable[[Row], None]] = []
-    with contextlib.ExitStack() as stack:
 
-        def start(sample: Effect) -> None:
-            of_difference.extend(name for name in DIFFERENCE if getattr(sample, name) is not None)
-            extra.extend(name for name in EXTRA if getattr(sample.prediction, name) is not None)
-            for target, unit in zip(targets, units or [""] * len(targets), strict=True):
-                columns.update({target: float} | {f"{target}_{name}": float for name in (*of_difference, *extra)})
-                columns.update({f"{target}_unit": str} if unit else {})
-            width.append(len(columns) - 1)
-            rows.append(stack.enter_context(open_table(path, columns | {"flags": str})))
+    def open(first: Effect | None) -> contextlib.AbstractContextManager[Callable[[Row], None]]:
+        of_difference.extend(name for name in DIFFERENCE if getattr(first, name, None) is not None)
+        extra.extend(name for name in EXTRA if first and getattr(first.prediction, name) is not None)
+        for target, unit in zip(targets, units or [""] * len(targets), strict=True):
+            columns.update({target: float} | {f"{target}_{name}": float for name in (*of_difference, *extra)})
+            columns.update({f"{target}_unit": str} if unit else {})
+        columns["flags"] = str
+        return open_table(path, columns)
 
-        def write(effect: Effect) -> None:
-            mutant, prediction = effect.mutant, effect.prediction
-            if prediction.left_out:
-                held.append(effect)
-            elif not rows:
-                start(effect)
-            if rows:
-                for one in held:
-                    empty: list[object] = [None] * width[0]
-                    if one.mutant is not None:
-                        empty[3] = one.mutant.mutation
-                    rows[0]([one.prediction.id, *empty, ",".join(one.prediction.flags)])
-                held.clear()
-            if mutant is None or prediction.left_out:
-                return
+    def rows(effect: Effect) -> Iterator[list[object]]:
+        mutant, prediction = effect.mutant, effect.prediction
+        flags = ",".join(prediction.flags) or "."
+        if prediction.left_out:
+            mutation = None if mutant is None else mutant.mutation
+            yield [prediction.id, None, None, None, mutation, *[None] * (len(columns) - 6), flags]
+        elif mutant is not None:
             numbers = [prediction.values, *(getattr(effect, name) for name in of_difference)]
             numbers += [getattr(prediction, name) for name in extra]
             cells: list[object] = []
             for place, row in enumerate(np.stack(numbers, axis=1).tolist()):  # target by target
                 cells += [*row, *filter(None, units[place : place + 1])]
-            number = position(mutant.position)
-            flags = ",".join(prediction.flags) or "."
-            rows[0]([prediction.id, number, mutant.wild_type, mutant.mutant, mutant.mutation, *cells, flags])
+            at = position(mutant.position)
+            yield [prediction.id, at, mutant.wild_type, mutant.mutant, mutant.mutation, *cells, flags]
 
+    with late(open, rows, lambda effect: effect.prediction.left_out) as write:
         yield write
 
 
@@ -96,35 +84,26 @@ def attributions_table(
     offset : int: added to a place in the sequence, counted from 1, gives the position.
     """
     columns: dict[str, type] = {"id": str, "position": int, "residue": str}
-    held: list[str] = []  # left out, before the first row
-    rows: list[Callable[[Row], None]] = []
-    with contextlib.ExitStack() as stack:
 
-        def start(sample: Attribution) -> None:
-            for target in targets:
-                columns[f"{target}_attribution"] = float
-                if sample.spread is not None:
-                    columns[f"{target}_spread"] = float
-            if sample.attention is not None:
-                columns["attention"] = float
-            rows.append(stack.enter_context(open_table(path, columns)))
+    def open(first: Attribution | ProteinRecord | None) -> contextlib.AbstractContextManager[Callable[[Row], None]]:
+        spread = getattr(first, "spread", None) is not None
+        for target in targets:
+            columns[f"{target}_attribution"] = float
+            columns.update({f"{target}_spread": float} if spread else {})
+        if getattr(first, "attention", None) is not None:
+            columns["attention"] = float
+        return open_table(path, columns)
 
-        def write(found: Attribution | ProteinRecord) -> None:
-            if isinstance(found, ProteinRecord):
-                held.append(found.id)
-            elif not rows:
-                start(found)
-            if rows:
-                for name in held:
-                    rows[0]([name, *[None] * (len(columns) - 1)])
-                held.clear()
-            if isinstance(found, ProteinRecord):
-                return
-            numbers = [found.scores] if found.spread is None else [found.scores, found.spread]
-            cells = np.stack(numbers, axis=2).reshape(len(found.sequence), -1)
-            if found.attention is not None:
-                cells = np.concatenate([cells, found.attention[:, None]], axis=1)
-            for place, (residue, row) in enumerate(zip(found.sequence, cells.tolist(), strict=True), offset + 1):
-                rows[0]([found.id, place, residue, *row])
+    def rows(found: Attribution | ProteinRecord) -> Iterator[list[object]]:
+        if isinstance(found, ProteinRecord):
+            yield [found.id, *[None] * (len(columns) - 1)]
+            return
+        numbers = [found.scores] if found.spread is None else [found.scores, found.spread]
+        cells = np.stack(numbers, axis=2).reshape(len(found.sequence), -1)
+        if found.attention is not None:
+            cells = np.concatenate([cells, found.attention[:, None]], axis=1)
+        for place, (residue, row) in enumerate(zip(found.sequence, cells.tolist(), strict=True), offset + 1):
+            yield [found.id, place, residue, *row]
 
+    with late(open, rows, lambda found: isinstance(found, ProteinRecord)) as write:
         yield write

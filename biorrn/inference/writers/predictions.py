@@ -78,16 +78,17 @@ def open_predictions(
             name = f"input_{name}"
         kinds[name] = str
 
-    def row(prediction: Prediction) -> list[object]:
+    def rows(prediction: Prediction) -> Iterator[list[object]]:
         doubts = ",".join(prediction.flags) or "."
         if prediction.left_out:
-            return [prediction.id, *empty, doubts, *prediction.cells]
+            yield [prediction.id, *empty, doubts, *prediction.cells]
+            return
         given = [getattr(prediction, part) for part in parts]
-        rows = [nothing if one is None else one.tolist() for one in given]
+        columns = [nothing if one is None else one.tolist() for one in given]
         numbers: list[object] = []
-        for unit, *values in zip(told, *rows, strict=True):
+        for unit, *values in zip(told, *columns, strict=True):
             numbers += [*values, *unit]
-        return [prediction.id, prediction.length, *numbers, doubts, *prediction.cells]
+        yield [prediction.id, prediction.length, *numbers, doubts, *prediction.cells]
 
-    with late(lambda: open_table(path, kinds)) as write:
-        yield lambda prediction: write(row(prediction), not prediction.left_out)
+    with late(lambda first: open_table(path, kinds), rows) as write:
+        yield write

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.files import atomic_path, tsv_line, write_text
@@ -17,6 +17,7 @@ ROWS = 50_000  # of parquet, written together
 EXCEL_ROWS = 1_048_576  # that a sheet has, the header included
 
 Row = Sequence[Any]
+Item = TypeVar("Item")
 
 
 @contextlib.contextmanager
@@ -40,34 +41,43 @@ def open_table(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callab
 
 @contextlib.contextmanager
 def late(
-    open: Callable[[], contextlib.AbstractContextManager[Callable[[Row], None]]],
-) -> Iterator[Callable[[Row, bool], None]]:
-    """Yield `write(row, counts)` to a table that is opened with the first row that counts; rows before it wait.
+    open: Callable[[Item | None], contextlib.AbstractContextManager[Callable[[Row], None]]],
+    rows: Callable[[Item], Iterable[Row]],
+    left_out: Callable[[Item], bool] = lambda item: item.left_out,  # type: ignore[attr-defined]
+) -> Iterator[Callable[[Item], None]]:
+    """Yield `write(item)` to a table that is opened with the first item that is not left out; those before it wait.
 
-    So an error of the input comes before anything stands on standard output. Without any such row the table is
+    So an error of the input comes before anything stands on standard output. Where all are left out the table is
     opened at the end, unless the block ends with an error.
+
+    Parameters
+    ----------
+    open : takes the item with which the table begins, None where there is none; it may say which columns there are.
+    rows : gives the rows of an item; called once the table is open.
     """
     opened: list[Callable[[Row], None]] = []
-    held: list[Row] = []
+    held: list[Item] = []
     with contextlib.ExitStack() as stack:
 
-        def begin() -> None:
-            opened.append(stack.enter_context(open()))
-            for row in held:
-                opened[0](row)
+        def flush() -> None:
+            opened.append(stack.enter_context(open(held[-1] if held else None)))
+            for item in held:
+                for row in rows(item):
+                    opened[0](row)
             held.clear()
 
-        def write(row: Row, counts: bool) -> None:
-            if not opened and not counts:
-                held.append(row)
+        def write(item: Item) -> None:
+            if opened:
+                for row in rows(item):
+                    opened[0](row)
                 return
-            if not opened:
-                begin()
-            opened[0](row)
+            held.append(item)
+            if not left_out(item):
+                flush()
 
         yield write
         if not opened:
-            begin()
+            flush()
 
 
 def table_format(path: str | Path) -> str:

@@ -53,16 +53,16 @@ def _table(path: str | Path, layout: Layout) -> Iterator[Write]:
         raise ConfigError(f"{path}: two columns would be named '{twice[0]}'; rename a target of the model")
     kinds: dict[str, type] = dict.fromkeys(names, float) | {"id": str, "position": int, "residue": str}
     kinds |= {"state": str} if layout.states else {}
-    with late(lambda: open_table(path, kinds)) as write_row:
 
-        def write(found: Tagging) -> None:
-            if found.left_out:
-                write_row([found.id, *[None] * (len(kinds) - 1)], False)
-                return
-            for place, (letter, scores) in enumerate(zip(found.sequence, found.scores.tolist(), strict=True)):
-                own = [found.states[place]] if layout.states else []
-                write_row([found.id, place + 1, letter, *own, *scores], True)
+    def rows(found: Tagging) -> Iterator[list[object]]:
+        if found.left_out:
+            yield [found.id, *[None] * (len(kinds) - 1)]
+            return
+        for place, (letter, scores) in enumerate(zip(found.sequence, found.scores.tolist(), strict=True)):
+            own = [found.states[place]] if layout.states else []
+            yield [found.id, place + 1, letter, *own, *scores]
 
+    with late(lambda first: open_table(path, kinds), rows) as write:
         yield write
 
 

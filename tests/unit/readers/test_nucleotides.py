@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from biorrn.errors import InputError
-from biorrn.inference.tag_input import read_sequences
+from biorrn.inference.protein_input import read_proteins
 from biorrn.readers.nucleotides import read_bases
 
 GOOD = {
@@ -55,9 +55,9 @@ def test_one_that_is_to_be_tagged_has_a_place(tmp_path: Path) -> None:
     path = tmp_path / "reads.fa"
     path.write_text(">a\nACG\n>b\nACXG\n>c\nTT\n")
     problems: list[InputError] = []
-    rows = list(read_sequences(path, "ACGTN", on_problem=problems.append, keep=True))
+    rows = list(read_proteins(path, alphabet="ACGTN", on_problem=problems.append, keep=True))
     assert [(row.id, row.sequence, row.problem) for row in rows] == [
         ("a", "ACG", ""), ("b", "", "not_a_base"), ("c", "TT", ""),
     ]  # fmt: skip
     with pytest.raises(InputError, match="record 'b': base 'X'"):
-        list(read_sequences(path, "ACGTN"))
+        list(read_proteins(path, alphabet="ACGTN"))
