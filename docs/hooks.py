@@ -1,48 +1,49 @@
-"""Pages that are made from what stands elsewhere: commands from their help, the package from its docstrings.
+"""Generated documentation pages: command help, package reference, copies of pages that stand elsewhere.
 
-mkdocs calls `on_files` before it builds; nothing is written into docs/.
+mkdocs calls `on_config`, then `on_files`. Nothing is written into docs/. The reference follows the folders of the
+package: each folder in `biorrn/` that holds modules is a page, so that moving a module needs no edit here.
 """
 
 from __future__ import annotations
 
 import ast
-import importlib
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-# in the order in which data flows; the floor is the package's own modules
-LAYERS = (
-    "readers",
-    "encoders",
-    "datasets",
-    "kernels",
-    "models",
-    "training",
-    "inference",
-    "simulation",
-    "evaluation",
-    "tasks",
-)
-COPIED = {"configuration.md": "config/README.md", "changes.md": "CHANGELOG.md"}
+PACKAGE = ROOT / "biorrn"
+COPIED = {
+    "configuration.md": "config/README.md",
+    "data.md": "data/README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "changes.md": "CHANGELOG.md",
+}
+WITHOUT_PAGE = ("cli",)  # reference/commands.md has the help of every command
+
+
+def on_config(config: Any) -> Any:
+    """Add the reference page of each package to the navigation entry `Reference`."""
+    pages = [{f"biorrn.{name}": f"reference/{name}.md"} for name in packages()]
+    for section in config["nav"]:
+        for entry in next(iter(section.values())) if isinstance(section, dict) else []:
+            if isinstance(entry, dict) and isinstance(entry.get("Reference"), list):
+                entry["Reference"] += pages
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that are made: reference, configuration, changes."""
+    """Add the generated pages."""
     made = {
         "reference/commands.md": commands_page(),
         "reference/package.md": package_page(),
-        **{f"reference/{layer}.md": layer_page(layer) for layer in LAYERS},
-        "results.md": results_page(),
+        **{f"reference/{name}.md": reference_page(name) for name in packages()},
         **{name: (ROOT / source).read_text(encoding="utf-8") for name, source in COPIED.items()},
     }
     every_key = (ROOT / "config/config.yaml").read_text(encoding="utf-8")
     made["configuration.md"] = (
-        made["configuration.md"]
-        .replace("(config.yaml)", "(#every-key)")
-        .replace("`docs/scale.md`", "[scale](scale.md)")
+        made["configuration.md"].replace("(config.yaml)", "(#every-key)").replace("(../docs/", "(")
         + f"\n## Every key\n\n```yaml\n{every_key}```\n"
     )
     for name, content in made.items():
@@ -50,12 +51,32 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def results_page() -> str:
-    """Return what README says was measured, as a page of its own."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    measured = readme.partition("\n## Measured\n")[2].partition("\n## ")[0]
-    figure = "![Predicted and measured stability; identity, errors and Q-scores of called lambda reads](results.png)"
-    return f"# Measured results\n{measured}\n{figure}\n"
+def packages() -> list[str]:
+    """Return the names of the folders of the package that hold documented modules."""
+    folders = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
+    return [path.name for path in folders if path.name not in WITHOUT_PAGE and any(map(public, modules(path.name)))]
+
+
+def modules(name: str) -> list[Path]:
+    """Return the files of the modules in one folder of the package, at any depth."""
+    paths = sorted((PACKAGE / name).rglob("*.py"))
+    return [path for path in paths if path.name == "__init__.py" or not path.name.startswith("_")]
+
+
+def public(path: Path) -> list[str]:
+    """Return the names of the public functions and classes of a file that have a docstring."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return [
+        node.name
+        for node in tree.body
+        if isinstance(node, kinds) and not node.name.startswith("_") and ast.get_docstring(node)
+    ]
+
+
+def docstring(path: Path) -> str:
+    """Return the docstring of a module, or nothing."""
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
 def commands_page() -> str:
@@ -72,7 +93,7 @@ def commands_page() -> str:
     def help_of(words: list[str]) -> str:
         return runner.invoke(app, [*words, "--help"], prog_name="biorrn").stdout.strip()
 
-    lines = ["# Commands", "", "What `--help` says.", "", "```text", help_of([]), "```", ""]
+    lines = ["# Commands", "", "The output of `--help`.", "", "```text", help_of([]), "```", ""]
     group: Any = typer.main.get_command(app)
     for name, command in group.commands.items():
         lines += [f"## {name}", "", "```text", help_of([name]), "```", ""]
@@ -81,39 +102,22 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-def public(path: Path) -> list[str]:
-    """Return the names of the public functions and classes of a file that have a docstring."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    return [
-        node.name
-        for node in tree.body
-        if isinstance(node, kinds) and not node.name.startswith("_") and ast.get_docstring(node)
-    ]
-
-
-def layer_page(layer: str) -> str:
-    """Return a page with every public name of a layer."""
-    package = importlib.import_module(f"biorrn.{layer}")
-    lines = [f"# biorrn.{layer}", "", package.__doc__ or "", ""]
-    for path in sorted((ROOT / "biorrn" / layer).glob("*.py")):
-        names = public(path)
-        if not names or path.name.startswith("_"):
-            continue
-        lines += [f"::: biorrn.{layer}.{path.stem}", "    options:", "      members:"]
-        lines += [f"        - {name}" for name in names] + [""]
+def reference_page(name: str) -> str:
+    """Return a page with every public name of one folder of the package."""
+    lines = [f"# biorrn.{name}", "", docstring(PACKAGE / name / "__init__.py"), ""]
+    for path in modules(name):
+        if names := public(path):
+            dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            lines += [f"::: {dotted}", "    options:", "      members:"]
+            lines += [f"        - {member}" for member in names] + [""]
     return "\n".join(lines)
 
 
 def package_page() -> str:
-    """Return the page that leads to the layers."""
-    lines = [
-        "# Package",
-        "",
-        "In the order in which data flows; an import points to the same line or to one above it.",
-        "",
-    ]
-    for layer in LAYERS:
-        count = sum(len(public(path)) for path in (ROOT / "biorrn" / layer).glob("*.py"))
-        lines.append(f"- [`biorrn.{layer}`]({layer}.md): {count} functions and classes")
+    """Return the list of reference pages."""
+    lines = ["# Package", "", docstring(PACKAGE / "__init__.py"), ""]
+    for name in packages():
+        count = sum(len(public(path)) for path in modules(name))
+        about = docstring(PACKAGE / name / "__init__.py").partition("\n")[0]
+        lines.append(f"- [`biorrn.{name}`]({name}.md) ({count} functions and classes): {about}")
     return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
 """A few odd inputs of each reader, always the same, and every input that once did more than be refused.
 
-`fuzz_text.py` makes a hundred thousand of each; docs/safety.md has what came of them.
+`fuzz_text.py` makes a hundred thousand of each; docs/measured/fuzz.tsv has the results.
 """
 
 import gzip
