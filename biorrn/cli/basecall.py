@@ -99,6 +99,7 @@ def basecall(
     from biorrn.models.store import load_model
     from biorrn.progress import progress
     from biorrn.readers.chemistry import Purpose
+    from biorrn.readers.records import SignalRecord
     from biorrn.readers.shards import choose
     from biorrn.readers.signal import NoReads
 
@@ -124,9 +125,9 @@ def basecall(
             if out.problem(intake.count, found):
                 tally.skip_input(found)
 
-        def skip(read_id: str, reason: str) -> None:
-            out.skip(read_id, reason)
-            tally.skip_read(read_id, reason)
+        def skip(record: SignalRecord, samples: int, reason: str) -> None:
+            out.skip(record, samples, reason)
+            tally.skip_read(record, reason)
 
         with progress("basecall", "samples", intake.expected, lambda: {"bases": tally.done["bases"]}) as advance:
             calls = run(
@@ -152,7 +153,7 @@ def basecall(
                     elif status in out.wished:
                         tally.leave_out(status)
                     else:
-                        tally.skip_read(call.read_id, status)
+                        tally.skip_read(call.record, status)
             except (InputError, NoReads) as error:
                 if not out.called:
                     out.nothing(error, intake.count, summary)

@@ -116,7 +116,7 @@ def calibrate(
         "batch_size": default_batch_size(where) if batch_size is None else batch_size,
         "decoder": decoder,
         "threads": used,
-        "on_skip": tally.skip_read,
+        "on_skip": lambda record, samples, reason: tally.skip_read(record, reason),
     }
     like: list[np.ndarray] = []
     seen = 0

@@ -16,7 +16,7 @@ from biorrn.readers.calls import parse_bases
 from biorrn.readers.records import SignalRecord
 
 if TYPE_CHECKING:
-    from biorrn.inference.read_scores import Scorer
+    from biorrn.inference.basecall import Caller
 
 MOVES = "move table"
 
@@ -52,7 +52,7 @@ class Places:
         given = reference if reads.suffix.lower() == ".cram" else None
         self._file = BamCalls(reads, given) if has_moves(reads) else None
         self._model = model
-        self._loaded: tuple[Scorer, str] | None = None
+        self._loaded: tuple[Caller, str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -92,13 +92,13 @@ class Places:
         return Placed(name, found.ref_start, labels.starts, labels.end)
 
 
-def _load(model: str | None) -> tuple[Scorer, str]:
+def _load(model: str | None) -> tuple[Caller, str]:
     from biorrn.device import set_threads
+    from biorrn.inference.basecall import Caller
     from biorrn.inference.defaults import default_model
-    from biorrn.inference.read_scores import Scorer
     from biorrn.inference.settings import model_name
     from biorrn.models.store import load_model
 
     set_threads(1)  # a read or three: not worth the cores that a workflow gave to others
     stored = load_model(model or default_model())
-    return Scorer(stored), model_name(stored)
+    return Caller(stored), model_name(stored)

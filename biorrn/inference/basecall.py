@@ -20,15 +20,16 @@ from biorrn.inference.chunking import check, spans
 from biorrn.inference.decoders import DECODERS, Decoded, calibrated, move_table
 from biorrn.inference.defaults import calling_chunks
 from biorrn.inference.engine import choose
-from biorrn.inference.pieces import Read
+from biorrn.inference.pieces import Read, join, piece_spans
 from biorrn.inference.pipeline import Pipeline
-from biorrn.inference.quality import Calibration, calibration_of
+from biorrn.inference.quality import calibration_of
 from biorrn.lookup import lookup
 from biorrn.models.store import Stored
+from biorrn.readers.calls import mean_phred, parse_bases
 from biorrn.readers.chemistry import Purpose
-from biorrn.readers.records import SignalRecord
+from biorrn.readers.records import ReadCall, SignalRecord
 
-OnSkip = Callable[[str, str], None]
+OnSkip = Callable[[SignalRecord, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,88 +62,165 @@ class Call:
     evidence: np.ndarray | None = None
 
 
-def basecall(
-    stored: Stored,
-    records: Iterable[SignalRecord],
-    *,
-    device: torch.device | str = "cpu",
-    batch_size: int = 96,
-    decoder: str = "auto",
-    threads: int = 1,
-    chunks: Chunks | None = None,
-    engine: str | None = None,
-    force: bool = False,
-    on_skip: OnSkip = lambda read_id, reason: None,
-    advance: Callable[[int], None] = lambda samples: None,
-) -> Iterator[Call]:
-    """Call reads, in input order.
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a model makes of one read.
+
+    Attributes
+    ----------
+    scores : float32 array (T', S).
+    trimmed : int: frame t stands for the samples from trimmed + t * stride on.
+    stride : int: samples a frame.
+    samples : int: samples of the read.
+    """
+
+    scores: np.ndarray
+    trimmed: int
+    stride: int
+    samples: int
+
+
+class Caller:
+    """A basecalling model, ready to call reads, and to score them for work that needs more of it than its calls.
 
     Parameters
     ----------
     stored : Stored: a basecalling model.
-    records : iterable of SignalRecord.
     batch_size : int: chunks gathered before they are scored, and most in a forward pass. Changes the speed, not the
         calls.
     decoder : str: entry of `inference.decoders.DECODERS`.
     threads : int: threads that decode, and score where the engine is for several.
     chunks : Chunks, optional: how the signal is cut; by default `defaults.calling_chunks`.
     engine : str, optional: entry of `inference.engine.ENGINES`; by default what BIORRN_ENGINE says, else "auto".
-    force : bool: call reads of another chemistry or sample rate than the model's too; else they are skipped.
-    on_skip : called with the id and the reason for each read that gives no call.
-    advance : called with the number of raw samples of each read when it is done, called or skipped.
+    force : bool: take reads of another chemistry or sample rate than the model's too.
 
     Raises
     ------
     ConfigError: the model is not one for basecalling, the decoder is unknown, or the chunks do not fit the stride.
     BiorrnError: the batch size or the number of threads is below 1, or the engine is unknown or not for this model.
     """
-    if stored.facts.get("task") != "basecalling":
+
+    def __init__(
+        self,
+        stored: Stored,
+        *,
+        device: torch.device | str = "cpu",
+        batch_size: int = 96,
+        decoder: str = "auto",
+        threads: int = 1,
+        chunks: Chunks | None = None,
+        engine: str | None = None,
+        force: bool = False,
+    ) -> None:
         task = stored.facts.get("task")
-        hint = f"; a {task} model is for biorrn predict" if task in ("regression", "tagging") else ""
-        raise ConfigError(f"{stored.path}: is a model for {task}; biorrn basecall needs one for basecalling{hint}")
-    for name, value in (("--batch-size", batch_size), ("--threads", threads)):
-        if value < 1:
-            raise BiorrnError(f"{name}: found {value}; allowed is 1 or more")
-    stride = int(stored.facts["stride"])
-    cut = chunks or calling_chunks(stored.recipe.chunks or Chunks(), stride)
-    check(cut.samples, cut.overlap, stride)
-    decode, calibration = lookup(DECODERS, decoder, "decoder"), calibration_of(stored.facts)
+        if task != "basecalling":
+            hint = f"; a {task} model is for biorrn predict" if task in ("regression", "tagging") else ""
+            raise ConfigError(f"{stored.path}: is a model for {task}; needed is one for basecalling{hint}")
+        for name, value in (("--batch-size", batch_size), ("--threads", threads)):
+            if value < 1:
+                raise BiorrnError(f"{name}: found {value}; allowed is 1 or more")
+        self.purpose = Purpose.of(stored.facts, stored.path.resolve().name)
+        self._facts, self._force, self._batch_size, self._threads = stored.facts, force, batch_size, threads
+        self._stride = int(stored.facts["stride"])
+        self._cut = chunks or calling_chunks(stored.recipe.chunks or Chunks(), self._stride)
+        check(self._cut.samples, self._cut.overlap, self._stride)
+        self._decode, self._calibration = lookup(DECODERS, decoder, "decoder"), calibration_of(stored.facts)
+        self._engine = choose(stored.model, device, batch_size=batch_size, size=self._cut.samples, name=engine)
 
-    def skip(record: SignalRecord, reason: str) -> None:
-        on_skip(record.read_id, reason)
-        advance(len(record.raw))
+    def fault(self, record: SignalRecord) -> str | None:
+        """Return why the model cannot call a read, or None."""
+        return unfit(record, self._facts, self._force)
 
-    chosen = choose(stored.model, device, batch_size=batch_size, size=cut.samples, name=engine)
-    reads = _planned(records, stored.facts, cut, stride, skip, force)
-    pipeline = Pipeline(chosen, decode, size=cut.samples, batch_size=batch_size, threads=threads)
-    return _called(pipeline.run(reads), stride, calibration, on_skip, advance)
+    def calls(
+        self,
+        records: Iterable[SignalRecord],
+        on_skip: OnSkip = lambda record, samples, reason: None,
+        advance: Callable[[int], None] = lambda samples: None,
+    ) -> Iterator[Call]:
+        """Call reads, in input order; see `basecall`."""
 
+        def planned() -> Iterator[Read]:
+            for record in records:
+                fault = self.fault(record)
+                read = None if fault else self._plan(record)
+                if read is None:
+                    on_skip(record, len(record.raw), fault or "nothing left after trimming")
+                    advance(len(record.raw))
+                else:
+                    yield read
 
-def _planned(
-    records: Iterable[SignalRecord],
-    facts: dict[str, Any],
-    cut: Chunks,
-    stride: int,
-    skip: Callable[[SignalRecord, str], None],
-    force: bool,
-) -> Iterator[Read]:
-    """Plan each read; skip those that cannot be called."""
-    for record in records:
-        fault = unfit(record, facts, force)
-        read = None if fault else plan_read(record, facts, cut, stride)
+        for read in self._pipeline(self._decode).run(planned()):
+            result, trimmed = self._finished(read.call(), read.samples, read.trimmed)
+            if len(result.bases) == 0:
+                on_skip(read.record, read.samples, "no bases in the signal")
+            else:
+                yield Call(
+                    read_id=read.record.read_id,
+                    bases=result.bases,
+                    quals=result.quals,
+                    moves=result.moves,
+                    stride=self._stride,
+                    samples=read.samples,
+                    trimmed=trimmed,
+                    record=read.record,
+                    scaling=read.scaling,
+                    evidence=result.evidence,
+                )
+            advance(read.samples)
+
+    def score(self, record: SignalRecord) -> Scored:
+        """Return the scores of a whole read."""
+        read, stride = self._plan(record, whole=True), self._stride
         if read is None:
-            skip(record, fault or "nothing left after trimming")
-        else:
-            yield read
+            return Scored(np.empty((0, self._engine.symbols), np.float32), len(record.raw), stride, len(record.raw))
+        for _ in self._pipeline(lambda scores: scores).run([read]):
+            pass
+        return Scored(read.pieces[0].decoded, read.trimmed, stride, read.samples)
+
+    def call(self, scored: Scored) -> ReadCall:
+        """Return what is called of scores, with the sample at which each base begins."""
+        if not len(scored.scores):
+            return ReadCall(np.zeros(0, np.uint8), np.zeros(0, np.int64))
+        pieces = piece_spans(len(scored.scores))
+        parts = [self._decode(scored.scores[piece.start : piece.start + piece.length]) for piece in pieces]
+        placed, begin = self._finished(join(parts, pieces), scored.samples, scored.trimmed)
+        starts = begin + scored.stride * np.flatnonzero(placed.moves).astype(np.int64)
+        end = begin + scored.stride * len(placed.moves)
+        return ReadCall(parse_bases(placed.bases), starts, end, mean_phred(placed.quals))
+
+    def _pipeline(self, decode: Callable[[np.ndarray], Any]) -> Pipeline:
+        return Pipeline(
+            self._engine, decode, size=self._cut.samples, batch_size=self._batch_size, threads=self._threads
+        )
+
+    def _finished(self, decoded: Decoded, samples: int, trimmed: int) -> tuple[Decoded, int]:
+        placed, trimmed = move_table(decoded, samples, trimmed, self._stride)
+        return calibrated(placed, self._calibration), trimmed
+
+    def _plan(self, record: SignalRecord, whole: bool = False) -> Read | None:
+        """Trim, normalise and cut a read; None where trimming leaves nothing.
+
+        A model may emit a base some frames before its current comes, always as many: its fact `early`. That is taken
+        out here, for move tables and labels alike: frame t stands for the samples from `trimmed + t * stride` on.
+
+        Parameters
+        ----------
+        whole : bool: plan one piece, however long the read.
+        """
+        current = record.picoamperes()
+        trimmed = trim_start(current, record.sample_rate)
+        scaling = lookup(SCALINGS, self._facts["normaliser"], "normaliser")(current[trimmed:])
+        signal = scaled(current[trimmed:], scaling)
+        if len(signal) == 0:
+            return None
+        plan = spans(len(signal), self._cut.samples, self._cut.overlap, self._stride)
+        bare = replace(record, raw=record.raw[:0].copy())  # a copy, not a view that keeps the samples alive
+        begin = trimmed + int(self._facts.get("early", 0)) * self._stride
+        return Read.of(bare, len(record.raw), begin, signal, plan, self._stride, scaling, whole)
 
 
 def unfit(record: SignalRecord, facts: Mapping[str, Any], force: bool = False) -> str | None:
-    """Return why a model with these facts cannot call a read, or None.
-
-    Parameters
-    ----------
-    force : bool: take reads that the model is not for, by chemistry or sample rate.
-    """
+    """Return why a model with these facts cannot call a read, or None; `force` passes over chemistry and rate."""
     if len(record.raw) == 0:
         return "no samples"
     if not (np.isfinite(record.offset) and np.isfinite(record.scale) and record.scale != 0):
@@ -152,49 +230,22 @@ def unfit(record: SignalRecord, facts: Mapping[str, Any], force: bool = False) -
     return Purpose.of(facts).misfit(record) or None
 
 
-def plan_read(record: SignalRecord, facts: Mapping[str, Any], cut: Chunks, stride: int) -> Read | None:
-    """Trim, normalise and cut a read: the one way from a read to a model, for calls and for labels.
-
-    A model may emit a base some frames before its current comes, always as many: its fact `early`. That is taken out
-    here, for move tables and labels alike: frame t of the plan stands for the samples from `trimmed + t * stride` on.
-
-    Returns None where trimming leaves nothing.
-    """
-    current = record.picoamperes()
-    trimmed = trim_start(current, record.sample_rate)
-    scaling = lookup(SCALINGS, facts["normaliser"], "normaliser")(current[trimmed:])
-    signal = scaled(current[trimmed:], scaling)
-    if len(signal) == 0:
-        return None
-    plan = spans(len(signal), cut.samples, cut.overlap, stride)
-    bare = replace(record, raw=record.raw[:0].copy())  # a copy, not a view that keeps the samples alive
-    begin = trimmed + int(facts.get("early", 0)) * stride
-    return Read.of(bare, len(record.raw), begin, signal, plan, stride, scaling)
-
-
-def _called(
-    decoded: Iterable[tuple[Read, Decoded]],
-    stride: int,
-    calibration: Calibration | None,
-    on_skip: OnSkip,
-    advance: Callable[[int], None],
+def basecall(
+    stored: Stored,
+    records: Iterable[SignalRecord],
+    *,
+    on_skip: OnSkip = lambda record, samples, reason: None,
+    advance: Callable[[int], None] = lambda samples: None,
+    **options: Any,
 ) -> Iterator[Call]:
-    for read, frames in decoded:
-        placed, trimmed = move_table(frames, read.samples, read.trimmed, stride)
-        result = calibrated(placed, calibration)
-        if len(result.bases) == 0:
-            on_skip(read.record.read_id, "no bases in the signal")
-        else:
-            yield Call(
-                read_id=read.record.read_id,
-                bases=result.bases,
-                quals=result.quals,
-                moves=result.moves,
-                stride=stride,
-                samples=read.samples,
-                trimmed=trimmed,
-                record=read.record,
-                scaling=read.scaling,
-                evidence=result.evidence,
-            )
-        advance(read.samples)
+    """Call reads, in input order.
+
+    Parameters
+    ----------
+    stored : Stored: a basecalling model.
+    records : iterable of SignalRecord.
+    on_skip : called with the record, the number of its samples and the reason for each read that gives no call.
+    advance : called with the number of raw samples of each read when it is done, called or skipped.
+    options : see `Caller`, which says too what is raised.
+    """
+    return Caller(stored, **options).calls(records, on_skip, advance)

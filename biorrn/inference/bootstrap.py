@@ -20,8 +20,8 @@ from biorrn.datasets.label_report import Facts, Limits, ReadReport, below
 from biorrn.datasets.labelled_reads import LabelledReads
 from biorrn.encoders.bases import decode_bases, reverse_complement
 from biorrn.errors import ConfigError, InputError
+from biorrn.inference.basecall import Caller, Scored
 from biorrn.inference.mapping import Mapper
-from biorrn.inference.read_scores import Scored, Scorer
 from biorrn.inference.settle import place_call, settle
 from biorrn.lookup import lookup
 from biorrn.readers.bam import BamCalls
@@ -56,7 +56,7 @@ class Sources:
     reference: Path | None = None
     limits: Limits = field(default_factory=Limits)
     lead: int = 0
-    scorer: Callable[[], Scorer] | None = None
+    scorer: Callable[[], Caller] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def mapped(mapper: Mapper, bases: np.ndarray) -> Hit | None:
     return Hit(best.ctg, best.r_st, best.r_en, strand, best.q_st, tuple(steps))
 
 
-def _scorer(sources: Sources, labels: str) -> Scorer:
+def _scorer(sources: Sources, labels: str) -> Caller:
     if sources.scorer is None:
         raise ConfigError(f"--labels {labels}: needs a model to place the bases; name one with --model")
     return sources.scorer()
@@ -186,7 +186,7 @@ def _bam(paths: Sequence[str | Path], sources: Sources, report: ReadReport, on_p
 
 def _calls(paths: Sequence[str | Path], sources: Sources, report: ReadReport, on_problem: OnProblem) -> Iterator[Found]:
     """Calls of a FASTA or FASTQ file, or those inside FAST5; placed by their moves or by a model."""
-    scorer: Scorer | None = None
+    scorer: Caller | None = None
     moves = None if sources.moves is None else Moves(sources.moves)
     for record, call in _with_calls(paths, sources, on_problem):
         if call is None:

@@ -6,10 +6,7 @@ overlap to a cut, where the model lacks context.
 """
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from biorrn.errors import ConfigError
 
@@ -83,41 +80,3 @@ def spans(samples: int, size: int, overlap: int, stride: int) -> list[Span]:
         Span(start * stride, min((after + shared) * stride, samples) - start * stride, start, first, last)
         for (start, after), (first, last) in zip(itertools.pairwise(starts), itertools.pairwise(edges), strict=True)
     ]
-
-
-def chunk(signal: np.ndarray, size: int, overlap: int, stride: int) -> tuple[np.ndarray, np.ndarray, list[Span]]:
-    """Cut a signal.
-
-    Parameters
-    ----------
-    signal : float32 array (T,).
-    size, overlap : int: samples a chunk, and samples shared by neighbours (a multiple of twice the stride).
-    stride : int: samples a frame of the model.
-
-    Returns
-    -------
-    chunks : float32 array (N, size), zeros past the signal's end; lengths : int64 array (N,); the plan, N spans.
-    """
-    plan = spans(len(signal), size, overlap, stride)
-    chunks = np.zeros((len(plan), size), np.float32)
-    for row, span in zip(chunks, plan, strict=True):
-        fill(row, signal, span)
-    return chunks, np.array([span.length for span in plan], np.int64), plan
-
-
-def fill(row: np.ndarray, signal: np.ndarray, span: Span) -> None:
-    """Write one chunk of `signal` into `row` (size,), which is zero before."""
-    row[: span.length] = signal[span.start : span.start + span.length]
-
-
-def place(joined: np.ndarray, scores: np.ndarray, span: Span) -> None:
-    """Write the frames that a chunk supplies, out of its scores (F, S), into the joined scores (T', S)."""
-    joined[span.first : span.last] = scores[span.first - span.origin : span.last - span.origin]
-
-
-def stitch(scores: np.ndarray, plan: Sequence[Span]) -> np.ndarray:
-    """Join the scores of all chunks of a signal, (N, F, S), to (T', S) with T' = ceil(T / stride)."""
-    joined = np.empty((plan[-1].last if plan else 0, scores.shape[2]), scores.dtype)
-    for part, span in zip(scores, plan, strict=True):
-        place(joined, part, span)
-    return joined

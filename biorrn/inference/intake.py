@@ -23,29 +23,6 @@ MANY = 500  # files from which it is shown that they are looked at
 UNSURE = "the metadata leave the chemistry open"
 
 
-class ReadId(str):
-    """A read's id that knows its read: an id may occur twice in the input, and one that is skipped is all one gets.
-
-    Attributes
-    ----------
-    number : int: place among all reads of the input, the unusable ones included.
-    record : SignalRecord without its samples.
-    samples : int: how many it had.
-    """
-
-    number: int
-    record: SignalRecord
-    samples: int
-
-
-def numbered(record: SignalRecord, number: int) -> SignalRecord:
-    """Return the record with a `ReadId` for an id."""
-    read_id = ReadId(record.read_id)
-    read_id.number, read_id.samples = number, len(record.raw)
-    read_id.record = replace(record, raw=record.raw[:0].copy())
-    return replace(record, read_id=read_id)
-
-
 class Intake:
     """The reads of files and folders, in a fixed order.
 
@@ -131,7 +108,7 @@ class Intake:
             raise InputError(record.source, purpose.refusal(record), record.read_id)
 
     def reads(self, on_problem: OnProblem, allow_empty: bool = False) -> Iterator[SignalRecord]:
-        """Yield the reads that are to be called, by `numbered`.
+        """Yield the reads that are to be called, with their `number`.
 
         Parameters
         ----------
@@ -160,7 +137,7 @@ class Intake:
             if number in self.done:
                 self.known += len(record.raw)
             else:
-                yield numbered(record, number)
+                yield replace(record, number=number)
             if self.taken == self.limit:
                 return
 

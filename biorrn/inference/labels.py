@@ -11,9 +11,9 @@ from typing import Any
 from biorrn.datasets.label_report import Limits, ReadReport
 from biorrn.datasets.labelled_reads import LABELS, LabelledReads
 from biorrn.errors import ConfigError
+from biorrn.inference.basecall import Caller
 from biorrn.inference.bootstrap import CALL_LABELS, Sources, labels_by_call
 from biorrn.inference.intake import check_chemistry
-from biorrn.inference.read_scores import Scorer
 from biorrn.lookup import lookup
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.signal import find_signal_files
@@ -102,7 +102,7 @@ def open_labels(
 
 def make_scorer(
     model: str | None, threads: int | None = None, paths: Sequence[str | Path] = (), force: bool = False
-) -> Scorer:
+) -> Caller:
     """Return the model of a name, by default the shipped one, ready to score the reads of some files and folders.
 
     Raises
@@ -115,7 +115,7 @@ def make_scorer(
 
     used, device = set_threads(threads), choose_device("auto")
     stored = load_model(model or default_model())
-    scorer = Scorer(stored, device=device, batch_size=default_batch_size(device), threads=used, force=force)
+    scorer = Caller(stored, device=device, batch_size=default_batch_size(device), threads=used, force=force)
     for line in check_chemistry(find_signal_files(paths, lambda problem: None), scorer.purpose, force=force):
         print(f"biorrn: {line}", file=sys.stderr)
     return scorer

@@ -16,7 +16,6 @@ import numpy as np
 
 from biorrn.errors import BiorrnError, InputError
 from biorrn.files import tsv_line, write_text
-from biorrn.inference.intake import ReadId
 from biorrn.inference.resume import SUFFIX, Journal, open_journal
 from biorrn.inference.summary_table import ABSENT, CALLED, WARNING, columns, row, unread
 from biorrn.inference.writers.formats import FORMATS, Style
@@ -92,14 +91,12 @@ class CallOutput:
         if self.direct:
             sys.stdout.write(text)
             text = ""
-        self._append(call.read_id, status, cells, text, group, called=True)
+        self._append(call.record.number, status, cells, text, group, called=True)
         return status
 
-    def skip(self, read_id: str, reason: str) -> None:
-        """Take a read that could not be called; its id is a `ReadId`."""
-        if isinstance(read_id, ReadId):
-            cells = row(read_id.record, read_id.samples, reason, aligned=self.style.mapper is not None)
-            self._append(read_id, reason, cells)
+    def skip(self, record: SignalRecord, samples: int, reason: str) -> None:
+        """Take a read of so many samples that could not be called."""
+        self._append(record.number, reason, row(record, samples, reason, aligned=self.style.mapper is not None))
 
     def problem(self, number: int, problem: InputError) -> bool:
         """Take a read that its reader left out, or files; return whether it is new, not one of the journal's.
@@ -113,7 +110,7 @@ class CallOutput:
             if number in self.done:
                 return False
             cells = unread(Path(problem.source).name, problem.record, reason, aligned)
-            self._append(problem.record, "unusable read", cells, number=number)
+            self._append(number, "unusable read", cells)
             return True
         kind = problem.kind if isinstance(problem, LeftOut) else "unusable file"
         new = False
@@ -122,7 +119,7 @@ class CallOutput:
         for file in map(str, left_out):
             if (file, why) not in self._files:
                 new = True
-                self._append("", kind, unread(Path(file).name, "", why, aligned), number=number, file=file)
+                self._append(number, kind, unread(Path(file).name, "", why, aligned), file=file)
         return new
 
     def finish(self, summary: str | None = None) -> None:
@@ -180,17 +177,16 @@ class CallOutput:
 
     def _append(
         self,
-        read_id: str,
+        number: int,
         status: str,
         cells: list[str],
         text: str = "",
         group: dict[str, str] | None = None,
-        number: int | None = None,
         called: bool = False,
         file: str | None = None,
     ) -> None:
-        if number is None:
-            number = read_id.number if isinstance(read_id, ReadId) else self._number
+        """Write an entry to the journal; a read that is not numbered (-1) follows those that are there."""
+        number = self._number if number < 0 else number
         entry: dict[str, Any] = {"number": number, "status": status, "row": cells, "called": called}
         if group:
             entry["group"] = group

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Piece:
     span: Span
     missing: int
     scores: np.ndarray | None = None  # float32 (span.length, S), from the first chunk that is scored until decoded
-    decoded: Decoded | None = None
+    decoded: Any = None  # what the pipeline's decoder returns
 
 
 @dataclass(slots=True, eq=False)
@@ -57,9 +58,11 @@ class Read:
 
     @classmethod
     def of(cls, record: SignalRecord, samples: int, trimmed: int, signal: np.ndarray, chunks: list[Span], stride: int,
-           scaling: Scaling | None = None) -> Read:  # fmt: skip
-        """Plan the pieces of a read whose chunks are planned."""
-        pieces = [Piece(span, span.length) for span in piece_spans(frames(len(signal), stride))]
+           scaling: Scaling | None = None, whole: bool = False) -> Read:  # fmt: skip
+        """Plan the pieces of a read whose chunks are planned; `whole` makes one piece of it."""
+        count = frames(len(signal), stride)
+        plan = [Span(0, count, 0, 0, count)] if whole else piece_spans(count)
+        pieces = [Piece(span, span.length) for span in plan]
         return cls(record, samples, trimmed, signal, chunks, pieces, len(chunks), len(pieces), scaling)
 
     def shares(self, chunk: Span) -> Iterator[tuple[Piece, int, int]]:
@@ -72,7 +75,7 @@ class Read:
 
     def call(self) -> Decoded:
         """Return the call of the whole read; all pieces are decoded."""
-        return join([piece.decoded for piece in self.pieces if piece.decoded], [piece.span for piece in self.pieces])
+        return join([piece.decoded for piece in self.pieces], [piece.span for piece in self.pieces])
 
 
 def piece_spans(count: int) -> list[Span]:

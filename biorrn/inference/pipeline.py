@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.inference.chunking import Span, fill
-from biorrn.inference.decoders import Decoded
+from biorrn.inference.chunking import Span
 from biorrn.inference.engine import Engine
 from biorrn.inference.pieces import Piece, Read
 
@@ -24,27 +23,27 @@ Block = list[tuple[Read, Span]]
 
 
 class Pipeline:
-    """Calls reads.
+    """Scores chunks of reads, joins them and decodes the pieces.
 
     Parameters
     ----------
     engine : Engine.
-    decode : function of the scores (T', S) of a piece of a read.
+    decode : function of the scores (T', S) of a piece of a read; it may return them.
     size : int: samples of the longest chunk.
     batch_size : int: chunks gathered before they are sorted by length and shared among the threads.
     threads : int: threads that score, where the engine is for several, and decode.
     """
 
     def __init__(
-        self, engine: Engine, decode: Callable[[np.ndarray], Decoded], *, size: int, batch_size: int, threads: int
+        self, engine: Engine, decode: Callable[[np.ndarray], Any], *, size: int, batch_size: int, threads: int
     ) -> None:
         self.engine, self.decode, self.size, self.batch_size, self.threads = engine, decode, size, batch_size, threads
         self.waiting: deque[Read] = deque()
         self.blocks: dict[Future[None], Block] = {}
-        self.pieces: dict[Future[Decoded], tuple[Read, Piece]] = {}
+        self.pieces: dict[Future[Any], tuple[Read, Piece]] = {}
 
-    def run(self, reads: Iterable[Read]) -> Iterator[tuple[Read, Decoded]]:
-        """Yield each read with its call."""
+    def run(self, reads: Iterable[Read]) -> Iterator[Read]:
+        """Yield each read when all its pieces are decoded."""
         gathered: Block = []
         with ExitStack() as stack:
             self.workers = self.scorers = stack.enter_context(ThreadPoolExecutor(self.threads, "worker"))
@@ -65,10 +64,9 @@ class Pipeline:
                 self._wait()
                 yield from self._ready()
 
-    def _ready(self) -> Iterator[tuple[Read, Decoded]]:
+    def _ready(self) -> Iterator[Read]:
         while self.waiting and self.waiting[0].undecoded == 0:
-            read = self.waiting.popleft()
-            yield read, read.call()
+            yield self.waiting.popleft()
 
     def _send(self, gathered: Block) -> None:
         """Share chunks among the threads, those of like length together; wait while enough is under way."""
@@ -89,7 +87,7 @@ class Pipeline:
         x = np.zeros((len(block), self.size), np.float32)
         wanted = []
         for row, (read, chunk) in zip(x, block, strict=True):
-            fill(row, read.signal, chunk)
+            row[: chunk.length] = read.signal[chunk.start : chunk.start + chunk.length]
             places = []
             for piece, first, last in read.shares(chunk):
                 assert piece.scores is not None

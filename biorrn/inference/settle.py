@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from biorrn.datasets.label_alignment import Carried, align_to, carry, increasing
+from biorrn.inference.basecall import Scored
 from biorrn.inference.decoders import remembered, softmax
-from biorrn.inference.read_scores import Scored
 from biorrn.kernels.forced import force_crf, force_ctc
 from biorrn.readers.records import ReadCall
 

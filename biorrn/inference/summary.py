@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from biorrn.errors import BiorrnError, InputError
 from biorrn.progress import human
 from biorrn.readers.fields import LeftOut
-from biorrn.readers.records import ProteinRecord
+from biorrn.readers.records import ProteinRecord, SignalRecord
 from biorrn.readers.tables import Reading
 
 # what was removed from a sequence, see `ProteinRecord.changes` -> how a line begins that tells of it
@@ -75,11 +75,9 @@ class Tally:
             f"their values are extrapolations{gets.get(widened, '') if widened is not None else ''}"
         )
 
-    def skip_read(self, read_id: str, reason: str) -> None:
-        """Report and count a read that was left out, with its file where the id is a `ReadId`."""
-        record = getattr(read_id, "record", None)
-        where = f"{record.source}: record" if record is not None else "read"
-        self._skip(f"{where} '{read_id:.80}': {reason}", reason)
+    def skip_read(self, record: SignalRecord, reason: str) -> None:
+        """Report and count a read that was left out."""
+        self._skip(f"{record.source}: record '{record.read_id:.80}': {reason}", reason)
 
     def skip_input(self, problem: InputError) -> None:
         """Report and count a file, or a read in it, that its reader left out."""

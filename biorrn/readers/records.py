@@ -141,6 +141,7 @@ class SignalRecord:
     run_tags : dict of str: what the file says of flow cell, kit, protocol and the like; see `readers.chemistry`.
     device : str: the sequencing device, or the position in it.
     faults : tuple of str: what is wrong with metadata that calling does not need; these fields are as if absent.
+    number : int: place among all reads of a run's input, the unusable ones included; -1 of a read that is not numbered.
     """
 
     read_id: str
@@ -162,6 +163,7 @@ class SignalRecord:
     run_tags: dict[str, str] = field(default_factory=dict)
     device: str = ""
     faults: tuple[str, ...] = ()
+    number: int = -1
 
     @property
     def calibrated(self) -> bool:

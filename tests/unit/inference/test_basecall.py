@@ -19,10 +19,9 @@ from biorrn.encoders.signal import medmad, medmad_scaling, trim_start
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference import basecall as module
 from biorrn.inference import pieces
-from biorrn.inference.basecall import Call, basecall
+from biorrn.inference.basecall import Call, Caller, basecall
 from biorrn.inference.decoders import DECODERS, Decoded, move_table
 from biorrn.inference.engine import ENGINES
-from biorrn.inference.read_scores import Scorer
 from biorrn.inference.writers import fastq_text
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored, load_model
@@ -148,16 +147,16 @@ def test_metadata_goes_with_the_call(stored: Stored) -> None:
     ],
 )
 def test_a_read_that_cannot_be_called_is_skipped_by_name(stored: Stored, record: SignalRecord, reason: str) -> None:
-    skips: list[tuple[str, str]] = []
+    skips: list[tuple[str, int, str]] = []
     samples: list[int] = []
     calls = basecall(
         stored,
         [read("a", 700), record, read("b", 600)],
-        on_skip=lambda *skip: skips.append(skip),
+        on_skip=lambda record, *rest: skips.append((record.read_id, *rest)),
         advance=samples.append,
     )
     assert [call.read_id for call in calls] == ["a", "b"]
-    assert skips == [("bad", reason)]
+    assert skips == [("bad", len(record.raw), reason)]
     assert sum(samples) == 1300 + len(record.raw)
 
 
@@ -169,10 +168,10 @@ def test_every_length_and_a_constant_signal_give_a_call_or_a_skip(
     record = read("r", samples)
     if level is not None:
         record = dataclasses.replace(record, raw=np.full(samples, level, np.int16))
-    skips: list[tuple[str, str]] = []
-    calls = list(basecall(stored, [record], on_skip=lambda *skip: skips.append(skip)))
+    skips: list[tuple[str, int, str]] = []
+    calls = list(basecall(stored, [record], on_skip=lambda record, *rest: skips.append((record.read_id, *rest))))
     assert len(calls) + len(skips) == 1
-    assert all(skip == ("r", "no bases in the signal") for skip in skips)
+    assert all(skip == ("r", samples, "no bases in the signal") for skip in skips)
     assert all(set(call.bases) <= set("ACGT") for call in calls)
 
 
@@ -304,7 +303,7 @@ def test_the_scorer_of_labels_calls_what_is_called(
     monkeypatch.setattr(pieces, "SHARED", 40)
     monkeypatch.setenv("BIORRN_ENGINE", engine)
     records = [read(f"r{size}", size) for size in (150, 900, 5003)]
-    scorer = Scorer(stored, threads=2)
+    scorer = Caller(stored, threads=2)
     for record, call in zip(records, basecall(stored, records, threads=2), strict=True):
         own = scorer.call(scorer.score(record))
         assert decode_bases(own.bases) == call.bases

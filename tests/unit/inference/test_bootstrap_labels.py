@@ -13,10 +13,10 @@ from biorrn.datasets.label_report import Limits, ReadReport
 from biorrn.datasets.prepare_signal import positions
 from biorrn.encoders.bases import decode_bases, encode_bases, reverse_complement
 from biorrn.errors import ConfigError, InputError
+from biorrn.inference.basecall import Caller, Scored
 from biorrn.inference.bootstrap import CALL_LABELS, Sources, labels_by_call
 from biorrn.inference.decoders import DECODERS
 from biorrn.inference.labels import DEFAULTS, USES, LabelOptions, make_scorer, open_labels
-from biorrn.inference.read_scores import Scored, Scorer
 from biorrn.inference.settle import place_call, settle
 from biorrn.readers.calls import parse_bases
 from biorrn.readers.records import ReadCall, ReadLabels, SignalRecord
@@ -86,7 +86,7 @@ class Made:
 
 
 class Model:
-    """Stands in for a `Scorer`: certain of its calls, right and wrong ones, at the frames where they begin."""
+    """Stands in for a `Caller`: certain of its calls, right and wrong ones, at the frames where they begin."""
 
     def __init__(self, made):
         self.made, self.scored = made, 0
@@ -376,7 +376,7 @@ def test_the_scorer_refuses_what_it_cannot_score(scorer):
     from biorrn.models.store import load_model
 
     with pytest.raises(ConfigError, match="is a model for regression"):
-        Scorer(load_model("stability"))
+        Caller(load_model("stability"))
 
 
 @pytest.mark.parametrize("kind", ["bootstrap", "calls"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from biorrn.errors import InputError
-from biorrn.inference.intake import Intake, ReadId, read_ids
+from biorrn.inference.intake import Intake, read_ids
 from biorrn.readers.signal import read_all
 
 
@@ -27,11 +27,8 @@ def test_all_reads_in_order_with_their_numbers(folder: Path) -> None:
     intake = Intake([folder])
     taken = list(intake.reads(fail))
     assert [record.read_id for record in taken] == ids(folder)
-    marks = [record.read_id for record in taken]
-    assert all(isinstance(mark, ReadId) for mark in marks)
-    assert [mark.number for mark in marks] == list(range(len(taken)))
-    assert [mark.samples for mark in marks] == [len(record.raw) for record in taken]
-    assert intake.expected() == sum(mark.samples for mark in marks)
+    assert [record.number for record in taken] == list(range(len(taken)))
+    assert intake.expected() == sum(len(record.raw) for record in taken)
 
 
 def test_chosen_ids_and_those_that_are_not_there(folder: Path) -> None:
@@ -42,18 +39,18 @@ def test_chosen_ids_and_those_that_are_not_there(folder: Path) -> None:
 
 
 def test_numbers_do_not_depend_on_what_is_done(folder: Path) -> None:
-    every = [record.read_id.number for record in Intake([folder]).reads(fail)]
+    every = [record.number for record in Intake([folder]).reads(fail)]
     done = set(every[1:5])
     rest = Intake([folder], done=done)
     taken = list(rest.reads(fail))
-    assert [record.read_id.number for record in taken] == [number for number in every if number not in done]
+    assert [record.number for record in taken] == [number for number in every if number not in done]
     assert rest.expected() == sum(len(record.raw) for record in taken)
 
 
 @pytest.mark.parametrize("done", [set(), {0, 1}, {0, 1, 2}])
 def test_a_limit_counts_what_is_done(folder: Path, done: set[int]) -> None:
     intake = Intake([folder], limit=3, done=done)
-    assert [record.read_id.number for record in intake.reads(fail)] == sorted({0, 1, 2} - done)
+    assert [record.number for record in intake.reads(fail)] == sorted({0, 1, 2} - done)
     assert intake.missing() == []
 
 
@@ -69,7 +66,7 @@ def test_a_read_that_cannot_be_used_has_a_number_too(tmp_path: Path, root: Path)
     intake = Intake([tmp_path])
     problems: list[tuple[int, str | None]] = []
     taken = list(intake.reads(lambda problem: problems.append((intake.count, problem.record))))
-    assert [(record.read_id, record.read_id.number) for record in taken] == [("a", 0), ("c", 2)]
+    assert [(record.read_id, record.number) for record in taken] == [("a", 0), ("c", 2)]
     assert problems == [(1, "b")]
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from biorrn.errors import ConfigError
 from biorrn.inference.basecall import Call
-from biorrn.inference.intake import ReadId
 from biorrn.inference.summary import SHOWN, Tally
 from biorrn.inference.writers import FORMATS, WRITERS, fastq_text, format_of, open_calls
 from biorrn.inference.writers.fastq import write_fastq
@@ -125,14 +124,15 @@ def test_suffix_and_emit_agree_or_are_refused(suffix: str, emit: str | None) -> 
 
 
 def test_tally_reports_a_reason_ten_times_and_counts_it_always(capsys: pytest.CaptureFixture[str]) -> None:
+    def record(name: str) -> SignalRecord:
+        return SignalRecord(name, np.zeros(0, np.int16), 0.0, 1.0, 4000.0, source=Path("a/b.fast5"))
+
     tally = Tally("basecall", "reads")
     for number in range(SHOWN + 5):
-        tally.skip_read(f"r{number}", "no samples")
-    named = ReadId("last")
-    named.record = SignalRecord("last", np.zeros(0, np.int16), 0.0, 1.0, 4000.0, source=Path("a/b.fast5"))
-    tally.skip_read(named, "no bases in the signal")
+        tally.skip_read(record(f"r{number}"), "no samples")
+    tally.skip_read(record("last"), "no bases in the signal")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == SHOWN + 1
-    assert lines[0] == "biorrn basecall: skipped: read 'r0': no samples"
+    assert lines[0] == "biorrn basecall: skipped: a/b.fast5: record 'r0': no samples"
     assert lines[-1] == "biorrn basecall: skipped: a/b.fast5: record 'last': no bases in the signal"
     assert tally.line(1.0).endswith(f"skipped {SHOWN + 6} (no samples: {SHOWN + 5}, no bases in the signal: 1)")
