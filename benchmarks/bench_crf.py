@@ -16,8 +16,10 @@ from measure import interleaved, machine, ratio
 
 from biorrn.config import load_recipe
 from biorrn.encoders.bases import BASES
-from biorrn.kernels.crf import DECODERS, crf_loss
+from biorrn.kernels.crf import beam_search, crf_loss, posterior_viterbi
 from biorrn.models.sequence import build_model
+
+DECODERS = {"viterbi": posterior_viterbi, "beam": beam_search}
 
 
 def make(rows: int, frames: int, bases: int, state_len: int) -> tuple[torch.Tensor, ...]:

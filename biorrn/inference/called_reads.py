@@ -10,6 +10,7 @@ from pathlib import Path
 
 from biorrn.errors import InputError
 from biorrn.inference.merge_parts import fastq_parts, packed_records
+from biorrn.inference.writers.sam import TURNED
 
 ALIGNED = {"NM", "MD", "AS", "SA", "nn", "tp", "cm", "s1", "s2", "de", "rl", "cs", "ms", "MC", "XS", "ts:A"}
 ALIGNED |= {"E2", "U2"}  # second calls, a base each in the direction of the record
@@ -23,8 +24,6 @@ _TAG = re.compile(
 _LIKE_TAG = re.compile(r"[A-Za-z][A-Za-z0-9]:[A-Za-z]:")
 _WHOLE = {"c": (-128, 127), "C": (0, 255), "s": (-32768, 32767), "S": (0, 65535)}
 _WHOLE |= {"i": (-(2**31), 2**31 - 1), "I": (0, 2**32 - 1)}
-# texts with a letter a base, in the direction of the record; in a `CalledRead` in that of the read
-TURNED = {"OQ", "BQ", "BI", "BD"}
 _NOT_BASES = re.compile(r"[^ACGTN]")
 
 

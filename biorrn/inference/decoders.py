@@ -9,7 +9,7 @@ import numpy as np
 from biorrn.encoders.bases import decode_bases
 from biorrn.errors import BiorrnError
 from biorrn.inference.quality import Calibration, phred, qualities
-from biorrn.kernels import align, beam
+from biorrn.kernels import beam, forced
 from biorrn.kernels.crf_beam import beam_search
 from biorrn.kernels.crf_decode import posterior_viterbi
 
@@ -74,7 +74,7 @@ def prefix_beam(scores: np.ndarray) -> Decoded:
         return _moved(len(scores), *beam_search(_finite(scores), state_len, CRF_BEAM), own=0)
     probs = softmax(scores)
     bases, earliest = beam.beam(probs, CTC_BEAM)
-    return _decoded(probs, bases, align.align(probs, bases, earliest))
+    return _decoded(probs, bases, forced.align(probs, bases, earliest))
 
 
 def automatic(scores: np.ndarray) -> Decoded:
@@ -103,7 +103,7 @@ def _finite(scores: np.ndarray) -> np.ndarray:
 
 def _decoded(probs: np.ndarray, bases: np.ndarray, starts: np.ndarray) -> Decoded:
     """Take as a base's probability the highest that any frame gives it before the next base begins."""
-    evidence = np.stack([align.shares(probs, bases, starts), align.peaks(probs, bases, starts)], axis=1)
+    evidence = np.stack([forced.shares(probs, bases, starts), forced.peaks(probs, bases, starts)], axis=1)
     return _moved(len(probs), bases, starts, evidence, own=1)
 
 

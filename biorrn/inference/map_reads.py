@@ -14,10 +14,10 @@ from typing import Any
 
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.files import atomic_path, scratch_folder, write_text
-from biorrn.inference.called_reads import TURNED, CalledRead, called_reads, header_lines
-from biorrn.inference.mapping import Mapper, reverse_complement
+from biorrn.inference.called_reads import CalledRead, called_reads, header_lines
+from biorrn.inference.mapping import Mapper
 from biorrn.inference.merge_headers import Fields, add_program, add_programs, program_lines
-from biorrn.inference.writers.sam import OF_WHOLE, REVERSE, SUPPLEMENTARY, UNMAPPED, cigar, sam_header, write_packed
+from biorrn.inference.writers.sam import sam_header, sam_lines, write_packed
 
 BATCH = 32  # reads that a thread maps at a time
 NAME = re.compile(r"[!-?A-~][!-~]{0,253}")  # of a read, in SAM and BAM
@@ -123,50 +123,6 @@ def paf_text(read: CalledRead, hits: list[Any]) -> str:
     return "".join(f"{read.name}\t{len(read.bases)}\t{hit}\n" for hit in hits)
 
 
-def bam_text(read: CalledRead, hits: list[Any]) -> str:
-    """Return a read as lines of SAM: one where it is unmapped, else one an alignment, supplementary ones hard-clipped.
-
-    The move table stays with the primary record, in the order of the signal, and so does all else that is said base by
-    base or sample by sample: `MM` of a part of a read would count other bases.
-    """
-    if not hits:
-        cells = [read.name, str(UNMAPPED), "*", "0", "0", "*", "*", "0", "0", read.bases or "*", read.letters]
-        return "\t".join([*cells, *read.tags]) + "\n"
-    lines = []
-    for number, hit in enumerate(hits):
-        forward = hit.strand > 0
-        first, last = (0, len(read.bases)) if number == 0 else (hit.q_st, hit.q_en)
-        bases = read.bases[first:last]
-        letters = read.letters if read.letters == "*" else read.letters[first:last]
-        flag = (0 if forward else REVERSE) | (SUPPLEMENTARY if number else 0)
-        places = "".join(_place(read, other) for other in hits if other is not hit)
-        strand = {1: "+", -1: "-"}.get(getattr(hit, "trans_strand", 0))
-        tags = [
-            f"NM:i:{hit.NM}",
-            f"MD:Z:{hit.MD}",
-            *([f"SA:Z:{places}"] if places else []),
-            *([f"ts:A:{strand}"] if strand else []),
-        ]
-        # ts:i, samples trimmed, and ts:A, the strand of a transcript, cannot both be said
-        own = [tag for tag in read.tags if not (tag.startswith("ts:") and strand)]
-        own = own if number == 0 else [tag for tag in own if tag[:2] not in OF_WHOLE]
-        if number == 0 and not forward:
-            own = [f"{tag[:5]}{tag[:4:-1]}" if tag[:2] in TURNED else tag for tag in own]
-        cells = [read.name, str(flag), hit.ctg, str(hit.r_st + 1), str(hit.mapq), _cigar(read, hit, number > 0),
-                 "*", "0", "0", bases if forward else reverse_complement(bases),
-                 letters if forward else letters[::-1]]  # fmt: skip
-        lines.append("\t".join([*cells, *tags, *own]) + "\n")
-    return "".join(lines)
-
-
-def _cigar(read: CalledRead, hit: Any, hard: bool) -> str:
-    return cigar(read, hit, "H" if hard else "S")  # type: ignore[arg-type]  # of a call it takes the bases alone
-
-
-def _place(read: CalledRead, hit: Any) -> str:
-    return f"{hit.ctg},{hit.r_st + 1},{'+' if hit.strand > 0 else '-'},{_cigar(read, hit, False)},{hit.mapq},{hit.NM};"
-
-
 def _paf(output: str, found: Callable[..., Iterator[Mapped]], *_: Any) -> None:
     with write_text(output) as stream:
         stream.writelines(line for _, _, line in found(paf_text))
@@ -179,7 +135,7 @@ def _bam(output: str, found: Callable[..., Iterator[Mapped]], mapper: Mapper, li
     groups: dict[str, None] = {}
 
     def texts() -> Iterator[str]:
-        for read, _, text in found(bam_text):
+        for read, _, text in found(lambda read, hits: sam_lines(read.name, read.bases, read.letters, read.tags, hits)):
             for tag in read.tags:
                 if tag.startswith("RG:Z:"):
                     groups.setdefault(tag[5:])

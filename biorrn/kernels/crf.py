@@ -24,12 +24,11 @@ from torch.autograd.function import once_differentiable
 from biorrn.jit import each_row
 from biorrn.kernels import crf_numba
 from biorrn.kernels.crf_beam import beam_search
-from biorrn.kernels.crf_decode import Decoded, align_target, posterior_viterbi, posteriors
+from biorrn.kernels.crf_decode import align_target, posterior_viterbi, posteriors
 from biorrn.kernels.crf_reference import columns, reference
 from biorrn.lookup import lookup
 
 __all__ = [  # decoding stands in other files, and is looked for here
-    "DECODERS",
     "KERNELS",
     "align_target",
     "beam_search",
@@ -207,4 +206,3 @@ def one_row(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, gradient: 
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
 
 KERNELS: dict[str, Kernel] = {"numba": _Numba.apply, "reference": _reference, "triton": _triton}
-DECODERS: dict[str, Callable[[np.ndarray, int], Decoded]] = {"viterbi": posterior_viterbi, "beam": beam_search}

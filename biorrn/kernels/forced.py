@@ -1,9 +1,11 @@
-"""Where each base of a known sequence stands among the frames: Viterbi in a band around a first guess."""
+"""Forced alignment of a known sequence to the frames of a read: Viterbi in a band, for CTC and CTC-CRF scores."""
 
 import numpy as np
 
 from biorrn.jit import jit
+from biorrn.kernels import crf_decode
 
+BAND = 64  # states a frame, two a base: how far a beam runs ahead of the frame that settles a base
 REACH = 24  # frames by which a base may begin before or after the guess
 MARGIN = 6  # bases that may stand at a frame beyond those that the guess puts there
 
@@ -45,34 +47,55 @@ def _ctc(logs, bases, lows, highs, steps, path):  # type: ignore[no-untyped-def]
 
 
 @jit()
-def _crf(scores, stays, moves, lows, highs, steps, path):  # type: ignore[no-untyped-def]
-    """Fill `path` (T,) with the moves made up to and with each frame; return its score.
+def peaks(probs, bases, starts):  # type: ignore[no-untyped-def]
+    """Return float32 (L,): the highest probability of each base from its first frame to the next base's."""
+    found = np.zeros(bases.shape[0], np.float32)
+    for i in range(bases.shape[0]):
+        end = starts[i + 1] if i + 1 < bases.shape[0] else probs.shape[0]
+        for t in range(starts[i], end):
+            found[i] = max(found[i], probs[t, bases[i]])
+    return found
 
-    scores (T, 5 S); stays, moves (M + 1,): the columns of staying after, and of making, each move (moves[0] is unused).
+
+@jit()
+def shares(probs, bases, starts):  # type: ignore[no-untyped-def]
+    """Return float32 (L,): the part of each base in all but the blank, from its first frame to the next base's."""
+    found = np.zeros(bases.shape[0], np.float32)
+    for i in range(bases.shape[0]):
+        end = starts[i + 1] if i + 1 < bases.shape[0] else probs.shape[0]
+        own, total = np.float32(0), np.float32(1e-30)
+        for t in range(starts[i], end):
+            own += probs[t, bases[i]]
+            for c in range(1, probs.shape[1]):
+                total += probs[t, c]
+        found[i] = min(own / total, np.float32(1))
+    return found
+
+
+def align(probs: np.ndarray, bases: np.ndarray, earliest: np.ndarray, band: int = BAND) -> np.ndarray:
+    """Return the first frame of each base on the best path of a sequence that a beam search found, int32 (L,).
+
+    Parameters
+    ----------
+    probs : float32 array (T, S): class probabilities, class 0 the blank.
+    bases : uint8 array (L,): the sequence called.
+    earliest : int32 array (L,): no base begins before its frame here, and the sequence can be read with each base
+        beginning in just that frame; what `kernels.beam.beam` returns is such.
+    band : int: states searched a frame, below the last that `earliest` allows.
     """
-    never = np.float32(-np.inf)
-    before = np.full(stays.shape[0] + 1, never, np.float32)  # i moves made stand at i + 1
-    now = np.full(stays.shape[0] + 1, never, np.float32)
-    before[1] = 0.0
-    for t in range(scores.shape[0]):
-        low = lows[t]
-        for i in range(low, highs[t]):
-            best, step = before[i + 1] + scores[t, stays[i]], 0
-            if i > 0:
-                moved = before[i] + scores[t, moves[i]]
-                if moved > best:
-                    best, step = moved, 1
-            steps[t, i - low] = step
-            now[i + 1] = best
-        now[low] = never
-        before, now = now, before
-    i = stays.shape[0] - 1
-    total = before[i + 1]
-    if total > never:
-        for t in range(scores.shape[0] - 1, -1, -1):
-            path[t] = i
-            i -= steps[t, i - lows[t]]
-    return total
+    highs = 2 * np.searchsorted(earliest, np.arange(len(probs)), side="right") + 1
+    found = _best_path(probs, bases, np.maximum(0, highs - band), highs) if len(bases) else None
+    return np.zeros(0, np.int32) if found is None else found.astype(np.int32)
+
+
+def _best_path(probs: np.ndarray, bases: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> np.ndarray | None:
+    """Return the first frame of each base on the best path within a band of states; see `_ctc`."""
+    logs = np.log(np.maximum(np.asarray(probs, np.float32), np.float32(1e-37)))  # finite, so that a path exists
+    path = np.zeros(len(probs), np.int32)
+    steps = np.zeros((len(probs), int((highs - lows).max())), np.uint8)
+    if not np.isfinite(_ctc(logs, np.asarray(bases, np.uint8), lows, highs, steps, path)):
+        return None
+    return np.flatnonzero((path % 2 == 1) & (path != np.concatenate([[-1], path[:-1]])))
 
 
 def force_ctc(probs: np.ndarray, bases: np.ndarray, guess: np.ndarray) -> np.ndarray | None:
@@ -90,15 +113,8 @@ def force_ctc(probs: np.ndarray, bases: np.ndarray, guess: np.ndarray) -> np.nda
     """
     if not len(bases) or len(probs) < len(bases):
         return None
-    logs = np.log(np.maximum(np.asarray(probs, np.float32), np.float32(1e-37)))
     low, high = _band(guess, len(probs), len(bases))
-    lows, highs = 2 * low, 2 * high + 1
-    path = np.zeros(len(probs), np.int32)
-    steps = np.zeros((len(probs), int((highs - lows).max())), np.uint8)
-    if not np.isfinite(_ctc(logs, np.asarray(bases, np.uint8), lows, highs, steps, path)):
-        return None
-    fresh = (path % 2 == 1) & (path != np.concatenate([[-1], path[:-1]]))
-    return np.flatnonzero(fresh)
+    return _best_path(probs, bases, 2 * low, 2 * high + 1)
 
 
 def force_crf(scores: np.ndarray, bases: np.ndarray, guess: np.ndarray, state_len: int) -> np.ndarray | None:
@@ -110,19 +126,13 @@ def force_crf(scores: np.ndarray, bases: np.ndarray, guess: np.ndarray, state_le
     length = len(bases) - state_len
     if length < 1 or len(scores) < length:
         return None
-    codes = np.asarray(bases, np.int64) - 1
-    states = np.zeros(length + 1, np.int64)
-    for place in range(state_len):
-        states = states * 4 + codes[place : place + length + 1]
-    moves = np.zeros(length + 1, np.int64)
-    moves[1:] = (1 + codes[:length]) * 4**state_len + states[1:]
     low, high = _band(np.asarray(guess)[state_len:], len(scores), length)
-    path = np.zeros(len(scores), np.int32)
-    steps = np.zeros((len(scores), int((high + 1 - low).max())), np.uint8)
-    if not np.isfinite(_crf(np.asarray(scores, np.float32), states, moves, low, high + 1, steps, path)):
+    stays, moves = crf_decode.chain(bases, state_len)
+    try:
+        frames = crf_decode.align(np.asarray(scores, np.float32), stays, moves, low, high + 1)
+    except ValueError:  # no path within the band
         return None
-    frames = np.flatnonzero(np.diff(path, prepend=0))
-    return np.concatenate([np.minimum(np.asarray(guess)[:state_len], frames[0]), frames])
+    return np.concatenate([np.minimum(np.asarray(guess)[:state_len], frames[0]), frames]).astype(np.int64)
 
 
 def _band(guess: np.ndarray, frames: int, bases: int) -> tuple[np.ndarray, np.ndarray]:

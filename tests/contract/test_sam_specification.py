@@ -13,7 +13,8 @@ import pytest
 from biorrn.inference.basecall import basecall
 from biorrn.inference.defaults import default_model
 from biorrn.inference.mapping import Mapper
-from biorrn.inference.writers import Style, open_calls
+from biorrn.inference.output import open_output
+from biorrn.inference.writers import Style, format_of
 from biorrn.models.store import Stored, load_model
 from biorrn.readers.signal import read_all
 
@@ -58,9 +59,10 @@ def discordant(record: pysam.AlignedSegment) -> list[str]:
 def checked(stored: Stored, paths: Iterable[Path], output: Path, reference: Path | None = None) -> tuple[int, int]:
     """Call reads into a BAM file, check it; return how many records it has and how many of them are aligned."""
     mapper = Mapper(reference) if reference else None
-    with open_calls(output, style=Style("model", mapper=mapper)) as write:
+    with open_output(str(output), format_of(output), Style("model", mapper=mapper), {}) as out:
         for call in basecall(stored, read_all(paths, lambda problem: None)):
-            write(call, mapper.hits(call.bases) if mapper else None)
+            out.write(call, mapper.hits(call.bases) if mapper else None)
+        out.finish()
     with pysam.AlignmentFile(str(output), check_sq=False) as file:
         groups = {group["ID"]: group for group in file.header.to_dict()["RG"]}
         records = [record for record in file.fetch(until_eof=True) if not record.is_supplementary]

@@ -31,6 +31,8 @@ UNMAPPED, REVERSE, SUPPLEMENTARY = 4, 16, 2048  # bits of a record's flag
 # tags that speak of the whole read's bases or samples one by one: they say nothing of a part of it
 OF_WHOLE = {"mv", "ts", "ns", "sp", "MM", "ML", "MN", "Mm", "Ml", "OQ", "BQ", "BI", "BD", "CQ", "CS", "E2", "U2", "FZ"}
 OF_WHOLE |= {"fi", "fp", "ri", "rp", "ip", "pw"}
+# texts with a letter a base: they are in the direction of the record, here in that of the read
+TURNED = {"OQ", "BQ", "BI", "BD"}
 
 
 def name_fault(name: str) -> str | None:
@@ -55,53 +57,72 @@ def sam_text(call: Call, model: str = "", hits: Sequence[Any] | None = None, mov
     hits : `mappy.Alignment` of the primary alignment and of the supplementary ones; None or empty: an unmapped record.
     moves : bool: write the move table, in the order of the signal whatever the strand.
 
-    Supplementary records are hard-clipped and without the tags of `OF_WHOLE`.
     """
-    said = tags(call, model)
-    letters = quality_letters(call.quals)
-    table = [move_tag(call)] if moves else []
+    own = [*tags(call, model), *([move_tag(call)] if moves else [])]
+    return sam_lines(call.read_id, call.bases, quality_letters(call.quals), own, hits or (), scored=True)
+
+
+def sam_lines(
+    name: str, bases: str, letters: str, tags: Sequence[str], hits: Sequence[Any], *, scored: bool = False
+) -> str:
+    """Return a read as lines of SAM: one where it is unmapped, else one an alignment, supplementary ones hard-clipped.
+
+    The move table stays with the primary record, in the order of the signal, and so does all else that is said base by
+    base or sample by sample: `MM` of a part of a read would count other bases.
+
+    Parameters
+    ----------
+    name, bases, letters : str: the read in the order of its signal; letters "*" where there are no qualities.
+    tags : str: SAM tags of the whole read.
+    hits : `mappy.Alignment` of the primary alignment and of the supplementary ones.
+    scored : bool: write the tag `AS`, which is that of the preset map-ont.
+    """
     if not hits:
-        return "\t".join([call.read_id, str(UNMAPPED), "*", "0", "0", "*", "*", "0", "0", call.bases, letters, *said,
-                          *table]) + "\n"  # fmt: skip
+        return "\t".join([name, str(UNMAPPED), "*", "0", "0", "*", "*", "0", "0", bases or "*", letters, *tags]) + "\n"
     lines = []
     for number, hit in enumerate(hits):
         forward = hit.strand > 0
-        first, last = (0, len(call.bases)) if number == 0 else (hit.q_st, hit.q_en)
-        bases, quals = call.bases[first:last], letters[first:last]
+        first, last = (0, len(bases)) if number == 0 else (hit.q_st, hit.q_en)
+        part, quals = bases[first:last], letters if letters == "*" else letters[first:last]
         flag = (0 if forward else REVERSE) | (SUPPLEMENTARY if number else 0)
-        others = [_place(call, other) for other in hits if other is not hit]
-        fields = [call.read_id, str(flag), hit.ctg, str(hit.r_st + 1), str(hit.mapq),
-                  cigar(call, hit, "H" if number else "S"), "*", "0", "0",
-                  bases if forward else reverse_complement(bases), quals if forward else quals[::-1],
-                  *alignment_tags(hit), *([f"SA:Z:{''.join(others)}"] if others else [])]  # fmt: skip
-        own = [*said, *table] if number == 0 else [tag for tag in said if tag[:2] not in OF_WHOLE]
-        lines.append("\t".join([*fields, *own]) + "\n")
+        others = "".join(_place(len(bases), other) for other in hits if other is not hit)
+        strand = {1: "+", -1: "-"}.get(getattr(hit, "trans_strand", 0))
+        about = [f"NM:i:{hit.NM}", *([f"AS:i:{score(hit)}"] if scored else []), f"MD:Z:{hit.MD}"]
+        about += [f"SA:Z:{others}"] * bool(others) + [f"ts:A:{strand}"] * bool(strand)
+        # ts:i, samples trimmed, and ts:A, the strand of a transcript, cannot both be said
+        own = [tag for tag in tags if not (tag.startswith("ts:") and strand)]
+        own = own if number == 0 else [tag for tag in own if tag[:2] not in OF_WHOLE]
+        if number == 0 and not forward:
+            own = [f"{tag[:5]}{tag[:4:-1]}" if tag[:2] in TURNED else tag for tag in own]
+        fields = [name, str(flag), hit.ctg, str(hit.r_st + 1), str(hit.mapq),
+                  cigar(len(bases), hit, "H" if number else "S"), "*", "0", "0",
+                  part if forward else reverse_complement(part), quals if forward else quals[::-1]]  # fmt: skip
+        lines.append("\t".join([*fields, *about, *own]) + "\n")
     return "".join(lines)
 
 
-def alignment_tags(hit: Any) -> list[str]:
-    """Return `NM`, `AS` and `MD` of an alignment by minimap2's preset map-ont.
+def score(hit: Any) -> int:
+    """Return the score of an alignment by minimap2's preset map-ont, which mappy does not give.
 
-    mappy does not give the score; it follows from the alignment: 2 a match, -4 a mismatch, -1 an ambiguous base, and a
-    gap of n bases costs the less of 4 + 2 n and 24 + n (Li 2018, and the defaults of minimap2).
+    It follows from the alignment: 2 a match, -4 a mismatch, -1 an ambiguous base, and a gap of n bases costs the less
+    of 4 + 2 n and 24 + n (Li 2018, and the defaults of minimap2).
     """
     gaps = [length for length, kind in hit.cigar if kind in (1, 2)]  # insertions and deletions
     mismatches, ambiguous = hit.blen - hit.mlen - sum(gaps), hit.NM - (hit.blen - hit.mlen)
-    score = 2 * hit.mlen - 4 * mismatches - ambiguous - sum(min(4 + 2 * length, 24 + length) for length in gaps)
-    return [f"NM:i:{hit.NM}", f"AS:i:{score}", f"MD:Z:{hit.MD}"]
+    costs = sum(min(4 + 2 * length, 24 + length) for length in gaps)
+    return int(2 * hit.mlen - 4 * mismatches - ambiguous - costs)
 
 
-def cigar(call: Call, hit: Any, clip: str = "S") -> str:
-    """Return the CIGAR of a whole read, in the direction of the reference; `clip` is S or H."""
-    before, after = hit.q_st, len(call.bases) - hit.q_en
+def cigar(length: int, hit: Any, clip: str = "S") -> str:
+    """Return the CIGAR of a whole read of `length` bases, in the direction of the reference; `clip` is S or H."""
+    before, after = hit.q_st, length - hit.q_en
     if hit.strand < 0:
         before, after = after, before
     return (f"{before}{clip}" if before else "") + hit.cigar_str + (f"{after}{clip}" if after else "")
 
 
-def _place(call: Call, hit: Any) -> str:
-    strand = "+" if hit.strand > 0 else "-"
-    return f"{hit.ctg},{hit.r_st + 1},{strand},{cigar(call, hit)},{hit.mapq},{hit.NM};"
+def _place(length: int, hit: Any) -> str:
+    return f"{hit.ctg},{hit.r_st + 1},{'+' if hit.strand > 0 else '-'},{cigar(length, hit)},{hit.mapq},{hit.NM};"
 
 
 def sam_header(

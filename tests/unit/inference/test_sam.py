@@ -14,7 +14,8 @@ import pytest
 from biorrn.encoders.signal import Scaling
 from biorrn.inference.basecall import Call
 from biorrn.inference.mapping import Mapper, reverse_complement
-from biorrn.inference.writers import FORMATS, Style, open_calls
+from biorrn.inference.output import open_output
+from biorrn.inference.writers import FORMATS, Style, format_of
 from biorrn.inference.writers.sam import sam_header, sam_text
 from biorrn.readers.records import SignalRecord
 
@@ -43,9 +44,10 @@ def mapper(tmp_path_factory: pytest.TempPathFactory) -> Mapper:
 
 
 def write(path: Path, calls: list[Call], style: Style = STYLE) -> None:
-    with open_calls(path, style=style) as add:
+    with open_output(str(path), format_of(path), style, {}) as out:
         for one in calls:
-            add(one, style.mapper.hits(one.bases) if style.mapper else None)
+            out.write(one, style.mapper.hits(one.bases) if style.mapper else None)
+        out.finish()
 
 
 def read(path: Path, reference: Path | None = None) -> tuple[dict, list[pysam.AlignedSegment]]:

@@ -1,6 +1,7 @@
 """Calls as FASTQ: whole or not at all, read back as written, tags where aligners look for them."""
 
 import gzip
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from biorrn.errors import ConfigError
 from biorrn.inference.basecall import Call
+from biorrn.inference.output import open_output
+from biorrn.inference.resume import SUFFIX
 from biorrn.inference.summary import SHOWN, Tally
-from biorrn.inference.writers import FORMATS, WRITERS, fastq_text, format_of, open_calls
+from biorrn.inference.writers import FORMATS, WRITERS, Style, fastq_text, format_of
 from biorrn.inference.writers.fastq import write_fastq
 from biorrn.inference.writers.tags import tags
 from biorrn.readers.records import SignalRecord
@@ -20,6 +23,15 @@ from biorrn.readers.records import SignalRecord
 def call(name: str = "r1", bases: str = "ACGT", quals: tuple[int, ...] = (1, 10, 20, 40)) -> Call:
     record = SignalRecord(name, np.zeros(0, np.int16), 0.0, 1.0, 4000.0, 12, 3, 77, 123456)
     return Call(name, bases, np.array(quals, np.uint8), np.zeros(8, np.uint8), 5, 4321, 50, record)
+
+
+def write_calls(path: Path | str, calls: Iterable[Call], style: Style | None = None) -> None:
+    """Write calls as `biorrn basecall` does, to the format of the suffix."""
+    style = style or Style()
+    with open_output(str(path), format_of(path), style, {}) as out:
+        for one in calls:
+            out.write(one, style.mapper.hits(one.bases) if style.mapper else None)
+        out.finish()
 
 
 def parse(text: str) -> list[tuple[str, str, list[int]]]:
@@ -47,9 +59,7 @@ def test_a_quality_beyond_the_format_is_kept_within_it() -> None:
 @pytest.mark.parametrize("packed", ["", ".gz"])
 def test_what_is_written_reads_back(tmp_path: Path, suffix: str, packed: str) -> None:
     path = tmp_path / f"calls{suffix}{packed}"
-    with open_calls(path) as write:
-        write(call("r1"))
-        write(call("r2", "GG", (5, 6)))
+    write_calls(path, [call("r1"), call("r2", "GG", (5, 6))])
     text = gzip.decompress(path.read_bytes()).decode() if packed else path.read_text()
     assert [(header.split("\t")[0], bases, quals) for header, bases, quals in parse(text)] == [
         ("@r1", "ACGT", [1, 10, 20, 40]),
@@ -88,27 +98,25 @@ def test_numbers_beyond_a_tag_are_left_out() -> None:
 def test_nothing_is_left_when_calling_fails(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("from before")
 
-    def fail_half_way() -> None:
-        with open_calls(tmp_path / name) as write:
-            write(call())
-            raise ZeroDivisionError
+    def fail_half_way() -> Iterator[Call]:
+        yield call()
+        raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        fail_half_way()
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+        write_calls(tmp_path / name, fail_half_way())
+    assert {path.name for path in tmp_path.iterdir()} == {name, name + SUFFIX}  # the journal, to go on from
     assert (tmp_path / name).read_text() == "from before"
 
 
 def test_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    with open_calls("-") as write:
-        write(call())
+    write_calls("-", [call()])
     assert capsys.readouterr().out == fastq_text(call())
 
 
 @pytest.mark.parametrize("name", ["calls.fasta", "calls", "calls.gz", "calls.bam.gz", "calls.sam.gz"])
 def test_an_unknown_suffix_is_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"found the suffix '.*'; allowed is \.fastq, \.fq"):
-        open_calls(tmp_path / name)
+        write_calls(tmp_path / name, [])
     assert list(tmp_path.iterdir()) == []
 
 

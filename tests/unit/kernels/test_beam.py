@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from biorrn.kernels.align import align, peaks
 from biorrn.kernels.beam import beam, decode_many, greedy
 from biorrn.kernels.beam_reference import all_sequences, beam_reference, collapse
+from biorrn.kernels.forced import align, peaks
 
 seeds = st.integers(0, 100_000)
 
