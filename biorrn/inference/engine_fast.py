@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from biorrn.kernels.lstm import BFLOAT, FLOAT, LSTM, NONE, ROWS, SILU, TANH, Dense, padded
+from biorrn.kernels.lstm import BFLOAT, FLOAT, NONE, ROWS, SILU, TANH, Dense, Layers, array, padded, unsupported_core
 from biorrn.models.frontends import Conv
 from biorrn.models.heads import CRF, CTC, Keep
 from biorrn.models.recurrent import Stack
@@ -32,12 +30,9 @@ def unsupported(model: Any) -> str | None:
         if type(part) not in known:
             return f"{name} {type(part).__name__}"
     core: Any = model.core
-    if core.skip or any(type(norm) is not nn.Identity for norm in core.norms):
-        return "skip connections or layer norm"
-    for layer in core.layers:
-        if len(layer.directions) != 1 or type(layer.cells[0]) is not nn.LSTM:
-            return "recurrent layers other than LSTM in one direction"
-    return None if len(core.layers) else "core without layers"
+    if any(len(layer.directions) != 1 for layer in core.layers):
+        return "recurrent layers other than LSTM in one direction"
+    return unsupported_core(core)
 
 
 class FastEngine:
@@ -57,27 +52,17 @@ class FastEngine:
         self.kind = kind
         self.stride = model.stride
         self._pack_stem(model.frontend)
-        self._pack_core(model.core)
+        self.core = Layers(model.core.layers, self.stem[-1][0].width, kind)
         self._pack_head(model.head)
 
     def _pack_stem(self, stem: Any) -> None:
         self.stem: list[tuple[Dense, int, int, np.dtype]] = []  # layer, kernel, stride, type of its input
         for layer, stride in zip(stem.layers, stem.strides, strict=True):
-            weight = _array(layer.weight)  # (O, C, K)
+            weight = array(layer.weight)  # (O, C, K)
             depth = weight.shape[1] * weight.shape[2]
             kind = FLOAT if depth < SHALLOW else self.kind
             matrix = weight.transpose(0, 2, 1).reshape(len(weight), depth)
-            self.stem.append((Dense.of(matrix, _array(layer.bias), kind, SILU), weight.shape[2], stride, kind))
-
-    def _pack_core(self, core: Any) -> None:
-        self.core: list[LSTM] = []
-        width = self.width = padded(self.stem[-1][0].width)
-        for layer in core.layers:
-            cell = layer.cells[0]
-            bias = _array(cell.bias_ih_l0) + _array(cell.bias_hh_l0)
-            inputs, recurrent = _array(cell.weight_ih_l0), _array(cell.weight_hh_l0)
-            self.core.append(LSTM.of(inputs, recurrent, bias, width, self.kind, layer.directions == "b"))
-            width = self.core[-1].width
+            self.stem.append((Dense.of(matrix, array(layer.bias), kind, SILU), weight.shape[2], stride, kind))
 
     def _pack_head(self, head: Any) -> None:
         activation, scale, self.blanks, self.blank = NONE, 1.0, 0, 0.0
@@ -85,9 +70,7 @@ class FastEngine:
             activation, scale = TANH, head.scale
             if head.blank is not None:
                 self.blanks, self.blank = head.states, head.blank
-        linear = [layer for layer in head.output if isinstance(layer, nn.Linear)]
-        self.head = [Dense.of(_array(one.weight), _array(one.bias), self.kind, SILU) for one in linear[:-1]]
-        self.head.append(Dense.of(_array(linear[-1].weight), _array(linear[-1].bias), self.kind, activation, scale))
+        self.head = Dense.head(head.output, self.kind, activation, scale)
         self.symbols = self.blanks + self.head[-1].width
 
     def score(self, x: np.ndarray, lengths: np.ndarray, wanted: Wanted) -> None:
@@ -101,14 +84,13 @@ class FastEngine:
         """
         steps = -(-lengths // self.stride)
         height = -(-len(x) // ROWS) * ROWS
-        frames = np.zeros((steps.max(), height, self.width), self.kind)  # time first: a step's rows are neighbours
+        frames = np.zeros(
+            (steps.max(), height, padded(self.stem[-1][0].width)), self.kind
+        )  # time first: a step's rows are neighbours
         for row, (signal, length) in enumerate(zip(x, lengths, strict=True)):
             self._convolve(signal[:length], frames[:, row])
         steps = np.pad(steps, (0, height - len(x)))
-        for layer in self.core:
-            out = frames if layer.width == frames.shape[2] else np.empty((*frames.shape[:2], layer.width), self.kind)
-            layer(frames, steps, out)
-            frames = out
+        frames = self.core(frames, steps)
         for row, places in enumerate(wanted):
             for first, last, out in places:
                 self._finish(frames, row, first, last, out)
@@ -137,10 +119,6 @@ class FastEngine:
             x, step, start = hidden, hidden.shape[1], 0
         out[:, : self.blanks] = self.blank
         self.head[-1](x.reshape(-1), start, step, out[:, self.blanks :])
-
-
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().float().cpu().numpy()
 
 
 def _bordered(length: int, channels: int, kernel: int, kind: np.dtype) -> tuple[np.ndarray, np.ndarray]:

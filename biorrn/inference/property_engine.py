@@ -16,7 +16,20 @@ from torch import Tensor, nn
 from biorrn.encoders.alphabets import N_TOKENS
 from biorrn.errors import ConfigError
 from biorrn.jit import jit
-from biorrn.kernels.lstm import BFLOAT, FLOAT, HAS_BF16, LSTM, NONE, ROWS, SILU, Dense, padded, to_bfloat
+from biorrn.kernels.lstm import (
+    BFLOAT,
+    FLOAT,
+    HAS_BF16,
+    NONE,
+    ROWS,
+    SILU,
+    Dense,
+    Layers,
+    array,
+    padded,
+    to_bfloat,
+    unsupported_core,
+)
 from biorrn.lookup import lookup
 from biorrn.models.ensemble import Ensemble
 from biorrn.models.frontends import Embedding
@@ -39,13 +52,9 @@ def unsupported(model: Any) -> str | None:
     parts: Any = model
     if len(parts.frontend.layers) > 1:
         return "more than one convolution"
-    if parts.core.skip or any(type(norm) is not nn.Identity for norm in parts.core.norms):
-        return "skip connections or layer norm"
-    if any(type(cell) is not nn.LSTM for layer in parts.core.layers for cell in layer.cells):
-        return "recurrent layers other than LSTM"
     if any(type(part) not in POOLS for part in parts.pool.parts):
         return "pools other than max, mean and sum"
-    return None if len(parts.core.layers) else "core without layers"
+    return unsupported_core(parts.core)
 
 
 class PropertyEngine(nn.Module):
@@ -63,45 +72,25 @@ class PropertyEngine(nn.Module):
         super().__init__()
         self.kind = kind
         self._pack_stem(model.frontend)
-        width, self.layers = padded(self.stem.width), []
-        for layer in model.core.layers:
-            cells = []
-            for direction, cell in zip(layer.directions, layer.cells, strict=True):
-                bias = _array(cell.bias_ih_l0) + _array(cell.bias_hh_l0)
-                inputs = _spread(_array(cell.weight_ih_l0), self._blocks(width))
-                recurrent = _array(cell.weight_hh_l0)
-                cells.append(LSTM.of(inputs, recurrent, bias, width, kind, direction == "b"))
-            width, self._last = sum(cell.width for cell in cells), [cell.weight_hh_l0.shape[1] for cell in layer.cells]
-            self.layers.append(cells)
-        self.steps = None
+        self.core = Layers(model.core.layers, self.stem.width, kind)
+        self.steps, self.features = None, sum(self.core.blocks)
         if model.steps is not None:
-            matrix = _spread(_array(model.steps.weight), self._blocks(width))
-            self.steps = Dense.of(matrix, _array(model.steps.bias), kind, SILU)
-        self.features = model.steps.out_features if model.steps is not None else sum(self._last or [])
+            matrix, self.features = self.core.spread(array(model.steps.weight)), model.steps.out_features
+            self.steps = Dense.of(matrix, array(model.steps.bias), kind, SILU)
         self.pools = np.array([POOLS[type(part)] for part in model.pool.parts])
         head = model.head
-        linear = [layer for layer in head.output if isinstance(layer, nn.Linear)]
-        self.head = [Dense.of(_array(one.weight), _array(one.bias), FLOAT, SILU) for one in linear[:-1]]
-        self.head.append(Dense.of(_array(linear[-1].weight), _array(linear[-1].bias), FLOAT, NONE))
-        self.scale, self.shift = _array(head.scale).astype(np.float64), _array(head.shift).astype(np.float64)
-
-    _last: list[int] | None = None
-
-    def _blocks(self, width: int) -> list[tuple[int, int]]:
-        """Return (units, units and zeros) of what the layer before put side by side."""
-        if self._last is None:
-            return [(self.stem.width, width)]
-        return [(units, padded(units)) for units in self._last]
+        self.head = Dense.head(head.output, FLOAT)
+        self.scale, self.shift = array(head.scale).astype(np.float64), array(head.shift).astype(np.float64)
 
     def _pack_stem(self, frontend: Any) -> None:
-        table = _array(frontend.learned.weight)  # (N_TOKENS, C)
+        table = array(frontend.learned.weight)  # (N_TOKENS, C)
         if frontend.fixed is not None:
-            table = np.concatenate([table, _array(frontend.fixed.table)], 1)
+            table = np.concatenate([table, array(frontend.fixed.table)], 1)
         table[0] = 0.0  # padding
         if len(frontend.layers):
-            weight = _array(frontend.layers[0].weight)  # (O, C, K)
+            weight = array(frontend.layers[0].weight)  # (O, C, K)
             matrix = np.einsum("ock,nc->okn", weight, table).reshape(len(weight), -1)
-            bias, self.taps, activation = _array(frontend.layers[0].bias), weight.shape[2], SILU
+            bias, self.taps, activation = array(frontend.layers[0].bias), weight.shape[2], SILU
         else:
             matrix, bias, self.taps, activation = table.T, np.zeros(table.shape[1], np.float32), 1, NONE
         self.stem = Dense.of(np.ascontiguousarray(matrix), bias, self.kind, activation)
@@ -120,13 +109,9 @@ class PropertyEngine(nn.Module):
         sizes[: len(tokens)] = lengths
         frames = np.zeros((time, height, padded(self.stem.width)), self.kind)
         frames[:, : len(tokens)] = self._stem(tokens[:, :time], lengths)
-        for cells in self.layers:
-            outs = [np.empty((time, height, cell.width), self.kind) for cell in cells]
-            for cell, out in zip(cells, outs, strict=True):
-                cell(frames, sizes, out)
-            frames = outs[0] if len(outs) == 1 else np.concatenate(outs, axis=2)
+        frames = self.core(frames, sizes)
         pooled = np.zeros((len(tokens), len(self.pools) * self.features), np.float32)
-        columns = np.concatenate(self._columns()) if self.steps is None else None
+        columns = self.core.columns() if self.steps is None else None
         for first in range(0, time, STEPS):  # few enough that what the pools read is still in a near cache
             part = frames[first : first + STEPS]
             if self.steps is None:
@@ -153,10 +138,6 @@ class PropertyEngine(nn.Module):
         out = np.zeros((rows * span, padded(self.stem.width)), self.kind)
         self.stem(windows.reshape(-1), 0, N_TOKENS, out[: len(out) - self.taps + 1])
         return out.reshape(rows, span, -1)[:, :time].transpose(1, 0, 2)
-
-    def _columns(self) -> list[np.ndarray]:
-        starts = np.cumsum([0, *(padded(units) for units in self._last or [])])
-        return [start + np.arange(units) for start, units in zip(starts[:-1], self._last or [], strict=True)]
 
 
 @jit()
@@ -185,21 +166,8 @@ def _pool(values, start, lengths, pools, out):  # type: ignore[no-untyped-def]
                     target[f] /= np.float32(length)
 
 
-def _spread(matrix: np.ndarray, blocks: list[tuple[int, int]]) -> np.ndarray:
-    """Return weights (O, K) with zeros for what fills up each of the blocks that stand side by side in the input."""
-    parts, start = [], 0
-    for units, width in blocks:
-        parts.append(np.pad(matrix[:, start : start + units], ((0, 0), (0, width - units))))
-        start += units
-    return np.concatenate(parts, axis=1)
-
-
 def _widened(frames: np.ndarray, kind: np.dtype) -> np.ndarray:
     return frames if kind == FLOAT else (frames.astype(np.uint32) << 16).view(np.float32)
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().float().cpu().numpy()
 
 
 def accelerated(model: nn.Module, kind: np.dtype) -> nn.Module:
