@@ -16,7 +16,9 @@ from measure import interleaved, machine, ratio
 
 from biorrn.config import load_recipe
 from biorrn.encoders.bases import BASES
-from biorrn.kernels.crf import beam_search, crf_loss, posterior_viterbi
+from biorrn.kernels.crf import crf_loss
+from biorrn.kernels.crf_beam import beam_search
+from biorrn.kernels.crf_decode import posterior_viterbi
 from biorrn.models.sequence import build_model
 
 DECODERS = {"viterbi": posterior_viterbi, "beam": beam_search}

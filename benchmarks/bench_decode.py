@@ -11,12 +11,14 @@ import statistics
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from concurrent.futures import ThreadPoolExecutor
+
 import fast_ctc_decode
 import numpy as np
 from measure import interleaved, machine, ratio
 
 from biorrn.encoders.bases import decode_bases
-from biorrn.kernels.beam import beam, decode_many, greedy
+from biorrn.kernels.beam import beam, greedy
 
 LETTERS = "NACGT"
 SHAPES = {"peaked": (8.0, 1.5), "noisy": (3.0, 1.0)}  # height of the peaks, standard deviation of the noise
@@ -77,7 +79,8 @@ def row(kind: str, frames: int, size: int, threads: int, reads: list[np.ndarray]
 
     def together() -> list[tuple[str, np.ndarray]]:
         decode = (lambda probs: beam(probs, size)) if size else greedy
-        return [(decode_bases(bases), starts) for bases, starts in decode_many(reads, decode, threads)]
+        with ThreadPoolExecutor(threads) as pool:
+            return [(decode_bases(bases), starts) for bases, starts in pool.map(decode, reads)]
 
     mine = one_by_one if threads == 1 else together
     seconds = interleaved({"fast-ctc": lambda: [theirs(probs, size) for probs in reads], "biorrn": mine}, rounds)

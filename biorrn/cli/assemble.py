@@ -7,9 +7,7 @@ import typer
 
 
 def assemble(
-    reads: Annotated[
-        Path, typer.Argument(help="FASTQ or FASTA, may be gzip, or SAM, BAM, CRAM; - is FASTQ.")
-    ],
+    reads: Annotated[Path, typer.Argument(help="FASTQ or FASTA, may be gzip, or SAM, BAM, CRAM; - is FASTQ.")],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="Folder for contigs.fasta, layout.gfa, assembly.json, log.txt, figures."),

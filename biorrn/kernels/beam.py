@@ -7,11 +7,9 @@ prefix's mass is the sum over all its alignments, kept apart by whether the alig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 
-from biorrn.jit import each_row, jit
+from biorrn.jit import jit
 
 Called = tuple[np.ndarray, np.ndarray]  # classes uint8 (L,), first frames int32 (L,)
 
@@ -194,19 +192,3 @@ def beam(probs: np.ndarray, size: int = 5, threshold: float = 0.0) -> Called:
             f"beam search: no class of a frame is above the threshold {threshold}, or NaN among the values"
         )
     return bases[:count].copy(), starts[:count].copy()
-
-
-def decode_many(
-    reads: Sequence[np.ndarray], decode: Callable[[np.ndarray], Called] = greedy, threads: int = 1
-) -> list[Called]:
-    """Return `decode(read)` for each of many reads or chunks (T_i, S), in order, on `threads` threads.
-
-    More than one thread pays for `beam` and for long reads; a short greedy call ends before another thread has woken.
-    """
-    called: list[Called | None] = [None] * len(reads)
-
-    def work(row: int) -> None:
-        called[row] = decode(reads[row])
-
-    each_row(work, sorted(range(len(reads)), key=lambda row: -len(reads[row])), threads)
-    return [pair for pair in called if pair is not None]

@@ -23,20 +23,8 @@ from torch.autograd.function import once_differentiable
 
 from biorrn.jit import each_row
 from biorrn.kernels import crf_numba
-from biorrn.kernels.crf_beam import beam_search
-from biorrn.kernels.crf_decode import align_target, posterior_viterbi, posteriors
 from biorrn.kernels.crf_reference import columns, reference
 from biorrn.lookup import lookup
-
-__all__ = [  # decoding stands in other files, and is looked for here
-    "KERNELS",
-    "align_target",
-    "beam_search",
-    "crf_loss",
-    "feasible",
-    "posterior_viterbi",
-    "posteriors",
-]
 
 
 def crf_loss(

@@ -1,4 +1,4 @@
-"""From CTC-CRF scores of one read to bases: posteriors, posterior Viterbi decoding, alignment of a known sequence.
+"""From CTC-CRF scores of one read to bases: posterior Viterbi decoding, alignment of a known sequence.
 
 The layout of the scores is that of `kernels.crf`. All functions work on one read (T, 5 S) on the CPU, release the GIL
 in their loops and may be called from several threads at once.
@@ -75,33 +75,6 @@ def backward_mass(scores: np.ndarray, effort: Effort, state_len: int) -> np.ndar
     return beta
 
 
-def posteriors(scores: np.ndarray, state_len: int) -> np.ndarray:
-    """Return the posterior probability (T, 5 S) of every transition, in the type of `scores`; each frame sums to 1.
-
-    Raises
-    ------
-    ValueError: a shape that does not fit, or NaN or infinity that leaves a frame without a best score.
-    """
-    scores = checked(scores, state_len)
-    states = 4**state_len
-    for effort in EFFORTS[scores.dtype.name]:
-        kind = effort[0]
-        alpha = np.empty((len(scores) + 1, states), kind)
-        found: np.ndarray = np.empty(scores.shape, kind)
-        work, betas = np.empty((2, 4 * states), kind), np.full((2, states), 1 / states, kind)
-        alpha[0] = 1 / states
-        least = kind(crf_numba.LEAST[np.dtype(kind)])
-        if all(
-            np.isfinite(crf_numba.forward(e, alpha[where.start : where.stop + 1], work[0]))
-            for where, e in blocks(scores, effort, state_len)
-        ) and all(
-            crf_numba.backward(e, alpha[where], found[where], work, betas, least)
-            for where, e in blocks(scores, effort, state_len, reverse=True)
-        ):
-            break
-    return found.astype(scores.dtype, copy=False)
-
-
 def posterior_viterbi(scores: np.ndarray, state_len: int) -> Decoded:
     """Return the path that has the largest product of posterior transition probabilities.
 
@@ -164,44 +137,10 @@ def evidence(mass: np.ndarray, held: np.ndarray, bases: np.ndarray, starts: np.n
     ----------
     mass, held : what `best_ways` returns. state : int: before the first base.
     """
-    peaks = np.empty(len(bases), np.float32)
+    shares, peaks = np.empty((2, len(bases)), np.float32)
+    crf_decode_numba.quality(mass, bases, starts, shares)
     crf_decode_numba.highest(held, bases, starts, state, peaks)
-    return np.stack([qualities(mass, bases, starts), peaks], axis=1)
-
-
-def qualities(mass: np.ndarray, bases: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Return the first column (L,) of the evidence of `posterior_viterbi`, from base posteriors (T, 4)."""
-    found = np.empty(len(bases), np.float32)
-    crf_decode_numba.quality(mass, bases, starts, found)
-    return found
-
-
-def align_target(scores: np.ndarray, target: np.ndarray, state_len: int) -> np.ndarray:
-    """Return the frame int32 (L,) of each base of a known sequence on its best path (Viterbi).
-
-    Parameters
-    ----------
-    scores : float array (T, 5 S).
-    target : int array (L,): bases 1 to 4. The first `state_len` are the state before frame 0: their frame is 0.
-    state_len : int: bases a state remembers.
-
-    Time grows with M * (T - M), M = L - state_len being the moves; memory is at most about 100 MB above the scores for
-    a read of 100,000 frames.
-
-    Raises
-    ------
-    ValueError: a shape or a base that does not fit, or a target that cannot be aligned: fewer than `state_len` bases,
-    more moves than frames, or only paths with a score of -inf.
-    """
-    stays, moves = chain(target, state_len)
-    count, frames = len(stays) - 1, len(scores)
-    if count > frames:
-        raise ValueError(f"a target of {count} moves in {frames} frames; allowed is one a frame")
-    t = np.arange(frames)
-    lows, highs = np.maximum(0, count - frames + 1 + t), np.minimum(t + 1, count) + 1
-    starts = np.zeros(len(target), np.int32)
-    starts[state_len:] = align(checked(scores, state_len), stays, moves, lows, highs)
-    return starts
+    return np.stack([shares, peaks], axis=1)
 
 
 def chain(target: np.ndarray, state_len: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,13 +7,24 @@ the first on the way back. Method as in `kernels.crf_numba`. Triton comes with P
 can be imported, not used.
 """
 
+from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
 from biorrn.kernels.crf_reference import columns
-from biorrn.kernels.triton_import import jit, tl
+
+if find_spec("triton"):
+    import triton.language as tl
+    from triton import jit
+else:
+    tl = SimpleNamespace(constexpr=None)
+
+    def jit(function: Any) -> Any:  # type: ignore[no-redef,unused-ignore]
+        """Return the function, which cannot be called: it is no Python."""
+        return function
 
 
 @jit

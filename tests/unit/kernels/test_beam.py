@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from biorrn.kernels.beam import beam, decode_many, greedy
+from biorrn.kernels.beam import beam, greedy
 from biorrn.kernels.beam_reference import all_sequences, beam_reference, collapse
 from biorrn.kernels.forced import align, peaks
 
@@ -95,18 +95,6 @@ def test_no_mass_is_an_error(bad: np.ndarray) -> None:
 def test_a_threshold_that_leaves_nothing_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"threshold 0\.5"):
         beam(np.full((3, 5), 0.2, np.float32), threshold=0.5)
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("decode", [greedy, beam])
-def test_many_reads_are_each_as_alone(decode, threads: int) -> None:
-    reads = [posteriors(frames, seed=frames) for frames in (5, 0, 90, 40, 1)]
-    together = decode_many(reads, decode, threads)
-    assert len(together) == len(reads)
-    for read, (bases, starts) in zip(reads, together, strict=True):
-        np.testing.assert_array_equal(bases, decode(read)[0])
-        np.testing.assert_array_equal(starts, decode(read)[1])
-    assert decode_many([], decode, threads) == []
 
 
 @settings(max_examples=40, deadline=None)

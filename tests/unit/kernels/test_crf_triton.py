@@ -3,13 +3,10 @@
 import os
 from importlib.util import find_spec
 
-import numpy as np
 import pytest
 import torch
 
-from biorrn.kernels.crf import crf_loss, default_kernel, posterior_viterbi
-from biorrn.kernels.crf_decode import qualities
-from biorrn.kernels.crf_decode_triton import decode
+from biorrn.kernels.crf import crf_loss, default_kernel
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 needs_triton = pytest.mark.skipif(
@@ -82,21 +79,6 @@ def test_strides_and_weights_are_followed() -> None:
     assert turned.grad is not None
     _, plain = both("triton", scores, *rest, k=2)
     torch.testing.assert_close(turned.grad.cpu(), plain * weights.cpu()[:, None, None])
-
-
-@needs_triton
-@pytest.mark.parametrize("k", [1, 2, 3])
-@pytest.mark.parametrize("scale", [1.0, 5.0, 50.0])
-def test_decoding_equals_that_on_the_cpu(k: int, scale: float) -> None:
-    scores, lengths, *_ = case(k, scale)
-    emitted, mass = (x.cpu().numpy() for x in decode(scores, lengths, k))
-    assert emitted.any()
-    for row, length in enumerate(lengths.tolist()):
-        bases, starts, evidence = posterior_viterbi(scores[row, :length].cpu().numpy(), k)
-        np.testing.assert_array_equal(np.flatnonzero(emitted[row]), starts)
-        np.testing.assert_array_equal(emitted[row, starts], bases)
-        np.testing.assert_allclose(qualities(mass[row, :length], bases, starts), evidence[:, 0], atol=1e-5)
-        assert not mass[row, length:].any()
 
 
 def test_the_device_chooses() -> None:
