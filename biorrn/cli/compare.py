@@ -39,8 +39,8 @@ def compare(
       biorrn compare runs/gru runs/lstm --data scan.csv --wild-type gb1.fa --target stability=DMS_score
     """
     from biorrn.evaluation.compare_models import compare_models, lines
+    from biorrn.evaluation.described import write_result
     from biorrn.evaluation.figures_compare import comparison_figure, write_figure
-    from biorrn.evaluation.results import write_result
 
     content, true, sides = compare_models(
         run_a,

@@ -64,9 +64,10 @@ def regression(
       biorrn evaluate regression predictions.tsv stability.h5 --baselines ridge,cnn -o two.json
       biorrn evaluate regression predictions.tsv stability.h5 --model runs/stability --figures figures -o held.json
     """
+    from biorrn.evaluation.described import write_result
     from biorrn.evaluation.figures import save_drawings
     from biorrn.evaluation.figures_regression import regression_figures
-    from biorrn.evaluation.results import evaluate_regression, write_result
+    from biorrn.evaluation.results import evaluate_regression
     from biorrn.evaluation.terminal import summary_lines
 
     content, true, given = evaluate_regression(
@@ -130,10 +131,10 @@ def basecalls(
     """
     from biorrn.errors import ConfigError
     from biorrn.evaluation.basecalls import write_reads
+    from biorrn.evaluation.described import write_result
     from biorrn.evaluation.evaluate_basecalls import evaluate_basecalls
     from biorrn.evaluation.figures import save_drawings
     from biorrn.evaluation.figures_basecalls import basecall_figures
-    from biorrn.evaluation.results import write_result
     from biorrn.evaluation.terminal import summary_lines
 
     if signal and figures is None:

@@ -34,10 +34,10 @@ def language(
       biorrn evaluate language runs/base_lm reads.h5 --split test --table reads.tsv -o bases.json
     """
     from biorrn.device import choose_device, set_threads
+    from biorrn.evaluation.described import write_result
     from biorrn.evaluation.evaluate_language import evaluate_language, write_table
     from biorrn.evaluation.figures import save_drawings
     from biorrn.evaluation.figures_language import language_figures
-    from biorrn.evaluation.results import write_result
     from biorrn.evaluation.terminal import summary_lines
 
     set_threads(threads)

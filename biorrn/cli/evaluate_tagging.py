@@ -40,10 +40,10 @@ def tagging(
       biorrn evaluate tagging predictions.tsv structure.h5 --baselines gor,window -o structure.json
     """
     from biorrn.device import choose_device, set_threads
+    from biorrn.evaluation.described import write_result
     from biorrn.evaluation.evaluate_tagging import evaluate_tagging
     from biorrn.evaluation.figures import save_drawings
     from biorrn.evaluation.figures_tagging import tagging_figures
-    from biorrn.evaluation.results import write_result
     from biorrn.evaluation.terminal import summary_lines
 
     content, judged = evaluate_tagging(

@@ -68,6 +68,38 @@ class Alignment:
         return (self.ref_position >= region.start) & (last < region.end)
 
 
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One read. Counts and rates are of the columns inside the region; they are 0 and NaN where it is not scored.
+
+    Attributes
+    ----------
+    status : str: "scored", "short" (fewer aligned reference bases inside than asked), "outside" the region, "unmapped".
+    aligned_fraction : float: part of the read's bases inside its alignment.
+    mean_q : float: Q of the mean error probability of all bases of the read.
+    within : bool: the whole alignment lies inside the region.
+    sensitive : bool: mapped only with short seeds.
+    """
+
+    read_id: str
+    length: int
+    status: str
+    mean_q: float
+    reference: str = ""
+    ref_start: int = -1
+    ref_end: int = -1
+    strand: str = ""
+    mapq: int = -1
+    aligned_fraction: float = 0.0
+    matches: int = 0
+    mismatches: int = 0
+    insertions: int = 0
+    deletions: int = 0
+    identity: float = float("nan")
+    within: bool = False
+    sensitive: bool = False
+
+
 def columns(cigar: np.ndarray, read: str, reference: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return kind, reference offset and read offset of each column of an alignment, by comparing letters.
 

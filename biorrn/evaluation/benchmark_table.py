@@ -16,8 +16,8 @@ import numpy as np
 
 from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.bootstrap import LEVEL
+from biorrn.evaluation.described import read_result
 from biorrn.evaluation.regression import METRICS
-from biorrn.evaluation.results import read_result
 from biorrn.evaluation.runs import Run, read_run
 from biorrn.lookup import lookup
 from biorrn.readers.tables import read_cells

@@ -136,7 +136,7 @@ class Contexts:
         _count(columns.true, columns.called, columns.inside, GAP, self.kmers, self.pairs)
 
     def table(self) -> dict[str, Any]:
-        """Return what an evaluation says: see `evaluation.results`."""
+        """Return what an evaluation says: see `evaluation.described`."""
         rows = []
         for kmer, counts in zip(KMERS, self.kmers.tolist(), strict=True):
             bases = counts[0]

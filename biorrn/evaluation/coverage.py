@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.datasets.similarity import nearest, word_length
+from biorrn.evaluation.bootstrap import proportion
 from biorrn.evaluation.predictions import Predictions, Proteins
 from biorrn.inference.conformal import LEVEL, LEVELS
 from biorrn.inference.novelty import FLAG
@@ -17,22 +18,6 @@ IDENTITIES = (0.4, 0.6, 0.8, 0.9, 0.95, 0.98)  # edges of the bins; below the fi
 COMPARED = 2000  # rows whose nearest training row is looked for, at most
 GROUPS = 5  # of lengths, and of widths
 ALIKE = 1e-3  # of the widest interval: what tables round away is no difference in width
-NORMAL = 1.959964  # quantile of the normal distribution for an interval of 95 %
-
-
-def proportion(hits: np.ndarray) -> dict[str, float]:
-    """Return {"n", "value", "low", "high"}: the share of True with its 95 % interval (Wilson 1927).
-
-    >>> {name: round(value, 3) for name, value in proportion(np.array([True] * 9 + [False])).items()}
-    {'n': 10, 'value': 0.9, 'low': 0.596, 'high': 0.982}
-    """
-    n = len(hits)
-    if not n:
-        return {"n": 0, "value": float("nan"), "low": float("nan"), "high": float("nan")}
-    share, z = float(np.mean(hits)), NORMAL
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return {"n": n, "value": share, "low": max(0.0, float(middle - half)), "high": min(1.0, float(middle + half))}
 
 
 def coverage_of(
@@ -66,7 +51,7 @@ def coverage_of(
     inside, width = (true >= lower) & (true <= upper), upper - lower
 
     def cell(mask: np.ndarray) -> dict[str, float]:
-        return proportion(inside[mask]) | {"width": float(np.mean(width[mask])) if mask.any() else float("nan")}
+        return _held(inside[mask], width[mask])
 
     def bins(masks: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
         return [{"name": name} | cell(mask & known) for name, mask in masks.items() if (mask & known).any()]
@@ -108,6 +93,12 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
+def _held(inside: np.ndarray, width: np.ndarray) -> dict[str, float]:
+    """Return how many values lie inside their intervals, and the mean width of these."""
+    found = proportion(int(inside.sum()), len(inside))
+    return found | {"width": float(np.mean(width)) if len(width) else float("nan")}
+
+
 def _levels(
     true: np.ndarray, lower: np.ndarray, upper: np.ndarray, level: float, entry: Mapping[str, Any] | None
 ) -> list[dict[str, Any]]:
@@ -121,7 +112,9 @@ def _levels(
         if value is not None:
             wide = half * (value / own)
             inside = (true >= lower) & (true <= upper) if other == level else np.abs(true - middle) <= wide
-            rows.append({"level": other} | proportion(inside) | {"width": float(np.mean(2 * wide))})
+            rows.append(
+                {"level": other} | proportion(int(inside.sum()), len(inside)) | {"width": float(np.mean(2 * wide))}
+            )
     return rows
 
 

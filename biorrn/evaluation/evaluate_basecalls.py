@@ -1,4 +1,4 @@
-"""The evaluation of called reads against a reference: what `evaluation.results` says of basecalls."""
+"""The evaluation of called reads against a reference: what `evaluation.described` says of basecalls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from biorrn.errors import ConfigError
 from biorrn.evaluation.alignment import Mapper, parse_region
 from biorrn.evaluation.basecalls import MIN_BASES, Scores, score_reads
 from biorrn.evaluation.call_files import read_calls
-from biorrn.evaluation.results import common
+from biorrn.evaluation.described import common
 from biorrn.evaluation.squiggle import Squiggle, draw_from, facts
 from biorrn.evaluation.tables import summarise
 from biorrn.models.store import find_model
@@ -56,7 +56,7 @@ def evaluate_basecalls(
         raise ConfigError(f"--min-bases: found {min_bases}; allowed is {allowed}")
     with progress("aligning", "reads") as advance:
         scores = score_reads(read_calls(reads, reference), mapper.align, span, min_bases, advance)
-    drawn, cautions = draw_from(reads, reference, mapper, scores, signal, model, span) if signal else ([], [])
+    drawn, cautions = draw_from(reads, reference, mapper, scores.scored(), signal, model, span) if signal else ([], [])
     shown = None if span is None else f"{span.name}:{span.start}-{span.end}"
     content = common("basecalls", name, shown or "all reads", note, seed, {"reads": reads, "reference": reference})
     content |= {"region": shown, "min_bases": min_bases} | summarise(scores, seed=seed) | {"squiggle": facts(drawn)}

@@ -16,8 +16,8 @@ from biorrn.encoders.tokenisers import BOS, EOS, UNK, Tokeniser
 from biorrn.errors import ConfigError
 from biorrn.evaluation.baselines import verdict
 from biorrn.evaluation.bootstrap import estimate, interval, resampled
+from biorrn.evaluation.described import common, trained_on
 from biorrn.evaluation.ngrams import BASELINES, ngram_nats
-from biorrn.evaluation.results import common, trained_on
 from biorrn.files import tsv_line, write_text
 from biorrn.inference.forward import model_on
 from biorrn.inference.likelihood import symbol_nats, symbols_of

@@ -1,4 +1,4 @@
-"""The evaluation of a tagging model, or of its predictions: what `evaluation.results` says of tags."""
+"""The evaluation of a tagging model, or of its predictions: what `evaluation.described` says of tags."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 from biorrn.errors import InputError
 from biorrn.evaluation.baselines_tagging import Problem, choose
 from biorrn.evaluation.compare_tagging import compare
+from biorrn.evaluation.described import NOTHING_FITTED, common, trained_on
 from biorrn.evaluation.predictions import in_split
-from biorrn.evaluation.results import NOTHING_FITTED, common, trained_on
 from biorrn.evaluation.tagging import NUMBER_METRICS, by_state, estimate_numbers, evaluate, score
 from biorrn.evaluation.tagging_rows import (
     PreparedTags,

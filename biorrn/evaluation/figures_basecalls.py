@@ -80,7 +80,7 @@ def basecall_figures(content: Mapping[str, Any], scores: Scores, drawn: Sequence
 
     Parameters
     ----------
-    content : the evaluation, see `evaluation.results`.
+    content : the evaluation, see `evaluation.described`.
     scores : its reads.
     drawn : stretches of signal; without any there is no such figure.
     """

@@ -138,7 +138,7 @@ def context_figures(content: Mapping[str, Any], where: str) -> list[Drawing]:
 
     Parameters
     ----------
-    content : the evaluation, see `evaluation.results`.
+    content : the evaluation, see `evaluation.described`.
     where : str: which reads or part of the reference, for the captions.
     """
     runs, contexts = content["homopolymers"], content["contexts"]

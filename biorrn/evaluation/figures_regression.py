@@ -150,7 +150,7 @@ def regression_figures(
 
     Parameters
     ----------
-    content : the evaluation, see `evaluation.results`.
+    content : the evaluation, see `evaluation.described`.
     true, predicted : float arrays (N, K).
     lower, upper : float arrays (N, K), optional: the ends of the intervals.
     """

@@ -149,7 +149,7 @@ def tagging_figures(content: Mapping[str, Any], judged: Judged) -> list[Drawing]
 
     Parameters
     ----------
-    content : the evaluation, see `evaluation.results`.
+    content : the evaluation, see `evaluation.described`.
     """
     where, drawings = f"{content['split']} split", []
     if content["states"]:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from biorrn.evaluation.bootstrap import wilson
 from biorrn.evaluation.contexts import GAP, LETTERS, Columns
-from biorrn.evaluation.quality import wilson
 from biorrn.jit import jit
 
 LONGEST = 9  # runs of so many bases and longer are one row
@@ -82,7 +82,7 @@ class Homopolymers:
         _count(columns.true, columns.called, columns.inside, GAP, self.called, self.sums)
 
     def table(self) -> dict[str, Any]:
-        """Return what an evaluation says: see `evaluation.results`."""
+        """Return what an evaluation says: see `evaluation.described`."""
         by_base = [
             {"base": letter, **row}
             for letter, called, sums in zip(LETTERS, self.called, self.sums, strict=True)

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.evaluation.basecalls import RESAMPLED, evaluate
-from biorrn.evaluation.bootstrap import RESAMPLES
-from biorrn.evaluation.coverage import proportion
+from biorrn.evaluation.bootstrap import RESAMPLES, estimate, proportion
 from biorrn.evaluation.depth import Depth
 from biorrn.evaluation.described import aligned_rows, described
 from biorrn.inference.called_reads import CalledRead
@@ -73,10 +72,10 @@ class MappingStats:
                 "reverse_strand": self.reverse,
             },
             "metrics": {
-                "mapped_fraction": proportion(np.arange(self.reads) < mapped),
+                "mapped_fraction": proportion(mapped, self.reads),
                 "aligned_fraction": _pooled(spans, seed),
                 **_estimates(columns, seed),
-                "reverse_fraction": proportion(np.arange(mapped) < self.reverse),
+                "reverse_fraction": proportion(self.reverse, mapped),
             },
             "depth": self.depth.summary(),
             "seed": seed,
@@ -121,8 +120,6 @@ def _estimates(columns: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
 
 
 def _pooled(spans: np.ndarray, seed: int) -> dict[str, float]:
-    from biorrn.evaluation.bootstrap import estimate
-
     def part(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
         total = counts @ rows
         return total[:, 0] / total[:, 1]

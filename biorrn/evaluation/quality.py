@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from biorrn.evaluation.alignment import DELETION, MATCH, Alignment
+from biorrn.evaluation.bootstrap import wilson
 from biorrn.readers.fastq import MAX_Q
 
 Q_STEP = 3  # qualities in one row of the table
 FEWEST = 500  # bases of one quality whose observed error is looked at alone
-Z = 1.959964  # standard errors on either side in a 95 % interval
 NAN = float("nan")
 PROMISED = 10.0 ** (-np.arange(MAX_Q + 1) / 10)  # error probability of each quality
 
@@ -33,24 +33,6 @@ def wrong_columns(alignment: Alignment) -> tuple[np.ndarray, np.ndarray]:
     after_gap[1:] = (kind[:-1] == DELETION) & (kind[1:] != DELETION)
     false = (kind != MATCH) & (kind != DELETION)
     return false | after_gap, after_gap & ~false
-
-
-def wilson(wrong: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a rate of `wrong` out of `n` (Wilson 1927, JASA 22:209); NaN for n = 0.
-
-    It takes the bases as independent. Errors come in bursts and reads differ, so that the truth is a little wider.
-
-    >>> [round(value, 4) for value in wilson(10, 100)]
-    [0.0552, 0.1744]
-    """
-    if n == 0:
-        return NAN, NAN
-    rate, spread = wrong / n, Z * Z / n
-    centre = rate + spread / 2
-    half = Z * np.sqrt(rate * (1 - rate) / n + spread / (4 * n))
-    low = 0.0 if wrong == 0 else float((centre - half) / (1 + spread))
-    high = 1.0 if wrong == n else float((centre + half) / (1 + spread))
-    return low, high
 
 
 def phred_of(error: float) -> float:

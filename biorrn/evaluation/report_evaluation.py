@@ -8,9 +8,9 @@ from typing import Any
 from biorrn.errors import InputError
 from biorrn.evaluation.baselines import BEATEN, beaten, headline
 from biorrn.evaluation.blocks import blocks, label, text
+from biorrn.evaluation.described import read_result
 from biorrn.evaluation.metric_names import LOWER, NAMES, RATES, deciding, headline_metric
 from biorrn.evaluation.report_figures import UNUSABLE, figures_of
-from biorrn.evaluation.results import read_result
 
 # keys of an evaluation that are shown by name; of all but a regression the others go into a list of details
 SHOWN = (

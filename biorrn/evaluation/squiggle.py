@@ -10,8 +10,7 @@ import numpy as np
 
 from biorrn.encoders.bases import decode_bases
 from biorrn.errors import BiorrnError
-from biorrn.evaluation.alignment import Alignment, Mapper, Region
-from biorrn.evaluation.basecalls import Score, Scores
+from biorrn.evaluation.alignment import Alignment, Mapper, Region, Score
 from biorrn.evaluation.call_files import read_calls
 from biorrn.evaluation.contexts import GAP, Columns, read_columns
 from biorrn.evaluation.sequences import BaseCall
@@ -66,7 +65,7 @@ def draw_from(
     reads: Path,
     reference: Path,
     mapper: Mapper,
-    scores: Scores,
+    scores: Sequence[Score],
     signal: Sequence[Path],
     model: str | None = None,
     region: Region | None = None,
@@ -75,12 +74,12 @@ def draw_from(
 
     Parameters
     ----------
-    reads, reference : the files that `scores` are of.
+    reads, reference : the files that `scores`, those of the scored reads, are of.
     signal : files and folders of signal; the first `FOUND` scored reads in them are looked at.
     model : str, optional: places the bases of reads without move table; the shipped one by default.
     region : Region, optional: the stretches lie inside.
     """
-    scored = {read.read_id: read for read in scores.scored()}
+    scored = {read.read_id: read for read in scores}
     problems: list[BiorrnError] = []
     records: dict[str, SignalRecord] = {}
     try:
@@ -205,7 +204,7 @@ def window(edges: np.ndarray, errors: np.ndarray) -> tuple[int, int] | None:
 
 
 def facts(drawn: Iterable[Squiggle]) -> list[dict[str, object]]:
-    """Return what an evaluation says of the stretches drawn: see `evaluation.results`."""
+    """Return what an evaluation says of the stretches drawn: see `evaluation.described`."""
     return [
         {
             "read": one.which,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from biorrn.errors import ConfigError, InputError
+from biorrn.evaluation.described import read_result
 from biorrn.evaluation.metric_names import headline_metric
-from biorrn.evaluation.results import read_result
 from biorrn.evaluation.runs import read_run
 from biorrn.files import tsv_line, write_text
 

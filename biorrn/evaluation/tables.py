@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.evaluation.basecalls import Score, Scores, counts_of, evaluate, median_of
+from biorrn.evaluation.alignment import Score
+from biorrn.evaluation.basecalls import Scores, counts_of, evaluate, median_of
 from biorrn.evaluation.bootstrap import RESAMPLES, estimate
 from biorrn.evaluation.quality import calibration_error, q_gap, reliability_table
 from biorrn.evaluation.regression import METRICS as CORRELATIONS

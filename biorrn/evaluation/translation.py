@@ -23,7 +23,7 @@ from biorrn.encoders.bases import decode_bases
 from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.basecalls import RESAMPLED
 from biorrn.evaluation.bootstrap import estimate
-from biorrn.evaluation.results import common
+from biorrn.evaluation.described import common
 from biorrn.inference.decoders import DECODERS
 from biorrn.inference.translate import bases_of, check_model, search
 from biorrn.kernels.distance import columns, distance

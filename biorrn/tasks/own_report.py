@@ -13,11 +13,12 @@ import torch
 from biorrn.datasets.account import account, write_account
 from biorrn.datasets.schema import SPLITS
 from biorrn.encoders.residues import sequence
+from biorrn.evaluation.described import write_result
 from biorrn.evaluation.figures import save_drawings
 from biorrn.evaluation.figures_regression import regression_figures
 from biorrn.evaluation.predictions import Predictions, Proteins, read_prepared
 from biorrn.evaluation.report import write_report
-from biorrn.evaluation.results import evaluate_regression, summary_lines, write_result
+from biorrn.evaluation.results import evaluate_regression, summary_lines
 from biorrn.inference import conformal
 from biorrn.inference.predict import Prediction, predict
 from biorrn.inference.writers.predictions import open_predictions

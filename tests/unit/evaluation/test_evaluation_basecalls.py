@@ -8,11 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from biorrn.evaluation.alignment import Alignment, Mapper, Region, columns, parse_cigar
+from biorrn.evaluation.alignment import Alignment, Mapper, Region, Score, columns, parse_cigar
 from biorrn.evaluation.basecalls import (
     METRICS,
     RESAMPLED,
-    Score,
     Scores,
     counts_of,
     evaluate,

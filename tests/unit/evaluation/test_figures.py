@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from biorrn.evaluation import regression
-from biorrn.evaluation.basecalls import Score, Scores
+from biorrn.evaluation.alignment import Score
+from biorrn.evaluation.basecalls import Scores
 from biorrn.evaluation.figures import MANY, Drawing, as_bytes, save_drawings, slug
 from biorrn.evaluation.figures_basecalls import basecall_figures
 from biorrn.evaluation.figures_regression import regression_figures

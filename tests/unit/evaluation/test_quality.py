@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biorrn.evaluation.alignment import Alignment, Mapper, columns, parse_cigar, reverse_complement
-from biorrn.evaluation.basecalls import Score
-from biorrn.evaluation.quality import calibration_error, phred_of, q_gap, reliability_table, wilson, wrong_columns
+from biorrn.evaluation.alignment import Alignment, Mapper, Score, columns, parse_cigar, reverse_complement
+from biorrn.evaluation.bootstrap import wilson
+from biorrn.evaluation.quality import calibration_error, phred_of, q_gap, reliability_table, wrong_columns
 from biorrn.evaluation.sequences import BaseCall
 from biorrn.evaluation.tables import read_calibration_error
 

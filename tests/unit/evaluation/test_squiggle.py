@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biorrn.evaluation.alignment import Alignment, Mapper, Region
-from biorrn.evaluation.basecalls import Score, score_reads
+from biorrn.evaluation.alignment import Alignment, Mapper, Region, Score
+from biorrn.evaluation.basecalls import score_reads
 from biorrn.evaluation.call_files import read_calls
 from biorrn.evaluation.contexts import GAP, Columns
 from biorrn.evaluation.figures_squiggle import apart, error_of, places_of, squiggle_figure
@@ -188,7 +188,7 @@ def drawn(
 ) -> tuple[list[Squiggle], list[str]]:
     mapper = Mapper(files["reference"])
     scores = score_reads(read_calls(files[kind]), mapper.align)
-    return draw_from(files[kind], files["reference"], mapper, scores, [signal], model)
+    return draw_from(files[kind], files["reference"], mapper, scores.scored(), [signal], model)
 
 
 def test_reads_with_moves_are_drawn_where_their_bases_are(simulated: dict[str, Path]) -> None:

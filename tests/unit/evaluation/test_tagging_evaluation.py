@@ -13,12 +13,12 @@ from biorrn.encoders.states import THREE
 from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.evaluation import figures_structure
 from biorrn.evaluation.baselines_tagging import BASELINES, HALF, VALUE_BASELINES, Problem, choose, windows
+from biorrn.evaluation.described import read_result, write_result
 from biorrn.evaluation.evaluate_tagging import evaluate_tagging
 from biorrn.evaluation.figures import save_drawings
 from biorrn.evaluation.figures_structure import shapes, structure_file
 from biorrn.evaluation.figures_tagging import chosen, tagging_figures
 from biorrn.evaluation.report import render
-from biorrn.evaluation.results import read_result, write_result
 from biorrn.evaluation.tagging import METRICS, score
 from biorrn.evaluation.tagging_rows import Tagged, join_tags, read_prepared_tags
 from biorrn.evaluation.tagging_tables import confidence_table, length_table
