@@ -54,7 +54,7 @@ def score_reads(
 
     Parameters
     ----------
-    calls : reads, from `evaluation.sequences.read_fastq`.
+    calls : reads, from `evaluation.sequences.read_calls`.
     align : from `evaluation.alignment.Mapper`.
     region : Region, optional: only columns inside it count.
     min_bases : int: aligned reference bases inside the region that a read needs to be scored. Ignored without a region.
@@ -134,15 +134,6 @@ def _pooled(kind: int) -> Statistic:
     return pooled
 
 
-def _metric(statistic: Statistic) -> Callable[[np.ndarray], float]:
-    def metric(columns: np.ndarray) -> float:
-        """Return the metric of reads with (N, 4) matches, mismatches, insertions, deletions; NaN for no reads."""
-        columns = np.asarray(columns, dtype=np.float64).reshape(-1, 4)
-        return float(statistic(columns, np.ones((1, len(columns))))[0]) if len(columns) else float("nan")
-
-    return metric
-
-
 def evaluate(columns: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, dict[str, float]]:
     """Return {metric: {"n", "value", "low", "high"}}; the 95 % bootstrap intervals resample reads.
 
@@ -175,7 +166,7 @@ def _cell(value: Any) -> str:
     return f"{value:.5f}" if isinstance(value, float) else str(value)
 
 
-# The metrics over counts: f(columns (N, 4), counts (R, N)) -> (R,)
+# f(columns (N, 4), counts (R, N)) -> (R,); rates are parts of all alignment columns of all reads (pooled)
 RESAMPLED: dict[str, Statistic] = {
     "median_identity": _median_identity,
     "identity": _pooled(0),
@@ -183,5 +174,3 @@ RESAMPLED: dict[str, Statistic] = {
     "insertion": _pooled(2),
     "deletion": _pooled(3),
 }
-# f(columns (N, 4)) -> float; rates are parts of all alignment columns of all reads (pooled), NaN for no reads
-METRICS: dict[str, Callable[[np.ndarray], float]] = {name: _metric(statistic) for name, statistic in RESAMPLED.items()}

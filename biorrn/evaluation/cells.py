@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from biorrn.evaluation.described import aligned_rows
 from biorrn.files import write_text
 
 
@@ -89,12 +90,5 @@ def table_lines(rows: Sequence[CellRow]) -> list[str]:
             )
             for row in own
         ]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-        lines += [*([""] if lines else []), f"{task} ({own[0].split})"]
-        for line in cells:
-            first, *others = (
-                text.ljust(width) if i == 0 else text.rjust(width)
-                for i, (text, width) in enumerate(zip(line, widths, strict=True))
-            )
-            lines.append("  ".join([first, *others]).rstrip())
+        lines += [*([""] if lines else []), f"{task} ({own[0].split})", *aligned_rows(cells)]
     return lines

@@ -168,15 +168,20 @@ def read_result(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def aligned_rows(rows: Sequence[tuple[str, str]]) -> list[str]:
-    """Return name and value of each row as lines, the values one below the other.
+def aligned_rows(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+    """Return the cells of rows as lines of aligned columns: those of `left` to the left, the others to the right.
 
     >>> aligned_rows([("reads", "8"), ("bases", "9,120")])
     ['reads      8', 'bases  9,120']
     """
-    wide = max((len(name) for name, _ in rows), default=0)
-    far = max((len(value) for _, value in rows), default=0)
-    return [f"{name.ljust(wide)}  {value.rjust(far)}" for name, value in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def bases_label(value: float, _: object = None) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from biorrn.errors import ConfigError
 from biorrn.evaluation.alignment import Mapper, parse_region
 from biorrn.evaluation.basecalls import MIN_BASES, Scores, score_reads
-from biorrn.evaluation.call_files import read_calls
 from biorrn.evaluation.described import common
+from biorrn.evaluation.sequences import read_calls
 from biorrn.evaluation.squiggle import Squiggle, draw_from, facts
 from biorrn.evaluation.tables import summarise
 from biorrn.models.store import find_model

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from biorrn.errors import ConfigError
+from biorrn.evaluation.described import aligned_rows
 from biorrn.files import write_text
 
 HALF, HUNDREDTH = 0.5, 0.01  # of the largest norm of a curve
@@ -155,14 +156,7 @@ def curve_lines(curves: Sequence[Curve], clip: float) -> list[str]:
         by = float(np.median([1 / share(run, clip) for run in curve.runs]))
         steps = [never if (found := curve.steps(part)) is None else str(found) for part in (HALF, HUNDREDTH)]
         rows.append((curve.panel, curve.name, *steps, f"x {curve.rate:.3f}", f"{gradient:.2g}", f"{by:.2g}"))
-    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
-    return [
-        "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+    return aligned_rows(rows, left=(0, 1))
 
 
 def check_clip(clip: float) -> None:

@@ -11,9 +11,8 @@ import numpy as np
 from biorrn.encoders.bases import decode_bases
 from biorrn.errors import BiorrnError
 from biorrn.evaluation.alignment import Alignment, Mapper, Region, Score
-from biorrn.evaluation.call_files import read_calls
 from biorrn.evaluation.contexts import GAP, Columns, read_columns
-from biorrn.evaluation.sequences import BaseCall
+from biorrn.evaluation.sequences import BaseCall, read_calls
 from biorrn.evaluation.squiggle_places import Placed, Places
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.signal import read_all

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from biorrn.errors import BiorrnError
-from biorrn.evaluation.call_files import has_moves
-from biorrn.evaluation.sequences import BaseCall
+from biorrn.evaluation.sequences import BaseCall, has_moves
 from biorrn.readers.bam import BamCalls
 from biorrn.readers.calls import parse_bases
 from biorrn.readers.records import SignalRecord

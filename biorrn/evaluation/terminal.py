@@ -8,6 +8,7 @@ import numpy as np
 
 from biorrn.evaluation.baselines import BEATEN, beaten, headline
 from biorrn.evaluation.coverage import coverage_lines
+from biorrn.evaluation.described import aligned_rows
 from biorrn.evaluation.metric_names import BESIDE, NAMES, RATES, deciding
 
 COLUMNS = ("95 % interval", "model - baseline", "95 % interval", "beaten")
@@ -43,16 +44,7 @@ def comparison_lines(metrics: dict[str, Any], compared: dict[str, dict[str, Any]
             gap = entry["difference"][first]
             cells += [_number(gap["value"], "+.3f"), _span(gap, "+.3f"), BEATEN[beaten(entry)]]
         rows.append(tuple(cells))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    # names and verdicts to the left, numbers to the right
-    last = len(widths) - 1
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place in (0, last) else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = aligned_rows(rows, left=(0, len(rows[0]) - 1))  # names and verdicts
     return [*lines, headline(compared)]
 
 

@@ -1,9 +1,8 @@
-"""Labelled signal as flat arrays, and what each event of it shows: mean, length, and the k-mer it belongs to."""
+"""Reading labelled signal into flat arrays: from a prepared file, or from raw reads with their labels."""
 
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,54 +14,9 @@ from biorrn.datasets.splits import parse_split
 from biorrn.encoders.signal import PA_MEAN, PA_STD
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.readers.fields import OnProblem, stop
-from biorrn.simulation.pore_model import kmer_index
+from biorrn.simulation.pore_model import LabelledSignal
 
 PREPARED = (".h5", ".hdf5")
-
-
-@dataclass(slots=True)
-class LabelledSignal:
-    """Segments of reads, one after the other, wholly in memory (about 60 bytes a base).
-
-    Attributes
-    ----------
-    signal : float32 array (T,): normalised current.
-    bases : uint8 array (L,): 1 A, 2 C, 3 G, 4 T.
-    edges : int64 array (L + 1,): event i is signal[edges[i]:edges[i + 1]].
-    segments : int64 array (N + 1,): bases of segment i are segments[i]:segments[i + 1].
-    reads : int64 array (N,): number of the read of each segment.
-    sample_rate : float: Hz.
-    normaliser : str: entry of `encoders.signal.NORMALISERS` that made the signal.
-    left_out : str: what was not taken, "" where everything was.
-    picoamperes : float64 array (M, 2): median and 1.4826 x MAD of each read; M = 0 where unknown.
-    """
-
-    signal: np.ndarray
-    bases: np.ndarray
-    edges: np.ndarray
-    segments: np.ndarray
-    reads: np.ndarray
-    sample_rate: float
-    normaliser: str = "medmad"
-    left_out: str = ""
-    picoamperes: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
-
-    @property
-    def read_of_base(self) -> np.ndarray:
-        """Return the number of the read of each base, int64 (L,)."""
-        return np.repeat(self.reads, np.diff(self.segments))
-
-    def kmers(self, k: int, centre: int) -> np.ndarray:
-        """Return the row of each base's k-mer, int64 (L,); -1 where a segment ends within it."""
-        index = np.full(len(self.bases), -1, np.int64)
-        for start, end in zip(self.segments[:-1], self.segments[1:], strict=True):
-            if end - start >= k:
-                index[start + centre : end - k + 1 + centre] = kmer_index(self.bases[start:end], k)
-        return index
-
-    def means(self) -> np.ndarray:
-        """Return the mean current of each event, float64 (L,)."""
-        return np.add.reduceat(self.signal, self.edges[:-1], dtype=np.float64) / np.diff(self.edges)
 
 
 def load_prepared(path: str | Path) -> LabelledSignal:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biorrn.simulation.events import LabelledSignal
+from biorrn.simulation.pore_model import LabelledSignal
 
 PASSES = 5  # refits of reads and levels in each round
 FEW = 8  # events; a k-mer with fewer is flagged

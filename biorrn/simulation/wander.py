@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from biorrn.simulation.events import LabelledSignal
+from biorrn.simulation.pore_model import LabelledSignal
 
 ORDER = 3  # of the autoregressive noise
 EDGE = 2  # samples at either end of an event that are not looked at: the current still moves there

@@ -90,9 +90,9 @@ def calls(path: Path) -> None:
 
 
 def fastq(path: Path) -> None:
-    from biorrn.evaluation.sequences import read_fastq
+    from biorrn.evaluation.sequences import read_calls
 
-    take(read_fastq(path))
+    take(read_calls(path))
 
 
 def reference(path: Path) -> None:

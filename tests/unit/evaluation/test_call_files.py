@@ -8,8 +8,7 @@ import pytest
 
 from biorrn.errors import InputError
 from biorrn.evaluation.alignment import reverse_complement
-from biorrn.evaluation.call_files import CALL_READERS, has_moves, read_calls
-from biorrn.evaluation.sequences import BaseCall
+from biorrn.evaluation.sequences import PACKED, BaseCall, has_moves, read_calls
 
 GENOME = "".join(np.random.default_rng(5).choice(list("ACGT"), 400))
 READS = {"forward": GENOME[10:60], "back": reverse_complement(GENOME[100:180]), "free": "ACGTN" * 4, "empty": ""}
@@ -47,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("suffix", [".fastq", *CALL_READERS])
+@pytest.mark.parametrize("suffix", [".fastq", *PACKED])
 def test_each_format_gives_the_reads_as_they_were_called(folder: Path, suffix: str) -> None:
     found: list[BaseCall] = list(read_calls(folder / f"calls{suffix}", folder / "genome.fa"))
     assert {call.id: call.bases for call in found} == READS

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from biorrn.errors import InputError
-from biorrn.evaluation.sequences import read_fastq
+from biorrn.evaluation.sequences import read_calls
 from biorrn.readers.reference import reference_lengths
 
 GOOD = "@r1 runid=x\nACGT\n+\n!I~5\n@r2\nacgun\n+r2\nIIIII\n@r3\n\n+\n\n"
@@ -17,7 +17,7 @@ def test_fastq_plain_and_gzip(tmp_path: Path) -> None:
     plain.write_text(GOOD)
     packed.write_bytes(gzip.compress(GOOD.encode()))
     for path in (plain, packed):
-        calls = list(read_fastq(path))
+        calls = list(read_calls(path))
         assert [call.id for call in calls] == ["r1", "r2", "r3"]
         assert [call.bases for call in calls] == ["ACGT", "ACGTN", ""]
         assert calls[0].quals.tolist() == [0, 40, 93, 20]
@@ -26,7 +26,7 @@ def test_fastq_plain_and_gzip(tmp_path: Path) -> None:
 def test_fastq_without_a_last_newline_and_with_crlf(tmp_path: Path) -> None:
     path = tmp_path / "a.fastq"
     path.write_bytes(b"@r1\r\nAC\r\n+\r\nII")
-    assert [(call.bases, len(call.quals)) for call in read_fastq(path)] == [("AC", 2)]
+    assert [(call.bases, len(call.quals)) for call in read_calls(path)] == [("AC", 2)]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_bad_fastq(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "bad.fastq"
     path.write_text(text)
     with pytest.raises(InputError) as caught:
-        list(read_fastq(path))
+        list(read_calls(path))
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -51,7 +51,7 @@ def test_truncated_gzip(tmp_path: Path) -> None:
     path = tmp_path / "a.fastq.gz"
     path.write_bytes(gzip.compress((GOOD * 200).encode())[:-20])
     with pytest.raises(InputError, match="damaged gzip"):
-        list(read_fastq(path))
+        list(read_calls(path))
 
 
 def test_reference_lengths(tmp_path: Path) -> None:

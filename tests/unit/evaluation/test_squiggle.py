@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from biorrn.evaluation.alignment import Alignment, Mapper, Region, Score
 from biorrn.evaluation.basecalls import score_reads
-from biorrn.evaluation.call_files import read_calls
 from biorrn.evaluation.contexts import GAP, Columns
 from biorrn.evaluation.figures_squiggle import apart, error_of, places_of, squiggle_figure
-from biorrn.evaluation.sequences import BaseCall
+from biorrn.evaluation.sequences import BaseCall, read_calls
 from biorrn.evaluation.squiggle import (
     BASES,
     NO_READ,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from biorrn.errors import InputError
-from biorrn.evaluation.sequences import read_fastq
+from biorrn.evaluation.sequences import read_calls
 from biorrn.inference.called_reads import called_reads
 from biorrn.inference.merge_parts import fastq_parts
 from biorrn.readers import guppy
@@ -64,7 +64,7 @@ def of_fast5(path: Path) -> list[tuple[str, str]]:
 READERS: dict[str, Callable[[Path], list[tuple[str, str]]]] = {
     "map, assemble": lambda path: [(read.name, read.bases) for read in called_reads(path)],
     "merge": lambda path: [(record.id, record.bases) for record in fastq_parts(path, lambda path, name: None)],
-    "evaluate": lambda path: [(call.id, call.bases) for call in read_fastq(path)],
+    "evaluate": lambda path: [(call.id, call.bases) for call in read_calls(path)],
     "bases": lambda path: list(read_bases(path)),
     "labels": lambda path: [
         (name, "".join("NACGT"[code] for code in call.bases)) for name, call in read_sequences(path).items()

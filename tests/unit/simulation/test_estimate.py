@@ -11,9 +11,9 @@ from biorrn.encoders.signal import medmad
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.simulation.additive import additive, predict
 from biorrn.simulation.estimate import estimate_pore_model
-from biorrn.simulation.events import LabelledSignal, load_prepared, load_reads
+from biorrn.simulation.events import load_prepared, load_reads
 from biorrn.simulation.genome import random_genome
-from biorrn.simulation.pore_model import PoreModel
+from biorrn.simulation.pore_model import LabelledSignal, PoreModel
 from biorrn.simulation.refit import grouped_median, refit, robust_levels
 from biorrn.simulation.signal_files import open_signal, open_truth
 from biorrn.simulation.simulate import Settings, Simulator, simulate
