@@ -8,14 +8,13 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.files import atomic_path, scratch_folder, write_text
 from biorrn.inference.called_reads import CalledRead, called_reads, header_lines
-from biorrn.inference.mapping import Mapper
+from biorrn.inference.mapping import Mapper, in_order
 from biorrn.inference.merge_headers import Fields, add_program, add_programs, program_lines
 from biorrn.inference.writers.sam import sam_header, sam_lines, write_packed
 
@@ -97,25 +96,11 @@ def _mapped(
     """Yield reads in order with their alignments and their text, made on `threads` threads."""
 
     def work(batch: list[CalledRead]) -> list[Mapped]:
-        made = []
-        for read in batch:
-            hits = mapper.hits(read.bases)
-            made.append((read, hits, text(read, hits)))
-        return made
+        mapped = ((read, mapper.hits(read.bases)) for read in batch)
+        return [(read, hits, text(read, hits)) for read, hits in mapped]
 
     batches = iter(lambda: list(itertools.islice(reads, BATCH)), [])  # type: ignore[arg-type]
-    waiting: list[Future[list[Mapped]]] = []
-    with ThreadPoolExecutor(threads, thread_name_prefix="map") as pool:
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(work, batch))
-                if len(waiting) > 2 * threads:
-                    yield from waiting.pop(0).result()
-            while waiting:
-                yield from waiting.pop(0).result()
-        finally:  # the caller stopped early, or a read raised
-            for future in waiting:
-                future.cancel()
+    return itertools.chain.from_iterable(in_order(work, batches, threads, 2 * threads))
 
 
 def paf_text(read: CalledRead, hits: list[Any]) -> str:

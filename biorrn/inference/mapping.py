@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from biorrn.errors import InputError
 from biorrn.readers.reference import reference_lengths
@@ -17,6 +20,7 @@ SENSITIVE = (  # (longest reference in bases, options)
     (200_000, {"k": 9, "w": 3, "min_cnt": 2, "min_chain_score": 20, "min_dp_score": 40}),
     (5_000_000, {"k": 11, "w": 5, "min_cnt": 2, "min_chain_score": 25, "min_dp_score": 40}),
 )
+Item, Made = TypeVar("Item"), TypeVar("Made")
 _COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 
 
@@ -92,3 +96,19 @@ class Mapper:
         Only primary and supplementary alignments are looked at; of equal ones the first is taken.
         """
         return max(self.hits(sequence), key=lambda hit: hit.mlen, default=None)
+
+
+def in_order(work: Callable[[Item], Made], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Made]:
+    """Yield `work(item)` of each item, in order, done on `threads` threads while at most `ahead` results wait."""
+    waiting: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="map") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                while waiting and (waiting[0].done() or len(waiting) > ahead):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # the caller stopped early, or one of them raised
+            for future in waiting:
+                future.cancel()

@@ -8,7 +8,6 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from biorrn.errors import BiorrnError, InputError
 from biorrn.files import tsv_line, write_text
+from biorrn.inference.mapping import in_order
 from biorrn.inference.resume import SUFFIX, Journal, open_journal
 from biorrn.inference.summary_table import ABSENT, CALLED, WARNING, columns, row, unread
 from biorrn.inference.writers.formats import FORMATS, Style
@@ -247,19 +247,6 @@ def mapped(calls: Iterable[Call], mapper: Mapper | None, threads: int = 1) -> It
     Without a mapper there are no alignments, None.
     """
     if mapper is None:
-        yield from ((call, None) for call in calls)
-        return
-    queue: list[tuple[Call, Future[list[Any]]]] = []
-    with ThreadPoolExecutor(threads, thread_name_prefix="map") as pool:
-        try:
-            for call in calls:
-                queue.append((call, pool.submit(mapper.hits, call.bases)))
-                while queue and (queue[0][1].done() or len(queue) > 4 * threads):
-                    done, hits = queue.pop(0)
-                    yield done, hits.result()
-            while queue:
-                done, hits = queue.pop(0)
-                yield done, hits.result()
-        finally:  # the caller stopped early, or a read raised
-            for _, hits in queue:
-                hits.cancel()
+        return ((call, None) for call in calls)
+    found = mapper.hits
+    return in_order(lambda call: (call, found(call.bases)), calls, threads, 4 * threads)

@@ -24,6 +24,7 @@ from torch.autograd.function import once_differentiable
 from biorrn.jit import each_row
 from biorrn.kernels import crf_numba
 from biorrn.kernels.crf_reference import columns, reference
+from biorrn.kernels.ctc_reference import exact
 from biorrn.lookup import lookup
 
 
@@ -153,7 +154,11 @@ def loss_and_gradient(
         # one place more at either end saves the kernels a comparison
         stay, move = np.zeros(count + 2, np.int32), np.zeros(count + 2, np.int32)
         stay[: count + 1], move[1 : count + 1] = stays[row, : count + 1], moves[row, :count]
-        losses[row] = one_row(scores[row, :frames], stay, move, gradient[row, :frames])
+        loss = one_row(scores[row, :frames], stay, move, gradient[row, :frames])
+        if loss is None:
+            loss, gradient[row, :frames] = exact(reference, scores[row, :frames], targets[row, : target_lengths[row]],
+                                                 state_len)  # fmt: skip
+        losses[row] = max(loss, 0.0)  # NaN stays
 
     # the longest rows first, so that the threads end together
     order = rows[np.argsort(-lengths[rows], kind="stable")]
@@ -161,8 +166,8 @@ def loss_and_gradient(
     return losses, gradient
 
 
-def one_row(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, gradient: np.ndarray) -> float:
-    """Fill `gradient` (T, 5 S) and return the loss; float32 where it can be trusted, else float64, else log space."""
+def one_row(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, gradient: np.ndarray) -> float | None:
+    """Fill `gradient` (T, 5 S) and return the loss: in float32 where it can be trusted, else float64, else None."""
     frames, states, size = len(scores), scores.shape[1] // 5, len(stays)
     for kind in [np.float32, np.float64] if scores.dtype == np.float32 else [np.float64]:
         top = scores.max(1, keepdims=True) if frames else np.zeros((0, 1))
@@ -183,12 +188,8 @@ def one_row(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, gradient: 
             and crf_numba.chain_backward(e, stays, moves, chain, filled, rows, least)
         ):
             gradient[:] = filled
-            return max(0.0, whole - target)
-    exact = np.empty(scores.shape)
-    scratch = np.empty((frames + 1, max(states, size - 1)))
-    loss = crf_numba.logarithmic(scores.astype(np.float64), stays, moves, scratch, exact)
-    gradient[:] = exact
-    return 0.0 if loss == np.inf else loss
+            return float(whole - target)
+    return None
 
 
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]

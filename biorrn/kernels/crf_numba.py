@@ -1,4 +1,4 @@
-"""CTC-CRF loss and gradient of one row on the CPU: scaled probabilities, and log space for what those cannot hold.
+"""CTC-CRF loss and gradient of one row on the CPU: scaled probabilities.
 
 Columns are planar (see `kernels.crf`): with S states, column s is staying in s, and column S + j, j = 0..4S-1, is a
 move from state j // 4 into state j % S. So a move needs no table: the forward mass is spread over j by repeating each
@@ -9,7 +9,7 @@ frame and can reach the last.
 
 Scaled numbers have an end. What falls below it in one frame is bounded by that end times the number of transitions, and
 is harmless while forward and backward mass overlap by far more; `scaled` says when they do not, and the row is done
-again in float64, and at last by `logarithmic`, which does not scale.
+again in float64, and at last by `crf_reference`, which does not scale.
 """
 
 import numpy as np
@@ -187,62 +187,3 @@ def chain_backward(e, stays, moves, alpha, gradient, work, least):  # type: igno
         # windows move left from here on, so whatever is read outside this one was never written and is 0
         after, here = here, after
     return True
-
-
-@jit()
-def logarithmic(scores, stays, moves, alpha, gradient):  # type: ignore[no-untyped-def]
-    """Fill `gradient` (T, 5 S) and return the loss in float64 and log space: slow, never underflows.
-
-    scores (T, 5 S) float64; `alpha` (T + 1, max(S, M + 1)) is scratch. A target of probability 0 gives +inf.
-    """
-    frames, states, last = scores.shape[0], scores.shape[1] // 5, stays.shape[0] - 2
-    never = -np.inf
-    terms = np.empty(5)
-    after, here = np.zeros(alpha.shape[1] + 1), np.zeros(alpha.shape[1] + 1)
-    results = np.empty(2)
-    gradient[:] = 0.0
-    for turn in range(2):  # all paths first, then those of the target
-        size = states if turn == 0 else last + 1
-        count = 5 if turn == 0 else 2
-        for i in range(size):
-            alpha[0, i] = 0.0 if turn == 0 or i == 0 else never
-            after[i] = 0.0 if turn == 0 or i == last else never
-        for t in range(frames):
-            for i in range(size):
-                if turn == 0:
-                    terms[0] = alpha[t, i] + scores[t, i]
-                    for d in range(4):
-                        j = d * states + i
-                        terms[1 + d] = alpha[t, j // 4] + scores[t, states + j]
-                else:
-                    terms[0] = alpha[t, i] + scores[t, stays[i]]
-                    terms[1] = alpha[t, i - 1] + scores[t, moves[i]] if i > 0 else never
-                alpha[t + 1, i] = log_sum(terms[:count])
-        whole = log_sum(alpha[frames, :states] if turn == 0 else alpha[frames, last : last + 1])
-        results[turn] = whole
-        if not whole > never:
-            gradient[:] = 0.0
-            return np.inf if whole == never else np.nan
-        for t in range(frames - 1, -1, -1):
-            for i in range(size):
-                column = i if turn == 0 else stays[i]
-                terms[0] = scores[t, column] + after[i]
-                gradient[t, column] += (1 - 2 * turn) * np.exp(alpha[t, i] + terms[0] - whole)
-                for b in range(count - 1):
-                    column = states + 4 * i + b if turn == 0 else moves[i + 1]
-                    to = (4 * i + b) % states if turn == 0 else i + 1
-                    terms[1 + b] = scores[t, column] + after[to] if to < size else never
-                    if terms[1 + b] > never:
-                        gradient[t, column] += (1 - 2 * turn) * np.exp(alpha[t, i] + terms[1 + b] - whole)
-                here[i] = log_sum(terms[:count])
-            after, here = here, after
-    return max(0.0, results[0] - results[1])
-
-
-@jit()
-def log_sum(terms):  # type: ignore[no-untyped-def]
-    """Return the log of the sum of exponentials."""
-    top = terms.max()
-    if not np.isfinite(top):
-        return top
-    return top + np.log(np.exp(terms - top).sum())

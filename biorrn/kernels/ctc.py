@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from biorrn.jit import each_row
 from biorrn.kernels import ctc_numba
-from biorrn.kernels.ctc_reference import reference
+from biorrn.kernels.ctc_reference import exact, reference
 from biorrn.lookup import lookup
 
 
@@ -132,7 +132,7 @@ def loss_and_gradient(
 
 
 def one_row(scores: np.ndarray, bases: np.ndarray, gradient: np.ndarray) -> float:
-    """Fill `gradient` (T, S) and return the loss; float32 where it can be trusted, else float64, else log space."""
+    """Fill `gradient` (T, S) and return the loss: in float32 or float64 where they hold it, else by the reference."""
     frames, symbols = scores.shape
     size = len(bases)
     for kind in [np.float32, np.float64] if scores.dtype == np.float32 else [np.float64]:
@@ -151,11 +151,8 @@ def one_row(scores: np.ndarray, bases: np.ndarray, gradient: np.ndarray) -> floa
         if trusted:
             gradient[:] = filled
             return loss
-    exact = np.empty((frames, symbols))
-    scratch = [np.empty((frames, 2 * size + 1)), np.empty((2, 2 * size + 1))]
-    loss = ctc_numba.logarithmic(scores.astype(np.float64), bases, *scratch, exact)
-    gradient[:] = exact
-    return 0.0 if loss == np.inf else loss
+    loss, gradient[:] = exact(reference, scores, bases)
+    return loss
 
 
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]

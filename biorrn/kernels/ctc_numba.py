@@ -7,7 +7,7 @@ reach the last is computed. Method: Graves et al. 2006, with the scaling of Rabi
 Scaled numbers have an end: a state that falls below it is taken as impossible. That is harmless while forward and
 backward mass overlap in every frame, and may be wrong otherwise (a target that does not belong to the signal; scores of
 hundreds). `scaled` bounds the mass so lost and says when the bound is not small; the row is then done again in a wider
-type, and at last by `logarithmic`, which does not scale.
+type, and at last by `ctc_reference`, which does not scale.
 """
 
 import numpy as np
@@ -156,73 +156,3 @@ def scaled(scores, bases, skips, masks, alpha, probs, totals, work, gradient, ma
         if t > 0 and not total > zero:
             return 0.0, False
     return loss, True
-
-
-@jit()
-def add(a, b):  # type: ignore[no-untyped-def]
-    """Return log(exp(a) + exp(b))."""
-    if a < b:
-        a, b = b, a
-    return a if b == -np.inf else a + np.log1p(np.exp(b - a))
-
-
-@jit()
-def logarithmic(scores, bases, alpha, beta, gradient):  # type: ignore[no-untyped-def]
-    """Fill `gradient` (T, S) and return the loss, as `scaled` does, in float64 and log space: slow, never underflows.
-
-    scores (T, S) float64; alpha (T, 2 L + 1) and beta (2, 2 L + 1) are scratch. A row of probability 0 gives +inf.
-    """
-    frames, symbols = scores.shape
-    width = 2 * bases.shape[0] + 1
-    never = -np.inf
-    logs = gradient  # the log-probabilities first, the gradient at the end
-    for t in range(frames):
-        top = scores[t].max()
-        total = 0.0
-        for c in range(symbols):
-            total += np.exp(scores[t, c] - top)
-        for c in range(symbols):
-            logs[t, c] = scores[t, c] - top - np.log(total)
-
-    alpha[:] = never
-    for t in range(frames):
-        for s in range(max(0, width - 2 * (frames - t)), min(width, 2 * t + 2)):
-            i = s // 2
-            if t == 0:
-                value = 0.0
-            else:
-                value = alpha[t - 1, s]
-                if s > 0:
-                    value = add(value, alpha[t - 1, s - 1])
-                if s % 2 == 1 and i > 0 and bases[i] != bases[i - 1]:
-                    value = add(value, alpha[t - 1, s - 2])
-            alpha[t, s] = value + logs[t, bases[i] if s % 2 == 1 else 0]
-    reached = alpha[frames - 1, width - 1]
-    if width > 1:
-        reached = add(reached, alpha[frames - 1, width - 2])
-    if reached == never:
-        gradient[:] = 0.0
-        return np.inf
-
-    after, here = beta[0], beta[1]  # mass from a frame on, its emission included
-    posterior = np.empty(symbols)
-    for t in range(frames - 1, -1, -1):
-        posterior[:] = 0.0
-        for s in range(width):
-            i = s // 2
-            if t == frames - 1:
-                value = 0.0 if s >= width - 2 else never
-            else:
-                value = after[s]
-                if s + 1 < width:
-                    value = add(value, after[s + 1])
-                if s % 2 == 1 and s + 2 < width and bases[i + 1] != bases[i]:
-                    value = add(value, after[s + 2])
-            c = bases[i] if s % 2 == 1 else 0
-            posterior[c] += np.exp(alpha[t, s] + value - reached)
-            here[s] = value + logs[t, c]
-        total = posterior.sum()
-        for c in range(symbols):
-            gradient[t, c] = np.exp(logs[t, c]) - posterior[c] / total
-        after, here = here, after
-    return -reached

@@ -1,5 +1,8 @@
 """CTC loss in plain torch and log space: slow, differentiable by autograd, the measure of the fast kernels."""
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 
 
@@ -39,3 +42,20 @@ def _logsumexp(values: torch.Tensor) -> torch.Tensor:
     total = (values - shift).exp().sum(0)
     empty = total == 0
     return torch.where(empty, -torch.inf, total.masked_fill(empty, 1.0).log() + shift)
+
+
+def exact(
+    reference: Callable[..., torch.Tensor], scores: np.ndarray, target: np.ndarray, *rest: int
+) -> tuple[float, np.ndarray]:
+    """Return loss and gradient (T, S) of one row by a reference in float64.
+
+    Both are 0 where the probability of the target is 0. The loss is NaN where a score is NaN or +inf.
+    """
+    if not (scores < np.inf).all():
+        return np.nan, np.zeros_like(scores)
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = torch.from_numpy(scores.astype(np.float64))[None].requires_grad_()
+        sizes = torch.tensor([len(scores)]), torch.from_numpy(target)[None], torch.tensor([len(target)])
+        loss = reference(leaf, *sizes, *rest)
+        gradient = torch.autograd.grad(loss.sum(), leaf)[0][0].numpy()
+    return (0.0 if loss[0] == torch.inf else float(loss[0].detach())), gradient

@@ -27,7 +27,7 @@ from biorrn.readers.fields import (
 )
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.slow5_binary import MAGIC, open_binary
-from biorrn.readers.slow5_header import Fields, Header, Value
+from biorrn.readers.slow5_header import Fields, Header, Opened, Value
 from biorrn.readers.slow5_text import open_text
 
 LOOKED_AT = 1000  # reads of a file with several runs, by which these are known
@@ -46,14 +46,8 @@ def read_slow5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signa
     InputError: the file is neither, its header is damaged, it is cut short (after the reads before the cut), or it
         holds no reads.
     """
-    with faults(path, None, OSError):
-        file = open(path, "rb")  # noqa: SIM115  closed below
     count = 0
-    with file:
-        with faults(path, None, OSError):
-            start = file.read(len(MAGIC))
-            file.seek(0)
-            header, bodies, parse = open_binary(file) if start == MAGIC else open_text(file)
+    with _opened(path) as (header, bodies, parse):
         for body in guarded(bodies, path, OSError):
             count += 1
             try:
@@ -78,13 +72,7 @@ def read_runs(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
     ------
     InputError: as `read_slow5`.
     """
-    with faults(path, None, OSError):
-        file = open(path, "rb")  # noqa: SIM115  closed below
-    with file:
-        with faults(path, None, OSError):
-            start = file.read(len(MAGIC))
-            file.seek(0)
-            header, bodies, parse = open_binary(file) if start == MAGIC else open_text(file)
+    with _opened(path) as (header, bodies, parse):
         waiting = {tuple(sorted(run_tags(run).items())) for run in header.attributes}
         for body in itertools.islice(guarded(bodies, path, OSError), LOOKED_AT):
             with contextlib.suppress(Fault, TypeError, IndexError):  # reported when the read is read
@@ -97,6 +85,17 @@ def read_runs(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
                     yield run_record(path, rate if isinstance(rate, float) and rate else float("nan"), tags)
             if not waiting:
                 return
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Opened]:
+    with contextlib.ExitStack() as stack:
+        with faults(path, None, OSError):
+            file = stack.enter_context(open(path, "rb"))
+            start = file.read(len(MAGIC))
+            file.seek(0)
+            opened = open_binary(file) if start == MAGIC else open_text(file)
+        yield opened
 
 
 def _record(path: str | Path, header: Header, values: Fields, raw: np.ndarray) -> SignalRecord:

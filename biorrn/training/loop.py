@@ -63,8 +63,11 @@ def run(begun: Begun, task: Task, stop: int | None = None) -> None:
     if here.first:
         watching.append(Reporter(folder, task, data.training_size * recipe.training.epochs))
         watching.append(Watcher(folder, recipe, begun.init is None))
-    trainer = _trainer(recipe, begun, precision, watching, min(stop or recipe.training.epochs, recipe.training.epochs))
-    trainer.fit(learner, ckpt_path=begun.checkpoint, weights_only=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        epochs = min(stop or recipe.training.epochs, recipe.training.epochs)
+        trainer = _trainer(recipe, begun, precision, watching, epochs)
+        trainer.fit(learner, ckpt_path=begun.checkpoint, weights_only=True)
     if here.first:
         _finish(begun, task, learner, best_saver.best_model_path, precision)
 
@@ -103,7 +106,6 @@ def _trainer(recipe: Recipe, begun: Begun, precision: str, callbacks: list[Callb
     settings, device = recipe.training, begun.device
     for noisy in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
     if settings.patience is not None and settings.rows == "train":
         callbacks = [*callbacks, EarlyStopping("monitor", mode="max", patience=settings.patience, check_finite=False)]
     if settings.max_minutes is not None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biorrn.errors import ConfigError
+from biorrn.files import write_text
 from biorrn.inference.writers.fastq import fastq_text, write_fastq
-from biorrn.inference.writers.sam import name_fault, sam_header, sam_text, write_packed, write_sam
+from biorrn.inference.writers.sam import name_fault, sam_header, sam_text, write_packed
 from biorrn.lookup import lookup
 from biorrn.readers.chemistry import Purpose
 
@@ -60,34 +62,26 @@ class Format:
     fault: Callable[[str], str | None] = lambda name: None  # why it cannot hold a read of that name, or None
 
 
-def _fastq_record(call: Call, hits: Hits, style: Style) -> str:
-    return fastq_text(call, style.model)
-
-
-def _fastq(path: str, texts: Iterable[str], groups: Groups, style: Style) -> None:
-    write_fastq(path, texts, style.threads)
-
-
-def _sam_record(call: Call, hits: Hits, style: Style) -> str:
-    return sam_text(call, style.model, hits, style.moves)
-
-
 def _header(groups: Groups, style: Style) -> str:
     references = style.mapper.references if style.mapper else ()
     return sam_header(groups, references, style.command, style.comments)
 
 
 def _sam(path: str, texts: Iterable[str], groups: Groups, style: Style) -> None:
-    write_sam(path, _header(groups, style), texts)
+    with write_text(path) as stream:
+        stream.write(_header(groups, style))
+        stream.writelines(texts)
 
 
-def _bam(path: str, texts: Iterable[str], groups: Groups, style: Style) -> None:
-    write_packed(path, _header(groups, style), texts, "bam", style.threads)
-
-
-def _cram(path: str, texts: Iterable[str], groups: Groups, style: Style) -> None:
+def _packed(path: str, texts: Iterable[str], groups: Groups, style: Style, kind: str) -> None:
     reference = style.mapper.path if style.mapper else None
-    write_packed(path, _header(groups, style), texts, "cram", style.threads, reference)
+    write_packed(path, _header(groups, style), texts, kind, style.threads, reference)
+
+
+def _aligned(suffix: str, write: Callable[[str, Iterable[str], Groups, Style], None]) -> Format:
+    return Format(
+        (suffix,), lambda call, hits, style: sam_text(call, style.model, hits, style.moves), write, fault=name_fault
+    )
 
 
 def format_of(path: str | Path, emit: str | None = None) -> str:
@@ -123,10 +117,15 @@ def format_of(path: str | Path, emit: str | None = None) -> str:
 
 
 FORMATS: dict[str, Format] = {
-    "fastq": Format((".fastq", ".fq"), _fastq_record, _fastq, streams=True),
-    "sam": Format((".sam",), _sam_record, _sam, fault=name_fault),
-    "bam": Format((".bam",), _sam_record, _bam, fault=name_fault),
-    "cram": Format((".cram",), _sam_record, _cram, fault=name_fault),
+    "fastq": Format(
+        (".fastq", ".fq"),
+        lambda call, hits, style: fastq_text(call, style.model),
+        lambda path, texts, groups, style: write_fastq(path, texts, style.threads),
+        streams=True,
+    ),
+    "sam": _aligned(".sam", _sam),
+    "bam": _aligned(".bam", partial(_packed, kind="bam")),
+    "cram": _aligned(".cram", partial(_packed, kind="cram")),
 }
 # suffix -> name of its format
 WRITERS: dict[str, str] = {suffix: name for name, entry in FORMATS.items() for suffix in entry.suffixes}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from biorrn import __version__
 from biorrn.errors import BiorrnError
-from biorrn.files import atomic_path, disk_fault, open_text, write_text
+from biorrn.files import atomic_path, disk_fault, open_text
 from biorrn.inference.mapping import reverse_complement
 from biorrn.inference.writers.tags import move_tag, printable, quality_letters, tags
 
@@ -147,13 +147,6 @@ def sam_header(
     lines.append("\t".join(["@PG", *(f"{name}:{value}" for name, value in program.items() if value)]))
     lines += [f"@CO\t{printable(comment)}" for comment in comments]
     return "".join(line + "\n" for line in lines)
-
-
-def write_sam(path: str, header: str, texts: Iterable[str]) -> None:
-    """Write SAM text; `-` is standard output."""
-    with write_text(path) as stream:
-        stream.write(header)
-        stream.writelines(texts)
 
 
 def write_packed(
