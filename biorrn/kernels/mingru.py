@@ -23,9 +23,48 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from biorrn.jit import each_row
-from biorrn.kernels import mingru_numba
+from biorrn.jit import each_row, jit
 from biorrn.lookup import lookup
+
+# sums may be reordered (it is what lets them be vectorised); NaN and infinity keep their meaning
+FAST = {"reassoc", "contract", "nsz"}
+
+
+@jit(fastmath=FAST)
+def _forward_row(gates, start, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (T, H) from `gates` (T, 2 H), z and then c, and the state before the first step, `start` (H,)."""
+    steps, width = out.shape
+    for t in range(steps):
+        for j in range(width):
+            before = out[t - 1, j] if t > 0 else start[j]
+            out[t, j] = before + gates[t, j] * (gates[t, width + j] - before)
+
+
+@jit(fastmath=FAST)
+def _backward_row(gates, start, out, gradient, total, of_bias):  # type: ignore[no-untyped-def]
+    """Replace `gates` by the gradient of what the input said to each, c first and then z; see `_forward_row`.
+
+    `total` (H,) and `of_bias` (2 H,) come as zeros: the first becomes the gradient of `start`, to the second the sum of
+    the new `gates` over steps is added.
+    """
+    steps, width = out.shape
+    one = gates.dtype.type(1)
+    for t in range(steps - 1, -1, -1):
+        before = out[t - 1] if t > 0 else start
+        z, c = gates[t, :width], gates[t, width:]
+        # short loops of few arrays: of one with all in it the compiler gives up proving that they lie apart, and takes
+        # numbers one by one; and the place of z takes what belongs to c, since that is what the others still need of z
+        for j in range(width):
+            total[j] += gradient[t, j]
+        for j in range(width):
+            c[j] = (c[j] - before[j]) * total[j] * z[j] * (one - z[j])
+        for j in range(width):
+            z[j] *= total[j]
+        for j in range(width):
+            total[j] -= z[j]
+        for j in range(2 * width):
+            of_bias[j] += gates[t, j]
+
 
 BLOCK = 1 << 18  # numbers in the gates of the rows that `fused` takes at a time: 1 MB
 
@@ -114,7 +153,7 @@ class _Fused(torch.autograd.Function):
         x, start = x.contiguous(), start.contiguous()
         out = start.new_empty(*x.shape[:2], start.shape[1])
         for rows, gates in _gates(x, weight, bias):
-            _each(mingru_numba.forward, gates, start[rows], out[rows])
+            _each(_forward_row, gates, start[rows], out[rows])
         ctx.save_for_backward(x, weight, bias, start, out)
         return out
 
@@ -134,7 +173,7 @@ def _backward(
     of_weight, of_start = torch.zeros_like(weight), torch.zeros_like(start)
     of_bias = bias.new_zeros(len(x), len(bias))  # a row each: threads add to their own
     for rows, gates in _gates(x, weight, bias):
-        _each(mingru_numba.backward, gates, start[rows], out[rows], gradient[rows], of_start[rows], of_bias[rows])
+        _each(_backward_row, gates, start[rows], out[rows], gradient[rows], of_start[rows], of_bias[rows])
         flat = gates.flatten(0, 1)
         of_weight.addmm_(flat.t(), x[rows].flatten(0, 1))
         if of_x is not None:

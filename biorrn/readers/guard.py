@@ -1,35 +1,199 @@
-"""Reading by libraries that a damaged file can crash: in a process of their own, which may die in place of this one.
+"""Readers that run in a child process, for libraries that a damaged file can crash.
 
 HDF5 and Arrow are written in C and C++; a flipped bit in a file can end their process (a signal), send it round in
 circles, or make it ask for all the memory. The reader therefore runs in a child process, started once and kept for many
 files, which streams records back through a pipe; when it dies the file is named in one line, and the next file has a
-new child. The child is started anew and not forked, since threads of torch and numba do not survive a fork.
+new child. The child is started anew and not forked, since threads of torch and numba do not survive a fork. It takes
+requests on stdin, a line of JSON each, and answers on what was its stdout: JSON, and arrays as they are. Not pickle:
+what reads a damaged file may itself be damaged, and JSON runs nothing.
 
 Reading in another process costs one copy through the pipe, and goes on while this process computes.
 """
 
 import atexit
 import contextlib
+import dataclasses
 import fcntl
+import importlib
 import json
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from biorrn.errors import BiorrnError, InputError
 from biorrn.readers.fields import MAX_SAMPLES, OnProblem, stop
-from biorrn.readers.wire import HEAD, MAX_JSON, decode
+from biorrn.readers.records import ReadCall, ReadLabels, SignalRecord
+
+HEAD = struct.Struct("<II")  # bytes of JSON, bytes of arrays
+ALIGN = 8  # bytes: where an array may begin
+MAX_JSON = 1 << 26
+KINDS: dict[str, type] = {kind.__name__: kind for kind in (SignalRecord, ReadLabels, ReadCall)}
+DTYPES = ("int16", "uint8", "int64")
+
+
+def encode(message: dict[str, Any]) -> list[bytes | memoryview]:
+    """Return the parts of a message: its head and JSON, then its arrays, which are not copied.
+
+    Values may be JSON, records of `KINDS`, arrays of `DTYPES` with one axis, paths, times, and lists of these.
+    """
+    arrays: list[np.ndarray] = []
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            arrays.append(np.ascontiguousarray(value))
+            return {"array": [str(value.dtype), len(value)]}
+        if isinstance(value, datetime):
+            return {"time": value.isoformat()}
+        if isinstance(value, Path):
+            return {"path": str(value)}
+        if isinstance(value, np.integer | np.floating):
+            return value.item()
+        if type(value).__name__ in KINDS:
+            names = [field.name for field in dataclasses.fields(value)]
+            return {"kind": type(value).__name__, "fields": {name: getattr(value, name) for name in names}}
+        raise TypeError(f"{type(value).__name__} cannot be sent")
+
+    text = json.dumps(message, default=plain).encode()
+    parts: list[bytes | memoryview] = []
+    for array in arrays:
+        parts += [array.view(np.uint8).data, b"\0" * (-array.nbytes % ALIGN)]
+    return [HEAD.pack(len(text), sum(map(len, parts))) + text, *parts]
+
+
+def decode(text: bytes, arrays: np.ndarray) -> Any:
+    """Return the message of its JSON and of its arrays, uint8 (bytes,), of which the arrays of the message are views.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError: it is not what `encode` makes.
+    """
+    at = 0
+
+    def restore(value: dict[str, Any]) -> Any:
+        nonlocal at
+        if "array" in value:
+            name, count = value["array"]
+            if name not in DTYPES:
+                raise ValueError(f"an array of {name}")
+            dtype = np.dtype(name)
+            size = int(count) * dtype.itemsize
+            if not 0 <= size <= len(arrays) - at:
+                raise ValueError("an array is cut short")
+            found = arrays[at : at + size].view(dtype)
+            at += size + -size % ALIGN
+            return found
+        if "time" in value:
+            return datetime.fromisoformat(value["time"])
+        if "path" in value:
+            return Path(value["path"])
+        if "kind" in value:
+            fields = {name: tuple(held) if isinstance(held, list) else held for name, held in value["fields"].items()}
+            return KINDS[value["kind"]](**fields)
+        return value
+
+    return json.loads(text, object_hook=restore)
+
+
+class _NoMoreWanted(BaseException):
+    """The one that asked wants no more reads; no reader catches it."""
+
+
+MEMORY = 4 << 30  # bytes beyond those at the start: a read of 40 hours, and no file that claims more than it holds
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as out:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, 1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that asked decides what Ctrl-C means
+        _limit_memory()
+        requests = os.fdopen(os.dup(0), "rb", buffering=0)
+        _send(out, {"ready": True})
+        os.dup2(nowhere, 2)
+        while line := requests.readline():
+            if line.strip():
+                _serve(json.loads(line), out)
+
+
+def _limit_memory() -> None:
+    import resource
+
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        status = Path("/proc/self/status")
+        used = 0
+        if status.is_file():
+            used = next((int(line.split()[1]) << 10 for line in status.open() if line.startswith("VmData")), 0)
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        wanted = used + MEMORY
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
+
+
+def _serve(request: dict[str, Any], out: BinaryIO) -> None:
+    seconds = float(request["seconds"])
+
+    def tell(message: dict[str, Any]) -> None:
+        """Send a message and set back the clock that ends this process: a damaged file can be read without end."""
+        _send(out, message)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        if select.select([0], [], [], 0)[0]:
+            raise _NoMoreWanted
+
+    def on_problem(problem: InputError) -> None:
+        tell({"problem": problem.problem, "record": problem.record})
+
+    try:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        with contextlib.suppress(OSError):
+            os.chdir(request["folder"])
+        for item in _reader(request["reader"])(Path(request["path"]), on_problem, *request["more"]):
+            tell({"item": list(item) if isinstance(item, tuple) else [item]})
+        answer: dict[str, Any] = {"end": True}
+    except _NoMoreWanted:
+        answer = {"end": True}
+    except InputError as problem:
+        answer = {"end": True, "problem": problem.problem, "record": problem.record}
+    except BiorrnError as problem:
+        answer = {"end": True, "error": str(problem)}
+    except BrokenPipeError:
+        raise
+    except MemoryError:
+        answer = {"end": True, "problem": "damaged: a length in it is larger than the memory", "record": None}
+    except Exception:
+        answer = {"end": True, "bug": traceback.format_exc()}
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    _send(out, answer)
+
+
+def _reader(name: str) -> Callable[..., Iterator[Any]]:
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
+
+
+def _send(out: BinaryIO, message: dict[str, Any]) -> None:
+    for part in encode(message):
+        out.write(part)
+    out.flush()
+
+
+if __name__ == "__main__":
+    main()
+
 
 ROOT = Path(__file__).resolve().parents[2]
-START = "import sys; sys.path.insert(0, sys.argv[1]); from biorrn.readers.guard_child import main; main()"
+START = "import sys; sys.path.insert(0, sys.argv[1]); from biorrn.readers.guard import main; main()"
 COMPUTING = 30.0  # seconds of CPU time without a read: a hundred million samples take one
 SILENCE = 900.0  # seconds of waiting for a read: disks may be slow
 DISCARD = 20.0  # seconds in which a child that is no longer asked has to come to an end

@@ -1,4 +1,4 @@
-"""Writing BLOW5 1.0: records by zlib, signal by svb-zd, as its specification has them; see `readers.slow5_binary`."""
+"""Writing BLOW5 1.0: records by zlib, signal by svb-zd, as its specification has them; see `readers.slow5`."""
 
 import struct
 import zlib
@@ -7,8 +7,7 @@ from typing import IO
 import numpy as np
 
 from biorrn.readers.records import SignalRecord
-from biorrn.readers.slow5_binary import END, HEAD, MAGIC, NUMBERS
-from biorrn.readers.slow5_header import FIELDS
+from biorrn.readers.slow5 import END, FIELDS, HEAD, MAGIC, NUMBERS
 
 VERSION = (1, 0, 0)
 ZLIB, SVB_ZD = 1, 1  # their codes in the head

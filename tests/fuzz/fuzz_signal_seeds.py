@@ -19,8 +19,7 @@ from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import tokens
 from biorrn.encoders.states import THREE
 from biorrn.readers.records import SignalRecord
-from biorrn.readers.slow5_binary import END, HEAD, MAGIC
-from biorrn.readers.slow5_header import FIELDS
+from biorrn.readers.slow5 import END, FIELDS, HEAD, MAGIC
 from biorrn.simulation.blow5 import AUXILIARY, encode_svb_zd
 from biorrn.simulation.signal_files import open_signal
 

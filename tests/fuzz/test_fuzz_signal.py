@@ -20,7 +20,7 @@ from biorrn.readers import guard
 from biorrn.readers.calls import Moves
 from biorrn.readers.records import ReadCall
 from biorrn.readers.signal import read_all, read_signal
-from biorrn.readers.slow5_codecs import zlib_record, zstd_record
+from biorrn.readers.slow5 import zlib_record, zstd_record
 
 pytestmark = pytest.mark.fuzz
 

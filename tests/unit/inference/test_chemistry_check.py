@@ -15,7 +15,7 @@ from biorrn.inference.basecall import unfit
 from biorrn.inference.intake import UNSURE, Intake
 from biorrn.readers.chemistry import Purpose, chemistry_of
 from biorrn.readers.records import SignalRecord
-from biorrn.readers.slow5_header import FIELDS
+from biorrn.readers.slow5 import FIELDS
 from biorrn.simulation.signal_files import open_signal, tags
 
 FACTS = {"task": "basecalling", "chemistry": ["dna_r9.4.1_e8"], "sample_rate": 4000.0}

@@ -8,8 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from biorrn.kernels.lstm import BFLOAT, FLOAT, HAS_BF16, LSTM, NONE, ROWS, SILU, TANH, Dense, padded, to_bfloat
-from biorrn.kernels.lstm_ir import tile_shape
+from biorrn.kernels.lstm import (
+    BFLOAT,
+    FLOAT,
+    HAS_BF16,
+    LSTM,
+    NONE,
+    ROWS,
+    SILU,
+    TANH,
+    Dense,
+    padded,
+    tile_shape,
+    to_bfloat,
+)
 
 # float32: rounding in another order. bfloat16 keeps 8 bits: a part in 256 of values of about 1.
 KINDS = [(FLOAT, 5e-6), *([(BFLOAT, 0.03)] if HAS_BF16 else [])]

@@ -9,10 +9,9 @@ import pytest
 
 from biorrn.errors import InputError
 from biorrn.readers import fast5, guard
-from biorrn.readers.guard import Guarded
+from biorrn.readers.guard import HEAD, Guarded, decode, encode
 from biorrn.readers.records import ReadCall, ReadLabels, SignalRecord
 from biorrn.readers.signal import read_all, read_signal
-from biorrn.readers.wire import HEAD, decode, encode
 
 READERS = """
 import os, signal

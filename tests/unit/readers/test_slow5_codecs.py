@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biorrn.readers.fields import Fault
-from biorrn.readers.slow5 import read_slow5
-from biorrn.readers.slow5_codecs import RECORD_CODECS, SIGNAL_CODECS
+from biorrn.readers.slow5 import RECORD_CODECS, SIGNAL_CODECS, read_slow5
 
 
 @pytest.mark.parametrize("signal", ["none", "svb-zd", "ex-zd"])

@@ -14,7 +14,7 @@ from biorrn.datasets.labelled_reads import labelled_reads, read_truth
 from biorrn.errors import ConfigError
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.signal import read_signal
-from biorrn.readers.slow5_codecs import svb_zd
+from biorrn.readers.slow5 import svb_zd
 from biorrn.simulation.blow5 import encode_svb_zd
 from biorrn.simulation.genome import random_genome
 from biorrn.simulation.pore_model import PoreModel
