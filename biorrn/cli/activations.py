@@ -1,51 +1,52 @@
-"""`biorrn activations`."""
+"""`biorrn models activations`."""
 
 from typing import Annotated
 
 import typer
 
+from biorrn.cli.table_options import BatchSize, Device, Member, Sequences, Split, StateModel, Strict, Threads
+
 
 def activations(
-    model: Annotated[str, typer.Argument(help="Run folder of a model for language, regression or tagging, or an id.")],
-    sequences: Annotated[str, typer.Argument(help="FASTA, a table, or a prepared file (.h5); - is standard input.")],
+    model: StateModel,
+    sequences: Sequences,
     output: Annotated[
         str,
-        typer.Option("--output", "-o", help="By its suffix: .html, .svg, .png, .tsv, .csv, .parquet or .npz."),
+        typer.Option("--output", "-o", help="Output, by suffix: .html, .svg, .png, .tsv, .csv, .parquet or .npz."),
     ] = "-",
     units: Annotated[
-        str, typer.Option(help="Numbers from 0 with commas; auto takes those that correlate most with a property.")
+        str, typer.Option(help="Comma-separated unit numbers from 0, or auto: those most correlated with a property.")
     ] = "auto",
     properties: Annotated[
         str | None,
-        typer.Option(help="Names with commas, such as hydropathy,charge,position,helix_15; default: all there are."),
+        typer.Option(help="Comma-separated properties, e.g. hydropathy,charge,position,helix_15. Default: all."),
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Labels as further properties: like FASTA, or a table with id and state.")
+        str | None, typer.Option(help="Labels as additional properties: FASTA-like, or a table with id and state.")
     ] = None,
     layer: Annotated[
-        int | None, typer.Option(help="Recurrent layer, from 1; default: the last; 0 is what the core gives.")
+        int | None, typer.Option(help="Recurrent layer, from 1. 0 is the output of the core. Default: the last.")
     ] = None,
-    member: Annotated[int, typer.Option(help="Network of an ensemble, from 1.")] = 1,
-    most: Annotated[int, typer.Option(help="Units that auto shows at most.")] = 8,
-    split: Annotated[str, typer.Option(help="Rows of a prepared file: train, valid, test or all.")] = "valid",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="End at the first record that cannot be used; default: leave it out.")
-    ] = False,
-    batch_size: Annotated[int, typer.Option(help="Sequences a forward pass.")] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+    member: Member = 1,
+    most: Annotated[int, typer.Option(help="With --units auto: maximum number of units.")] = 8,
+    split: Split = "valid",
+    strict: Strict = False,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> None:
-    """Show what single units of a recurrent layer do along sequences, as text coloured by their state.
+    """Plot the activations of single recurrent units along sequences.
 
-    Units are named, or chosen by Pearson's correlation of their state with hydropathy and other scales of residues,
-    means of these over 15 residues, position, or labels of your own. Half of the sequences choose, the other half says
-    how large the correlation is. A page or figure shows the first 20 sequences; tables have all, and .npz all units.
+    Units are given by number, or chosen by the Pearson correlation of their activation with hydropathy and other
+    residue scales, means of these over 15 residues, position, or your own labels. Half of the sequences are used for
+    the choice, the other half to measure the correlation. A page or figure shows the first 20 sequences; tables hold
+    all of them, and .npz all units.
 
     \b
     Examples:
-      biorrn activations runs/lm proteins.fasta -o units.html
-      biorrn activations stability proteins.fasta --layer 1 --properties charge,helix_15 -o units.svg
-      biorrn activations runs/lm proteins.fasta --units 3,17 --labels structure.fasta -o units.tsv
+      biorrn models activations runs/lm proteins.fasta -o units.html
+      biorrn models activations stability proteins.fasta --layer 1 --properties charge,helix_15 -o units.svg
+      biorrn models activations runs/lm proteins.fasta --units 3,17 --labels structure.fasta -o units.tsv
     """
     from pathlib import Path
 

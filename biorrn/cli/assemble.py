@@ -1,43 +1,46 @@
 """`biorrn assemble`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from biorrn.cli.outputs import write_evaluation
+from biorrn.cli.table_options import Name, Note
+
 
 def assemble(
-    reads: Annotated[Path, typer.Argument(help="FASTQ or FASTA, may be gzip, or SAM, BAM, CRAM; - is FASTQ.")],
+    reads: Annotated[
+        Path,
+        typer.Argument(help="Basecalled reads: FASTQ or FASTA, may be gzip, SAM, BAM or CRAM. - is FASTQ on stdin."),
+    ],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="Folder for contigs.fasta, layout.gfa, assembly.json, log.txt, figures."),
     ],
     reference: Annotated[Path | None, typer.Option(help="FASTA to compare the contigs with.")] = None,
-    rounds: Annotated[int, typer.Option(min=0, help="Rounds of consensus by racon.")] = 2,
+    rounds: Annotated[int, typer.Option(min=0, help="Polishing rounds of racon.")] = 2,
     require_tools: Annotated[
-        bool, typer.Option("--require-tools", help="A program that is not installed is an error; else nothing is done.")
+        bool, typer.Option("--require-tools", help="Fail if a program is not installed. Default: write no contigs.")
     ] = False,
-    name: Annotated[str | None, typer.Option(help="What the report calls it; default: the name of the folder.")] = None,
-    note: Annotated[str, typer.Option(help="Shown beside the numbers, e.g. that the data is simulated.")] = "",
+    name: Name = None,
+    note: Note = "",
     threads: Annotated[int, typer.Option(min=1, help="Threads of the programs.")] = 1,
 ) -> None:
-    """Assemble reads to contigs with minimap2, miniasm and racon, where these are installed.
+    """Assemble reads with minimap2, miniasm and racon.
 
-    minimap2 finds the overlaps, miniasm lays the reads out, racon makes the consensus. Where a program is not on PATH
-    the contigs are empty and assembly.json says why. Where miniasm lays out nothing, as of a small genome at low depth,
-    it is asked once more to keep reads that few others cover. With a reference: identity and errors of the contigs,
-    what part of it they cover, and a dot plot. The contigs serve as --reference of biorrn prepare signal.
+    minimap2 finds overlaps, miniasm computes the layout, racon the consensus. If a program is not on PATH, the contigs
+    are empty and assembly.json gives the reason. If miniasm finds no layout, as for a small genome at low depth, it
+    runs again and keeps reads with little coverage. With --reference: identity and errors of the contigs, the part of
+    the reference covered, and a dot plot. The contigs can be the --reference of `biorrn prepare signal`.
 
     \b
     Examples:
       biorrn assemble calls.fastq.gz -o assembly/ --threads 8
       biorrn assemble calls.fastq.gz -o assembly/ --reference genome.fa --rounds 3
     """
-    import sys
-
     from biorrn.evaluation.assembly import assembly_lines, describe_assembly
-    from biorrn.evaluation.described import write_result
-    from biorrn.evaluation.figures import save_drawings
     from biorrn.evaluation.figures_assembly import assembly_figures
     from biorrn.inference.assemble import assemble as run
     from biorrn.readers.reference import reference_lengths
@@ -46,15 +49,12 @@ def assemble(
         print(f"biorrn assemble: {line}", file=sys.stderr)
 
     if reference is not None:
-        reference_lengths(reference)  # a reference that is none is said before the work
+        reference_lengths(reference)  # report a bad reference before the work
     made = run(reads, output, rounds=rounds, threads=threads, require_tools=require_tools, say=say)
     content = describe_assembly(made, reads=reads, reference=reference, name=name or output.resolve().name, note=note)
-    result = output / "assembly.json"
-    content["figures"] = save_drawings(assembly_figures(content), output / "figures", result)
-    write_result(result, content)
     if made.skipped:
         say(f"skipped: {made.skipped}")
-    for line in assembly_lines(content):
-        print(line)
+    result = output / "assembly.json"
+    write_evaluation(result, content, output / "figures", lambda: assembly_figures(content), assembly_lines)
     if not made.contigs and not made.skipped:
         say(content["cautions"][-1])

@@ -5,70 +5,73 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.table_options import ChunkBatch, Device, Threads
+
 
 def basecall(
     paths: Annotated[
         list[Path] | None, typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Run folder or shipped id; default: the shipped one.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Run folder, or name of a shipped model. Default: the shipped R9.4.1 model.")
+    ] = None,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="File .fastq, .fastq.gz, .sam, .bam or .cram; - is stdout.")
+        str, typer.Option("--output", "-o", help="File .fastq, .fastq.gz, .sam, .bam or .cram. - is stdout.")
     ] = "-",
-    emit: Annotated[
-        str | None, typer.Option(help="fastq, sam, bam or cram: the format of stdout, FASTQ by default.")
-    ] = None,
+    emit: Annotated[str | None, typer.Option(help="Format on stdout: fastq, sam, bam or cram. Default: fastq.")] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="FASTA file: align the reads to it with minimap2's preset map-ont.")
+        Path | None, typer.Option(help="FASTA to align the reads to, with minimap2's preset map-ont.")
     ] = None,
-    moves: Annotated[bool, typer.Option("--moves/--no-moves", help="Move tables in SAM, BAM and CRAM.")] = True,
+    moves: Annotated[bool, typer.Option("--moves/--no-moves", help="Write move tables in SAM, BAM and CRAM.")] = True,
     summary: Annotated[
-        str | None, typer.Option(help="Table with a row a read, those left out included, and why.")
+        str | None, typer.Option(help="Also write a table with one row per read, including skipped ones with reason.")
     ] = None,
-    min_qscore: Annotated[float, typer.Option(min=0, help="Leave out reads of a lower mean quality.")] = 0.0,
+    min_qscore: Annotated[float, typer.Option(min=0, help="Leave out reads with a lower mean Q-score.")] = 0.0,
     min_length: Annotated[
-        int, typer.Option(min=0, help="Leave out reads of fewer bases: pores without a strand give some tens.")
+        int, typer.Option(min=0, help="Leave out shorter reads (bases). Empty pores give some tens of bases.")
     ] = 50,
     read_ids: Annotated[
-        Path | None, typer.Option(help="Call these reads: one id a line, or a TSV with a column read_id; - is stdin.")
+        Path | None, typer.Option(help="Only these reads: one id per line, or a TSV with column read_id. - is stdin.")
     ] = None,
     max_reads: Annotated[int | None, typer.Option(min=1, help="Stop after this many reads.")] = None,
     files: Annotated[
-        Path | None, typer.Option(help="Text file with a path a line, in place of PATHS; - is stdin.")
+        Path | None, typer.Option(help="Text file with one path per line, instead of PATHS. - is stdin.")
     ] = None,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Call the I-th of N parts of the files, alike in bytes.")
+        str | None, typer.Option(metavar="I/N", help="Basecall part I of N; parts have about equal bytes.")
     ] = None,
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Where no read can be called, write an empty output; else an error.")
+        bool, typer.Option("--allow-empty", help="Write an empty output if no read can be called. Default: an error.")
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended, if there is one.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run, if there is one.")] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Where another process writes OUTPUT, wait for its end; else an error.")
+        bool, typer.Option("--wait", help="If another process writes OUTPUT, wait for it. Default: an error.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Call reads of another chemistry or sample rate than the model is for too.")
+        bool,
+        typer.Option("--force", help="Also call reads of a chemistry or sample rate the model was not trained on."),
     ] = False,
     decoder: Annotated[
-        str, typer.Option(help="auto, greedy (best path) or beam; auto is greedy for a CRF and beam for CTC.")
+        str, typer.Option(help="auto, greedy (best path) or beam. auto is greedy for a CRF and beam for CTC.")
     ] = "auto",
-    batch_size: Annotated[
-        int | None,
-        typer.Option(help="Chunks a forward pass; default 96 on a CPU, 256 on a GPU. Changes the speed."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+    batch_size: ChunkBatch = None,
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> None:
-    """Turn raw nanopore signal into bases.
+    """Basecall raw nanopore signal.
 
-    Reads come out in the order of the input; folders are walked recursively. A file or read that cannot be used is
-    reported and left out, with a row and the reason in --summary. A fault in metadata that calling does not need is a
-    warning: the read is called without that tag. Reads of another chemistry than the model is for are refused, by flow
-    cell, kit, experiment type and sample rate, unless --force is given. Records carry the tags of ONT's SAM
-    specification: qs mean quality, ns samples, ts samples trimmed, du seconds, ch channel, mx mux, rn read number, st
-    time of the read, fn file, sm, sd and sv scaling, RG read group, mv stride and moves (not in FASTQ), NM, AS and MD
-    where aligned; and s0 start in samples. In FASTQ they stand after the id. The output appears when it is whole. Until
-    then finished reads are kept in OUTPUT.partial, from which --resume goes on; SAM, BAM and CRAM on stdout come at
-    the end.
+    Reads are written in input order; folders are searched recursively. An unusable file or read is reported and left
+    out, with a row and the reason in --summary. Faulty metadata that basecalling does not need gives a warning, and
+    the read is called without that tag. Reads whose flow cell, kit, experiment type or sample rate the model was not
+    trained on are refused unless --force is given.
+
+    Records carry the tags of ONT's SAM specification: qs mean Q-score, ns samples, ts trimmed samples, du seconds, ch
+    channel, mx mux, rn read number, st start time, fn file, sm, sd and sv scaling, RG read group, mv stride and moves
+    (not in FASTQ), NM, AS and MD if aligned; and s0, the first sample. In FASTQ they follow the id. The output appears
+    when it is complete. Until then, finished reads are kept in OUTPUT.partial, from which --resume continues. SAM, BAM
+    and CRAM on stdout are written at the end.
+
+    `biorrn merge` merges the outputs of several runs, such as those of --shard.
 
     \b
     Examples:
@@ -143,7 +146,7 @@ def basecall(
             )
             intake.check(purpose, tally.say, force=force, part=shard is not None)
             if model is None:
-                tally.say(f"model {model_name(stored)}, as none is named")
+                tally.say(f"model {model_name(stored)} (default)")
             try:
                 for call, hits in mapped(calls, mapper, used):
                     tally.add(samples=call.samples)
@@ -161,7 +164,7 @@ def basecall(
         for line in intake.warnings():
             tally.say(line)
         tally.missing(missing := intake.missing(), ABSENT)
-        out.absent = missing if shard is None else []  # they may be in another shard
+        out.absent = missing if shard is None else []  # another shard may hold them
         if not out.called and not allow_empty:
             out.write_summary(summary)
             tally.require("reads", "no read could be called")

@@ -1,61 +1,67 @@
 """`biorrn calibrate`."""
 
+from __future__ import annotations
+
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from biorrn.cli.table_options import ChunkBatch, Device, Threads
+from biorrn.errors import ConfigError
+
 if TYPE_CHECKING:
     import numpy as np
 
+    from biorrn.models.store import Stored
+
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(help="Model or run folder; its metadata is rewritten.")],
+    model: Annotated[Path, typer.Argument(help="Run folder. Its metadata is rewritten, not its weights.")],
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Files of reads, or folders of them; for proteins the file of biorrn prepare protein."),
+        typer.Argument(help="Basecaller: files or folders of reads. Proteins: the file of `biorrn prepare protein`."),
     ],
     reference: Annotated[
-        Path | None, typer.Option(help="FASTA of the reads' genome, may be gzip; a basecaller needs it.")
+        Path | None, typer.Option(help="Basecaller: FASTA of the reads' genome, may be gzip. Required.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Proteins: the rows that the model was not fitted to.")] = "valid",
-    folds: Annotated[int, typer.Option(help="Proteins: folds of the rows on which coverage is measured.")] = 5,
+    split: Annotated[str, typer.Option(help="Proteins: rows that the model was not trained on.")] = "valid",
+    folds: Annotated[int, typer.Option(help="Proteins: folds of these rows, to measure the coverage.")] = 5,
     novelty: Annotated[
         bool,
-        typer.Option(
-            "--novelty", help="Proteins: measure anew what is unlike_training; the file must be the one trained on."
-        ),
+        typer.Option("--novelty", help="Proteins: recompute the flag unlike_training; needs the training file."),
     ] = False,
     region: Annotated[
         list[str] | None,
-        typer.Option(help="NAME:START-END, 0-based, half-open: count only inside; repeatable; default: everywhere."),
+        typer.Option(help="Basecaller: NAME:START-END, 0-based, half-open; use only this. Repeatable. Default: all."),
     ] = None,
     unlike: Annotated[
         list[Path] | None,
-        typer.Option(help="Files or folders of reads of another chemistry, none of whose bases is to be believed."),
+        typer.Option(help="Basecaller: reads of another chemistry, whose bases all count as wrong. Repeatable."),
     ] = None,
-    min_bases: Annotated[int, typer.Option(min=1, help="Aligned bases inside the region that a read needs.")] = 100,
-    decoder: Annotated[str, typer.Option(help="auto, greedy or beam: what the model will be used with.")] = "auto",
-    batch_size: Annotated[
-        int | None,
-        typer.Option(help="Chunks a forward pass; default 96 on a CPU, 256 on a GPU. Changes the speed."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
-    max_reads: Annotated[int | None, typer.Option(min=1, help="Stop after this many reads.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Fit and print, and leave the model as it is.")] = False,
+    min_bases: Annotated[
+        int, typer.Option(min=1, help="Basecaller: minimum aligned bases of a read inside the region.")
+    ] = 100,
+    decoder: Annotated[str, typer.Option(help="Basecaller: the decoder to calibrate: auto, greedy or beam.")] = "auto",
+    batch_size: ChunkBatch = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    max_reads: Annotated[int | None, typer.Option(min=1, help="Basecaller: stop after this many reads.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Fit and print, but do not change the model.")] = False,
 ) -> None:
-    """Make a basecaller's qualities, or the intervals of a protein model, mean what they say.
+    """Calibrate Q-scores of a basecaller, or prediction intervals.
 
-    Basecaller: calls reads, aligns them to the reference, sees which bases are wrong (mismatched, inserted, or next to
-    a gap), and fits the probability of that to the model's posteriors around each base and over the read. Made noise is
-    among the reads, so that a read without sequence gets a low Q; --unlike adds reads of another chemistry. biorrn
-    basecall applies the fit from then on. Proteins: predicts held-out rows; the quantiles of the errors give biorrn
-    predict its intervals (split-conformal). Coverage is printed as measured on each fold of the rows with the quantiles
-    of the others. biorrn train has done this for its own validation rows; do it again for proteins of another kind.
+    Basecaller: calls reads, aligns them to the reference, marks wrong bases (mismatched, inserted, or next to a gap),
+    and fits the error probability to the model's posteriors around each base and over the read. Simulated noise is
+    included, so that a read without sequence gets a low Q-score; --unlike adds reads of another chemistry. `biorrn
+    basecall` then uses the fit.
 
-    The weights stay as they are. Neither reads nor proteins may be ones that the model was trained on: it is surer of
-    those.
+    Proteins: predicts held-out rows; quantiles of the errors become the intervals of `biorrn predict` (split-conformal
+    prediction). The printed coverage of each fold is measured with the quantiles of the other folds. `biorrn train`
+    does this with its validation rows; repeat it for proteins of another kind.
+
+    Use reads or proteins that the model was not trained on, because it is more certain about those it has seen.
 
     \b
     Examples:
@@ -67,9 +73,7 @@ def calibrate(
     """
     from itertools import islice
 
-    from biorrn.cli.calibrate_proteins import calibrate_proteins
     from biorrn.device import choose_device, set_threads
-    from biorrn.errors import ConfigError
     from biorrn.evaluation import calibration
     from biorrn.evaluation.alignment import Mapper, parse_region
     from biorrn.inference.defaults import default_batch_size
@@ -83,11 +87,11 @@ def calibrate(
     from biorrn.training.repeat import trained_reads
 
     if not model.is_dir() and str(model) in shipped_models():
-        raise ConfigError(f"{model}: is a shipped model, which stays as it is; copy its folder and calibrate the copy")
+        raise ConfigError(f"{model}: is a shipped model and cannot be changed; copy its folder and calibrate the copy")
     used = set_threads(threads)
     stored = load_model(model)
     if stored.facts.get("task") == "regression":
-        return calibrate_proteins(
+        return _calibrate_proteins(
             model,
             stored,
             paths,
@@ -101,9 +105,9 @@ def calibrate(
         )
     if stored.facts.get("task") != "basecalling":
         task = stored.facts.get("task")
-        raise ConfigError(f"{model}: is a model for {task}; calibrated is one for regression or for basecalling")
+        raise ConfigError(f"{model}: is a model for {task}; allowed are models for regression or basecalling")
     if reference is None:
-        raise ConfigError("--reference is missing: qualities of a basecaller are fitted on reads of a known genome")
+        raise ConfigError("--reference is missing: a basecaller is calibrated on reads of a known genome")
     mapper = Mapper(reference)
     regions = [parse_region(one, mapper.lengths) for one in region or []]
     where = choose_device(device)
@@ -132,11 +136,11 @@ def calibrate(
                 reads.append(found)
         if seen:
             tally.say(
-                f"warning: {seen} of these reads are among those that {model} was trained on; qualities promise too "
-                "much unless each --region holds none of its training data"
+                f"warning: {model} was trained on {seen} of these reads; Q-scores will be too high unless each "
+                "--region excludes its training data"
             )
         made = calibration.noise_records(like, float(stored.facts["sample_rate"])) if like else ()
-        options |= {"on_skip": lambda *_: None, "force": True}  # noise may give no base, and be of another rate
+        options |= {"on_skip": lambda *_: None, "force": True}  # noise may give no bases, or have another sample rate
         for source in (made, read_all(unlike, tally.skip_input) if unlike else ()):
             calls = calibration.own_calls(stored, source, advance=advance, **options)
             noise += [calibration.judged(call.bases, call.quals, call.evidence) for call in calls]
@@ -147,3 +151,48 @@ def calibrate(
     if not dry_run:
         update_facts(model, **calibration.entries(fit))
     tally.report()
+
+
+def _calibrate_proteins(
+    model: Path,
+    stored: Stored,
+    paths: list[Path],
+    reference: Path | None,
+    *,
+    split: str,
+    folds: int,
+    novelty: bool,
+    dry_run: bool,
+    device: str,
+    threads: int,
+) -> None:
+    """Fit prediction intervals on rows of a prepared file, and print their coverage on folds of these rows."""
+    from biorrn.device import choose_device
+    from biorrn.inference.confidence import conformal_facts, coverage_lines, held_out, novelty_facts
+    from biorrn.models.store import update_facts
+    from biorrn.tasks.replay import chosen_without, trained_here
+
+    if reference is not None:
+        raise ConfigError(f"--reference {reference}: needs a basecaller; {model} is a model for regression")
+    if len(paths) != 1:
+        raise ConfigError(f"{model}: is a model for regression and needs one prepared file; found {len(paths)} paths")
+    where, held = choose_device(device), None
+    if trained_here(stored, paths[0]):
+        fitted = stored.recipe.fitted
+        if fitted is None or split in fitted.split("+"):
+            raise ConfigError(f"--split {split}: these rows of {paths[0]} trained {model}; use other rows")
+        if split == "valid":
+            held = chosen_without(stored, paths[0], where)
+            if held is None:
+                print(
+                    f"{model}: these rows selected the model, so the intervals are slightly too narrow; "
+                    "other rows give better ones",
+                    file=sys.stderr,
+                )
+    if held is None:
+        held = held_out(stored, paths[0], split, device=where, threads=threads)
+    for line in coverage_lines(held, folds):
+        print(line)
+    entries = conformal_facts(held) | (novelty_facts(paths[0], split) if novelty else {})
+    if not dry_run:
+        update_facts(model, **entries)

@@ -4,46 +4,52 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.table_options import (
+    BatchSize,
+    Device,
+    Fasta,
+    Offset,
+    PropertyModel,
+    ProteinFigure,
+    Strict,
+    Table,
+    Threads,
+)
 from biorrn.errors import ConfigError
 
 
 def explain(
-    model: Annotated[str, typer.Argument(help="Run folder of a regression model, or the id of a shipped one.")],
-    fasta: Annotated[str, typer.Argument(help="Protein sequences, FASTA packed or not; - is standard input.")],
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="Table: .tsv, .csv (.gz compresses), .xlsx or .parquet; - is stdout.")
-    ] = "-",
-    figure: Annotated[
-        str | None, typer.Option(help="Picture: .svg, .png, or a folder for one a protein; ids are put in the name.")
-    ] = None,
+    model: PropertyModel,
+    fasta: Fasta,
+    output: Table = "-",
+    figure: ProteinFigure = None,
     method: Annotated[str, typer.Option(help="auto, gradients (integrated gradients) or occlusion.")] = "auto",
-    baseline: Annotated[str, typer.Option(help="What a residue is compared with: mean (of the 20) or X.")] = "mean",
+    baseline: Annotated[str, typer.Option(help="Reference input: mean (of the 20 residues) or X.")] = "mean",
     attention: Annotated[
-        bool, typer.Option("--attention", help="Show where the model looks instead: the weights of its attention.")
+        bool, typer.Option("--attention", help="Write the model's attention weights instead.")
     ] = False,
     top: Annotated[
         int | None,
-        typer.Option(help="With --attention: largest weights of a head in the table; 0 is all. Default: 50."),
+        typer.Option(help="With --attention: largest weights per head to write. 0 is all. Default: 50."),
     ] = None,
-    offset: Annotated[int, typer.Option(help="Number of the first residue, less 1.")] = 0,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="End at the first record that cannot be used; default: leave it out.")
-    ] = False,
-    batch_size: Annotated[int, typer.Option(help="Sequences a forward pass, for occlusion.")] = 256,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+    offset: Offset = 0,
+    strict: Strict = False,
+    batch_size: BatchSize = 256,
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> None:
-    """Say which residues of a protein a prediction rests on.
+    """Show which residues a prediction depends on.
 
-    Writes one row a residue: id, position, residue, what it adds to the prediction (in the target's unit), spread over
-    the members of an ensemble, weight in the attention pool; the last two where the model has them. Integrated
-    gradients sum to the prediction minus that of the baseline; how nearly, is said. Occlusion replaces each residue
-    and takes the change; it is what auto takes for a model without gradients, such as a Gaussian process.
+    Writes one row per residue: id, position, residue, attribution (in the unit of the target), spread over the
+    members of an ensemble, weight in the attention pool; the last two only where the model has them. Integrated
+    gradients sum to the prediction minus that of the baseline, and the remaining difference is printed. Occlusion
+    replaces each residue and measures the change; auto uses it for models without gradients, such as a Gaussian
+    process.
 
-    With --attention, for a model with a core self_attention or an attention pool, writes one row a weight: id, layer,
-    head, position and residue that ask (0 and - for a pool, whose query is learned), position and residue that are
-    looked at, weight. An output .npz holds all weights as arrays. The picture has a heat map a head. Weights say where
-    a layer takes from, not what a prediction rests on.
+    With --attention, a model with a self_attention core or an attention pool gives one row per weight: id, layer,
+    head, query position and residue (0 and - for a pool, whose query is learned), key position and residue, weight.
+    An output .npz holds all weights as arrays. The figure has one heat map per head. Attention weights show where a
+    layer reads from, not what a prediction depends on.
 
     \b
     Examples:
@@ -54,7 +60,7 @@ def explain(
     if attention:
         return _attention(model, fasta, output, figure, top, offset, strict, device, threads)
     if top is not None:
-        raise ConfigError("--top: is of --attention, which is not there")
+        raise ConfigError("--top: needs --attention")
     from biorrn.device import choose_device, set_threads
     from biorrn.evaluation.figures_attribution import explanations
     from biorrn.inference.attribution import attribute, count
@@ -85,7 +91,7 @@ def explain(
             draw(attribution)
             count(tally, attribution, names)
             advance(1)
-        tally.require("proteins", f"{fasta}: holds no protein that can be explained")
+        tally.require("proteins", f"{fasta}: contains no protein that can be explained")
     tally.report()
 
 
@@ -117,5 +123,5 @@ def _attention(
             draw(found)
             tally.add(proteins=1, residues=len(found.sequence))
             advance(1)
-        tally.require("proteins", f"{fasta}: holds no protein that can be explained")
+        tally.require("proteins", f"{fasta}: contains no protein that can be explained")
     tally.report()

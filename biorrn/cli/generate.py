@@ -4,48 +4,54 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.table_options import BatchSize, Threads
+
 
 def generate(
-    model: Annotated[str, typer.Argument(help="Run folder of a language model (recipe of task language).")],
-    count: Annotated[int, typer.Option("--count", "-n", help="Sequences to draw.")] = 100,
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="FASTA; a name that ends in .gz is packed; - is stdout.")
-    ] = "-",
+    model: Annotated[str, typer.Argument(help="Run folder of a language model.")],
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of sequences.")] = 100,
+    output: Annotated[str, typer.Option("--output", "-o", help="FASTA to write. .gz compresses; - is stdout.")] = "-",
     temperature: Annotated[
-        float, typer.Option(help="1 draws as the model says; less sharpens, more flattens; 0 takes the likeliest.")
+        float, typer.Option(help="Sampling temperature: below 1 sharpens, above 1 flattens, 0 takes the likeliest.")
     ] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest symbols only; 0 is all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from the fewest symbols whose mass is p or more; 1 is all.")] = 1.0,
-    prompt: Annotated[str, typer.Option(help="Letters that each sequence begins with (backward models: ends).")] = "",
-    min_length: Annotated[int, typer.Option(help="Letters before which no sequence ends, the prompt counted.")] = 1,
+    top_k: Annotated[int, typer.Option(help="Sample from the k likeliest symbols. 0 is all.")] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Sample from the fewest symbols of total probability p or more. 1 is all.")
+    ] = 1.0,
+    prompt: Annotated[str, typer.Option(help="Start of each sequence (its end, for a backward model).")] = "",
+    min_length: Annotated[int, typer.Option(help="Minimum length, including the prompt.")] = 1,
     max_length: Annotated[
-        int | None, typer.Option(help="Letters at which a sequence is cut; default: the longest of training.")
+        int | None, typer.Option(help="Maximum length. Default: the longest training sequence.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same sequences, whatever the batch.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed. The same seed gives the same sequences.")] = 0,
     against: Annotated[
         str | None,
-        typer.Option(help="What the model was trained on, to find copies: the prepared file (.h5), FASTA or a table."),
+        typer.Option(help="Training data, to detect copies: the prepared file (.h5), FASTA or a table."),
     ] = None,
     drop_copies: Annotated[
         float | None,
-        typer.Option(help="With --against: leave out sequences of this identity or more to a training sequence."),
+        typer.Option(help="With --against: drop sequences with this identity or more to a training sequence."),
     ] = None,
-    table: Annotated[str | None, typer.Option(help="Also a table, a row a sequence: .tsv, .csv or .parquet.")] = None,
-    summary: Annotated[str | None, typer.Option(help="Also the summary, as JSON.")] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Also write a table, one row per sequence: .tsv, .csv or .parquet.")
+    ] = None,
+    summary: Annotated[str | None, typer.Option(help="Also write the summary as JSON.")] = None,
     figure: Annotated[
-        str | None, typer.Option(help="Also a figure, .svg or .png: composition, lengths, likeness to training.")
+        str | None,
+        typer.Option(help="Also draw composition, lengths and similarity to the training data: .svg or .png."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Sequences at a time; changes the speed, not the sequences.")] = 64,
+    batch_size: BatchSize = 64,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+    threads: Threads = None,
 ) -> None:
-    """Draw new sequences from a language model, and say how near they are to what it was trained on.
+    """Sample new sequences from a language model.
 
-    A sequence ends where the model says so, or at --max-length. The header of each says its length, the mean
-    log-likelihood that the model gives to a drawn symbol (nats; at temperature 1, with all symbols), and whether the
-    end was reached. With --against also: the longest stretch that a training sequence holds, the nearest training
-    sequence with the identity to it (0 below 0.3), and whether that makes a copy: an identity, or a stretch of 15 or
-    more residues (30 bases), of 0.9 of it or more. Held-out sequences of a prepared file are measured beside them.
+    A sequence ends when the model predicts an end, or at --max-length. Its header holds the length, the mean
+    log-likelihood per sampled symbol (nats; at temperature 1, all symbols allowed), and whether the end was reached.
+    With --against also: the longest stretch shared with a training sequence, the most similar training sequence and
+    its identity (0 if below 0.3), and whether the sequence is a copy: identity of at least 0.9, or a shared stretch
+    of 15 or more residues (30 bases) that covers at least 0.9 of it. The held-out sequences of a prepared file are
+    measured for comparison.
 
     \b
     Examples:
@@ -85,5 +91,5 @@ def generate(
     for line in lines(batch.summary):
         tally.say(line)
     if drop_copies is not None:
-        tally.say(f"{batch.dropped} copies left out")
+        tally.say(f"{batch.dropped} copies dropped")
     tally.report()

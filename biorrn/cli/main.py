@@ -1,11 +1,16 @@
-"""The door: the table of subcommands, and the one place where a user's fault becomes a line and exit code 2."""
+"""The `biorrn` command: its table of subcommands, and how errors become one line and an exit code."""
 
+from __future__ import annotations
+
+import functools
 import importlib
 import os
 import sys
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
 from biorrn import __version__
 from biorrn.cli.outputs import checked
@@ -15,56 +20,94 @@ from biorrn.errors import BiorrnError, shown
 from biorrn.files import disk_fault
 from biorrn.screen import guard_terminal
 
-# subcommand -> module that holds a function of the same name (_ for -); heavy libraries are imported inside it
-COMMANDS = {
-    "reads": "biorrn.cli.reads",
-    "prepare": "biorrn.cli.prepare",
-    "train": "biorrn.cli.train",
-    "rerun": "biorrn.cli.rerun",
-    "predict": "biorrn.cli.predict",
-    "translate": "biorrn.cli.translate",
-    "scan": "biorrn.cli.scan",
-    "explain": "biorrn.cli.explain",
-    "basecall": "biorrn.cli.basecall",
-    "merge": "biorrn.cli.merge",
-    "qc": "biorrn.cli.qc",
-    "map": "biorrn.cli.map",
-    "assemble": "biorrn.cli.assemble",
-    "calibrate": "biorrn.cli.calibrate",
-    "evaluate": "biorrn.cli.evaluate",
-    "compare": "biorrn.cli.compare",
-    "cells": "biorrn.cli.cells",
-    "gradient-flow": "biorrn.cli.gradient_flow",
-    "report": "biorrn.cli.report",
-    "embed": "biorrn.cli.embed",
-    "generate": "biorrn.cli.generate",
-    "activations": "biorrn.cli.activations",
-    "models": "biorrn.cli.models",
-    "pore-model": "biorrn.cli.pore_model",
-    "simulate": "biorrn.cli.simulate",
-}
+
+class Command(NamedTuple):
+    """A row of the table `COMMANDS`."""
+
+    module: str  # holds a function named as the command (_ for -), or a group `app`
+    group: str  # heading in `biorrn --help`; "" is not listed
+    help: str  # first line of the command's own help
+
+
+class Subcommands(Mapping[str, Any]):
+    """The subcommands by name. A module is imported when its command is looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        first, *rest = FORMER.get(name, name).split()
+        command = load(first)
+        for word in rest:
+            command = command.commands[word]
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+@functools.cache
+def load(name: str) -> Any:
+    """Import a subcommand and return it as a click command or group; KeyError if there is none of that name."""
+    entry = COMMANDS[name]
+    module = importlib.import_module(entry.module)
+    parent = typer.Typer(callback=lambda: None, add_completion=False, rich_markup_mode=None)
+    if (app := getattr(module, "app", None)) is None:
+        parent.command(name, no_args_is_help=True)(checked(getattr(module, name.replace("-", "_"))))
+    else:
+        for command in app.registered_commands:
+            command.callback = checked(command.callback)
+        parent.add_typer(app, name=name, **({} if app.registered_callback else {"help": entry.help}))
+    return typer.main.get_command(parent).commands[name]  # type: ignore[attr-defined]
+
+
+class Biorrn(TyperGroup):
+    """The top level: subcommands are listed in groups, and imported on use."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = Subcommands()  # type: ignore[assignment]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the listed commands under the headings of their groups."""
+        listed = [(entry.group, name, entry.help) for name, entry in COMMANDS.items() if entry.group]
+        width = max(len(name) for _, name, _ in listed)
+        for group in dict.fromkeys(group for group, _, _ in listed):
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(width), help) for own, name, help in listed if own == group])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a subcommand. `train protein TABLE` is the former spelling of `train-table TABLE`."""
+        if args[0] == "train" and (place := first_positional(args[1:])) is not None and args[place + 1] == "protein":
+            args = ["train-table", *args[1 : place + 1], *args[place + 2 :]]
+        return super().resolve_command(ctx, args)
+
+
+def first_positional(words: list[str]) -> int | None:
+    """Return the place of the first argument of `train` that is neither an option nor the value of one."""
+    flags = {flag for name in ("train", "train-table") for one in load(name).params if getattr(one, "is_flag", False)
+             for flag in one.opts} | {"-h", "--help"}  # fmt: skip
+    value = False
+    for place, word in enumerate(words):
+        if value or word.startswith("-"):
+            value = not value and word not in flags and "=" not in word
+        else:
+            return place
+    return None
 
 
 def build_app() -> typer.Typer:
-    """Return the command line with every entry of `COMMANDS`; a module may hold a function or a group `app`."""
+    """Return the command line as a typer application."""
     app = typer.Typer(
         name="biorrn",
-        help="Learn on protein sequences and raw nanopore signal with recurrent networks.",
+        cls=Biorrn,
+        help="Learn from protein sequences and raw nanopore signal with recurrent networks.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for name, module in COMMANDS.items():
-        entry = importlib.import_module(module)
-        if hasattr(entry, "app"):
-            for command in entry.app.registered_commands:
-                if not hasattr(command.callback, "__wrapped__"):  # the modules outlive an app
-                    command.callback = checked(command.callback)
-            app.add_typer(entry.app, name=name)
-        else:
-            app.command(name, no_args_is_help=True)(checked(getattr(entry, name.replace("-", "_"))))
 
     @app.callback(invoke_without_command=True)
     def version(show: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
@@ -76,13 +119,13 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; a user's fault is one line on standard error and exit code 2."""
+    """Run the command line. An error of the user is one line on standard error and exit code 2."""
     guard_terminal()
     quiet_threads()  # before any command imports torch
     note(sys.argv[1:])
     try:
         code = build_app()(prog_name="biorrn", standalone_mode=False)
-        sys.stdout.flush()  # or a full disk behind it would be told of after the end
+        sys.stdout.flush()  # report a full disk here, not while Python shuts down
     except BiorrnError as error:
         print(f"biorrn: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -90,14 +133,14 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(141)
     except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # typer ends so where a pipe is closed
+        if isinstance(error.__context__, BrokenPipeError):  # how typer ends when a pipe is closed
             code = 141
         else:
             raise
     except KeyboardInterrupt:
         code = 130
     except Exception as error:
-        # known by what it can do: typer carries its own copy of click, so that the class has no fixed home
+        # recognised by its method: typer ships its own copy of click, so the class has no stable import path
         code = usage_error(error) if hasattr(error, "format_message") else disk_error(error)
     if code == 130:
         print("biorrn: interrupted", file=sys.stderr)
@@ -105,7 +148,7 @@ def main() -> None:
 
 
 def disk_error(error: Exception) -> int:
-    """Say in one line that a place cannot be read or written, if that is what the error says; raise any other."""
+    """Print in one line that a file cannot be read or written, and return 2; raise any other error."""
     reason = disk_fault(error)
     if reason is None and isinstance(error, PermissionError):
         reason = error.strerror
@@ -113,21 +156,64 @@ def disk_error(error: Exception) -> int:
         raise error
     try:
         sys.stdout.flush()
-    except OSError:  # what it holds would be tried once more at the end, in vain
+    except OSError:  # Python would try to flush again at exit and fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    # files are named by what writes them; what has no name is the stream
+    # writers add the file's name; an error without one is about standard output
     place = getattr(error, "filename", None) or getattr(error.__context__, "filename", None) or "standard output"
     print("biorrn: error: " + shown(f"{place}: {reason}"), file=sys.stderr)
     return 2
 
 
 def usage_error(error: Any) -> int:
-    """Say in one line what is wrong with the command itself, or show its help where it has no argument at all."""
+    """Print in one line what is wrong with the arguments, or the help where there are none, and return the code."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return int(error.exit_code)
     context = getattr(error, "ctx", None)
     help_at = f"; see '{context.command_path} --help'" if context else ""
     message = " ".join(error.format_message().split()).rstrip(".")
+    other = {"train": "train-table", "train-table": "train"}.get(context.info_name) if context else None
+    option = getattr(error, "option_name", None)
+    if other and type(error).__name__ == "NoSuchOption" and any(option in one.opts for one in load(other).params):
+        message = f"{option}: belongs to 'biorrn {other}', not to 'biorrn {context.info_name}'"
     print(f"biorrn: error: {shown(message)}{help_at}", file=sys.stderr)
     return 2
+
+
+# name -> module, group in `biorrn --help`, help. Heavy libraries are imported inside the commands.
+COMMANDS = {
+    name: Command(f"biorrn.cli.{module}", group, help)
+    for name, module, group, help in (
+        ("predict", "predict", "Use", "Predict a property of each protein, or a state of each residue."),
+        ("scan", "scan", "Use", "Predict the effect of mutations; by default, of every single substitution."),
+        ("explain", "explain", "Use", "Show which residues a prediction depends on."),
+        ("basecall", "basecall", "Use", "Basecall raw nanopore signal."),
+        ("generate", "generate", "Use", "Sample new sequences from a language model."),
+        ("translate", "translate", "Use", "Translate sequences with an encoder-decoder, e.g. genes to proteins."),
+        ("prepare", "prepare", "Train", "Convert proteins or labelled reads to one HDF5 file with a split."),
+        ("train", "train", "Train", "Train a recipe on a prepared file, or resume an interrupted training."),
+        ("train-table", "train_protein", "Train", "Train a model on a table of proteins; no recipe needed."),
+        ("calibrate", "calibrate", "Train", "Calibrate Q-scores of a basecaller, or prediction intervals."),
+        ("evaluate", "evaluate", "Train", "Measure predictions or basecalls against the truth, and compare models."),
+        ("reads", "reads", "Reads", "List and check raw nanopore reads."),
+        ("simulate", "simulate", "Reads", "Simulate raw nanopore reads with known bases."),
+        ("merge", "merge", "Reads", "Merge the outputs of several basecall runs."),
+        ("qc", "qc", "Reads", "Summarise a basecalling run: yield, lengths, Q-scores, channels."),
+        ("map", "map", "Reads", "Map basecalled reads to a reference with minimap2."),
+        ("assemble", "assemble", "Reads", "Assemble reads with minimap2, miniasm and racon."),
+        ("models", "models", "Inspect", "List models, describe one, export or plot its hidden states."),
+        ("report", "report", "Inspect", "Build an HTML report of evaluations, runs and data sets."),
+        ("experiments", "experiments", "Inspect", "Compare recurrent cells, and measure how far gradients reach."),
+        # not listed: rerun is named by the help of train, embed is the former name of commands in models and prepare
+        ("rerun", "rerun", "", "Repeat a training run, and check that the weights are the same."),
+        ("embed", "embed", "", "Learn k-mer embeddings, plot residue embeddings, export hidden states."),
+    )
+}
+# former names of commands that moved into a group
+FORMER = {
+    "compare": "evaluate compare",
+    "pore-model": "prepare pore-model",
+    "activations": "models activations",
+    "cells": "experiments cells",
+    "gradient-flow": "experiments gradient-flow",
+}

@@ -1,30 +1,34 @@
 """`biorrn map`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from biorrn.cli.outputs import write_evaluation
+from biorrn.cli.table_options import CalledReads, Figures, Name, Note, Seed
+
 
 def map(
-    reads: Annotated[Path, typer.Argument(help="FASTQ, may be gzip, SAM, BAM or CRAM of called reads; - is FASTQ.")],
+    reads: CalledReads,
     reference: Annotated[Path, typer.Argument(help="FASTA of the reference, may be gzip.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="File .bam, sorted and indexed, or .paf, .paf.gz.")],
-    stats: Annotated[Path | None, typer.Option(help="JSON to write: how the reads lie on the reference.")] = None,
-    figures: Annotated[
-        Path | None, typer.Option(help="Folder for figures, each as SVG and PNG; default: none.")
-    ] = None,
-    preset: Annotated[str, typer.Option(help="Of minimap2: map-ont, lr:hq (reads above Q20) or splice.")] = "map-ont",
-    name: Annotated[str | None, typer.Option(help="What the report calls it; default: the name of the output.")] = None,
-    note: Annotated[str, typer.Option(help="Shown beside the numbers, e.g. that the data is simulated.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Threads that map, sort and compress.")] = 1,
+    output: Annotated[str, typer.Option("--output", "-o", help="File .bam (sorted and indexed), .paf or .paf.gz.")],
+    stats: Annotated[Path | None, typer.Option(help="JSON file to write: mapping statistics.")] = None,
+    figures: Figures = None,
+    preset: Annotated[
+        str, typer.Option(help="Preset of minimap2: map-ont, lr:hq (reads above Q20) or splice.")
+    ] = "map-ont",
+    name: Name = None,
+    note: Note = "",
+    seed: Seed = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads for mapping, sorting and compression.")] = 1,
 ) -> None:
-    """Map called reads to a reference with minimap2, and say how they lie on it.
+    """Map basecalled reads to a reference with minimap2.
 
-    Of each read the primary alignment and its supplementary ones are written; unmapped reads stand at the end of BAM
-    and are not in PAF. Tags of the reads are kept, of FASTQ those after the id as biorrn basecall writes them. The
-    figures printed, in JSON in full: part mapped, identity with 95 % intervals, errors by type, depth, strand.
+    Writes the primary and supplementary alignments of each read. Unmapped reads are at the end of BAM and not in PAF.
+    Tags of the reads are kept; in FASTQ, those after the id as `biorrn basecall` writes them. Prints the fraction
+    mapped, identity with 95 % intervals, errors by type, depth and strand; --stats writes them in full.
 
     \b
     Examples:
@@ -32,11 +36,7 @@ def map(
       biorrn map calls.bam genome.fa -o mapped.bam --preset lr:hq
       biorrn map cdna.fastq genome.fa.gz -o mapped.paf.gz --preset splice
     """
-    import sys
-
     from biorrn.command import command_line
-    from biorrn.evaluation.described import write_result
-    from biorrn.evaluation.figures import save_drawings
     from biorrn.evaluation.figures_mapping import mapping_figures
     from biorrn.evaluation.mapping_stats import MappingStats, describe_mapping, mapping_lines
     from biorrn.inference.map_reads import PRESETS, format_of, map_reads
@@ -52,9 +52,4 @@ def map(
     )  # fmt: skip
     content = describe_mapping(found, reads=reads, reference=reference, preset=preset, output=output,
                                name=name or Path(output).stem, note=note, seed=seed)  # fmt: skip
-    if figures is not None:
-        content["figures"] = save_drawings(mapping_figures(content, found), figures, stats or Path(output))
-    if stats is not None:
-        write_result(stats, content)
-    for line in mapping_lines(content):
-        print(line)
+    write_evaluation(stats, content, figures, lambda: mapping_figures(content, found), mapping_lines, Path(output))

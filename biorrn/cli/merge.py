@@ -8,28 +8,28 @@ import typer
 
 def merge(
     parts: Annotated[
-        list[Path], typer.Argument(help="Calls of one format (FASTQ, SAM, BAM, CRAM), summaries, or both, in order.")
+        list[Path], typer.Argument(help="Basecalls of one format (FASTQ, SAM, BAM, CRAM), summaries, or both.")
     ],
-    output: Annotated[str, typer.Option("--output", "-o", help="File of the format of the parts; - is stdout.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="File of the same format. - is stdout.")],
     summary: Annotated[
-        str | None, typer.Option(help="File for the summaries, where the parts are calls and summaries.")
+        str | None, typer.Option(help="Output of the summaries, if the parts are basecalls and summaries.")
     ] = None,
     copy: Annotated[
-        bool, typer.Option("--copy", help="Copy compressed FASTQ as it is: faster, other bytes than of one run.")
+        bool, typer.Option("--copy", help="Copy compressed FASTQ blocks: faster, but not the bytes of a single run.")
     ] = False,
-    unique: Annotated[bool, typer.Option("--unique", help="Refuse a read id that stands twice.")] = False,
-    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Accept that no part holds a record.")] = False,
+    unique: Annotated[bool, typer.Option("--unique", help="Fail if a read id occurs twice.")] = False,
+    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Accept parts without any record.")] = False,
     reference: Annotated[
-        Path | None, typer.Option(help="FASTA of aligned CRAM, where it is no longer where the parts say.")
+        Path | None, typer.Option(help="FASTA of aligned CRAM, if it is not where the header says.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads that compress.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Compression threads.")] = 1,
 ) -> None:
-    """Join what several runs of biorrn basecall wrote, as if one run had called all their input.
+    """Merge the outputs of several basecall runs.
 
-    Records stay as they are, in the order of the parts; FASTQ and summaries are byte for byte those of one run. Read
-    groups and programs of all headers are kept. A read id that stands twice is kept twice, as one run keeps it. A part
-    without a record is fine; a part that is cut short or named twice is not. Where calls and summaries are joined
-    together, the reads written must be those that the summaries say were called. Outputs appear when they are whole.
+    The result equals that of one run on all inputs. Records are copied unchanged in the order of the parts; FASTQ and
+    summaries are byte-identical to one run. Read groups and programs of all headers are kept, and so are repeated read
+    ids. An empty part is accepted; a truncated or repeated part is an error. If basecalls and summaries are merged
+    together, the reads must be those that the summaries list as called. Outputs appear when they are complete.
 
     \b
     Examples:

@@ -1,15 +1,20 @@
-"""`biorrn models`."""
+"""`biorrn models` and its subcommands."""
 
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List the models in the package, or show what is known of one.")
+from biorrn.cli.activations import activations
+from biorrn.cli.embed import embedding, states
+
+app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context) -> None:
-    """List the models in the package: what each predicts, its unit, which inputs it is for, how good it was.
+    """List models, describe one, export or plot its hidden states.
+
+    Without a subcommand, lists the shipped models: what each predicts, its unit, its inputs and its accuracy.
 
     \b
     Examples:
@@ -25,10 +30,8 @@ def models(context: typer.Context) -> None:
 
 
 @app.command(no_args_is_help=True)
-def show(
-    model: Annotated[str, typer.Argument(help="Id of a shipped model, or a run folder.")],
-) -> None:
-    """Show what is known of a model: what it predicts, unit, sign, inputs, intervals, and its card where it has one.
+def show(model: Annotated[str, typer.Argument(help="Name of a shipped model, or a run folder.")]) -> None:
+    """Describe a model: what it predicts, unit, sign, inputs, intervals, and its model card if it has one.
 
     \b
     Examples:
@@ -39,3 +42,8 @@ def show(
 
     for line in describe(model):
         print(line)
+
+
+app.command(no_args_is_help=True)(states)
+app.command(no_args_is_help=True)(activations)
+app.command(no_args_is_help=True)(embedding)

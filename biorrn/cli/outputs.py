@@ -1,4 +1,4 @@
-"""What every command checks of its outputs before it begins: none is an input, and their folders can be."""
+"""Outputs of commands: the checks before a command runs, and the writing of evaluations and reports."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 from biorrn.errors import ConfigError
 
-# parameters of commands that name what is written; all others name inputs, where a file of that name is there
+# parameters that name output files; any other parameter that names an existing file is an input
 OUTPUTS = ("output", "summary", "figure", "figures", "stats", "report", "markdown")
 
 
 def checked(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command that first checks its outputs, see `check_outputs`."""
+    """Wrap a command so that its outputs are checked before it runs, see `check_outputs`."""
 
     @functools.wraps(command)
     def run(**values: Any) -> Any:
@@ -26,14 +26,14 @@ def checked(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_outputs(values: Mapping[str, Any]) -> None:
-    """Check the parameters of a command.
+    """Check that no output overwrites an input or another output, and that output folders exist.
 
-    A folder that is missing is made only where the folder that it is in exists, and never below the root.
+    A missing output folder is accepted where its parent exists, because writers create one level.
 
     Raises
     ------
-    ConfigError: an output is the file of an input or of another output, by another path perhaps, or lies in a folder
-        that is not there.
+    ConfigError: an output is the same file as an input or another output (links are resolved), or its folder is
+        missing.
     """
     outputs = {name: str(value) for name, value in values.items() if name in OUTPUTS and _is_path(value)}
     inputs = [path for name, value in values.items() if name not in OUTPUTS for path in _files(value)]
@@ -45,7 +45,7 @@ def check_outputs(values: Mapping[str, Any]) -> None:
         for other, second in outputs.items():
             if other != name and _same(path, second):
                 raise ConfigError(f"{option}: is also --{other}; allowed is another file")
-        folder = Path(os.path.realpath(path) if os.path.islink(path) else path).parent  # a link is written through
+        folder = Path(os.path.realpath(path) if os.path.islink(path) else path).parent  # writing follows a link
         above = folder.resolve().parent
         if not folder.exists() and (not above.is_dir() or above == Path(above.anchor)):
             raise ConfigError(f"{option}: there is no folder {folder}; make it first, or name another")
@@ -56,19 +56,61 @@ def _is_path(value: Any) -> bool:
 
 
 def _files(value: Any) -> Iterator[str]:
-    """Yield what is named by a value, or by an item of it, and is a file; a shipped model's id is none."""
+    """Yield the existing files that a value, or an item of a list, names. Names of shipped models are not files."""
     for one in value if isinstance(value, list | tuple) else [value]:
         if _is_path(one):
             try:
                 found = os.path.isfile(one)
-            except ValueError:  # a zero byte
+            except ValueError:  # the path contains a zero byte
                 found = False
             if found:
                 yield str(one)
 
 
 def _same(first: str, second: str) -> bool:
-    """Tell whether two paths are one file, by links too. Devices, such as /dev/null, are nobody's."""
+    """Return whether two paths are the same regular file, following links. Devices such as /dev/null never are."""
     if os.path.exists(first) and os.path.exists(second):
         return os.path.isfile(first) and os.path.samefile(first, second)
     return os.path.realpath(first) == os.path.realpath(second)
+
+
+def write_evaluation(
+    output: Path | None,
+    content: dict[str, Any],
+    figures: Path | None,
+    draw: Callable[[], Any],
+    lines: Callable[[dict[str, Any]], list[str]] | None = None,
+    beside: Path | None = None,
+) -> None:
+    """Write an evaluation as JSON and its figures, and print its summary.
+
+    Parameters
+    ----------
+    output : JSON file. None writes none.
+    figures : folder of figures. None draws none.
+    draw : returns the figures.
+    lines : returns the summary of the content as lines. Default: that of `biorrn evaluate`.
+    beside : file from which the figures' paths are relative. Default: `output`.
+    """
+    from biorrn.evaluation.described import write_result
+    from biorrn.evaluation.figures import save_drawings
+
+    if lines is None:
+        from biorrn.evaluation.terminal import summary_lines as lines
+    if figures is not None:
+        content["figures"] = save_drawings(draw(), figures, beside or output or figures)
+    if output is not None:
+        write_result(output, content)
+    for line in lines(content):
+        print(line)
+
+
+def write_account(account: dict[str, Any], options: dict[str, Any], report: Path | None) -> None:
+    """Print the summary of a prepared file, and write it as JSON if a report is given."""
+    from biorrn.datasets.account import lines
+    from biorrn.datasets.account import write_account as write
+
+    if report is not None:
+        write(report, {**options, **account})
+    for line in lines(account):
+        print(line)

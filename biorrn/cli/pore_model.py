@@ -1,4 +1,4 @@
-"""`biorrn pore-model`."""
+"""`biorrn prepare pore-model`."""
 
 import sys
 from pathlib import Path
@@ -6,34 +6,38 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.table_options import Threads
+
 
 def pore_model(
-    labelled: Annotated[list[Path], typer.Argument(help="HDF5 of `biorrn prepare signal`, or what that takes.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="TSV file to write; - is stdout.")],
-    k: Annotated[int, typer.Option("--k", help="Bases that the current depends on.")] = 6,
-    rounds: Annotated[int, typer.Option(help="How often the bases are aligned to the signal anew.")] = 1,
+    labelled: Annotated[
+        list[Path], typer.Argument(help="HDF5 file of `biorrn prepare signal`, or raw reads as it takes them.")
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="TSV file to write. - is stdout.")],
+    k: Annotated[int, typer.Option("--k", help="Length of the k-mers.")] = 6,
+    rounds: Annotated[int, typer.Option(help="Rounds of realignment of the bases to the signal.")] = 1,
     centre: Annotated[
-        int | None, typer.Option(help="Base of the k-mer, from 0, to which an event counts; default: the best.")
+        int | None, typer.Option(help="Base of the k-mer, from 0, that an event belongs to. Default: the best.")
     ] = None,
-    labels: Annotated[str, typer.Option(help="With raw reads: where their labels are, as for prepare.")] = "events",
-    truth: Annotated[Path | None, typer.Option(help="With raw reads and --labels truth: the table.")] = None,
+    labels: Annotated[str, typer.Option(help="Raw reads: kind of labels, as for `prepare signal`.")] = "events",
+    truth: Annotated[Path | None, typer.Option(help="Raw reads with --labels truth: the table.")] = None,
     split: Annotated[
-        str | None, typer.Option(help="With raw reads: as for prepare; valid and test are left out.")
+        str | None, typer.Option(help="Raw reads: split, as for `prepare signal`; valid and test are not used.")
     ] = None,
-    compare: Annotated[Path | None, typer.Option(help="Another table of k-mers; prints how the levels agree.")] = None,
-    note: Annotated[str, typer.Option(help="Kept in the header: source and licence of the reads.")] = "",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+    compare: Annotated[Path | None, typer.Option(help="Another k-mer table; prints how well the levels agree.")] = None,
+    note: Annotated[str, typer.Option(help="Note in the header: source and licence of the reads.")] = "",
+    threads: Threads = None,
 ) -> None:
-    """Estimate the level, spread, noise and dwell of each k-mer from labelled reads.
+    """Estimate a pore model from labelled reads: level, spread, noise and dwell time of each k-mer.
 
-    Levels and each read's offset and gain are fitted in turn. A k-mer seen in few events leans on an additive model of
-    its bases and pairs, and is flagged. Only training rows of a prepared file are used. The header of the table says
-    the units.
+    Fits the levels and the offset and gain of each read alternately. A k-mer with few events is shrunk towards an
+    additive model of its bases and base pairs, and flagged. Only training rows of a prepared file are used. The header
+    of the table gives the units.
 
     \b
     Examples:
-      biorrn pore-model lambda.h5 -o r9.tsv
-      biorrn pore-model fast5/ --split reference:Lambda_NEB:0-14500=test -o r9.tsv --compare r9.4_450bps_6mer.tsv
+      biorrn prepare pore-model lambda.h5 -o r9.tsv
+      biorrn prepare pore-model fast5/ --split reference:chr1:0-14500=test -o r9.tsv --compare other.tsv
     """
     from biorrn.device import set_threads
     from biorrn.progress import progress

@@ -1,82 +1,90 @@
 """`biorrn predict`."""
 
-from typing import Annotated, Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from biorrn.cli.table_options import Offset, Sheet, WildType
+from biorrn.cli.table_options import BatchSize, Device, Level, Offset, Sheet, Threads, WildType
+
+if TYPE_CHECKING:
+    from biorrn.models.store import Stored
 
 
 def predict(
     model: Annotated[
-        str, typer.Argument(help="Run folder of a regression or tagging model, or the id of a shipped one.")
+        str, typer.Argument(help="Run folder of a regression or tagging model, or the name of a shipped one.")
     ],
     proteins: Annotated[
         str,
         typer.Argument(
-            help="FASTA, packed or not, - is standard input; or a table (text, Excel, parquet) with sequences."
+            help="FASTA (may be compressed; - is standard input), or a table (text, Excel, parquet) of sequences."
         ),
     ],
     output: Annotated[
         str,
-        typer.Option("--output", "-o", help="TSV, or .csv, .xlsx, .parquet by its name; .gz packs text; - is stdout."),
+        typer.Option(
+            "--output", "-o", help="TSV, or .csv, .xlsx, .parquet by suffix; .gz compresses text; - is stdout."
+        ),
     ] = "-",
     format: Annotated[
         str | None,
-        typer.Option(help="Of tags: tsv, fasta (with a line of states), ss2 or jsonl; default: by the output's name."),
+        typer.Option(
+            help="Tagging: tsv, fasta (with a line of states), ss2 or jsonl. Default: by the output's suffix."
+        ),
     ] = None,
     figure: Annotated[
-        str | None, typer.Option(help="Of tags: draw the states along each sequence; .svg or .png.")
+        str | None, typer.Option(help="Tagging: draw the states along each sequence; .svg or .png.")
     ] = None,
-    summary: Annotated[str | None, typer.Option(help="Of tags: table to write with a row a sequence.")] = None,
-    level: Annotated[float, typer.Option(help="How often an interval is to hold the true value, 0.5 to 0.99.")] = 0.9,
+    summary: Annotated[str | None, typer.Option(help="Tagging: also write a table with one row per sequence.")] = None,
+    level: Level = 0.9,
     sequence_column: Annotated[
-        str, typer.Option(help="Of a table: the column of sequences, or of mutations.")
+        str, typer.Option(help="For a table: the column of sequences, or of mutations.")
     ] = "sequence",
     wild_type: WildType = None,
     mutations: Annotated[
         str | None,
-        typer.Option(metavar="LIST|FILE", help="Predict these mutants of the protein, as in 'A23G,K41E:L12P'."),
+        typer.Option(metavar="LIST|FILE", help="Predict these mutants of the protein, e.g. 'A23G,K41E:L12P'."),
     ] = None,
     offset: Offset = 0,
     id: Annotated[
-        str | None, typer.Option(help="Of a table: the column of ids; default: id, or rows are numbered.")
+        str | None, typer.Option(help="For a table: the column of ids. Default: id, else rows are numbered.")
     ] = None,
     sheet: Sheet = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="End at the first record that cannot be used, or whose id came before.")
+        bool, typer.Option("--strict", help="Stop at the first unusable record or repeated id. Default: flag it.")
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was ended, if there is one.")] = False,
-    batch_size: Annotated[
-        int, typer.Option(help="Sequences a forward pass; changes the speed, not the values.")
-    ] = 1024,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run, if there is one.")] = False,
+    batch_size: BatchSize = 1024,
+    device: Device = "auto",
+    threads: Threads = None,
     precision: Annotated[
-        str, typer.Option(help="auto, 32 or bf16, on a CPU; auto is bf16 where the processor has it, two times faster.")
+        str, typer.Option(help="On a CPU: auto, 32 or bf16. auto is bf16 where the processor has it (twice as fast).")
     ] = "auto",
 ) -> None:
-    """Predict a property of each protein of a FASTA file or a table, or a state of each of its residues.
+    """Predict a property of each protein, or a state of each residue.
 
-    Writes one row a sequence, in the order of the input: id, length, for each target its value, the ends of its
-    interval (_lower, _upper), for ensembles how far the members disagree (_spread), its unit (_unit) where that is
-    known, then flags. A flag says why a value deserves doubt: unknown_residues, shorter_than_training,
-    longer_than_training; and that the model does not know such a protein: unlike_training, no_relative_in_training,
-    more_mutations_than_training, not_a_variant. Then the interval is what was measured for such proteins, or empty,
-    and one line on standard error says so. `biorrn models` says what each model is for.
+    Writes one row per sequence, in input order: id, length, and for each target its value, the ends of its prediction
+    interval (_lower, _upper), the disagreement of an ensemble's members (_spread), its unit (_unit) if known, then
+    flags. Flags mark doubtful values: unknown_residues, shorter_than_training, longer_than_training, and proteins
+    outside the training data: unlike_training, no_relative_in_training, more_mutations_than_training, not_a_variant.
+    The interval of such a protein is the one calibrated for such proteins, or empty, and one line on standard error
+    reports it. `biorrn models` describes what each model is for.
 
-    A tagging model gives one row a residue: id, position (from 1), residue, state, and the probability of each state;
-    or a column for each value. With --format ss2, that of PSIPRED, an output that ends in / gets a file a protein.
+    A tagging model writes one row per residue: id, position (from 1), residue, state, and the probability of each
+    state, or one column per value. With --format ss2 (PSIPRED), an output that ends in / is a folder with one file
+    per protein.
 
-    Selenocysteine, pyrrolysine and ambiguous letters become X; gaps, modifications in brackets and a stop codon at the
-    end are removed. A record that is empty, is DNA, has a stop codon inside, no id, or a character that is no residue
-    is left out: its row has empty cells and the flags left_out and why. A record whose id came before is kept, with
-    flag id_given_before. --strict ends the run at the first of either. The other columns of a table are carried
-    through; a cell NA, NaN or none in its column of sequences is missing: write a peptide of these letters as FASTA.
+    Selenocysteine, pyrrolysine and ambiguous letters become X. Gaps, modifications in brackets and a terminal stop
+    codon are removed. A record is left out if it is empty, is DNA, has an internal stop codon, no id, or a character
+    that is not a residue: its row has empty cells and the flags left_out and the reason. A record with a repeated id
+    is kept and flagged id_given_before. --strict makes both an error. Other columns of a table are copied to the
+    output. In the sequence column NA, NaN and none mean missing; write a peptide of these letters as FASTA.
 
-    A table may hold mutations in place of sequences: A23G, A23G:K41E, p.Ala23Gly, A23del, WT, in a column named mutant,
-    hgvs_pro or the like. --wild-type says of what: FASTA, a sequence, or a column of the table. The mutation is then
-    the id, unless the table has ids, and its column is carried through. With --mutations, PROTEINS is the wild type.
+    A table may hold mutations instead of sequences: A23G, A23G:K41E, p.Ala23Gly, A23del, WT, in a column named mutant,
+    hgvs_pro or similar. --wild-type gives the protein: FASTA, a sequence, or a column of the table. The mutation
+    becomes the id, unless the table has ids, and its column is copied. With --mutations, PROTEINS is the wild type.
 
     \b
     Examples:
@@ -89,7 +97,6 @@ def predict(
     """
     from itertools import chain, islice
 
-    from biorrn.cli.predict_tags import predict_tags
     from biorrn.device import choose_device, set_threads
     from biorrn.errors import ConfigError
     from biorrn.inference.confidence import columns_given, widened
@@ -112,10 +119,10 @@ def predict(
     columns |= {"wild_type": wild_type, "offset": offset}
     if stored.facts.get("task") == "tagging":
         if mutations is not None:
-            raise ConfigError("--mutations: is for a model of a property; give a tagging model the mutants as a table")
+            raise ConfigError("--mutations: needs a regression model; give a tagging model the mutants as a table")
         if resume:
-            raise ConfigError("--resume: is for a model of one value a protein; tags are not kept")
-        predict_tags(
+            raise ConfigError("--resume: needs a regression model; predictions of a tagging model are not kept")
+        _predict_tags(
             stored,
             proteins,
             output,
@@ -134,7 +141,9 @@ def predict(
     on_problem = stop if strict else tally.skip_record
     if mutations is not None:
         if wild_type is not None:
-            raise ConfigError(f"--wild-type: is for a table; --mutations are applied to the proteins of {proteins}")
+            raise ConfigError(
+                f"--wild-type: needs a table of mutations; --mutations apply to the proteins of {proteins}"
+            )
         carried = ["mutation"]
         records = read_mutants(proteins, mutations, offset, on_problem=on_problem, keep=True)
     else:
@@ -155,7 +164,7 @@ def predict(
         open_predictions(output, names, **given, units=units_of(stored.facts), carried=carried) as write,
     ):
         if kept.count:
-            tally.say(f"resumed: {kept.count:,} sequences were done before")
+            tally.say(f"resumed: {kept.count:,} sequences already predicted")
         fresh = run(stored, islice(tally.watched(records), kept.count, None), level=level, **settings)
         for number, prediction in enumerate(chain(map(Prediction.of, kept.items()), fresh), 1):
             write(prediction)
@@ -168,8 +177,66 @@ def predict(
             if reasons := doubts(prediction.flags, stored.facts):
                 tally.outside(prediction.id, reasons)
             advance(number > kept.count)
-        tally.require("sequences", f"{proteins}: holds no sequence that can be predicted")
+        tally.require("sequences", f"{proteins}: contains no sequence that can be predicted")
     tally.say_outside(model, str(stored.facts.get("inputs", "")), widened(stored, level), "sequences")
     if note:
         tally.say(note)
     tally.report()
+
+
+def _predict_tags(
+    stored: Stored,
+    sequences: str,
+    output: str,
+    *,
+    format: str | None,
+    figure: str | None,
+    summary: str | None,
+    strict: bool,
+    columns: dict[str, Any],
+    settings: dict[str, Any],
+) -> None:
+    """Predict a state, or values, of each residue; `columns` are options of a table, `settings` those of the model."""
+    from contextlib import ExitStack
+
+    from biorrn.evaluation.figures_structure import MOST, structure_file
+    from biorrn.inference.predict import doubts
+    from biorrn.inference.protein_input import read_proteins
+    from biorrn.inference.tag_summary import TagTally, summary_table
+    from biorrn.inference.tagging import tag, tag_columns
+    from biorrn.inference.writers.taggings import Layout, open_taggings
+    from biorrn.progress import progress
+    from biorrn.readers.fields import stop
+
+    states, names = tag_columns(stored)
+    called = stored.facts.get("state_names") or names
+    tally = TagTally(states, called)
+    records = read_proteins(
+        sequences,
+        alphabet=stored.facts.get("alphabet"),
+        **columns,
+        on_problem=stop if strict else tally.skip_record,
+        on_repeat=None if strict else tally.repeat,
+        keep=True,
+    )
+    with ExitStack() as stack:
+        draw = stack.enter_context(structure_file(figure, states, called))
+        sum_up = stack.enter_context(summary_table(summary, states, names))
+        write = stack.enter_context(open_taggings(output, Layout(states, names, stored.path.name), format))
+        advance = stack.enter_context(progress("predict", "residues"))
+        drawn = True
+        for found in tag(stored, tally.watched(records), **settings):
+            write(found)
+            sum_up(found)
+            if found.left_out:
+                continue
+            drawn &= draw(found)
+            tally.take(found)
+            if reasons := doubts(found.flags, stored.facts):
+                tally.outside(found.id, reasons)
+            advance(len(found.sequence))
+        tally.require("sequences", f"{sequences}: contains no sequence that can be predicted")
+    tally.say_outside(stored.path.name, str(stored.facts.get("inputs", "")), None, "sequences")
+    if not drawn:
+        tally.say(f"{figure}: shows only the first {MOST} sequences")
+    tally.close()

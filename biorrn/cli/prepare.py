@@ -1,83 +1,82 @@
-"""`biorrn prepare`."""
+"""`biorrn prepare` and its subcommands."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from biorrn.cli.prepare_arrays import export, import_
-from biorrn.cli.prepare_mix import finish, mix
+from biorrn.cli.embed import word2vec
+from biorrn.cli.outputs import write_account
+from biorrn.cli.pore_model import pore_model
 from biorrn.cli.prepare_pairs import codons, pairs
-from biorrn.cli.prepare_pseudo_labels import pseudo_labels
-from biorrn.cli.prepare_recombine import recombine
-from biorrn.cli.prepare_signal import signal
-from biorrn.cli.prepare_tags import tags
-from biorrn.cli.table_options import AppliedTo, Offset, Sheet
+from biorrn.cli.prepare_signal import export, import_, mix, recombine, signal
+from biorrn.cli.prepare_tags import pseudo_labels, tags
+from biorrn.cli.table_options import (
+    Decimal,
+    ExportFasta,
+    FileNote,
+    IdColumn,
+    Offset,
+    Prepared,
+    Report,
+    SequenceColumn,
+    Sheet,
+    SplitSeed,
+    Strict,
+    Target,
+    Targets,
+    Weight,
+    WildType,
+)
 
-app = typer.Typer(no_args_is_help=True, help="Turn proteins or labelled reads into one HDF5 file with a split.")
-
-Output = Annotated[Path, typer.Option("--output", "-o", help="HDF5 file to write.")]
-Report = Annotated[Path | None, typer.Option(help="JSON file: what was kept, dropped and shared between the splits.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of a random or cluster split.")]
-Note = Annotated[str, typer.Option(help="Kept in the file and the report, e.g. that the data is synthetic.")]
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command(no_args_is_help=True)
 def protein(
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="Table (text, Excel, parquet) with sequences or mutations; or FASTA.")
+        str, typer.Argument(metavar="INPUT", help="Table (text, Excel, parquet) of sequences or mutations; or FASTA.")
     ],
     split: Annotated[str, typer.Option(help="column:NAME, random:0.8,0.1,0.1 or cluster:IDENTITY[:0.8,0.1,0.1].")],
-    output: Output,
-    target: Annotated[list[str] | None, typer.Option(help="Column of numbers to learn; repeatable.")] = None,
+    output: Prepared,
+    target: Target = None,
     no_target: Annotated[
-        bool, typer.Option("--no-target", help="Sequences alone, for a language model; INPUT may be FASTA alone.")
+        bool, typer.Option("--no-target", help="Sequences only, for a language model. INPUT may be FASTA alone.")
     ] = False,
     alphabet: Annotated[
-        str, typer.Option(help="protein; or dna: bases alone of FASTA or FASTQ, for a language model.")
+        str, typer.Option(help="protein; or dna: FASTA or FASTQ of bases, for a language model.")
     ] = "protein",
-    targets: Annotated[str | None, typer.Option(help="With FASTA: the table of values, joined by id.")] = None,
-    sequence_column: Annotated[
-        str | None, typer.Option(help="Column of sequences, or of mutations; default: found by name.")
-    ] = None,
-    wild_type: AppliedTo = None,
+    targets: Targets = None,
+    sequence_column: SequenceColumn = None,
+    wild_type: WildType = None,
     offset: Offset = 0,
-    id_column: Annotated[
-        str | None, typer.Option(help="Column of ids; default: id, or row1, row2, ... without it.")
-    ] = None,
-    weight: Annotated[str | None, typer.Option(help="Column with each protein's weight in the loss.")] = None,
+    id_column: IdColumn = None,
+    weight: Weight = None,
     sheet: Sheet = None,
-    decimal: Annotated[
-        str | None, typer.Option(help="point or comma, where the numbers of the table do not tell.")
-    ] = None,
+    decimal: Decimal = None,
     censored: Annotated[
-        str, typer.Option(help="use: values such as >90 are kept as bounds for the loss; drop: left out.")
+        str, typer.Option(help="Values such as >90: use keeps them as bounds for the loss, drop leaves them out.")
     ] = "use",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="End at the first row that cannot be used; default: leave it out.")
-    ] = False,
-    seed: Seed = 0,
+    strict: Strict = False,
+    seed: SplitSeed = 0,
     report: Report = None,
-    export_fasta: Annotated[
-        list[str] | None, typer.Option(metavar="SPLIT=PATH", help="Also write a split as FASTA; repeatable.")
-    ] = None,
-    note: Note = "",
+    export_fasta: ExportFasta = None,
+    note: FileNote = "",
 ) -> None:
-    """Prepare proteins with measured values.
+    """Convert proteins with measured values to a prepared file.
 
-    A protein without any value is left out; one with some is kept. Sequences are cleaned as `biorrn predict` does. An
-    id that comes again gets #2, #3, ... at its end. A row that cannot be used is named and left out.
+    A protein with no value is left out; one with some values is kept. Sequences are cleaned as in `biorrn predict`.
+    Repeated ids get the suffix #2, #3, ... An unusable row is reported and left out.
 
-    Numbers are read as people write them: 54,8 and 1.234,5 and 1,234.5; 54 %; 54.8 ± 0.3, whose error becomes a weight;
-    >90, a bound; NA, n.d., - and empty cells are missing. What was made of them is said on standard error.
+    Numbers may be written as 54,8, 1.234,5 or 1,234.5; 54 %; 54.8 ± 0.3, whose error becomes a weight; >90, a bound.
+    NA, n.d., - and empty cells are missing. The interpretation is reported on standard error.
 
-    A table may hold mutations (A23G, A23G:K41E, p.Ala23Gly, WT) in place of sequences: --wild-type says of what. Tables
-    of ProteinGym, MaveDB and FLIP are known.
+    A table may hold mutations (A23G, A23G:K41E, p.Ala23Gly, WT) instead of sequences; --wild-type gives the protein.
+    Tables of ProteinGym, MaveDB and FLIP are recognised.
 
     \b
     Splits:
-      column:set                a column says train, valid or test
-      random:0.8,0.1,0.1        by chance; similar proteins fall on both sides
+      column:set                a column contains train, valid or test
+      random:0.8,0.1,0.1        at random; similar proteins can end up on both sides
       cluster:0.5               proteins of 50 % identity or more stay together
 
     \b
@@ -119,7 +118,7 @@ def protein(
     for line in reading.lines():
         Tally("prepare").say(line)
     export_fastas(output, exports)
-    finish(account, {"split": split, "seed": seed}, report)
+    write_account(account, {"split": split, "seed": seed}, report)
 
 
 app.command(no_args_is_help=True)(signal)
@@ -131,3 +130,5 @@ app.command(no_args_is_help=True)(export)
 app.command("import", no_args_is_help=True)(import_)
 app.command(no_args_is_help=True)(pairs)
 app.command(no_args_is_help=True)(codons)
+app.command(no_args_is_help=True)(word2vec)
+app.command("pore-model", no_args_is_help=True)(pore_model)

@@ -1,39 +1,35 @@
-"""`biorrn prepare pairs` and `biorrn prepare codons`."""
+"""`biorrn prepare pairs` and `biorrn prepare codons`: prepared files of sequence pairs."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from biorrn.cli.prepare_mix import finish
-
-Output = Annotated[Path, typer.Option("--output", "-o", help="HDF5 file to write.")]
-Split = Annotated[str, typer.Option(help="column:NAME (of a table) or random:0.8,0.1,0.1.")]
-Export = Annotated[
-    list[str] | None, typer.Option(metavar="SPLIT=PATH", help="Write the sources of a split as FASTA; repeatable.")
-]
-Report = Annotated[Path | None, typer.Option(help="JSON file: what was kept, and sources that train has too.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of a random split, and of made-up sequences.")]
+from biorrn.cli.outputs import write_account
+from biorrn.cli.table_options import ExportFasta, FileNote, Prepared, Report, SplitSeed
 
 
 def pairs(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="CSV, TSV or parquet with both sides; or FASTA.")],
-    source_alphabet: Annotated[str, typer.Option(help="dna, rna, codons (DNA in threes) or residues.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="CSV, TSV or parquet with source and target; or FASTA.")
+    ],
+    source_alphabet: Annotated[str, typer.Option(help="dna, rna, codons (DNA triplets) or residues.")],
     target_alphabet: Annotated[str, typer.Option(help="dna, rna, codons or residues.")],
-    output: Output,
-    split: Split = "random:0.8,0.1,0.1",
+    output: Prepared,
+    split: Annotated[str, typer.Option(help="column:NAME (of a table) or random:0.8,0.1,0.1.")] = "random:0.8,0.1,0.1",
     targets: Annotated[str | None, typer.Option(help="With FASTA: FASTA of the targets, joined by id.")] = None,
-    source_column: Annotated[str, typer.Option(help="Of a table: the column of sources.")] = "source",
-    target_column: Annotated[str, typer.Option(help="Of a table: the column of targets.")] = "target",
-    id_column: Annotated[str | None, typer.Option(help="Of a table: the column of ids; default: numbered.")] = None,
-    seed: Seed = 0,
-    export_fasta: Export = None,
+    source_column: Annotated[str, typer.Option(help="For a table: the column of sources.")] = "source",
+    target_column: Annotated[str, typer.Option(help="For a table: the column of targets.")] = "target",
+    id_column: Annotated[
+        str | None, typer.Option(help="For a table: the column of ids. Default: rows are numbered.")
+    ] = None,
+    seed: SplitSeed = 0,
+    export_fasta: ExportFasta = None,
     report: Report = None,
-    note: Annotated[str, typer.Option(help="Kept in the file and the report.")] = "",
+    note: FileNote = "",
 ) -> None:
-    """Prepare pairs of sequences, of which a model of task translation learns to tell the second from the first.
+    """Convert pairs of sequences to a prepared file, to train a translation model.
 
-    Lower case is accepted; ambiguous bases become N, ambiguous residues X. A codon with an N is the unknown codon.
+    Lower case is accepted. Ambiguous bases become N, ambiguous residues X; a codon with N is the unknown codon.
 
     \b
     Examples:
@@ -66,24 +62,26 @@ def pairs(
             advance=advance,
         )
     export_sources(output, exports)
-    finish(account, {"split": split, "seed": seed}, report)
+    write_account(account, {"split": split, "seed": seed}, report)
 
 
 def codons(
-    output: Output,
-    number: Annotated[int, typer.Option(min=1, max=10_000_000, help="Coding sequences to make.")] = 10_000,
-    shortest: Annotated[int, typer.Option(min=1, max=100_000, help="Residues of a protein, at least.")] = 20,
-    longest: Annotated[int, typer.Option(min=1, max=100_000, help="Residues of a protein, at most.")] = 60,
-    source_alphabet: Annotated[str, typer.Option(help="How coding sequences are read: codons, dna or rna.")] = "codons",
-    split: Annotated[str, typer.Option(help="random:0.8,0.1,0.1 or other parts.")] = "random:0.8,0.1,0.1",
-    seed: Seed = 0,
-    export_fasta: Export = None,
+    output: Prepared,
+    number: Annotated[int, typer.Option(min=1, max=10_000_000, help="Number of coding sequences.")] = 10_000,
+    shortest: Annotated[int, typer.Option(min=1, max=100_000, help="Minimum residues of a protein.")] = 20,
+    longest: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum residues of a protein.")] = 60,
+    source_alphabet: Annotated[
+        str, typer.Option(help="Alphabet of the coding sequences: codons, dna or rna.")
+    ] = "codons",
+    split: Annotated[str, typer.Option(help="random:0.8,0.1,0.1 or other fractions.")] = "random:0.8,0.1,0.1",
+    seed: SplitSeed = 0,
+    export_fasta: ExportFasta = None,
     report: Report = None,
 ) -> None:
-    """Make coding sequences by chance, with their proteins: a translation whose answer is known.
+    """Generate random coding sequences with their proteins, as a test set for translation.
 
-    Residues are drawn evenly, their codons too, from ATG to a stop codon, under the standard genetic code. The file
-    says that it is synthetic.
+    Residues and their codons are drawn uniformly, from ATG to a stop codon, under the standard genetic code. The file
+    is marked as synthetic.
 
     \b
     Examples:
@@ -112,4 +110,4 @@ def codons(
             advance=advance,
         )
     export_sources(output, exports)
-    finish(account, {"split": split, "seed": seed}, report)
+    write_account(account, {"split": split, "seed": seed}, report)

@@ -1,25 +1,26 @@
 """`biorrn reads`."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from biorrn.cli.table_options import SignalPaths
+
 
 def reads(
-    paths: Annotated[list[Path], typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")],
-    summary: Annotated[bool, typer.Option("--summary", help="Print counts instead of one row a read.")] = False,
+    paths: SignalPaths,
+    summary: Annotated[bool, typer.Option("--summary", help="Print counts instead of one row per read.")] = False,
     files: Annotated[
-        bool, typer.Option("--files", help="Print the path of each file, in the order of reading; none is opened.")
+        bool, typer.Option("--files", help="Print the path of each file, in reading order, without opening it.")
     ] = False,
-    output: Annotated[str, typer.Option("--output", "-o", help="TSV file, .gz compresses; - is stdout.")] = "-",
+    output: Annotated[str, typer.Option("--output", "-o", help="TSV file; .gz compresses; - is stdout.")] = "-",
 ) -> None:
     """List and check raw nanopore reads.
 
-    Prints one TSV row a read, in the order of the input, with the chemistry that its metadata stand for; folders are
-    walked recursively and formats may be mixed. The whole signal of each read is decoded, so a damaged file shows. Each
-    file that is damaged in any way is said on standard error, and then the exit code is 2, after the rest was listed.
+    Prints one TSV row per read, in input order, with the chemistry given by its metadata. Folders are searched
+    recursively, and formats can be mixed. The whole signal of each read is decoded, so that damage is found. Each
+    damaged file is reported on standard error; then the exit code is 2, after all other reads were listed.
 
     \b
     Examples:

@@ -8,28 +8,28 @@ import typer
 
 def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
-    evaluations: Annotated[list[Path] | None, typer.Argument(help="JSON files that `biorrn evaluate` wrote.")] = None,
-    runs: Annotated[list[Path] | None, typer.Option("--run", help="Run folder of `biorrn train`; repeatable.")] = None,
+    evaluations: Annotated[list[Path] | None, typer.Argument(help="JSON files of `biorrn evaluate`.")] = None,
+    runs: Annotated[list[Path] | None, typer.Option("--run", help="Run folder of `biorrn train`. Repeatable.")] = None,
     prepared: Annotated[
-        list[Path] | None, typer.Option("--prepare", help="JSON report of `biorrn prepare`; repeatable.")
+        list[Path] | None, typer.Option("--prepare", help="JSON report of `biorrn prepare`. Repeatable.")
     ] = None,
-    qc: Annotated[list[Path] | None, typer.Option("--qc", help="JSON of `biorrn qc`; repeatable.")] = None,
-    mapped: Annotated[list[Path] | None, typer.Option("--map", help="JSON of `biorrn map`; repeatable.")] = None,
+    qc: Annotated[list[Path] | None, typer.Option("--qc", help="JSON of `biorrn qc`. Repeatable.")] = None,
+    mapped: Annotated[list[Path] | None, typer.Option("--map", help="JSON of `biorrn map`. Repeatable.")] = None,
     assembled: Annotated[
-        list[Path] | None, typer.Option("--assembly", help="JSON of `biorrn assemble`; repeatable.")
+        list[Path] | None, typer.Option("--assembly", help="JSON of `biorrn assemble`. Repeatable.")
     ] = None,
     generated: Annotated[
-        list[Path] | None, typer.Option("--generated", help="JSON of `biorrn generate --summary`; repeatable.")
+        list[Path] | None, typer.Option("--generated", help="JSON of `biorrn generate --summary`. Repeatable.")
     ] = None,
     benchmarks: Annotated[
-        Path | None, typer.Option(help="Folder of Snakemake's benchmark files, <rule>/<run>.tsv: minutes and memory.")
+        Path | None, typer.Option(help="Folder of Snakemake benchmark files, <rule>/<run>.tsv: minutes and memory.")
     ] = None,
-    title: Annotated[str, typer.Option(help="Heading of the report.")] = "biorrn report",
+    title: Annotated[str, typer.Option(help="Title of the report.")] = "biorrn report",
 ) -> None:
-    """Put evaluations, training runs, data sets, samples and costs on one page: one HTML file that needs no network.
+    """Build an HTML report of evaluations, runs and data sets.
 
-    Files that name the same run or sample are shown together. Tables sort by a click on a heading; figures download as
-    SVG or PNG.
+    The report is one self-contained file and needs no network. Files that name the same run or sample are shown
+    together. Tables sort by a click on a heading; figures can be downloaded as SVG or PNG.
 
     \b
     Examples:

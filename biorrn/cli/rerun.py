@@ -7,25 +7,26 @@ import typer
 
 
 def rerun(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run, as `biorrn train` leaves it.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run of `biorrn train`.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the new run; default: RUN with the suffix .rerun.")
+        Path | None, typer.Option("--output", "-o", help="Folder of the new run. Default: RUN with the suffix .rerun.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="The prepared file, where it was moved; its checksum must be that of the run.")
+        Path | None, typer.Option(help="The prepared file, if it was moved. Its checksum must match the run's.")
     ] = None,
     init: Annotated[
-        str | None, typer.Option(help="The model that the run started from, where it was moved; checked as --data.")
+        str | None, typer.Option(help="The model given to --init, if it was moved. Its checksum must match too.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare the weights bit for bit; exit code 1 where they differ.")
+        bool, typer.Option("--check", help="Compare the weights bit for bit. Exit code 1 if they differ.")
     ] = False,
 ) -> None:
-    """Train again what RUN/provenance.json tells of: same recipe, data, seed, threads, processes, precision, epochs.
+    """Repeat a training run, and check that the weights are the same.
 
-    On the same machine with the same versions the weights are the same bit for bit, on the CPU. With --check the
-    command says so, or how far off they are and which versions, processor or number of threads differ. A run that its
-    time limit has ended is repeated for as many epochs; what `biorrn train protein` chose is not chosen anew.
+    Recipe, data, seed, threads, processes, precision and epochs are read from RUN/provenance.json. On the CPU of the
+    same machine with the same versions, the weights are the same bit for bit. --check reports this, or the size of
+    the difference and which versions, processor or number of threads differ. A run that stopped at its time limit is
+    repeated for the same number of epochs. Choices of `biorrn train-table` are kept, not made again.
 
     \b
     Examples:

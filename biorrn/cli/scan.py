@@ -4,44 +4,52 @@ from typing import Annotated, Any
 
 import typer
 
+from biorrn.cli.table_options import (
+    BatchSize,
+    Device,
+    Fasta,
+    Level,
+    Offset,
+    PropertyModel,
+    ProteinFigure,
+    Table,
+    Threads,
+)
+
 
 def scan(
-    model: Annotated[str, typer.Argument(help="Run folder of a regression model, or the id of a shipped one.")],
-    fasta: Annotated[str, typer.Argument(help="Protein sequences, FASTA packed or not; - is standard input.")],
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="Table: .tsv, .csv (.gz compresses), .xlsx or .parquet; - is stdout.")
-    ] = "-",
-    figure: Annotated[
-        str | None, typer.Option(help="Heat map: .svg, .png, or a folder for one a protein; ids are put in the name.")
-    ] = None,
+    model: PropertyModel,
+    fasta: Fasta,
+    output: Table = "-",
+    figure: ProteinFigure = None,
     mutations: Annotated[
         str | None,
-        typer.Option(help="Only these, as in 'A23G,K41E:L12P' (: joins), or a file: one a line, or a table."),
+        typer.Option(help="Only these: 'A23G,K41E:L12P' (: combines), or a file, one per line or a table."),
     ] = None,
     column: Annotated[
-        str | None, typer.Option(help="Column of that table; default: mutation, mutations, mutant or variant.")
+        str | None, typer.Option(help="Column of that table. Default: mutation, mutations, mutant or variant.")
     ] = None,
-    positions: Annotated[str | None, typer.Option(help="Only these positions, as in 10-40,55.")] = None,
-    deletions: Annotated[bool, typer.Option("--deletions", help="Also each deletion of one residue.")] = False,
+    positions: Annotated[str | None, typer.Option(help="Only these positions, e.g. 10-40,55.")] = None,
+    deletions: Annotated[bool, typer.Option("--deletions", help="Also delete each residue.")] = False,
     insertions: Annotated[
-        bool, typer.Option("--insertions", help="Also each insertion of one residue between two others.")
+        bool, typer.Option("--insertions", help="Also insert each residue between every two neighbours.")
     ] = False,
-    offset: Annotated[int, typer.Option(help="Number of the first residue, less 1.")] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="End at the first mutation that cannot be used.")] = False,
-    level: Annotated[float, typer.Option(help="Level of the intervals, where the model has any.")] = 0.9,
-    batch_size: Annotated[int, typer.Option(help="Sequences a forward pass; changes the speed, not the values.")] = 256,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+    offset: Offset = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unusable mutation.")] = False,
+    level: Level = 0.9,
+    batch_size: BatchSize = 256,
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> None:
-    """Predict what mutations do to each protein of a FASTA file: by default, every single substitution.
+    """Predict the effect of mutations; by default, of every single substitution.
 
-    Writes one row a mutant: id, position, wild_type, mutant, mutation, value, difference to the wild type with its
-    interval (_difference_lower, _difference_upper), interval of the value and spread where the model has them, flags.
-    A model that was not trained on mutants says so, and flags each row not_trained_on_mutants.
+    Writes one row per mutant: id, position, wild_type, mutant, mutation, value, difference to the wild type with its
+    interval (_difference_lower, _difference_upper), interval and spread of the value if the model has them, flags.
+    If the model was not trained on mutants, a message says so and each row is flagged not_trained_on_mutants.
 
-    Mutations are written as A23G, A23del, A23_K25del, A23_G24insWWP or A23_K25delinsGP, also as in HGVS (p.Ala23Gly).
-    One that cannot be used is named and left out; where most do not fit the protein, that is an error, which says the
-    --offset at which they would.
+    Mutations are written as A23G, A23del, A23_K25del, A23_G24insWWP or A23_K25delinsGP, or in HGVS (p.Ala23Gly).
+    An unusable mutation is reported and left out. If most do not match the protein, the error names the --offset at
+    which they would.
 
     \b
     Examples:
@@ -85,7 +93,7 @@ def scan(
             draw(effect)
             count(tally, effect, names, stored.facts)
             advance(effect.mutant is not None)
-        tally.require("proteins", f"{fasta}: holds no protein that can be scanned")
+        tally.require("proteins", f"{fasta}: contains no protein that can be scanned")
     tally.say_outside(model, str(stored.facts.get("inputs", "")), widened(stored, level), "proteins")
     for line in remarks(stored.facts, names, level):
         tally.say(line)

@@ -8,26 +8,26 @@ import typer
 
 def simulate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Signal file to write: .pod5, .blow5 or .fast5.")],
-    fasta: Annotated[Path | None, typer.Argument(help="DNA to sequence; gzip is recognised, - is stdin.")] = None,
+    fasta: Annotated[Path | None, typer.Argument(help="DNA to sequence, may be gzip. - is standard input.")] = None,
     random_genome: Annotated[
         str | None, typer.Option(metavar="LENGTH[:GC]", help="Sequence random DNA instead of a FASTA.")
     ] = None,
-    truth: Annotated[Path | None, typer.Option(help="TSV of which base is where; .gz compresses.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="TSV to write: position of each base. .gz compresses.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Also write the sequenced DNA as FASTA.")] = None,
-    reads: Annotated[int | None, typer.Option(help="How many reads.")] = None,
-    coverage: Annotated[float | None, typer.Option(help="Instead of --reads: times the bases of the DNA.")] = None,
-    pore_model: Annotated[str, typer.Option(help="Id of a shipped pore model, or its TSV.")] = "dna_r9.4.1_6mer",
-    length_mean: Annotated[float, typer.Option(help="Mean bases a read, of a gamma distribution.")] = 4000.0,
-    length_shape: Annotated[float, typer.Option(help="Shape of that distribution; high: all alike.")] = 2.0,
-    noise: Annotated[float, typer.Option(help="Factor on noise, jitter and drift; 0: bare levels.")] = 1.0,
-    speed: Annotated[float | None, typer.Option(help="Bases a second; default: as the pore model has it.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same reads.")] = 0,
+    reads: Annotated[int | None, typer.Option(help="Number of reads.")] = None,
+    coverage: Annotated[float | None, typer.Option(help="Mean depth, instead of --reads.")] = None,
+    pore_model: Annotated[str, typer.Option(help="Name of a shipped pore model, or a TSV file.")] = "dna_r9.4.1_6mer",
+    length_mean: Annotated[float, typer.Option(help="Mean read length (bases) of a gamma distribution.")] = 4000.0,
+    length_shape: Annotated[float, typer.Option(help="Shape of that distribution. High: equal lengths.")] = 2.0,
+    noise: Annotated[float, typer.Option(help="Scale of noise, jitter and drift. 0: levels only.")] = 1.0,
+    speed: Annotated[float | None, typer.Option(help="Bases per second. Default: that of the pore model.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed. The same seed gives the same reads.")] = 0,
 ) -> None:
-    """Simulate raw nanopore reads whose bases are known.
+    """Simulate raw nanopore reads with known bases.
 
-    Fragments of both strands get the levels of a pore model, dwells with a heavy tail, jitter from event to event,
-    drift, correlated noise, the adapter's stall at the start, and digits. The truth table is one that
-    `biorrn prepare signal --labels truth` reads.
+    Fragments of both strands get the levels of a pore model, heavy-tailed dwell times, jitter between events, drift,
+    correlated noise, the adapter stall at the start, and quantisation. `biorrn prepare signal --labels truth` reads
+    the truth table. `biorrn prepare pore-model` estimates a pore model from labelled reads.
 
     \b
     Examples:
@@ -48,7 +48,7 @@ def simulate(
 
     settings = Settings(length_mean, length_shape, noise, speed)
     if (fasta is None) == (random_genome is None):
-        raise ConfigError("FASTA and --random-genome: needed is one of them")
+        raise ConfigError("FASTA and --random-genome: give exactly one of them")
     genome = draw_genome(random_genome, seed) if random_genome is not None else read_genome(fasta or "")
     made = run(genome, load_pore_model(pore_model), settings, reads=reads, coverage=coverage, seed=seed)
     if reference is not None:

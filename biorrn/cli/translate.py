@@ -4,29 +4,25 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.table_options import BatchSize, Device, Strict, Threads
+
 
 def translate(
     model: Annotated[str, typer.Argument(help="Run folder of a translation model.")],
-    fasta: Annotated[str, typer.Argument(help="Sequences of the model's source, FASTA or FASTA.gz; - is stdin.")],
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="FASTA to write; .gz compresses; - is standard output.")
-    ] = "-",
-    beam: Annotated[int, typer.Option(min=1, max=1000, help="Hypotheses that are followed; 1 is greedy.")] = 5,
-    attention: Annotated[
-        str | None, typer.Option(help="Picture of where each symbol looked, .svg or .png, of one record.")
-    ] = None,
-    record: Annotated[str | None, typer.Option(help="The record to draw; default: the first.")] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="End at the first record that is not of the source's alphabet.")
-    ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sequences a forward pass.")] = 32,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all that this process may use.")] = None,
+    fasta: Annotated[str, typer.Argument(help="Source sequences: FASTA, may be gzip. - is standard input.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="FASTA to write. .gz compresses; - is stdout.")] = "-",
+    beam: Annotated[int, typer.Option(min=1, max=1000, help="Beam width. 1 is greedy decoding.")] = 5,
+    attention: Annotated[str | None, typer.Option(help="Draw the attention of one record: .svg or .png.")] = None,
+    record: Annotated[str | None, typer.Option(help="The record to draw. Default: the first.")] = None,
+    strict: Strict = False,
+    batch_size: BatchSize = 32,
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> None:
-    """Tell a sequence from each of a FASTA file by an encoder and a decoder, for example proteins from genes.
+    """Translate sequences with an encoder-decoder, e.g. genes to proteins.
 
-    Each header says the geometric mean of the probabilities of the symbols told; and length_limit, where the decoder
-    found no end and was stopped.
+    Each header holds the geometric mean of the probabilities of the predicted symbols, and length_limit if the decoder
+    was stopped before it predicted an end.
 
     \b
     Examples:
@@ -58,6 +54,6 @@ def translate(
             tally.add(sequences=1, symbols=len(translation.target))
             tally.flag(translation.flags)
             advance(1)
-        tally.require("sequences", f"{fasta}: holds no sequence that can be translated")
+        tally.require("sequences", f"{fasta}: contains no sequence that can be translated")
         wanted.check(fasta)
     tally.report()

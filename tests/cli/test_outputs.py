@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from biorrn.cli.main import COMMANDS, build_app
+from biorrn.cli.main import COMMANDS, FORMER, Subcommands
 from biorrn.cli.outputs import OUTPUTS, check_outputs
 from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.inference.resume import open_kept
@@ -53,11 +53,8 @@ def test_a_link_into_a_folder_that_is_not_there_makes_none(given: Path) -> None:
 
 
 def commands() -> Iterator[tuple[str, object]]:
-    import typer.main
-
-    group = typer.main.get_command(build_app())
-    for name in COMMANDS:
-        command = group.commands[name]  # type: ignore[attr-defined]
+    for name in [*COMMANDS, *FORMER]:
+        command = Subcommands()[name]
         inner = getattr(command, "commands", {"": command})
         yield from ((f"{name} {key}".strip(), one) for key, one in inner.items())
 
@@ -159,6 +156,6 @@ def test_a_prediction_that_is_resumed_is_the_same_file(
     monkeypatch.setattr(resume.Kept, "add", add)
     code, _, err = biorrn(*words, tmp_path / "parts.tsv", "--resume")
     assert code == 0, err
-    assert f"resumed: {count // 2:,} sequences were done before" in err
+    assert f"resumed: {count // 2:,} sequences already predicted" in err
     assert (tmp_path / "parts.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
     assert not (tmp_path / "parts.tsv.partial").exists()

@@ -1,24 +1,32 @@
 """Every subcommand explains itself."""
 
-import importlib
+import re
 import subprocess
 import sys
 import typing
 
 import pytest
 
-from biorrn.cli.main import COMMANDS, main
+from biorrn.cli.main import COMMANDS, FORMER, Subcommands, load, main
 
 
-def commands() -> list[list[str]]:
-    """Return the words of every command; a group's commands stand by themselves."""
+def commands(listed: bool = True) -> list[list[str]]:
+    """Return the words of every command that `--help` lists, or does not list; a group's commands are separate."""
     found = []
-    for name, module in COMMANDS.items():
-        group = getattr(importlib.import_module(module), "app", None)
-        if group is None:
-            found.append([name])
-        else:
-            found += [[name, entry.name or entry.callback.__name__] for entry in group.registered_commands]
+    for name in [name for name, entry in COMMANDS.items() if bool(entry.group) == listed]:
+        inner = getattr(load(name), "commands", None)
+        found += [[name]] if inner is None else [[name, below] for below in inner]
+    return found if listed else [*found, *([name] for name in FORMER)]
+
+
+EVERY = [*commands(), *commands(listed=False)]
+
+
+def command_of(words: list[str]) -> typing.Any:
+    """Return the click command of these words."""
+    found = Subcommands()[words[0]]
+    for word in words[1:]:
+        found = found.commands[word]
     return found
 
 
@@ -44,25 +52,60 @@ def test_help_has_examples(
     assert f"biorrn {' '.join(command)}" in examples
 
 
-@pytest.mark.parametrize("command", commands(), ids=" ".join)
+@pytest.mark.parametrize("command", commands(listed=False), ids=" ".join)
+def test_former_spellings_work(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, *command, "--help") == 0
+    out = capsys.readouterr().out
+    assert f"Usage: biorrn {' '.join(command)}" in out
+    assert "Examples:\n" in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_table_has_the_first_line_of_each_help(name: str) -> None:
+    assert " ".join(load(name).help.partition("\n\n")[0].split()) == COMMANDS[name].help
+
+
+def test_help_lists_at_most_20_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--help") == 0
+    out = capsys.readouterr().out
+    listed = [name for name, entry in COMMANDS.items() if entry.group]
+    assert [name for name in COMMANDS if f"\n  {name} " in out] == listed
+    assert len(listed) <= 20
+    assert re.findall(r"^(\w+):$", out, re.MULTILINE) == ["Options", "Use", "Train", "Reads", "Inspect"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["protein", "t.csv", "--dry-run"],
+        ["--seed", "1", "--dry-run", "protein", "t.csv"],
+        ["--seed=1", "--dry-run", "protein", "t.csv"],
+    ],
+)
+def test_train_protein_is_train_table(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "train", *words, "--target", "y") == 2
+    assert capsys.readouterr().err == "biorrn: error: t.csv: cannot be read: No such file or directory\n"
+
+
+def test_a_prepared_file_may_be_named_protein(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "train", "no_recipe", "protein", "-o", "run") == 2
+    assert "no_recipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", EVERY, ids=" ".join)
 def test_every_option_has_help(command: list[str]) -> None:
-    """An option that shows nothing beside its name cannot be used from --help."""
-    module = importlib.import_module(COMMANDS[command[0]])
-    group = getattr(module, "app", None)
-    if group is None:
-        function = getattr(module, command[0].replace("-", "_"))
-    else:
-        names = {entry.name or entry.callback.__name__: entry.callback for entry in group.registered_commands}
-        function = names[command[1]]
-    hints = typing.get_type_hints(function, include_extras=True)
-    hints.pop("return", None)
-    for name, hint in hints.items():
-        notes = [note for note in getattr(hint, "__metadata__", ()) if hasattr(note, "help")]
-        assert notes, f"{name}: no typer.Option or typer.Argument"
-        assert notes[0].help, f"{name}: no help"
+    """An option without help cannot be used from --help."""
+    for parameter in command_of(command).params:
+        assert parameter.help, f"{parameter.name}: no help"
 
 
-@pytest.mark.parametrize("command", [[], *commands()], ids=lambda words: " ".join(words) or "biorrn")
+@pytest.mark.parametrize("command", [[], *EVERY], ids=lambda words: " ".join(words) or "biorrn")
 def test_unknown_option_is_one_line(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,7 +49,6 @@ def biorrn(monkeypatch, capsys):
     """Return a function that runs the command line here and returns its exit code, stdout and errors."""
 
     def run(*arguments):
-        monkeypatch.setattr(main, "COMMANDS", {"reads": "biorrn.cli.reads"})
         monkeypatch.setattr(sys, "argv", ["biorrn", *map(str, arguments)])
         code = 0
         try:
