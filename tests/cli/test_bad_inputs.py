@@ -101,7 +101,7 @@ BAD = {
     "no processes": (train("demo_stability", options="--processes 0"), "--processes: found 0; allowed is 1 or more"),
     "processes for a table": (
         "train protein {d}/good.csv --target stability --processes 2 -o {d}/run",
-        "--processes: does not belong to 'biorrn train protein TABLE'",
+        "--processes: belongs to 'biorrn train', not to 'biorrn train-table'",
     ),
     "a folder that is no run": ("rerun {d}/empty", "is no finished run: provenance.json is missing"),
     "a run into itself": ("rerun {d}/empty -o {d}/empty", "is the run itself; give another folder"),
@@ -144,8 +144,11 @@ BAD = {
     "an unknown first matrix": ("gradient-flow -o {d}/flow --init identiy", "did you mean 'identity'?"),
     "one step of a gradient": ("gradient-flow -o {d}/flow --length 1", "--length: found 1; allowed is 2 or more"),
     "a clip of none": ("gradient-flow -o {d}/flow --clip 0", "--clip: found 0; allowed is a number above 0"),
-    "a gradient without data": ("gradient-flow {d}/model -o {d}/flow", "MODEL and PREPARED go together"),
-    "cells beside a model": ("gradient-flow {d}/model {d}/protein.h5 --cells rnn -o {d}/flow", "without MODEL"),
+    "a gradient without data": ("gradient-flow {d}/model -o {d}/flow", "give both MODEL and PREPARED"),
+    "cells beside a model": (
+        "gradient-flow {d}/model {d}/protein.h5 --cells rnn -o {d}/flow",
+        "cannot be combined with MODEL",
+    ),
     "a model that is not recurrent": (
         "gradient-flow solubility {d}/protein.h5 -o {d}/flow",
         "without a recurrent layer",

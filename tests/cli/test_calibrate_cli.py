@@ -98,7 +98,7 @@ def test_dry_run_and_region_leave_the_model_as_it_is(biorrn: Run, model: Path, r
         ({"options": ("--decoder", "bean")}, "decoder 'bean' is unknown; did you mean 'beam'?"),
         ({"reference": "no.fa"}, "no.fa: cannot be read"),
         ({"model": "no_model"}, "model 'no_model' is not a folder nor a shipped model"),
-        ({"model": "shipped"}, "is a shipped model, which stays as it is; copy its folder"),
+        ({"model": "shipped"}, "is a shipped model and cannot be changed; copy its folder"),
     ],
 )
 def test_refusals_are_one_line_and_leave_the_model(

@@ -92,7 +92,7 @@ def test_calibrated_anew_on_other_rows(biorrn: Run, trained: Path, tiny_proteins
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--reference", "genome.fa"], "--reference genome.fa: is for a basecaller"),
+        (["--reference", "genome.fa"], "--reference genome.fa: needs a basecaller"),
         (["--folds", "1"], "--folds: found 1 for 15 rows"),
         (["--split", "test"], "split 'test' is empty"),
     ],

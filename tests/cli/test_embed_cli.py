@@ -39,7 +39,7 @@ def test_from_proteins_to_a_model(
 ) -> None:
     table = tmp_path / "t.safetensors"
     assert biorrn(monkeypatch, "embed", "word2vec", fasta, "-o", table, *SMALL) == 0
-    assert "2-mers, 8 numbers each, from 40 proteins" in capsys.readouterr().out
+    assert "2-mers, 8 dimensions, from 40 proteins" in capsys.readouterr().out
     found = read_vectors(table)
     assert found.k == 2
     assert 200 < len(found.words) <= 400

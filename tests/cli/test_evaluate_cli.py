@@ -217,7 +217,7 @@ BAD = {
     "signal without figures": (
         (*BASECALLS, "--signal", "calls.fastq"),
         leave,
-        "--signal: is drawn; name the folder of the figures with --figures",
+        "--signal: needs --figures, the folder for the drawings",
     ),
     "signal is missing": (
         (*BASECALLS, "--figures", "f", "--signal", "away.pod5"),

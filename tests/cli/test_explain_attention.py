@@ -62,7 +62,7 @@ def test_arrays(biorrn: Run, model: Path, fasta: Path, tmp_path: Path) -> None:
     ("own", "options", "message"),
     [
         (False, ["--attention"], "has no attention; --attention is of a model with a core self_attention"),
-        (False, ["--top", "3"], "--top: is of --attention, which is not there"),
+        (False, ["--top", "3"], "--top: needs --attention"),
         (True, ["--attention", "--top", "-2"], "--top: found -2"),
         (True, ["--attention", "--top", "2", "-o", "a.npz"], "a file .npz holds all weights"),
         (True, ["--attention", "--figure", "a.pdf"], "--figure: found 'a.pdf'; allowed is"),

@@ -180,7 +180,7 @@ def test_a_file_without_a_usable_record_is_an_error_and_leaves_nothing(
         code, out, err = biorrn("predict", model, tmp_path / "a.fasta", "-o", output)
         assert (code, out) == (2, "")
         last = err.splitlines()[-1]
-        assert last.endswith("holds no sequence that can be predicted; skipped 2 (empty: 1, stop_inside: 1)")
+        assert last.endswith("contains no sequence that can be predicted; skipped 2 (empty: 1, stop_inside: 1)")
     assert not (tmp_path / "out.tsv").exists()
 
 

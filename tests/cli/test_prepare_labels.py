@@ -117,7 +117,7 @@ def test_mix_export_and_import(run, tmp_path):
         ("prepare mix missing.h5 -o x.h5", "missing.h5: cannot be read"),
         ("prepare export reads.fast5 -o x", "reads.fast5: "),
         ("prepare import . -o x.h5", "holds no chunks.npy"),
-        ("prepare import . -o x.h5 --split reference:a:0-9=valid", "chunks have no place on a reference"),
+        ("prepare import . -o x.h5 --split reference:a:0-9=valid", "chunks have no reference position"),
     ],
 )
 def test_faults_are_one_line(run, tmp_path, words, message):

@@ -72,8 +72,8 @@ def test_seeds_repeat(folder: Path) -> None:
 
 # name: (command, part of the message)
 BAD = {
-    "no DNA": ("simulate --reads 1 -o {d}/x.pod5", "needed is one of them"),
-    "two sources": ("simulate {d}/sim.fa --random-genome 100 --reads 1 -o {d}/x.pod5", "needed is one of them"),
+    "no DNA": ("simulate --reads 1 -o {d}/x.pod5", "give exactly one of them"),
+    "two sources": ("simulate {d}/sim.fa --random-genome 100 --reads 1 -o {d}/x.pod5", "give exactly one of them"),
     "no number": ("simulate {d}/sim.fa -o {d}/x.pod5", "--reads and --coverage"),
     "no reads": ("simulate {d}/sim.fa --reads 0 -o {d}/x.pod5", "--reads: found 0"),
     "a format that is not written": ("simulate {d}/sim.fa --reads 1 -o {d}/x.slow5", "allowed are .pod5"),
