@@ -18,6 +18,17 @@ FRACTIONS = (0.8, 0.1, 0.1)
 SYNONYMS = {"training": "train", "validation": "valid", "val": "valid", "dev": "valid", "testing": "test"}
 
 
+def split_called(name: str) -> int | None:
+    """Return the code of a split, or None where the text names none.
+
+    >>> split_called("Validation"), split_called("both")
+    (1, None)
+    """
+    word = str(name).strip().lower()
+    word = SYNONYMS.get(word, word)
+    return SPLITS.index(word) if word in SPLITS else None
+
+
 @dataclass(slots=True)
 class Rows:
     """What a splitter may look at; it needs only the fields that its docstring names.
@@ -57,9 +68,7 @@ class Column:
 
     def code(self, value: str) -> int | None:
         """Return the code of one cell, or None where it names no split."""
-        name = str(value).strip().lower()
-        name = SYNONYMS.get(name, name)
-        return SPLITS.index(name) if name in SPLITS else None
+        return split_called(value)
 
     def assign(self, rows: Rows) -> np.ndarray:
         codes = [self.code(value) for value in rows.values]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from biorrn.datasets.schema import SPLITS
-from biorrn.datasets.splits import SYNONYMS, Cluster, Column, Random, Reference, parse_split
+from biorrn.datasets.splits import Cluster, Column, Random, Reference, parse_split, split_called
 from biorrn.errors import ConfigError, InputError
 from biorrn.readers.tables import column_names, matching, read_cells
 
@@ -26,7 +26,7 @@ class Header:
         1
         """
         said = dict(word.split("=", 1) for word in description.split() if "=" in word)
-        code = split_of(said.get(self.name, ""))
+        code = split_called(said.get(self.name, ""))
         return 1 if code == 0 and said.get("VALIDATION", "").lower() in YES else code
 
 
@@ -43,17 +43,6 @@ class Table:
 
 
 TagSplitter = Header | Table | Column | Random | Cluster | Reference
-
-
-def split_of(name: str) -> int | None:
-    """Return the code of a split, or None where the text names none.
-
-    >>> split_of("Validation"), split_of("both")
-    (1, None)
-    """
-    word = name.strip().lower()
-    word = SYNONYMS.get(word, word)
-    return SPLITS.index(word) if word in SPLITS else None
 
 
 def parse_tag_split(text: str, seed: int = 0) -> TagSplitter:
@@ -91,7 +80,7 @@ def _table(path: str) -> dict[str, int]:
     codes: dict[str, int] = {}
     for row in read_cells(path, ["id", column]):
         name, value = str(row["id"]).strip(), str(row[column])
-        code = split_of(value)
+        code = split_called(value)
         if code is None:
             raise InputError(path, f"column '{column}': found '{value[:40]}'; allowed is {', '.join(SPLITS)}", name)
         if name in codes:

@@ -7,7 +7,7 @@ bounded, and so is its time: all together take about a minute on one core for 50
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from biorrn.evaluation.baselines_neighbours import neighbour
 from biorrn.evaluation.baselines_networks import cnn, dense
 from biorrn.evaluation.baselines_rows import Baseline, Problem
 from biorrn.evaluation.baselines_sites import site_trees
-from biorrn.evaluation.bootstrap import RESAMPLES, interval, resampled
+from biorrn.evaluation.bootstrap import RESAMPLES, estimate
 from biorrn.evaluation.metric_names import NAMES, deciding
 from biorrn.evaluation.predictions import Proteins
 from biorrn.evaluation.regression import RESAMPLED, evaluate, paired
@@ -28,27 +28,14 @@ from biorrn.progress import progress
 
 
 def choose(names: str) -> tuple[str, ...]:
-    """Return the baselines that a name of `SETS`, or names separated by commas, stand for; each once.
-
-    Raises
-    ------
-    ConfigError: a name is unknown.
+    """Return the baselines that a name of `SETS`, or names separated by commas, stand for; see `choose_from`.
 
     >>> choose("ridge,mean")
     ('ridge', 'mean')
     >>> choose("none")
     ()
     """
-    if names in SETS:
-        return SETS[names]
-    listed = [name.strip() for name in names.split(",") if name.strip()]
-    if not listed:
-        raise ConfigError(
-            f"--baselines: found '{names}'; allowed is {', '.join(SETS)}, or names of {', '.join(BASELINES)}"
-        )
-    for name in listed:
-        lookup({**BASELINES, **(SETS if len(listed) == 1 else {})}, name, "baseline")
-    return tuple(dict.fromkeys(listed))
+    return choose_from(BASELINES, names, SETS)
 
 
 def difference(
@@ -64,10 +51,7 @@ def difference(
         ours, theirs = statistic(true, model, counts), statistic(true, other, counts)
         return np.where(np.isnan(ours), fill, ours) - np.where(np.isnan(theirs), fill, theirs)
 
-    n = len(true)
-    value = float(gap(true, model, other, np.ones((1, n)))[0]) if n else float("nan")
-    low, high = interval(resampled(gap, true, model, other, resamples=resamples, seed=seed)) if n > 1 else (np.nan,) * 2
-    return {"n": n, "value": value, "low": low, "high": high}
+    return estimate(gap, true, model, other, resamples=resamples, seed=seed)
 
 
 def verdict(
@@ -88,6 +72,51 @@ def verdict(
     if gap["high"] < 0:
         return False, f"The model does not beat the baseline '{name}': it is worse ({text})."
     return False, f"The model does not beat the baseline '{name}': the difference may be chance ({text})."
+
+
+def entry_of(
+    name: str,
+    description: str,
+    metrics: dict[str, Any],
+    gaps: dict[str, dict[str, float]],
+    counted: str = "measured values",
+) -> dict[str, Any]:
+    """Return what an evaluation keeps of a baseline; see `evaluation.results`.
+
+    Parameters
+    ----------
+    gaps : {metric: estimate of model - baseline}; the first decides whether the baseline is beaten.
+    """
+    metric, gap = next(iter(gaps.items()))
+    beats, sentence = verdict(name, gap, metric, counted)
+    return {"description": description, "metrics": metrics, "difference": gaps, "beats": beats, "sentence": sentence}
+
+
+def beside(
+    name: str, description: str, measured: np.ndarray, model: np.ndarray, other: np.ndarray, seed: int = 0
+) -> dict[str, Any]:
+    """Return the entry of a baseline that predicts `other` (N,), beside a model; NaN of `measured` is missing."""
+    true, theirs = paired(measured, other)
+    _, ours = paired(measured, model)
+    gaps = {metric: difference(metric, true, ours, theirs, seed=seed) for metric in ("spearman", "rmse")}
+    return entry_of(name, description, evaluate(true, theirs, seed=seed), gaps)
+
+
+def choose_from(table: Mapping[str, Any], names: str, sets: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the entries of a table of baselines that a name of `sets`, or names with commas, stand for; each once.
+
+    Raises
+    ------
+    ConfigError: a name is unknown.
+    """
+    if names in sets:
+        return sets[names]
+    listed = [name.strip() for name in names.split(",") if name.strip()]
+    if not listed:
+        raise ConfigError(f"--baselines: found '{names}'; allowed is {', '.join(sets)}, or names of {', '.join(table)}")
+    for name in listed:
+        lookup({**table, **(sets if len(listed) == 1 else {})}, name, "baseline")
+    return tuple(dict.fromkeys(listed))
 
 
 def beaten(entry: dict[str, Any]) -> str:
@@ -148,17 +177,7 @@ def compare(
     with progress("baselines", "fits") as advance:
         for name in BASELINES if names is None else names:
             fitted = lookup(BASELINES, name, "baseline")(problem)
-            true, other = paired(rows.targets[:, column], fitted.predicted)
-            _, ours = paired(rows.targets[:, column], model)
-            gaps = {metric: difference(metric, true, ours, other, seed=seed) for metric in ("spearman", "rmse")}
-            beats, sentence = verdict(name, gaps["spearman"])
-            results[name] = {
-                "description": fitted.description,
-                "metrics": evaluate(true, other, seed=seed),
-                "difference": gaps,
-                "beats": beats,
-                "sentence": sentence,
-            }
+            results[name] = beside(name, fitted.description, rows.targets[:, column], model, fitted.predicted, seed)
             advance(1)
     return dict(sorted(results.items(), key=_rank))
 

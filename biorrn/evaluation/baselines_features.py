@@ -19,9 +19,10 @@ TUBE = 0.1  # standard deviations of the target that cost nothing
 BLOCK = 2_000  # rows predicted at once
 
 
-def _trees(problem: Problem, model: Any, what: str) -> Baseline:
+def _trees(problem: Problem, kind: Any, columns: float, what: str) -> Baseline:
     chosen = problem.some(FOREST_ROWS)
     train, rows = problem.described
+    model = kind(TREES, min_samples_leaf=LEAF, max_features=columns, n_jobs=problem.threads, random_state=problem.seed)
     model.fit(train[chosen], problem.target[chosen], sample_weight=problem.train.weights[chosen])
     return Baseline(
         model.predict(rows),
@@ -34,28 +35,14 @@ def forest(problem: Problem) -> Baseline:
     """Random forest on the descriptors (Breiman 2001, Machine Learning 45:5)."""
     from sklearn.ensemble import RandomForestRegressor
 
-    model = RandomForestRegressor(
-        TREES,
-        min_samples_leaf=LEAF,
-        max_features=FOREST_COLUMNS,
-        n_jobs=problem.threads,
-        random_state=problem.seed,
-    )
-    return _trees(problem, model, "random forest")
+    return _trees(problem, RandomForestRegressor, FOREST_COLUMNS, "random forest")
 
 
 def extra_trees(problem: Problem) -> Baseline:
     """Extremely randomised trees on the descriptors (Geurts, Ernst and Wehenkel 2006, Machine Learning 63:3)."""
     from sklearn.ensemble import ExtraTreesRegressor
 
-    model = ExtraTreesRegressor(
-        TREES,
-        min_samples_leaf=LEAF,
-        max_features=EXTRA_COLUMNS,
-        n_jobs=problem.threads,
-        random_state=problem.seed,
-    )
-    return _trees(problem, model, "extremely randomised trees,")
+    return _trees(problem, ExtraTreesRegressor, EXTRA_COLUMNS, "extremely randomised trees,")
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

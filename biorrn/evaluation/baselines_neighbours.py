@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from biorrn.datasets.similarity import nearest
-from biorrn.evaluation.baselines_rows import Baseline, Problem, padded
+from biorrn.evaluation.baselines_rows import Baseline, Problem, padded, places
 from biorrn.evaluation.predictions import Proteins
 from biorrn.jit import jit
 
@@ -45,9 +45,8 @@ def closest(rows: np.ndarray, table: np.ndarray, values: np.ndarray, weights: np
 
 def _cut(rows: Proteins) -> tuple[np.ndarray, np.ndarray]:
     """Return the tokens of all rows, each cut at `EDIT_LONGEST` residues, and their offsets (N + 1,)."""
-    place = np.arange(len(rows.tokens)) - np.repeat(np.cumsum(rows.lengths) - rows.lengths, rows.lengths)
     lengths = np.minimum(rows.lengths, EDIT_LONGEST)
-    return rows.tokens[place < EDIT_LONGEST], np.concatenate([[0], np.cumsum(lengths)])
+    return rows.tokens[places(rows) < EDIT_LONGEST], np.concatenate([[0], np.cumsum(lengths)])
 
 
 def neighbour(problem: Problem) -> Baseline:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.errors import ConfigError
+from biorrn.evaluation.baselines import choose_from
+from biorrn.evaluation.baselines_rows import Baseline
 from biorrn.evaluation.tagging_rows import Tagged
-from biorrn.lookup import lookup
 
 HALF = 8  # residues to each side that a window holds
 PRIOR = 1.0  # residues of each kind that are added to what was counted
@@ -25,7 +25,7 @@ MOST = 1_000_000  # residues that train the ridge regression
 
 
 @dataclass(frozen=True)
-class Problem:
+class TagProblem:
     """Training rows and rows to predict; `column` is the value to predict, None for states."""
 
     train: Tagged
@@ -46,9 +46,6 @@ class Problem:
         return len(self.train.alphabet) + 1
 
 
-Fitted = tuple[np.ndarray, str]  # predicted (total,) of the rows, and how it was fitted
-
-
 def windows(rows: Tagged, places: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Return the tokens at -HALF to +HALF around residues, uint8 (n, 2 HALF + 1); 0 lies beyond an end."""
     starts = np.cumsum(rows.lengths) - rows.lengths
@@ -62,23 +59,25 @@ def windows(rows: Tagged, places: np.ndarray | slice = slice(None)) -> np.ndarra
     return found
 
 
-def majority(problem: Problem) -> Fitted:
+def majority(problem: TagProblem) -> Baseline:
     """Predict the commonest state of the training residues."""
     counts = np.bincount(problem.fit[1], minlength=len(problem.train.states))
     state = int(counts.argmax())
-    return np.full(len(problem.rows.tokens), state), f"state {problem.train.states[state]}, the commonest, everywhere"
+    description = f"state {problem.train.states[state]}, the commonest, everywhere"
+    return Baseline(np.full(len(problem.rows.tokens), state), description)
 
 
-def residue(problem: Problem) -> Fitted:
+def residue(problem: TagProblem) -> Baseline:
     """Predict the commonest state of each residue on its own."""
     places, labels = problem.fit
     counts = np.zeros((problem.symbols, len(problem.train.states)))
     np.add.at(counts, (problem.train.tokens[places], labels), 1)
     counts += PRIOR * np.bincount(labels, minlength=counts.shape[1]) / max(len(labels), 1)
-    return counts.argmax(axis=1)[problem.rows.tokens], f"the commonest state of each residue, {len(labels):,} residues"
+    description = f"the commonest state of each residue, {len(labels):,} residues"
+    return Baseline(counts.argmax(axis=1)[problem.rows.tokens], description)
 
 
-def gor(problem: Problem) -> Fitted:
+def gor(problem: TagProblem) -> Baseline:
     """Add up what each residue of a window says of the state in its middle (Garnier, Osguthorpe and Robson 1978)."""
     places, labels = problem.fit
     states, around = len(problem.train.states), windows(problem.train, places)
@@ -89,12 +88,13 @@ def gor(problem: Problem) -> Fitted:
         cells = labels.astype(np.int64) * problem.symbols + around[:, offset]
         counts = np.bincount(cells, minlength=states * problem.symbols).reshape(states, -1) + PRIOR
         scores += np.log(counts / counts.sum(axis=1, keepdims=True)).T[seen[:, offset]]
-    return scores.argmax(axis=1), (
-        f"GOR I: log-likelihoods of the residues at -{HALF} to +{HALF}, taken as independent, {len(labels):,} residues"
+    return Baseline(
+        scores.argmax(axis=1),
+        f"GOR I: log-likelihoods of the residues at -{HALF} to +{HALF}, taken as independent, {len(labels):,} residues",
     )
 
 
-def window(problem: Problem) -> Fitted:
+def window(problem: TagProblem) -> Baseline:
     """Fit a softmax regression on the one-hot residues of a window."""
     import torch
 
@@ -125,26 +125,27 @@ def window(problem: Problem) -> Fitted:
     seen = windows(problem.rows)
     with torch.inference_mode():
         parts = [scores(seen[start : start + BATCH]).argmax(1).numpy() for start in range(0, len(seen), BATCH)]
-    return np.concatenate(parts), (
-        f"softmax regression on one-hot residues at -{HALF} to +{HALF}, {len(labels):,} residues, {passes} passes"
+    return Baseline(
+        np.concatenate(parts),
+        f"softmax regression on one-hot residues at -{HALF} to +{HALF}, {len(labels):,} residues, {passes} passes",
     )
 
 
-def mean(problem: Problem) -> Fitted:
+def mean(problem: TagProblem) -> Baseline:
     """Predict the mean of the training residues."""
-    return np.full(len(problem.rows.tokens), problem.fit[1].mean()), "the mean of all training residues"
+    return Baseline(np.full(len(problem.rows.tokens), problem.fit[1].mean()), "the mean of all training residues")
 
 
-def residue_mean(problem: Problem) -> Fitted:
+def residue_mean(problem: TagProblem) -> Baseline:
     """Predict the mean of each residue on its own."""
     places, values = problem.fit
     tokens = problem.train.tokens[places]
     sums, counts = (np.bincount(tokens, part, problem.symbols) for part in (values, np.ones(len(values))))
     means = (sums + PRIOR * values.mean()) / (counts + PRIOR)
-    return means[problem.rows.tokens], f"the mean of each residue, {len(values):,} residues"
+    return Baseline(means[problem.rows.tokens], f"the mean of each residue, {len(values):,} residues")
 
 
-def window_ridge(problem: Problem) -> Fitted:
+def window_ridge(problem: TagProblem) -> Baseline:
     """Fit a ridge regression on the one-hot residues of a window, in closed form."""
     from scipy.sparse import csr_matrix
 
@@ -162,40 +163,30 @@ def window_ridge(problem: Problem) -> Fitted:
     x, centre = one_hot(windows(problem.train, places)), float(values.mean())
     gram = (x.T @ x).toarray() + PENALTY * np.eye(x.shape[1])
     weights = np.linalg.solve(gram, x.T @ (values - centre))
-    return one_hot(windows(problem.rows)) @ weights + centre, (
-        f"ridge regression on one-hot residues at -{HALF} to +{HALF}, {len(values):,} residues"
+    return Baseline(
+        one_hot(windows(problem.rows)) @ weights + centre,
+        f"ridge regression on one-hot residues at -{HALF} to +{HALF}, {len(values):,} residues",
     )
 
 
 def choose(names: str, states: bool) -> tuple[str, ...]:
     """Return the baselines that "all", "none" or names separated by commas stand for, of states or of values.
 
-    Raises
-    ------
-    ConfigError: a name is unknown.
-
     >>> choose("gor,majority", states=True)
     ('gor', 'majority')
     """
     table = BASELINES if states else VALUE_BASELINES
-    if names in ("all", "none"):
-        return tuple(table) if names == "all" else ()
-    listed = [name.strip() for name in names.split(",") if name.strip()]
-    if not listed:
-        raise ConfigError(f"--baselines: found '{names}'; allowed is all, none, or names of {', '.join(table)}")
-    for name in listed:
-        lookup(table, name, "baseline")
-    return tuple(dict.fromkeys(listed))
+    return choose_from(table, names, {"all": tuple(table), "none": ()})
 
 
 # name -> f(problem); in the order of what they cost
-BASELINES: dict[str, Callable[[Problem], Fitted]] = {
+BASELINES: dict[str, Callable[[TagProblem], Baseline]] = {
     "majority": majority,
     "residue": residue,
     "gor": gor,
     "window": window,
 }
-VALUE_BASELINES: dict[str, Callable[[Problem], Fitted]] = {
+VALUE_BASELINES: dict[str, Callable[[TagProblem], Baseline]] = {
     "mean": mean,
     "residue": residue_mean,
     "window": window_ridge,

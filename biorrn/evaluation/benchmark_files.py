@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from biorrn.evaluation.benchmark_table import Entry, Published
-from biorrn.files import tsv_line, write_text
+from biorrn.files import write_text
+from biorrn.inference.writers.tables import open_table
 
 NAMES = {"spearman": "Spearman", "pearson": "Pearson", "r2": "R²"}
 ABOUT = """\
@@ -71,9 +72,9 @@ def _rows(entries: Sequence[Entry]) -> list[dict[str, str]]:
 def write_tsv(path: str | Path, entries: Sequence[Entry]) -> None:
     """Write one line a set and target; empty cells are what is not known. Baselines have a column each."""
     rows = _rows(entries)
-    with write_text(path) as stream:
-        for cells in [list(rows[0]) if rows else [], *(list(row.values()) for row in rows)]:
-            stream.write(tsv_line(*cells))
+    with open_table(path, dict.fromkeys(rows[0] if rows else (), str)) as write:
+        for row in rows:
+            write(list(row.values()))
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: int) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from biorrn.errors import BiorrnError
-from biorrn.evaluation.baselines import verdict
-from biorrn.evaluation.baselines_tagging import BASELINES, VALUE_BASELINES, Problem
+from biorrn.evaluation.baselines import entry_of
+from biorrn.evaluation.baselines_tagging import BASELINES, VALUE_BASELINES, TagProblem
 from biorrn.evaluation.tagging import (
     NUMBER_METRICS,
     RESAMPLED,
@@ -24,7 +24,7 @@ from biorrn.progress import progress
 
 
 def compare(
-    problem: Problem, names: Sequence[str], ours: np.ndarray, found: Scored | None = None
+    problem: TagProblem, names: Sequence[str], ours: np.ndarray, found: Scored | None = None
 ) -> dict[str, dict[str, Any]]:
     """Fit baselines and compare each with the model: what `evaluation.baselines.compare` returns, for residues.
 
@@ -43,30 +43,29 @@ def compare(
     results: dict[str, dict[str, Any]] = {}
     with progress("baselines", "fits") as advance:
         for name in names:
-            predicted, description = lookup(table, name, "baseline")(problem)
-            own = _states(problem, predicted, found) if found is not None else _numbers(problem, predicted, ours)
-            metric, gap = next(iter(own["difference"].items()))
-            beats, sentence = verdict(name, gap, metric, "proteins")
-            results[name] = {"description": description, **own, "beats": beats, "sentence": sentence}
+            fitted = lookup(table, name, "baseline")(problem)
+            given = (problem, fitted.predicted)
+            metrics, gaps = _states(*given, found) if found is not None else _numbers(*given, ours)
+            results[name] = entry_of(name, fitted.description, metrics, gaps, "proteins")
             advance(1)
     return dict(sorted(results.items(), key=lambda item: _rank(item[1])))
 
 
-def _states(problem: Problem, predicted: np.ndarray, ours: Scored) -> dict[str, Any]:
+def _states(problem: TagProblem, predicted: np.ndarray, ours: Scored) -> tuple[dict[str, Any], dict[str, Any]]:
     rows = problem.rows
     theirs = score(rows.labels, predicted, rows.lengths, len(rows.states))
     gaps = {metric: difference(metric, ours, theirs, seed=problem.seed) for metric in RESAMPLED}
-    return {"metrics": evaluate(theirs, seed=problem.seed), "difference": gaps}
+    return evaluate(theirs, seed=problem.seed), gaps
 
 
-def _numbers(problem: Problem, predicted: np.ndarray, ours: np.ndarray) -> dict[str, Any]:
+def _numbers(problem: TagProblem, predicted: np.ndarray, ours: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
     rows = problem.rows
     true = rows.values[:, problem.column]
     own, gaps = (
         {name: estimate_numbers(name, rows.lengths, true, *given, seed=problem.seed) for name in NUMBER_METRICS}
         for given in ((predicted,), (ours, predicted))
     )
-    return {"metrics": own, "difference": gaps}
+    return own, gaps
 
 
 def _rank(entry: dict[str, Any]) -> float:

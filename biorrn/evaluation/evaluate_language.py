@@ -14,13 +14,13 @@ from biorrn.datasets.schema import SPLITS
 from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.tokenisers import BOS, EOS, UNK, Tokeniser
 from biorrn.errors import ConfigError
-from biorrn.evaluation.baselines import verdict
-from biorrn.evaluation.bootstrap import estimate, interval, resampled
+from biorrn.evaluation.baselines import entry_of
+from biorrn.evaluation.bootstrap import estimate
 from biorrn.evaluation.described import common, trained_on
 from biorrn.evaluation.ngrams import BASELINES, ngram_nats
-from biorrn.files import tsv_line, write_text
 from biorrn.inference.forward import model_on
 from biorrn.inference.likelihood import symbol_nats, symbols_of
+from biorrn.inference.writers.tables import open_table
 from biorrn.models.store import load_model
 from biorrn.progress import progress
 
@@ -139,18 +139,8 @@ def _compared(name: str, description: str, ours: Told, theirs: Told, seed: int) 
     def gap(own: np.ndarray, other: np.ndarray, letters: np.ndarray, counts: np.ndarray) -> np.ndarray:
         return _likelihood(own, letters, counts) - _likelihood(other, letters, counts)
 
-    arrays = (ours.nats, theirs.nats, ours.letters)
-    low, high = interval(resampled(gap, *arrays, seed=seed)) if len(ours.nats) > 1 else (np.nan, np.nan)
-    value = float(gap(*arrays, np.ones((1, len(ours.nats))))[0])
-    difference = {"n": len(ours.nats), "value": value, "low": low, "high": high}
-    beats, sentence = verdict(name, difference, "log2_likelihood", "sequences")
-    return {
-        "description": description,
-        "metrics": _estimates(theirs, seed),
-        "difference": {"log2_likelihood": difference},
-        "beats": beats,
-        "sentence": sentence,
-    }
+    gaps = {"log2_likelihood": estimate(gap, ours.nats, theirs.nats, ours.letters, seed=seed)}
+    return entry_of(name, description, _estimates(theirs, seed), gaps, "sequences")
 
 
 def _positions(rows: ProteinDataset, by_letter: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -169,8 +159,6 @@ def _positions(rows: ProteinDataset, by_letter: dict[str, np.ndarray]) -> list[d
 
 def write_table(path: str | Path, told: Told) -> None:
     """Write one row a sequence: id, known letters, perplexity."""
-    with write_text(path) as stream:
-        print("id", "letters", "perplexity", sep="\t", file=stream)
+    with open_table(path, {"id": str, "letters": int, "perplexity": str}) as write:
         for name, letters, nats in zip(told.ids, told.letters, told.nats, strict=True):
-            value = np.exp(nats / letters) if letters else np.nan
-            stream.write(tsv_line(name, int(letters), f"{value:.4f}"))
+            write([name, int(letters), f"{np.exp(nats / letters) if letters else np.nan:.4f}"])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.errors import InputError
-from biorrn.evaluation.baselines_tagging import Problem, choose
+from biorrn.evaluation.baselines_tagging import TagProblem, choose
 from biorrn.evaluation.compare_tagging import compare
 from biorrn.evaluation.described import NOTHING_FITTED, common, trained_on
 from biorrn.evaluation.predictions import in_split
@@ -106,7 +106,7 @@ def _states(
     key = data.name or "state"
     content["metrics"][key] = evaluate(found, seed=seed)
     if names:
-        content["baselines"][key] = compare(Problem(train, rows, seed), names, given.states, found)
+        content["baselines"][key] = compare(TagProblem(train, rows, seed), names, given.states, found)
     content |= {
         "by_state": by_state(found, rows.states, seed=seed),
         "confusion": confusion_table(found, rows.states),
@@ -129,7 +129,7 @@ def _values(
         metrics = {metric: estimate_numbers(metric, *arrays, seed=seed) for metric in NUMBER_METRICS}
         content["metrics"][target["name"]] = metrics
         if names:
-            problem = Problem(train, rows, seed, column)
+            problem = TagProblem(train, rows, seed, column)
             content["baselines"][target["name"]] = compare(problem, names, given.scores[:, column])
 
 

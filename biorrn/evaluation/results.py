@@ -14,7 +14,6 @@ from biorrn.evaluation.coverage import coverage_of, nearest_identity
 from biorrn.evaluation.described import NOTHING_FITTED, common, trained_on
 from biorrn.evaluation.predictions import Predictions, Proteins, in_split, join, predicted_names, read_measured
 from biorrn.evaluation.regression import evaluate
-from biorrn.evaluation.terminal import summary_lines as summary_lines
 from biorrn.inference.conformal import LEVEL
 from biorrn.models.store import RECIPE, load_facts
 from biorrn.readers.tables import is_table

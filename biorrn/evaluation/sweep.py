@@ -11,7 +11,7 @@ from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.described import read_result
 from biorrn.evaluation.metric_names import headline_metric
 from biorrn.evaluation.runs import read_run
-from biorrn.files import tsv_line, write_text
+from biorrn.inference.writers.tables import open_table
 
 NAN = float("nan")
 
@@ -101,10 +101,10 @@ def _rows(path: Path, content: Mapping[str, Any], point: dict[str, str], minutes
 def write_sweep(path: str | Path, rows: Sequence[Row]) -> None:
     """Write the rows as TSV: run, the keys that were changed, target, metric, score, low, high, n, minutes."""
     keys = list(dict.fromkeys(key for row in rows for key in row.point))
-    with write_text(path) as out:
-        out.write(tsv_line("run", *keys, "target", "metric", "score", "low", "high", "n", "minutes"))
+    names = ["run", *keys, "target", "metric", "score", "low", "high", "n", "minutes"]
+    with open_table(path, dict.fromkeys(names, str)) as write:
         for row in rows:
             numbers = [f"{value:.4f}" if value == value else "." for value in (row.score, row.low, row.high)]
             took = f"{row.minutes:.1f}" if row.minutes == row.minutes else "."
             point = [row.point.get(key, ".") for key in keys]
-            out.write(tsv_line(row.run, *point, row.target or ".", row.metric, *numbers, row.n, took))
+            write([row.run, *point, row.target or ".", row.metric, *numbers, str(row.n), took])

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.evaluation.bootstrap import RESAMPLES, Statistic, estimate, interval, resampled
+from biorrn.evaluation.bootstrap import RESAMPLES, Statistic, estimate
 from biorrn.evaluation.regression import RESAMPLED as NUMBERS
 from biorrn.evaluation.segments import ratio, segment_overlap
 
@@ -184,11 +184,7 @@ def estimate_numbers(
     _, rows = np.unique(np.repeat(np.arange(len(lengths)), lengths)[known], return_inverse=True)
     n = int(rows.max()) + 1 if len(rows) else 0
     statistic = over_proteins(metric, rows, *(array[known].astype(np.float64) for array in arrays))
-    value = float(statistic(np.zeros(n), np.ones((1, n)))[0]) if n else float("nan")
-    low, high = (
-        interval(resampled(statistic, np.zeros(n), resamples=resamples, seed=seed)) if n > 1 else (float("nan"),) * 2
-    )
-    return {"n": n, "value": value, "low": low, "high": high}
+    return estimate(statistic, np.zeros(n), resamples=resamples, seed=seed)
 
 
 # f(confusion (N, S, S), scored (N, S), possible (N, S), counts (R, N)) -> (R,)

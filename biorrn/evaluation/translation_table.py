@@ -9,7 +9,7 @@ from typing import Any
 from biorrn.evaluation.figures import Drawing, slug
 from biorrn.evaluation.figures_translation import signal_drawing
 from biorrn.evaluation.translation import Told
-from biorrn.files import tsv_line, write_text
+from biorrn.inference.writers.tables import open_table
 from biorrn.models.store import load_facts
 
 
@@ -28,9 +28,9 @@ def rows(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 def write_table(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write the table as TSV."""
     header, body = rows(content)
-    with write_text(path) as stream:
-        for cells in (header, *body):
-            stream.write(tsv_line(*cells))
+    with open_table(path, dict.fromkeys(header, str)) as write:
+        for cells in body:
+            write(cells)
 
 
 def table_lines(content: Mapping[str, Any]) -> list[str]:

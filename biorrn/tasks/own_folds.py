@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from scipy import stats
 
 from biorrn.config import Recipe, parse_recipe
 from biorrn.datasets.schema import SPLITS
-from biorrn.evaluation.baselines import BASELINES, difference, verdict
+from biorrn.evaluation.baselines import BASELINES, beside
 from biorrn.evaluation.baselines_rows import Problem
 from biorrn.evaluation.predictions import Prepared, Proteins, read_prepared
-from biorrn.evaluation.regression import METRICS, evaluate, paired
+from biorrn.evaluation.regression import METRICS, paired
 from biorrn.evaluation.results import evaluate_regression
 from biorrn.inference import conformal, novelty
 from biorrn.inference.predict import Prediction
@@ -37,19 +38,9 @@ from biorrn.training.checkpoint import write_provenance
 from biorrn.training.train import train
 
 FOLDS, OUT_OF_FOLD, CROSS = "folds", "out_of_fold.tsv", "calibration"
-CROSS_FOLDS = (
-    10,
-    5,
-)  # that calibrate a run without folds, below and from MANY rows on: of few rows each fold needs most
+CROSS_FOLDS = (10, 5)  # calibrate a run without folds, below and from MANY rows on: of few rows each fold needs most
 MANY = 100
-COMPARED = (
-    "mean",
-    "length",
-    "ridge",
-    "neighbour",
-    "site_trees",
-    "extra_trees",
-)  # baselines that are fitted once a fold
+COMPARED = ("mean", "length", "ridge", "neighbour", "site_trees", "extra_trees")  # baselines, fitted once a fold
 STEP = 100  # of seeds: folds of runs with neighbouring seeds share none
 
 
@@ -82,26 +73,17 @@ def train_folds(
     names = [str(target["name"]) for target in data.targets]
     outside = data.split != SPLITS.index("test")
     rows, own = data.rows.select(outside), groups[outside]
-    found: list[Prediction | None] = [None] * len(rows)
-    fold = np.zeros(len(rows), np.int64)
     baselines = {key: np.full(rows.targets.shape, np.nan) for key in COMPARED}
-    runs = []
-    for place, codes in enumerate(fold_splits(own, number, seed)):
-        run = folder / FOLDS / str(place + 1)
-        write_rows(run / DATA, rows, codes, data)
-        train(recipe, run / DATA, run, load_task("regression"), seed=STEP * seed + place, **options)
-        held = codes == SPLITS.index("test")
-        for row, prediction in zip(np.flatnonzero(held), predicted(run, rows.select(held), device), strict=True):
-            found[row] = prediction
-        fold[held] = place + 1
+
+    def after(codes: np.ndarray, held: np.ndarray, place: int) -> None:
         fit_baselines(rows.select(codes == 0), rows.select(held), seed, options["threads"], baselines, held)
-        runs.append(run)
-        say(f"fold {place + 1} of {number}: {int(held.sum()):,} rows")
-    all_found = [prediction for prediction in found if prediction is not None]
-    write_predictions(folder / OUT_OF_FOLD, all_found, names, fold)
+        say(f"fold {place} of {number}: {int(held.sum()):,} rows")
+
+    found, fold, runs = out_of_fold(recipe, folder / FOLDS, rows, data, own, number, seed, device, options, after)
+    write_predictions(folder / OUT_OF_FOLD, found, names, fold)
     join_folds(runs, folder, data, seed)
     # without a spread: that of one fold's members is not that of the ensemble
-    values = np.array([prediction.values for prediction in all_found])
+    values = np.array([prediction.values for prediction in found])
     entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}
     _keep(folder, {name: entry for name, entry in entries.items() if entry is not None}, rows)
     write_rows(folder / FOLDS / DATA, rows, np.full(len(rows), SPLITS.index("test"), np.uint8), data)
@@ -123,6 +105,40 @@ def train_folds(
             say(f"test: {name}: Spearman {score:.4f} of the ensemble on {len(true_k):,} rows that were in no fold")
         for line in coverage(test, names, ours):
             say(f"test: {line}")
+
+
+def out_of_fold(
+    recipe: Recipe,
+    folder: Path,
+    rows: Proteins,
+    data: Prepared,
+    groups: np.ndarray,
+    number: int,
+    seed: int,
+    device: torch.device,
+    options: dict[str, Any],
+    after: Callable[[np.ndarray, np.ndarray, int], None] = lambda codes, held, place: None,
+) -> tuple[list[Prediction], np.ndarray, list[Path]]:
+    """Train a model a fold into folders 1, 2, ... and predict each row by the one that did not see it.
+
+    Returns the predictions in the order of the rows, the fold of each, and the run folders.
+
+    Parameters
+    ----------
+    groups : int64 array (N,): of the rows; whole groups are in one fold.
+    after : takes, after each fold, the split of each row in it, which rows were held out, and its number.
+    """
+    found: dict[int, Prediction] = {}
+    fold, runs = np.zeros(len(rows), np.int64), []
+    for place, codes in enumerate(fold_splits(groups, number, seed), 1):
+        run, held = folder / str(place), codes == SPLITS.index("test")
+        write_rows(run / DATA, rows, codes, data)
+        train(recipe, run / DATA, run, load_task("regression"), seed=STEP * seed + place - 1, **options)
+        found.update(zip(np.flatnonzero(held).tolist(), predicted(run, rows.select(held), device), strict=True))
+        fold[held] = place
+        runs.append(run)
+        after(codes, held, place)
+    return [found[row] for row in sorted(found)], fold, runs
 
 
 def cross_fit(
@@ -148,18 +164,10 @@ def cross_fit(
         say("intervals: none, since fewer than 3 groups are there to calibrate them")
         return {}
     if not (folder / OUT_OF_FOLD).is_file():
-        found: list[Prediction | None] = [None] * len(rows)
-        fold = np.zeros(len(rows), np.int64)
-        for place, codes in enumerate(fold_splits(own, number, seed)):
-            run, held = folder / CROSS / str(place + 1), codes == SPLITS.index("test")
-            write_rows(run / DATA, rows, codes, data)
-            task = load_task("regression")
-            train(one_of_each(recipe), run / DATA, run, task, seed=STEP * seed + place, inside=True, **options)
-            for row, prediction in zip(np.flatnonzero(held), predicted(run, rows.select(held), device), strict=True):
-                found[row] = prediction
-            fold[held] = place + 1
-        given = [prediction for prediction in found if prediction is not None]
-        write_predictions(folder / OUT_OF_FOLD, given, names, fold)
+        inside = options | {"inside": True}
+        place = folder / CROSS
+        found, fold, _ = out_of_fold(one_of_each(recipe), place, rows, data, own, number, seed, device, inside)
+        write_predictions(folder / OUT_OF_FOLD, found, names, fold)
         shutil.rmtree(folder / CROSS)
     values = join(folder / OUT_OF_FOLD, rows, data.targets, folder / DATA).values
     entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}
@@ -213,20 +221,10 @@ def compare_baselines(
 ) -> dict[str, dict[str, Any]]:
     """Return what `evaluation.baselines.compare` does, of predictions out of fold."""
     results = {}
-    true, ours = paired(measured, values)
     for key, all_values in baselines.items():
-        other = paired(measured, all_values[:, column])[1]
-        if not np.isfinite(other).all():
-            continue
-        gaps = {metric: difference(metric, true, ours, other, seed=seed) for metric in ("spearman", "rmse")}
-        beats, sentence = verdict(key, gaps["spearman"])
-        results[key] = {
-            "description": "fitted on the training rows of each fold",
-            "metrics": evaluate(true, other, seed=seed),
-            "difference": gaps,
-            "beats": beats,
-            "sentence": sentence,
-        }
+        other = all_values[:, column]
+        if np.isfinite(paired(measured, other)[1]).all():
+            results[key] = beside(key, "fitted on the training rows of each fold", measured, values, other, seed)
     return results
 
 

@@ -18,7 +18,8 @@ from biorrn.evaluation.figures import save_drawings
 from biorrn.evaluation.figures_regression import regression_figures
 from biorrn.evaluation.predictions import Predictions, Proteins, read_prepared
 from biorrn.evaluation.report import write_report
-from biorrn.evaluation.results import evaluate_regression, summary_lines
+from biorrn.evaluation.results import evaluate_regression
+from biorrn.evaluation.terminal import summary_lines
 from biorrn.inference import conformal
 from biorrn.inference.predict import Prediction, predict
 from biorrn.inference.writers.predictions import open_predictions

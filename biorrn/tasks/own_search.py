@@ -15,6 +15,7 @@ from typing import Any
 from biorrn.config import Recipe, dump_recipe, parse_recipe
 from biorrn.errors import ConfigError
 from biorrn.files import open_text, write_text
+from biorrn.inference.writers.tables import open_table
 from biorrn.tasks import load_task
 from biorrn.tasks.own_report import DATA, Say
 from biorrn.training.task import Diverged
@@ -204,13 +205,11 @@ def best_score(folder: Path) -> float:
 def write_trials(path: Path, trials: list[Any]) -> None:
     """Write a table of trials: number, state, score on the validation rows, epochs, and every number drawn."""
     names = sorted({name for trial in trials for name in trial.params})
-    with write_text(path) as stream:
-        print("trial", "state", "score", "epochs", *names, sep="\t", file=stream)
+    with open_table(path, dict.fromkeys(["trial", "state", "score", "epochs", *names], str)) as write:
         for trial in trials:
             score = "" if trial.value is None else f"{trial.value:.5g}"
             cells = [_cell(trial.params.get(name)) for name in names]
-            epochs = len(trial.intermediate_values)
-            print(trial.number + 1, trial.state.name.lower(), score, epochs, *cells, sep="\t", file=stream)
+            write([str(trial.number + 1), trial.state.name.lower(), score, len(trial.intermediate_values), *cells])
 
 
 def _cell(value: Any) -> str:

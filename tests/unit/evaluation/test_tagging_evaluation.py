@@ -12,7 +12,7 @@ from biorrn.encoders.alphabets import DNA, RESIDUES
 from biorrn.encoders.states import THREE
 from biorrn.errors import BiorrnError, ConfigError, InputError
 from biorrn.evaluation import figures_structure
-from biorrn.evaluation.baselines_tagging import BASELINES, HALF, VALUE_BASELINES, Problem, choose, windows
+from biorrn.evaluation.baselines_tagging import BASELINES, HALF, VALUE_BASELINES, TagProblem, choose, windows
 from biorrn.evaluation.described import read_result, write_result
 from biorrn.evaluation.evaluate_tagging import evaluate_tagging
 from biorrn.evaluation.figures import save_drawings
@@ -134,9 +134,10 @@ def test_evaluation_report_and_figures(table: Table, tagged_proteins: Path, tmp_
 @pytest.mark.parametrize("name", BASELINES)
 def test_baseline_is_deterministic_and_of_states(name: str, tagged_proteins: Path, rows: Tagged) -> None:
     data = read_prepared_tags(tagged_proteins)
-    problem = Problem(data.rows.select(data.split == 0), rows, 3)
-    one, description = BASELINES[name](problem)
-    assert np.array_equal(one, BASELINES[name](problem)[0])
+    problem = TagProblem(data.rows.select(data.split == 0), rows, 3)
+    fitted = BASELINES[name](problem)
+    one, description = fitted.predicted, fitted.description
+    assert np.array_equal(one, BASELINES[name](problem).predicted)
     assert one.shape == rows.tokens.shape
     assert set(np.unique(one)) <= {0, 1, 2}
     assert description
