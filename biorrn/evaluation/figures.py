@@ -6,10 +6,11 @@ are those of Okabe and Ito (2008), told apart in all common forms of colour blin
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ STYLE: Any = {
 }
 
 
+NO_GRID = {"axes.grid": False}
+
+
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """A figure with the name of its file (no suffix) and the sentence below it."""
@@ -58,11 +62,18 @@ class Drawing:
     figure: Figure
 
 
+@contextlib.contextmanager
+def canvas(width: float, height: float, style: Mapping[str, Any] = NO_GRID, **options: Any) -> Iterator[Figure]:
+    """Yield an empty figure of so many inches, to be painted in the house style."""
+    with matplotlib.rc_context(STYLE | style):
+        figure = Figure(figsize=(width, height), **options)
+        FigureCanvasAgg(figure)
+        yield figure
+
+
 def draw(name: str, caption: str, paint: Callable[[Figure], None], height: float = 3.2) -> Drawing:
     """Return a drawing of `height` inches whose figure was painted in the house style."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        FigureCanvasAgg(figure)
+    with canvas(WIDTH, height, {}, layout="constrained") as figure:
         paint(figure)
     return Drawing(name, caption, figure)
 

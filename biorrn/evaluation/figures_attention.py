@@ -10,12 +10,11 @@ import matplotlib
 import numpy as np
 from matplotlib import colors
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from biorrn.errors import BiorrnError
 from biorrn.evaluation.figure_files import figure_files
-from biorrn.evaluation.figures import GREY, INK, STYLE, plain
+from biorrn.evaluation.figures import GREY, INK, canvas, plain
 from biorrn.inference.attention_maps import Attended, AttentionMap
 
 ACROSS = 4  # heads side by side
@@ -50,9 +49,7 @@ def attention_figure(found: Attended, offset: int = 0) -> Figure:
         for one, lines in zip(found.maps, rows, strict=True)
     ]
     height = TOP + sum(tall)
-    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
+    with canvas(width, height) as figure:
         figure.text(LEFT / width, 1 - 0.12 / height, plain(found.id), fontsize=11, weight="bold", va="top", color=INK)
         figure.text(
             LEFT / width, 1 - 0.36 / height, "attention: which residues (across) each residue (down) takes from",

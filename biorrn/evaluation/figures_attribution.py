@@ -6,15 +6,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from biorrn.errors import BiorrnError
 from biorrn.evaluation.figure_files import figure_files
-from biorrn.evaluation.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, STYLE, plain
+from biorrn.evaluation.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, canvas, plain
 from biorrn.evaluation.landscapes import GROUPS, LONGEST
 from biorrn.inference.attribution import Attribution
 
@@ -57,9 +55,7 @@ def explanation(found: Attribution, column: int, target: str, unit: str = "", of
     reach = np.zeros_like(scores) if spread is None else spread
     span = (min(float((scores - reach).min()), 0.0), max(float((scores + reach).max()), 0.0))
     span = span if span[1] > span[0] else (-1.0, 1.0)
-    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
+    with canvas(width, height) as figure:
         _title(figure, found, column, target, unit, width, height)
         for line in range(lines):
             part = slice(line * LINE, min((line + 1) * LINE, length))

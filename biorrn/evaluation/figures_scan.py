@@ -10,11 +10,10 @@ import matplotlib
 import numpy as np
 from matplotlib import colors
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from biorrn.evaluation.figure_files import figure_files
-from biorrn.evaluation.figures import GREY, INK, PALE, STYLE, plain
+from biorrn.evaluation.figures import GREY, INK, PALE, canvas, plain
 from biorrn.evaluation.landscapes import GROUPS, Landscape, Landscapes
 from biorrn.inference.scan import Effect
 
@@ -60,9 +59,7 @@ def heat_map(scan: Landscape) -> Figure:
     height = TOP + blocks * (STRIP + 0.06 + tall) + (blocks - 1) * GAP + BOTTOM
     limit = float(np.nanquantile(np.abs(scan.change), SHOWN)) or 1.0
     norm = colors.Normalize(-limit, limit)
-    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
+    with canvas(width, height) as figure:
         _legend(figure, scan, norm, width, height)
         means = scan.mean
         span = _span(means)

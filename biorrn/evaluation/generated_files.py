@@ -13,11 +13,10 @@ from biorrn.datasets.sequence_set import SequenceSet, as_set, is_prepared, read_
 from biorrn.errors import InputError
 from biorrn.evaluation.described import described, write_result
 from biorrn.evaluation.generated import Likeness, check_threshold, duplicates, likeness, sample, summarise
-from biorrn.files import one_line, write_text
+from biorrn.files import write_text
 from biorrn.inference.generate import Generated
+from biorrn.inference.writers.fasta import fasta_text
 from biorrn.inference.writers.tables import open_table
-
-LINE = 60  # letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +125,7 @@ def write_fasta(path: str | Path, batch: Batch) -> None:
                 header += f" longest_match={found.match[row]}:{_name(training.ids, int(found.match_row[row]))}"
                 header += f" identity={found.identity[row]:.3f}:{_name(training.ids, int(found.nearest_row[row]))}"
                 header += f" copy={'yes' if copies[row] else 'no'}"
-            stream.write(f">{one_line(header)}\n")
-            stream.writelines(f"{one.sequence[start : start + LINE]}\n" for start in range(0, len(one.sequence), LINE))
+            stream.write(fasta_text(header, one.sequence))
 
 
 def write_table(path: str | Path | None, batch: Batch) -> None:

@@ -91,10 +91,13 @@ def _attended(model: nn.Module, record: ProteinRecord, device: torch.device) -> 
     return Attended(record.id, record.sequence, found)
 
 
-def maps_of(model: nn.Module, x: Tensor, lengths: Tensor) -> list[tuple[str, Tensor]]:
+def maps_of(
+    model: nn.Module, x: Tensor, lengths: Tensor, parts: list[tuple[str, nn.Module]] | None = None
+) -> list[tuple[str, Tensor]]:
     """Return the place and the weights, float32 (B, heads, T, T) or (B, heads, T), of all attention inside a model.
 
-    They are those of a forward pass of x (B, T) and lengths (B,), with the fused kernels replaced by the formula.
+    They are those of a forward pass of x (B, T) and lengths (B,), with the fused kernels replaced by the formula; of
+    all layers and pools, or of some `parts` with their places.
     """
     seen: list[tuple[str, Tensor]] = []
 
@@ -105,14 +108,21 @@ def maps_of(model: nn.Module, x: Tensor, lengths: Tensor) -> list[tuple[str, Ten
 
         return hook
 
-    handles = [part.register_forward_pre_hook(keep(name, type(part) in POOLS)) for name, part in _parts(model)]
+    chosen = _parts(model) if parts is None else parts
+    handles = [part.register_forward_pre_hook(keep(name, type(part) in POOLS)) for name, part in chosen]
     try:
-        with torch.no_grad():
-            model(x, lengths)
+        if handles:
+            with torch.no_grad():
+                model(x, lengths)
     finally:
         for handle in handles:
             handle.remove()
     return seen
+
+
+def pools_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the attention pools of a model with their places."""
+    return [(name, part) for name, part in _parts(model) if type(part) in POOLS]
 
 
 def _parts(model: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -11,14 +11,13 @@ from torch import Tensor, nn
 
 from biorrn.encoders.residues import tokens
 from biorrn.errors import BiorrnError, ConfigError
+from biorrn.inference.attention_maps import maps_of, pools_of
 from biorrn.inference.forward import model_on
 from biorrn.inference.gradients import BASELINES, COMPLETE, by_residue, gap_of, integrate, networks
 from biorrn.inference.predict import predict, target_names
 from biorrn.inference.summary import SHOWN, Tally
 from biorrn.lookup import lookup
-from biorrn.models.attention_pool import MultiHead
 from biorrn.models.ensemble import Ensemble
-from biorrn.models.heads import Attention
 from biorrn.models.store import Stored
 from biorrn.models.variants import Variant
 from biorrn.readers.records import ProteinRecord
@@ -153,22 +152,8 @@ def attention_of(model: nn.Module, x: Tensor, lengths: Tensor) -> np.ndarray | N
 
     None where it has none, or where they weigh something other than residues.
     """
-    seen: list[Tensor] = []
-
-    def keep(pool: nn.Module, inputs: tuple[Tensor, Tensor]) -> None:
-        weights = pool.weights(*inputs)  # type: ignore[operator]
-        seen.append(weights if weights.ndim == 2 else weights.mean(1))
-
-    pools = [part for part in model.modules() if isinstance(part, Attention | MultiHead)]
-    handles = [pool.register_forward_pre_hook(keep) for pool in pools]
-    try:
-        if handles:
-            with torch.no_grad():
-                model(x, lengths)
-    finally:
-        for handle in handles:
-            handle.remove()
-    fitting = [weights[0] for weights in seen if weights.shape[1] == x.shape[1]]
+    found = maps_of(model, x, lengths, pools_of(model))
+    fitting = [weights.mean(1)[0] for _, weights in found if weights.shape[-1] == x.shape[1]]
     return torch.stack(fitting).mean(0).double().cpu().numpy() if fitting else None
 
 

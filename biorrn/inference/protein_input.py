@@ -14,7 +14,7 @@ from biorrn.readers.ids import Ids
 from biorrn.readers.nucleotides import read_bases
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.tables import Reading, column_names, is_table, matching
-from biorrn.readers.variants import VariantError, apply_variants, variant_texts
+from biorrn.readers.variants import variant_texts, variants_of
 
 BASES = "is read as FASTA or FASTQ, as the model reads bases"
 
@@ -112,18 +112,12 @@ def read_mutants(
     texts = list(variant_texts(mutations))
     proteins = list(read_fasta(path))
     for protein in proteins:
-        try:
-            made = apply_variants(texts, [protein] * len(texts), offset)
-        except VariantError as error:
-            raise type(error)(f"record '{protein.id}': {error}") from error
-        for one in made:
+        for one in variants_of(protein, texts, offset, on_problem):
             name = one.written if len(proteins) == 1 else f"{protein.id}:{one.written}"
-            if one.error is not None:
-                on_problem(InputError(one.place, f"{one.error}; record '{protein.id}'", None, one.error.flag))
-                if keep:
-                    yield ProteinRecord(name, "", problem=one.error.flag, cells=(one.written,))
-                continue
-            yield ProteinRecord(name, one.sequence, "", one.sequence.count("X"), cells=(one.written,))
+            problem = one.error.flag if one.error else ""
+            if keep or not problem:
+                unknown = one.sequence.count("X")
+                yield ProteinRecord(name, one.sequence, "", unknown, problem=problem, cells=(one.written,))
 
 
 def other_columns(

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.errors import BiorrnError, ConfigError, InputError
+from biorrn.errors import BiorrnError, ConfigError
 from biorrn.inference.conformal import LEVEL, difference_widths
 from biorrn.inference.predict import Prediction, doubts, predict, target_names
 from biorrn.inference.summary import SHOWN, Tally
 from biorrn.models.store import Stored
 from biorrn.readers.fields import OnProblem, stop
 from biorrn.readers.records import ProteinRecord
-from biorrn.readers.variants import STANDARD, Applied, VariantError, apply_variants, variant_texts
+from biorrn.readers.variants import STANDARD, Applied, variant_texts, variants_of
 
 NO_MUTANTS = "not_trained_on_mutants"  # flag of every mutant
 Spans = tuple[tuple[int, int], ...]
@@ -121,16 +121,8 @@ class Plan:
 def _named(
     record: ProteinRecord, texts: Sequence[tuple[str, str]], offset: int, on_problem: OnProblem
 ) -> Iterator[Mutant]:
-    try:
-        made = apply_variants(texts, [record] * len(texts), offset)
-    except VariantError as error:
-        raise type(error)(f"record '{record.id}': {error}") from error
-    for one in made:
-        if one.error is None:
-            yield _mutant(one)
-        else:
-            on_problem(InputError(one.place, f"{one.error}; record '{record.id}'", None, one.error.flag))
-            yield Mutant(".", "", "", one.written, "", one.error.flag)
+    for one in variants_of(record, texts, offset, on_problem):
+        yield Mutant(".", "", "", one.written, "", one.error.flag) if one.error else _mutant(one)
 
 
 def _mutant(one: Applied) -> Mutant:

@@ -435,12 +435,6 @@ def missing_column(wanted: str, names: Sequence[str]) -> str:
     return f"column '{wanted}' is missing{hint} Columns: {listed}"
 
 
-def check_columns(path: str | Path, wanted: Iterable[str], found: Sequence[str]) -> None:
-    """Check that a table has the columns that are needed, each once; see `find_column` for the errors."""
-    for name in wanted:
-        find_column(path, name, found)
-
-
 def sequence_column(
     path: str | Path, names: Sequence[str], asked: str | None = None, reading: Reading | None = None
 ) -> str:

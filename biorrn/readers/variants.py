@@ -22,7 +22,7 @@ from Bio.SeqUtils import IUPACData
 from biorrn.errors import BiorrnError, InputError
 from biorrn.files import open_text
 from biorrn.readers.fasta import read_fasta
-from biorrn.readers.fields import Fault
+from biorrn.readers.fields import Fault, OnProblem
 from biorrn.readers.records import ProteinRecord
 from biorrn.readers.sequences import RESIDUES, UNKNOWN, clean_sequence
 from biorrn.readers.tables import MUTATIONS, TABLES, column_names, header_unit, plain, read_cells, suffix_of
@@ -32,15 +32,8 @@ FORMS = "A23G, A23del, A23_K25del, A23dup, A23_G24insWWP, A23_K25delinsGP or WT"
 STANDARD = RESIDUES[:20]
 # names of a column of wild types' sequences
 WILD_SEQUENCES = (
-    *(
-        "wt_sequence",
-        "wt_seq",
-        "wild_type_sequence",
-        "wild_type_seq",
-        "wt_aa_sequence",
-        "target_seq",
-        "parent_sequence",
-    ),
+    *("wt_sequence", "wt_seq", "wild_type_sequence", "wild_type_seq", "wt_aa_sequence", "target_seq"),
+    "parent_sequence",
     *("reference_sequence", "native_sequence", "wild_type", "wt"),
 )
 WILD_NAMES = (  # of a column that names the wild type of a row
@@ -50,25 +43,11 @@ WILD_NAMES = (  # of a column that names the wild type of a row
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "-", ".", "nd", "n.d."))
 WILD_TYPE = frozenset(
     (
-        *(
-            "wt",
-            "_wt",
-            "wildtype",
-            "wild-type",
-            "wild type",
-            "wild_type",
-            "=",
-            "p.=",
-            "p.(=)",
-            "(=)",
-            "_sy",
-            "synonymous",
-        ),
+        *("wt", "_wt", "wildtype", "wild-type", "wild type", "wild_type", "=", "p.=", "p.(=)", "(=)", "_sy"),
+        "synonymous",
         *("native", "parent", "parental", "reference", "unmutated", "no mutation"),
     )
 )
-FORMS = "A23G, A23del, A23_K25del, A23dup, A23_G24insWWP, A23_K25delinsGP or WT"
-STANDARD = RESIDUES[:20]
 MOST_OFFSETS = 1_000_000  # beyond that a number is no position
 LONGEST = 500  # letters of one mutation, or of the name of a column
 LEAST_MATCHES = 3  # fewer residues fit at some offset by chance
@@ -423,6 +402,25 @@ def apply_variants(
             else VariantError(f"{made[0].place}: {first}; none of {len(made):,} variants can be used ({listed})")
         )
     return made
+
+
+def variants_of(
+    record: ProteinRecord, texts: Sequence[tuple[str, str]], offset: int, on_problem: OnProblem
+) -> Iterator[Applied]:
+    """Yield the mutants of one protein that texts spell; what is wrong with one goes to `on_problem` before it comes.
+
+    Raises
+    ------
+    VariantError: as `apply_variants`, with the record's name.
+    """
+    try:
+        made = apply_variants(texts, [record] * len(texts), offset)
+    except VariantError as error:
+        raise type(error)(f"record '{record.id}': {error}") from error
+    for one in made:
+        if one.error is not None:
+            on_problem(InputError(one.place, f"{one.error}; record '{record.id}'", None, one.error.flag))
+        yield one
 
 
 def _check_numbering(made: Sequence[Applied], offset: int) -> None:

@@ -24,14 +24,17 @@ QUALITY_WINDOWS, BATCH = 256, 64  # of the validation split; most of them that a
 NOISE_EACH = 4  # reads of each kind of noise
 
 
-def finish(task: str, folder: str | Path, prepared: str | Path, *, device: str = "auto") -> None:
+def finish(task: str, folder: str | Path, prepared: str | Path, *, device: str = "auto", **known: Any) -> None:
     """Complete the facts of a trained model folder; those that it has stay as they are.
 
     Parameters
     ----------
     task : of the recipe; one without an entry in `FINISHERS` needs nothing.
     prepared : the prepared file that the model was trained on.
+    known : facts that the caller has.
     """
+    if known:
+        update_facts(folder, **known)
     if task in FINISHERS:
         FINISHERS[task](Path(folder), Path(prepared), device)
 

@@ -191,8 +191,8 @@ def train_own(wish: Wish, *, device: str = "auto", threads: int | None = None, r
         # on one thread members come one after the other, and a process of its own only takes its start longer
         inside = {"inside": True} if recipe.members is not None and cores == 1 else {}
         train(recipe, folder / DATA, measured, load_task("regression"), seed=wish.seed, **options, **inside)
-        calibrate(recipe, folder, np.array(state["groups"]), wish.seed, where, options, say, measured)
-        complete("regression", measured, folder / DATA, device=str(where))
+        known = intervals(recipe, folder, measured, np.array(state["groups"]), wish.seed, where, options, say)
+        complete("regression", measured, folder / DATA, device=str(where), conformal=known)
         left = 60 * wish.minutes - (time.monotonic() - began)
         said = settle(recipe, folder, state, left, wish.seed, options | inside)
         finish(folder, measured, state["held_out"], not state["groups"], wish.seed, cores, where, said, say)
@@ -219,36 +219,31 @@ def cross_fits(split: Split) -> bool:
     return split.by_column or int((split.codes == SPLITS.index("test")).sum()) < ENOUGH
 
 
-def calibrate(
+def intervals(
     recipe: Recipe,
     folder: Path,
+    model: Path,
     groups: np.ndarray,
     seed: int,
     device: torch.device,
     options: dict[str, Any],
     say: Say,
-    model: Path | None = None,
-) -> None:
-    """Put the intervals of a trained model into its folder, from rows that neither trained nor chose it.
+) -> dict[str, Any]:
+    """Return what a trained model keeps of its intervals, from rows that neither trained nor chose it.
 
     Parameters
     ----------
-    folder : of the run, with its prepared file.
+    folder, model : of the run, with its prepared file, and of the model.
     groups : int64 array (N,): of all rows of the prepared file, where folds of them calibrate; else empty.
-    model : Path, optional: of the model, where that is not the folder.
     """
     if len(groups):
         from biorrn.tasks.own_folds import cross_fit
 
-        entries = cross_fit(recipe, folder, groups, seed, device, options, say)
-    else:
-        from biorrn.inference.confidence import conformal_facts, held_out
+        return cross_fit(recipe, folder, groups, seed, device, options, say)
+    from biorrn.inference.confidence import conformal_facts, held_out
 
-        entries = conformal_facts(held_out(load_model(model or folder), folder / DATA, "test", device=device))[
-            "conformal"
-        ]
-        say("intervals: calibrated on the rows held out for the test, which trained and chose nothing")
-    update_facts(model or folder, conformal=entries)
+    say("intervals: calibrated on the rows held out for the test, which trained and chose nothing")
+    return dict(conformal_facts(held_out(load_model(model), folder / DATA, "test", device=device))["conformal"])
 
 
 def most_mutations(path: Path, reference: str) -> int:

@@ -60,8 +60,8 @@ def refit(recipe: Recipe, folder: Path, rows: str, seed: int, options: dict[str,
     elif told.get("epochs"):
         stop = {"stop": told["best"]["epoch"] + 1}
     train(final, folder / DATA, folder, load_task("regression"), seed=seed, **stop, **options)
-    update_facts(folder, conformal=load_facts(measured).get("conformal") or {})
-    finish("regression", folder, folder / DATA, device=options["device"])
+    known = {"conformal": load_facts(measured).get("conformal") or {}}
+    finish("regression", folder, folder / DATA, device=options["device"], **known)
 
 
 def ship_measured(folder: Path) -> None:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 LINE = 60  # letters
 
 
+def fasta_text(header: str, sequence: str) -> str:
+    """Return a record, `LINE` letters a line."""
+    lines = (sequence[start : start + LINE] for start in range(0, len(sequence), LINE))
+    return "\n".join([f">{one_line(header)}", *lines, ""])
+
+
 @contextlib.contextmanager
 def open_fasta(path: str | Path) -> Iterator[Callable[[Translation], None]]:
     """Open a FASTA file, which appears whole or not at all, and yield what writes a translation to it.
@@ -24,10 +30,7 @@ def open_fasta(path: str | Path) -> Iterator[Callable[[Translation], None]]:
     with write_text(path) as stream:
 
         def write(found: Translation) -> None:
-            print(
-                " ".join([f">{one_line(found.id)}", f"probability={found.probability:.4f}", *found.flags]), file=stream
-            )
-            for start in range(0, len(found.target), LINE):
-                print(found.target[start : start + LINE], file=stream)
+            header = " ".join([found.id, f"probability={found.probability:.4f}", *found.flags])
+            stream.write(fasta_text(header, found.target))
 
         yield write
