@@ -16,6 +16,7 @@ from biorrn.datasets.protein_rows import protein_rows
 from biorrn.datasets.proteins import gather
 from biorrn.datasets.tag_file import TagFile
 from biorrn.encoders.alphabets import DNA
+from biorrn.encoders.bases import base_tokens
 from biorrn.encoders.residues import tokens
 from biorrn.errors import InputError
 from biorrn.readers.fasta import read_fasta
@@ -61,20 +62,8 @@ class SequenceSet:
 def as_set(ids: Sequence[str], sequences: Sequence[str], alphabet: str) -> SequenceSet:
     """Return texts in letters of an alphabet as a set."""
     ends = np.cumsum([len(text) for text in sequences], dtype=np.int64)
-    return SequenceSet(list(ids), codes("".join(sequences), alphabet), np.concatenate([[0], ends]).astype(np.int64))
-
-
-def codes(text: str, alphabet: str) -> np.ndarray:
-    """Return a text as tokens, uint8 (T,): index in the alphabet + 1.
-
-    >>> codes("ACN", "ACGTN")
-    array([1, 2, 5], dtype=uint8)
-    """
-    if alphabet != DNA:
-        return tokens(text)
-    table = np.zeros(256, np.uint8)
-    table[np.frombuffer(DNA.encode(), np.uint8)] = np.arange(1, len(DNA) + 1)
-    return np.asarray(table[np.frombuffer(text.encode("latin-1", "replace"), np.uint8)])
+    tokens_of = base_tokens if alphabet == DNA else tokens
+    return SequenceSet(list(ids), tokens_of("".join(sequences)), np.concatenate([[0], ends]).astype(np.int64))
 
 
 def is_prepared(path: str | Path) -> bool:

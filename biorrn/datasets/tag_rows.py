@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from biorrn.encoders.alphabets import DNA, RESIDUES
-from biorrn.encoders.bases import encode_bases
+from biorrn.encoders.bases import base_tokens
 from biorrn.encoders.residues import tokens
 from biorrn.encoders.states import NO_STATE, States
 from biorrn.errors import BiorrnError, InputError
@@ -56,10 +56,9 @@ def encode_sequence(path: str | Path, name: str, written: str, alphabet: str) ->
     try:
         if alphabet == "protein":
             return tokens(one_a_label(written))
-        codes = encode_bases("".join(written.split()))
-        if not len(codes):
+        if not (packed := "".join(written.split())):
             raise Fault("the sequence is empty")
-        return np.where(codes == 0, np.uint8(len(DNA)), codes).astype(np.uint8)
+        return base_tokens(packed)
     except (Fault, BiorrnError) as error:
         raise InputError(path, str(error), name) from error
 

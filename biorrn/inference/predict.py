@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from biorrn.errors import BiorrnError, ConfigError
+from biorrn.errors import ConfigError
 from biorrn.inference import novelty
 from biorrn.inference.conformal import LEVEL, Intervals
-from biorrn.inference.forward import ROWS, model_on
+from biorrn.inference.forward import model_on
 from biorrn.inference.members import values_and_spread
 from biorrn.inference.property_engine import accelerated, chosen_kind
 from biorrn.inference.shapes import batches
-from biorrn.inference.streams import joined, padded, through, windows
+from biorrn.inference.streams import joined, padded, stream
 from biorrn.models.store import Stored
 from biorrn.readers.records import ProteinRecord
 
@@ -35,7 +35,6 @@ UNKNOWN = ("more_mutations_than_training", "not_a_variant", novelty.FLAG, novelt
 # so are these of a model without a measure of novelty, which counts the length in: among the rows that calibrate, too,
 # some are a little longer than all that trained
 LENGTHS = ("shorter_than_training", "longer_than_training")
-WINDOW_BATCHES = 32  # batches within which records are sorted by length; one window is filled while one is predicted
 
 LEFT_OUT = "left_out"  # flag of a record that cannot be used, before the flag that says why
 
@@ -144,15 +143,12 @@ def predict(
     BiorrnError: the batch size is below 1, or a record holds a letter outside the alphabet.
     """
     names = target_names(stored)
-    if batch_size < 1:
-        raise BiorrnError(f"--batch-size: found {batch_size}; allowed is 1 or more")
     where = torch.device(device)
-    workers = (threads or torch.get_num_threads()) if where.type == "cpu" else 1
     model = model_on(stored.model, where)
     if where.type == "cpu":
         model = accelerated(model, chosen_kind(precision))
     run = _Run(model, stored.facts, Intervals.of(stored.facts, names, level), len(names), batch_size, where)
-    return run.over(windows(records, max(batch_size, ROWS) * WINDOW_BATCHES), workers)
+    return stream(records, run.send, run.finish, batch_size=batch_size, threads=threads, device=where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +176,7 @@ class _Run:
         self.model, self.facts, self.intervals = model, facts, intervals
         self.targets, self.batch_size, self.device = targets, batch_size, device
 
-    def over(self, windows: Iterable[list[ProteinRecord]], workers: int) -> Iterator[Prediction]:
-        """Yield the predictions of each window; while they are taken, the next window is under way."""
-        return through(windows, self._send, self._finish, workers, self.device)
-
-    def _send(self, records: list[ProteinRecord], pool: ThreadPoolExecutor) -> _Window:
+    def send(self, records: list[ProteinRecord], pool: ThreadPoolExecutor) -> _Window:
         lengths = np.array([len(record.sequence) for record in records], np.int64)
         flat, starts = joined(records), np.cumsum(lengths) - lengths
         sent = []
@@ -196,7 +188,7 @@ class _Run:
         alone = np.zeros(len(records), bool) if words is None else novelty.alone(words, flat, lengths)
         return _Window(records, sent, unlike, alone)
 
-    def _finish(self, window: _Window) -> Iterator[Prediction]:
+    def finish(self, window: _Window) -> Iterator[Prediction]:
         values = np.full((len(window.records), self.targets), np.nan)
         spread: np.ndarray | None = None
         for rows, passed in window.batches:

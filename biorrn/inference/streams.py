@@ -13,9 +13,11 @@ import torch
 
 from biorrn.encoders.alphabets import NO_LETTER, RESIDUES, encode
 from biorrn.errors import BiorrnError
+from biorrn.inference.forward import ROWS
 from biorrn.inference.shapes import height_of, padded_length
 from biorrn.readers.records import ProteinRecord
 
+WINDOW_BATCHES = 32  # of a window, whose records are sorted by length; one is filled while one is predicted
 WINDOW_RESIDUES = 2_000_000  # a window ends here at the latest
 
 Sent = TypeVar("Sent")
@@ -36,6 +38,35 @@ def windows(
             window, held = [], 0
     if window:
         yield window
+
+
+def stream(
+    records: Iterable[ProteinRecord],
+    send: Callable[[list[ProteinRecord], ThreadPoolExecutor], Sent],
+    finish: Callable[[Sent], Iterator[Found]],
+    *,
+    batch_size: int,
+    threads: int | None,
+    device: torch.device,
+    residues: int = WINDOW_RESIDUES,
+) -> Iterator[Found]:
+    """Yield what `finish` yields of what `send` has begun for each window of the records, in order.
+
+    Parameters
+    ----------
+    send, finish : as of `through`.
+    batch_size : int: sequences a forward pass; a window has `WINDOW_BATCHES` batches and about `residues` residues.
+    threads : int, optional: CPU threads; default: as many as torch uses.
+
+    Raises
+    ------
+    BiorrnError: the batch size is below 1.
+    """
+    if batch_size < 1:
+        raise BiorrnError(f"--batch-size: found {batch_size}; allowed is 1 or more")
+    workers = (threads or torch.get_num_threads()) if device.type == "cpu" else 1
+    parts = windows(records, max(batch_size, ROWS) * WINDOW_BATCHES, residues)
+    return through(parts, send, finish, workers, device)
 
 
 def through(

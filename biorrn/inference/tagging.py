@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from biorrn.device import has_bfloat16
 from biorrn.encoders.alphabets import RESIDUES
-from biorrn.errors import BiorrnError, ConfigError
+from biorrn.errors import ConfigError
 from biorrn.inference.chunking import Span, spans
-from biorrn.inference.forward import ROWS, model_on
+from biorrn.inference.forward import model_on
 from biorrn.inference.predict import LEFT_OUT, flags
 from biorrn.inference.property_engine import chosen_kind
 from biorrn.inference.shapes import batches
-from biorrn.inference.streams import joined, padded, through, windows
+from biorrn.inference.streams import joined, padded, stream
 from biorrn.kernels.lstm import BFLOAT
 from biorrn.models.ensemble import probabilities
 from biorrn.models.store import Stored
@@ -33,7 +33,6 @@ from biorrn.readers.records import ProteinRecord
 
 LONGEST, OVERLAP = 2048, 256  # residues of a window, and of two that follow one another
 WINDOW_RESIDUES = 500_000  # read ahead at most
-WINDOW_BATCHES = 32
 
 Passed = tuple[np.ndarray, np.ndarray]  # path uint8 (B, T), and probabilities or values float32 (B, T, S)
 
@@ -107,14 +106,11 @@ def tag(
     BiorrnError: the batch size is below 1, or a record holds a letter outside the alphabet.
     """
     states, columns = tag_columns(stored)
-    if batch_size < 1:
-        raise BiorrnError(f"--batch-size: found {batch_size}; allowed is 1 or more")
     where = torch.device(device)
-    workers = (threads or torch.get_num_threads()) if where.type == "cpu" else 1
     half = precision != "auto" and where.type == "cpu" and chosen_kind(precision) == BFLOAT and has_bfloat16(where)
     run = _Run(model_on(stored.model, where), stored.facts, states, len(columns), batch_size, where, half)
-    parts = windows(records, max(batch_size, ROWS) * WINDOW_BATCHES, WINDOW_RESIDUES)
-    return through(parts, run.send, run.finish, workers, where)
+    limits: dict[str, Any] = {"batch_size": batch_size, "threads": threads, "residues": WINDOW_RESIDUES}
+    return stream(records, run.send, run.finish, device=where, **limits)
 
 
 def states_and_marginals(model: nn.Module, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

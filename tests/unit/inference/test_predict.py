@@ -11,7 +11,7 @@ from biorrn.config import parse_recipe
 from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import tokens
 from biorrn.errors import BiorrnError, ConfigError
-from biorrn.inference import predict as module
+from biorrn.inference import streams as module
 from biorrn.inference.predict import Prediction, flags, predict
 from biorrn.inference.shapes import TOKENS, padded_length
 from biorrn.inference.streams import windows
