@@ -103,8 +103,7 @@ def _finite(scores: np.ndarray) -> np.ndarray:
 
 def _decoded(probs: np.ndarray, bases: np.ndarray, starts: np.ndarray) -> Decoded:
     """Take as a base's probability the highest that any frame gives it before the next base begins."""
-    evidence = np.stack([forced.shares(probs, bases, starts), forced.peaks(probs, bases, starts)], axis=1)
-    return _moved(len(probs), bases, starts, evidence, own=1)
+    return _moved(len(probs), bases, starts, forced.evidence(probs, bases, starts), own=1)
 
 
 def _moved(frames: int, bases: np.ndarray, starts: np.ndarray, evidence: np.ndarray, own: int) -> Decoded:

@@ -14,16 +14,17 @@ base callers.)
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch.autograd.function import once_differentiable
 
 from biorrn.jit import each_row
 from biorrn.kernels import crf_numba
 from biorrn.kernels.crf_reference import columns, reference
+from biorrn.kernels.ctc import RowLoss, checked
 from biorrn.kernels.ctc_reference import exact
 from biorrn.lookup import lookup
 
@@ -59,29 +60,10 @@ def crf_loss(
     ValueError: shapes that do not agree, a length or a target out of range. (Where all four tensors are on CUDA, values
     are cut to what is allowed instead, since looking at them would make the host wait.)
     """
-    rows, frames, width = scores.shape
-    if width != 5 * 4**state_len:
-        raise ValueError(f"scores of {width} columns; state_len {state_len} needs 5 * 4**{state_len}")
-    # what is on CUDA stays there: looking at it would make the host wait for the device
+    if scores.shape[2] != 5 * 4**state_len:
+        raise ValueError(f"scores of {scores.shape[2]} columns; state_len {state_len} needs 5 * 4**{state_len}")
     cuda = scores.is_cuda and all(x.is_cuda for x in (lengths, targets, target_lengths))
-    where = scores.device if cuda else torch.device("cpu")
-    lengths, targets, target_lengths = (x.detach().to(where, torch.int64) for x in (lengths, targets, target_lengths))
-    if targets.dim() != 2 or {len(targets), len(lengths), len(target_lengths)} != {rows}:
-        raise ValueError(
-            f"scores of {rows} rows with targets {tuple(targets.shape)}, {len(lengths)} lengths and "
-            f"{len(target_lengths)} target lengths; allowed is {rows} rows of each"
-        )
-    used = torch.arange(targets.shape[1], device=where) < target_lengths[:, None]
-    targets = targets.masked_fill(~used, 1)
-    for what, values, low, high in (
-        ("lengths", lengths, 0, frames),
-        ("target_lengths", target_lengths, 0, targets.shape[1]),
-        ("targets", targets, 1, 4),
-    ):
-        if cuda:
-            values.clamp_(low, high)
-        elif values.numel() and (values.min() < low or values.max() > high):
-            raise ValueError(f"{what}: found {int(values.min())} to {int(values.max())}; allowed is {low} to {high}")
+    lengths, targets, target_lengths = checked(scores, lengths, targets, target_lengths, 4, cuda)
     implementation = implementation or default_kernel(scores)
     if scores.dtype in (torch.bfloat16, torch.float16) and implementation != "triton":
         scores = scores.float()
@@ -118,20 +100,9 @@ def _triton(
     return cast(torch.Tensor, CRFLoss.apply(scores, *rest, state_len))
 
 
-class _Numba(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, scores: torch.Tensor, *rest: Any) -> torch.Tensor:
-        lengths, targets, target_lengths = (x.cpu().numpy() for x in rest[:3])
-        values = scores.detach().cpu().contiguous().numpy()
-        losses, gradient = loss_and_gradient(values, lengths, targets, target_lengths, rest[3])
-        ctx.save_for_backward(torch.from_numpy(gradient).to(scores.device))
-        return torch.from_numpy(losses).to(scores.dtype).to(scores.device)
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors
-        return grad[:, None, None] * gradient, None, None, None, None
+def _numba(scores: torch.Tensor, *rest: Any) -> torch.Tensor:
+    *tensors, state_len = rest
+    return cast(torch.Tensor, RowLoss.apply(scores, partial(loss_and_gradient, state_len=state_len), *tensors))
 
 
 def loss_and_gradient(
@@ -194,4 +165,4 @@ def one_row(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, gradient: 
 
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
 
-KERNELS: dict[str, Kernel] = {"numba": _Numba.apply, "reference": _reference, "triton": _triton}
+KERNELS: dict[str, Kernel] = {"numba": _numba, "reference": _reference, "triton": _triton}

@@ -46,29 +46,54 @@ def ctc_loss(
     ------
     ValueError: shapes that do not agree, a length or a target out of range.
     """
-    rows, frames, symbols = scores.shape
-    lengths, targets, target_lengths = (x.detach().to("cpu", torch.int64) for x in (lengths, targets, target_lengths))
-    if targets.dim() != 2 or {len(targets), len(lengths), len(target_lengths)} != {rows}:
-        raise ValueError(
-            f"scores of {rows} rows with targets {tuple(targets.shape)}, {len(lengths)} lengths and "
-            f"{len(target_lengths)} target lengths; allowed is {rows} rows of each"
-        )
-    used = torch.arange(targets.shape[1]) < target_lengths[:, None]
-    for what, values, low, high in (
-        ("lengths", lengths, 0, frames),
-        ("target_lengths", target_lengths, 0, targets.shape[1]),
-        ("targets", targets[used], 1, symbols - 1),
-    ):
-        if values.numel() and (values.min() < low or values.max() > high):
-            raise ValueError(f"{what}: found {int(values.min())} to {int(values.max())}; allowed is {low} to {high}")
+    lengths, targets, target_lengths = checked(scores, lengths, targets, target_lengths, scores.shape[2] - 1)
     if implementation is None:
         implementation = "torch" if scores.device.type == "cuda" else "numba"
     if scores.dtype in (torch.bfloat16, torch.float16):
         scores = scores.float()
     if scores.numel() == 0:  # torch's own refuses these; no row, or rows without a frame: a loss of 0
         return scores.sum((1, 2))
-    targets = targets.masked_fill(~used, 0)
     return lookup(KERNELS, implementation, "CTC implementation")(scores, lengths, targets, target_lengths)
+
+
+def checked(
+    scores: torch.Tensor,
+    lengths: torch.Tensor,
+    targets: torch.Tensor,
+    target_lengths: torch.Tensor,
+    highest: int,
+    cuda: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return lengths, targets and target lengths as int64 on the CPU; targets are 1 where they are not used.
+
+    Parameters
+    ----------
+    highest : int: the highest class of a target.
+    cuda : bool: leave them on CUDA, and cut values to what is allowed: looking at them would make the host wait.
+
+    Raises
+    ------
+    ValueError: see `ctc_loss`.
+    """
+    rows, frames, _ = scores.shape
+    where = scores.device if cuda else torch.device("cpu")
+    lengths, targets, target_lengths = (x.detach().to(where, torch.int64) for x in (lengths, targets, target_lengths))
+    if targets.dim() != 2 or {len(targets), len(lengths), len(target_lengths)} != {rows}:
+        raise ValueError(
+            f"scores of {rows} rows with targets {tuple(targets.shape)}, {len(lengths)} lengths and "
+            f"{len(target_lengths)} target lengths; allowed is {rows} rows of each"
+        )
+    targets = targets.masked_fill(torch.arange(targets.shape[1], device=where) >= target_lengths[:, None], 1)
+    for what, values, low, high in (
+        ("lengths", lengths, 0, frames),
+        ("target_lengths", target_lengths, 0, targets.shape[1]),
+        ("targets", targets, 1, highest),
+    ):
+        if cuda:
+            values.clamp_(low, high)
+        elif values.numel() and (values.min() < low or values.max() > high):
+            raise ValueError(f"{what}: found {int(values.min())} to {int(values.max())}; allowed is {low} to {high}")
+    return lengths, targets, target_lengths
 
 
 def feasible(lengths: torch.Tensor, targets: torch.Tensor, target_lengths: torch.Tensor) -> torch.Tensor:
@@ -95,18 +120,26 @@ def _torch(
     )
 
 
-class _Numba(torch.autograd.Function):
+class RowLoss(torch.autograd.Function):
+    """Losses (B,) of scores (B, T, S) by a function that returns each with its gradient; see `loss_and_gradient`."""
+
     @staticmethod
-    def forward(ctx: Any, scores: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        losses, gradient = loss_and_gradient(scores.detach().cpu().numpy(), *(x.numpy() for x in rest))
+    def forward(ctx: Any, scores: torch.Tensor, work: Callable[..., Any], *rest: torch.Tensor) -> torch.Tensor:
+        losses, gradient = work(scores.detach().cpu().contiguous().numpy(), *(x.cpu().numpy() for x in rest))
         ctx.save_for_backward(torch.from_numpy(gradient).to(scores.device))
+        ctx.inputs = 2 + len(rest)
         return torch.from_numpy(losses).to(scores.dtype).to(scores.device)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return grad[:, None, None] * gradient, None, None, None
+        return grad[:, None, None] * gradient, *[None] * (ctx.inputs - 1)
+
+
+def _numba(scores: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+    found: torch.Tensor = RowLoss.apply(scores, loss_and_gradient, *rest)
+    return found
 
 
 def loss_and_gradient(
@@ -157,4 +190,4 @@ def one_row(scores: np.ndarray, bases: np.ndarray, gradient: np.ndarray) -> floa
 
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
-KERNELS: dict[str, Kernel] = {"numba": _Numba.apply, "torch": _torch, "reference": _reference}
+KERNELS: dict[str, Kernel] = {"numba": _numba, "torch": _torch, "reference": _reference}

@@ -47,20 +47,12 @@ def _ctc(logs, bases, lows, highs, steps, path):  # type: ignore[no-untyped-def]
 
 
 @jit()
-def peaks(probs, bases, starts):  # type: ignore[no-untyped-def]
-    """Return float32 (L,): the highest probability of each base from its first frame to the next base's."""
-    found = np.zeros(bases.shape[0], np.float32)
-    for i in range(bases.shape[0]):
-        end = starts[i + 1] if i + 1 < bases.shape[0] else probs.shape[0]
-        for t in range(starts[i], end):
-            found[i] = max(found[i], probs[t, bases[i]])
-    return found
+def evidence(probs, bases, starts):  # type: ignore[no-untyped-def]
+    """Return float32 (L, 2) of the frames from each base's first to the next base's.
 
-
-@jit()
-def shares(probs, bases, starts):  # type: ignore[no-untyped-def]
-    """Return float32 (L,): the part of each base in all but the blank, from its first frame to the next base's."""
-    found = np.zeros(bases.shape[0], np.float32)
+    The part of the base in all but the blank, and the highest probability of it.
+    """
+    found = np.zeros((bases.shape[0], 2), np.float32)
     for i in range(bases.shape[0]):
         end = starts[i + 1] if i + 1 < bases.shape[0] else probs.shape[0]
         own, total = np.float32(0), np.float32(1e-30)
@@ -68,7 +60,8 @@ def shares(probs, bases, starts):  # type: ignore[no-untyped-def]
             own += probs[t, bases[i]]
             for c in range(1, probs.shape[1]):
                 total += probs[t, c]
-        found[i] = min(own / total, np.float32(1))
+            found[i, 1] = max(found[i, 1], probs[t, bases[i]])
+        found[i, 0] = min(own / total, np.float32(1))
     return found
 
 

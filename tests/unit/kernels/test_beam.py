@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from biorrn.kernels.beam import beam, greedy
 from biorrn.kernels.beam_reference import all_sequences, beam_reference, collapse
-from biorrn.kernels.forced import align, peaks
+from biorrn.kernels.forced import align, evidence
 
 seeds = st.integers(0, 100_000)
 
@@ -159,5 +159,5 @@ def test_the_band_of_align_is_wide_enough(size: int) -> None:
 
 def test_peaks_look_from_a_base_to_the_next() -> None:
     probs = np.array([[0.1, 0.9], [0.4, 0.6], [0.9, 0.1], [0.3, 0.7], [0.2, 0.8]], np.float32)
-    found = peaks(probs, np.array([1, 1], np.uint8), np.array([1, 3], np.int32))
+    found = evidence(probs, np.array([1, 1], np.uint8), np.array([1, 3], np.int32))[:, 1]
     assert found.tolist() == pytest.approx([0.6, 0.8])
