@@ -1,6 +1,9 @@
-"""CTC loss: every implementation against enumeration, torch's float64 and the invariants of a loss over rows."""
+"""CTC loss: every implementation against enumeration and torch's float64; and what CTC and CTC-CRF have in common."""
 
 import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +14,13 @@ from hypothesis import strategies as st
 from biorrn.errors import ConfigError
 from biorrn.kernels import ctc_numba
 from biorrn.kernels.beam_reference import all_sequences
+from biorrn.kernels.crf import crf_loss
+from biorrn.kernels.crf import loss_and_gradient as crf_loss_and_gradient
 from biorrn.kernels.ctc import KERNELS, ctc_loss, feasible, loss_and_gradient
 
 Case = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+Loss, Make = Callable[..., torch.Tensor], Callable[..., Case]
+crf2 = partial(crf_loss, state_len=2)
 each_kernel = pytest.mark.parametrize("name", KERNELS)
 
 
@@ -26,10 +33,25 @@ def case(rows: int, frames: int, bases: int, seed: int = 0, scale: float = 1.0, 
     return scores, lengths, targets, torch.randint(0, bases + 1, (rows,), generator=draw)
 
 
-def both(name: str, scores: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def crf_case(rows: int, frames: int, bases: int, seed: int = 0) -> Case:
+    """Return the same for a CRF of two bases a state."""
+    scores, lengths, targets, sizes = case(rows, frames, 2 * bases, seed, symbols=80)
+    return scores, lengths, targets % 4 + 1, sizes
+
+
+each_loss = pytest.mark.parametrize(("loss", "made"), [(ctc_loss, case), (crf2, crf_case)], ids=["ctc", "crf"])
+each_kernel_of_each = pytest.mark.parametrize(
+    ("name", "loss", "made"),
+    [*((name, ctc_loss, case) for name in KERNELS), *((name, crf2, crf_case) for name in ("numba", "reference"))],
+)
+
+
+def both(
+    name: str, scores: torch.Tensor, *rest: torch.Tensor, loss: Loss = ctc_loss
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the losses and the gradient of their sum."""
     scores = scores.clone().requires_grad_()
-    losses = ctc_loss(scores, *rest, implementation=name)
+    losses = loss(scores, *rest, implementation=name)
     losses.sum().backward()
     assert scores.grad is not None
     return losses.detach(), scores.grad
@@ -137,26 +159,27 @@ def test_each_width_of_number_gives_the_same(monkeypatch: pytest.MonkeyPatch) ->
             torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
 
 
-@each_kernel
-def test_padded_is_alone(name: str) -> None:
-    scores, lengths, targets, sizes = case(6, 30, 8, seed=4)
+@each_kernel_of_each
+def test_padded_is_alone(name: str, loss: Loss, made: Make) -> None:
+    scores, lengths, targets, sizes = made(6, 30, 8, seed=4)
     scores[2, lengths[2] :] = torch.nan  # what lies beyond a row's end may be anything
     scores = scores if name == "numba" else scores.nan_to_num(50.0)
-    losses, gradient = both(name, scores, lengths, targets, sizes)
+    losses, gradient = both(name, scores, lengths, targets, sizes, loss=loss)
+    assert losses.gt(0).sum() >= 2
     for row, (length, size) in enumerate(zip(lengths.tolist(), sizes.tolist(), strict=True)):
         part = scores[row : row + 1, :length], lengths[row : row + 1], targets[row : row + 1, :size]
-        loss, slope = both(name, *part, sizes[row : row + 1])
-        torch.testing.assert_close(losses[row], loss[0])
+        alone, slope = both(name, *part, sizes[row : row + 1], loss=loss)
+        torch.testing.assert_close(losses[row], alone[0])
         torch.testing.assert_close(gradient[row, :length], slope[0])
         assert not gradient[row, length:].any()
 
 
-@each_kernel
-def test_the_order_of_rows_does_not_matter(name: str) -> None:
-    scores, *rest = case(7, 25, 6, seed=5)
+@each_kernel_of_each
+def test_the_order_of_rows_does_not_matter(name: str, loss: Loss, made: Make) -> None:
+    scores, *rest = made(7, 25, 6, seed=5)
     order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
-    losses, gradient = both(name, scores, *rest)
-    mixed, slope = both(name, scores[order], *(x[order] for x in rest))
+    losses, gradient = both(name, scores, *rest, loss=loss)
+    mixed, slope = both(name, scores[order], *(x[order] for x in rest), loss=loss)
     torch.testing.assert_close(mixed, losses[order], rtol=1e-12, atol=0)
     torch.testing.assert_close(slope, gradient[order], rtol=1e-12, atol=1e-15)
 
@@ -194,40 +217,48 @@ def test_nothing_costs_nothing(name: str, shape: tuple[int, int, int]) -> None:
     assert gradient.shape == shape
 
 
-def test_the_gradient_of_a_frame_sums_to_zero_and_follows_the_weight_of_its_row() -> None:
-    scores, *_ = case(3, 20, 5, seed=6)
-    rest = torch.full((3,), 20), torch.randint(1, 5, (3, 5)), torch.full((3,), 5)
-    _, plain = both("numba", scores, *rest)
+@each_loss
+def test_the_gradient_of_a_frame_sums_to_zero_and_follows_the_weight_of_its_row(loss: Loss, made: Make) -> None:
+    scores, *_ = made(3, 20, 5, seed=6)
+    rest = torch.full((3,), 20), torch.randint(1, 5, (3, 7)), torch.full((3,), 7)
+    _, plain = both("numba", scores, *rest, loss=loss)
     assert plain.abs().max() > 0.01
     assert plain.sum(-1).abs().max() < 1e-12
     scores.requires_grad_()
-    (ctc_loss(scores, *rest) * torch.tensor([0.0, 1.0, -2.0])).sum().backward()
+    (loss(scores, *rest) * torch.tensor([0.0, 1.0, -2.0])).sum().backward()
     assert scores.grad is not None
     torch.testing.assert_close(scores.grad, plain * torch.tensor([0.0, 1.0, -2.0])[:, None, None])
 
 
+@each_loss
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_types_come_back_as_they_went_in(dtype: torch.dtype) -> None:
-    scores, *rest = case(3, 20, 5, seed=7)
+def test_half_types_come_back_as_they_went_in(dtype: torch.dtype, loss: Loss, made: Make) -> None:
+    scores, *rest = made(5, 20, 5, seed=7)
     half = scores.to(dtype)
-    losses, gradient = both("numba", half, *rest)
-    exact, slope = both("numba", half.float(), *rest)
+    losses, gradient = both("numba", half, *rest, loss=loss)
+    exact, slope = both("numba", half.float(), *rest, loss=loss)
+    assert losses.gt(0).any()
     assert losses.dtype == torch.float32
     assert gradient.dtype == dtype
     torch.testing.assert_close(losses, exact)
     torch.testing.assert_close(gradient, slope.to(dtype))
 
 
-def test_threads_do_not_change_the_result() -> None:
-    scores, *rest = case(16, 50, 15, seed=8)
+@pytest.mark.parametrize(
+    ("work", "made"),
+    [(loss_and_gradient, case), (partial(crf_loss_and_gradient, state_len=2), crf_case)],
+    ids=["ctc", "crf"],
+)
+def test_threads_do_not_change_the_result(work: Callable[..., Any], made: Make) -> None:
+    scores, *rest = made(16, 50, 15, seed=8)
     arrays = [scores.float().numpy(), *(x.numpy() for x in rest)]
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        alone = loss_and_gradient(*arrays)
+        alone = work(*arrays)
         torch.set_num_threads(3)
         results: list[tuple[np.ndarray, np.ndarray]] = []
-        callers = [threading.Thread(target=lambda: results.append(loss_and_gradient(*arrays))) for _ in range(4)]
+        callers = [threading.Thread(target=lambda: results.append(work(*arrays))) for _ in range(4)]
         for caller in callers:
             caller.start()
         for caller in callers:
@@ -235,11 +266,13 @@ def test_threads_do_not_change_the_result() -> None:
     finally:
         torch.set_num_threads(before)
     assert len(results) == 4
+    assert (alone[0] > 0).any()
     for losses, gradient in results:
         np.testing.assert_array_equal(losses, alone[0])
         np.testing.assert_array_equal(gradient, alone[1])
 
 
+@pytest.mark.parametrize(("loss", "width"), [(ctc_loss, 5), (partial(crf_loss, state_len=1), 20)])
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -250,22 +283,25 @@ def test_threads_do_not_change_the_result() -> None:
         ({"lengths": torch.tensor([4])}, r"scores of 2 rows .* 1 lengths"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(changed: dict[str, torch.Tensor], said: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(
+    loss: Loss, width: int, changed: dict[str, torch.Tensor], said: str
+) -> None:
     arguments = {
-        "scores": torch.zeros(2, 4, 5),
+        "scores": torch.zeros(2, 4, width),
         "lengths": torch.tensor([4, 4]),
         "targets": torch.tensor([[1, 2], [1, 0]]),
         "target_lengths": torch.tensor([2, 1]),
     }
-    assert ctc_loss(**arguments).shape == (2,)
+    assert loss(**arguments).shape == (2,)
     with pytest.raises(ValueError, match=said):
-        ctc_loss(**(arguments | changed))
+        loss(**(arguments | changed))
 
 
-def test_an_unknown_implementation_is_refused() -> None:
+@pytest.mark.parametrize(("loss", "width"), [(ctc_loss, 5), (partial(crf_loss, state_len=1), 20)])
+def test_an_unknown_implementation_is_refused(loss: Loss, width: int) -> None:
     none = torch.zeros(1, dtype=torch.int64)
     with pytest.raises(ConfigError, match="did you mean 'numba'"):
-        ctc_loss(torch.zeros(1, 2, 5), none, none[:, None], none, implementation="numbo")
+        loss(torch.zeros(1, 2, width), none, none[:, None], none, implementation="numbo")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
