@@ -179,7 +179,7 @@ def _check_members(recipe: Recipe) -> None:
         return
     others = sorted(recipe.model_fields_set.intersection(MODEL_KEYS))
     if others:
-        raise ValueError(f"key '{others[0]}' stands beside 'members'; in an ensemble each member's recipe has its own")
+        raise ValueError(f"key '{others[0]}' cannot be combined with 'members'; set it in the recipe of each member")
     if recipe.task not in ("regression", "tagging"):
         raise ValueError(f"'members' are for task regression and tagging; found task '{recipe.task}'")
     lists = {len(member.weight) for member in recipe.members if isinstance(member.weight, list)}

@@ -109,10 +109,10 @@ def _check_columns(path: str | Path, columns: list[str]) -> None:
             hint = f"; did you mean '{close}'?" if close else "."
             raise InputError(path, f"line 1: column '{column}' is unknown{hint} Known: {', '.join(COLUMNS)}")
         if columns.count(column) > 1:
-            raise InputError(path, f"line 1: column '{column}' stands twice")
+            raise InputError(path, f"line 1: column '{column}' occurs twice")
     for column in NEEDED:
         if column not in columns:
-            raise InputError(path, f"line 1: column '{column}' is missing; needed are {', '.join(NEEDED)}")
+            raise InputError(path, f"line 1: column '{column}' is missing; expected {', '.join(NEEDED)}")
 
 
 def _sample(path: str | Path, number: int, row: dict[str, str], runs: Mapping[str, str]) -> Sample:

@@ -52,7 +52,7 @@ def _measure(text: str) -> None:
 
     Raises
     ------
-    YAMLError: too deep or too many; or an alias stands inside of what it names.
+    YAMLError: too deep or too many; or an alias refers to itself.
     """
     nodes = 0
     sizes: dict[str, int] = {}  # anchor -> nodes that an alias of it stands for
@@ -65,7 +65,7 @@ def _measure(text: str) -> None:
         elif isinstance(event, yaml.NodeEvent):
             if isinstance(event, yaml.AliasEvent):
                 if event.anchor in [anchor for anchor, _ in opened]:
-                    raise yaml.YAMLError(f"alias '{event.anchor}' stands inside of what it names")
+                    raise yaml.YAMLError(f"alias '{event.anchor}' refers to itself")
                 nodes += sizes.get(str(event.anchor), 0)
             elif isinstance(event, yaml.CollectionStartEvent):
                 opened.append((event.anchor, nodes))
@@ -73,7 +73,7 @@ def _measure(text: str) -> None:
                 sizes[event.anchor] = 1
             nodes += 1
         if nodes > MOST_NODES:
-            raise yaml.YAMLError(f"more than {MOST_NODES:,} values, aliases counted as what they stand for")
+            raise yaml.YAMLError(f"more than {MOST_NODES:,} values, with aliases expanded")
         if len(opened) > DEEPEST:
             raise yaml.YAMLError(f"more than {DEEPEST} mappings and lists in each other")
 

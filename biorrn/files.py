@@ -501,5 +501,5 @@ def read_json(path: str | Path) -> dict[str, Any]:
     except (RecursionError, ValueError) as error:  # or a number of thousands of digits
         raise InputError(path, f"not usable JSON: {str(error)[:60]}") from error
     if not isinstance(content, dict):
-        raise InputError(path, f"holds a {type(content).__name__}; needed is a mapping")
+        raise InputError(path, f"holds a {type(content).__name__}; expected a mapping")
     return content

@@ -187,7 +187,7 @@ class ChunkDataset:
         longest = int(self.lengths[self._whole].max(initial=0))
         if longest > self.samples:
             found = f"holds chunks of {longest} samples, which may not be cut"
-            raise InputError(path, f"{found}; needed are windows of as many, found {self.samples} in the recipe")
+            raise InputError(path, f"{found}; expected windows of as many, found {self.samples} in the recipe")
         if "weight" not in self._file.file:
             return np.cumsum(self.lengths)
         weights = self._optional("weight", 1).astype(np.float64)

@@ -52,7 +52,7 @@ def read_sequences(
     if Path(path).suffix.lower() in PREPARED:
         with ProteinFile(path) as file:
             if file.alphabet != RESIDUES:
-                raise InputError(path, f"holds sequences of {file.alphabet}; needed are residues")
+                raise InputError(path, f"holds sequences of {file.alphabet}; expected residues")
             return [sequence(file.tokens(int(row))) for row in file.rows(split)]
     rows = protein_rows(path, (), Counter(), sequence_column=column, unlabelled=True, reading=reading)
     return [row.sequence for row in rows]

@@ -36,7 +36,7 @@ def probe(path: str | Path, kind: str, on_problem: OnProblem = stop) -> Iterator
         file = h5py.File(path, "r")
     except OSError as error:
         what = "not HDF5 or damaged" if os.path.isfile(path) else "cannot be read: no such file"
-        raise InputError(path, f"{what}; needed is a file of `biorrn prepare {kind}`") from error
+        raise InputError(path, f"{what}; expected a file of `biorrn prepare {kind}`") from error
     with file:
         try:
             schema.check(file, path, kind)

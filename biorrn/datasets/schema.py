@@ -162,7 +162,7 @@ def _check_storage(file: h5py.File, path: str | Path, name: str, field: Field) -
     text = h5py.check_string_dtype(data.dtype) is not None
     if text != (field.dtype is str) or (not text and data.dtype != np.dtype(field.dtype)):
         wanted = "text" if field.dtype is str else np.dtype(field.dtype).name
-        raise InputError(path, f"is damaged: {name} holds {data.dtype}; needed is {wanted}")
+        raise InputError(path, f"is damaged: {name} holds {data.dtype}; expected {wanted}")
     if data.external or data.is_virtual:
         raise InputError(path, f"is damaged: {name} takes its values from another file")
 
@@ -187,7 +187,7 @@ def check(file: h5py.File, path: str | Path, kind: str | None = None) -> str:
     if not isinstance(found, str) or found not in SCHEMAS:
         raise InputError(path, "is HDF5 but not a file that `biorrn prepare` wrote (attribute 'kind' is missing)")
     if kind is not None and found != kind:
-        raise InputError(path, f"holds {found} data; needed is a file of `biorrn prepare {kind}`")
+        raise InputError(path, f"holds {found} data; expected a file of `biorrn prepare {kind}`")
     if file.attrs.get("schema") != VERSION:
         raise InputError(path, f"has schema {file.attrs.get('schema')}; this version of biorrn reads {VERSION}")
     missing = [name for name in ATTRIBUTES[found] if name not in file.attrs]

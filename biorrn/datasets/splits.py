@@ -163,7 +163,7 @@ def _shares(sizes: np.ndarray, fractions: tuple[float, float, float], what: str)
     ends = np.cumsum([fractions[code] for code in wanted])[:-1] * sizes.sum()
     cuts = np.searchsorted(np.cumsum(sizes) - sizes / 2, ends)  # a row goes where its middle lies
     if rows < parts:
-        raise ConfigError(f"--split: found {rows} {what}; needed are at least {parts}, one for each part above 0")
+        raise ConfigError(f"--split: found {rows} {what}; expected at least {parts}, one for each part above 0")
     for place in range(parts - 1):
         before = cuts[place - 1] if place else 0
         cuts[place] = min(max(cuts[place], before + 1), rows - (parts - 1 - place))

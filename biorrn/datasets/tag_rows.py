@@ -75,7 +75,7 @@ def archive_files(path: str | Path) -> dict[str, str]:
     for role, stem in ARCHIVE.items():
         fitting = [name for name in inside if Path(name.rpartition(":")[2]).name in (f"{stem}.fasta", f"{stem}.fa")]
         if len(fitting) > 1 or (not fitting and role != "mask"):
-            raise InputError(path, f"holds {len(fitting)} files named {stem}.fasta; needed is one, with the {role}")
+            raise InputError(path, f"holds {len(fitting)} files named {stem}.fasta; expected one, with the {role}")
         if fitting:
             found[role] = fitting[0]
     return found
@@ -184,7 +184,7 @@ def _numbers(path: str | Path, name: str, column: str, cell: object, length: int
             value = math.inf
         if not math.isfinite(value):
             raise InputError(
-                path, f"column '{column}': found '{part[:40]}' at position {place + 1}; needed is a number", name
+                path, f"column '{column}': found '{part[:40]}' at position {place + 1}; expected a number", name
             )
         found[place] = value
     return found

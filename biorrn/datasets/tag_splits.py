@@ -75,7 +75,7 @@ def _table(path: str) -> dict[str, int]:
     own = {names[place] for place in matching("id", names)}
     others = [name for name in names if name not in own]
     if not own or not others:
-        raise InputError(path, f"found the columns {', '.join(names)[:200]}; needed are id and split")
+        raise InputError(path, f"found the columns {', '.join(names)[:200]}; expected id and split")
     column = next((others[place] for place in matching("split", others)), others[0])
     codes: dict[str, int] = {}
     for row in read_cells(path, ["id", column]):

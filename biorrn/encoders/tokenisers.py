@@ -132,7 +132,7 @@ def base_tokeniser(alphabet: str = DNA) -> Tokeniser:
 
 def _single(name: str, alphabet: str, needed: str) -> Tokeniser:
     if alphabet != needed:
-        raise ConfigError(f"tokens '{name}': the prepared file holds letters {alphabet}; needed are {needed}")
+        raise ConfigError(f"tokens '{name}': the prepared file holds letters {alphabet}; expected {needed}")
     return Tokeniser(name, alphabet, list(alphabet[:-1]))
 
 

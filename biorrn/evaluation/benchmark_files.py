@@ -134,7 +134,7 @@ def markdown(entries: Sequence[Entry], title: str = "Protein benchmark") -> str:
         len(names) + 1,
     )
     apart = [entry for entry in entries if entry.remark]
-    remarks = [f"- {entry.set} (*): {entry.remark}; they cannot be compared as they stand." for entry in apart]
+    remarks = [f"- {entry.set} (*): {entry.remark}; the scores are not directly comparable." for entry in apart]
     notes = [f"- {entry.set}: {entry.note}." for entry in entries if entry.note]
     sources = [f"- {entry.set}: {_sources(entry)}." for entry in entries if entry.published]
     parts = [[f"# {title}"], scores, [ABOUT.rstrip()]]

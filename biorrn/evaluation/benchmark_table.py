@@ -179,7 +179,7 @@ def collect(
     for path, run in zip(evaluations, folders, strict=True):
         content = read_result(path)
         if content["kind"] != "regression":
-            raise InputError(path, f"an evaluation of kind '{content['kind']}'; needed is regression")
+            raise InputError(path, f"an evaluation of kind '{content['kind']}'; expected regression")
         group = groups.setdefault(content["name"], [])
         for key in ("split", "targets") if group else ():
             if content.get(key) != group[0][0].get(key):

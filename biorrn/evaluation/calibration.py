@@ -170,7 +170,7 @@ def fit(reads: Sequence[Judged], noise: Sequence[Judged], unmapped: int = 0) -> 
     if len(reads) < FEWEST_READS or errors < FEWEST_ERRORS:
         raise BiorrnError(
             f"calibration: found {len(reads)} scored reads with {errors} wrong bases; "
-            f"needed are {FEWEST_READS} reads and {FEWEST_ERRORS} wrong bases"
+            f"expected {FEWEST_READS} reads and {FEWEST_ERRORS} wrong bases"
         )
     found: list[tuple[Judged, np.ndarray]] = []
     for fold in range(FOLDS):

@@ -161,7 +161,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
         raise InputError(path, f"key 'kind': found {content.get('kind')!r}; allowed is {' or '.join(KINDS)}")
     for key in ("metrics", "baselines", "inputs"):
         if not isinstance(content.get(key, {}), dict):
-            raise InputError(path, f"key '{key}': found {type(content[key]).__name__}; needed is a mapping")
+            raise InputError(path, f"key '{key}': found {type(content[key]).__name__}; expected a mapping")
     missing = [key for key in ("name", "split", "metrics", "baselines", "figures", "inputs") if key not in content]
     if missing:
         raise InputError(path, f"key '{missing[0]}' is missing; `biorrn evaluate` writes it")

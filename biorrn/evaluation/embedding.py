@@ -78,7 +78,7 @@ def residue_vectors(source: str | Path) -> np.ndarray:
         elif (vectors := _of_frontend(source, getattr(model, "frontend", None))) is not None:
             found.append(vectors)
     if not found:
-        raise ConfigError(f"{source}: its front end learns no vectors of residues; needed is embedding or table")
+        raise ConfigError(f"{source}: its front end learns no vectors of residues; expected embedding or table")
     return np.concatenate(found, axis=1)
 
 
@@ -109,7 +109,7 @@ def _of_words(source: str | Path, words: list[str], vectors: np.ndarray) -> np.n
     counts = np.array([[word.count(residue) for residue in STANDARD] for word in words], np.float64)  # (N, 20)
     absent = [residue for residue, number in zip(STANDARD, counts.sum(0), strict=True) if not number]
     if absent:
-        raise InputError(source, f"no word holds residue {absent[0]}; needed is a vector for each of {STANDARD}")
+        raise InputError(source, f"no word holds residue {absent[0]}; expected a vector for each of {STANDARD}")
     return (counts / counts.sum(0)).T @ vectors.astype(np.float64)
 
 

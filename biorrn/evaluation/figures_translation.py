@@ -76,7 +76,7 @@ def attention_drawing(found: Translation, name: str = "attention") -> Drawing:
         _letters(axes, rows, found.source_symbols)
         axes.set(xlabel="source", ylabel="told", title=plain(found.id))
 
-    caption = f"Attention of {found.id}: each row says where the decoder looked to tell that symbol."
+    caption = f"Attention of {found.id}: each row shows the attention of the decoder when it predicted that symbol."
     return draw(name, caption, paint, height=max(3.2, min(12.0, 0.13 * told + 1.0)))
 
 
@@ -100,7 +100,7 @@ def signal_drawing(
         span = (0.0, attention.shape[1] * stride * milliseconds)
         _matrix(lower, figure, attention, span)
         _letters(lower, [*bases, "end"][: len(attention)], [])
-        lower.set(xlabel="time (ms)", ylabel="base told")
+        lower.set(xlabel="time (ms)", ylabel="predicted base")
 
     caption = f"{title}: current, and below it where the decoder looked for each base."
     return draw(name, caption, paint, height=4.6)

@@ -47,7 +47,7 @@ def _pairs(rows: ProteinDataset, order: int, kinds: int) -> tuple[np.ndarray, np
 
 # name -> what it is, and the order of its counts
 BASELINES = {
-    "uniform": ("every letter alike", 0),
+    "uniform": ("every letter equally likely", 0),
     "unigram": ("frequencies of letters in the training rows", 1),
     "bigram": ("counts of letters after the one before, add-one smoothing", 2),
     "trigram": ("counts of letters after the two before, add-one smoothing", 3),

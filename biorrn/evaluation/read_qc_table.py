@@ -72,7 +72,7 @@ def read_rows(path: str | Path) -> Iterator[Rows]:
         for name in NEEDED:
             if name not in header:
                 shown = "the file is empty" if header == [""] else f"column '{name}' is missing"
-                raise InputError(path, f"{shown}; needed are {', '.join(NEEDED)}, as biorrn basecall --summary writes")
+                raise InputError(path, f"{shown}; expected {', '.join(NEEDED)}, as biorrn basecall --summary writes")
         used = [name for name in (*NUMBERS, *NAMES) if name in header]
         first = 2
         while lines := list(itertools.islice(stream, ROWS)):

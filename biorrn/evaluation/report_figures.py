@@ -96,7 +96,7 @@ def figures_of(content: dict[str, Any], path: Path, name: str) -> list[dict[str,
     found = []
     entries = content.get("figures") or []
     if not isinstance(entries, list):
-        raise InputError(path, f"key 'figures': found {type(entries).__name__}; needed is a list")
+        raise InputError(path, f"key 'figures': found {type(entries).__name__}; expected a list")
     for entry in entries:
         try:
             figure, caption = inside(path.parent, entry["path"], path), str(entry.get("caption", ""))

@@ -82,7 +82,7 @@ def sample_part(path: Path, kind: str) -> dict[str, Any]:
     """
     content = read_json(path)
     if content.get("kind") != kind:
-        raise InputError(path, f"key 'kind': found {content.get('kind')!r}; needed is '{kind}'")
+        raise InputError(path, f"key 'kind': found {content.get('kind')!r}; expected '{kind}'")
     name = str(content.get("name") or path.stem)
     try:
         given = {key: content[key] for key in content if key not in APART and key not in GROUPS}

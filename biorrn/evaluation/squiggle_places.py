@@ -80,7 +80,7 @@ class Places:
         scorer, name = self._loaded
         fault = scorer.fault(record)
         if fault:
-            raise BiorrnError(f"no move table, and model {name} cannot stand in: {fault}")
+            raise BiorrnError(f"no move table, and model {name} cannot replace it: {fault}")
         scored = scorer.score(record)
         own, given = scorer.call(scored), parse_bases(call.bases)
         found = align_to(own, given)

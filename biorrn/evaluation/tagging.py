@@ -62,7 +62,7 @@ def score(true: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, states: 
     true, predicted = np.asarray(true, np.int64), np.asarray(predicted, np.int64)
     if len(predicted) and not 0 <= predicted.min() <= predicted.max() < states:
         raise ValueError(
-            f"predicted states run from {predicted.min()} to {predicted.max()}; needed is 0 to {states - 1}"
+            f"predicted states run from {predicted.min()} to {predicted.max()}; expected 0 to {states - 1}"
         )
     rows = np.repeat(np.arange(len(lengths)), lengths)
     known = true >= 0

@@ -95,7 +95,7 @@ def read_labels(path: str | Path) -> dict[str, str]:
             columns = first.rstrip("\r\n").split("\t")
             missing = [name for name in ("id", "state") if name not in columns]
             if missing:
-                raise InputError(path, f"line 1: column '{missing[0]}' is missing; needed are id and state, or FASTA")
+                raise InputError(path, f"line 1: column '{missing[0]}' is missing; expected id and state, or FASTA")
             for number, row in enumerate(csv.DictReader(stream, columns, delimiter="\t"), 2):
                 if not row["id"] or len(row["state"] or "") != 1:
                     raise InputError(path, f"line {number}: found state {row['state']!r}; allowed is one letter")

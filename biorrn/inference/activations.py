@@ -88,7 +88,7 @@ def watch(stored: Stored, layer: int | None = None, member: int = 1) -> Watched:
     task = stored.facts.get("task")
     found = networks(stored.model) if task in TASKS else None
     if found is None:
-        raise ConfigError(f"{stored.path}: needed is a model of a network for {', '.join(TASKS)}; found task {task}")
+        raise ConfigError(f"{stored.path}: expected a model of a network for {', '.join(TASKS)}; found task {task}")
     if not 1 <= member <= len(found):
         raise ConfigError(f"--member: found {member}; allowed is 1 to {len(found)}")
     model = found[member - 1]

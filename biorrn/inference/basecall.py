@@ -115,7 +115,7 @@ class Caller:
         task = stored.facts.get("task")
         if task != "basecalling":
             hint = f"; a {task} model is for biorrn predict" if task in ("regression", "tagging") else ""
-            raise ConfigError(f"{stored.path}: is a model for {task}; needed is one for basecalling{hint}")
+            raise ConfigError(f"{stored.path}: is a model for {task}; expected one for basecalling{hint}")
         for name, value in (("--batch-size", batch_size), ("--threads", threads)):
             if value < 1:
                 raise BiorrnError(f"{name}: found {value}; allowed is 1 or more")

@@ -139,7 +139,7 @@ def tokeniser_of(stored: Stored) -> Tokeniser:
     """
     task = stored.facts.get("task")
     if task != "language":
-        raise ConfigError(f"{stored.path}: is a model for {task}; needed is one for language")
+        raise ConfigError(f"{stored.path}: is a model for {task}; expected one for language")
     if not stored.facts.get("tokeniser"):
         raise ConfigError(f"{stored.path}: fact 'tokeniser' is missing; train the language model again")
     return Tokeniser.from_dict(stored.facts["tokeniser"])
@@ -166,7 +166,7 @@ def generate(language: Language, count: int, plan: Plan, *, batch_size: int = 64
         raise ConfigError(f"--prompt: {error}") from error
     if (prompt == UNK).any():
         raise ConfigError(
-            f"--prompt: letter '{tokeniser.alphabet[-1]}' stands for any; allowed is {tokeniser.alphabet[:-1]}"
+            f"--prompt: letter '{tokeniser.alphabet[-1]}' is ambiguous; allowed is {tokeniser.alphabet[:-1]}"
         )
     for first in range(0, count, batch_size):
         rows = min(batch_size, count - first)

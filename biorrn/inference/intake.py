@@ -87,7 +87,7 @@ class Intake:
         """
         self._purpose, self._say, self._force = purpose, say, force
         if not purpose.names:
-            say(f"warning: {purpose.model} does not say which chemistry it is for, so that no read is checked for it")
+            say(f"warning: {purpose.model} has no known chemistry, so reads are not checked")
         if self.ids is None:
             warnings = check_chemistry(self.files[: self.limit], purpose, force=force, part=part)
             self._unsure = bool(purpose.names) and any(UNSURE in line for line in warnings)

@@ -113,7 +113,7 @@ def merge(
             raise BiorrnError(f"no record in {len(parts)} parts: no read could be called; --allow-empty accepts that")
         if tables and calls and (written.count, written.order()) != (called.count, called.order()):
             what = f"{written.count} reads" if written.count != called.count else "other reads, or in another order,"
-            raise BiorrnError(f"the calls hold {what} where the summaries say that {called.count} were called; "
+            raise BiorrnError(f"the calls hold {what} but the summaries list {called.count} as called; "
                               "name the same shards in the same order for both")  # fmt: skip
     return {"parts": len(parts), "reads": written.count if calls else called.count, "rows": rows}
 

@@ -44,7 +44,7 @@ class Reads:
             return
         digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
         if digest in self._seen:
-            raise InputError(path, "the read id stands a second time, here or in a part before", record=name)
+            raise InputError(path, "the read id occurs twice, in this part or an earlier one", record=name)
         self._seen.add(digest)
 
     def order(self) -> str:

@@ -238,7 +238,7 @@ def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume
         worth = output is not None and output.called > 0 and journal.count > 0
         journal.close(remove=finished or not worth)
         if worth and not finished and place is not None:
-            print(f"biorrn: {place}: keeps {journal.count} reads; add --resume to go on with them", file=sys.stderr)
+            print(f"biorrn: {place}: keeps {journal.count} reads; add --resume to continue", file=sys.stderr)
 
 
 def mapped(calls: Iterable[Call], mapper: Mapper | None, threads: int = 1) -> Iterator[tuple[Call, list[Any] | None]]:

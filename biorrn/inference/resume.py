@@ -109,8 +109,8 @@ def open_journal(path: Path | None, head: Entry, resume: bool = False, wait: flo
         if first is None or (not resume and next(frames, None) is None):
             return _started(file, path, head)  # nothing in it but, perhaps, a torn head
         if not resume:
-            raise BiorrnError(f"{path}: holds what an unfinished run has done; add --resume to go on with it, "
-                              "or delete it to start anew")  # fmt: skip
+            raise BiorrnError(f"{path}: is the partial output of an interrupted run; add --resume to continue, "
+                              "or delete it to start over")  # fmt: skip
         _, end, begun, _ = first
         _check(path, begun.get("must", {}), json.loads(json.dumps(head["must"])))
         ends = [end, *(following for _, following, _, _ in _frames(file, end))]
@@ -195,7 +195,7 @@ def open_kept(output: str | Path, source: str | Path, must: Entry, resume: bool 
             worth = not done and kept.journal.count > 0
             kept.journal.close(remove=not worth)
             if worth:
-                print(f"biorrn: {place}: keeps what is done; add --resume to go on with it", file=sys.stderr)
+                print(f"biorrn: {place}: keeps the finished part; add --resume to continue", file=sys.stderr)
 
 
 def _started(file: IO[bytes], path: Path | None, head: Entry) -> Journal:
@@ -254,13 +254,13 @@ def _check(path: Path, was: Entry, now: Entry) -> None:
                 if old.get(key) != new.get(key)
             )
         raise BiorrnError(
-            f"{path}: cannot be resumed: {name} was {_said(old)} and is now {_said(new)}; use what it was begun with, "
-            "or delete the file to start anew"
+            f"{path}: cannot be resumed: {name} was {_said(old)} and is now {_said(new)}; use the same settings, "
+            "or delete the file to start over"
         )
     # order matters too: reads are numbered in it
     for name, value in now.items():
         if isinstance(value, dict) and list(value) != list(was[name]):
-            raise BiorrnError(f"{path}: cannot be resumed: {name} come in another order; delete the file to start anew")
+            raise BiorrnError(f"{path}: cannot be resumed: {name} come in another order; delete the file to start over")
 
 
 def _said(value: Any) -> str:

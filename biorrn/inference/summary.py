@@ -124,7 +124,7 @@ class Tally:
         kept : status -> how many; `done` is the status of what was not left out.
         """
         if kept:
-            self.say(f"resumed: {sum(kept.values())} reads were done before, {kept.get(done, 0)} of them called")
+            self.say(f"resumed: {sum(kept.values())} reads already done, {kept.get(done, 0)} of them called")
         self.skipped.update({reason: count for reason, count in kept.items() if reason != done})
 
     def leave_out(self, reason: str) -> None:

@@ -65,8 +65,8 @@ def check_model(stored: Stored, signal: bool) -> SequenceModel:
     if task != "translation" or not isinstance(model, SequenceModel) or not isinstance(model.head, Decoder):
         raise ConfigError(f"{stored.path}: is a model of task {task}; allowed is translation")
     if signal != (source == "signal"):
-        wanted = "signal" if signal else "sequences; of signal, `biorrn evaluate translation` tells chunks"
-        raise ConfigError(f"{stored.path}: translates {source}; needed is a model of {wanted}")
+        wanted = "signal" if signal else "sequences; of signal, use `biorrn evaluate translation`"
+        raise ConfigError(f"{stored.path}: translates {source}; expected a model of {wanted}")
     return model
 
 

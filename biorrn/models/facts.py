@@ -189,7 +189,7 @@ def check_task(facts: dict[str, Any], recipe: Recipe, source: object) -> None:
         raise InputError(str(source), f"fact '{missing[0]}' is missing; a model for {task} needs it")
     if task == "basecalling" and facts["outputs"] != len(BASES):
         # compiled decoders trust that there are as many
-        raise InputError(str(source), f"is no basecaller: found {facts['outputs']} outputs; needed are {len(BASES)}")
+        raise InputError(str(source), f"is no basecaller: found {facts['outputs']} outputs; expected {len(BASES)}")
     if task == "translation":
         _check_translation(facts, source)
     if task == "tagging":
@@ -197,7 +197,7 @@ def check_task(facts: dict[str, Any], recipe: Recipe, source: object) -> None:
         if len(facts.get(needed) or ()) != facts["outputs"]:
             raise InputError(str(source), f"has {facts['outputs']} outputs for {len(facts.get(needed) or ())} {needed}")
         if needed == "states" and len(set(facts["states"])) != len(facts.get("state_names") or ()):
-            raise InputError(str(source), "fact 'state_names': needed is one name for each of its states")
+            raise InputError(str(source), "fact 'state_names': expected one name for each of its states")
     if task == "language":
         if not isinstance(getattr(recipe.model, "frontend", None), Tokens):
             raise InputError(str(source), "is of a language model; its recipe has another front end than tokens")

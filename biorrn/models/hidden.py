@@ -111,5 +111,5 @@ class HiddenStates(nn.Module):
 def _reader(part: Part) -> Reader:
     made = Tokeniser.from_dict(part.tokeniser)
     if made.alphabet != RESIDUES:
-        raise ConfigError(f"{part.source}: is a language model of {made.alphabet}; needed is one of residues")
+        raise ConfigError(f"{part.source}: is a language model of {made.alphabet}; expected one of residues")
     return Reader(made, part.model.frontend, part.model.core)

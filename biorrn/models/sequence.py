@@ -76,7 +76,7 @@ def build_frontend(recipe: config.Frontend, given: Sequence[Part] = ()) -> Any:
 def _stored_part(part: dict[str, Any], tokeniser: dict[str, Any]) -> Part:
     made = config.Model.model_validate(part)
     if not isinstance(made.frontend, config.Tokens):
-        raise ConfigError(f"found a part with front end {made.frontend.name}; needed is tokens")
+        raise ConfigError(f"found a part with front end {made.frontend.name}; expected tokens")
     return Part(made, tokeniser, build_model(made, Tokeniser.from_dict(tokeniser).size, stored=True))
 
 
@@ -124,7 +124,7 @@ def build_model(recipe: config.Model, outputs: int, stored: bool = False, given:
 
 def _tie(frontend: nn.Module, head: nn.Module, width: int) -> None:
     if not isinstance(head, Tokens):
-        raise ConfigError("front end 'tokens': tied needs head 'tokens', which tells symbols")
+        raise ConfigError("front end 'tokens': tied needs head 'tokens', which predicts symbols")
     if frontend.width != width:
         raise ConfigError(
             f"front end 'tokens': tied: its width is {frontend.width}, and {width} features reach the head's last "

@@ -31,7 +31,7 @@ class Stepper:
 
     def __init__(self, model: nn.Module) -> None:
         if not isinstance(model, SequenceModel) or not isinstance(model.head, Tokens):
-            raise ConfigError("is no language model: its head tells no symbols")
+            raise ConfigError("is no language model: its head predicts no symbols")
         self.model, self.recurrent = model, carries(model)
         directions = getattr(model.core, "directions", "f")
         if len(directions) != 1 or (directions == "b" and not self.recurrent):

@@ -222,7 +222,7 @@ def language_models(frontend: config.Frontend) -> list[Part]:
             continue
         stored = load_model(path)
         if stored.facts.get("task") != "language":
-            raise ConfigError(f"{path}: is a model for {stored.facts.get('task')}; needed is one for language")
+            raise ConfigError(f"{path}: is a model for {stored.facts.get('task')}; expected one for language")
         parts.append(Part(stored.recipe.network, stored.facts["tokeniser"], stored.model, path))
     return parts
 

@@ -155,7 +155,7 @@ def _open(path: str | Path) -> h5py.File:
             if "signature" in str(error):
                 raise Fault("not a FAST5 file: it is not HDF5") from None
             if "truncated" in str(error):
-                raise Fault("cut short: the file is smaller than its own header says") from None
+                raise Fault("truncated: the file is smaller than its header says") from None
             raise Fault(reason(error)) from None
 
 

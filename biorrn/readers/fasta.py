@@ -18,7 +18,7 @@ from biorrn.readers.sequences import DNA_LENGTH, DNA_PART, NUCLEOTIDES, Cleaned,
 
 EMPTY = "the file is empty; FASTA is a line of > and an id, then lines of sequence"
 FIRST, LETTERS = 100, 60_000  # records, and letters of them, that tell whether a file is DNA
-TRANSLATE = "needed are proteins; translate it first, as with transeq of EMBOSS or translate() of Biopython"
+TRANSLATE = "expected proteins; translate it first, as with transeq of EMBOSS or translate() of Biopython"
 Item = ProteinRecord | tuple[InputError, ProteinRecord]  # a record, or what is wrong with one and what stands for it
 _PIR = re.compile(r"(?:P1|F1|DL|DC|RL|RC|N1|N3|XX);\s*(.*)")
 _LEFT_NUMBER = re.compile(r"^\s*\d+\s+(?=[A-Za-z*~.-])")

@@ -39,7 +39,7 @@ def read_segments(path: str | Path) -> dict[str, list[Segment]]:
                 continue
             cells = text.split("\t") if "\t" in text else text.split()
             if len(cells) < 4 or not cells[0] or not cells[3].strip():
-                raise InputError(path, f"line {number}: found {len(cells)} columns; needed are chrom, start, end, name")
+                raise InputError(path, f"line {number}: found {len(cells)} columns; expected chrom, start, end, name")
             start, end = (int(cell) if cell.isdecimal() and len(cell) < 16 else -1 for cell in cells[1:3])
             if not 0 <= start < end:
                 raise InputError(

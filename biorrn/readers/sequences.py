@@ -67,7 +67,7 @@ def cleaned(written: str) -> Cleaned:
     if "p" in packed and _PHOSPHO.fullmatch(packed):
         packed, modified = packed.replace("p", ""), 1
     if _THREE_LETTER.fullmatch(packed):
-        raise Fault(f"is in three-letter codes ('{packed[:12]}...'); needed is one letter a residue", "three_letter")
+        raise Fault(f"is in three-letter codes ('{packed[:12]}...'); expected one letter a residue", "three_letter")
     if not packed.isalpha():
         packed, brackets = _MODIFIED.subn("", packed)
         modified += brackets

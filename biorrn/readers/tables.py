@@ -479,7 +479,7 @@ def _kind(path: str | Path) -> str:
             path, "is an Excel file of before 2007 (.xls), or locked by a password; save it as .xlsx or .csv"
         )
     if suffix_of(path) in EXCEL and not start[:8]:
-        raise InputError(path, "is empty; needed is a workbook or text")
+        raise InputError(path, "is empty; expected a workbook or text")
     return "text"
 
 

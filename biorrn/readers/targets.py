@@ -319,7 +319,7 @@ def bounds_of(cell: Number) -> tuple[float, float]:
 def _sequence(column: str, cell: Any) -> Cleaned:
     written = text_of(cell)
     if written and is_missing(written):
-        problem = f"column '{column}': found '{written}', which stands for a missing value; allowed is a protein"
+        problem = f"column '{column}': found '{written}', which means missing; expected a protein"
         raise Fault(problem, "missing")
     return cleaned(written)
 

@@ -241,7 +241,7 @@ def parse_variant(text: str) -> Variant:
         return Variant((), written, reference)
     if _DNA.match(body):
         raise VariantError(
-            f"mutation '{written[:60]}' is one of DNA or RNA; needed is that of the protein, as p.Ala23Gly"
+            f"mutation '{written[:60]}' is one of DNA or RNA; expected that of the protein, as p.Ala23Gly"
         )
     parts = _parts(body, written)
     changes = tuple(change for part in parts for change in _parse(part, written if len(parts) > 1 else ""))

@@ -75,7 +75,7 @@ def read_vectors(path: str | Path) -> Vectors:
         if len(word) != len(first):
             raise InputError(path, f"the words '{first}' and '{word}' differ in length; allowed is one length")
     if not kept:
-        raise InputError(path, "holds no words; needed is a vector a residue or k-mer")
+        raise InputError(path, "holds no words; expected a vector a residue or k-mer")
     if not np.isfinite(vectors).all():
         row = int(np.argmin(np.isfinite(vectors).all(1)))
         raise InputError(path, f"the vector of '{words[row]}' holds a number that is not finite")
@@ -114,14 +114,14 @@ def _assemble(path: str | Path, arrays: dict[str, np.ndarray], facts: str) -> Co
     missing = [name for name in ("words", "vectors") if name not in arrays]
     if missing:
         found = ", ".join(sorted(arrays))[:100] or "none"
-        raise InputError(path, f"holds no array '{missing[0]}'; needed are 'words' and 'vectors', found: {found}")
+        raise InputError(path, f"holds no array '{missing[0]}'; expected 'words' and 'vectors', found: {found}")
     words, vectors = arrays["words"], arrays["vectors"]
     if not (words.ndim == 2 and words.dtype == np.uint8) and not (words.ndim == 1 and words.dtype.kind == "U"):
-        problem = f"'words' has shape {words.shape} and type {words.dtype}; needed are rows of letters or texts"
+        problem = f"'words' has shape {words.shape} and type {words.dtype}; expected rows of letters or texts"
         raise InputError(path, problem)
     text = ["".join(map(chr, row)) for row in words] if words.dtype == np.uint8 else [str(word) for word in words]
     if vectors.ndim != 2 or len(vectors) != len(text) or not vectors.shape[1] or vectors.dtype.kind not in "fiu":
-        raise InputError(path, f"'vectors' has shape {vectors.shape}; needed are {len(text)} rows, one a word")
+        raise InputError(path, f"'vectors' has shape {vectors.shape}; expected {len(text)} rows, one a word")
     unknown = arrays.get("unknown")
     if unknown is not None:
         if unknown.shape != vectors.shape[1:]:
@@ -192,7 +192,7 @@ def _read_text(path: str | Path) -> Content:
             words.append(cells[0])
             rows.append(values)
     if not words:
-        raise InputError(path, "holds no words; needed are lines of a residue or k-mer and its numbers")
+        raise InputError(path, "holds no words; expected lines of a residue or k-mer and its numbers")
     return words, np.array(rows, np.float32), {}
 
 

@@ -23,7 +23,7 @@ def read_levels(path: str | Path) -> dict[str, float]:
     names = rows[0] if rows else []
     columns = [names.index(name) for name in LEVELS if name in names]
     if "kmer" not in names or not columns:
-        raise InputError(path, f"found the columns {', '.join(names)[:100]}; needed are kmer and {' or '.join(LEVELS)}")
+        raise InputError(path, f"found the columns {', '.join(names)[:100]}; expected kmer and {' or '.join(LEVELS)}")
     try:
         return {row[names.index("kmer")]: float(row[columns[0]]) for row in rows[1:]}
     except (ValueError, IndexError) as error:

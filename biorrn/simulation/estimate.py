@@ -51,7 +51,7 @@ def estimate_pore_model(
     if centre is not None and not 0 <= centre < k:
         raise ConfigError(f"--centre: found {centre}; allowed is 0 to {k - 1}")
     if len(data.bases) < 50 * k:
-        raise BiorrnError(f"found {len(data.bases)} labelled bases; needed are at least {50 * k}")
+        raise BiorrnError(f"found {len(data.bases)} labelled bases; expected at least {50 * k}")
     centre = _best_centre(data, k) if centre is None else centre
     index = data.kmers(k, centre)
     fit = fit_rounds(data, index, k, rounds, threads, say)

@@ -30,7 +30,7 @@ def load_prepared(path: str | Path) -> LabelledSignal:
     with SignalFile(path) as file:
         rows = file.rows("train")
         if not len(rows):
-            raise BiorrnError(f"{path}: has no rows of split 'train'; needed are labelled segments")
+            raise BiorrnError(f"{path}: has no rows of split 'train'; expected labelled segments")
         parts = [(file.signal(row).astype(np.float32), *file.labels(row)) for row in rows]
         lengths = np.cumsum([0, *(len(signal) for signal, _, _ in parts)])
         names = np.array(file.strings("read_id"))[rows]

@@ -49,7 +49,7 @@ def read_genome(path: str | Path) -> dict[str, np.ndarray]:
                 raise InputError(path, f"line {number}: the name is given twice; allowed is once", name)
             found[name] = _codes(path, name, "".join(map(str.strip, parts)))
     if not found:
-        raise InputError(path, "the file is empty; needed is FASTA of DNA")
+        raise InputError(path, "the file is empty; expected FASTA of DNA")
     return found
 
 

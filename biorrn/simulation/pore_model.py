@@ -216,7 +216,7 @@ def read_pore_model(path: str | Path) -> PoreModel:
     if k not in SIZES or not 0 <= centre < k:
         raise InputError(path, f"found k {k} and centre {centre}; allowed is k {SIZES[0]} to {SIZES[-1]}, centre < k")
     if [row[0] for row in rows[1:]] != kmers(k):
-        raise InputError(path, f"found {len(rows) - 1} rows; needed are all {4**k} {k}-mers in alphabetical order")
+        raise InputError(path, f"found {len(rows) - 1} rows; expected all {4**k} {k}-mers in alphabetical order")
     try:
         table = np.array([row[1:6] for row in rows[1:]], np.float64).T
         events = np.array([int(row[6]) for row in rows[1:]])

@@ -143,7 +143,7 @@ def simulate(
     BiorrnError: the genome holds no stretch without unknown bases.
     """
     if (reads is None) == (coverage is None):
-        raise ConfigError("--reads and --coverage: needed is one of them")
+        raise ConfigError("--reads and --coverage: give exactly one of them")
     if reads is not None and reads < 1:
         raise ConfigError(f"--reads: found {reads}; allowed is 1 or more")
     if coverage is not None and not 0 < coverage <= 1e6:

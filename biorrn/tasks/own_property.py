@@ -136,7 +136,7 @@ def check(wish: Wish) -> None:
         if value and value < least:
             raise ConfigError(f"{name}: found {value}; allowed is {least} or more")
     if wish.folds and wish.trials:
-        raise ConfigError("--search: not with --folds; search first, then give with --set what trials.tsv says")
+        raise ConfigError("--search: not with --folds; search first, then set the best values of trials.tsv with --set")
     if wish.seed < 0:
         raise ConfigError(f"--seed: found {wish.seed}; allowed is 0 or more")
     if not wish.minutes > 0:
@@ -277,7 +277,7 @@ def _open(folder: Path, mark: dict[str, Any], replace: bool) -> dict[str, Any] |
             return dict(state)
         if not replace:
             raise ConfigError(
-                f"{folder}: holds a run with other settings: {', '.join(differs)}; use what it was begun with, give "
+                f"{folder}: holds a run with other settings: {', '.join(differs)}; use the same settings, give "
                 "another folder, or --replace"
             )
     elif any((folder / name).exists() for name in (STATE, WEIGHTS)) and not replace:

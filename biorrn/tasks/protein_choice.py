@@ -196,7 +196,10 @@ def _gaussian(seen: Look, rows: int) -> Candidate | None:
     elif seen.kind == "variants":
         kernel, why = "substitutions", "a Gaussian process is strong where variants are few"
     else:
-        kernel, why = "proteins", "a Gaussian process on what a protein is made of is strong where unlike ones are few"
+        kernel, why = (
+            "proteins",
+            "a Gaussian process on what a protein is made of works well with few dissimilar proteins",
+        )
     model = {"name": "gaussian_process", "kernel": {"name": kernel}, **SETTINGS.get(kernel, {})}
     recipe = parse_recipe({"name": f"own_{kernel}", "task": "regression", "model": model})
     return Candidate(recipe, why, network=False, most=KERNEL_ROWS)

@@ -72,7 +72,7 @@ def choose_split(table: Table, seen: Look, asked: str | None = None, seed: int =
 def _by_column(table: Table, groups: np.ndarray, how: str, seed: int) -> Split:
     codes = table.codes.copy()
     said = f"column '{table.split_column}'"
-    why = "the table says it"
+    why = "given by the table"
     if not (codes == 1).any():
         train = np.flatnonzero(codes == 0)
         codes[train] = shares(groups[train], (1 - CHOOSING, CHOOSING, 0.0), seed)
@@ -90,7 +90,7 @@ def _groups(table: Table, seen: Look, by_chance: bool, identity: float | None) -
     if identity is not None:
         return cluster(table.tokens, table.offsets, identity), f"clusters of {identity:g} identity", "--split"
     if seen.kind == "variants":
-        return distinct(table), same, "variants of one protein are all alike, so clusters would be one"
+        return distinct(table), same, "variants of one protein would form a single cluster"
     for part, identity in SHARED:
         groups = families(table.tokens, table.offsets, part)
         sizes = np.bincount(groups)
@@ -113,7 +113,7 @@ def shares(groups: np.ndarray, fractions: tuple[float, float, float], seed: int)
     wanted = [code for code, part in enumerate(fractions) if part > 0]
     numbers, place = np.unique(groups, return_inverse=True)
     if len(numbers) < len(wanted):
-        raise ConfigError(f"--groups: found {len(numbers)} groups; needed are at least {len(wanted)}, one a split")
+        raise ConfigError(f"--groups: found {len(numbers)} groups; expected at least {len(wanted)}, one a split")
     sizes = np.bincount(place)
     order = np.random.default_rng([seed, 7]).permutation(len(numbers))
     smallest = min(part for part in fractions if part > 0) * len(groups)
@@ -157,7 +157,7 @@ def fold_splits(groups: np.ndarray, number: int, seed: int) -> Iterator[np.ndarr
         rest = np.flatnonzero(membership != fold)
         if len(np.unique(groups[rest])) < 2:
             raise ConfigError(
-                f"--folds {number}: one group alone is left to train and to choose; needed are more groups"
+                f"--folds {number}: only one group is left for training and selection; expected more groups"
             )
         codes[rest] = shares(groups[rest], (1 - CHOOSING, CHOOSING, 0.0), seed + fold)
         yield codes

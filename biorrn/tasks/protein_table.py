@@ -105,7 +105,7 @@ def read_table(columns: Columns) -> Table:
     InputError: a column is missing, a cell cannot be used, a target is constant, or too few rows have one.
     """
     if "-" in (columns.path, columns.values):
-        raise ConfigError("biorrn train protein reads its table more than once; found standard input, give a file")
+        raise ConfigError("biorrn train-table reads its table more than once; found standard input, give a file")
     if columns.values is None and is_fasta(columns.path) and not is_labelled(columns.path):
         raise ConfigError(f"{columns.path}: is FASTA, which holds no values; name their table with --targets")
     reading = Reading(columns.sheet, columns.decimal, columns.censored, columns.strict)
@@ -209,7 +209,7 @@ def _check(columns: Columns, values: np.ndarray) -> None:
         if len(known) < LEAST_ROWS:
             raise InputError(
                 columns.table,
-                f"column '{name}': {len(known)} proteins have a value; needed are at least {LEAST_ROWS} to learn "
+                f"column '{name}': {len(known)} proteins have a value; expected at least {LEAST_ROWS} to learn "
                 "and to check",
             )
         if np.ptp(known) == 0:

@@ -15,15 +15,15 @@ from biorrn.training.checkpoint import PROVENANCE
 from biorrn.training.repeat import Plan, read_plan, read_provenance
 from biorrn.training.train import train
 
-FOLDS = "folds"  # of `biorrn train protein --folds`: a run each
-KEPT = ("reference",)  # facts that `biorrn train protein` adds
+FOLDS = "folds"  # of `biorrn train-table --folds`: a run each
+KEPT = ("reference",)  # facts that `biorrn train-table` adds
 MEASURED = ("conformal", "measured")  # and of a model that was fitted to all rows, from the one before it
 
 
 def rerun(run: str | Path, folder: str | Path, *, data: str | Path | None = None, init: str | None = None) -> Path:
     """Train again into `folder`, and return it; see `read_plan` for the parameters and the errors.
 
-    A search and the choices of `biorrn train protein` are not made again: what they chose is trained. Of its folds each
+    A search and the choices of `biorrn train-table` are not made again: what they chose is trained. Of its folds each
     is trained, and they are joined. Called again after a kill, it goes on.
     """
     run, folder = Path(run), Path(folder)
@@ -55,7 +55,7 @@ def _folds(run: Path, folder: Path, told: dict[str, Any]) -> Path:
     try:
         number, seed = int(told["folds"]), int(told["seed"])
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(run / PROVENANCE, f"tells too little to repeat the run: {error}") from error
+        raise InputError(run / PROVENANCE, f"has too little information to repeat the run: {error}") from error
     for place in range(1, number + 1):
         again.append(rerun(run / FOLDS / str(place), folder / FOLDS / str(place)))
     join_folds(again, folder, read_prepared(run / DATA), seed)

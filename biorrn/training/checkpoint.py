@@ -27,7 +27,7 @@ CHECKPOINTS = "checkpoints"
 PROVENANCE = "provenance.json"
 WARNINGS = "warnings.tsv"
 MEMBERS = "members"  # folder of the runs of an ensemble's members
-CHOICE, REPORT = "choice.json", "report.html"  # of `biorrn train protein`
+CHOICE, REPORT = "choice.json", "report.html"  # of `biorrn train-table`
 # what a run leaves in its folder, but the weights; the state comes last, so that what is half removed is told of
 RUN = (PROVENANCE, CHOICE, REPORT, RECIPE, "history.tsv", WARNINGS, CHECKPOINTS, MEMBERS, STATE)
 SHOWN = 3  # keys of a recipe that are named
@@ -67,7 +67,7 @@ def open_run(folder: Path, mark: dict[str, Any], replace: bool = False, keep: Se
             raise InputError(state, "is damaged; remove the folder to start again") from error
         if differs and not replace:
             raise ConfigError(
-                f"{folder}: holds a run with another {'; '.join(differs)}; use what it was begun with, choose another "
+                f"{folder}: holds a run with another {'; '.join(differs)}; use the same settings, choose another "
                 "folder, or --replace"
             )
         if differs:
@@ -87,7 +87,7 @@ def open_run(folder: Path, mark: dict[str, Any], replace: bool = False, keep: Se
 def remove_run(folder: Path, keep: Sequence[str] = (), more: Sequence[str] = ()) -> None:
     """Remove what a training has left in a folder, and `more`: weights first, so that half a run answers nothing.
 
-    Of a run of `biorrn train protein` its choice and report go too, by which it would be taken for finished; files of
+    Of a run of `biorrn train-table` its choice and report go too, by which it would be taken for finished; files of
     other names stay.
     """
     for name in [WEIGHTS, *more, *(name for name in RUN if name not in keep)]:

@@ -48,7 +48,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         try:
             return super().load_checkpoint(path, map_location, weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            raise InputError(path, "is no checkpoint of tensors and plain values; remove it to begin anew") from error
+            raise InputError(path, "is no checkpoint of tensors and plain values; remove it to start over") from error
 
 
 def usable(folder: Path) -> Path | None:
@@ -61,7 +61,7 @@ def usable(folder: Path) -> Path | None:
     if whole[BEST]:
         return folder / (LAST if whole[LAST] else BEST)
     if whole[LAST]:
-        print(f"{folder}: the best epoch is missing or damaged; the run begins anew", file=sys.stderr)
+        print(f"{folder}: the best epoch is missing or damaged; the run starts over", file=sys.stderr)
     shutil.rmtree(folder, ignore_errors=True)
     return None
 

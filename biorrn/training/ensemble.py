@@ -141,7 +141,7 @@ def _first_weights(init: str | Path | None, count: int) -> list[str | None]:
         return [str(init)] * count
     runs = sorted(str(run) for run in (given.path / MEMBERS).glob("*") if (run / WEIGHTS).is_file())
     if len(runs) != count:
-        raise ConfigError(f"--init {init}: is an ensemble with the runs of {len(runs)} members; needed are {count}")
+        raise ConfigError(f"--init {init}: is an ensemble with the runs of {len(runs)} members; expected {count}")
     return list(runs)
 
 

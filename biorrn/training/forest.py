@@ -38,7 +38,7 @@ def run(begun: Begun, task: Task) -> None:
     reference = consensus(data.rows.flat, data.rows.lengths)
     codes = encode_rows(ForestModel(torch.from_numpy(reference).long(), 1, [1]), data.rows).numpy().astype(np.uint8)
     if float(np.median((codes != reference).mean(1))) > STRANGE:
-        raise ConfigError(f"recipe '{recipe.name}': a forest is for variants of one protein, and these rows are none")
+        raise ConfigError(f"recipe '{recipe.name}': a forest needs variants of one protein, and these rows are not")
     print(f"training {recipe.name}: a forest of {settings.trees} trees on {len(codes):,} rows", file=sys.stderr)
     fits = []
     for k, name in enumerate(data.rows.names):

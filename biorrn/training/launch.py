@@ -145,7 +145,7 @@ def _tell(number: int, code: int, processes: int, said: deque[str]) -> None:
     if code < 0:
         raise BiorrnError(
             f"process {number + 1} of {processes} was ended by {signal.Signals(-code).name}; the others were stopped, "
-            "and the same command goes on from the last whole epoch"
+            "and the same command resumes from the last complete epoch"
         )
     if number:
         print("".join(said), end="", file=sys.stderr)

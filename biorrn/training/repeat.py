@@ -63,7 +63,9 @@ def read_plan(run: str | Path, *, data: str | Path | None = None, init: str | No
             options["stop"] = stop
         checked = [(path, path, known) for path, known in told["files"].items()]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise InputError(run / PROVENANCE, f"tells too little to repeat the run: {_missing(error)}") from error
+        raise InputError(
+            run / PROVENANCE, f"has too little information to repeat the run: {_missing(error)}"
+        ) from error
     path = _find(Path(data) if data else None, [Path(name), run / Path(name).name], run, "--data")
     checked.append((str(path), name, checksum))
     if given is not None:

@@ -133,7 +133,7 @@ BAD = {
     "a basecaller to explain": ("explain {d}/caller {d}/good.fasta", "is a model for basecalling"),
     "an unknown way to explain": ("explain {d}/model {d}/good.fasta --method shap", "--method 'shap' is unknown"),
     # language models and what is inside of models
-    "a model of a property to generate with": ("generate {d}/model", "is a model for regression; needed is one for"),
+    "a model of a property to generate with": ("generate {d}/model", "is a model for regression; expected one for"),
     "a property of residues with a typing error": (
         "activations {d}/model {d}/good.fasta --properties hydropaty",
         "--properties: property 'hydropaty' is unknown; did you mean 'hydropathy'?",
@@ -193,7 +193,7 @@ BAD = {
         train("residue_lm", options="--set model.frontend.tokens.name=kmer --set model.frontend.tokens.k=5"),
         "tokens.k: found 5; allowed is 2 to 3",
     ),
-    "bases of residues": (train("base_lm"), "the prepared file holds letters ACDEFGHIKLMNPQRSTVWYX; needed are ACGTN"),
+    "bases of residues": (train("base_lm"), "the prepared file holds letters ACDEFGHIKLMNPQRSTVWYX; expected ACGTN"),
     "predictions of other proteins": (
         "evaluate regression {d}/predictions.tsv {d}/protein.h5 -o {d}/e.json",
         "no prediction for",

@@ -266,7 +266,7 @@ def test_a_journal_cut_anywhere_gives_the_same_bytes(biorrn: Run, unfinished: li
         assert [(tmp_path / name).read_bytes() for name in ("c.sam", "s.tsv")] == whole
         assert not partial.exists()
         if cut == len(data):
-            assert "resumed: 16 reads were done before, 14 of them called" in err
+            assert "resumed: 16 reads already done, 14 of them called" in err
             assert "no samples: 2" in err.splitlines()[-1]
 
 
@@ -276,7 +276,7 @@ def test_other_settings_or_no_word_of_resuming_are_refused(
     data = (tmp_path / "c.sam.partial").read_bytes()
     code, _, err = biorrn(*unfinished[:-1])
     assert (code, err.count("\n")) == (2, 1)
-    assert "holds what an unfinished run has done; add --resume to go on with it, or delete it" in err
+    assert "is the partial output of an interrupted run; add --resume to continue, or delete it" in err
     code, _, err = biorrn(*unfinished, "--decoder", "beam")
     assert (code, err.count("\n")) == (2, 1)
     assert "cannot be resumed: --decoder was greedy and is now beam" in err

@@ -144,6 +144,6 @@ def test_what_force_began_goes_on_with_force(biorrn: Run, mixed: Path, model: Pa
     code, _, err = biorrn("basecall", mixed, "--model", model, "-o", calls, "--resume", "--force", "--device", "cpu",
                           *QUICK)  # fmt: skip
     assert code == 0, err
-    assert "resumed: 1 reads were done before" in err
+    assert "resumed: 1 reads already done" in err
     assert f"flagged 1 ({REASON}, called by --force: 1)" in err  # of the earlier part too
     assert calls.read_text().count("\n") == 12

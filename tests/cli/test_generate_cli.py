@@ -164,7 +164,7 @@ def test_states_of_models_of_every_task(
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        (("generate", "stability"), "is a model for regression; needed is one for language"),
+        (("generate", "stability"), "is a model for regression; expected one for language"),
         (("generate", "D/lm", "--temperature", "-1"), "--temperature: found -1; allowed is 0 or more"),
         (("generate", "D/lm", "--top-p", "0"), "--top-p: found 0"),
         (("generate", "D/lm", "--prompt", "MK1"), "--prompt: letter '1' at position 3"),

@@ -202,7 +202,7 @@ def test_a_file_of_dna_is_one_line(biorrn: Run, model: Path, tmp_path: Path, cou
     (tmp_path / "a.fasta").write_bytes(fasta(*["ACGTTGCA" * 6] * count))
     code, out, err = biorrn("predict", model, tmp_path / "a.fasta")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "looks like DNA or RNA: 100 % of 48 letters are A, C, G, T, U or N; needed are proteins; translate it" in err
+    assert "looks like DNA or RNA: 100 % of 48 letters are A, C, G, T, U or N; expected proteins; translate it" in err
 
 
 def test_proteins_that_only_look_like_dna_for_a_while(rows: Callable[..., dict]) -> None:

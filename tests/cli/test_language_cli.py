@@ -55,4 +55,4 @@ def test_from_reads_to_a_report(biorrn: Run, reads: Path, tmp_path: Path) -> Non
     assert "trigram" in page
     code, _, fault = biorrn("embed", "word2vec", prepared, "-o", tmp_path / "t.safetensors")
     assert code == 2
-    assert "holds sequences of ACGTN; needed are residues" in fault
+    assert "holds sequences of ACGTN; expected residues" in fault

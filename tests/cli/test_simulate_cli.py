@@ -94,7 +94,7 @@ BAD = {
     "labels that are not there": ("pore-model {d}/no.h5 -o {d}/x.tsv", "no such file"),
     "a k of none": ("pore-model {d}/sim.h5 --k 0 -o {d}/x.tsv", "--k: found 0"),
     "reads without labels": ("pore-model {d}/sim.blow5 --labels truth -o {d}/x.tsv", "name it with --truth"),
-    "a table to compare that is none": ("pore-model {d}/sim.h5 -o {d}/x.tsv --compare {d}/sim.fa", "needed are kmer"),
+    "a table to compare that is none": ("pore-model {d}/sim.h5 -o {d}/x.tsv --compare {d}/sim.fa", "expected kmer"),
 }
 
 

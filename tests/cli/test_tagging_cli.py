@@ -124,7 +124,7 @@ def test_model_and_its_table_are_evaluated_alike(
         (("scan", "MODEL", "FASTA"), "needed here is one for regression; a tagging model is for biorrn predict"),
         (("evaluate", "tagging", "stability", "TAGS", "-o", "x.json"), "needed here is one for tagging"),
         (("evaluate", "tagging", "FASTA", "TAGS", "-o", "x.json"), "column 'id' is missing"),
-        (("evaluate", "tagging", "MODEL", "FASTA", "-o", "x.json"), "needed is a file of `biorrn prepare tags`"),
+        (("evaluate", "tagging", "MODEL", "FASTA", "-o", "x.json"), "expected a file of `biorrn prepare tags`"),
         (("evaluate", "tagging", "MODEL", "TAGS", "--split", "tset", "-o", "x.json"), "--split: found 'tset'"),
         (("evaluate", "tagging", "MODEL", "TAGS", "--baselines", "gro", "-o", "x.json"), "did you mean 'gor'"),
     ],

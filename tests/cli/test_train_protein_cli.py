@@ -1,4 +1,4 @@
-"""`biorrn train protein TABLE`: one command from a table to a model that can be used, checked and compared."""
+"""`biorrn train-table TABLE`: one command from a table to a model that can be used, checked and compared."""
 
 import csv
 import json

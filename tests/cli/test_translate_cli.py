@@ -85,7 +85,7 @@ def test_faults_are_one_line(made: Path, biorrn: Run) -> None:
         ),
         (
             ("evaluate", "translation", made / "codons.h5", "dna_r9.4.1_fast", "-o", made / "e.json"),
-            "holds pairs data; needed is a file of `biorrn prepare signal`",
+            "holds pairs data; expected a file of `biorrn prepare signal`",
         ),
     ):
         code, _, err = biorrn(*words)

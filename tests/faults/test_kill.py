@@ -77,7 +77,7 @@ def test_training_killed_between_any_two_files(
 def test_a_damaged_checkpoint_is_left_out(
     server: Any, case_of: Any, left: Any, tmp_path: Path, damaged: tuple[str, ...], said: str
 ) -> None:
-    """As a power cut may leave it; what is whole is gone on from, else the run begins anew."""
+    """As a power cut may leave it; what is whole is gone on from, else the run starts over."""
     case, folder = case_of("train protein"), tmp_path / "run"
     folder.mkdir()
     assert run_until(server, case, folder, 10, tmp_path / "here").kill() == -9
@@ -113,9 +113,9 @@ Journal.append = waiting
             time.sleep(0.005)
         assert run.kill() == -9, run.error
         if kept:
-            assert f"resumed: {kept} reads were done before" in run.error
+            assert f"resumed: {kept} reads already done" in run.error
         kept += 1
     again = server.run(*case.words, folder=folder)
     assert again.code == 0, again.error
-    assert f"resumed: {kept} reads were done before" in again.error
+    assert f"resumed: {kept} reads already done" in again.error
     assert left(folder) == case.whole

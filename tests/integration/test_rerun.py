@@ -126,7 +126,7 @@ def test_a_moved_data_file_is_named(run: Path, tiny_proteins: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"configuration": None}, "tells too little to repeat the run: key 'configuration' is missing"),
+        ({"configuration": None}, "has too little information to repeat the run: key 'configuration' is missing"),
         ({"threads": None}, "key 'threads' is missing"),
         ({"data": {}}, "tells too little"),
         ({"data": "tiny.h5"}, "tells too little"),
@@ -146,7 +146,7 @@ def test_a_run_that_tells_too_little(changes: dict[str, Any], message: str, run:
 
 
 def test_folds_of_a_table_are_repeated(tiny_proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `biorrn train protein --folds` leaves: a run a fold with its data, and the ensemble that joins them."""
+    """What `biorrn train-table --folds` leaves: a run a fold with its data, and the ensemble that joins them."""
     folder = tmp_path / "tm"
     for place in ("1", "2"):
         (folder / "folds" / place).mkdir(parents=True)

@@ -36,7 +36,7 @@ FAULTS = [
     ([HEAD], "holds no sample"),
     (["name\tkind\tinputs"], "line 1: column 'inputs' is unknown; did you mean 'input'?"),
     (["name\tkind"], "line 1: column 'input' is missing"),
-    (["name\tname\tkind\tinput"], "line 1: column 'name' stands twice"),
+    (["name\tname\tkind\tinput"], "line 1: column 'name' occurs twice"),
     ([HEAD, "a\tsignal\tx"], "line 2: found 3 cells; the first line names 6 columns"),
     ([HEAD, "a b\tsignal\tx\t\t\t"], "line 2, column 'name': found 'a b'; allowed is letters"),
     ([HEAD, "../a\tsignal\tx\t\t\t"], "line 2, column 'name': found '../a'"),

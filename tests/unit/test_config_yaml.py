@@ -29,7 +29,7 @@ def test_anchors_may_be_used() -> None:
         ("a: !!int x", "a value cannot be read"),
         ("a: 1\nb: 2\na: 3", "key 'a' is given twice"),
         ("a: {b: 1, b: 2}", "key 'b' is given twice"),
-        ("a: &a [*a]", "alias 'a' stands inside of what it names"),
+        ("a: &a [*a]", "alias 'a' refers to itself"),
         (WIDE, "more than 200,000 values"),
         ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), f"more than {DEEPEST} mappings and lists"),
         ("a: " + "- " * 10_000, "not YAML"),

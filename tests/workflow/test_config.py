@@ -55,7 +55,7 @@ FAULTS = [
     ("shard_gb", 0, "key 'shard_gb'"),
     ("sweeps", [{**SWEEP, "grid": {"seed": [0]}, "table": "x"}], "key 'sweeps[0]'"),
     ("sweeps", [SWEEP], "key 'sweeps[0]'"),
-    ("sweeps", [{**SWEEP, "grid": {"seed": [0]}}] * 2, "key 'sweeps': name 'width' stands twice"),
+    ("sweeps", [{**SWEEP, "grid": {"seed": [0]}}] * 2, "key 'sweeps': name 'width' occurs twice"),
     ("sweeps", [{**SWEEP, "grid": {"seed": []}}], "key 'sweeps[0].grid.seed': [] should be non-empty"),
     ("sweeps", [{**SWEEP, "grid": {"seed": ["x"]}}], "sweep 'width': found seed 'x'; allowed is 0 or more"),
     ("sweeps", [{**SWEEP, "grid": {"seed": [0, 0]}}], "sweep 'width': found a table without rows"),
@@ -78,7 +78,7 @@ FAULTS = [
     ("runs/0/force", True, "key 'runs[0].force': does not belong here"),
     ("force", "yes", "key 'force': 'yes' is not of type 'boolean'"),
     ("runs/0/name", "a b", "key 'runs[0].name': 'a b' does not match"),
-    ("runs/1/name", "stability", "key 'runs': name 'stability' stands twice"),
+    ("runs/1/name", "stability", "key 'runs': name 'stability' occurs twice"),
     ("runs/0/baselines", "rigde", "key 'runs[0].baselines': 'rigde' does not match"),
     ("runs/0/baselines", "all,ridge", "key 'runs[0].baselines'"),
     ("runs/0/baselines", "ridge,", "key 'runs[0].baselines'"),
@@ -92,7 +92,7 @@ FAULTS = [
     ("data/1/truth", None, "key 'data[1]': key 'truth' is missing"),
     ("data/1/reference", None, "key 'data[1]': key 'reference' is missing"),
     ("data/1/region", "chr1", "key 'data[1].region'"),
-    ("data/1/name", "synthetic_stability", "key 'data': name 'synthetic_stability' stands twice"),
+    ("data/1/name", "synthetic_stability", "key 'data': name 'synthetic_stability' occurs twice"),
 ]
 
 

@@ -47,7 +47,7 @@ def check_config(settings, schema):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise WorkflowError(
-                    f"configuration: key '{kind}': name '{twice[0]}' stands twice; names are unique"
+                    f"configuration: key '{kind}': name '{twice[0]}' occurs twice; names are unique"
                 )
         data = {entry["name"]: entry for entry in settings["data"]}
         runs = {entry["name"]: entry for entry in settings["runs"]}

@@ -191,7 +191,7 @@ def test_whole_segments_are_never_cut(tmp_path, augment):
         assert (window.start, window.samples) == (0, dataset.lengths[window.segment])
         assert dataset.labels(window).tolist() == truth(lengths=(20, 21, 300))[window.segment][1].tolist()
         assert 0 < len(dataset.signal(window)) <= 400
-    with pytest.raises(InputError, match="may not be cut; needed are windows of as many, found 100"):
+    with pytest.raises(InputError, match="may not be cut; expected windows of as many, found 100"):
         ChunkDataset(tmp_path / "s.h5", "train", 100)
 
 

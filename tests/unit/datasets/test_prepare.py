@@ -143,7 +143,7 @@ def test_an_output_that_cannot_be_written(tmp_path):
 
 
 def test_the_other_kind_is_refused(tmp_path):
-    with pytest.raises(InputError, match="holds protein data; needed is a file of `biorrn prepare signal`"):
+    with pytest.raises(InputError, match="holds protein data; expected a file of `biorrn prepare signal`"):
         SignalFile(write_proteins(tmp_path / "p.h5", ["A"]))
 
 

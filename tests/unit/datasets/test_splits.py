@@ -80,7 +80,7 @@ def test_random_parts_have_their_sizes(number, seed):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("random", "found 2 ids; needed are at least 3"), ("cluster:0.8", "found 1 clusters of identity 0.8")],
+    [("random", "found 2 ids; expected at least 3"), ("cluster:0.8", "found 1 clusters of identity 0.8")],
 )
 def test_too_few_to_split_is_an_error(text, message):
     same = Rows(ids=["a", "a", "b"], tokens=tokens("ACDEFGHIKLMNPQRSTVWY" * 3), offsets=np.array([0, 20, 40, 60]))

@@ -109,7 +109,7 @@ def test_merge_is_greedy_from_the_left(ids: list[int], left: int, right: int) ->
     [
         ("kmer", 4, RESIDUES, "tokens.k: found 4; allowed is 2 to 3"),
         ("kmer", 8, DNA, "tokens.k: found 8; allowed is 2 to 7"),
-        ("base", 3, RESIDUES, "needed are ACGTN"),
+        ("base", 3, RESIDUES, "expected ACGTN"),
         ("residue", 3, DNA, "holds letters ACGTN"),
         ("pair", 3, DNA, "did you mean 'pairs'"),
     ],

@@ -170,7 +170,7 @@ def test_faults_are_named(make: Make) -> None:
         (lambda: collect([one], metrics={"gb": "r2"}), ConfigError, "did you mean 'gb1'"),
         (lambda: parse_metrics(["gb1"]), ConfigError, "allowed is SET=METRIC"),
         (lambda: parse_metrics(["gb1=rmse"]), ConfigError, "metric 'rmse' is unknown"),
-        (lambda: collect([make("calls", 0, 0.5, kind="basecalls")]), InputError, "needed is regression"),
+        (lambda: collect([make("calls", 0, 0.5, kind="basecalls")]), InputError, "expected regression"),
     ]
     for call, error, fragment in cases:
         with pytest.raises(error) as raised:

@@ -145,7 +145,7 @@ def test_two_fits_of_one_set_are_the_same(reads: list[Judged]) -> None:
 
 @pytest.mark.parametrize("n", [0, 4])
 def test_too_little_to_fit(reads: list[Judged], n: int) -> None:
-    with pytest.raises(BiorrnError, match=r"scored reads with \d+ wrong bases; needed are 5 reads and 100"):
+    with pytest.raises(BiorrnError, match=r"scored reads with \d+ wrong bases; expected 5 reads and 100"):
         fit(reads[:n], [])
 
 

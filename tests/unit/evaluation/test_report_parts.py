@@ -157,7 +157,7 @@ def test_files_of_one_name_are_one_sample(tmp_path: Path) -> None:
 
 
 def test_a_sample_of_another_kind_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="key 'kind': found 'mapping'; needed is 'qc'"):
+    with pytest.raises(InputError, match="key 'kind': found 'mapping'; expected 'qc'"):
         sample_part(write_sample(tmp_path, "mapping", "a"), "qc")
 
 

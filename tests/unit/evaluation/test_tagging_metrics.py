@@ -110,5 +110,5 @@ def test_numbers_are_those_of_regression(name: str) -> None:
 def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="3 true and 2 predicted"):
         score(np.zeros(3), np.zeros(2), np.array([3]), 2)
-    with pytest.raises(ValueError, match="needed is 0 to 1"):
+    with pytest.raises(ValueError, match="expected 0 to 1"):
         score(np.zeros(3), np.full(3, 2), np.array([3]), 2)

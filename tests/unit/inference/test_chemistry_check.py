@@ -245,7 +245,7 @@ def test_a_model_that_says_nothing_checks_nothing_and_says_so(tmp_path: Path) ->
     path = made(tmp_path, "b.pod5", "FLO-MIN114", "SQK-LSK114", number=2)
     said: list[str] = []
     Intake([path]).check(Purpose("old", (), 4000.0), said.append)
-    assert said == ["warning: old does not say which chemistry it is for, so that no read is checked for it"]
+    assert said == ["warning: old has no known chemistry, so reads are not checked"]
 
 
 def test_training_reads_say_what_a_model_is_for(tmp_path: Path) -> None:

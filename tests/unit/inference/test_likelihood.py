@@ -74,5 +74,5 @@ def test_rows_of_other_letters_are_refused(rows: ProteinDataset, tmp_path: Path)
     with pytest.raises(ConfigError, match="is a model of letters ACDEFGHIKLMNPQRSTVWYX; the rows have ACGTN"):
         symbols_of(made, ProteinDataset(tmp_path / "d.h5", None))
     other = Stored(made.model, made.recipe, {"task": "regression"}, Path("lm"))
-    with pytest.raises(ConfigError, match="is a model for regression; needed is one for language"):
+    with pytest.raises(ConfigError, match="is a model for regression; expected one for language"):
         symbols_of(other, rows)

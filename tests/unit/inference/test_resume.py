@@ -84,7 +84,7 @@ def test_damage_ends_what_is_trusted(path: Path) -> None:
 
 def test_an_unfinished_run_is_not_replaced_unasked(path: Path) -> None:
     before = path.read_bytes()
-    with pytest.raises(BiorrnError, match=r"out\.partial: holds what an unfinished run has done; add --resume"):
+    with pytest.raises(BiorrnError, match=r"out\.partial: is the partial output of an interrupted run; add --resume"):
         open_journal(path, HEAD)
     assert path.read_bytes() == before
 

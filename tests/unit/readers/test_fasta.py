@@ -88,7 +88,7 @@ def test_short_or_repetitive_proteins_are_not_dna(written):
         ("", "the file is empty"),
         ("\n\n", "the file is empty"),
         ("MKVL\n>a\nMK\n", "line 1: found 'MKVL' before the first header '>'"),
-        ("@read1\nACGT\n+\nIIII\n", "looks like FASTQ, which is not read; needed are proteins"),
+        ("@read1\nACGT\n+\nIIII\n", "looks like FASTQ, which is not read; expected proteins"),
         (">a\nMK\n>\nMK\n", "line 3: a header without an id"),
         (">a\n>b\nMK\n", "record 'a': the sequence is empty"),
         (">a\nMK\n>b\nMV\n>a more\nMK\n", "record 'a': the id is given twice, on lines 1 and 5"),

@@ -102,7 +102,7 @@ def test_what_is_no_table_is_one_clear_error(name: str, content: bytes | None, f
 def test_npz_of_another_shape(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, words=np.array(["A", "C"]), vectors=np.zeros((3, 2)))
-    with pytest.raises(InputError, match="needed are 2 rows"):
+    with pytest.raises(InputError, match="expected 2 rows"):
         read_vectors(path)
     np.savez(path, vectors=np.zeros((3, 2)))
     with pytest.raises(InputError, match="no array 'words'"):

@@ -136,7 +136,7 @@ def test_inputs_that_do_not_go_together(file: Path, tmp_path: Path) -> None:
 
 
 def test_too_few_bases(small_model: PoreModel, tmp_path: Path) -> None:
-    with pytest.raises(BiorrnError, match="needed are at least"):
+    with pytest.raises(BiorrnError, match="expected at least"):
         estimate_pore_model(load_prepared(prepared(tmp_path / "x.h5", small_model, reads=2, bases=60)), 6)
 
 

@@ -135,5 +135,5 @@ def test_agreement_with_itself_and_with_another_k(small_model: PoreModel, tmp_pa
 )
 def test_a_table_without_levels(text: str, tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text(text)
-    with pytest.raises(BiorrnError, match=r"needed are kmer and|a row cannot be used"):
+    with pytest.raises(BiorrnError, match=r"expected kmer and|a row cannot be used"):
         read_levels(tmp_path / "t.tsv")

@@ -99,7 +99,7 @@ def test_qualities_are_calibrated_on_validation_windows(tmp_path: Path) -> None:
 
 
 def test_without_errors_there_is_no_calibration(prepared: Path) -> None:
-    with pytest.raises(BiorrnError, match="needed are 5 reads and 100 wrong bases"):
+    with pytest.raises(BiorrnError, match="expected 5 reads and 100 wrong bases"):
         windows_fit(doubting(prepared), prepared, device="cpu")
 
 

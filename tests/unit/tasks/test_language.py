@@ -94,7 +94,7 @@ def test_perplexity_of_a_model_that_knows_nothing() -> None:
         ({"core": {"direction": "bidirectional"}}, "allowed in task language is forward or backward"),
         ({"head": {"name": "ctc"}}, "needs head 'tokens'; found 'ctc'"),
         ({"frontend": {"name": "embedding"}}, "found embedding; allowed in task language is tokens"),
-        ({"frontend": {"name": "tokens", "tokens": {"name": "base"}}}, "holds letters ACDEF.*; needed are ACGTN"),
+        ({"frontend": {"name": "tokens", "tokens": {"name": "base"}}}, "holds letters ACDEF.*; expected ACGTN"),
         ({"frontend": {"name": "tokens", "tokens": {"name": "kmer", "k": 4}}}, "found 4; allowed is 2 to 3"),
         ({"frontend": {"name": "tokens", "tied": True, "width": 9}}, "its width is 9, and 12 features reach"),
         ({"core": {"name": "self_attention", "causal": True}}, "training.bptt: found 8; allowed is 0 for this core"),
@@ -303,5 +303,5 @@ def test_hidden_states_of_another_task_are_refused(table: Path, tmp_path: Path) 
     recipe = parse_recipe({"name": "t", "task": "regression", "model": model})
     facts = {"outputs": 1, "task": "regression", "targets": [{"name": "y", "unit": ""}]}
     save_model(tmp_path, build_model(recipe.network, 1), recipe, facts)
-    with pytest.raises(ConfigError, match="is a model for regression; needed is one for language"):
+    with pytest.raises(ConfigError, match="is a model for regression; expected one for language"):
         language_models(config.LanguageModel(path=str(tmp_path)))

@@ -50,7 +50,7 @@ def test_parts_are_near_what_is_asked() -> None:
 
 
 def test_too_few_groups_are_refused() -> None:
-    with pytest.raises(ConfigError, match="found 2 groups; needed are at least 3"):
+    with pytest.raises(ConfigError, match="found 2 groups; expected at least 3"):
         shares(np.array([0, 0, 1, 1]), FRACTIONS, 0)
     with pytest.raises(ConfigError, match="--folds: found 5; allowed is 2 to 3"):
         folds(np.array([0, 1, 2]), 5, 0)

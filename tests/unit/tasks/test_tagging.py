@@ -243,7 +243,7 @@ def test_each_member_goes_on_from_that_of_another_ensemble(
     for name, weight in second.state_dict().items():
         torch.testing.assert_close(weight, first.state_dict()[name], atol=1e-5, rtol=1e-5)
     third = parse_recipe({"name": "three", "task": "tagging", "members": [*members, members[0] | {"seed": 2}]})
-    with pytest.raises(ConfigError, match="is an ensemble with the runs of 2 members; needed are 3"):
+    with pytest.raises(ConfigError, match="is an ensemble with the runs of 2 members; expected 3"):
         train(third, states, tmp_path / "third", TASK, threads=1, init=tmp_path / "first")
 
 

@@ -131,7 +131,7 @@ def test_signal_is_told_as_bases(tiny_signal: Path, tmp_path: Path) -> None:
     sample = told[str(folder)].sample
     assert sample is not None
     assert np.allclose(sample[1].sum(1), 1, atol=1e-5)
-    with pytest.raises(ConfigError, match="translates signal; needed is a model of sequences"):
+    with pytest.raises(ConfigError, match="translates signal; expected a model of sequences"):
         list(translate(load_model(folder), [("a", "ATG")]))
 
 
@@ -183,7 +183,7 @@ def test_recipes_that_do_not_fit_are_refused(change: dict[str, Any], fault: str,
 
 
 def test_data_of_another_kind_is_refused(tiny_proteins: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds protein data; needed is a file of `biorrn prepare pairs`"):
+    with pytest.raises(InputError, match="holds protein data; expected a file of `biorrn prepare pairs`"):
         translation.open_data(tiny_proteins, recipe())
     with pytest.raises(InputError, match="no such file"):
         translation.open_data(tmp_path / "no.h5", recipe())
