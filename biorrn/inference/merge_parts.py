@@ -11,6 +11,7 @@ from typing import Any
 from biorrn.errors import InputError
 from biorrn.files import open_text
 from biorrn.inference.summary_table import CALLED, STATUS
+from biorrn.readers.bam import quiet
 from biorrn.readers.fastq import FastqRecord, fastq_records
 
 SECONDARY = 256 | 2048  # flags of records that are not a read's first: secondary and supplementary
@@ -146,14 +147,11 @@ def packed_file(path: Path, threads: int = 1) -> Iterator[Any]:
     """
     import pysam
 
-    before = pysam.set_verbosity(0)  # htslib's own words on standard error; ours say it in one line
     try:
-        with pysam.AlignmentFile(str(path), check_sq=False, threads=threads) as file:
+        with quiet(), pysam.AlignmentFile(str(path), check_sq=False, threads=threads) as file:
             yield file
     except (OSError, ValueError) as error:
         raise InputError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    finally:
-        pysam.set_verbosity(before)
 
 
 def packed_records(path: Path, renamed: dict[str, str], on_read: OnRead, threads: int = 1) -> Iterator[Any]:

@@ -52,7 +52,7 @@ class BamCalls:
             else:
                 for name, place in zip(names, numbers, strict=False):
                     self._places.setdefault(name, []).append(place)
-        with _quiet(), faults(path, None, *DAMAGE):
+        with quiet(), faults(path, None, *DAMAGE):
             self._file = _open(path, given)
             if not self._file.is_bam:
                 self._places.clear()
@@ -95,7 +95,7 @@ class BamCalls:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep htslib's own words from standard error; ours say it in one line."""
     import pysam
 
@@ -134,7 +134,7 @@ def scan(path: str | Path, on_problem: OnProblem, reference: str | None) -> Iter
     ------
     InputError: the file cannot be read, is cut short, or holds RNA.
     """
-    with _quiet(), faults(path, None, *DAMAGE), _open(path, reference) as file:
+    with quiet(), faults(path, None, *DAMAGE), _open(path, reference) as file:
         header = file.header.to_dict()
         found = [(str(entry["SN"]), int(entry["LN"])) for entry in header.get("SQ", [])]
         if any("basecall_model=rna" in str(group.get("DS", "")) for group in header.get("RG", [])):

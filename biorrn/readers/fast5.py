@@ -74,12 +74,7 @@ class Attributes:
 
 
 def read_fast5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
-    """Yield the reads of a FAST5 file, one in memory at a time.
-
-    Parameters
-    ----------
-    path : the file.
-    on_problem : called with the `InputError` of each read that cannot be used, which is then left out.
+    """Yield the reads of a FAST5 file, one in memory at a time; see `readers.signal.read_signal`.
 
     Raises
     ------

@@ -17,12 +17,7 @@ DAMAGE = (Exception,)  # pod5 raises nothing narrower for a run that is missing,
 
 
 def read_pod5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
-    """Yield the reads of a POD5 file, one in memory at a time.
-
-    Parameters
-    ----------
-    path : the file.
-    on_problem : called with the `InputError` of each read that cannot be used, which is then left out.
+    """Yield the reads of a POD5 file, one in memory at a time; see `readers.signal.read_signal`.
 
     Raises
     ------

@@ -444,12 +444,7 @@ LOOKED_AT = 1000  # reads of a file with several runs, by which these are known
 
 
 def read_slow5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
-    """Yield the reads of a SLOW5 or BLOW5 file, which of the two is told by its content; one in memory at a time.
-
-    Parameters
-    ----------
-    path : the file.
-    on_problem : called with the `InputError` of each read that cannot be used, which is then left out.
+    """Yield the reads of a SLOW5 or BLOW5 file, told apart by content, one at a time; see `readers.signal.read_signal`.
 
     Raises
     ------
