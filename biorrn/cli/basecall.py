@@ -98,7 +98,7 @@ def basecall(
     from biorrn.inference.settings import check_outputs, decisive, model_name
     from biorrn.inference.summary import Tally
     from biorrn.inference.summary_table import ABSENT, CALLED
-    from biorrn.inference.writers import Style, format_of
+    from biorrn.inference.writers.formats import Style, format_of
     from biorrn.models.store import load_model
     from biorrn.progress import progress
     from biorrn.readers.chemistry import Purpose

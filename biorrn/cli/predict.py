@@ -106,7 +106,7 @@ def predict(
     from biorrn.inference.resume import open_kept
     from biorrn.inference.settings import known
     from biorrn.inference.summary import Tally
-    from biorrn.inference.writers import open_predictions
+    from biorrn.inference.writers.predictions import open_predictions
     from biorrn.models.store import load_model
     from biorrn.progress import progress
     from biorrn.readers.fields import stop

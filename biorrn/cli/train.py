@@ -81,8 +81,7 @@ def train(
         return launch.launch(number)
 
     # these imports take seconds; errors in the recipe are reported before them
-    from biorrn.tasks import load_task
-    from biorrn.tasks.finish import finish
+    from biorrn.tasks import complete, load_task
     from biorrn.training.train import train as run
 
     run(
@@ -99,4 +98,4 @@ def train(
         wait=math.inf if wait else 0.0,
     )
     if launch.rank() == 0:
-        finish(chosen.task, output, prepared, device=device)
+        complete(chosen.task, output, prepared, device=device)

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
 from biorrn.batch import Batch
 from biorrn.config import Chunks, Recipe
-from biorrn.datasets.chunks import ChunkDataset
+from biorrn.datasets.chunks import ChunkDataset, Window
 from biorrn.encoders.alphabets import BASES
-from biorrn.errors import ConfigError
-from biorrn.inference.decoders import DECODERS, remembered
+from biorrn.errors import BiorrnError, ConfigError
+from biorrn.inference.decoders import DECODERS, Decoded, remembered
 from biorrn.kernels.crf import crf_loss
 from biorrn.kernels.ctc import ctc_loss
 from biorrn.kernels.distance import identity
 from biorrn.lookup import lookup
 from biorrn.models.sequence import SequenceModel, build_model
+from biorrn.models.store import Stored, load_model, update_facts
 from biorrn.readers.chemistry import trained_for
+
+if TYPE_CHECKING:
+    from biorrn.evaluation.alignment import Alignment
+    from biorrn.evaluation.calibration import Fit
+    from biorrn.evaluation.sequences import BaseCall
 
 unit = "samples"
 monitor = "identity"
 
 VALID_BATCH = 64
 VALID_WINDOWS = 512  # a validation set larger than this is thinned evenly
+EARLY_WINDOWS = 64  # of the validation split: some ten thousand bases
+FEWEST_BASES = 200  # fewer that agree say nothing of time
+QUALITY_WINDOWS, BATCH = 256, 64  # of the validation split; most of them that are scored together
+NOISE_EACH = 4  # reads of each kind of noise
 
 
 class SignalData:
@@ -130,3 +142,119 @@ def size(batch: Batch) -> int:
 
 
 LOSSES = {"ctc": ctc_loss, "crf": crf_loss}
+
+
+def complete(folder: Path, prepared: Path, device: str) -> None:
+    """Add to the facts of a model folder how many frames its bases come early, and a calibration of its Q-scores."""
+    from biorrn.evaluation.calibration import entries
+
+    stored = load_model(folder)
+    if "early" not in stored.facts:
+        frames, seen = frames_early(stored, prepared, device=device)
+        if seen < FEWEST_BASES:
+            print(f"{folder}: only {seen} validation bases agree with the call; its moves are left as they come",
+                  file=sys.stderr)  # fmt: skip
+            frames = 0
+        update_facts(folder, early=frames)
+    if "qscore" not in stored.facts:
+        try:
+            fit = windows_fit(stored, prepared, device=device)
+        except BiorrnError as error:
+            print(f"{folder}: no calibration of Q-scores ({error}); biorrn calibrate {folder} READS --reference GENOME "
+                  "makes one", file=sys.stderr)  # fmt: skip
+            return
+        print(f"{folder}: Q-scores calibrated on {fit.reads} validation windows; biorrn calibrate takes whole reads",
+              file=sys.stderr)  # fmt: skip
+        update_facts(folder, **entries(fit))
+
+
+def windows_fit(stored: Stored, prepared: str | Path, *, device: str = "auto") -> Fit:
+    """Return the calibration of a basecaller's Q-scores that its calls of validation windows give, and made noise.
+
+    Each window counts as a read, its label as the genome.
+
+    Parameters
+    ----------
+    prepared : prepared signal file; its split "valid" is used.
+
+    Raises
+    ------
+    BiorrnError: there are too few windows, or too few wrong bases.
+    """
+    from biorrn.device import choose_device
+    from biorrn.encoders.bases import decode_bases
+    from biorrn.evaluation.alignment import of_label
+    from biorrn.evaluation.calibration import fit, judge, judged, noise_records, own_calls
+
+    def on_label(label: str, call: BaseCall) -> Alignment | None:
+        return of_label(call.bases, label)
+
+    data, reads, unmapped, like = _valid(stored, prepared), [], 0, []
+    for place, (window, call) in enumerate(_called(stored, data, QUALITY_WINDOWS, "auto", device)):
+        label = decode_bases(data.truth(window)[0])
+        found = judge(call, partial(on_label, label)) if call.bases else None
+        unmapped += found is None
+        reads += [] if found is None else [found]
+        if place % BATCH == 0:
+            like.append(85 + 14 * data.signal(window).astype(np.float32))  # about picoamperes
+    noise = noise_records(like, data.sample_rate, NOISE_EACH)
+    calls = own_calls(stored, noise, device=choose_device(device)) if len(reads) else ()
+    return fit(reads, [judged(call.bases, call.quals, call.evidence) for call in calls], unmapped)
+
+
+def _valid(stored: Stored, prepared: str | Path) -> ChunkDataset:
+    """Return the validation split of a prepared file, in windows as the model was trained on."""
+    return ChunkDataset(prepared, "valid", (stored.recipe.chunks or Chunks()).samples)
+
+
+def _called(
+    stored: Stored, data: ChunkDataset, most: int, decoder: str, device: str
+) -> Iterator[tuple[Window, Decoded]]:
+    """Yield up to `most` windows, evenly spread, each with its call by an entry of `DECODERS`."""
+    import torch
+
+    from biorrn.device import choose_device
+    from biorrn.inference.forward import model_on
+
+    where = choose_device(device)
+    model = model_on(stored.model, where)
+    tiles = data.tiles(most)
+    for start in range(0, len(tiles), BATCH):
+        windows = tiles[start : start + BATCH]
+        batch = data.collate(windows).to(where)
+        with torch.inference_mode():
+            outputs, lengths = model(batch.x, batch.lengths)
+        for row, window in enumerate(windows):
+            yield window, DECODERS[decoder](outputs[row, : int(lengths[row])].float().cpu().numpy())
+
+
+def frames_early(stored: Stored, prepared: str | Path, *, device: str = "auto") -> tuple[int, int]:
+    """Return by how many frames a basecaller gives a base before its label begins, and how many bases tell so.
+
+    A model trained by CTC or CTC-CRF is free to give a base some frames before or after its current comes, and settles
+    on about the same number throughout. It is the median over the bases of the validation windows that the call has
+    right, rounded; a model whose bases come late has 0.
+
+    Parameters
+    ----------
+    prepared : prepared signal file; its split "valid" is used.
+    """
+    from biorrn.datasets.label_alignment import align_to, columns
+    from biorrn.readers.calls import parse_bases
+    from biorrn.readers.records import ReadCall
+
+    data, stride = _valid(stored, prepared), int(stored.facts["stride"])
+    found: list[np.ndarray] = []
+    for window, decoded in _called(stored, data, EARLY_WINDOWS, "greedy", device):
+        bases, starts = data.truth(window)
+        called = parse_bases(decoded.bases)
+        hit = align_to(ReadCall(called), bases)
+        if hit is None:
+            continue
+        begun = stride * np.flatnonzero(decoded.moves)
+        places, own, _ = columns(hit)  # label and called base of each column that has both
+        places = places + hit.ref_start
+        same = bases[places] == called[own]
+        found.append(starts[places[same]] - begun[own[same]])
+    away = np.concatenate(found) if found else np.zeros(0)
+    return (max(0, round(float(np.median(away)) / stride)) if len(away) else 0), len(away)

@@ -30,8 +30,7 @@ from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.predictions import read_prepared
 from biorrn.files import sha256
 from biorrn.models.store import WEIGHTS, load_model, update_facts
-from biorrn.tasks import load_task
-from biorrn.tasks.finish import finish as complete
+from biorrn.tasks import complete, load_task
 from biorrn.tasks.own_refit import MEASURED, keep_state, settle
 from biorrn.tasks.own_report import DATA, REPORT, Say, finish, next_lines
 from biorrn.tasks.protein_choice import plan

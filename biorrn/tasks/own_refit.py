@@ -22,8 +22,7 @@ from biorrn.config import GaussianProcess, Model, Recipe, parse_recipe
 from biorrn.datasets.proteins import ProteinDataset
 from biorrn.errors import ConfigError
 from biorrn.models.store import RECIPE, WEIGHTS, load_facts, update_facts
-from biorrn.tasks import load_task
-from biorrn.tasks.finish import finish
+from biorrn.tasks import complete, load_task
 from biorrn.tasks.losses import LOSSES
 from biorrn.tasks.own_report import DATA
 from biorrn.training.checkpoint import CHOICE, PROVENANCE, REPORT, WARNINGS, remove_run
@@ -61,7 +60,7 @@ def refit(recipe: Recipe, folder: Path, rows: str, seed: int, options: dict[str,
         stop = {"stop": told["best"]["epoch"] + 1}
     train(final, folder / DATA, folder, load_task("regression"), seed=seed, **stop, **options)
     known = {"conformal": load_facts(measured).get("conformal") or {}}
-    finish("regression", folder, folder / DATA, device=options["device"], **known)
+    complete("regression", folder, folder / DATA, device=options["device"], **known)
 
 
 def ship_measured(folder: Path) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from biorrn.config import Recipe
 from biorrn.datasets.proteins import ProteinDataset, ordered_batches
+from biorrn.device import choose_device
 from biorrn.encoders.residues import sequence
 from biorrn.evaluation.regression import METRICS
 from biorrn.files import read_text, sha256
-from biorrn.inference.confidence import HeldOut, held_out
+from biorrn.inference.confidence import HeldOut, conformal_facts, held_out, novelty_facts
 from biorrn.inference.conformal import FOLDS, dealt
 from biorrn.inference.predict import predict
 from biorrn.models.ensemble import Calibration
-from biorrn.models.store import Stored, load_model
+from biorrn.models.store import Stored, load_model, update_facts
 from biorrn.readers.records import ProteinRecord
 from biorrn.tasks.regression import LOSSES, VALID_BATCH, monitor, unit_line
 from biorrn.training.checkpoint import CHECKPOINTS, MEMBERS, PROVENANCE
@@ -144,3 +147,29 @@ def _combined(values: np.ndarray, true: np.ndarray, rest: np.ndarray, recipe: Re
             line.x[0], line.y[0] = torch.from_numpy(x), torch.from_numpy(y)
             out[:, k] = line(torch.from_numpy(out[:, k : k + 1]).float())[:, 0].double().numpy()
     return out
+
+
+def complete(folder: Path, prepared: Path, device: str) -> None:
+    """Add intervals and the test for novelty to the facts of a model folder; see `inference.confidence`."""
+
+    stored = load_model(folder)
+    entries: dict[str, Any] = {}
+    if "conformal" not in stored.facts:
+        held = chosen_without(stored, prepared, choose_device(device))
+        if held is None:
+            why = "chose the model, and what its epochs predicted of them is not kept"
+            why = why if stored.recipe.fitted == "train" else "trained the model"
+            print(
+                f"{folder}: no intervals: the validation rows {why}; biorrn calibrate makes intervals from other rows",
+                file=sys.stderr,
+            )
+        else:
+            entries |= conformal_facts(held)
+    if "novelty" not in stored.facts:
+        entries |= novelty_facts(prepared, fitted=stored.recipe.fitted)
+    if entries:
+        update_facts(folder, **entries)
+        missing = [str(target["name"]) for target in stored.facts["targets"]]
+        missing = [name for name in missing if name not in entries.get("conformal", {name: None})]
+        if missing:
+            print(f"{folder}: too few validation values for intervals of {', '.join(missing)}", file=sys.stderr)

@@ -8,8 +8,7 @@ from typing import Any
 
 from biorrn.errors import InputError
 from biorrn.models.store import load_facts, update_facts
-from biorrn.tasks import load_task
-from biorrn.tasks.finish import finish
+from biorrn.tasks import complete, load_task
 from biorrn.training import launch
 from biorrn.training.checkpoint import PROVENANCE
 from biorrn.training.repeat import Plan, read_plan, read_provenance
@@ -43,7 +42,7 @@ def _train(plan: Plan, folder: Path) -> None:
         kept = KEPT if plan.recipe.fitted == "train" else (*KEPT, *MEASURED)
         if added := {key: old[key] for key in kept if key in old and key not in new}:
             update_facts(folder, **added)
-        finish(plan.recipe.task, folder, plan.data, device=plan.options["device"])
+        complete(plan.recipe.task, folder, plan.data, device=plan.options["device"])
 
 
 def _folds(run: Path, folder: Path, told: dict[str, Any]) -> Path:

@@ -14,7 +14,7 @@ from biorrn.inference.basecall import basecall
 from biorrn.inference.defaults import default_model
 from biorrn.inference.mapping import Mapper
 from biorrn.inference.output import open_output
-from biorrn.inference.writers import Style, format_of
+from biorrn.inference.writers.formats import Style, format_of
 from biorrn.models.store import Stored, load_model
 from biorrn.readers.signal import read_all
 

@@ -22,7 +22,7 @@ from biorrn.inference import pieces
 from biorrn.inference.basecall import Call, Caller, basecall
 from biorrn.inference.decoders import DECODERS, Decoded, move_table
 from biorrn.inference.engine import ENGINES
-from biorrn.inference.writers import fastq_text
+from biorrn.inference.writers.fastq import fastq_text
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored, load_model
 from biorrn.readers.calls import parse_bases

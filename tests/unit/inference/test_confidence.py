@@ -20,8 +20,7 @@ from biorrn.inference.predict import predict
 from biorrn.models.build import build
 from biorrn.models.store import Stored, load_model, save_model
 from biorrn.readers.records import ProteinRecord
-from biorrn.tasks import load_task
-from biorrn.tasks.finish import finish
+from biorrn.tasks import complete, load_task
 from biorrn.tasks.replay import chosen_without
 from biorrn.training.train import train
 
@@ -93,7 +92,7 @@ def test_a_trained_model_is_completed_once(
     name: str, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = made(name, tmp_path)
-    finish("regression", folder, prepared, device="cpu")
+    complete("regression", folder, prepared, device="cpu")
     facts = load_model(folder).facts
     assert set(facts["conformal"]) == {"a"}  # the second target has 5 values in the validation rows
     assert facts["conformal"]["a"]["rows"] == 120
@@ -101,9 +100,9 @@ def test_a_trained_model_is_completed_once(
     assert {key: facts[key] for key in FACTS} == FACTS
     assert "too few validation values for intervals of b" in capsys.readouterr().err
     before = (folder / "weights.safetensors").read_bytes()
-    finish("regression", folder, prepared, device="cpu")
+    complete("regression", folder, prepared, device="cpu")
     assert (folder / "weights.safetensors").read_bytes() == before
-    finish("language", tmp_path / "nothing", prepared)  # which needs nothing
+    complete("language", tmp_path / "nothing", prepared)  # which needs nothing
 
 
 @pytest.mark.parametrize("name", ["one", "several"])
@@ -215,6 +214,6 @@ def test_a_run_that_kept_no_epochs_gets_no_intervals(
     shutil.copytree(run, folder)
     for path in folder.rglob("last.ckpt"):
         path.unlink()
-    finish("regression", folder, prepared, device="cpu")
+    complete("regression", folder, prepared, device="cpu")
     assert "conformal" not in load_model(folder).facts
     assert "the validation rows chose the model" in capsys.readouterr().err

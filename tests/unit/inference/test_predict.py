@@ -15,7 +15,7 @@ from biorrn.inference import streams as module
 from biorrn.inference.predict import Prediction, flags, predict
 from biorrn.inference.shapes import TOKENS, padded_length
 from biorrn.inference.streams import windows
-from biorrn.inference.writers import open_predictions
+from biorrn.inference.writers.predictions import open_predictions
 from biorrn.models.sequence import build_model
 from biorrn.models.store import Stored
 from biorrn.readers.records import ProteinRecord

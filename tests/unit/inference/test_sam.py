@@ -15,7 +15,7 @@ from biorrn.encoders.signal import Scaling
 from biorrn.inference.basecall import Call
 from biorrn.inference.mapping import Mapper, reverse_complement
 from biorrn.inference.output import open_output
-from biorrn.inference.writers import FORMATS, Style, format_of
+from biorrn.inference.writers.formats import FORMATS, Style, format_of
 from biorrn.inference.writers.sam import sam_header, sam_text
 from biorrn.readers.records import SignalRecord
 

@@ -14,8 +14,8 @@ from biorrn.inference.basecall import Call
 from biorrn.inference.output import open_output
 from biorrn.inference.resume import SUFFIX
 from biorrn.inference.summary import SHOWN, Tally
-from biorrn.inference.writers import FORMATS, WRITERS, Style, fastq_text, format_of
-from biorrn.inference.writers.fastq import write_fastq
+from biorrn.inference.writers.fastq import fastq_text, write_fastq
+from biorrn.inference.writers.formats import FORMATS, WRITERS, Style, format_of
 from biorrn.inference.writers.tags import tags
 from biorrn.readers.records import SignalRecord
 

@@ -12,8 +12,8 @@ from biorrn.config import Recipe, parse_recipe
 from biorrn.datasets.prepare import signal_writer
 from biorrn.errors import BiorrnError
 from biorrn.models.store import Stored
-from biorrn.tasks import finish
-from biorrn.tasks.finish import frames_early, windows_fit
+from biorrn.tasks import basecalling, complete
+from biorrn.tasks.basecalling import frames_early, windows_fit
 from biorrn.training.repeat import trained_reads
 
 STRIDE, DWELL, SPREAD = 5, 20, 0.35
@@ -108,9 +108,9 @@ def test_a_model_without_a_calibration_says_how_to_make_one(
 ) -> None:
     stored, kept = doubting(prepared), {}
     stored.facts["early"] = 0
-    monkeypatch.setattr(finish, "load_model", lambda folder: stored)
-    monkeypatch.setattr(finish, "update_facts", lambda folder, **entries: kept.update(entries))
-    finish.finish("basecalling", "run", prepared, device="cpu")
+    monkeypatch.setattr(basecalling, "load_model", lambda folder: stored)
+    monkeypatch.setattr(basecalling, "update_facts", lambda folder, **entries: kept.update(entries))
+    complete("basecalling", "run", prepared, device="cpu")
     assert kept == {}
     said = capsys.readouterr().err
     assert said.count("\n") == 1
