@@ -73,7 +73,7 @@ class TagInput:
             kind = "FASTA" if fasta else "an archive" if archive else "a table"
             raise ConfigError(f"{wrong[0]}: does not go with {self.source}, which is {kind}")
         if split_column is not None and (fasta or archive):
-            raise ConfigError(f"--split column:{split_column}: is for a table; with FASTA use header:KEY or file:PATH")
+            raise ConfigError(f"--split column:{split_column}: needs a table; with FASTA use header:KEY or file:PATH")
         files = [str(path) for path in (self.source, self.labels, self.mask, self.bed) if path is not None]
         if self.bed is not None:
             if self.labels is not None or self.mask is not None:

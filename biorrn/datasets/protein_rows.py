@@ -366,7 +366,7 @@ def protein_rows(
     take = reading.problem if reading is not None else stop
     if is_fasta(path) and (table is not None or unlabelled or not is_labelled(path)):
         if wild_type is not None:
-            raise ConfigError(f"--wild-type: is for a table with a column of mutations; {path} is FASTA")
+            raise ConfigError(f"--wild-type: needs a table with a column of mutations; {path} is FASTA")
         if unlabelled:
             if split_column is not None or weight_column is not None:
                 raise ConfigError(f"{path}: is FASTA, which has no column '{split_column or weight_column}'")

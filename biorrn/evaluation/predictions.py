@@ -151,7 +151,7 @@ def read_measured(
     if not (is_table(path) or is_labelled(path)):
         for option, given in (("--wild-type", wild_type), ("--target", chosen), ("--offset", offset)):
             if given:
-                raise ConfigError(f"{option}: is for a table; {path} is read as a prepared file")
+                raise ConfigError(f"{option}: needs a table; {path} is read as a prepared file")
         return read_prepared(path)
     names = column_names(path)
     columns = {name: name for name in predicted if matching(name, names)}

@@ -112,7 +112,7 @@ def refuse(stored: Stored, **options: str | None) -> None:
     """Raise ConfigError at the first option that was given, and that only a tagging model has a use for."""
     for name, value in options.items():
         if value is not None:
-            raise ConfigError(f"--{name}: is for a tagging model; {stored.path} predicts one value a protein")
+            raise ConfigError(f"--{name}: needs a tagging model; {stored.path} predicts one value a protein")
 
 
 def predict(

@@ -59,17 +59,17 @@ def read_proteins(
         if wild_type is not None:
             raise ConfigError(f"--wild-type: is for proteins; {path} {BASES}")
         if id_column is not None:
-            raise ConfigError(f"--id: is for a table; {path} {BASES}")
+            raise ConfigError(f"--id: needs a table; {path} {BASES}")
         return kept(_bases(path, on_repeat), on_problem, keep)
     if is_table(path):
         columns = _columns(path, sequence_column, id_column, sheet, wild_type, offset)
         return usable(path, _rows(path, columns, sheet, on_repeat, carry, say), on_problem, keep)
     if wild_type is not None:
-        raise ConfigError(f"--wild-type: is for a table with a column of mutations; {path} is read as FASTA")
+        raise ConfigError(f"--wild-type: needs a table with a column of mutations; {path} is read as FASTA")
     if sheet is not None:
-        raise ConfigError(f"--sheet: is for an Excel workbook; {path} is read as FASTA")
+        raise ConfigError(f"--sheet: needs an Excel workbook; {path} is read as FASTA")
     if id_column is not None:
-        raise ConfigError(f"--id: is for a table; {path} is read as FASTA, whose headers hold the ids")
+        raise ConfigError(f"--id: needs a table; {path} is read as FASTA, whose headers hold the ids")
     return read_fasta(path, on_problem, on_repeat, keep)
 
 

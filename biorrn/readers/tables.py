@@ -224,7 +224,7 @@ def open_table(path: str | Path, reading: Reading | None = None) -> Iterator[Gri
     reading = reading or Reading()
     kind = _kind(path)
     if reading.sheet is not None and kind != "workbook":
-        raise ConfigError(f"--sheet: is for an Excel workbook; {path} is {'parquet' if kind == 'parquet' else 'text'}")
+        raise ConfigError(f"--sheet: needs an Excel workbook; {path} is {'parquet' if kind == 'parquet' else 'text'}")
     if kind == "parquet":
         with _open_parquet(path) as file:
             yield Grid(list(file.schema_arrow.names), "", lambda wanted: _parquet_rows(path, file, wanted))

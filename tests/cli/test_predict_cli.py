@@ -96,7 +96,7 @@ def test_a_bad_record_is_one_line_and_leaves_no_file(biorrn: Run, model: Path, t
         (["--threads", "0"], "--threads: found 0; allowed is 1 or more"),
         (["--level", "0.3"], "--level: found 0.3; allowed is 0.5 to 0.99"),
         (["--level", "95"], "--level: found 95; allowed is 0.5 to 0.99"),
-        (["--id", "name"], "--id: is for a table;"),
+        (["--id", "name"], "--id: needs a table;"),
         (["-o", "p.parquet.gz"], "p.parquet.gz: parquet is packed in itself"),
         (["--device", "tpu"], "--device: found 'tpu'; allowed is one of auto, cpu"),
     ],
@@ -334,7 +334,7 @@ def test_mutations_are_predicted_as_their_sequences_are(
         (["--wild-type", "{wild}", "--strict"], "record 'row2': mutation 'W11*': stop codon"),
         (["--wild-type", "{wild}", "--offset", "100"], "position 6 is outside the wild type"),
         (["--wild-type", "no.fasta"], "no.fasta: not found; --wild-type takes a FASTA file, a sequence or a column"),
-        (["--wild-type", "{wild}", "--mutations", "K6A"], "--wild-type: is for a table"),
+        (["--wild-type", "{wild}", "--mutations", "K6A"], "--wild-type: needs a table of mutations"),
     ],
 )
 def test_mutations_that_cannot_be_predicted(

@@ -98,7 +98,10 @@ def test_mix_export_and_import(run, tmp_path):
     ("words", "message"),
     [
         ("prepare signal reads.fast5 --split random -o x.h5 --labels bam", "name it with --bam"),
-        ("prepare signal reads.fast5 --split random -o x.h5 --labels bootstrap", "name it with --reference"),
+        (
+            "prepare signal reads.fast5 --split random -o x.h5 --labels bootstrap",
+            "needs the sequenced genome as --reference",
+        ),
         ("prepare signal reads.fast5 --split random -o x.h5 --bam calls.bam", "--bam: is for --labels bam"),
         ("prepare signal reads.fast5 --split random -o x.h5 --labels bam --bam no.bam", "no.bam: "),
         (

@@ -116,7 +116,7 @@ def test_model_and_its_table_are_evaluated_alike(
     [
         (("predict", "MODEL", "FASTA", "--format", "horiz"), "--format 'horiz' is unknown"),
         (("predict", "MODEL", "FASTA", "--figure", "x.pdf"), "--figure: found 'x.pdf'"),
-        (("predict", "stability", "FASTA", "--figure", "x.svg"), "--figure: is for a tagging model"),
+        (("predict", "stability", "FASTA", "--figure", "x.svg"), "--figure: needs a tagging model"),
         (
             ("calibrate", "MODEL", "FASTA"),
             "is a model for tagging; allowed are models for regression or basecalling",

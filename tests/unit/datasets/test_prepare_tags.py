@@ -222,7 +222,7 @@ def test_segments_that_do_not_fit(tmp_path: Path, bed: str, problem: str) -> Non
     ("source", "split", "options", "problem"),
     [
         ("s_fa", "header:SET", {}, "name them with --labels or --bed"),
-        ("s_fa", "column:set", {"labels": "l_fa"}, "is for a table"),
+        ("s_fa", "column:set", {"labels": "l_fa"}, "needs a table"),
         ("t_csv", "column:set", {"labels": "l_fa"}, "--labels: does not go with"),
         ("s_fa", "header:SET", {"labels": "l_fa", "values": ["x"]}, "--value: does not go with"),
         ("s_fa", "header:SET", {"labels": "l_fa", "bed": "l_fa"}, "allowed is one of them"),

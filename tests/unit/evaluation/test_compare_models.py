@@ -113,7 +113,7 @@ def test_tables_are_compared_on_a_table_of_mutations(tmp_path: Path) -> None:
 def test_options_of_a_table_are_refused_for_a_prepared_file(tmp_path: Path, tiny_proteins: Path) -> None:
     table = str(predictions(tmp_path / "a.tsv", 1.0, 0))
     for options in ({"wild_type": "MKV"}, {"target": ["leucine=y"]}, {"offset": 1}):
-        with pytest.raises(BiorrnError, match=r"is for a table; .*tiny\.h5 is read as a prepared file"):
+        with pytest.raises(BiorrnError, match=r"needs a table; .*tiny\.h5 is read as a prepared file"):
             compare_models(table, table, data=tiny_proteins, **options)
 
 

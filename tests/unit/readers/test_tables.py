@@ -326,7 +326,7 @@ def test_a_sheet_by_name_or_number(tmp_path):
         read(path, sheet="tms")
     with pytest.raises(InputError, match=r"column 'tm' is missing.*the first of 3: Data, Tm values, more \(--sheet\)"):
         read(path)
-    with pytest.raises(ConfigError, match="--sheet: is for an Excel workbook"):
+    with pytest.raises(ConfigError, match="--sheet: needs an Excel workbook"):
         read(write(tmp_path / "a.csv", joined(",")), sheet="1")
 
 
