@@ -216,7 +216,7 @@ def test_a_table_gives_what_fasta_gives(biorrn: Run, pair: Path, tmp_path: Path,
     [
         ("id,y\na,MKV\n", "no column of sequences is found; name it with --sequence-column. Columns: id, y"),
         ("id,sequence\na,\n", "record 'a': the sequence is empty"),
-        ("id,sequence\na,NaN\n", "column 'sequence': found 'NaN', which stands for a missing value"),
+        ("id,sequence\na,NaN\n", "column 'sequence': found 'NaN', which means missing"),
         ("id,sequence\na," + "ACGT" * 10 + "\n", "record 'a': looks like DNA or RNA"),
         ("", "the table is empty"),
     ],
