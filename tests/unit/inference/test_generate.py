@@ -131,7 +131,7 @@ def test_a_flat_model_draws_all_residues_alike() -> None:
         ({"prompt": "MKV", "longest": 2}, "--prompt: has 3 letters"),
         ({"seed": -1}, "--seed: found -1"),
         ({"prompt": "MKZ"}, "--prompt: letter 'Z' at position 3 is not one of"),
-        ({"prompt": "MX"}, "--prompt: letter 'X' stands for any"),
+        ({"prompt": "MX"}, "--prompt: letter 'X' is ambiguous"),
         ({"batch_size": 0}, "--batch-size: found 0"),
     ],
 )

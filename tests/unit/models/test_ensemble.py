@@ -185,8 +185,8 @@ def test_changes_reach_all_members_or_one() -> None:
 
 FAULTS: dict[str, tuple[dict[str, object], str]] = {
     "neither": ({"members": None}, "key 'model' is missing"),
-    "both": ({"model": SMALL["model"]}, "key 'model' stands beside 'members'"),
-    "training of its own": ({"training": {"epochs": 3}}, "key 'training' stands beside 'members'"),
+    "both": ({"model": SMALL["model"]}, "key 'model' cannot be combined with 'members'"),
+    "training of its own": ({"training": {"epochs": 3}}, "key 'training' cannot be combined with 'members'"),
     "none": ({"members": []}, "key 'members': found"),
     "an unknown key": ({"members": [{"recipe": SMALL, "sed": 1}]}, "'members.0.sed' is unknown; did you mean 'seed'"),
     "one inside": ({"members": [{"recipe": {**SMALL, "traning": {}}}]}, "is unknown; did you mean 'training'"),

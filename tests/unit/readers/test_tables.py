@@ -257,7 +257,7 @@ def test_a_missing_word_is_no_peptide(tmp_path):
     assert len(values) == 5
     assert "NAN" not in sequences
     assert "NA" not in sequences
-    assert "found 'NaN', which stands for a missing value" in str(reading.left_out[0])
+    assert "found 'NaN', which means missing" in str(reading.left_out[0])
 
 
 def test_the_decimal_sign_is_asked_for_where_nothing_tells_it(tmp_path):
