@@ -207,7 +207,7 @@ def test_a_refit_that_was_killed_goes_on_and_can_be_repeated(
     words = ["train", "protein", table, "--target", "y", "--model", "gaussian", "--max-minutes", 30, "--threads", 1]
     assert biorrn(*words, "-o", tmp_path / "whole")[0] == 0
     run = tmp_path / "run"
-    for name in ("train", "finish", "measured_line"):
+    for name in ("train", "complete", "measured_line"):
         with monkeypatch.context() as patch:
             patch.setattr(own_refit, name, lambda *_, **__: 1 // 0)
             with pytest.raises(ZeroDivisionError):
