@@ -20,7 +20,8 @@ SENSITIVE = (  # (longest reference in bases, options)
     (200_000, {"k": 9, "w": 3, "min_cnt": 2, "min_chain_score": 20, "min_dp_score": 40}),
     (5_000_000, {"k": 11, "w": 5, "min_cnt": 2, "min_chain_score": 25, "min_dp_score": 40}),
 )
-Item, Made = TypeVar("Item"), TypeVar("Made")
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 _COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 
 
