@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +17,22 @@ from biorrn.datasets.tag_file import TagFile
 from biorrn.datasets.tag_summary import tag_leakage, tag_summary
 from biorrn.files import write_text
 
-SUMMARIES = {"protein": protein_summary, "signal": signal_summary, "tags": tag_summary, "pairs": pair_summary}
-LEAKAGES: dict[str, Callable[[str | Path], dict[str, Any]]] = {
-    "protein": protein_leakage,
-    "signal": signal_leakage,
-    "tags": tag_leakage,
-    "pairs": pair_leakage,
-}
-FILES: dict[str, type[PreparedFile]] = {
-    "protein": ProteinFile,
-    "signal": SignalFile,
-    "tags": TagFile,
-    "pairs": PairFile,
-}
-UNITS = {
-    "protein": ("proteins", "residues"),
-    "signal": ("segments", "bases"),
-    "tags": ("sequences", "residues"),
-    "pairs": ("pairs", "target_symbols"),
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What opens a kind of prepared file, what tells of it, and what it counts: rows, and symbols of a row."""
+
+    opened: type[PreparedFile]
+    summary: Callable[[str | Path], dict[str, Any]]
+    leakage: Callable[[str | Path], dict[str, Any]]
+    units: tuple[str, str]
+
+
+KINDS = {
+    "protein": Kind(ProteinFile, protein_summary, protein_leakage, ("proteins", "residues")),
+    "signal": Kind(SignalFile, signal_summary, signal_leakage, ("segments", "bases")),
+    "tags": Kind(TagFile, tag_summary, tag_leakage, ("sequences", "residues")),
+    "pairs": Kind(PairFile, pair_summary, pair_leakage, ("pairs", "target_symbols")),
 }
 
 
@@ -52,15 +51,16 @@ def account(path: str | Path, counts: Mapping[str, int], note: str = "") -> dict
     """
     with h5py.File(path, "r") as file:
         kind = schema.check(file, path)
-    with FILES[kind](path) as prepared:
+    own = KINDS[kind]
+    with own.opened(path) as prepared:
         sources = prepared.sources
     return {
         "kind": kind,
         "prepared": str(path),
         "note": note,
         "counts": {name: int(number) for name, number in counts.items() if number},
-        **SUMMARIES[kind](path),
-        "leakage": LEAKAGES[kind](path),
+        **own.summary(path),
+        "leakage": own.leakage(path),
         "inputs": [{"path": name, "sha256": digest} for name, digest in sources.items()],
     }
 
@@ -76,7 +76,7 @@ def lines(content: Mapping[str, Any]) -> list[str]:
     """Return an account in a few lines for a terminal."""
     shown = [f"{content['prepared']}: {content['kind']} data"]
     for name, numbers in content["splits"].items():
-        unit, rest = UNITS[content["kind"]]
+        unit, rest = KINDS[content["kind"]].units
         words = ("sequences", "bases") if content["kind"] == "protein" and "alphabet" in content else (unit, rest)
         shown.append(f"  {name}: {numbers[unit]:,} {words[0]}, {numbers[rest]:,} {words[1].replace('_', ' ')}")
     shown += [f"  {name}: {number:,}" for name, number in content["counts"].items()]

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.datasets.cluster import texts
-from biorrn.datasets.prepare import PreparedFile, ProteinFile, SignalFile
-from biorrn.datasets.proteins import gather
+from biorrn.datasets.prepare import PreparedFile, ProteinFile, SignalFile, gather
 from biorrn.datasets.schema import SPLITS
 from biorrn.datasets.similarity import nearest, word_length
 from biorrn.encoders.alphabets import RESIDUES

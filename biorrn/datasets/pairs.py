@@ -12,8 +12,8 @@ import torch
 
 from biorrn.batch import Batch
 from biorrn.datasets.hdf5_file import new_file
-from biorrn.datasets.prepare import PreparedFile, Writer
-from biorrn.datasets.proteins import gather, pad_tokens
+from biorrn.datasets.prepare import PreparedFile, Writer, gather
+from biorrn.datasets.proteins import pad_tokens
 from biorrn.datasets.schema import SPLITS
 from biorrn.encoders.symbols import ALPHABETS, Alphabet
 from biorrn.lookup import lookup

@@ -184,7 +184,7 @@ def signal_writer(
 class PreparedFile:
     """An open prepared file; use it in a `with` statement."""
 
-    kind: str
+    kind: str | None = None  # of the file; None: any
 
     def __init__(self, path: str | Path) -> None:
         """Open and check the file.
@@ -240,20 +240,47 @@ class PreparedFile:
         return found
 
 
-class ProteinFile(PreparedFile):
-    """A prepared protein file, open for reading."""
+def gather(flat: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the concatenated slices flat[offsets[row]:offsets[row + 1]]; one read a run of neighbouring rows."""
+    if not len(rows):
+        return np.zeros(0, np.uint8)
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    if len(runs) > 1000:  # scattered rows: thousands of small reads cost more than one of everything
+        flat = flat[:]
+    return np.concatenate([flat[offsets[run[0]] : offsets[run[-1] + 1]] for run in runs])
 
-    kind = "protein"
 
-    @property
-    def targets(self) -> list[dict[str, str]]:
-        """Return {"name", "unit"} of each target column."""
-        return list(json.loads(self.file.attrs["targets"]))
+class SequenceFile(PreparedFile):
+    """A prepared file of proteins or DNA, whatever is known of them, open for reading."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open and check the file; see `PreparedFile`."""
+        super().__init__(path)
+        if "tokens" not in self.file:
+            kind = self.file.attrs["kind"]
+            self.file.close()
+            raise InputError(path, f"holds {kind} data; expected a file of `biorrn prepare protein`")
 
     @property
     def alphabet(self) -> str:
-        """Return the letters: RESIDUES, or DNA of sequences for a language model."""
+        """Return the letters; the token of a letter is its place, from 1."""
         return str(self.file.attrs["alphabet"])
+
+    @property
+    def targets(self) -> list[dict[str, str]]:
+        """Return {"name", "unit"} of each column of targets or of values; none in a file of labels."""
+        return list(json.loads(self.file.attrs.get("targets", "[]")))
+
+    def tokens(self, row: int) -> np.ndarray:
+        """Return the tokens of one sequence, uint8 (T,)."""
+        start, end = self.file["offsets"][row : row + 2]
+        return np.asarray(self.file["tokens"][start:end])
+
+
+class ProteinFile(SequenceFile):
+    """A prepared protein file, open for reading."""
+
+    kind = "protein"
 
     @property
     def bounds(self) -> np.ndarray | None:
@@ -261,11 +288,6 @@ class ProteinFile(PreparedFile):
         if "lower" not in self.file:
             return None
         return np.stack([self.file["lower"][:], self.file["upper"][:]], axis=2)
-
-    def tokens(self, row: int) -> np.ndarray:
-        """Return the tokens of one protein, uint8 (T,)."""
-        start, end = self.file["offsets"][row : row + 2]
-        return np.asarray(self.file["tokens"][start:end])
 
 
 class SignalFile(PreparedFile):

@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -25,8 +24,8 @@ BLOCK = 1 << 22  # elements looked at at a time
 CACHE = 1 << 20  # bytes: up to here HDF5 reads a chunk as a whole, and the writer's are smaller
 
 
-def probe(path: str | Path, kind: str, on_problem: OnProblem = stop) -> Iterator[None]:
-    """Yield nothing; raise where a file cannot be read as `datasets.schema` says.
+def probe(path: str | Path, on_problem: OnProblem = stop, kind: str | None = None) -> Iterator[None]:
+    """Yield nothing; raise where a file cannot be read as `datasets.schema` says; without `kind`, any will do.
 
     Raises
     ------
@@ -36,11 +35,10 @@ def probe(path: str | Path, kind: str, on_problem: OnProblem = stop) -> Iterator
         file = h5py.File(path, "r")
     except OSError as error:
         what = "not HDF5 or damaged" if os.path.isfile(path) else "cannot be read: no such file"
-        raise InputError(path, f"{what}; expected a file of `biorrn prepare {kind}`") from error
+        raise InputError(path, f"{what}; expected a file of `biorrn prepare {kind or 'protein'}`") from error
     with file:
         try:
-            schema.check(file, path, kind)
-            _content(file, kind)
+            _content(file, schema.check(file, path, kind))
         except InputError:
             raise
         except MemoryError as error:
@@ -55,14 +53,10 @@ def _content(file: h5py.File, kind: str) -> None:
     for name, field in schema.fields_of(file, kind).items():
         _walk(file[name], name, field)
     for name, flat in (("offsets", "tokens"), ("signal_offsets", "signal"), ("base_offsets", "bases")):
-        if name in schema.SCHEMAS[kind]:
+        if name in schema.KINDS[kind].fields:
             _check_offsets(file[name][:], name, len(file[flat]))
-    if kind == "signal":
-        _check_starts(file)
-    if kind == "tags":
-        _check_tags(file)
-    if kind == "pairs":
-        _check_pairs(file)
+    if kind in CONTENT:
+        CONTENT[kind](file)
 
 
 def _attributes(file: h5py.File, kind: str) -> None:
@@ -176,6 +170,7 @@ def _check_starts(file: h5py.File) -> None:
         row = last
 
 
+CONTENT = {"signal": _check_starts, "tags": _check_tags, "pairs": _check_pairs}
 Range = tuple[float, float]
 RANGES: dict[str, Range] = {
     "split": (0, len(schema.SPLITS) - 1),
@@ -186,32 +181,14 @@ RANGES: dict[str, Range] = {
 }
 
 
-def probe_protein(path: Path, on_problem: OnProblem) -> Iterator[Any]:
-    """Probe a prepared protein file."""
-    return probe(path, "protein", on_problem)
+_PROBE = Guarded("biorrn.datasets.probe:probe", "HDF5")
+_known: set[tuple[str | None, int, int, int, int]] = (
+    set()
+)  # files found whole: kind, device, inode, bytes, time of change
 
 
-def probe_signal(path: Path, on_problem: OnProblem) -> Iterator[Any]:
-    """Probe a prepared signal file."""
-    return probe(path, "signal", on_problem)
-
-
-def probe_tags(path: Path, on_problem: OnProblem) -> Iterator[Any]:
-    """Probe a prepared tags file."""
-    return probe(path, "tags", on_problem)
-
-
-def probe_pairs(path: Path, on_problem: OnProblem) -> Iterator[Any]:
-    """Probe a prepared file of pairs."""
-    return probe(path, "pairs", on_problem)
-
-
-_PROBES = {kind: Guarded(f"biorrn.datasets.probe:probe_{kind}", "HDF5") for kind in schema.SCHEMAS}
-_known: set[tuple[str, int, int, int, int]] = set()  # files found whole: kind, device, inode, bytes, time of change
-
-
-def check_whole(path: str | Path, kind: str) -> None:
-    """Raise where a prepared file is damaged; in another process, and once for a file as long as it does not change.
+def check_whole(path: str | Path, kind: str | None = None) -> None:
+    """Raise where a prepared file is damaged or of another kind; in another process, once while it stays as it is.
 
     Raises
     ------
@@ -223,7 +200,7 @@ def check_whole(path: str | Path, kind: str) -> None:
         status = None
     key = None if status is None else (kind, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     if key is None or key not in _known:
-        for _ in _PROBES[kind](path):
+        for _ in _PROBE(path, stop, kind):
             pass
         if key is not None:
             _known.add(key)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from biorrn.batch import Batch
-from biorrn.datasets.prepare import ProteinFile
+from biorrn.datasets.prepare import ProteinFile, gather
 
 MULTIPLE = 8  # batches are padded to a multiple of this: few distinct lengths, so that CPU kernels are built rarely
 
@@ -102,16 +102,6 @@ def ordered_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Return batches for scoring: every protein once, by length, no chance."""
     order = np.argsort(lengths, kind="stable")
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-
-
-def gather(flat: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the concatenated slices flat[offsets[row]:offsets[row + 1]]; one read a run of neighbouring rows."""
-    if not len(rows):
-        return np.zeros(0, np.uint8)
-    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
-    if len(runs) > 1000:  # scattered rows: thousands of small reads cost more than one of everything
-        flat = flat[:]
-    return np.concatenate([flat[offsets[run[0]] : offsets[run[-1] + 1]] for run in runs])
 
 
 class Rows(Protocol):

@@ -16,6 +16,7 @@ numbers stand for); pairs: `source_alphabet`, `target_alphabet` (entries of `enc
 `alphabet` (a token is the index + 1), and `tags` (JSON: name, states, names) beside labels, `targets` beside values.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,15 @@ class Field:
     unit: str
     description: str
     columns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One layout: its datasets, its attributes, and the datasets that a file may hold besides."""
+
+    fields: dict[str, Field]
+    attributes: tuple[str, ...]
+    optional: dict[str, Field] = dataclasses.field(default_factory=dict)
 
 
 PROTEIN = {
@@ -102,14 +112,12 @@ BOUNDS = {  # of a protein file whose values were measured up to a limit; missin
     "upper": Field("rows", np.float32, "see the attribute targets", "most value of a censored target, else NaN", True),
 }
 
-ATTRIBUTES = {
-    "protein": ("alphabet", "targets", "sources"),
-    "signal": ("normaliser", "sample_rate", "labels", "sources"),
-    "tags": ("alphabet", "sources"),
-    "pairs": ("source_alphabet", "target_alphabet", "sources"),
+KINDS = {
+    "protein": Kind(PROTEIN, ("alphabet", "targets", "sources"), BOUNDS),
+    "signal": Kind(SIGNAL, ("normaliser", "sample_rate", "labels", "sources"), OPTIONAL),
+    "tags": Kind(TAGS, ("alphabet", "sources"), LABELS),
+    "pairs": Kind(PAIRS, ("source_alphabet", "target_alphabet", "sources")),
 }
-SCHEMAS = {"protein": PROTEIN, "signal": SIGNAL, "tags": TAGS, "pairs": PAIRS}
-OPTIONALS = {"protein": BOUNDS, "signal": OPTIONAL, "tags": LABELS}  # datasets that a file of a kind may hold besides
 
 # elements; a window of signal touches one or two chunks
 CHUNK = {"samples": 1 << 16, "bases": 1 << 14, "residues": 1 << 16}
@@ -122,9 +130,9 @@ def split_code(name: str) -> int:
 
 
 def create(file: h5py.File, kind: str, columns: int = 0, optional: Sequence[str] = ()) -> None:
-    """Make every dataset of a layout and those named of its `OPTIONALS`, empty, resizable; offsets start with a 0."""
+    """Make every dataset of a layout and those named of its optional ones, empty, resizable; offsets start with a 0."""
     file.attrs["kind"], file.attrs["schema"] = kind, VERSION
-    for name, field in (SCHEMAS[kind] | {name: OPTIONALS[kind][name] for name in optional}).items():
+    for name, field in (KINDS[kind].fields | {name: KINDS[kind].optional[name] for name in optional}).items():
         dtype = h5py.string_dtype() if field.dtype is str else field.dtype
         width = (columns,) if field.columns else ()
         high = CHUNK.get(field.axis, 4096) // (max(4, columns) if width and field.axis in CHUNK else 1)
@@ -150,8 +158,7 @@ def add_optional(file: h5py.File, name: str, values: np.ndarray) -> None:
 
 def fields_of(file: h5py.File, kind: str) -> dict[str, Field]:
     """Return the datasets of an open file of a kind, with those of the optional ones that it holds."""
-    extra = {name: field for name, field in OPTIONALS.get(kind, {}).items() if name in file}
-    return SCHEMAS[kind] | extra
+    return KINDS[kind].fields | {name: field for name, field in KINDS[kind].optional.items() if name in file}
 
 
 def _check_storage(file: h5py.File, path: str | Path, name: str, field: Field) -> None:
@@ -184,14 +191,14 @@ def check(file: h5py.File, path: str | Path, kind: str | None = None) -> str:
     InputError: not a prepared file, of another kind or version, or a dataset is missing or of another shape.
     """
     found = file.attrs.get("kind")
-    if not isinstance(found, str) or found not in SCHEMAS:
+    if not isinstance(found, str) or found not in KINDS:
         raise InputError(path, "is HDF5 but not a file that `biorrn prepare` wrote (attribute 'kind' is missing)")
     if kind is not None and found != kind:
         raise InputError(path, f"holds {found} data; expected a file of `biorrn prepare {kind}`")
     if file.attrs.get("schema") != VERSION:
         raise InputError(path, f"has schema {file.attrs.get('schema')}; this version of biorrn reads {VERSION}")
-    missing = [name for name in ATTRIBUTES[found] if name not in file.attrs]
-    missing += [name for name in SCHEMAS[found] if name not in file]
+    missing = [name for name in KINDS[found].attributes if name not in file.attrs]
+    missing += [name for name in KINDS[found].fields if name not in file]
     if missing:
         raise InputError(path, f"is damaged: {', '.join(missing)} missing")
     if found == "tags":

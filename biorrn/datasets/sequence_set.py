@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from biorrn.datasets.kmers import PREPARED
-from biorrn.datasets.prepare import ProteinFile
+from biorrn.datasets.prepare import SequenceFile, gather
 from biorrn.datasets.protein_rows import protein_rows
-from biorrn.datasets.proteins import gather
-from biorrn.datasets.tag_file import TagFile
 from biorrn.encoders.alphabets import DNA
 from biorrn.encoders.bases import base_tokens
 from biorrn.encoders.residues import tokens
@@ -71,13 +69,6 @@ def is_prepared(path: str | Path) -> bool:
     return Path(path).suffix.lower() in PREPARED
 
 
-def _open(path: str | Path) -> ProteinFile | TagFile:
-    try:
-        return TagFile(path)
-    except InputError:  # as most are
-        return ProteinFile(path)
-
-
 def read_set(
     path: str | Path, alphabet: str, split: str | None = "train", reading: Reading | None = None
 ) -> SequenceSet:
@@ -95,10 +86,9 @@ def read_set(
     InputError: the file cannot be read, holds another alphabet, or holds no sequence.
     """
     if is_prepared(path):
-        with _open(path) as file:
-            held = str(file.file.attrs["alphabet"])
-            if held != alphabet:
-                raise InputError(path, f"holds letters {held}; the model has {alphabet}")
+        with SequenceFile(path) as file:
+            if file.alphabet != alphabet:
+                raise InputError(path, f"holds letters {file.alphabet}; the model has {alphabet}")
             chosen, offsets, ids = file.rows(split), file.file["offsets"][:], file.strings("id")
             whole = SequenceSet(ids, file.file["tokens"][:], offsets.astype(np.int64))
         found = whole if split is None else whole.take(chosen)

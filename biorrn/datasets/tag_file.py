@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.datasets.hdf5_file import new_file
-from biorrn.datasets.prepare import PreparedFile, Writer
+from biorrn.datasets.prepare import SequenceFile, Writer
 from biorrn.encoders.states import States
 
 
@@ -61,30 +61,15 @@ def tag_writer(
         writer.flush()
 
 
-class TagFile(PreparedFile):
+class TagFile(SequenceFile):
     """A prepared file of tags, open for reading."""
 
     kind = "tags"
 
     @property
-    def alphabet(self) -> str:
-        """Return the letters; the token of a letter is its index + 1."""
-        return str(self.file.attrs["alphabet"])
-
-    @property
     def tags(self) -> dict[str, Any] | None:
         """Return {"name", "states", "names"} of labels; None where the file holds values."""
         return dict(json.loads(self.file.attrs["tags"])) if "tags" in self.file.attrs else None
-
-    @property
-    def targets(self) -> list[dict[str, str]]:
-        """Return {"name", "unit"} of each column of values; none where the file holds labels."""
-        return list(json.loads(self.file.attrs["targets"])) if "targets" in self.file.attrs else []
-
-    def tokens(self, row: int) -> np.ndarray:
-        """Return the tokens of one sequence, uint8 (T,)."""
-        start, end = self.file["offsets"][row : row + 2]
-        return np.asarray(self.file["tokens"][start:end])
 
     def labels(self, row: int) -> np.ndarray:
         """Return the states uint8 (T,), `encoders.states.NO_STATE` where unknown, or the values float32 (T, K)."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from biorrn.batch import Batch
-from biorrn.datasets.proteins import gather
+from biorrn.datasets.prepare import gather
 from biorrn.datasets.tag_file import TagFile
 from biorrn.encoders.states import NO_STATE
 

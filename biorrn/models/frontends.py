@@ -131,7 +131,7 @@ def _dilated(recipe: config.Dilated) -> Dilated:
     return Dilated(Embedding(config.Embedding(width=recipe.embedding, table=recipe.table)), recipe)
 
 
-FRONTENDS: dict[str, Callable[[Any], Any]] = {
+FRONTENDS: dict[str, Callable[..., Any]] = {
     "onehot": _fixed,
     "blosum62": _fixed,
     "scales": _fixed,

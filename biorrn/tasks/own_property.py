@@ -188,7 +188,7 @@ def train_own(wish: Wish, *, device: str = "auto", threads: int | None = None, r
     else:
         measured = folder / MEASURED
         # on one thread members come one after the other, and a process of its own only takes its start longer
-        inside = {"inside": True} if recipe.members is not None and cores == 1 else {}
+        inside: dict[str, Any] = {"inside": True} if recipe.members is not None and cores == 1 else {}
         train(recipe, folder / DATA, measured, load_task("regression"), seed=wish.seed, **options, **inside)
         known = intervals(recipe, folder, measured, np.array(state["groups"]), wish.seed, where, options, say)
         complete("regression", measured, folder / DATA, device=str(where), conformal=known)

@@ -9,7 +9,7 @@ from biorrn.datasets.account import account, lines, write_account
 from biorrn.datasets.export import export_fastas, parse_exports
 from biorrn.datasets.pairs import pair_writer
 from biorrn.datasets.prepare import protein_writer, signal_writer
-from biorrn.datasets.schema import SCHEMAS
+from biorrn.datasets.schema import KINDS
 from biorrn.datasets.summary import protein_summary, signal_summary
 from biorrn.datasets.tag_file import tag_writer
 from biorrn.encoders.alphabets import RESIDUES
@@ -41,7 +41,7 @@ def write(path, kind):
     return path
 
 
-@pytest.mark.parametrize("kind", SCHEMAS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_account_goes_through_json(tmp_path, kind):
     path = write(tmp_path / "f.h5", kind)
     content = account(path, {"kept": 3, "dropped: nothing": 0}, "made up")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from biorrn.datasets import prepare
 from biorrn.datasets.pairs import pair_writer
 from biorrn.datasets.prepare import ProteinFile, SignalFile, protein_writer, signal_writer
-from biorrn.datasets.schema import ATTRIBUTES, SCHEMAS, SPLITS, split_code
+from biorrn.datasets.schema import KINDS, SPLITS, split_code
 from biorrn.datasets.tag_file import tag_writer
 from biorrn.encoders.alphabets import RESIDUES
 from biorrn.encoders.residues import sequence, tokens
@@ -89,13 +89,13 @@ WRITE = {
 }
 
 
-@pytest.mark.parametrize("kind", SCHEMAS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_file_is_as_the_schema_says(tmp_path, kind):
     path = WRITE[kind](tmp_path / "f.h5")
     with h5py.File(path) as file:
-        assert set(file) - {"labels"} == set(SCHEMAS[kind])
-        assert set(ATTRIBUTES[kind]) <= set(file.attrs)
-        for name, field in SCHEMAS[kind].items():
+        assert set(file) - {"labels"} == set(KINDS[kind].fields)
+        assert set(KINDS[kind].attributes) <= set(file.attrs)
+        for name, field in KINDS[kind].fields.items():
             assert set(file[name].attrs) == {"unit", "description"}
             assert (
                 (file[name].dtype == field.dtype)
