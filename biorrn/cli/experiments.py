@@ -129,9 +129,15 @@ def gradient_flow(
     """
     from biorrn.evaluation.figures import save_drawings
     from biorrn.evaluation.figures_gradient_flow import flow_figure
-    from biorrn.evaluation.gradient_flow import check_clip, curve_lines, write_curves
-    from biorrn.evaluation.gradient_flow_cells import cell_curves, passes
-    from biorrn.evaluation.gradient_flow_model import first_recipe, model_curves
+    from biorrn.evaluation.gradient_flow import (
+        cell_curves,
+        check_clip,
+        curve_lines,
+        first_recipe,
+        model_curves,
+        passes,
+        write_curves,
+    )
     from biorrn.models.recurrent import CELLS
     from biorrn.models.store import load_model
     from biorrn.progress import progress

@@ -16,8 +16,7 @@ import numpy as np
 
 from biorrn.evaluation.counts import Counts
 from biorrn.evaluation.described import aligned_rows, described
-from biorrn.inference.assemble import Assembly, Contig
-from biorrn.inference.assemble_tools import versions
+from biorrn.inference.assemble import Assembly, Contig, versions
 from biorrn.inference.mapping import Mapper
 
 PRESETS = ("asm5", "asm10", "asm20")  # of minimap2, tried in this order

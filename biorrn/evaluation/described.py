@@ -29,12 +29,12 @@ Basecalls have besides
   within     estimate: median identity of the reads whose alignment lies inside the region as a whole
   lengths    table by read length
   quality    {"calibration_error", "q_gap", "read_calibration_error", "spearman", "pearson", "bases": table, "reads":
-             table}: see `evaluation.quality` and `evaluation.tables`
+             table}: see `evaluation.quality` and `evaluation.basecalls`
   homopolymers
              {"longest": rows of this length hold longer runs too, "all": table, "by_base": table with "base"}: runs of
              one base by "length": runs, right (share, with its Wilson interval right_low to right_high), mean_length,
              mean_called, mixed (runs with another letter within), called (list: runs called as 0, 1, ... bases; the
-             last number is of that many and more); see `evaluation.homopolymers`
+             last number is of that many and more); see `evaluation.contexts`
   contexts   {"kmers": 64 rows by "context": bases, mismatches, insertions, deletions and their rates for each base,
              error (the sum of the rates), "worst": up to three 3-mers, "substitutions": 4 rows of counts by "true"};
              see `evaluation.contexts`

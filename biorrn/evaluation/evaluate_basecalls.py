@@ -8,11 +8,10 @@ from typing import Any
 
 from biorrn.errors import ConfigError
 from biorrn.evaluation.alignment import Mapper, parse_region
-from biorrn.evaluation.basecalls import MIN_BASES, Scores, score_reads
+from biorrn.evaluation.basecalls import MIN_BASES, Scores, score_reads, summarise
 from biorrn.evaluation.described import common
 from biorrn.evaluation.sequences import read_calls
 from biorrn.evaluation.squiggle import Squiggle, draw_from, facts
-from biorrn.evaluation.tables import summarise
 from biorrn.models.store import find_model
 from biorrn.progress import progress
 from biorrn.readers.signal import find_signal_files

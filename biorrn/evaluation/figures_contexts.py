@@ -9,9 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from biorrn.evaluation.contexts import ERRORS, LETTERS
+from biorrn.evaluation.contexts import ERRORS, LETTERS, LONGEST, row_name, shares
 from biorrn.evaluation.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, Drawing, draw, say
-from biorrn.evaluation.homopolymers import LONGEST, row_name, shares
 
 NOTHING = "no scored bases"
 MARKS = dict(zip(LETTERS, ((GREEN, "o"), (BLUE, "s"), (ORANGE, "^"), (PURPLE, "D")), strict=True))

@@ -9,11 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from biorrn.evaluation.depth import Depth
 from biorrn.evaluation.described import bases_label
 from biorrn.evaluation.figures import BLUE, GREY, INK, ORANGE, Drawing, draw, plain
 from biorrn.evaluation.figures_identity import error_bars, identity_by_length, identity_histogram
-from biorrn.evaluation.mapping_stats import MappingStats
+from biorrn.evaluation.mapping_stats import Depth, MappingStats
 
 SHOWN = 24  # sequences of a reference along the axis; of more the longest
 

@@ -13,8 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from biorrn.evaluation.counts import Counts
 from biorrn.evaluation.described import bases_label
 from biorrn.evaluation.figures import BLUE, GREEN, INK, ORANGE, Drawing, draw, say
-from biorrn.evaluation.flow_cells import plan_of
-from biorrn.evaluation.read_qc import LENGTH_EDGES, MANY, Q_STEP, Q_UNIT, ReadQc
+from biorrn.evaluation.read_qc import LENGTH_EDGES, MANY, Q_STEP, Q_UNIT, ReadQc, plan_of
 
 NOTHING = "no called reads"
 BINS = 50

@@ -9,13 +9,18 @@ initialisation is that of Le, Jaitly and Hinton 2015, arXiv:1504.00941.
 Clipping multiplies the whole gradient of the parameters by one number, min(1, bound / norm). Each step's part of it
 shrinks alike, so a clipped gradient reaches no further than before; what clipping prevents is the far step of the
 weights that one exploding gradient would cause.
+
+Each layer is looked at alone, on what it is given of real sequences: its own state at the last step is read out, and
+only its own recurrence leads back. A layer that runs backward counts its steps the way it reads them.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +28,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from biorrn.errors import ConfigError
+from biorrn.batch import Batch
+from biorrn.config import Recipe
+from biorrn.datasets.prepare import ProteinFile, SignalFile
+from biorrn.encoders.residues import STANDARD
+from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.described import aligned_rows
 from biorrn.files import write_text
+from biorrn.inference.gradients import networks
+from biorrn.lookup import lookup
+from biorrn.models.build import build
+from biorrn.models.recurrent import CELLS, Layer, reverse
+from biorrn.models.sequence import SequenceModel
+from biorrn.models.store import Stored
 
 HALF, HUNDREDTH = 0.5, 0.01  # of the largest norm of a curve
 HEADER = ("panel", "name", "run", "steps_back", "norm", "clipped_norm")
@@ -163,3 +178,281 @@ def check_clip(clip: float) -> None:
     """Raise ConfigError where gradients cannot be clipped at this norm."""
     if not clip > 0:
         raise ConfigError(f"--clip: found {clip:g}; allowed is a number above 0")
+
+
+ROWS = 16  # sequences a curve is the median of
+RANDOM = "random"  # in place of a file: random residues
+SMALL, LARGE = 0.5, 1.5  # gains of the recurrent matrices
+
+
+def _scaled(gain: float) -> Callable[[Tensor], Any]:
+    return lambda gate: gate.mul_(gain)
+
+
+def set_recurrent(cell: nn.Module, init: str) -> bool:
+    """Change the recurrent matrix of each gate, (H, H), to an entry of `INITS`; tell whether the cell has any."""
+    change = lookup(INITS, init, "--init")
+    matrices = [weight for name, weight in cell.named_parameters() if name.startswith("weight_hh")]
+    with torch.no_grad():
+        for matrix in matrices:
+            for gate in matrix.split(matrix.shape[1]):
+                change(gate)
+    return bool(matrices)
+
+
+def random_steps(rows: int, length: int, generator: torch.Generator) -> Tensor:
+    """Return random residues, one-hot: float64 (rows, length, 20)."""
+    drawn = torch.randint(len(STANDARD), (rows, length), generator=generator)
+    return nn.functional.one_hot(drawn, len(STANDARD)).double()
+
+
+def prepared_steps(path: str | Path, rows: int, length: int, generator: torch.Generator) -> Tensor:
+    """Return stretches of a prepared file: residues one-hot, or current, float64 (B, W, F).
+
+    W is `length`, or where fewer than `rows` sequences are as long, the longest that so many reach.
+
+    Raises
+    ------
+    InputError: no prepared file of proteins or signal, or it holds no sequence of two steps.
+    """
+    try:
+        opened: ProteinFile | SignalFile = SignalFile(path)
+    except InputError:
+        opened = ProteinFile(path)
+    with opened as file:
+        offsets = file.file["signal_offsets" if isinstance(file, SignalFile) else "offsets"][:]
+        sizes = np.diff(offsets)
+        width = int(min(length, np.sort(sizes)[-min(rows, len(sizes)) :].min())) if len(sizes) else 0
+        if width < 2:
+            raise InputError(path, "holds no sequence of two steps or more")
+        fitting = np.flatnonzero(sizes >= width)
+        chosen = fitting[torch.randperm(len(fitting), generator=generator)[:rows].numpy()]
+        if isinstance(file, SignalFile):
+            return torch.stack([torch.from_numpy(file.signal(row)[-width:]).double()[:, None] for row in chosen])
+        tokens = np.stack([file.tokens(row)[-width:] for row in chosen]).astype(np.int64)
+    tokens = np.where((tokens > 0) & (tokens <= len(STANDARD)), tokens, 1)
+    return nn.functional.one_hot(torch.from_numpy(tokens) - 1, len(STANDARD)).double()
+
+
+def cell_curves(
+    names: Sequence[str],
+    *,
+    length: int,
+    hidden: int,
+    seeds: int,
+    layers: int,
+    inits: Sequence[str],
+    source: str = RANDOM,
+    advance: Callable[[int], None] = lambda done: None,
+) -> list[Curve]:
+    """Return the curves of untrained cells: one layer by each initialisation, then a stack without and with skips.
+
+    Parameters
+    ----------
+    names : of `CELLS`.
+    length : int: steps; hidden : int: units; seeds : int: of first weights and inputs.
+    layers : int: of the stack, whose states are those of the first layer; 1 is no stack.
+    inits : of `INITS`. A cell without a recurrent matrix has only the default.
+    source : "random" for random residues, or the path of a prepared file.
+    advance : called with 1 after each backward pass.
+
+    Raises
+    ------
+    ConfigError: an unknown name, or a number out of range.
+    InputError: the prepared file cannot be used.
+    """
+    check(cells=names, init=inits, length=length, hidden=hidden, seeds=seeds, layers=layers)
+    settings = [(init, init, 1, False) for init in inits]
+    if layers > 1:
+        settings += [(words, inits[0], layers, bool(words)) for words in ("", "skip")]
+    found = []
+    for panel, init, depth, skip in settings:
+        if depth > 1:
+            panel = f"{depth} layers" + (", skip connections" if skip else "")
+        for name in names:
+            runs = []
+            for seed in range(seeds):
+                generator = torch.Generator().manual_seed(seed)
+                steps = random_steps if source == RANDOM else partial(prepared_steps, source)
+                x = steps(ROWS, length, generator)
+                cells = fresh(name, x.shape[-1], hidden, depth, seed)
+                if all([set_recurrent(cell, init) for cell in cells]) or init == "default":
+                    runs.append(reach(cells, x, generator, skip=skip))
+                advance(1)
+            found += [Curve(panel, name, tuple(runs))] if runs else []
+    return found
+
+
+def passes(names: Sequence[str], inits: Sequence[str], seeds: int, layers: int) -> int:
+    """Return how many backward passes `cell_curves` makes."""
+    return len(names) * seeds * (len(inits) + (2 if layers > 1 else 0))
+
+
+def check(*, cells: Sequence[str], init: Sequence[str], **numbers: int) -> None:
+    """Raise ConfigError where an option is not in its table or its range."""
+    for name in cells:
+        lookup(CELLS, name, "--cells")
+    for name in init:
+        lookup(INITS, name, "--init")
+    least = {"length": 2}
+    for option, value in numbers.items():
+        if value < least.get(option, 1):
+            raise ConfigError(f"--{option}: found {value}; allowed is {least.get(option, 1)} or more")
+
+
+def fresh(name: str, inputs: int, hidden: int, layers: int, seed: int) -> list[nn.Module]:
+    """Return stacked cells as a training begins with them, in float64."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        widths = [inputs, *[hidden] * (layers - 1)]
+        return [Layer(name, width, hidden, "f").cells[0].double() for width in widths]
+
+
+INITS: dict[str, Callable[[Tensor], Any]] = {
+    "default": lambda gate: gate,  # as `biorrn train` begins
+    "orthogonal": nn.init.orthogonal_,
+    "identity": nn.init.eye_,
+    "small": _scaled(SMALL),
+    "large": _scaled(LARGE),
+}
+
+
+EACH = 4  # sequences of a batch that are looked at
+WAYS = {"f": "forward", "b": "backward"}
+
+
+def first_recipe(stored: Stored) -> Recipe:
+    """Return the recipe by which a model's data is opened: of an ensemble, that of its first member.
+
+    Raises
+    ------
+    ConfigError: a part of the model is no network with a recurrent layer.
+    """
+    found = networks(stored.model) or []
+    if not found or not all(any(isinstance(part, Layer) for part in one.core.modules()) for one in found):
+        raise ConfigError(
+            f"model '{stored.path.name}': has a part without a recurrent layer; MODEL is a network with one"
+        )
+    recipe = stored.recipe if stored.recipe.members is None else stored.recipe.members[0].recipe
+    assert isinstance(recipe, Recipe)  # as in every model folder
+    return recipe
+
+
+def longest_rows(batches: Iterable[Batch], rows: int = ROWS) -> tuple[Tensor, Tensor]:
+    """Return the longest of a few sequences of each batch, as one batch: x (B, T, ...), 0-padded, and lengths (B,)."""
+    found: list[Tensor] = []
+    for batch in batches:
+        places = torch.linspace(0, len(batch) - 1, min(EACH, len(batch))).round().long().tolist()
+        found += [batch.x[place, : int(batch.lengths[place])] for place in places]
+        found = sorted(found, key=len, reverse=True)[:rows]
+    x = nn.utils.rnn.pad_sequence(found, batch_first=True)
+    return x, torch.tensor([len(row) for row in found])
+
+
+def layer_inputs(network: SequenceModel, x: Tensor, lengths: Tensor) -> list[tuple[Layer, Tensor, Tensor]]:
+    """Return each recurrent layer of the core, in order, with what it is given: (B, T, F) and lengths (B,)."""
+    seen: list[tuple[Layer, Tensor, Tensor]] = []
+
+    def look(layer: nn.Module, given: tuple[Any, ...]) -> None:
+        assert isinstance(layer, Layer)
+        seen.append((layer, *given))
+
+    handles = [module.register_forward_pre_hook(look) for module in network.core.modules() if isinstance(module, Layer)]
+    try:
+        with torch.no_grad():
+            network.eval()(x, lengths)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def network_curves(network: SequenceModel, x: Tensor, lengths: Tensor, length: int, seed: int) -> dict[str, Reach]:
+    """Return the reach of each layer and direction of a network, by its name, such as "lstm 2 backward"."""
+    found = {}
+    for number, (layer, given, steps) in enumerate(layer_inputs(network, x, lengths), 1):
+        for way, cell in zip(layer.directions, layer.cells, strict=True):
+            name = next((name for name, kind in CELLS.items() if type(cell) is kind), type(cell).__name__)
+            seen = given if way == "f" else reverse(given, steps)
+            own = copy.deepcopy(cell).double()
+            last, state = last_steps(own, seen.double(), steps, length)
+            generator = torch.Generator().manual_seed(seed)
+            found[f"{name} {number} {WAYS[way]}"] = reach([own], last, generator, state=state)
+    return found
+
+
+def last_steps(cell: nn.Module, x: Tensor, lengths: Tensor, length: int) -> tuple[Tensor, Any]:
+    """Return the last steps of each row, (B, W, F), and the cell's state before them.
+
+    W is `length`, or that of the shortest row.
+    """
+    width = min(length, int(lengths.min()))
+    starts = (lengths - width).tolist()
+    with torch.no_grad():
+        _, first = cell(x[:1, :1])
+        zero = tuple(map(torch.zeros_like, first)) if isinstance(first, tuple) else torch.zeros_like(first)
+        states: list[Any] = [cell(x[row : row + 1, :start])[1] if start else zero for row, start in enumerate(starts)]
+    if isinstance(first, tuple):
+        state: Any = tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
+    else:
+        state = torch.cat(states, dim=1)
+    return torch.stack([x[row, start : start + width] for row, start in enumerate(starts)]), state
+
+
+def untrained(stored: Stored, seed: int) -> list[SequenceModel]:
+    """Return the networks of a model with a core as before training; front ends and heads are as they are now."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = networks(build(stored.recipe, stored.facts))
+    trained = networks(stored.model)
+    assert fresh is not None
+    assert trained is not None
+    twins = []
+    for new, old in zip(fresh, trained, strict=True):
+        twin = copy.deepcopy(old)
+        twin.core.load_state_dict(new.core.state_dict())
+        twins.append(twin)
+    return twins
+
+
+def model_curves(
+    stored: Stored,
+    batches: Iterable[Batch],
+    *,
+    length: int,
+    seeds: int,
+    advance: Callable[[int], None] = lambda done: None,
+) -> list[Curve]:
+    """Return the curves of a model's recurrent layers, trained and untrained.
+
+    Parameters
+    ----------
+    stored : of which `first_recipe` is known; the members of an ensemble are the runs of a curve.
+    batches : sequences it was made for; the longest few are used.
+    length : int: steps back.
+    seeds : int: of first weights, and of read-outs.
+
+    Raises
+    ------
+    ConfigError: a number is out of range.
+    InputError: no sequence has two steps when it reaches the core.
+    """
+    for option, value, least in (("length", length, 2), ("seeds", seeds, 1)):
+        if value < least:
+            raise ConfigError(f"--{option}: found {value}; allowed is {least} or more")
+    trained = networks(stored.model) or []
+    x, lengths = longest_rows(batches)
+    found: dict[tuple[str, str], list[Reach]] = {}
+    for seed in range(seeds):
+        for panel, parts in (("trained", trained), ("untrained", untrained(stored, seed))):
+            for network in parts:
+                for name, one in network_curves(network, x, lengths, length, seed).items():
+                    if len(one.norms) < 2:
+                        raise InputError(stored.path, "no sequence of the prepared file has two steps at its core")
+                    found.setdefault((panel, name), []).append(one)
+                advance(1)
+    shortest = {key: min(len(one.norms) for one in runs) for key, runs in found.items()}
+    return [
+        Curve(*key, tuple(Reach(one.norms[: shortest[key]], one.gradient) for one in found[key]))
+        for key in sorted(found, key=lambda key: key[0])
+    ]

@@ -7,17 +7,184 @@ longer hold half of all bases. A mean quality is the mean of the reads' own, not
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
 from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.counts import Counts
 from biorrn.evaluation.described import aligned_rows, described
-from biorrn.evaluation.flow_cells import plan_of
-from biorrn.evaluation.read_qc_table import LENGTH, QUALITY, Rows, read_rows
-from biorrn.inference.summary_table import CHEMISTRY, WARNING
+from biorrn.files import open_text
+from biorrn.inference.summary_table import ALIGNMENT, CALLED, CHEMISTRY, STATUS, WARNING
+from biorrn.lookup import lookup
+
+
+def flongle_plan() -> np.ndarray:
+    """Return the channels of a Flongle by number, int64 (10, 13); 126 of 130 places."""
+    return np.concatenate([np.arange(1, 127), np.zeros(4, np.int64)]).reshape(10, 13)
+
+
+def minion_plan() -> np.ndarray:
+    """Return the channels of a MinION or GridION flow cell in their places, int64 (16, 32).
+
+    Eight blocks of 64 channels, each of four columns; in a column eight channels count up, and the eight below them,
+    which are of the lower half of the block, count down.
+    """
+    columns = []
+    for start in (33, 481, 417, 353, 289, 225, 161, 97):
+        below = start - 25 if start > 33 else 8  # the last channel of the first column's lower half
+        for column in range(4):
+            upper = start + 8 * column
+            lower = below + 8 * column
+            columns.append([*range(upper, upper + 8), *range(lower, lower - 8, -1)])
+    return np.array(columns, np.int64).T
+
+
+def promethion_plan() -> np.ndarray:
+    """Return the channels of a PromethION flow cell in their places, int64 (25, 120): twelve blocks of ten columns."""
+    block = np.arange(1, 251).reshape(25, 10)
+    return np.concatenate([block + 250 * number for number in range(12)], axis=1)
+
+
+def plan_of(largest: int, name: str = "auto") -> tuple[str, np.ndarray]:
+    """Return the name of a flow cell and its channels as rows, 0 where there is none.
+
+    The plan of a Flongle is not known here: its channels stand in the order of their numbers.
+
+    Parameters
+    ----------
+    largest : int: the largest channel that gave a read.
+    name : str: entry of `FLOW_CELLS`; "auto": the smallest that has the channel.
+
+    Raises
+    ------
+    ConfigError: the name is unknown, or the flow cell has fewer channels.
+
+    >>> plan_of(500)[0], plan_of(2000)[1].shape, plan_of(90, "minion")[0]
+    ('MinION', (25, 120), 'MinION')
+    """
+    if name != "auto":
+        most, title, plan = lookup(FLOW_CELLS, name.lower(), "--flow-cell:")
+        if largest > most:
+            raise ConfigError(f"--flow-cell: found {name}, which has {most} channels; there are reads of {largest}")
+        return title, plan()
+    for most, title, plan in FLOW_CELLS.values():
+        if largest <= most:
+            return title, plan()
+    rows = -(-largest // 100)
+    numbers = np.arange(1, 100 * rows + 1)
+    return "unknown", np.where(numbers <= largest, numbers, 0).reshape(rows, 100)
+
+
+# name -> channels, name for people, and what gives the plan; the smallest first
+FLOW_CELLS: dict[str, tuple[int, str, Callable[[], np.ndarray]]] = {
+    "flongle": (126, "Flongle", flongle_plan),
+    "minion": (512, "MinION", minion_plan),
+    "promethion": (3000, "PromethION", promethion_plan),
+}
+
+
+ROWS = 100_000  # held at once
+LENGTH, QUALITY = "sequence_length_template", "mean_qscore_template"
+NEEDED = (LENGTH, QUALITY)
+NUMBERS = (LENGTH, QUALITY, "channel", "start_time", "duration", "num_samples", "template_duration",
+           "alignment_identity")  # fmt: skip
+NAMES = ("filename", "read_id", "run_id", STATUS, "passes_filtering", ALIGNMENT[0], CHEMISTRY, WARNING)
+LONGEST = 20_000_000  # bases of a read; the longest that was ever reported has some 4 million
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a summary; n of them.
+
+    Attributes
+    ----------
+    table : DataFrame with the columns of `NUMBERS` (float64) and `NAMES` (str) that the file has.
+    called : bool array (n,).
+    status : str array (n,): "called", or why the read is left out.
+    """
+
+    table: pd.DataFrame
+    called: np.ndarray
+    status: np.ndarray
+
+    @property
+    def files(self) -> np.ndarray:
+        """Return which rows are of a file that was left out as a whole, bool (n,): they have no read id."""
+        if "read_id" not in self.table:
+            return np.zeros(len(self.table), bool)
+        return ~self.called & (self.table["read_id"] == "").to_numpy()
+
+    def of(self, rows: np.ndarray) -> Rows:
+        """Return some of the rows, by a bool array (n,)."""
+        return Rows(self.table[rows].reset_index(drop=True), self.called[rows], self.status[rows])
+
+    def number(self, name: str) -> np.ndarray:
+        """Return a column as float64 (n,); NaN where the file does not have it."""
+        if name not in self.table:
+            return np.full(len(self.table), np.nan)
+        return self.table[name].to_numpy(np.float64)
+
+
+def read_rows(path: str | Path) -> Iterator[Rows]:
+    """Yield the rows of a summary that `biorrn basecall`, or another basecaller, wrote; gzip by content, `-` is stdin.
+
+    Without a column `status` those reads are called that have bases.
+
+    Raises
+    ------
+    InputError: a column is missing, a row has too many or too few cells, or a cell is no number or out of range.
+    """
+    with open_text(path) as stream:
+        header = stream.readline().rstrip("\r\n").split("\t")
+        for name in NEEDED:
+            if name not in header:
+                shown = "the file is empty" if header == [""] else f"column '{name}' is missing"
+                raise InputError(path, f"{shown}; expected {', '.join(NEEDED)}, as biorrn basecall --summary writes")
+        used = [name for name in (*NUMBERS, *NAMES) if name in header]
+        first = 2
+        while lines := list(itertools.islice(stream, ROWS)):
+            for number, line in enumerate(lines, first):  # the parser would fill up rows, or cut them
+                if line.count("\t") != len(header) - 1 or not line.endswith("\n"):
+                    found = line.count("\t") + 1
+                    raise InputError(path, f"line {number} has {found} cells, the header {len(header)}, or is cut off")
+            try:
+                table = pd.read_csv(
+                    io.StringIO("".join(lines)), sep="\t", names=header, usecols=used, quoting=csv.QUOTE_NONE,
+                    dtype={name: np.float64 if name in NUMBERS else str for name in header}, skip_blank_lines=False,
+                    keep_default_na=False, na_values={name: ["nan", "NaN", ""] for name in used if name in NUMBERS},
+                )  # fmt: skip
+            except ValueError as error:
+                raise InputError(path, f"lines {first} to {first + len(lines) - 1}: {error}") from error
+            yield _checked(path, table, first)
+            first += len(lines)
+
+
+def _checked(path: str | Path, table: pd.DataFrame, first: int) -> Rows:
+    for name, most in ((LENGTH, LONGEST), (QUALITY, 100.0), ("channel", 1e6)):
+        if name in table:
+            cells = table[name].fillna(0).to_numpy()
+            wrong = np.flatnonzero(~((cells >= 0) & (cells <= most)))
+            if len(wrong):
+                raise InputError(
+                    path, f"line {first + wrong[0]}: {name} is {cells[wrong[0]]:g}; allowed is 0 to {most:g}"
+                )
+    for name in NUMBERS:
+        if name in table and np.isinf(table[name].to_numpy()).any():
+            wrong = np.flatnonzero(np.isinf(table[name].to_numpy()))
+            raise InputError(path, f"line {first + wrong[0]}: {name} is infinite; allowed is a finite number")
+    length = table[LENGTH].fillna(0).to_numpy()
+    status = table[STATUS].to_numpy(dtype=str) if STATUS in table else np.where(length > 0, CALLED, "no bases")
+    return Rows(table, status == CALLED, status)
+
 
 Q_UNIT = 100  # of the counted qualities
 Q_STEP, Q_TOP = 0.5, 60.0  # bins of length x quality

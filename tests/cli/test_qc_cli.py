@@ -99,7 +99,7 @@ def test_the_numbers_are_those_of_the_table(qc: Run, tmp_path: Path) -> None:
 
 
 def test_chunks_do_not_change_the_numbers(qc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import biorrn.evaluation.read_qc_table as table_of
+    import biorrn.evaluation.read_qc as table_of
 
     table = write(tmp_path / "s.tsv", ROWS * 3)
     found = []
@@ -190,7 +190,7 @@ def test_the_flow_cell_can_be_named(qc: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["flongle", "minion", "promethion"])
 def test_every_channel_has_one_place(name: str) -> None:
-    from biorrn.evaluation.flow_cells import FLOW_CELLS
+    from biorrn.evaluation.read_qc import FLOW_CELLS
 
     most, _, plan = FLOW_CELLS[name]
     assert sorted(plan()[plan() > 0]) == list(range(1, most + 1))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biorrn.evaluation.depth import Depth
+from biorrn.evaluation.mapping_stats import Depth
 
 LENGTHS = {"a": 37, "b": 10, "c": 1}
 SPANS = st.lists(st.tuples(st.sampled_from(list(LENGTHS)), st.integers(0, 36), st.integers(1, 37), st.booleans()))

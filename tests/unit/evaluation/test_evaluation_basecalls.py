@@ -14,12 +14,14 @@ from biorrn.evaluation.basecalls import (
     Scores,
     counts_of,
     evaluate,
+    length_table,
     median_of,
+    read_quality_table,
     score_reads,
+    summarise,
     write_reads,
 )
 from biorrn.evaluation.sequences import BaseCall, read_calls
-from biorrn.evaluation.tables import length_table, read_quality_table, summarise
 
 COLUMNS = np.array([[90, 5, 3, 2], [60, 20, 10, 10], [400, 0, 0, 0]])  # matches, mismatches, insertions, deletions
 WORKED = {

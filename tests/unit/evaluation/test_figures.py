@@ -11,12 +11,11 @@ import pytest
 
 from biorrn.evaluation import regression
 from biorrn.evaluation.alignment import Score
-from biorrn.evaluation.basecalls import Scores
+from biorrn.evaluation.basecalls import Scores, summarise
 from biorrn.evaluation.figures import MANY, Drawing, as_bytes, save_drawings, slug
 from biorrn.evaluation.figures_basecalls import basecall_figures
 from biorrn.evaluation.figures_regression import regression_figures
 from biorrn.evaluation.figures_training import training_figures
-from biorrn.evaluation.tables import summarise
 
 
 def regression_drawings(n: int, targets: int = 1) -> list[Drawing]:

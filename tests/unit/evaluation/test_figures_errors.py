@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from biorrn.evaluation import regression
-from biorrn.evaluation.contexts import KMERS, Contexts
+from biorrn.evaluation.contexts import KMERS, LONGEST, Contexts, Homopolymers
 from biorrn.evaluation.figures import Drawing, as_bytes
 from biorrn.evaluation.figures_contexts import context_figures
 from biorrn.evaluation.figures_regression import SHOWN, regression_figures, some_rows
-from biorrn.evaluation.homopolymers import LONGEST, Homopolymers
 
 LARGEST = 200_000  # bytes of an SVG
 

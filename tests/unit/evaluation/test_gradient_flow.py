@@ -12,17 +12,26 @@ from torch import nn
 from biorrn.config import parse_recipe
 from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation.figures_gradient_flow import flow_figure, loudest
-from biorrn.evaluation.gradient_flow import HALF, HUNDREDTH, Curve, Reach, curve_lines, reach, share, write_curves
-from biorrn.evaluation.gradient_flow_cells import (
+from biorrn.evaluation.gradient_flow import (
+    HALF,
+    HUNDREDTH,
     INITS,
+    Curve,
+    Reach,
     cell_curves,
+    curve_lines,
+    first_recipe,
     fresh,
+    last_steps,
+    model_curves,
     passes,
     prepared_steps,
     random_steps,
+    reach,
     set_recurrent,
+    share,
+    write_curves,
 )
-from biorrn.evaluation.gradient_flow_model import first_recipe, last_steps, model_curves
 from biorrn.models.recurrent import CELLS
 from biorrn.models.store import load_model, save_model
 from biorrn.tasks import regression

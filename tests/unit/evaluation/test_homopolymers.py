@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biorrn.evaluation.alignment import Alignment, Region
-from biorrn.evaluation.contexts import LETTERS, read_columns
-from biorrn.evaluation.homopolymers import CALLED, LONGEST, Homopolymers, row_name, shares
+from biorrn.evaluation.contexts import CALLED, LETTERS, LONGEST, Homopolymers, read_columns, row_name, shares
 from biorrn.evaluation.sequences import BaseCall
 
 STRANDS = pytest.mark.parametrize("strand", [1, -1])

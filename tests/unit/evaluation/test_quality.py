@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biorrn.evaluation.alignment import Alignment, Mapper, Score, columns, parse_cigar, reverse_complement
+from biorrn.evaluation.basecalls import read_calibration_error
 from biorrn.evaluation.bootstrap import wilson
 from biorrn.evaluation.quality import calibration_error, phred_of, q_gap, reliability_table, wrong_columns
 from biorrn.evaluation.sequences import BaseCall
-from biorrn.evaluation.tables import read_calibration_error
 
 COUNTS = np.zeros(94, np.int64)
 

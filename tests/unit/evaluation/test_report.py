@@ -14,14 +14,13 @@ import pytest
 from biorrn.errors import ConfigError, InputError
 from biorrn.evaluation import regression, report_figures
 from biorrn.evaluation.alignment import Alignment, columns, parse_cigar
-from biorrn.evaluation.basecalls import score_reads
+from biorrn.evaluation.basecalls import score_reads, summarise
 from biorrn.evaluation.described import read_result, write_result
 from biorrn.evaluation.figures import save_drawings
 from biorrn.evaluation.figures_basecalls import basecall_figures
 from biorrn.evaluation.figures_regression import regression_figures
 from biorrn.evaluation.report import part, policy, render, write_report
 from biorrn.evaluation.sequences import BaseCall
-from biorrn.evaluation.tables import summarise
 
 EVIL = "<script>alert('id')</script>"
 VOID = {"meta", "img", "br", "link", "hr", "input"}

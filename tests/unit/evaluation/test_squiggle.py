@@ -16,8 +16,10 @@ from biorrn.evaluation.figures_squiggle import apart, error_of, places_of, squig
 from biorrn.evaluation.sequences import BaseCall, read_calls
 from biorrn.evaluation.squiggle import (
     BASES,
+    MOVES,
     NO_READ,
     SAMPLES,
+    Placed,
     Squiggle,
     choose,
     draw_from,
@@ -26,7 +28,6 @@ from biorrn.evaluation.squiggle import (
     squiggle,
     window,
 )
-from biorrn.evaluation.squiggle_places import MOVES, Placed
 from biorrn.readers.records import SignalRecord
 
 Aligned = Callable[..., tuple[BaseCall, Alignment]]
