@@ -1,4 +1,4 @@
-# make demo: the whole pipeline on the examples in data/, ending in results/report.html
+# make demo: the shipped models on the examples in data/ and a small training, ending in results/report.html
 # make docs: the documentation, ends in site/index.html
 # make test, make lint: for those who change the code; make clean: remove what demo and tests made
 # make test-slow: what make test leaves out; make test-avx2: as a processor with AVX2 and without bfloat16 would run it
@@ -24,7 +24,7 @@ help:
 	@sed -n '1,4s/^# //p' Makefile
 
 demo: $(VENV)/.stamp-run
-	@$(BIN)/snakemake --cores $(CORES)
+	@$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES)
 	@echo "The report: $(CURDIR)/results/report.html"
 
 test: $(VENV)/.stamp-dev

@@ -16,7 +16,9 @@ from biorrn.lookup import nearest
 NAME = re.compile(r"[A-Za-z0-9_-]+")  # part of file names, as in the configuration
 COLUMNS = ("name", "kind", "input", "model", "reference", "shards", "note")
 NEEDED = ("name", "kind", "input")
-MODELS = {"signal": "dna_r9.4.1_fast", "protein": None}  # what is taken where no model is named
+MODELS = {"signal": "dna_r9.4.1_fast", "protein": None, "scan": None}  # what is taken where no model is named
+# what a run has to be whose model a sample names
+TASKS = {"signal": ("basecalling",), "protein": ("regression", "tagging"), "scan": ("regression",)}
 BETWEEN = ";"  # of several inputs in a cell
 EMPTY = ("", ".")
 
@@ -28,8 +30,8 @@ class Sample:
     Attributes
     ----------
     name : part of the names of what comes out.
-    kind : "signal" or "protein".
-    input : files and folders of raw reads; or one FASTA or table of proteins.
+    kind : "signal", "protein", or "scan": every substitution of each protein.
+    input : files and folders of raw reads; or one FASTA or table of proteins; of a scan a FASTA.
     model : name of a run of the configuration, id of a shipped model, or a model folder.
     reference : FASTA that reads are mapped to, or None.
     shards : in how many parts reads are called, or None: by their size.
@@ -126,21 +128,21 @@ def _sample(path: str | Path, number: int, row: dict[str, str], runs: Mapping[st
     if not NAME.fullmatch(row["name"]):
         raise fault("name", "letters, digits, - and _")
     if row["kind"] not in MODELS:
-        raise fault("kind", " or ".join(MODELS))
+        raise fault("kind", ", ".join(MODELS))
     signal = row["kind"] == "signal"
     inputs = tuple(part.strip() for part in row["input"].split(BETWEEN) if part.strip())
     if not signal and len(inputs) != 1:
-        raise fault("input", "one FASTA or table for kind protein")
+        raise fault("input", f"one FASTA{' or table' if row['kind'] == 'protein' else ''} for kind {row['kind']}")
     model = row.get("model") or MODELS[row["kind"]]
     if model is None:
-        raise fault("model", "a run, a shipped model or a model folder for kind protein")
-    tasks = ("basecalling",) if signal else ("regression", "tagging")
+        raise fault("model", f"a run, a shipped model or a model folder for kind {row['kind']}")
+    tasks = TASKS[row["kind"]]
     if model in runs and runs[model] not in tasks:
         wanted = " or ".join(tasks)
         raise fault("model", f"a run of task {wanted} for kind {row['kind']}; that run is of task {runs[model]}")
     for column in ("reference", "shards"):
         if column in row and not signal:
-            raise fault(column, "nothing for kind protein")
+            raise fault(column, f"nothing for kind {row['kind']}")
     shards = row.get("shards")
     if shards is not None and (not shards.isdecimal() or len(shards) > 6 or not 1 <= int(shards) <= 100_000):
         raise fault("shards", "a whole number from 1 to 100000")

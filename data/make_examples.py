@@ -1,13 +1,15 @@
 """Make every example in this folder again, the same each time: `python data/make_examples.py [FOLDER]`.
 
-Nothing here was measured. `synthetic_stability.csv` holds made-up proteins with a made-up label; `simulated_reads/`
-holds simulated nanopore reads of a made-up sequence, its `reference.fasta`. Only the pore model that the simulation
-takes its levels from was estimated from real reads; it is in the package (`biorrn/simulation/pore_models`).
+Nothing here was measured. `synthetic_stability.csv` and `synthetic_motif.csv` hold made-up proteins with a made-up
+property; `simulated_reads/` holds simulated nanopore reads of a made-up sequence, its `reference.fasta`. Only the pore
+model that the simulation takes its levels from was estimated from real reads; it is in the package
+(`biorrn/simulation/pore_models`).
 """
 
 import csv
 import sys
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from biorrn.simulation.simulate import Settings, Simulator
 
 HERE = Path(__file__).parent
 
-# --- a synthetic protein property -------------------------------------------------------------------------------------
+# --- a synthetic property of composition and periodicity --------------------------------------------------------------
 
 RESIDUES = "ARNDCQEGHILKMFPSTWYV"
 # Kyte and Doolittle 1982
@@ -69,6 +71,46 @@ def synthetic_proteins(rng: np.random.Generator, number: int = 600) -> list[tupl
     return rows
 
 
+# --- a synthetic property of order ------------------------------------------------------------------------------------
+
+MOTIF = "WKD"
+SCRAMBLED = [word for word in map("".join, permutations(MOTIF)) if word != MOTIF]
+MOTIF_SEED, MOTIF_ROWS = 4, 1200
+
+
+def synthetic_signal(sequence: str) -> float:
+    """Return the noiseless synthetic signal: 2 where the motif stands at the first residue, 0 where at the last place.
+
+    It is linear in between: 2 (1 - p / (L - 3)), p the residues before the motif, L those of the protein.
+    """
+    return 2 * (1 - sequence.index(MOTIF) / (len(sequence) - len(MOTIF)))
+
+
+def synthetic_motifs(rng: np.random.Generator, number: int = MOTIF_ROWS) -> list[tuple[str, str, float, str]]:
+    """Return rows of id, sequence, signal with noise (standard deviation 0.1) and set.
+
+    A protein is 24 to 40 random residues, then the motif and two words of the same residues in another order are put
+    on three places that do not overlap. Composition says nothing of the signal, and a motif without its place neither.
+    """
+    rows: list[tuple[str, str, float, str]] = []
+    while len(rows) < number:
+        length = int(rng.integers(24, 41))
+        letters = rng.choice(list(RESIDUES), length)
+        words = [MOTIF, *rng.choice(SCRAMBLED, 2)]
+        # three of the places that are left where each word counts as one residue, in any order
+        places = np.sort(rng.choice(length - 3 * (len(MOTIF) - 1), 3, replace=False))
+        for shift, (place, word) in enumerate(zip(places, rng.permutation(words), strict=True)):
+            start = place + shift * (len(MOTIF) - 1)
+            letters[start : start + len(MOTIF)] = list(word)
+        sequence = "".join(letters)
+        if sequence.count(MOTIF) != 1:  # a second one by chance
+            continue
+        place = len(rows)
+        group = "train" if place < 0.75 * number else "valid" if place < 0.85 * number else "test"
+        rows.append((f"SYNTHETIC_{place:04d}", sequence, synthetic_signal(sequence) + rng.normal(0, 0.1), group))
+    return rows
+
+
 # --- simulated reads --------------------------------------------------------------------------------------------------
 
 REFERENCE = "simulated_reference"
@@ -104,11 +146,15 @@ def main(folder: Path = HERE) -> None:
     """Write every example below `folder`."""
     out_reads = folder / "simulated_reads"
     out_reads.mkdir(parents=True, exist_ok=True)
-    with open(folder / "synthetic_stability.csv", "w", encoding="utf-8", newline="") as out:
-        table = csv.writer(out, lineterminator="\n")
-        table.writerow(["id", "sequence", "stability", "set"])
-        rows = synthetic_proteins(np.random.default_rng(1))
-        table.writerows((name, sequence, f"{label:.3f}", group) for name, sequence, label, group in rows)
+    made = {
+        "stability": synthetic_proteins(np.random.default_rng(1)),
+        "motif": synthetic_motifs(np.random.default_rng(MOTIF_SEED)),
+    }
+    for name, rows in made.items():
+        with open(folder / f"synthetic_{name}.csv", "w", encoding="utf-8", newline="") as out:
+            table = csv.writer(out, lineterminator="\n")
+            table.writerow(["id", "sequence", "stability" if name == "stability" else "signal", "set"])
+            table.writerows((row, sequence, f"{value:.3f}", group) for row, sequence, value, group in rows)
     rng = np.random.default_rng(SEED)
     reference = "".join(rng.choice(list("ACGT"), LENGTH))
     with open(out_reads / "reference.fasta", "w", encoding="utf-8") as out:

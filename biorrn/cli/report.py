@@ -13,6 +13,14 @@ def report(
     prepared: Annotated[
         list[Path] | None, typer.Option("--prepare", help="JSON report of `biorrn prepare`. Repeatable.")
     ] = None,
+    predicted: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--predictions",
+            metavar="MODEL=TSV",
+            help="Table of `biorrn predict` or `scan` and its model, an id or a folder. Repeatable.",
+        ),
+    ] = None,
     qc: Annotated[list[Path] | None, typer.Option("--qc", help="JSON of `biorrn qc`. Repeatable.")] = None,
     mapped: Annotated[list[Path] | None, typer.Option("--map", help="JSON of `biorrn map`. Repeatable.")] = None,
     assembled: Annotated[
@@ -35,9 +43,27 @@ def report(
     Examples:
       biorrn report stability.json --run runs/stability --prepare stability.prepare.json -o report.html
       biorrn report evaluation/*.json --run runs/a --run runs/b --benchmarks benchmarks -o report.html
+      biorrn report --predictions stability=stable.tsv --predictions solubility=soluble.tsv -o report.html
       biorrn report --qc flowcell.qc.json --map flowcell.map.json -o report.html
     """
+    from biorrn.errors import ConfigError
     from biorrn.evaluation.report import write_report
 
+    tables = []
+    for entry in predicted or []:
+        model, equals, path = entry.partition("=")
+        if not (model and equals and path):
+            raise ConfigError(f"--predictions: found '{entry}'; allowed is MODEL=TSV, as stability=designs.tsv")
+        tables.append((model, Path(path)))
+
     sampled = {"qc": qc or [], "mapping": mapped or [], "assembly": assembled or [], "generated": generated or []}
-    write_report(output, evaluations or [], runs or [], prepared or [], title, sampled=sampled, benchmarks=benchmarks)
+    write_report(
+        output,
+        evaluations or [],
+        runs or [],
+        prepared or [],
+        title,
+        predicted=tables,
+        sampled=sampled,
+        benchmarks=benchmarks,
+    )

@@ -22,7 +22,7 @@ from biorrn.evaluation.report_data import data_set
 from biorrn.evaluation.report_evaluation import evaluation
 from biorrn.evaluation.report_overview import overview
 from biorrn.evaluation.report_runs import anchors, collect, training
-from biorrn.evaluation.report_samples import KINDS, sample_tables, samples
+from biorrn.evaluation.report_samples import KINDS, predictions, sample_tables, samples
 from biorrn.files import write_text
 
 OPEN = 3  # runs; where there are more, all begin closed
@@ -50,6 +50,7 @@ def render(
     prepared: Iterable[Path] = (),
     title: str = "biorrn report",
     *,
+    predicted: Iterable[tuple[str, Path]] = (),
     sampled: Mapping[str, Iterable[Path]] | None = None,
     benchmarks: Path | None = None,
 ) -> str:
@@ -60,6 +61,7 @@ def render(
     evaluations : JSON files of `biorrn evaluate`, with the figures that they name.
     runs : folders of `biorrn train`.
     prepared : JSON reports of `biorrn prepare`.
+    predicted : (model, TSV) of `biorrn predict` and `biorrn scan`: id of a shipped model or its folder, and its table.
     sampled : {"qc", "mapping", "assembly" or "generated": JSON files of such}, what samples of reads or of a language
         model are like.
     benchmarks : folder of Snakemake's benchmark files.
@@ -81,10 +83,10 @@ def render(
     data = [data_set(Path(path)) for path in prepared]
     for entry, anchor in zip(data, anchors([entry["name"] for entry in data], "data"), strict=True):
         entry["anchor"] = anchor
-    found = samples(sampled or {})
+    found, applied = samples(sampled or {}), predictions(predicted)
     costs = read_benchmarks(Path(benchmarks)) if benchmarks is not None else []
-    if not (results or trained or data or found or costs):
-        options = ", ".join(("--run", "--prepare", *(OPTIONS[kind] for kind in KINDS), "--benchmarks"))
+    if not (results or trained or data or found or applied["models"] or costs):
+        options = ", ".join(("--run", "--prepare", "--predictions", *(OPTIONS[kind] for kind in KINDS), "--benchmarks"))
         raise ConfigError(f"nothing to report: give evaluations, or files by {options}")
     together = collect(results, trained, data, costs)
     script = part("report.js")
@@ -98,6 +100,7 @@ def render(
         "runs": together,
         "open": len(together) <= OPEN,
         "data": data,
+        "predictions": applied,
         "samples": found,
         "sample_tables": sample_tables(found),
         "costs": costs_section(costs),
@@ -112,10 +115,11 @@ def write_report(
     prepared: Sequence[Path],
     title: str,
     *,
+    predicted: Iterable[tuple[str, Path]] = (),
     sampled: Mapping[str, Iterable[Path]] | None = None,
     benchmarks: Path | None = None,
 ) -> None:
     """Write the page of `render` to a file."""
-    page = render(evaluations, runs, prepared, title, sampled=sampled, benchmarks=benchmarks)
+    page = render(evaluations, runs, prepared, title, predicted=predicted, sampled=sampled, benchmarks=benchmarks)
     with write_text(path) as stream:
         stream.write(page)

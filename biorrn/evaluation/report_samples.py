@@ -1,10 +1,11 @@
-"""Samples in the report: reads, mapping and assembly of a flow cell, or sequences of a language model.
+"""Samples in the report: reads, mapping and assembly of a flow cell, sequences of a language model, predictions.
 
-They come from JSON files whose keys may be any.
+All but predictions come from JSON files whose keys may be any.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,7 +17,9 @@ from biorrn.evaluation.figures_data import histogram_figure
 from biorrn.evaluation.report_data import histograms
 from biorrn.evaluation.report_figures import UNUSABLE, drawn, figures_of
 from biorrn.evaluation.report_runs import anchors
-from biorrn.files import read_json
+from biorrn.files import open_text, read_json
+from biorrn.models.store import load_facts
+from biorrn.readers.fields import guarded
 
 COLUMNS = 9  # numbers of a sample that the table of all samples has at most
 # the numbers that come first in that table, as `numbers` names them
@@ -153,3 +156,158 @@ def sample_tables(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ]
         tables.append({"title": title, "columns": columns, "rows": rows})
     return tables
+
+
+# --- predictions of proteins ------------------------------------------------------------------------------------------
+
+SENSITIVE = 8  # positions of a scan that are listed
+MOST_FIGURES = 6  # of a table
+ABOUT = ("predicts", "inputs", "measured")  # facts that say what a model is for
+
+
+def predictions(entries: Iterable[tuple[str, Path]]) -> dict[str, list[Any]]:
+    """Return tables of `biorrn predict` and `biorrn scan` for the template.
+
+    Parameters
+    ----------
+    entries : (model, TSV): id of a shipped model or its folder, and a table that it predicted. A figure of the table's
+        name, .svg or .png, or those in a folder of that name, are shown below it.
+
+    Returns
+    -------
+    {"models": what each is for, "tables": one a set of proteins, with a column a target, "parts": states and scans}.
+
+    Raises
+    ------
+    ConfigError: no such model.
+    InputError: a file cannot be read, or is no table of this model.
+    """
+    found: dict[str, list[Any]] = {"models": [], "tables": [], "parts": []}
+    sets: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for model, path in entries:
+        facts = load_facts(model)
+        name = Path(model).name
+        found["models"].append({"name": name} | {key: str(facts.get(key) or "") for key in ABOUT})
+        header, rows = _table(path)
+        if facts.get("task") == "tagging":
+            found["parts"].append(_states(name, facts, header, rows, path))
+        elif "mutation" in header and "wild_type" in header:
+            found["parts"].append(_scanned(name, facts, rows, path))
+        else:
+            proteins = tuple(row["id"] for row in rows)
+            columns = sets.setdefault(proteins, [])
+            columns += [_values(name, target, rows, path) for target in facts.get("targets") or ()]
+    for proteins, columns in sets.items():
+        rows = [
+            {"name": name, "cells": [column["cells"][place] for column in columns]}
+            for place, name in enumerate(proteins)
+        ]
+        found["tables"].append({"columns": [column["title"] for column in columns], "rows": rows})
+    return found
+
+
+def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    with open_text(path) as stream:
+        lines = list(guarded(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), path, csv.Error))
+    header = lines[0] if lines else []
+    for column in ("id", "flags"):
+        if column not in header and "state" not in header:
+            raise InputError(path, f"column '{column}' is missing in the first line; `biorrn predict` writes it")
+    for number, line in enumerate(lines[1:], 2):
+        if len(line) != len(header):
+            raise InputError(path, f"line {number} has {len(line)} cells; the first line has {len(header)}")
+    return header, [dict(zip(header, line, strict=True)) for line in lines[1:]]
+
+
+def _number(row: Mapping[str, str], column: str, path: Path) -> float | None:
+    cell = row.get(column)
+    if cell is None:
+        raise InputError(path, f"column '{column}' is missing: the table is of another model")
+    try:
+        return float(cell) if cell not in ("", ".") else None
+    except ValueError as error:
+        raise InputError(path, f"column '{column}': {error}; allowed are numbers") from error
+
+
+def _figures(path: Path, caption: str) -> list[dict[str, Any]]:
+    beside = [figure for suffix in (".png", ".svg") if (figure := path.with_suffix(suffix)).is_file()][:1]
+    below = sorted(path.with_suffix("").glob("*.png"))[:MOST_FIGURES]
+    listed = [{"path": str(figure.relative_to(path.parent)), "caption": caption} for figure in beside + below]
+    return figures_of({"figures": listed}, path, path.stem)
+
+
+def _values(model: str, target: Mapping[str, Any], rows: list[dict[str, str]], path: Path) -> dict[str, Any]:
+    name = str(target["name"])
+    cells = []
+    for row in rows:
+        value = _number(row, name, path)
+        low, high = (
+            _number(row, f"{name}_{end}", path) if f"{name}_{end}" in row else None for end in ("lower", "upper")
+        )
+        interval = "" if low is None or high is None else f"{text(low)} to {text(high)}"
+        flags = "" if row["flags"] == "." else row["flags"].replace("_", " ").replace(",", ", ")
+        cells.append(
+            {"text": "–" if value is None else text(value), "raw": value, "interval": interval, "flags": flags}
+        )
+    unit = f", {target['unit']}" if target.get("unit") else ""
+    return {"title": (name if name == model else f"{name} ({model})") + unit, "cells": cells}
+
+
+def _states(
+    model: str, facts: Mapping[str, Any], header: list[str], rows: list[dict[str, str]], path: Path
+) -> dict[str, Any]:
+    """Return how much of each protein is in each state, and how sure the model is of it."""
+    states = [column.removeprefix("p_") for column in header if column.startswith("p_")]
+    if not states or "state" not in header:
+        raise InputError(path, "has no column 'state' with a probability of each state (p_...)")
+    names = facts.get("state_names") or states
+    proteins: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        proteins.setdefault(row["id"], []).append(row)
+    lines = []
+    for name, residues in proteins.items():
+        shares = [sum(row["state"] == state for row in residues) / len(residues) for state in states]
+        sure = [_number(row, f"p_{row['state']}", path) or 0.0 for row in residues if row["state"] in states]
+        cells = [{"text": f"{100 * share:.0f} %", "raw": share} for share in shares]
+        mean = sum(sure) / len(sure) if sure else None
+        cells.append({"text": "–" if mean is None else f"{mean:.2f}", "raw": mean})
+        lines.append({"name": name, "cells": [{"text": text(len(residues)), "raw": len(residues)}, *cells]})
+    return {
+        "title": f"States of residues ({model})",
+        "first": "protein",
+        "sentence": "",
+        "columns": ["residues", *map(str, names), "mean confidence"],
+        "rows": lines,
+        "figures": _figures(path, "Predicted state along each sequence."),
+    }
+
+
+def _scanned(model: str, facts: Mapping[str, Any], rows: list[dict[str, str]], path: Path) -> dict[str, Any]:
+    """Return the positions at which a substitution changes the predicted value most, by the mean over all of them."""
+    target = str(facts["targets"][0]["name"])
+    column = f"{target}_difference"
+    places: dict[tuple[str, str, str], list[tuple[float, str]]] = {}
+    for row in rows:
+        change = _number(row, column, path)
+        if change is not None and len(row["wild_type"]) == len(row["mutant"]) == 1:
+            places.setdefault((row["id"], row["position"], row["wild_type"]), []).append((change, row["mutation"]))
+    means = {place: sum(change for change, _ in changes) / len(changes) for place, changes in places.items()}
+    lines = []
+    for place in sorted(means, key=lambda place: -abs(means[place]))[:SENSITIVE]:
+        change, mutation = max(places[place], key=lambda entry: abs(entry[0]))
+        cells = [
+            {"text": text(means[place]), "raw": means[place]},
+            {"text": f"{mutation} {text(change)}", "raw": change},
+        ]
+        lines.append({"name": f"{place[2]}{place[1]}", "cells": cells})
+    count = sum(map(len, places.values()))
+    proteins = ", ".join(dict.fromkeys(name for name, _, _ in places))
+    return {
+        "title": f"Scan of {proteins} ({model})",
+        "first": "position",
+        "sentence": f"{count:,} substitutions at {len(places):,} positions; the positions where the predicted {target} "
+        "changes most, by the mean over the substitutions there:",
+        "columns": [f"mean change of {target}", "largest change"],
+        "rows": lines,
+        "figures": _figures(path, f"Predicted change of {target} by each substitution."),
+    }

@@ -11,13 +11,19 @@ import numpy as np
 import pytest
 
 from biorrn.encoders.bases import encode_bases
+from biorrn.models.store import load_facts
 from biorrn.readers.fasta import read_fasta
 from biorrn.readers.signal import find_signal_files, read_signal
 from biorrn.simulation.pore_model import kmer_index, load_pore_model
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"
-TEXT = ("synthetic_stability.csv", "simulated_reads/reference.fasta", "simulated_reads/truth.tsv")
+TEXT = (
+    "synthetic_motif.csv",
+    "synthetic_stability.csv",
+    "simulated_reads/reference.fasta",
+    "simulated_reads/truth.tsv",
+)
 FORMATS = ("fast5", "pod5", "blow5")
 
 
@@ -101,8 +107,28 @@ def test_synthetic_table_is_as_described() -> None:
     assert [sets.count(name) for name in ("train", "valid", "test")] == [450, 90, 60]
 
 
+def test_synthetic_motif_is_as_described() -> None:
+    rows = table(DATA / "synthetic_motif.csv")
+    assert all(row["id"].startswith("SYNTHETIC_") for row in rows)
+    assert len({row["sequence"] for row in rows}) == len(rows) == 1200
+    assert [sum(row["set"] == name for row in rows) for name in ("train", "valid", "test")] == [900, 120, 180]
+    wrong = []
+    for row in rows:
+        sequence = row["sequence"]
+        assert 24 <= len(sequence) <= 40
+        assert sequence.count("WKD") == 1
+        wrong.append(float(row["signal"]) - 2 * (1 - sequence.index("WKD") / (len(sequence) - 3)))
+    assert abs(np.mean(wrong)) < 0.02
+    assert 0.09 < np.std(wrong) < 0.11
+    signal = np.array([float(row["signal"]) for row in rows])
+    for residue in "ACDEFGHIKLMNPQRSTVWY":  # composition says nothing: |r| of 0.12 would be four standard errors
+        count = [row["sequence"].count(residue) for row in rows]
+        assert abs(np.corrcoef(count, signal)[0, 1]) < 0.12
+
+
 # average mass in daltons of the chain, disulphides reduced, as UniProt and the literature give it
 MASSES = {"UBIQ_HUMAN": 8565, "LYSC_CHICK": 14313, "BPTI": 6518, "BARNASE": 12383, "GFP_AEQVI": 26886}
+DEMO_MASSES = {"THIO_HUMAN": 11737, "FKB1A_HUMAN": 11951, "SODC_HUMAN": 15936, "CSPA_ECOLI": 7403, "DYR_ECOLI": 17999}
 
 
 def test_known_proteins_have_their_mass() -> None:
@@ -112,6 +138,15 @@ def test_known_proteins_have_their_mass() -> None:
     assert len(records) == 11
     for name, mass in MASSES.items():
         assert molecular_weight(records[name].sequence, "protein") == pytest.approx(mass, abs=1)
+    demo = {record.id: record.sequence for record in read_fasta(DATA / "demo_proteins.fasta")}
+    assert len(demo) == 9
+    for name, mass in DEMO_MASSES.items():
+        assert molecular_weight(demo[name], "protein") == pytest.approx(mass, abs=1)
+
+
+def test_scanned_protein_is_that_of_its_model() -> None:
+    (record,) = read_fasta(DATA / "tem1.fasta")
+    assert record.sequence == load_facts("beta_lactamase")["reference"]
 
 
 def test_readme_names_every_file_with_its_checksum() -> None:

@@ -40,7 +40,7 @@ FAULTS = [
     ([HEAD, "a\tsignal\tx"], "line 2: found 3 cells; the first line names 6 columns"),
     ([HEAD, "a b\tsignal\tx\t\t\t"], "line 2, column 'name': found 'a b'; allowed is letters"),
     ([HEAD, "../a\tsignal\tx\t\t\t"], "line 2, column 'name': found '../a'"),
-    ([HEAD, "a\tsignals\tx\t\t\t"], "line 2, column 'kind': found 'signals'; allowed is signal or protein"),
+    ([HEAD, "a\tsignals\tx\t\t\t"], "line 2, column 'kind': found 'signals'; allowed is signal, protein, scan"),
     ([HEAD, "a\tsignal\t\t\t\t"], "line 2, column 'input': found nothing"),
     ([HEAD, "a\tprotein\tx;y\tm\t\t"], "line 2, column 'input': found 'x;y'; allowed is one FASTA"),
     ([HEAD, "a\tprotein\tx\t\t\t"], "line 2, column 'model': found nothing"),

@@ -1,6 +1,7 @@
 """The workflow: every example configuration plans its jobs, and the tiny one runs."""
 
 import gzip
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from biorrn.evaluation.baselines import BASELINES
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = sorted(path.parent.name for path in (ROOT / "tests/workflow").glob("*/config.yaml"))
@@ -49,6 +52,8 @@ def config_of(case: str) -> Path:
     return ROOT / "tests/workflow" / case / "config.yaml"
 
 
+DEMO = {"predict_sample": 3, "tag_sample": 1, "scan_sample": 1, "basecall": 1, "qc": 1, "map": 1, "report": 1, "all": 1}
+DEMO |= {"prepare_tested_protein": 1, "train": 1, "predict": 1, "evaluate_regression": 1, "total": 14}
 JOBS = {
     "tiny": {"prepare_protein": 1, "prepare_signal": 1, "train": 2, "predict": 2, "basecall": 1, "qc": 1}
     | {"evaluate_regression": 1, "evaluate_basecalls": 1, "report": 1, "all": 1, "total": 12},
@@ -72,6 +77,13 @@ def test_dry_run(case: str, tmp_path: Path) -> None:
     code, text = snakemake(folder_for(tmp_path), "-n", "--quiet", "rules", "--configfile", config_of(case))
     assert code == 0, text
     assert planned(text) == JOBS[case]
+
+
+def test_the_demo_plans_its_jobs(tmp_path: Path) -> None:
+    words = ("--configfile", ROOT / "config/demo.yaml")
+    code, text = snakemake(folder_for(tmp_path), "-n", "--quiet", "rules", *words)
+    assert code == 0, text
+    assert planned(text) == DEMO
 
 
 def test_both_snakefiles_list_the_same_jobs(tmp_path: Path) -> None:
@@ -127,6 +139,28 @@ def test_pipeline(tmp_path: Path) -> None:
     code, text = snakemake(folder, *words)
     assert code == 0, text
     assert "Nothing to be done" in text
+
+
+@pytest.mark.slow
+def test_demo(tmp_path: Path) -> None:
+    """The shipped models come first in the report, and the network beats every baseline on rows that it never saw."""
+    folder = folder_for(tmp_path)
+    code, text = snakemake(folder, "--configfile", ROOT / "config/demo.yaml", "--show-failed-logs", OMP_NUM_THREADS="1")
+    assert code == 0, text
+    page = (folder / "results/report.html").read_text(encoding="utf-8")
+    assert page.index('id="results"') < page.index('id="overview"')
+    for words in (
+        "stability score of a designed mini-protein",
+        "Scan of TEM1",
+        "States of residues",
+        "Mapping by sample",
+    ):
+        assert words in page
+    content = json.loads((folder / "results/evaluation/motif.json").read_text())
+    assert content["split"] == "test"
+    compared = content["baselines"]["signal"]
+    assert set(compared) == set(BASELINES)
+    assert all(entry["beats"] for entry in compared.values())
 
 
 @pytest.mark.slow

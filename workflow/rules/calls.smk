@@ -7,6 +7,8 @@ from biorrn.readers.shards import count_shards, list_files
 
 STEPS = ("qc", "map")  # after calling, where key steps is not set
 SHARD_GB = 4
+SMALL = 10_000  # bytes of a file of proteins
+SHIPPED = package.files("biorrn.pretrained")
 
 
 def load_samples(path):
@@ -16,11 +18,7 @@ def load_samples(path):
     try:
         tasks = {name: run["task"] for name, run in RUNS.items()}
         samples = {sample.name: sample for sample in read_samples(path, RUNS, tasks)}
-        shipped = {
-            entry.name: None
-            for entry in package.files("biorrn.pretrained").iterdir()
-            if entry.is_dir()
-        }
+        shipped = {entry.name: None for entry in SHIPPED.iterdir() if entry.is_dir()}
         for sample in samples.values():
             if sample.model not in RUNS and not Path(sample.model).is_dir():
                 lookup(
@@ -49,6 +47,43 @@ def folder_of(files):
 def samples_of(kind):
     """Return the names of the samples of a kind."""
     return [name for name, sample in SAMPLES.items() if sample.kind == kind]
+
+
+def task_of(sample):
+    """Return the task of the model of a sample."""
+    model = SAMPLES[sample].model
+    if model in RUNS:
+        return RUNS[model]["task"]
+    folder = Path(model) if Path(model).is_dir() else SHIPPED / model
+    recipe = folder / "recipe.yaml"
+    return yaml.safe_load(recipe.read_text()).get("task") if recipe.is_file() else None
+
+
+def proteins_of(task):
+    """Return the names of the samples of proteins to which a model of a task is applied: a property, or tags."""
+    tags = task == "tagging"
+    return [
+        name for name in samples_of("protein") if (task_of(name) == "tagging") == tags
+    ]
+
+
+def sample_threads(wildcards):
+    """Return the threads for a sample of proteins: one for a small file, where the start of Python is all."""
+    path = Path(SAMPLES[wildcards.sample].input[0])
+    return 1 if path.is_file() and path.stat().st_size < SMALL else 2
+
+
+def predicted_samples():
+    """Return the table of each sample of proteins, by name."""
+    tables = {name: f"{OUT}/predictions/{name}.tsv" for name in samples_of("protein")}
+    tables |= {name: f"{OUT}/scans/{name}.tsv" for name in samples_of("scan")}
+    return tables
+
+
+def model_of(sample):
+    """Return the model of a sample as `biorrn` takes it: its folder, or the id of a shipped one."""
+    model = SAMPLES[sample].model
+    return f"{OUT}/runs/{model}" if model in RUNS else model
 
 
 def find_calls():
@@ -129,7 +164,7 @@ def mapped_samples():
 def sample_outputs():
     """Return what the sample sheet asks for, beside the report."""
     return [
-        *expand(f"{OUT}/predictions/{{name}}.tsv", name=samples_of("protein")),
+        *predicted_samples().values(),
         *expand(f"{OUT}/basecalls/{{name}}.fastq.gz", name=samples_of("signal")),
         *step_outputs("map", "mapped/{name}.bam", mapped_samples()),
         *step_outputs(

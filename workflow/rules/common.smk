@@ -229,12 +229,23 @@ def recipe_file(wildcards):
 
 
 def fasta_of(wildcards):
-    """Return the sequences behind the name of a prediction: `valid`, or one that the run lists."""
+    """Return the sequences behind the name of a prediction: the rows that judge a run, or a FASTA that it lists."""
     run = RUNS[wildcards.run]
-    if wildcards.fasta == "valid":
-        return f"{OUT}/data/{run['data']}.valid.fasta"
+    if wildcards.fasta == judged(wildcards.run):
+        return f"{OUT}/data/{run['data']}.{wildcards.fasta}.fasta"
     listed = {entry["name"]: entry["fasta"] for entry in run.get("predict", [])}
     return listed[wildcards.fasta]
+
+
+def judged(run):
+    """Return the split on which a run is evaluated."""
+    return RUNS[run].get("judge", "valid")
+
+
+def tested():
+    """Return the data sets of proteins of which some run is evaluated on the test rows."""
+    names = dict.fromkeys(RUNS[run]["data"] for run in RUNS if judged(run) == "test")
+    return [name for name in names if DATA[name]["kind"] == "protein"]
 
 
 def data_used():

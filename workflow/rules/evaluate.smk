@@ -3,7 +3,9 @@
 
 rule evaluate_regression:
     input:
-        predictions=f"{OUT}/predictions/{{run}}/valid.tsv",
+        predictions=lambda wildcards: (
+            f"{OUT}/predictions/{wildcards.run}/{judged(wildcards.run)}.tsv"
+        ),
         prepared=prepared,
     output:
         evaluation=f"{OUT}/evaluation/{{run}}.json",
@@ -22,16 +24,17 @@ rule evaluate_regression:
         run=only(runs_of("regression")),
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: lambda wildcards: RUNS[wildcards.run].get("threads", 2)
     resources:
         mem_mb=4000,
         runtime=60,
     params:
+        split=lambda wildcards: judged(wildcards.run),
         options=lambda wildcards: options(RUNS[wildcards.run], baselines="--baselines"),
     message:
-        "Evaluating {wildcards.run} on its validation rows"
+        "Evaluating {wildcards.run} on its {params.split} rows"
     shell:
-        "exec biorrn evaluate regression {input.predictions:q} {input.prepared:q} --split valid --name {wildcards.run:q}"
+        "exec biorrn evaluate regression {input.predictions:q} {input.prepared:q} --split {params.split} --name {wildcards.run:q}"
         " {params.options:q} --threads {threads} -o {output.evaluation:q} --figures {output.figures:q} > {log:q} 2>&1"
 
 
@@ -104,11 +107,12 @@ rule evaluate_tagging:
         runtime=60,
     params:
         model=lambda wildcards, input: folder_of(input.model),
+        split=lambda wildcards: judged(wildcards.run),
         options=lambda wildcards: options(
             RUNS[wildcards.run], baselines="--baselines", device="--device"
         ),
     message:
-        "Evaluating {wildcards.run} on its validation rows"
+        "Evaluating {wildcards.run} on its {params.split} rows"
     shell:
-        "exec biorrn evaluate tagging {params.model:q} {input.prepared:q} --split valid --name {wildcards.run:q}"
+        "exec biorrn evaluate tagging {params.model:q} {input.prepared:q} --split {params.split} --name {wildcards.run:q}"
         " {params.options:q} --threads {threads} -o {output.evaluation:q} --figures {output.figures:q} > {log:q} 2>&1"

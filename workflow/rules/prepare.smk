@@ -14,7 +14,7 @@ rule prepare_protein:
     benchmark:
         f"{OUT}/benchmarks/prepare_protein/{{data}}.tsv"
     wildcard_constraints:
-        data=only(data_of("protein")),
+        data=only([name for name in data_of("protein") if name not in tested()]),
     conda:
         ENVIRONMENT
     threads: 1
@@ -33,11 +33,27 @@ rule prepare_protein:
             seed="--seed",
             note="--note",
         ),
+        exports=lambda wildcards, output: [
+            word
+            for split in ("valid", "test")
+            if split in output.keys()
+            for word in ("--export-fasta", f"{split}={output[split]}")
+        ],
     message:
         "Preparing the proteins of {wildcards.data}"
     shell:
         "exec biorrn prepare protein {input.proteins:q} {params.options:q} --split {params.split:q}"
-        " -o {output.prepared:q} --report {output.report:q} --export-fasta valid={output.valid:q} > {log:q} 2>&1"
+        " -o {output.prepared:q} --report {output.report:q} {params.exports:q} > {log:q} 2>&1"
+
+
+use rule prepare_protein as prepare_tested_protein with:
+    output:
+        prepared=f"{OUT}/data/{{data}}.h5",
+        report=f"{OUT}/data/{{data}}.json",
+        valid=f"{OUT}/data/{{data}}.valid.fasta",
+        test=f"{OUT}/data/{{data}}.test.fasta",
+    wildcard_constraints:
+        data=only(tested()),
 
 
 rule prepare_signal:

@@ -15,6 +15,11 @@ rule report:
         assembled=step_outputs(
             "assemble", "assembly/{name}/assembly.json", samples_of("signal")
         ),
+        predictions=predicted_samples().values(),
+        prediction_figures=[
+            *expand(f"{OUT}/predictions/{{name}}.svg", name=proteins_of("tagging")),
+            *expand(f"{OUT}/scans/{{name}}", name=samples_of("scan")),
+        ],
     output:
         html=report(REPORT, caption="../report/report.rst", category="Report"),
     log:
@@ -36,6 +41,11 @@ rule report:
         prepared=lambda wildcards, input: [
             word for path in input.prepared for word in ("--prepare", path)
         ],
+        predictions=lambda wildcards, input: [
+            word
+            for name, path in zip(predicted_samples(), input.predictions)
+            for word in ("--predictions", f"{model_of(name)}={path}")
+        ],
         more=lambda wildcards, input: [
             word
             for option, paths in (
@@ -56,6 +66,6 @@ rule report:
     message:
         "Writing {output.html}"
     shell:
-        "exec biorrn report {input.evaluations:q} {params.runs:q} {params.prepared:q} {params.more:q}"
+        "exec biorrn report {input.evaluations:q} {params.runs:q} {params.prepared:q} {params.predictions:q} {params.more:q}"
         " {params.benchmarks:q} --title {params.title:q}"
         " -o {output.html:q} > {log:q} 2>&1"
