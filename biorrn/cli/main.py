@@ -57,7 +57,9 @@ def load(name: str) -> Any:
     else:
         for command in app.registered_commands:
             command.callback = checked(command.callback)
-        parent.add_typer(app, name=name, **({} if app.registered_callback else {"help": entry.help}))
+        if app.registered_callback is None:
+            app.info.help = entry.help
+        parent.add_typer(app, name=name)
     return typer.main.get_command(parent).commands[name]  # type: ignore[attr-defined]
 
 
@@ -172,10 +174,11 @@ def usage_error(error: Any) -> int:
     context = getattr(error, "ctx", None)
     help_at = f"; see '{context.command_path} --help'" if context else ""
     message = " ".join(error.format_message().split()).rstrip(".")
-    other = {"train": "train-table", "train-table": "train"}.get(context.info_name) if context else None
+    called = context.info_name if context else ""
+    other = {"train": "train-table", "train-table": "train"}.get(called)
     option = getattr(error, "option_name", None)
     if other and type(error).__name__ == "NoSuchOption" and any(option in one.opts for one in load(other).params):
-        message = f"{option}: belongs to 'biorrn {other}', not to 'biorrn {context.info_name}'"
+        message = f"{option}: belongs to 'biorrn {other}', not to 'biorrn {called}'"
     print(f"biorrn: error: {shown(message)}{help_at}", file=sys.stderr)
     return 2
 

@@ -52,4 +52,6 @@ def map(
     )  # fmt: skip
     content = describe_mapping(found, reads=reads, reference=reference, preset=preset, output=output,
                                name=name or Path(output).stem, note=note, seed=seed)  # fmt: skip
-    write_evaluation(stats, content, figures, lambda: mapping_figures(content, found), mapping_lines, Path(output))
+    write_evaluation(
+        stats, content, figures, lambda: mapping_figures(content, found), mapping_lines, stats or Path(output)
+    )

@@ -95,12 +95,14 @@ def write_evaluation(
     from biorrn.evaluation.described import write_result
     from biorrn.evaluation.figures import save_drawings
 
-    if lines is None:
-        from biorrn.evaluation.terminal import summary_lines as lines
     if figures is not None:
         content["figures"] = save_drawings(draw(), figures, beside or output or figures)
     if output is not None:
         write_result(output, content)
+    if lines is None:
+        from biorrn.evaluation.terminal import summary_lines
+
+        lines = summary_lines
     for line in lines(content):
         print(line)
 

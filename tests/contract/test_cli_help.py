@@ -12,7 +12,7 @@ from biorrn.cli.main import COMMANDS, FORMER, Subcommands, load, main
 
 def commands(listed: bool = True) -> list[list[str]]:
     """Return the words of every command that `--help` lists, or does not list; a group's commands are separate."""
-    found = []
+    found: list[list[str]] = []
     for name in [name for name, entry in COMMANDS.items() if bool(entry.group) == listed]:
         inner = getattr(load(name), "commands", None)
         found += [[name]] if inner is None else [[name, below] for below in inner]
