@@ -1,3 +1,49 @@
-"""Recurrent networks on biological sequences: protein properties and nanopore basecalling."""
+"""Recurrent networks on biological sequences: protein properties and nanopore basecalling.
+
+The names in `__all__` are the public API, see `docs/api.md`. Every other module is private and may change. Nothing
+heavy is imported until one of the names is used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from biorrn.api import (
+        BiorrnError,
+        Evaluation,
+        Model,
+        basecall,
+        evaluate,
+        load_model,
+        predict,
+        read_proteins,
+        read_signal,
+        scan,
+        train,
+    )
 
 __version__ = "0.1.0"
+__all__ = [
+    "BiorrnError",
+    "Evaluation",
+    "Model",
+    "basecall",
+    "evaluate",
+    "load_model",
+    "predict",
+    "read_proteins",
+    "read_signal",
+    "scan",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'biorrn' has no attribute '{name}'")
+    from biorrn import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

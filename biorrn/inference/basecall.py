@@ -61,6 +61,11 @@ class Call:
     scaling: Scaling | None = None
     evidence: np.ndarray | None = None
 
+    @property
+    def mean_q(self) -> float:
+        """Return the Phred score of the mean error probability, in two decimals as records state it."""
+        return round(mean_phred(self.quals), 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:

@@ -19,7 +19,7 @@ from biorrn.inference.mapping import in_order
 from biorrn.inference.resume import SUFFIX, Journal, open_journal
 from biorrn.inference.summary_table import ABSENT, CALLED, WARNING, columns, row, unread
 from biorrn.inference.writers.formats import FORMATS, Style
-from biorrn.inference.writers.tags import WARNED, counted_warning, read_group, read_quality
+from biorrn.inference.writers.tags import WARNED, counted_warning, read_group
 from biorrn.readers.fields import LeftOut
 from biorrn.readers.records import SignalRecord
 
@@ -78,7 +78,7 @@ class CallOutput:
 
     def write(self, call: Call, hits: Sequence[Any] | None = None) -> str:
         """Take a call and its alignments; return `CALLED`, or why it will not be in the output."""
-        short, low = len(call.bases) < self.min_length, read_quality(call) < self.min_qscore
+        short, low = len(call.bases) < self.min_length, call.mean_q < self.min_qscore
         status = self.wished[0] if short else self.wished[1] if low else self.format.fault(call.read_id) or CALLED
         self.called += 1
         warning = self._warning(call.record)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from biorrn.inference.writers.tags import read_quality, seconds
+from biorrn.inference.writers.tags import seconds
 from biorrn.readers.chemistry import chemistry_of
 from biorrn.readers.records import SignalRecord
 from biorrn.readers.summary import cell
@@ -83,7 +83,7 @@ def row(
     cells = [record.source.name, record.read_id, record.run_id, cell(record.channel), cell(record.mux)]
     cells += [_time(start), _time(seconds(samples, record)), str(samples)]
     cells += [_time(template), _time(seconds(samples - trimmed, record)), str(trimmed)]
-    cells += [str(len(call.bases) if call else 0), f"{read_quality(call) if call else 0:.2f}"]
+    cells += [str(len(call.bases) if call else 0), f"{call.mean_q if call else 0:.2f}"]
     cells.append("TRUE" if status == CALLED else "FALSE")
     return [*cells, *(_alignment(call, hits) if aligned else ()), chemistry_of(record).name, warning, status]
 

@@ -29,7 +29,15 @@ def describe(name: str) -> Iterator[str]:
     ------
     ConfigError, InputError: as `store.load_facts`.
     """
-    folder, facts = find_model(name), load_facts(name)
+    folder = find_model(name)
+    yield from summary(name, folder, load_facts(name))
+    if (folder / CARD).is_file():
+        yield ""
+        yield from (folder / CARD).read_text(encoding="utf-8").splitlines()
+
+
+def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
+    """Yield what the facts of the model in a folder say, a line each."""
     yield f"model: {name}"
     yield f"task: {facts.get('task')}"
     for key in ("predicts", "inputs", "measured"):
@@ -46,9 +54,6 @@ def describe(name: str) -> Iterator[str]:
         known = facts["mutants"] if facts.get("mutants") is not None else bool(facts.get("reference"))
         yield f"mutants among the training rows: {'yes' if known else 'no: biorrn scan flags its differences'}"
     yield f"size: {_size(folder)}"
-    if (folder / CARD).is_file():
-        yield ""
-        yield from (folder / CARD).read_text(encoding="utf-8").splitlines()
 
 
 def _of(facts: dict[str, Any], key: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from biorrn.inference.writers.tables import Row, late, open_table
+from biorrn.inference.writers.tables import Memory, Row, late, open_table
 from biorrn.readers.records import ProteinRecord
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ EXTRA = ("lower", "upper", "spread")  # of a prediction, where the model gives t
 
 @contextlib.contextmanager
 def effects_table(
-    path: str | Path, targets: Sequence[str], position: type = int, units: Sequence[str] = ()
+    path: str | Path | Memory, targets: Sequence[str], position: type = int, units: Sequence[str] = ()
 ) -> Iterator[Callable[[Effect], None]]:
     """Open a table of mutants: id, position, wild_type, mutant, mutation, columns of each target, flags.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biorrn.errors import ConfigError
-from biorrn.inference.writers.tables import late, open_table, table_format
+from biorrn.inference.writers.tables import Memory, late, open_table, table_format
 
 if TYPE_CHECKING:
     from biorrn.inference.predict import Prediction
@@ -32,7 +32,7 @@ def columns(
 
 @contextlib.contextmanager
 def open_predictions(
-    path: str | Path,
+    path: str | Path | Memory,
     targets: Sequence[str],
     *,
     intervals: bool = False,
@@ -66,7 +66,8 @@ def open_predictions(
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ConfigError(f"{path}: two columns would be named '{twice[0]}'; rename a target of the model")
-    table_format(path)
+    if not isinstance(path, Memory):
+        table_format(path)
     parts = ["values", *(["lower", "upper"] if intervals else []), *(["spread"] if spread else [])]
     nothing = [float("nan")] * len(targets)
     empty = [None] * (len(names) - 2)

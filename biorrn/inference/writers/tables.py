@@ -20,13 +20,35 @@ Row = Sequence[Any]
 Item = TypeVar("Item")
 
 
+class Memory:
+    """A table in memory, which `open_table` takes in place of a path; its numbers keep all digits."""
+
+    def __init__(self) -> None:
+        self.columns: Mapping[str, type] = {}
+        self.rows: list[Row] = []
+
+    def __str__(self) -> str:
+        return "table"
+
+    def frame(self) -> Any:
+        """Return it as a pandas DataFrame: float64, int64 (Int64 where a cell is empty) and text."""
+        import pandas as pd
+
+        made = {}
+        for place, (name, kind) in enumerate(self.columns.items()):
+            cells = [row[place] for row in self.rows]
+            whole = "Int64" if None in cells else "int64"
+            made[name] = pd.Series(cells, dtype={float: "float64", int: whole, str: "object"}[kind])
+        return pd.DataFrame(made)
+
+
 @contextlib.contextmanager
-def open_table(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
+def open_table(path: str | Path | Memory, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
     """Open a table and yield `write(row)`, one value a column.
 
     Parameters
     ----------
-    path : see `table_format`. Text ends in .gz to be packed.
+    path : see `table_format`, text ends in .gz to be packed; or a table in memory.
     columns : name -> str, int or float. Floats have five significant digits in text and in Excel, and are float32 in
         parquet. A cell that is None is empty.
 
@@ -35,6 +57,10 @@ def open_table(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callab
     ConfigError: another suffix.
     BiorrnError: the file cannot be written.
     """
+    if isinstance(path, Memory):
+        path.columns = columns
+        yield path.rows.append
+        return
     with FORMATS[table_format(path)](path, columns) as write:
         yield write
 

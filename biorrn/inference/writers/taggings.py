@@ -14,7 +14,7 @@ import numpy as np
 from biorrn.encoders.states import THREE
 from biorrn.errors import BiorrnError, ConfigError
 from biorrn.files import one_line, write_text
-from biorrn.inference.writers.tables import late, open_table, table_format
+from biorrn.inference.writers.tables import Memory, late, open_table, table_format
 from biorrn.lookup import lookup
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def columns(layout: Layout) -> list[str]:
 
 
 @contextlib.contextmanager
-def _table(path: str | Path, layout: Layout) -> Iterator[Write]:
+def _table(path: str | Path | Memory, layout: Layout) -> Iterator[Write]:
     names = columns(layout)
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -167,7 +167,7 @@ def tagging_format(path: str | Path, name: str | None = None) -> str:
 
 
 @contextlib.contextmanager
-def open_taggings(path: str | Path, layout: Layout, format: str | None = None) -> Iterator[Write]:
+def open_taggings(path: str | Path | Memory, layout: Layout, format: str | None = None) -> Iterator[Write]:
     """Open an output and yield the function that writes one record's result.
 
     Parameters
@@ -180,7 +180,8 @@ def open_taggings(path: str | Path, layout: Layout, format: str | None = None) -
     ConfigError: no such format, or one that the model's results do not fit.
     BiorrnError: the file cannot be written.
     """
-    with FORMATS[tagging_format(path, format)](path, layout) as write:
+    opened = _table(path, layout) if isinstance(path, Memory) else FORMATS[tagging_format(path, format)](path, layout)
+    with opened as write:
         yield write
 
 

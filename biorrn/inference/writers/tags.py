@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from biorrn.readers.calls import mean_phred
 from biorrn.readers.chemistry import chemistry_of
 from biorrn.readers.fastq import MAX_Q, PHRED
 from biorrn.readers.records import SignalRecord
@@ -28,11 +27,6 @@ WARNED = "warning=chemistry_mismatch"  # in the description of a read group
 LARGEST = 2**32 - 1  # that an integer tag can hold in BAM
 COUNTED = re.compile(r"(biorrn warning: .+): (\d+) reads")  # the comment of a header: see `counted_warning`
 _UNPRINTABLE = re.compile(r"[^ -~]")
-
-
-def read_quality(call: Call) -> float:
-    """Return the mean quality as records state it: two decimals. It is this number that a threshold is held against."""
-    return round(mean_phred(call.quals), 2)
 
 
 def quality_letters(quals: np.ndarray) -> str:
@@ -100,7 +94,7 @@ def tags(call: Call, model: str = "") -> list[str]:
         "rn": record.read_number,
         "s0": record.start_time,
     }
-    made = [f"qs:f:{read_quality(call):.2f}"]
+    made = [f"qs:f:{call.mean_q:.2f}"]
     made += [f"{name}:i:{value}" for name, value in numbers.items() if value is not None and value <= LARGEST]
     made.append(f"du:f:{seconds(call.samples, record):.5f}")
     if call.scaling is not None:

@@ -1,0 +1,926 @@
+"""The public Python API: the functions behind `import biorrn`.
+
+Each function does what the command of the same name does, with the same defaults and the same numbers. Where a command
+takes a file, the function also takes plain objects. Results are pandas DataFrames or plain records. Nothing is printed
+unless `progress` is true. A user's fault raises `BiorrnError`, with the message of the command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biorrn.errors import BiorrnError, ConfigError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    from biorrn.inference.basecall import Call
+    from biorrn.models.store import Stored
+    from biorrn.readers.records import SignalRecord
+
+    Source = str | Path
+    Proteins = Source | pd.DataFrame | Mapping[str, str] | Iterable[str]
+
+TABLE = "table.parquet"  # of a run folder: the DataFrame that it was trained on
+
+
+class Model:
+    """A loaded model; `load_model` and `train` return it. Its repr says what it predicts and for which inputs.
+
+    Attributes
+    ----------
+    name : str: name of the folder; of a shipped model its id.
+    path : Path: the model folder.
+    task : str: "regression", "tagging", "basecalling", "language" or "translation".
+    targets : list of dict: name, unit and sign of each property that it predicts; empty where there is none.
+    facts : dict: all that is stored beside the weights.
+
+    >>> import biorrn
+    >>> model = biorrn.load_model("stability")
+    >>> model.task, model.targets[0]["unit"]
+    ('regression', 'log10 EC50')
+    """
+
+    def __init__(self, stored: Stored) -> None:
+        self._stored = stored
+        self.name: str = stored.path.resolve().name
+        self.path: Path = stored.path
+        self.facts: dict[str, Any] = stored.facts
+        self.task: str = str(stored.facts.get("task"))
+        self.targets: list[dict[str, Any]] = list(stored.facts.get("targets") or ())
+
+    def __repr__(self) -> str:
+        from biorrn.models.described import summary
+
+        return "\n".join(summary(self.name, self.path, self.facts))
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """What `evaluate` found; `print` shows it as the command line does.
+
+    Attributes
+    ----------
+    metrics : DataFrame: target, metric, n, value, low, high. `low` and `high` are the 95 % bootstrap interval. Of
+        basecalls, target is the region, or "all reads".
+    baselines : DataFrame: the same columns, and baseline: what simple models give on the same rows.
+    cautions : list of str: what the numbers do not show.
+    content : dict: everything, as `biorrn evaluate` writes it to JSON.
+
+    >>> import biorrn, pandas
+    >>> measured = pandas.DataFrame({"id": ["a", "b"], "sequence": ["MKV", "MKL"], "tm": [51.0, 60.0]})
+    >>> found = biorrn.evaluate(pandas.DataFrame({"id": ["a", "b"], "tm": [50.0, 61.0]}), measured)
+    >>> found.metrics.set_index("metric")["value"]["mae"].item()
+    1.0
+    """
+
+    metrics: pd.DataFrame
+    baselines: pd.DataFrame
+    cautions: list[str]
+    content: dict[str, Any]
+
+    def __repr__(self) -> str:
+        from biorrn.evaluation.results import summary_lines
+
+        return "\n".join(summary_lines(self.content))
+
+
+def load_model(name: str | Path) -> Model:
+    """Load a model: a run folder, or a shipped model by its id.
+
+    Parameters
+    ----------
+    name : str or Path: a folder that training wrote, or an id that `biorrn models` lists.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    BiorrnError: no such model, or its files are damaged.
+
+    >>> import biorrn
+    >>> print(biorrn.load_model("stability"))  # doctest: +ELLIPSIS
+    model: stability
+    task: regression
+    predicts: stability score of a designed mini-protein, ...
+    """
+    from biorrn import device  # noqa: F401 - sets how torch's threads wait, before torch is imported
+    from biorrn.models import store
+
+    return Model(store.load_model(name))
+
+
+def read_proteins(
+    proteins: Proteins,
+    *,
+    sequence_column: str = "sequence",
+    id_column: str | None = None,
+    sheet: str | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
+    strict: bool = False,
+) -> pd.DataFrame:
+    """Read protein sequences, cleaned as `predict` cleans them.
+
+    Parameters
+    ----------
+    proteins : FASTA file, packed or not; table with a column of sequences (text, Excel, parquet); DataFrame with such a
+        column; dict of id -> sequence; or list of sequences, which are named row1, row2, ...
+    sequence_column, id_column : str: columns of a table. Ids are by default in the column "id", or rows are numbered.
+    sheet : str: sheet of an Excel workbook; default: the first.
+    wild_type, offset : for a table with mutations in place of sequences, see `predict`.
+    strict : bool: raise at the first record that cannot be used; default: leave it out, with a warning.
+
+    Returns
+    -------
+    DataFrame: id, sequence, description (of FASTA) or the other columns of the table, as text.
+
+    Raises
+    ------
+    BiorrnError: the input cannot be read, is DNA, or holds no usable protein.
+
+    >>> import biorrn
+    >>> biorrn.read_proteins({"a": "mkv-lay"})
+      id sequence
+    0  a   MKVLAY
+    """
+    import pandas as pd
+
+    from biorrn.inference.protein_input import other_columns
+    from biorrn.inference.protein_input import read_proteins as read
+    from biorrn.readers.tables import is_table
+
+    problems: list[InputError] = []
+    columns: dict[str, Any] = {"sequence_column": sequence_column, "id_column": id_column, "sheet": sheet}
+    columns |= {"wild_type": wild_type, "offset": offset}
+    with _file_of(proteins) as path, _quiet():
+        carried = other_columns(path, **columns)
+        records = list(read(path, **columns, carry=carried, **_taking(problems, strict)))
+        table = is_table(path)
+    if not records:
+        raise BiorrnError(f"{_named(proteins)}: holds no protein that can be used" + _because(problems))
+    _warn(problems, str(path), _named(proteins))
+    frame = pd.DataFrame({"id": [one.id for one in records], "sequence": [one.sequence for one in records]})
+    if not table:
+        frame["description"] = [one.description for one in records]
+    for place, name in enumerate(carried):
+        frame[name if name not in frame else f"input_{name}"] = [one.cells[place] for one in records]
+    return frame
+
+
+def read_signal(
+    paths: Source | Iterable[Source],
+    *,
+    read_ids: Iterable[str] | None = None,
+    max_reads: int | None = None,
+    strict: bool = False,
+) -> Iterator[SignalRecord]:
+    """Yield the reads of FAST5, POD5, SLOW5 or BLOW5 files, one in memory at a time.
+
+    Parameters
+    ----------
+    paths : a file or folder, or several; folders are walked recursively.
+    read_ids : ids to take; default: all.
+    max_reads : int: stop after this many reads.
+    strict : bool: raise at the first file or read that cannot be used; default: leave it out, with a warning.
+
+    Yields
+    ------
+    SignalRecord: read_id, raw (int16 array (T,)), sample_rate (Hz), channel, mux, run_id, source, ...; its method
+    `picoamperes()` returns the current as a float32 array (T,), in pA.
+
+    Raises
+    ------
+    BiorrnError: no read can be used.
+
+    >>> import biorrn
+    >>> read = next(biorrn.read_signal("data/simulated_reads/simulated.pod5"))
+    >>> read.sample_rate, read.picoamperes().dtype.name
+    (4000.0, 'float32')
+    """
+    from biorrn.readers.fields import stop
+    from biorrn.readers.signal import read_all
+
+    wanted = None if read_ids is None else set(read_ids)
+    problems: list[InputError] = []
+    reads = read_all(_paths(paths), stop if strict else problems.append)
+    chosen = (read for read in reads if wanted is None or read.read_id in wanted)
+    return _warning(itertools.islice(chosen, max_reads), problems)
+
+
+def predict(
+    model: Model | Source,
+    proteins: Proteins,
+    *,
+    level: float = 0.9,
+    sequence_column: str = "sequence",
+    id_column: str | None = None,
+    sheet: str | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
+    strict: bool = False,
+    batch_size: int = 1024,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: str = "auto",
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Predict a property of each protein, or a state of each of its residues; as `biorrn predict` does.
+
+    Parameters
+    ----------
+    model : Model, run folder, or id of a shipped model, for regression or tagging.
+    proteins : FASTA file, table, DataFrame, dict of id -> sequence, or list of sequences; see `read_proteins`.
+    level : float: how often an interval is to hold the true value, 0.5 to 0.99.
+    sequence_column, id_column, sheet : of a table, see `read_proteins`.
+    wild_type : str: for a table with mutations in place of sequences: FASTA file, sequence, or column of the table.
+    offset : int: number of the first residue of the wild type, less 1.
+    strict : bool: raise at the first record that cannot be used; default: its row has flags that say why.
+    batch_size : int: sequences a forward pass. Changes the speed, not the values.
+    device : str: auto, cpu, cuda or mps.
+    threads : int: CPU threads; default: all that this process may use. Changes the speed, not the values.
+    precision : str: auto, 32 or bf16, on a CPU.
+    progress : bool: show progress on standard error.
+
+    Returns
+    -------
+    DataFrame, in the order of the input. For regression a row a protein: id, length (residues), and for each target its
+    value in the target's unit, the ends of its interval (_lower, _upper), how far members of an ensemble disagree
+    (_spread), its unit (_unit); then flags ("." for none) and the other columns of the input. For tagging a row a
+    residue: id, position (from 1), residue, state, and the probability of each state (p_*); or a column a value.
+
+    Raises
+    ------
+    BiorrnError: no such model, the input cannot be used, or an argument is out of range.
+
+    >>> import biorrn
+    >>> table = biorrn.predict("stability", {"design": "GSSQETIEVEDEEEARRVAKELRKKGYEVEVRVRGNKVEVRVRR"})
+    >>> table["id"].tolist(), table["length"].tolist(), table["stability_unit"].tolist()
+    (['design'], [44], ['log10 EC50'])
+    """
+    import pandas as pd
+
+    from biorrn.inference.confidence import columns_given
+    from biorrn.inference.predict import predict as run
+    from biorrn.inference.predict import target_names, units_of
+    from biorrn.inference.protein_input import other_columns
+    from biorrn.inference.protein_input import read_proteins as read
+    from biorrn.inference.tag_input import read_sequences
+    from biorrn.inference.tagging import tag, tag_columns
+    from biorrn.inference.writers.predictions import open_predictions
+    from biorrn.inference.writers.tables import Memory
+    from biorrn.inference.writers.taggings import Layout, open_taggings
+    from biorrn.progress import progress as shown
+
+    stored, problems, found = _stored(model), list[InputError](), Memory()
+    columns: dict[str, Any] = {"sequence_column": sequence_column, "id_column": id_column, "sheet": sheet}
+    columns |= {"wild_type": wild_type, "offset": offset}
+    taking, carried = _taking(problems, strict) | {"keep": True}, list[str]()
+    with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
+        settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
+        if stored.facts.get("task") == "tagging":
+            states, names = tag_columns(stored)
+            path = stack.enter_context(_file_of(proteins, fasta=stored.facts.get("alphabet") is not None))
+            records = read_sequences(path, stored.facts.get("alphabet"), **columns, **taking)
+            made: Iterable[Any] = tag(stored, records, **settings)
+            write: Any = stack.enter_context(open_taggings(found, Layout(states, names)))
+        else:
+            names = target_names(stored)
+            given, _ = columns_given(stored, level)
+            path = stack.enter_context(_file_of(proteins))
+            carried = other_columns(path, **columns)
+            made = run(stored, read(path, **columns, **taking, carry=carried), level=level, **settings)
+            units = units_of(stored.facts)
+            write = stack.enter_context(open_predictions(found, names, **given, units=units, carried=carried))
+        advance = stack.enter_context(shown("predict", "sequences"))
+        usable = False
+        for one in made:
+            write(one)
+            usable |= not one.left_out
+            advance(1)
+    if not usable:
+        raise BiorrnError(f"{_named(proteins)}: holds no sequence that can be predicted" + _because(problems))
+    frame = found.frame()
+    if isinstance(proteins, pd.DataFrame) and carried:  # numbers travel as text
+        for name, column in zip(carried, frame.columns[-len(carried) :], strict=True):
+            if name in proteins and pd.api.types.is_numeric_dtype(proteins[name]):
+                frame[column] = pd.to_numeric(frame[column])
+    return frame
+
+
+def scan(
+    model: Model | Source,
+    proteins: Proteins,
+    *,
+    mutations: str | Path | Sequence[str] | None = None,
+    column: str | None = None,
+    positions: str | Iterable[int] | None = None,
+    deletions: bool = False,
+    insertions: bool = False,
+    offset: int = 0,
+    strict: bool = False,
+    level: float = 0.9,
+    batch_size: int = 256,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Predict what mutations do to each protein: by default every single substitution; as `biorrn scan` does.
+
+    Parameters
+    ----------
+    model : Model, run folder, or id of a shipped model, for regression.
+    proteins : FASTA file, table, DataFrame, dict of id -> sequence, or list of sequences; see `read_proteins`.
+    mutations : only these: list such as ["A23G", "K41E:L12P"], the same joined by commas, or a file of them.
+    column : str: column of that file, where it is a table.
+    positions : str such as "10-40,55", or list of int: only these positions.
+    deletions, insertions : bool: also each deletion of one residue, each insertion of one residue.
+    offset : int: number of the first residue, less 1.
+    strict : bool: raise at the first record or mutation that cannot be used; default: it is left out, with flags.
+    level, batch_size, device, threads, progress : as of `predict`.
+
+    Returns
+    -------
+    DataFrame, a row a mutant: id, position, wild_type, mutant, mutation; for each target its value, the difference to
+    the wild type (_difference) with its interval (_difference_lower, _difference_upper), the interval of the value
+    (_lower, _upper), its unit; then flags. `position` is text where mutations are given, else a whole number.
+
+    Raises
+    ------
+    BiorrnError: no such model, the input cannot be used, or most mutations do not fit a protein.
+
+    >>> import biorrn
+    >>> table = biorrn.scan("stability", ["GSSQETIEVEDEEEARRVAKELRKKGYEVEVRVRGNKVEVRVRR"], positions=[5])
+    >>> len(table), table["mutation"][0]
+    (19, 'E5A')
+    """
+    from biorrn.inference.predict import target_names, units_of
+    from biorrn.inference.protein_input import read_proteins as read
+    from biorrn.inference.scan import Plan, parse_spans
+    from biorrn.inference.scan import scan as run
+    from biorrn.inference.writers.effects import effects_table
+    from biorrn.inference.writers.tables import Memory
+    from biorrn.progress import progress as shown
+
+    if mutations is not None and not isinstance(mutations, str | Path):
+        mutations = ",".join(mutations)
+    if positions is not None and not isinstance(positions, str):
+        positions = ",".join(str(position) for position in positions)
+    stored, problems, found = _stored(model), list[InputError](), Memory()
+    names = target_names(stored)
+    spans = parse_spans(positions)
+    plan = Plan(None if mutations is None else str(mutations), column, spans, deletions, insertions, offset)
+    taking = _taking(problems, strict)
+    with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
+        settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}
+        path = stack.enter_context(_file_of(proteins))
+        effects = run(stored, read(path, **taking, keep=True), plan, taking["on_problem"], **settings)
+        write = stack.enter_context(effects_table(found, names, plan.position, units_of(stored.facts)))
+        advance = stack.enter_context(shown("scan", "mutants"))
+        usable = False
+        for effect in effects:
+            write(effect)
+            usable |= effect.mutant is None and not effect.prediction.left_out
+            advance(effect.mutant is not None)
+    if not usable:
+        raise BiorrnError(f"{_named(proteins)}: holds no protein that can be scanned" + _because(problems))
+    return found.frame()
+
+
+def basecall(
+    reads: Any,
+    model: Model | Source | None = None,
+    *,
+    sample_rate: float | None = None,
+    read_ids: Iterable[str] | None = None,
+    max_reads: int | None = None,
+    min_qscore: float = 0.0,
+    min_length: int = 50,
+    force: bool = False,
+    strict: bool = False,
+    decoder: str = "auto",
+    batch_size: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool = False,
+) -> Iterator[Call]:
+    """Turn raw nanopore signal into bases, read by read; as `biorrn basecall` does.
+
+    Parameters
+    ----------
+    reads : a FAST5, POD5, SLOW5 or BLOW5 file or a folder of them, or several; records of `read_signal`; or signals
+        in picoamperes: a list of float arrays (T,), one array, or a dict of read id -> array.
+    model : Model, run folder or shipped id, for basecalling; default: the shipped one.
+    sample_rate : float: samples a second (Hz) of signals that are arrays.
+    read_ids, max_reads : of files: call these reads, or as many.
+    min_qscore : float: leave out reads of a lower mean quality.
+    min_length : int: leave out reads of fewer bases.
+    force : bool: call reads of another chemistry or sample rate than the model is for too.
+    strict : bool: raise at the first read that cannot be called; default: leave it out, with one warning at the end.
+    decoder : str: auto, greedy or beam.
+    batch_size : int: chunks a forward pass; default 96 on a CPU, 256 on a GPU. Changes the speed, not the calls.
+    device, threads, progress : as of `predict`.
+
+    Yields
+    ------
+    Call, in the order of the input: read_id, bases (str), quals (uint8 array (L,): Phred quality of each base), mean_q,
+    moves (uint8 array: 1 at a frame that gave a base), stride (samples a frame), samples, trimmed (samples before the
+    first base), record (metadata of the read).
+
+    Raises
+    ------
+    BiorrnError: no such model, the reads are of another chemistry, or none can be called.
+
+    >>> import biorrn
+    >>> call = next(biorrn.basecall("data/simulated_reads/simulated.pod5", max_reads=1))
+    >>> len(call.bases) == len(call.quals), set(call.bases) <= set("ACGT")
+    (True, True)
+    """
+    from biorrn.device import choose_device, set_threads
+    from biorrn.inference.basecall import basecall as run
+    from biorrn.inference.defaults import default_batch_size, default_model
+    from biorrn.inference.intake import Intake
+    from biorrn.inference.settings import model_name
+    from biorrn.readers.chemistry import Purpose
+    from biorrn.readers.fields import stop
+
+    stored, left_out = _stored(model or default_model()), Counter[str]()
+    where = choose_device(device)
+
+    def problem(found: InputError) -> None:
+        if strict:
+            stop(found)
+        left_out["unusable read" if found.record else "unusable file"] += 1
+
+    def skip(record: SignalRecord, samples: int, reason: str) -> None:
+        if strict:
+            raise BiorrnError(f"read '{record.read_id}': {reason}")
+        left_out[reason] += 1
+
+    first, rest = _peeked(reads)
+    intake = Intake(rest, None if read_ids is None else set(read_ids), max_reads) if _is_path(first) else None
+    if intake is not None:
+        records: Iterable[SignalRecord] = intake.reads(problem)
+    else:
+        records = itertools.islice((_record(one, number, sample_rate) for number, one in enumerate(rest, 1)), max_reads)
+    total = 0
+    shown: list[Callable[[int], None]] = []  # of the progress, once the calls are taken
+    with _restored(), _quiet(progress):
+        size = default_batch_size(where) if batch_size is None else batch_size
+        found = run(stored, records, device=where, batch_size=size, decoder=decoder, threads=set_threads(threads),
+                    force=force, on_skip=skip, advance=lambda samples: shown[0](samples))  # fmt: skip
+        if intake is not None:
+            intake.check(Purpose.of(stored.facts, model_name(stored)), force=force)
+
+    def wished() -> Iterator[Call]:
+        nonlocal total
+        for call in found:
+            total += 1
+            if len(call.bases) < min_length:
+                left_out[f"fewer than {min_length} bases"] += 1
+            elif call.mean_q < min_qscore:
+                left_out[f"mean quality below {min_qscore:g}"] += 1
+            else:
+                yield call
+
+    def calls() -> Iterator[Call]:
+        from biorrn.progress import progress as bar
+
+        expected = None if intake is None else intake.expected
+        with _restored(), bar("basecall", "samples", expected) if progress else _silent() as advance:
+            set_threads(threads)
+            shown.append(advance)
+            yield from wished()
+        if not total:
+            raise BiorrnError("no read could be called" + _because(left_out))
+        _warn(left_out)
+
+    return calls()
+
+
+def train(
+    data: Source | pd.DataFrame,
+    target: str | Sequence[str] | None = None,
+    *,
+    output: Source,
+    recipe: str | Path | None = None,
+    sequence_column: str | None = None,
+    id_column: str | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
+    weight: str | None = None,
+    groups: str | None = None,
+    split: str | None = None,
+    model: str | None = None,
+    folds: int = 0,
+    search: int = 0,
+    sheet: str | None = None,
+    strict: bool = False,
+    init: str | None = None,
+    jobs: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    max_minutes: float | None = None,
+    seed: int = 0,
+    replace: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool = False,
+) -> Model:
+    """Train a model of a property on a table of proteins; or with `recipe`, any model on a prepared file.
+
+    Without a recipe it does what `biorrn train protein` does: it chooses split, model and size, trains, compares with
+    baselines, and writes `report.html` into the run folder. Run again after an interruption, it goes on.
+
+    Parameters
+    ----------
+    data : DataFrame or table with sequences (or mutations) and measured values; with `recipe` the HDF5 file that
+        `biorrn prepare` wrote.
+    target : str or list of str: columns of numbers to learn.
+    output : the run folder, which becomes the model. A DataFrame is kept in it, as table.parquet.
+    recipe : a recipe of the package by name, or a .yaml file.
+    sequence_column, id_column, sheet : of the table; default: found by name.
+    wild_type, offset : for a table with mutations in place of sequences, see `predict`.
+    weight : str: column with each protein's weight in the loss.
+    groups : str: column whose equal values stay on one side of the split.
+    split : str: "column:NAME", "random[:0.8,0.1,0.1]" or "cluster:IDENTITY"; default: chosen.
+    model : str: a candidate, recipe or .yaml file in place of what would be chosen.
+    folds : int: cross-validation with so many folds, whose models become one ensemble; 0 is none.
+    search : int: trials of a search for the network's numbers; 0 is none.
+    strict : bool: raise at the first row that cannot be used; default: leave it out.
+    init, jobs : with `recipe`: model whose weights are the first ones; members of an ensemble trained at a time.
+    settings : dict of recipe keys to change, such as {"training.epochs": 3}.
+    max_minutes : float: of a table the time of all, default 20; with `recipe` stop at the end of the epoch that passes
+        it.
+    seed : int: the same seed gives the same weights.
+    replace : bool: begin anew where `output` holds another run.
+    device, threads, progress : as of `predict`.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    BiorrnError: the data cannot be used, an argument is out of range, or `output` holds another run.
+
+    >>> import biorrn, pandas
+    >>> table = pandas.read_csv("data/synthetic_stability.csv")
+    >>> model = biorrn.train(table, "stability", output="runs/mine", max_minutes=0.1)  # doctest: +SKIP
+    """
+    changes = tuple(f"{key}={value}" for key, value in (settings or {}).items())
+    folder = Path(output)
+    if recipe is not None:
+        from biorrn.config import change_recipe, load_recipe
+        from biorrn.tasks import load_task
+        from biorrn.tasks.finish import finish
+        from biorrn.training.train import train as run
+
+        if not isinstance(data, str | Path):
+            raise ConfigError("data: with a recipe it is the HDF5 file that `biorrn prepare` wrote")
+        minutes = () if max_minutes is None else (f"training.max_minutes={max_minutes}",)
+        chosen = change_recipe(load_recipe(recipe), [*changes, *minutes])
+        options: dict[str, Any] = {"seed": seed, "replace": replace, "init": init, "jobs": jobs}
+        with _computing(device, threads, progress) as (_, used):
+            run(chosen, data, folder, load_task(chosen.task), device=device, threads=used, **options)
+            finish(chosen.task, folder, data, device=device)
+        return load_model(folder)
+    from biorrn.tasks.own_property import MINUTES, Wish, train_own
+    from biorrn.tasks.protein_table import Columns
+
+    targets = (target,) if isinstance(target, str) else tuple(target or ())
+    named = split.partition(":")[2] or None if split and split.startswith("column:") else None
+    path = data if isinstance(data, str | Path) else _kept(data, folder, replace)
+    columns = Columns(str(path), targets, sequence=sequence_column, id=id_column, weight=weight, groups=groups,
+                      split=named, wild_type=wild_type, offset=offset, sheet=sheet, strict=strict)  # fmt: skip
+    minutes_of_all = MINUTES if max_minutes is None else max_minutes
+    wish = Wish(columns, folder, model=model, split=split, seed=seed, changes=changes, minutes=minutes_of_all,
+                folds=folds, trials=search)  # fmt: skip
+    say = (lambda line: print(line, file=sys.stderr, flush=True)) if progress else (lambda line: None)
+    with _computing(device, threads, progress) as (_, used):
+        train_own(wish, device=device, threads=used, replace=replace, say=say)
+    return load_model(folder)
+
+
+def evaluate(
+    predictions: Any,
+    measured: Source | pd.DataFrame | None = None,
+    *,
+    reference: Source | None = None,
+    split: str | None = None,
+    target: str | Mapping[str, str] | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
+    baselines: str = "all",
+    level: float = 0.9,
+    region: str | None = None,
+    min_bases: int = 100,
+    name: str = "evaluation",
+    seed: int = 0,
+    device: str = "auto",
+    threads: int = 1,
+    progress: bool = False,
+) -> Evaluation:
+    """Compare predicted with measured values, or called reads with a reference; as `biorrn evaluate` does.
+
+    Parameters
+    ----------
+    predictions : DataFrame of `predict`, or a file of them; or a Model, run folder or shipped id, which then predicts
+        the proteins of `measured`. With `reference`: called reads, FASTQ, SAM, BAM or CRAM, or records of `basecall`.
+    measured : the values: DataFrame or table with sequences, or an HDF5 file of `biorrn prepare protein`.
+    reference : FASTA file of the genome that the reads are of.
+    split : str: train, valid, test or all; default: valid, of a table all.
+    target : str or dict: of a table, the column of measured values; of several targets {target: column}. Default: the
+        columns that have the targets' names.
+    wild_type, offset : of a table with mutations in place of sequences, see `predict`.
+    baselines : str: fit on the training rows and compare: all, fast, none, or names joined by commas.
+    level : float: what the intervals were made for.
+    region, min_bases : of reads: "NAME:START-END" (0-based, half-open), and the aligned bases in it that a read needs.
+    name : str: title of the evaluation.
+    seed : int: of the bootstrap and the baselines.
+    device, threads, progress : as of `predict`; threads are those of the baselines.
+
+    Returns
+    -------
+    Evaluation: metrics and baselines as DataFrames, cautions, and the content of the JSON file.
+
+    Raises
+    ------
+    BiorrnError: the two do not fit together, or one of them cannot be used.
+
+    >>> import biorrn, pandas
+    >>> table = pandas.read_csv("data/synthetic_stability.csv").head(40)
+    >>> found = biorrn.evaluate("stability", table, baselines="none")
+    >>> found.metrics["metric"].tolist()
+    ['spearman', 'pearson', 'rmse', 'mae', 'r2']
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_computing(device, None, progress))
+        if reference is not None:
+            from biorrn.evaluation.evaluate_basecalls import evaluate_basecalls
+
+            calls = stack.enter_context(_fastq_of(predictions))
+            content, *_ = evaluate_basecalls(calls, Path(reference), name=name, region=region, min_bases=min_bases,
+                                             seed=seed)  # fmt: skip
+            tables = {content["split"]: content["metrics"]}
+            return Evaluation(_estimates(tables), _estimates({}), content["cautions"], content)
+        if measured is None:
+            raise ConfigError("measured: give the measured values; or of called reads, reference")
+        from biorrn.evaluation.results import evaluate_regression
+
+        path = stack.enter_context(_file_of(measured))
+        used = None
+        if isinstance(predictions, Model) or (isinstance(predictions, str | Path) and _is_model(predictions)):
+            used = _model(predictions)
+            made = predict(used, path, level=level, wild_type=wild_type, offset=offset, device=device)
+            predictions = made[[column for column in made if not str(column).startswith("input_")]]
+            predictions = predictions.iloc[:, : list(predictions).index("flags") + 1]
+            if isinstance(target, str):
+                target = {str(entry["name"]): target for entry in used.targets}
+        given = stack.enter_context(_file_of(predictions))
+        if isinstance(target, str):
+            from biorrn.evaluation.predictions import predicted_names
+
+            target = dict.fromkeys(predicted_names(given)[:1], target)
+        content, *_ = evaluate_regression(
+            Path(given),
+            Path(path),
+            name=name,
+            split=split,
+            target=[f"{one}={column}" for one, column in (target or {}).items()],
+            wild_type=wild_type,
+            offset=offset,
+            baselines=baselines,
+            seed=seed,
+            threads=threads,
+            level=level,
+            model=None if used is None else str(used.path),
+        )
+    compared = {one: {other: entry["metrics"] for other, entry in entries.items()}
+                for one, entries in content["baselines"].items()}  # fmt: skip
+    return Evaluation(_estimates(content["metrics"]), _baselines(compared), content["cautions"], content)
+
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+def _model(model: Model | Source) -> Model:
+    return model if isinstance(model, Model) else load_model(model)
+
+
+def _stored(model: Model | Source) -> Stored:
+    return _model(model)._stored
+
+
+def _is_model(name: Source) -> bool:
+    """Tell a model, a folder or a shipped id, from a file of predictions."""
+    from biorrn.models.store import shipped_models
+
+    return Path(name).is_dir() or str(name) in shipped_models()
+
+
+def _is_path(data: Any) -> bool:
+    return isinstance(data, str | Path)
+
+
+def _paths(paths: Source | Iterable[Source]) -> list[Source]:
+    return [paths] if isinstance(paths, str | Path) else list(paths)
+
+
+def _named(data: Any) -> str:
+    """Return what messages call an argument."""
+    return str(data) if isinstance(data, str | Path) else type(data).__name__
+
+
+@contextlib.contextmanager
+def _file_of(data: Proteins, fasta: bool = False) -> Iterator[str | Path]:
+    """Yield the file that holds the data: itself, or a temporary table of plain objects, so that one reader reads all.
+
+    Messages name the type of the object in place of the temporary file.
+
+    Parameters
+    ----------
+    fasta : bool: write plain sequences as FASTA, for a model of other letters than residues.
+    """
+    if isinstance(data, str | Path):
+        yield data
+        return
+    import pandas as pd
+
+    frame = data
+    if not isinstance(data, pd.DataFrame):
+        items = list(data.items() if isinstance(data, Mapping) else enumerate(data, 1))
+        ids = [str(name) if isinstance(data, Mapping) else f"row{name}" for name, _ in items]
+        frame = pd.DataFrame({"id": ids, "sequence": [sequence for _, sequence in items]}, dtype="object")
+    with tempfile.TemporaryDirectory(prefix="biorrn") as folder:
+        path = Path(folder) / (f"{_named(data)}.fasta" if fasta else f"{_named(data)}.parquet")
+        if fasta:
+            path.write_text("".join(f">{one.id}\n{one.sequence}\n" for one in frame.itertuples()), encoding="utf-8")
+        else:
+            _write(frame, path)
+        try:
+            yield path
+        except BiorrnError as error:
+            error.args = tuple(str(part).replace(str(path), _named(data)) for part in error.args)
+            raise
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    """Write a DataFrame as parquet; columns of mixed values become text, and an index with a name a column."""
+    frame = frame.reset_index() if frame.index.name is not None else frame.copy()
+    frame.columns = [str(name) for name in frame.columns]
+    for name in frame.select_dtypes("object").columns:
+        frame[name] = frame[name].map(str, na_action="ignore")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise InputError("DataFrame", f"column '{twice}' is given twice; allowed is once")
+    frame.to_parquet(path, index=False)
+
+
+def _kept(frame: pd.DataFrame, folder: Path, replace: bool) -> Path:
+    """Write the DataFrame of a training into its run folder; another one than the run began with is refused."""
+    from biorrn.files import atomic_path
+
+    path, made = folder / TABLE, io.BytesIO()
+    _write(frame, made)  # type: ignore[arg-type]
+    if path.is_file() and path.read_bytes() != made.getvalue() and not replace:
+        raise ConfigError(f"{folder}: holds a run of another DataFrame; give another folder or replace=True")
+    with atomic_path(path) as temporary:
+        Path(temporary).write_bytes(made.getvalue())
+    return path
+
+
+@contextlib.contextmanager
+def _fastq_of(calls: Any) -> Iterator[Path]:
+    """Yield the file of called reads: itself, or a temporary FASTQ of the records of `basecall`."""
+    from biorrn.inference.writers.fastq import fastq_text
+
+    if isinstance(calls, str | Path):
+        yield Path(calls)
+        return
+    with tempfile.TemporaryDirectory(prefix="biorrn") as folder:
+        path = Path(folder) / "calls.fastq"
+        with path.open("w", encoding="utf-8") as stream:
+            stream.writelines(fastq_text(call) for call in calls)
+        yield path
+
+
+def _peeked(reads: Any) -> tuple[Any, Iterable[Any]]:
+    """Return the first of the reads, which says of what kind they are, and all of them."""
+    import numpy as np
+
+    if isinstance(reads, str | Path) or (isinstance(reads, np.ndarray) and reads.ndim == 1):
+        return reads, [reads]
+    rest = iter(reads.items() if isinstance(reads, Mapping) else reads)
+    first = next(rest, None)
+    return first, [] if first is None else itertools.chain([first], rest)
+
+
+def _record(read: Any, number: int, sample_rate: float | None) -> SignalRecord:
+    """Return a read of `basecall` as a record: one already, an array, or an id with one."""
+    import numpy as np
+
+    from biorrn.readers.records import SignalRecord
+
+    if isinstance(read, SignalRecord):
+        return read
+    name, signal = read if isinstance(read, tuple) else (f"read{number}", read)
+    current: np.ndarray = np.asarray(signal, np.float32)
+    if sample_rate is None or not sample_rate > 0:
+        raise ConfigError(f"sample_rate: found {sample_rate}; needed with arrays of signal, in samples a second")
+    if current.ndim != 1 or not np.isfinite(current).all():
+        raise BiorrnError(f"read '{name}': the signal must be finite numbers in one dimension, in picoamperes")
+    return SignalRecord(str(name), current, 0.0, 1.0, float(sample_rate))
+
+
+# -- settings of a call, which are undone after it --------------------------------------------------------------------
+@contextlib.contextmanager
+def _restored() -> Iterator[None]:
+    """Restore torch's number of threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _quiet(progress: bool = False) -> contextlib.AbstractContextManager[Any]:
+    return contextlib.nullcontext() if progress else contextlib.redirect_stderr(io.StringIO())
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[Callable[[int], None]]:
+    yield lambda done: None
+
+
+@contextlib.contextmanager
+def _computing(device: str, threads: int | None, progress: bool) -> Iterator[tuple[torch.device, int]]:
+    """Yield device and number of threads."""
+    from biorrn.device import choose_device, set_threads
+
+    with _restored(), _quiet(progress):
+        yield choose_device(device), set_threads(threads)
+
+
+# -- records that are left out ----------------------------------------------------------------------------------------
+def _taking(problems: list[InputError], strict: bool) -> dict[str, Any]:
+    """Return what readers do with a record that cannot be used, or whose id came before."""
+    from biorrn.readers.fields import stop
+
+    return {"on_problem": stop if strict else problems.append, "on_repeat": None if strict else (lambda id: None)}
+
+
+def _because(left_out: Iterable[InputError] | Counter[str]) -> str:
+    """Return the end of a message: how many records were left out, and why; "" for none."""
+    counts = left_out if isinstance(left_out, Counter) else Counter(problem.flag for problem in left_out)
+    listed = ", ".join(f"{reason}: {count}" for reason, count in counts.most_common())
+    return f"; skipped {counts.total()} ({listed})" if counts else ""
+
+
+def _warn(left_out: list[InputError] | Counter[str], path: str = "", name: str = "") -> None:
+    """Warn of what was left out, once; `name` stands for the temporary file at `path`."""
+    if left_out:
+        first = f"; the first: {left_out[0]}".replace(path or name, name) if isinstance(left_out, list) else ""
+        warnings.warn(f"biorrn: {_because(left_out)[2:]}{first}", stacklevel=3)
+
+
+def _warning(reads: Iterable[SignalRecord], problems: list[InputError]) -> Iterator[SignalRecord]:
+    yield from reads
+    _warn(problems)
+
+
+# -- results ----------------------------------------------------------------------------------------------------------
+def _estimates(tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
+    """Return {target: {metric: estimate}} as a table."""
+    import pandas as pd
+
+    rows = [
+        (target, metric, *(estimate[key] for key in ("n", "value", "low", "high")))
+        for target, metrics in tables.items()
+        for metric, estimate in metrics.items()
+    ]
+    return pd.DataFrame(rows, columns=["target", "metric", "n", "value", "low", "high"])
+
+
+def _baselines(compared: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    tables = [
+        _estimates({target: metrics}).assign(baseline=name)
+        for target, entries in compared.items()
+        for name, metrics in entries.items()
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else _estimates({}).assign(baseline=[])
