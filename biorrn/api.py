@@ -274,12 +274,12 @@ def predict(
     """
     import pandas as pd
 
+    from biorrn.encoders.alphabets import RESIDUES
     from biorrn.inference.confidence import columns_given
     from biorrn.inference.predict import predict as run
     from biorrn.inference.predict import target_names, units_of
     from biorrn.inference.protein_input import other_columns
     from biorrn.inference.protein_input import read_proteins as read
-    from biorrn.inference.tag_input import read_sequences
     from biorrn.inference.tagging import tag, tag_columns
     from biorrn.inference.writers.predictions import open_predictions
     from biorrn.inference.writers.tables import Memory
@@ -294,8 +294,9 @@ def predict(
         settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
         if stored.facts.get("task") == "tagging":
             states, names = tag_columns(stored)
-            path = stack.enter_context(_file_of(proteins, fasta=stored.facts.get("alphabet") is not None))
-            records = read_sequences(path, stored.facts.get("alphabet"), **columns, **taking)
+            alphabet = stored.facts.get("alphabet")
+            path = stack.enter_context(_file_of(proteins, fasta=alphabet not in (None, RESIDUES)))
+            records = read(path, alphabet=alphabet, **columns, **taking)
             made: Iterable[Any] = tag(stored, records, **settings)
             write: Any = stack.enter_context(open_taggings(found, Layout(states, names)))
         else:
