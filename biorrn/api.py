@@ -92,7 +92,7 @@ class Evaluation:
     content: dict[str, Any]
 
     def __repr__(self) -> str:
-        from biorrn.evaluation.results import summary_lines
+        from biorrn.evaluation.terminal import summary_lines
 
         return "\n".join(summary_lines(self.content))
 
@@ -543,7 +543,7 @@ def train(
 ) -> Model:
     """Train a model of a property on a table of proteins; or with `recipe`, any model on a prepared file.
 
-    Without a recipe it does what `biorrn train protein` does: it chooses split, model and size, trains, compares with
+    Without a recipe it does what `biorrn train-table` does: it chooses split, model and size, trains, compares with
     baselines, and writes `report.html` into the run folder. Run again after an interruption, it goes on.
 
     Parameters
@@ -586,8 +586,7 @@ def train(
     folder = Path(output)
     if recipe is not None:
         from biorrn.config import change_recipe, load_recipe
-        from biorrn.tasks import load_task
-        from biorrn.tasks.finish import finish
+        from biorrn.tasks import complete, load_task
         from biorrn.training.train import train as run
 
         if not isinstance(data, str | Path):
@@ -597,7 +596,7 @@ def train(
         options: dict[str, Any] = {"seed": seed, "replace": replace, "init": init, "jobs": jobs}
         with _computing(device, threads, progress) as (_, used):
             run(chosen, data, folder, load_task(chosen.task), device=device, threads=used, **options)
-            finish(chosen.task, folder, data, device=device)
+            complete(chosen.task, folder, data, device=device)
         return load_model(folder)
     from biorrn.tasks.own_property import MINUTES, Wish, train_own
     from biorrn.tasks.protein_table import Columns

@@ -179,7 +179,7 @@ def test_train_on_a_frame(tmp_path: Path, biorrn: Run, capsys: pytest.CaptureFix
         "-o",
         tmp_path / "cli",
     )
-    assert biorrn("train", "protein", tmp_path / "t.parquet", *words)[0] == 0
+    assert biorrn("train-table", tmp_path / "t.parquet", *words)[0] == 0
     one, two = (api.predict(tmp_path / folder, FASTA) for folder in ("run", "cli"))
     pd.testing.assert_frame_equal(one, two)
 
