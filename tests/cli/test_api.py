@@ -73,7 +73,7 @@ def test_predict_tags_is_that_of_the_command_line(biorrn: Run, tmp_path: Path) -
 
 def test_predict_of_mutations(biorrn: Run, tmp_path: Path, stability: "api.Model") -> None:
     wild = "GSSQETIEVEDEEEARRVAKELRKKGYEVEVRVRGNKVEVRVRR"
-    frame = pd.DataFrame({"mutant": ["E5A", "WT", "R17G:V18A"], "batch": [1, 2, 3]})
+    frame = pd.DataFrame({"mutant": ["E5A", "WT", "R17G:V18A"], "batch": ["x", "y", "z"]})
     frame.to_csv(tmp_path / "m.csv", index=False)
     assert biorrn("predict", "stability", tmp_path / "m.csv", "--wild-type", wild, "-o", tmp_path / "p.parquet")[0] == 0
     found = api.predict(stability, frame, wild_type=wild)
