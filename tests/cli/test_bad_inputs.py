@@ -208,6 +208,7 @@ BAD = {
     ),
     "an evaluation that is not JSON": ("report {d}/good.csv -o {d}/r.html", "good.csv: not JSON at line 1"),
     "JSON that is no evaluation": ("report {d}/other.json -o {d}/r.html", "key 'kind'"),
+    "predictions without a model": ("report --predictions x.tsv -o {d}/r.html", "allowed is MODEL=TSV"),
     "a run that is no folder": ("report {d}/result.json --run {d}/good.csv -o {d}/r.html", "not a folder"),
     # the command line itself
     "an unknown command": ("basecal {d}/good.fasta", "No such command 'basecal'"),

@@ -17,7 +17,7 @@ from biorrn.evaluation.report import render
 from biorrn.evaluation.report_cost import costs_section, read_benchmarks, row, total
 from biorrn.evaluation.report_data import data_set, histograms, leakage_sentences
 from biorrn.evaluation.report_figures import embedded, figures_of, size, slim
-from biorrn.evaluation.report_samples import KINDS, sample_part, sample_tables, samples
+from biorrn.evaluation.report_samples import KINDS, predictions, sample_part, sample_tables, samples
 
 HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 HISTOGRAM = {"edges": [0, 10, 20], "counts": [4, 6]}
@@ -154,6 +154,54 @@ def test_files_of_one_name_are_one_sample(tmp_path: Path) -> None:
     assert page.count("of a sheet") == 1
     assert "no miniasm here" in page
     assert 'href="#sample-b"' in page
+
+
+VALUES = "id\tlength\tstability\tstability_lower\tstability_upper\tflags\n"
+STATES = "id\tposition\tresidue\tstate\tp_H\tp_E\tp_C\n"
+SCAN = "id\tposition\twild_type\tmutant\tmutation\tscaled_effect\tscaled_effect_difference\tflags\n"
+
+
+def test_predictions_of_finished_models_come_first(tmp_path: Path) -> None:
+    """Values of the same proteins share a table; a doubt stands below its value; a scan lists what changes most."""
+    (tmp_path / "a.tsv").write_text(VALUES + "p1\t43\t1.5\t1.0\t2.0\t.\np2\t90\t-0.25\t\t\tunlike_training\n")
+    (tmp_path / "s.tsv").write_text(STATES + "p1\t1\tA\tH\t0.9\t0.1\t0\np1\t2\tG\tC\t0.2\t0.1\t0.7\n")
+    lines = [(1, "M", "A", -0.5), (1, "M", "C", -0.7), (2, "S", "A", 0.1), (2, "S", "SA", -9.0)]
+    rows = [f"t\t{n}\t{old}\t{new}\t{old}{n}{new}\t0\t{change}\t.\n" for n, old, new, change in lines]
+    (tmp_path / "x.tsv").write_text(SCAN + "".join(rows))
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "t.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    given = [("stability", "a"), ("stability", "a"), ("secondary_structure", "s"), ("beta_lactamase", "x")]
+    paths = [(model, tmp_path / f"{name}.tsv") for model, name in given]
+    found = predictions(paths)
+    (table,) = found["tables"]
+    assert table["columns"] == ["stability, log10 EC50"] * 2
+    assert [row["cells"][0]["text"] for row in table["rows"]] == ["1.5", "-0.25"]
+    assert [row["cells"][1]["interval"] for row in table["rows"]] == ["1 to 2", ""]
+    assert [row["cells"][1]["flags"] for row in table["rows"]] == ["", "unlike training"]
+    states, scan = found["parts"]
+    assert [cell["text"] for cell in states["rows"][0]["cells"]] == ["2", "50 %", "0 %", "50 %", "0.80"]
+    assert [row["name"] for row in scan["rows"]] == ["M1", "S2"]
+    assert scan["rows"][0]["cells"][1]["text"] == "M1C -0.7"
+    assert scan["sentence"].startswith("3 substitutions at 2 positions")
+    assert len(scan["figures"]) == 1
+    page = render(predicted=paths)
+    assert page.index('id="results"') < page.index('id="overview"')
+    assert "mini-proteins of 43 to 50 residues" in page
+
+
+@pytest.mark.parametrize(
+    ("content", "fragment"),
+    [
+        ("", "column 'id' is missing in the first line"),
+        (VALUES + "p1\t43\n", "line 2 has 2 cells; the first line has 6"),
+        (VALUES + "p1\t43\thigh\t\t\t.\n", "column 'stability': could not convert"),
+        (VALUES.replace("stability", "tm") + "p1\t43\t1\t\t\t.\n", "column 'stability' is missing: the table is of"),
+    ],
+)
+def test_a_table_that_is_no_prediction_is_one_line(tmp_path: Path, content: str, fragment: str) -> None:
+    (tmp_path / "a.tsv").write_text(content)
+    with pytest.raises(InputError, match=fragment):
+        predictions([("stability", tmp_path / "a.tsv")])
 
 
 def test_a_sample_of_another_kind_is_one_line(tmp_path: Path) -> None:
