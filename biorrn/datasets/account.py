@@ -1,38 +1,56 @@
 """The account of a preparation: what was kept, what was dropped and why, and what the splits share."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import h5py
 
 from biorrn.datasets import schema
-from biorrn.datasets.leakage import protein_leakage, signal_leakage
-from biorrn.datasets.pairs import PairFile, pair_leakage, pair_summary
-from biorrn.datasets.prepare import PreparedFile, ProteinFile, SignalFile
-from biorrn.datasets.summary import protein_summary, signal_summary
-from biorrn.datasets.tag_file import TagFile
-from biorrn.datasets.tag_summary import tag_leakage, tag_summary
 from biorrn.files import write_text
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What opens a kind of prepared file, what tells of it, and what it counts: rows, and symbols of a row."""
+    """A kind of prepared file: its reader, its summary and its leakage, each as module:name, and what it counts.
 
-    opened: type[PreparedFile]
-    summary: Callable[[str | Path], dict[str, Any]]
-    leakage: Callable[[str | Path], dict[str, Any]]
-    units: tuple[str, str]
+    They are imported when a file of the kind is met, so that this module needs none of the domains.
+    """
+
+    reader: str
+    summary: str
+    leakage: str
+    units: tuple[str, str]  # rows, and symbols of a row
 
 
 KINDS = {
-    "protein": Kind(ProteinFile, protein_summary, protein_leakage, ("proteins", "residues")),
-    "signal": Kind(SignalFile, signal_summary, signal_leakage, ("segments", "bases")),
-    "tags": Kind(TagFile, tag_summary, tag_leakage, ("sequences", "residues")),
-    "pairs": Kind(PairFile, pair_summary, pair_leakage, ("pairs", "target_symbols")),
+    "protein": Kind(
+        "biorrn.datasets.prepare:ProteinFile",
+        "biorrn.datasets.summary:protein_summary",
+        "biorrn.datasets.leakage:protein_leakage",
+        ("proteins", "residues"),
+    ),
+    "signal": Kind(
+        "biorrn.datasets.prepare:SignalFile",
+        "biorrn.datasets.summary:signal_summary",
+        "biorrn.datasets.leakage:signal_leakage",
+        ("segments", "bases"),
+    ),
+    "tags": Kind(
+        "biorrn.datasets.tag_file:TagFile",
+        "biorrn.datasets.tag_summary:tag_summary",
+        "biorrn.datasets.tag_summary:tag_leakage",
+        ("sequences", "residues"),
+    ),
+    "pairs": Kind(
+        "biorrn.datasets.pairs:PairFile",
+        "biorrn.datasets.pairs:pair_summary",
+        "biorrn.datasets.pairs:pair_leakage",
+        ("pairs", "target_symbols"),
+    ),
 }
 
 
@@ -52,15 +70,15 @@ def account(path: str | Path, counts: Mapping[str, int], note: str = "") -> dict
     with h5py.File(path, "r") as file:
         kind = schema.check(file, path)
     own = KINDS[kind]
-    with own.opened(path) as prepared:
+    with resolve_name(own.reader)(path) as prepared:
         sources = prepared.sources
     return {
         "kind": kind,
         "prepared": str(path),
         "note": note,
         "counts": {name: int(number) for name, number in counts.items() if number},
-        **own.summary(path),
-        "leakage": own.leakage(path),
+        **resolve_name(own.summary)(path),
+        "leakage": resolve_name(own.leakage)(path),
         "inputs": [{"path": name, "sha256": digest} for name, digest in sources.items()],
     }
 
