@@ -758,15 +758,19 @@ def _file_of(data: Proteins, fasta: bool = False) -> Iterator[str | Path]:
         return
     import pandas as pd
 
-    frame = data
-    if not isinstance(data, pd.DataFrame):
+    if isinstance(data, pd.DataFrame):
+        frame = data
+    else:
         items = list(data.items() if isinstance(data, Mapping) else enumerate(data, 1))
         ids = [str(name) if isinstance(data, Mapping) else f"row{name}" for name, _ in items]
         frame = pd.DataFrame({"id": ids, "sequence": [sequence for _, sequence in items]}, dtype="object")
     with tempfile.TemporaryDirectory(prefix="biorrn") as folder:
         path = Path(folder) / (f"{_named(data)}.fasta" if fasta else f"{_named(data)}.parquet")
         if fasta:
-            path.write_text("".join(f">{one.id}\n{one.sequence}\n" for one in frame.itertuples()), encoding="utf-8")
+            path.write_text(
+                "".join(f">{name}\n{letters}\n" for name, letters in frame[["id", "sequence"]].to_numpy()),
+                encoding="utf-8",
+            )
         else:
             _write(frame, path)
         try:
