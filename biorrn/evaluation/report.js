@@ -179,7 +179,7 @@ const follow = () => {
       if (section.getBoundingClientRect().top <= 120) current = section.id;
     const end = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 2;
     if (end && window.scrollY > 0) current = [...links.keys()].pop();
-    for (const [id, link] of links) if (id === (current || "overview")) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current");
+    for (const [id, link] of links) if (id === (current || [...links.keys()][0])) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current");
   };
   window.addEventListener("scroll", mark, { passive: true });
   mark();
