@@ -198,11 +198,11 @@ def predictions(entries: Iterable[tuple[str, Path]]) -> dict[str, list[Any]]:
             columns = sets.setdefault(proteins, [])
             columns += [_values(name, target, rows, path) for target in facts.get("targets") or ()]
     for proteins, columns in sets.items():
-        rows = [
+        lines = [
             {"name": name, "cells": [column["cells"][place] for column in columns]}
             for place, name in enumerate(proteins)
         ]
-        found["tables"].append({"columns": [column["title"] for column in columns], "rows": rows})
+        found["tables"].append({"columns": [column["title"] for column in columns], "rows": lines})
     return found
 
 

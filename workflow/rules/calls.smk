@@ -49,9 +49,14 @@ def samples_of(kind):
     return [name for name, sample in SAMPLES.items() if sample.kind == kind]
 
 
+def model_of(sample):
+    """Return the model of a sample as the sheet names it: a run, a shipped model or a folder."""
+    return SAMPLES[sample].model
+
+
 def task_of(sample):
     """Return the task of the model of a sample."""
-    model = SAMPLES[sample].model
+    model = model_of(sample)
     if model in RUNS:
         return RUNS[model]["task"]
     folder = Path(model) if Path(model).is_dir() else SHIPPED / model
@@ -80,10 +85,17 @@ def predicted_samples():
     return tables
 
 
-def model_of(sample):
-    """Return the model of a sample as `biorrn` takes it: its folder, or the id of a shipped one."""
-    model = SAMPLES[sample].model
-    return f"{OUT}/runs/{model}" if model in RUNS else model
+def applied_models(files):
+    """Return the model of each sample of proteins as `biorrn` takes it: its folder, or the id of a shipped one.
+
+    `files` are those of `model_files`, of one sample after the other, as a job has them.
+    """
+    found, left = [], list(files)
+    for name in predicted_samples():
+        count = len(model_files(model_of(name)))
+        found.append(folder_of(left[:count]) or model_of(name))
+        left = left[count:]
+    return found
 
 
 def find_calls():

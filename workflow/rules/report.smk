@@ -16,6 +16,11 @@ rule report:
             "assemble", "assembly/{name}/assembly.json", samples_of("signal")
         ),
         predictions=predicted_samples().values(),
+        models=[
+            file
+            for name in predicted_samples()
+            for file in model_files(model_of(name))
+        ],
         prediction_figures=[
             *expand(f"{OUT}/predictions/{{name}}.svg", name=proteins_of("tagging")),
             *expand(f"{OUT}/scans/{{name}}", name=samples_of("scan")),
@@ -43,8 +48,8 @@ rule report:
         ],
         predictions=lambda wildcards, input: [
             word
-            for name, path in zip(predicted_samples(), input.predictions)
-            for word in ("--predictions", f"{model_of(name)}={path}")
+            for model, path in zip(applied_models(input.models), input.predictions)
+            for word in ("--predictions", f"{model}={path}")
         ],
         more=lambda wildcards, input: [
             word
