@@ -114,10 +114,14 @@ def reference_page(name: str) -> str:
 
 
 def package_page() -> str:
-    """Return the list of reference pages."""
+    """Return the list of reference pages, and the modules that stand beside the folders: the public API."""
     lines = ["# Package", "", docstring(PACKAGE / "__init__.py"), ""]
     for name in packages():
         count = sum(len(public(path)) for path in modules(name))
         about = docstring(PACKAGE / name / "__init__.py").partition("\n")[0]
         lines.append(f"- [`biorrn.{name}`]({name}.md) ({count} functions and classes): {about}")
+    for path in sorted(PACKAGE.glob("*.py")):
+        if not path.name.startswith("_") and (names := public(path)):
+            lines += ["", f"::: biorrn.{path.stem}", "    options:", "      members:"]
+            lines += [f"        - {member}" for member in names]
     return "\n".join(lines) + "\n"
