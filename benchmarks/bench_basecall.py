@@ -29,7 +29,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from biorrn.device import quiet_threads, set_threads
+from biorrn.base.compute import quiet_threads, set_threads
 
 quiet_threads()  # before torch
 
@@ -38,17 +38,17 @@ import torch  # isort: skip
 
 from measure import interleaved, machine
 
-from biorrn.config import Chunks, load_recipe
-from biorrn.errors import BiorrnError
-from biorrn.inference.basecall import basecall
-from biorrn.inference.decoders import DECODERS
-from biorrn.inference.defaults import calling_chunks, default_batch_size, default_model
-from biorrn.inference.engine import choose
-from biorrn.jit import each_row
-from biorrn.models.sequence import build_model
-from biorrn.models.store import Stored, load_model, save_model
-from biorrn.readers.records import SignalRecord
-from biorrn.readers.signal import read_all
+from biorrn.base.compute import each_row
+from biorrn.base.errors import BiorrnError
+from biorrn.config.recipe import Chunks, load_recipe
+from biorrn.nanopore.basecall.caller import basecall
+from biorrn.nanopore.basecall.decode import DECODERS
+from biorrn.nanopore.basecall.defaults import calling_chunks, default_batch_size, default_model
+from biorrn.nanopore.basecall.engine import choose
+from biorrn.nanopore.readers.files import read_all
+from biorrn.nn.sequence import build_model
+from biorrn.nn.store import Stored, load_model, save_model
+from biorrn.sequences.records import SignalRecord
 
 PLAIN = "plain forward"
 BATCH, BATCHES = 64, 8  # of the plain forward pass a round

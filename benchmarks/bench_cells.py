@@ -1,6 +1,6 @@
 """Time each recurrent cell, forward and backward, beside its loop from scratch with the same weights; minGRU's scan.
 
-The first table has a row a cell: `loop` is `models.cells_reference`, small calls at each step; `fast` is what a model
+The first table has a row a cell: `loop` is `nn.cells_reference`, small calls at each step; `fast` is what a model
 runs. The errors are the largest difference of outputs and of gradients between the two, as parts of the largest number
 there, all in float32. The second is minGRU alone over `--long` steps: the reference cell, a loop of its recurrence
 (gates and candidates of all steps computed before, as the scan has them), and each scan of `kernels.mingru`.
@@ -21,9 +21,8 @@ from measure import interleaved, machine, ratio
 from torch import Tensor, nn
 
 from biorrn.kernels.mingru import KERNELS
-from biorrn.models.cells import MinGRU
-from biorrn.models.cells_reference import REFERENCES
-from biorrn.models.recurrent import CELLS, initialise
+from biorrn.nn.cells import CELLS, MinGRU, initialise
+from biorrn.nn.cells_reference import REFERENCES
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 

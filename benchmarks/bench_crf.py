@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from measure import interleaved, machine, ratio
 
-from biorrn.config import load_recipe
-from biorrn.encoders.bases import BASES
-from biorrn.kernels.crf import crf_loss
-from biorrn.kernels.crf_beam import beam_search
-from biorrn.kernels.crf_decode import posterior_viterbi
-from biorrn.models.sequence import build_model
+from biorrn.config.recipe import load_recipe
+from biorrn.kernels.crf.decode import beam_search, posterior_viterbi
+from biorrn.kernels.crf.loss import crf_loss
+from biorrn.nn.sequence import build_model
+from biorrn.sequences.alphabets import BASES
 
 DECODERS = {"viterbi": posterior_viterbi, "beam": beam_search}
 

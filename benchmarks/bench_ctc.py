@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from measure import interleaved, machine, ratio
 
-from biorrn.kernels.ctc import ctc_loss
+from biorrn.kernels.ctc.loss import ctc_loss
 
 
 def make(kind: str, rows: int, frames: int, bases: int, symbols: int) -> tuple[torch.Tensor, ...]:

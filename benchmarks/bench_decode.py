@@ -17,8 +17,8 @@ import fast_ctc_decode
 import numpy as np
 from measure import interleaved, machine, ratio
 
-from biorrn.encoders.bases import decode_bases
-from biorrn.kernels.beam import beam, greedy
+from biorrn.kernels.ctc.decode import beam, greedy
+from biorrn.sequences.alphabets import decode_bases
 
 LETTERS = "NACGT"
 SHAPES = {"peaked": (8.0, 1.5), "noisy": (3.0, 1.0)}  # height of the peaks, standard deviation of the noise

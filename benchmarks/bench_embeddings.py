@@ -24,7 +24,7 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
-from biorrn.device import quiet_threads, set_threads
+from biorrn.base.compute import quiet_threads, set_threads
 
 quiet_threads()  # before torch
 
@@ -38,15 +38,15 @@ from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from biorrn.config import LanguageModel, Vectors
-from biorrn.datasets.cluster import cluster
-from biorrn.datasets.proteins import ordered_batches, pad_tokens
-from biorrn.encoders.descriptors import descriptors
-from biorrn.encoders.residues import tokens
-from biorrn.files import open_text
-from biorrn.models.sequence import build_frontend
-from biorrn.models.store import language_models
-from biorrn.readers.sequences import clean_sequence
+from biorrn.base.files import open_text
+from biorrn.config.recipe import LanguageModel, Vectors
+from biorrn.nn.sequence import build_frontend
+from biorrn.nn.store import language_models
+from biorrn.sequences.alphabets import tokens
+from biorrn.sequences.descriptors import descriptors
+from biorrn.sequences.fasta import clean_sequence
+from biorrn.sequences.similarity import cluster
+from biorrn.training.batches import ordered_batches, pad_tokens
 
 Features = Callable[[list[np.ndarray]], np.ndarray]  # N token arrays -> (N, F)
 DRAWS = 10

@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from biorrn.inference import conformal
-from biorrn.inference.predict import predict
-from biorrn.models.store import load_facts, load_model
-from biorrn.readers.records import ProteinRecord
-from biorrn.tasks import load_task, own_property
-from biorrn.tasks.protein_table import Columns
+from biorrn.nn.store import load_facts, load_model
+from biorrn.proteins.predict import predict
+from biorrn.proteins.train_table import run as own_property
+from biorrn.proteins.train_table.table import Columns
+from biorrn.proteins.uncertainty import conformal
+from biorrn.sequences.records import ProteinRecord
+from biorrn.training.task import load_task
 from biorrn.training.train import train
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"

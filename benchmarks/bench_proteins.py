@@ -26,7 +26,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from biorrn.device import quiet_threads  # isort: skip
+from biorrn.base.compute import quiet_threads  # isort: skip
 
 quiet_threads()  # before torch
 
@@ -35,13 +35,12 @@ import torch
 from measure import Clock, machine
 from peers import LETTERS, TAPE_LAYERS, Contender, Run, available, light_attention, tape_lstm, versions
 
-from biorrn.batch import Batch
-from biorrn.config import Recipe, load_recipe, parse_recipe
-from biorrn.datasets.prepare import protein_writer
-from biorrn.datasets.proteins import ProteinDataset
-from biorrn.encoders.alphabets import RESIDUES
-from biorrn.encoders.residues import tokens
-from biorrn.tasks import regression
+from biorrn.config.recipe import Recipe, load_recipe, parse_recipe
+from biorrn.nn.batch import Batch
+from biorrn.proteins import task as regression
+from biorrn.sequences.alphabets import RESIDUES, tokens
+from biorrn.sequences.prepared.files import protein_writer
+from biorrn.training.batches import ProteinDataset
 from biorrn.training.learner import count_parameters
 from biorrn.training.train import train
 

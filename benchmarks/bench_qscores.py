@@ -19,17 +19,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from measure import machine
 
-from biorrn.evaluation.alignment import Mapper, Region
-from biorrn.evaluation.basecalls import Score, Scores, score_reads
-from biorrn.evaluation.calibration import ALIGNED, noise_records
-from biorrn.evaluation.quality import FEWEST, q_gap
-from biorrn.evaluation.regression import METRICS
-from biorrn.evaluation.sequences import BaseCall
-from biorrn.inference.basecall import basecall
-from biorrn.models.store import load_model
-from biorrn.readers.calls import mean_phred
-from biorrn.readers.records import SignalRecord
-from biorrn.readers.signal import read_all
+from biorrn.nanopore.alignment import AlignmentMapper, Region
+from biorrn.nanopore.basecall.caller import basecall
+from biorrn.nanopore.evaluate.basecalls import Score, Scores, score_reads
+from biorrn.nanopore.evaluate.calibrate import ALIGNED, noise_records
+from biorrn.nanopore.evaluate.quality import FEWEST, q_gap
+from biorrn.nanopore.readers.calls import BaseCall, mean_phred
+from biorrn.nanopore.readers.files import read_all
+from biorrn.nn.store import load_model
+from biorrn.sequences.records import SignalRecord
+from biorrn.stats.metrics import METRICS
 
 COLI, KLEBSIELLA = "references/ecoli_K12_MG1655.fna.gz", "references/klebsiella_MGH78578.fna.gz"
 
@@ -110,7 +109,7 @@ def main() -> None:
     for name, (folder, reference, region, chosen) in GOOD.items():
         if folder not in called:
             called[folder] = list(call(files(folder)))
-        mapper = Mapper(options.data / reference)
+        mapper = AlignmentMapper(options.data / reference)
         found = score_reads(called[folder], mapper.align, region)
         kept = {read.read_id for read in found.scored() if read.aligned_fraction >= ALIGNED and chosen(read)}
         found = score_reads([one for one in called[folder] if one.id in kept], mapper.align, region)

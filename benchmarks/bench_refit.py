@@ -19,13 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from biorrn.evaluation.regression import METRICS
-from biorrn.inference.predict import predict
-from biorrn.models.store import load_model
-from biorrn.readers.fasta import read_entries
-from biorrn.readers.records import ProteinRecord
-from biorrn.tasks import own_property, own_refit
-from biorrn.tasks.protein_table import Columns
+from biorrn.nn.store import load_model
+from biorrn.proteins.predict import predict
+from biorrn.proteins.train_table import finish as own_refit
+from biorrn.proteins.train_table import run as own_property
+from biorrn.proteins.train_table.table import Columns
+from biorrn.sequences.fasta import read_entries
+from biorrn.sequences.records import ProteinRecord
+from biorrn.stats.metrics import METRICS
 
 
 def mutated(wild_type: str, mutant: str) -> str:
@@ -50,7 +51,7 @@ def measure(
             csv.writer(stream).writerows([("sequence", "y"), *chosen])
         wish = own_property.Wish(Columns(str(folder / "table.csv"), ("y",)), folder / "run", seed=seed, minutes=minutes)
         with contextlib.redirect_stderr(io.StringIO()):
-            own_property.train_own(wish, device="cpu", threads=1, say=lambda _: None)
+            own_property.train_own(wish, device="cpu", threads=1, say=lambda _: None, report=lambda *_: None)
         records = [ProteinRecord(str(k), sequence) for k, (sequence, _) in enumerate(others)]
         found = [
             list(predict(load_model(path), records)) for path in (folder / "run" / own_refit.MEASURED, folder / "run")

@@ -15,11 +15,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from measure import interleaved, machine, ratio
 
-from biorrn.config import load_recipe
-from biorrn.encoders.bases import BASES
-from biorrn.kernels.crf import crf_loss
-from biorrn.models.sequence import build_model
-from biorrn.training.shards import Shards
+from biorrn.config.recipe import load_recipe
+from biorrn.kernels.crf.loss import crf_loss
+from biorrn.nn.sequence import build_model
+from biorrn.sequences.alphabets import BASES
+from biorrn.training.parallel import Shards
 
 
 def step(run: Callable[..., Any], model: torch.nn.Module, batch: tuple, threads: int, low: bool) -> None:

@@ -26,10 +26,8 @@ from pathlib import Path
 
 from measure import machine
 
-from biorrn.simulation.genome import random_genome
-from biorrn.simulation.pore_model import load_pore_model
-from biorrn.simulation.signal_files import open_signal
-from biorrn.simulation.simulate import Settings, simulate
+from biorrn.nanopore.simulate.pore_model import load_pore_model
+from biorrn.nanopore.simulate.reads import Settings, open_signal, random_genome, simulate
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMATS = ("pod5", "blow5", "fast5")

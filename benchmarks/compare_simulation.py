@@ -16,14 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from biorrn.encoders.bases import decode_bases
-from biorrn.encoders.signal import medmad
-from biorrn.evaluation.figures import BLUE, GREY, ORANGE, STYLE, as_bytes
-from biorrn.files import atomic_path
-from biorrn.simulation.estimate import estimate_pore_model
-from biorrn.simulation.events import LabelledSignal, load_prepared
-from biorrn.simulation.pore_model import DEFAULT, PoreModel, load_pore_model
-from biorrn.simulation.simulate import Settings, Simulator
+from biorrn.base.files import atomic_path
+from biorrn.nanopore.signal import medmad
+from biorrn.nanopore.simulate.estimate import estimate_pore_model
+from biorrn.nanopore.simulate.events import LabelledSignal, load_prepared
+from biorrn.nanopore.simulate.pore_model import DEFAULT, PoreModel, load_pore_model
+from biorrn.nanopore.simulate.reads import Settings, Simulator
+from biorrn.sequences.alphabets import decode_bases
+from biorrn.stats.figures import BLUE, GREY, ORANGE, STYLE, as_bytes
 
 LAGS = 80  # samples
 STEP = 1.2  # units of the read: boundaries with a smaller step are not looked at

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from measure import Clock
 
-from biorrn.datasets.proteins import ProteinDataset
-from biorrn.encoders.residues import sequence
-from biorrn.evaluation.regression import METRICS
+from biorrn.sequences.alphabets import sequence
+from biorrn.stats.metrics import METRICS
+from biorrn.training.batches import ProteinDataset
 
 LETTERS = 21  # of biotrainer's one-hot code: the width of its LightAttention
 TAPE_LAYERS = 3  # of each direction, as in its configuration

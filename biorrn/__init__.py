@@ -6,6 +6,8 @@ heavy is imported until one of the names is used.
 
 from typing import TYPE_CHECKING, Any
 
+from biorrn.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from biorrn.api import (
         BiorrnError,
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
         train,
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "BiorrnError",
     "Evaluation",

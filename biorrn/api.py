@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from biorrn.errors import BiorrnError, ConfigError, InputError
+from biorrn.base.errors import BiorrnError, ConfigError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import torch
 
-    from biorrn.inference.basecall import Call
-    from biorrn.models.store import Stored
-    from biorrn.readers.records import SignalRecord
+    from biorrn.nanopore.basecall.caller import Call
+    from biorrn.nn.store import Stored
+    from biorrn.sequences.records import SignalRecord
 
     Source = str | Path
     Proteins = Source | pd.DataFrame | Mapping[str, str] | Iterable[str]
@@ -62,7 +62,7 @@ class Model:
         self.targets: list[dict[str, Any]] = list(stored.facts.get("targets") or ())
 
     def __repr__(self) -> str:
-        from biorrn.models.described import summary
+        from biorrn.nn.store import summary
 
         return "\n".join(summary(self.name, self.path, self.facts))
 
@@ -92,7 +92,7 @@ class Evaluation:
     content: dict[str, Any]
 
     def __repr__(self) -> str:
-        from biorrn.evaluation.terminal import summary_lines
+        from biorrn.stats.results import summary_lines
 
         return "\n".join(summary_lines(self.content))
 
@@ -118,8 +118,8 @@ def load_model(name: str | Path) -> Model:
     task: regression
     predicts: stability score of a designed mini-protein, ...
     """
-    from biorrn import device  # noqa: F401 - sets how torch's threads wait, before torch is imported
-    from biorrn.models import store
+    from biorrn.base import compute as device  # noqa: F401 - sets how torch's threads wait, before torch is imported
+    from biorrn.nn import store
 
     return Model(store.load_model(name))
 
@@ -160,9 +160,9 @@ def read_proteins(
     """
     import pandas as pd
 
-    from biorrn.inference.protein_input import other_columns
-    from biorrn.inference.protein_input import read_proteins as read
-    from biorrn.readers.tables import is_table
+    from biorrn.sequences.rows import other_columns
+    from biorrn.sequences.rows import read_proteins as read
+    from biorrn.sequences.tables.reader import is_table
 
     problems: list[InputError] = []
     columns: dict[str, Any] = {"sequence_column": sequence_column, "id_column": id_column, "sheet": sheet}
@@ -212,8 +212,8 @@ def read_signal(
     >>> read.sample_rate, read.picoamperes().dtype.name
     (4000.0, 'float32')
     """
-    from biorrn.readers.fields import stop
-    from biorrn.readers.signal import read_all
+    from biorrn.base.errors import stop
+    from biorrn.nanopore.readers.files import read_all
 
     wanted = None if read_ids is None else set(read_ids)
     problems: list[InputError] = []
@@ -274,17 +274,15 @@ def predict(
     """
     import pandas as pd
 
-    from biorrn.encoders.alphabets import RESIDUES
-    from biorrn.inference.confidence import columns_given
-    from biorrn.inference.predict import predict as run
-    from biorrn.inference.predict import target_names, units_of
-    from biorrn.inference.protein_input import other_columns
-    from biorrn.inference.protein_input import read_proteins as read
-    from biorrn.inference.tagging import tag, tag_columns
-    from biorrn.inference.writers.predictions import open_predictions
-    from biorrn.inference.writers.tables import Memory
-    from biorrn.inference.writers.taggings import Layout, open_taggings
-    from biorrn.progress import progress as shown
+    from biorrn.base.terminal import progress as shown
+    from biorrn.proteins.predict import open_predictions, target_names, units_of
+    from biorrn.proteins.predict import predict as run
+    from biorrn.proteins.uncertainty.confidence import columns_given
+    from biorrn.sequences.alphabets import RESIDUES
+    from biorrn.sequences.rows import other_columns
+    from biorrn.sequences.rows import read_proteins as read
+    from biorrn.sequences.tables.writer import Memory
+    from biorrn.tagging.predict import Layout, open_taggings, tag, tag_columns
 
     stored, problems, found = _stored(model), list[InputError](), Memory()
     columns: dict[str, Any] = {"sequence_column": sequence_column, "id_column": id_column, "sheet": sheet}
@@ -369,13 +367,13 @@ def scan(
     >>> len(table), table["mutation"][0]
     (19, 'E5A')
     """
-    from biorrn.inference.predict import target_names, units_of
-    from biorrn.inference.protein_input import read_proteins as read
-    from biorrn.inference.scan import Plan, parse_spans
-    from biorrn.inference.scan import scan as run
-    from biorrn.inference.writers.effects import effects_table
-    from biorrn.inference.writers.tables import Memory
-    from biorrn.progress import progress as shown
+    from biorrn.base.terminal import progress as shown
+    from biorrn.proteins.effects import effects_table
+    from biorrn.proteins.predict import target_names, units_of
+    from biorrn.proteins.scan import Plan, parse_spans
+    from biorrn.proteins.scan import scan as run
+    from biorrn.sequences.rows import read_proteins as read
+    from biorrn.sequences.tables.writer import Memory
 
     if mutations is not None and not isinstance(mutations, str | Path):
         mutations = ",".join(mutations)
@@ -451,13 +449,13 @@ def basecall(
     >>> len(call.bases) == len(call.quals), set(call.bases) <= set("ACGT")
     (True, True)
     """
-    from biorrn.device import choose_device, set_threads
-    from biorrn.inference.basecall import basecall as run
-    from biorrn.inference.defaults import default_batch_size, default_model
-    from biorrn.inference.intake import Intake
-    from biorrn.inference.settings import model_name
-    from biorrn.readers.chemistry import Purpose
-    from biorrn.readers.fields import stop
+    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.errors import stop
+    from biorrn.nanopore.basecall.caller import basecall as run
+    from biorrn.nanopore.basecall.caller import model_name
+    from biorrn.nanopore.basecall.defaults import default_batch_size, default_model
+    from biorrn.nanopore.basecall.intake import Intake
+    from biorrn.nanopore.chemistry import Purpose
 
     stored, left_out = _stored(model or default_model()), Counter[str]()
     where = choose_device(device)
@@ -499,7 +497,7 @@ def basecall(
                 yield call
 
     def calls() -> Iterator[Call]:
-        from biorrn.progress import progress as bar
+        from biorrn.base.terminal import progress as bar
 
         expected = None if intake is None else intake.expected
         with _restored(), bar("basecall", "samples", expected) if progress else _silent() as advance:
@@ -585,8 +583,8 @@ def train(
     changes = tuple(f"{key}={value}" for key, value in (settings or {}).items())
     folder = Path(output)
     if recipe is not None:
-        from biorrn.config import change_recipe, load_recipe
-        from biorrn.tasks import complete, load_task
+        from biorrn.config.recipe import change_recipe, load_recipe
+        from biorrn.training.task import complete, load_task
         from biorrn.training.train import train as run
 
         if not isinstance(data, str | Path):
@@ -598,8 +596,9 @@ def train(
             run(chosen, data, folder, load_task(chosen.task), device=device, threads=used, **options)
             complete(chosen.task, folder, data, device=device)
         return load_model(folder)
-    from biorrn.tasks.own_property import MINUTES, Wish, train_own
-    from biorrn.tasks.protein_table import Columns
+    from biorrn.proteins.train_table.run import MINUTES, Wish, train_own
+    from biorrn.proteins.train_table.table import Columns
+    from biorrn.report.page import write_report
 
     targets = (target,) if isinstance(target, str) else tuple(target or ())
     named = split.partition(":")[2] or None if split and split.startswith("column:") else None
@@ -611,7 +610,7 @@ def train(
                 folds=folds, trials=search)  # fmt: skip
     say = (lambda line: print(line, file=sys.stderr, flush=True)) if progress else (lambda line: None)
     with _computing(device, threads, progress) as (_, used):
-        train_own(wish, device=device, threads=used, replace=replace, say=say)
+        train_own(wish, device=device, threads=used, replace=replace, say=say, report=write_report)
     return load_model(folder)
 
 
@@ -670,7 +669,7 @@ def evaluate(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_computing(device, None, progress))
         if reference is not None:
-            from biorrn.evaluation.evaluate_basecalls import evaluate_basecalls
+            from biorrn.nanopore.evaluate.evaluation import evaluate_basecalls
 
             calls = stack.enter_context(_fastq_of(predictions))
             content, *_ = evaluate_basecalls(calls, Path(reference), name=name, region=region, min_bases=min_bases,
@@ -679,7 +678,7 @@ def evaluate(
             return Evaluation(_estimates(tables), _estimates({}), content["cautions"], content)
         if measured is None:
             raise ConfigError("measured: give the measured values; or of called reads, reference")
-        from biorrn.evaluation.results import evaluate_regression
+        from biorrn.proteins.evaluate import evaluate_regression
 
         path = stack.enter_context(_file_of(measured))
         used = None
@@ -692,7 +691,7 @@ def evaluate(
                 target = {str(entry["name"]): target for entry in used.targets}
         given = stack.enter_context(_file_of(predictions))
         if isinstance(target, str):
-            from biorrn.evaluation.predictions import predicted_names
+            from biorrn.proteins.predictions import predicted_names
 
             target = dict.fromkeys(predicted_names(given)[:1], target)
         content, *_ = evaluate_regression(
@@ -725,7 +724,7 @@ def _stored(model: Model | Source) -> Stored:
 
 def _is_model(name: Source) -> bool:
     """Tell a model, a folder or a shipped id, from a file of predictions."""
-    from biorrn.models.store import shipped_models
+    from biorrn.nn.store import shipped_models
 
     return Path(name).is_dir() or str(name) in shipped_models()
 
@@ -794,7 +793,7 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
 
 def _kept(frame: pd.DataFrame, folder: Path, replace: bool) -> Path:
     """Write the DataFrame of a training into its run folder; another one than the run began with is refused."""
-    from biorrn.files import atomic_path
+    from biorrn.base.files import atomic_path
 
     path, made = folder / TABLE, io.BytesIO()
     _write(frame, made)  # type: ignore[arg-type]
@@ -808,7 +807,7 @@ def _kept(frame: pd.DataFrame, folder: Path, replace: bool) -> Path:
 @contextlib.contextmanager
 def _fastq_of(calls: Any) -> Iterator[Path]:
     """Yield the file of called reads: itself, or a temporary FASTQ of the records of `basecall`."""
-    from biorrn.inference.writers.fastq import fastq_text
+    from biorrn.nanopore.basecall.formats import fastq_text
 
     if isinstance(calls, str | Path):
         yield Path(calls)
@@ -835,7 +834,7 @@ def _record(read: Any, number: int, sample_rate: float | None) -> SignalRecord:
     """Return a read of `basecall` as a record: one already, an array, or an id with one."""
     import numpy as np
 
-    from biorrn.readers.records import SignalRecord
+    from biorrn.sequences.records import SignalRecord
 
     if isinstance(read, SignalRecord):
         return read
@@ -873,7 +872,7 @@ def _silent() -> Iterator[Callable[[int], None]]:
 @contextlib.contextmanager
 def _computing(device: str, threads: int | None, progress: bool) -> Iterator[tuple[torch.device, int]]:
     """Yield device and number of threads."""
-    from biorrn.device import choose_device, set_threads
+    from biorrn.base.compute import choose_device, set_threads
 
     with _restored(), _quiet(progress):
         yield choose_device(device), set_threads(threads)
@@ -882,7 +881,7 @@ def _computing(device: str, threads: int | None, progress: bool) -> Iterator[tup
 # -- records that are left out ----------------------------------------------------------------------------------------
 def _taking(problems: list[InputError], strict: bool) -> dict[str, Any]:
     """Return what readers do with a record that cannot be used, or whose id came before."""
-    from biorrn.readers.fields import stop
+    from biorrn.base.errors import stop
 
     return {"on_problem": stop if strict else problems.append, "on_repeat": None if strict else (lambda id: None)}
 

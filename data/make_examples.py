@@ -14,12 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from biorrn.encoders.bases import encode_bases, reverse_complement
-from biorrn.readers.records import ReadLabels, SignalRecord
-from biorrn.simulation.genome import Fragment
-from biorrn.simulation.pore_model import load_pore_model
-from biorrn.simulation.signal_files import open_signal, open_truth
-from biorrn.simulation.simulate import Settings, Simulator
+from biorrn.nanopore.simulate.pore_model import load_pore_model
+from biorrn.nanopore.simulate.reads import Fragment, Settings, Simulator, open_signal, open_truth
+from biorrn.sequences.alphabets import encode_bases, reverse_complement
+from biorrn.sequences.records import ReadLabels, SignalRecord
 
 HERE = Path(__file__).parent
 

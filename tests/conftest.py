@@ -37,9 +37,8 @@ def tiny_proteins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a prepared protein file: 60 made-up proteins whose label is their share of leucine."""
     import numpy as np
 
-    from biorrn.datasets.prepare import protein_writer
-    from biorrn.encoders.alphabets import RESIDUES
-    from biorrn.encoders.residues import tokens
+    from biorrn.sequences.alphabets import RESIDUES, tokens
+    from biorrn.sequences.prepared.files import protein_writer
 
     rng = np.random.default_rng(0)
     path = tmp_path_factory.mktemp("proteins") / "tiny.h5"
@@ -57,7 +56,7 @@ def tiny_signal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a prepared signal file: made-up reads, one level a base, 8 samples a base, a little noise."""
     import numpy as np
 
-    from biorrn.datasets.prepare import signal_writer
+    from biorrn.sequences.prepared.files import signal_writer
 
     rng = np.random.default_rng(1)
     levels = np.array([0.0, -1.5, -0.5, 0.5, 1.5])
@@ -76,9 +75,8 @@ def tiny_signal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a prepared file of pairs: 60 made-up coding sequences and their proteins of 3 to 6 residues."""
-    from biorrn.datasets.prepare_pairs import prepare_pairs
-    from biorrn.datasets.splits import Random
-    from biorrn.simulation.codons import coding_pairs
+    from biorrn.sequences.splits import Random
+    from biorrn.translation.data import coding_pairs, prepare_pairs
 
     path = tmp_path_factory.mktemp("pairs") / "tiny.h5"
     prepare_pairs(coding_pairs(60, 3, 6), path, Random((0.7, 0.2, 0.1)), "codons", "residues", note="synthetic")
@@ -93,10 +91,8 @@ def tagged_proteins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     import numpy as np
 
-    from biorrn.datasets.tag_file import tag_writer
-    from biorrn.encoders.alphabets import RESIDUES
-    from biorrn.encoders.residues import tokens
-    from biorrn.encoders.states import NO_STATE, THREE
+    from biorrn.sequences.alphabets import NO_STATE, RESIDUES, THREE, tokens
+    from biorrn.tagging.prepare import tag_writer
 
     rng = np.random.default_rng(0)
     letters = {"H": list("AELKMQRAVG"), "E": list("VIYFTWVAGV"), "C": list("GPNDSHCAVG")}

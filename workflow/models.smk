@@ -128,7 +128,7 @@ rule train_structure:
     shell:
         "(biorrn train secondary_structure {input.labelled:q} --init $(dirname {input.students:q})"
         " -o {OUT}/secondary_structure --threads {threads}"
-        " && {params.python:q} -c 'import sys; from biorrn.models.store import shrink; shrink(sys.argv[1])'"
+        " && {params.python:q} -c 'import sys; from biorrn.nn.store import shrink; shrink(sys.argv[1])'"
         " {OUT}/secondary_structure && touch {output:q}) > {log:q} 2>&1"
 
 
@@ -190,7 +190,7 @@ rule train:
         ),
     shell:
         "(biorrn train {wildcards.model} {input:q} -o {OUT}/{wildcards.model} --threads {threads}"
-        " && {params.python:q} -c 'import sys; from biorrn.models.store import shrink; {params.kept}' {OUT}/{wildcards.model}"
+        " && {params.python:q} -c 'import sys; from biorrn.nn.store import shrink; {params.kept}' {OUT}/{wildcards.model}"
         " && biorrn calibrate {OUT}/{wildcards.model} {input:q} --threads {threads}"
         " && touch {output:q}) > {log:q} 2>&1"
 
@@ -207,7 +207,7 @@ rule differences:
     params:
         python=sys.executable,
     shell:
-        "{params.python:q} -m biorrn.tasks.edge differences {OUT}/stability {input.pairs:q} --wild-type wt_sequence"
+        "{params.python:q} -m biorrn.proteins.uncertainty.edge differences {OUT}/stability {input.pairs:q} --wild-type wt_sequence"
         " --mutation mutation --target ddg --scale 1.364 > {output:q} 2> {log:q}"
 
 
@@ -225,5 +225,5 @@ rule strangers:
     params:
         python=sys.executable,
     shell:
-        "{params.python:q} -m biorrn.tasks.edge strangers {OUT}/melting_temperature {input.prepared:q} {input.others:q}"
+        "{params.python:q} -m biorrn.proteins.uncertainty.edge strangers {OUT}/melting_temperature {input.prepared:q} {input.others:q}"
         " --target tm --left-out {input.test:q} > {output:q} 2> {log:q}"

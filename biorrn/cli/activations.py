@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.table_options import BatchSize, Device, Member, Sequences, Split, StateModel, Strict, Threads
+from biorrn.cli.options import BatchSize, Device, Member, Sequences, Split, StateModel, Strict, Threads
 
 
 def activations(
@@ -50,15 +50,15 @@ def activations(
     """
     from pathlib import Path
 
-    from biorrn.datasets.sequence_set import read_set
-    from biorrn.device import choose_device, set_threads
-    from biorrn.evaluation.activation_files import look, writer_of
-    from biorrn.inference.activations import activations as run
-    from biorrn.inference.activations import check_size, watch
-    from biorrn.inference.summary import Tally
-    from biorrn.models.store import load_model
-    from biorrn.progress import progress
-    from biorrn.readers.tables import Reading
+    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.terminal import progress
+    from biorrn.experiments.activations.files import look, writer_of
+    from biorrn.experiments.activations.states import activations as run
+    from biorrn.experiments.activations.states import check_size, watch
+    from biorrn.nn.store import load_model
+    from biorrn.sequences.sequence_set import read_set
+    from biorrn.sequences.tables.reader import Reading
+    from biorrn.sequences.tally import Tally
 
     set_threads(threads)
     write = writer_of(output)

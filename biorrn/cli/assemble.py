@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.options import Name, Note
 from biorrn.cli.outputs import write_evaluation
-from biorrn.cli.table_options import Name, Note
 
 
 def assemble(
@@ -40,10 +40,9 @@ def assemble(
       biorrn assemble calls.fastq.gz -o assembly/ --threads 8
       biorrn assemble calls.fastq.gz -o assembly/ --reference genome.fa --rounds 3
     """
-    from biorrn.evaluation.assembly import assembly_lines, describe_assembly
-    from biorrn.evaluation.figures_assembly import assembly_figures
-    from biorrn.inference.assemble import assemble as run
-    from biorrn.readers.reference import reference_lengths
+    from biorrn.nanopore.reads.assemble import assemble as run
+    from biorrn.nanopore.reads.assemble import assembly_figures, assembly_lines, describe_assembly
+    from biorrn.sequences.fastq import reference_lengths
 
     def say(line: str) -> None:
         print(f"biorrn assemble: {line}", file=sys.stderr)

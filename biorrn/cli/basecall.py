@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.table_options import ChunkBatch, Device, Threads
+from biorrn.cli.options import ChunkBatch, Device, Threads
 
 
 def basecall(
@@ -86,25 +86,23 @@ def basecall(
     """
     import math
 
-    from biorrn.command import command_line
-    from biorrn.device import choose_device, set_threads
-    from biorrn.errors import InputError
-    from biorrn.inference.basecall import basecall as run
-    from biorrn.inference.defaults import default_batch_size, default_model
-    from biorrn.inference.intake import Intake
-    from biorrn.inference.intake import read_ids as ids_of
-    from biorrn.inference.mapping import Mapper
-    from biorrn.inference.output import mapped, open_output
-    from biorrn.inference.settings import check_outputs, decisive, model_name
-    from biorrn.inference.summary import Tally
-    from biorrn.inference.summary_table import ABSENT, CALLED
-    from biorrn.inference.writers.formats import Style, format_of
-    from biorrn.models.store import load_model
-    from biorrn.progress import progress
-    from biorrn.readers.chemistry import Purpose
-    from biorrn.readers.records import SignalRecord
-    from biorrn.readers.shards import choose
-    from biorrn.readers.signal import NoReads
+    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.errors import InputError
+    from biorrn.base.terminal import command_line, progress
+    from biorrn.nanopore.alignment import Mapper
+    from biorrn.nanopore.basecall.caller import basecall as run
+    from biorrn.nanopore.basecall.caller import check_outputs, decisive, model_name
+    from biorrn.nanopore.basecall.defaults import default_batch_size, default_model
+    from biorrn.nanopore.basecall.formats import Style, format_of
+    from biorrn.nanopore.basecall.intake import Intake
+    from biorrn.nanopore.basecall.intake import read_ids as ids_of
+    from biorrn.nanopore.basecall.output import mapped, open_output
+    from biorrn.nanopore.basecall.summary import ABSENT, CALLED
+    from biorrn.nanopore.chemistry import Purpose
+    from biorrn.nanopore.readers.files import NoReads, choose
+    from biorrn.nn.store import load_model
+    from biorrn.sequences.records import SignalRecord
+    from biorrn.sequences.tally import Tally
 
     kind = format_of(output, emit)
     check_outputs(output, summary, kind, reference, resume)

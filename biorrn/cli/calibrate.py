@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from biorrn.cli.table_options import ChunkBatch, Device, Threads
-from biorrn.errors import ConfigError
+from biorrn.base.errors import ConfigError
+from biorrn.cli.options import ChunkBatch, Device, Threads
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from biorrn.models.store import Stored
+    from biorrn.nn.store import Stored
 
 
 def calibrate(
@@ -73,18 +73,18 @@ def calibrate(
     """
     from itertools import islice
 
-    from biorrn.device import choose_device, set_threads
-    from biorrn.evaluation import calibration
-    from biorrn.evaluation.alignment import Mapper, parse_region
-    from biorrn.inference.defaults import default_batch_size
-    from biorrn.inference.intake import check_chemistry
-    from biorrn.inference.settings import model_name
-    from biorrn.inference.summary import Tally
-    from biorrn.models.store import load_model, shipped_models, update_facts
-    from biorrn.progress import progress
-    from biorrn.readers.chemistry import Purpose
-    from biorrn.readers.signal import find_signal_files, read_all
-    from biorrn.training.repeat import trained_reads
+    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.terminal import progress
+    from biorrn.nanopore.alignment import AlignmentMapper, parse_region
+    from biorrn.nanopore.basecall.caller import model_name
+    from biorrn.nanopore.basecall.defaults import default_batch_size
+    from biorrn.nanopore.basecall.intake import check_chemistry
+    from biorrn.nanopore.chemistry import Purpose
+    from biorrn.nanopore.evaluate import calibrate as calibration
+    from biorrn.nanopore.readers.files import find_signal_files, read_all
+    from biorrn.nn.store import load_model, shipped_models, update_facts
+    from biorrn.rerun import trained_reads
+    from biorrn.sequences.tally import Tally
 
     if not model.is_dir() and str(model) in shipped_models():
         raise ConfigError(f"{model}: is a shipped model and cannot be changed; copy its folder and calibrate the copy")
@@ -108,7 +108,7 @@ def calibrate(
         raise ConfigError(f"{model}: is a model for {task}; allowed are models for regression or basecalling")
     if reference is None:
         raise ConfigError("--reference is missing: a basecaller is calibrated on reads of a known genome")
-    mapper = Mapper(reference)
+    mapper = AlignmentMapper(reference)
     regions = [parse_region(one, mapper.lengths) for one in region or []]
     where = choose_device(device)
     tally = Tally("calibrate", "reads")
@@ -167,10 +167,10 @@ def _calibrate_proteins(
     threads: int,
 ) -> None:
     """Fit prediction intervals on rows of a prepared file, and print their coverage on folds of these rows."""
-    from biorrn.device import choose_device
-    from biorrn.inference.confidence import conformal_facts, coverage_lines, held_out, novelty_facts
-    from biorrn.models.store import update_facts
-    from biorrn.tasks.replay import chosen_without, trained_here
+    from biorrn.base.compute import choose_device
+    from biorrn.nn.store import update_facts
+    from biorrn.proteins.uncertainty.confidence import conformal_facts, coverage_lines, held_out, novelty_facts
+    from biorrn.proteins.uncertainty.replay import chosen_without, trained_here
 
     if reference is not None:
         raise ConfigError(f"--reference {reference}: needs a basecaller; {model} is a model for regression")

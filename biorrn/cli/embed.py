@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.table_options import BatchSize, Device, Member, Sequences, Split, StateModel, Strict, Threads
+from biorrn.cli.options import BatchSize, Device, Member, Sequences, Split, StateModel, Strict, Threads
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -33,11 +33,11 @@ def word2vec(
       biorrn prepare word2vec proteins.fasta -o kmers.safetensors
       biorrn prepare word2vec stability.h5 --split train --k 2 --width 32 -o pairs.npz
     """
-    from biorrn.inference.summary import Tally
-    from biorrn.progress import progress
-    from biorrn.readers.tables import Reading
-    from biorrn.readers.vectors import write_vectors
-    from biorrn.tasks.embedding import embed_kmers
+    from biorrn.base.terminal import progress
+    from biorrn.proteins.embedding import embed_kmers
+    from biorrn.sequences.tables.reader import Reading
+    from biorrn.sequences.tally import Tally
+    from biorrn.sequences.vectors import write_vectors
 
     reading = Reading(strict=strict)
     with progress("learning", "epochs", epochs) as advance:
@@ -75,8 +75,7 @@ def embedding(
       biorrn models embedding kmers.safetensors -o kmers.svg
       biorrn models embedding runs/stability -o embedding.png
     """
-    from biorrn.evaluation.embedding import compare, residue_vectors
-    from biorrn.evaluation.figures_embedding import save_embedding_figure
+    from biorrn.proteins.embedding import compare, residue_vectors, save_embedding_figure
 
     found = compare(residue_vectors(source))
     save_embedding_figure(found, output, name or Path(source).name)
@@ -111,13 +110,13 @@ def states(
       biorrn models states runs/lm proteins.fasta -o states.npz
       biorrn models states runs/lm proteins.csv --mean -o means.parquet
     """
-    from biorrn.datasets.sequence_set import read_set
-    from biorrn.device import choose_device, set_threads
-    from biorrn.evaluation.activation_files import export_states
-    from biorrn.inference.activations import activations, watch
-    from biorrn.inference.summary import Tally
-    from biorrn.models.store import load_model
-    from biorrn.readers.tables import Reading
+    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.experiments.activations.files import export_states
+    from biorrn.experiments.activations.states import activations, watch
+    from biorrn.nn.store import load_model
+    from biorrn.sequences.sequence_set import read_set
+    from biorrn.sequences.tables.reader import Reading
+    from biorrn.sequences.tally import Tally
 
     set_threads(threads)
     watched = watch(load_model(model), layer, member)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.table_options import Device, Threads
-from biorrn.errors import ConfigError
+from biorrn.base.errors import ConfigError
+from biorrn.cli.options import Device, Threads
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -63,11 +63,17 @@ def cells(
       biorrn experiments cells --cells lstm --cells mingru --stability stability.h5 --max-minutes 5 -o cells
       biorrn experiments cells --tasks synthetic --synthetic copying --length 30 -o copying
     """
-    from biorrn.device import set_threads
-    from biorrn.evaluation.cells import table_lines, write_json, write_table
-    from biorrn.evaluation.figures import save_drawings
-    from biorrn.evaluation.figures_cells import cells_figure
-    from biorrn.tasks.cells import choose_problems, compare_cells, known_cells
+    from biorrn.base.compute import set_threads
+    from biorrn.experiments.cells import (
+        cells_figure,
+        choose_problems,
+        compare_cells,
+        known_cells,
+        table_lines,
+        write_json,
+        write_table,
+    )
+    from biorrn.stats.figures import save_drawings
 
     options = {
         "seed": seed, "device": device, "threads": set_threads(threads), "max_minutes": max_minutes,
@@ -127,21 +133,21 @@ def gradient_flow(
       biorrn experiments gradient-flow -o flow/ --cells rnn --cells irnn --cells lstm --length 500
       biorrn experiments gradient-flow runs/stability stability.h5 -o flow/
     """
-    from biorrn.evaluation.figures import save_drawings
-    from biorrn.evaluation.figures_gradient_flow import flow_figure
-    from biorrn.evaluation.gradient_flow import (
+    from biorrn.base.terminal import progress
+    from biorrn.experiments.gradient_flow import (
         cell_curves,
         check_clip,
         curve_lines,
         first_recipe,
+        flow_figure,
         model_curves,
         passes,
         write_curves,
     )
-    from biorrn.models.recurrent import CELLS
-    from biorrn.models.store import load_model
-    from biorrn.progress import progress
-    from biorrn.tasks import load_task
+    from biorrn.nn.cells import CELLS
+    from biorrn.nn.store import load_model
+    from biorrn.stats.figures import save_drawings
+    from biorrn.training.task import load_task
 
     check_clip(clip)
     if (model is None) != (prepared is None):

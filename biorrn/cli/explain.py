@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.table_options import (
+from biorrn.base.errors import ConfigError
+from biorrn.cli.options import (
     BatchSize,
     Device,
     Fasta,
@@ -15,7 +16,6 @@ from biorrn.cli.table_options import (
     Table,
     Threads,
 )
-from biorrn.errors import ConfigError
 
 
 def explain(
@@ -61,16 +61,15 @@ def explain(
         return _attention(model, fasta, output, figure, top, offset, strict, device, threads)
     if top is not None:
         raise ConfigError("--top: needs --attention")
-    from biorrn.device import choose_device, set_threads
-    from biorrn.evaluation.figures_attribution import explanations
-    from biorrn.inference.attribution import attribute, count
-    from biorrn.inference.predict import target_names
-    from biorrn.inference.summary import Tally
-    from biorrn.inference.writers.effects import attributions_table
-    from biorrn.models.store import load_model
-    from biorrn.progress import progress
-    from biorrn.readers.fasta import read_fasta
-    from biorrn.readers.fields import stop
+    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.errors import stop
+    from biorrn.base.terminal import progress
+    from biorrn.nn.store import load_model
+    from biorrn.proteins.effects import attributions_table
+    from biorrn.proteins.explain.attribution import attribute, count, explanations
+    from biorrn.proteins.predict import target_names
+    from biorrn.sequences.fasta import read_fasta
+    from biorrn.sequences.tally import Tally
 
     set_threads(threads)
     stored = load_model(model)
@@ -99,15 +98,13 @@ def _attention(
     model: str, fasta: str, output: str, figure: str | None, top: int | None, offset: int, strict: bool, device: str,
     threads: int | None,
 ) -> None:  # fmt: skip
-    from biorrn.device import choose_device, set_threads
-    from biorrn.evaluation.figures_attention import attention_figures
-    from biorrn.inference.attention_maps import attend
-    from biorrn.inference.summary import Tally
-    from biorrn.inference.writers.attention import attention_file
-    from biorrn.models.store import load_model
-    from biorrn.progress import progress
-    from biorrn.readers.fasta import read_fasta
-    from biorrn.readers.fields import stop
+    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.errors import stop
+    from biorrn.base.terminal import progress
+    from biorrn.nn.store import load_model
+    from biorrn.proteins.explain.attention import attend, attention_figures, attention_file
+    from biorrn.sequences.fasta import read_fasta
+    from biorrn.sequences.tally import Tally
 
     set_threads(threads)
     tally = Tally("explain", "proteins", "residues")

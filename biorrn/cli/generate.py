@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.table_options import BatchSize, Threads
+from biorrn.cli.options import BatchSize, Threads
 
 
 def generate(
@@ -59,15 +59,22 @@ def generate(
       biorrn generate runs/lm -n 1000 --temperature 0.8 --top-p 0.95 --prompt MKT --max-length 200 -o new.fasta.gz
       biorrn generate runs/lm -n 500 --against pfam.h5 --drop-copies 0.9 --figure new.svg -o new.fasta
     """
-    from biorrn.device import set_threads
-    from biorrn.evaluation.figures_generated import check_figure, save_figure
-    from biorrn.evaluation.generated import check_threshold, lines
-    from biorrn.evaluation.generated_files import compare, read_against, write_fasta, write_summary, write_table
-    from biorrn.inference.generate import Plan, open_language_model
-    from biorrn.inference.generate import generate as run
-    from biorrn.inference.sampling import Sampling
-    from biorrn.inference.summary import Tally
-    from biorrn.progress import progress
+    from biorrn.base.compute import set_threads
+    from biorrn.base.terminal import progress
+    from biorrn.language.generate import Plan, Sampling, open_language_model
+    from biorrn.language.generate import generate as run
+    from biorrn.language.generated import (
+        check_figure,
+        check_threshold,
+        compare,
+        lines,
+        read_against,
+        save_figure,
+        write_fasta,
+        write_summary,
+        write_table,
+    )
+    from biorrn.sequences.tally import Tally
 
     set_threads(threads)
     check_threshold(drop_copies, against)

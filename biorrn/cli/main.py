@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from biorrn import __version__
+from biorrn.base.compute import quiet_threads
+from biorrn.base.errors import BiorrnError, shown
+from biorrn.base.files import disk_fault
+from biorrn.base.terminal import guard_terminal, note
 from biorrn.cli.outputs import checked
-from biorrn.command import note
-from biorrn.device import quiet_threads
-from biorrn.errors import BiorrnError, shown
-from biorrn.files import disk_fault
-from biorrn.screen import guard_terminal
+from biorrn.version import __version__
 
 
 class Command(NamedTuple):
@@ -193,11 +192,16 @@ COMMANDS = {
         ("basecall", "basecall", "Use", "Basecall raw nanopore signal."),
         ("generate", "generate", "Use", "Sample new sequences from a language model."),
         ("translate", "translate", "Use", "Translate sequences with an encoder-decoder, e.g. genes to proteins."),
-        ("prepare", "prepare", "Train", "Convert proteins or labelled reads to one HDF5 file with a split."),
+        ("prepare", "prepare.proteins", "Train", "Convert proteins or labelled reads to one HDF5 file with a split."),
         ("train", "train", "Train", "Train a recipe on a prepared file, or resume an interrupted training."),
-        ("train-table", "train_protein", "Train", "Train a model on a table of proteins; no recipe needed."),
+        ("train-table", "train_table", "Train", "Train a model on a table of proteins; no recipe needed."),
         ("calibrate", "calibrate", "Train", "Calibrate Q-scores of a basecaller, or prediction intervals."),
-        ("evaluate", "evaluate", "Train", "Measure predictions or basecalls against the truth, and compare models."),
+        (
+            "evaluate",
+            "evaluate.results",
+            "Train",
+            "Measure predictions or basecalls against the truth, and compare models.",
+        ),
         ("reads", "reads", "Reads", "List and check raw nanopore reads."),
         ("simulate", "simulate", "Reads", "Simulate raw nanopore reads with known bases."),
         ("merge", "merge", "Reads", "Merge the outputs of several basecall runs."),

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.options import CalledReads, Figures, Name, Note, Seed
 from biorrn.cli.outputs import write_evaluation
-from biorrn.cli.table_options import CalledReads, Figures, Name, Note, Seed
 
 
 def map(
@@ -36,12 +36,18 @@ def map(
       biorrn map calls.bam genome.fa -o mapped.bam --preset lr:hq
       biorrn map cdna.fastq genome.fa.gz -o mapped.paf.gz --preset splice
     """
-    from biorrn.command import command_line
-    from biorrn.evaluation.figures_mapping import mapping_figures
-    from biorrn.evaluation.mapping_stats import MappingStats, describe_mapping, mapping_lines
-    from biorrn.inference.map_reads import PRESETS, format_of, map_reads
-    from biorrn.inference.mapping import Mapper
-    from biorrn.lookup import lookup
+    from biorrn.base.lookup import lookup
+    from biorrn.base.terminal import command_line
+    from biorrn.nanopore.alignment import Mapper
+    from biorrn.nanopore.reads.map import (
+        PRESETS,
+        MappingStats,
+        describe_mapping,
+        format_of,
+        map_reads,
+        mapping_figures,
+        mapping_lines,
+    )
 
     format_of(output)
     mapper = Mapper(reference, lookup(PRESETS, preset, "--preset:"))

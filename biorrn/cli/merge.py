@@ -39,9 +39,9 @@ def merge(
     """
     import sys
 
-    from biorrn.command import command_line
-    from biorrn.inference.merge import Job
-    from biorrn.inference.merge import merge as run
+    from biorrn.base.terminal import command_line
+    from biorrn.nanopore.basecall.merge import Job
+    from biorrn.nanopore.basecall.merge import merge as run
 
     job = Job(command_line(), threads, copy, reference)
     done = run(parts, output, summary, job, unique=unique, allow_empty=allow_empty)

@@ -23,7 +23,7 @@ def models(context: typer.Context) -> None:
       biorrn models show runs/mine
     """
     if context.invoked_subcommand is None:
-        from biorrn.models.described import table_of_models
+        from biorrn.nn.store import table_of_models
 
         for line in table_of_models():
             print(line)
@@ -38,7 +38,7 @@ def show(model: Annotated[str, typer.Argument(help="Name of a shipped model, or 
       biorrn models show stability
       biorrn models show runs/mine
     """
-    from biorrn.models.described import describe
+    from biorrn.nn.store import describe
 
     for line in describe(model):
         print(line)

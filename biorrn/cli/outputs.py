@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biorrn.errors import ConfigError
+from biorrn.base.errors import ConfigError
 
 # parameters that name output files; any other parameter that names an existing file is an input
 OUTPUTS = ("output", "summary", "figure", "figures", "stats", "report", "markdown")
@@ -92,15 +92,15 @@ def write_evaluation(
     lines : returns the summary of the content as lines. Default: that of `biorrn evaluate`.
     beside : file from which the figures' paths are relative. Default: `output`.
     """
-    from biorrn.evaluation.described import write_result
-    from biorrn.evaluation.figures import save_drawings
+    from biorrn.stats.figures import save_drawings
+    from biorrn.stats.results import write_result
 
     if figures is not None:
         content["figures"] = save_drawings(draw(), figures, beside or output or figures)
     if output is not None:
         write_result(output, content)
     if lines is None:
-        from biorrn.evaluation.terminal import summary_lines
+        from biorrn.stats.results import summary_lines
 
         lines = summary_lines
     for line in lines(content):
@@ -109,8 +109,8 @@ def write_evaluation(
 
 def write_account(account: dict[str, Any], options: dict[str, Any], report: Path | None) -> None:
     """Print the summary of a prepared file, and write it as JSON if a report is given."""
-    from biorrn.datasets.account import lines
-    from biorrn.datasets.account import write_account as write
+    from biorrn.sequences.prepared.summary import lines
+    from biorrn.sequences.prepared.summary import write_account as write
 
     if report is not None:
         write(report, {**options, **account})

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from biorrn.cli.table_options import BatchSize, Device, Level, Offset, Sheet, Threads, WildType
+from biorrn.cli.options import BatchSize, Device, Level, Offset, Sheet, Threads, WildType
 
 if TYPE_CHECKING:
-    from biorrn.models.store import Stored
+    from biorrn.nn.store import Stored
 
 
 def predict(
@@ -97,19 +97,17 @@ def predict(
     """
     from itertools import chain, islice
 
-    from biorrn.device import choose_device, set_threads
-    from biorrn.errors import ConfigError
-    from biorrn.inference.confidence import columns_given, widened
-    from biorrn.inference.predict import Prediction, doubts, refuse, target_names, units_of
-    from biorrn.inference.predict import predict as run
-    from biorrn.inference.protein_input import other_columns, read_mutants, read_proteins
-    from biorrn.inference.resume import open_kept
-    from biorrn.inference.settings import known
-    from biorrn.inference.summary import Tally
-    from biorrn.inference.writers.predictions import open_predictions
-    from biorrn.models.store import load_model
-    from biorrn.progress import progress
-    from biorrn.readers.fields import stop
+    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.errors import ConfigError, stop
+    from biorrn.base.terminal import progress
+    from biorrn.nanopore.basecall.caller import known
+    from biorrn.nanopore.basecall.journal import open_kept
+    from biorrn.nn.store import load_model
+    from biorrn.proteins.predict import Prediction, doubts, open_predictions, refuse, target_names, units_of
+    from biorrn.proteins.predict import predict as run
+    from biorrn.proteins.uncertainty.confidence import columns_given, widened
+    from biorrn.sequences.rows import other_columns, read_mutants, read_proteins
+    from biorrn.sequences.tally import Tally
 
     used = set_threads(threads)
     stored = load_model(model)
@@ -199,14 +197,12 @@ def _predict_tags(
     """Predict a state, or values, of each residue; `columns` are options of a table, `settings` those of the model."""
     from contextlib import ExitStack
 
-    from biorrn.evaluation.figures_structure import MOST, structure_file
-    from biorrn.inference.predict import doubts
-    from biorrn.inference.protein_input import read_proteins
-    from biorrn.inference.tag_summary import TagTally, summary_table
-    from biorrn.inference.tagging import tag, tag_columns
-    from biorrn.inference.writers.taggings import Layout, open_taggings
-    from biorrn.progress import progress
-    from biorrn.readers.fields import stop
+    from biorrn.base.errors import stop
+    from biorrn.base.terminal import progress
+    from biorrn.proteins.predict import doubts
+    from biorrn.sequences.rows import read_proteins
+    from biorrn.tagging.figures import MOST, structure_file
+    from biorrn.tagging.predict import Layout, TagTally, open_taggings, summary_table, tag, tag_columns
 
     states, names = tag_columns(stored)
     called = stored.facts.get("state_names") or names

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.options import Figures, Name, Note
 from biorrn.cli.outputs import write_evaluation
-from biorrn.cli.table_options import Figures, Name, Note
 
 
 def qc(
@@ -32,8 +32,7 @@ def qc(
       biorrn qc calls.summary.tsv.gz -o qc.json --figures qc/
       biorrn qc sequencing_summary.txt -o -
     """
-    from biorrn.evaluation.figures_read_qc import qc_figures
-    from biorrn.evaluation.read_qc import qc_lines, read_qc
+    from biorrn.nanopore.reads.qc import qc_figures, qc_lines, read_qc
 
     known_as = name or Path(summary if output == "-" else output).stem
     content, counted = read_qc(summary, name=known_as, note=note, flow_cell=flow_cell)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.table_options import SignalPaths
+from biorrn.cli.options import SignalPaths
 
 
 def reads(
@@ -28,12 +28,11 @@ def reads(
       biorrn reads run/a.pod5 run/b.blow5 --summary
       biorrn reads archive/ --files -o files.txt      # for biorrn basecall --files files.txt --shard 3/8
     """
-    from biorrn.errors import ConfigError, InputError
-    from biorrn.files import tsv_line, write_text
-    from biorrn.progress import progress
-    from biorrn.readers.shards import list_files
-    from biorrn.readers.signal import read_all
-    from biorrn.readers.summary import COLUMNS, Problems, Summary, row
+    from biorrn.base.errors import ConfigError, InputError
+    from biorrn.base.files import tsv_line, write_text
+    from biorrn.base.terminal import progress
+    from biorrn.nanopore.readers.files import list_files, read_all
+    from biorrn.nanopore.readers.summary import COLUMNS, Problems, Summary, row
 
     if files:
         if summary:

@@ -46,8 +46,8 @@ def report(
       biorrn report --predictions stability=stable.tsv --predictions solubility=soluble.tsv -o report.html
       biorrn report --qc flowcell.qc.json --map flowcell.map.json -o report.html
     """
-    from biorrn.errors import ConfigError
-    from biorrn.evaluation.report import write_report
+    from biorrn.base.errors import ConfigError
+    from biorrn.report.page import write_report
 
     tables = []
     for entry in predicted or []:

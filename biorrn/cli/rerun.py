@@ -34,7 +34,8 @@ def rerun(
       biorrn rerun runs/stability -o runs/again
       biorrn rerun downloaded/stability --data stability.h5 --check
     """
-    from biorrn.training import launch, repeat
+    from biorrn import rerun as repeat
+    from biorrn.training import processes as launch
 
     folder = output or run.with_name(run.name + ".rerun")
     repeat.refuse_same(run, folder)
@@ -42,7 +43,7 @@ def rerun(
     if number > 1 and not launch.launched():
         launch.launch(number)
     else:
-        from biorrn.tasks.rerun import rerun as repeat_run
+        from biorrn.rerun import rerun as repeat_run
 
         repeat_run(run, folder, data=data, init=init)
     if check and not launch.launched():

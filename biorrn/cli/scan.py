@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from biorrn.cli.table_options import (
+from biorrn.cli.options import (
     BatchSize,
     Device,
     Fasta,
@@ -58,18 +58,18 @@ def scan(
       biorrn scan stability protein.fa --mutations "A23G,K41E:L12P,p.Ala23_Gly24insTrp"
       biorrn scan stability proteins.fa --mutations variants.csv --column mutant -o scan.parquet
     """
-    from biorrn.device import choose_device, set_threads
-    from biorrn.evaluation.figures_scan import heat_maps
-    from biorrn.inference.confidence import widened
-    from biorrn.inference.predict import target_names, units_of
-    from biorrn.inference.scan import Plan, count, parse_spans, remarks
-    from biorrn.inference.scan import scan as run
-    from biorrn.inference.summary import Tally
-    from biorrn.inference.writers.effects import effects_table
-    from biorrn.models.store import load_model
-    from biorrn.progress import progress
-    from biorrn.readers.fasta import read_fasta
-    from biorrn.readers.fields import stop
+    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.errors import stop
+    from biorrn.base.terminal import progress
+    from biorrn.nn.store import load_model
+    from biorrn.proteins.effects import effects_table
+    from biorrn.proteins.landscape import heat_maps
+    from biorrn.proteins.predict import target_names, units_of
+    from biorrn.proteins.scan import Plan, count, parse_spans, remarks
+    from biorrn.proteins.scan import scan as run
+    from biorrn.proteins.uncertainty.confidence import widened
+    from biorrn.sequences.fasta import read_fasta
+    from biorrn.sequences.tally import Tally
 
     used = set_threads(threads)
     plan = Plan(mutations, column, parse_spans(positions), deletions, insertions, offset)

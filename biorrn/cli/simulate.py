@@ -36,15 +36,13 @@ def simulate(
     """
     from contextlib import ExitStack
 
-    from biorrn.errors import ConfigError
-    from biorrn.inference.summary import Tally
-    from biorrn.progress import progress
-    from biorrn.simulation.genome import random_genome as draw_genome
-    from biorrn.simulation.genome import read_genome, write_genome
-    from biorrn.simulation.pore_model import load_pore_model
-    from biorrn.simulation.signal_files import open_signal, open_truth
-    from biorrn.simulation.simulate import Settings
-    from biorrn.simulation.simulate import simulate as run
+    from biorrn.base.errors import ConfigError
+    from biorrn.base.terminal import progress
+    from biorrn.nanopore.simulate.pore_model import load_pore_model
+    from biorrn.nanopore.simulate.reads import Settings, open_signal, open_truth, read_genome, write_genome
+    from biorrn.nanopore.simulate.reads import random_genome as draw_genome
+    from biorrn.nanopore.simulate.reads import simulate as run
+    from biorrn.sequences.tally import Tally
 
     settings = Settings(length_mean, length_shape, noise, speed)
     if (fasta is None) == (random_genome is None):

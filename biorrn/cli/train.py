@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.table_options import Device, Threads
+from biorrn.cli.options import Device, Threads
 
 # shared with `biorrn train-table`
 Settings = Annotated[
@@ -68,8 +68,8 @@ def train(
       torchrun --nproc-per-node 4 -m biorrn train fast lambda.h5 -o runs/fast
       biorrn train fast modified.h5 -o runs/tuned --init dna_r9.4.1_fast --set training.lr=5e-4
     """
-    from biorrn.config import change_recipe, load_recipe
-    from biorrn.training import launch
+    from biorrn.config.recipe import change_recipe, load_recipe
+    from biorrn.training import processes as launch
 
     changes = list(settings or [])
     if max_minutes is not None:
@@ -81,7 +81,7 @@ def train(
         return launch.launch(number)
 
     # these imports take seconds; errors in the recipe are reported before them
-    from biorrn.tasks import complete, load_task
+    from biorrn.training.task import complete, load_task
     from biorrn.training.train import train as run
 
     run(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.table_options import BatchSize, Device, Strict, Threads
+from biorrn.cli.options import BatchSize, Device, Strict, Threads
 
 
 def translate(
@@ -29,15 +29,13 @@ def translate(
       biorrn translate runs/codons genes.fa -o proteins.fa
       biorrn translate runs/codons genes.fa --beam 1 --attention where.svg -o proteins.fa
     """
-    from biorrn.device import choose_device, set_threads
-    from biorrn.evaluation.figures_translation import Chosen, draw_attention
-    from biorrn.inference.summary import Tally
-    from biorrn.inference.translate import check_model, read_sources
-    from biorrn.inference.translate import translate as run
-    from biorrn.inference.writers.fasta import open_fasta
-    from biorrn.models.store import load_model
-    from biorrn.progress import progress
-    from biorrn.readers.fields import stop
+    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.errors import stop
+    from biorrn.base.terminal import progress
+    from biorrn.nn.store import load_model
+    from biorrn.sequences.tally import Tally
+    from biorrn.translation.predict import Chosen, check_model, draw_attention, open_fasta, read_sources
+    from biorrn.translation.predict import translate as run
 
     wanted = Chosen(attention, record)
     set_threads(threads)

@@ -4,12 +4,13 @@ The score of a path is start[first] + the emission of each step's state + transi
 end[last]; its probability is exp(score) over the sum of all paths. Up to four states the sums run on the basecaller's
 kernels: a CTC-CRF with states of one base has four states, each reached from any other in one frame, so that a chain is
 its scores with staying forbidden (a state that goes on is a move into itself). More states do not fit there, where a
-state has four predecessors, and run in `kernels.chain_reference`.
+state has four predecessors, and run in `kernels.chain`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -18,9 +19,64 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from biorrn.jit import each_row
-from biorrn.kernels import chain_reference, crf_numba
-from biorrn.lookup import lookup
+from biorrn.base.compute import each_row
+from biorrn.base.lookup import lookup
+from biorrn.kernels.crf import cpu as crf_numba
+
+
+def all_paths(
+    emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor
+) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Yield each of the S**T paths through one sequence (T, S) and its score, written from the definition."""
+    for path in itertools.product(range(emissions.shape[1]), repeat=len(emissions)):
+        score = float(start[path[0]] + end[path[-1]])
+        score += sum(float(emissions[t, state]) for t, state in enumerate(path))
+        yield path, score + sum(float(transitions[a, b]) for a, b in itertools.pairwise(path))
+
+
+def log_partition(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """Return the log of the sum over all paths (B,); 0 for an empty row."""
+    alpha = start + emissions[:, 0]
+    for t in range(1, emissions.shape[1]):
+        after = torch.logsumexp(alpha[:, :, None] + transitions, 1) + emissions[:, t]
+        alpha = torch.where((t < lengths)[:, None], after, alpha)
+    return torch.where(lengths > 0, torch.logsumexp(alpha + end, 1), 0.0)
+
+
+def marginals_reference(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """Return the probability of each state at each step, (B, T, S), by forward-backward; 0 beyond a row's length."""
+    rows, time, states = emissions.shape
+    alphas = [start + emissions[:, 0]]
+    for t in range(1, time):
+        alphas.append(torch.logsumexp(alphas[-1][:, :, None] + transitions, 1) + emissions[:, t])
+    beta, found = end.expand(rows, states), []
+    for t in range(time - 1, -1, -1):
+        if t + 1 < time:
+            before = torch.logsumexp(transitions + (emissions[:, t + 1] + beta)[:, None], 2)
+            beta = torch.where((t + 1 < lengths)[:, None], before, end)
+        mass = torch.softmax(alphas[t] + beta, 1)
+        found.append(torch.where((t < lengths)[:, None], mass, 0.0))
+    return torch.stack(found[::-1], 1)
+
+
+def viterbi(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """Return the best path int64 (B, T); 0 beyond a row's length. Of paths as good, that of the lower last states."""
+    time = emissions.shape[1]
+    best, back = start + emissions[:, 0], []
+    same = torch.arange(emissions.shape[2], device=emissions.device).expand_as(best)
+    for t in range(1, time):
+        score, source = (best[:, :, None] + transitions).max(1)
+        inside = (t < lengths)[:, None]
+        back.append(torch.where(inside, source, same))
+        best = torch.where(inside, score + emissions[:, t], best)
+    state = (best + end).argmax(1)
+    path = [state]
+    for source in reversed(back):
+        state = source.gather(1, state[:, None])[:, 0]
+        path.append(state)
+    found = torch.stack(path[::-1], 1)
+    return found.masked_fill(torch.arange(time, device=found.device) >= lengths[:, None], 0)
+
 
 FEW = 4  # states that the basecaller's kernels hold with every transition between them
 NEVER = -1e30  # in place of -inf in log space, where a sum of nothing else has no gradient
@@ -70,7 +126,7 @@ def marginals(
     """
     given = (emissions, lengths, transitions.detach(), start.detach(), end.detach())
     if (implementation or default_kernel(emissions)) == "reference":
-        return chain_reference.marginals(*given)
+        return marginals_reference(*given)
     scores = dense(*given).detach().cpu().numpy()
     found = sums(scores, lengths.cpu().numpy())[1]
     mass = found[..., FEW:].reshape(*found.shape[:2], FEW, FEW).sum(2)[..., : emissions.shape[2]]
@@ -85,7 +141,7 @@ def default_kernel(emissions: Tensor) -> str:
 def dense(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
     """Return a chain of at most `FEW` states as the scores (B, T, 20) of a basecaller with states of one base.
 
-    In the layout of `kernels.crf` the column (1 + d) * 4 + s moves from state d into s; column s, staying, is -inf. All
+    In the layout of `kernels.crf.loss` the column (1 + d) * 4 + s moves from state d into s; column s, staying, is -inf. All
     paths begin in state 0, whose moves in the first frame have the scores of `start`.
     """
     rows, time, states = emissions.shape
@@ -167,5 +223,5 @@ def _numba(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tenso
 
 KERNELS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "numba": _numba,
-    "reference": chain_reference.log_partition,
+    "reference": log_partition,
 }

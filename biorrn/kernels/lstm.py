@@ -26,7 +26,7 @@ from numba.core import cgutils, config
 from numba.extending import intrinsic
 from torch import Tensor, nn
 
-from biorrn.jit import jit
+from biorrn.base.compute import jit
 
 
 def features() -> set[str]:

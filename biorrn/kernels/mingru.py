@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from biorrn.jit import each_row, jit
-from biorrn.lookup import lookup
+from biorrn.base.compute import each_row, jit
+from biorrn.base.lookup import lookup
 
 # sums may be reordered (it is what lets them be vectorised); NaN and infinity keep their meaning
 FAST = {"reassoc", "contract", "nsz"}

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from biorrn.config import Core, Model, Recipe, cores
+from biorrn.config.recipe import Core, Model, Recipe, cores
 
 OFTEN, FEWEST = 0.05, 5  # part and number of an epoch's steps
 RISE = 10.0  # of a gradient norm or a loss

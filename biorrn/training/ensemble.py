@@ -4,28 +4,214 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from biorrn.command import words
-from biorrn.config import Recipe, dump_recipe
-from biorrn.errors import ConfigError
-from biorrn.models.ensemble import Ensemble, ensemble_for
-from biorrn.models.store import WEIGHTS, Stored, load_model, save_model
-from biorrn.training.begin import Begun
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.base.terminal import words
+from biorrn.config.recipe import Recipe, dump_recipe
+from biorrn.nn.ensemble import KNOTS, Ensemble, ensemble_for
+from biorrn.nn.sequence import neighbours
+from biorrn.nn.store import WEIGHTS, Stored, load_model, save_model
 from biorrn.training.checkpoint import MEMBERS, PROVENANCE, remove_run, write_history, write_provenance
-from biorrn.training.combine import rising_knots, stacked_weights
 from biorrn.training.learner import count_parameters
-from biorrn.training.members import run_members
-from biorrn.training.remember import remember
+from biorrn.training.loop import Begun
 from biorrn.training.task import Data, Task
+
+# -P: a file named torch.py where the user stands is not imported
+COMMAND = (sys.executable, "-P", "-m", "biorrn.training.train")
+
+
+class MemberFailed(BiorrnError):
+    """The process of a member has ended with an error."""
+
+
+def run_members(work: list[dict[str, Any]], jobs: int) -> None:
+    """Run `training.train` for each piece of work, `jobs` at a time; their lines go to standard error, with a prefix.
+
+    Parameters
+    ----------
+    work : list of dict: what `train.train_member` is told; "folder" is where the member's run goes.
+
+    Raises
+    ------
+    BiorrnError: a member could not be trained. The others that were running are stopped; they can be taken up again.
+    """
+    children: list[subprocess.Popen[str]] = []
+    lock, stopped = threading.Lock(), threading.Event()
+
+    def run(job: dict[str, Any]) -> None:
+        with lock:  # none is started once all are being stopped
+            if stopped.is_set():
+                return
+            child = _start()
+            children.append(child)
+        _follow(child, job, stopped)
+
+    pool = ThreadPoolExecutor(jobs, "member")
+    try:
+        futures = [pool.submit(run, job) for job in work]
+        for done, future in enumerate(as_completed(futures), 1):
+            future.result()
+            print(f"{done} of {len(work)} members are trained", file=sys.stderr, flush=True)
+    finally:
+        with lock:
+            stopped.set()
+        for child in children:
+            child.kill()
+        pool.shutdown(cancel_futures=True)
+
+
+def _start() -> subprocess.Popen[str]:
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def _follow(child: subprocess.Popen[str], job: dict[str, Any], stopped: threading.Event) -> None:
+    """Give a child its job, pass on what it says, and wait for its end."""
+    name, last = Path(job["folder"]).name, ""
+    with child:
+        assert child.stdin is not None
+        assert child.stderr is not None
+        try:
+            child.stdin.write(json.dumps(job) + "\n")
+            child.stdin.flush()  # and stays open: its end tells the child that nobody waits for it
+        except BrokenPipeError:
+            pass  # it ended before; its lines say why
+        for line in child.stderr:
+            last = line.strip() or last
+            print(f"[{name}] {line.rstrip()}", file=sys.stderr, flush=True)
+        code = child.wait()
+    if code and not stopped.is_set():
+        raise MemberFailed(f"member {name}: {last.removeprefix('error: ') or f'ended with code {code}'}")
+
+
+STRAIGHT = 0.05  # share of the straight line in a calibration, which makes it rise everywhere
+FEWEST = 2 * KNOTS  # measured rows that a calibration needs
+
+
+def stacked_weights(values: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Return the weights, none negative and together one, of the best mean of the members (Breiman 1996, stacking).
+
+    Parameters
+    ----------
+    values : float array (M, N): what each member predicts of each row.
+    true : float array (N,): what was measured; rows that are not finite do not count.
+
+    Returns
+    -------
+    float64 array (M,): equal weights where fewer than two rows a member were measured.
+    """
+    from scipy.optimize import nnls
+
+    there = np.isfinite(true)
+    members = len(values)
+    if there.sum() < 2 * members:
+        return np.full(members, 1 / members)
+    columns, wanted = values[:, there].T.astype(np.float64), true[there].astype(np.float64)
+    # of weights that sum to one, an offset of all values changes nothing; so the last row, which asks for that sum,
+    # can outweigh the others without harm to the arithmetic
+    middle, spread = wanted.mean(), max(wanted.std(), 1e-12)
+    heavy = 1e3 * np.sqrt(len(wanted))
+    found, _ = nnls(
+        np.vstack([(columns - middle) / spread, np.full(members, heavy)]), [*(wanted - middle) / spread, heavy]
+    )
+    return found / found.sum()
+
+
+def rising_knots(values: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the knots of a calibration: isotonic regression of the measured on the predicted, at a few quantiles.
+
+    Parameters
+    ----------
+    values, true : float arrays (N,): predicted and measured; rows that are not finite do not count.
+
+    Returns
+    -------
+    x, y : float32 arrays (`KNOTS`,), both strictly rising; y is x where there is too little to fit.
+    """
+    from scipy.optimize import isotonic_regression
+
+    there = np.isfinite(true) & np.isfinite(values)
+    values, true = values[there].astype(np.float64), true[there].astype(np.float64)
+    rise = ((values - values.mean()) * (true - true.mean())).sum() if len(values) >= FEWEST else 0.0
+    if not rise > 0:
+        line = np.arange(KNOTS, dtype=np.float32)
+        return line, line.copy()
+    order = np.argsort(values, kind="stable")
+    values, true = values[order], true[order]
+    rising = isotonic_regression(true).x  # (N,), a staircase
+    x = np.quantile(values, np.linspace(0, 1, KNOTS))
+    gap = (values[-1] - values[0]) / (100 * KNOTS)  # many equal predictions give equal quantiles
+    x = _apart(x, gap)
+    # the mean step around a knot: a staircase read at one point depends on where its steps happen to lie
+    edges = np.concatenate([[-np.inf], (x[1:] + x[:-1]) / 2, [np.inf]])
+    bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, KNOTS - 1)
+    counts = np.bincount(bins, minlength=KNOTS)
+    filled = counts > 0
+    places = np.bincount(bins, values, KNOTS)[filled] / counts[filled]
+    steps = np.interp(x, places, np.bincount(bins, rising, KNOTS)[filled] / counts[filled])
+    slope, offset = np.polyfit(values, true, 1)
+    y = (1 - STRAIGHT) * np.maximum.accumulate(steps) + STRAIGHT * (slope * x + offset)
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def _apart(x: np.ndarray, gap: float) -> np.ndarray:
+    """Return rising numbers at least `gap` apart, each at or above the one given."""
+    steps = np.arange(len(x)) * gap
+    return np.maximum.accumulate(x - steps) + steps
+
+
+def remember(
+    model: Ensemble, recipe: Recipe, data: Data, device: torch.device, facts: dict[str, Any]
+) -> tuple[int, int]:
+    """Give the model its `neighbours`, and return their size, rows and residues of the longest.
+
+    Residuals are those of the trained members, on the rows that trained them, so they are smaller than on new rows; the
+    recipe's `noise` is chosen for such residuals.
+    """
+    tokens, residuals = [], []
+    model = model.to(device)
+    with torch.inference_mode():
+        for batch in data.train(0, 0):  # each row once; the order does not matter
+            batch = batch.to(device)
+            assert batch.targets is not None
+            missing = (batch.targets - model(batch.x, batch.lengths)[0]).nan_to_num()
+            residuals.append(missing.cpu().numpy().astype(np.float16))
+            tokens.append(batch.x.cpu().numpy().astype(np.uint8))
+    model.cpu()
+    longest = max(int((part > 0).sum(1).max()) for part in tokens)
+    size = (sum(len(part) for part in tokens), longest)
+    memory = neighbours(recipe, facts | {"neighbours": size})
+    assert memory is not None
+    memory.tokens.copy_(torch.from_numpy(np.concatenate([_widened(part, longest) for part in tokens])))
+    memory.residuals.copy_(torch.from_numpy(np.concatenate(residuals)))
+    model.neighbours = memory
+    return size
+
+
+def _widened(rows: np.ndarray, longest: int) -> np.ndarray:
+    return np.pad(rows, ((0, 0), (0, max(0, longest - rows.shape[1]))))[:, :longest]
+
 
 SEED_STEP = 1000  # seeds of members of runs with neighbouring seeds do not meet
 

@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from biorrn.config import Forest
-from biorrn.encoders.consensus import consensus
-from biorrn.encoders.residues import sequence
-from biorrn.encoders.site_features import features, learn, learn_in_folds, substitutions
-from biorrn.errors import ConfigError, InputError
-from biorrn.models.forest import ForestModel
-from biorrn.training.begin import Begun
+from biorrn.base.errors import ConfigError, InputError
+from biorrn.config.recipe import Forest
+from biorrn.nn.forest import ForestModel, features, learn, learn_in_folds, substitutions
+from biorrn.sequences.alphabets import consensus, sequence
 from biorrn.training.gaussian import STRANGE, encode_rows, write_fit
+from biorrn.training.loop import Begun
 from biorrn.training.task import Task
 
 

@@ -4,27 +4,200 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.hooks import RemovableHandle
 
-from biorrn.batch import Batch
-from biorrn.config import Recipe
-from biorrn.models.sequence import SequenceModel
-from biorrn.models.stepper import hand_on
-from biorrn.training.gradients import GradientNorms
-from biorrn.training.pieces import Piece, Pieces
+from biorrn.config.recipe import Recipe
+from biorrn.nn.batch import Batch, valid
+from biorrn.nn.cells import Layer
+from biorrn.nn.sequence import SequenceModel
+from biorrn.nn.stepper import hand_on
+from biorrn.training.parallel import Piece, Pieces, Shards, separable
 from biorrn.training.processes import Processes
 from biorrn.training.schedules import QuantileClip, warmup_cosine
-from biorrn.training.shards import Shards, separable
 from biorrn.training.task import Data, Diverged, Task
-from biorrn.training.watch import Watch
+
+# by depth; parts with other names come last, as the module tree has them
+ORDER = ("frontend", "core", "steps", "pool", "head")
+
+
+class GradientNorms:
+    """Norms of the gradient of each part of a model, gathered on its device and read once an epoch.
+
+    Parameters
+    ----------
+    model : a `SequenceModel`. Its parts are `frontend`, each layer of the core as `core.0`, `core.1`, ..., `steps`,
+        `pool` and `head`, as far as they learn; of a list of cores `core.0` is the first core. A front end of blocks
+        without a core is told by its blocks, `frontend.0`, ...
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        learned = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        deep = "core" if any(name.startswith("core.") for name, _ in learned) else "frontend"
+        own = [_part(name, deep) for name, _ in learned]
+        self.parts = sorted(dict.fromkeys(own), key=_depth)
+        self.parameters = [parameter for _, parameter in learned]
+        self._index = torch.tensor([self.parts.index(part) for part in own])
+        self._sum = torch.zeros(len(self.parts))
+        self._steps = 0
+
+    def measure(self) -> Tensor:
+        """Return the norm of the whole gradient, a scalar tensor, and remember those of the parts for `keep`."""
+        there = [place for place, parameter in enumerate(self.parameters) if parameter.grad is not None]
+        gradients = [gradient for parameter in self.parameters if (gradient := parameter.grad) is not None]
+        if not gradients:
+            self._squares = torch.zeros_like(self._sum)
+            return torch.zeros(())
+        norms = torch.stack(torch._foreach_norm(gradients))
+        if self._index.device != norms.device:
+            self._index, self._sum = self._index.to(norms.device), self._sum.to(norms.device)
+        index = self._index if len(there) == len(self.parameters) else self._index[there]
+        self._squares = torch.zeros_like(self._sum).index_add_(0, index, norms.float().square())
+        return torch.linalg.vector_norm(norms)
+
+    def keep(self) -> None:
+        """Count the step that was measured last."""
+        self._sum += self._squares.sqrt()
+        self._steps += 1
+
+    def take(self) -> dict[str, float]:
+        """Return the mean norm of each part over the steps that were kept, by depth, and begin anew."""
+        means = (self._sum / max(1, self._steps)).tolist()
+        self._sum.zero_()
+        self._steps = 0
+        return dict(zip(self.parts, means, strict=True))
+
+
+def _part(name: str, deep: str) -> str:
+    """Return the part that a parameter belongs to; a layer of the second of several cores is core.1.<layer>.
+
+    >>> _part("core.layers.1.cells.0.weight_hh_l0", "core"), _part("core.norms.1.bias", "core")
+    ('core.1', 'core.1')
+    >>> _part("core.parts.1.layers.0.cells.0.bias_hh_l0", "core"), _part("core.parts.1.norm.bias", "core")
+    ('core.1.0', 'core.1')
+    >>> _part("frontend.layers.2.weight", "core"), _part("head.output.1.weight", "core")
+    ('frontend', 'head')
+    """
+    top = name.split(".")[0]
+    if inner := re.match(r"core\.parts\.(\d+)\.(?:\w+\.(\d+)\.)?", name):
+        return ".".join(["core", *(number for number in inner.groups() if number)])
+    number = re.match(rf"{deep}\.\w+\.(\d+)\.", name)
+    return f"{top}.{number[1]}" if number else top
+
+
+def _depth(part: str) -> tuple[int, ...]:
+    top, *numbers = part.split(".")
+    return ORDER.index(top) if top in ORDER else len(ORDER), *map(int, numbers)
+
+
+FAR = 10.0  # times the running quantile of the norms, from which on a step's gradient is far above the others
+KNOWN = 20  # norms before that is judged
+MEMORY = 100  # norms that the quantile is of
+TENTHS = 10  # parts of a sequence, between which the gradient over time is compared
+
+
+class Watch:
+    """Counts of an epoch's steps, and how evenly the gradient reaches the steps of a sequence.
+
+    Parameters
+    ----------
+    model : whose first recurrent layer is looked at, in the first batch of an epoch.
+    quantile : float: of the recent norms, with which a norm is compared.
+    """
+
+    def __init__(self, model: nn.Module, quantile: float) -> None:
+        core = getattr(model, "core", None)
+        layers = [] if core is None else [part for part in core.modules() if isinstance(part, Layer)]
+        self.layer = layers[0] if layers else None
+        self.quantile = quantile
+        self.norms: deque[float] = deque(maxlen=MEMORY)
+        self._far = 0
+        self._squares: list[Tensor] = []  # of the gradient, by tenth of a sequence
+        self._handle: RemovableHandle | None = None
+
+    def begin(self) -> None:
+        """Begin an epoch."""
+        self._far = 0
+        self._squares = []
+        self._release()
+        if self.layer is not None:
+            self._handle = self.layer.register_forward_pre_hook(self._listen)
+
+    def step(self, norm: float) -> None:
+        """Count a step whose gradient had this norm before clipping."""
+        self._release()
+        if not math.isfinite(norm):
+            return
+        if len(self.norms) >= KNOWN and norm > FAR * float(np.quantile(self.norms, self.quantile)):
+            self._far += 1
+        if norm > 0:  # as for clipping
+            self.norms.append(norm)
+
+    def take(self, losses: Tensor, add: Callable[[Tensor], Tensor] = lambda own: own) -> dict[str, float]:
+        """Return the columns of history.tsv of an epoch with these losses, (steps,), and end it.
+
+        `add` sums a tensor over the processes that share a batch, each of which sees some of its rows.
+
+        first_loss : of the epoch's first step; bad_losses, far_steps : steps whose loss is no finite number, and whose
+        gradient is far above the others; grad_time : the gradient that the tenth of the sequences with the least gets,
+        over that of the tenth with the most; nan where it was not measured.
+        """
+        self._release()
+        parts = torch.stack(self._squares).sum(0).cpu() if self._squares else torch.zeros(TENTHS)
+        parts = add(parts).sqrt() if self.layer is not None else parts
+        finite = bool(parts.isfinite().all()) and float(parts.max()) > 0
+        return {
+            "first_loss": float(losses[0]) if len(losses) else math.nan,
+            "bad_losses": int((~losses.isfinite()).sum()),
+            "far_steps": self._far,
+            "grad_time": float(parts.min() / parts.max()) if finite else math.nan,
+        }
+
+    def _release(self) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    def _listen(self, _: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        x, lengths = given
+        if not torch.is_grad_enabled():
+            return None
+        # what comes in of a fixed table has no gradient of its own
+        x = x if x.requires_grad else x.detach().requires_grad_()
+
+        def count(gradient: Tensor) -> None:
+            self._squares.append(by_tenth(gradient.detach().float(), lengths))
+
+        x.register_hook(count)
+        return x, lengths
+
+
+def by_tenth(gradient: Tensor, lengths: Tensor) -> Tensor:
+    """Return the sum of squares of a gradient (B, T, F) in each tenth of the sequences, (10,).
+
+    Sequences of fewer than ten steps do not count.
+
+    >>> by_tenth(torch.ones(2, 12, 1), torch.tensor([10, 9])).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    rows, time = gradient.shape[:2]
+    steps = torch.arange(time, device=gradient.device).expand(rows, time)
+    tenth = (steps * TENTHS // lengths[:, None].clamp(min=1)).clamp(max=TENTHS - 1)
+    counted = valid(lengths, time) & (lengths >= TENTHS)[:, None]
+    squares = torch.where(counted, gradient.square().sum(-1), 0.0)
+    return torch.zeros(TENTHS, device=gradient.device).index_add_(0, tenth.flatten(), squares.flatten())
+
 
 MAX_BAD_STEPS = 20  # in a row, before a run with a loss that is not finite is given up
 

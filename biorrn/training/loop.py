@@ -5,29 +5,330 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 import warnings
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-from lightning.pytorch.callbacks import Callback, EarlyStopping, Timer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.strategies import DDPStrategy
 
-from biorrn.config import Recipe
-from biorrn.models.store import save_model, start_from
-from biorrn.training.alarms import Alarms
-from biorrn.training.begin import Begun
-from biorrn.training.callbacks import Reporter, Watcher, savers
-from biorrn.training.checkpoint import CHECKPOINTS, keep_precision, write_history, write_provenance, write_warnings
-from biorrn.training.checkpoint_file import WholeCheckpoints
+from biorrn.base.compute import has_bfloat16, set_threads
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.base.files import sha256
+from biorrn.base.terminal import announced, progress
+from biorrn.config.recipe import Recipe
+from biorrn.nn.batch import Batch
+from biorrn.nn.sequence import SequenceModel
+from biorrn.nn.store import WEIGHTS, find_model, save_model, start_from
+from biorrn.training.alarms import Alarm, Alarms
+from biorrn.training.checkpoint import (
+    CHECKPOINTS,
+    WholeCheckpoints,
+    fingerprint,
+    is_finished,
+    keep_precision,
+    open_run,
+    write_history,
+    write_provenance,
+    write_warnings,
+)
 from biorrn.training.learner import Learner, count_parameters, derive_seed
-from biorrn.training.precision import LIGHTNING, choose_precision, possible
-from biorrn.training.processes import Processes
-from biorrn.training.task import Task
+from biorrn.training.parallel import Piece
+from biorrn.training.processes import Processes, choose_place
+from biorrn.training.task import Data, Diverged, Task
+
+FILES = ("path", "backward")  # keys of a front end that name a file or a model folder
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A training that may begin.
+
+    Attributes
+    ----------
+    recipe : Recipe: as it is trained.
+    folder : the run folder.
+    data : the open prepared file.
+    device : torch device of this process.
+    threads : int: CPU threads of all processes together; those of this one are torch's own.
+    processes : the place of this process among those that share the run.
+    mark : dict: what makes the run this run.
+    seed, init : as `train.train` got them.
+    checkpoint : Path, optional: where to go on from.
+    """
+
+    recipe: Recipe
+    folder: Path
+    data: Data
+    device: torch.device
+    threads: int
+    processes: Processes
+    mark: dict[str, Any]
+    seed: int
+    init: str | Path | None
+    checkpoint: Path | None
+
+    @property
+    def source(self) -> str:
+        """Return the path of the prepared file, as it was given."""
+        return next(iter(self.mark["data"]))
+
+    @property
+    def scored(self) -> str:
+        """What the validation rows are: "valid", or "fitted" where they are fitted too and show no skill."""
+        return "valid" if self.recipe.fitted == "train" else "fitted"
+
+    def metric(self, task: Task) -> str:
+        """Return the name of the score that the run ends with."""
+        return f"{self.scored}_{task.monitor}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return what provenance.json tells of any training, all that `biorrn rerun` needs among it."""
+        return {
+            "task": self.recipe.task,
+            "recipe": self.recipe.name,
+            "configuration": self.recipe.model_dump(mode="json"),
+            "data": self.mark["data"],
+            "files": self.mark["files"],
+            "seed": self.seed,
+            "init": None if self.init is None else {"model": str(self.init), "sha256": self.mark["init"]},
+            "device": str(self.device),
+            "threads": self.threads,
+            "processes": self.processes.size,
+        }
+
+
+def begin(
+    recipe: Recipe,
+    data_path: str | Path,
+    folder: str | Path,
+    task: Task,
+    *,
+    seed: int,
+    device: str,
+    threads: int | None,
+    replace: bool,
+    init: str | Path | None = None,
+    data_recipe: Recipe | None = None,
+    keep: Sequence[str] = (),
+) -> Begun | None:
+    """Open the data and the run folder; None where the folder holds this run, finished.
+
+    Of several processes the first opens the folder, and the others follow it.
+
+    Parameters
+    ----------
+    data_recipe : Recipe, optional: by which the data is opened, where that is not `recipe`.
+    keep : what of a run that is replaced stays; see `open_run`.
+    Others as in `train.train`.
+
+    Raises
+    ------
+    BiorrnError: a seed below 0, no such device, or a number of threads below 1.
+    ConfigError: the folder holds another run.
+    InputError: the data is not what the task needs.
+    """
+    folder = Path(folder)
+    if seed < 0:
+        raise BiorrnError(f"--seed: found {seed}; allowed is 0 or more")
+    where, here = choose_place(device)
+    all_threads = set_threads(threads)
+    set_threads(max(1, all_threads // here.local_size))
+
+    def open_all() -> tuple[Data, dict[str, Any], Path | None, bool]:
+        with announced(f"reading {data_path}"):
+            data = task.open_data(data_path, data_recipe or recipe)
+        mark = fingerprint(recipe, data_path, seed)
+        mark["files"] = _checksums(recipe)
+        if init is not None:
+            mark["init"] = sha256(find_model(init) / WEIGHTS)
+        checkpoint = open_run(folder, mark, replace, keep)
+        return data, mark, checkpoint, is_finished(folder)
+
+    found = here.ask_first(open_all)
+    data = task.open_data(data_path, data_recipe or recipe) if found is None else found[0]
+    mark, checkpoint, finished = here.share(found[1:] if found else ({}, None, False))
+    if finished:
+        if here.first:
+            print(f"{folder}: this run is finished; nothing to do", file=sys.stderr)
+        return None
+    return Begun(recipe, folder, data, where, all_threads, here, mark, seed, init, checkpoint)
+
+
+def files_of(content: Any) -> set[str]:
+    """Return the files and model folders that a recipe, as plain values, takes values from.
+
+    >>> files_of({"members": [{"recipe": {"model": {"frontend": {"name": "table", "path": "a.npz"}}}}]})
+    {'a.npz'}
+    """
+    if isinstance(content, list):
+        return set().union(*map(files_of, content))
+    if not isinstance(content, dict):
+        return set()
+    found = {content[key] for key in FILES if isinstance(content.get(key), str)}
+    return found.union(*(files_of(value) for value in content.values()))
+
+
+def _checksums(recipe: Recipe) -> dict[str, str]:
+    """Return the SHA-256 of each file that is there; the model's own message tells of one that is not."""
+    found = {}
+    for name in sorted(files_of(recipe.model_dump(mode="json"))):
+        path = Path(name) / WEIGHTS if Path(name).is_dir() else Path(name)
+        if path.is_file():
+            found[name] = sha256(path)
+    return found
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the best epoch, also of a run whose folder was moved before it was taken up: Lightning would forget it."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {
+            "dirpath": self.dirpath,
+            "best_model_path": here(state_dict["best_model_path"]),
+            "kth_best_model_path": here(state_dict["kth_best_model_path"]),
+            "best_k_models": {here(path): score for path, score in state_dict["best_k_models"].items()},
+        }
+        super().load_state_dict({**state_dict, **moved})
+
+
+class Reporter(Callback):
+    """Shows progress, prints a line an epoch and keeps history.tsv up to date."""
+
+    def __init__(self, folder: Path, task: Task, total: int) -> None:
+        self.folder, self.task, self.total = folder, task, total
+
+    def on_train_start(self, trainer: pl.Trainer, learner: Any) -> None:
+        epochs = trainer.max_epochs or 1
+        left = self.total * (epochs - trainer.current_epoch) // epochs
+        self.bar = progress("training", self.task.unit, left)
+        self.advance = self.bar.__enter__()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, learner: Any, outputs: Any, batch: Piece, index: int) -> None:
+        self.advance(self.task.size(batch.whole))
+
+    def on_validation_end(self, trainer: pl.Trainer, learner: Any) -> None:
+        write_history(self.folder, learner.history)
+        row = learner.history[-1]
+        name = f"valid_{self.task.monitor}"
+        scored = "valid" if learner.recipe.fitted == "train" else "fitted"
+        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+        print(
+            f"{clear}epoch {row['epoch'] + 1:.0f}/{trainer.max_epochs}: loss {row['train_loss']:.4f}, "
+            f"{scored} loss {row['valid_loss']:.4f}, {self.task.monitor} {row[name]:.4f}, {row['seconds']:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def teardown(self, trainer: pl.Trainer, learner: Any, stage: str) -> None:
+        if hasattr(self, "bar"):
+            self.bar.__exit__(None, None, None)
+            del self.bar
+
+
+class Watcher(Callback):
+    """Warns, after each epoch, of what goes wrong, and keeps warnings.tsv; there is none where nothing does.
+
+    Parameters
+    ----------
+    fresh : bool: the run began from random weights.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, fresh: bool) -> None:
+        self.folder, self.alarms = folder, Alarms(recipe, fresh)
+
+    def on_train_start(self, trainer: pl.Trainer, learner: Any) -> None:
+        self.alarms.look_back([row for row in learner.history if row["epoch"] < trainer.current_epoch])
+        write_warnings(self.folder, self.alarms.given)
+
+    def on_validation_end(self, trainer: pl.Trainer, learner: Any) -> None:
+        self._tell(self.alarms.look(learner.history))
+
+    def on_exception(self, trainer: pl.Trainer, learner: Any, exception: BaseException) -> None:
+        if isinstance(exception, Diverged):  # which says itself that the run is given up
+            self.alarms.diverged(trainer.current_epoch + 1, str(exception))
+            self._tell([])
+
+    def _tell(self, new: list[Alarm]) -> None:
+        write_warnings(self.folder, self.alarms.given)
+        for alarm in new:
+            print(f"warning: epoch {alarm.epoch}: {alarm.message}", file=sys.stderr, flush=True)
+
+
+def savers(folder: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+    """Return what keeps the best epoch and what keeps the last; the last, saved after it, knows which is the best."""
+    common: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    return (
+        BestCheckpoint(folder, filename="best", monitor="monitor", mode="max", **common),
+        ModelCheckpoint(folder, filename="last", **common),  # `save_last` would write only where the best changes
+    )
+
+
+LIGHTNING = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+GAIN = 1.1  # mixed precision must be faster by this factor to be worth its rounding
+
+
+def choose_precision(model: SequenceModel, task: Task, data: Data, recipe: Recipe, device: torch.device) -> str:
+    """Return "32", "bf16" or "16": what the recipe asks, or for "auto" the faster of float32 and bfloat16 on a batch.
+
+    A device without bfloat16 is not asked how fast it is: "auto" is "32" there.
+
+    Raises
+    ------
+    ConfigError: float16 on a device that only bfloat16 or float32 can be trained on.
+    """
+    asked = recipe.training.precision
+    if asked == "16" and device.type != "cuda":
+        raise ConfigError(f"training.precision: found '16' on {device}; allowed there is one of 32, bf16, auto")
+    if asked != "auto":
+        return asked
+    if not has_bfloat16(device):
+        return "32"
+    print("measuring whether bfloat16 is faster here than float32", file=sys.stderr, flush=True)
+    batch = next(iter(data.train(0, 0))).to(device)
+    seconds = {name: _time(name, model, task, batch, recipe, device) for name in ("32", "bf16")}
+    return "bf16" if seconds["bf16"] * GAIN < seconds["32"] else "32"
+
+
+def possible(precision: str, device: torch.device) -> str:
+    """Return the precision itself, or "32" with a line on standard error where the device cannot run bfloat16.
+
+    A recipe may ask for bfloat16, and a run may have begun in it on another machine.
+    """
+    if precision != "bf16" or has_bfloat16(device):
+        return precision
+    processor = "this processor" if device.type == "cpu" else f"{device}"
+    print(f"training.precision: bf16 is not possible, {processor} cannot run it; float32 instead", file=sys.stderr)
+    return "32"
+
+
+def _time(
+    precision: str, model: SequenceModel, task: Task, batch: Batch, recipe: Recipe, device: torch.device
+) -> float:
+    """Return the seconds of the fastest of three training steps; weights and gradients stay as they were."""
+    model = model.to(device)
+    best = float("inf")
+    for _ in range(4):  # the first builds kernels
+        start = time.perf_counter()
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            outputs, lengths = model(batch.x, batch.lengths)
+            loss = task.loss(model, outputs, lengths, batch, recipe)
+        torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad], allow_unused=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - start)
+    return best
 
 
 def run(begun: Begun, task: Task, stop: int | None = None) -> None:

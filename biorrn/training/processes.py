@@ -3,18 +3,178 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from biorrn.device import choose_device
-from biorrn.errors import BiorrnError
-from biorrn.training.launch import RENDEZVOUS, end_with_parent, launched, places
+from biorrn.base.compute import choose_device
+from biorrn.base.errors import BiorrnError
+from biorrn.base.terminal import words
+
+RENDEZVOUS = "BIORRN_RENDEZVOUS"  # file by which processes of one machine find each other; torchrun has its own way
+PARENT = "BIORRN_PARENT"  # process id of what started this one
+GRACE = 10.0  # seconds in which the others may say why, once one has failed
+POLL = 0.1  # seconds
+KEPT = 40  # lines of a process that is not the first, shown where it fails
+
+
+def launched() -> bool:
+    """Tell whether this process is one of several, started by `torchrun` or `launch`."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and size() > 1
+
+
+def size() -> int:
+    """Return how many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def rank() -> int:
+    """Return which of them this one is; 0 is the first, the only one that writes."""
+    return int(os.environ["RANK"]) if launched() else 0
+
+
+def refuse(why: str) -> None:
+    """Raise BiorrnError where this process is one of several: what it is to do has no use for others."""
+    if launched():
+        raise BiorrnError(f"--processes: found {size()}; {why}")
+
+
+def check(processes: int | None) -> int:
+    """Return the number of processes that an option asks for, or that `torchrun` has started.
+
+    Raises
+    ------
+    BiorrnError: fewer than one, or another number than `torchrun` has started.
+    """
+    if processes is not None and processes < 1:
+        raise BiorrnError(f"--processes: found {processes}; allowed is 1 or more")
+    if launched() and processes not in (None, size()):
+        raise BiorrnError(f"--processes: found {processes}, but torchrun has started {size()}; leave it out")
+    return size() if launched() else processes or 1
+
+
+def launch(processes: int, command: list[str] | None = None) -> None:
+    """Run a command in several processes on this machine and wait for all; the first speaks, the others are heard.
+
+    Where one fails or is killed the others are ended, so that none waits for ever.
+
+    Parameters
+    ----------
+    command : default: this very command, as it was typed.
+
+    Raises
+    ------
+    BiorrnError: one was killed by a signal.
+    SystemExit: one ended with an error that it has told of, with its code.
+    """
+    # -P: a file named torch.py where the user stands is not imported
+    command = command or [sys.executable, "-P", "-m", "biorrn", *words()]
+    with tempfile.TemporaryDirectory(prefix="biorrn-") as folder:
+        children: list[subprocess.Popen[str]] = []
+        try:
+            for number in range(processes):
+                children.append(_start(command, number, processes, Path(folder) / "rendezvous"))
+            said = [_listen(child) for child in children]
+            failed = _wait(children)
+        finally:
+            for child in children:
+                child.kill()
+            for child in children:
+                child.wait()
+    if failed is not None:
+        _tell(failed, [child.returncode for child in children][failed], processes, said[failed])
+
+
+def _start(command: list[str], number: int, processes: int, rendezvous: Path) -> subprocess.Popen[str]:
+    root = str(Path(__file__).resolve().parents[2])
+    own = {
+        "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
+        "TORCHELASTIC_RUN_ID": "biorrn",
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "GROUP_RANK": "0",
+        RENDEZVOUS: str(rendezvous),
+        PARENT: str(os.getpid()),
+    }
+    # one machine: through the loopback, whatever its host name stands for
+    loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
+    found = {"GLOO_SOCKET_IFNAME": loopback} if loopback else {}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE} if number else {}
+    env = {**found, **os.environ, **own}
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, text=True, errors="replace", env=env, **quiet)  # type: ignore[call-overload,no-any-return]
+
+
+def _listen(child: subprocess.Popen[str]) -> deque[str]:
+    """Return the last lines of a process, which a thread fills in; those of the first go to standard error."""
+    lines: deque[str] = deque(maxlen=KEPT)
+    stream = child.stderr
+    if stream is not None:
+        threading.Thread(target=lambda: lines.extend(stream), daemon=True).start()
+    return lines
+
+
+def _wait(children: list[subprocess.Popen[str]]) -> int | None:
+    """Wait for all; return which has failed, the first one's own word before that of others, or None."""
+    deadline = None
+    while True:
+        codes = [child.poll() for child in children]
+        failed = [number for number, code in enumerate(codes) if code]
+        if failed and deadline is None:
+            cause = failed[0]
+            killed = codes[cause] is not None and codes[cause] < 0  # type: ignore[operator]
+            deadline = time.monotonic() + (0 if killed else GRACE)
+        if None not in codes or (deadline is not None and (codes[0] or time.monotonic() >= deadline)):
+            return None if not failed else cause if codes[cause] < 0 or not codes[0] else 0  # type: ignore[operator]
+        time.sleep(POLL)
+
+
+def _tell(number: int, code: int, processes: int, said: deque[str]) -> None:
+    """Raise what says that a process has failed."""
+    if code < 0:
+        raise BiorrnError(
+            f"process {number + 1} of {processes} was ended by {signal.Signals(-code).name}; the others were stopped, "
+            "and the same command resumes from the last complete epoch"
+        )
+    if number:
+        print("".join(said), end="", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it ends: left alone, it would write to the folder of the next."""
+    parent = int(os.environ.get(PARENT, os.getppid()))
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def places() -> dict[str, Any]:
+    """Return what this process is told of its place: rank, size, and both on its machine."""
+    if not launched():
+        return {}
+    names = {"rank": "RANK", "size": "WORLD_SIZE", "local_rank": "LOCAL_RANK", "local_size": "LOCAL_WORLD_SIZE"}
+    return {name: int(os.environ[variable]) for name, variable in names.items()}
+
 
 T = TypeVar("T")
 

@@ -1,17 +1,10 @@
-"""Train the network of `models.residue_profile` on structures: `python -m biorrn.training.residue_profile ZIP FILE`.
+"""Train the network of `nn.residue_profile` on structures: `python -m biorrn.training.residue_profile ZIP FILE`.
 
 ZIP is splits.zip of the secondary-structure task of FLIP (Dallago et al. 2021, NeurIPS Datasets and Benchmarks): labels
 of helix, strand and coil in sampled.fasta, sequences in sequences.fasta, what is seen in the crystal in mask.fasta.
 """
 
 from __future__ import annotations
-
-from biorrn.device import quiet_threads
-
-if __name__ == "__main__":  # before torch
-    quiet_threads()
-
-# isort: split
 
 import sys
 import zipfile
@@ -24,12 +17,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from biorrn.batch import valid
-from biorrn.encoders.residues import tokens
-from biorrn.errors import BiorrnError, InputError
-from biorrn.files import atomic_path
-from biorrn.models.residue_profile import STATES, Profile, ResidueProfile
+from biorrn.base.compute import quiet_threads
+from biorrn.base.errors import BiorrnError, InputError
+from biorrn.base.files import atomic_path
+from biorrn.nn.batch import valid
+from biorrn.nn.residue_profile import STATES, Profile, ResidueProfile
+from biorrn.sequences.alphabets import tokens
 from biorrn.training.schedules import warmup_cosine
+
+if __name__ == "__main__":  # before torch
+    quiet_threads()
+
+# isort: split
+
 
 LETTERS = {"H": 0, "E": 1, "C": 2}  # label -> index in STATES
 NONE = -100  # no label: not seen in the crystal

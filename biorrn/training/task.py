@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from torch import Tensor
 
-from biorrn.batch import Batch
-from biorrn.config import Recipe
-from biorrn.errors import BiorrnError
-from biorrn.models.sequence import SequenceModel
+from biorrn.base.errors import BiorrnError
+from biorrn.config.recipe import Recipe
+from biorrn.nn.batch import Batch
+from biorrn.nn.sequence import SequenceModel
 
 
 class Diverged(BiorrnError):
@@ -77,3 +78,38 @@ class Task(Protocol):
     def size(self, batch: Batch) -> int:
         """Return how many units a batch holds."""
         ...
+
+
+# task of a recipe -> the module that answers `training.task.Task`; imported when asked for, since they import torch
+TASKS = {
+    "regression": "biorrn.proteins.task",
+    "basecalling": "biorrn.nanopore.task",
+    "language": "biorrn.language.task",
+    "tagging": "biorrn.tagging.task",
+    "translation": "biorrn.translation.task",
+}
+
+# task of a recipe -> the module whose `complete` adds facts to a trained model folder
+COMPLETES = {"regression": "biorrn.proteins.uncertainty.replay", "basecalling": "biorrn.nanopore.task"}
+
+
+def load_task(name: str) -> Task:
+    """Return the task of a recipe."""
+    return cast("Task", importlib.import_module(TASKS[name]))
+
+
+def complete(task: str, folder: str | Path, prepared: str | Path, *, device: str = "auto", **known: Any) -> None:
+    """Complete the facts of a trained model folder by the entry of `COMPLETES`, if any; facts that it has stay.
+
+    Parameters
+    ----------
+    task : of the recipe.
+    prepared : the prepared file that the model was trained on.
+    known : facts that the caller has.
+    """
+    if known:
+        from biorrn.nn.store import update_facts
+
+        update_facts(folder, **known)
+    if task in COMPLETES:
+        importlib.import_module(COMPLETES[task]).complete(Path(folder), Path(prepared), device)

@@ -15,17 +15,16 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from biorrn.command import note
-from biorrn.config import Forest, GaussianProcess, Recipe, parse_recipe, resolve
-from biorrn.config_yaml import load_yaml
-from biorrn.device import quiet_threads
-from biorrn.errors import BiorrnError, ConfigError
-from biorrn.jit import compiling_told
-from biorrn.locks import exclusive
-from biorrn.training import launch
+from biorrn.base.compute import compiling_told, quiet_threads
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.base.locks import exclusive
+from biorrn.base.terminal import note
+from biorrn.config.recipe import Forest, GaussianProcess, Recipe, parse_recipe, resolve
+from biorrn.config.yaml import load_yaml
+from biorrn.training import processes as launch
 
 if TYPE_CHECKING:
-    from biorrn.training.begin import Begun
+    from biorrn.training.loop import Begun
     from biorrn.training.task import Task
 
 
@@ -107,8 +106,8 @@ def _begin(
     options: dict[str, Any],
 ) -> Begun | None:
     """Check what a kind of recipe has no use for, and open its run; see `begin.begin`."""
-    from biorrn.training.begin import begin
     from biorrn.training.checkpoint import MEMBERS
+    from biorrn.training.loop import begin
 
     if recipe.members is not None:
         launch.refuse("the members of an ensemble are trained side by side with --jobs")

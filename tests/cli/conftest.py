@@ -33,9 +33,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a small untrained basecaller for R9.4.1, with scores spread enough to call bases."""
     import torch
 
-    from biorrn.config import load_recipe
-    from biorrn.models.sequence import build_model
-    from biorrn.models.store import save_model
+    from biorrn.config.recipe import load_recipe
+    from biorrn.nn.sequence import build_model
+    from biorrn.nn.store import save_model
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     torch.manual_seed(3)

@@ -185,7 +185,7 @@ def test_train_on_a_frame(tmp_path: Path, biorrn: Run, capsys: pytest.CaptureFix
 
 
 def test_train_of_a_recipe(tmp_path: Path, tiny_proteins: Path) -> None:
-    from biorrn.config import load_recipe
+    from biorrn.config.recipe import load_recipe
 
     assert load_recipe("stability_gru").task == "regression"
     settings = {"training.epochs": 1}

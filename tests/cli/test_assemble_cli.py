@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biorrn.inference.mapping import reverse_complement
+from biorrn.nanopore.alignment import reverse_complement
 
 Run = Callable[..., tuple[int, str, str]]
 TOOLS = ("minimap2", "miniasm", "racon")

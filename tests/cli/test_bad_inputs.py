@@ -264,9 +264,9 @@ def make_models(folder: Path) -> None:
     """Write a prepared file and untrained models of both tasks."""
     import h5py
 
-    from biorrn.config import load_recipe
-    from biorrn.models.sequence import build_model
-    from biorrn.models.store import save_model
+    from biorrn.config.recipe import load_recipe
+    from biorrn.nn.sequence import build_model
+    from biorrn.nn.store import save_model
 
     run(protein("good.csv").replace("out.h5", "protein.h5"), folder)
     with h5py.File(folder / "protein_as.fast5", "w") as file:

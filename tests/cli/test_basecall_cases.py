@@ -18,9 +18,9 @@ import numpy as np
 import pysam
 import pytest
 
-from biorrn.readers.records import SignalRecord
-from biorrn.readers.signal import read_all, read_signal
-from biorrn.simulation.signal_files import open_signal
+from biorrn.nanopore.readers.files import read_all, read_signal
+from biorrn.nanopore.simulate.reads import open_signal
+from biorrn.sequences.records import SignalRecord
 
 Run = Callable[..., tuple[int, str, str]]
 Change = Callable[[h5py.File], None]
@@ -331,7 +331,7 @@ def test_a_killed_run_with_odd_reads_goes_on(
     basecall: Run, reads: list[SignalRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of files and of ids that SAM does not allow come once, whatever was done before the end."""
-    from biorrn.inference.output import CallOutput
+    from biorrn.nanopore.basecall.output import CallOutput
 
     single(tmp_path / "in" / "b_good.fast5", reads[0])
     single(tmp_path / "in" / "c_odd.fast5", reads[1], attribute(RAW, "read_id", "x" * 300))

@@ -24,9 +24,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an untrained basecaller of the shape of the demo recipe, with scores spread enough to call bases."""
     import torch
 
-    from biorrn.config import load_recipe
-    from biorrn.models.sequence import build_model
-    from biorrn.models.store import save_model
+    from biorrn.config.recipe import load_recipe
+    from biorrn.nn.sequence import build_model
+    from biorrn.nn.store import save_model
 
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(3)
@@ -64,7 +64,7 @@ def names(fastq: str) -> list[str]:
 
 
 def test_fastq_in_the_order_of_the_file(biorrn: Run, model: Path, reads: Path, tmp_path: Path) -> None:
-    from biorrn.readers.signal import read_all
+    from biorrn.nanopore.readers.files import read_all
 
     code, out, err = biorrn(reads, "--model", model, "-o", tmp_path / "c.fastq.gz", "--threads", 1)
     assert (code, out) == (0, "")
@@ -84,7 +84,7 @@ def test_any_batch_size_gives_the_same_bytes(biorrn: Run, model: Path, reads: Pa
 
 
 def test_a_folder_of_all_formats_is_called_whole(biorrn: Run, model: Path, reads: Path) -> None:
-    from biorrn.readers.signal import read_all
+    from biorrn.nanopore.readers.files import read_all
 
     assert {path.suffix for path in reads.parent.iterdir()} >= {".fast5", ".pod5", ".blow5"}
     code, out, _ = biorrn(reads.parent, "--model", model)
@@ -140,7 +140,7 @@ def test_options_out_of_range(biorrn: Run, model: Path, reads: Path, arguments: 
 
 
 def test_without_a_shipped_model_one_must_be_named(biorrn: Run, reads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from biorrn.inference import defaults as module
+    from biorrn.nanopore.basecall import defaults as module
 
     monkeypatch.setattr(module, "shipped_models", list)
     code, _, err = biorrn(reads)
@@ -151,7 +151,7 @@ def test_without_a_shipped_model_one_must_be_named(biorrn: Run, reads: Path, mon
 def test_the_shipped_model_is_the_default(
     biorrn: Run, model: Path, reads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from biorrn.inference import defaults as module
+    from biorrn.nanopore.basecall import defaults as module
 
     monkeypatch.setattr(module, "shipped_models", lambda: [str(model)])
     _, named, _ = biorrn(reads, "--model", model, "--max-reads", 2)

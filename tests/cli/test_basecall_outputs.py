@@ -15,7 +15,7 @@ import numpy as np
 import pysam
 import pytest
 
-from biorrn.evaluation.read_qc import read_qc
+from biorrn.nanopore.reads.qc import read_qc
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--decoder", "greedy", "--threads", 1, "--min-length", 0)  # an untrained model calls few bases
@@ -42,7 +42,7 @@ def few(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with short reads: cut from the example's, twice the same ids, one without samples."""
     import h5py
 
-    from biorrn.readers.signal import read_all
+    from biorrn.nanopore.readers.files import read_all
 
     place = tmp_path_factory.mktemp("few")
     for name in ("a.fast5", "b.fast5"):
@@ -241,7 +241,7 @@ def test_contradictions_are_one_line(
 @pytest.fixture
 def unfinished(biorrn: Run, model: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Return the arguments of a run whose output could not be written, but whose journal is there."""
-    from biorrn.inference.output import CallOutput
+    from biorrn.nanopore.basecall.output import CallOutput
 
     arguments = [few, "--model", model, *QUICK, "-o", tmp_path / "c.sam", "--summary", tmp_path / "s.tsv", "--resume"]
     with monkeypatch.context() as patch:

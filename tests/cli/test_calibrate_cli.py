@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from biorrn.inference.quality import calibration_of
+from biorrn.nanopore.basecall.quality import calibration_of
 
 Run = Callable[..., tuple[int, str, str]]
 FEW = ("--decoder", "greedy", "--max-reads", 8, "--threads", 1)
@@ -25,8 +25,8 @@ def biorrn(biorrn: Run) -> Run:
 @pytest.fixture
 def shipped() -> str:
     """Return the id of a shipped basecaller: of the simulated reads it calls enough right to map and enough wrong."""
-    from biorrn.config import load_recipe
-    from biorrn.models.store import RECIPE, find_model, shipped_models
+    from biorrn.config.recipe import load_recipe
+    from biorrn.nn.store import RECIPE, find_model, shipped_models
 
     known = [name for name in shipped_models() if load_recipe(find_model(name) / RECIPE).task == "basecalling"]
     if not known:
@@ -36,7 +36,7 @@ def shipped() -> str:
 
 @pytest.fixture
 def model(shipped: str, tmp_path: Path) -> Path:
-    from biorrn.models.store import find_model, update_facts
+    from biorrn.nn.store import find_model, update_facts
 
     folder = Path(shutil.copytree(find_model(shipped), tmp_path / "model"))
     update_facts(folder, qscore=None)  # whatever it was shipped with

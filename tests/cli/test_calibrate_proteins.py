@@ -27,14 +27,14 @@ def trained(biorrn: Run, tiny_proteins: Path, tmp_path: Path) -> Path:
 
 
 def facts(folder: Path) -> dict:
-    from biorrn.models.store import load_facts
+    from biorrn.nn.store import load_facts
 
     return load_facts(folder)
 
 
 def test_training_ends_with_intervals(biorrn: Run, trained: Path, tiny_proteins: Path, tmp_path: Path) -> None:
-    from biorrn.encoders.residues import sequence
-    from biorrn.evaluation.predictions import read_prepared
+    from biorrn.proteins.predictions import read_prepared
+    from biorrn.sequences.alphabets import sequence
 
     kept = facts(trained)
     assert kept["conformal"]["leucine"]["rows"] == 15

@@ -9,7 +9,7 @@ from pathlib import Path
 import pysam
 import pytest
 
-from biorrn.readers.records import SignalRecord
+from biorrn.sequences.records import SignalRecord
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--decoder", "greedy", "--threads", 1, "--min-length", 1)
@@ -21,8 +21,8 @@ REASON = "chemistry dna_r10.4.1_e8.2_400bps_4khz where the model is for R9.4.1 D
 @pytest.fixture(scope="module")
 def mixed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two short reads of R9.4.1 in one file and one that claims R10.4.1 in another, of one run."""
-    from biorrn.readers.signal import read_signal
-    from biorrn.simulation.signal_files import open_signal
+    from biorrn.nanopore.readers.files import read_signal
+    from biorrn.nanopore.simulate.reads import open_signal
 
     def cut(tags: dict[str, str], first: int, last: int) -> Iterator[SignalRecord]:
         for record in list(read_signal(root / "data/simulated_reads/simulated.blow5"))[first:last]:
@@ -52,7 +52,7 @@ def test_a_run_that_does_not_fit_is_refused_in_one_line(biorrn: Run, mixed: Path
 
 
 def test_force_calls_and_everything_says_so(biorrn: Run, mixed: Path, model: Path, tmp_path: Path) -> None:
-    from biorrn.evaluation.report_samples import sample_part
+    from biorrn.report.sections import sample_part
 
     calls, table, qc = (tmp_path / name for name in ("calls.bam", "calls.tsv", "qc.json"))
     code, _, err = biorrn("basecall", mixed, "--model", model, "-o", calls, "--summary", table, "--force", *QUICK)
@@ -124,11 +124,11 @@ def test_labels_by_a_model_are_checked_too(biorrn: Run, root: Path, mixed: Path,
 
 
 def test_what_force_began_goes_on_with_force(biorrn: Run, mixed: Path, model: Path, tmp_path: Path) -> None:
-    from biorrn.inference.intake import Intake
-    from biorrn.inference.resume import open_journal
-    from biorrn.inference.settings import decisive
-    from biorrn.inference.summary_table import columns, unread
-    from biorrn.models.store import load_model
+    from biorrn.nanopore.basecall.caller import decisive
+    from biorrn.nanopore.basecall.intake import Intake
+    from biorrn.nanopore.basecall.journal import open_journal
+    from biorrn.nanopore.basecall.summary import columns, unread
+    from biorrn.nn.store import load_model
 
     calls = tmp_path / "calls.fastq"
     must = decisive(load_model(model), Intake([mixed]).files, decoder="greedy", device="cpu", emit="fastq", moves=True,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from biorrn.cli.main import main
-from biorrn.encoders.residues import STANDARD
-from biorrn.models.store import load_model
-from biorrn.readers.vectors import read_vectors
+from biorrn.nn.store import load_model
+from biorrn.sequences.alphabets import STANDARD
+from biorrn.sequences.vectors import read_vectors
 
 
 def biorrn(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from biorrn.cli.main import main
-from biorrn.datasets.prepare import protein_writer
-from biorrn.encoders.residues import tokens
-from biorrn.evaluation.alignment import reverse_complement
-from biorrn.evaluation.baselines import BASELINES, SETS
+from biorrn.nanopore.alignment import reverse_complement
+from biorrn.proteins.baselines.fit import BASELINES, SETS
+from biorrn.sequences.alphabets import tokens
+from biorrn.sequences.prepared.files import protein_writer
 
 Biorrn = Callable[..., int]
 GENOME = "".join(np.random.default_rng(3).choice(list("ACGT"), 5000))

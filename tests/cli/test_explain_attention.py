@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from biorrn.config import parse_recipe
-from biorrn.models.sequence import build_model
-from biorrn.models.store import save_model
+from biorrn.config.recipe import parse_recipe
+from biorrn.nn.sequence import build_model
+from biorrn.nn.store import save_model
 
 Run = Callable[..., tuple[int, str, str]]
 PROTEIN = "LSDEDFKAVFGMTRSAFANLPLWKQQNLKKEKGLF"

@@ -11,16 +11,14 @@ import pytest
 import torch
 
 from biorrn.cli.main import main
-from biorrn.config import parse_recipe
-from biorrn.datasets.sequence_set import read_set
-from biorrn.datasets.tag_file import tag_writer
-from biorrn.encoders.alphabets import DNA, RESIDUES
-from biorrn.encoders.residues import tokens
-from biorrn.encoders.states import States
-from biorrn.encoders.tokenisers import Tokeniser, kmer_tokeniser, residue_tokeniser
-from biorrn.models.sequence import build_model
-from biorrn.models.store import load_model, save_model
-from biorrn.tasks import load_task
+from biorrn.config.recipe import parse_recipe
+from biorrn.nn.sequence import build_model
+from biorrn.nn.store import load_model, save_model
+from biorrn.sequences.alphabets import DNA, RESIDUES, States, tokens
+from biorrn.sequences.sequence_set import read_set
+from biorrn.sequences.tokenisers import Tokeniser, kmer_tokeniser, residue_tokeniser
+from biorrn.tagging.prepare import tag_writer
+from biorrn.training.task import load_task
 from biorrn.training.train import train
 
 

@@ -16,9 +16,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an untrained model of one small GRU layer."""
     import torch
 
-    from biorrn.config import parse_recipe
-    from biorrn.models.sequence import build_model
-    from biorrn.models.store import save_model
+    from biorrn.config.recipe import parse_recipe
+    from biorrn.nn.sequence import build_model
+    from biorrn.nn.store import save_model
 
     folder = tmp_path_factory.mktemp("hard")
     torch.manual_seed(0)
@@ -214,9 +214,9 @@ def test_memory_does_not_grow_with_the_file(model: Path, tmp_path: Path) -> None
     """Of some residues; benchmarks/bench_predict.py measures more, as a whole process."""
     import tracemalloc
 
-    from biorrn.inference.predict import predict
-    from biorrn.inference.protein_input import read_proteins
-    from biorrn.models.store import load_model
+    from biorrn.nn.store import load_model
+    from biorrn.proteins.predict import predict
+    from biorrn.sequences.rows import read_proteins
 
     stored = load_model(model)
     peaks = []

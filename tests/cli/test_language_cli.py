@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biorrn.datasets.prepare import ProteinFile
-from biorrn.encoders.alphabets import DNA
+from biorrn.sequences.alphabets import DNA
+from biorrn.sequences.prepared.files import ProteinFile
 
 Run = Callable[..., tuple[int, str, str]]
 

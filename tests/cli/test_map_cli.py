@@ -11,8 +11,8 @@ import numpy as np
 import pysam
 import pytest
 
-from biorrn.inference.map_reads import map_reads
-from biorrn.inference.mapping import Mapper, reverse_complement
+from biorrn.nanopore.alignment import Mapper, reverse_complement
+from biorrn.nanopore.reads.map import map_reads
 
 Run = Callable[..., tuple[int, str, str]]
 LENGTHS = {"one": 6000, "two": 3000}
@@ -283,7 +283,7 @@ def test_what_cannot_be_mapped_is_one_line(
 
 
 def test_intervals_of_many_reads_lie_around_the_value_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    from biorrn.evaluation import mapping_stats
+    from biorrn.nanopore.reads import map as mapping_stats
 
     rng = np.random.default_rng(1)
     columns = rng.integers([900, 0, 0, 0], [1000, 40, 40, 40], (2000, 4)).astype(np.int32)

@@ -11,7 +11,7 @@ import numpy as np
 import pysam
 import pytest
 
-from biorrn.inference.writers.tags import counted_warning
+from biorrn.nanopore.basecall.sam import counted_warning
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--decoder", "greedy", "--threads", 1, "--min-length", 0)  # an untrained model calls few bases
@@ -28,9 +28,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a small untrained basecaller with scores spread enough to call bases."""
     import torch
 
-    from biorrn.config import load_recipe
-    from biorrn.models.sequence import build_model
-    from biorrn.models.store import save_model
+    from biorrn.config.recipe import load_recipe
+    from biorrn.nn.sequence import build_model
+    from biorrn.nn.store import save_model
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     torch.manual_seed(3)
@@ -47,8 +47,8 @@ def shards(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Return eight files of the example's reads, of four runs: one without a usable read, one with an id twice."""
     from dataclasses import replace
 
-    from biorrn.readers.signal import read_all
-    from biorrn.simulation.signal_files import open_signal
+    from biorrn.nanopore.readers.files import read_all
+    from biorrn.nanopore.simulate.reads import open_signal
 
     place = tmp_path_factory.mktemp("shards")
     reads = list(read_all([root / "data" / "simulated_reads" / "simulated.blow5"]))
@@ -131,7 +131,7 @@ def test_aligned_parts(biorrn: Run, merge: Run, root: Path, tmp_path: Path) -> N
 
 def call_some(path: Path, reference: Path, which: range) -> None:
     """Write records as aligned reads would be: pieces of the reference itself."""
-    from biorrn.inference.writers.sam import sam_header, write_packed
+    from biorrn.nanopore.basecall.sam import sam_header, write_packed
 
     sequence = "".join(reference.read_text().splitlines()[1:])
     name = reference.read_text().split()[0][1:]
@@ -226,7 +226,7 @@ BAD: dict[str, tuple[str, str]] = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from biorrn.inference.writers.sam import sam_header, write_packed
+    from biorrn.nanopore.basecall.sam import sam_header, write_packed
 
     monkeypatch.chdir(tmp_path)
     record = "r{}\t4\t*\t0\t0\t*\t*\t0\t0\tAC\tII\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from biorrn.errors import InputError
-from biorrn.models.store import load_facts, save_model, shipped_models
+from biorrn.base.errors import InputError
+from biorrn.nn.store import load_facts, save_model, shipped_models
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -49,8 +49,8 @@ def test_a_model_that_is_not_there(biorrn: Run) -> None:
     ],
 )
 def test_what_stands_beside_the_weights_is_checked(tmp_path: Path, text: str, message: str) -> None:
-    from biorrn.config import parse_recipe
-    from biorrn.models.build import build
+    from biorrn.config.recipe import parse_recipe
+    from biorrn.nn.sequence import build
 
     facts = {"task": "regression", "outputs": 1, "targets": [{"name": "y", "unit": ""}]}
     model = {"frontend": {"name": "onehot"}, "core": {"hidden": 2}, "pool": ["mean"]}

@@ -17,9 +17,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an untrained regression model of the shape of the demo recipe."""
     import torch
 
-    from biorrn.config import load_recipe
-    from biorrn.models.sequence import build_model
-    from biorrn.models.store import save_model
+    from biorrn.config.recipe import load_recipe
+    from biorrn.nn.sequence import build_model
+    from biorrn.nn.store import save_model
 
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
@@ -114,11 +114,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import numpy as np
     import torch
 
-    from biorrn.config import parse_recipe
-    from biorrn.encoders.residues import tokens
-    from biorrn.inference import conformal, novelty
-    from biorrn.models.build import build
-    from biorrn.models.store import save_model
+    from biorrn.config.recipe import parse_recipe
+    from biorrn.nn.sequence import build
+    from biorrn.nn.store import save_model
+    from biorrn.proteins.uncertainty import conformal, novelty
+    from biorrn.sequences.alphabets import tokens
 
     folder = tmp_path_factory.mktemp("pair")
     core = {"hidden": 6, "layers": 1}

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from biorrn.datasets.prepare import ProteinFile, SignalFile
-from biorrn.readers.fasta import read_fasta
+from biorrn.sequences.fasta import read_fasta
+from biorrn.sequences.prepared.files import ProteinFile, SignalFile
 
 TABLE = "id,sequence,tm,set\n" + "".join(
     f"p{i},{'ACDEFGHIKLMNPQRSTVWY'[i:]}{'MKV' * i},{i / 2},{('train', 'train', 'valid', 'test')[i % 4]}\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pysam
 import pytest
 
-from biorrn.datasets.prepare import SignalFile
+from biorrn.sequences.prepared.files import SignalFile
 
 LEVELS = np.array([0, 300, 400, 500, 600])
 STRIDE, TRIMMED = 5, 20

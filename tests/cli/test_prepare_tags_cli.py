@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from biorrn.readers.labels import read_letters
-from biorrn.readers.segments import read_segments
+from biorrn.tagging.files import read_letters, read_segments
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., tuple[int, str, str]]

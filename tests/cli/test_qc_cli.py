@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biorrn.evaluation.figures_read_qc import qc_figures
-from biorrn.evaluation.read_qc import qc_lines, read_qc
-from biorrn.inference.summary_table import columns
+from biorrn.nanopore.basecall.summary import columns
+from biorrn.nanopore.reads.qc import qc_figures, qc_lines, read_qc
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -99,7 +98,7 @@ def test_the_numbers_are_those_of_the_table(qc: Run, tmp_path: Path) -> None:
 
 
 def test_chunks_do_not_change_the_numbers(qc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import biorrn.evaluation.read_qc as table_of
+    import biorrn.nanopore.reads.qc as table_of
 
     table = write(tmp_path / "s.tsv", ROWS * 3)
     found = []
@@ -190,14 +189,14 @@ def test_the_flow_cell_can_be_named(qc: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["flongle", "minion", "promethion"])
 def test_every_channel_has_one_place(name: str) -> None:
-    from biorrn.evaluation.read_qc import FLOW_CELLS
+    from biorrn.nanopore.reads.qc import FLOW_CELLS
 
     most, _, plan = FLOW_CELLS[name]
     assert sorted(plan()[plan() > 0]) == list(range(1, most + 1))
 
 
 def test_files_left_out_are_no_reads_and_unknown_cells_may_be_empty(qc: Run, tmp_path: Path) -> None:
-    from biorrn.inference.summary_table import unread
+    from biorrn.nanopore.basecall.summary import unread
 
     names = columns(False)
     file = dict(zip(names, unread("bad.fast5", "", "cut short"), strict=True))

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from biorrn.readers.summary import COLUMNS
+from biorrn.nanopore.readers.summary import COLUMNS
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an untrained tagging model."""
     import torch
 
-    from biorrn.config import parse_recipe
-    from biorrn.encoders.alphabets import RESIDUES
-    from biorrn.models.sequence import build_model
-    from biorrn.models.store import save_model
+    from biorrn.config.recipe import parse_recipe
+    from biorrn.nn.sequence import build_model
+    from biorrn.nn.store import save_model
+    from biorrn.sequences.alphabets import RESIDUES
 
     folder = tmp_path_factory.mktemp("tagger")
     torch.manual_seed(0)
@@ -145,7 +145,7 @@ def test_a_fault_is_one_line(
 def test_a_shipped_model_by_its_id(
     biorrn: Run, model: Path, tagged_proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from biorrn.models import store
+    from biorrn.nn import store
 
     monkeypatch.setattr(store, "shipped_models", lambda: [model.name])
     monkeypatch.setattr(store.resources, "files", lambda package: model.parent)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from Bio.SeqUtils import seq3
 
-from biorrn.models.store import load_facts
+from biorrn.nn.store import load_facts
 
 SMALL = ["--model", "gru", "--max-minutes", "0.5", "--threads", "1", "--device", "cpu"]
 SMALL += ["--set", "training.epochs=2", "--set", "model.core.hidden=8", "--set", "training.max_minutes=null"]
@@ -32,8 +32,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def few_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fit only baselines that take no time: the others have tests of their own."""
-    from biorrn.evaluation import baselines
-    from biorrn.tasks import own_folds
+    from biorrn.proteins.baselines import fit as baselines
+    from biorrn.proteins.train_table import folds as own_folds
 
     fast = {name: baselines.BASELINES[name] for name in ("mean", "length")}
     monkeypatch.setattr(baselines, "BASELINES", fast)
@@ -129,11 +129,11 @@ def test_one_command_gives_a_model_that_predict_takes(biorrn, table: Path, tmp_p
 
 def test_rows_held_out_are_fitted_in_the_end(biorrn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A substitution that only held-out rows have is unknown to the measured model and known to the final one."""
-    from biorrn.models.store import load_model
-    from biorrn.tasks import own_refit
-    from biorrn.tasks.own_report import predicted
-    from biorrn.tasks.protein_split import FRACTIONS, shares
-    from biorrn.training.repeat import read_plan
+    from biorrn.nn.store import load_model
+    from biorrn.proteins.train_table import finish as own_refit
+    from biorrn.proteins.train_table.finish import predicted
+    from biorrn.proteins.train_table.table import FRACTIONS, shares
+    from biorrn.rerun import read_plan
 
     groups = np.repeat(np.arange(10), 12)
     codes = shares(groups, FRACTIONS, 0)
@@ -160,7 +160,7 @@ def test_rows_held_out_are_fitted_in_the_end(biorrn, tmp_path: Path, monkeypatch
     assert line in json.loads((run / "evaluation.json").read_text())["cautions"]
     assert f"measured: {line.removeprefix('measured ')}" in biorrn("models", "show", run)[1]
 
-    from biorrn.evaluation.predictions import read_prepared
+    from biorrn.proteins.predictions import read_prepared
 
     held = read_prepared(run / "data.h5").rows.select(codes == 2)
     before, after = (np.array([row.values[0] for row in predicted(path, held)]) for path in (run / "measured", run))
@@ -202,7 +202,7 @@ def test_rows_held_out_are_fitted_in_the_end(biorrn, tmp_path: Path, monkeypatch
 def test_a_refit_that_was_killed_goes_on_and_can_be_repeated(
     biorrn, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from biorrn.tasks import own_refit
+    from biorrn.proteins.train_table import finish as own_refit
 
     words = ["train", "protein", table, "--target", "y", "--model", "gaussian", "--max-minutes", 30, "--threads", 1]
     assert biorrn(*words, "-o", tmp_path / "whole")[0] == 0
@@ -241,7 +241,7 @@ def test_the_test_rows_of_a_column_never_train(biorrn, table: Path, tmp_path: Pa
 @pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(biorrn, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna")
-    from biorrn.tasks import own_property
+    from biorrn.proteins.train_table import run as own_property
 
     words = ["train", "protein", table, "--target", "y", "-o", tmp_path / "run", *SMALL, "--search", 2]
     with monkeypatch.context() as patch:
@@ -273,8 +273,8 @@ def test_folds_predict_every_row_once_and_are_one_model(biorrn, table: Path, tmp
 
     import torch
 
-    from biorrn.models.ensemble import Ensemble
-    from biorrn.models.store import load_model
+    from biorrn.nn.ensemble import Ensemble
+    from biorrn.nn.store import load_model
 
     stored = load_model(run)
     assert isinstance(stored.model, Ensemble)

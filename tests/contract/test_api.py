@@ -66,4 +66,4 @@ def test_import_is_light_and_changes_nothing() -> None:
         "print(sorted(name for name in sys.modules if name.startswith('biorrn')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n")[:2] == ["[]", "['biorrn']"]
+    assert done.stdout.split("\n")[:2] == ["[]", "['biorrn', 'biorrn.version']"]

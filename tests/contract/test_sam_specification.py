@@ -10,13 +10,13 @@ import numpy as np
 import pysam
 import pytest
 
-from biorrn.inference.basecall import basecall
-from biorrn.inference.defaults import default_model
-from biorrn.inference.mapping import Mapper
-from biorrn.inference.output import open_output
-from biorrn.inference.writers.formats import Style, format_of
-from biorrn.models.store import Stored, load_model
-from biorrn.readers.signal import read_all
+from biorrn.nanopore.alignment import Mapper
+from biorrn.nanopore.basecall.caller import basecall
+from biorrn.nanopore.basecall.defaults import default_model
+from biorrn.nanopore.basecall.formats import Style, format_of
+from biorrn.nanopore.basecall.output import open_output
+from biorrn.nanopore.readers.files import read_all
+from biorrn.nn.store import Stored, load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 ALWAYS = {"qs": "f", "ns": "i", "ts": "i", "du": "f", "fn": "Z", "sm": "f", "sd": "f", "sv": "Z", "RG": "Z", "mv": "Bc"}

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from biorrn.base.errors import InputError
 from biorrn.cli import main
-from biorrn.errors import InputError
-from biorrn.readers.signal import read_signal
+from biorrn.nanopore.readers.files import read_signal
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMATS = Path(os.environ.get("BIORRN_SHARED_DATA", ROOT.parent / "shared" / "data")) / "nanopore" / "formats"
@@ -204,7 +204,7 @@ def test_a_file_cut_anywhere_is_one_clear_error(name, formats, tmp_path):
 
 
 def test_labels_of_real_reads_are_the_reference(shared_data):
-    from biorrn.readers.fast5 import read_labels
+    from biorrn.nanopore.readers.fast5 import read_labels
 
     lines = (shared_data / "nanopore" / "lambda_r941" / "reference.fasta").read_text().splitlines()
     reference = "".join(line for line in lines if not line.startswith(">")).upper()

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from biorrn.errors import InputError
-from biorrn.readers.records import SignalRecord
-from biorrn.readers.signal import SIGNAL_READERS, find_signal_files, read_all, read_signal
+from biorrn.base.errors import InputError
+from biorrn.nanopore.readers.files import SIGNAL_READERS, find_signal_files, read_all, read_signal
+from biorrn.sequences.records import SignalRecord
 
 THEN = datetime.datetime(2024, 1, 1, 5, 30, tzinfo=datetime.UTC)  # when the run began
 

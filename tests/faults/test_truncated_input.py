@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from biorrn.datasets.prepare import SignalFile
-from biorrn.readers.signal import read_all
-from biorrn.simulation.signal_files import open_signal
+from biorrn.nanopore.readers.files import read_all
+from biorrn.nanopore.simulate.reads import open_signal
+from biorrn.sequences.prepared.files import SignalFile
 
 FILES = 100
 BROKEN = 37

@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fuzz_signal_mutations import mutate
 from fuzz_signal_targets import TARGETS, Target
 
-from biorrn.errors import BiorrnError
-from biorrn.readers import guard
+from biorrn.base.errors import BiorrnError
+from biorrn.sequences import guard
 
 # what the shared memory of a job counts
 AT, ACCEPTED, REFUSED, CONTAINED, STOPPED, OTHER = range(6)

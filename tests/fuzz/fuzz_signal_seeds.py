@@ -11,17 +11,14 @@ from unittest import mock
 import h5py
 import numpy as np
 
-from biorrn.datasets import schema
-from biorrn.datasets.pairs import pair_writer
-from biorrn.datasets.prepare import protein_writer, signal_writer
-from biorrn.datasets.tag_file import tag_writer
-from biorrn.encoders.alphabets import RESIDUES
-from biorrn.encoders.residues import tokens
-from biorrn.encoders.states import THREE
-from biorrn.readers.records import SignalRecord
-from biorrn.readers.slow5 import END, FIELDS, HEAD, MAGIC
-from biorrn.simulation.blow5 import AUXILIARY, encode_svb_zd
-from biorrn.simulation.signal_files import open_signal
+from biorrn.nanopore.readers.slow5 import END, FIELDS, HEAD, MAGIC
+from biorrn.nanopore.simulate.reads import AUXILIARY, encode_svb_zd, open_signal
+from biorrn.sequences.alphabets import RESIDUES, THREE, tokens
+from biorrn.sequences.prepared import schema
+from biorrn.sequences.prepared.files import protein_writer, signal_writer
+from biorrn.sequences.records import SignalRecord
+from biorrn.tagging.prepare import tag_writer
+from biorrn.translation.data import pair_writer
 
 IDS = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
 BASES = "ACGTTGCAAC"

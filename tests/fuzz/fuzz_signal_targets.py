@@ -8,19 +8,17 @@ from pathlib import Path
 import fuzz_signal_seeds as seeds
 import numpy as np
 
-from biorrn.datasets.chunk_arrays import NAMES, import_chunks
-from biorrn.datasets.chunks import ChunkDataset
-from biorrn.datasets.pairs import PairDataset, pair_summary
-from biorrn.datasets.prepare import ProteinFile, SignalFile
-from biorrn.datasets.proteins import ProteinDataset
-from biorrn.datasets.tag_file import TagFile
-from biorrn.datasets.tag_summary import tag_summary
-from biorrn.datasets.tags import TagDataset, whole
-from biorrn.errors import BiorrnError
-from biorrn.readers.bam import BamCalls
-from biorrn.readers.calls import Moves
-from biorrn.readers.records import ReadCall
-from biorrn.readers.signal import read_signal
+from biorrn.base.errors import BiorrnError
+from biorrn.nanopore.dataset import ChunkDataset
+from biorrn.nanopore.labels.prepare import NAMES, import_chunks
+from biorrn.nanopore.readers.calls import BamCalls, Moves
+from biorrn.nanopore.readers.files import read_signal
+from biorrn.sequences.prepared.files import ProteinFile, SignalFile
+from biorrn.sequences.records import ReadCall
+from biorrn.tagging.dataset import TagDataset, whole
+from biorrn.tagging.prepare import TagFile, tag_summary
+from biorrn.training.batches import ProteinDataset
+from biorrn.translation.data import PairDataset, pair_summary
 
 Lay = Callable[[Path, bytes], None]
 
@@ -45,7 +43,7 @@ class Target:
 
 def consume(reads: object) -> None:
     """Take every read of an iterator as a basecaller does: all in pA, the fields in a table."""
-    from biorrn.readers.summary import row
+    from biorrn.nanopore.readers.summary import row
 
     for item in reads:  # type: ignore[attr-defined]
         record = item[0] if isinstance(item, tuple) else item
@@ -63,7 +61,7 @@ def signal(path: Path) -> None:
 
 def with_labels(path: Path) -> None:
     """Read Tombo's events of FAST5."""
-    from biorrn.readers.signal import read_labels
+    from biorrn.nanopore.readers.files import read_labels
 
     problems: list[BiorrnError] = []
     consume(read_labels(path, problems.append))
@@ -73,7 +71,7 @@ def with_labels(path: Path) -> None:
 
 def with_calls(path: Path) -> None:
     """Read Guppy's calls of FAST5."""
-    from biorrn.readers.signal import read_calls
+    from biorrn.nanopore.readers.files import read_calls
 
     problems: list[BiorrnError] = []
     consume(read_calls(path, problems.append))

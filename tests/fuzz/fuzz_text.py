@@ -44,7 +44,7 @@ def content_of(reader: str, seed: int, number: int) -> bytes:
 
 def attempt(reader: str, folder: Path, content: bytes) -> tuple[int, str]:
     """Read one input and return what came of it, with the text of what was raised."""
-    from biorrn.errors import BiorrnError
+    from biorrn.base.errors import BiorrnError
 
     path = folder / ALL[reader].name
     path.write_bytes(content)

@@ -47,10 +47,10 @@ def folders() -> list[dict[str, bytes]]:
     """Return the files of a folder of each model."""
     import torch
 
-    from biorrn.config import parse_recipe
-    from biorrn.config_yaml import load_yaml
-    from biorrn.models.build import build
-    from biorrn.models.store import save_model
+    from biorrn.config.recipe import parse_recipe
+    from biorrn.config.yaml import load_yaml
+    from biorrn.nn.sequence import build
+    from biorrn.nn.store import save_model
 
     found = []
     for text in RECIPES:
@@ -95,7 +95,7 @@ def make(rng: random.Random) -> bytes:
 
 def read(path: Path) -> None:
     """Load a model folder and use it on one protein, or on one read."""
-    from biorrn.models.store import load_model
+    from biorrn.nn.store import load_model
 
     folder = path.parent / "model"
     folder.mkdir(exist_ok=True)
@@ -109,8 +109,8 @@ def read(path: Path) -> None:
 
 
 def predict(stored: Any) -> None:
-    from biorrn.inference.predict import predict
-    from biorrn.readers.records import ProteinRecord
+    from biorrn.proteins.predict import predict
+    from biorrn.sequences.records import ProteinRecord
 
     for row in predict(stored, [ProteinRecord("p", "MKVAW"), ProteinRecord("q", "MKV")], threads=1):
         assert len(row.values) == stored.facts.get("outputs", 1)
@@ -119,8 +119,8 @@ def predict(stored: Any) -> None:
 def call(stored: Any) -> None:
     import numpy as np
 
-    from biorrn.inference.basecall import basecall
-    from biorrn.readers.records import SignalRecord
+    from biorrn.nanopore.basecall.caller import basecall
+    from biorrn.sequences.records import SignalRecord
 
     raw = (100 * np.sin(np.arange(300))).astype(np.int16)
     record = SignalRecord("r", raw, 0.0, 1.0, 4000.0)

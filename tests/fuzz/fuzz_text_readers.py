@@ -46,15 +46,15 @@ def of_mapping(content: Callable[[], dict[str, Any]]) -> Callable[[random.Random
 
 
 def fasta(path: Path) -> None:
-    from biorrn.inference.protein_input import read_proteins
-    from biorrn.readers.fasta import read_fasta
+    from biorrn.sequences.fasta import read_fasta
+    from biorrn.sequences.rows import read_proteins
 
     take(read_fasta(path, on_problem=lambda problem: None, on_repeat=lambda name: None))
     take(read_proteins(path))
 
 
 def table(path: Path) -> None:
-    from biorrn.readers.targets import column_names, read_targets
+    from biorrn.sequences.tables.targets import column_names, read_targets
 
     column_names(path)
     take(read_targets(path, ["y"], "id", "sequence", "weight", "split"))
@@ -63,41 +63,40 @@ def table(path: Path) -> None:
 def proteins(path: Path) -> None:
     from collections import Counter
 
-    from biorrn.datasets.protein_rows import protein_rows
-    from biorrn.inference.protein_input import read_proteins
+    from biorrn.sequences.rows import protein_rows, read_proteins
 
     take(read_proteins(path))
     take(protein_rows(path, ["y"], Counter()))
 
 
 def vectors(path: Path) -> None:
-    from biorrn.readers.vectors import read_vectors
+    from biorrn.sequences.vectors import read_vectors
 
     found = read_vectors(path)
     assert found.vectors.shape[0] == len(found.words)
 
 
 def nucleotides(path: Path) -> None:
-    from biorrn.readers.nucleotides import read_bases
+    from biorrn.sequences.fastq import read_bases
 
     take(read_bases(path))
 
 
 def calls(path: Path) -> None:
-    from biorrn.readers.calls import read_sequences
+    from biorrn.nanopore.readers.calls import read_sequences
 
     read_sequences(path)
 
 
 def fastq(path: Path) -> None:
-    from biorrn.evaluation.sequences import read_calls
+    from biorrn.nanopore.readers.calls import read_calls
 
     take(read_calls(path))
 
 
 def reference(path: Path) -> None:
-    from biorrn.readers.reference import reference_lengths
-    from biorrn.simulation.genome import read_genome
+    from biorrn.nanopore.simulate.reads import read_genome
+    from biorrn.sequences.fastq import reference_lengths
 
     reference_lengths(path)
     read_genome(path)
@@ -105,8 +104,8 @@ def reference(path: Path) -> None:
 
 def option(path: Path) -> None:
     """Read the text of --mutations, and lay what it says on a protein."""
-    from biorrn.readers.records import ProteinRecord
-    from biorrn.readers.variants import apply_variants
+    from biorrn.sequences.records import ProteinRecord
+    from biorrn.sequences.variants import apply_variants
 
     text = path.read_bytes().decode("utf-8", "replace")
     texts = [("--mutations", part) for part in text.split(",")[:MOST]]
@@ -114,25 +113,25 @@ def option(path: Path) -> None:
 
 
 def mutation_file(path: Path) -> None:
-    from biorrn.readers.variants import parse_variant, variant_texts
+    from biorrn.sequences.variants import parse_variant, variant_texts
 
     take(parse_variant(text) for _, text in variant_texts(str(path)))
 
 
 def truth(path: Path) -> None:
-    from biorrn.datasets.labelled_reads import read_truth
+    from biorrn.nanopore.labels.sources import read_truth
 
     take(read_truth(path))
 
 
 def read_ids(path: Path) -> None:
-    from biorrn.inference.intake import read_ids
+    from biorrn.nanopore.basecall.intake import read_ids
 
     read_ids(path)
 
 
 def pore_model(path: Path) -> None:
-    from biorrn.simulation.pore_model import read_pore_model
+    from biorrn.nanopore.simulate.pore_model import read_pore_model
 
     read_pore_model(path)
 
@@ -185,7 +184,7 @@ def make_npz(rng: random.Random) -> bytes:
 def vector_file() -> bytes:
     import numpy as np
 
-    from biorrn.readers.vectors import Vectors, write_vectors
+    from biorrn.sequences.vectors import Vectors, write_vectors
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "v.safetensors")

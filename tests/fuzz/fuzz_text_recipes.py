@@ -13,14 +13,14 @@ from fuzz_text_readers import Reader
 
 
 def recipe(path: Path) -> None:
-    from biorrn.config import dump_recipe, load_recipe
+    from biorrn.config.recipe import dump_recipe, load_recipe
 
     dump_recipe(load_recipe(path))
 
 
 def setting(path: Path) -> None:
     """Change a recipe by the text of --set."""
-    from biorrn.config import change_recipe, load_recipe
+    from biorrn.config.recipe import change_recipe, load_recipe
 
     change_recipe(load_recipe("stability_gru"), [path.read_bytes().decode("utf-8", "replace")])
 

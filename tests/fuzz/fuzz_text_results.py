@@ -13,7 +13,7 @@ from fuzz_text_readers import Reader, of_mapping, of_text, take
 def predictions(path: Path) -> None:
     import numpy as np
 
-    from biorrn.evaluation.predictions import Proteins, join
+    from biorrn.proteins.predictions import Proteins, join
 
     lengths = np.array([20, 21, 22])
     rows = Proteins(np.array(["p0", "p1", "p2"]), np.ones(63, np.uint8), lengths, np.ones((3, 1)), np.ones(3))
@@ -21,13 +21,13 @@ def predictions(path: Path) -> None:
 
 
 def published(path: Path) -> None:
-    from biorrn.evaluation.benchmark_table import read_published
+    from biorrn.proteins.benchmark import read_published
 
     read_published(path)
 
 
 def evaluation(path: Path) -> None:
-    from biorrn.evaluation.report_evaluation import evaluation
+    from biorrn.report.sections import evaluation
 
     (path.parent / "f.svg").write_text("<svg/>")
     evaluation(path)
@@ -44,14 +44,14 @@ def undrawn(module: Any) -> Any:
 
 
 def prepared(path: Path) -> None:
-    from biorrn.evaluation import report_data
+    from biorrn.report import sections as report_data
 
     with undrawn(report_data):
         report_data.data_set(path)
 
 
 def provenance(path: Path) -> None:
-    from biorrn.evaluation import report_runs
+    from biorrn.report import runs as report_runs
 
     with undrawn(report_runs):
         report_runs.training(path.parent)
@@ -59,7 +59,7 @@ def provenance(path: Path) -> None:
 
 def sample(path: Path) -> None:
     """Read what was done with the reads of a sample."""
-    from biorrn.evaluation import report_samples
+    from biorrn.report import sections as report_samples
 
     (path.parent / "f.svg").write_text("<svg/>")
     with undrawn(report_samples):
@@ -67,27 +67,27 @@ def sample(path: Path) -> None:
 
 
 def summary(path: Path) -> None:
-    from biorrn.evaluation.read_qc import read_qc
-    from biorrn.inference.merge_parts import table_rows
+    from biorrn.nanopore.call_files import table_rows
+    from biorrn.nanopore.reads.qc import read_qc
 
     take(table_rows([path], lambda part, name: None))
     read_qc(path, name="s")
 
 
 def samples(path: Path) -> None:
-    from biorrn.config_samples import read_samples
+    from biorrn.config.samples import read_samples
 
     read_samples(path)
 
 
 def benchmark(path: Path) -> None:
-    from biorrn.evaluation.report_cost import read_benchmarks
+    from biorrn.report.cost import read_benchmarks
 
     read_benchmarks(path.parent)
 
 
 def history(path: Path) -> None:
-    from biorrn.evaluation.runs import read_history
+    from biorrn.training.runs import read_history
 
     read_history(path)
 

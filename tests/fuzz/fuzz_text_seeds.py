@@ -121,7 +121,7 @@ def read_ids(rng: random.Random) -> str:
 
 
 def pore_model(folder: Path) -> str:
-    from biorrn.simulation.pore_model import PoreModel, write_pore_model
+    from biorrn.nanopore.simulate.pore_model import PoreModel, write_pore_model
 
     ones = np.ones(16)
     model = PoreModel(
@@ -146,7 +146,7 @@ def history(rng: random.Random) -> str:
 
 
 def summary(rng: random.Random) -> str:
-    from biorrn.inference.summary_table import columns
+    from biorrn.nanopore.basecall.summary import columns
 
     names = columns(aligned=False)
     rows = ["\t".join(names)]

@@ -13,8 +13,8 @@ from fuzz_text_readers import Reader, of_text, take
 
 
 def labels(path: Path) -> None:
-    from biorrn.datasets.tag_rows import rows_of_fasta
-    from biorrn.encoders.states import THREE
+    from biorrn.sequences.alphabets import THREE
+    from biorrn.tagging.files import rows_of_fasta
 
     chains = path.with_name("chains.fa")
     chains.write_text("".join(f">{name}\n{text}\n" for name, text in seeds.CHAINS.items()))
@@ -22,15 +22,15 @@ def labels(path: Path) -> None:
 
 
 def tag_table(path: Path) -> None:
-    from biorrn.datasets.tag_rows import rows_of_table
-    from biorrn.encoders.states import THREE
+    from biorrn.sequences.alphabets import THREE
+    from biorrn.tagging.files import rows_of_table
 
     take(rows_of_table(path, THREE, "protein", "labels", [], "sequence", "set"))
     take(rows_of_table(path, THREE, "protein", "labels", ["b"], "sequence", "set"))
 
 
 def segments(path: Path) -> None:
-    from biorrn.datasets.tag_segments import rows_of_segments, segment_states
+    from biorrn.tagging.files import rows_of_segments, segment_states
 
     genome = path.with_name("genome.fa")
     genome.write_text(">chr1\n" + "ACGTN" * 20 + "\n>chr2\n" + "ACGT" * 20 + "\n")
@@ -39,8 +39,8 @@ def segments(path: Path) -> None:
 
 
 def archive(path: Path) -> None:
-    from biorrn.datasets.tag_rows import archive_files, rows_of_fasta
-    from biorrn.encoders.states import THREE
+    from biorrn.sequences.alphabets import THREE
+    from biorrn.tagging.files import archive_files, rows_of_fasta
 
     files = {"mask": None} | archive_files(path)
     take(rows_of_fasta(files["sequences"], files["labels"], files["mask"], THREE, "protein"))
@@ -61,13 +61,13 @@ def make_archive(rng: random.Random) -> bytes:
 
 
 def pairs(path: Path) -> None:
-    from biorrn.readers.pairs import read_pair_table
+    from biorrn.translation.data import read_pair_table
 
     take(read_pair_table(path, id_column="id", split_column="set"))
 
 
 def pair_fasta(path: Path) -> None:
-    from biorrn.readers.pairs import read_pair_fasta
+    from biorrn.translation.data import read_pair_fasta
 
     targets = path.with_name("targets.fa")
     targets.write_text("".join(f">p{number}\nMKV\n" for number in range(5)))

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from fuzz_signal_targets import TARGETS
 
-from biorrn.errors import BiorrnError, InputError
-from biorrn.readers import guard
-from biorrn.readers.calls import Moves
-from biorrn.readers.records import ReadCall
-from biorrn.readers.signal import read_all, read_signal
-from biorrn.readers.slow5 import zlib_record, zstd_record
+from biorrn.base.errors import BiorrnError, InputError
+from biorrn.nanopore.readers.calls import Moves
+from biorrn.nanopore.readers.files import read_all, read_signal
+from biorrn.nanopore.readers.slow5 import zlib_record, zstd_record
+from biorrn.sequences import guard
+from biorrn.sequences.records import ReadCall
 
 pytestmark = pytest.mark.fuzz
 

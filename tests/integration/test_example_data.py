@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biorrn.encoders.bases import encode_bases
-from biorrn.models.store import load_facts
-from biorrn.readers.fasta import read_fasta
-from biorrn.readers.signal import find_signal_files, read_signal
-from biorrn.simulation.pore_model import kmer_index, load_pore_model
+from biorrn.nanopore.readers.files import find_signal_files, read_signal
+from biorrn.nanopore.simulate.pore_model import kmer_index, load_pore_model
+from biorrn.nn.store import load_facts
+from biorrn.sequences.alphabets import encode_bases
+from biorrn.sequences.fasta import read_fasta
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"

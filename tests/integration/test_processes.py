@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biorrn.config import parse_recipe
-from biorrn.evaluation.runs import read_history
-from biorrn.training import ensemble, launch
-from biorrn.training.repeat import compare
+from biorrn.config.recipe import parse_recipe
+from biorrn.rerun import compare
+from biorrn.training import ensemble
+from biorrn.training import processes as launch
+from biorrn.training.runs import read_history
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +94,7 @@ def recipe(name: str) -> Any:
 def train_all(places: dict[str, str], names: list[str], files: dict[str, str], folder: str, threads: int) -> None:
     """Train each of these recipes, in a process that is forked; `places` are the variables that torchrun sets."""
     os.environ.update(places)
-    from biorrn.tasks import load_task
+    from biorrn.training.task import load_task
     from biorrn.training.train import train
 
     def here(work: list[dict[str, Any]], jobs: int) -> None:
@@ -121,7 +122,7 @@ def runs(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dic
     """Return folders of the same runs, each trained in processes of its own: which one -> folder."""
     root = tmp_path_factory.mktemp("runs")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["biorrn.training.loop", "biorrn.training.ensemble", "biorrn.tasks.regression"])
+    context.set_forkserver_preload(["biorrn.training.loop", "biorrn.training.ensemble", "biorrn.proteins.task"])
 
     def start(which: str, names: list[str], threads: int, size: int = 1) -> list[Any]:
         (root / which).mkdir()
@@ -214,8 +215,8 @@ def test_one_of_two_is_killed_and_one_process_goes_on(files: dict[str, str], tmp
 
 def train_file(path: str, files: dict[str, str], folder: str, stop: int) -> None:
     """Train a recipe for so many epochs, or go on with it."""
-    from biorrn.config import load_recipe
-    from biorrn.tasks import load_task
+    from biorrn.config.recipe import load_recipe
+    from biorrn.training.task import load_task
     from biorrn.training.train import train
 
     own = load_recipe(path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from biorrn.evaluation.report import render
+from biorrn.report.page import render
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (

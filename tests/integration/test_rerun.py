@@ -11,14 +11,14 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from biorrn.base.errors import BiorrnError
 from biorrn.cli.main import main
-from biorrn.config import parse_recipe
-from biorrn.errors import BiorrnError
-from biorrn.evaluation.predictions import read_prepared
-from biorrn.evaluation.runs import read_history
-from biorrn.tasks import load_task
-from biorrn.tasks.own_folds import join_folds
-from biorrn.training.repeat import compare, read_plan
+from biorrn.config.recipe import parse_recipe
+from biorrn.proteins.predictions import read_prepared
+from biorrn.proteins.train_table.folds import join_folds
+from biorrn.rerun import compare, read_plan
+from biorrn.training.runs import read_history
+from biorrn.training.task import load_task
 from biorrn.training.train import train
 
 MODEL = {

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from biorrn.config import Recipe, parse_recipe
-from biorrn.errors import BiorrnError, ConfigError, InputError
-from biorrn.models.store import load_model
-from biorrn.tasks import TASKS, load_task
+from biorrn.base.errors import BiorrnError, ConfigError, InputError
+from biorrn.config.recipe import Recipe, parse_recipe
+from biorrn.nn.store import load_model
+from biorrn.training.task import TASKS, load_task
 from biorrn.training.train import train
 
 CONV = {"name": "conv", "layers": [{"width": 8, "kernel": 5}, {"width": 24, "kernel": 9, "stride": 2}]}
@@ -52,7 +52,7 @@ LOSS |= {"translation": "cross_entropy"}
 # a run that kills itself as it tells of its third epoch: from outside, a busy machine would come too late
 KILLED = """
 import os, signal
-from biorrn.training import callbacks
+from biorrn.training import loop as callbacks
 
 write = callbacks.write_history
 

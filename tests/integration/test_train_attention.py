@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from biorrn.config import cores, parse_recipe
-from biorrn.errors import ConfigError
-from biorrn.models.store import load_model
-from biorrn.tasks import load_task
-from biorrn.tasks.own_search import first_values, propose
+from biorrn.base.errors import ConfigError
+from biorrn.config.recipe import cores, parse_recipe
+from biorrn.nn.store import load_model
+from biorrn.proteins.train_table.search import first_values, propose
+from biorrn.training.task import load_task
 from biorrn.training.train import train
 
 ATTENTION = {"name": "self_attention", "width": 16, "heads": 2, "feed_forward": 16}

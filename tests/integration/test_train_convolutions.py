@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biorrn.config import Recipe, change_recipe, load_recipe, parse_recipe
-from biorrn.inference.basecall import basecall
-from biorrn.models.store import load_model
-from biorrn.readers.records import SignalRecord
-from biorrn.tasks import load_task
+from biorrn.config.recipe import Recipe, change_recipe, load_recipe, parse_recipe
+from biorrn.nanopore.basecall.caller import basecall
+from biorrn.nn.store import load_model
+from biorrn.sequences.records import SignalRecord
+from biorrn.training.task import load_task
 from biorrn.training.train import train
 
 BLOCKS = {

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from biorrn.config import Recipe, parse_recipe
-from biorrn.errors import BiorrnError
-from biorrn.evaluation.report import render
-from biorrn.tasks import regression
+from biorrn.base.errors import BiorrnError
+from biorrn.config.recipe import Recipe, parse_recipe
+from biorrn.proteins import task as regression
+from biorrn.report.page import render
 from biorrn.training.train import train
 
 MODEL = {

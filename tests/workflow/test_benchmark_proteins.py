@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from biorrn.config import load_recipe
-from biorrn.evaluation.baselines import SETS
-from biorrn.evaluation.benchmark_table import HIGHER_IS_BETTER, read_published
+from biorrn.config.recipe import load_recipe
+from biorrn.proteins.baselines.fit import SETS
+from biorrn.proteins.benchmark import HIGHER_IS_BETTER, read_published
 
 ROOT = Path(__file__).resolve().parents[2]
 

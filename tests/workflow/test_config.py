@@ -9,9 +9,9 @@ import pytest
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from biorrn.evaluation.baselines import BASELINES, SETS
-from biorrn.evaluation.baselines_tagging import BASELINES as TAG_BASELINES
-from biorrn.evaluation.baselines_tagging import VALUE_BASELINES
+from biorrn.proteins.baselines.fit import BASELINES, SETS
+from biorrn.tagging.baselines import BASELINES as TAG_BASELINES
+from biorrn.tagging.baselines import VALUE_BASELINES
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "workflow/rules"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from biorrn.evaluation.baselines import BASELINES
+from biorrn.proteins.baselines.fit import BASELINES
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = sorted(path.parent.name for path in (ROOT / "tests/workflow").glob("*/config.yaml"))

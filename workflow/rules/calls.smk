@@ -2,8 +2,8 @@
 
 from importlib import resources as package
 
-from biorrn.config_samples import read_samples
-from biorrn.readers.shards import count_shards, list_files
+from biorrn.config.samples import read_samples
+from biorrn.nanopore.readers.files import count_shards, list_files
 
 STEPS = ("qc", "map")  # after calling, where key steps is not set
 SHARD_GB = 4

@@ -10,9 +10,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from snakemake.exceptions import WorkflowError
 
-from biorrn.config import change_recipe, load_recipe
-from biorrn.errors import BiorrnError
-from biorrn.lookup import lookup, nearest
+from biorrn.config.recipe import change_recipe, load_recipe
+from biorrn.base.errors import BiorrnError
+from biorrn.base.lookup import lookup, nearest
 
 # jobs find `biorrn` beside the snakemake that started them, where no environment is active; an active one goes first
 os.environ.update(

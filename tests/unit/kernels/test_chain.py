@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from biorrn.kernels import chain
-from biorrn.kernels.chain import FEW, KERNELS, chain_loss, dense
-from biorrn.kernels.chain_reference import all_paths, viterbi
+from biorrn.kernels.chain import FEW, KERNELS, all_paths, chain_loss, dense, viterbi
 
 each_kernel = pytest.mark.parametrize("name", sorted(KERNELS))
 Case = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]

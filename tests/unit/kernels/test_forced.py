@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biorrn.kernels import forced
-from biorrn.kernels.forced import force_crf, force_ctc
+from biorrn.kernels import align as forced
+from biorrn.kernels.align import force_crf, force_ctc
 
 
 def random_probs(rng, frames):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from biorrn.config import change_recipe, load_recipe
+from biorrn.config.recipe import change_recipe, load_recipe
 from biorrn.training.alarms import ALARMS, Alarms
 
 NAN = math.nan

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from biorrn.config import change_recipe, load_recipe
-from biorrn.errors import BiorrnError, ConfigError
-from biorrn.models.store import RECIPE as RECIPE_FILE
-from biorrn.models.store import WEIGHTS
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.config.recipe import change_recipe, load_recipe
+from biorrn.nn.store import RECIPE as RECIPE_FILE
+from biorrn.nn.store import WEIGHTS
 from biorrn.training.checkpoint import CHECKPOINTS, PROVENANCE, fingerprint, is_finished, open_run
 
 RECIPE = load_recipe("demo_stability")

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from biorrn.training.checkpoint import keep_precision, open_run
-from biorrn.training.checkpoint_file import BEST, LAST, WholeCheckpoints, usable
+from biorrn.training.checkpoint import BEST, LAST, WholeCheckpoints, keep_precision, open_run, usable
 
 
 def save(path: Path) -> None:

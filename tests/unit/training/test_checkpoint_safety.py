@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from biorrn.errors import InputError
-from biorrn.training.checkpoint_file import BEST, LAST, WholeCheckpoints
+from biorrn.base.errors import InputError
+from biorrn.training.checkpoint import BEST, LAST, WholeCheckpoints
 
 
 class Harm:

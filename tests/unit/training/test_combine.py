@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biorrn.models.ensemble import KNOTS
-from biorrn.training.combine import FEWEST, rising_knots, stacked_weights
+from biorrn.nn.ensemble import KNOTS
+from biorrn.training.ensemble import FEWEST, rising_knots, stacked_weights
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6))

@@ -11,13 +11,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from biorrn.config import Recipe, change_recipe, parse_recipe
-from biorrn.datasets.proteins import ProteinDataset
-from biorrn.errors import BiorrnError, ConfigError
-from biorrn.models.ensemble import Ensemble
-from biorrn.models.store import load_model
-from biorrn.tasks import regression
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.config.recipe import Recipe, change_recipe, parse_recipe
+from biorrn.nn.ensemble import Ensemble
+from biorrn.nn.store import load_model
+from biorrn.proteins import task as regression
 from biorrn.training import ensemble
+from biorrn.training.batches import ProteinDataset
 from biorrn.training.train import train
 
 SMALL = {

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from biorrn import config
-from biorrn.errors import InputError
-from biorrn.models.gaussian import Unwarp, make_posterior
-from biorrn.models.gaussian_kernels import Setting
-from biorrn.training.gaussian_fit import _pivots, learn, set_unwarp, warp
+from biorrn.base.errors import InputError
+from biorrn.config import recipe as config
+from biorrn.nn.gaussian.kernels import Setting
+from biorrn.nn.gaussian.model import Unwarp, make_posterior
+from biorrn.training.gaussian import _pivots, learn, set_unwarp, warp
 
 
 def settings(**changes: object) -> config.GaussianProcess:

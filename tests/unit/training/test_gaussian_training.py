@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from biorrn.config import load_recipe, parse_recipe
-from biorrn.datasets.prepare import protein_writer
-from biorrn.encoders.residues import tokens
-from biorrn.errors import BiorrnError, ConfigError
-from biorrn.models.store import load_model
-from biorrn.tasks import load_task
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.config.recipe import load_recipe, parse_recipe
+from biorrn.nn.store import load_model
+from biorrn.sequences.alphabets import tokens
+from biorrn.sequences.prepared.files import protein_writer
+from biorrn.training.task import load_task
 from biorrn.training.train import train
 
 WILD = "MKTAYIAKQRGWLLE"

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from biorrn.config import Model, cores, load_recipe, recipe_names
-from biorrn.models.sequence import build_model
-from biorrn.training.gradients import GradientNorms
+from biorrn.config.recipe import Model, cores, load_recipe, recipe_names
+from biorrn.nn.sequence import build_model
+from biorrn.training.learner import GradientNorms
 
 NETWORKS = [name for name in recipe_names() if isinstance(load_recipe(name).model, Model)]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from biorrn.errors import BiorrnError
-from biorrn.training import launch
+from biorrn.base.errors import BiorrnError
+from biorrn.training import processes as launch
 
 NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID", launch.RENDEZVOUS)
 
@@ -24,7 +24,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_knows_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "from biorrn.training import launch; said = repr((launch.launched(), launch.places())); "
+    code = "from biorrn.training import processes; said = repr((processes.launched(), processes.places())); "
     code += f"open(f'{tmp_path}/{{rank}}', 'w').write(said)"
     launch.launch(3, python(code))
     for rank in range(3):
@@ -65,9 +65,9 @@ def test_the_first_tells_what_all_have_met(capfd: pytest.CaptureFixture[str]) ->
 
 def test_a_process_ends_with_its_parent(tmp_path: Path) -> None:
     """The launcher is killed, too fast to end anyone; what it has started is gone soon after."""
-    wait = "from biorrn.training.launch import end_with_parent; end_with_parent(); print(os.getpid()); "
+    wait = "from biorrn.training.processes import end_with_parent; end_with_parent(); print(os.getpid()); "
     inner = python(wait + f"open(f'{tmp_path}/{{rank}}', 'w').write(str(os.getpid())); time.sleep(600)")
-    code = f"from biorrn.training.launch import launch; launch(2, {inner!r})"
+    code = f"from biorrn.training.processes import launch; launch(2, {inner!r})"
     outer = os.spawnlp(os.P_NOWAIT, sys.executable, sys.executable, "-c", code)
     deadline = time.monotonic() + 60
     files = [tmp_path / "0", tmp_path / "1"]

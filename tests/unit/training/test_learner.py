@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from biorrn.batch import Batch
+from biorrn.nn.batch import Batch
 from biorrn.training.learner import Learner, weighted_mean
 
 ERRORS = torch.tensor([1.0, 2.0, 3.0, 10.0, float("nan"), float("nan"), 20.0])  # NaN: no label

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from biorrn.errors import BiorrnError
-from biorrn.tasks import regression
-from biorrn.training import members
+from biorrn.base.errors import BiorrnError
+from biorrn.proteins import task as regression
+from biorrn.training import ensemble as members
 from biorrn.training import train as member
 
 # stands for `training.train`, without its seconds of imports: a job's "do" is what it does
@@ -94,7 +94,7 @@ def test_a_fault_of_the_user_is_one_line(
     # of this module alone: other code reads from pipes too
     monkeypatch.setattr(member, "os", SimpleNamespace(read=lambda *_: next(parts)))
     monkeypatch.setattr(member, "_end_with_parent", lambda: None)
-    monkeypatch.setattr("biorrn.command._words", [])
+    monkeypatch.setattr("biorrn.base.terminal._words", [])
     with pytest.raises(SystemExit, match="2"):
         member.main()
     assert "error: recipe 'x': task regression needs head 'regression'" in capsys.readouterr().err.splitlines()[-1]

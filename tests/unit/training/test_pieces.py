@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from biorrn.batch import Batch
-from biorrn.config import parse_recipe
-from biorrn.models.regularise import SharedDropout
-from biorrn.models.sequence import build_model
-from biorrn.tasks import load_task
-from biorrn.tasks.regression import LOSSES
-from biorrn.training.pieces import Pieces, Place, WholeDropout, see_whole, take
+from biorrn.config.recipe import parse_recipe
+from biorrn.nn.batch import Batch
+from biorrn.nn.regularise import SharedDropout
+from biorrn.nn.sequence import build_model
+from biorrn.proteins.task import LOSSES
+from biorrn.training.parallel import Pieces, Place, WholeDropout, see_whole, take
 from biorrn.training.processes import Processes
+from biorrn.training.task import load_task
 
 TOKENS = {"frontend": {"name": "embedding", "width": 6}, "core": {"hidden": 5, "layers": 2}}
 SIGNAL = {"core": {"hidden": 5, "layers": 1, "cell": "lstm"}, "head": {"name": "ctc"}}

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from biorrn import device
-from biorrn.config import Recipe
-from biorrn.tasks import load_task
-from biorrn.training import precision
+from biorrn.base import compute as device
+from biorrn.config.recipe import Recipe
+from biorrn.training import loop as precision
+from biorrn.training.task import load_task
 from biorrn.training.train import train
 
 CPU = torch.device("cpu")
@@ -71,7 +71,7 @@ def test_detection_leaves_random_numbers_alone() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the switches are those of x86 Linux builds")
 def test_detection_follows_the_cpu_library() -> None:
     told = subprocess.run(
-        [sys.executable, "-c", "from biorrn.device import has_bfloat16; print(has_bfloat16())"],
+        [sys.executable, "-c", "from biorrn.base.compute import has_bfloat16; print(has_bfloat16())"],
         env={**os.environ, **AVX2},
         capture_output=True,
         text=True,

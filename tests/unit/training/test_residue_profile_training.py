@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biorrn.errors import InputError
+from biorrn.base.errors import InputError
 from biorrn.training.residue_profile import NONE, accuracy, batches, read_chains, train
 
 STATE_OF = {"A": "H", "V": "E", "G": "C"}

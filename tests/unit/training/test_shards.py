@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from biorrn.config import load_recipe
-from biorrn.models.sequence import build_model
-from biorrn.training.shards import FEWEST, Shards, separable
+from biorrn.config.recipe import load_recipe
+from biorrn.nn.sequence import build_model
+from biorrn.training.parallel import FEWEST, Shards, separable
 
 
 @pytest.fixture(scope="module")

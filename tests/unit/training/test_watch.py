@@ -5,16 +5,16 @@ import math
 import pytest
 import torch
 
-from biorrn.config import Core
-from biorrn.models.recurrent import Stack
-from biorrn.models.sequence import SequenceModel, build_model
-from biorrn.training.watch import FAR, KNOWN, TENTHS, Watch, by_tenth
+from biorrn.config.recipe import Core
+from biorrn.nn.cells import Stack
+from biorrn.nn.sequence import SequenceModel, build_model
+from biorrn.training.learner import FAR, KNOWN, TENTHS, Watch, by_tenth
 
 MODEL = {"frontend": {"name": "onehot"}, "core": {"cell": "gru", "hidden": 4, "layers": 1, "direction": "forward"}}
 
 
 def model(pool: str) -> SequenceModel:
-    from biorrn.config import Model
+    from biorrn.config.recipe import Model
 
     torch.manual_seed(0)
     return build_model(Model.model_validate({**MODEL, "pool": [pool]}), 1)

@@ -1,0 +1,178 @@
+"""Where the arithmetic runs, and with how many threads."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from biorrn.base.errors import BiorrnError
+
+if TYPE_CHECKING:
+    import torch
+
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def quiet_threads() -> None:
+    """Let idle OpenMP threads of this process and its children sleep, unless the environment says otherwise.
+
+    Threads that spin slow an LSTM 10 to 80 times beside a busy neighbour. It has an effect only before torch is
+    imported, so the command line, the public functions and each program of its own call it first.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the torch device that `name` stands for; `auto` prefers CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    BiorrnError: the name is unknown, or this machine has no such device.
+    """
+    quiet_threads()
+    import torch
+
+    if name.split(":")[0] not in DEVICES:
+        raise BiorrnError(f"--device: found '{name}'; allowed is one of {', '.join(DEVICES)}")
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
+    if not present[name.split(":")[0]]:
+        raise BiorrnError(f"--device: found '{name}', which torch does not see on this machine; use auto or cpu")
+    return torch.device(name)
+
+
+def has_bfloat16(device: torch.device | str = "cpu") -> bool:
+    """Tell whether networks can run in bfloat16 on a device; decided once a process by running a small LSTM.
+
+    torch casts to bfloat16 on any CPU, but its LSTM refuses where the processor lacks AVX-512 (with bfloat16) or AMX,
+    and what torch tells of itself differs between versions and is not what the CPU library does.
+    """
+    import torch
+
+    return _runs_bfloat16(torch.device(device).type)
+
+
+@functools.cache
+def _runs_bfloat16(kind: str) -> bool:
+    import torch
+
+    if kind == "cuda" and not torch.cuda.is_bf16_supported():
+        return False
+    state = torch.random.get_rng_state()  # first weights of a model that is made later do not depend on this test
+    try:
+        layer = torch.nn.LSTM(8, 8).to(kind)
+        with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16):
+            layer(torch.zeros(2, 1, 8, device=kind))
+    except RuntimeError:  # "could not create a primitive descriptor", and what other devices say
+        return False
+    finally:
+        torch.random.set_rng_state(state)
+    return True
+
+
+def set_threads(threads: int | None = None) -> int:
+    """Use `threads` CPU threads in torch (None: as many as this process may use) and return that number."""
+    quiet_threads()
+    import torch
+
+    if threads is None:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads < 1:
+        raise BiorrnError(f"--threads: found {threads}; allowed is 1 or more")
+    torch.set_num_threads(threads)
+    return threads
+
+
+FIRST = "compiling kernels, up to 2 minutes the first time; they are kept for later runs"
+NOT_KEPT = "compiling kernels, up to 2 minutes: no folder can be written to keep them; NUMBA_CACHE_DIR names one"
+
+
+class _State:
+    """Who is told of compiling, and what is known of the cache; one of a process."""
+
+    say: Callable[[str], None] | None = None
+    listens = False
+    kept = True
+
+
+def jit(fastmath: Any = False) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that compiles a function and keeps the machine code on disk.
+
+    numba keeps it beside the source, or where that is read-only in the user's cache folder; where neither can be
+    written it refuses, and the function is compiled anew in every process instead.
+    A cached caller does not notice a change in a callee of another file, so each kernel stands in one file.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        import numba
+
+        _listen()
+        try:
+            return numba.njit(cache=True, nogil=True, fastmath=fastmath, error_model="numpy")(function)
+        except RuntimeError:  # "cannot cache function ...: no locator available"
+            _State.kept = False
+            return numba.njit(nogil=True, fastmath=fastmath, error_model="numpy")(function)
+
+    return decorate
+
+
+@contextlib.contextmanager
+def compiling_told(say: Callable[[str], None]) -> Iterator[None]:
+    """Call `say` with a line, once, as soon as a kernel is compiled in the block; not for one that is on disk."""
+    before, _State.say = _State.say, say
+    try:
+        yield
+    finally:
+        _State.say = before
+
+
+def _listen() -> None:
+    """Make numba tell when it compiles; it does not for a function that it finds in its cache."""
+    from numba.core import event
+
+    class Listener(event.Listener):  # type: ignore[misc,unused-ignore]
+        def on_start(self, _: Any) -> None:
+            say, _State.say = _State.say, None
+            if say is not None:
+                say(FIRST if _State.kept else NOT_KEPT)
+
+        def on_end(self, _: Any) -> None:
+            pass
+
+    if not _State.listens:
+        event.register("numba:compile", Listener())
+        _State.listens = True
+
+
+def each_row(work: Callable[[int], None], order: list[int], threads: int) -> None:
+    """Call `work(row)` once for each row of `order`, on up to `threads` threads (this one is among them).
+
+    Rows are taken one by one, so give long ones first. The threads end with the call: nothing survives to disturb a
+    fork. The first exception of any row is raised.
+    """
+    place = itertools.count()  # next() on it is one atomic step
+    faults: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            while not faults and (i := next(place)) < len(order):
+                work(order[i])
+        except BaseException as fault:
+            faults.append(fault)
+
+    helpers = [threading.Thread(target=run, daemon=True) for _ in range(min(threads, len(order)) - 1)]
+    for helper in helpers:
+        helper.start()
+    run()
+    for helper in helpers:
+        helper.join()
+    if faults:
+        raise faults[0]

@@ -1,0 +1,109 @@
+"""One process at a time in a folder, or on a file: locks that the system gives free however a process ends."""
+
+import contextlib
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from biorrn.base.errors import BiorrnError
+
+LOCK = ".lock"  # in the folder that is held
+PAUSE = 0.2  # seconds between two tries
+
+
+@contextlib.contextmanager
+def exclusive(folder: str | Path, doing: str, wait: float = 0.0) -> Iterator[None]:
+    """Hold a folder, which is made where it is absent; `folder/.lock` says who does, and goes at the end.
+
+    A process that is killed leaves the file but not the lock. Where the folder may not be written, or the file system
+    has no locks, nothing is held: what is to be written there then says why it cannot be.
+
+    Parameters
+    ----------
+    doing : str: what this process does there, for the message to another: "training in".
+    wait : float: seconds to wait for another process to end.
+
+    Raises
+    ------
+    BiorrnError: another process holds the folder; names it.
+    """
+    path = Path(folder) / LOCK
+    handle = None
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    if handle is None:
+        yield
+        return
+    handle = hold(handle, path, f"another process{{who}} is {doing} {folder}", wait)
+    try:
+        with contextlib.suppress(OSError):  # a full disk: then the message names no process
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()} on {platform.node()}".encode(), 0)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def hold(handle: int, path: Path, message: str, wait: float = 0.0) -> int:
+    """Take the lock of an open file and return its handle, a new one where the file at the path has been replaced.
+
+    Parameters
+    ----------
+    handle : int: of the file, open for reading and writing; closed on an error, and when another is returned.
+    message : str: of the error; `{who}` is replaced by what is known of the process that has the lock.
+    wait : float: seconds to wait for it.
+
+    Raises
+    ------
+    BiorrnError: another process has the lock.
+    """
+    import fcntl
+
+    until, told = time.monotonic() + wait, False
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            said = message.replace("{who}", _who(path))
+            if time.monotonic() >= until:
+                os.close(handle)
+                raise BiorrnError(f"{said}; wait for its end, or end it") from error
+            if not told:
+                print(f"{said}; waiting for its end", file=sys.stderr, flush=True)
+                told = True
+            time.sleep(PAUSE)
+            # the other may have removed the file: a lock on what no longer has a name holds nobody off
+        except OSError:
+            return handle  # a file system without locks
+        else:
+            if _same(handle, path):
+                return handle
+        if not _same(handle, path):
+            fresh = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            os.close(handle)
+            handle = fresh
+
+
+def _same(handle: int, path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    return False
+
+
+def _who(path: Path) -> str:
+    """Return ` (pid 12 on node7)` of a lock file, or of any other the number that Linux knows, or nothing."""
+    with contextlib.suppress(OSError, ValueError, UnicodeDecodeError):
+        if path.name == LOCK:
+            said = path.read_text(encoding="utf-8")[:80]
+            return f" (pid {said})" if said[:1].isdigit() else ""
+        number = str(path.stat().st_ino)
+        for line in Path("/proc/locks").read_text(encoding="utf-8").splitlines():
+            words = line.split()
+            if "FLOCK" in words and words[5].rpartition(":")[2] == number and words[4] != "0":
+                return f" (pid {words[4]})"
+    return ""

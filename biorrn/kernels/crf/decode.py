@@ -1,0 +1,365 @@
+"""From CTC-CRF scores of one read to bases: posterior Viterbi decoding, alignment of a known sequence.
+
+The layout of the scores is that of `kernels.crf.loss`. All functions work on one read (T, 5 S) on the CPU, release the GIL
+in their loops and may be called from several threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from biorrn.base.compute import jit
+from biorrn.kernels.crf import cpu as crf_decode_numba
+from biorrn.kernels.crf import cpu as crf_numba
+
+# bases uint8 (L,) 1..4, frames of the moves int32 (L,), evidence float32 (L, 2): see `posterior_viterbi`
+Decoded = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+BLOCK = 2**16  # exponentials held at a time; they stay in the processor's cache
+TRACE = 2**26  # bytes of traceback held at a time in `align`
+FLOOR = 1e-8  # added to posteriors before their product is taken, so that no path is impossible
+DEPTH = 600.0  # nats that float64 can hold below the best
+
+# tried in order: the type, and whether what lies too far below the best of its frame for k + 1 transitions of it to fit
+# in float64 is raised to what fits
+Effort = tuple[type, bool]
+EFFORTS: dict[str, list[Effort]] = {
+    "float32": [(np.float32, False), (np.float64, False), (np.float64, True)],
+    "float64": [(np.float64, False), (np.float64, True)],
+}
+
+
+def checked(scores: np.ndarray, state_len: int) -> np.ndarray:
+    """Return scores as a contiguous float array; ValueError where the shape or a value does not fit.
+
+    >>> checked(np.zeros((7, 20)), 2)
+    Traceback (most recent call last):
+    ValueError: scores of shape (7, 20); state_len 2 needs 80 columns
+    """
+    if scores.ndim != 2 or scores.shape[1] != 5 * 4**state_len:
+        raise ValueError(f"scores of shape {scores.shape}; state_len {state_len} needs {5 * 4**state_len} columns")
+    return np.ascontiguousarray(scores, np.float64 if scores.dtype == np.float64 else np.float32)
+
+
+def blocks(scores: np.ndarray, effort: Effort, state_len: int, reverse: bool = False) -> Iterator[tuple[slice, Any]]:
+    """Yield (frames, exponentials of their scores less the best) block by block, in one reused array."""
+    kind, clip = effort
+    frames = len(scores)
+    size = BLOCK // scores.shape[1]
+    buffer = np.empty((min(size, frames), scores.shape[1]), kind)
+    first = range(0, frames, size)
+    for start in reversed(first) if reverse else first:
+        where = slice(start, min(start + size, frames))
+        part = scores[where]
+        top = part.max(1, keepdims=True)
+        if not np.isfinite(top).all():
+            raise ValueError(f"CRF scores: NaN or infinity among those of frames {where.start} to {where.stop - 1}")
+        e = buffer[: len(part)]
+        np.subtract(part, top, out=e)
+        if clip:
+            np.maximum(e, -DEPTH / (state_len + 1), out=e)
+        yield where, np.exp(e, out=e)
+
+
+def backward_mass(scores: np.ndarray, effort: Effort, state_len: int) -> np.ndarray:
+    """Return the backward mass (T + 1, S) from each frame on, scaled to a sum of 1 a frame; zeros where it was lost."""
+    states = 4**state_len
+    beta = np.empty((len(scores) + 1, states), effort[0])
+    beta[-1] = 1 / states
+    work = np.empty(4 * states, effort[0])
+    for where, e in blocks(scores, effort, state_len, reverse=True):
+        if not crf_decode_numba.backward_scores(e, beta[where.start : where.stop + 1], work):
+            beta[: where.stop] = 0
+            break
+    return beta
+
+
+def posterior_viterbi(scores: np.ndarray, state_len: int) -> Decoded:
+    """Return the path that has the largest product of posterior transition probabilities.
+
+    Parameters
+    ----------
+    scores : float32 array (T, 5 S).
+    state_len : int: bases a state remembers.
+
+    Returns
+    -------
+    bases uint8 (L,), 1 to 4; starts int32 (L,): the frame of each base's move; evidence float32 (L, 2), 0 to 1. Its
+    first column: of the posterior probability of moves in the frames between the moves before and after a base, the
+    share that emits it (a base's own frame is uncertain by some frames, so that one frame's posterior says too little).
+    Its second: the highest posterior probability, before the next move, of the state that the base leads to.
+
+    Memory is about a third of that of the scores. One frame takes about a microsecond for each 64 states.
+
+    Raises
+    ------
+    ValueError: a shape that does not fit, or NaN or infinity that leaves a frame without a best score.
+    """
+    _, choice, mass, held, last = best_ways(checked(scores, state_len), state_len)
+    bases, starts = np.empty(len(scores), np.uint8), np.empty(len(scores), np.int32)
+    first, state = crf_decode_numba.follow(choice, last, bases, starts)
+    bases, starts = bases[first:].copy(), starts[first:].copy()
+    return bases, starts, evidence(mass, held, bases, starts, state)
+
+
+def best_ways(
+    scores: np.ndarray, state_len: int, keep: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return what one pass back and one pass forward through checked scores find.
+
+    That is the backward mass (T + 1, S), scaled to a sum of 1 a frame, if it is to be kept; the best way uint8 (T, S)
+    into each state, 0 to stay or 1 + d; the posterior probability float32 (T, 4) that a frame emits each base; the
+    posterior probability (T, S) of each state after each frame; the best path's last state.
+    """
+    frames, states = len(scores), 4**state_len
+    choice, mass = np.empty((frames, states), np.uint8), np.empty((frames, 4), np.float32)
+    for effort in EFFORTS[scores.dtype.name]:
+        kind = effort[0]
+        beta = backward_mass(scores, effort, state_len)
+        carry, work = np.full((2, states), 1 / states, kind), np.empty((11, states), kind)
+        limits = kind(FLOOR), kind(crf_numba.LEAST[np.dtype(kind)])
+        held = np.empty((frames, states), kind) if keep else beta[:-1]  # a row of beta is free when the next is read
+        if all(
+            crf_decode_numba.forward_viterbi(
+                e, beta[1:][where], carry, work, choice[where], mass[where], held[where], *limits
+            )
+            for where, e in blocks(scores, effort, state_len)
+        ):
+            break
+    return beta, choice, mass, held, int(carry[1].argmax())
+
+
+def evidence(mass: np.ndarray, held: np.ndarray, bases: np.ndarray, starts: np.ndarray, state: int) -> np.ndarray:
+    """Return the evidence float32 (L, 2) for called bases, as `posterior_viterbi` defines it.
+
+    Parameters
+    ----------
+    mass, held : what `best_ways` returns. state : int: before the first base.
+    """
+    shares, peaks = np.empty((2, len(bases)), np.float32)
+    crf_decode_numba.quality(mass, bases, starts, shares)
+    crf_decode_numba.highest(held, bases, starts, state, peaks)
+    return np.stack([shares, peaks], axis=1)
+
+
+def chain(target: np.ndarray, state_len: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns int32 (M + 1,) of staying in each position of a target and of moving into it (0: a dummy)."""
+    bases = np.asarray(target, np.int64) - 1
+    if len(bases) < state_len or bases.min() < 0 or bases.max() > 3:
+        raise ValueError(f"a target of {len(bases)} bases; allowed are {state_len} or more of 1 to 4")
+    place = 4 ** np.arange(state_len - 1, -1, -1)
+    stays = np.lib.stride_tricks.sliding_window_view(bases, state_len) @ place
+    moves = np.zeros_like(stays)
+    moves[1:] = (1 + bases[: len(stays) - 1]) * 4**state_len + stays[1:]
+    return stays.astype(np.int32), moves.astype(np.int32)
+
+
+def align(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> np.ndarray:
+    """Return the frame int32 (M,) of each move on the best path inside a window of positions a frame.
+
+    The traceback is held for a block of frames at a time; where there are several, each is computed twice.
+    """
+    frames, count = len(scores), len(stays) - 1
+    starts = np.empty(count, np.int32)
+    if frames == 0:
+        return starts
+    width = int((highs - lows).max())
+    block = max(int(frames**0.5), TRACE // width)
+    now, before, kept = np.empty(count + 2), np.empty(count + 2), {}
+    trace = np.empty((min(block, frames), width), np.bool_)
+
+    def advance(origin: int) -> np.ndarray:
+        part = slice(origin, min(origin + block, frames))
+        rest = lows[part], highs[part], before, now, trace
+        return crf_decode_numba.align_block(scores[part], origin == 0, stays, moves, *rest)
+
+    for origin in range(0, frames, block):
+        kept[origin] = before.copy()
+        last = advance(origin)
+        before[:] = last.copy()
+    if not last[count + 1] > -np.inf:
+        raise ValueError("a target all of whose paths have a score of -inf or NaN")
+    position = count
+    for origin in reversed(kept):
+        if origin + block < frames:
+            before[:] = kept[origin]
+            advance(origin)
+        size = min(origin + block, frames) - origin
+        position = crf_decode_numba.retrace(trace[:size], lows[origin : origin + size], position, origin, starts)
+    return starts
+
+
+LOST = -(2**62)
+BAND = 64  # positions aligned a frame, below the last that had entered the beam
+
+
+@jit()
+def _beam(scores, beta, size, cut, parent, label, born):  # type: ignore[no-untyped-def]
+    """Fill the tree of prefixes and return the node of the most probable sequence; `LOST` if all mass was lost.
+
+    scores (T, 5 S), T > 0; beta (T + 1, S). parent int64, label uint8 and born int32 have T * size places: the node
+    that a node extends (-1 - s if it begins in state s), its base 1 to 4 and the frame in which it entered the beam.
+    """
+    frames, states = scores.shape[0], scores.shape[1] // 5
+    slots = 1
+    while slots < 10 * size:
+        slots *= 2
+    slots = max(slots, 16)
+    table, stamp = np.empty(slots, np.int64), np.full(slots, -1, np.int64)
+    top = max(5 * size, states)
+    # candidates, and (in the first places, after each frame) what is held
+    hashes, states_of, nodes = np.empty((2, top), np.uint64), np.empty((2, top), np.int64), np.empty((2, top), np.int64)
+    mass, added, guided = np.empty((2, top)), np.empty(top, np.uint8), np.empty(top)
+    now = 0
+    for s in range(states):
+        hashes[0, s], states_of[0, s], nodes[0, s], mass[0, s] = np.uint64(0), s, -1 - s, 1.0
+        added[s] = 0
+        guided[s] = beta[0, s]
+    count, made = states, 0
+
+    for t in range(frames + 1):
+        # the best of the candidates of this place move on to the other; the first are the initial states
+        bar, spare = threshold(guided[:count], size)
+        held, highest = 0, 0.0
+        h, st, nd, ms = hashes[1 - now], states_of[1 - now], nodes[1 - now], mass[1 - now]
+        for c in range(count):
+            if guided[c] < bar or (guided[c] == bar and spare == 0):
+                continue
+            spare -= guided[c] == bar
+            node = nodes[now, c]
+            if added[c] > 0:
+                parent[made], label[made], born[made] = node, added[c], t - 1
+                node = made
+                made += 1
+            h[held], st[held], nd[held], ms[held] = hashes[now, c], states_of[now, c], node, mass[now, c]
+            highest = max(highest, mass[now, c])
+            held += 1
+        if not highest > 0.0:
+            return LOST
+        if t == frames:
+            break
+        row, after = scores[t], beta[t + 1]
+        shift = row[0]
+        for c in range(row.shape[0]):
+            shift = max(shift, row[c])
+        count, best = 0, 0.0
+        for i in range(held):
+            ms[i] /= highest
+        for turn in range(5):  # staying first, so that a prefix in the beam keeps its node
+            for i in range(held):
+                s, code = st[i], h[i]
+                column = s
+                if turn > 0:
+                    column = states + 4 * s + turn - 1
+                    s = (4 * s + turn - 1) % states
+                    code = (code ^ (code >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(turn)
+                value = ms[i] * np.exp(np.float64(row[column]) - shift)
+                worth = value * after[s]
+                if not worth > best * cut:
+                    continue
+                place = np.int64((code ^ (code >> np.uint64(32))) + np.uint64(s)) & (slots - 1)
+                found = -1
+                while stamp[place] == t:
+                    c = table[place]
+                    if hashes[now, c] == code and states_of[now, c] == s:
+                        found = c
+                        break
+                    place = (place + 1) & (slots - 1)
+                if found < 0:
+                    found = count
+                    count += 1
+                    stamp[place], table[place] = t, found
+                    hashes[now, found], states_of[now, found], nodes[now, found] = code, s, nd[i]
+                    added[found], mass[now, found], guided[found] = turn, 0.0, 0.0
+                mass[now, found] += value
+                guided[found] += worth
+                best = max(best, guided[found])
+
+    # sequences shorter than a state may be held in several: the most probable sequence is that of their sum
+    winner, most = -1, -1.0
+    for i in range(held):
+        total = 0.0
+        for j in range(held):
+            if h[j] == h[i]:
+                total += ms[j]
+        if total > most or (total == most and ms[i] > ms[winner]):
+            winner, most = i, total
+    return nd[winner]
+
+
+@jit()
+def threshold(values, size):  # type: ignore[no-untyped-def]
+    """Return the least of the `size` largest values, and how many of those equal to it are among them."""
+    count = values.shape[0]
+    if count <= size:
+        return -1.0, 0
+    pool = values.copy()
+    low, high = 0, count
+    want = size  # how many of pool[low:high] are wanted
+    while True:
+        pivot = pool[(low + high) // 2]
+        above, same = low, low  # [low, above): larger; [above, same): equal; [same, i): smaller
+        for i in range(low, high):
+            value = pool[i]
+            if value >= pivot:
+                pool[i] = pool[same]
+                pool[same] = value
+                if value > pivot:
+                    pool[same] = pool[above]
+                    pool[above] = value
+                    above += 1
+                same += 1
+        if want <= above - low:
+            high = above
+        elif want <= same - low:
+            return pivot, want - (above - low)
+        else:
+            want -= same - low
+            low = same
+
+
+def beam_search(scores: np.ndarray, state_len: int, size: int = 32, cut: float = 1e-4) -> Decoded:
+    """Return the most probable base sequence that a beam search finds.
+
+    Parameters
+    ----------
+    scores : float32 array (T, 5 S), in the layout of `kernels.crf.loss`.
+    state_len : int: bases a state remembers.
+    size : int: prefixes kept a frame. Default 32.
+    cut : float: extensions less probable than this, relative to the best prefix, are dropped at once. Default 1e-4.
+
+    Returns
+    -------
+    (bases, starts, evidence) as of `crf_decode.posterior_viterbi`; the starts are those of the best path of the
+    sequence (Viterbi in a band below what the beam had reached).
+
+    Raises
+    ------
+    ValueError: a shape that does not fit, or NaN or infinity that leaves a frame without a best score.
+    """
+    scores = checked(scores, state_len)
+    frames = len(scores)
+    if frames == 0:
+        return np.zeros(0, np.uint8), np.zeros(0, np.int32), np.zeros((0, 2), np.float32)
+    beta, _, mass, held, _ = best_ways(scores, state_len, keep=True)
+    places = frames * size + 1
+    parent, label, born = np.empty(places, np.int64), np.empty(places, np.uint8), np.empty(places, np.int32)
+    node = _beam(scores, beta, size, cut, parent, label, born)
+    if node == LOST:  # scores further apart than float64 can hold
+        return posterior_viterbi(scores, state_len)
+    way = []
+    while node >= 0:
+        way.append(node)
+        node = parent[node]
+    way.reverse()
+    bases, entered = label[way].astype(np.uint8), born[way]
+    state = -1 - node
+    first = state // 4 ** np.arange(state_len - 1, -1, -1) % 4 + 1
+    stays, moves = chain(np.concatenate([first, bases]), state_len)
+    highs = np.searchsorted(entered, np.arange(frames), side="right") + 1
+    lows = np.maximum(0, highs - BAND)
+    starts = align(scores, stays, moves, lows, highs)
+    return bases, starts, evidence(mass, held, bases, starts, state)

@@ -1,0 +1,205 @@
+"""CTC-CRF loss and gradient on CUDA in Triton: one program a row, its states side by side.
+
+No call waits for the device. Mass is kept in log space and float32, less its largest in each frame, and what was taken
+off is summed in float64: scores of any size are exact to float32. All paths need no shuffling through memory: as four
+by S / 4 by 4, a move from state j // 4 into state j % S is a broadcast over the last axis on the way forward and over
+the first on the way back. Method as in `kernels.crf.cpu`. Triton comes with PyTorch for CUDA; without it this file
+can be imported, not used.
+"""
+
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from biorrn.kernels.crf.reference import columns
+
+if find_spec("triton"):
+    import triton.language as tl
+    from triton import jit
+else:
+    tl = SimpleNamespace(constexpr=None)
+
+    def jit(function: Any) -> Any:  # type: ignore[no-redef,unused-ignore]
+        """Return the function, which cannot be called: it is no Python."""
+        return function
+
+
+@jit
+def finite(x):  # type: ignore[no-untyped-def]
+    """Return x with -inf replaced by 0, to take off before an exponential."""
+    return tl.where(x == float("-inf"), 0.0, x)
+
+
+@jit
+def log_total(x):  # type: ignore[no-untyped-def]
+    """Return the log of the sum of exponentials of a vector."""
+    top = finite(tl.max(x, 0))
+    return top + tl.log(tl.sum(tl.exp(x - top), 0))
+
+
+@jit
+def step(here, mass, Q: tl.constexpr, BACK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return (mass (4 Q,) one frame on, or one back; that of staying (4 Q,); that of each move (4, Q, 4))."""
+    s = tl.arange(0, 4 * Q)
+    block = tl.arange(0, 4)[:, None, None] * 4 * Q + tl.arange(0, Q)[None, :, None] * 4 + tl.arange(0, 4)[None, None, :]
+    stay = mass + tl.load(here + s).to(tl.float32)
+    move = tl.load(here + 4 * Q + block).to(tl.float32)
+    if BACK:
+        move += tl.reshape(mass, (Q, 4))[None, :, :]
+        top = tl.maximum(stay, tl.reshape(tl.max(move, 2), (4 * Q,)))
+        shift = finite(top)
+        moved = tl.reshape(tl.sum(tl.exp(move - tl.reshape(shift, (4, Q))[:, :, None]), 2), (4 * Q,))
+    else:
+        move += tl.reshape(mass, (4, Q))[:, :, None]
+        top = tl.maximum(stay, tl.reshape(tl.max(move, 0), (4 * Q,)))
+        shift = finite(top)
+        moved = tl.reshape(tl.sum(tl.exp(move - tl.reshape(shift, (Q, 4))[None, :, :]), 0), (4 * Q,))
+    return shift + tl.log(tl.exp(stay - shift) + moved), stay, move
+
+
+@jit
+def _all_paths(  # type: ignore[no-untyped-def]
+    scores, lengths, alpha, totals, gradient, frames, stride_b, stride_t, Q: tl.constexpr
+):
+    """Fill totals (B,) with the log of the sum over all paths, gradient (B, T, 20 Q) with the posteriors.
+
+    alpha (B, T, 4 Q) is scratch.
+    """
+    row = tl.program_id(0).to(tl.int64)
+    length = tl.load(lengths + row).to(tl.int32)
+    scores += row * stride_b
+    alpha += row * frames * 4 * Q
+    gradient += row * frames * 20 * Q
+    s = tl.arange(0, 4 * Q)
+    block = tl.arange(0, 4)[:, None, None] * 4 * Q + tl.arange(0, Q)[None, :, None] * 4 + tl.arange(0, 4)[None, None, :]
+    mass = tl.zeros((4 * Q,), tl.float32)
+    offset = tl.full((), 0.0, tl.float64)
+    for t in range(length):
+        tl.store(alpha + t * 4 * Q + s, mass)
+        mass, _stay, _move = step(scores + t * stride_t, mass, Q, False)
+        top = finite(tl.max(mass, 0))
+        offset += top.to(tl.float64)
+        mass -= top
+    tl.store(totals + row, offset + log_total(mass).to(tl.float64))
+    tl.debug_barrier()
+    mass = tl.zeros((4 * Q,), tl.float32)
+    for back in range(length):
+        t = length - 1 - back
+        before = tl.load(alpha + t * 4 * Q + s)
+        mass, stay, move = step(scores + t * stride_t, mass, Q, True)
+        whole = finite(log_total(before + mass))
+        tl.store(gradient + t * 20 * Q + s, tl.exp(before + stay - whole))
+        tl.store(gradient + t * 20 * Q + 4 * Q + block, tl.exp(tl.reshape(before, (4, Q))[:, :, None] + move - whole))
+        mass -= finite(tl.max(mass, 0))
+
+
+@jit
+def _target(  # type: ignore[no-untyped-def]
+    scores, lengths, counts, stays, moves, alpha, totals, gradient, frames, width, columns, stride_b, stride_t,
+    M: tl.constexpr,
+):  # fmt: skip
+    """Fill totals (B,) with the log of the sum over a target's paths and take their posteriors off `gradient`.
+
+    counts (B,): the moves of a row, at most its length; below 0 for one to leave out. stays, moves int32 (B, width):
+    the columns of staying in a place and of moving into it. alpha (B, T + 2, M) is scratch, M above all counts.
+    Places may share a column, so the gradient is changed by atomic addition.
+    """
+    row = tl.program_id(0).to(tl.int64)
+    length = tl.load(lengths + row).to(tl.int32)
+    count = tl.load(counts + row).to(tl.int32)
+    scores += row * stride_b
+    alpha += row * (frames + 2) * M
+    gradient += row * frames * columns
+    i = tl.arange(0, M)
+    never = float("-inf")
+    stay_at = tl.load(stays + row * width + i, mask=i <= count, other=0)
+    move_to = tl.load(moves + row * width + i, mask=(i > 0) & (i <= count), other=0)
+    move_on = tl.load(moves + row * width + i + 1, mask=i < count, other=0)
+    mass = tl.where((i == 0) & (count >= 0), 0.0, never)
+    offset = tl.full((), 0.0, tl.float64)
+    for t in range(length):
+        tl.store(alpha + t * M + i, mass)
+        tl.debug_barrier()  # the place before stands with another thread
+        stay = mass + tl.load(scores + t * stride_t + stay_at).to(tl.float32)
+        move = tl.load(alpha + t * M + i - 1, mask=i > 0, other=never)
+        move += tl.load(scores + t * stride_t + move_to).to(tl.float32)
+        shift = finite(tl.maximum(stay, move))
+        mass = tl.where(i <= count, shift + tl.log(tl.exp(stay - shift) + tl.exp(move - shift)), never)
+        top = finite(tl.max(mass, 0))
+        offset += top.to(tl.float64)
+        mass -= top
+    tl.store(totals + row, offset + tl.max(tl.where(i == count, mass, never), 0).to(tl.float64))
+    mass = tl.where(i == count, 0.0, never)
+    for back in range(length):
+        t = length - 1 - back
+        swap = alpha + (frames + back % 2) * M
+        tl.store(swap + i, mass)
+        before = tl.load(alpha + t * M + i)
+        tl.debug_barrier()
+        stay = mass + tl.load(scores + t * stride_t + stay_at).to(tl.float32)
+        move = tl.load(swap + i + 1, mask=i < count, other=never)
+        move += tl.load(scores + t * stride_t + move_on).to(tl.float32)
+        shift = finite(tl.maximum(stay, move))
+        mass = tl.where(i <= count, shift + tl.log(tl.exp(stay - shift) + tl.exp(move - shift)), never)
+        whole = finite(log_total(before + mass))
+        slope = gradient + t * columns
+        tl.atomic_add(slope + stay_at, -tl.exp(before + stay - whole), mask=(i <= count) & (before + stay > never))
+        tl.atomic_add(slope + move_on, -tl.exp(before + move - whole), mask=(i < count) & (before + move > never))
+        mass -= finite(tl.max(mass, 0))
+
+
+class CRFLoss(torch.autograd.Function):
+    """Loss (B,) and gradient of `kernels.crf.loss.crf_loss`; all arguments on one device, lengths and targets unchecked."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: torch.Tensor, *rest: Any) -> torch.Tensor:
+        losses, gradient = loss_and_gradient(scores.detach(), *rest)
+        ctx.save_for_backward(gradient)
+        return losses
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return (gradient * grad[:, None, None]).to(gradient.dtype), None, None, None, None
+
+
+def loss_and_gradient(
+    scores: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor, target_lengths: torch.Tensor, state_len: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return losses float32 (B,) and the gradient (B, T, 5 S) in the type of `scores` (float32 or a half type)."""
+    rows, frames, width = scores.shape
+    device, quarter = scores.device, 4 ** (state_len - 1)
+    gradient = torch.zeros(scores.shape, dtype=torch.float32, device=device)
+    if rows == 0 or targets.shape[1] < state_len:
+        return scores.new_zeros(rows, dtype=torch.float32), gradient.to(scores.dtype)
+    scores = scores if scores.stride(2) == 1 else scores.contiguous()
+    counts = target_lengths - state_len
+    counts = torch.where(counts <= lengths, counts, -1)
+    stays, moves = columns(targets, state_len)
+    moves = torch.nn.functional.pad(moves, (1, 0))
+    places = 1 << (stays.shape[1] - 1).bit_length()  # Triton's vectors are powers of 2 long
+    totals = torch.empty((2, rows), dtype=torch.float64, device=device)
+    alpha = torch.empty(rows * max(frames * 4 * quarter, (frames + 2) * places), dtype=torch.float32, device=device)
+    shape = frames, scores.stride(0), scores.stride(1)
+    _all_paths[(rows,)](scores, lengths, alpha, totals[0], gradient, *shape, Q=quarter, num_warps=warps(20 * quarter))
+    _target[(rows,)](
+        scores, lengths, counts, stays.int(), moves.int(), alpha, totals[1], gradient, frames, stays.shape[1], width,
+        *shape[1:], M=places, num_warps=warps(places),
+    )  # fmt: skip
+    possible = (counts >= 0) & (totals[1] > -torch.inf)
+    losses = torch.where(possible, (totals[0] - totals[1]).clamp(min=0), 0.0)
+    gradient = torch.where(possible[:, None, None], gradient, 0.0)
+    return losses.float(), gradient.to(scores.dtype)
+
+
+def warps(width: int) -> int:
+    """Return the warps, a power of 2 as Triton wants, of a program that works on `width` numbers at a time.
+
+    >>> [warps(5 * 4**k) for k in range(1, 6)]
+    [1, 1, 2, 8, 8]
+    """
+    return 1 << min(3, max(1, width // 128).bit_length() - 1)

@@ -1,0 +1,168 @@
+"""CTC-CRF over k-mer states: one call, several implementations.
+
+A state is the last k bases as a number in base 4 (A C G T = 0..3), the newest base least significant; S = 4**k. Each
+frame is one transition: the path stays in its state, or moves on by one base. Scores (B, T, 5 S) hold one number a
+transition, in five planes of S columns: column s is staying in s; column (1 + d) * S + s is moving into s from state
+d * 4**(k - 1) + s // 4, which forgets base d and emits base s % 4. Column S + j is therefore the move from state j // 4
+into state j % S. A path's score is the sum over its T transitions; where it starts and ends costs nothing.
+
+The model is globally normalised: the probability of a path is exp(its score) over the sum of all paths. (A CRF with the
+states of CTC's alignment: Xiang and Ou 2019; k-mers as states and an explicit score of staying are those of nanopore
+base callers.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from biorrn.base.compute import each_row
+from biorrn.base.lookup import lookup
+from biorrn.kernels.crf import cpu as crf_numba
+from biorrn.kernels.crf.reference import columns, reference
+from biorrn.kernels.ctc.loss import RowLoss, checked
+from biorrn.kernels.ctc.reference import exact
+
+
+def crf_loss(
+    scores: torch.Tensor,
+    lengths: torch.Tensor,
+    targets: torch.Tensor,
+    target_lengths: torch.Tensor,
+    state_len: int = 3,
+    implementation: str | None = None,
+) -> torch.Tensor:
+    """Return the CTC-CRF loss of each row in nats, differentiable (once) in `scores`.
+
+    Parameters
+    ----------
+    scores : float tensor (B, T, 5 * 4**state_len): a score for each transition, in the layout of this module.
+    lengths : int tensor (B,): valid frames of each row; frames beyond get gradient 0.
+    targets : int tensor (B, L): bases 1 to 4; entries beyond a row's target length are ignored. The first `state_len`
+        bases are the state before frame 0 and are not emitted.
+    target_lengths : int tensor (B,): valid entries of each row of `targets`.
+    state_len : int: bases a state remembers (k). Default 3.
+    implementation : str, optional: an entry of `KERNELS`; see `default_kernel`.
+
+    Returns
+    -------
+    tensor (B,), of the dtype of `scores` (float32 where that is a half type): minus the log of the probability of the
+    target, never below 0. A row that cannot be aligned, see `feasible`, or whose probability is 0 because a score is
+    -inf, gives loss 0 and gradient 0.
+
+    Raises
+    ------
+    ValueError: shapes that do not agree, a length or a target out of range. (Where all four tensors are on CUDA, values
+    are cut to what is allowed instead, since looking at them would make the host wait.)
+    """
+    if scores.shape[2] != 5 * 4**state_len:
+        raise ValueError(f"scores of {scores.shape[2]} columns; state_len {state_len} needs 5 * 4**{state_len}")
+    cuda = scores.is_cuda and all(x.is_cuda for x in (lengths, targets, target_lengths))
+    lengths, targets, target_lengths = checked(scores, lengths, targets, target_lengths, 4, cuda)
+    implementation = implementation or default_kernel(scores)
+    if scores.dtype in (torch.bfloat16, torch.float16) and implementation != "triton":
+        scores = scores.float()
+    return lookup(KERNELS, implementation, "CRF implementation")(scores, lengths, targets, target_lengths, state_len)
+
+
+def default_kernel(scores: torch.Tensor) -> str:
+    """Return the entry of `KERNELS` that suits scores best: Triton's sums are float32 and run on CUDA only."""
+    if not scores.is_cuda:
+        return "numba"
+    return "triton" if scores.dtype != torch.float64 and find_spec("triton") else "reference"
+
+
+def feasible(lengths: torch.Tensor, target_lengths: torch.Tensor, state_len: int = 3) -> torch.Tensor:
+    """Return the bool tensor (B,): which rows have an alignment, for a move takes a frame and a state k bases."""
+    moves = target_lengths - state_len
+    return (moves >= 0) & (lengths >= moves)
+
+
+def _reference(
+    scores: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor, target_lengths: torch.Tensor, state_len: int
+) -> torch.Tensor:
+    device = scores.device
+    losses = reference(scores, lengths.to(device), targets.to(device), target_lengths.to(device), state_len)
+    return torch.where(losses == torch.inf, 0.0, losses.clamp(min=0))
+
+
+def _triton(
+    scores: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor, target_lengths: torch.Tensor, state_len: int
+) -> torch.Tensor:
+    from biorrn.kernels.crf.gpu import CRFLoss
+
+    rest = (x.to(scores.device, non_blocking=True) for x in (lengths, targets, target_lengths))
+    return cast(torch.Tensor, CRFLoss.apply(scores, *rest, state_len))
+
+
+def _numba(scores: torch.Tensor, *rest: Any) -> torch.Tensor:
+    *tensors, state_len = rest
+    return cast(torch.Tensor, RowLoss.apply(scores, partial(loss_and_gradient, state_len=state_len), *tensors))
+
+
+def loss_and_gradient(
+    scores: np.ndarray, lengths: np.ndarray, targets: np.ndarray, target_lengths: np.ndarray, state_len: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return losses float64 (B,) and the gradient (B, T, 5 S) of each; the arguments are those of `crf_loss`, checked.
+
+    Rows are shared among as many threads as torch uses.
+    """
+    gradient = np.zeros_like(scores)
+    losses = np.zeros(len(scores))
+    possible = feasible(torch.from_numpy(lengths), torch.from_numpy(target_lengths), state_len).numpy()
+    rows = np.flatnonzero(possible)
+    if not len(rows):
+        return losses, gradient
+    stays, moves = (x.numpy().astype(np.int32) for x in columns(torch.from_numpy(targets), state_len))
+
+    def work(row: int) -> None:
+        frames, count = lengths[row], target_lengths[row] - state_len
+        # one place more at either end saves the kernels a comparison
+        stay, move = np.zeros(count + 2, np.int32), np.zeros(count + 2, np.int32)
+        stay[: count + 1], move[1 : count + 1] = stays[row, : count + 1], moves[row, :count]
+        loss = one_row(scores[row, :frames], stay, move, gradient[row, :frames])
+        if loss is None:
+            loss, gradient[row, :frames] = exact(reference, scores[row, :frames], targets[row, : target_lengths[row]],
+                                                 state_len)  # fmt: skip
+        losses[row] = max(loss, 0.0)  # NaN stays
+
+    # the longest rows first, so that the threads end together
+    order = rows[np.argsort(-lengths[rows], kind="stable")]
+    each_row(work, order.tolist(), torch.get_num_threads())
+    return losses, gradient
+
+
+def one_row(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, gradient: np.ndarray) -> float | None:
+    """Fill `gradient` (T, 5 S) and return the loss: in float32 where it can be trusted, else float64, else None."""
+    frames, states, size = len(scores), scores.shape[1] // 5, len(stays)
+    for kind in [np.float32, np.float64] if scores.dtype == np.float32 else [np.float64]:
+        top = scores.max(1, keepdims=True) if frames else np.zeros((0, 1))
+        if not np.isfinite(top).all():
+            break
+        e = np.subtract(scores, top, dtype=kind)
+        np.exp(e, out=e)
+        least = kind(crf_numba.LEAST[np.dtype(kind)])
+        filled = gradient if gradient.dtype == kind else np.empty(e.shape, kind)
+        alpha, chain = np.empty((frames + 1, states), kind), np.empty((frames + 1, size + 1), kind)
+        work, rows = np.empty((4, max(4 * states, size)), kind), np.empty((4, size), kind)
+        alpha[0], work[2] = 1 / states, 1
+        whole = np.log(states) + crf_numba.forward(e, alpha, work[0, : 4 * states])
+        target = crf_numba.chain_forward(e, stays, moves, chain, rows[0], rows[1], least)
+        if (
+            np.isfinite(whole - target)
+            and crf_numba.backward(e, alpha, filled, work[:2, : 4 * states], work[2:, :states], least)
+            and crf_numba.chain_backward(e, stays, moves, chain, filled, rows, least)
+        ):
+            gradient[:] = filled
+            return float(whole - target)
+    return None
+
+
+Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
+
+KERNELS: dict[str, Kernel] = {"numba": _numba, "reference": _reference, "triton": _triton}

@@ -1,0 +1,101 @@
+"""CTC-CRF in plain torch and log space: slow, any device and type, differentiable by autograd; the measure of the rest.
+
+See `kernels.crf.loss` for the layout of the scores and the arguments.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+
+def all_paths(scores: np.ndarray, state_len: int) -> Iterator[tuple[int, tuple[int, ...], list[int], float]]:
+    """Yield (first state, bases emitted, column of each frame, score) of all S * 5**T paths through scores (T, 5 S).
+
+    Written from the definition, one base at a time: what everything else is measured by.
+    """
+    frames, states = len(scores), 4**state_len
+    for first, *steps in itertools.product(range(states), *[range(5)] * frames):
+        state, columns_used = first, []
+        for step in steps:
+            if step == 0:
+                columns_used.append(state)
+                continue
+            forgotten, state = state // (states // 4), (4 * state + step - 1) % states
+            columns_used.append((1 + forgotten) * states + state)
+        bases = tuple(step for step in steps if step)
+        yield first, bases, columns_used, sum(float(scores[t, c]) for t, c in enumerate(columns_used))
+
+
+def log_partition(scores: torch.Tensor, lengths: torch.Tensor, state_len: int) -> torch.Tensor:
+    """Return the log of the sum over all paths (B,) of scores (B, T, 5 S); the length of a row is its transitions."""
+    rows, states = len(scores), 4**state_len
+    # the sum of nothing ties the result to `scores`, for rows without a frame have a gradient too: none
+    alpha = scores.new_zeros(rows, states) + scores[:, :0].sum((1, 2))[:, None]
+    for t, frame in enumerate(scores.unbind(1)):  # whose gradient, unlike that of an index, costs no more than itself
+        stay = alpha + frame[:, :states]
+        move = alpha.repeat_interleave(4, 1) + frame[:, states:]  # column j: from state j // 4 into j % S
+        after = _logsumexp(torch.cat([stay[:, None], move.view(rows, 4, states)], 1))
+        alpha = torch.where((t < lengths)[:, None], after, alpha)
+    return _logsumexp(alpha)
+
+
+def log_target(
+    scores: torch.Tensor,
+    lengths: torch.Tensor,
+    targets: torch.Tensor,
+    target_lengths: torch.Tensor,
+    state_len: int,
+) -> torch.Tensor:
+    """Return the log of the sum over the paths (B,) that spell the target; a row without any gives -inf."""
+    rows = len(scores)
+    never = scores.new_full((rows, 1), -torch.inf)
+    if targets.shape[1] < state_len:
+        return never[:, 0]
+    stays, moves = columns(targets, state_len)
+    alpha = torch.cat([torch.zeros_like(never), never.expand(-1, stays.shape[1] - 1)], 1)
+    for t, frame in enumerate(scores.unbind(1)):
+        stay = alpha + frame.gather(1, stays)
+        move = torch.cat([never, alpha[:, :-1] + frame.gather(1, moves)], 1)
+        alpha = torch.where((t < lengths)[:, None], _logsumexp(torch.stack([stay, move], 1)), alpha)
+    last = (target_lengths - state_len)[:, None]
+    return alpha.gather(1, last.clamp(min=0))[:, 0].masked_fill(last[:, 0] < 0, -torch.inf)
+
+
+def columns(targets: torch.Tensor, state_len: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the columns of staying at each place of targets (B, L), (B, L - k + 1), and of each move, (B, L - k)."""
+    bases = targets.clamp(1, 4) - 1
+    place = 4 ** torch.arange(state_len - 1, -1, -1, device=targets.device)
+    stays = (bases.unfold(1, state_len, 1) * place).sum(-1)
+    return stays, (1 + bases[:, : stays.shape[1] - 1]) * 4**state_len + stays[:, 1:]
+
+
+def reference(
+    scores: torch.Tensor,
+    lengths: torch.Tensor,
+    targets: torch.Tensor,
+    target_lengths: torch.Tensor,
+    state_len: int,
+) -> torch.Tensor:
+    """Return the CTC-CRF loss of each row in nats; a row without any alignment gives +inf and gradient 0."""
+    target = log_target(scores, lengths, targets, target_lengths, state_len)
+    possible = target > -torch.inf
+    every = log_partition(scores, lengths, state_len)
+    return torch.where(possible, every - target, torch.inf)
+
+
+def posteriors(scores: torch.Tensor, lengths: torch.Tensor, state_len: int) -> torch.Tensor:
+    """Return the posterior probability (B, T, 5 S) of every transition: the derivative of the log partition."""
+    with torch.enable_grad():
+        leaf = scores.detach().requires_grad_()
+        return torch.autograd.grad(log_partition(leaf, lengths, state_len).sum(), leaf)[0]
+
+
+def _logsumexp(values: torch.Tensor) -> torch.Tensor:
+    """Return the log of the sum of exponentials over axis 1, with gradient 0 (not NaN) where all are -inf."""
+    top = values.amax(1).detach()
+    shift = top.masked_fill(top == -torch.inf, 0.0)
+    total = (values - shift[:, None]).exp().sum(1)
+    empty = total == 0
+    return torch.where(empty, -torch.inf, total.masked_fill(empty, 1.0).log() + shift)

@@ -1,0 +1,338 @@
+"""From raw reads to base calls, as a column of generators: reads -> chunks and pieces -> scores -> calls.
+
+A read is pulled only when a batch needs chunks, so memory does not grow with the number of reads.
+A call is the same whatever reads surround it and, on a CPU, whatever the batch size and the number of threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.base.files import sha256
+from biorrn.base.lookup import lookup
+from biorrn.config.recipe import Chunks
+from biorrn.nanopore.basecall.chunking import Read, join, piece_spans
+from biorrn.nanopore.basecall.decode import DECODERS, Decoded, calibrated, move_table
+from biorrn.nanopore.basecall.defaults import calling_chunks
+from biorrn.nanopore.basecall.engine import VARIABLE, choose
+from biorrn.nanopore.basecall.journal import stamp
+from biorrn.nanopore.basecall.pipeline import Pipeline
+from biorrn.nanopore.basecall.quality import calibration_of
+from biorrn.nanopore.chemistry import Purpose
+from biorrn.nanopore.readers.calls import mean_phred, parse_bases
+from biorrn.nanopore.signal import SCALINGS, Scaling, scaled, trim_start
+from biorrn.nn.forward import check, spans
+from biorrn.nn.store import RECIPE, WEIGHTS, Stored
+from biorrn.sequences.records import ReadCall, SignalRecord
+from biorrn.version import __version__
+
+OnSkip = Callable[[SignalRecord, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One read called.
+
+    Attributes
+    ----------
+    read_id : str.
+    bases : str of A, C, G, T, in the order of the signal; at least one.
+    quals : uint8 array (L,): Phred quality of each base.
+    moves : uint8 array (T',): 1 at a frame that gave a base; the first is 1, see `decoders.move_table`.
+    stride : int: samples a frame.
+    samples : int: samples of the raw read.
+    trimmed : int: of these, how many at the start are before the first base.
+    record : SignalRecord: the read's metadata; its `raw` is emptied.
+    scaling : Scaling or None: how the current was normalised.
+    evidence : float32 array (L, 2): see `decoders.Decoded`.
+    """
+
+    read_id: str
+    bases: str
+    quals: np.ndarray
+    moves: np.ndarray
+    stride: int
+    samples: int
+    trimmed: int
+    record: SignalRecord
+    scaling: Scaling | None = None
+    evidence: np.ndarray | None = None
+
+    @property
+    def mean_q(self) -> float:
+        """Return the Phred score of the mean error probability, in two decimals as records state it."""
+        return round(mean_phred(self.quals), 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a model makes of one read.
+
+    Attributes
+    ----------
+    scores : float32 array (T', S).
+    trimmed : int: frame t stands for the samples from trimmed + t * stride on.
+    stride : int: samples a frame.
+    samples : int: samples of the read.
+    """
+
+    scores: np.ndarray
+    trimmed: int
+    stride: int
+    samples: int
+
+
+class Caller:
+    """A basecalling model, ready to call reads, and to score them for work that needs more of it than its calls.
+
+    Parameters
+    ----------
+    stored : Stored: a basecalling model.
+    batch_size : int: chunks gathered before they are scored, and most in a forward pass. Changes the speed, not the
+        calls.
+    decoder : str: entry of `inference.decoders.DECODERS`.
+    threads : int: threads that decode, and score where the engine is for several.
+    chunks : Chunks, optional: how the signal is cut; by default `defaults.calling_chunks`.
+    engine : str, optional: entry of `inference.engine.ENGINES`; by default what BIORRN_ENGINE says, else "auto".
+    force : bool: take reads of another chemistry or sample rate than the model's too.
+
+    Raises
+    ------
+    ConfigError: the model is not one for basecalling, the decoder is unknown, or the chunks do not fit the stride.
+    BiorrnError: the batch size or the number of threads is below 1, or the engine is unknown or not for this model.
+    """
+
+    def __init__(
+        self,
+        stored: Stored,
+        *,
+        device: torch.device | str = "cpu",
+        batch_size: int = 96,
+        decoder: str = "auto",
+        threads: int = 1,
+        chunks: Chunks | None = None,
+        engine: str | None = None,
+        force: bool = False,
+    ) -> None:
+        task = stored.facts.get("task")
+        if task != "basecalling":
+            hint = f"; a {task} model is for biorrn predict" if task in ("regression", "tagging") else ""
+            raise ConfigError(f"{stored.path}: is a model for {task}; expected one for basecalling{hint}")
+        for name, value in (("--batch-size", batch_size), ("--threads", threads)):
+            if value < 1:
+                raise BiorrnError(f"{name}: found {value}; allowed is 1 or more")
+        self.purpose = Purpose.of(stored.facts, stored.path.resolve().name)
+        self._facts, self._force, self._batch_size, self._threads = stored.facts, force, batch_size, threads
+        self._stride = int(stored.facts["stride"])
+        self._cut = chunks or calling_chunks(stored.recipe.chunks or Chunks(), self._stride)
+        check(self._cut.samples, self._cut.overlap, self._stride)
+        self._decode, self._calibration = lookup(DECODERS, decoder, "decoder"), calibration_of(stored.facts)
+        self._engine = choose(stored.model, device, batch_size=batch_size, size=self._cut.samples, name=engine)
+
+    def fault(self, record: SignalRecord) -> str | None:
+        """Return why the model cannot call a read, or None."""
+        return unfit(record, self._facts, self._force)
+
+    def calls(
+        self,
+        records: Iterable[SignalRecord],
+        on_skip: OnSkip = lambda record, samples, reason: None,
+        advance: Callable[[int], None] = lambda samples: None,
+    ) -> Iterator[Call]:
+        """Call reads, in input order; see `basecall`."""
+
+        def planned() -> Iterator[Read]:
+            for record in records:
+                fault = self.fault(record)
+                read = None if fault else self._plan(record)
+                if read is None:
+                    on_skip(record, len(record.raw), fault or "nothing left after trimming")
+                    advance(len(record.raw))
+                else:
+                    yield read
+
+        for read in self._pipeline(self._decode).run(planned()):
+            result, trimmed = self._finished(read.call(), read.samples, read.trimmed)
+            if len(result.bases) == 0:
+                on_skip(read.record, read.samples, "no bases in the signal")
+            else:
+                yield Call(
+                    read_id=read.record.read_id,
+                    bases=result.bases,
+                    quals=result.quals,
+                    moves=result.moves,
+                    stride=self._stride,
+                    samples=read.samples,
+                    trimmed=trimmed,
+                    record=read.record,
+                    scaling=read.scaling,
+                    evidence=result.evidence,
+                )
+            advance(read.samples)
+
+    def score(self, record: SignalRecord) -> Scored:
+        """Return the scores of a whole read."""
+        read, stride = self._plan(record, whole=True), self._stride
+        if read is None:
+            return Scored(np.empty((0, self._engine.symbols), np.float32), len(record.raw), stride, len(record.raw))
+        for _ in self._pipeline(lambda scores: scores).run([read]):
+            pass
+        return Scored(read.pieces[0].decoded, read.trimmed, stride, read.samples)
+
+    def call(self, scored: Scored) -> ReadCall:
+        """Return what is called of scores, with the sample at which each base begins."""
+        if not len(scored.scores):
+            return ReadCall(np.zeros(0, np.uint8), np.zeros(0, np.int64))
+        pieces = piece_spans(len(scored.scores))
+        parts = [self._decode(scored.scores[piece.start : piece.start + piece.length]) for piece in pieces]
+        placed, begin = self._finished(join(parts, pieces), scored.samples, scored.trimmed)
+        starts = begin + scored.stride * np.flatnonzero(placed.moves).astype(np.int64)
+        end = begin + scored.stride * len(placed.moves)
+        return ReadCall(parse_bases(placed.bases), starts, end, mean_phred(placed.quals))
+
+    def _pipeline(self, decode: Callable[[np.ndarray], Any]) -> Pipeline:
+        return Pipeline(
+            self._engine, decode, size=self._cut.samples, batch_size=self._batch_size, threads=self._threads
+        )
+
+    def _finished(self, decoded: Decoded, samples: int, trimmed: int) -> tuple[Decoded, int]:
+        placed, trimmed = move_table(decoded, samples, trimmed, self._stride)
+        return calibrated(placed, self._calibration), trimmed
+
+    def _plan(self, record: SignalRecord, whole: bool = False) -> Read | None:
+        """Trim, normalise and cut a read; None where trimming leaves nothing.
+
+        A model may emit a base some frames before its current comes, always as many: its fact `early`. That is taken
+        out here, for move tables and labels alike: frame t stands for the samples from `trimmed + t * stride` on.
+
+        Parameters
+        ----------
+        whole : bool: plan one piece, however long the read.
+        """
+        current = record.picoamperes()
+        trimmed = trim_start(current, record.sample_rate)
+        scaling = lookup(SCALINGS, self._facts["normaliser"], "normaliser")(current[trimmed:])
+        signal = scaled(current[trimmed:], scaling)
+        if len(signal) == 0:
+            return None
+        plan = spans(len(signal), self._cut.samples, self._cut.overlap, self._stride)
+        bare = replace(record, raw=record.raw[:0].copy())  # a copy, not a view that keeps the samples alive
+        begin = trimmed + int(self._facts.get("early", 0)) * self._stride
+        return Read.of(bare, len(record.raw), begin, signal, plan, self._stride, scaling, whole)
+
+
+def unfit(record: SignalRecord, facts: Mapping[str, Any], force: bool = False) -> str | None:
+    """Return why a model with these facts cannot call a read, or None; `force` passes over chemistry and rate."""
+    if len(record.raw) == 0:
+        return "no samples"
+    if not (np.isfinite(record.offset) and np.isfinite(record.scale) and record.scale != 0):
+        return "calibration is not usable"
+    if force and record.sample_rate > 0:
+        return None
+    return Purpose.of(facts).misfit(record) or None
+
+
+def basecall(
+    stored: Stored,
+    records: Iterable[SignalRecord],
+    *,
+    on_skip: OnSkip = lambda record, samples, reason: None,
+    advance: Callable[[int], None] = lambda samples: None,
+    **options: Any,
+) -> Iterator[Call]:
+    """Call reads, in input order.
+
+    Parameters
+    ----------
+    stored : Stored: a basecalling model.
+    records : iterable of SignalRecord.
+    on_skip : called with the record, the number of its samples and the reason for each read that gives no call.
+    advance : called with the number of raw samples of each read when it is done, called or skipped.
+    options : see `Caller`, which says too what is raised.
+    """
+    return Caller(stored, **options).calls(records, on_skip, advance)
+
+
+def model_name(stored: Stored) -> str:
+    """Return the name of a model: that of its folder, which of a shipped model is its id."""
+    return stored.path.resolve().name
+
+
+def decisive(
+    stored: Stored,
+    files: Iterable[Path],
+    ids: Collection[str] | None = None,
+    reference: Path | None = None,
+    **others: Any,
+) -> dict[str, Any]:
+    """Return the settings that decide the output, for `output.open_output`.
+
+    Batch size and threads are not among them. Files are known by path, size and time of the last change.
+
+    Parameters
+    ----------
+    stored : Stored: its weights and recipe count, and its name, which stands in the read groups.
+    files : Path of each signal file, in order.
+    ids : read ids that were asked for.
+    reference : FASTA file.
+    others : further settings; `min_qscore` is known to users as `--min-qscore`.
+    """
+    listed = None if ids is None else hashlib.sha256("\n".join(sorted(ids)).encode())
+    return {
+        **known(stored, **others),
+        VARIABLE: os.environ.get(VARIABLE) or "auto",
+        "--read-ids": f"{len(ids)} ids ({listed.hexdigest()[:12]})" if ids is not None and listed else None,
+        "--reference": None if reference is None else {str(reference): stamp(reference)},
+        "input": {str(path): stamp(path) for path in files},
+    }
+
+
+def known(stored: Stored, **others: Any) -> dict[str, Any]:
+    """Return version, model and settings by the names under which users know them, for `resume.open_journal`."""
+    files = [stored.path / name for name in (WEIGHTS, RECIPE) if (stored.path / name).is_file()]
+    model = hashlib.sha256("".join(map(sha256, files)).encode())
+    return {
+        "biorrn": __version__,
+        "--model": f"{model_name(stored)} ({model.hexdigest()[:12]})",
+        **{f"--{name.replace('_', '-')}": value for name, value in others.items()},
+    }
+
+
+def check_outputs(output: str, summary: str | None, kind: str, reference: Path | None, resume: bool) -> None:
+    """Refuse settings that contradict each other, before any work is done.
+
+    Raises
+    ------
+    ConfigError: alignments that nothing would hold, or standard output resumed.
+    BiorrnError: two outputs with one name, or a place that cannot be written.
+    """
+    if resume and output == "-":
+        raise ConfigError("--resume: standard output cannot be resumed; name a file with -o")
+    if reference is not None and kind == "fastq" and summary is None:
+        raise ConfigError("--reference: FASTQ holds no alignments; write SAM, BAM or CRAM, or ask for --summary too")
+    if summary is not None and _key(output) == _key(summary):
+        raise ConfigError(f"--summary: found {summary}, which is the output too")
+    for path in (output, summary):
+        if path not in (None, "-") and Path(path).is_dir():
+            raise BiorrnError(f"{path}: cannot be written: it is a folder")
+    if summary not in (None, "-"):
+        folder = Path(summary).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BiorrnError(f"{summary}: cannot be written: {error.strerror}") from error
+        if not os.access(folder, os.W_OK):
+            raise BiorrnError(f"{summary}: cannot be written: the folder may not be changed")
+
+
+def _key(path: str) -> str:
+    return path if path == "-" else str(Path(path).resolve())

@@ -1,0 +1,156 @@
+"""From the scores of one read to its bases, their qualities and where they stand in the signal."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from biorrn.base.errors import BiorrnError
+from biorrn.kernels import align as forced
+from biorrn.kernels.crf.decode import beam_search, posterior_viterbi
+from biorrn.kernels.ctc import decode as beam
+from biorrn.nanopore.basecall.quality import Calibration, phred, qualities
+from biorrn.sequences.alphabets import decode_bases
+
+CTC_BEAM, CRF_BEAM = 5, 32  # prefixes a frame
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The call of one read.
+
+    Attributes
+    ----------
+    bases : str: letters of ACGT.
+    quals : uint8 array, one a base: Phred, 1 to 40; the model's own until `calibrated`.
+    moves : uint8 array (T',): 1 in the frames in which a base begins, else 0.
+    evidence : float32 array (L, 2): what a calibration is told of each base, two probabilities. Of a CRF those of
+        `kernels.crf.decode.posterior_viterbi`. Of CTC, in the frames from the base's first to the next base's: the
+        share of the base in all that is not blank, and the highest probability of it. The own quality is that of the
+        first for a CRF, of the second for CTC.
+    """
+
+    bases: str
+    quals: np.ndarray
+    moves: np.ndarray
+    evidence: np.ndarray | None = None
+
+
+def remembered(symbols: int) -> int:
+    """Return how many bases a state of the CRF remembers whose scores have `symbols` columns; 0 is CTC.
+
+    >>> remembered(5), remembered(320)
+    (0, 3)
+    """
+    state_len = round(math.log(max(symbols, 1) / 5, 4))
+    if symbols != 5 * 4**state_len:
+        raise BiorrnError(
+            f"found scores of {symbols} columns; allowed are 5 (CTC) and 5 * 4**k (CRF of k bases a state)"
+        )
+    return state_len
+
+
+def greedy(scores: np.ndarray) -> Decoded:
+    """Return the bases of the best path: of the most probable classes for CTC, of the posterior transitions for a CRF.
+
+    See `DECODERS` for the argument.
+    """
+    state_len = remembered(scores.shape[1])
+    if state_len:
+        return _moved(len(scores), *posterior_viterbi(_finite(scores), state_len), own=0)
+    probs = softmax(scores)
+    bases, starts = beam.greedy(probs)
+    return _decoded(probs, bases, starts)
+
+
+def prefix_beam(scores: np.ndarray) -> Decoded:
+    """Return the bases of a prefix beam search; see `DECODERS` for the argument.
+
+    For CTC the search says what was called, and each base is then put where the best path of that sequence has it.
+    """
+    state_len = remembered(scores.shape[1])
+    if state_len:
+        return _moved(len(scores), *beam_search(_finite(scores), state_len, CRF_BEAM), own=0)
+    probs = softmax(scores)
+    bases, earliest = beam.beam(probs, CTC_BEAM)
+    return _decoded(probs, bases, forced.align(probs, bases, earliest))
+
+
+def automatic(scores: np.ndarray) -> Decoded:
+    """Return what `greedy` does for a CRF, where a search gains little and costs much, and `prefix_beam` for CTC."""
+    return (greedy if remembered(scores.shape[1]) else prefix_beam)(scores)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Return the class probabilities of scores (T', S) as float32.
+
+    Raises
+    ------
+    BiorrnError: a score is not finite, which only a damaged or diverged model gives.
+    """
+    scores = _finite(scores)
+    powers = np.exp(scores - scores.max(1, keepdims=True)) if len(scores) else scores
+    return powers / powers.sum(1, keepdims=True)
+
+
+def _finite(scores: np.ndarray) -> np.ndarray:
+    scores = np.ascontiguousarray(scores, np.float32)
+    if not np.isfinite(scores).all():
+        raise BiorrnError("the model's scores hold NaN or infinity; allowed are finite numbers")
+    return scores
+
+
+def _decoded(probs: np.ndarray, bases: np.ndarray, starts: np.ndarray) -> Decoded:
+    """Take as a base's probability the highest that any frame gives it before the next base begins."""
+    return _moved(len(probs), bases, starts, forced.evidence(probs, bases, starts), own=1)
+
+
+def _moved(frames: int, bases: np.ndarray, starts: np.ndarray, evidence: np.ndarray, own: int) -> Decoded:
+    moves = np.zeros(frames, np.uint8)
+    moves[starts] = 1
+    return Decoded(decode_bases(bases), phred(evidence[:, own]), moves, evidence)
+
+
+def calibrated(decoded: Decoded, calibration: Calibration | None) -> Decoded:
+    """Return the call of a whole read with calibrated qualities; as it is where there is no calibration."""
+    if calibration is None or decoded.evidence is None:
+        return decoded
+    return replace(decoded, quals=qualities(decoded.bases, decoded.evidence, calibration))
+
+
+def move_table(decoded: Decoded, samples: int, trimmed: int, stride: int) -> tuple[Decoded, int]:
+    """Return a call whose moves are a move table as ONT's SAM specification has it, and the samples trimmed.
+
+    The table spans the samples from `trimmed` to `samples`: floor((samples - trimmed) / stride) blocks, of which the
+    first is 1 and as many are 1 as there are bases. Frames before the first base are cut off, so the samples trimmed
+    grow by whole strides. A base that begins in the last frame, of fewer samples than a stride, is put into the block
+    before it; where that one is taken, its base moves too. A base for which no block is left is dropped.
+
+    Parameters
+    ----------
+    decoded : Decoded: moves (T',), T' about (samples - trimmed) / stride; where bases come early, some frames more.
+    samples : int: samples of the raw read.
+    trimmed : int: the sample for which the first frame stands.
+    stride : int: samples a frame.
+
+    >>> found = move_table(Decoded("ACG", np.full(3, 9, np.uint8), np.array([0, 1, 0, 1, 1], np.uint8)), 123, 100, 5)
+    >>> found[0].moves.tolist(), found[1]
+    ([1, 1, 1], 105)
+    """
+    blocks = max(0, (samples - trimmed) // stride)
+    starts = np.flatnonzero(decoded.moves)[:blocks]
+    starts = np.minimum(starts, np.arange(blocks - len(starts), blocks))  # the last bases fit, one a block
+    first = int(starts[0]) if len(starts) else 0
+    moves = np.zeros(blocks - first, np.uint8)
+    moves[starts - first] = 1
+    evidence = None if decoded.evidence is None else decoded.evidence[: len(starts)]
+    kept = Decoded(decoded.bases[: len(starts)], decoded.quals[: len(starts)], moves, evidence)
+    return kept, trimmed + first * stride
+
+
+# Each takes the scores of a read, or of a piece of it, float32 array (T', S).
+# S = 5 is CTC, classes blank, A, C, G, T; raw scores and log-probabilities give the same, for the softmax of
+# log-probabilities is the probabilities. S = 5 * 4**k is a CRF whose states remember k bases, in the layout of
+# `kernels.crf.loss`. No frame: an empty call.
+DECODERS: dict[str, Callable[[np.ndarray], Decoded]] = {"auto": automatic, "greedy": greedy, "beam": prefix_beam}

@@ -1,0 +1,267 @@
+"""What runs a basecalling model: torch on any device, or on a CPU the kernels of `engine_fast` where they can.
+
+The choice depends on the model, the processor and BIORRN_ENGINE alone: not on the input or the batch size, nor on a
+measurement of time, which a busy machine would turn about. So the same command gives the same calls again. What is
+measured at the start is whether the kernels agree with torch on an artificial signal; `benchmarks/bench_basecall.py`
+says how much faster they are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from biorrn.base.errors import BiorrnError
+from biorrn.kernels.lstm import (
+    BFLOAT,
+    FLOAT,
+    HAS_BF16,
+    LANES,
+    NONE,
+    ROWS,
+    SILU,
+    TANH,
+    Dense,
+    Layers,
+    array,
+    padded,
+    unsupported_core,
+)
+from biorrn.nn.cells import Stack
+from biorrn.nn.forward import PASS_ROWS, BatchLimit, model_on, padded_rows
+from biorrn.nn.frontends import Conv
+from biorrn.nn.heads import CRF, CTC, Keep
+from biorrn.nn.sequence import SequenceModel
+
+Wanted = Sequence[Sequence[tuple[int, int, np.ndarray]]]
+SHALLOW = 64  # a layer of fewer inputs an output stays in float32: it costs little, and it reads the signal itself
+
+
+def unsupported(model: Any) -> str | None:
+    """Return what of the model these kernels do not know, or None."""
+    if type(model) is not SequenceModel:
+        return f"a {type(model).__name__}"
+    for name, known in (("frontend", (Conv,)), ("core", (Stack,)), ("pool", (Keep,)), ("head", (CTC, CRF))):
+        part = getattr(model, name)
+        if type(part) not in known:
+            return f"{name} {type(part).__name__}"
+    core: Any = model.core
+    if any(len(layer.directions) != 1 for layer in core.layers):
+        return "recurrent layers other than LSTM in one direction"
+    return unsupported_core(core)
+
+
+class FastEngine:
+    """The packed weights of one model; many threads may call `score` at once.
+
+    Parameters
+    ----------
+    model : SequenceModel for which `unsupported` returns None.
+    kind : dtype: `kernels.lstm.FLOAT`, or `BFLOAT` where `HAS_BF16`.
+    """
+
+    parallel = True
+    rows = 4 * ROWS  # of a block: enough that weights in the nearest cache serve several tiles
+
+    def __init__(self, model: Any, kind: np.dtype) -> None:
+        self.name = "fast, bfloat16" if kind == BFLOAT else "fast, float32"
+        self.kind = kind
+        self.stride = model.stride
+        self._pack_stem(model.frontend)
+        self.core = Layers(model.core.layers, self.stem[-1][0].width, kind)
+        self._pack_head(model.head)
+
+    def _pack_stem(self, stem: Any) -> None:
+        self.stem: list[tuple[Dense, int, int, np.dtype]] = []  # layer, kernel, stride, type of its input
+        for layer, stride in zip(stem.layers, stem.strides, strict=True):
+            weight = array(layer.weight)  # (O, C, K)
+            depth = weight.shape[1] * weight.shape[2]
+            kind = FLOAT if depth < SHALLOW else self.kind
+            matrix = weight.transpose(0, 2, 1).reshape(len(weight), depth)
+            self.stem.append((Dense.of(matrix, array(layer.bias), kind, SILU), weight.shape[2], stride, kind))
+
+    def _pack_head(self, head: Any) -> None:
+        activation, scale, self.blanks, self.blank = NONE, 1.0, 0, 0.0
+        if isinstance(head, CRF):
+            activation, scale = TANH, head.scale
+            if head.blank is not None:
+                self.blanks, self.blank = head.states, head.blank
+        self.head = Dense.head(head.output, self.kind, activation, scale)
+        self.symbols = self.blanks + self.head[-1].width
+
+    def score(self, x: np.ndarray, lengths: np.ndarray, wanted: Wanted) -> None:
+        """Score rows and write the frames asked for.
+
+        Parameters
+        ----------
+        x : float32 array (B, T): normalised signal.
+        lengths : int array (B,): samples of each row, at least 1.
+        wanted : for each row any number of (first, last, out): frames first to last - 1 go to out (last - first, S).
+        """
+        steps = -(-lengths // self.stride)
+        height = -(-len(x) // ROWS) * ROWS
+        frames = np.zeros(
+            (steps.max(), height, padded(self.stem[-1][0].width)), self.kind
+        )  # time first: a step's rows are neighbours
+        for row, (signal, length) in enumerate(zip(x, lengths, strict=True)):
+            self._convolve(signal[:length], frames[:, row])
+        steps = np.pad(steps, (0, height - len(x)))
+        frames = self.core(frames, steps)
+        for row, places in enumerate(wanted):
+            for first, last, out in places:
+                self._finish(frames, row, first, last, out)
+
+    def _convolve(self, signal: np.ndarray, out: np.ndarray) -> None:
+        """Write the features of one row's signal (T,) to out (T' or more, C)."""
+        length, channels = len(signal), 1
+        h, before = _bordered(length, 1, self.stem[0][1], self.stem[0][3])
+        before[:, 0] = signal
+        for number, (layer, _, stride, _) in enumerate(self.stem):
+            length = -(-length // stride)
+            source = h.reshape(-1)
+            if number + 1 < len(self.stem):
+                _, kernel, _, kind = self.stem[number + 1]
+                h, place = _bordered(length, layer.width, kernel, kind)
+            else:
+                place = out[:length]
+            layer(source, 0, stride * channels, place)
+            channels = layer.width
+
+    def _finish(self, frames: np.ndarray, row: int, first: int, last: int, out: np.ndarray) -> None:
+        x, step, start = frames, frames.shape[1] * frames.shape[2], (first * frames.shape[1] + row) * frames.shape[2]
+        for layer in self.head[:-1]:
+            hidden = np.empty((last - first, layer.width + layer.width % 2), self.kind)
+            layer(x.reshape(-1), start, step, hidden)
+            x, step, start = hidden, hidden.shape[1], 0
+        out[:, : self.blanks] = self.blank
+        self.head[-1](x.reshape(-1), start, step, out[:, self.blanks :])
+
+
+def _bordered(length: int, channels: int, kernel: int, kind: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Return zeros with room for a kernel's border, and the view (length, channels) within where the signal goes.
+
+    One step more at the end is for pairs: in bfloat16 an odd window is read with the value after it, weighted by 0.
+    """
+    room = np.zeros((length + kernel, channels), kind)
+    return room, room[kernel // 2 : kernel // 2 + length]
+
+
+ENGINES = ("auto", "torch", "fast", "float32")  # fast: in bfloat16 where the processor has it
+VARIABLE = "BIORRN_ENGINE"
+# Floats in a vector register from which on the kernels are used. Measured with one thread: with 8 as fast as torch,
+# with 16 1.9 times, in bfloat16 3.2 times as fast. Other processors than x86 have 4 and were not measured.
+WORTHWHILE = 8
+SAMPLES_A_PASS = 160_000  # of torch on a CPU; more is no faster and takes memory
+# Root mean square of the differences from torch, over the scores' standard deviation. In bfloat16 trained models differ
+# by 0.005 and untrained ones, whose scores hardly vary, by up to 0.04; a layer read wrongly gives about 1.
+TOLERANCE: dict[np.dtype, float] = {FLOAT: 1e-3, BFLOAT: 0.1}
+
+
+class Engine(Protocol):
+    """Scores blocks of chunks.
+
+    Attributes
+    ----------
+    name : str, for people.
+    parallel : bool: whether `score` may be called by several threads at once.
+    rows : int: chunks that a call should have.
+    symbols : int: columns of the scores.
+    """
+
+    name: str
+    parallel: bool
+    rows: int
+    symbols: int
+
+    def score(self, x: np.ndarray, lengths: np.ndarray, wanted: Wanted) -> None:
+        """Score chunks and write the frames asked for; see `engine_fast.FastEngine.score`."""
+
+
+class TorchEngine:
+    """The model as it is, on its device: float32 on a CPU, half precision on CUDA."""
+
+    parallel = False
+
+    def __init__(self, model: torch.nn.Module, device: torch.device | str, batch_size: int, size: int) -> None:
+        self.device = torch.device(device)
+        self.model = model_on(model, self.device)
+        self.name = f"torch, {self.device.type}"
+        most = max(PASS_ROWS, SAMPLES_A_PASS // size // PASS_ROWS * PASS_ROWS)
+        self.rows = min(batch_size, most) if self.device.type == "cpu" else batch_size
+        self.limit = BatchLimit(self.rows)
+        short = torch.zeros(1, min(size, 100), 1, device=self.device)
+        with torch.inference_mode():
+            self.symbols = int(self.model(short, torch.tensor([short.shape[1]], device=self.device))[0].shape[2])
+
+    def score(self, x: np.ndarray, lengths: np.ndarray, wanted: Wanted) -> None:
+        """Score chunks in as many passes as memory asks for."""
+
+        def work(part: Sequence[int], rows: int) -> None:
+            padding = padded_rows(len(part), rows, self.device) - len(part)
+            signal = torch.from_numpy(np.pad(x[part], ((0, padding), (0, 0))))
+            steps = torch.from_numpy(np.pad(lengths[part], (0, padding), constant_values=x.shape[1]))
+            half = self.device.type == "cuda"
+            with torch.inference_mode(), torch.autocast("cuda", torch.float16) if half else nullcontext():
+                outputs = self.model(signal[:, :, None].to(self.device), steps.to(self.device))[0]
+                scores = (outputs.half() if half else outputs.float()).cpu().numpy()  # (B, T', S)
+            for row, frames in zip(part, scores, strict=False):
+                for first, last, out in wanted[row]:
+                    out[:] = frames[first:last]
+
+        self.limit.each(range(len(x)), work)
+
+
+def choose(
+    model: torch.nn.Module, device: torch.device | str, *, batch_size: int, size: int, name: str | None = None
+) -> Engine:
+    """Return what should run a model on chunks of `size` samples.
+
+    Parameters
+    ----------
+    name : str, optional: entry of `ENGINES`; by default what BIORRN_ENGINE says, else "auto".
+
+    Raises
+    ------
+    BiorrnError: the name is unknown, or kernels are asked for that do not know the model or do not agree with torch.
+    """
+    name = name or os.environ.get(VARIABLE) or "auto"
+    if name not in ENGINES:
+        raise BiorrnError(f"{VARIABLE}: found '{name}'; allowed is one of {', '.join(ENGINES)}")
+    plain = TorchEngine(model, device, batch_size, size)
+    obstacle = unsupported(model) if plain.device.type == "cpu" else f"device {plain.device.type}"
+    if name == "torch" or (name == "auto" and (obstacle or LANES < WORTHWHILE)):
+        return plain
+    if obstacle:
+        raise BiorrnError(f"{VARIABLE}: found '{name}', which does not support this model's {obstacle}; use torch")
+    kinds: list[np.dtype] = [BFLOAT, FLOAT] if HAS_BF16 and name != "float32" else [FLOAT]
+    for kind in kinds:
+        engine = FastEngine(model, kind)
+        if _difference(engine, plain) <= TOLERANCE[kind]:
+            return engine
+    if name == "auto":
+        return plain
+    raise BiorrnError(f"{VARIABLE}: found '{name}', whose scores differ from torch's for this model; use torch")
+
+
+def _difference(fast: FastEngine, plain: TorchEngine) -> float:
+    """Return the root mean square difference of scores over their standard deviation along the signal."""
+    exact = _scores(plain, fast)
+    found = _scores(fast, fast) - exact
+    return float(np.sqrt(np.mean(found**2) / max(np.mean(exact.var(axis=0)), 1e-12)))
+
+
+def _scores(engine: Engine, like: FastEngine, rows: int = 2 * PASS_ROWS, samples: int = 1000) -> np.ndarray:
+    """Return the scores (N, S) of an artificial signal: levels that last some ten samples, and noise."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(rows, samples // 10)), 10, axis=1)
+    x = (x + 0.15 * rng.normal(size=x.shape)).astype(np.float32)
+    lengths = np.full(rows, samples)
+    lengths[rows // 2] = samples // 2 + 1  # padding is part of the test
+    outs = [np.empty((steps, like.symbols), np.float32) for steps in -(-lengths // like.stride)]
+    engine.score(x, lengths, [[(0, len(out), out)] for out in outs])
+    return np.concatenate(outs)

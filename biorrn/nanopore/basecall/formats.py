@@ -1,0 +1,178 @@
+"""Which format calls are written in: by the suffix of the output, or by name."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biorrn.base.errors import ConfigError
+from biorrn.base.files import atomic_path, write_text
+from biorrn.base.lookup import lookup
+from biorrn.nanopore.basecall.sam import name_fault, quality_letters, sam_header, sam_text, tags, write_packed
+from biorrn.nanopore.chemistry import Purpose
+
+if TYPE_CHECKING:
+    from biorrn.nanopore.alignment import Mapper
+    from biorrn.nanopore.basecall.caller import Call
+
+
+BLOCK = 2**20  # characters compressed at a time
+
+
+def fastq_text(call: Call, model: str = "") -> str:
+    """Return a call as a FASTQ record; the tags stand after the id, apart by tabs, where aligners can copy them."""
+    header = "\t".join([call.read_id, *tags(call, model)])
+    return f"@{header}\n{call.bases}\n+\n{quality_letters(call.quals)}\n"
+
+
+def write_fastq(path: str, texts: Iterable[str], threads: int = 1) -> None:
+    """Write records; a name that ends in `.gz` is compressed on `threads` threads, `-` is standard output.
+
+    The same records give the same bytes, whatever the number of threads.
+    """
+    if path == "-":
+        sys.stdout.writelines(texts)
+        sys.stdout.flush()
+    elif path.endswith(".gz"):
+        # gzip members one after the other are one gzip file; each can be made on a thread of its own
+        with atomic_path(path) as temporary, open(temporary, "wb") as stream, ThreadPoolExecutor(threads) as pool:
+            blocks = _blocks(texts)
+            while window := list(islice(blocks, 2 * threads)):
+                stream.writelines(pool.map(_gzipped, window))
+    else:
+        with write_text(path) as text:
+            text.writelines(texts)
+
+
+def _gzipped(block: bytes) -> bytes:
+    return gzip.compress(block, 6, mtime=0)
+
+
+def _blocks(texts: Iterable[str]) -> Iterator[bytes]:
+    held: list[str] = []
+    size = 0
+    for text in texts:
+        held.append(text)
+        size += len(text)
+        if size >= BLOCK:
+            yield "".join(held).encode()
+            held, size = [], 0
+    yield "".join(held).encode()  # perhaps empty: a gzip file has at least one member
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What shapes the records and the header.
+
+    Attributes
+    ----------
+    model : str: name of the model; "" leaves the read groups out.
+    moves : bool: write move tables, where the format holds them.
+    mapper : Mapper or None: the reference of aligned records.
+    command : str: the command line, for the header.
+    threads : int: threads that compress.
+    purpose : Purpose or None: what the model is for; reads that are none of it get a warning.
+    comments : lines of the header's comments.
+    """
+
+    model: str = ""
+    moves: bool = True
+    mapper: Mapper | None = None
+    command: str = ""
+    threads: int = 1
+    purpose: Purpose | None = None
+    comments: tuple[str, ...] = ()
+
+
+Groups = Iterable[dict[str, str]]
+Hits = Sequence[Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format: its suffixes, the text of a record, and what writes all texts to a file.
+
+    `record(call, hits, style)` returns text that ends a line; `write(path, texts, groups, style)` may be given `-`.
+    """
+
+    suffixes: tuple[str, ...]
+    record: Callable[[Call, Hits, Style], str]
+    write: Callable[[str, Iterable[str], Groups, Style], None]
+    streams: bool = False  # needs no header, so that records can be written as they come
+    fault: Callable[[str], str | None] = lambda name: None  # why it cannot hold a read of that name, or None
+
+
+def _header(groups: Groups, style: Style) -> str:
+    references = style.mapper.references if style.mapper else ()
+    return sam_header(groups, references, style.command, style.comments)
+
+
+def _sam(path: str, texts: Iterable[str], groups: Groups, style: Style) -> None:
+    with write_text(path) as stream:
+        stream.write(_header(groups, style))
+        stream.writelines(texts)
+
+
+def _packed(path: str, texts: Iterable[str], groups: Groups, style: Style, kind: str) -> None:
+    reference = style.mapper.path if style.mapper else None
+    write_packed(path, _header(groups, style), texts, kind, style.threads, reference)
+
+
+def _aligned(suffix: str, write: Callable[[str, Iterable[str], Groups, Style], None]) -> Format:
+    return Format(
+        (suffix,), lambda call, hits, style: sam_text(call, style.model, hits, style.moves), write, fault=name_fault
+    )
+
+
+def format_of(path: str | Path, emit: str | None = None) -> str:
+    """Return the name of the format of an output: by its suffix; for `-` by `emit`, else FASTQ.
+
+    Raises
+    ------
+    ConfigError: the suffix or the name is unknown, or they disagree.
+
+    >>> format_of("calls.fq.gz"), format_of("calls.bam", "bam"), format_of("-"), format_of("-", "sam")
+    ('fastq', 'bam', 'fastq', 'sam')
+    >>> format_of("calls.sam", "bam")
+    Traceback (most recent call last):
+    biorrn.base.errors.ConfigError: --emit: found bam, where the output calls.sam is sam; leave one of them out
+    """
+    if emit is not None:
+        lookup(FORMATS, emit, "--emit: format")
+    if str(path) == "-":
+        return emit or "fastq"
+    name = Path(path).name
+    suffix = Path(name.removesuffix(".gz")).suffix
+    found = WRITERS.get(suffix)
+    if found is None or (name.endswith(".gz") and found != "fastq"):
+        shown = f"{suffix}.gz" if found else suffix
+        plain = ", ".join(FORMATS["fastq"].suffixes)
+        others = ", ".join(suffix for suffix, kind in WRITERS.items() if kind != "fastq")
+        raise ConfigError(
+            f"{path}: found the suffix '{shown}'; allowed is {plain}, with or without .gz, {others}, or - for stdout"
+        )
+    if emit not in (None, found):
+        raise ConfigError(f"--emit: found {emit}, where the output {path} is {found}; leave one of them out")
+    return found
+
+
+FORMATS: dict[str, Format] = {
+    "fastq": Format(
+        (".fastq", ".fq"),
+        lambda call, hits, style: fastq_text(call, style.model),
+        lambda path, texts, groups, style: write_fastq(path, texts, style.threads),
+        streams=True,
+    ),
+    "sam": _aligned(".sam", _sam),
+    "bam": _aligned(".bam", partial(_packed, kind="bam")),
+    "cram": _aligned(".cram", partial(_packed, kind="cram")),
+}
+# suffix -> name of its format
+WRITERS: dict[str, str] = {suffix: name for name, entry in FORMATS.items() for suffix in entry.suffixes}

@@ -1,0 +1,274 @@
+"""Reads on their way in: numbered, chosen by id, without those that an earlier run has done."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from biorrn.base.errors import InputError, OnProblem
+from biorrn.base.files import open_text
+from biorrn.base.terminal import progress
+from biorrn.nanopore.chemistry import Purpose, chemistry_of, same_rate
+from biorrn.nanopore.readers.files import NoReads, find_signal_files, read_all, read_runs
+from biorrn.nanopore.readers.summary import Repeats
+from biorrn.sequences.records import SignalRecord
+
+BYTES_A_SAMPLE = 1.2  # of compressed signal; a guess until the first file is done
+COLUMN = "read_id"
+MANY = 500  # files from which it is shown that they are looked at
+UNSURE = "the metadata leave the chemistry open"
+
+
+class Intake:
+    """The reads of files and folders, in a fixed order.
+
+    Parameters
+    ----------
+    paths : files and folders.
+    ids : read ids to take; None takes all.
+    limit : int or None: reads to take at most.
+    done : numbers of reads that are left out because an earlier run has done them.
+
+    Attributes
+    ----------
+    files : signal files among `paths`.
+    found : ids of `ids` that occurred so far.
+    count : reads met so far, unusable ones included.
+    known : samples of reads met and not to be called: not asked for, or done.
+    """
+
+    def __init__(self, paths: Iterable[str | Path], ids: Collection[str] | None = None, limit: int | None = None,
+                 done: Collection[int] = ()) -> None:  # fmt: skip
+        self.paths = list(paths)
+        self.files = find_signal_files(self.paths, lambda problem: None)  # reported when they are read
+        self.ids = None if ids is None else set(ids)
+        self.limit = limit
+        self.done = done
+        self.found: set[str] = set()
+        self.count = self.taken = self.known = 0
+        self._samples = 0  # of all reads met
+        self._left = {str(path): path.stat().st_size for path in self.files}
+        self._bytes = sum(self._left.values())
+        self._finished = (0, 0)  # bytes and samples of the files that are done
+        self._file = ""
+        self._repeats = Repeats()
+        self._faults: dict[str, tuple[int, str]] = {}  # kind -> how many reads, and the first
+        self._purpose: Purpose | None = None
+        self._say: Callable[[str], None] = lambda line: None
+        self._force = self._unsure = False
+
+    def check(
+        self,
+        purpose: Purpose,
+        say: Callable[[str], None] = lambda line: None,
+        *,
+        force: bool = False,
+        part: bool = False,
+    ) -> None:
+        """Refuse reads that a model is not for, before the first is called, by what the files say of their runs.
+
+        Of reads that are asked for by id the first decides when it comes, as their files may hold others too. What
+        shows only later is skipped read by read; see `basecall.unfit`.
+
+        Parameters
+        ----------
+        purpose : Purpose of the model.
+        say : takes a warning: of what is called by `force`, and, once, that a chemistry is unknown.
+        force : bool: take them all the same.
+        part : bool: these are some of the files of a run, so that another sample rate in all of them is no error.
+
+        Raises
+        ------
+        InputError: see `check_chemistry`.
+        """
+        self._purpose, self._say, self._force = purpose, say, force
+        if not purpose.names:
+            say(f"warning: {purpose.model} has no known chemistry, so reads are not checked")
+        if self.ids is None:
+            warnings = check_chemistry(self.files[: self.limit], purpose, force=force, part=part)
+            self._unsure = bool(purpose.names) and any(UNSURE in line for line in warnings)
+            for line in warnings:
+                say(line)
+
+    def _look(self, record: SignalRecord) -> None:
+        """Refuse the first of the reads that were asked for by id, or warn of the first of unknown chemistry."""
+        purpose = self._purpose
+        if purpose is None or not purpose.names:
+            return
+        fits = purpose.fits(chemistry_of(record))
+        if fits is None and not self._unsure:
+            self._unsure = True
+            found = chemistry_of(record).evidence or "no flow cell, no kit"
+            self._say(f"warning: {record.source}: {UNSURE} (first: {found}); called as {purpose}")
+        if self.ids is not None and len(self.found) == 1 and fits is False and not self._force:
+            raise InputError(record.source, purpose.refusal(record), record.read_id)
+
+    def reads(self, on_problem: OnProblem, allow_empty: bool = False) -> Iterator[SignalRecord]:
+        """Yield the reads that are to be called, with their `number`.
+
+        Parameters
+        ----------
+        on_problem : called with each file or read that cannot be used; while it runs, `count` is the read's number.
+        allow_empty : bool: yield nothing where not one read can be used, which else is an error.
+
+        Raises
+        ------
+        BiorrnError: not one read could be used.
+        """
+
+        def report(problem: InputError) -> None:
+            on_problem(problem)
+            self.count += problem.record is not None
+
+        for record in read_all(self.paths, report) if not allow_empty else _any(self.paths, report):
+            number, self.count = self.count, self.count + 1
+            self._meet(record)
+            if self.ids is not None and record.read_id not in self.ids:
+                self.known += len(record.raw)
+                continue
+            self._note(record)
+            self.found.add(record.read_id)
+            self.taken += 1
+            self._look(record)
+            if number in self.done:
+                self.known += len(record.raw)
+            else:
+                yield replace(record, number=number)
+            if self.taken == self.limit:
+                return
+
+    def missing(self) -> list[str]:
+        """Return the ids asked for that did not occur; none where a limit ended the search."""
+        if self.ids is None or self.taken == self.limit:
+            return []
+        return sorted(self.ids - self.found)
+
+    def warnings(self) -> list[str]:
+        """Return a line for each kind of fault in what the files say of the reads taken, and one for repeated ids."""
+        lines = [
+            f"warning: {count} read{'s' if count > 1 else ''} with a fault in what calling does not need, the first: "
+            f"{first}" for count, first in self._faults.values()
+        ]  # fmt: skip
+        return lines + ([f"warning: {self._repeats.line()}"] if self._repeats.count else [])
+
+    def _note(self, record: SignalRecord) -> None:
+        self._repeats.add(record)
+        kinds = {fault.partition(": ")[0]: fault for fault in reversed(record.faults)}  # by field, the first of each
+        for kind, fault in reversed(kinds.items()):
+            count, first = self._faults.get(kind, (0, f"{record.source}: record '{record.read_id:.60}': {fault}"))
+            self._faults[kind] = (count + 1, first)
+
+    def expected(self) -> float | None:
+        """Return about how many samples will have been called in the end; None while there is nothing to go by."""
+        goal = [self.limit] if self.limit else []
+        goal += [len(self.ids)] if self.ids is not None else []
+        if goal:
+            called = self._samples - self.known
+            return called / self.taken * max(min(goal), self.taken) if self.taken and not self.done else None
+        size, samples = self._finished
+        rate = samples / size if samples and size else 1 / BYTES_A_SAMPLE
+        return max(samples + (self._bytes - size) * rate, self._samples) - self.known
+
+    def _meet(self, record: SignalRecord) -> None:
+        file = str(record.source)
+        if file != self._file:
+            self._finished = (self._finished[0] + self._left.pop(self._file, 0), self._samples)
+            self._file = file
+        self._samples += len(record.raw)
+
+
+def check_chemistry(files: Sequence[Path], purpose: Purpose, *, force: bool = False, part: bool = False) -> list[str]:
+    """Return warnings of what a model is called on, by what each file says of its runs; no read is decoded for it.
+
+    Parameters
+    ----------
+    files : signal files; what cannot be read is passed over, as it is reported when its reads are read.
+    purpose : Purpose of the model.
+    force, part : see `Intake.check`.
+
+    Raises
+    ------
+    InputError: the chemistry of a file, or the sample rate of all, is not the model's, and `force` is False.
+    """
+    counts: Counter[str] = Counter()  # files by chemistry
+    apart: Counter[str] = Counter()  # files that do not fit, of another sample rate, and of unknown chemistry
+    first: dict[str, SignalRecord] = {}
+    shown = len(files) >= MANY
+    with progress("chemistry", "files", len(files)) if shown else contextlib.nullcontext(lambda n: None) as advance:
+        for file in files:
+            kinds: set[str] = set()
+            names: set[str] = set()
+            with contextlib.suppress(InputError):
+                for run in read_runs(file):
+                    found = chemistry_of(run)
+                    names.add(found.name)
+                    fits = purpose.fits(found)
+                    kind = "misfit" if fits is False else "unknown" if fits is None else "fits"
+                    rate = "rate" if run.sample_rate > 0 and not same_rate(run.sample_rate, purpose.rate) else "usual"
+                    kinds |= {kind, rate}
+                    for name in (kind, rate):
+                        first.setdefault(name, run)
+            counts.update(names)
+            apart.update(kinds)
+            advance(1)
+    of_chemistry = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    why = "misfit" if apart["misfit"] else "rate" if apart["rate"] and not apart["usual"] and not part else ""
+    if why and not force:
+        mixed = f" (among all files: {of_chemistry})" if len(counts) > 1 else ""
+        raise InputError(first[why].source, purpose.refusal(first[why], mixed))
+    warnings = []
+    if why:
+        share = f"{apart[why]} of {len(files)} files"
+        warnings.append(f"warning: {share} {'do' if apart[why] > 1 else 'does'} not fit {purpose.model}, which is for "
+                        f"{purpose}; called by --force (files: {of_chemistry})")  # fmt: skip
+    if apart["unknown"] and purpose.names:
+        run = first["unknown"]
+        said = chemistry_of(run).evidence or "no flow cell, no kit"
+        warnings.append(f"warning: {apart['unknown']} of {len(files)} files: {UNSURE} (first: {run.source}: {said}); "
+                        f"called as {purpose}")  # fmt: skip
+    return warnings
+
+
+def _any(paths: Iterable[str | Path], report: OnProblem) -> Iterator[SignalRecord]:
+    """Yield the reads of `read_all`, where there are any."""
+    try:
+        yield from read_all(paths, report)
+    except NoReads:
+        pass  # each reason was reported
+    except InputError as problem:  # the only one
+        report(problem)
+
+
+def read_ids(path: str | Path) -> set[str]:
+    """Return the ids of a text file: one a line, or the column `read_id` of a tab-separated table; `-` is stdin.
+
+    Raises
+    ------
+    InputError: no id in it, a line with more than an id, or a row of the table that is too short.
+    """
+    found: set[str] = set()
+    place: int | None = None  # of the column; None: no table
+    with open_text(path) as stream:
+        for number, line in enumerate(stream, 1):
+            cells = line.rstrip("\r\n").split("\t")
+            if number == 1 and COLUMN in cells:
+                place = cells.index(COLUMN)
+            elif not line.strip():
+                continue
+            elif place is not None:
+                if len(cells) <= place or not cells[place].strip():
+                    raise InputError(path, f"line {number} has no cell in the column {COLUMN}")
+                found.add(cells[place].strip())
+            elif len(line.split()) > 1:
+                raise InputError(
+                    path, f"line {number}: found '{line.strip()[:60]}'; allowed is one id a line, or a table with tabs "
+                    f"and a column {COLUMN}"
+                )  # fmt: skip
+            else:
+                found.add(line.strip())
+    if not found:
+        raise InputError(path, "holds no read id")
+    return found

@@ -1,0 +1,251 @@
+"""Where calls go: through a journal into a file of any format, and into the summary."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from biorrn.base.errors import BiorrnError, InputError, LeftOut
+from biorrn.base.files import tsv_line, write_text
+from biorrn.nanopore.alignment import in_order
+from biorrn.nanopore.basecall.formats import FORMATS, Style
+from biorrn.nanopore.basecall.journal import SUFFIX, Journal, open_journal
+from biorrn.nanopore.basecall.sam import WARNED, counted_warning, read_group
+from biorrn.nanopore.basecall.summary import ABSENT, CALLED, WARNING, columns, row, unread
+from biorrn.sequences.records import SignalRecord
+
+if TYPE_CHECKING:
+    from biorrn.nanopore.alignment import Mapper
+    from biorrn.nanopore.basecall.caller import Call
+
+
+class CallOutput:
+    """Takes calls and reads that were left out, and writes the output at the end.
+
+    Parameters
+    ----------
+    path : str: the output; `-` is standard output.
+    kind : str: entry of `writers.formats.FORMATS`.
+    style : Style.
+    journal : Journal: new, or of an earlier run.
+    min_qscore : float: reads with a lower mean quality are left out of the output.
+    min_length : int: reads of fewer bases are left out of the output.
+
+    Attributes
+    ----------
+    done : set of int: numbers of the reads that the journal held at the start.
+    kept : dict of str to int: status -> how many of these.
+    called : int: reads called so far, those left out of the output and those of the journal included.
+    warnings : Counter: reads called in spite of what speaks against them, by what that is.
+    wished : tuple of str: statuses of reads that are left out as the user asked.
+    absent : list of str: ids that were asked for and are not there; they have rows at the end of the summary.
+    """
+
+    def __init__(self, path: str, kind: str, style: Style, journal: Journal, min_qscore: float = 0.0,
+                 min_length: int = 0) -> None:  # fmt: skip
+        self.path = path
+        self.format = FORMATS[kind]
+        self.style = style
+        self.journal = journal
+        self.min_qscore = min_qscore
+        self.min_length = min_length
+        self.wished = (f"shorter than {min_length} bases", f"mean quality below {min_qscore:g}")
+        self.direct = path == "-" and self.format.streams  # written as they come
+        self.done: set[int] = set()
+        self.kept: dict[str, int] = {}
+        self.called = 0
+        self.warnings: Counter[str] = Counter()
+        self.absent: list[str] = []
+        self._groups: dict[str, dict[str, str]] = {}
+        self._number = 0
+        self._warned = columns(style.mapper is not None).index(WARNING)
+        self._files: set[tuple[str, str]] = set()  # those left out as a whole, and why
+        for _, entry, _ in journal.entries():
+            self._note(entry)
+            if "file" not in entry:
+                self.done.add(entry["number"])
+            self.kept[entry["status"]] = self.kept.get(entry["status"], 0) + 1
+            self.called += entry["called"]
+
+    def write(self, call: Call, hits: Sequence[Any] | None = None) -> str:
+        """Take a call and its alignments; return `CALLED`, or why it will not be in the output."""
+        short, low = len(call.bases) < self.min_length, call.mean_q < self.min_qscore
+        status = self.wished[0] if short else self.wished[1] if low else self.format.fault(call.read_id) or CALLED
+        self.called += 1
+        warning = self._warning(call.record)
+        cells = row(call.record, call.samples, status, call, hits, self.style.mapper is not None, warning)
+        text = "" if status != CALLED else self.format.record(call, hits, self.style)
+        group = None
+        if self.style.model and status == CALLED:
+            made = read_group(call.record, self.style.model, bool(warning))
+            group = made if self._tells(made) else None
+        if self.direct:
+            sys.stdout.write(text)
+            text = ""
+        self._append(call.record.number, status, cells, text, group, called=True)
+        return status
+
+    def skip(self, record: SignalRecord, samples: int, reason: str) -> None:
+        """Take a read of so many samples that could not be called."""
+        self._append(record.number, reason, row(record, samples, reason, aligned=self.style.mapper is not None))
+
+    def problem(self, number: int, problem: InputError) -> bool:
+        """Take a read that its reader left out, or files; return whether it is new, not one of the journal's.
+
+        Parameters
+        ----------
+        number : int: of the read; of a file, the number that its next read has or would have.
+        """
+        reason, aligned = problem.problem, self.style.mapper is not None
+        if problem.record is not None:
+            if number in self.done:
+                return False
+            cells = unread(Path(problem.source).name, problem.record, reason, aligned)
+            self._append(number, "unusable read", cells)
+            return True
+        kind = problem.kind if isinstance(problem, LeftOut) else "unusable file"
+        new = False
+        left_out = problem.files if isinstance(problem, LeftOut) else [problem.source]
+        why = problem.reason if isinstance(problem, LeftOut) else reason
+        for file in map(str, left_out):
+            if (file, why) not in self._files:
+                new = True
+                self._append(number, kind, unread(Path(file).name, "", why, aligned), file=file)
+        return new
+
+    def finish(self, summary: str | None = None) -> None:
+        """Write the output, which appears whole, and the summary, in the order of the input.
+
+        Raises
+        ------
+        BiorrnError: one of them cannot be written.
+        """
+        if self.path != "-":
+            self.journal.sync()
+        if self.direct:
+            sys.stdout.flush()
+        else:
+            texts = (text for _, entry, text in self.journal.entries() if entry["status"] == CALLED)
+            style = dataclasses.replace(self.style, comments=self._comments())
+            self.format.write(self.path, texts, self._groups.values(), style)
+        self.write_summary(summary)
+
+    def write_summary(self, summary: str | None) -> None:
+        """Write the summary, where one is wanted: a row a read, and one a file that was left out as a whole."""
+        if summary is not None:
+            with write_text(summary) as stream:
+                stream.write("\t".join(columns(self.style.mapper is not None)) + "\n")
+                stream.writelines(tsv_line(*cells) for cells in self._rows())
+
+    def _warning(self, record: SignalRecord) -> str:
+        """Return what speaks against a call: the read is none that the model is for, and was called by force."""
+        reason = self.style.purpose.misfit(record) if self.style.purpose is not None else ""
+        return f"{reason}, called by --force" if reason else ""
+
+    def _comments(self) -> tuple[str, ...]:
+        return tuple(counted_warning(reason, count) for reason, count in self.warnings.items())
+
+    def _tells(self, group: dict[str, str]) -> bool:
+        """Return whether a read group is new, or has a warning that the one of its id has not."""
+        known = self._groups.get(group["ID"])
+        return known is None or (WARNED in group["DS"] and WARNED not in known["DS"])
+
+    def nothing(self, error: BiorrnError, number: int, summary: str | None) -> None:
+        """Write the summary of a run that ends since not one read could be used; `number` is as for `problem`."""
+        if isinstance(error, InputError):
+            self.problem(number, error)
+        self.write_summary(summary)
+
+    def _rows(self) -> Iterator[list[str]]:
+        numbers, places = array("q"), array("q")
+        for place, entry, _ in self.journal.entries():
+            numbers.append(entry["number"])
+            places.append(place)
+        for index in np.argsort(np.array(numbers, np.int64), kind="stable"):
+            yield self.journal.entry(places[index])[0]["row"]
+        for read_id in self.absent:
+            yield unread("", read_id, ABSENT, self.style.mapper is not None)
+
+    def _append(
+        self,
+        number: int,
+        status: str,
+        cells: list[str],
+        text: str = "",
+        group: dict[str, str] | None = None,
+        called: bool = False,
+        file: str | None = None,
+    ) -> None:
+        """Write an entry to the journal; a read that is not numbered (-1) follows those that are there."""
+        number = self._number if number < 0 else number
+        entry: dict[str, Any] = {"number": number, "status": status, "row": cells, "called": called}
+        if group:
+            entry["group"] = group
+        if file is not None:
+            entry["file"] = file
+        self._note(entry)
+        self.journal.append(entry, text)
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        if "file" in entry:
+            self._files.add((entry["file"], entry["row"][-1]))
+        else:
+            self._number = max(self._number, entry["number"] + 1)
+        if entry["called"] and (warning := entry["row"][self._warned]):
+            self.warnings[warning] += 1
+        if "group" in entry and self._tells(entry["group"]):
+            self._groups[entry["group"]["ID"]] = entry["group"]
+
+
+@contextlib.contextmanager
+def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume: bool = False,
+                min_qscore: float = 0.0, wait: float = 0.0, min_length: int = 0) -> Iterator[CallOutput]:  # fmt: skip
+    """Open an output with its journal, `PATH.partial`; without one where the output is standard output.
+
+    When the block ends well, the journal is removed. When it does not, the journal is kept if it holds a call.
+
+    Parameters
+    ----------
+    path, kind, style, min_qscore, min_length : see `CallOutput`. The command line is taken from the journal where there
+        is one.
+    must : settings that decide the output; see `resume.open_journal`.
+    resume : bool: go on with the journal of an earlier run.
+    wait : float: seconds to wait for another process that writes the output.
+
+    Raises
+    ------
+    BiorrnError: see `resume.open_journal`.
+    """
+    place = None if path == "-" else Path(path + SUFFIX)
+    journal = open_journal(place, {"must": must, "command": style.command}, resume, wait)
+    output = None
+    finished = False
+    try:
+        style = dataclasses.replace(style, command=journal.head["command"])
+        output = CallOutput(path, kind, style, journal, min_qscore, min_length)
+        yield output
+        finished = True
+    finally:
+        worth = output is not None and output.called > 0 and journal.count > 0
+        journal.close(remove=finished or not worth)
+        if worth and not finished and place is not None:
+            print(f"biorrn: {place}: keeps {journal.count} reads; add --resume to continue", file=sys.stderr)
+
+
+def mapped(calls: Iterable[Call], mapper: Mapper | None, threads: int = 1) -> Iterator[tuple[Call, list[Any] | None]]:
+    """Yield calls, in order, with their alignments, found on `threads` threads while further reads are called.
+
+    Without a mapper there are no alignments, None.
+    """
+    if mapper is None:
+        return ((call, None) for call in calls)
+    found = mapper.hits
+    return in_order(lambda call: (call, found(call.bases)), calls, threads, 4 * threads)

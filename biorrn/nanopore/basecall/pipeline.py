@@ -1,0 +1,126 @@
+"""Reads through the engine and the decoder, side by side on a few threads, in the order in which they came.
+
+One thread, the caller's, reads and plans; it alone changes what stands here. The others score blocks of chunks and
+decode pieces of reads. A block is sent off only while few are under way and few pieces wait for the decoder, so memory
+holds a few blocks and pieces whatever the number and length of reads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from biorrn.nanopore.basecall.chunking import Piece, Read
+from biorrn.nanopore.basecall.engine import Engine
+from biorrn.nn.forward import Span
+
+Block = list[tuple[Read, Span]]
+
+
+class Pipeline:
+    """Scores chunks of reads, joins them and decodes the pieces.
+
+    Parameters
+    ----------
+    engine : Engine.
+    decode : function of the scores (T', S) of a piece of a read; it may return them.
+    size : int: samples of the longest chunk.
+    batch_size : int: chunks gathered before they are sorted by length and shared among the threads.
+    threads : int: threads that score, where the engine is for several, and decode.
+    """
+
+    def __init__(
+        self, engine: Engine, decode: Callable[[np.ndarray], Any], *, size: int, batch_size: int, threads: int
+    ) -> None:
+        self.engine, self.decode, self.size, self.batch_size, self.threads = engine, decode, size, batch_size, threads
+        self.waiting: deque[Read] = deque()
+        self.blocks: dict[Future[None], Block] = {}
+        self.pieces: dict[Future[Any], tuple[Read, Piece]] = {}
+
+    def run(self, reads: Iterable[Read]) -> Iterator[Read]:
+        """Yield each read when all its pieces are decoded."""
+        gathered: Block = []
+        with ExitStack() as stack:
+            self.workers = self.scorers = stack.enter_context(ThreadPoolExecutor(self.threads, "worker"))
+            if not self.engine.parallel:
+                self.scorers = stack.enter_context(ThreadPoolExecutor(1, "engine"))
+            stack.callback(self._cancel)  # the caller stopped early, or something raised
+            for read in reads:
+                self.waiting.append(read)
+                for chunk in read.chunks:
+                    gathered.append((read, chunk))
+                    if len(gathered) == self.batch_size:
+                        self._send(gathered)
+                        gathered = []
+                self._take_note()
+                yield from self._ready()
+            self._send(gathered)
+            while self.waiting:
+                self._wait()
+                yield from self._ready()
+
+    def _ready(self) -> Iterator[Read]:
+        while self.waiting and self.waiting[0].undecoded == 0:
+            yield self.waiting.popleft()
+
+    def _send(self, gathered: Block) -> None:
+        """Share chunks among the threads, those of like length together; wait while enough is under way."""
+        gathered = sorted(gathered, key=lambda entry: -entry[1].length)
+        sharers = self.threads if self.engine.parallel else 1
+        rows = max(1, min(self.engine.rows, -(-len(gathered) // sharers)))
+        for start in range(0, len(gathered), rows):
+            while len(self.blocks) > sharers or len(self.pieces) > 2 * self.threads:
+                self._wait()
+            block = gathered[start : start + rows]
+            for read, chunk in block:
+                for piece, _, _ in read.shares(chunk):
+                    if piece.scores is None:
+                        piece.scores = np.empty((piece.span.length, self.engine.symbols), np.float32)
+            self.blocks[self.scorers.submit(self._score, block)] = block
+
+    def _score(self, block: Block) -> None:
+        x = np.zeros((len(block), self.size), np.float32)
+        wanted = []
+        for row, (read, chunk) in zip(x, block, strict=True):
+            row[: chunk.length] = read.signal[chunk.start : chunk.start + chunk.length]
+            places = []
+            for piece, first, last in read.shares(chunk):
+                assert piece.scores is not None
+                out = piece.scores[first - piece.span.start : last - piece.span.start]
+                places.append((first - chunk.origin, last - chunk.origin, out))
+            wanted.append(places)
+        self.engine.score(x, np.array([chunk.length for _, chunk in block]), wanted)
+
+    def _wait(self) -> None:
+        wait(self._under_way(), return_when=FIRST_COMPLETED)
+        self._take_note()
+
+    def _take_note(self) -> None:
+        """Note what is done; give the pieces that are scored to the decoder."""
+        for scored in [future for future in self.blocks if future.done()]:
+            block = self.blocks.pop(scored)
+            scored.result()
+            for read, chunk in block:
+                read.unscored -= 1
+                if read.unscored == 0:
+                    read.signal = read.signal[:0].copy()
+                for piece, first, last in read.shares(chunk):
+                    piece.missing -= last - first
+                    if piece.missing == 0 and piece.scores is not None:
+                        self.pieces[self.workers.submit(self.decode, piece.scores)] = (read, piece)
+        for decoded in [future for future in self.pieces if future.done()]:
+            read, piece = self.pieces.pop(decoded)
+            piece.decoded, piece.scores = decoded.result(), None
+            read.undecoded -= 1
+
+    def _cancel(self) -> None:
+        for future in self._under_way():
+            future.cancel()
+
+    def _under_way(self) -> list[Future[Any]]:
+        return [*self.blocks, *self.pieces]

@@ -1,0 +1,191 @@
+"""Phred qualities of called bases, and their calibration: a generalised additive model of the odds of an error.
+
+A decoder knows how sure the model is of a base, which is not how often such a base is right. From its evidence, two
+probabilities a base, `features` makes what the calibration looks at: those of the base and of the next ones, the
+homopolymer around it, and a mean over the whole read, which tells noise and signal of another chemistry. Each feature
+adds a piecewise linear term to the log-odds of an error (Hastie and Tibshirani 1986, Statistical Science 1:297); a last
+piecewise linear map, rising everywhere, is of their sum. `biorrn calibrate` fits the terms to reads of a known genome,
+and they are kept with the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from biorrn.base.compute import jit
+from biorrn.base.errors import ConfigError
+
+LOWEST, HIGHEST = 1, 40  # Phred; of what a model says and of what is written
+LONGEST_RUN = 12  # bases of a homopolymer that are told apart
+MOST_KNOTS = 100
+# what a calibration may look at, in the order of the columns of `features`, and the sign of the change in the odds of
+# an error when it grows; 0: either. Probabilities are in Phred: -10 log10(1 - p)
+FEATURES: dict[str, int] = {
+    "state": -1,  # posterior of the state that the base leads to
+    "next_state": -1,  # of the next base, whose state remembers this one; and of the one after it
+    "second_state": -1,
+    "share": -1,  # share of the base in the posterior of the moves around it
+    "run": 0,  # bases of the homopolymer
+    "place": 0,  # of the base in it, from 0
+    "read_share": 1,  # mean over the read of 1 - share, a probability: it tells noise and other chemistry
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A piecewise linear function, constant beyond its first and last knot: rising `at` (K,), `gives` (K,)."""
+
+    at: np.ndarray
+    gives: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What gives a base its probability to be wrong: see the module.
+
+    Attributes
+    ----------
+    intercept : float: log-odds.
+    terms : Curve of each feature that is looked at, by its name.
+    final : Curve from the sum of the intercept and the terms to the log-odds of an error.
+    """
+
+    intercept: float
+    terms: dict[str, Curve]
+    final: Curve
+
+    def sums(self, features: np.ndarray) -> np.ndarray:
+        """Return the sums float64 (L,) of intercept and terms for `features` (L, F)."""
+        total = np.full(len(features), self.intercept)
+        for name, curve in self.terms.items():
+            _add(features, list(FEATURES).index(name), curve.at, curve.gives, total)
+        return total
+
+    def errors(self, features: np.ndarray) -> np.ndarray:
+        """Return the probability float64 (L,) that each base is wrong."""
+        odds = np.zeros(len(features))
+        _add(self.sums(features)[:, None], 0, self.final.at, self.final.gives, odds)
+        return np.asarray(1 / (1 + np.exp(-odds)))
+
+
+@jit()
+def _add(features, column, at, gives, total):  # type: ignore[no-untyped-def]
+    """Add a piecewise linear function of a column of `features` (L, F) to `total` (L,)."""
+    last = at.shape[0] - 1
+    for i in range(features.shape[0]):
+        x = features[i, column]
+        if not x > at[0]:
+            total[i] += gives[0]
+            continue
+        k = 0
+        while k < last and x >= at[k + 1]:
+            k += 1
+        if k == last:
+            total[i] += gives[last]
+        else:
+            total[i] += gives[k] + (gives[k + 1] - gives[k]) * (x - at[k]) / (at[k + 1] - at[k])
+
+
+@jit()
+def _runs(letters, found):  # type: ignore[no-untyped-def]
+    """Fill `found` (L, 2) with the bases of the homopolymer around each letter, and the letter's place in it."""
+    begin, count = 0, letters.shape[0]
+    for i in range(count):
+        if i + 1 == count or letters[i + 1] != letters[i]:
+            for j in range(begin, i + 1):
+                found[j, 0], found[j, 1] = min(i + 1 - begin, LONGEST_RUN), min(j - begin, LONGEST_RUN)
+            begin = i + 1
+
+
+def features(bases: str, evidence: np.ndarray) -> np.ndarray:
+    """Return what a calibration looks at, float32 (L, F), one column for each of `FEATURES`.
+
+    Parameters
+    ----------
+    bases : str: the call of a whole read, of L bases.
+    evidence : float32 array (L, 2): see `inference.decoders.Decoded`.
+    """
+    found = np.empty((len(bases), len(FEATURES)), np.float32)
+    if not len(bases):
+        return found
+    share, state = own_q(evidence[:, 0]), own_q(evidence[:, 1])
+    found[:, 0], found[:, 3] = state, share
+    found[:-1, 1], found[-1, 1] = state[1:], state[-1]
+    found[:-1, 2], found[-1, 2] = found[1:, 1], state[-1]
+    _runs(np.frombuffer(bases.encode("ascii"), np.uint8), found[:, 4:6])
+    found[:, 6] = 1 - evidence[:, 0].mean(dtype=np.float64)
+    return found
+
+
+def own_q(probabilities: np.ndarray) -> np.ndarray:
+    """Return -10 log10(1 - p), kept within 0 to 40, float32."""
+    wrong = np.float32(1) - np.asarray(probabilities, np.float32)
+    return np.float32(-10) * np.log10(np.clip(wrong, np.float32(10 ** (-HIGHEST / 10)), np.float32(1)))
+
+
+def calibration_of(facts: Mapping[str, Any]) -> Calibration | None:
+    """Return the calibration among the facts of a model, its entry `qscore`; None where there is none.
+
+    Raises
+    ------
+    ConfigError: it is not one of this form.
+    """
+    found = facts.get("qscore")
+    if found is None:
+        return None
+    try:
+        terms = {str(term["feature"]): _curve(term) for term in found["terms"]}
+        made = Calibration(float(found["intercept"]), terms, _curve(found["final"]))
+        odd = [name for name in terms if name not in FEATURES]
+        fault = f"feature '{odd[0]}' is unknown" if odd else "" if np.isfinite(made.intercept) else "intercept"
+        fault = fault or ("" if (np.diff(made.final.gives) >= 0).all() else "the final map falls")
+    except (TypeError, KeyError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        fault = " ".join(f"{type(error).__name__} {error}".split())[:80]
+    if fault:
+        raise ConfigError(
+            f"model: its calibration of Q-scores cannot be used ({fault}); biorrn calibrate makes a new one"
+        )
+    return made
+
+
+def _curve(entry: Mapping[str, Any]) -> Curve:
+    at, gives = np.array(entry["at"], np.float64), np.array(entry["gives"], np.float64)
+    if at.ndim != 1 or at.shape != gives.shape or not 1 <= len(at) <= MOST_KNOTS:
+        raise ValueError(f"knots of shapes {at.shape} and {gives.shape}")
+    if not (np.isfinite(at).all() and np.isfinite(gives).all() and all(a < b for a, b in pairwise(at))):
+        raise ValueError("knots that do not rise")
+    return Curve(at, gives)
+
+
+def entry_of(calibration: Calibration) -> dict[str, Any]:
+    """Return what the facts of a model hold of a calibration: plain numbers, for `calibration_of`."""
+
+    def plain(curve: Curve) -> dict[str, list[float]]:
+        return {"at": curve.at.tolist(), "gives": curve.gives.tolist()}
+
+    terms = [{"feature": name} | plain(curve) for name, curve in calibration.terms.items()]
+    return {"intercept": calibration.intercept, "terms": terms, "final": plain(calibration.final)}
+
+
+def phred(probabilities: np.ndarray) -> np.ndarray:
+    """Return the quality of each base as uint8: -10 log10(1 - p), rounded, and kept within 1 to 40.
+
+    Parameters
+    ----------
+    probabilities : float array (L,): how sure the model is of each base, 0 to 1.
+
+    >>> phred(np.array([0.0, 0.5, 0.9, 0.999, 1.0])).tolist()
+    [1, 3, 10, 30, 40]
+    """
+    wrong = np.clip(1.0 - np.asarray(probabilities, np.float64), 1e-9, 1.0)
+    return np.rint(np.clip(-10.0 * np.log10(wrong), LOWEST, HIGHEST)).astype(np.uint8)
+
+
+def qualities(bases: str, evidence: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """Return the calibrated quality of each base of a whole read, uint8 (L,), 1 to 40."""
+    return phred(1.0 - calibration.errors(features(bases, evidence)))

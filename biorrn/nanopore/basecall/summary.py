@@ -1,0 +1,115 @@
+"""The sequencing summary: one row a read, called or not, in the columns that other basecallers write."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from biorrn.nanopore.basecall.sam import seconds
+from biorrn.nanopore.chemistry import chemistry_of
+from biorrn.nanopore.readers.summary import cell
+from biorrn.sequences.records import SignalRecord
+
+if TYPE_CHECKING:
+    from biorrn.nanopore.basecall.caller import Call
+
+
+CALLED = "called"
+ABSENT = "read id not found"  # of an id that was asked for
+# Times are seconds since the run began, lengths bases; `template_start` is `start_time` plus the samples trimmed.
+# `status` is "called", or why the read is not in the output. What the read's file does not hold is an empty
+# cell. A file that could not be read has a row too, without a read id.
+COLUMNS = (
+    "filename",
+    "read_id",
+    "run_id",
+    "channel",
+    "mux",
+    "start_time",
+    "duration",
+    "num_samples",
+    "template_start",
+    "template_duration",
+    "samples_trimmed",
+    "sequence_length_template",
+    "mean_qscore_template",
+    "passes_filtering",
+)
+# Of the primary alignment: span on the forward strand, 0-based, half-open; identity is matches / alignment columns, in
+# which an insertion or deletion of n bases counts n; coverage is the part of the read's bases inside the alignment.
+ALIGNMENT = (
+    "alignment_genome",
+    "alignment_start",
+    "alignment_end",
+    "alignment_strand",
+    "alignment_identity",
+    "alignment_coverage",
+)
+# what the metadata say of the read's chemistry, and what is to be known of a call, such as that it was forced
+CHEMISTRY, WARNING = "chemistry", "warning"
+STATUS = "status"
+UNMAPPED = ("*", "-1", "-1", "*", "0", "0")
+
+
+def columns(aligned: bool) -> list[str]:
+    """Return the names of the columns, with or without those of the alignment."""
+    return [*COLUMNS, *(ALIGNMENT if aligned else ()), CHEMISTRY, WARNING, STATUS]
+
+
+def row(
+    record: SignalRecord,
+    samples: int,
+    status: str = CALLED,
+    call: Call | None = None,
+    hits: Sequence[Any] | None = None,
+    aligned: bool = False,
+    warning: str = "",
+) -> list[str]:
+    """Return a read's cells, in the order of `columns`.
+
+    Parameters
+    ----------
+    record : SignalRecord; its `raw` is not looked at.
+    samples : int: samples of the read.
+    status : str: `CALLED`, or why the read is left out.
+    call : Call or None.
+    hits : `mappy.Alignment` of the read, the primary one first.
+    aligned : bool: the table has the columns of the alignment.
+    warning : str: what is to be known of the call.
+    """
+    trimmed = call.trimmed if call else 0
+    start = None if record.start_time is None else seconds(record.start_time, record)
+    template = None if start is None else start + seconds(trimmed, record)
+    cells = [record.source.name, record.read_id, record.run_id, cell(record.channel), cell(record.mux)]
+    cells += [_time(start), _time(seconds(samples, record)), str(samples)]
+    cells += [_time(template), _time(seconds(samples - trimmed, record)), str(trimmed)]
+    cells += [str(len(call.bases) if call else 0), f"{call.mean_q if call else 0:.2f}"]
+    cells.append("TRUE" if status == CALLED else "FALSE")
+    return [*cells, *(_alignment(call, hits) if aligned else ()), chemistry_of(record).name, warning, status]
+
+
+def _time(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.6f}"
+
+
+def unread(name: str, read_id: str, status: str, aligned: bool = False) -> list[str]:
+    """Return the cells of a file, or of a read of which its file gives no more than the id; an unknown one is empty."""
+    cells = dict.fromkeys(columns(aligned), "") | dict(zip(ALIGNMENT if aligned else (), UNMAPPED, strict=False))
+    cells |= {"filename": name, "read_id": read_id, "passes_filtering": "FALSE", STATUS: status}
+    cells |= {"sequence_length_template": "0", "mean_qscore_template": "0.00"}
+    return list(cells.values())
+
+
+def _alignment(call: Call | None, hits: Sequence[Any] | None) -> Sequence[str]:
+    if call is None or not hits:
+        return UNMAPPED
+    hit = hits[0]
+    return (
+        hit.ctg,
+        str(hit.r_st),
+        str(hit.r_en),
+        "+" if hit.strand > 0 else "-",
+        f"{hit.mlen / hit.blen:.4f}",
+        f"{(hit.q_en - hit.q_st) / len(call.bases):.4f}",
+    )

@@ -1,0 +1,293 @@
+"""Base starts carried from a call to the sequence that it aligns to, and where such labels cannot be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import edlib
+import numpy as np
+
+from biorrn.kernels.align import force_crf, force_ctc
+from biorrn.nanopore.basecall.caller import Scored
+from biorrn.nanopore.basecall.decode import remembered, softmax
+from biorrn.sequences.alphabets import decode_bases
+from biorrn.sequences.records import Hit, ReadCall, ReadLabels
+
+MAX_GAP = 4  # inserted or deleted bases in a row beyond which the bases beside the gap are no labels
+WINDOW, LOCAL_IDENTITY = 50, 0.6  # bases; a window that agrees less is not this sequence, or the call is of no use
+DWELLS = (0.4, 2.5)  # mean dwell of a window in that of its read: beyond these bounds bases are missing or added
+ANCHOR = 5  # equal bases in a row that begin and end an alignment of a call with its own label
+MATCH, INSERTION, GAPS = (0, 7, 8), 1, (2, 3)  # operations as SAM numbers them
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Labels by alignment.
+
+    Attributes
+    ----------
+    labels : ReadLabels: bases that cannot be trusted have code 0.
+    identity : float: equal bases over columns of the alignment.
+    coverage : float: part of the call that is aligned.
+    masked : int: bases with code 0.
+    """
+
+    labels: ReadLabels
+    identity: float
+    coverage: float
+    masked: int
+
+
+def columns(hit: Hit) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return which bases stand opposite each other, and how many columns the alignment has.
+
+    Returns
+    -------
+    int64 (M,): places on the reference span, counted in the direction of the read from 0.
+    int64 (M,): bases of the sequence.
+    int: columns, gaps included.
+    """
+    here, there, place, base, count = [], [], 0, hit.start, 0
+    for number, kind in hit.cigar:
+        count += number
+        if kind in MATCH:
+            here.append(np.arange(place, place + number))
+            there.append(np.arange(base, base + number))
+        place += number if kind in MATCH or kind in GAPS else 0
+        base += number if kind in MATCH or kind == INSERTION else 0
+    if not here:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), count
+    return np.concatenate(here), np.concatenate(there), count
+
+
+def carry(call: ReadCall, hit: Hit, target: np.ndarray) -> Carried | None:
+    """Return the span that a call aligns to as its label, base starts taken over from the call.
+
+    A base opposite a called one starts with it. A deleted base shares the time of the call's base before it evenly; an
+    inserted one adds its time to the base before it. Labels are masked beside long gaps, where a window of `WINDOW`
+    bases agrees too little, and where it lasts much shorter or longer than the read's bases do.
+
+    Parameters
+    ----------
+    call : ReadCall with starts.
+    hit : Hit: where it lies.
+    target : uint8 array: the bases of the hit's span in the direction of the read (codes 0 to 4).
+
+    Returns
+    -------
+    Carried, or None where nothing is aligned or the signal is too short for the bases.
+    """
+    assert call.starts is not None
+    places, bases, count = columns(hit)
+    if not len(places):
+        return None
+    edges = np.append(call.starts, call.end)
+    first, last = int(places[0]), int(places[-1]) + 1
+    # float: the deleted bases between two aligned ones get even shares
+    starts = np.interp(
+        np.arange(first, last + 1), np.append(places, last), np.append(edges[bases], edges[bases[-1] + 1])
+    )
+    span = target[first:last]
+    equal = np.zeros(len(span), bool)
+    equal[places - first] = (call.bases[bases] == target[places]) & (target[places] > 0)
+    inserted = np.zeros(len(span), np.int64)  # behind each base
+    inserted[places[:-1] - first] = np.diff(bases) - 1
+    settled = increasing(starts)
+    if settled is None:
+        return None
+    doubtful = _beside_gaps(places - first, bases) | (np.abs(settled[:-1] - starts[:-1]) >= 2)
+    doubtful |= low_windows(equal, inserted) | odd_dwells(settled)
+    low, high = (hit.ref_start + first, hit.ref_start + last) if hit.strand == "+" else _reversed(hit, first, last)
+    labels = ReadLabels(
+        np.where(doubtful, 0, span).astype(np.uint8),
+        settled[:-1],
+        int(settled[-1]),
+        hit.reference,
+        low if hit.reference else -1,
+        high if hit.reference else -1,
+        hit.strand if hit.reference else "",
+    )
+    coverage = (bases[-1] + 1 - bases[0]) / len(call.bases)
+    return Carried(labels, float(equal.sum() / count), float(coverage), int((labels.bases == 0).sum()))
+
+
+def as_called(call: ReadCall) -> Carried | None:
+    """Return the called bases themselves as labels; None where the signal is too short for them."""
+    assert call.starts is not None
+    settled = increasing(np.append(call.starts, call.end).astype(np.float64))
+    if settled is None or not len(call.bases):
+        return None
+    doubtful = odd_dwells(settled) | (np.abs(settled[:-1] - call.starts) >= 2)
+    labels = ReadLabels(np.where(doubtful, 0, call.bases).astype(np.uint8), settled[:-1], int(settled[-1]))
+    return Carried(labels, float("nan"), 1.0, int((labels.bases == 0).sum()))
+
+
+def align_to(call: ReadCall, bases: np.ndarray) -> Hit | None:
+    """Return where a call lies on another sequence of the same read, end to end.
+
+    What hangs over at either end, up to `ANCHOR` equal bases in a row, is left out. None where nothing is equal.
+    """
+    if not len(call.bases) or not len(bases):
+        return None
+    path = edlib.align(decode_bases(call.bases), decode_bases(bases), mode="NW", task="path")["cigar"]
+    steps, number = [], ""
+    for letter in path:
+        if letter.isdigit():
+            number += letter
+        else:
+            steps.append((int(number), letter))
+            number = ""
+    anchors = [place for place, (count, letter) in enumerate(steps) if letter == "=" and count >= ANCHOR]
+    if not anchors:
+        return None
+    before, inner = steps[: anchors[0]], steps[anchors[0] : anchors[-1] + 1]
+    first = sum(count for count, letter in before if letter in "=XD")
+    start = sum(count for count, letter in before if letter in "=XI")
+    length = sum(count for count, letter in inner if letter in "=XD")
+    codes = {"=": 7, "X": 8, "I": 1, "D": 2}
+    cigar = tuple((count, codes[letter]) for count, letter in inner)
+    return Hit("", first, first + length, "+", start, cigar)
+
+
+def increasing(edges: np.ndarray) -> np.ndarray | None:
+    """Return edges (L + 1,) as whole samples, each at least one after the one before; the last stays where it is.
+
+    None where there are more bases than samples.
+
+    >>> increasing(np.array([10.0, 10.0, 10.0, 15.0, 16.0]))
+    array([10, 11, 12, 15, 16])
+    """
+    whole = np.floor(edges).astype(np.int64)
+    steps = np.arange(len(whole))
+    if whole[-1] - whole[0] < len(whole) - 1:
+        return None
+    pushed = np.maximum.accumulate(whole - steps) + steps
+    return np.minimum(pushed, whole[-1] - steps[::-1])
+
+
+def _reversed(hit: Hit, first: int, last: int) -> tuple[int, int]:
+    return hit.ref_end - last, hit.ref_end - first
+
+
+def _beside_gaps(places: np.ndarray, bases: np.ndarray) -> np.ndarray:
+    """Return bool (L,): the base before a long gap, and the bases deleted in it."""
+    length = int(places[-1]) + 1
+    edges = np.zeros(length + 1, np.int64)
+    long = np.flatnonzero((np.diff(places) > MAX_GAP + 1) | (np.diff(bases) > MAX_GAP + 1))
+    np.add.at(edges, places[long], 1)
+    np.add.at(edges, places[long + 1], -1)
+    return np.cumsum(edges[:-1]) > 0
+
+
+def low_windows(equal: np.ndarray, inserted: np.ndarray) -> np.ndarray:
+    """Return bool (L,): the bases of every window of `WINDOW` that agrees in fewer than `LOCAL_IDENTITY` columns."""
+    return _spread(_sums(equal.astype(np.int64)) < LOCAL_IDENTITY * _sums(1 + inserted), len(equal))
+
+
+def odd_dwells(edges: np.ndarray) -> np.ndarray:
+    """Return bool (L,): the bases of every window of `WINDOW` whose mean dwell is far from the read's."""
+    dwells = np.diff(edges)
+    size = min(WINDOW, len(dwells))
+    usual = float(np.median(_sums(dwells))) / size
+    means = _sums(dwells) / size
+    return _spread((means < DWELLS[0] * usual) | (means > DWELLS[1] * usual), len(dwells))
+
+
+def _sums(values: np.ndarray) -> np.ndarray:
+    """Return the sum of each window of `WINDOW` values; of all of them where there are fewer."""
+    size = min(WINDOW, len(values))
+    running = np.concatenate([[0], np.cumsum(values)])
+    return running[size:] - running[:-size]
+
+
+def _spread(windows: np.ndarray, length: int) -> np.ndarray:
+    """Return bool (L,): whether any marked window holds the base."""
+    edges = np.zeros(length + 1, np.int64)
+    size = length - len(windows) + 1
+    marked = np.flatnonzero(windows)
+    np.add.at(edges, marked, 1)
+    np.add.at(edges, marked + size, -1)
+    return np.cumsum(edges[:-1]) > 0
+
+
+def cut_to_signal(call: ReadCall, samples: int) -> ReadCall:
+    """Return a call without the bases that begin beyond the signal, its end within it."""
+    assert call.starts is not None
+    if call.end <= samples:
+        return call
+    inside = int(np.searchsorted(call.starts, samples))
+    return replace(call, bases=call.bases[:inside], starts=call.starts[:inside], end=samples)
+
+
+def delayed(labels: ReadLabels, lead: int) -> ReadLabels:
+    """Return labels in which each base begins where the one `lead` bases after it did; for so many there is no start.
+
+    Basecallers place a base where they are sure of it, which may be bases away from where it passes the middle of the
+    pore. Guppy's moves on R9.4.1 come 3 bases before Tombo's events.
+    """
+    count = abs(lead)
+    if count == 0 or count >= len(labels.bases):
+        return labels
+    end = labels.end if lead > 0 else int(labels.starts[-count])
+    low, high = labels.ref_start, labels.ref_end
+    if labels.reference and (lead > 0) == (labels.strand == "+"):
+        high -= count
+    elif labels.reference:
+        low += count
+    if lead > 0:
+        return replace(labels, bases=labels.bases[:-count], starts=labels.starts[count:], ref_start=low, ref_end=high)
+    bases, starts = labels.bases[count:], labels.starts[:-count]
+    return replace(labels, bases=bases, starts=starts, end=end, ref_start=low, ref_end=high)
+
+
+LEAST = 0.25  # part of a call that must be placed; of unrelated sequences a few bases always agree
+
+
+def settle(carried: Carried, scored: Scored) -> Carried:
+    """Return labels with the base starts of the model's best path through them; as they were where there is none.
+
+    A stretch of bases between masked ones is aligned on its own, from where its first base began to its last one's end.
+    """
+    labels = carried.labels
+    edges = np.append(labels.starts, labels.end)
+    starts = labels.starts.copy()
+    known = labels.bases > 0
+    cuts = np.flatnonzero(np.diff(known)) + 1
+    state_len = remembered(scored.scores.shape[1])
+    for first, last in zip([0, *cuts], [*cuts, len(known)], strict=True):
+        if not known[first] or last - first <= state_len + 1:
+            continue
+        origin = max(0, round((int(edges[first]) - scored.trimmed) / scored.stride))
+        final = min(len(scored.scores), round((int(edges[last]) - scored.trimmed) / scored.stride))
+        part = scored.scores[origin:final]
+        guess = np.clip((edges[first:last] - scored.trimmed) // scored.stride - origin, 0, max(0, len(part) - 1))
+        bases = labels.bases[first:last]
+        found = force_crf(part, bases, guess, state_len) if state_len else force_ctc(softmax(part), bases, guess)
+        if found is not None:
+            starts[first:last] = scored.trimmed + scored.stride * (found + origin)
+    settled = increasing(np.append(np.maximum.accumulate(starts), labels.end).astype(np.float64))
+    if settled is None:
+        return carried
+    return replace(carried, labels=replace(labels, starts=settled[:-1]))
+
+
+def place_call(own: ReadCall, given: ReadCall, scored: Scored) -> tuple[ReadCall, Carried] | None:
+    """Return a call without starts with them, and how the model's own call agrees with it.
+
+    Parameters
+    ----------
+    own : the model's call of the read, with starts.
+    given : the call to place; what of it the model's call does not reach is left out.
+    scored : what the model made of the read.
+
+    Returns
+    -------
+    ReadCall (bases that cannot be placed have code 0) and Carried; None where the two are not of one sequence.
+    """
+    found = align_to(own, given.bases)
+    carried = None if found is None else carry(own, found, given.bases[found.ref_start : found.ref_end])
+    if carried is None or len(carried.labels.bases) - carried.masked < LEAST * len(given.bases):
+        return None
+    carried = replace(carried, coverage=len(carried.labels.bases) / len(given.bases))
+    labels = settle(carried, scored).labels
+    return ReadCall(labels.bases, labels.starts, labels.end, given.mean_q), carried

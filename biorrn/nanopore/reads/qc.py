@@ -1,0 +1,600 @@
+"""What called reads are like: how many, how long, how good, how fast, when and where they came.
+
+Everything is counted exactly while the summary streams by, in memory that does not grow with the number of reads:
+lengths base by base, qualities in steps of 0.01, times in seconds. N50 is the length such that reads of that length or
+longer hold half of all bases. A mean quality is the mean of the reads' own, not of their bases.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from biorrn.base.errors import ConfigError, InputError
+from biorrn.base.files import open_text
+from biorrn.base.lookup import lookup
+from biorrn.nanopore.basecall.summary import ALIGNMENT, CALLED, CHEMISTRY, STATUS, WARNING
+from biorrn.stats.counts import Counts
+from biorrn.stats.figures import BLUE, GREEN, INK, ORANGE, Drawing, draw, say
+from biorrn.stats.results import aligned_rows, bases_label, described
+
+
+def flongle_plan() -> np.ndarray:
+    """Return the channels of a Flongle by number, int64 (10, 13); 126 of 130 places."""
+    return np.concatenate([np.arange(1, 127), np.zeros(4, np.int64)]).reshape(10, 13)
+
+
+def minion_plan() -> np.ndarray:
+    """Return the channels of a MinION or GridION flow cell in their places, int64 (16, 32).
+
+    Eight blocks of 64 channels, each of four columns; in a column eight channels count up, and the eight below them,
+    which are of the lower half of the block, count down.
+    """
+    columns = []
+    for start in (33, 481, 417, 353, 289, 225, 161, 97):
+        below = start - 25 if start > 33 else 8  # the last channel of the first column's lower half
+        for column in range(4):
+            upper = start + 8 * column
+            lower = below + 8 * column
+            columns.append([*range(upper, upper + 8), *range(lower, lower - 8, -1)])
+    return np.array(columns, np.int64).T
+
+
+def promethion_plan() -> np.ndarray:
+    """Return the channels of a PromethION flow cell in their places, int64 (25, 120): twelve blocks of ten columns."""
+    block = np.arange(1, 251).reshape(25, 10)
+    return np.concatenate([block + 250 * number for number in range(12)], axis=1)
+
+
+def plan_of(largest: int, name: str = "auto") -> tuple[str, np.ndarray]:
+    """Return the name of a flow cell and its channels as rows, 0 where there is none.
+
+    The plan of a Flongle is not known here: its channels stand in the order of their numbers.
+
+    Parameters
+    ----------
+    largest : int: the largest channel that gave a read.
+    name : str: entry of `FLOW_CELLS`; "auto": the smallest that has the channel.
+
+    Raises
+    ------
+    ConfigError: the name is unknown, or the flow cell has fewer channels.
+
+    >>> plan_of(500)[0], plan_of(2000)[1].shape, plan_of(90, "minion")[0]
+    ('MinION', (25, 120), 'MinION')
+    """
+    if name != "auto":
+        most, title, plan = lookup(FLOW_CELLS, name.lower(), "--flow-cell:")
+        if largest > most:
+            raise ConfigError(f"--flow-cell: found {name}, which has {most} channels; there are reads of {largest}")
+        return title, plan()
+    for most, title, plan in FLOW_CELLS.values():
+        if largest <= most:
+            return title, plan()
+    rows = -(-largest // 100)
+    numbers = np.arange(1, 100 * rows + 1)
+    return "unknown", np.where(numbers <= largest, numbers, 0).reshape(rows, 100)
+
+
+# name -> channels, name for people, and what gives the plan; the smallest first
+FLOW_CELLS: dict[str, tuple[int, str, Callable[[], np.ndarray]]] = {
+    "flongle": (126, "Flongle", flongle_plan),
+    "minion": (512, "MinION", minion_plan),
+    "promethion": (3000, "PromethION", promethion_plan),
+}
+
+
+ROWS = 100_000  # held at once
+LENGTH, QUALITY = "sequence_length_template", "mean_qscore_template"
+NEEDED = (LENGTH, QUALITY)
+NUMBERS = (LENGTH, QUALITY, "channel", "start_time", "duration", "num_samples", "template_duration",
+           "alignment_identity")  # fmt: skip
+NAMES = ("filename", "read_id", "run_id", STATUS, "passes_filtering", ALIGNMENT[0], CHEMISTRY, WARNING)
+LONGEST = 20_000_000  # bases of a read; the longest that was ever reported has some 4 million
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a summary; n of them.
+
+    Attributes
+    ----------
+    table : DataFrame with the columns of `NUMBERS` (float64) and `NAMES` (str) that the file has.
+    called : bool array (n,).
+    status : str array (n,): "called", or why the read is left out.
+    """
+
+    table: pd.DataFrame
+    called: np.ndarray
+    status: np.ndarray
+
+    @property
+    def files(self) -> np.ndarray:
+        """Return which rows are of a file that was left out as a whole, bool (n,): they have no read id."""
+        if "read_id" not in self.table:
+            return np.zeros(len(self.table), bool)
+        return ~self.called & (self.table["read_id"] == "").to_numpy()
+
+    def of(self, rows: np.ndarray) -> Rows:
+        """Return some of the rows, by a bool array (n,)."""
+        return Rows(self.table[rows].reset_index(drop=True), self.called[rows], self.status[rows])
+
+    def number(self, name: str) -> np.ndarray:
+        """Return a column as float64 (n,); NaN where the file does not have it."""
+        if name not in self.table:
+            return np.full(len(self.table), np.nan)
+        return self.table[name].to_numpy(np.float64)
+
+
+def read_rows(path: str | Path) -> Iterator[Rows]:
+    """Yield the rows of a summary that `biorrn basecall`, or another basecaller, wrote; gzip by content, `-` is stdin.
+
+    Without a column `status` those reads are called that have bases.
+
+    Raises
+    ------
+    InputError: a column is missing, a row has too many or too few cells, or a cell is no number or out of range.
+    """
+    with open_text(path) as stream:
+        header = stream.readline().rstrip("\r\n").split("\t")
+        for name in NEEDED:
+            if name not in header:
+                shown = "the file is empty" if header == [""] else f"column '{name}' is missing"
+                raise InputError(path, f"{shown}; expected {', '.join(NEEDED)}, as biorrn basecall --summary writes")
+        used = [name for name in (*NUMBERS, *NAMES) if name in header]
+        first = 2
+        while lines := list(itertools.islice(stream, ROWS)):
+            for number, line in enumerate(lines, first):  # the parser would fill up rows, or cut them
+                if line.count("\t") != len(header) - 1 or not line.endswith("\n"):
+                    found = line.count("\t") + 1
+                    raise InputError(path, f"line {number} has {found} cells, the header {len(header)}, or is cut off")
+            try:
+                table = pd.read_csv(
+                    io.StringIO("".join(lines)), sep="\t", names=header, usecols=used, quoting=csv.QUOTE_NONE,
+                    dtype={name: np.float64 if name in NUMBERS else str for name in header}, skip_blank_lines=False,
+                    keep_default_na=False, na_values={name: ["nan", "NaN", ""] for name in used if name in NUMBERS},
+                )  # fmt: skip
+            except ValueError as error:
+                raise InputError(path, f"lines {first} to {first + len(lines) - 1}: {error}") from error
+            yield _checked(path, table, first)
+            first += len(lines)
+
+
+def _checked(path: str | Path, table: pd.DataFrame, first: int) -> Rows:
+    for name, most in ((LENGTH, LONGEST), (QUALITY, 100.0), ("channel", 1e6)):
+        if name in table:
+            cells = table[name].fillna(0).to_numpy()
+            wrong = np.flatnonzero(~((cells >= 0) & (cells <= most)))
+            if len(wrong):
+                raise InputError(
+                    path, f"line {first + wrong[0]}: {name} is {cells[wrong[0]]:g}; allowed is 0 to {most:g}"
+                )
+    for name in NUMBERS:
+        if name in table and np.isinf(table[name].to_numpy()).any():
+            wrong = np.flatnonzero(np.isinf(table[name].to_numpy()))
+            raise InputError(path, f"line {first + wrong[0]}: {name} is infinite; allowed is a finite number")
+    length = table[LENGTH].fillna(0).to_numpy()
+    status = table[STATUS].to_numpy(dtype=str) if STATUS in table else np.where(length > 0, CALLED, "no bases")
+    return Rows(table, status == CALLED, status)
+
+
+Q_UNIT = 100  # of the counted qualities
+Q_STEP, Q_TOP = 0.5, 60.0  # bins of length x quality
+LENGTH_EDGES = np.logspace(1, 7, 121)  # of length x quality: 20 a decade, from 10 bases
+THRESHOLDS = (7, 8, 9, 10, 12, 15, 20)
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+LONGEST_RUN = 30 * 24 * 3600  # seconds; a read that began later has a wrong clock
+MANY = 1500  # reads up to which each is drawn by itself
+POINTS = 120  # of the curve of the yield
+MOST = 1000  # files and reasons that are named one by one; the rest are added up
+
+
+class ReadQc:
+    """Takes the rows of a summary; see `content`."""
+
+    def __init__(self, flow_cell: str = "auto") -> None:
+        self.flow_cell = flow_cell
+        self.rows = self.called = self.samples = self.mapped = self.unread = 0
+        self.aligned = False
+        self.seconds = 0.0
+        self.lengths, self.qualities, self.speeds, self.identities = Counts(), Counts(), Counts(), Counts()
+        self.times, self.bases_at = Counts(), Counts()
+        self.channels, self.channel_bases, self.channel_ms = Counts(), Counts(), Counts()
+        self.untimed = 0
+        self.error = 0.0  # sum of the reads' error probabilities
+        self.good = dict.fromkeys(THRESHOLDS, (0, 0))  # reads, bases
+        self.points: list[np.ndarray] = []  # length and quality of the first reads
+        self.joint = np.zeros((len(LENGTH_EDGES) - 1, int(Q_TOP / Q_STEP)))
+        self.reasons: Counter[str] = Counter()
+        self.chemistries: Counter[str] = Counter()
+        self.warnings: Counter[str] = Counter()  # of called reads
+        self.files: dict[str, np.ndarray] = {}  # name -> rows, called, bases
+        self.runs: dict[str, float] = {}  # run -> seconds to the end of its last read
+
+    def add(self, rows: Rows) -> None:
+        """Count some rows."""
+        files = rows.files
+        if files.any():
+            self.unread += int(files.sum())
+            _count_names(self.reasons, rows.status[files])
+            rows = rows.of(~files)
+        self.rows += len(rows.called)
+        self.called += int(rows.called.sum())
+        _count_names(self.reasons, rows.status[~rows.called])
+        for counter, column in ((self.chemistries, CHEMISTRY), (self.warnings, WARNING)):
+            if column in rows.table:
+                named = rows.table[column].to_numpy(dtype=str)[rows.called]
+                _count_names(counter, named[named != ""])
+        self.samples += int(np.nansum(rows.number("num_samples")))
+        self.seconds += float(np.nansum(rows.number("duration")))
+        length = np.nan_to_num(rows.number(LENGTH)).astype(np.int64) * rows.called
+        self._add_files(rows, length)
+        self._add_times(rows, length)
+        self._add_channels(rows, length)
+        quality = np.nan_to_num(rows.number(QUALITY))[rows.called]
+        duration = rows.number("template_duration")[rows.called]
+        length = length[rows.called]
+        self.lengths.add(length)
+        self.qualities.add(np.rint(Q_UNIT * quality))
+        self.error += float((10 ** (-quality / 10)).sum())
+        for least, (reads, bases) in self.good.items():
+            passed = quality >= least
+            self.good[least] = reads + int(passed.sum()), bases + int(length[passed].sum())
+        if sum(len(some) for some in self.points) < MANY:
+            self.points.append(np.stack([length, quality], axis=1)[:MANY])
+        known = duration > 0
+        self.speeds.add(np.minimum(np.rint(length[known] / duration[known]), 10_000))
+        places = np.clip(np.searchsorted(LENGTH_EDGES, length, side="right") - 1, 0, self.joint.shape[0] - 1)
+        columns = np.minimum((quality / Q_STEP).astype(np.int64), self.joint.shape[1] - 1)
+        np.add.at(self.joint, (places, columns), 1)
+        if "alignment_genome" in rows.table:
+            self.aligned = True
+            on = (~rows.table["alignment_genome"].isin(["*", ""])).to_numpy()[rows.called]
+            self.mapped += int(on.sum())
+            identity = rows.number("alignment_identity")[rows.called][on]
+            self.identities.add(np.rint(10_000 * identity[np.isfinite(identity)]))
+
+    def _add_files(self, rows: Rows, length: np.ndarray) -> None:
+        if "filename" not in rows.table:
+            return
+        names, places = np.unique(rows.table["filename"].to_numpy(dtype=str), return_inverse=True)
+        counts = [np.bincount(places, weights) for weights in (None, rows.called, length)]
+        for place, name in enumerate(names):
+            if not name:  # of ids that no file holds
+                continue
+            key = str(name) if name in self.files or len(self.files) < MOST else "(other files)"
+            self.files[key] = self.files.get(key, np.zeros(3, np.int64)) + [int(count[place]) for count in counts]
+
+    def _add_times(self, rows: Rows, length: np.ndarray) -> None:
+        start = rows.number("start_time")
+        end = start + np.nan_to_num(rows.number("duration"))
+        known = (start >= 0) & (end <= LONGEST_RUN)
+        self.untimed += int((~known & rows.called).sum())
+        names = rows.table["run_id"].to_numpy(dtype=str) if "run_id" in rows.table else np.full(len(start), "")
+        for name in np.unique(names):
+            last = end[known & (names == name)].max(initial=0.0)
+            self.runs[str(name)] = max(self.runs.get(str(name), 0.0), float(last))
+        known &= rows.called
+        self.times.add(start[known])
+        self.bases_at.add(start[known], length[known])
+
+    def _add_channels(self, rows: Rows, length: np.ndarray) -> None:
+        channel = np.nan_to_num(rows.number("channel")).astype(np.int64)
+        on = channel > 0
+        self.channels.add(channel[on])
+        self.channel_bases.add(channel[on], length[on])
+        self.channel_ms.add(channel[on], np.rint(1000 * np.nan_to_num(rows.number("duration"))[on]))
+
+    def content(self) -> dict[str, Any]:
+        """Return the numbers for JSON: see the keys. Quantiles are {"5": ..., "95": ...}, in percent."""
+        bases = self.lengths.sum
+        shortest, longest = self.lengths.ends()
+        quality = {name: value / Q_UNIT for name, value in _quantiles(self.qualities).items()}
+        return {
+            "counts": {
+                "rows": self.rows,
+                "called": self.called,
+                "left_out": self.rows - self.called,
+                "files_left_out": self.unread,
+                "bases": bases,
+                "samples": self.samples,
+                "signal_hours": self.seconds / 3600,
+                "runs": len([name for name in self.runs if name]),
+                "files": len(self.files),
+            },
+            "reasons": dict(self.reasons.most_common()),
+            "chemistry": dict(self.chemistries.most_common()),
+            "length": {
+                "mean": self.lengths.mean(),
+                "n50": self.lengths.n50(),
+                "n90": self.lengths.n50(0.9),
+                "shortest": shortest,
+                "longest": longest,
+                "quantiles": _quantiles(self.lengths),
+            },
+            "quality": {
+                "mean": self.qualities.mean() / Q_UNIT,
+                "promised_identity": 1 - self.error / self.called if self.called else float("nan"),
+                "quantiles": quality,
+                "at_least": [
+                    {"q": least, "reads": reads, "bases": held} for least, (reads, held) in self.good.items()
+                ],
+            },
+            "speed": {"mean": self.speeds.mean(), "quantiles": _quantiles(self.speeds)},
+            "time": {"hours": max(self.runs.values(), default=0.0) / 3600, "without_time": self.untimed,
+                     "curve": self.curve()},
+            "channels": self.occupancy(),
+            "alignment": {"mapped": self.mapped, "median_identity": self.identities.quantile(0.5) / 10_000}
+            if self.aligned else None,
+            "files": [
+                {"name": name, "rows": int(row[0]), "called": int(row[1]), "bases": int(row[2])}
+                for name, row in self.files.items()
+            ],
+        }  # fmt: skip
+
+    def curve(self) -> list[dict[str, float]]:
+        """Return {"hours", "reads", "bases"} up to times that lie evenly over the run."""
+        last = len(self.times.table)
+        if not last:
+            return []
+        reads, bases = np.cumsum(self.times.table), np.cumsum(self.bases_at.table)
+        places = np.unique(np.linspace(0, last - 1, min(POINTS, last)).astype(int))
+        return [
+            {"hours": (place + 1) / 3600, "reads": int(reads[place]), "bases": int(bases[place])} for place in places
+        ]
+
+    def occupancy(self) -> dict[str, Any]:
+        """Return the flow cell, the channels that gave a read and how long there was a read in them."""
+        used = np.flatnonzero(self.channels.table)
+        name, _ = plan_of(int(used[-1]) if len(used) else 0, self.flow_cell)
+        run = sum(self.runs.values())
+        share = self.channel_ms.table[used] / 1000 / run if run else np.full(len(used), np.nan)
+        return {
+            "flow_cell": name,
+            "used": len(used),
+            "occupancy": float(np.mean(share)) if len(used) else float("nan"),
+            "table": [
+                {"channel": int(c), "reads": int(self.channels.table[c]), "bases": int(self.channel_bases.table[c]),
+                 "occupancy": float(part)}
+                for c, part in zip(used, share, strict=True)
+            ],
+        }  # fmt: skip
+
+
+def _quantiles(counts: Counts) -> dict[str, float]:
+    return {f"{100 * part:g}": counts.quantile(part) for part in QUANTILES}
+
+
+def _count_names(counter: Counter[str], names: np.ndarray) -> None:
+    found, counts = np.unique(names, return_counts=True)
+    for name, count in zip(found, counts, strict=True):
+        key = str(name) if name in counter or len(counter) < MOST else "(other reasons)"
+        counter[key] += int(count)
+
+
+def read_qc(path: str | Path, *, name: str, note: str = "", flow_cell: str = "auto") -> tuple[dict[str, Any], ReadQc]:
+    """Return what `biorrn qc` writes of a summary, and the counts behind it.
+
+    Parameters
+    ----------
+    flow_cell : str: entry of `flow_cells.FLOW_CELLS`; "auto" takes the smallest that has all channels.
+
+    Raises
+    ------
+    InputError: see `read_qc_table.read_rows`.
+    ConfigError: the flow cell is unknown, or has fewer channels.
+    """
+    plan_of(0, flow_cell)  # a name that is wrong is said before the table is read
+    counted = ReadQc(flow_cell)
+    for some in read_rows(path):
+        counted.add(some)
+    content = described("qc", name, {"summary": path}, note) | counted.content()
+    if content["counts"]["runs"] > 1:
+        content["cautions"].append(f"{content['counts']['runs']} runs: times are since the begin of each.")
+    content["cautions"] += [f"{count:,} of {counted.called:,} called reads: {warning}."
+                            for warning, count in counted.warnings.most_common()]  # fmt: skip
+    return content, counted
+
+
+def qc_lines(content: dict[str, Any]) -> list[str]:
+    """Return what a terminal shows of it."""
+    counts, length, quality = content["counts"], content["length"], content["quality"]
+
+    def number(value: float, form: str = ",.0f") -> str:
+        return "-" if not np.isfinite(value) else format(value, form)
+
+    percent = 100 / max(1, counts["bases"])
+    rows = [
+        ("reads called", f"{counts['called']:,}"),
+        ("reads left out", f"{counts['left_out']:,}"),
+        *([("files left out", f"{counts['files_left_out']:,}")] if counts["files_left_out"] else []),
+        ("bases", f"{counts['bases']:,}"),
+        ("length, median", number(length["quantiles"]["50"])),
+        ("length, N50", f"{length['n50']:,}"),
+        ("length, longest", f"{length['longest']:,}"),
+        ("quality, median", number(quality["quantiles"]["50"], ".2f")),
+        *((f"bases in reads of Q{row['q']} and above", number(percent * row["bases"], ".1f") + "%")
+          for row in quality["at_least"] if row["q"] in (10, 20)),
+        ("bases a second, median", number(content["speed"]["quantiles"]["50"])),
+        ("hours of the run", number(content["time"]["hours"], ".2f")),
+        ("channels with a read", f"{content['channels']['used']:,}"),
+    ]  # fmt: skip
+    if content["alignment"]:
+        rows.append(("reads mapped", f"{content['alignment']['mapped']:,}"))
+    rows += [(f"chemistry {name}", f"{count:,}") for name, count in content["chemistry"].items()]
+    rows += [(f"left out: {reason}", f"{count:,}") for reason, count in list(content["reasons"].items())[:10]]
+    return [*aligned_rows(rows), *(f"caution: {caution}" for caution in content["cautions"])]
+
+
+NOTHING = "no called reads"
+BINS = 50
+Q_BINS = (0.1, 0.25, 0.5, 1.0, 2.0)  # widths to choose from
+
+
+def _edges(counts: Counts, logarithmic: bool) -> np.ndarray:
+    low, high = counts.ends()
+    bins = min(BINS, max(8, int(2 * counts.total**0.5)))
+    if logarithmic:
+        low = max(1, low)
+        return np.logspace(np.log10(low), np.log10(max(high, 1.1 * low)), bins + 1)
+    return np.linspace(low, max(high, low + 1), min(bins, max(1, high - low)) + 1)
+
+
+def _lengths(lengths: Counts, n50: int) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        if not lengths.total:
+            return say(figure.add_subplot(), NOTHING)
+        reads, bases = figure.subplots(2, 1, sharex=True)
+        low, high = lengths.ends()
+        wide = high >= 10 * max(1, low)
+        edges = _edges(lengths, wide)
+        reads.stairs(lengths.binned(edges), edges, fill=True, color=BLUE, alpha=0.85)
+        bases.stairs(lengths.binned(edges, weighted=True), edges, fill=True, color=GREEN, alpha=0.85)
+        for axes, value, label in ((reads, lengths.quantile(0.5), "median"), (bases, n50, "N50")):
+            axes.axvline(value, color=ORANGE, linewidth=2, label=f"{label} {value:,.0f}")
+            axes.legend(loc="best")
+        if wide:
+            bases.set_xscale("log")
+        bases.xaxis.set_major_formatter(FuncFormatter(bases_label))
+        bases.yaxis.set_major_formatter(FuncFormatter(bases_label))
+        reads.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        bases.yaxis.set_major_locator(MaxNLocator(4))
+        reads.set_ylabel("reads")
+        bases.set(xlabel="length of the read", ylabel="bases")
+        return None
+
+    return paint
+
+
+def _qualities(qualities: Counts) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        if not qualities.total:
+            return say(axes, NOTHING)
+        low, high = qualities.ends()
+        step = next((step for step in Q_BINS if (high - low) / Q_UNIT <= 30 * step), Q_BINS[-1]) * Q_UNIT
+        edges = step * np.arange(np.floor(low / step), np.floor(high / step) + 2)
+        axes.stairs(qualities.binned(edges), edges / Q_UNIT, fill=True, color=BLUE, alpha=0.85)
+        middle = qualities.quantile(0.5) / Q_UNIT
+        axes.axvline(middle, color=ORANGE, linewidth=2, label=f"median Q{middle:.1f}")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="mean quality of the read (Q)", ylabel="reads")
+        axes.legend(loc="best")
+        return None
+
+    return paint
+
+
+def _joint(counted: ReadQc) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        joint = counted.joint
+        if not counted.called:
+            return say(axes, NOTHING)
+        if counted.called <= MANY:
+            length, quality = np.concatenate(counted.points).T
+            axes.scatter(length, quality, s=14, color=BLUE, alpha=0.5, linewidths=0, rasterized=True)
+        else:
+            rows, columns = (np.flatnonzero(joint.any(axis=axis)) for axis in (1, 0))
+            first, last, low, high = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+            shown = joint[first:last, low:high].T
+            drawn = axes.pcolormesh(LENGTH_EDGES[first : last + 1], Q_STEP * np.arange(low, high + 1),
+                                    np.where(shown > 0, shown, np.nan), norm=LogNorm(1, max(10.0, shown.max())),
+                                    cmap="viridis", rasterized=True)  # fmt: skip
+            figure.colorbar(drawn, ax=axes, label="reads", pad=0.02, shrink=0.85)
+        low, high = counted.lengths.ends()
+        if high >= 10 * max(1, low):
+            axes.set_xscale("log")
+            axes.minorticks_off()
+        axes.xaxis.set_major_formatter(FuncFormatter(bases_label))
+        axes.set(xlabel="length of the read", ylabel="mean quality (Q)")
+        return None
+
+    return paint
+
+
+def _yield(curve: list[dict[str, float]]) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        if not curve:
+            return say(axes, "no times in the summary")
+        hours = np.array([0.0, *(point["hours"] for point in curve)])
+        bases = np.array([0.0, *(point["bases"] for point in curve)])
+        scale, unit = (1, "hours") if hours[-1] >= 2 else (60, "minutes")
+        axes.plot(scale * hours, bases, color=BLUE, linewidth=1.8)
+        axes.fill_between(scale * hours, bases, color=BLUE, alpha=0.15, linewidth=0)
+        axes.yaxis.set_major_formatter(FuncFormatter(bases_label))
+        axes.set(xlabel=f"{unit} since the run began", ylabel="bases so far", ylim=(0, None), xlim=(0, None))
+        return None
+
+    return paint
+
+
+def _speed(speeds: Counts) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        if not speeds.total:
+            return say(axes, "no durations in the summary")
+        edges = _edges(speeds, logarithmic=False)
+        axes.stairs(speeds.binned(edges), edges, fill=True, color=BLUE, alpha=0.85)
+        middle = speeds.quantile(0.5)
+        axes.axvline(middle, color=ORANGE, linewidth=2, label=f"median {middle:.0f} bases/s")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="bases called a second of signal", ylabel="reads")
+        axes.legend(loc="best")
+        return None
+
+    return paint
+
+
+def _channels(content: Mapping[str, Any], flow_cell: str) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        table = content["table"]
+        if not table:
+            return say(axes, "no channels in the summary")
+        _, plan = plan_of(table[-1]["channel"], flow_cell)
+        share = np.zeros(int(plan.max()) + 1)
+        share[[row["channel"] for row in table]] = [100 * (row["occupancy"] or 0.0) for row in table]
+        shown = np.where(plan > 0, share[plan], np.nan)
+        drawn = axes.imshow(shown, cmap="viridis", vmin=0, aspect="auto", interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.grid(visible=False)
+        for side in axes.spines.values():
+            side.set_visible(False)
+        axes.set_title(f"channels with a read: {len(table):,}", fontsize=10, color=INK)
+        figure.colorbar(drawn, ax=axes, label="time with a read (%)", pad=0.02, shrink=0.9)
+        return None
+
+    return paint
+
+
+def qc_figures(content: Mapping[str, Any], counted: ReadQc) -> list[Drawing]:
+    """Draw what `read_qc.read_qc` returned."""
+    name = content["channels"]["flow_cell"]
+    where = "in the order of their numbers" if name in ("Flongle", "unknown") else "in their places"
+    if counted.flow_cell == "auto":
+        where += f"; taken for {'a' if name != 'unknown' else 'an'} {name} flow cell, as there is no higher channel"
+    return [
+        draw("lengths", "Lengths of the reads: above reads, below the bases in them, bin by bin.",
+             _lengths(counted.lengths, content["length"]["n50"]), 4.2),
+        draw("qualities", "Mean quality of the reads, as the basecaller states it.", _qualities(counted.qualities)),
+        draw("length_quality", "Length and mean quality of the reads.", _joint(counted)),
+        draw("yield", "Bases in reads that began up to a time.", _yield(content["time"]["curve"])),
+        draw("speed", "Bases called in a read over the seconds of its signal.", _speed(counted.speeds)),
+        draw("channels", f"Part of the run's time in which a channel had a read, left-out ones included; channels "
+             f"{where}.", _channels(content["channels"], counted.flow_cell)),
+    ]  # fmt: skip

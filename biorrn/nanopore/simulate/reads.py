@@ -1,0 +1,555 @@
+"""Simulated reads: from bases to the digitised current of a nanopore, with the truth beside it."""
+
+import contextlib
+import shutil
+import struct
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from biorrn.base.errors import BiorrnError, ConfigError, InputError
+from biorrn.base.files import atomic_path, open_text, scratch_folder, write_text
+from biorrn.nanopore.chemistry import chemistry_tags
+from biorrn.nanopore.labels.sources import TRUTH_COLUMNS
+from biorrn.nanopore.readers.slow5 import END, FIELDS, HEAD, MAGIC, NUMBERS
+from biorrn.nanopore.simulate.current import Wander
+from biorrn.nanopore.simulate.pore_model import PoreModel, kmer_index
+from biorrn.sequences.alphabets import decode_bases, encode_bases, reverse_complement
+from biorrn.sequences.fasta import fasta_records, first_word
+from biorrn.sequences.records import ReadLabels, SignalRecord
+
+TRIES = 100  # draws of a fragment before it is given up: a reference of Ns has none
+AMBIGUOUS = str.maketrans("RYSWKMBDHVryswkmbdhv", "N" * 20)
+SHORTEST = 50  # bases of a fragment
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A stretch of one strand.
+
+    Attributes
+    ----------
+    bases : uint8 array (L,): 1 A, 2 C, 3 G, 4 T, 5' to 3' of the strand.
+    reference : str; start, end : int: 0-based, half-open, on the forward strand; strand : str: "+" or "-".
+    """
+
+    bases: np.ndarray
+    reference: str
+    start: int
+    end: int
+    strand: str
+
+
+def read_genome(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the sequences of a FASTA file of DNA by name, uint8 arrays (L,): 1 A, 2 C, 3 G, 4 T, 0 any other letter.
+
+    Raises
+    ------
+    InputError: not FASTA, a name twice, an empty sequence, or a letter that stands for no nucleotide.
+    """
+    found: dict[str, np.ndarray] = {}
+    with open_text(path) as file:
+        for number, header, parts in fasta_records(enumerate(file, 1), path):
+            name = first_word(header)
+            if not name:
+                raise InputError(path, f"line {number}: a header without a name; allowed is > and a name")
+            if name in found:
+                raise InputError(path, f"line {number}: the name is given twice; allowed is once", name)
+            found[name] = _codes(path, name, "".join(map(str.strip, parts)))
+    if not found:
+        raise InputError(path, "the file is empty; expected FASTA of DNA")
+    return found
+
+
+def _codes(path: str | Path, name: str, letters: str) -> np.ndarray:
+    if not letters:
+        raise InputError(path, "the sequence is empty", name)
+    try:
+        return encode_bases(letters.translate(AMBIGUOUS))
+    except BiorrnError as error:
+        raise InputError(path, str(error), name) from error
+
+
+def random_genome(description: str, seed: int) -> dict[str, np.ndarray]:
+    """Return one random sequence from LENGTH or LENGTH:GC, the part of G and C from 0 to 1 (0.5 where it is not given).
+
+    Raises
+    ------
+    ConfigError: no such numbers.
+
+    >>> random_genome("1000:1", 0)["random"].tolist().count(1)
+    0
+    """
+    length, _, part = description.partition(":")
+    try:
+        size, gc = int(length), float(part) if part else 0.5
+    except ValueError:
+        size, gc = 0, 0.5
+    if size < SHORTEST or not 0 <= gc <= 1:
+        raise ConfigError(
+            f"--random-genome: found '{description}'; allowed is LENGTH[:GC], {SHORTEST} bases or more, GC 0 to 1"
+        )
+    rng = np.random.default_rng([seed, 0])
+    chances = np.array([1 - gc, gc, gc, 1 - gc]) / 2
+    return {"random": (rng.choice(4, size, p=chances) + 1).astype(np.uint8)}
+
+
+def write_genome(path: str | Path, genome: dict[str, np.ndarray]) -> None:
+    """Write sequences as FASTA, 80 bases a line."""
+    with write_text(path) as out:
+        for name, codes in genome.items():
+            letters = decode_bases(codes)
+            print(f">{name}", file=out)
+            for start in range(0, len(letters), 80):
+                print(letters[start : start + 80], file=out)
+
+
+def draw_fragment(
+    rng: np.random.Generator, genome: dict[str, np.ndarray], mean: float, shape: float
+) -> Fragment | None:
+    """Return a fragment of either strand, or None where none without an unknown base was found.
+
+    Lengths are gamma-distributed about `mean` bases with the given shape, at least `SHORTEST` and at most the longest
+    sequence; each place where the fragment fits is as likely as another.
+    """
+    longest = max(map(len, genome.values()))
+    for _ in range(TRIES):
+        size = int(np.clip(rng.gamma(shape, mean / shape), min(SHORTEST, longest), longest))
+        places = np.array([max(0, len(codes) - size + 1) for codes in genome.values()])
+        place = int(rng.integers(places.sum()))
+        which = int(np.searchsorted(np.cumsum(places), place, side="right"))
+        name = list(genome)[which]
+        start = place - int(places[:which].sum())
+        bases = genome[name][start : start + size]
+        forward = bool(rng.integers(2))
+        if bases.all():
+            strand = bases if forward else reverse_complement(bases)
+            return Fragment(strand, name, start, start + size, "+" if forward else "-")
+    return None
+
+
+# what stands before and behind the strand: the leader and the tail of ONT's ligation adapter, whose sequence is public
+ADAPTER = encode_bases("AATGTACTTCGTTCAGTTACGTATTGCT")
+TAIL = encode_bases("GCAATACGTAACTGAACGAAGT")
+STALL, STALL_SHAPE = 0.09, 0.5  # seconds that a strand waits before it moves: median, and standard deviation of the log
+STALL_LEVEL, STALL_NOISE = 0.05, 0.13  # its current in units of the read, as in 50 real reads
+DIGITISATION, RANGE = 8192.0, 1497.77  # of a MinION: the scale is RANGE / DIGITISATION picoamperes
+SCALE = float(np.float32(RANGE / DIGITISATION))  # POD5 keeps it as float32; the three formats are to agree
+OFFSETS = (0.0, 13.0)  # of the channels, uniform, whole numbers as the device has them
+ADC = (-4096, 4095)
+CHANNELS = 512
+RUN_ID = "51a01a7ed51a01a7ed51a01a7ed51a01a7ed0000"
+SIMULATED = "simulated"  # stands where a real file names its flow cell and kit
+SPACE = uuid.UUID("6f0d1c1e-5a71-4b0e-9a3c-51a01a7ed000")  # of the read ids
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a simulation may vary.
+
+    Attributes
+    ----------
+    length_mean, length_shape : float: of the gamma distribution of fragment lengths, bases.
+    noise : float: factor on noise, jitter and drift; 0 gives the bare levels.
+    speed : float or None: bases a second on average; None: as the pore model has it.
+    """
+
+    length_mean: float = 4000.0
+    length_shape: float = 2.0
+    noise: float = 1.0
+    speed: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges; what is wrong is a ConfigError."""
+        for name, value in (("--length-mean", self.length_mean), ("--length-shape", self.length_shape)):
+            if not 0 < value < 1e9:
+                raise ConfigError(f"{name}: found {value:g}; allowed is above 0")
+        if not 0 <= self.noise <= 10:
+            raise ConfigError(f"--noise: found {self.noise:g}; allowed is 0 to 10")
+        if self.speed is not None and not 1 <= self.speed <= 4000:
+            raise ConfigError(f"--speed: found {self.speed:g}; allowed is 1 to 4000 bases a second")
+
+
+class Simulator:
+    """Makes reads of a pore model; read n of a seed is the same whatever else is made."""
+
+    def __init__(self, model: PoreModel, settings: Settings, seed: int = 0) -> None:
+        self.model = model
+        self.settings = settings
+        self.seed = seed
+        self.wander = Wander(model, settings.noise)
+        factor = 1.0
+        if settings.speed is not None:
+            factor = model.device.sample_rate / settings.speed / float(model.dwell.mean())
+        shape = model.dwell_shape
+        self._shape = shape
+        self._log_dwell = np.log(np.maximum(model.dwell * factor, 1.0)) - shape**2 / 2  # of the median
+
+    def read(self, number: int, fragment: Fragment, rng: np.random.Generator) -> tuple[SignalRecord, ReadLabels]:
+        """Return the record and the labels of one read of a fragment."""
+        device = self.model.device
+        lead = rng.lognormal(np.log(STALL), STALL_SHAPE) * device.sample_rate
+        stall = STALL_LEVEL + self.settings.noise * STALL_NOISE * rng.standard_normal(max(1, int(lead)))
+        bases = np.concatenate([ADAPTER, fragment.bases, TAIL])
+        current, edges = self.current(bases, rng)
+        units = np.concatenate([stall.astype(np.float32), current])
+        shift = device.shift + device.shift_sd * rng.standard_normal()
+        scale = device.scale * np.exp(device.scale_sd / device.scale * rng.standard_normal())
+        offset = float(rng.integers(int(OFFSETS[0]), int(OFFSETS[1]) + 1))
+        digits = units * np.float32(scale / SCALE) + np.float32(shift / SCALE - offset)
+        raw = np.clip(np.rint(digits), *ADC).astype(np.int16)
+        edges = edges[len(ADAPTER) : len(ADAPTER) + len(fragment.bases) + 1] + len(stall)
+        record = SignalRecord(
+            str(uuid.uuid5(SPACE, f"{self.seed}:{number}")),
+            raw,
+            offset=offset,
+            scale=SCALE,
+            sample_rate=device.sample_rate,
+            channel=number % CHANNELS + 1,
+            mux=number // CHANNELS % 4 + 1,
+            read_number=number,
+            start_time=int(60 * device.sample_rate) * number,
+            run_id=RUN_ID,
+            flow_cell=SIMULATED,
+            kit=SIMULATED,
+            end_reason="signal_positive",
+            run_tags=chemistry_tags(self.model.notes.get("chemistry", "")),
+        )
+        place = (fragment.reference, fragment.start, fragment.end, fragment.strand)
+        return record, ReadLabels(fragment.bases, edges[:-1], int(edges[-1]), *place)
+
+    def current(self, bases: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return the current of a strand, float32 (T,) in units of the read, and the edges of its bases (L + 1,).
+
+        What stands outside the strand is drawn at random. A dwell is log-normal and at least one sample.
+        """
+        k, centre = self.model.k, self.model.centre
+        outside = rng.integers(1, 5, k - 1).astype(np.uint8)
+        kmers = kmer_index(np.concatenate([outside[:centre], bases, outside[centre:]]), k)
+        speed = self.model.device.speed_sd * rng.standard_normal()
+        logs = self._log_dwell[kmers] + self._shape[kmers] * rng.standard_normal(len(kmers)) - speed
+        dwell = np.maximum(1, np.rint(np.exp(logs))).astype(np.int64)
+        return self.wander.current(kmers, dwell, rng), np.concatenate([[0], np.cumsum(dwell)])
+
+
+def simulate(
+    genome: dict[str, np.ndarray],
+    model: PoreModel,
+    settings: Settings,
+    *,
+    reads: int | None = None,
+    coverage: float | None = None,
+    seed: int = 0,
+) -> Iterator[tuple[SignalRecord, ReadLabels]]:
+    """Yield simulated reads of both strands with their labels.
+
+    Parameters
+    ----------
+    genome : name -> uint8 array (L,) of 1 A, 2 C, 3 G, 4 T, 0 unknown; see `nanopore.simulate.reads`.
+    model : PoreModel.
+    settings : Settings.
+    reads, coverage : int or float: how many reads, or how many times the bases of the genome; one of them.
+    seed : int: the same gives the same reads; read n does not depend on how many are made.
+
+    Raises
+    ------
+    ConfigError: neither or both of reads and coverage, or out of range.
+    BiorrnError: the genome holds no stretch without unknown bases.
+    """
+    if (reads is None) == (coverage is None):
+        raise ConfigError("--reads and --coverage: give exactly one of them")
+    if reads is not None and reads < 1:
+        raise ConfigError(f"--reads: found {reads}; allowed is 1 or more")
+    if coverage is not None and not 0 < coverage <= 1e6:
+        raise ConfigError(f"--coverage: found {coverage:g}; allowed is above 0, to 1e6")
+    return _simulate(genome, Simulator(model, settings, seed), reads, coverage)
+
+
+def _simulate(
+    genome: dict[str, np.ndarray], simulator: Simulator, reads: int | None, coverage: float | None
+) -> Iterator[tuple[SignalRecord, ReadLabels]]:
+    wanted = (coverage or 0) * sum(map(len, genome.values()))
+    made, number = 0, 0
+    while (number < reads) if reads is not None else (made < wanted):
+        rng = np.random.default_rng([simulator.seed, 1, number])
+        settings = simulator.settings
+        fragment = draw_fragment(rng, genome, settings.length_mean, settings.length_shape)
+        if fragment is None:
+            raise BiorrnError(f"no fragment of about {settings.length_mean:g} bases without unknown ones was found")
+        yield simulator.read(number, fragment, rng)
+        made += len(fragment.bases)
+        number += 1
+
+
+VERSION = (1, 0, 0)
+ZLIB, SVB_ZD = 1, 1  # their codes in the head
+LEVEL = 1  # of zlib: the signal is dense already, and the highest level costs ten times the time for 2 %
+END_REASONS = ("unknown", "partial", "mux_change", "unblock_mux_change", "signal_positive", "signal_negative")
+MISSING = (2**31 - 1, 2**8 - 1, 2**64 - 1)  # of read number, mux and start time: the largest number of their types
+AUXILIARY = (  # name, type: what the record's other fields are kept as
+    ("channel_number", "char*"),
+    ("median_before", "double"),
+    ("read_number", "int32_t"),
+    ("start_mux", "uint8_t"),
+    ("start_time", "uint64_t"),
+    ("end_reason", f"enum{{{','.join(END_REASONS)}}}"),
+)
+
+
+def encode_svb_zd(samples: np.ndarray) -> bytes:
+    """Return an int16 signal (T,) as svb-zd: stream-VByte of the zigzag-coded differences of neighbouring samples.
+
+    >>> encode_svb_zd(np.array([1, 0, 300], np.int16)).hex()
+    '030000001002015802'
+    """
+    wide = samples.astype(np.int32)
+    steps = np.concatenate([wide[:1], wide[1:] - wide[:-1]])
+    values = ((steps << 1) ^ (steps >> 31)).astype(np.uint32)
+    codes = ((values > 0xFF).astype(np.uint8) + (values > 0xFFFF)).astype(
+        np.uint8
+    )  # bytes beyond the first; 17 bits do
+    padded = np.zeros(-(-len(codes) // 4) * 4, np.uint8)
+    padded[: len(codes)] = codes
+    quads = padded.reshape(-1, 4)
+    control = quads[:, 0] | quads[:, 1] << 2 | quads[:, 2] << 4 | quads[:, 3] << 6
+    whole = values.astype("<u4").view(np.uint8).reshape(-1, 4)
+    data = whole[np.arange(4) <= codes[:, None]]
+    return struct.pack("<I", len(samples)) + control.astype(np.uint8).tobytes() + data.tobytes()
+
+
+class Blow5Writer:
+    """Writes records to an open file; `close` ends it with the marker without which it counts as cut short."""
+
+    def __init__(self, file: IO[bytes], attributes: dict[str, str]) -> None:
+        lines = [f"@{name}\t{value or '.'}" for name, value in sorted(attributes.items())]
+        columns = (*FIELDS, *AUXILIARY)
+        lines += ["#" + "\t".join(kind for _, kind in columns), "#" + "\t".join(name for name, _ in columns)]
+        body = ("\n".join(lines) + "\n").encode()
+        self.file = file
+        file.write(HEAD.pack(MAGIC, *VERSION, ZLIB, 1, SVB_ZD, b"\0" * 49, len(body)) + body)
+
+    def write(self, record: SignalRecord, digitisation: float, median_before: float) -> None:
+        """Append a record; its range is its scale times the digitisation."""
+        name = record.read_id.encode()
+        channel = b"" if record.channel is None else str(record.channel).encode()
+        held = (record.read_number, record.mux, record.start_time)
+        number, mux, start = (missing if value is None else value for value, missing in zip(held, MISSING, strict=True))
+        signal = encode_svb_zd(record.raw)
+        span = record.scale * digitisation
+        numbers = (0, digitisation, record.offset, span, record.sample_rate, len(signal))
+        reason = END_REASONS.index(record.end_reason) if record.end_reason in END_REASONS else 0
+        body = struct.pack("<H", len(name)) + name + struct.pack(f"<{NUMBERS}", *numbers) + signal
+        body += struct.pack("<Q", len(channel)) + channel
+        body += struct.pack("<diBQB", median_before, number, mux, start, reason)
+        packed = zlib.compress(body, LEVEL)
+        self.file.write(struct.pack("<Q", len(packed)) + packed)
+
+    def close(self) -> None:
+        """Write the end marker; the file itself stays open."""
+        self.file.write(END)
+
+
+DEVICE_DIGITISATION = 8192.0
+MEDIAN_BEFORE = 200.0  # picoamperes: the open pore
+START = datetime(2026, 1, 1, tzinfo=UTC)  # of every run: the same reads are the same records
+VBZ, VBZ_OPTIONS = 32020, (0, 2, 1, 3)  # HDF5 filter: version 0, int16, zig-zag, zstd level 3
+
+TRACKED = ("flow_cell_product_code", "exp_script_name")  # of a record's run tags; the others are context tags
+
+Write = Callable[[SignalRecord], None]
+
+
+def tags(record: SignalRecord) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the tracking id and the context tags of a read's run."""
+    run = {"run_id": record.run_id, "sample_id": "simulated", "flow_cell_id": record.flow_cell}
+    run["exp_start_time"] = START.isoformat()
+    rate = f"{record.sample_rate:g}"
+    context = {"sequencing_kit": record.kit, "experiment_type": "simulated", "sample_frequency": rate}
+    for name, value in record.run_tags.items():
+        (run if name in TRACKED else context)[name] = value
+    return run, context
+
+
+@contextlib.contextmanager
+def _fast5(path: Path) -> Iterator[Write]:
+    import h5py
+    import vbz_h5py_plugin  # noqa: F401  registers the VBZ filter with HDF5
+
+    from biorrn.sequences.prepared.files import open_new
+
+    with open_new(path, track_order=True) as file:  # or reads would come back by name
+        file.attrs.update({"file_version": b"2.2", "file_type": b"multi-read"})
+
+        def write(record: SignalRecord) -> None:
+            run, context = tags(record)
+            group = file.create_group(f"read_{record.read_id}")
+            group.attrs["run_id"] = record.run_id.encode()
+            raw = group.create_group("Raw")
+            packing = {"compression": VBZ, "compression_opts": VBZ_OPTIONS, "chunks": record.raw.shape}
+            raw.create_dataset("Signal", data=record.raw, **(packing if len(record.raw) else {}))
+            reason = END_REASONS.index(record.end_reason) if record.end_reason in END_REASONS else 0
+            raw.attrs["read_id"] = record.read_id.encode()
+            for name, value, number in (("read_number", record.read_number, np.int32),
+                                        ("start_mux", record.mux, np.uint8),
+                                        ("start_time", record.start_time, np.uint64)):  # fmt: skip
+                if value is not None:
+                    raw.attrs[name] = number(value)
+            raw.attrs.update({"duration": np.uint32(len(record.raw)), "median_before": MEDIAN_BEFORE})
+            kind = h5py.enum_dtype({name: code for code, name in enumerate(END_REASONS)}, np.uint8)
+            raw.attrs.create("end_reason", reason, dtype=kind)
+            channel = group.create_group("channel_id")
+            if record.channel is not None:
+                channel.attrs["channel_number"] = str(record.channel).encode()
+            channel.attrs.update({"offset": record.offset, "range": record.scale * DEVICE_DIGITISATION})
+            channel.attrs["digitisation"] = DEVICE_DIGITISATION
+            channel.attrs["sampling_rate"] = float(record.sample_rate)
+            file.check()
+            group.create_group("tracking_id").attrs.update({key: value.encode() for key, value in run.items()})
+            group.create_group("context_tags").attrs.update({key: value.encode() for key, value in context.items()})
+
+        yield write
+
+
+@contextlib.contextmanager
+def _pod5(path: Path) -> Iterator[Write]:
+    import pod5
+
+    path.unlink(missing_ok=True)  # the writer insists on making the file
+    words = ["experiment_name", "protocol_name", "protocol_run_id", "sample_id", "sequencer_position"]
+    words += ["sequencer_position_type", "software", "system_name", "system_type"]
+    runs: dict[str, pod5.RunInfo] = {}
+
+    def run_of(record: SignalRecord) -> pod5.RunInfo:
+        if record.run_id not in runs:
+            run, context = tags(record)
+            runs[record.run_id] = pod5.RunInfo(
+                **dict.fromkeys(words, "simulated"),
+                acquisition_id=record.run_id,
+                acquisition_start_time=START,
+                protocol_start_time=START,
+                flow_cell_id=record.flow_cell,
+                flow_cell_product_code=run.get("flow_cell_product_code", ""),
+                sequencing_kit=context["sequencing_kit"],
+                sample_rate=round(record.sample_rate),
+                adc_min=-4096,
+                adc_max=4095,
+                tracking_id=run,
+                context_tags=context,
+            )
+        return runs[record.run_id]
+
+    written = [0, 0]
+    # a folder of its own: the library leaves files beside its output where the disk fills up
+    with scratch_folder(path.parent, "pod5") as folder:
+        place = folder / path.name
+        try:
+            with pod5.Writer(place, software_name="biorrn simulate") as writer:
+                yield _pod5_writer(writer, run_of, written)
+        except RuntimeError as error:
+            if not str(error).startswith("IOError"):
+                raise
+            raise OSError(_incomplete(place)) from error
+        _check_pod5(place, written)
+        place.replace(path)
+
+
+def _pod5_writer(writer: Any, run_of: Callable[[SignalRecord], Any], written: list[int]) -> Write:
+    import pod5
+
+    def write(record: SignalRecord) -> None:
+        reason = getattr(pod5.EndReasonEnum, record.end_reason.upper(), pod5.EndReasonEnum.UNKNOWN)
+        writer.add_read(
+            pod5.Read(
+                read_id=uuid.UUID(record.read_id),
+                pore=pod5.Pore(record.channel or 0, record.mux or 0, "simulated"),
+                calibration=pod5.Calibration(record.offset, record.scale),
+                read_number=record.read_number or 0,
+                start_sample=record.start_time or 0,
+                median_before=MEDIAN_BEFORE,
+                end_reason=pod5.EndReason(reason, False),
+                run_info=run_of(record),
+                signal=record.raw,
+            )
+        )
+        written[0] += 1
+        written[1] += len(record.raw)
+
+    return write
+
+
+def _check_pod5(path: Path, written: list[int]) -> None:
+    """Raise OSError where the file does not hold the reads and samples written: the library tells of no full disk."""
+    import pod5
+
+    try:
+        with pod5.Reader(path) as reader:
+            sizes = [len(read.signal) for read in reader.reads()]
+    except (RuntimeError, OSError):
+        sizes = []
+    if [len(sizes), sum(sizes)] != written:
+        raise OSError(_incomplete(path))
+
+
+def _incomplete(path: Path) -> str:
+    free = shutil.disk_usage(path.parent).free
+    return f"the POD5 library has left it incomplete; its disk has {free:,} bytes free"
+
+
+@contextlib.contextmanager
+def _blow5(path: Path) -> Iterator[Write]:
+    writers: list[Blow5Writer] = []  # one, made with the attributes of the first record
+    with open(path, "wb") as file:
+
+        def write(record: SignalRecord) -> None:
+            if not writers:
+                run, context = tags(record)
+                writers.append(Blow5Writer(file, run | context))
+            writers[0].write(record, DEVICE_DIGITISATION, MEDIAN_BEFORE)
+
+        yield write
+        if writers:
+            writers[0].close()
+
+
+@contextlib.contextmanager
+def open_signal(path: str | Path) -> Iterator[Write]:
+    """Open a signal file for writing by its suffix; it takes its place at the end, whole or not at all.
+
+    Yields a function that appends one `SignalRecord`. Reads of one file are of one run. Digitisation is 8192, the range
+    8192 x the record's scale. A number that a record does not have is left out, in POD5 it is 0.
+
+    Raises
+    ------
+    ConfigError: the suffix is none of `SIGNAL_WRITERS`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SIGNAL_WRITERS:
+        raise ConfigError(f"{path}: found the suffix '{suffix}'; allowed are {', '.join(SIGNAL_WRITERS)}")
+    with atomic_path(path) as temporary, SIGNAL_WRITERS[suffix](temporary) as write:
+        yield write
+
+
+@contextlib.contextmanager
+def open_truth(path: str | Path) -> Iterator[Callable[[str, ReadLabels], None]]:
+    """Open a table of labels for writing; yields a function that appends the labels of a read by its id.
+
+    The columns are those that `biorrn prepare signal --labels truth` reads; `.gz` compresses.
+    """
+    with write_text(path) as out:
+        print(*TRUTH_COLUMNS, sep="\t", file=out)
+
+        def write(read_id: str, labels: ReadLabels) -> None:
+            place = (labels.reference, labels.ref_start, labels.ref_end, labels.strand)
+            starts = ",".join(map(str, labels.starts.tolist()))
+            print(read_id, *place, decode_bases(labels.bases), starts, labels.end, sep="\t", file=out)
+
+        yield write
+
+
+SIGNAL_WRITERS = {".pod5": _pod5, ".blow5": _blow5, ".fast5": _fast5}

@@ -1,0 +1,261 @@
+"""Basecalling: signal in, scores of each step out, trained by CTC (Graves et al. 2006) or CTC-CRF."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.base.lookup import lookup
+from biorrn.config.recipe import Chunks, Recipe
+from biorrn.kernels.crf.loss import crf_loss
+from biorrn.kernels.ctc.loss import ctc_loss
+from biorrn.kernels.distance import identity
+from biorrn.nanopore.basecall.decode import DECODERS, Decoded, remembered
+from biorrn.nanopore.chemistry import trained_for
+from biorrn.nanopore.dataset import ChunkDataset, Window
+from biorrn.nn.batch import Batch
+from biorrn.nn.sequence import SequenceModel, build_model
+from biorrn.nn.store import Stored, load_model, update_facts
+from biorrn.sequences.alphabets import BASES
+
+if TYPE_CHECKING:
+    from biorrn.nanopore.alignment import Alignment
+    from biorrn.nanopore.evaluate.calibrate import Fit
+    from biorrn.nanopore.readers.calls import BaseCall
+
+
+unit = "samples"
+monitor = "identity"
+
+VALID_BATCH = 64
+VALID_WINDOWS = 512  # a validation set larger than this is thinned evenly
+EARLY_WINDOWS = 64  # of the validation split: some ten thousand bases
+FEWEST_BASES = 200  # fewer that agree say nothing of time
+QUALITY_WINDOWS, BATCH = 256, 64  # of the validation split; most of them that are scored together
+NOISE_EACH = 4  # reads of each kind of noise
+
+
+class SignalData:
+    """Random windows of the training segments and fixed windows of the validation segments."""
+
+    def __init__(self, path: str | Path, recipe: Recipe) -> None:
+        chunks = recipe.chunks or Chunks()
+        context = state_len(recipe)
+        self.windows = ChunkDataset(path, "train", chunks.samples, recipe.training.augment, context)
+        self.held_out = ChunkDataset(path, "valid", chunks.samples, None, context)
+        self.chunks = chunks
+        self.batch_size = recipe.training.batch_size
+        self.training_size = self.steps() * self.batch_size * chunks.samples
+        self.facts: dict[str, Any] = {
+            "task": "basecalling",
+            "outputs": len(BASES),
+            "normaliser": self.windows.normaliser,
+            "sample_rate": self.windows.sample_rate,
+        }
+        if known := trained_for(self.windows.chemistry):
+            self.facts["chemistry"] = known
+
+    def steps(self) -> int:
+        return max(1, self.chunks.epoch // self.batch_size)
+
+    def train(self, epoch: int, seed: int) -> Iterator[Batch]:
+        windows = self.windows.windows(epoch, seed, self.steps() * self.batch_size)
+        for start in range(0, len(windows), self.batch_size):
+            yield self.windows.collate(windows[start : start + self.batch_size])
+
+    def valid(self) -> Iterator[Batch]:
+        tiles = self.held_out.tiles(VALID_WINDOWS)
+        for start in range(0, len(tiles), VALID_BATCH):
+            yield self.held_out.collate(tiles[start : start + VALID_BATCH])
+
+
+def open_data(path: str | Path, recipe: Recipe) -> SignalData:
+    """Open a prepared signal file."""
+    return SignalData(path, recipe)
+
+
+def make_model(recipe: Recipe, data: SignalData) -> SequenceModel:
+    """Return an untrained basecaller."""
+    lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
+    head = recipe.network.head.name
+    if head not in LOSSES or head != recipe.training.loss:
+        raise ConfigError(
+            f"recipe '{recipe.name}': task basecalling needs one of {', '.join(LOSSES)} both as model.head.name and as "
+            f"training.loss; found {head} and {recipe.training.loss}"
+        )
+    model = build_model(recipe.network, len(BASES))
+    data.facts["stride"] = model.stride
+    return model
+
+
+def state_len(recipe: Recipe) -> int:
+    """Return how many bases a state of the model's CRF remembers; 0 for CTC."""
+    return getattr(recipe.network.head, "state_len", 0)
+
+
+def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    """Return the mean over the rows of the loss a base, in nats."""
+    assert batch.targets is not None
+    assert batch.target_lengths is not None
+    if recipe.training.loss == "crf":
+        rows = crf_loss(outputs, lengths, batch.targets, batch.target_lengths, state_len(recipe))
+    else:
+        rows = ctc_loss(outputs, lengths, batch.targets, batch.target_lengths)
+    return (rows / batch.target_lengths.clamp(min=1)).mean()
+
+
+def share(batch: Batch, recipe: Recipe) -> float:
+    """Return the number of rows."""
+    return float(len(batch))
+
+
+def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> list[float]:
+    """Return the identity of the best path of each window with its label."""
+    assert batch.targets is not None
+    assert batch.target_lengths is not None
+    found = []
+    scores = outputs.float().cpu().numpy()
+    context = remembered(scores.shape[2])
+    decode = DECODERS["greedy"]
+    for row in range(len(batch)):
+        call = decode(scores[row, : int(lengths[row])]).bases
+        label = batch.targets[row, context : int(batch.target_lengths[row])].tolist()
+        found.append(identity(call, "".join(BASES[base] for base in label)))
+    return found
+
+
+def score(collected: list[Any]) -> dict[str, float]:
+    """Return the median and mean identity over the windows."""
+    values = np.concatenate([np.asarray(part) for part in collected])
+    return {"identity": float(np.median(values)), "mean_identity": float(values.mean())}
+
+
+def size(batch: Batch) -> int:
+    """Return the number of samples, padding included."""
+    return int(batch.x.shape[0] * batch.x.shape[1])
+
+
+LOSSES = {"ctc": ctc_loss, "crf": crf_loss}
+
+
+def complete(folder: Path, prepared: Path, device: str) -> None:
+    """Add to the facts of a model folder how many frames its bases come early, and a calibration of its Q-scores."""
+    from biorrn.nanopore.evaluate.calibrate import entries
+
+    stored = load_model(folder)
+    if "early" not in stored.facts:
+        frames, seen = frames_early(stored, prepared, device=device)
+        if seen < FEWEST_BASES:
+            print(f"{folder}: only {seen} validation bases agree with the call; its moves are left as they come",
+                  file=sys.stderr)  # fmt: skip
+            frames = 0
+        update_facts(folder, early=frames)
+    if "qscore" not in stored.facts:
+        try:
+            fit = windows_fit(stored, prepared, device=device)
+        except BiorrnError as error:
+            print(f"{folder}: no calibration of Q-scores ({error}); biorrn calibrate {folder} READS --reference GENOME "
+                  "makes one", file=sys.stderr)  # fmt: skip
+            return
+        print(f"{folder}: Q-scores calibrated on {fit.reads} validation windows; biorrn calibrate takes whole reads",
+              file=sys.stderr)  # fmt: skip
+        update_facts(folder, **entries(fit))
+
+
+def windows_fit(stored: Stored, prepared: str | Path, *, device: str = "auto") -> Fit:
+    """Return the calibration of a basecaller's Q-scores that its calls of validation windows give, and made noise.
+
+    Each window counts as a read, its label as the genome.
+
+    Parameters
+    ----------
+    prepared : prepared signal file; its split "valid" is used.
+
+    Raises
+    ------
+    BiorrnError: there are too few windows, or too few wrong bases.
+    """
+    from biorrn.base.compute import choose_device
+    from biorrn.nanopore.alignment import of_label
+    from biorrn.nanopore.evaluate.calibrate import fit, judge, judged, noise_records, own_calls
+    from biorrn.sequences.alphabets import decode_bases
+
+    def on_label(label: str, call: BaseCall) -> Alignment | None:
+        return of_label(call.bases, label)
+
+    data, reads, unmapped, like = _valid(stored, prepared), [], 0, []
+    for place, (window, call) in enumerate(_called(stored, data, QUALITY_WINDOWS, "auto", device)):
+        label = decode_bases(data.truth(window)[0])
+        found = judge(call, partial(on_label, label)) if call.bases else None
+        unmapped += found is None
+        reads += [] if found is None else [found]
+        if place % BATCH == 0:
+            like.append(85 + 14 * data.signal(window).astype(np.float32))  # about picoamperes
+    noise = noise_records(like, data.sample_rate, NOISE_EACH)
+    calls = own_calls(stored, noise, device=choose_device(device)) if len(reads) else ()
+    return fit(reads, [judged(call.bases, call.quals, call.evidence) for call in calls], unmapped)
+
+
+def _valid(stored: Stored, prepared: str | Path) -> ChunkDataset:
+    """Return the validation split of a prepared file, in windows as the model was trained on."""
+    return ChunkDataset(prepared, "valid", (stored.recipe.chunks or Chunks()).samples)
+
+
+def _called(
+    stored: Stored, data: ChunkDataset, most: int, decoder: str, device: str
+) -> Iterator[tuple[Window, Decoded]]:
+    """Yield up to `most` windows, evenly spread, each with its call by an entry of `DECODERS`."""
+    import torch
+
+    from biorrn.base.compute import choose_device
+    from biorrn.nn.forward import model_on
+
+    where = choose_device(device)
+    model = model_on(stored.model, where)
+    tiles = data.tiles(most)
+    for start in range(0, len(tiles), BATCH):
+        windows = tiles[start : start + BATCH]
+        batch = data.collate(windows).to(where)
+        with torch.inference_mode():
+            outputs, lengths = model(batch.x, batch.lengths)
+        for row, window in enumerate(windows):
+            yield window, DECODERS[decoder](outputs[row, : int(lengths[row])].float().cpu().numpy())
+
+
+def frames_early(stored: Stored, prepared: str | Path, *, device: str = "auto") -> tuple[int, int]:
+    """Return by how many frames a basecaller gives a base before its label begins, and how many bases tell so.
+
+    A model trained by CTC or CTC-CRF is free to give a base some frames before or after its current comes, and settles
+    on about the same number throughout. It is the median over the bases of the validation windows that the call has
+    right, rounded; a model whose bases come late has 0.
+
+    Parameters
+    ----------
+    prepared : prepared signal file; its split "valid" is used.
+    """
+    from biorrn.nanopore.labels.align import align_to, columns
+    from biorrn.nanopore.readers.calls import parse_bases
+    from biorrn.sequences.records import ReadCall
+
+    data, stride = _valid(stored, prepared), int(stored.facts["stride"])
+    found: list[np.ndarray] = []
+    for window, decoded in _called(stored, data, EARLY_WINDOWS, "greedy", device):
+        bases, starts = data.truth(window)
+        called = parse_bases(decoded.bases)
+        hit = align_to(ReadCall(called), bases)
+        if hit is None:
+            continue
+        begun = stride * np.flatnonzero(decoded.moves)
+        places, own, _ = columns(hit)  # label and called base of each column that has both
+        places = places + hit.ref_start
+        same = bases[places] == called[own]
+        found.append(starts[places[same]] - begun[own[same]])
+    away = np.concatenate(found) if found else np.zeros(0)
+    return (max(0, round(float(np.median(away)) / stride)) if len(away) else 0), len(away)

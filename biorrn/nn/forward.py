@@ -1,0 +1,389 @@
+"""What every forward pass outside training shares: where the model is, and how many rows go through it at once."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.nn.ensemble import Ensemble, combine, each
+from biorrn.sequences.alphabets import NO_LETTER, RESIDUES, encode
+from biorrn.sequences.records import ProteinRecord
+
+# A forward pass has a multiple of this many rows. With one to three rows CPU libraries take other kernels, which add in
+# another order, and a result would depend on the batch size in its last bits: 21 of 400 predictions changed as printed.
+PASS_ROWS = 8
+
+
+def model_on(model: torch.nn.Module, device: torch.device | str) -> torch.nn.Module:
+    """Return the model on `device` in evaluation mode; the one given is left as it is."""
+    if torch.device(device).type == "cpu" and not model.training:
+        return model
+    return copy.deepcopy(model).to(device).eval()
+
+
+def padded_rows(rows: int, batch_size: int, device: torch.device) -> int:
+    """Return how many rows, rows of padding included, a batch of `rows` out of at most `batch_size` is run with.
+
+    On a CPU the next multiple of `PASS_ROWS`; elsewhere always the full batch, because there each shape has its own kernels.
+
+    >>> [padded_rows(rows, 64, torch.device("cpu")) for rows in (1, 16, 17)], padded_rows(3, 50, torch.device("cuda"))
+    ([8, 16, 24], 56)
+    """
+    wanted = rows if device.type == "cpu" else batch_size
+    return -(-wanted // PASS_ROWS) * PASS_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where one chunk lies in a signal, and which frames of the joined scores come from it.
+
+    Attributes
+    ----------
+    start : int: first sample; a multiple of the stride.
+    length : int: samples of the signal in the chunk, at most the chunk's size.
+    origin : int: the frame of the joined scores that is frame 0 of this chunk.
+    first, last : int: the joined frames that this chunk supplies, half-open.
+    """
+
+    start: int
+    length: int
+    origin: int
+    first: int
+    last: int
+
+
+def frames(samples: int, stride: int) -> int:
+    """Return how many frames a model makes of a signal: ceil(samples / stride), as "same"-padded convolutions do.
+
+    >>> [frames(samples, 5) for samples in (0, 1, 5, 6)]
+    [0, 1, 1, 2]
+    """
+    return -(-samples // stride)
+
+
+def check(size: int, overlap: int, stride: int) -> None:
+    """Refuse a chunk size and overlap that a stride does not allow.
+
+    Raises
+    ------
+    ConfigError: the size is no multiple of the stride, the overlap no multiple of twice the stride (a cut would fall
+        between frames), or not smaller than the size.
+
+    >>> check(2400, 305, 5)
+    Traceback (most recent call last):
+    biorrn.base.errors.ConfigError: chunks.overlap: found 305; allowed is a multiple of 10 (twice the stride) below 2400
+    """
+    if stride < 1 or size < stride or size % stride:
+        raise ConfigError(f"chunks.samples: found {size}; allowed is a multiple of the model's stride {stride}")
+    if overlap % (2 * stride) or not 0 <= overlap < size:
+        raise ConfigError(
+            f"chunks.overlap: found {overlap}; allowed is a multiple of {2 * stride} (twice the stride) below {size}"
+        )
+
+
+def spans(samples: int, size: int, overlap: int, stride: int) -> list[Span]:
+    """Plan the chunks of a signal of `samples` samples.
+
+    All chunks of a signal are of one length to a frame, the least that needs no more chunks than the size allows:
+    so none is called without context, and hardly a sample is computed twice but for the overlaps.
+    A signal no longer than a chunk is one chunk; an empty one is none.
+
+    >>> [(span.start, span.length, span.first, span.last) for span in spans(23, 10, 4, 2)]
+    [(0, 8, 0, 3), (4, 10, 3, 6), (10, 8, 6, 8), (14, 9, 8, 12)]
+    """
+    check(size, overlap, stride)
+    if samples == 0:
+        return []
+    total, shared = frames(samples, stride), overlap // stride
+    count = max(1, -(-(total - shared) // (size // stride - shared)))
+    starts = [(total - shared) * number // count for number in range(count + 1)]  # the last is where one more would
+    edges = [0, *(start + shared // 2 for start in starts[1:-1]), total]
+    return [
+        Span(start * stride, min((after + shared) * stride, samples) - start * stride, start, first, last)
+        for (start, after), (first, last) in zip(itertools.pairwise(starts), itertools.pairwise(edges), strict=True)
+    ]
+
+
+TOKENS = 131_072  # residues of padded input a forward pass, at most; longer batches are cut
+ALONE = 2048  # sequences padded to more than this go alone: they are few, and rows that only fill cost as much
+EXACT = 64  # sequences of up to so many residues are not padded at all
+
+
+def padded_length(length: int) -> int:
+    """Return the length to which a sequence is padded: a few steps in each octave, so that the model sees few lengths.
+
+    >>> [padded_length(length) for length in (1, 43, 64, 65, 300, 35_000)]
+    [1, 43, 64, 72, 320, 36864]
+    """
+    if length <= EXACT:
+        return length
+    step = max(8, 1 << ((length - 1).bit_length() - 4))
+    return -(-length // step) * step
+
+
+def most_rows(width: int, batch_size: int) -> int:
+    """Return how many sequences of a padded length go through at once."""
+    return 1 if width > ALONE else min(batch_size, max(PASS_ROWS, TOKENS // width))
+
+
+def height_of(rows: int, width: int, batch_size: int, device: torch.device) -> int:
+    """Return the rows of a forward pass of `rows` sequences of a padded length, those that only fill it included."""
+    return 1 if width > ALONE else padded_rows(rows, most_rows(width, batch_size), device)
+
+
+def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Yield the places of the records of each batch; a batch holds one padded length. Empty records are in none."""
+    order = sorted((row for row in range(len(lengths)) if lengths[row]), key=lambda row: lengths[row])
+    for width, group in itertools.groupby(order, key=lambda row: padded_length(lengths[row])):
+        rows = list(group)
+        limit = most_rows(width, batch_size)
+        yield from (rows[i : i + limit] for i in range(0, len(rows), limit))
+
+
+Item = TypeVar("Item")
+# what torch's allocators and the CUDA libraries say, beside torch.OutOfMemoryError
+SIGNS = ("can't allocate memory", "out of memory", "alloc_failed", "not enough memory")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Say whether an exception of torch means that memory ran out.
+
+    >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    True
+    >>> out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    False
+    """
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in SIGNS)
+
+
+def to_stderr(line: str) -> None:
+    """Print a line on standard error."""
+    print(line, file=sys.stderr)
+
+
+class BatchLimit:
+    """How many items a forward pass takes at most: as asked for, until memory runs out.
+
+    Parameters
+    ----------
+    rows : int: items a forward pass.
+    say : called with one line each time the limit is halved.
+
+    Attributes
+    ----------
+    rows : int: the limit now.
+    """
+
+    def __init__(self, rows: int, say: Callable[[str], None] = to_stderr) -> None:
+        self.rows = rows
+        self._say = say
+
+    def each(self, items: Sequence[Item], work: Callable[[Sequence[Item], int], None]) -> None:
+        """Do `work(part, rows)` on parts of at most `rows` items, in order; halve `rows` where memory does not suffice.
+
+        `work` must leave nothing half done when memory runs out: it is called again with a part of the same items.
+
+        Raises
+        ------
+        BiorrnError: memory does not even suffice for the fewest rows of a forward pass.
+        """
+        done = 0
+        while done < len(items):
+            part = items[done : done + self.rows]
+            if self._fits(part, work):
+                done += len(part)
+                continue
+            # after the except clause: its exception holds the tensors of the failed pass
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            tried = min(self.rows, len(part))
+            if tried <= PASS_ROWS:
+                raise BiorrnError(
+                    f"memory ran out with {tried} chunks a forward pass, and fewer take no less; free some, or use "
+                    "another --device"
+                )
+            self.rows = max(PASS_ROWS, tried // 2)
+            self._say(f"biorrn: memory ran out with --batch-size {tried}; going on with {self.rows}")
+
+    def _fits(self, part: Sequence[Item], work: Callable[[Sequence[Item], int], None]) -> bool:
+        try:
+            work(part, self.rows)
+        except (RuntimeError, torch.OutOfMemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            return False
+        return True
+
+
+WINDOW_BATCHES = 32  # of a window, whose records are sorted by length; one is filled while one is predicted
+WINDOW_RESIDUES = 2_000_000  # a window ends here at the latest
+
+Sent = TypeVar("Sent")
+Found = TypeVar("Found")
+
+
+def windows(
+    records: Iterable[ProteinRecord], limit: int, residues: int = WINDOW_RESIDUES
+) -> Iterator[list[ProteinRecord]]:
+    """Yield runs of at most `limit` records and about `residues` residues."""
+    window: list[ProteinRecord] = []
+    held = 0
+    for record in records:
+        window.append(record)
+        held += len(record.sequence)
+        if len(window) == limit or held >= residues:
+            yield window
+            window, held = [], 0
+    if window:
+        yield window
+
+
+def stream(
+    records: Iterable[ProteinRecord],
+    send: Callable[[list[ProteinRecord], ThreadPoolExecutor], Sent],
+    finish: Callable[[Sent], Iterator[Found]],
+    *,
+    batch_size: int,
+    threads: int | None,
+    device: torch.device,
+    residues: int = WINDOW_RESIDUES,
+) -> Iterator[Found]:
+    """Yield what `finish` yields of what `send` has begun for each window of the records, in order.
+
+    Parameters
+    ----------
+    send, finish : as of `through`.
+    batch_size : int: sequences a forward pass; a window has `WINDOW_BATCHES` batches and about `residues` residues.
+    threads : int, optional: CPU threads; default: as many as torch uses.
+
+    Raises
+    ------
+    BiorrnError: the batch size is below 1.
+    """
+    if batch_size < 1:
+        raise BiorrnError(f"--batch-size: found {batch_size}; allowed is 1 or more")
+    workers = (threads or torch.get_num_threads()) if device.type == "cpu" else 1
+    parts = windows(records, max(batch_size, PASS_ROWS) * WINDOW_BATCHES, residues)
+    return through(parts, send, finish, workers, device)
+
+
+def through(
+    parts: Iterable[list[ProteinRecord]],
+    send: Callable[[list[ProteinRecord], ThreadPoolExecutor], Sent],
+    finish: Callable[[Sent], Iterator[Found]],
+    workers: int,
+    device: torch.device,
+) -> Iterator[Found]:
+    """Yield what `finish` yields of what `send` has begun for each part, in order; two parts are under way at most.
+
+    Parameters
+    ----------
+    send : hands the work on a part to the pool, whose threads each compute with one thread.
+    finish : waits for it.
+    workers : int: threads of the pool.
+    """
+    waiting: deque[Sent] = deque()
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, "predict", initializer=torch.set_num_threads, initargs=(1,))
+    # TF32, the default of cuDNN, would change the third digit
+    exact = torch.backends.cudnn.flags(allow_tf32=False) if device.type == "cuda" else contextlib.nullcontext()
+    try:
+        with exact:
+            for part in parts:
+                waiting.append(send(part, pool))
+                if len(waiting) > 1:
+                    yield from finish(waiting.popleft())
+            while waiting:
+                yield from finish(waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)  # some libraries take the workers' number for everyone's
+
+
+def joined(records: Sequence[ProteinRecord], alphabet: str = RESIDUES) -> np.ndarray:
+    """Return the tokens of all records, one after another, uint8 (total,): the index of a letter in the alphabet + 1.
+
+    Raises
+    ------
+    BiorrnError: a letter is not in the alphabet; with its place in its own sequence.
+    """
+    codes = np.full(256, NO_LETTER, np.uint8)
+    codes[np.frombuffer(alphabet.encode(), np.uint8)] = np.arange(1, len(alphabet) + 1, dtype=np.uint8)
+    what = "residue" if alphabet == RESIDUES else "letter"
+    try:
+        return encode("".join(record.sequence for record in records), codes, what, alphabet)
+    except BiorrnError:
+        for record in records:
+            encode(record.sequence, codes, what, alphabet)
+        raise
+
+
+def padded(
+    flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, batch_size: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return x int64 (B, T) and lengths (B,) on the device, of flat[start:start + length]; they share a padded length.
+
+    Rows after those asked for repeat the first: they only fill the shape.
+    """
+    width = padded_length(int(lengths.max()))
+    height = height_of(len(lengths), width, batch_size, device)
+    sizes = np.concatenate([lengths, np.full(height - len(lengths), lengths[0])])
+    x = np.zeros((height, width), np.int64)
+    inside = np.arange(width) < lengths[:, None]  # (B, T)
+    x[: len(lengths)][inside] = flat[(starts[:, None] + np.arange(width))[inside]]
+    x[len(lengths) :] = x[0]
+    return torch.from_numpy(x).to(device), torch.from_numpy(sizes).to(device)
+
+
+def has_spread(model: nn.Module) -> bool:
+    """Tell whether `values_and_spread` gives spreads for a model."""
+    return hasattr(model, "with_variance") or (isinstance(model, Ensemble) and len(model.members) > 1)
+
+
+def values_and_spread(model: nn.Module, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return a model's values (B, K), and their spread (B, K) in the same unit, None for a model that has none.
+
+    The spread is the standard deviation over the members of an ensemble, weights aside and before any calibration of
+    their mean; for a Gaussian process it is the square root of the variance that it gives with its mean.
+
+    Parameters
+    ----------
+    x : int64 tensor (B, T) of tokens, 0 is padding; lengths : int64 tensor (B,).
+    """
+    with_variance = getattr(model, "with_variance", None)
+    if with_variance is not None:
+        mean, variance = with_variance(x, lengths)
+        return mean, variance.clamp(min=0).sqrt()
+    members = each(model, x, lengths)  # (M, B, K)
+    return combine(model, members), deviation(members) if len(members) > 1 else None
+
+
+def deviation(members: Tensor) -> Tensor:
+    """Return the standard deviation over the first axis, (M, B, K) -> (B, K).
+
+    >>> deviation(torch.tensor([[[1.0]], [[3.0]]])).tolist()
+    [[1.0]]
+    """
+    # one after the other: `std` may add in an order that depends on the number of rows
+    mean = torch.zeros_like(members[0])
+    for values in members:
+        mean = mean + values
+    mean = mean / len(members)
+    squares = torch.zeros_like(mean)
+    for values in members:
+        squares = squares + (values - mean).square()
+    return (squares / len(members)).sqrt()

@@ -1,0 +1,341 @@
+"""What stands before the recurrent core: tokens or signal in, features out. Each states its output `width`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from biorrn.base.errors import ConfigError
+from biorrn.config import recipe as config
+from biorrn.nn.batch import place, valid
+from biorrn.nn.convolutions import Dilated, residual, separable
+from biorrn.nn.regularise import SharedDropout
+from biorrn.sequences.alphabets import N_TOKENS, PADDING, RESIDUES, TABLES, tokens
+from biorrn.sequences.tokenisers import BOS, EOS, PAD, SPECIAL, UNK, Tokeniser
+from biorrn.sequences.vectors import read_vectors
+
+
+class Reader(nn.Module):
+    """Tokeniser, front end and core of a language model, without its head: residues to hidden states.
+
+    Of symbols of several residues, each of these has the state of the whole symbol.
+    """
+
+    table: Tensor
+    letters: Tensor
+
+    def __init__(self, tokeniser: Tokeniser, frontend: nn.Module, core: nn.Module) -> None:
+        super().__init__()
+        self.frontend, self.core, self.tokeniser = frontend, core, tokeniser
+        singles = torch.arange(len(RESIDUES) + 1) + SPECIAL - 1  # id of each residue by itself
+        singles[[PADDING, len(RESIDUES)]] = torch.tensor([PAD, UNK])
+        self.register_buffer("table", singles, persistent=False)
+        self.register_buffer("letters", torch.from_numpy(tokeniser.letters), persistent=False)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return the state after each residue, (B, T, H), of residue tokens (B, T)."""
+        ids, counts = self.symbols(x, lengths)
+        bounded = F.pad(ids, (1, 1), value=PAD)
+        bounded[:, 0] = BOS
+        bounded[torch.arange(len(x), device=x.device), counts + 1] = EOS
+        states: Tensor = self.core(*self.frontend(bounded, counts + 2))[0][:, 1:-1]  # (B, symbols, H)
+        if self.tokeniser.name == "residue":
+            return states
+        found = states.new_zeros(*x.shape, states.shape[2])
+        for row, (count, length) in enumerate(zip(counts.tolist(), lengths.tolist(), strict=True)):
+            found[row, :length] = states[row, :count].repeat_interleave(self.letters[ids[row, :count]], 0)
+        return found
+
+    def symbols(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ids (B, symbols) of residue tokens (B, T), padded, and how many each row has, (B,)."""
+        ids = self.table[x]
+        if self.tokeniser.name == "residue":
+            return ids, lengths
+        rows = [ids[row, :length].cpu().numpy() for row, length in enumerate(lengths.tolist())]
+        joined = [torch.from_numpy(self.tokeniser.join(row)) for row in rows]
+        counts = torch.tensor([len(row) for row in joined], device=x.device)
+        return nn.utils.rnn.pad_sequence(joined, True, PAD).to(x.device), counts
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A language model whose states are features: its recipe, the dict of its tokeniser, and where it comes from."""
+
+    recipe: config.Model
+    tokeniser: dict[str, Any]
+    model: Any
+    source: str = "model folder"
+
+
+class HiddenStates(nn.Module):
+    """A residue's features: the state after it was read, of each model; after Peters et al. 2018 (ELMo).
+
+    Frozen by default: no gradient, and no dropout. With `tune` they are trained with the rest.
+
+    Parameters
+    ----------
+    parts : the language models, forward before backward; `store.language_models` loads those that a recipe names.
+
+    Attributes
+    ----------
+    settled : the recipe without its files: what a model folder keeps, since the values are in the weights.
+    """
+
+    def __init__(self, recipe: config.LanguageModel, parts: Sequence[Part]) -> None:
+        super().__init__()
+        readers = [_reader(part) for part in parts]
+        self.readers = nn.ModuleList(readers)
+        self.tuned = recipe.tune
+        self.readers.requires_grad_(recipe.tune)
+        self.width = sum(int(reader.core.width) for reader in readers)  # type: ignore[arg-type,misc]
+        self.settled = config.LanguageModel(
+            tune=recipe.tune,
+            parts=[part.recipe.model_dump(mode="json") for part in parts],
+            tokenisers=[part.tokeniser for part in parts],
+        )
+
+    def train(self, mode: bool = True) -> HiddenStates:
+        super().train(mode)
+        if not self.tuned:
+            self.readers.eval()
+        return self
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.set_grad_enabled(self.tuned and torch.is_grad_enabled()):
+            states = [reader(x, lengths) for reader in self.readers]  # each (B, T, H)
+        return torch.cat(states, dim=-1) * valid(lengths, x.shape[1])[:, :, None], lengths
+
+
+def _reader(part: Part) -> Reader:
+    made = Tokeniser.from_dict(part.tokeniser)
+    if made.alphabet != RESIDUES:
+        raise ConfigError(f"{part.source}: is a language model of {made.alphabet}; expected one of residues")
+    return Reader(made, part.model.frontend, part.model.core)
+
+
+class KmerTable(nn.Module):
+    """Looks up the k-mer that has its middle at each residue (of an even k: the left one of its two middles).
+
+    A k-mer that reaches over an end of the protein, or is not in the table, has the unknown vector, the last row.
+
+    Attributes
+    ----------
+    codes : int64 tensor (N,), sorted: the k-mers as numbers in base `N_TOKENS`, first residue highest.
+    vectors : float tensor (N + 1, F); a parameter where the recipe says `tune`.
+    settled : the recipe without its file: what a model folder keeps, since the values are in the weights.
+    """
+
+    codes: Tensor
+    vectors: Tensor
+
+    def __init__(self, recipe: config.Vectors) -> None:
+        super().__init__()
+        if recipe.path is None:
+            self.k, rows, self.width = recipe.k, recipe.rows, recipe.width
+            codes, vectors = torch.zeros(rows, dtype=torch.int64), torch.zeros(rows + 1, self.width)
+        else:
+            table = read_vectors(recipe.path)
+            self.k, (rows, self.width) = table.k, table.vectors.shape
+            words = torch.as_tensor([tokens(word).tolist() for word in table.words])
+            codes = self._code(words)
+            order = codes.argsort()
+            codes = codes[order]
+            vectors = torch.cat([torch.from_numpy(table.vectors)[order], torch.from_numpy(table.unknown)[None]])
+        self.register_buffer("codes", codes)
+        if recipe.tune:
+            self.vectors = nn.Parameter(vectors)
+        else:
+            self.register_buffer("vectors", vectors)
+        self.settled = config.Vectors(tune=recipe.tune, k=self.k, rows=rows, width=self.width)
+
+    def _code(self, windows: Tensor) -> Tensor:
+        """Return k-mers of tokens (..., k) as numbers (...)."""
+        powers = N_TOKENS ** torch.arange(self.k - 1, -1, -1, device=windows.device)
+        return (windows * powers).sum(-1)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Return the row of `vectors` of each residue: x (B, T) -> int64 (B, T)."""
+        left = (self.k - 1) // 2
+        padded = F.pad(x, (left, self.k - 1 - left))  # token 0 outside, as in padding: in no k-mer of the table
+        code = self._code(padded.unfold(1, self.k, 1))  # (B, T, k) -> (B, T)
+        place = torch.searchsorted(self.codes, code).clamp(max=len(self.codes) - 1)
+        return torch.where(self.codes[place] == code, place, len(self.codes))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        features = F.embedding(self.rows(x), self.vectors)  # (B, T) -> (B, T, width)
+        return features * valid(lengths, x.shape[1])[:, :, None], lengths
+
+
+class Variant(nn.Module):
+    """Maps tokens (B, T) to vectors (B, L, width), one a position of the reference, zero where nothing differs.
+
+    `settled` is the recipe with the reference in it, as a model folder keeps it.
+    """
+
+    reference: Tensor
+    features: Tensor
+
+    def __init__(self, recipe: config.Variant) -> None:
+        super().__init__()
+        if not recipe.reference:
+            raise ConfigError("frontend 'variant': key 'reference' is missing; training fills it in")
+        self.settled = recipe
+        self.width = recipe.width
+        reference = torch.from_numpy(tokens(recipe.reference)).long()
+        self.register_buffer("reference", reference, persistent=False)
+        table = torch.cat([torch.from_numpy(TABLES["blosum62"]), torch.from_numpy(TABLES["scales"])], 1)  # (22, F)
+        wild = table[reference][:, None, :].expand(-1, N_TOKENS, -1)
+        gap = torch.zeros(len(reference), N_TOKENS, 1)
+        gap[:, 0] = 1.0
+        features = torch.cat([table[None] - wild, wild, gap], 2)  # (L, N_TOKENS, 2F + 1); symbol 0 is a deletion
+        self.register_buffer("features", features, persistent=False)
+        self.own = nn.Parameter(0.01 * torch.randn(len(reference) * N_TOKENS, recipe.width))
+        self.position = nn.Parameter(0.01 * torch.randn(len(reference), recipe.width))
+        self.kin = nn.Sequential(
+            nn.Linear(features.shape[2], recipe.hidden), nn.Tanh(), nn.Linear(recipe.hidden, recipe.width)
+        )
+        self.insertion = nn.Parameter(torch.zeros(1, recipe.width))
+
+    def effects(self) -> Tensor:
+        """Return the vector of each symbol at each position, (L, N_TOKENS, width); symbol 0 is a deletion."""
+        own = self.own.view(len(self.reference), N_TOKENS, -1)
+        differs = torch.arange(N_TOKENS, device=own.device)[None, :] != self.reference[:, None]
+        return (own + self.position[:, None] + self.kin(self.features)) * differs[:, :, None]
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        symbols, inserted = place(x, lengths, self.reference)
+        offsets = N_TOKENS * torch.arange(len(self.reference), device=x.device)
+        table = self.effects().flatten(0, 1)
+        found = nn.functional.embedding(symbols + offsets, table)  # (B, L) -> (B, L, width)
+        if bool((inserted > 0).any()):
+            found = found + inserted[:, :, None] * (self.insertion + self.position)
+        return found, torch.full_like(lengths, len(self.reference))
+
+
+class Table(nn.Module):
+    """Rows of fixed tables, one a residue: one-hot, BLOSUM62, physico-chemical scales, or several joined.
+
+    Parameters
+    ----------
+    names : list of str: "onehot" or entries of `encoders.residues.TABLES`.
+    """
+
+    table: Tensor
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        onehot = torch.eye(N_TOKENS)[:, 1:]  # token 0 is padding: a row of zeros
+        parts = [onehot if name == "onehot" else torch.as_tensor(TABLES[name]) for name in names]
+        self.register_buffer("table", torch.cat(parts, dim=1), persistent=False)
+        self.width = self.table.shape[1]
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return self.table[x], lengths  # (B, T) -> (B, T, width)
+
+
+class Embedding(nn.Module):
+    """A learned vector a residue, joined to fixed tables and followed by convolutions where the recipe has some."""
+
+    def __init__(self, recipe: config.Embedding) -> None:
+        super().__init__()
+        self.learned = nn.Embedding(recipe.symbols + 1, recipe.width, padding_idx=0)
+        self.fixed = Table(recipe.table.split("+")) if recipe.table != "none" else None
+        width = recipe.width + (self.fixed.width if self.fixed else 0)
+        widths = [width, *(layer.width for layer in recipe.layers)]
+        self.layers = nn.ModuleList(
+            nn.Conv1d(before, layer.width, layer.kernel, padding=layer.kernel // 2)
+            for before, layer in zip(widths[:-1], recipe.layers, strict=True)
+        )
+        self.width = widths[-1]
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.learned(x)  # (B, T) -> (B, T, width)
+        if self.fixed is not None:
+            features = torch.cat([features, self.fixed(x, lengths)[0]], dim=-1)
+        if not len(self.layers):
+            return features, lengths
+        mask = valid(lengths, x.shape[1])[:, None, :]
+        h = features.transpose(1, 2) * mask
+        for layer in self.layers:
+            h = F.silu(layer(h)) * mask  # (B, C, T) -> (B, C', T)
+        return h.transpose(1, 2), lengths
+
+
+class Tokens(nn.Module):
+    """A learned vector a symbol of a language model, with dropout of whole symbols by choice."""
+
+    def __init__(self, recipe: config.Tokens) -> None:
+        super().__init__()
+        if not recipe.size:
+            raise ConfigError("front end 'tokens': its size comes from the tokeniser of task language; found none")
+        self.learned = nn.Embedding(recipe.size, recipe.width, padding_idx=PAD)
+        if recipe.tied:  # scores are products with these: large first vectors would make sure of what is not known
+            nn.init.uniform_(self.learned.weight, -0.1, 0.1)
+            nn.init.zeros_(self.learned.weight[PAD])
+        self.dropout = SharedDropout(recipe.dropout)
+        self.width = recipe.width
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.learned(x)  # (B, T) -> (B, T, width)
+        if not self.training or self.dropout.p == 0:
+            return features, lengths
+        kept = self.dropout(features.new_ones(self.learned.num_embeddings))
+        return features * kept[x][:, :, None], lengths
+
+
+class Conv(nn.Module):
+    """A stack of convolutions with SiLU that shortens the signal by the product of the strides.
+
+    Padded steps are set to zero after each layer: without that, a padded row would see the bias of the layer
+    before in its last valid step, and a row alone would not.
+    """
+
+    def __init__(self, recipe: config.Conv) -> None:
+        super().__init__()
+        widths = [1, *(layer.width for layer in recipe.layers)]
+        self.layers = nn.ModuleList(
+            nn.Conv1d(before, layer.width, layer.kernel, stride=layer.stride, padding=layer.kernel // 2)
+            for before, layer in zip(widths[:-1], recipe.layers, strict=True)
+        )
+        self.width = widths[-1]
+        self.strides = [layer.stride for layer in recipe.layers]
+        self.stride = math.prod(self.strides)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        h = x.transpose(1, 2)  # (B, T, 1) -> (B, 1, T)
+        h = h * valid(lengths, h.shape[2])[:, None, :]
+        for layer, stride in zip(self.layers, self.strides, strict=True):
+            h = F.silu(layer(h))  # (B, C, T) -> (B, C', T')
+            lengths = torch.div(lengths + stride - 1, stride, rounding_mode="floor")
+            h = h * valid(lengths, h.shape[2])[:, None, :]
+        return h.transpose(1, 2), lengths  # (B, T', C)
+
+
+def _fixed(recipe: config.Fixed | config.OneHot) -> Table:
+    return Table([recipe.name])
+
+
+def _dilated(recipe: config.Dilated) -> Dilated:
+    return Dilated(Embedding(config.Embedding(width=recipe.embedding, table=recipe.table)), recipe)
+
+
+FRONTENDS: dict[str, Callable[..., Any]] = {
+    "onehot": _fixed,
+    "blosum62": _fixed,
+    "scales": _fixed,
+    "embedding": Embedding,
+    "dilated": _dilated,
+    "tokens": Tokens,
+    "variant": Variant,
+    "table": KmerTable,
+    "language_model": HiddenStates,
+    "conv": Conv,
+    "residual": residual,
+    "separable": separable,
+}

@@ -1,0 +1,141 @@
+"""The kernel of a Gaussian process on natural proteins: composition, order, pairs and predicted structure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from biorrn.config import recipe as config
+from biorrn.nn.gaussian.kernels import Setting, logarithms
+from biorrn.nn.residue_profile import POOLED, SUMMARY, WIDTH, shipped_profile
+from biorrn.sequences.alphabets import lay_out
+from biorrn.sequences.descriptors import BLOCKS, PAIR_BLOCKS, WIDTHS, size
+
+FIXED = ("hydropathy", "instability", "windows", "autocorrelation", "distribution")  # blocks of `descriptors` taken
+RANK = 128  # numbers kept of a row once the kernel has learned
+FAR = 5.0  # deviations at which a feature is held: a protein unlike all others stays within reach
+TOKENS = 1 << 14  # padded residues that the profile network reads at once
+FIRST_LENGTH = 0.5  # log of a block's scale before learning, for each halving of its share
+
+
+def block_widths() -> list[int]:
+    """Return the number of columns of each block: one scale is learned for each."""
+    fixed = [len(BLOCKS[name].names) for name in FIXED]
+    return [1, *fixed, *(WIDTHS[name] for name in PAIR_BLOCKS), SUMMARY, *[WIDTH] * 3]
+
+
+class ProteinKernel(nn.Module):
+    """Rational quadratic in blocks of standardised features, one scale a block, beside a linear term.
+
+    A block's columns share its scale, so that 400 pairs weigh no more than one length unless the data say so. What a
+    row is to the learned kernel is kept as its `RANK` main components (`condense`), which hold nearly all distances.
+    """
+
+    group: Tensor
+    mean: Tensor
+    spread: Tensor
+    projection: Tensor
+
+    def __init__(self, recipe: config.Proteins, setting: Setting) -> None:
+        super().__init__()
+        widths = block_widths()
+        self.columns, blocks = sum(widths), len(widths)
+        self.profile = shipped_profile()
+        group = torch.repeat_interleave(torch.arange(blocks), torch.tensor(widths))
+        self.register_buffer("group", group, persistent=False)
+        self.register_buffer("share", torch.tensor(widths).double()[group].mul(2).rsqrt(), persistent=False)
+        self.register_buffer("mean", torch.zeros(self.columns))
+        self.register_buffer("spread", torch.ones(self.columns))
+        self.register_buffer("projection", torch.zeros(self.columns, RANK))
+        self.scales = nn.Parameter(torch.full((blocks,), -FIRST_LENGTH * math.log(blocks), dtype=torch.float64))
+        self.weights = logarithms(0.1, 0.7, 0.05)  # of a constant, the rational quadratic and the linear term
+
+    share: Tensor
+
+    def train(self, mode: bool = True) -> ProteinKernel:
+        """Keep the profile network in evaluation mode: it is never trained here."""
+        super().train(mode)
+        self.profile.eval()
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> ProteinKernel:
+        """Keep the profile network frozen, whatever the kernel learns."""
+        super().requires_grad_(requires_grad)
+        self.profile.requires_grad_(False)
+        return self
+
+    def encode(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return the features as they are, float32 (B, columns)."""
+        there = torch.arange(x.shape[1])[None] < lengths[:, None]
+        flat, sizes = x[there].to(torch.uint8).numpy(), lengths.numpy()
+        layout = lay_out(flat, sizes)
+        fixed = [size(layout)[:, 1:2]]  # the log of the length
+        fixed += [BLOCKS[name].describe(layout) for name in FIXED]
+        fixed += [describe(layout) for describe in PAIR_BLOCKS.values()]
+        pooled = torch.zeros(len(x), POOLED)
+        with torch.inference_mode():
+            for rows in _alike(lengths):
+                width = max(int(lengths[rows].max()), 1)
+                pooled[rows] = self.profile.pooled(x[rows, :width], lengths[rows])
+        return torch.cat([*(torch.from_numpy(columns).float() for columns in fixed), pooled], 1)
+
+    def settle(self, codes: Tensor) -> None:
+        """Take mean and spread of each feature from the training rows."""
+        values = codes.double()
+        spread = values.std(0)
+        self.mean.copy_(values.mean(0))
+        self.spread.copy_(torch.where(spread > 1e-6, spread, math.inf))  # what never varies tells nothing
+
+    def condense(self, codes: Tensor) -> Tensor:
+        """Find the main components of the training rows (N, columns) and return the rows in them, (N, RANK)."""
+        scaled = self._scaled(codes)
+        _, directions = torch.linalg.eigh(scaled.T @ scaled)  # in rising order
+        found = directions[:, -RANK:].flip(1)
+        self.projection[:, : found.shape[1]] = found.float()
+        return self._rows(codes).float()
+
+    def _scaled(self, codes: Tensor) -> Tensor:
+        deviation = ((codes.double() - self.mean) / self.spread).clamp(-FAR, FAR)
+        return deviation * self.share * self.scales.exp()[self.group]
+
+    def _rows(self, codes: Tensor) -> Tensor:
+        """Return rows, as `encode` or as `condense` gives them, where distances are what the kernel sees."""
+        if codes.shape[1] != self.columns:
+            return codes.double()
+        scaled = self._scaled(codes)
+        # before it is condensed, a kernel that learns needs the gradient of every column
+        return scaled @ self.projection.double() if self.projection.any() else scaled
+
+    def gram(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return float64 (N, M)."""
+        x, y, weights = self._rows(a), self._rows(b), self.weights.exp()
+        product = x @ y.T
+        squares = (x.square().sum(1)[:, None] + y.square().sum(1)[None] - 2 * product).clamp(min=0)
+        return weights[0] + weights[1] / (1 + squares / 2) + weights[2] * product
+
+    def diagonal(self, a: Tensor) -> Tensor:
+        """Return the kernel of each row with itself, float64 (N,)."""
+        x, weights = self._rows(a), self.weights.exp()
+        return weights[0] + weights[1] + weights[2] * x.square().sum(1)
+
+    def cost(self, codes: Tensor) -> Tensor:
+        return torch.zeros(len(codes), dtype=torch.float64)
+
+    def draw(self, codes: Tensor, rows: int, generator: torch.Generator) -> Tensor:
+        return torch.randperm(len(codes), generator=generator)[:rows]
+
+
+def _alike(lengths: Tensor) -> Iterator[Tensor]:
+    """Yield indices of rows of like lengths, about `TOKENS` padded residues at once; empty rows are in none."""
+    order = lengths.argsort(stable=True)
+    order = order[lengths[order] > 0]
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and (stop + 1 - start) * int(lengths[order[stop]]) <= TOKENS:
+            stop += 1
+        yield order[start:stop]
+        start = stop

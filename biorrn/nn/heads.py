@@ -1,0 +1,251 @@
+"""What stands after the core: pools turn steps into one vector, heads turn features into the task's outputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from biorrn.config import recipe as config
+from biorrn.kernels import chain
+from biorrn.kernels import chain as chain_reference
+from biorrn.nn.attention import MultiHead
+from biorrn.nn.batch import valid
+from biorrn.nn.decoder import Decoder
+
+
+class Last(nn.Module):
+    """The final state of each direction: the last valid step of a forward layer, the first step of a backward one."""
+
+    def __init__(self, width: int, directions: str) -> None:
+        super().__init__()
+        self.directions = directions
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        rows = torch.arange(x.shape[0], device=x.device)
+        ends = {"f": x[rows, (lengths - 1).clamp(min=0)], "b": x[:, 0]}  # each (B, F)
+        part = x.shape[2] // len(self.directions)
+        states = [ends[way][:, i * part : (i + 1) * part] for i, way in enumerate(self.directions)]
+        return torch.cat(states, dim=-1)
+
+
+class Mean(nn.Module):
+    """The mean over valid steps."""
+
+    def __init__(self, width: int, directions: str) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        mask = valid(lengths, x.shape[1])[:, :, None]
+        return (x * mask).sum(1) / lengths.clamp(min=1)[:, None].to(x.dtype)
+
+
+class Sum(nn.Module):
+    """The sum over valid steps."""
+
+    def __init__(self, width: int, directions: str) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return (x * valid(lengths, x.shape[1])[:, :, None]).sum(1)
+
+
+class Max(nn.Module):
+    """The largest value of each feature over valid steps; zeros for an empty row."""
+
+    def __init__(self, width: int, directions: str) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        hidden = x.masked_fill(~valid(lengths, x.shape[1])[:, :, None], float("-inf")).amax(1)
+        return hidden.masked_fill((lengths == 0)[:, None], 0.0)
+
+
+class Attention(nn.Module):
+    """A weighted mean whose weights are a softmax over valid steps of a learned score (Bahdanau et al. 2015)."""
+
+    def __init__(self, width: int, directions: str) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(width, 64), nn.Tanh(), nn.Linear(64, 1))
+
+    def weights(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return the weights (B, T); each valid row sums to one."""
+        scores = self.score(x)[:, :, 0].float()  # (B, T, F) -> (B, T)
+        scores = scores.masked_fill(~valid(lengths, x.shape[1]), float("-inf"))
+        return torch.softmax(scores.masked_fill((lengths == 0)[:, None], 0.0), dim=1)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return (x * self.weights(x, lengths)[:, :, None].to(x.dtype)).sum(1)
+
+
+class Pool(nn.Module):
+    """Several pools side by side, joined into one vector a row."""
+
+    def __init__(self, names: list[str], width: int, directions: str) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(POOLS[name](width, directions) for name in names)
+        self.width = width * len(names)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.cat([part(x, lengths) for part in self.parts], dim=-1), lengths  # (B, T, F) -> (B, width)
+
+
+class Keep(nn.Module):
+    """No pool: every step goes on to the head."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return x, lengths
+
+
+def _output(width: int, outputs: int, recipe: config.PlainHead | config.ChainHead | config.CRFHead) -> nn.Sequential:
+    hidden = [nn.Linear(width, recipe.hidden), nn.SiLU()] if recipe.hidden else []
+    return nn.Sequential(nn.Dropout(recipe.dropout), *hidden, nn.Linear(recipe.hidden or width, outputs))
+
+
+class Regression(nn.Module):
+    """One value a target, in the target's own unit: a standardised score times `scale` plus `shift`.
+
+    `shift` and `scale`, both (K,), are the mean and standard deviation of the training targets; they travel with the
+    weights, so a loaded model needs nothing else to speak in units.
+    """
+
+    pooled = True
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, width: int, outputs: int, recipe: config.PlainHead) -> None:
+        super().__init__()
+        self.output = _output(width, outputs, recipe)
+        self.register_buffer("shift", torch.zeros(outputs))
+        self.register_buffer("scale", torch.ones(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(x).float() * self.scale + self.shift  # (B, F) -> (B, K)
+
+
+class CTC(nn.Module):
+    """Raw scores of the blank and the four bases at each step; the loss and the decoders normalise them."""
+
+    pooled = False
+
+    def __init__(self, width: int, outputs: int, recipe: config.PlainHead | config.ChainHead) -> None:
+        super().__init__()
+        self.output = _output(width, outputs, recipe)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(x).float()  # (B, T, F) -> (B, T, S)
+
+
+class Tokens(CTC):
+    """Raw scores of each symbol that may come next, at each step: what a language model predicts.
+
+    Attributes
+    ----------
+    keep : bool: in training, hold what came in and what dropout left of it, each (B, T, F), in `kept` for the loss.
+    """
+
+    keep = False
+    kept: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        dropped = self.output[0](x)
+        if self.keep and self.training:
+            self.kept = (x, dropped)
+        return self.output[1:](dropped).float()  # (B, T, F) -> (B, T, S)
+
+    def tie(self, table: nn.Embedding) -> None:
+        """Tell symbols by the vectors of a table, whose width must be that of the last layer."""
+        self.output[-1] = Tied(table)
+
+
+class Tied(nn.Module):
+    """A linear layer whose weights are those of a table of vectors (Press and Wolf 2017, EACL, 157-163)."""
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(table.num_embeddings))
+        self._table = [table]  # in a list: the weights are the front end's, and stand in a model folder once
+
+    @property
+    def weight(self) -> Tensor:
+        """Return the vectors (S, F)."""
+        return self._table[0].weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight, self.bias)
+
+
+class CRF(nn.Module):
+    """Scores of the transitions between states of `state_len` bases, at each step; the layout is that of `kernels.crf.loss`.
+
+    Moves score within +- `scale`, by tanh; staying scores the constant `blank`, or is learned where that is None.
+    """
+
+    pooled = False
+
+    def __init__(self, width: int, outputs: int, recipe: config.CRFHead) -> None:
+        super().__init__()
+        self.state_len, self.blank, self.scale = recipe.state_len, recipe.blank, recipe.scale
+        self.states = (outputs - 1) ** recipe.state_len
+        self.output = _output(width, self.states * (outputs - (recipe.blank is not None)), recipe)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.scale * torch.tanh(self.output(x).float())  # (B, T, F) -> (B, T, moves of all states)
+        if self.blank is None:
+            return scores
+        return torch.cat([scores.new_full((*scores.shape[:-1], self.states), self.blank), scores], dim=-1)
+
+
+class Tags(CTC):
+    """Raw scores of the states of each residue."""
+
+
+class TagsCRF(CTC):
+    """Raw scores of the states of each residue, in a chain with scores of neighbours; see `kernels.chain`."""
+
+    def __init__(self, width: int, outputs: int, recipe: config.ChainHead) -> None:
+        super().__init__(width, outputs, recipe)
+        self.call = recipe.call
+        self.transitions = nn.Parameter(torch.zeros(outputs, outputs))  # row from, column to
+        self.start, self.end = nn.Parameter(torch.zeros(outputs)), nn.Parameter(torch.zeros(outputs))
+
+    def decode(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the states called int64 (B, T) and the probability of each, float32 (B, T, S)."""
+        probabilities = self.probabilities(logits, lengths)
+        if self.call == "state":
+            return probabilities.argmax(-1), probabilities
+        return chain_reference.viterbi(logits.float(), lengths, self.transitions, self.start, self.end), probabilities
+
+    def probabilities(self, logits: Tensor, lengths: Tensor) -> Tensor:
+        """Return the marginal probability of each state, float32 (B, T, S)."""
+        return chain.marginals(logits.float(), lengths, self.transitions, self.start, self.end)
+
+
+class Values(Regression):
+    """Values of each residue, in the unit of their targets."""
+
+    pooled = False
+
+
+POOLS: dict[str, type[nn.Module]] = {
+    "last": Last,
+    "mean": Mean,
+    "max": Max,
+    "sum": Sum,
+    "attention": Attention,
+    "multihead": MultiHead,
+}
+
+HEADS: dict[str, type[Regression] | type[CTC] | type[CRF] | type[Decoder]] = {
+    "regression": Regression,
+    "ctc": CTC,
+    "crf": CRF,
+    "tokens": Tokens,
+    "tags": Tags,
+    "tags_crf": TagsCRF,
+    "values": Values,
+    "decoder": Decoder,
+}

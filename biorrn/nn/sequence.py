@@ -1,0 +1,230 @@
+"""The one model: front end, core, pool, head, put together from a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from biorrn.base.errors import ConfigError
+from biorrn.config import recipe as config
+from biorrn.config.recipe import Forest, GaussianProcess, Recipe
+from biorrn.nn.attention import SelfAttention
+from biorrn.nn.budget import MOST, Budget
+from biorrn.nn.cells import Stack
+from biorrn.nn.ensemble import Neighbours, ensemble_for
+from biorrn.nn.forest import build_forest
+from biorrn.nn.frontends import FRONTENDS, HiddenStates, Part
+from biorrn.nn.gaussian.model import build_gaussian
+from biorrn.nn.heads import HEADS, Keep, Pool, Tokens
+from biorrn.nn.regularise import lock
+from biorrn.sequences.tokenisers import Tokeniser
+
+
+class Chain(nn.Module):
+    """Cores that run one after another, such as an LSTM and one layer of self-attention over what it found."""
+
+    def __init__(self, inputs: int, recipes: list[config.Core | config.SelfAttention]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList()
+        self.width, self.directions = inputs, "f"
+        for recipe in recipes:
+            part = build_core(self.width, recipe)
+            self.parts.append(part)
+            self.width, self.directions = part.width, part.directions
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        for part in self.parts:
+            x, lengths = part(x, lengths)
+        return x, lengths
+
+
+Made = Stack | SelfAttention | Chain
+
+
+def build_core(
+    inputs: int, recipe: config.Core | config.SelfAttention | list[config.Core | config.SelfAttention]
+) -> Made:
+    """Return the core of a recipe for steps of `inputs` features.
+
+    It maps (x (B, T, inputs), lengths (B,)) to (x (B, T, width), lengths), padding zero. Its `directions` say where
+    final states are: one letter an equal part of the width, "f" at the last valid step, "b" at the first.
+    """
+    if isinstance(recipe, list):
+        return Chain(inputs, recipe)
+    return SelfAttention(inputs, recipe) if isinstance(recipe, config.SelfAttention) else Stack(inputs, recipe)
+
+
+class SequenceModel(nn.Module):
+    """Maps `(x, lengths)` to `(outputs, lengths)`.
+
+    A pooled head gives (B, K) and the lengths as they came; a head a step gives (B, T', S) and lengths in steps.
+    `stride` is how many input steps one output step stands for.
+    """
+
+    def __init__(
+        self,
+        frontend: nn.Module,
+        dropout: nn.Module,
+        core: nn.Module,
+        pool: nn.Module,
+        head: nn.Module,
+        steps: nn.Linear | None = None,
+    ):
+        super().__init__()
+        self.frontend, self.dropout, self.core, self.pool, self.head = frontend, dropout, core, pool, head
+        self.steps = steps
+        self.stride = int(getattr(frontend, "stride", 1))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x, lengths = self.frontend(x, lengths)
+        return self.of_features(self.dropout(x), lengths)
+
+    def of_features(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return outputs and lengths from what the front end gave, (B, T, F) and (B,)."""
+        x, lengths = self.core(x, lengths)
+        if self.steps is not None:
+            x = nn.functional.silu(self.steps(x))  # the pools leave padding out
+        x, lengths = self.pool(x, lengths)
+        return self.head(x), lengths
+
+    def go_on(self, x: Tensor, lengths: Tensor, states: Any) -> tuple[Tensor, Tensor, Any]:
+        """Return scores (B, T, S), the core's outputs (B, T, H) and its states after the last step.
+
+        For a language model with a recurrent core that runs one way; see `recurrent.Stack.go_on`.
+        """
+        x, lengths = self.frontend(x, lengths)
+        h, states = cast(Stack, self.core).go_on(self.dropout(x), lengths, states)
+        x = h if self.steps is None else nn.functional.silu(self.steps(h))
+        return self.head(x), h, states
+
+
+def build_frontend(recipe: config.Frontend, given: Sequence[Part] = ()) -> Any:
+    """Return the front end of a recipe; see `build_model` for the errors and `given`."""
+    if not isinstance(recipe, config.LanguageModel):
+        return FRONTENDS[recipe.name](recipe)
+    if recipe.path is not None and not given:
+        raise ConfigError("front end 'language_model': is for proteins: tasks regression and tagging")
+    stored = zip(recipe.parts, recipe.tokenisers, strict=True)
+    return HiddenStates(recipe, given or [_stored_part(*part) for part in stored])
+
+
+def _stored_part(part: dict[str, Any], tokeniser: dict[str, Any]) -> Part:
+    made = config.Model.model_validate(part)
+    if not isinstance(made.frontend, config.Tokens):
+        raise ConfigError(f"found a part with front end {made.frontend.name}; expected tokens")
+    return Part(made, tokeniser, build_model(made, Tokeniser.from_dict(tokeniser).size, stored=True))
+
+
+def build_model(recipe: config.Model, outputs: int, stored: bool = False, given: Sequence[Part] = ()) -> SequenceModel:
+    """Return the model of a recipe with `outputs` targets or symbols.
+
+    Parameters
+    ----------
+    stored : bool: weights follow from a model folder, so that a front end with values from a file needs no file.
+    given : the trained language models that the recipe names, as `store.language_models` loads them.
+
+    Raises
+    ------
+    ConfigError: a pooled head without a pool, or a head a step with one; the recipe of a model folder without its
+        weights; or a model of more than `budget.MOST` numbers.
+    """
+    if not stored and getattr(recipe.frontend, "path", "") is None:
+        raise ConfigError(
+            f"frontend '{recipe.frontend.name}': is as a model folder keeps it, with its values in the weights; to "
+            "train, give 'path' in place of its shape"
+        )
+    pooled = HEADS[recipe.head.name].pooled
+    if pooled != bool(recipe.pool):
+        wants = "at least one entry in 'pool'" if pooled else "an empty 'pool'"
+        raise ConfigError(f"head '{recipe.head.name}' needs {wants}; found {recipe.pool}")
+    if isinstance(recipe.frontend, config.Tokens) and recipe.frontend.size != outputs:
+        raise ConfigError(
+            "front end 'tokens': is for task language, whose tokeniser gives its size; found "
+            f"{recipe.frontend.size} for {outputs} outputs"
+        )
+    with Budget(MOST, "recipe"):
+        frontend = build_frontend(recipe.frontend, given)
+        core = build_core(frontend.width, recipe.core)
+        width, directions = (recipe.steps, "f") if recipe.steps else (core.width, core.directions)
+        pool = Pool(list(recipe.pool), width, directions) if recipe.pool else Keep(width)
+        head = HEADS[recipe.head.name](pool.width, outputs, recipe.head)  # type: ignore[arg-type]  # its own kind
+        steps = nn.Linear(core.width, recipe.steps) if recipe.steps else None
+        if getattr(recipe.frontend, "tied", False):
+            _tie(frontend, head, recipe.head.hidden or pool.width)
+    model = SequenceModel(frontend, nn.Dropout(recipe.input_dropout), core, pool, head, steps)
+    if recipe.locked_dropout:
+        lock(model)
+    return model
+
+
+def _tie(frontend: nn.Module, head: nn.Module, width: int) -> None:
+    if not isinstance(head, Tokens):
+        raise ConfigError("front end 'tokens': tied needs head 'tokens', which predicts symbols")
+    if frontend.width != width:
+        raise ConfigError(
+            f"front end 'tokens': tied: its width is {frontend.width}, and {width} features reach the head's last "
+            "layer; they must be the same: set model.head.hidden or model.frontend.width"
+        )
+    head.tie(frontend.learned)  # type: ignore[arg-type]
+
+
+def build(recipe: Recipe, facts: dict[str, Any]) -> nn.Module:
+    """Return the model of a recipe, its weights to be filled from a model folder.
+
+    Parameters
+    ----------
+    recipe : Recipe: of one model, or of an ensemble with all members inline.
+    facts : dict: what the training data says: "outputs", how many targets or symbols (default 1). Those of an ensemble
+        may hold "members", a list with what is different for each.
+
+    Raises
+    ------
+    ConfigError: the parts of the recipe do not fit together, or a member is only named.
+    """
+    outputs = int(facts.get("outputs", 1))
+    if recipe.members is None:
+        if isinstance(recipe.model, GaussianProcess):
+            return build_gaussian(recipe.model, facts)
+        if isinstance(recipe.model, Forest):
+            return build_forest(recipe.model.trees, facts)
+        assert recipe.model is not None  # as every checked recipe
+        return build_model(recipe.model, outputs, stored=True)
+    own = facts.get("members") or [{}] * len(recipe.members)
+    if len(own) != len(recipe.members):
+        raise ConfigError(f"recipe '{recipe.name}': {len(recipe.members)} members, but facts of {len(own)}")
+    models = []
+    for member, more in zip(recipe.members, own, strict=True):
+        if isinstance(member.recipe, str):
+            raise ConfigError(f"recipe '{recipe.name}': member '{member.recipe}' is not inline")
+        models.append(build(member.recipe, facts | more))
+    return ensemble_for(facts)(models, outputs, recipe.calibrate == "monotone", neighbours(recipe, facts))
+
+
+def neighbours(recipe: Recipe, facts: dict[str, Any]) -> Neighbours | None:
+    """Return the memory of training rows of an ensemble that has one; "neighbours" of the facts is its size."""
+    asked = recipe.neighbours
+    if asked is None:
+        return None
+    rows, longest = (int(size) for size in facts["neighbours"])
+    return Neighbours(rows, longest, int(facts.get("outputs", 1)), asked.mismatches, asked.noise, asked.decay)
+
+
+def settle(recipe: Recipe, model: nn.Module) -> Recipe:
+    """Return the recipe as a model folder keeps it: a front end that took values from a file names no file any more.
+
+    Its attribute `settled` says what it is instead; the values are in the weights.
+    """
+    if recipe.members is not None:
+        parts: Any = getattr(model, "members", [])
+        members = [
+            member.model_copy(update={"recipe": settle(member.recipe, part)})
+            for member, part in zip(recipe.members, parts, strict=True)
+            if not isinstance(member.recipe, str)  # as all are once trained
+        ]
+        return recipe.model_copy(update={"members": members})
+    settled = getattr(getattr(model, "frontend", None), "settled", None)
+    if recipe.model is None or settled is None:
+        return recipe
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"frontend": settled})})

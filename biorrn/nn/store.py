@@ -1,0 +1,555 @@
+"""Models on disk: a folder with `weights.safetensors` and `recipe.yaml`. Nothing in it is ever executed.
+
+Nothing in it names another file either, and a model is built only as large as its weights are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from biorrn.base.errors import BiorrnError, ConfigError, InputError
+from biorrn.base.files import atomic_path, read_text, write_text
+from biorrn.base.lookup import nearest
+from biorrn.config import recipe as config
+from biorrn.config.network import LONGEST, MANY, WIDEST
+from biorrn.config.recipe import Recipe, Tokens, dump_recipe, load_recipe
+from biorrn.nn.budget import SPARE, Budget
+from biorrn.nn.frontends import Part
+from biorrn.nn.sequence import build, settle
+from biorrn.sequences import tokenisers
+from biorrn.sequences.alphabets import ALPHABETS, BASES, RESIDUES
+
+Count = Annotated[int, Field(ge=0, le=LONGEST)]
+Residues = Annotated[str, Field(max_length=WIDEST, pattern=f"^[{RESIDUES}]*$")]
+Text = Annotated[str, Field(max_length=WIDEST)]
+
+
+class FactPart(BaseModel):
+    """A mapping whose known keys have known types; other keys are left alone, as versions to come may need them."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, strict=True)
+
+
+class Target(FactPart):
+    name: Annotated[str, Field(min_length=1, max_length=1000)]
+    unit: Text = ""
+    sign: Text = ""
+    bounds: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+
+
+class Gaussian(FactPart):
+    reference: Residues
+    positions: list[Annotated[int, Field(ge=1, le=LONGEST)]]
+    rows: list[Count] = Field(max_length=MANY)
+
+
+Quantiles = Annotated[list[Annotated[float, Field(ge=0)] | None], Field(min_length=50, max_length=50)]
+
+
+class Difference(FactPart):
+    quantiles: Quantiles
+    unlike: Difference | None = None
+
+
+class Forest(FactPart):
+    reference: Residues
+    nodes: list[Count] = Field(max_length=MANY)
+
+
+class Interval(FactPart):
+    quantiles: Quantiles
+    floor: Annotated[float, Field(ge=0)] | None = None
+    difference: Quantiles | None = None
+    unlike: Interval | None = None
+
+
+class Novelty(FactPart):
+    mean: list[float]
+    unit: list[Annotated[float, Field(gt=0)]]
+    root: list[float]
+    threshold: float
+
+
+class Tokeniser(FactPart):
+    name: Text
+    alphabet: Text
+    k: Count
+    merges: list[Annotated[list[Count], Field(min_length=2, max_length=2)]] = Field(max_length=WIDEST)
+
+
+class Facts(FactPart):
+    """The keys that inference uses. Of a regression: targets; of basecalling: normaliser, sample_rate, stride,
+    and chemistry: entries of `readers.chemistry.CHEMISTRIES`, where the training reads said what they are of."""
+
+    task: Literal["regression", "basecalling", "language", "tagging", "translation"] | None = None
+    kind: Literal["states", "values"] | None = None
+    states: Text | None = None
+    state_names: list[Text] = Field(default_factory=list, max_length=WIDEST)
+    outputs: int = Field(1, ge=1, le=WIDEST)
+    targets: list[Target] = Field(default_factory=list, max_length=WIDEST)
+    alphabet: Text | None = None
+    tokeniser: Tokeniser | None = None
+    reference: Residues | None = None
+    min_length: Count = 0
+    max_length: Count = 0
+    gaussian: Gaussian | None = None
+    forest: Forest | None = None
+    neighbours: list[Count] | None = Field(None, min_length=2, max_length=2)
+    members: list[Facts] | None = Field(None, max_length=MANY)
+    conformal: dict[str, Interval | None] | None = None
+    difference: dict[str, Difference | None] | None = None
+    novelty: Novelty | None = None
+    relatives: Annotated[str, Field(max_length=1 << 24)] | None = None
+    most_mutations: Count | None = None
+    predicts: Text = ""  # these four, and unit, sign and bounds of targets: see `About`
+    inputs: Text = ""
+    measured: Text = ""
+    mutants: bool | None = None
+    source: Text | None = None
+    target: Text | None = None
+    symbols_a_step: float | None = Field(None, gt=0, le=1e6)
+    normaliser: Text | None = None
+    sample_rate: float | None = Field(None, gt=0, le=1e9)
+    chemistry: list[Text] | None = Field(None, max_length=MANY)
+    stride: int | None = Field(None, ge=1, le=LONGEST)
+    early: Count = 0
+    qscore: dict[str, Any] | None = None  # checked by `nanopore.basecall.quality.calibration_of`
+
+
+class About(BaseModel):
+    """What `about.yaml` says of a model, for its user.
+
+    predicts is what a value is; inputs which proteins or reads it is for; measured how good it was, on what; mutants
+    whether mutants of its proteins were among the training rows; of a target the unit, what a larger value means, and
+    between which bounds values lie.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    predicts: Text
+    inputs: Text
+    measured: Text
+    mutants: bool | None = None
+    most_mutations: Count | None = None
+    targets: list[Target] = Field(default_factory=list, max_length=WIDEST)
+
+
+def parse_about(text: str, source: object) -> dict[str, Any]:
+    """Return what the text of an `about.yaml` says, without what it leaves out.
+
+    Raises
+    ------
+    InputError: it is no YAML, or not as `About` has it.
+    """
+    import yaml
+
+    try:
+        return About.model_validate(yaml.safe_load(text)).model_dump(exclude_unset=True)
+    except yaml.YAMLError as error:
+        raise InputError(str(source), f"is no YAML: {' '.join(str(error).split())[:100]}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InputError(str(source), f"key '{'.'.join(map(str, first['loc']))}': {first['msg'].lower()}") from error
+
+
+def parse_facts(text: str | None, source: object) -> dict[str, Any]:
+    """Return the facts that the metadata of a weights file holds as JSON, checked; `source` names the file.
+
+    Raises
+    ------
+    InputError: there are none, they are not JSON, or one is of another type or out of range.
+    """
+    try:
+        facts = json.loads(text or "null")
+    except (ValueError, RecursionError) as error:
+        raise InputError(str(source), f"its facts are not JSON: {str(error)[:100]}") from error
+    if not isinstance(facts, dict):
+        raise InputError(str(source), "holds no facts of the training data; was it written by biorrn?")
+    try:
+        checked = Facts.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        found = repr(first["input"])[:100]
+        raise InputError(str(source), f"fact '{place}': found {found}; {first['msg'].lower()}") from error
+    if checked.targets and len(checked.targets) != checked.outputs:
+        raise InputError(str(source), f"names {len(checked.targets)} targets for {checked.outputs} outputs")
+    return facts
+
+
+def check_task(facts: dict[str, Any], recipe: Recipe, source: object) -> None:
+    """Check that the facts have what inference needs for the task of their recipe.
+
+    Raises
+    ------
+    InputError: another task than the recipe's, a fact is missing, or a basecaller has other symbols than the bases.
+    """
+    task = facts.get("task")
+    if task is None:
+        return  # weights of a part of a model
+    if task != recipe.task:
+        raise InputError(str(source), f"is of a model for {task}; the recipe beside it is for {recipe.task}")
+    missing = [name for name in NEEDED.get(task, ()) if not facts.get(name)]
+    if missing:
+        raise InputError(str(source), f"fact '{missing[0]}' is missing; a model for {task} needs it")
+    if task == "basecalling" and facts["outputs"] != len(BASES):
+        # compiled decoders trust that there are as many
+        raise InputError(str(source), f"is no basecaller: found {facts['outputs']} outputs; expected {len(BASES)}")
+    if task == "translation":
+        _check_translation(facts, source)
+    if task == "tagging":
+        needed = "states" if facts["kind"] == "states" else "targets"
+        if len(facts.get(needed) or ()) != facts["outputs"]:
+            raise InputError(str(source), f"has {facts['outputs']} outputs for {len(facts.get(needed) or ())} {needed}")
+        if needed == "states" and len(set(facts["states"])) != len(facts.get("state_names") or ()):
+            raise InputError(str(source), "fact 'state_names': expected one name for each of its states")
+    if task == "language":
+        if not isinstance(getattr(recipe.model, "frontend", None), Tokens):
+            raise InputError(str(source), "is of a language model; its recipe has another front end than tokens")
+        try:
+            symbols = tokenisers.Tokeniser.from_dict(facts["tokeniser"]).size
+        except BiorrnError as error:
+            raise InputError(str(source), f"fact 'tokeniser': {error}") from error
+        if facts.get("outputs") != symbols:
+            raise InputError(str(source), f"has {facts.get('outputs')} outputs; its tokeniser has {symbols} symbols")
+
+
+def _check_translation(facts: dict[str, Any], source: object) -> None:
+    known = {"source": [*ALPHABETS, "signal"], "target": [*ALPHABETS, "bases"]}
+    for side, names in known.items():
+        if facts[side] not in names:
+            raise InputError(str(source), f"fact '{side}': found {facts[side]!r:.60}; allowed is {', '.join(names)}")
+    symbols = len(BASES) if facts["target"] == "bases" else len(ALPHABETS[facts["target"]].symbols) + 1
+    if facts["outputs"] != symbols:
+        raise InputError(str(source), f"has {facts['outputs']} outputs; {facts['target']} and the end are {symbols}")
+    if facts["source"] == "signal" and not (facts.get("normaliser") and facts.get("stride")):
+        raise InputError(str(source), "fact 'normaliser' or 'stride' is missing; a model of signal needs both")
+
+
+# task -> facts without which it cannot be
+NEEDED = {
+    "regression": ("targets",),
+    "basecalling": ("outputs", "normaliser", "sample_rate", "stride"),
+    "language": ("tokeniser",),
+    "tagging": ("outputs", "kind", "alphabet"),
+    "translation": ("outputs", "source", "target", "symbols_a_step"),
+}
+
+
+WEIGHTS, RECIPE, ABOUT = "weights.safetensors", "recipe.yaml", "about.yaml"
+LARGE = 1000  # numbers of a tensor from which `shrink` halves it
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A loaded model.
+
+    Attributes
+    ----------
+    model : module in evaluation mode, on the CPU: a SequenceModel, or for regression also another of `nn.sequence`.
+    recipe : Recipe that it was built from.
+    facts : dict: what inference must know of the training data (task, targets, lengths; or normaliser, sample rate).
+    path : Path of its folder.
+    """
+
+    model: nn.Module
+    recipe: Recipe
+    facts: dict[str, Any]
+    path: Path
+
+
+def shipped_models() -> list[str]:
+    """Return the ids of the models in the package."""
+    root = resources.files("biorrn.pretrained")
+    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and (entry / WEIGHTS).is_file())
+
+
+def find_model(name: str | Path) -> Path:
+    """Return the folder of a model, by path or by shipped id.
+
+    Raises
+    ------
+    ConfigError: neither a folder nor the id of a shipped model.
+    """
+    if os.path.isdir(name):  # which a name too long for a folder does not disturb
+        return Path(name)
+    known = shipped_models()
+    if str(name) in known:
+        return Path(str(resources.files("biorrn.pretrained") / str(name)))
+    close = nearest(str(name), known)
+    hint = f"; did you mean '{close}'?" if close else "."
+    raise ConfigError(f"model '{name}' is not a folder nor a shipped model{hint} Shipped: {', '.join(known) or 'none'}")
+
+
+def save_model(folder: str | Path, model: nn.Module, recipe: Recipe, facts: dict[str, Any]) -> None:
+    """Write a model folder; each file appears whole or not at all."""
+    folder = Path(folder)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with write_text(folder / RECIPE) as stream:
+        stream.write(dump_recipe(settle(recipe, model)))
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(weights, temporary, metadata={"biorrn": json.dumps(facts, sort_keys=True)})
+
+
+def update_facts(folder: str | Path, **entries: Any) -> None:
+    """Set entries of the facts of a model folder; weights, recipe and all other facts stay as they are.
+
+    Raises
+    ------
+    InputError: the folder holds no readable weights of biorrn.
+    BiorrnError: the folder cannot be written; it is then as it was.
+    """
+    tensors, facts = _stored_weights(folder)
+    _write_weights(folder, tensors, facts | entries)
+
+
+def shrink(folder: str | Path) -> None:
+    """Keep the large float32 tensors of a model folder as float16, which halves it; small ones stay exact.
+
+    Raises
+    ------
+    InputError, BiorrnError: as `update_facts`.
+    """
+    tensors, facts = _stored_weights(folder)
+    for name, tensor in tensors.items():
+        if tensor.dtype == torch.float32 and tensor.numel() >= LARGE:
+            tensors[name] = tensor.half()
+    _write_weights(folder, tensors, facts)
+
+
+def _stored_weights(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    weights = Path(folder) / WEIGHTS
+    try:
+        with safe_open(str(weights), framework="pt") as stream:
+            facts = parse_facts((stream.metadata() or {}).get("biorrn"), weights)
+            names = stream.keys()
+            return {name: stream.get_tensor(name) for name in names}, facts
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(weights, f"is not a readable safetensors file: {error}") from error
+
+
+def _write_weights(folder: str | Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+    with atomic_path(Path(folder) / WEIGHTS) as temporary:
+        save_file(tensors, temporary, metadata={"biorrn": json.dumps(facts, sort_keys=True)})
+
+
+def described(facts: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the facts of a model with what `about.yaml` in its folder says of it, where there is one.
+
+    Raises
+    ------
+    InputError: the file is no YAML, has an unknown key, or names a target that the model does not have.
+    """
+    if not (folder / ABOUT).is_file():
+        return facts
+    about = parse_about(read_text(folder / ABOUT), folder / ABOUT)
+    more = {str(target["name"]): target for target in about.pop("targets", [])}
+    names = [str(target["name"]) for target in facts.get("targets") or ()]
+    if odd := [name for name in more if name not in names]:
+        raise InputError(folder / ABOUT, f"target '{odd[0]}': the model has {', '.join(names) or 'none'}")
+    targets = [target | more.get(str(target["name"]), {}) for target in facts.get("targets") or ()]
+    return facts | about | {"targets": targets}
+
+
+def load_facts(name: str | Path) -> dict[str, Any]:
+    """Return the facts of a model folder or a shipped model.
+
+    Raises
+    ------
+    ConfigError: no such model.
+    InputError: the folder holds no readable weights of biorrn.
+    """
+    folder = find_model(name)
+    return described(_stored_weights(folder)[1], folder)
+
+
+def load_model(name: str | Path) -> Stored:
+    """Load a model folder or a shipped model, strictly: every tensor in place, of the right shape, none left over.
+
+    Raises
+    ------
+    ConfigError: no such model, or its recipe is not valid.
+    InputError: the weights are missing, damaged, larger than the recipe needs or smaller than it asks for, or do not
+        belong to it; or the recipe names a file.
+    """
+    folder = find_model(name)
+    weights = folder / WEIGHTS
+    for part in (weights, folder / RECIPE):
+        if not part.is_file():
+            raise InputError(folder, f"is not a model folder: {part.name} is missing")
+    recipe = load_recipe(folder / RECIPE)
+    for path in _paths(recipe):
+        raise InputError(folder / RECIPE, f"names the file '{path}'; a model folder holds all that it needs")
+    try:
+        with safe_open(str(weights), framework="pt") as stream:
+            facts = described(parse_facts((stream.metadata() or {}).get("biorrn"), weights), folder)
+            check_task(facts, recipe, weights)
+            held = sum(math.prod(stream.get_slice(name).get_shape()) for name in stream.keys())  # noqa: SIM118
+            with Budget(held + SPARE, folder / RECIPE):
+                model = _built(recipe, facts, folder)
+            _fill(model, stream, weights)
+    except (SafetensorError, OSError) as error:
+        raise InputError(weights, f"is not a readable safetensors file: {error}") from error
+    if facts.get("stride", model.stride) != model.stride:
+        raise InputError(weights, f"fact 'stride': found {facts['stride']}; that of its recipe is {model.stride}")
+    return Stored(model.eval(), recipe, facts, folder)
+
+
+def _paths(recipe: Recipe) -> Iterator[str]:
+    """Yield the files that a recipe names: training may read them, a model folder may not."""
+    frontend = getattr(recipe.model, "frontend", None)
+    found = [getattr(frontend, name, None) for name in ("path", "backward")]
+    for part in getattr(frontend, "parts", ()):
+        inner = part.get("frontend")
+        found += [inner.get(name) for name in ("path", "backward")] if isinstance(inner, dict) else []
+    yield from (path for path in found if path is not None)
+    for member in recipe.members or ():
+        yield from [member.recipe] if isinstance(member.recipe, str) else _paths(member.recipe)
+
+
+def _built(recipe: Recipe, facts: dict[str, Any], folder: Path) -> nn.Module:
+    try:
+        return build(recipe, facts)
+    except (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError) as error:
+        words = " ".join(str(error).split())[:100]
+        raise InputError(folder, f"its recipe and the facts of its weights do not go together: {words}") from error
+
+
+def language_models(frontend: config.Frontend) -> list[Part]:
+    """Load the language models that a front end `language_model` names; none for any other.
+
+    Raises
+    ------
+    ConfigError: no such model, or one of another task.
+    InputError: as `load_model`.
+    """
+    parts = []
+    for path in (frontend.path, frontend.backward) if isinstance(frontend, config.LanguageModel) else ():
+        if path is None:
+            continue
+        stored = load_model(path)
+        if stored.facts.get("task") != "language":
+            raise ConfigError(f"{path}: is a model for {stored.facts.get('task')}; expected one for language")
+        parts.append(Part(stored.recipe.network, stored.facts["tokeniser"], stored.model, path))
+    return parts
+
+
+def start_from(model: nn.Module, name: str | Path) -> int:
+    """Copy what fits from a stored model into another: tensors of the same name and shape. Return how many.
+
+    Raises
+    ------
+    ConfigError: no tensor fits, or no such model.
+    """
+    given, own = load_model(name).model.state_dict(), model.state_dict()
+    fitting = [key for key, tensor in own.items() if key in given and given[key].shape == tensor.shape]
+    if not fitting:
+        raise ConfigError(f"--init {name}: none of its tensors has the name and shape of one of the recipe's model")
+    with torch.no_grad():
+        for key in fitting:
+            own[key].copy_(given[key])
+    return len(fitting)
+
+
+def _fill(model: nn.Module, stream: Any, source: Path) -> None:
+    own = model.state_dict()
+    names = set(stream.keys())
+    if names != set(own):
+        odd = sorted(names ^ set(own))[0]
+        raise InputError(source, f"tensor '{odd}' is {'unexpected' if odd in names else 'missing'} for its recipe")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            shape = tuple(stream.get_slice(name).get_shape())  # before anything of that size is allocated
+            if shape != tuple(tensor.shape):
+                raise InputError(
+                    source, f"tensor '{name}' has shape {shape}; its recipe asks for {tuple(tensor.shape)}"
+                )
+            found = stream.get_tensor(name)
+            if found.is_floating_point() != tensor.is_floating_point() or found.is_complex():
+                raise InputError(
+                    source, f"tensor '{name}' is of type {found.dtype}; its recipe asks for {tensor.dtype}"
+                )
+            if found.is_floating_point() and found.isnan().any():
+                raise InputError(source, f"tensor '{name}' holds what is not a number")
+            tensor.copy_(found)
+    for place, module in model.named_modules():
+        for name, limit in module.limits().items() if hasattr(module, "limits") else ():  # type: ignore[operator]
+            indices = getattr(module, name)
+            if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < limit:
+                raise InputError(source, f"tensor '{place}.{name}' holds an index beyond 0 to {limit - 1}")
+
+
+CARD = "card.md"
+COLUMNS = ("model", "task", "predicts", "unit", "sign", "inputs", "size", "measured")
+
+
+def table_of_models() -> Iterator[str]:
+    """Yield the shipped models as lines of a TSV with a header."""
+    yield "\t".join(COLUMNS)
+    for name in shipped_models():
+        facts = load_facts(name)
+        cells = [name, facts.get("task"), facts.get("predicts"), _of(facts, "unit"), _of(facts, "sign")]
+        cells += [facts.get("inputs"), _size(find_model(name)), facts.get("measured")]
+        yield "\t".join(str(cell or ".") for cell in cells)
+
+
+def describe(name: str) -> Iterator[str]:
+    """Yield what the facts of a model say, a line each, then its card.
+
+    Raises
+    ------
+    ConfigError, InputError: as `store.load_facts`.
+    """
+    folder = find_model(name)
+    yield from summary(name, folder, load_facts(name))
+    if (folder / CARD).is_file():
+        yield ""
+        yield from (folder / CARD).read_text(encoding="utf-8").splitlines()
+
+
+def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
+    """Yield what the facts of the model in a folder say, a line each."""
+    yield f"model: {name}"
+    yield f"task: {facts.get('task')}"
+    for key in ("predicts", "inputs", "measured"):
+        if facts.get(key):
+            yield f"{key}: {facts[key]}"
+    for target in facts.get("targets") or ():
+        yield f"target: {target['name']}" + "".join(_detail(target, key) for key in ("unit", "sign", "bounds"))
+    if facts.get("max_length"):
+        yield f"lengths trained on: {facts.get('min_length', 0):,} to {facts['max_length']:,} residues"
+    for target, entry in (facts.get("conformal") or {}).items():
+        others = "have their own" if entry.get("unlike") else "have none"
+        yield f"intervals: {target}: from {entry['rows']:,} rows; proteins that the model does not know {others}"
+    if facts.get("task") == "regression":
+        known = facts["mutants"] if facts.get("mutants") is not None else bool(facts.get("reference"))
+        yield f"mutants among the training rows: {'yes' if known else 'no: biorrn scan flags its differences'}"
+    yield f"size: {_size(folder)}"
+
+
+def _of(facts: dict[str, Any], key: str) -> str:
+    return "; ".join(str(target[key]) for target in facts.get("targets") or () if target.get(key))
+
+
+def _detail(target: dict[str, Any], key: str) -> str:
+    value = target.get(key)
+    if not value:
+        return ""
+    return f"; {key}: " + (f"{value[0]:g} to {value[1]:g}" if key == "bounds" else str(value))
+
+
+def _size(folder: Path) -> str:
+    return f"{(folder / WEIGHTS).stat().st_size / 1e6:.1f} MB"

@@ -1,0 +1,97 @@
+"""Evaluation of predicted properties against measured ones: metrics, coverage of intervals, baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biorrn.config.recipe import load_recipe
+from biorrn.nn.store import RECIPE, load_facts
+from biorrn.proteins.baselines.fit import choose, compare
+from biorrn.proteins.predictions import Predictions, Proteins, join, predicted_names, read_measured
+from biorrn.proteins.uncertainty.conformal import LEVEL
+from biorrn.proteins.uncertainty.coverage import coverage_of, nearest_identity
+from biorrn.sequences.predictions import in_split
+from biorrn.sequences.tables.reader import is_table
+from biorrn.stats.metrics import evaluate
+from biorrn.stats.results import NOTHING_FITTED, common, trained_on
+
+
+def fitted_whole(run: Path, rows: Proteins) -> list[str]:
+    """Return the caution that is due where the model of a run folder was fitted to held-out rows in the end."""
+    from biorrn.proteins.compare import trained_on as known_rows
+
+    if not (run / RECIPE).is_file() or load_recipe(run / RECIPE).fitted == "train":
+        return []
+    caution, seen = known_rows(run, rows)
+    return [f"{caution}: these numbers do not show skill on new ones."] if seen else []
+
+
+def evaluate_regression(
+    predictions: Path,
+    prepared: Path,
+    *,
+    name: str,
+    split: str | None = None,
+    target: Sequence[str] = (),
+    wild_type: str | None = None,
+    offset: int = 0,
+    baselines: str = "all",
+    note: str = "",
+    seed: int = 0,
+    threads: int = 1,
+    level: float = LEVEL,
+    model: str | None = None,
+) -> tuple[dict[str, Any], np.ndarray, Predictions]:
+    """Return the evaluation of a table of predictions, and the measured values (N, K) and predictions behind it.
+
+    Parameters
+    ----------
+    split : of the rows; None is valid, of a table all.
+    target, wild_type, offset : of a table, see `proteins.predictions.read_measured`.
+    baselines : which to fit beside the model: a name of `evaluation.baselines.SETS`, or names separated by commas.
+    level : float: what the intervals in the table were made for.
+    model : str, optional: the model that made them; what it carries gives the coverage at all other levels.
+
+    Raises
+    ------
+    InputError: a file cannot be used, or the two do not fit together; see `proteins.predictions`.
+    ConfigError: the split's name, or a baseline's, is unknown.
+    """
+    names = choose(baselines)
+    predicted = predicted_names(predictions)
+    data = read_measured(prepared, predicted, target, wild_type=wild_type, offset=offset)
+    split = split or ("all" if is_table(prepared) else "valid")
+    mask = in_split(data, split, prepared)
+    rows, train = data.rows.select(mask), data.rows.select(data.split == 0)
+    given = join(predictions, rows, data.targets, prepared)
+    content = common(
+        "regression", name, split, note or data.note, seed, {"predictions": predictions, "prepared": prepared}
+    )
+    content |= {"targets": data.targets, "flags": given.flags, "coverage": {}}
+    bounded = given.lower is not None
+    likeness = nearest_identity(rows, train, seed) if bounded else None
+    fits = load_facts(model).get("conformal") or {} if model is not None and bounded else {}
+    content["cautions"] += trained_on(split) if len(train) else []
+    if model is not None:
+        content["cautions"] += fitted_whole(Path(model), rows)
+    if bounded and split == "valid":
+        content["cautions"].append(
+            "Intervals are calibrated on validation rows unless `biorrn calibrate` was given others: on these rows "
+            "they hold as often as they should. `biorrn calibrate` measures them on folds that were left out."
+        )
+    if names and not len(train):
+        content["cautions"].append(NOTHING_FITTED)
+    for column, entry in enumerate(data.targets):
+        measured, values = rows.targets[:, column], given.values[:, column]
+        content["metrics"][entry["name"]] = evaluate(measured, values, seed=seed)
+        if bounded:
+            content["coverage"][entry["name"]] = coverage_of(
+                rows, given, column, level=level, entry=fits.get(entry["name"]), likeness=likeness
+            )
+        if names and len(train):
+            content["baselines"][entry["name"]] = compare(train, rows, values, column, seed, threads, names)
+    return content, rows.targets, given

@@ -1,0 +1,312 @@
+"""Cross-validation on a user's own table: every row predicted by a model that saw neither it nor its group.
+
+Each fold trains on the other folds, less a tenth of their groups that chooses the epoch. The models of the folds are
+then one ensemble, their plain mean: it has seen every row, costs no further training, and each of its members was
+stopped by rows that it had not seen, which a model of all rows cannot be. The intervals come from the residuals of the
+rows outside each fold (cross-conformal, CV+ style: Barber et al. 2021, Annals of Statistics 49:486); an ensemble errs
+rather less than one fold's model, so that they are on the wide side.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from biorrn.config.recipe import Recipe, parse_recipe
+from biorrn.nn.ensemble import Ensemble
+from biorrn.nn.sequence import build
+from biorrn.nn.store import load_model, save_model
+from biorrn.proteins.baselines.fit import BASELINES, beside
+from biorrn.proteins.baselines.problem import Problem
+from biorrn.proteins.evaluate import evaluate_regression
+from biorrn.proteins.predict import Prediction
+from biorrn.proteins.predictions import Prepared, Proteins, read_prepared
+from biorrn.proteins.train_table.finish import (
+    DATA,
+    PREDICTIONS,
+    Report,
+    Say,
+    coverage,
+    predicted,
+    write_pages,
+    write_predictions,
+)
+from biorrn.proteins.train_table.table import fold_splits
+from biorrn.proteins.uncertainty import conformal, novelty
+from biorrn.sequences.prepared.schema import SPLITS
+from biorrn.stats.metrics import METRICS, paired
+from biorrn.training.checkpoint import write_provenance
+from biorrn.training.task import load_task
+from biorrn.training.train import train
+
+FOLDS, OUT_OF_FOLD, CROSS = "folds", "out_of_fold.tsv", "calibration"
+CROSS_FOLDS = (10, 5)  # calibrate a run without folds, below and from MANY rows on: of few rows each fold needs most
+MANY = 100
+COMPARED = ("mean", "length", "ridge", "neighbour", "site_trees", "extra_trees")  # baselines, fitted once a fold
+STEP = 100  # of seeds: folds of runs with neighbouring seeds share none
+
+
+def train_folds(
+    recipe: Recipe,
+    folder: Path,
+    number: int,
+    groups: np.ndarray,
+    seed: int,
+    device: torch.device,
+    options: dict[str, Any],
+    say: Say,
+    report: Report,
+) -> None:
+    """Train a model a fold, predict each row by the one that did not see it, and make one model of all.
+
+    Parameters
+    ----------
+    recipe : what every fold trains.
+    folder : the run folder, which holds the prepared file; its test rows are in no fold.
+    number : int: of folds.
+    groups : int64 array (N,): of all rows of the prepared file; whole groups are in one fold.
+    seed : int: of the run; deals the groups to folds.
+    options : device and threads, for training.
+
+    Raises
+    ------
+    ConfigError: fewer groups than folds.
+    """
+    data = read_prepared(folder / DATA)
+    names = [str(target["name"]) for target in data.targets]
+    outside = data.split != SPLITS.index("test")
+    rows, own = data.rows.select(outside), groups[outside]
+    baselines = {key: np.full(rows.targets.shape, np.nan) for key in COMPARED}
+
+    def after(codes: np.ndarray, held: np.ndarray, place: int) -> None:
+        fit_baselines(rows.select(codes == 0), rows.select(held), seed, options["threads"], baselines, held)
+        say(f"fold {place} of {number}: {int(held.sum()):,} rows")
+
+    found, fold, runs = out_of_fold(recipe, folder / FOLDS, rows, data, own, number, seed, device, options, after)
+    write_predictions(folder / OUT_OF_FOLD, found, names, fold)
+    join_folds(runs, folder, data, seed)
+    # without a spread: that of one fold's members is not that of the ensemble
+    values = np.array([prediction.values for prediction in found])
+    entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}
+    _keep(folder, {name: entry for name, entry in entries.items() if entry is not None}, rows)
+    write_rows(folder / FOLDS / DATA, rows, np.full(len(rows), SPLITS.index("test"), np.uint8), data)
+    content, true, given = evaluate_regression(
+        folder / OUT_OF_FOLD, folder / FOLDS / DATA, name=folder.name, split="test", baselines="none", seed=seed
+    )
+    content["split"] = f"out of {number} folds"
+    content["cautions"] += fold_scores(rows, given.values, fold, names)
+    for k, name in enumerate(names):
+        content["baselines"][name] = compare_baselines(rows.targets[:, k], given.values[:, k], baselines, k, seed)
+    write_pages(folder, content, true, given, say, report)
+    if not outside.all():
+        test = data.rows.select(~outside)
+        ours = predicted(folder, test, device)
+        write_predictions(folder / PREDICTIONS, ours, names)
+        for k, name in enumerate(names):
+            true_k, ours_k = paired(test.targets[:, k], np.array([row.values[k] for row in ours]))
+            score = METRICS["spearman"](true_k, ours_k)
+            say(f"test: {name}: Spearman {score:.4f} of the ensemble on {len(true_k):,} rows that were in no fold")
+        for line in coverage(test, names, ours):
+            say(f"test: {line}")
+
+
+def out_of_fold(
+    recipe: Recipe,
+    folder: Path,
+    rows: Proteins,
+    data: Prepared,
+    groups: np.ndarray,
+    number: int,
+    seed: int,
+    device: torch.device,
+    options: dict[str, Any],
+    after: Callable[[np.ndarray, np.ndarray, int], None] = lambda codes, held, place: None,
+) -> tuple[list[Prediction], np.ndarray, list[Path]]:
+    """Train a model a fold into folders 1, 2, ... and predict each row by the one that did not see it.
+
+    Returns the predictions in the order of the rows, the fold of each, and the run folders.
+
+    Parameters
+    ----------
+    groups : int64 array (N,): of the rows; whole groups are in one fold.
+    after : takes, after each fold, the split of each row in it, which rows were held out, and its number.
+    """
+    found: dict[int, Prediction] = {}
+    fold, runs = np.zeros(len(rows), np.int64), []
+    for place, codes in enumerate(fold_splits(groups, number, seed), 1):
+        run, held = folder / str(place), codes == SPLITS.index("test")
+        write_rows(run / DATA, rows, codes, data)
+        train(recipe, run / DATA, run, load_task("regression"), seed=STEP * seed + place - 1, **options)
+        found.update(zip(np.flatnonzero(held).tolist(), predicted(run, rows.select(held), device), strict=True))
+        fold[held] = place
+        runs.append(run)
+        after(codes, held, place)
+    return [found[row] for row in sorted(found)], fold, runs
+
+
+def cross_fit(
+    recipe: Recipe, folder: Path, groups: np.ndarray, seed: int, device: torch.device, options: dict[str, Any], say: Say
+) -> dict[str, Any]:
+    """Return what a model keeps of its intervals, {target: entry}, from residuals of rows outside each fold.
+
+    Each fold of the rows outside the test is predicted by a model of the others, a tenth of which chose its epoch and
+    weights: no row calibrates by a model that it trained or chose (CV+ style: Barber et al. 2021, Annals of Statistics
+    49:486). The model of the run itself has more rows and more seeds, so that the intervals are rather too wide than
+    too narrow. One network of each kind trains, and no spread is used, which of fewer members would be another one.
+
+    The predictions are kept as `OUT_OF_FOLD`, where a run that is taken up finds them.
+    """
+    from biorrn.proteins.predictions import join
+
+    data = read_prepared(folder / DATA)
+    names = [str(target["name"]) for target in data.targets]
+    outside = data.split != SPLITS.index("test")
+    rows, own = data.rows.select(outside), groups[outside]
+    number = min(CROSS_FOLDS[len(rows) >= MANY], len(np.unique(own)))
+    if number < 3:
+        say("intervals: none, since fewer than 3 groups are there to calibrate them")
+        return {}
+    if not (folder / OUT_OF_FOLD).is_file():
+        inside = options | {"inside": True}
+        place = folder / CROSS
+        found, fold, _ = out_of_fold(one_of_each(recipe), place, rows, data, own, number, seed, device, inside)
+        write_predictions(folder / OUT_OF_FOLD, found, names, fold)
+        shutil.rmtree(folder / CROSS)
+    values = join(folder / OUT_OF_FOLD, rows, data.targets, folder / DATA).values
+    entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}
+    say(f"intervals: calibrated on {len(rows):,} rows, each predicted by a model of {number} that did not see it")
+    return {name: entry for name, entry in entries.items() if entry is not None}
+
+
+def one_of_each(recipe: Recipe) -> Recipe:
+    """Return the recipe of an ensemble with one member of each network, the first; of one model, the recipe itself."""
+    if recipe.members is None:
+        return recipe
+    kept = [m for k, m in enumerate(recipe.members) if m.recipe not in [other.recipe for other in recipe.members[:k]]]
+    if len(kept) == 1:
+        assert isinstance(kept[0].recipe, Recipe)
+        return kept[0].recipe
+    return recipe.model_copy(update={"members": kept})
+
+
+def write_rows(path: Path, rows: Proteins, codes: np.ndarray, data: Prepared) -> None:
+    """Write rows with these codes of splits (N,) to a prepared file, unless it is there: a run may be taken up."""
+    from biorrn.sequences.prepared.files import protein_writer
+
+    if path.is_file():
+        return
+    ends = np.cumsum(rows.lengths)
+    with protein_writer(path, data.targets) as writer:
+        writer.file.attrs["note"] = data.note
+        for place, name in enumerate(rows.ids):
+            tokens = rows.tokens[ends[place] - rows.lengths[place] : ends[place]]
+            bounds = () if rows.bounds is None else rows.bounds[place]
+            values, weight = rows.targets[place].tolist(), float(rows.weights[place])
+            writer.add(str(name), tokens, values, weight, int(codes[place]), bounds)
+        writer.flush()
+
+
+def fit_baselines(
+    train_rows: Proteins, held: Proteins, seed: int, threads: int, into: dict[str, np.ndarray], where: np.ndarray
+) -> None:
+    """Fit the baselines of `into` on the training rows of a fold and put what they say of the others into its rows."""
+    for column in range(held.targets.shape[1]):
+        known = train_rows.select(~np.isnan(train_rows.targets[:, column]))
+        if not len(known):
+            continue
+        problem = Problem(known, known.targets[:, column], held, seed, threads)
+        for key, values in into.items():
+            values[where, column] = BASELINES[key](problem).predicted
+
+
+def compare_baselines(
+    measured: np.ndarray, values: np.ndarray, baselines: dict[str, np.ndarray], column: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Return what `proteins.baselines.fit.compare` does, of predictions out of fold."""
+    results = {}
+    for key, all_values in baselines.items():
+        other = all_values[:, column]
+        if np.isfinite(paired(measured, other)[1]).all():
+            results[key] = beside(key, "fitted on the training rows of each fold", measured, values, other, seed)
+    return results
+
+
+def fold_scores(rows: Proteins, values: np.ndarray, fold: np.ndarray, names: list[str]) -> list[str]:
+    """Return a line a target: mean over folds of the score, with the 95 % interval of Student's t."""
+    lines = []
+    for k, name in enumerate(names):
+        scores = []
+        for place in np.unique(fold):
+            true, ours = paired(rows.targets[fold == place, k], values[fold == place, k])
+            scores.append(METRICS["spearman"](true, ours))
+        known = np.array(scores)[np.isfinite(scores)]
+        if len(known) < 2:
+            continue
+        half = float(stats.t.ppf(0.975, len(known) - 1)) * known.std(ddof=1) / np.sqrt(len(known))
+        lines.append(
+            f"{name}: mean Spearman over {len(known)} folds {known.mean():.3f}, 95 % interval "
+            f"{known.mean() - half:.3f} to {known.mean() + half:.3f}; the folds share training rows, so it is narrow."
+        )
+    return lines
+
+
+def join_folds(runs: list[Path], folder: Path, data: Prepared, seed: int) -> None:
+    """Make one model folder of the models of the folds: all their members, each fold with the same weight."""
+    members: list[dict[str, Any]] = []
+    states, weights, facts = [], [], []
+    for place, run in enumerate(runs):
+        stored = load_model(run)
+        parts: list[tuple[Recipe, int, Any, Any, dict[str, Any]]] = [
+            (stored.recipe, 0, stored.model, 1.0, stored.facts)
+        ]
+        if stored.recipe.members is not None:
+            assert isinstance(stored.model, Ensemble)
+            own = stored.facts.get("members") or [{}] * len(stored.recipe.members)
+            parts = [
+                (member.recipe, member.seed, model, weight, stored.facts | more)  # type: ignore[misc]
+                for member, model, weight, more in zip(
+                    stored.recipe.members, stored.model.members, stored.model.weights, own, strict=True
+                )
+            ]
+        for own_recipe, own_seed, model, weight, more in parts:
+            # members of one recipe are told apart by their seed
+            number = own_seed + 1000 * (STEP * seed + place)
+            members.append({"recipe": own_recipe.model_dump(mode="json"), "seed": number})
+            states.append(model.state_dict())
+            weights.append(torch.as_tensor(weight).expand(len(data.targets)) / len(runs))
+            facts.append(more)
+    recipe = parse_recipe({"name": "own_folds", "task": "regression", "members": members})
+    common = {
+        **facts[0],
+        "min_length": min(entry["min_length"] for entry in facts),
+        "max_length": max(entry["max_length"] for entry in facts),
+        "weights": torch.stack(weights).tolist(),
+        "members": facts,
+    }
+    model = build(recipe, common)
+    assert isinstance(model, Ensemble)
+    for part, state in zip(model.members, states, strict=True):
+        part.load_state_dict(state)
+    model.weights.copy_(torch.stack(weights))
+    common["members"] = [{k: v for k, v in entry.items() if common.get(k) != v and k != "members"} for entry in facts]
+    if not any(common["members"]):
+        del common["members"]
+    save_model(folder, model, recipe, common)
+    seconds = [json.loads((run / "provenance.json").read_text(encoding="utf-8"))["seconds"] for run in runs]
+    content = {"task": "regression", "recipe": recipe.name, "data": {str(folder / DATA): ""}, "seed": seed}
+    write_provenance(folder, content | {"folds": len(runs), "seconds": round(sum(seconds), 1)})
+
+
+def _keep(folder: Path, entries: dict[str, Any], rows: Proteins) -> None:
+    from biorrn.nn.store import update_facts
+
+    entry = novelty.fit(rows.tokens, rows.lengths, rows.tokens[:0], rows.lengths[:0])
+    known = {} if entry is None else {"novelty": entry, "mutants": novelty.has_mutants(rows.tokens, rows.lengths)}
+    update_facts(folder, conformal=entries, **known)

@@ -1,0 +1,347 @@
+"""From a user's table to a model of its own, with no recipe: look, choose, train, check, report.
+
+The run folder is the model, fitted to all rows in the end (`own_refit`). It also holds choice.json (what was chosen
+and why; a run that is taken up keeps to it), data.h5, the run `measured` of the model before that, its predictions.tsv
+of the rows held out, evaluation.json, report.html; and of a run with folds or a search what `own_folds` and
+`own_search` write.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from biorrn.base.compute import choose_device, set_threads
+from biorrn.base.errors import ConfigError, InputError
+from biorrn.base.files import sha256
+from biorrn.config.recipe import Recipe, dump_recipe, parse_recipe
+from biorrn.nn.store import WEIGHTS, load_model, update_facts
+from biorrn.proteins.predictions import read_prepared
+from biorrn.proteins.prepare import prepare_protein
+from biorrn.proteins.train_table.choice import plan, seconds_an_epoch
+from biorrn.proteins.train_table.finish import (
+    DATA,
+    MEASURED,
+    REPORT_FILE,
+    Report,
+    Say,
+    finish_run,
+    keep_state,
+    next_lines,
+    settle,
+)
+from biorrn.proteins.train_table.table import Columns, Split, Table, choose_split, lines, look, read_table, sources
+from biorrn.sequences.alphabets import tokens
+from biorrn.sequences.prepared.schema import SPLITS
+from biorrn.sequences.similarity import protein_leakage
+from biorrn.sequences.splits import Column
+from biorrn.training.checkpoint import CHOICE, STATE, flat, remove_run
+from biorrn.training.task import complete, load_task
+from biorrn.training.train import train
+
+# what a run makes in its folder beside what any training does; removed by --replace
+MADE = [
+    *(CHOICE, MEASURED, "folds", "calibration", "search", "figures", DATA, "prepare.json", "search.db", "search.yaml"),
+    *("trials.tsv", "out_of_fold.tsv", "evaluation.json", "predictions.tsv"),
+]
+# of `Wish`, as the user writes it
+OPTIONS = {"minutes": "--max-minutes", "trials": "--search", "changes": "--set", "columns.targets": "--target"}
+OPTIONS |= {"columns.values": "--targets", "columns.path": "TABLE"}
+OPTIONS |= {f"columns.{name}": f"--{name}-column" for name in ("sequence", "id")}
+MINUTES = 20.0
+ENOUGH = 200  # rows held out for the test, from which on they calibrate the intervals
+CROSS_REPEATS = 4  # trainings' worth of time, where folds calibrate them
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asks for.
+
+    Attributes
+    ----------
+    columns : Columns of the table.
+    folder : the run folder.
+    model, split : str, optional: instead of what would be chosen; see `protein_choice.plan`, `protein_split`.
+    changes : KEY=VALUE of the recipe.
+    minutes : float: of training, search and folds together, about.
+    folds, trials : int: 0 is none.
+    """
+
+    columns: Columns
+    folder: Path
+    model: str | None = None
+    split: str | None = None
+    seed: int = 0
+    changes: tuple[str, ...] = ()
+    minutes: float = MINUTES
+    folds: int = 0
+    trials: int = 0
+
+    def mark(self) -> dict[str, Any]:
+        """Return what makes a run this run."""
+        asked = {key: value for key, value in asdict(self).items() if key != "folder"}
+        files = {str(path): sha256(path) for path in sources(self.columns) if path.is_file()}
+        return json.loads(json.dumps({"asked": asked, "sources": files}))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen: a recipe, on which rows the model is checked, the consensus of variants, and what was said."""
+
+    recipe: Recipe
+    held_out: str
+    reference: str
+    lines: list[str]
+
+
+def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
+    """Look at the table and choose split, model and size; nothing is written.
+
+    Raises
+    ------
+    ConfigError, InputError: as `protein_table`, `protein_split` and `protein_choice` do.
+    """
+    check(wish)
+    table = read_table(wish.columns)
+    seen = look(table, wish.columns.targets, wish.seed)
+    split = choose_split(table, seen, wish.split, wish.seed)
+    if wish.folds and not split.by_column:
+        split = dataclasses.replace(split, codes=np.zeros(len(table), np.uint8))
+    said = [f"table: {line}" for line in table.reading.lines()]
+    said += [f"data: {line}" for line in lines(seen)]
+    said += [f"data: {reason}: {number:,}" for reason, number in table.counts.items()]
+    if not wish.folds or split.by_column:
+        said.append(f"split: {_shares(split)}, {split.how} ({split.why})")
+    if wish.folds:
+        said.append(f"split: {wish.folds} folds of the rows outside test, whole groups together: {split.how}")
+    made = plan(
+        seen,
+        _training_rows(split, wish.folds),
+        wish.minutes,
+        lambda recipe: seconds_an_epoch(recipe, table, device, seen.reference) * _training_part(split, wish.folds),
+        model=wish.model,
+        changes=list(wish.changes),
+        seeds=1 if wish.folds else 3,
+        repeats=_repeats(wish, split),
+    )
+    return Choice(made.recipe, split.held_out, seen.reference, said + made.lines), table, split
+
+
+def check(wish: Wish) -> None:
+    """Raise ConfigError for a number out of range."""
+    for name, value, least in (("--folds", wish.folds, 2), ("--search", wish.trials, 1)):
+        if value and value < least:
+            raise ConfigError(f"{name}: found {value}; allowed is {least} or more")
+    if wish.folds and wish.trials:
+        raise ConfigError("--search: not with --folds; search first, then set the best values of trials.tsv with --set")
+    if wish.seed < 0:
+        raise ConfigError(f"--seed: found {wish.seed}; allowed is 0 or more")
+    if not wish.minutes > 0:
+        raise ConfigError(f"--max-minutes: found {wish.minutes:g}; allowed is a number above 0")
+
+
+def train_own(
+    wish: Wish,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    replace: bool = False,
+    say: Say,
+    report: Report,
+) -> None:
+    """Train a model of a user's own table; run again after a kill, it goes on.
+
+    Parameters
+    ----------
+    say : takes each line of progress.
+    report : writes the HTML report, see `report.page.write_report`.
+
+    Raises
+    ------
+    ConfigError: the folder holds another run and `replace` is false; or as `choose`.
+    InputError: the table cannot be used.
+    """
+    where, cores = choose_device(device), set_threads(threads)
+    began = time.monotonic()
+    folder, mark = wish.folder, wish.mark()
+    if (state := _open(folder, mark, replace)) is not None and (folder / REPORT_FILE).is_file():
+        say(f"{folder}: this run is finished; nothing to do")
+        return
+    if state is None:
+        choice, table, split = choose(wish, where)
+        remove_run(folder, more=MADE)
+        prepare(table, split.codes, folder / DATA, wish.columns)
+        state = {
+            "mark": mark,
+            "recipe": dump_recipe(choice.recipe),
+            "held_out": choice.held_out,
+            # the rows that a column of the table keeps for a test never train
+            "rows": "train+valid" if split.by_column and choice.held_out == "test" else "all",
+            "reference": choice.reference,
+            "lines": choice.lines + _leakage(folder / DATA),
+            "groups": split.groups.tolist() if wish.folds or cross_fits(split) else [],
+        }
+        keep_state(folder, state)
+    for line in state["lines"]:
+        say(line)
+    import yaml
+
+    recipe = parse_recipe(yaml.safe_load(state["recipe"]), str(folder / CHOICE))
+    options: dict[str, Any] = {"device": device, "threads": cores}
+    if wish.trials:
+        from biorrn.proteins.train_table.search import search
+
+        recipe = search(recipe, folder, wish.trials, 30 * wish.minutes, wish.seed, options, say)
+    if wish.folds:
+        from biorrn.proteins.train_table.folds import train_folds
+
+        train_folds(recipe, folder, wish.folds, np.array(state["groups"]), wish.seed, where, options, say, report)
+    else:
+        measured = folder / MEASURED
+        # on one thread members come one after the other, and a process of its own only takes its start longer
+        inside: dict[str, Any] = {"inside": True} if recipe.members is not None and cores == 1 else {}
+        train(recipe, folder / DATA, measured, load_task("regression"), seed=wish.seed, **options, **inside)
+        known = intervals(recipe, folder, measured, np.array(state["groups"]), wish.seed, where, options, say)
+        complete("regression", measured, folder / DATA, device=str(where), conformal=known)
+        left = 60 * wish.minutes - (time.monotonic() - began)
+        said = settle(recipe, folder, state, left, wish.seed, options | inside)
+        finish_run(folder, measured, state["held_out"], not state["groups"], wish.seed, cores, where, said, say, report)
+    if state["reference"]:
+        most = most_mutations(folder / DATA, state["reference"])
+        update_facts(folder, reference=state["reference"], most_mutations=most)
+    for line in next_lines(folder):
+        say(line)
+
+
+def _repeats(wish: Wish, split: Split) -> int:
+    """Return how many trainings share the time."""
+    once = wish.folds or (CROSS_REPEATS if cross_fits(split) else 1) + 1  # the last fits all rows
+    # a search has half of the time, and most of its trials are stopped early
+    return once * (max(2, wish.trials // 3) if wish.trials else 1)
+
+
+def cross_fits(split: Split) -> bool:
+    """Return whether intervals are calibrated on folds, since too few rows are held out, or those of the user's test.
+
+    Else they are calibrated on the rows held out for the test, which chose nothing; `own_report.finish` then measures
+    how often they hold on folds of these rows.
+    """
+    return split.by_column or int((split.codes == SPLITS.index("test")).sum()) < ENOUGH
+
+
+def intervals(
+    recipe: Recipe,
+    folder: Path,
+    model: Path,
+    groups: np.ndarray,
+    seed: int,
+    device: torch.device,
+    options: dict[str, Any],
+    say: Say,
+) -> dict[str, Any]:
+    """Return what a trained model keeps of its intervals, from rows that neither trained nor chose it.
+
+    Parameters
+    ----------
+    folder, model : of the run, with its prepared file, and of the model.
+    groups : int64 array (N,): of all rows of the prepared file, where folds of them calibrate; else empty.
+    """
+    if len(groups):
+        from biorrn.proteins.train_table.folds import cross_fit
+
+        return cross_fit(recipe, folder, groups, seed, device, options, say)
+    from biorrn.proteins.uncertainty.confidence import conformal_facts, held_out
+
+    say("intervals: calibrated on the rows held out for the test, which trained and chose nothing")
+    return dict(conformal_facts(held_out(load_model(model), folder / DATA, "test", device=device))["conformal"])
+
+
+def most_mutations(path: Path, reference: str) -> int:
+    """Return by how many residues a row of a prepared file differs from the reference at most, indels aside."""
+    rows = read_prepared(path).rows
+    own = rows.lengths == len(reference)
+    found = rows.select(own).tokens.reshape(-1, len(reference)) if own.any() else np.zeros((0, len(reference)))
+    return int((found != tokens(reference)).sum(1).max(initial=0))
+
+
+def prepare(table: Table, codes: np.ndarray, path: Path, columns: Columns) -> None:
+    """Write the rows of a table with these codes of splits (N,) to a prepared file."""
+    rows = (dataclasses.replace(row, split=SPLITS[code]) for row, code in zip(table.rows, codes, strict=True))
+    files = {str(source): sha256(source) for source in sources(columns)}
+    names = [{"name": name, "unit": table.reading.unit(name)} for name in columns.targets]
+    prepare_protein(rows, path, Column("split"), names, source=columns.table, sources=files)
+
+
+def _open(folder: Path, mark: dict[str, Any], replace: bool) -> dict[str, Any] | None:
+    """Return the state of a run folder, or None for a fresh start."""
+    path = folder / CHOICE
+    if path.is_file():
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+            differs = _differences(state["mark"]["asked"], mark["asked"])
+            if list(state["mark"]["sources"].values()) != list(mark["sources"].values()):
+                differs.append("the content of the table")
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(path, "is damaged; remove the folder to start again") from error
+        if not differs:
+            return dict(state)
+        if not replace:
+            raise ConfigError(
+                f"{folder}: holds a run with other settings: {', '.join(differs)}; use the same settings, give "
+                "another folder, or --replace"
+            )
+    elif any((folder / name).exists() for name in (STATE, WEIGHTS)) and not replace:
+        raise ConfigError(f"{folder}: holds a run of a recipe; give another folder or --replace")
+    return None
+
+
+def _differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return what was asked otherwise, by option, with both values."""
+    said: dict[str, str] = {}
+    for key in {**flat(was), **flat(now)}:
+        old, new = (flat(asked).get(key) for asked in (was, now))
+        if old != new:
+            # a list says which place differs, a user which option
+            name = re.sub(r"\.\d+$", "", key)
+            option = OPTIONS.get(name, f"--{name.removeprefix('columns.').replace('_', '-')}")
+            said.setdefault(option, f"{option} was {_shown(old)} and is now {_shown(new)}")
+    return list(said.values())
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value in (None, [], {}) else str(value)
+
+
+def _training_rows(split: Split, folds: int) -> int:
+    rows = int((split.codes != 2).sum() * (1 - 1 / folds)) if folds else int((split.codes == 0).sum())
+    return max(1, rows)
+
+
+def _training_part(split: Split, folds: int) -> float:
+    return _training_rows(split, folds) / len(split.codes)
+
+
+def _shares(split: Split) -> str:
+    counts = np.bincount(split.codes, minlength=len(SPLITS))
+    return ", ".join(f"{name} {count:,}" for name, count in zip(SPLITS, counts, strict=True))
+
+
+def _leakage(path: Path) -> list[str]:
+    """Return a line a held-out split: how much of it has a near relative in training."""
+    said = []
+    for name, entry in protein_leakage(path).items():
+        if isinstance(entry, dict) and entry["compared"]:
+            near = 100 * entry["within_0.8"]
+            said.append(
+                f"leakage: {name}: {entry['identical_in_train']:,} of {entry['proteins']:,} are in training too, "
+                f"{near:.0f} % have a relative there of 80 % identity or more"
+            )
+    return said

@@ -1,0 +1,538 @@
+"""A user's own table of proteins, read whole: which columns it has, and which rows can be learned from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biorrn.base.errors import ConfigError, InputError
+from biorrn.sequences.alphabets import consensus as consensus_of
+from biorrn.sequences.alphabets import sequence, tokens
+from biorrn.sequences.prepared.schema import SPLITS
+from biorrn.sequences.rows import CHOOSING, LAYOUTS, SETS, YES, ProteinRow, is_fasta, layout_of, protein_rows
+from biorrn.sequences.similarity import cluster, edit_distance, families
+from biorrn.sequences.splits import Cluster, Column, Random, parse_split
+from biorrn.sequences.tables.reader import Reading, column_names, find_column, is_labelled, plain
+
+NO_SPLIT = len(SPLITS)  # code of a row that no column has placed
+LEAST_ROWS = 12  # fewer measured proteins than this can train nothing that could be checked
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the user says of the input.
+
+    Attributes
+    ----------
+    path : str: a table with sequences, or FASTA; then `values` is the table.
+    targets : names of the columns to learn.
+    sequence, id : columns; None finds them. That of sequences may hold mutations.
+    wild_type, offset : for a table of mutations; see `sequences.rows.protein_columns`.
+    weight, groups : columns; None is none.
+    split : the column that says train, valid or test; None looks for one of `SETS`.
+    sheet, decimal, censored, strict : how the table is read, see `readers.tables.Reading`.
+    """
+
+    path: str
+    targets: tuple[str, ...]
+    values: str | None = None
+    sequence: str | None = None
+    id: str | None = None
+    weight: str | None = None
+    groups: str | None = None
+    split: str | None = None
+    wild_type: str | None = None
+    offset: int = 0
+    sheet: str | None = None
+    decimal: str | None = None
+    censored: str = "use"
+    strict: bool = False
+
+    @property
+    def table(self) -> str:
+        """Return the file that holds the values."""
+        return self.values if self.values is not None else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows that can be learned from.
+
+    Attributes
+    ----------
+    rows : list of ProteinRow (N,).
+    targets : float64 array (N, K): NaN is missing.
+    tokens, offsets : uint8 (total,), int64 (N + 1,): the sequences.
+    codes : uint8 array (N,): split that a column says, `NO_SPLIT` where none does.
+    groups : int64 array (N,), or None: rows of one number stay on one side of any split.
+    split_column : str, "" where no column says the split.
+    counts : what was dropped, by reason.
+    reading : Reading: what was found of the table, and made of its odd cells.
+    """
+
+    rows: list[ProteinRow]
+    targets: np.ndarray
+    tokens: np.ndarray
+    offsets: np.ndarray
+    codes: np.ndarray
+    groups: np.ndarray | None = None
+    split_column: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Return the residues of each row, int64 (N,)."""
+        return np.diff(self.offsets)
+
+    def sequence(self, row: int) -> np.ndarray:
+        """Return the tokens of one row, uint8 (T,)."""
+        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
+
+
+def read_table(columns: Columns) -> Table:
+    """Read a table, or FASTA with a table of values.
+
+    Raises
+    ------
+    ConfigError: no target is named, or standard input is given.
+    InputError: a column is missing, a cell cannot be used, a target is constant, or too few rows have one.
+    """
+    if "-" in (columns.path, columns.values):
+        raise ConfigError("biorrn train-table reads its table more than once; found standard input, give a file")
+    if columns.values is None and is_fasta(columns.path) and not is_labelled(columns.path):
+        raise ConfigError(f"{columns.path}: is FASTA, which holds no values; name their table with --targets")
+    reading = Reading(columns.sheet, columns.decimal, columns.censored, columns.strict)
+    names = column_names(columns.table, reading)
+    if not columns.targets:
+        layout = layout_of(names)
+        hint = f"; {layout} has its values in '{LAYOUTS[layout][1]}'" if layout else ""
+        raise ConfigError(
+            f"--target: found none; name a column of numbers of {columns.table}: {', '.join(names)[:200]}{hint}"
+        )
+    counts: Counter[str] = Counter()
+    sets = [columns.split] if columns.split else [name for name in names if plain(name) in SETS]
+    choosing = [name for name in names if plain(name) in map(plain, CHOOSING)]
+    more = [*sets, *choosing, *([columns.groups] if columns.groups is not None else [])]
+    for name in more:
+        find_column(columns.table, name, names, reading)
+    rows = list(
+        protein_rows(
+            columns.path,
+            columns.targets,
+            counts,
+            table=columns.values,
+            sequence_column=columns.sequence,
+            id_column=columns.id,
+            weight_column=columns.weight,
+            cells=more,
+            reading=reading,
+            wild_type=columns.wild_type,
+            offset=columns.offset,
+        )
+    )
+    if reading.dropped:
+        counts["dropped: row cannot be used"] = reading.dropped
+    values = np.array([row.targets for row in rows], np.float64).reshape(len(rows), len(columns.targets))
+    cells = {name: [row.cells[place] for row in rows] for place, name in enumerate(more)}
+    split, codes = _splits(columns, rows, cells, sets, choosing)
+    groups = None
+    if columns.groups is not None:
+        groups = np.unique(cells[columns.groups], return_inverse=True)[1]
+    usable = np.isfinite(values).any(axis=1) | np.array([bool(row.bounds) for row in rows], bool)
+    if not usable.all():
+        counts["dropped: no target value"] = int((~usable).sum())
+    known = np.array([bool(row.sequence.strip("X")) for row in rows], bool)
+    if not known.all():
+        counts["dropped: no known residue"] = int((~known).sum())
+    kept = np.flatnonzero(usable & known)
+    _check(columns, values[kept])
+    sequences = [tokens(rows[place].sequence) for place in kept]
+    return Table(
+        [rows[place] for place in kept],
+        values[kept],
+        np.concatenate(sequences),
+        np.concatenate([[0], np.cumsum([len(entry) for entry in sequences])]).astype(np.int64),
+        codes[kept],
+        None if groups is None else groups[kept],
+        split,
+        {reason: number for reason, number in counts.items() if number},
+        reading,
+    )
+
+
+def distinct(table: Table) -> np.ndarray:
+    """Return a number for each row, the same for rows of the same sequence: int64 (N,)."""
+    whole = table.tokens.tobytes()
+    texts = [whole[start:end] for start, end in pairwise(table.offsets.tolist())]
+    place: dict[bytes, int] = {}
+    return np.array([place.setdefault(text, len(place)) for text in texts], np.int64)
+
+
+def _splits(
+    columns: Columns,
+    rows: Sequence[ProteinRow],
+    cells: dict[str, list[str]],
+    sets: Sequence[str],
+    choosing: Sequence[str],
+) -> tuple[str, np.ndarray]:
+    """Return the column that says the split and the code of each row."""
+    for name in sets:
+        column = Column(name)
+        found = [column.code(cell) for cell in cells[name]]
+        if None in found:
+            if columns.split:
+                row = found.index(None)
+                problem = f"column '{name}': found '{cells[name][row]}'; allowed is {', '.join(SPLITS)}"
+                raise InputError(columns.table, problem, rows[row].id)
+            continue
+        codes = np.array(found, np.uint8)
+        if not (codes == 0).any():
+            raise InputError(columns.table, f"column '{name}' puts no row into train; --split overrides it")
+        for other in choosing:
+            marked = np.array([cell.lower() in YES for cell in cells[other]], bool)
+            codes[marked & (codes == 0)] = 1
+        if len(set(codes.tolist())) > 1:
+            return name, codes
+    return "", np.full(len(rows), NO_SPLIT, np.uint8)
+
+
+def _check(columns: Columns, values: np.ndarray) -> None:
+    for place, name in enumerate(columns.targets):
+        known = values[np.isfinite(values[:, place]), place]
+        if len(known) < LEAST_ROWS:
+            raise InputError(
+                columns.table,
+                f"column '{name}': {len(known)} proteins have a value; expected at least {LEAST_ROWS} to learn "
+                "and to check",
+            )
+        if np.ptp(known) == 0:
+            raise InputError(
+                columns.table, f"column '{name}': every value is {known[0]:g}; nothing can be learned of it"
+            )
+
+
+def sources(columns: Columns) -> list[Path]:
+    """Return the files that are read."""
+    given = [Path(path) for path in (columns.path, columns.values) if path is not None]
+    wild_type = Path(columns.wild_type or "")
+    return [*given, wild_type] if wild_type.is_file() else given
+
+
+SAMPLE = 2000  # rows that are compared with the consensus
+NEAR = 0.15  # edits from the consensus, as a part of its length, up to which a row is a variant
+LEAST_EDITS = 5  # a short protein may differ by so many and still be one
+VARIANTS = 0.8  # part of the rows that makes a set one of variants
+VARIED = 0.002  # part of the rows that differ at a place that varies
+NARROW = 0.25  # the middle nine tenths of the lengths span less of the median: designed to a length
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of a table.
+
+    Attributes
+    ----------
+    rows, residues, sequences : int: proteins, residues of all, distinct sequences.
+    shortest, middle, longest, lengths : int: residues; how many distinct lengths.
+    kind : str: "variants" of one protein, "designs" (unlike, of about one length) or "natural" (unlike, any length).
+    variants : float: part of the rows that are variants of the consensus.
+    edits : float: median edits of a row from the consensus; NaN where the set is no set of variants.
+    most_edits : float: the same, 99th percentile.
+    reference : str: the consensus of a set of variants, "" otherwise.
+    positions : int: places of the consensus where more than 2 rows in 1,000 of its length differ.
+    repeats : float: standard deviation between measurements of one sequence, of the first target; NaN without any.
+    targets : list of {"name", "known", "missing", "mean", "standard_deviation", "lowest", "highest", "distinct"}.
+    """
+
+    rows: int
+    residues: int
+    sequences: int
+    shortest: int
+    middle: int
+    longest: int
+    lengths: int
+    kind: str
+    variants: float
+    edits: float
+    most_edits: float
+    reference: str
+    positions: int
+    repeats: float
+    targets: list[dict[str, Any]] = field(default_factory=list)
+
+
+def look(table: Table, names: tuple[str, ...] | list[str], seed: int = 0) -> Look:
+    """Look at a table.
+
+    Parameters
+    ----------
+    table : Table of N rows.
+    names : of its K targets.
+    seed : int: chooses the rows that are compared.
+    """
+    lengths = table.lengths
+    numbers = distinct(table)
+    consensus = consensus_of(table.tokens, lengths)
+    edits = edits_from(table, consensus, seed)
+    limit = variant_limit(len(consensus))
+    share = float((edits <= limit).mean())
+    is_variants = share >= VARIANTS
+    low, middle, high = np.quantile(lengths, [0.05, 0.5, 0.95])
+    kind = "variants" if is_variants else "designs" if high - low <= NARROW * middle else "natural"
+    near = edits[edits <= limit]
+    return Look(
+        rows=len(table),
+        residues=int(lengths.sum()),
+        sequences=int(numbers.max()) + 1,
+        shortest=int(lengths.min()),
+        middle=int(middle),
+        longest=int(lengths.max()),
+        lengths=len(np.unique(lengths)),
+        kind=kind,
+        variants=share,
+        edits=float(np.median(near)) if is_variants else float("nan"),
+        most_edits=float(np.quantile(near, 0.99)) if is_variants else float("nan"),
+        reference=sequence(consensus) if is_variants else "",
+        positions=_positions(table, consensus) if is_variants else 0,
+        repeats=_repeats(numbers, table.targets[:, 0]),
+        targets=[_target(name, table.targets[:, place]) for place, name in enumerate(names)],
+    )
+
+
+def variant_limit(length: int) -> int:
+    """Return the most edits at which a protein counts as a variant of one of `length` residues."""
+    return max(min(LEAST_EDITS, length // 4), int(NEAR * length))
+
+
+def edits_from(table: Table, consensus: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return the edits between each of at most `SAMPLE` rows and the consensus, float64; infinite above the limit."""
+    limit = variant_limit(len(consensus))
+    chosen = np.arange(len(table))
+    if len(chosen) > SAMPLE:
+        chosen = np.sort(np.random.default_rng(seed).choice(chosen, SAMPLE, replace=False))
+    edits = np.full(len(chosen), np.inf)
+    for place, row in enumerate(chosen):
+        tokens = table.sequence(int(row))
+        if len(tokens) == len(consensus):
+            edits[place] = int((tokens != consensus).sum())
+        elif abs(len(tokens) - len(consensus)) <= limit:
+            edits[place] = edit_distance(tokens, consensus, limit)
+    return np.where(edits <= limit, edits, np.inf)
+
+
+def _positions(table: Table, consensus: np.ndarray) -> int:
+    starts = table.offsets[:-1][table.lengths == len(consensus)]
+    differs = np.stack([table.tokens[starts + place] != residue for place, residue in enumerate(consensus)])
+    return int((differs.mean(axis=1) > VARIED).sum())
+
+
+def _repeats(numbers: np.ndarray, target: np.ndarray) -> float:
+    known = np.isfinite(target)
+    numbers, target = numbers[known], target[known]
+    if not len(numbers):
+        return float("nan")
+    counts = np.bincount(numbers)
+    sums = np.bincount(numbers, target)
+    again = counts[numbers] > 1
+    free = int(again.sum() - (counts > 1).sum())
+    if free < 5:
+        return float("nan")
+    squares = np.square(target - (sums / np.maximum(counts, 1))[numbers])[again].sum()
+    return float(np.sqrt(squares / free))
+
+
+def _target(name: str, values: np.ndarray) -> dict[str, Any]:
+    known = values[np.isfinite(values)]
+    return {
+        "name": name,
+        "known": len(known),
+        "missing": len(values) - len(known),
+        "mean": float(known.mean()),
+        "standard_deviation": float(known.std()),
+        "lowest": float(known.min()),
+        "highest": float(known.max()),
+        "distinct": len(np.unique(known)),
+    }
+
+
+def lines(seen: Look) -> list[str]:
+    """Return what was seen in plain lines."""
+    spread = f"{seen.shortest} residues" if seen.lengths == 1 else f"{seen.shortest} to {seen.longest} residues"
+    said = [f"{seen.rows:,} proteins of {spread} ({seen.lengths} distinct lengths)"]
+    if seen.sequences < seen.rows:
+        again = f"; measurements of one sequence differ by {seen.repeats:.3g} (SD)" if seen.repeats >= 0 else ""
+        said[0] += f", {seen.sequences:,} distinct sequences{again}"
+    if seen.kind == "variants":
+        said.append(
+            f"{100 * seen.variants:.0f} % are variants of one protein of {len(seen.reference)} residues: "
+            f"{seen.edits:g} edits in the median, up to {seen.most_edits:g}, at {seen.positions} positions"
+        )
+    elif seen.kind == "designs":
+        said.append("they are no variants of one protein, and are of about one length: treated as designed proteins")
+    else:
+        said.append("they are no variants of one protein, and differ in length: treated as natural proteins")
+    for target in seen.targets:
+        text = f"{target['name']}: {target['known']:,} values, mean {target['mean']:.4g}, SD "
+        text += f"{target['standard_deviation']:.3g}, {target['lowest']:.4g} to {target['highest']:.4g}"
+        said.append(text + (f", {target['missing']:,} missing" if target["missing"] else ""))
+        if target["distinct"] <= 2:
+            said.append(f"{target['name']} has two values: it is learned as a number between them, not as classes")
+    return said
+
+
+FRACTIONS = (0.8, 0.1, 0.1)
+CHOOSING_PART = 0.1  # part of the training rows that chooses, where a column names none for it
+# families are made at the first of these parts of shared words where none holds half of the rows; the identity that
+# such pairs have, about
+SHARED = ((0.05, 50), (0.2, 70), (0.5, 90))
+LARGEST = 0.5
+LEAST_GROUPS = 10
+SEVERAL = 3  # groups, at the least: one for each part
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A split with what it was made from.
+
+    Attributes
+    ----------
+    codes : uint8 array (N,): 0 train, 1 valid, 2 test.
+    groups : int64 array (N,): rows of one number are on one side, unless a column said otherwise.
+    how, why : str: for the reader.
+    by_column : bool: whether a column of the table says it.
+    """
+
+    codes: np.ndarray
+    groups: np.ndarray
+    how: str
+    why: str
+    by_column: bool = False
+
+    @property
+    def held_out(self) -> str:
+        """Return the split on which the model is evaluated: test where it has rows, else valid."""
+        return "test" if (self.codes == SPLITS.index("test")).any() else "valid"
+
+
+def choose_split(table: Table, seen: Look, asked: str | None = None, seed: int = 0) -> Split:
+    """Return the split that fits the data, or the one asked for.
+
+    Parameters
+    ----------
+    asked : as `biorrn prepare protein --split` takes it; a column must be that of `table.split_column`.
+
+    Raises
+    ------
+    ConfigError: the split asked for cannot be made, or there are too few groups.
+    """
+    wanted = parse_split(asked, "protein", seed) if asked else None
+    fractions = wanted.fractions if isinstance(wanted, Random | Cluster) else FRACTIONS
+    identity = wanted.identity if isinstance(wanted, Cluster) else None
+    groups, how, why = _groups(table, seen, isinstance(wanted, Random), identity)
+    if (table.codes != NO_SPLIT).all() and not isinstance(wanted, Random | Cluster):
+        return _by_column(table, groups, how, seed)
+    return Split(shares(groups, fractions, seed), groups, how, why)
+
+
+def _by_column(table: Table, groups: np.ndarray, how: str, seed: int) -> Split:
+    codes = table.codes.copy()
+    said = f"column '{table.split_column}'"
+    why = "given by the table"
+    if not (codes == 1).any():
+        train = np.flatnonzero(codes == 0)
+        codes[train] = shares(groups[train], (1 - CHOOSING_PART, CHOOSING_PART, 0.0), seed)
+        why += f"; it names no rows to choose by, so a tenth of the training rows does ({how})"
+    return Split(codes, groups, said, why, by_column=True)
+
+
+def _groups(table: Table, seen: Look, by_chance: bool, identity: float | None) -> tuple[np.ndarray, str, str]:
+    """Return the groups that stay together, with how they were made and why."""
+    if table.groups is not None:
+        return table.groups, "whole groups of the column", f"--groups: {int(table.groups.max()) + 1:,} groups"
+    same = "at random, the same sequence on one side only"
+    if by_chance:
+        return distinct(table), same, "--split asks for it"
+    if identity is not None:
+        return cluster(table.tokens, table.offsets, identity), f"clusters of {identity:g} identity", "--split"
+    if seen.kind == "variants":
+        return distinct(table), same, "variants of one protein would form a single cluster"
+    for part, identity in SHARED:
+        groups = families(table.tokens, table.offsets, part)
+        sizes = np.bincount(groups)
+        if len(sizes) >= LEAST_GROUPS and sizes.max() <= LARGEST * len(table):
+            how = f"whole families, by shared words (about {identity} % identity)"
+            return groups, how, f"unlike proteins, {len(sizes):,} families: no help from a relative in training"
+    return distinct(table), same, f"at {SHARED[-1][1]} % identity most proteins are one family still"
+
+
+def shares(groups: np.ndarray, fractions: tuple[float, float, float], seed: int) -> np.ndarray:
+    """Return codes (N,): whole groups in random order to train, valid and test, each about its part of the rows.
+
+    Groups larger than a quarter of the smallest part come first, so that they train: one of them as the whole of a
+    test would make it a test of one family.
+
+    Raises
+    ------
+    ConfigError: fewer groups than parts above 0.
+    """
+    wanted = [code for code, part in enumerate(fractions) if part > 0]
+    numbers, place = np.unique(groups, return_inverse=True)
+    if len(numbers) < len(wanted):
+        raise ConfigError(f"--groups: found {len(numbers)} groups; expected at least {len(wanted)}, one a split")
+    sizes = np.bincount(place)
+    order = np.random.default_rng([seed, 7]).permutation(len(numbers))
+    smallest = min(part for part in fractions if part > 0) * len(groups)
+    large = sizes[order] > max(1.0, 0.25 * smallest)
+    order = np.concatenate([order[large], order[~large]])
+    ends = np.cumsum([fractions[code] for code in wanted])[:-1] * len(groups)
+    cuts = np.searchsorted(np.cumsum(sizes[order]) - sizes[order] / 2, ends)
+    for part in range(len(cuts)):
+        before = cuts[part - 1] if part else 0
+        cuts[part] = min(max(cuts[part], before + 1), len(order) - (len(cuts) - part))
+    codes = np.empty(len(order), np.uint8)
+    codes[order] = np.repeat(np.array(wanted, np.uint8), np.diff([0, *cuts, len(order)]))
+    return codes[place]
+
+
+def folds(groups: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Return the fold of each row, int64 (N,) from 0: whole groups, the largest first, each to the smallest fold.
+
+    Raises
+    ------
+    ConfigError: fewer than two folds, or fewer groups than folds.
+    """
+    numbers, place = np.unique(groups, return_inverse=True)
+    if not 2 <= number <= len(numbers):
+        raise ConfigError(f"--folds: found {number}; allowed is 2 to {len(numbers)}, the groups of the rows")
+    sizes = np.bincount(place)
+    shuffled = np.random.default_rng([seed, 11]).permutation(len(numbers))
+    held = np.zeros(number, np.int64)
+    chosen = np.empty(len(numbers), np.int64)
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        chosen[group] = int(held.argmin())
+        held[chosen[group]] += sizes[group]
+    return chosen[place]
+
+
+def fold_splits(groups: np.ndarray, number: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield the codes (N,) of each fold: its rows test, a tenth of the others chooses, the rest trains."""
+    membership = folds(groups, number, seed)
+    for fold in range(number):
+        codes = np.full(len(groups), SPLITS.index("test"), np.uint8)
+        rest = np.flatnonzero(membership != fold)
+        if len(np.unique(groups[rest])) < 2:
+            raise ConfigError(
+                f"--folds {number}: only one group is left for training and selection; expected more groups"
+            )
+        codes[rest] = shares(groups[rest], (1 - CHOOSING_PART, CHOOSING_PART, 0.0), seed + fold)
+        yield codes

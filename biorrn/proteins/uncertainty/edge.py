@@ -1,0 +1,157 @@
+"""Intervals at the edge of what a model knows: proteins without a relative in training, and differences of mutants.
+
+    python -m biorrn.proteins.uncertainty.edge strangers MODEL TRAINED.h5 OTHERS.csv --target tm
+    python -m biorrn.proteins.uncertainty.edge differences MODEL PAIRS.csv --wild-type wt_sequence --mutation mutation --target ddg
+
+Either writes into the facts of the model folder. `strangers` keeps the words of the training rows, by which a protein
+without a relative is flagged from then on, and calibrates an interval for such proteins on those of a table of others.
+`differences` calibrates the interval of a difference between a mutant and its wild type on measured pairs, with as many
+pairs of each wild type: apart for wild types that the model knows and that it does not. Coverage is printed as measured
+on wild types, or proteins, that were left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from biorrn.nn.store import Stored, load_model, update_facts
+from biorrn.proteins.predict import doubts, predict, target_names
+from biorrn.proteins.uncertainty import conformal, novelty
+from biorrn.proteins.uncertainty.confidence import ROWS
+from biorrn.sequences.records import ProteinRecord
+from biorrn.training.batches import ProteinDataset
+
+PAIRS = 60  # of one wild type, at most
+SHOWN = 0.9  # level whose coverage is printed
+
+
+def strangers(model: str, trained: str, others: str, target: str, left_out: str | None = None) -> Iterator[str]:
+    """Calibrate the intervals of proteins that a model does not know; yield what to print.
+
+    Parameters
+    ----------
+    trained : prepared file of the model; its training and validation rows are what a relative is sought among.
+    others : table with the columns sequence and `target`, none of them trained on.
+    left_out : table with the columns sequence and set: the rows whose set is "test" are not used.
+    """
+    import pandas as pd
+
+    stored = load_model(model)
+    name = target_names(stored)[0]
+    data = [ProteinDataset(trained, split) for split in ("train", "valid")]
+    words = novelty.sketch(np.concatenate([one.flat for one in data]), np.concatenate([one.lengths for one in data]))
+    stored.facts["relatives"] = words
+    table = pd.read_csv(others)
+    table = table[table["sequence"].str.fullmatch("[ACDEFGHIKLMNPQRSTVWY]+")]
+    if left_out is not None:
+        kept = pd.read_csv(left_out)
+        table = table[~table["sequence"].isin(kept.loc[kept["set"] == "test", "sequence"])]
+    table = table.sample(min(len(table), ROWS // 8), random_state=0)
+    found = list(predict(stored, (ProteinRecord(str(k), text) for k, text in enumerate(table["sequence"]))))
+    unknown = np.array([bool(doubts(one.flags, stored.facts)) for one in found])
+    true, values = table[target].to_numpy(float), np.array([one.values[0] for one in found])
+    yield f"{len(true):,} proteins, of which {int(unknown.sum()):,} are unlike what {model} knows"
+    own = (true[unknown], values[unknown])
+    away = own[0] - own[1]
+    yield f"of these: mean error {np.abs(away).mean():.3g}, measured - predicted in the mean {away.mean():+.3g}"
+    for level in conformal.cross_coverage(*own, levels=[SHOWN])["levels"]:
+        yield f"intervals for 90 % hold {100 * level['coverage']:.1f} % of those left out, {level['width']:.3g} wide"
+    entry = conformal.fit(*own)
+    assert entry is not None
+    known = stored.facts["conformal"]
+    known[name] = known[name] | {"unlike": {key: entry[key] for key in ("rows", "floor", "quantiles")}}
+    update_facts(model, conformal=known, relatives=words)
+
+
+def differences(
+    model: str, pairs: str, wild_type: str, mutation: str, target: str, scale: float = 1.0
+) -> Iterator[str]:
+    """Calibrate the intervals of differences between mutants and wild types; yield what to print.
+
+    Parameters
+    ----------
+    pairs : table with columns of the sequence of the wild type, of one substitution each, and of the measured
+        difference, mutant minus wild type; none of them trained on.
+    scale : float: of the table's unit, what one unit of the model is.
+    """
+    import pandas as pd
+
+    stored = load_model(model)
+    name = target_names(stored)[0]
+    table = pd.read_csv(pairs)
+    table = table[table[mutation].str.fullmatch(r"[A-Z]\d+[A-Z]") & np.isfinite(table[target])]
+    by_wild_type = table.groupby(wild_type, sort=True)
+    table = by_wild_type.sample(frac=1, random_state=0).groupby(wild_type, sort=True).head(PAIRS)
+    errors, owner, unknown = _errors(stored, table, wild_type, mutation, target, scale)
+    facts: dict[str, Any] = {}
+    for kind, rows in (("known", ~unknown), ("unlike", unknown)):
+        wild = np.unique(owner[rows])
+        if len(wild) < conformal.FOLDS:
+            yield f"{kind} wild types: {len(wild)}, too few"
+            continue
+        facts[kind] = conformal.fit_differences(errors[rows])
+        held = []
+        for part in conformal.dealt(wild, conformal.FOLDS):
+            left = rows & np.isin(owner, part)
+            width = conformal.quantile(np.abs(errors[rows & ~left]), SHOWN)
+            assert width is not None
+            held.append(100 * float((np.abs(errors[left]) <= width).mean()))
+        half = conformal.quantile(np.abs(errors[rows]), SHOWN)
+        yield (
+            f"{kind} wild types: {len(wild)} with {int(rows.sum()):,} mutants: 90 % within {half:.3g}; of wild types "
+            f"left out {np.mean(held):.1f} % ({min(held):.0f} to {max(held):.0f} by fold)"
+        )
+    if "known" in facts:
+        unlike = {"unlike": facts["unlike"]} if "unlike" in facts else {}
+        update_facts(model, difference={name: facts["known"] | unlike})
+
+
+def _errors(
+    stored: Stored, table: Any, wild_type: str, mutation: str, target: str, scale: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the error of each difference, the number of its wild type, and whether that is unknown, each (N,)."""
+    records, measured, owner = [], [], []
+    wild: dict[str, int] = {}
+    for text, change, value in zip(table[wild_type], table[mutation], table[target], strict=True):
+        place = int(change[1:-1]) - 1
+        if not (place < len(text) and text[place] == change[0]):
+            continue
+        wild.setdefault(text, len(wild))
+        records.append(ProteinRecord("m", text[:place] + change[-1] + text[place + 1 :]))
+        measured.append(float(value) / scale)
+        owner.append(wild[text])
+    own = list(predict(stored, [ProteinRecord("w", text) for text in wild], precision="32"))
+    values = np.array([one.values[0] for one in predict(stored, records, precision="32")])
+    of_wild = np.array([one.values[0] for one in own])[owner]
+    unknown = np.array([bool(doubts(one.flags, stored.facts)) for one in own])[owner]
+    return np.array(measured) - (values - of_wild), np.array(owner), unknown
+
+
+def main() -> None:
+    """Run one of the two."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    one = kinds.add_parser("strangers")
+    for word in ("model", "trained", "others"):
+        one.add_argument(word)
+    one.add_argument("--target", required=True)
+    one.add_argument("--left-out")
+    two = kinds.add_parser("differences")
+    for word in ("model", "pairs"):
+        two.add_argument(word)
+    two.add_argument("--wild-type", required=True)
+    two.add_argument("--mutation", required=True)
+    two.add_argument("--target", required=True)
+    two.add_argument("--scale", type=float, default=1.0)
+    asked = vars(parser.parse_args())
+    run = strangers if asked.pop("kind") == "strangers" else differences
+    for line in run(**asked):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,616 @@
+"""An evaluation in the report: its metrics, its baselines, its sentences."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from biorrn.base.errors import InputError, guarded
+from biorrn.base.files import open_text, read_json
+from biorrn.nn.store import load_facts
+from biorrn.report.figures import UNUSABLE, Histogram, composition_figure, drawn, figures_of, histogram_figure
+from biorrn.report.runs import anchors
+from biorrn.report.tables import blocks, histogram, label, scalar, text
+from biorrn.stats.baselines import BEATEN, beaten, headline
+from biorrn.stats.metrics import LOWER, NAMES, RATES, deciding, headline_metric
+from biorrn.stats.results import read_result
+
+# keys of an evaluation that are shown by name; of all but a regression the others go into a list of details
+SHOWN = (
+    *("kind", "name", "split", "note", "cautions", "inputs", "command", "biorrn", "seed", "resamples", "metrics"),
+    *("baselines", "figures", "targets", "flags", "coverage", "region", "min_bases", "within"),
+)
+
+
+DETAILS = {  # what the list of details of an evaluation is called
+    "regression": "Intervals: how often they hold the measured value",
+    "basecalls": "Counts and tables: read lengths, qualities, errors",
+    "tagging": "Counts and tables: states, lengths, confidence",
+    "language": "Counts, and perplexity by position",
+    "translation": "Rows and models",
+}
+
+
+def number(name: str, value: Any) -> str:
+    """Return the value of a metric: three decimals, or per cent for a rate."""
+    if not isinstance(value, int | float):
+        return "–"
+    return f"{100 * value:.2f} %" if name in RATES else f"{value:.3f}"
+
+
+def estimate(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an estimate as the cells of a row: metric, value, interval, n; "raw" is what sorts it."""
+    low, high = number(name, entry.get("low")), number(name, entry.get("high"))
+    return {
+        "metric": NAMES.get(name, label(name)),
+        "value": number(name, entry.get("value")),
+        "raw": entry.get("value") if isinstance(entry.get("value"), int | float) else None,
+        "interval": "–" if low == "–" else f"{low.removesuffix(' %')} to {high}",
+        "n": text(entry.get("n")),
+    }
+
+
+def _baseline_rows(metrics: dict[str, Any], baselines: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one row for the model and one for each baseline: every metric, the deciding difference, the verdict."""
+    ours = [estimate(name, metrics[name]) for name in metrics]
+    rows: list[dict[str, Any]] = [{"name": "model", "cells": ours, "difference": None, "beaten": "", "good": True}]
+    for key, entry in baselines.items():
+        rows.append(
+            {
+                "name": key,
+                "cells": [estimate(name, entry["metrics"].get(name, {})) for name in metrics],
+                "difference": estimate(deciding(entry), entry["difference"][deciding(entry)]),
+                "beaten": BEATEN[beaten(entry)],
+                "good": entry["beats"],
+            }
+        )
+    return rows
+
+
+def _tables(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the result tables of an evaluation: one a target, or one for basecalls."""
+    if content["kind"] == "basecalls":
+        return [{"title": "", "rows": [estimate(name, entry) for name, entry in content["metrics"].items()]}]
+    units = {target.get("name"): target.get("unit", "") for target in content.get("targets", [])}
+    tables = []
+    for target, metrics in content["metrics"].items():
+        baselines = content["baselines"].get(target, {})
+        tables.append(
+            {
+                "title": f"{target} ({units[target]})" if units.get(target) else target,
+                "rows": [estimate(name, entry) for name, entry in metrics.items()],
+                "columns": [NAMES.get(name, label(name)) for name in metrics],
+                "compared": _baseline_rows(metrics, baselines) if baselines else [],
+                "decides": next((NAMES.get(deciding(entry), deciding(entry)) for entry in baselines.values()), ""),
+                "headline": headline(baselines),
+                "good": all(entry["beats"] for entry in baselines.values()),
+                "sentences": [{"text": entry["sentence"], "good": entry["beats"]} for entry in baselines.values()],
+                "fits": [f"{key}: {entry['description']}." for key, entry in baselines.items()],
+            }
+        )
+    return tables
+
+
+def _verdict(baselines: dict[str, Any]) -> dict[str, Any]:
+    lost = [key for key, entry in baselines.items() if not entry["beats"]]
+    words = "–"
+    if baselines:
+        words = f"does not beat {', '.join(lost)}" if lost else "beats every baseline"
+        if len(lost) > 2:
+            words = f"does not beat {len(lost)} of {len(baselines)}"
+    return {"verdict": words, "good": bool(baselines) and not lost, "bad": bool(lost)}
+
+
+def _sentence(content: dict[str, Any], target: str, metric: str, metrics: dict[str, Any], shown: dict[str, Any]) -> str:
+    """Return the result in one sentence."""
+    where = f"{shown['n']} {'reads' if content['kind'] == 'basecalls' else 'proteins'} ({content['split']})"
+    if content["kind"] == "basecalls":
+        errors = [f"{key} {number(key, metrics[key].get('value'))}" for key in LOWER if key in metrics]
+        end = f"; {', '.join(errors)}" if errors else ""
+        return f"Median identity {shown['value']} (95 % interval {shown['interval']}) on {where}{end}."
+    if content["kind"] == "tagging" and "accuracy_residue" in metrics:
+        overlap = number("sov", metrics.get("sov", {}).get("value"))
+        return (
+            f"{shown['value']} of the residues right (95 % interval {shown['interval']}) in {where}; "
+            f"segment overlap {overlap}."
+        )
+    if content["kind"] == "language":
+        found = estimate("perplexity", metrics.get("perplexity", {}))
+        where = f"the {target} of {shown['n']} sequences ({content['split']})"
+        return f"Perplexity {found['value']} (95 % interval {found['interval']}) of {where}."
+    if content["kind"] == "translation":
+        kind, count = next(iter(content["rows"].items()))
+        right = "of the sequences exact" if metric == "exact" else "of the aligned columns right"
+        where = f"{count} {kind} ({content['split']})"
+        return f"{target}: {shown['value']} {right} (95 % interval {shown['interval']}) of {where}."
+    rmse = metrics.get("rmse", {}).get("value")
+    end = f"; RMSE {number('rmse', rmse)}" if isinstance(rmse, int | float) else ""
+    what = f"{target}: " if len(content["metrics"]) > 1 else ""
+    return f"{what}Spearman {shown['value']} (95 % interval {shown['interval']}) on {where}{end}."
+
+
+def _overview(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one row a target for the overview and the comparison of runs."""
+    kind, rows = content["kind"], []
+    for target, metrics in ({"": content["metrics"]} if kind == "basecalls" else content["metrics"]).items():
+        metric, baselines = headline_metric(kind, metrics), content["baselines"].get(target, {})
+        shown = estimate(metric, metrics.get(metric, {}))
+        others = [entry["metrics"].get(metric, {}).get("value") for entry in baselines.values()]
+        known = [value for value in others if isinstance(value, int | float)]
+        role = "reference" if kind == "basecalls" else "prepared"
+        # runs are compared where they were judged on the same rows: of the same file, or one of the same bytes
+        source = content["inputs"].get(role) or {}
+        key = (kind, target, str(content["split"]), str(source.get("sha256") or source.get("path", "")))
+        rows.append(
+            {
+                "target": target,
+                "key": metric,
+                "group": key,
+                "split": str(content["split"]),
+                "estimate": metrics.get(metric, {}),
+                "other": max(known, default=None),
+                "sentence": _sentence(content, target, metric, metrics, shown),
+                "headline": headline(baselines),
+                **shown,
+                **_verdict(baselines),
+            }
+        )
+    return rows
+
+
+def evaluation(path: Path) -> dict[str, Any]:
+    """Return an evaluation for the template.
+
+    Raises
+    ------
+    InputError: not as `biorrn evaluate` writes it, or a figure that it names cannot be read.
+    """
+    content = read_result(path)
+    try:
+        parts: list[dict[str, Any]] = []
+        if content["kind"] != "regression":
+            for key in content:
+                parts += blocks({key: content[key]}) if key not in SHOWN and content[key] else []
+        elif content.get("coverage"):
+            parts += blocks({"intervals": content["coverage"]})
+        name = str(content["name"])
+        return {
+            "name": name,
+            "kind": content["kind"],
+            "split": str(content["split"]),
+            "note": str(content.get("note") or ""),
+            "cautions": [str(entry) for entry in content.get("cautions", [])],
+            "flags": {str(flag): text(rows) for flag, rows in dict(content.get("flags", {})).items()},
+            "overview": _overview(content),
+            "tables": _tables(content),
+            "within": estimate("median_identity", content["within"]) if content.get("region") else None,
+            "blocks": parts,
+            "details": DETAILS[content["kind"]],
+            "figures": figures_of(content, path, name),
+            "provenance": {key: content.get(key, "") for key in ("command", "biorrn", "seed", "resamples")},
+            "inputs": [
+                {"role": role, "path": str(entry["path"]), "sha256": entry["sha256"]}
+                for role, entry in content["inputs"].items()
+            ],
+        }
+    except UNUSABLE as error:
+        raise InputError(path, f"is not as `biorrn evaluate` writes it ({type(error).__name__}: {error})") from error
+
+
+Family = dict[str, Histogram]  # the histograms of the splits
+DEPTH = 4  # of mappings in mappings in which histograms are looked for
+UNITS = {"protein": "proteins", "signal": "segments", "tags": "sequences"}  # what a row of a data set is, by its kind
+AXES = {
+    "lengths": "length",
+    "segment_samples": "samples in a segment",
+    "samples_a_base": "signal samples of a base",
+    "histograms": "value",
+}
+
+
+def histograms(content: Mapping[str, Any], depth: int = DEPTH) -> tuple[dict[str, Family], dict[str, Any]]:
+    """Take the histograms out of a mapping: return {name: {split: (edges, counts)}} and the mapping without them.
+
+    A mapping whose values are all histograms is one family, drawn in one figure; a histogram alone is a family of one.
+    """
+    found: dict[str, Family] = {}
+    rest: dict[str, Any] = {}
+    for key, value in content.items():
+        name = AXES.get(key, label(key))
+        alone = histogram(value)
+        if alone is not None:
+            found[name] = {"": alone}
+            continue
+        if not isinstance(value, dict) or not value or depth < 1:
+            rest[key] = value
+            continue
+        family = {str(split): histogram(entry) for split, entry in value.items()}
+        whole = {split: entry for split, entry in family.items() if entry is not None}
+        if len(whole) == len(family):
+            found[name] = whole
+            continue
+        inside, left = histograms(value, depth - 1)
+        found |= {(f"{label(key)}: {more}" if more in found else more): entry for more, entry in inside.items()}
+        if left:
+            rest[key] = left
+    return found, rest
+
+
+def _targets(content: dict[str, Any]) -> dict[str, Family]:
+    """Take the histograms of the labels out of a report of proteins: {name of the target: {split: histogram}}."""
+    found = {}
+    for name, entry in dict(content.get("targets") or {}).items():
+        family = {str(split): histogram(value) for split, value in dict(entry.pop("histograms", {})).items()}
+        found[f"measured {name}"] = {split: value for split, value in family.items() if value is not None}
+    return found
+
+
+def leakage_sentences(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return {"text", "bad"} for each split: what it shares with the training rows; bad where it shares any row.
+
+    Parameters
+    ----------
+    content : report of `biorrn prepare`; its key "leakage" is as `sequences.similarity` gives it.
+    """
+    found = []
+    leakage = content.get("leakage")
+    for split, entry in leakage.items() if isinstance(leakage, dict) else ():
+        if not isinstance(entry, dict):
+            continue
+        if entry.get("proteins"):
+            same = entry.get("identical_in_train", 0)
+            words = f"{split}: {text(same)} of {text(entry['proteins'])} proteins stand in train as well"
+            near = [
+                f"{100 * value:.1f} % of at least {100 * float(key.removeprefix('within_')):.0f} % identity"
+                for key, value in entry.items()
+                if key.startswith("within_") and isinstance(value, int | float)
+            ]
+            words += f"; of {text(entry.get('compared'))} compared, {' and '.join(near)} to one there" if near else ""
+            found.append({"text": f"{words}.", "bad": bool(same)})
+        elif entry.get("segments"):
+            shared, part = entry.get("reads_in_train", 0), entry.get("covered_by_train")
+            words = f"{split}: {text(shared)} reads have another segment in train"
+            if isinstance(part, int | float):
+                words += (
+                    f"; train covers {100 * part:.1f} % of its {text(entry.get('reference_bases'))} reference bases"
+                )
+            found.append({"text": f"{words}.", "bad": bool(part)})
+    return found
+
+
+def _sizes(content: Mapping[str, Any]) -> str:
+    unit = UNITS.get(str(content.get("kind")), "rows")
+    counts = {split: entry.get(unit) for split, entry in dict(content.get("splits") or {}).items()}
+    shown = [f"{text(n)} {split}" for split, n in counts.items() if isinstance(n, int)]
+    return f"{', '.join(shown)} ({unit})" if shown else ""
+
+
+def data_set(path: Path) -> dict[str, Any]:
+    """Return a report of `biorrn prepare` for the template; keys that it does not know become tables.
+
+    Raises
+    ------
+    InputError: cannot be read, or is not a mapping of what `biorrn prepare` writes.
+    """
+    content = read_json(path)
+    name = path.name.removesuffix(".json").removesuffix(".prepare") or path.name
+    try:
+        known = {key: content.pop(key, None) for key in ("note", "inputs", "prepared", "splits")}
+        sentences, sizes = leakage_sentences(content), _sizes(content | {"splits": known["splits"]})
+        shares = content.pop("composition", None)
+        parts = shares if isinstance(shares, dict) and all(isinstance(v, dict) for v in shares.values()) else {}
+        if shares and not parts:
+            content["composition"] = shares
+        labels = _targets(content)
+        families, rest = histograms(content)
+        drawings = [histogram_figure(title, title, series) for title, series in (families | labels).items()]
+        drawings.insert(1, composition_figure(parts))
+        return {
+            "name": name,
+            "kind": str(content.get("kind", "")),
+            "note": str(known["note"] or ""),
+            "prepared": str(known["prepared"] or ""),
+            "sizes": sizes,
+            "leakage": sentences,
+            "splits": [block | {"title": ""} for block in blocks({"splits": known["splits"] or {}})],
+            "figures": drawn(drawings, name),
+            "blocks": blocks(rest) + (blocks({"composition": parts}) if parts else []),
+            "inputs": blocks({"inputs": known["inputs"]}) if known["inputs"] else [],
+        }
+    except UNUSABLE as error:
+        raise InputError(path, f"is not as `biorrn prepare` writes it ({type(error).__name__}: {error})") from error
+
+
+COLUMNS = 9  # numbers of a sample that the table of all samples has at most
+# the numbers that come first in that table, as `numbers` names them
+FIRST = (
+    *("called", "reads", "mapped fraction", "median identity", "identity", "depth mean", "contigs", "bases", "N50"),
+    *("length N50", "quality mean", "time hours", "longest", "reference fraction", "reference identity"),
+)
+# key "kind" -> heading of its part
+KINDS: dict[str, str] = {
+    "qc": "Reads",
+    "mapping": "Mapping",
+    "assembly": "Assembly",
+    "generated": "Generated sequences",
+}
+# keys that are shown by name, or are no result
+APART = ("kind", "name", "note", "cautions", "figures", "skipped", "command", "biorrn", "seed", "inputs", "versions")
+N50 = re.compile(r"\bn\d\d\b")  # and N90: always with a capital
+PLAIN = ("counts", "metrics")  # keys that are no part of the names of their numbers
+SHARES = ("fraction", "identity", "mismatch", "insertion", "deletion", "occupancy")  # how names of shares end
+# keys that only group others: what they hold is shown as if it stood beside them
+GROUPS = ("facts", "tables")
+
+
+def numbers(content: Mapping[str, Any]) -> dict[str, int | float]:
+    """Return the numbers of a file by name: those on top, and those of its mappings.
+
+    >>> numbers({"reads": 3, "length": {"n50": 900}, "metrics": {"identity": {"value": 0.9, "low": 0.8}}})
+    {'reads': 3, 'length N50': 900, 'identity': 0.9}
+    """
+    found: dict[str, int | float] = {}
+    for key, value in content.items():
+        before = "" if key in PLAIN else f"{label(key)} "
+        for name, entry in value.items() if isinstance(value, Mapping) else ((None, value),):
+            if isinstance(entry, Mapping) and "value" in entry and "low" in entry:  # an estimate
+                entry = entry["value"]
+            if isinstance(entry, int | float) and not isinstance(entry, bool):
+                known = label(key) if name is None else f"{before}{label(name).removeprefix(before)}"
+                found[N50.sub(lambda part: part.group().upper(), known)] = entry
+    return found
+
+
+def shown(name: str, value: int | float) -> str:
+    """Return a number of a sample: shares in per cent.
+
+    >>> shown("mapped fraction", 0.98765), shown("reads", 12345)
+    ('98.77 %', '12,345')
+    """
+    if name.endswith(SHARES) and isinstance(value, float) and 0 <= value <= 1:
+        return f"{100 * value:.2f} %"
+    return text(value)
+
+
+def sample_part(path: Path, kind: str) -> dict[str, Any]:
+    """Return a JSON file of a sample for the template.
+
+    Parameters
+    ----------
+    kind : a key of `KINDS`: what the file has to be.
+
+    Raises
+    ------
+    InputError: cannot be read, or is of another kind.
+    """
+    content = read_json(path)
+    if content.get("kind") != kind:
+        raise InputError(path, f"key 'kind': found {content.get('kind')!r}; expected '{kind}'")
+    name = str(content.get("name") or path.stem)
+    try:
+        given = {key: content[key] for key in content if key not in APART and key not in GROUPS}
+        for group in GROUPS:
+            inside = content.get(group)
+            given = (dict(inside) if isinstance(inside, Mapping) else {group: inside} if inside else {}) | given
+        families, rest = histograms(given)
+        drawings = [histogram_figure(title, title, series) for title, series in families.items()]
+        inputs = content.get("inputs")
+        return {
+            "name": name,
+            "kind": kind,
+            "title": KINDS[kind],
+            "note": str(content.get("note") or ""),
+            "skipped": str(content.get("skipped") or ""),
+            "cautions": [str(entry) for entry in content.get("cautions") or []],
+            "numbers": numbers(rest),
+            "facts": [(name, shown(name, value)) for name, value in numbers(rest).items()]
+            + [(label(key), text(value)) for key, value in rest.items() if isinstance(value, str | bool)],
+            "blocks": blocks({key: value for key, value in rest.items() if value and not scalar(value)}),
+            "figures": figures_of(content, path, f"{name}_{kind}") + drawn(drawings, f"{name}_{kind}"),
+            "command": str(content.get("command") or ""),
+            "inputs": blocks({"inputs": inputs}) if inputs else [],
+        }
+    except UNUSABLE as error:
+        raise InputError(path, f"is not what the report can show ({type(error).__name__}: {error})") from error
+
+
+def samples(paths: Mapping[str, Iterable[Path]]) -> list[dict[str, Any]]:
+    """Return the samples for the template, each with its parts in the order of `KINDS`.
+
+    Parameters
+    ----------
+    paths : {kind: JSON files}; files of the same "name" are of the same sample.
+    """
+    parts = [sample_part(Path(path), kind) for kind in KINDS for path in paths.get(kind, ())]
+    names = list(dict.fromkeys(part["name"] for part in parts))
+    found = []
+    for name, anchor in zip(names, anchors(names, "sample"), strict=True):
+        own = [part for part in parts if part["name"] == name]
+        notes = list(dict.fromkeys(part["note"] for part in own if part["note"]))
+        found.append({"name": name, "anchor": anchor, "notes": notes, "parts": own})
+    return found
+
+
+def sample_tables(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a table of all samples for each kind: a row a sample, its numbers as columns."""
+    tables = []
+    for kind, title in KINDS.items():
+        of_kind = [(entry, part) for entry in found for part in entry["parts"] if part["kind"] == kind]
+        known = list(dict.fromkeys(key for _, part in of_kind for key in part["numbers"]))
+        columns = sorted(known, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))[:COLUMNS]
+        if not of_kind:
+            continue
+        rows = [
+            {
+                "name": entry["name"],
+                "anchor": entry["anchor"],
+                "skipped": part["skipped"],
+                "cells": [
+                    {"text": shown(column, part["numbers"][column]), "raw": part["numbers"][column]}
+                    if column in part["numbers"]
+                    else {"text": "–", "raw": None}
+                    for column in columns
+                ],
+            }
+            for entry, part in of_kind
+        ]
+        tables.append({"title": title, "columns": columns, "rows": rows})
+    return tables
+
+
+# --- predictions of proteins ------------------------------------------------------------------------------------------
+
+SENSITIVE = 8  # positions of a scan that are listed
+MOST_FIGURES = 6  # of a table
+ABOUT = ("predicts", "inputs", "measured")  # facts that say what a model is for
+
+
+def predictions(entries: Iterable[tuple[str, Path]]) -> dict[str, list[Any]]:
+    """Return tables of `biorrn predict` and `biorrn scan` for the template.
+
+    Parameters
+    ----------
+    entries : (model, TSV): id of a shipped model or its folder, and a table that it predicted. A figure of the table's
+        name, .svg or .png, or those in a folder of that name, are shown below it.
+
+    Returns
+    -------
+    {"models": what each is for, "tables": one a set of proteins, with a column a target, "parts": states and scans}.
+
+    Raises
+    ------
+    ConfigError: no such model.
+    InputError: a file cannot be read, or is no table of this model.
+    """
+    found: dict[str, list[Any]] = {"models": [], "tables": [], "parts": []}
+    sets: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for model, path in entries:
+        facts = load_facts(model)
+        name = Path(model).name
+        found["models"].append({"name": name} | {key: str(facts.get(key) or "") for key in ABOUT})
+        header, rows = _table(path)
+        if facts.get("task") == "tagging":
+            found["parts"].append(_states(name, facts, header, rows, path))
+        elif "mutation" in header and "wild_type" in header:
+            found["parts"].append(_scanned(name, facts, rows, path))
+        else:
+            proteins = tuple(row["id"] for row in rows)
+            columns = sets.setdefault(proteins, [])
+            columns += [_values(name, target, rows, path) for target in facts.get("targets") or ()]
+    for proteins, columns in sets.items():
+        lines = [
+            {"name": name, "cells": [column["cells"][place] for column in columns]}
+            for place, name in enumerate(proteins)
+        ]
+        found["tables"].append({"columns": [column["title"] for column in columns], "rows": lines})
+    return found
+
+
+def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    with open_text(path) as stream:
+        lines = list(guarded(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), path, csv.Error))
+    header = lines[0] if lines else []
+    for column in ("id", "flags"):
+        if column not in header and "state" not in header:
+            raise InputError(path, f"column '{column}' is missing in the first line; `biorrn predict` writes it")
+    for number, line in enumerate(lines[1:], 2):
+        if len(line) != len(header):
+            raise InputError(path, f"line {number} has {len(line)} cells; the first line has {len(header)}")
+    return header, [dict(zip(header, line, strict=True)) for line in lines[1:]]
+
+
+def _number(row: Mapping[str, str], column: str, path: Path) -> float | None:
+    cell = row.get(column)
+    if cell is None:
+        raise InputError(path, f"column '{column}' is missing: the table is of another model")
+    try:
+        return float(cell) if cell not in ("", ".") else None
+    except ValueError as error:
+        raise InputError(path, f"column '{column}': {error}; allowed are numbers") from error
+
+
+def _figures(path: Path, caption: str) -> list[dict[str, Any]]:
+    beside = [figure for suffix in (".png", ".svg") if (figure := path.with_suffix(suffix)).is_file()][:1]
+    below = sorted(path.with_suffix("").glob("*.png"))[:MOST_FIGURES]
+    listed = [{"path": str(figure.relative_to(path.parent)), "caption": caption} for figure in beside + below]
+    return figures_of({"figures": listed}, path, path.stem)
+
+
+def _values(model: str, target: Mapping[str, Any], rows: list[dict[str, str]], path: Path) -> dict[str, Any]:
+    name = str(target["name"])
+    cells = []
+    for row in rows:
+        value = _number(row, name, path)
+        low, high = (
+            _number(row, f"{name}_{end}", path) if f"{name}_{end}" in row else None for end in ("lower", "upper")
+        )
+        interval = "" if low is None or high is None else f"{text(low)} to {text(high)}"
+        flags = "" if row["flags"] == "." else row["flags"].replace("_", " ").replace(",", ", ")
+        cells.append(
+            {"text": "–" if value is None else text(value), "raw": value, "interval": interval, "flags": flags}
+        )
+    unit = f", {target['unit']}" if target.get("unit") else ""
+    return {"title": (name if name == model else f"{name} ({model})") + unit, "cells": cells}
+
+
+def _states(
+    model: str, facts: Mapping[str, Any], header: list[str], rows: list[dict[str, str]], path: Path
+) -> dict[str, Any]:
+    """Return how much of each protein is in each state, and how sure the model is of it."""
+    states = [column.removeprefix("p_") for column in header if column.startswith("p_")]
+    if not states or "state" not in header:
+        raise InputError(path, "has no column 'state' with a probability of each state (p_...)")
+    names = facts.get("state_names") or states
+    proteins: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        proteins.setdefault(row["id"], []).append(row)
+    lines = []
+    for name, residues in proteins.items():
+        shares = [sum(row["state"] == state for row in residues) / len(residues) for state in states]
+        sure = [_number(row, f"p_{row['state']}", path) or 0.0 for row in residues if row["state"] in states]
+        cells = [{"text": f"{100 * share:.0f} %", "raw": share} for share in shares]
+        mean = sum(sure) / len(sure) if sure else None
+        cells.append({"text": "–" if mean is None else f"{mean:.2f}", "raw": mean})
+        lines.append({"name": name, "cells": [{"text": text(len(residues)), "raw": len(residues)}, *cells]})
+    return {
+        "title": f"States of residues ({model})",
+        "first": "protein",
+        "sentence": "",
+        "columns": ["residues", *map(str, names), "mean confidence"],
+        "rows": lines,
+        "figures": _figures(path, "Predicted state along each sequence."),
+    }
+
+
+def _scanned(model: str, facts: Mapping[str, Any], rows: list[dict[str, str]], path: Path) -> dict[str, Any]:
+    """Return the positions at which a substitution changes the predicted value most, by the mean over all of them."""
+    target = str(facts["targets"][0]["name"])
+    column = f"{target}_difference"
+    places: dict[tuple[str, str, str], list[tuple[float, str]]] = {}
+    for row in rows:
+        change = _number(row, column, path)
+        if change is not None and len(row["wild_type"]) == len(row["mutant"]) == 1:
+            places.setdefault((row["id"], row["position"], row["wild_type"]), []).append((change, row["mutation"]))
+    means = {place: sum(change for change, _ in changes) / len(changes) for place, changes in places.items()}
+    lines = []
+    for place in sorted(means, key=lambda place: -abs(means[place]))[:SENSITIVE]:
+        change, mutation = max(places[place], key=lambda entry: abs(entry[0]))
+        cells = [
+            {"text": text(means[place]), "raw": means[place]},
+            {"text": f"{mutation} {text(change)}", "raw": change},
+        ]
+        lines.append({"name": f"{place[2]}{place[1]}", "cells": cells})
+    count = sum(map(len, places.values()))
+    proteins = ", ".join(dict.fromkeys(name for name, _, _ in places))
+    return {
+        "title": f"Scan of {proteins} ({model})",
+        "first": "position",
+        "sentence": f"{count:,} substitutions at {len(places):,} positions; the positions where the predicted {target} "
+        "changes most, by the mean over the substitutions there:",
+        "columns": [f"mean change of {target}", "largest change"],
+        "rows": lines,
+        "figures": _figures(path, f"Predicted change of {target} by each substitution."),
+    }

@@ -1,0 +1,277 @@
+"""Repeat a training from what its run folder tells of it, and compare the two."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from biorrn.base.errors import BiorrnError, ConfigError, InputError
+from biorrn.base.files import sha256
+from biorrn.config.recipe import Recipe, parse_recipe
+from biorrn.nn.store import WEIGHTS, find_model, load_facts, update_facts
+from biorrn.training import processes as launch
+from biorrn.training.checkpoint import PROVENANCE
+from biorrn.training.task import complete, load_task
+from biorrn.training.train import train
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be trained again.
+
+    Attributes
+    ----------
+    run : the folder that is repeated.
+    recipe : as it was trained: with the precision that was chosen, without a limit of time.
+    data : path of the prepared file.
+    options : dict of the arguments of `training.train.train`.
+    processes : int: that shared the run.
+    """
+
+    run: Path
+    recipe: Recipe
+    data: Path
+    options: dict[str, Any]
+    processes: int
+
+
+def read_plan(run: str | Path, *, data: str | Path | None = None, init: str | None = None) -> Plan:
+    """Return what a finished run tells of itself, its files checked.
+
+    Parameters
+    ----------
+    data : where the prepared file is, if neither where it was nor in the run folder.
+    init : the same for the model whose weights were the first ones.
+
+    Raises
+    ------
+    InputError: no finished run, or one that tells too little; a file that is missing, or is not the one that it was.
+    """
+    run = Path(run)
+    told = read_provenance(run)
+    try:
+        recipe = parse_recipe(_settled(told), str(run / PROVENANCE))
+        (name, checksum), *_ = told["data"].items()
+        options: dict[str, Any] = {key: told[key] for key in ("seed", "threads")}
+        options["device"] = str(told["device"]).split(":")[0]
+        options |= {"jobs": told["jobs"]} if recipe.members is not None else {}
+        given, processes = told["init"], int(told["processes"])
+        if stop := _stop(told, recipe):
+            options["stop"] = stop
+        checked = [(path, path, known) for path, known in told["files"].items()]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise InputError(
+            run / PROVENANCE, f"has too little information to repeat the run: {_missing(error)}"
+        ) from error
+    path = _find(Path(data) if data else None, [Path(name), run / Path(name).name], run, "--data")
+    checked.append((str(path), name, checksum))
+    if given is not None:
+        options["init"] = init or given["model"]
+        checked.append((str(find_model(options["init"]) / WEIGHTS), given["model"], given["sha256"]))
+    for place, called, known in checked:
+        check_file(place, called, known)
+    return Plan(run, recipe, path, options, processes)
+
+
+def processes_of(run: str | Path) -> int:
+    """Return how many processes shared a run."""
+    found = read_provenance(run).get("processes", 1)
+    return found if isinstance(found, int) and found > 0 else 1
+
+
+def read_provenance(run: str | Path) -> dict[str, Any]:
+    """Return the content of provenance.json.
+
+    Raises
+    ------
+    InputError: there is none, or it is damaged.
+    """
+    path = Path(run) / PROVENANCE
+    if not path.is_file():
+        raise InputError(run, f"is no finished run: {PROVENANCE} is missing")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(path, f"is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(path, "is damaged: it holds no mapping")
+    return found
+
+
+def check_file(place: str | Path, called: str, known: str) -> None:
+    """Raise InputError where a file, or the weights of a model folder, are not those that a run was made from."""
+    path = Path(place) / WEIGHTS if Path(place).is_dir() else Path(place)
+    if not path.is_file():
+        raise InputError(path, f"is missing; the run took values from '{called}'")
+    if (found := sha256(path)) != known:
+        raise InputError(path, f"is not the file of the run: its SHA-256 is {found[:12]}..., that was {known[:12]}...")
+
+
+def _find(given: Path | None, known: list[Path], run: Path, option: str) -> Path:
+    for path in [given] if given else known:
+        if path.is_file():
+            return path
+    raise InputError(given or known[0], f"cannot be found; {option} says where the prepared file of {run} is")
+
+
+def _missing(error: Exception) -> str:
+    return f"key {error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0]
+
+
+def _settled(told: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe as plain values, with what the run decided by the clock put in its place."""
+    content: dict[str, Any] = json.loads(json.dumps(told["configuration"]))
+    if content.get("members") is None:
+        _settle(content, told.get("precision"))
+    else:
+        for member, known in zip(content["members"], _members(told), strict=True):
+            _settle(member["recipe"], known.get("precision"))
+    return content
+
+
+def _settle(content: dict[str, Any], precision: str | None) -> None:
+    content["training"]["max_minutes"] = None
+    if content["training"]["precision"] == "auto":
+        content["training"]["precision"] = precision
+
+
+def _members(told: dict[str, Any]) -> list[dict[str, Any]]:
+    return [told["members"][name] for name in sorted(told["members"])]
+
+
+def _stop(told: dict[str, Any], recipe: Recipe) -> int | dict[str, int] | None:
+    """Return after how many epochs a time limit has ended the run, or each member of an ensemble."""
+    if recipe.members is None:
+        return int(told["epochs"]) if "epochs" in told else None
+    return {name: int(told["members"][name]["epochs"]) for name in told["members"] if told["members"][name]["epochs"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Whether two runs have the same weights, and what there is to say."""
+
+    identical: bool
+    lines: list[str]
+
+
+def compare(old: str | Path, new: str | Path) -> Comparison:
+    """Compare the weights of two run folders bit for bit, and where they differ what the runs tell of their machines.
+
+    Raises
+    ------
+    InputError: one has no readable weights or no provenance.
+    """
+    one, other = _weights(old), _weights(new)
+    if set(one) != set(other) or any(one[name].shape != other[name].shape for name in one):
+        raise BiorrnError(f"{new}: its tensors are not those of {old} in name and shape")
+    total = sum(tensor.size for tensor in one.values())
+    differing = [name for name in one if one[name].tobytes() != other[name].tobytes()]
+    if not differing:
+        return Comparison(True, [f"identical: {len(one)} tensors, {total:,} numbers, bit for bit"])
+    gaps = {name: _gap(one[name], other[name]) for name in differing}
+    worst = max(gaps, key=lambda name: gaps[name])
+    lines = [
+        f"different: {len(differing)} of {len(one)} tensors; the largest difference is {gaps[worst]:.3g}, in {worst}, "
+        f"whose largest number is {float(np.abs(one[worst].astype(np.float64)).max()):.3g}"
+    ]
+    told, again = read_provenance(old), read_provenance(new)
+    best, now = (run.get("best", {}) for run in (told, again))
+    lines.append(f"{best.get('metric', 'best')}: {best.get('value')} then, {now.get('value')} now")
+    before, after = (_circumstances(run) for run in (told, again))
+    changed = [key for key in before | after if before.get(key) != after.get(key)]
+    lines += [f"{key}: {before.get(key, 'unknown')} then, {after.get(key, 'unknown')} now" for key in changed]
+    if not changed:
+        lines.append("versions, machine and threads are the same")
+    return Comparison(False, lines)
+
+
+def _weights(folder: str | Path) -> dict[str, np.ndarray]:
+    path = Path(folder) / WEIGHTS
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(path, f"is not a readable safetensors file: {error}") from error
+
+
+def _gap(one: np.ndarray, other: np.ndarray) -> float:
+    gaps = np.abs(one.astype(np.float64) - other.astype(np.float64))
+    return float(gaps.max()) if np.isfinite(gaps).all() else float("inf")
+
+
+def _circumstances(told: dict[str, Any]) -> dict[str, Any]:
+    keys = ("device", "threads", "processes", "jobs", "precision", "epochs")
+    own = {key: told[key] for key in keys if key in told}
+    return {**told.get("versions", {}), **told.get("machine", {}), **own}
+
+
+def refuse_same(run: str | Path, folder: str | Path) -> None:
+    """Raise ConfigError where a run would be repeated into its own folder."""
+    if Path(run).resolve() == Path(folder).resolve():
+        raise ConfigError(f"{folder}: is the run itself; give another folder")
+
+
+def trained_reads(run: str | Path) -> set[str]:
+    """Return the ids of the reads of which a part trained a basecaller; none where its prepared file is not at hand."""
+    from biorrn.sequences.prepared.files import SignalFile
+
+    try:
+        name = next(iter(read_provenance(run)["data"]))
+        found = next(path for path in (Path(name), Path(run) / Path(name).name) if path.is_file())
+        prepared = SignalFile(found)
+        return set(prepared.file["read_id"].asstr()[:][prepared.rows("train")].tolist())
+    except (BiorrnError, KeyError, TypeError, ValueError, StopIteration, OSError):
+        return set()
+
+
+FOLDS = "folds"  # of `biorrn train-table --folds`: a run each
+KEPT = ("reference",)  # facts that `biorrn train-table` adds
+MEASURED = ("conformal", "measured")  # and of a model that was fitted to all rows, from the one before it
+
+
+def rerun(run: str | Path, folder: str | Path, *, data: str | Path | None = None, init: str | None = None) -> Path:
+    """Train again into `folder`, and return it; see `read_plan` for the parameters and the errors.
+
+    A search and the choices of `biorrn train-table` are not made again: what they chose is trained. Of its folds each
+    is trained, and they are joined. Called again after a kill, it goes on.
+    """
+    run, folder = Path(run), Path(folder)
+    told = read_provenance(run)
+    if told.get("folds"):
+        return _folds(run, folder, told)
+    plan = read_plan(run, data=data, init=init)
+    print(f"{run}: training {plan.recipe.name} again into {folder}", file=sys.stderr)
+    _train(plan, folder)
+    return folder
+
+
+def _train(plan: Plan, folder: Path) -> None:
+    train(plan.recipe, plan.data, folder, load_task(plan.recipe.task), **plan.options)
+    if launch.rank() == 0:
+        old, new = load_facts(plan.run), load_facts(folder)
+        kept = KEPT if plan.recipe.fitted == "train" else (*KEPT, *MEASURED)
+        if added := {key: old[key] for key in kept if key in old and key not in new}:
+            update_facts(folder, **added)
+        complete(plan.recipe.task, folder, plan.data, device=plan.options["device"])
+
+
+def _folds(run: Path, folder: Path, told: dict[str, Any]) -> Path:
+    from biorrn.proteins.predictions import read_prepared
+    from biorrn.proteins.train_table.finish import DATA
+    from biorrn.proteins.train_table.folds import join_folds
+
+    again = []
+    try:
+        number, seed = int(told["folds"]), int(told["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(run / PROVENANCE, f"has too little information to repeat the run: {error}") from error
+    for place in range(1, number + 1):
+        again.append(rerun(run / FOLDS / str(place), folder / FOLDS / str(place)))
+    join_folds(again, folder, read_prepared(run / DATA), seed)
+    return folder

@@ -1,0 +1,178 @@
+"""What readers yield."""
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class ProteinRecord:
+    """One protein.
+
+    Attributes
+    ----------
+    id : str: the first word of the FASTA header, or the id column of a table.
+    sequence : str: upper-case residues of ACDEFGHIKLMNPQRSTVWYX; see `sequences.fasta` for what was mapped to X.
+    description : str: the rest of the header.
+    unknown : int: how many residues are X, written so or mapped to it.
+    changes : tuple of str: what was made of the record: "gaps_removed", "modifications_removed", "id_given_before".
+    problem : str: why the record cannot be used, as in `InputError.flag`; then the sequence is empty. "" else.
+    cells : tuple of str: further columns of a table.
+    """
+
+    id: str
+    sequence: str
+    description: str = ""
+    unknown: int = 0
+    changes: tuple[str, ...] = ()
+    problem: str = ""
+    cells: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRecord:
+    """One row of a table of measured values.
+
+    Attributes
+    ----------
+    id : str: the id column, or "row" and the number of the row where the table has no ids.
+    values : tuple of float: one a target column, in the order asked for, NaN where the cell is empty or a bound.
+    sequence : str or None: the sequence column as `sequences.fasta` cleans it, None where none was asked for.
+    weight : float: the weight column, 1 where none was asked for.
+    split : str: the split column, "" where none was asked for.
+    cells : tuple of str: one a further column that was asked for.
+    bounds : tuple of (lowest, highest), one a target column: of a value written as a bound, such as `>90`, what it may
+        be at least and at most; NaN twice where the cell is none. Empty where the row has no bound.
+    changes, problem : as of `ProteinRecord`; a row with a problem has id and cells alone.
+    """
+
+    id: str
+    values: tuple[float, ...]
+    sequence: str | None = None
+    weight: float = 1.0
+    split: str = ""
+    cells: tuple[str, ...] = ()
+    bounds: tuple[tuple[float, float], ...] = ()
+    changes: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLabels:
+    """Which base was in the pore when: one entry a base, in the order of the signal.
+
+    Attributes
+    ----------
+    bases : uint8 array (L,): 1 A, 2 C, 3 G, 4 T.
+    starts : int64 array (L,): first sample of each base, counted in the raw signal.
+    end : int: one past the last labelled sample.
+    reference : str: name of the reference sequence, "" if there is none.
+    ref_start, ref_end : int: the 0-based half-open span on the reference, forward strand; -1 if there is none.
+    strand : str: "+", "-" or "".
+    """
+
+    bases: np.ndarray
+    starts: np.ndarray
+    end: int
+    reference: str = ""
+    ref_start: int = -1
+    ref_end: int = -1
+    strand: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCall:
+    """What a basecaller made of a read, or of a part of it, in the order of the signal.
+
+    Attributes
+    ----------
+    bases : uint8 array (L,): 1 A, 2 C, 3 G, 4 T; 0 a letter that is none of these.
+    starts : int64 array (L,) or None: first sample of each base, counted in the raw signal; not decreasing.
+    end : int: one past the last sample of the last base; 0 where there are no starts.
+    mean_q : float: Phred score of the mean error probability; NaN where there are no qualities.
+    """
+
+    bases: np.ndarray
+    starts: np.ndarray | None = None
+    end: int = 0
+    mean_q: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Where a sequence lies on a reference, told in the direction of the sequence.
+
+    Attributes
+    ----------
+    reference : str: name of the reference sequence.
+    ref_start, ref_end : int: the 0-based half-open span on its forward strand.
+    strand : str: "+" or "-".
+    start : int: first base of the sequence that is aligned.
+    cigar : tuple of (count, operation) from there on, operations as SAM numbers them; clips left out.
+    """
+
+    reference: str
+    ref_start: int
+    ref_end: int
+    strand: str
+    start: int
+    cigar: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRecord:
+    """One nanopore read, as the file holds it; what the file does not say is None, or "" for a text.
+
+    Some tools write FAST5 with the signal alone: `offset`, `scale` and `sample_rate` are then NaN and `calibrated` is
+    False. `nanopore.readers.files.read_all` leaves such reads out unless told otherwise.
+
+    Attributes
+    ----------
+    read_id : str: UUID of the read.
+    raw : int16 array (T,): digitised current.
+    offset, scale : float: picoamperes = (raw + offset) * scale.
+    sample_rate : float: samples a second (Hz).
+    channel, mux : int or None: numbered from 1.
+    start_time : int or None: samples since the run began.
+    run_start : datetime with a zone, or None: when the run began.
+    run_tags : dict of str: what the file says of flow cell, kit, protocol and the like; see `nanopore.chemistry`.
+    device : str: the sequencing device, or the position in it.
+    faults : tuple of str: what is wrong with metadata that calling does not need; these fields are as if absent.
+    number : int: place among all reads of a run's input, the unusable ones included; -1 of a read that is not numbered.
+    """
+
+    read_id: str
+    raw: np.ndarray
+    offset: float
+    scale: float
+    sample_rate: float
+    channel: int | None = None
+    mux: int | None = None
+    read_number: int | None = None
+    start_time: int | None = None
+    run_id: str = ""
+    flow_cell: str = ""
+    kit: str = ""
+    end_reason: str = ""
+    source: Path = field(default_factory=Path)
+    run_start: datetime | None = None
+    sample_id: str = ""
+    run_tags: dict[str, str] = field(default_factory=dict)
+    device: str = ""
+    faults: tuple[str, ...] = ()
+    number: int = -1
+
+    @property
+    def calibrated(self) -> bool:
+        """Say whether the file tells what the samples mean."""
+        return not (math.isnan(self.scale) and math.isnan(self.offset) and math.isnan(self.sample_rate))
+
+    def picoamperes(self) -> np.ndarray:
+        """Return the calibrated current as a float32 array (T,), in pA."""
+        return ((self.raw.astype(np.float32) + np.float32(self.offset)) * np.float32(self.scale)).astype(np.float32)
+
+
+MAX_SAMPLES = 2**30  # 74 hours at 4 kHz: a longer read is a damaged length, found before memory is asked for

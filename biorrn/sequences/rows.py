@@ -1,0 +1,629 @@
+"""Proteins and their measured values, from one table or from FASTA joined with a table by id.
+
+A table holds sequences, or mutations that are applied to a wild type (`sequences.variants`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from biorrn.base.errors import ConfigError, InputError, OnProblem, stop
+from biorrn.base.files import open_text
+from biorrn.sequences.alphabets import RESIDUES
+from biorrn.sequences.fasta import LINES, Ids, Item, identify, kept, read_fasta, usable
+from biorrn.sequences.fastq import read_bases
+from biorrn.sequences.records import ProteinRecord, TargetRecord
+from biorrn.sequences.tables.reader import (
+    MUTATIONS,
+    PACKED,
+    SEQUENCES,
+    TABLES,
+    Reading,
+    column_names,
+    is_labelled,
+    is_table,
+    looks_like_data,
+    matching,
+    missing_column,
+    numbered_cells,
+    plain,
+    sequence_column,
+)
+from biorrn.sequences.tables.targets import read_targets, text_of
+from biorrn.sequences.variants import (
+    WILD_SEQUENCES,
+    MutationColumn,
+    find_wild_types,
+    hold_variants,
+    named_column,
+    variant_texts,
+    variants_of,
+    wild_types_in,
+)
+
+FASTA = (".fa", ".fasta", ".faa", ".fas", ".fna", ".pep")
+WIDE = 100  # columns, and
+FIRST = 200  # rows whose cells tell what a column holds
+SETS = ("set", "split", "stage", "partition")  # by `plain`: columns that may say train, valid and test
+YES = ("true", "1", "1.0", "yes")
+CHOOSING = ("validation", "is_validation")  # columns that say which training rows choose
+# the published layouts of tables: columns by which one is known, the column of values, that of ids
+LAYOUTS = {
+    "ProteinGym": (("mutant", "mutated_sequence", "DMS_score"), "DMS_score", ""),
+    "MaveDB": (("accession", "hgvs_pro", "score"), "score", "accession"),
+    "FLIP": (("sequence", "target", "set", "validation"), "target", ""),
+    "METL": (("variant", "num_mutations", "score"), "score", ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProteinRow:
+    """One protein with its values.
+
+    Attributes
+    ----------
+    id, sequence : str: as in `readers.records.ProteinRecord`.
+    targets : one float a target column, NaN where missing.
+    weight : float: weight in the loss.
+    split : str: the cell of the split column, "" where there is none.
+    cells : tuple of str: further columns that were asked for.
+    bounds : as in `readers.records.TargetRecord`: of values written as `>90`.
+    mutation : str: the mutation as the table has it, "" where it holds sequences alone.
+    changes, problem : as of `readers.records.ProteinRecord`; a row with a problem has no values.
+    """
+
+    id: str
+    sequence: str
+    targets: Sequence[float]
+    weight: float = 1.0
+    split: str = ""
+    cells: tuple[str, ...] = ()
+    bounds: tuple[tuple[float, float], ...] = ()
+    mutation: str = ""
+    changes: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def is_fasta(path: str | Path) -> bool:
+    """Tell whether an input is a sequence file, see `sequences.fasta`: by its suffix, else by its first lines."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in PACKED]
+    if suffixes and suffixes[-1] in TABLES:
+        return False
+    if suffixes and suffixes[-1] in FASTA:
+        return True
+    if str(path) == "-":
+        return False
+    with open_text(path) as file:
+        head = list(islice(file, LINES))
+    kind = identify(head)
+    return next((line[0] for line in map(str.strip, head) if line), "") in (">", ";") or bool(kind and kind.biopython)
+
+
+@dataclass(frozen=True, slots=True)
+class ProteinColumns:
+    """The columns of a table that hold its proteins.
+
+    Attributes
+    ----------
+    id : str, or None: rows are then named by their mutation, or row1, row2, ...
+    sequence : str, or None: the sequences come of mutations.
+    variant : str, or None: the column of mutations.
+    mutations : MutationColumn, or None: the same with its wild types, where these are known.
+    layout : str: a key of `LAYOUTS`, "" where the table has none of them.
+    """
+
+    id: str | None
+    sequence: str | None
+    variant: str | None = None
+    mutations: MutationColumn | None = None
+    layout: str = ""
+
+
+def layout_of(names: Sequence[str]) -> str:
+    """Return the published layout that a table's columns have, "" for none.
+
+    >>> layout_of(["mutant", "mutated_sequence", "DMS_score", "DMS_score_bin"])
+    'ProteinGym'
+    """
+    known = set(map(plain, names))
+    return next((name for name, (columns, *_) in LAYOUTS.items() if known.issuperset(map(plain, columns))), "")
+
+
+def protein_columns(
+    path: str | Path,
+    *,
+    sequence: str | None = None,
+    id: str | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
+    reading: Reading | None = None,
+) -> ProteinColumns:
+    """Find the columns of a table that hold its proteins: by name, then by what the first rows hold.
+
+    Parameters
+    ----------
+    sequence, id : the user's choice; a column of mutations may be named for `sequence`.
+    wild_type : FASTA, a sequence or a column, for a column of mutations; see `sequences.variants.find_wild_types`.
+    offset : int: added to a place in the wild type, counted from 1, gives the number that mutations use.
+
+    Raises
+    ------
+    InputError: no column holds sequences or mutations, or mutations have no wild type.
+    ConfigError: a wild type or an offset for a table without mutations, or for standard input.
+    """
+    if str(path) == "-":
+        if wild_type is not None:
+            raise ConfigError("--wild-type: mutations are read from a file; found standard input")
+        return ProteinColumns(id, sequence or "sequence")
+    look = Reading(reading.sheet if reading is not None else None)
+    names = column_names(path, look)
+    layout = layout_of(names)
+    id = id or named_column(names, ("id",)) or (LAYOUTS[layout][2] if layout else "") or None
+    first = _first_rows(path, names, look, sequence)
+    column: str | None
+    if sequence is not None and sequence != SEQUENCES[0]:
+        column, variant = sequence_column(path, names, sequence, look), None
+        if hold_variants(_column(first, column)):
+            column, variant = None, column
+        else:
+            variant = named_column([name for name in names if name != column], MUTATIONS)
+    else:
+        column, variant = named_column(names, SEQUENCES), named_column(names, MUTATIONS)
+    if variant is not None and column is not None:
+        if not _hold_sequences(_column(first, column)):
+            column = None
+        elif not hold_variants(_column(first, variant)):
+            variant = None
+    if column is None and variant is None and any(map(looks_like_data, names)):
+        raise InputError(path, missing_column(sequence or SEQUENCES[0], names))
+    if column is None and first and (variant is None or not hold_variants(_column(first, variant))):
+        variant = next((name for name in first[0] if hold_variants(_column(first, name))), variant)
+    if variant is None:
+        for option, given in (("--wild-type", wild_type is not None), ("--offset", offset != 0)):
+            if given:
+                raise ConfigError(
+                    f"{option}: is for a column of mutations; {path} has none among {', '.join(names)[:200]}"
+                )
+        return ProteinColumns(id, column or sequence_column(path, names, None, look), layout=layout)
+    if wild_type is not None:
+        wild = find_wild_types(wild_type, names, first, variant)
+    else:
+        own = named_column(names, WILD_SEQUENCES)
+        if column is not None or own is None or not _hold_sequences(_column(first, own)):
+            if column is not None:
+                return ProteinColumns(id, column, variant, layout=layout)
+            example = next((cell for cell in _column(first, variant) if cell), "")
+            raise InputError(
+                path,
+                f"column '{variant}' holds mutations, as '{example[:40]}', and no column holds sequences; give what "
+                "they are mutations of with --wild-type FASTA|SEQUENCE",
+            )
+        wild = wild_types_in(own, names)
+    return ProteinColumns(id, column, variant, MutationColumn(str(path), variant, wild, offset), layout)
+
+
+def _first_rows(path: str | Path, names: Sequence[str], look: Reading, asked: str | None) -> list[Mapping[str, Any]]:
+    """Return the first rows of a table: of columns whose name is there once, the first `WIDE` and those of proteins."""
+    once = [name for name, count in Counter(names).items() if name and count == 1]
+    named = {named_column(once, wanted) for wanted in (SEQUENCES, MUTATIONS, WILD_SEQUENCES, (asked or "",))}
+    once = [name for place, name in enumerate(once) if place < WIDE or name in named]
+    rows = numbered_cells(path, once, look, lambda problem: None)
+    return [row for _, row in islice(rows, FIRST)]
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    return [text_of(row.get(name)) for row in rows]
+
+
+def _hold_sequences(cells: Sequence[str]) -> bool:
+    """Tell whether the cells of a column are proteins: most are ten letters or more and nothing else."""
+    known = [cell for cell in cells if cell]
+    return 2 * sum(len(cell) >= 10 and cell.rstrip("*").isalpha() for cell in known) > len(known)
+
+
+def table_rows(
+    path: str | Path,
+    targets: Sequence[str],
+    columns: ProteinColumns,
+    *,
+    weight_column: str | None = None,
+    split_column: str | None = None,
+    cells: Sequence[str] = (),
+    reading: Reading | None = None,
+    on_problem: OnProblem | None = None,
+    keep: bool = False,
+) -> Iterator[ProteinRow]:
+    """Yield the rows of a table; of one with mutations that are applied, it is held in memory.
+
+    Where the table has a column `validation`, as FLIP's have, its rows of the split train choose.
+
+    Parameters
+    ----------
+    columns : ProteinColumns of the table.
+    cells : further columns, whose cells come as text.
+    reading : how the table is read; takes what was made of it, and rows that cannot be used.
+    on_problem : takes what is wrong with these rows in its place, right before the next row is yielded.
+    keep : bool: a row that is left out is yielded too, without sequence and with `problem` set.
+
+    Raises
+    ------
+    InputError: as `sequences.tables.targets` and `MutationColumn.apply`; or a row cannot be used, and neither takes it.
+    """
+    reading = reading or Reading(strict=True)
+    mutations = columns.mutations
+    own = mutations.cells if mutations else (columns.variant,) if columns.variant else ()
+    chooser = None if split_column is None or str(path) == "-" else named_column(_names(path, reading), CHOOSING)
+    more = (*cells, *own, chooser) if chooser else (*cells, *own)
+    wanted = (columns.id, columns.sequence, weight_column, split_column, more)
+    fault = on_problem or reading.problem
+    held: list[InputError] = []  # what is wrong with rows since the last one
+    given = held.append if mutations else fault
+    records = read_targets(path, targets, *wanted, reading=reading, on_problem=given, keep=keep)
+    if chooser:
+        records = (_chosen(record) for record in records)
+    if columns.layout:
+        reading.facts["layout"] = f"that of {columns.layout}"
+    place = len(cells)  # of the mutation
+    if mutations is None:
+        for record in records:
+            mutation = record.cells[place] if own else ""
+            name = record.id if columns.id else mutation or record.id
+            yield _row(record, record.sequence or "", name, mutation, place)
+        return
+    rows: list[tuple[TargetRecord, list[InputError]]] = []
+    for record in records:
+        rows.append((record, held[:]))
+        held.clear()
+    used = [record for record, _ in rows if not record.problem]
+    made = mutations.apply([record.id for record in used], [record.cells[place : place + 3] for record in used])
+    reading.facts["mutations"] = mutations.said(made)
+    labels = {record.cells[place + 2] for record in used} if mutations.wild_types.label else set()
+    differ: list[str] = []
+    applied = iter(made)
+    for record, before in rows:
+        for problem in before:
+            fault(problem)
+        if record.problem:
+            yield _row(record, "", "", "", place)
+            continue
+        one = next(applied)
+        name = f"{record.cells[place + 2]}:{one.written}" if len(labels) > 1 else one.written
+        row = _row(record, one.sequence, record.id if columns.id else name or record.id, one.written, place)
+        if columns.sequence is not None:
+            if one.sequence != record.sequence:
+                differ.append(row.id)
+            row = replace(row, sequence=record.sequence or "")
+        elif one.error is not None:
+            fault(InputError(path, str(one.error), record.id, one.error.flag))
+            if keep:
+                yield replace(row, problem=one.error.flag)
+            continue
+        yield row
+    for problem in held:
+        fault(problem)
+    if differ:
+        reading.warn(
+            f"{len(differ):,} sequences of column '{columns.sequence}' differ from the wild type with the mutations of "
+            f"column '{columns.variant}', first that of '{differ[0]}'; the sequences are used"
+        )
+
+
+def _chosen(record: TargetRecord) -> TargetRecord:
+    """Return a row of the split train as one of valid where its last cell says that it chooses."""
+    marked = record.split.lower() == "train" and record.cells[-1].lower() in YES
+    return replace(record, split="valid") if marked else record
+
+
+def _names(path: str | Path, reading: Reading | None) -> list[str]:
+    return column_names(path, Reading(reading.sheet if reading is not None else None))
+
+
+def protein_rows(
+    path: str | Path,
+    targets: Sequence[str],
+    counts: Counter[str],
+    *,
+    table: str | Path | None = None,
+    sequence_column: str | None = None,
+    id_column: str | None = None,
+    weight_column: str | None = None,
+    split_column: str | None = None,
+    unlabelled: bool = False,
+    cells: Sequence[str] = (),
+    reading: Reading | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
+) -> Iterator[ProteinRow]:
+    """Yield proteins with their values.
+
+    Parameters
+    ----------
+    path : a table with a column of sequences or mutations; or FASTA, then `table` holds the values and is joined by id,
+        or its headers do, see `sequences.tables.reader.is_labelled`.
+    targets : names of the target columns; none with `unlabelled`.
+    counts : takes what was left out or changed, by reason.
+    table : only with FASTA; it is held in memory, its ids must differ.
+    unlabelled : bool: sequences without values are what is wanted, as for a language model.
+    id_column : default "id" where the table has it; without it a row is named by its mutation, or row1, row2, ...
+    sequence_column, wild_type, offset : of a table; see `protein_columns`.
+    cells : further columns of the table, whose cells come as text.
+    reading : how the table is read; takes what was made of it, and rows that cannot be used. Without it, the first
+        such row is an error.
+
+    An id that came before gets #2, #3, ... at its end, so that predictions can be joined by id.
+
+    Raises
+    ------
+    ConfigError: no target, FASTA without a table, or a table with a table; values asked for of `unlabelled` proteins.
+    InputError: a file, a column or a cell cannot be used; see `sequences.tables.targets` and `sequences.fasta`.
+    """
+    if not targets and not unlabelled:
+        raise ConfigError("--target: found none; name at least one column of numbers, or --no-target")
+    if unlabelled and (targets or table is not None):
+        raise ConfigError("--no-target: cannot be with --target or --targets; allowed is one of them")
+    twice = [name for name in targets if list(targets).count(name) > 1]
+    if twice:
+        raise ConfigError(f"--target: '{twice[0]}' is given twice; allowed is once")
+    take = reading.problem if reading is not None else stop
+    if is_fasta(path) and (table is not None or unlabelled or not is_labelled(path)):
+        if wild_type is not None:
+            raise ConfigError(f"--wild-type: needs a table with a column of mutations; {path} is FASTA")
+        if unlabelled:
+            if split_column is not None or weight_column is not None:
+                raise ConfigError(f"{path}: is FASTA, which has no column '{split_column or weight_column}'")
+            return distinct(
+                (ProteinRow(one.id, one.sequence, ()) for one in read_fasta(path, take, lambda name: None)), counts
+            )
+        if table is None:
+            raise ConfigError(f"{path}: is FASTA, which holds no values; name their table with --targets")
+        columns = (id_column or "id", None, weight_column, split_column, cells)
+        records = read_targets(table, targets, *columns, reading=reading)
+        rows = _joined(path, table, records, counts, id_column or "id", take)
+    else:
+        if table is not None:
+            raise ConfigError(f"--targets {table}: is for FASTA input; {path} is a table and holds the values itself")
+        found = protein_columns(
+            path, sequence=sequence_column, id=id_column, wild_type=wild_type, offset=offset, reading=reading
+        )
+        rows = table_rows(
+            path,
+            targets,
+            found,
+            weight_column=weight_column,
+            split_column=split_column,
+            cells=cells,
+            reading=reading,
+        )
+    return distinct(rows, counts)
+
+
+def _row(
+    record: TargetRecord, sequence: str, name: str = "", mutation: str = "", cells: int | None = None
+) -> ProteinRow:
+    """Return a row with its sequence; of the record's cells, the first `cells` are the user's."""
+    values = (record.values, record.weight, record.split, record.cells[:cells], record.bounds)
+    return ProteinRow(name or record.id, sequence, *values, mutation, record.changes, record.problem)
+
+
+def _joined(
+    path: str | Path,
+    table: str | Path,
+    records: Iterable[TargetRecord],
+    counts: Counter[str],
+    id_column: str,
+    on_problem: OnProblem,
+) -> Iterator[ProteinRow]:
+    values: dict[str, TargetRecord] = {}
+    for record in records:
+        if record.id in values:
+            raise InputError(table, f"column '{id_column}': the id is given twice; allowed is once", record.id)
+        values[record.id] = record
+    found = 0
+    for protein in read_fasta(path, on_problem):
+        record_or_none = values.pop(protein.id, None)
+        if record_or_none is None:
+            counts["dropped: no row in the table"] += 1
+            continue
+        found += 1
+        yield _row(record_or_none, protein.sequence)
+    if not found and values:
+        example = next(iter(values))
+        raise InputError(
+            path, f"no id of the FASTA is in column '{id_column}' of {table}, which has ids as '{example}'"
+        )
+    if values:
+        counts["table rows without a protein"] += len(values)
+
+
+def distinct(rows: Iterator[ProteinRow], counts: Counter[str]) -> Iterator[ProteinRow]:
+    """Yield the rows with every id once."""
+    seen: Counter[str] = Counter()
+    for row in rows:
+        name = row.id
+        while name in seen:
+            seen[row.id] += 1
+            name = f"{row.id}#{seen[row.id]}"
+        seen[name] = 1
+        if name != row.id:
+            counts["renamed: id came before"] += 1
+            row = replace(row, id=name)
+        yield row
+
+
+BASES = "is read as FASTA or FASTQ, as the model reads bases"
+
+
+def read_proteins(
+    path: str | Path,
+    *,
+    alphabet: str | None = None,
+    sequence_column: str = "sequence",
+    id_column: str | None = None,
+    sheet: str | None = None,
+    on_problem: OnProblem = stop,
+    on_repeat: Callable[[str], None] | None = None,
+    keep: bool = False,
+    carry: Sequence[str] = (),
+    wild_type: str | None = None,
+    offset: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[ProteinRecord]:
+    """Yield the proteins of a sequence file or of a table with a column of sequences, one in memory at a time.
+
+    Parameters
+    ----------
+    path : a sequence file, see `sequences.fasta`, `-` for standard input; or a table, see `sequences.tables.reader.is_table`.
+    alphabet : that of the model: residues, which is the default; else bases, of FASTA or FASTQ.
+    sequence_column, id_column : of a table; ids are by default the column "id", or row1, row2, ... where there is none.
+    sheet : of an Excel workbook, see `readers.tables.Reading`.
+    on_problem : takes what is wrong with one record or row; where it returns, that record is left out.
+    on_repeat : takes each id that came before, and the record is yielded; without it that is an error.
+    keep : bool: a record that is left out is yielded too, without sequence and with `problem` set.
+    carry : columns of a table whose cells each record gets, see `other_columns`.
+    wild_type, offset : of a table with mutations in place of sequences, see `sequences.rows.protein_columns`;
+        such a table is held in memory.
+    say : takes a line on the mutations.
+
+    Raises
+    ------
+    InputError: the file cannot be used, its first records are DNA or RNA for residues, or `on_problem` raises.
+    ConfigError: an option of a table, for a file that is none.
+    """
+    if alphabet not in (None, RESIDUES):
+        if wild_type is not None:
+            raise ConfigError(f"--wild-type: is for proteins; {path} {BASES}")
+        if id_column is not None:
+            raise ConfigError(f"--id: needs a table; {path} {BASES}")
+        return kept(_bases(path, on_repeat), on_problem, keep)
+    if is_table(path):
+        columns = _columns(path, sequence_column, id_column, sheet, wild_type, offset)
+        return usable(path, _rows(path, columns, sheet, on_repeat, carry, say), on_problem, keep)
+    if wild_type is not None:
+        raise ConfigError(f"--wild-type: needs a table with a column of mutations; {path} is read as FASTA")
+    if sheet is not None:
+        raise ConfigError(f"--sheet: needs an Excel workbook; {path} is read as FASTA")
+    if id_column is not None:
+        raise ConfigError(f"--id: needs a table; {path} is read as FASTA, whose headers hold the ids")
+    return read_fasta(path, on_problem, on_repeat, keep)
+
+
+def _bases(path: str | Path, on_repeat: Callable[[str], None] | None) -> Iterator[Item]:
+    ids, held = Ids(), list[InputError]()
+
+    def left_out() -> Iterator[Item]:
+        for problem in held:
+            yield problem, ProteinRecord(problem.record or "", "", problem=problem.flag)
+        held.clear()
+
+    for number, (name, bases) in enumerate(read_bases(path, held.append), 1):
+        yield from left_out()
+        before = ids.seen(name, number)
+        if before and on_repeat is not None:
+            on_repeat(name)
+        yield ProteinRecord(name, bases, unknown=bases.count("N"), changes=("id_given_before",) if before else ())
+    yield from left_out()
+
+
+def read_mutants(
+    path: str | Path, mutations: str, offset: int = 0, *, on_problem: OnProblem = stop, keep: bool = False
+) -> Iterator[ProteinRecord]:
+    """Yield mutants of the proteins of a sequence file, as many of each protein as mutations are given.
+
+    The id of a mutant is the mutation as written, with the id of the protein before it where there are several; its
+    one cell is the mutation.
+
+    Parameters
+    ----------
+    mutations : a list, or the file of one; see `sequences.variants.variant_texts`.
+    offset : int: added to a place in the protein, counted from 1, gives the number that mutations use.
+    on_problem, keep : as of `read_proteins`.
+
+    Raises
+    ------
+    InputError: a file cannot be used, or `on_problem` raises.
+    VariantError: none or the fewest of the mutations fit a protein.
+    """
+    texts = list(variant_texts(mutations))
+    proteins = list(read_fasta(path))
+    for protein in proteins:
+        for one in variants_of(protein, texts, offset, on_problem):
+            name = one.written if len(proteins) == 1 else f"{protein.id}:{one.written}"
+            problem = one.error.flag if one.error else ""
+            if keep or not problem:
+                unknown = one.sequence.count("X")
+                yield ProteinRecord(name, one.sequence, "", unknown, problem=problem, cells=(one.written,))
+
+
+def other_columns(
+    path: str | Path,
+    sequence_column: str = "sequence",
+    id_column: str | None = None,
+    sheet: str | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
+) -> list[str]:
+    """Return the columns of a table that hold neither ids nor sequences; none of a sequence file.
+
+    Raises
+    ------
+    InputError: the table cannot be read, or has no column of sequences.
+    """
+    if not is_table(path):
+        return []
+    names = column_names(path, Reading(sheet))
+    found = _columns(path, sequence_column, id_column, sheet, wild_type, offset)
+    used = {names[place] for name in (found.id, found.sequence) if name for place in matching(name, names)}
+    return [name for name in dict.fromkeys(names) if name and name not in used and names.count(name) == 1]
+
+
+def _columns(
+    path: str | Path, sequence: str, id: str | None, sheet: str | None, wild_type: str | None, offset: int
+) -> ProteinColumns:
+    return protein_columns(
+        path, sequence=sequence, id=id, wild_type=wild_type, offset=offset, reading=Reading(sheet, strict=True)
+    )
+
+
+def _rows(
+    path: str | Path,
+    columns: ProteinColumns,
+    sheet: str | None,
+    on_repeat: Callable[[str], None] | None,
+    carry: Sequence[str],
+    say: Callable[[str], None],
+) -> Iterator[Item]:
+    reading = Reading(sheet, strict=True)
+    held: list[InputError] = []  # what is wrong with rows since the last one
+
+    def other() -> Iterator[Item]:
+        for problem in held:
+            yield problem, ProteinRecord(problem.record or ".", "", problem=problem.flag, cells=("",) * len(carry))
+        held.clear()
+
+    seen = Ids()
+    rows = table_rows(path, (), columns, cells=carry, reading=reading, on_problem=held.append, keep=True)
+    for number, row in enumerate(rows, 1):
+        if number == 1 and "mutations" in reading.facts:
+            say(f"{path}: {reading.facts['mutations']}")
+        own = held.pop() if row.problem else None
+        yield from other()
+        before = 0 if own else seen.seen(row.id, number)
+        if before and on_repeat is not None:
+            on_repeat(row.id)
+        elif before:
+            problem = f"the id is given twice, in rows {before} and {number}"
+            own = InputError(path, problem, row.id, "id_given_before")
+        if own is not None:
+            yield own, ProteinRecord(row.id, "", problem=own.flag, cells=row.cells)
+            continue
+        sequence = row.sequence or ""
+        changes = (*row.changes, *(["id_given_before"] if before else []))
+        yield ProteinRecord(row.id, sequence, "", sequence.count("X"), changes, cells=row.cells)
+    yield from other()
+    for warning in reading.warnings if columns.mutations else ():
+        say(f"warning: {path}: {warning}")

@@ -1,0 +1,149 @@
+"""Sequences to compare others with: a FASTA file, a table, or a split of a prepared file, as one flat array."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biorrn.base.errors import InputError, stop
+from biorrn.sequences.alphabets import DNA, RESIDUES, base_tokens, sequence, tokens
+from biorrn.sequences.fasta import read_fasta
+from biorrn.sequences.fastq import read_bases
+from biorrn.sequences.prepared.files import ProteinFile, SequenceFile, gather
+from biorrn.sequences.rows import protein_rows
+from biorrn.sequences.tables.reader import Reading
+
+PREPARED = (".h5", ".hdf5")
+
+
+def sentences(proteins: Iterable[str], k: int) -> Iterator[list[str]]:
+    """Yield the k-mers of each reading frame of each protein; a k-mer with an unknown residue X parts a sentence.
+
+    As in ProtVec (Asgari and Mofrad 2015, PLoS ONE 10:e0141287): frame i holds the k-mers that start at i, i + k, ...
+
+    >>> list(sentences(["MKVLAT"], 3))
+    [['MKV', 'LAT'], ['KVL'], ['VLA']]
+    """
+    for protein in proteins:
+        for frame in range(min(k, len(protein) - k + 1)):
+            words = [protein[start : start + k] for start in range(frame, len(protein) - k + 1, k)]
+            sentence: list[str] = []
+            for word in words:
+                if "X" not in word:
+                    sentence.append(word)
+                elif sentence:
+                    yield sentence
+                    sentence = []
+            if sentence:
+                yield sentence
+
+
+def read_sequences(
+    path: str | Path, column: str = "sequence", split: str | None = None, reading: Reading | None = None
+) -> list[str]:
+    """Return the proteins of FASTA, of a table, or of one split of a prepared file (None: all of it).
+
+    `reading` takes records and rows that cannot be used; without it, the first is an error.
+
+    Raises
+    ------
+    InputError: the file cannot be read, or a sequence cannot be cleaned.
+    """
+    if Path(path).suffix.lower() in PREPARED:
+        with ProteinFile(path) as file:
+            if file.alphabet != RESIDUES:
+                raise InputError(path, f"holds sequences of {file.alphabet}; expected residues")
+            return [sequence(file.tokens(int(row))) for row in file.rows(split)]
+    rows = protein_rows(path, (), Counter(), sequence_column=column, unlabelled=True, reading=reading)
+    return [row.sequence for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSet:
+    """Sequences side by side.
+
+    Attributes
+    ----------
+    ids : list of str (N,).
+    tokens : uint8 array (total,): index of a letter in the alphabet + 1.
+    offsets : int64 array (N + 1,): where each starts.
+    """
+
+    ids: list[str]
+    tokens: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Return the letters of each sequence, int64 (N,)."""
+        return np.diff(self.offsets)
+
+    def one(self, row: int) -> np.ndarray:
+        """Return the tokens of one sequence, uint8 (T,)."""
+        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
+
+    def take(self, rows: np.ndarray) -> SequenceSet:
+        """Return the sequences at these places."""
+        ends = np.cumsum(self.lengths[rows])
+        flat = gather(self.tokens, self.offsets, np.asarray(rows, np.int64))
+        return SequenceSet([self.ids[row] for row in rows], flat, np.concatenate([[0], ends]).astype(np.int64))
+
+
+def as_set(ids: Sequence[str], sequences: Sequence[str], alphabet: str) -> SequenceSet:
+    """Return texts in letters of an alphabet as a set."""
+    ends = np.cumsum([len(text) for text in sequences], dtype=np.int64)
+    tokens_of = base_tokens if alphabet == DNA else tokens
+    return SequenceSet(list(ids), tokens_of("".join(sequences)), np.concatenate([[0], ends]).astype(np.int64))
+
+
+def is_prepared(path: str | Path) -> bool:
+    """Tell whether a path names a prepared file, by its suffix."""
+    return Path(path).suffix.lower() in PREPARED
+
+
+def read_set(
+    path: str | Path, alphabet: str, split: str | None = "train", reading: Reading | None = None
+) -> SequenceSet:
+    """Return the sequences of FASTA, of a table, or of one split of a prepared file.
+
+    Parameters
+    ----------
+    path : FASTA, `-` for standard input; a table with the column sequence, and id where it has one; or a prepared file.
+    alphabet : str: of the tokens; with that of DNA a file that is not prepared is FASTA or FASTQ of nucleotides.
+    split : "train", "valid", "test" or None for all; of a prepared file only.
+    reading : takes records and rows that cannot be used; without it, the first is an error.
+
+    Raises
+    ------
+    InputError: the file cannot be read, holds another alphabet, or holds no sequence.
+    """
+    if is_prepared(path):
+        with SequenceFile(path) as file:
+            if file.alphabet != alphabet:
+                raise InputError(path, f"holds letters {file.alphabet}; the model has {alphabet}")
+            chosen, offsets, ids = file.rows(split), file.file["offsets"][:], file.strings("id")
+            whole = SequenceSet(ids, file.file["tokens"][:], offsets.astype(np.int64))
+        found = whole if split is None else whole.take(chosen)
+    elif alphabet == DNA:
+        pairs = list(read_bases(path))
+        found = as_set([name for name, _ in pairs], [bases for _, bases in pairs], alphabet)
+    else:
+        # standard input is FASTA: a table is known by its name
+        rows: Any = (
+            read_fasta(path, reading.problem if reading is not None else stop)
+            if str(path) == "-"
+            else protein_rows(path, (), Counter(), unlabelled=True, reading=reading)
+        )
+        proteins = [(row.id, row.sequence) for row in rows]
+        found = as_set([name for name, _ in proteins], [text for _, text in proteins], alphabet)
+    if not len(found):
+        raise InputError(path, f"holds no sequence{f' in split {split}' if split and is_prepared(path) else ''}")
+    return found

@@ -1,0 +1,343 @@
+"""Tables of measured values: rows with ids, sequences, numbers as people write them, weights and splits."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from biorrn.base.errors import ConfigError, Fault, InputError, OnProblem, faults
+from biorrn.sequences.fasta import Cleaned, cleaned
+from biorrn.sequences.records import TargetRecord
+from biorrn.sequences.tables.numbers import Convention, Infinite, Number, is_missing
+from biorrn.sequences.tables.reader import Odd, Reading, Row, find_column, header_unit, numbered_cells, open_table
+from biorrn.sequences.tables.reader import column_names as column_names
+
+NO_BOUNDS = (math.nan, math.nan)
+_EXCEL_DATE = re.compile(
+    r"\d{1,2}-(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)|"
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)-\d\d",
+    re.IGNORECASE,
+)
+
+
+def read_targets(
+    path: str | Path,
+    target_columns: Sequence[str],
+    id_column: str | None = "id",
+    sequence_column: str | None = None,
+    weight_column: str | None = None,
+    split_column: str | None = None,
+    cells: Sequence[str] = (),
+    reading: Reading | None = None,
+    on_problem: OnProblem | None = None,
+    keep: bool = False,
+) -> Iterator[TargetRecord]:
+    """Yield the rows of a table, one (of parquet: one batch) in memory at a time.
+
+    A table with columns of numbers is read twice: what `1,234` means, and which unit cells share, only the whole column
+    tells. Standard input is then held in memory.
+
+    Parameters
+    ----------
+    path : text, an Excel workbook or parquet, see `sequences.tables.reader`; `-` for standard input.
+    target_columns : the columns of numbers, written as `sequences.tables.numbers` reads them. A bound such as `>90` is a value
+        that is missing, and stands in the record's `bounds`. An error as in `54.8 ± 0.3`, and `~50`, give a weight
+        (`Convention.weight`), in the mean over the columns.
+    id_column : the column of ids, which are not checked for repeats; None numbers the rows: row1, row2, ...
+    sequence_column : a column of proteins, cleaned as in FASTA.
+    weight_column : a column of numbers of 0 or more.
+    split_column : a column of text that says the split.
+    cells : further columns, whose cells come as text.
+    reading : how to read, and takes what was made of the cells; without it, the first bad row is an error.
+    on_problem : takes what is wrong with one row, which is then left out; by default `reading` does.
+    keep : bool: a row that is left out is yielded too, with id and cells alone and `problem` set.
+
+    Columns are found without regard to case, spaces and units: `tm` is `Tm (°C)`.
+
+    Raises
+    ------
+    InputError: a column is missing (the nearest name is given); a number is infinite; half of the cells of a column, or
+        of the rows, cannot be used; the decimal sign cannot be told, or units differ; the table has no rows. And where
+        the first bad row is an error: a row has another number of cells than the header, a cell is no number, an id is
+        empty, a sequence cannot be cleaned.
+    ConfigError: no column is asked for.
+    """
+    reading = reading or Reading(strict=True)
+    reading.check()
+    fault = on_problem or reading.problem
+    wanted = [*target_columns, id_column, sequence_column, weight_column, split_column, *cells]
+    columns = list(dict.fromkeys(name for name in wanted if name is not None))
+    if not columns:
+        raise ConfigError(f"{path}: no column is asked for; name at least one target column")
+    numbers = list(dict.fromkeys([*target_columns, *([weight_column] if weight_column else [])]))
+    rows: Iterable[tuple[int, Row]]
+    if numbers and str(path) == "-":
+        held: list[tuple[int, Row]] = list(numbered_cells(path, columns, reading, fault))
+        shared = _conventions(path, numbers, held, reading, ",")
+        rows = held
+    else:
+        shared = survey(path, numbers, reading) if numbers else {}
+        rows = numbered_cells(path, columns, reading, fault)
+    reading.conventions |= shared
+    seen = _Seen(path, reading, [name for name in (id_column, split_column, *cells) if name], target_columns)
+    taken, before = 0, reading.dropped
+    for number, row in rows:
+        name = f"row{number}" if id_column is None else text_of(row[id_column])
+        try:
+            if not name:
+                raise InputError(path, f"row {number}: column '{id_column}' is empty; allowed is an id", flag="no_id")
+            protein = None
+            if sequence_column is not None:
+                with faults(path, name):
+                    protein = _sequence(sequence_column, row[sequence_column])
+            weight = 1.0 if weight_column is None else _weight(path, number, weight_column, row, shared)
+            found = [seen.number(number, column, row[column], shared[column]) for column in target_columns]
+        except InputError as error:
+            fault(error)
+            if keep:
+                texts = tuple(text_of(row[column]) for column in cells)
+                yield TargetRecord(name or ".", (), cells=texts, problem=error.flag)
+            continue
+        seen.text(number, row)
+        taken += 1
+        if found:
+            weight *= sum(
+                shared[column].weight(cell) for column, cell in zip(target_columns, found, strict=True)
+            ) / len(found)
+        bounds = tuple(bounds_of(cell) for cell in found) if any(cell.side for cell in found) else ()
+        yield TargetRecord(
+            name,
+            tuple(math.nan if cell.side else cell.value for cell in found),
+            protein and protein.residues,
+            weight,
+            "" if split_column is None else text_of(row[split_column]),
+            tuple(text_of(row[column]) for column in cells),
+            bounds,
+            protein.changes if protein else (),
+        )
+    seen.finish()
+    dropped = reading.dropped - before
+    if dropped and dropped >= taken and reading.left_out:
+        first = reading.left_out[0]
+        problem = first.problem if first.record is None else f"record '{first.record}': {first.problem}"
+        raise InputError(path, f"{dropped} of {dropped + taken} rows cannot be used; the first: {problem}")
+
+
+def survey(path: str | Path, columns: Sequence[str], reading: Reading) -> dict[str, Convention]:
+    """Read columns of numbers once, and return what the cells of each share.
+
+    Raises
+    ------
+    InputError: a column is missing, a cell is infinite, the decimal sign cannot be told, or units differ.
+    """
+    look = Reading(reading.sheet)
+    with open_table(path, look) as grid:
+        separator = grid.separator
+        units = {name: header_unit(grid.names[find_column(path, name, grid.names, look)])[1] for name in columns}
+    rows = numbered_cells(path, columns, Reading(reading.sheet), lambda error: None)
+    return _conventions(path, columns, rows, reading, separator, units)
+
+
+def _conventions(
+    path: str | Path,
+    columns: Sequence[str],
+    rows: Iterable[tuple[int, Row]],
+    reading: Reading,
+    separator: str,
+    units: dict[str, str] | None = None,
+) -> dict[str, Convention]:
+    found = {name: Convention(name) for name in columns}
+    for number, row in rows:
+        for name, convention in found.items():
+            try:
+                convention.see(number, row[name])
+            except Infinite as fault:
+                raise InputError(path, f"row {number}: column '{name}': {fault}") from fault
+    for name, convention in found.items():
+        with faults(path):
+            try:
+                convention.decide(separator, reading.decimal_sign, (units or {}).get(name, ""))
+            except Fault as fault:
+                raise Fault(f"column '{name}': {fault}") from fault
+        for line in convention.said:
+            column, _, what = line.partition(": ")
+            reading.facts[f"numbers of {column}"] = what
+    return found
+
+
+class _Seen:
+    """What the cells of a table were taken as, for its `Reading`."""
+
+    def __init__(self, path: str | Path, reading: Reading, texts: Sequence[str], targets: Sequence[str]) -> None:
+        self.path, self.reading, self.texts = path, reading, texts
+        self.values = {name: array("d") for name in targets}
+        self.rows = {name: array("q") for name in targets}
+        self.cells: Counter[str] = Counter()
+        self.bad: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
+        self.dates: dict[str, list[Any]] = {}
+
+    def number(self, row: int, column: str, cell: Any, convention: Convention) -> Number:
+        """Return a cell as a number.
+
+        Raises
+        ------
+        InputError: it is none.
+        """
+        try:
+            found = convention.read(cell)
+        except Fault as fault:
+            self.cells[column] += 1
+            self.bad[column] += 1
+            problem = f"row {row}: column '{column}': {fault}"
+            self.first.setdefault(column, problem)
+            raise InputError(self.path, problem) from fault
+        if found.kind != "missing":
+            self.cells[column] += 1
+            if not found.side:
+                self.values[column].append(found.value)
+                self.rows[column].append(row)
+        if found.side and self.reading.censored == "drop":
+            found = Number(math.nan, kind="bound", taken="missing (--censored drop)")
+        if found.kind:
+            self.reading.note(Odd(row, column, "" if cell is None else str(cell).strip(), found.taken, found.kind))
+        return found
+
+    def text(self, row: int, cells: Row) -> None:
+        """Look for dates in columns of text: Excel makes them of names."""
+        for column in self.texts:
+            cell = cells[column]
+            if isinstance(cell, datetime.date | datetime.datetime) or (
+                isinstance(cell, str) and 5 <= len(cell) <= 6 and _EXCEL_DATE.fullmatch(cell)
+            ):
+                self.dates.setdefault(column, [0, row, text_of(cell)])[0] += 1
+
+    def finish(self) -> None:
+        """Keep what the whole columns show.
+
+        Raises
+        ------
+        InputError: half of a column or more are no numbers.
+        """
+        for column, bad in self.bad.items():
+            if 2 * bad >= self.cells[column]:
+                raise InputError(
+                    self.path,
+                    f"column '{column}': {bad} of {self.cells[column]} cells are no numbers; {self.first[column]}",
+                )
+        for column, (count, row, cell) in self.dates.items():
+            self.reading.warn(
+                f"column '{column}': {count} cell{'s are dates' if count > 1 else ' is a date'}, which Excel may have "
+                f"made of what was typed; the first in row {row}: {cell}"
+            )
+        for column, values in self.values.items():
+            for line in doubtful(values, self.rows[column]):
+                self.reading.warn(f"column '{column}': {line}")
+
+
+SENTINELS = frozenset([-1, 0, 99, 999, 9999, 99999, -9, -99, -999, -9999, -99999, 1e6, -1e6, 999999, -999999])
+LEAST_REPEATS = 3
+FAR = 10.0  # robust standard deviations from the median: a gross outlier
+
+
+def doubtful(values: Sequence[float], rows: Sequence[int]) -> list[str]:
+    """Return a line for each value that may stand for a missing one, and one for gross outliers; none is dropped.
+
+    A sentinel comes in three rows or more and in 2 % of them, and lies beyond all other values by more than the range
+    of their middle half; of the usual ones (`SENTINELS`: -999, -1, 0, 9999, ...) that is enough, any other number must
+    lie five times as far. An outlier is more than ten robust standard deviations (1.4826 times the median absolute
+    deviation) from the median, also of the logarithms where all values are above 0.
+
+    >>> doubtful([-999.0] * 3 + [50.0, 51.0, 52.0, 54.0] * 5, list(range(1, 24)))
+    ['-999 stands in 3 rows, far below all other values (50 to 54): rows 1, 2, 3; if it means missing, write NA']
+    """
+    import numpy as np
+
+    found = np.asarray(values, float)
+    places = np.asarray(rows)
+    if len(found) < 8:
+        return []
+    lines = []
+    for _ in range(3):  # the lowest and the highest, and one more behind
+        distinct, counts = np.unique(found, return_counts=True)
+        if len(distinct) < 4:
+            break
+        low, high = np.quantile(found, [0.25, 0.75])
+        for place, inner in ((0, 1), (-1, -2)):
+            value, count = float(distinct[place]), int(counts[place])
+            rest = found[found != value]
+            low, high = np.quantile(rest, [0.25, 0.75])
+            gap = abs(value - float(distinct[inner]))
+            needed = max(float(high - low), 1e-9) * (1 if value in SENTINELS else 5)
+            if count >= max(LEAST_REPEATS, 0.02 * len(found)) and gap > needed:
+                where = places[found == value]
+                lines.append(
+                    f"{value:g} stands in {count} rows, far {'below' if place == 0 else 'above'} all other values "
+                    f"({rest.min():.6g} to {rest.max():.6g}): rows {_listed(where)}; if it means missing, write NA"
+                )
+                places, found = places[found != value], rest
+                break
+        else:
+            break
+    far = _far(found)
+    if len(found) and found.min() > 0:
+        far &= _far(np.log(found))
+    if far.any():
+        order = np.argsort(-np.abs(found - np.median(found)) * far)[: int(far.sum())]
+        lines.append(
+            f"{int(far.sum())} value{'s lie' if far.sum() > 1 else ' lies'} far from all others (median "
+            f"{np.median(found):.6g}): {', '.join(f'{found[at]:g} in row {places[at]}' for at in order[:5])}"
+            + (", ..." if far.sum() > 5 else "")
+        )
+    return lines
+
+
+def _far(values: Any) -> Any:
+    import numpy as np
+
+    middle = np.median(values) if len(values) else 0.0
+    spread = 1.4826 * np.median(np.abs(values - middle)) if len(values) else 0.0
+    return np.abs(values - middle) > FAR * spread if spread > 0 else np.zeros(len(values), bool)
+
+
+def _listed(rows: Any) -> str:
+    return ", ".join(str(row) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
+
+
+def bounds_of(cell: Number) -> tuple[float, float]:
+    """Return the lowest and the highest value that a bound allows; NaN twice of a value that is no bound."""
+    return {0: NO_BOUNDS, 1: (cell.value, math.inf), -1: (-math.inf, cell.value)}[cell.side]
+
+
+def _sequence(column: str, cell: Any) -> Cleaned:
+    written = text_of(cell)
+    if written and is_missing(written):
+        problem = f"column '{column}': found '{written}', which means missing; expected a protein"
+        raise Fault(problem, "missing")
+    return cleaned(written)
+
+
+def _weight(path: str | Path, row: int, column: str, cells: Row, shared: dict[str, Convention]) -> float:
+    try:
+        found = shared[column].read(cells[column])
+    except Fault as fault:
+        raise InputError(path, f"row {row}: column '{column}': {fault}") from fault
+    if found.side or not found.value >= 0:
+        problem = f"row {row}: column '{column}': found {found.value:g}; allowed is a number of 0 or more"
+        raise InputError(path, problem)
+    return found.value
+
+
+def text_of(cell: Any) -> str:
+    """Return a cell as text: no value is empty, a whole number has no decimals."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
+        return str(int(cell))
+    return str(cell).strip()

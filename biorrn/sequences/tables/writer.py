@@ -1,0 +1,225 @@
+"""Tables of results: TSV, CSV, Excel or parquet, by the suffix of the file; each appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.base.files import atomic_path, tsv_line, write_text
+
+DIGITS = 5  # significant digits of a number in text; float32 arithmetic itself is good for about six
+ROWS = 50_000  # of parquet, written together
+EXCEL_ROWS = 1_048_576  # that a sheet has, the header included
+
+Row = Sequence[Any]
+Item = TypeVar("Item")
+
+
+class Memory:
+    """A table in memory, which `open_table` takes in place of a path; its numbers keep all digits."""
+
+    def __init__(self) -> None:
+        self.columns: Mapping[str, type] = {}
+        self.rows: list[Row] = []
+
+    def __str__(self) -> str:
+        return "table"
+
+    def frame(self) -> Any:
+        """Return it as a pandas DataFrame: float64, int64 (Int64 where a cell is empty) and text."""
+        import pandas as pd
+
+        made = {}
+        for place, (name, kind) in enumerate(self.columns.items()):
+            cells = [row[place] for row in self.rows]
+            whole = "Int64" if None in cells else "int64"
+            made[name] = pd.Series(cells, dtype={float: "float64", int: whole, str: "object"}[kind])
+        return pd.DataFrame(made)
+
+
+@contextlib.contextmanager
+def open_table(path: str | Path | Memory, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
+    """Open a table and yield `write(row)`, one value a column.
+
+    Parameters
+    ----------
+    path : see `table_format`, text ends in .gz to be packed; or a table in memory.
+    columns : name -> str, int or float. Floats have five significant digits in text and in Excel, and are float32 in
+        parquet. A cell that is None is empty.
+
+    Raises
+    ------
+    ConfigError: another suffix.
+    BiorrnError: the file cannot be written.
+    """
+    if isinstance(path, Memory):
+        path.columns = columns
+        yield path.rows.append
+        return
+    with FORMATS[table_format(path)](path, columns) as write:
+        yield write
+
+
+@contextlib.contextmanager
+def late(
+    open: Callable[[Item | None], contextlib.AbstractContextManager[Callable[[Row], None]]],
+    rows: Callable[[Item], Iterable[Row]],
+    left_out: Callable[[Item], bool] = lambda item: item.left_out,  # type: ignore[attr-defined]
+) -> Iterator[Callable[[Item], None]]:
+    """Yield `write(item)` to a table that is opened with the first item that is not left out; those before it wait.
+
+    So an error of the input comes before anything stands on standard output. Where all are left out the table is
+    opened at the end, unless the block ends with an error.
+
+    Parameters
+    ----------
+    open : takes the item with which the table begins, None where there is none; it may say which columns there are.
+    rows : gives the rows of an item; called once the table is open.
+    """
+    opened: list[Callable[[Row], None]] = []
+    held: list[Item] = []
+    with contextlib.ExitStack() as stack:
+
+        def flush() -> None:
+            opened.append(stack.enter_context(open(held[-1] if held else None)))
+            for item in held:
+                for row in rows(item):
+                    opened[0](row)
+            held.clear()
+
+        def write(item: Item) -> None:
+            if opened:
+                for row in rows(item):
+                    opened[0](row)
+                return
+            held.append(item)
+            if not left_out(item):
+                flush()
+
+        yield write
+        if not opened:
+            flush()
+
+
+def table_format(path: str | Path) -> str:
+    """Return the entry of `FORMATS` for a table's name; without a suffix, and for `-`, it is TSV.
+
+    Raises
+    ------
+    ConfigError: another suffix, or .gz of a format that is packed in itself.
+
+    >>> table_format("x.csv.gz"), table_format("-"), table_format("runs/predictions")
+    ('.csv', '.tsv', '.tsv')
+    >>> table_format("x.xl")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    biorrn.base.errors.ConfigError: x.xl: found the suffix '.xl'; allowed is .csv, .tsv, ..., text also with .gz
+    """
+    name = Path(path)
+    packed = name.suffix.lower() == ".gz"
+    suffix = (name.with_suffix("") if packed else name).suffix.lower()
+    if suffix and suffix not in FORMATS:
+        listed = ", ".join(FORMATS)
+        raise ConfigError(f"{path}: found the suffix '{suffix}'; allowed is {listed}, text also with .gz")
+    if packed and FORMATS.get(suffix) in (_parquet, _excel):
+        raise ConfigError(f"{path}: {suffix.removeprefix('.')} is packed in itself; leave out .gz")
+    return suffix or ".tsv"
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        "" if cell is None or cell != cell else f"{cell:.{DIGITS}g}" if isinstance(cell, float) else str(cell)
+        for cell in row
+    ]
+
+
+@contextlib.contextmanager
+def _csv(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
+    with write_text(path) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        yield lambda row: writer.writerow(_cells(row))
+
+
+@contextlib.contextmanager
+def _tsv(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
+    with write_text(path) as stream:
+
+        def write(row: Row) -> None:
+            stream.write(tsv_line(*_cells(row)))
+
+        write(list(columns))
+        yield write
+
+
+@contextlib.contextmanager
+def _parquet(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float32()}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    rows: list[Row] = []
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+
+        def flush() -> None:
+            cells = zip(*rows, strict=True) if rows else [[]] * len(schema)
+            arrays = [pa.array(list(column), kind) for column, kind in zip(cells, schema.types, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            rows.clear()
+
+        def write(row: Row) -> None:
+            rows.append(row)
+            if len(rows) == ROWS:
+                flush()
+
+        yield write
+        flush()
+
+
+@contextlib.contextmanager
+def _excel(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    with atomic_path(path) as temporary:
+        book = Workbook(write_only=True)
+        sheet = book.create_sheet("biorrn")
+        count = 0
+
+        def cell_of(value: Any) -> Any:
+            if isinstance(value, float):
+                return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+            if not isinstance(value, str):
+                return value
+            cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub(" ", value))
+            cell.data_type = "s"  # or an id that begins with = would be a formula
+            return cell
+
+        def write(row: Row) -> None:
+            nonlocal count
+            count += 1
+            if count > EXCEL_ROWS:
+                raise BiorrnError(f"{path}: a sheet of Excel has {EXCEL_ROWS:,} rows; write .tsv, .csv or .parquet")
+            sheet.append([cell_of(value) for value in row])
+
+        write(list(columns))
+        yield write
+        book.save(temporary)
+
+
+# suffix -> context manager of (path, columns)
+FORMATS: dict[str, Callable[..., contextlib.AbstractContextManager[Callable[[Row], None]]]] = {
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".txt": _tsv,
+    ".tab": _tsv,
+    ".parquet": _parquet,
+    ".pq": _parquet,
+    ".xlsx": _excel,
+}

@@ -1,0 +1,297 @@
+"""The evaluation of a tagging model, or of its predictions: what `stats.results` says of tags."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biorrn.base.errors import BiorrnError, InputError
+from biorrn.base.lookup import lookup
+from biorrn.base.terminal import progress
+from biorrn.nn import store
+from biorrn.nn.store import WEIGHTS, Stored, find_model, load_model
+from biorrn.sequences.predictions import in_split
+from biorrn.sequences.records import ProteinRecord
+from biorrn.stats.baselines import entry_of
+from biorrn.stats.results import NOTHING_FITTED, common, trained_on
+from biorrn.tagging.baselines import BASELINES, VALUE_BASELINES, TagProblem, choose
+from biorrn.tagging.metrics import (
+    NUMBER_METRICS,
+    RESAMPLED,
+    Scored,
+    by_state,
+    difference,
+    estimate_numbers,
+    evaluate,
+    ratio,
+    score,
+)
+from biorrn.tagging.predict import tag, tag_columns
+from biorrn.tagging.rows import PreparedTags, Tagged, TagPredictions, join_tags, read_prepared_tags
+
+LENGTHS = (0, 100, 200, 300, 500, 1_000)  # residues of a chain; edges of the table
+EDGES = np.linspace(0.0, 1.0, 11)  # of the confidence
+
+
+def confusion_table(found: Scored, states: str) -> dict[str, dict[str, int]]:
+    """Return {true state: {predicted state: residues}}."""
+    whole = found.confusion.sum(axis=0).astype(int).tolist()
+    return {true: dict(zip(states, row, strict=True)) for true, row in zip(states, whole, strict=True)}
+
+
+def length_table(rows: Tagged, called: np.ndarray) -> list[dict[str, Any]]:
+    """Return one row a class of chain length that holds a protein: proteins, residues, accuracy, mean SOV.
+
+    Parameters
+    ----------
+    called : int array (total,): predicted states.
+    """
+    table = []
+    for low, high in zip(LENGTHS, [*LENGTHS[1:], None], strict=True):
+        inside = (rows.lengths > low) & (True if high is None else rows.lengths <= high)
+        if not inside.any():
+            continue
+        part, own = rows.select(inside), called[np.repeat(inside, rows.lengths)]
+        found = score(part.labels, own, part.lengths, len(rows.states))
+        whole = found.confusion.sum(axis=0)
+        overlap = ratio(found.scored.sum(axis=1), found.possible.sum(axis=1))
+        table.append(
+            {
+                "from": low + 1,
+                "to": high,
+                "proteins": int(inside.sum()),
+                "residues": int(whole.sum()),
+                "accuracy_residue": float(np.trace(whole) / whole.sum()) if whole.any() else float("nan"),
+                "sov": float(overlap.mean()) if len(found) else float("nan"),
+            }
+        )
+    return table
+
+
+def confidence_table(labels: np.ndarray, called: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """Return {"calibration_error", "bins"}: accuracy of the labelled residues by the probability of the called state.
+
+    The calibration error is the mean over residues of |mean probability - accuracy| of their bin (Guo et al. 2017).
+
+    Parameters
+    ----------
+    labels, called : int arrays (total,).
+    scores : float array (total, S): probabilities; where they are not known, NaN, there is no table: {}.
+    """
+    known = (labels >= 0) & ~np.isnan(scores).any(axis=1)
+    if not known.any():
+        return {}
+    sure = scores[known, called[known]].astype(np.float64)
+    right = labels[known] == called[known]
+    bins = np.clip(np.digitize(sure, EDGES) - 1, 0, len(EDGES) - 2)
+    rows, gap = [], 0.0
+    for place in range(len(EDGES) - 1):
+        inside = bins == place
+        if inside.any():
+            mean, share = float(sure[inside].mean()), float(right[inside].mean())
+            gap += abs(mean - share) * int(inside.sum())
+            low, high = EDGES[place : place + 2].round(2).tolist()
+            rows.append({"from": low, "to": high, "residues": int(inside.sum()), "confidence": mean, "accuracy": share})
+    return {"calibration_error": gap / len(sure), "bins": rows}
+
+
+def compare(
+    problem: TagProblem, names: Sequence[str], ours: np.ndarray, found: Scored | None = None
+) -> dict[str, dict[str, Any]]:
+    """Fit baselines and compare each with the model: what `proteins.baselines.fit.compare` returns, for residues.
+
+    Parameters
+    ----------
+    ours : array (total,): what the model says of the residues of `problem.rows`.
+    found : Scored, optional: its counts; None where values are predicted.
+
+    Raises
+    ------
+    BiorrnError: no training residue has a label.
+    """
+    if names and not len(problem.fit[0]):
+        raise BiorrnError("baselines need labelled residues in the training rows and found none; use --baselines none")
+    table = BASELINES if problem.column is None else VALUE_BASELINES
+    results: dict[str, dict[str, Any]] = {}
+    with progress("baselines", "fits") as advance:
+        for name in names:
+            fitted = lookup(table, name, "baseline")(problem)
+            given = (problem, fitted.predicted)
+            metrics, gaps = _compare_states(*given, found) if found is not None else _numbers(*given, ours)
+            results[name] = entry_of(name, fitted.description, metrics, gaps, "proteins")
+            advance(1)
+    return dict(sorted(results.items(), key=lambda item: _rank(item[1])))
+
+
+def _compare_states(problem: TagProblem, predicted: np.ndarray, ours: Scored) -> tuple[dict[str, Any], dict[str, Any]]:
+    rows = problem.rows
+    theirs = score(rows.labels, predicted, rows.lengths, len(rows.states))
+    gaps = {metric: difference(metric, ours, theirs, seed=problem.seed) for metric in RESAMPLED}
+    return evaluate(theirs, seed=problem.seed), gaps
+
+
+def _numbers(problem: TagProblem, predicted: np.ndarray, ours: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+    rows = problem.rows
+    true = rows.values[:, problem.column]
+    own, gaps = (
+        {name: estimate_numbers(name, rows.lengths, true, *given, seed=problem.seed) for name in NUMBER_METRICS}
+        for given in ((predicted,), (ours, predicted))
+    )
+    return own, gaps
+
+
+def _rank(entry: dict[str, Any]) -> float:
+    value = float(next(iter(entry["metrics"].values()))["value"])
+    return -value if np.isfinite(value) else np.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The rows that were evaluated and what a model said of them, for the figures."""
+
+    rows: Tagged
+    given: TagPredictions
+
+
+def evaluate_tagging(
+    predictions: Path,
+    prepared: Path,
+    *,
+    name: str,
+    split: str = "valid",
+    baselines: str = "all",
+    note: str = "",
+    seed: int = 0,
+    threads: int = 1,
+    device: str = "cpu",
+) -> tuple[dict[str, Any], Judged]:
+    """Return the evaluation of predictions of residues, and the rows behind it.
+
+    Parameters
+    ----------
+    predictions : table of `biorrn predict`; or a model folder or the id of a shipped model, which is then run.
+    baselines : "all", "none" or names of `tagging.baselines`, with commas between.
+    threads, device : of the model, where it is run.
+
+    Raises
+    ------
+    InputError: a file cannot be used, or the two do not fit together.
+    ConfigError: the split's name, or a baseline's, is unknown, or the model is not one for tagging.
+    """
+    data = read_prepared_tags(prepared)
+    mask = in_split(data, split, prepared)
+    rows, train = data.rows.select(mask), data.rows.select(data.split == 0)
+    names = choose(baselines, bool(rows.states))
+    given, source = _given(predictions, data, rows, prepared, threads, device)
+    content = common("tagging", name, split, note or data.note, seed, {"predictions": source, "prepared": prepared})
+    content |= {
+        "tags": data.name,
+        "states": rows.states,
+        "state_names": data.state_names,
+        "targets": data.targets,
+        "flags": given.flags,
+        "by_state": {},
+        "confusion": {},
+        "lengths": [],
+        "confidence": {},
+    }
+    content["cautions"] += trained_on(split)
+    if names and not len(train):
+        content["cautions"].append(NOTHING_FITTED)
+        names = ()
+    labelled = int((rows.labels >= 0).sum()) if rows.states else int((~np.isnan(rows.values)).any(axis=1).sum())
+    content["counts"] = {"proteins": len(rows), "residues": len(rows.tokens), "labelled": labelled}
+    if not labelled:
+        raise InputError(prepared, f"has no labelled residue in split '{split}'")
+    (_states if rows.states else _values)(content, data, rows, train, given, names, seed)
+    return content, Judged(rows, given)
+
+
+def _states(
+    content: dict[str, Any],
+    data: PreparedTags,
+    rows: Tagged,
+    train: Tagged,
+    given: TagPredictions,
+    names: tuple[str, ...],
+    seed: int,
+) -> None:
+    found = score(rows.labels, given.states, rows.lengths, len(rows.states))
+    key = data.name or "state"
+    content["metrics"][key] = evaluate(found, seed=seed)
+    if names:
+        content["baselines"][key] = compare(TagProblem(train, rows, seed), names, given.states, found)
+    content |= {
+        "by_state": by_state(found, rows.states, seed=seed),
+        "confusion": confusion_table(found, rows.states),
+        "lengths": length_table(rows, given.states),
+        "confidence": confidence_table(rows.labels, given.states, given.scores),
+    }
+
+
+def _values(
+    content: dict[str, Any],
+    data: PreparedTags,
+    rows: Tagged,
+    train: Tagged,
+    given: TagPredictions,
+    names: tuple[str, ...],
+    seed: int,
+) -> None:
+    for column, target in enumerate(data.targets):
+        arrays = (rows.lengths, rows.values[:, column], given.scores[:, column])
+        metrics = {metric: estimate_numbers(metric, *arrays, seed=seed) for metric in NUMBER_METRICS}
+        content["metrics"][target["name"]] = metrics
+        if names:
+            problem = TagProblem(train, rows, seed, column)
+            content["baselines"][target["name"]] = compare(problem, names, given.scores[:, column])
+
+
+def _given(
+    path: Path, data: PreparedTags, rows: Tagged, prepared: Path, threads: int, device: str
+) -> tuple[TagPredictions, Path]:
+    """Return predictions from a table, or by running a model, and the file that they come from."""
+    targets = [target["name"] for target in data.targets]
+    if not path.is_dir() and str(path) not in store.shipped_models():
+        return join_tags(path, rows, targets, prepared), path
+    stored = load_model(path)
+    _check_fit(stored, data, rows, prepared, targets)
+    called, scores = np.zeros(len(rows.tokens) if rows.states else 0, np.int64), []
+    states = {state: place for place, state in enumerate(rows.states)}
+    flags: Counter[str] = Counter()
+    start = 0
+    with progress("predict", "residues", len(rows.tokens)) as advance:
+        for found in tag(stored, _records(rows), threads=threads, device=device):
+            if rows.states:
+                called[start : start + len(found.states)] = [states[state] for state in found.states]
+            scores.append(found.scores)
+            flags.update(found.flags)
+            start += len(found.sequence)
+            advance(len(found.sequence))
+    own, _ = tag_columns(stored)
+    table = np.concatenate(scores)
+    # in the order of the file's states, which may be another than the model's
+    table = table[:, [own.index(state) for state in rows.states]] if rows.states else table
+    return TagPredictions(called, table, dict(flags)), find_model(path) / WEIGHTS
+
+
+def _records(rows: Tagged) -> Iterator[ProteinRecord]:
+    unknown = rows.alphabet[-1]
+    for id, sequence in zip(rows.ids, rows.sequences(), strict=True):
+        yield ProteinRecord(str(id), sequence, unknown=sequence.count(unknown))
+
+
+def _check_fit(stored: Stored, data: PreparedTags, rows: Tagged, prepared: Path, targets: list[str]) -> None:
+    states, columns = tag_columns(stored)
+    if rows.states and sorted(states) != sorted(rows.states):
+        raise InputError(prepared, f"has the states {rows.states}; the model {stored.path} has {states or 'values'}")
+    if not rows.states and columns != targets:
+        raise InputError(prepared, f"has the values {', '.join(targets)}; the model {stored.path} {', '.join(columns)}")
+    alphabet = stored.facts.get("alphabet")
+    if alphabet not in (None, rows.alphabet):
+        raise InputError(prepared, f"has the letters {rows.alphabet}; the model {stored.path} reads {alphabet}")

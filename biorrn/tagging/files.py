@@ -1,0 +1,408 @@
+"""Sequences and what is known of each of their residues: from FASTA, an archive of it, or a table."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from biorrn.base.errors import BiorrnError, ConfigError, Fault, InputError, faults
+from biorrn.base.files import decoded, open_text
+from biorrn.sequences.alphabets import DNA, NO_STATE, RESIDUES, States, base_tokens, letters_for, tokens
+from biorrn.sequences.fasta import Ids, clean_sequence, fasta_records
+from biorrn.sequences.splits import Reference, Rows
+from biorrn.sequences.tables.numbers import MISSING
+from biorrn.sequences.tables.reader import column_names, matching, read_cells
+
+INSIDE = ".zip:"  # between an archive and the name of one of its members
+MOST_BYTES = 1 << 31  # of a member once unpacked; a few kB of an archive can claim any size
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """One record: its id, its letters as written without ends of lines, and the rest of its header."""
+
+    id: str
+    letters: str
+    description: str = ""
+
+
+def read_letters(path: str | Path) -> Iterator[Letters]:
+    """Yield the records of a FASTA file of labels, one in memory at a time.
+
+    Parameters
+    ----------
+    path : the file; gzip by content, `-` for standard input, `archive.zip:member` for one in an archive.
+
+    Raises
+    ------
+    InputError: the file cannot be read, is empty or not FASTA, or an id is missing or given twice.
+    """
+    ids, number = Ids(), 0
+    for number, header, parts in fasta_records(enumerate(_lines(path), 1), path):
+        name, _, description = " ".join(header.split()).partition(" ")
+        if not name:
+            raise InputError(path, f"line {number}: a header without an id; allowed is > and an id")
+        if before := ids.seen(name, number):
+            raise InputError(path, f"the id is given twice, on lines {before} and {number}", name)
+        yield Letters(name, "".join(parts), description)
+    if not number:
+        raise InputError(path, "the file is empty; FASTA is a line of > and an id, then lines of letters")
+
+
+def one_a_label(written: str) -> str:
+    """Return a protein in upper-case letters, B, Z, J, U and O as X; nothing may be left out, since labels would shift.
+
+    Raises
+    ------
+    Fault: as `sequences.fasta.clean_sequence`; or a gap or a stop codon.
+
+    >>> one_a_label("mkv")
+    'MKV'
+    >>> one_a_label("MK-V")
+    Traceback (most recent call last):
+    biorrn.base.errors.Fault: found '-' at position 3; a sequence with one label a residue has no gaps and no '*'
+    """
+    packed = "".join(written.split())
+    sequence = clean_sequence(packed)[0]
+    if len(sequence) != len(packed):
+        place = next(place for place, letter in enumerate(packed) if letter in "-.*")
+        found = f"found {packed[place]!r} at position {place + 1}"
+        raise Fault(f"{found}; a sequence with one label a residue has no gaps and no '*'")
+    return sequence
+
+
+def members(path: str | Path) -> list[str]:
+    """Return the files of a folder, or the members of a zip archive, each as `read_letters` takes it.
+
+    Raises
+    ------
+    InputError: the archive or folder cannot be read.
+    """
+    if Path(path).is_dir():
+        with faults(path, None, OSError):
+            return sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
+    with faults(path, None, *DAMAGE), zipfile.ZipFile(path) as archive:
+        names = [info.filename for info in archive.infolist() if not info.filename.endswith("/")]
+    return [f"{path}:{name}" for name in names if not name.startswith("__MACOSX/")]
+
+
+def is_archive(path: str | Path) -> bool:
+    """Tell whether an input is a folder or a zip archive."""
+    return Path(path).is_dir() or (Path(path).suffix.lower() == ".zip" and Path(path).is_file())
+
+
+def _lines(path: str | Path) -> Iterator[str]:
+    """Yield the lines of a text file, or of a member of a zip archive (`archive.zip:member`)."""
+    archive, found, member = str(path).partition(INSIDE)
+    if not found or Path(path).exists():
+        with open_text(path) as stream:
+            yield from stream
+        return
+    with faults(path, None, *DAMAGE), zipfile.ZipFile(archive + INSIDE[:-1]) as opened:
+        if opened.getinfo(member).file_size > MOST_BYTES:
+            raise Fault(f"is larger than {MOST_BYTES:,} bytes")
+        with opened.open(member) as raw, decoded(raw, path) as lines:
+            yield from lines
+
+
+DAMAGE = (  # what Python raises on an archive that is none, damaged or locked
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    KeyError,
+    RuntimeError,
+    NotImplementedError,
+)
+
+
+ALPHABETS = {"protein": RESIDUES, "dna": DNA}
+ARCHIVE = {"sequences": "sequences", "labels": "sampled", "mask": "mask"}  # what FLIP calls the files of an archive
+
+
+@dataclass(frozen=True, slots=True)
+class TagRow:
+    """One sequence.
+
+    Attributes
+    ----------
+    id : str.
+    tokens : uint8 array (T,): index in the alphabet + 1.
+    tags : uint8 array (T,) of states, `NO_STATE` where unknown; or float32 (T, K) of values, NaN where missing.
+    said : str: what says its split: the rest of the header of its labels, or a cell of a table.
+    split : int: its code, where the rows were cut by it.
+    origin : str: the sequence that it is a window of, "" where it is whole.
+    """
+
+    id: str
+    tokens: np.ndarray
+    tags: np.ndarray
+    said: str = ""
+    split: int | None = None
+    origin: str = ""
+
+
+def encode_sequence(path: str | Path, name: str, written: str, alphabet: str) -> np.ndarray:
+    """Return the tokens uint8 (T,) of a sequence as it is written.
+
+    Raises
+    ------
+    InputError: a letter that is not in the alphabet, a gap, or an empty sequence.
+    """
+    try:
+        if alphabet == "protein":
+            return tokens(one_a_label(written))
+        if not (packed := "".join(written.split())):
+            raise Fault("the sequence is empty")
+        return base_tokens(packed)
+    except (Fault, BiorrnError) as error:
+        raise InputError(path, str(error), name) from error
+
+
+def archive_files(path: str | Path) -> dict[str, str]:
+    """Return "sequences", "labels" and, where it is there, "mask" -> the FASTA files of a folder or zip archive.
+
+    Raises
+    ------
+    InputError: it lacks the sequences or the labels, or has one of them more than once.
+    """
+    found = {}
+    inside = members(path)
+    for role, stem in ARCHIVE.items():
+        fitting = [name for name in inside if Path(name.rpartition(":")[2]).name in (f"{stem}.fasta", f"{stem}.fa")]
+        if len(fitting) > 1 or (not fitting and role != "mask"):
+            raise InputError(path, f"holds {len(fitting)} files named {stem}.fasta; expected one, with the {role}")
+        if fitting:
+            found[role] = fitting[0]
+    return found
+
+
+def rows_of_fasta(
+    source: str | Path, labels: str | Path, mask: str | Path | None, states: States, alphabet: str
+) -> Iterator[TagRow]:
+    """Yield the sequences of a FASTA file with the labels of the same id in another; the labels are held in memory.
+
+    Parameters
+    ----------
+    mask : FASTA of 1 and 0: where a residue has a label.
+
+    Raises
+    ------
+    InputError: an id is in one file only, lengths differ, or a letter is not allowed; see the readers.
+    """
+    known = {record.id: record for record in read_letters(labels)}
+    masks = {record.id: record for record in read_letters(mask)} if mask is not None else {}
+    for record in read_letters(source):
+        label = known.pop(record.id, None)
+        if label is None:
+            raise InputError(labels, f"has no labels of this sequence of {source}", record.id)
+        codes = encode_sequence(source, record.id, record.letters, alphabet)
+        tags = _states(labels, label, states, len(codes), source)
+        if mask is not None:
+            hidden = masks.pop(record.id, None)
+            if hidden is None:
+                raise InputError(mask, f"has no mask of this sequence of {source}", record.id)
+            tags[~_mask(mask, hidden, len(codes), source)] = NO_STATE
+        yield TagRow(record.id, codes, tags, label.description)
+    for path, left in ((labels, known), (mask, masks)):
+        if left:
+            raise InputError(str(path), f"is of no sequence in {source}", next(iter(left)))
+
+
+def _states(path: str | Path, label: Letters, states: States, length: int, source: str | Path) -> np.ndarray:
+    try:
+        found = states.encode(label.letters)
+    except BiorrnError as error:
+        raise InputError(path, str(error), label.id) from error
+    if len(found) != length:
+        raise InputError(path, f"found {len(found)} labels; the sequence in {source} has {length} letters", label.id)
+    return found
+
+
+def _mask(path: str | Path, record: Letters, length: int, source: str | Path) -> np.ndarray:
+    letters = record.letters.strip()
+    odd = letters.strip("01")
+    if odd:
+        raise InputError(path, f"found {odd[0]!r}; allowed in a mask are 0 and 1", record.id)
+    if len(letters) != length:
+        raise InputError(path, f"found {len(letters)} letters; the sequence in {source} has {length}", record.id)
+    return np.frombuffer(letters.encode(), np.uint8) == ord("1")
+
+
+def rows_of_table(
+    path: str | Path,
+    states: States,
+    alphabet: str,
+    label_column: str = "labels",
+    values: Sequence[str] = (),
+    sequence_column: str = "sequence",
+    split_column: str | None = None,
+) -> Iterator[TagRow]:
+    """Yield the rows of a table of id, sequence, and labels (a letter a residue) or values (numbers, comma separated).
+
+    Parameters
+    ----------
+    values : columns of numbers; with any, there are no labels. NA, NaN or nothing between two commas is missing.
+
+    Raises
+    ------
+    InputError: a column is missing, an id comes twice, lengths differ, or a letter or number is not allowed.
+    """
+    ids = Ids()
+    named = bool(matching("id", column_names(path)))
+    columns = [*(["id"] if named else []), sequence_column, *(values or [label_column])]
+    columns += [split_column] if split_column else []
+    for line, row in enumerate(read_cells(path, columns), 1):
+        name = str(row["id"]).strip() if named else f"row{line}"
+        if not name or ids.seen(name, line):
+            problem = f"row {line}: the id is given twice" if name else f"row {line}: column 'id' is empty"
+            raise InputError(path, problem, name or None)
+        codes = encode_sequence(path, name, str(row[sequence_column] or ""), alphabet)
+        if values:
+            columns_of = [_numbers(path, name, column, row[column], len(codes)) for column in values]
+            tags = np.stack(columns_of, 1)
+        else:
+            tags = _states(path, Letters(name, str(row[label_column] or "")), states, len(codes), path)
+        yield TagRow(name, codes, tags, str(row[split_column]) if split_column else "")
+
+
+def _numbers(path: str | Path, name: str, column: str, cell: object, length: int) -> np.ndarray:
+    parts = [part.strip() for part in str(cell or "").split(",")]
+    if len(parts) != length:
+        raise InputError(path, f"column '{column}': found {len(parts)} values for {length} residues", name)
+    found = np.full(length, np.nan, np.float32)
+    for place, part in enumerate(parts):
+        if part.lower() in MISSING:
+            continue
+        try:
+            value = math.inf if "_" in part else float(np.float32(part))
+        except ValueError:
+            value = math.inf
+        if not math.isfinite(value):
+            raise InputError(
+                path, f"column '{column}': found '{part[:40]}' at position {place + 1}; expected a number", name
+            )
+        found[place] = value
+    return found
+
+
+SKIPPED = ("#", "track", "browser")  # how a line begins that holds no segment
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A named span of a sequence, `start` to before `end`, 0-based, and the line that it stands on."""
+
+    start: int
+    end: int
+    name: str
+    line: int
+
+
+def read_segments(path: str | Path) -> dict[str, list[Segment]]:
+    """Return the segments of each sequence, in order of start.
+
+    Columns after the fourth (score, strand, ...) are not read: a segment labels the bases of the forward strand.
+
+    Raises
+    ------
+    InputError: the file cannot be read or holds no segment, a line has fewer than four columns, a place is no whole
+        number, or a span is empty.
+    """
+    found: dict[str, list[Segment]] = {}
+    with open_text(path) as stream:
+        for number, line in enumerate(stream, 1):
+            text = line.rstrip("\r\n")
+            if not text.strip() or text.startswith(SKIPPED):
+                continue
+            cells = text.split("\t") if "\t" in text else text.split()
+            if len(cells) < 4 or not cells[0] or not cells[3].strip():
+                raise InputError(path, f"line {number}: found {len(cells)} columns; expected chrom, start, end, name")
+            start, end = (int(cell) if cell.isdecimal() and len(cell) < 16 else -1 for cell in cells[1:3])
+            if not 0 <= start < end:
+                raise InputError(
+                    path,
+                    f"line {number}: found the span {cells[1][:20]} to {cells[2][:20]}; allowed is 0 <= start < end",
+                )
+            found.setdefault(cells[0], []).append(Segment(start, end, cells[3].strip(), number))
+    if not found:
+        raise InputError(path, "holds no segment; a line is chrom, start, end, name, parted by tabs")
+    return {chrom: sorted(segments, key=lambda one: one.start) for chrom, segments in found.items()}
+
+
+def segment_states(path: str | Path, background: str, name: str = "segment") -> tuple[States, dict[str, list[Segment]]]:
+    """Return the states that a BED file names, what is in no segment first, and its segments."""
+    found = read_segments(path)
+    others = sorted({segment.name for segments in found.values() for segment in segments} - {background})
+    names = [background, *others]
+    if not others:
+        raise InputError(path, f"names no segment but '{background}'; a base has two states at least")
+    return States(name, letters_for(names), tuple(names)), found
+
+
+def rows_of_segments(
+    source: str | Path, bed: str | Path, states: States, segments: dict[str, list[Segment]], alphabet: str
+) -> Iterator[TagRow]:
+    """Yield the sequences of a FASTA file with the state of the segments that each letter lies in.
+
+    Raises
+    ------
+    InputError: a segment is of no sequence, ends beyond it, or overlaps one of another name.
+    """
+    left = dict(segments)
+    for record in read_letters(source):
+        codes = encode_sequence(source, record.id, record.letters, alphabet)
+        tags = np.zeros(len(codes), np.uint8)
+        for one in left.pop(record.id, ()):
+            code = states.names.index(one.name)
+            if one.end > len(codes):
+                raise InputError(bed, f"line {one.line}: ends at {one.end}; the sequence has {len(codes)}", record.id)
+            here = tags[one.start : one.end]
+            if ((here != 0) & (here != code)).any():
+                raise InputError(bed, f"line {one.line}: '{one.name}' overlaps a segment of another name", record.id)
+            here[:] = code
+        yield TagRow(record.id, codes, tags, record.description)
+    if left:
+        raise InputError(bed, f"the segments are of no sequence in {source}", next(iter(left)))
+
+
+def cut_windows(row: TagRow, size: int, overlap: int, regions: Reference | None = None) -> Iterator[TagRow]:
+    """Yield a sequence in windows of at most `size`, neighbours sharing `overlap`; ids get `:FIRST-LAST`, from 1.
+
+    Of what two windows share, each has the labels of its own half, so that every letter is labelled once and most have
+    letters on either side.
+
+    Parameters
+    ----------
+    regions : Reference, optional: which places are of which split; a window lies in one and shares nothing with others.
+
+    Raises
+    ------
+    ConfigError: an overlap below 0, or not below the window.
+    """
+    if not 0 <= overlap < size:
+        raise ConfigError(f"--overlap: found {overlap}; allowed is 0 to less than the window, {size}")
+    length = len(row.tokens)
+    codes = np.zeros(length, np.uint8)
+    if regions is not None:
+        codes = regions.assign(Rows(reference=row.id, positions=np.arange(length)))
+    edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), length]
+    for first, last in itertools.pairwise(edges):
+        for start in range(first, max(first + 1, last - overlap), size - overlap):
+            end = min(start + size, last)
+            tags = row.tags[start:end].copy()
+            hidden = NO_STATE if tags.ndim == 1 else np.nan
+            if start > first:
+                tags[: overlap // 2] = hidden
+            if end < last:
+                tags[len(tags) - (overlap - overlap // 2) :] = hidden
+            name = row.id if end - start == length else f"{row.id}:{start + 1}-{end}"
+            split = row.split if regions is None else int(codes[first])
+            yield replace(row, id=name, tokens=row.tokens[start:end], tags=tags, split=split, origin=row.id)

@@ -1,0 +1,205 @@
+"""Translation: one sequence in, another of its own length out, by a decoder that looks at what the encoder made of it.
+
+Two kinds of prepared data: signal, whose chunks are told as bases (as task basecalling does by CTC), and pairs of
+sequences in any two alphabets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from biorrn.base.errors import ConfigError
+from biorrn.base.lookup import lookup
+from biorrn.config.recipe import Recipe
+from biorrn.kernels.ctc.loss import ctc_loss
+from biorrn.kernels.distance import distance
+from biorrn.nanopore.dataset import FEWEST
+from biorrn.nanopore.task import SignalData
+from biorrn.nn.batch import Batch, valid
+from biorrn.nn.beam_search import greedy
+from biorrn.nn.decoder import END, Decoder
+from biorrn.nn.sequence import SequenceModel, build_model
+from biorrn.training.batches import Batches, ordered_batches
+from biorrn.training.task import Data
+from biorrn.translation.data import PairDataset
+
+unit = "symbols"
+monitor = "symbol_accuracy"
+
+NONE = -1  # a target that is not there
+VALID_BATCH = 64
+VALID_PAIRS = 512  # a validation set larger than this is thinned evenly
+
+
+class PairData(Batches):
+    """The train and valid splits of a prepared file of pairs."""
+
+    def __init__(self, path: str | Path, recipe: Recipe) -> None:
+        self.rows = pairs = PairDataset(path, "train")
+        self.held_out = PairDataset(path, "valid")
+        self.batch_size, self.valid_batch = recipe.training.batch_size, VALID_BATCH
+        self.training_size = int(pairs.target_lengths.sum())
+        self.facts: dict[str, Any] = {
+            "task": "translation",
+            "outputs": len(pairs.target.symbols) + 1,
+            "source": pairs.source.name,
+            "target": pairs.target.name,
+            "symbols_a_step": float((pairs.target_lengths / pairs.lengths).max()),
+        }
+
+    def valid(self) -> Iterator[Batch]:
+        kept = np.arange(len(self.held_out))
+        if len(kept) > VALID_PAIRS:
+            kept = np.linspace(0, len(kept) - 1, VALID_PAIRS).round().astype(int)
+        for indices in ordered_batches(self.held_out.lengths[kept], self.valid_batch):
+            yield self.held_out.collate(kept[indices])
+
+
+def open_data(path: str | Path, recipe: Recipe) -> Data:
+    """Open a prepared file of pairs, or of signal."""
+    if _kind(path) != "signal":
+        return PairData(path, recipe)
+    data = SignalData(path, recipe)
+    windows = data.windows
+    data.training_size = int(data.training_size * windows.bases.sum() / windows.lengths.sum())
+    data.facts |= {"task": "translation", "source": "signal", "target": "bases", "symbols_a_step": 1 / FEWEST}
+    return data
+
+
+def _kind(path: str | Path) -> str:
+    """Return the kind that a file says it is of, "" where it says none; what is wrong with it is told when opened."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get("kind", ""))
+    except OSError:
+        return ""
+
+
+def make_model(recipe: Recipe, data: Data) -> SequenceModel:
+    """Return an untrained encoder and decoder.
+
+    Raises
+    ------
+    ConfigError: another loss or head, or a front end that does not take what the data has.
+    """
+    lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
+    parts = recipe.network
+    if parts.head.name != "decoder":
+        raise ConfigError(f"recipe '{recipe.name}': task translation needs head 'decoder'; found '{parts.head.name}'")
+    signal = data.facts["source"] == "signal"
+    if (parts.frontend.name in FRONTENDS["signal"]) != signal:
+        allowed = FRONTENDS["signal" if signal else "pairs"]
+        what = f"{data.facts['source']} in"
+        raise ConfigError(
+            f"recipe '{recipe.name}': model.frontend.name: found {parts.frontend.name}; allowed for {what} the data is "
+            f"one of {', '.join(allowed)}"
+        )
+    if not signal:
+        if parts.head.ctc:
+            raise ConfigError(
+                f"recipe '{recipe.name}': model.head.ctc: found {parts.head.ctc:g}; allowed is 0 where the data is no "
+                "signal, since a target may have as many symbols as its source"
+            )
+        letters, known = len(data.rows.source.symbols), getattr(parts.frontend, "symbols", 0)  # type: ignore[attr-defined]
+        if known != letters:
+            raise ConfigError(
+                f"recipe '{recipe.name}': model.frontend.symbols: found {known}; the sources are {data.facts['source']}"
+                f", which needs {letters}"
+            )
+    model = build_model(parts, data.facts["outputs"])
+    if signal:
+        data.facts["stride"] = model.stride
+    return model
+
+
+def teaching(targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what goes into the decoder (B, U + 1), from the beginning on, and what is to come out, to the end.
+
+    Parameters
+    ----------
+    targets, lengths : int64 tensors (B, U) and (B,), as in a batch. Steps after the end are `NONE` in what comes out.
+    """
+    ends = F.pad(targets, (0, 1), value=END)
+    given = F.pad(targets, (1, 0), value=END)
+    return given, ends.masked_fill(~valid(lengths + 1, ends.shape[1]), NONE)
+
+
+def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    """Return the mean cross-entropy of a symbol, the end included, in nats.
+
+    In training, where the head's `sampling` is above 0, a part of the symbols before are the decoder's own: they come
+    from a first pass over the true ones (scheduled sampling, Bengio et al. 2015, in parallel as Mihaylova and Martins
+    2019 do it); and where its `ctc` is, that part of the loss is CTC on the encoder's steps, which makes them tell
+    apart what the attention is to find long before it has learned to move along (Kim, Hori and Watanabe 2017).
+    """
+    assert batch.targets is not None
+    assert batch.target_lengths is not None
+    head = model.head
+    assert isinstance(head, Decoder)
+    given, wanted = teaching(batch.targets, batch.target_lengths)
+    if model.training and head.recipe.sampling:
+        with torch.no_grad():
+            own = head.teach(outputs, lengths, given)[0].argmax(-1)
+        own = F.pad(own[:, :-1], (1, 0), value=END)
+        chosen = torch.rand(given.shape, device=given.device) < head.recipe.sampling
+        given = torch.where(chosen, own, given)
+    scores, _ = head.teach(outputs, lengths, given)
+    smoothing = head.recipe.smoothing if model.training else 0.0
+    found = F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), ignore_index=NONE, label_smoothing=smoothing)
+    part = head.recipe.ctc if model.training else 0.0
+    if not part:
+        return found
+    rows = ctc_loss(head.tell_steps(outputs), lengths, batch.targets, batch.target_lengths)
+    return (1 - part) * found + part * (rows / batch.target_lengths.clamp(min=1)).mean()
+
+
+def share(batch: Batch, recipe: Recipe) -> float:
+    """Return the number of symbols that are told."""
+    assert batch.target_lengths is not None
+    return float((batch.target_lengths + 1).sum())
+
+
+def collect_from(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> np.ndarray:
+    """Return of each row, decoded greedily: edits to the target, its length, and whether it is right; int64 (B, 3)."""
+    assert batch.targets is not None
+    assert batch.target_lengths is not None
+    assert isinstance(model.head, Decoder)
+    # room for a tenth more: what does not end costs time in the first epochs, and is as wrong at any length
+    most = torch.full_like(lengths, math.ceil(1.1 * int(batch.target_lengths.max())) + 5)
+    found = greedy(model.head, outputs, lengths, most)
+    rows = []
+    for row, sequence in enumerate(found):
+        wanted = batch.targets[row, : int(batch.target_lengths[row])].tolist()
+        edits = distance(sequence.symbols, wanted)
+        rows.append((edits, len(wanted), int(edits == 0 and sequence.ended)))
+    return np.array(rows, np.int64).reshape(-1, 3)
+
+
+def score(collected: list[Any]) -> dict[str, float]:
+    """Return the symbol error rate (edits over symbols of the targets), 1 less that, and the part of exact sequences.
+
+    >>> score([np.array([[1, 8, 0], [0, 2, 1]])])
+    {'symbol_accuracy': 0.9, 'symbol_error_rate': 0.1, 'exact': 0.5}
+    """
+    edits, symbols, right = np.concatenate(collected).T
+    rate = float(edits.sum() / max(1, symbols.sum()))
+    return {"symbol_accuracy": 1 - rate, "symbol_error_rate": rate, "exact": float(right.mean())}
+
+
+def size(batch: Batch) -> int:
+    """Return the number of symbols of the targets."""
+    assert batch.target_lengths is not None
+    return int(batch.target_lengths.sum())
+
+
+LOSSES = {"cross_entropy": F.cross_entropy}
+FRONTENDS = {"signal": ("conv", "residual", "separable"), "pairs": ("embedding",)}

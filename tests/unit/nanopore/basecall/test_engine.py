@@ -1,0 +1,168 @@
+"""The kernels give what torch gives, are chosen by model and processor alone, and say why when they cannot serve."""
+
+import numpy as np
+import pytest
+import torch
+
+from biorrn.base.errors import BiorrnError
+from biorrn.config.recipe import load_recipe, parse_recipe, recipe_names
+from biorrn.kernels.lstm import BFLOAT, FLOAT, HAS_BF16
+from biorrn.nanopore.basecall import engine as module
+from biorrn.nanopore.basecall.engine import ENGINES, TOLERANCE, VARIABLE, FastEngine, TorchEngine, choose, unsupported
+from biorrn.nn.sequence import SequenceModel, build_model
+
+KINDS = [FLOAT, *([BFLOAT] if HAS_BF16 else [])]
+HEADS = {
+    "ctc": {"name": "ctc"},
+    "ctc with a hidden layer": {"name": "ctc", "hidden": 9},
+    "crf": {"name": "crf", "state_len": 2},
+    "crf with learned stays": {"name": "crf", "state_len": 1, "blank": None, "scale": 3.0},
+}
+
+
+def model(head: str = "ctc", hidden: int = 20, **core: object) -> SequenceModel:
+    """A small untrained model of odd widths."""
+    torch.manual_seed(1)
+    recipe = parse_recipe(
+        {
+            "name": "tiny",
+            "task": "basecalling",
+            "model": {
+                "frontend": {
+                    "name": "conv",
+                    "layers": [
+                        {"width": 3, "kernel": 5},
+                        {"width": 17, "kernel": 3, "stride": 2},
+                        {"width": 10, "kernel": 7, "stride": 3},
+                    ],
+                },
+                "core": {"cell": "lstm", "hidden": hidden, "layers": 3, "direction": "alternating", **core},
+                "head": HEADS[head],
+            },
+        }
+    )
+    return build_model(recipe.model, 5).eval()
+
+
+def scored(engine: module.Engine, x: np.ndarray, lengths: np.ndarray, stride: int = 6) -> list[np.ndarray]:
+    outs = [np.full((steps, engine.symbols), np.nan, np.float32) for steps in -(-lengths // stride)]
+    engine.score(x, lengths, [[(0, len(out), out)] for out in outs])
+    return outs
+
+
+def signal(rows: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(rows)
+    lengths = rng.integers(1, samples + 1, rows)
+    lengths[0] = samples
+    x = np.zeros((rows, samples), np.float32)
+    for row, length in zip(x, lengths, strict=True):
+        row[:length] = rng.normal(size=length)
+    return x, lengths
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("head", HEADS)
+def test_scores_are_those_of_torch(head: str, kind: np.dtype) -> None:
+    net = model(head)
+    x, lengths = signal(9, 301)
+    found, expected = scored(FastEngine(net, kind), x, lengths), scored(TorchEngine(net, "cpu", 64, 301), x, lengths)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 if kind == FLOAT else 0.08)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_has_the_same_bits_in_any_company(kind: np.dtype) -> None:
+    engine = FastEngine(model("crf"), kind)
+    x, lengths = signal(14, 200)
+    together = scored(engine, x, lengths)
+    for row, expected in enumerate(together):
+        [alone] = scored(engine, x[row : row + 1, : lengths[row]], lengths[row : row + 1])
+        np.testing.assert_array_equal(alone, expected)
+
+
+def test_only_the_frames_asked_for_are_written() -> None:
+    for engine in (FastEngine(model("crf"), FLOAT), TorchEngine(model("crf"), "cpu", 64, 300)):
+        x, lengths = np.random.default_rng(0).normal(size=(2, 300)).astype(np.float32), np.array([300, 300])
+        [whole, _] = scored(engine, x, lengths)
+        a, b = np.full((2, 80), 7, np.float32), np.full((9, 80), 7, np.float32)
+        engine.score(x, lengths, [[(3, 5, a), (11, 20, b)], []])
+        np.testing.assert_array_equal(a, whole[3:5])
+        np.testing.assert_array_equal(b, whole[11:20])
+
+
+CALLERS = [name for name in recipe_names() if load_recipe(name).task == "basecalling"]
+
+
+@pytest.mark.parametrize("name", [*CALLERS, "stability_gru"])
+def test_every_recipe_is_run_or_the_reason_is_named(name: str) -> None:
+    recipe = load_recipe(name)
+    net = build_model(recipe.model, 5).eval()
+    if recipe.task != "basecalling":
+        assert unsupported(net)
+        return
+    engine = choose(net, "cpu", batch_size=16, size=500, name="auto")
+    if unsupported(net) or module.LANES < module.WORTHWHILE:
+        assert engine.name == "torch, cpu"
+    else:
+        assert engine.name == ("fast, bfloat16" if HAS_BF16 else "fast, float32")
+
+
+@pytest.mark.parametrize(
+    ("core", "reason"),
+    [
+        ({"cell": "gru"}, "recurrent layers other than LSTM"),
+        ({"direction": "bidirectional"}, "recurrent layers other than LSTM in one direction"),
+        ({"skip": True}, "skip connections"),
+        ({"layer_norm": True}, "layer norm"),
+    ],
+)
+def test_what_the_kernels_do_not_know_is_run_by_torch(core: dict, reason: str) -> None:
+    net = model(**core)
+    assert reason in str(unsupported(net))
+    assert choose(net, "cpu", batch_size=8, size=300, name="auto").name == "torch, cpu"
+    with pytest.raises(BiorrnError, match=rf"found 'fast', which does not support this model's .*{reason}"):
+        choose(net, "cpu", batch_size=8, size=300, name="fast")
+
+
+def test_kernels_that_disagree_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(FastEngine):
+        def score(self, x: np.ndarray, lengths: np.ndarray, wanted: module.Wanted) -> None:
+            super().score(-x, lengths, wanted)
+
+    monkeypatch.setattr(module, "FastEngine", Wrong)
+    assert choose(model(), "cpu", batch_size=8, size=300, name="auto").name == "torch, cpu"
+    with pytest.raises(BiorrnError, match="scores differ from torch's"):
+        choose(model(), "cpu", batch_size=8, size=300, name="fast")
+
+
+def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "float32")
+    assert choose(model(), "cpu", batch_size=8, size=300).name == "fast, float32"
+    assert choose(model(), "cpu", batch_size=8, size=300, name="torch").name == "torch, cpu"
+    monkeypatch.setenv(VARIABLE, "quick")
+    with pytest.raises(BiorrnError, match=rf"{VARIABLE}: found 'quick'; allowed is one of {', '.join(ENGINES)}"):
+        choose(model(), "cpu", batch_size=8, size=300)
+
+
+def test_the_tolerance_lies_between_rounding_and_a_fault() -> None:
+    net = model("crf")
+    plain = TorchEngine(net, "cpu", 16, 1000)
+    for kind in KINDS:
+        difference = module._difference(FastEngine(net, kind), plain)
+        assert 0 < difference < TOLERANCE[kind] / 2
+    turned = model("crf")
+    turned.core.layers[1].directions = "b"
+    assert module._difference(FastEngine(turned, FLOAT), plain) > 2 * max(TOLERANCE.values())
+
+
+@pytest.mark.parametrize(
+    ("lanes", "narrow", "wanted"),
+    [(4, False, "torch, cpu"), (8, False, "fast, float32"), (16, False, "fast, float32")],
+)
+def test_a_processor_without_bfloat16_gets_what_it_can_run(
+    lanes: int, narrow: bool, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the processor has is faked; kernels for narrower vectors are compiled and run in test_lstm."""
+    monkeypatch.setattr(module, "LANES", lanes)
+    monkeypatch.setattr(module, "HAS_BF16", narrow)
+    assert choose(model(), "cpu", batch_size=8, size=300, name="auto").name == wanted

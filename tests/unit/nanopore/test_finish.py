@@ -1,0 +1,127 @@
+"""What is added to the facts of a trained basecaller: how early its bases come, a calibration of its Q-scores."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from biorrn.base.errors import BiorrnError
+from biorrn.config.recipe import Recipe, parse_recipe
+from biorrn.nanopore import task as basecalling
+from biorrn.nanopore.task import frames_early, windows_fit
+from biorrn.nn.store import Stored
+from biorrn.rerun import trained_reads
+from biorrn.sequences.prepared.files import signal_writer
+from biorrn.training.task import complete
+
+STRIDE, DWELL, SPREAD = 5, 20, 0.35
+
+
+class Sure(nn.Module):
+    """Reads the level of each base off the signal and says the base some frames before it begins."""
+
+    def __init__(self, early: int) -> None:
+        super().__init__()
+        self.early = early
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        levels = x[:, ::STRIDE, 0].round().long()  # 1 to 4 for the base, (B, T')
+        new = torch.ones_like(levels, dtype=torch.bool)
+        new[:, 1:] = levels[:, 1:] != levels[:, :-1]
+        said = torch.where(new, levels, 0)  # CTC: a base in its first frame, blanks behind it
+        said = torch.roll(said, -self.early, 1)
+        return 20.0 * torch.nn.functional.one_hot(said, 5).float(), -(-lengths // STRIDE)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("early") / "levels.h5"
+    rng = np.random.default_rng(0)
+    with signal_writer(path, "medmad", 4000.0, "truth") as writer:
+        for number in range(4):
+            bases = rng.integers(1, 5, 400)
+            bases = np.array([b for a, b in zip([0, *bases], bases, strict=False) if a != b], np.uint8)
+            signal = np.repeat(bases.astype(np.float32), DWELL)
+            writer.add(f"r{number}", signal, bases, np.arange(len(bases)) * DWELL, split=int(number > 0))
+    return path
+
+
+class Doubting(nn.Module):
+    """Takes each change of the level for a base, and is as sure of it as the spread of the levels allows."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        levels = x[:, ::STRIDE, 0]
+        new = torch.ones_like(levels, dtype=torch.bool)
+        new[:, 1:] = levels[:, 1:] != levels[:, :-1]
+        scores = -((levels[:, :, None] - torch.arange(1, 5)) ** 2) / (2 * SPREAD**2)
+        blank = torch.where(new, scores.amax(2) - 20, scores.amax(2) + 20)
+        return torch.cat([blank[:, :, None], scores], 2), -(-lengths // STRIDE)
+
+
+def made_recipe() -> Recipe:
+    network = {
+        "frontend": {"name": "conv", "layers": [{"width": 4, "kernel": 5}]},
+        "core": {"cell": "lstm", "hidden": 4, "layers": 1},
+        "head": {"name": "ctc"},
+    }
+    chunks = {"samples": 2000, "overlap": 100}
+    return parse_recipe({"name": "sure", "task": "basecalling", "model": network, "chunks": chunks})
+
+
+@pytest.mark.parametrize("early", [0, 1, 3])
+def test_frames_early_are_those_of_the_model(early: int, prepared: Path) -> None:
+    recipe = made_recipe()
+    found, seen = frames_early(Stored(Sure(early), recipe, {"stride": STRIDE}, Path("sure")), prepared, device="cpu")
+    assert found == early
+    assert seen > 500
+
+
+def doubting(prepared: Path) -> Stored:
+    facts = {"task": "basecalling", "outputs": 5, "stride": STRIDE, "sample_rate": 4000.0, "normaliser": "picoampere"}
+    return Stored(Doubting(), made_recipe(), facts, prepared)
+
+
+def test_qualities_are_calibrated_on_validation_windows(tmp_path: Path) -> None:
+    path = tmp_path / "noisy.h5"
+    rng = np.random.default_rng(0)
+    with signal_writer(path, "picoampere", 4000.0, "truth") as writer:
+        for number in range(40):
+            bases = rng.integers(1, 5, 400).astype(np.uint8)
+            signal = np.repeat((bases + rng.normal(0, SPREAD, len(bases))).astype(np.float32), DWELL)
+            writer.add(f"r{number}", signal, bases, np.arange(len(bases)) * DWELL, split=int(number > 0))
+    fit = windows_fit(doubting(path), path, device="cpu")
+    assert fit.reads > 100
+    assert fit.noise > 10
+    assert fit.after["q_gap"] < 2.5  # this model takes noise for bases like any, so that those are believed less
+    assert fit.after["calibration_error"] < 0.1
+
+
+def test_without_errors_there_is_no_calibration(prepared: Path) -> None:
+    with pytest.raises(BiorrnError, match="expected 5 reads and 100 wrong bases"):
+        windows_fit(doubting(prepared), prepared, device="cpu")
+
+
+def test_a_model_without_a_calibration_says_how_to_make_one(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored, kept = doubting(prepared), {}
+    stored.facts["early"] = 0
+    monkeypatch.setattr(basecalling, "load_model", lambda folder: stored)
+    monkeypatch.setattr(basecalling, "update_facts", lambda folder, **entries: kept.update(entries))
+    complete("basecalling", "run", prepared, device="cpu")
+    assert kept == {}
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "no calibration of Q-scores" in said
+    assert "biorrn calibrate run READS --reference GENOME makes one" in said
+
+
+def test_reads_that_trained_a_model_are_known(prepared: Path, tmp_path: Path) -> None:
+    assert trained_reads(tmp_path) == set()
+    (tmp_path / "provenance.json").write_text(json.dumps({"data": {str(prepared): "sha"}}))
+    assert trained_reads(tmp_path) == {"r0"}
+    (tmp_path / "provenance.json").write_text(json.dumps({"data": {str(tmp_path / "gone.h5"): "sha"}}))
+    assert trained_reads(tmp_path) == set()

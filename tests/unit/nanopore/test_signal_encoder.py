@@ -1,0 +1,137 @@
+"""Normalisation of current, and cutting the adapter stall."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from biorrn.nanopore.signal import LIMIT, NORMALISERS, PA_MEAN, PA_STD, trim_start
+
+RATE = 4000.0
+each = pytest.mark.parametrize("name", NORMALISERS)
+floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
+
+
+def strand(rng, samples):
+    """Return the current of a moving strand: a level every 10 samples, and noise."""
+    levels = np.repeat(rng.normal(85, 14, samples // 10 + 1), 10)[:samples]
+    return (levels + rng.normal(0, 2, samples)).astype(np.float32)
+
+
+@each
+@given(current=arrays(np.float32, st.integers(0, 50), elements=floats))
+def test_always_finite_float32_of_the_same_length(name, current):
+    out = NORMALISERS[name](current)
+    assert out.dtype == np.float32
+    assert out.shape == current.shape
+    assert np.isfinite(out).all()
+    assert (np.abs(out) <= LIMIT).all()
+
+
+@each
+@pytest.mark.parametrize("current", [[], [80.0] * 9, [np.nan] * 4, [np.nan, 80.0, np.inf, 90.0], [1e38, -1e38, 0.0]])
+def test_odd_signal_stays_finite(name, current):
+    out = NORMALISERS[name](np.array(current, np.float32))
+    assert np.isfinite(out).all()
+    assert len(out) == len(current)
+
+
+@each
+def test_input_is_left_alone(name):
+    current = np.array([70, 80, np.nan, 500], np.float32)
+    before = current.copy()
+    NORMALISERS[name](current)
+    assert np.array_equal(current, before, equal_nan=True)
+
+
+@each
+def test_order_of_levels_is_kept(name):
+    current = strand(np.random.default_rng(0), 2000)
+    out = NORMALISERS[name](current)
+    assert (np.diff(out[np.argsort(current)]) >= 0).all()
+    assert 0.5 < out.std() < 2
+
+
+@pytest.mark.parametrize("name", ["medmad", "quantile"])
+def test_gain_and_offset_of_the_pore_fall_away(name):
+    current = strand(np.random.default_rng(1), 4000)
+    assert np.allclose(NORMALISERS[name](current), NORMALISERS[name](1.3 * current + 20), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["medmad", "quantile"])
+def test_a_constant_read_is_zero(name):
+    assert not NORMALISERS[name](np.full(5, 93.0, np.float32)).any()
+
+
+def test_medmad_literal():
+    out = NORMALISERS["medmad"](np.array([1, 2, 3, 4, 5], np.float32))
+    assert np.allclose(out, np.array([-2, -1, 0, 1, 2]) / 1.4826)
+
+
+def test_quantile_literal():
+    current = np.arange(0, 101, dtype=np.float32)  # quantiles 20 and 90
+    assert np.allclose(NORMALISERS["quantile"](current)[60], (60 - 55) / (0.53 * 70))
+
+
+def test_picoampere_literal():
+    out = NORMALISERS["picoampere"](np.array([PA_MEAN, PA_MEAN + PA_STD, PA_MEAN - 2 * PA_STD], np.float32))
+    assert np.allclose(out, [0, 1, -2])
+
+
+def test_two_levels_are_not_constant():
+    """The median absolute deviation of such a signal is 0."""
+    out = NORMALISERS["medmad"](np.array([80] * 20 + [110], np.float32))
+    assert out[-1] > 1
+
+
+@pytest.mark.parametrize("stall", [400, 1200, 6000])
+@pytest.mark.parametrize("rate", [3000.0, RATE, 5000.0])
+def test_stall_and_plateau_are_cut(stall, rate):
+    rng = np.random.default_rng(stall)
+    flat = rng.normal(80, 1.5, stall)
+    flat[rng.integers(0, stall, 5)] += 30  # spikes
+    plateau = rng.normal(130, 3, 40)
+    current = np.concatenate([flat, plateau, strand(rng, 30_000)]).astype(np.float32)
+    cut = trim_start(current, rate)
+    assert stall <= cut <= stall + 40 + 0.03 * rate
+
+
+def test_open_pore_before_the_strand_is_cut():
+    rng = np.random.default_rng(2)
+    current = np.concatenate([rng.normal(220, 8, 400), strand(rng, 20_000)]).astype(np.float32)
+    assert 400 <= trim_start(current, RATE) <= 440
+
+
+def test_a_strand_without_a_stall_is_kept_whole():
+    assert trim_start(strand(np.random.default_rng(3), 20_000), RATE) == 0
+
+
+def test_a_pause_later_in_the_read_is_no_stall():
+    rng = np.random.default_rng(4)
+    current = np.concatenate([strand(rng, 2000), rng.normal(80, 1.5, 3000), strand(rng, 20_000)]).astype(np.float32)
+    assert trim_start(current, RATE) == 0
+
+
+@given(arrays(np.float32, st.integers(0, 400), elements=floats), st.floats(100, 10_000))
+def test_at_most_half_is_cut(current, rate):
+    assert 0 <= trim_start(current, rate) <= len(current) // 2
+
+
+def test_a_read_that_is_all_stall_is_cut_by_a_bounded_part():
+    rng = np.random.default_rng(5)
+    assert trim_start(rng.normal(80, 1.5, 100_000).astype(np.float32), RATE) <= 24_000
+    assert trim_start(np.full(10_000, 80, np.float32), RATE) == 0
+
+
+def test_never_beyond_the_first_labelled_sample(shared_data):
+    """On real reads the first base that Tombo aligned lies behind the adapter, thus behind the cut."""
+    from biorrn.nanopore.readers.fast5 import read_labels
+
+    files = sorted((shared_data / "nanopore" / "lambda_r941" / "fast5").iterdir())[:15]
+    gaps = []
+    for path in files:
+        for record, labels in read_labels(path):
+            gaps.append(int(labels.starts[0]) - trim_start(record.picoamperes(), record.sample_rate))
+    assert min(gaps) > 0
+    assert np.median(gaps) < 500  # of 600 to 4,000 samples before the first base the stall is most

@@ -1,0 +1,99 @@
+"""Property models by the kernels: the same values as torch, whatever stands beside a row."""
+
+import numpy as np
+import pytest
+import torch
+
+from biorrn.base.errors import ConfigError
+from biorrn.config import recipe as config
+from biorrn.kernels.lstm import BFLOAT, FLOAT, HAS_BF16
+from biorrn.nn import engine as property_engine
+from biorrn.nn.engine import PropertyEngine, accelerated, unsupported
+from biorrn.nn.ensemble import Ensemble
+from biorrn.nn.sequence import SequenceModel, build_model
+
+CONV = [config.ConvLayer(width=20, kernel=5)]
+MODELS = {
+    "shipped": {"core": {"layers": 1}, "steps": 18, "pool": ["max", "mean"], "frontend": {"layers": CONV}},
+    "no steps": {"core": {"layers": 1}, "pool": ["mean", "sum"], "frontend": {"layers": CONV}},
+    "no convolution": {"core": {"layers": 1}, "steps": 7, "pool": ["max"], "frontend": {}},
+    "two layers, hidden head": {
+        "core": {"layers": 2, "direction": "alternating"},
+        "pool": ["max"],
+        "frontend": {"layers": CONV, "table": "none"},
+        "head": {"name": "regression", "hidden": 9},
+    },
+    "two layers both ways": {"core": {"layers": 2}, "steps": 16, "pool": ["mean"], "frontend": {}},
+}
+LENGTHS = [9, 1, 30, 17, 30, 2, 25]
+
+
+def model(name: str, **core: object) -> SequenceModel:
+    torch.manual_seed(1)
+    parts = MODELS[name]
+    table = {"name": "embedding", "width": 6, "table": "blosum62+scales", **parts["frontend"]}  # type: ignore[dict-item]
+    settings = {"cell": "lstm", "hidden": 10, **parts["core"], **core}  # type: ignore[dict-item]
+    made = build_model(config.Model.model_validate({**parts, "frontend": table, "core": settings}), 2).eval()
+    made.head.scale.fill_(2.0)  # type: ignore[operator, union-attr]
+    made.head.shift.fill_(-1.0)  # type: ignore[operator, union-attr]
+    return made
+
+
+def inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randint(1, 22, (len(LENGTHS), 30), generator=generator)
+    for row, length in enumerate(LENGTHS):
+        x[row, length:] = 0
+    return x, torch.tensor(LENGTHS)
+
+
+KINDS = [
+    (FLOAT, 1e-5),
+    pytest.param(BFLOAT, 3e-2, marks=pytest.mark.skipif(not HAS_BF16, reason="this processor has no bfloat16")),
+]
+
+
+@pytest.mark.parametrize(("kind", "apart"), KINDS)
+@pytest.mark.parametrize("name", MODELS)
+def test_values_are_those_of_torch(name: str, kind: np.dtype, apart: float) -> None:
+    made = model(name)
+    assert unsupported(made) is None
+    with torch.inference_mode():
+        wanted = made(*inputs())[0].double()
+        found, _ = PropertyEngine(made, kind)(*inputs())
+    assert (found - wanted).abs().max() < apart * max(1.0, float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize(("kind", "apart"), KINDS)
+def test_a_row_is_the_same_alone_and_in_company(kind: np.dtype, apart: float) -> None:
+    engine = PropertyEngine(model("shipped"), kind)
+    x, lengths = inputs()
+    together = engine(x, lengths)[0]
+    for row, length in enumerate(LENGTHS):
+        assert torch.equal(engine(x[row : row + 1, :length], lengths[row : row + 1])[0][0], together[row])
+
+
+def test_what_the_kernels_do_not_know_is_left_to_torch() -> None:
+    gru, lstm = model("shipped", cell="gru"), model("shipped")
+    assert "LSTM" in str(unsupported(gru))
+    assert accelerated(gru, FLOAT) is gru
+    both = Ensemble([gru, lstm], 2).eval()
+    fast = accelerated(both, FLOAT)
+    assert isinstance(fast, Ensemble)
+    assert fast.members[0] is gru
+    assert isinstance(fast.members[1], PropertyEngine)
+    with torch.inference_mode():
+        assert torch.allclose(fast(*inputs())[0].float(), both(*inputs())[0], atol=1e-5)
+    assert both.members[1] is lstm
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_precision_follows_the_processor(present: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(property_engine, "HAS_BF16", present)
+    assert property_engine.chosen_kind("auto") == (BFLOAT if present else FLOAT)
+    assert property_engine.chosen_kind("32") == FLOAT
+    if present:
+        assert property_engine.chosen_kind("bf16") == BFLOAT
+    else:
+        with pytest.raises(ConfigError, match="this processor has no bfloat16 arithmetic; allowed here is 32"):
+            property_engine.chosen_kind("bf16")

@@ -1,0 +1,98 @@
+"""What is chosen: candidates by the kind of data, widths and epochs by the time."""
+
+from dataclasses import replace
+
+import pytest
+
+from biorrn.base.errors import ConfigError
+from biorrn.config.recipe import GaussianProcess, Recipe, parse_recipe
+from biorrn.proteins.train_table.choice import CANDIDATES, EPOCHS, GRU, KERNEL_ROWS, KINDS, VARIANT, fit_time, plan
+from biorrn.proteins.train_table.search import first_values, network_of, propose, with_network
+from biorrn.proteins.train_table.table import Look
+
+NATURAL = Look(2000, 600_000, 2000, 50, 300, 900, 500, "natural", 0.0, 0.0, 0.0, "", 0, 0.0)
+SEEN = {
+    "natural": NATURAL,
+    "designs": replace(NATURAL, kind="designs"),
+    "variants": replace(NATURAL, kind="variants", reference="MKV" * 30, positions=40),
+}
+
+
+def parts(recipe: Recipe) -> list[Recipe]:
+    return [recipe] if recipe.members is None else [m.recipe for m in recipe.members if isinstance(m.recipe, Recipe)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [30, 2000, 100_000])
+def test_every_kind_and_size_has_a_recipe(kind: str, rows: int) -> None:
+    made = plan(SEEN[kind], rows, 20, lambda recipe: rows / 2000)
+    kinds = [isinstance(part.model, GaussianProcess) for part in parts(made.recipe)]
+    assert any(kinds) == (rows <= KERNEL_ROWS)
+    assert not all(kinds)
+    assert made.lines
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_a_candidate_can_be_asked_for(name: str) -> None:
+    made = plan(SEEN["variants"], 500, 20, lambda recipe: 1.0, model=name, seeds=1)
+    assert made.recipe.members is None
+
+
+def test_few_positions_are_modelled_with_their_interactions() -> None:
+    few = plan(replace(SEEN["variants"], positions=4), 300, 20, lambda recipe: 1.0, model="gaussian").recipe
+    assert isinstance(few.model, GaussianProcess)
+    assert few.model.kernel.name == "sites"
+
+
+def test_a_network_without_time_is_left_out_where_another_model_is() -> None:
+    short = plan(SEEN["natural"], 2000, 1, lambda recipe: 100.0)
+    assert isinstance(short.recipe.model, GaussianProcess)
+    assert any("left out" in line for line in short.lines)
+    alone = plan(SEEN["natural"], 2000, 1, lambda recipe: 100.0, model="gru")
+    assert alone.recipe.training.epochs == 1
+
+
+def test_a_recipe_of_the_package_and_changes_are_taken() -> None:
+    made = plan(SEEN["natural"], 500, 20, lambda recipe: 1.0, model="stability_gru", changes=["training.epochs=2"])
+    assert made.recipe.name == "stability_gru"
+    assert made.recipe.training.epochs == 2
+    with pytest.raises(ConfigError, match="did you mean"):
+        plan(SEEN["natural"], 500, 20, lambda recipe: 1.0, model="stabilty_gru")
+    with pytest.raises(ConfigError, match="does not fit this data"):
+        plan(SEEN["natural"], 500, 20, lambda recipe: 1.0, model="variant")
+
+
+@pytest.mark.parametrize("seconds", [1, 30, 300, 30_000])
+def test_more_time_never_makes_less(seconds: float) -> None:
+    def speed(recipe: Recipe) -> float:
+        return recipe.network.core.hidden / 64
+
+    def size(seconds: float) -> tuple[int, int, int]:
+        recipe, seeds, _ = fit_time(parse_recipe(GRU), 2000, seconds, speed, 3)
+        return recipe.network.core.hidden, recipe.training.epochs * seeds, recipe.training.epochs
+
+    assert size(10 * seconds)[0] >= size(seconds)[0]
+    width, total, epochs = size(seconds)
+    assert 1 <= epochs <= EPOCHS[1]
+    assert epochs == 1 or total * width / 64 <= seconds
+
+
+@pytest.mark.parametrize("content", [GRU, VARIANT])
+def test_a_search_starts_from_what_was_chosen(content: dict) -> None:
+    optuna = pytest.importorskip("optuna")
+    base = parse_recipe(content)
+    again = propose(base, optuna.trial.FixedTrial(first_values(base)))
+    assert again.network.pool == base.network.pool
+    assert again.network.head == base.network.head
+    assert again.network.core.hidden == base.network.core.hidden
+    assert again.training == base.training
+
+
+def test_what_was_found_goes_to_every_member_of_that_recipe() -> None:
+    whole = plan(SEEN["natural"], 2000, 20, lambda recipe: 0.1).recipe
+    old = network_of(whole)
+    new = old.model_copy(update={"name": "found"})
+    names = [part.name for part in parts(with_network(whole, old, new))]
+    assert names.count("found") == [part.name for part in parts(whole)].count(old.name) > 1
+    with pytest.raises(ConfigError, match="--search"):
+        network_of(plan(SEEN["natural"], 300, 20, lambda recipe: 1.0, model="gaussian").recipe)
