@@ -176,6 +176,9 @@ def _base_codes() -> np.ndarray:
     return codes
 
 
+_BASE_CODES = _base_codes()
+
+
 def encode_bases(bases: str) -> np.ndarray:
     """Return bases as a uint8 array (L,) of codes: N 0, A 1, C 2, G 3, T or U 4; lower case is accepted.
 
@@ -189,7 +192,7 @@ def encode_bases(bases: str) -> np.ndarray:
     Traceback (most recent call last):
     biorrn.base.errors.BiorrnError: base 'Z' at position 2 is not one of ACGTUN
     """
-    return encode(bases, _CODES, "base", "ACGTUN")
+    return encode(bases, _BASE_CODES, "base", "ACGTUN")
 
 
 def base_tokens(bases: str) -> np.ndarray:
