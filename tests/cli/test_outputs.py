@@ -97,7 +97,7 @@ def test_what_is_done_is_kept_until_the_end(given: Path, capsys: pytest.CaptureF
     output, source = given / "o.tsv", given / "x.fa"
     with pytest.raises(KeyboardInterrupt):
         ended(output, source, {"--level": 0.9}, [[1.5, "a\nb"], [float("inf"), "ä"]], KeyboardInterrupt())
-    assert "add --resume to go on" in capsys.readouterr().err
+    assert "add --resume to continue" in capsys.readouterr().err
     with pytest.raises(BiorrnError, match=r"o\.tsv\.partial: is the partial output of an interrupted run"):
         open_kept(output, source, {"--level": 0.9}).__enter__()
     with pytest.raises(BiorrnError, match=r"--level was 0\.9 and is now 0\.5"):
