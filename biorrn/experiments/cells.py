@@ -21,6 +21,7 @@ from biorrn.base.compute import choose_device
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import atomic_path, sha256, write_text
 from biorrn.base.lookup import lookup
+from biorrn.config.network import WIDEST
 from biorrn.config.recipe import Core, Recipe, change_recipe, parse_recipe
 from biorrn.experiments.long_memory import FEATURES, SYNTHETIC, Recall, Settings, fit, judge
 from biorrn.nn.batch import Batch
@@ -309,22 +310,23 @@ def table_lines(rows: Sequence[CellRow]) -> list[str]:
 
 
 RESULT, MEASURED = "cell.json", "speed.json"
-WIDEST = 4096  # units that are tried
 ROUNDS = 5  # in which each cell takes its turn
 
 
 def size_core(core: Core, cell: str, inputs: int, budget: int) -> tuple[Core, int]:
-    """Return a core of this cell with the most units that stay within a budget, and its number of parameters.
+    """Return a core of this cell with the most units within a parameter budget, and its number of parameters.
+
+    The most units that a recipe may have is the upper bound.
 
     Parameters
     ----------
     core : Core: layers and direction.
     inputs : int: features of a step.
-    budget : int: numbers that may be learned in the core.
+    budget : int: parameters allowed in the core.
 
     Raises
     ------
-    ConfigError: one unit is more than the budget.
+    ConfigError: one unit exceeds the budget.
     """
 
     def sized(hidden: int) -> tuple[Core, int]:
@@ -335,8 +337,9 @@ def size_core(core: Core, cell: str, inputs: int, budget: int) -> tuple[Core, in
     low, high = 1, 2
     if sized(low)[1] > budget:
         raise ConfigError(f"--budget: found {budget:,}; cell {cell} with one unit has {sized(low)[1]:,}")
-    while high < WIDEST and sized(high)[1] <= budget:
+    while high <= WIDEST and sized(high)[1] <= budget:
         low, high = high, 2 * high
+    high = min(high, WIDEST + 1)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if sized(middle)[1] <= budget else (low, middle)
