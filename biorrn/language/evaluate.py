@@ -20,8 +20,7 @@ from biorrn.config.recipe import sees
 from biorrn.language.data import IGNORED, SymbolDataset, whole
 from biorrn.language.generate import tokeniser_of
 from biorrn.nn.forward import model_on
-from biorrn.nn.sequence import SequenceModel
-from biorrn.nn.stepper import carries, hand_on
+from biorrn.nn.sequence import SequenceModel, carries, hand_on
 from biorrn.nn.store import Stored, load_model
 from biorrn.sequences.alphabets import RESIDUES
 from biorrn.sequences.prepared.schema import SPLITS

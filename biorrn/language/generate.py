@@ -14,7 +14,7 @@ import torch
 from biorrn.base.compute import choose_device
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.config.recipe import sees
-from biorrn.nn.stepper import Stepper
+from biorrn.nn.sequence import Stepper
 from biorrn.nn.store import Stored, load_model
 from biorrn.sequences.tokenisers import BOS, EOS, PAD, UNK, Tokeniser
 

@@ -22,8 +22,7 @@ from biorrn.config.recipe import Recipe, cores, sees
 from biorrn.language.data import IGNORED, SymbolDataset, count, windows
 from biorrn.nn.batch import Batch, valid
 from biorrn.nn.heads import Tokens
-from biorrn.nn.sequence import SequenceModel, build_model
-from biorrn.nn.stepper import carries
+from biorrn.nn.sequence import SequenceModel, build_model, carries
 from biorrn.sequences.tokenisers import SPECIAL, make_tokeniser
 from biorrn.training.batches import Batches, ProteinDataset
 

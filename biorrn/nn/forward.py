@@ -36,7 +36,7 @@ def model_on(model: torch.nn.Module, device: torch.device | str) -> torch.nn.Mod
 def padded_rows(rows: int, batch_size: int, device: torch.device) -> int:
     """Return how many rows, rows of padding included, a batch of `rows` out of at most `batch_size` is run with.
 
-    On a CPU the next multiple of `PASS_ROWS`; elsewhere always the full batch, because there each shape has its own kernels.
+    On a CPU the next multiple of `PASS_ROWS`; elsewhere the full batch, because each shape has kernels of its own.
 
     >>> [padded_rows(rows, 64, torch.device("cpu")) for rows in (1, 16, 17)], padded_rows(3, 50, torch.device("cuda"))
     ([8, 16, 24], 56)

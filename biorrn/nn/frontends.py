@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from biorrn.base.errors import ConfigError
 from biorrn.config import recipe as config
 from biorrn.nn.batch import place, valid
+from biorrn.nn.cells import SharedDropout
 from biorrn.nn.convolutions import Dilated, residual, separable
-from biorrn.nn.regularise import SharedDropout
 from biorrn.sequences.alphabets import N_TOKENS, PADDING, RESIDUES, TABLES, tokens
 from biorrn.sequences.tokenisers import BOS, EOS, PAD, SPECIAL, UNK, Tokeniser
 from biorrn.sequences.vectors import read_vectors

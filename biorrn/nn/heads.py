@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from biorrn.config import recipe as config
 from biorrn.kernels import chain
-from biorrn.kernels import chain as chain_reference
 from biorrn.nn.attention import MultiHead
 from biorrn.nn.batch import valid
 from biorrn.nn.decoder import Decoder
@@ -179,7 +178,7 @@ class Tied(nn.Module):
 
 
 class CRF(nn.Module):
-    """Scores of the transitions between states of `state_len` bases, at each step; the layout is that of `kernels.crf.loss`.
+    """Scores of the transitions between states of `state_len` bases, at each step, laid out as in `kernels.crf.loss`.
 
     Moves score within +- `scale`, by tanh; staying scores the constant `blank`, or is learned where that is None.
     """
@@ -217,7 +216,7 @@ class TagsCRF(CTC):
         probabilities = self.probabilities(logits, lengths)
         if self.call == "state":
             return probabilities.argmax(-1), probabilities
-        return chain_reference.viterbi(logits.float(), lengths, self.transitions, self.start, self.end), probabilities
+        return chain.viterbi(logits.float(), lengths, self.transitions, self.start, self.end), probabilities
 
     def probabilities(self, logits: Tensor, lengths: Tensor) -> Tensor:
         """Return the marginal probability of each state, float32 (B, T, S)."""

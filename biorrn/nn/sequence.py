@@ -2,24 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
 from biorrn.base.errors import ConfigError
 from biorrn.config import recipe as config
 from biorrn.config.recipe import Forest, GaussianProcess, Recipe
 from biorrn.nn.attention import SelfAttention
-from biorrn.nn.budget import MOST, Budget
-from biorrn.nn.cells import Stack
+from biorrn.nn.cells import Stack, lock
 from biorrn.nn.ensemble import Neighbours, ensemble_for
 from biorrn.nn.forest import build_forest
 from biorrn.nn.frontends import FRONTENDS, HiddenStates, Part
 from biorrn.nn.gaussian.model import build_gaussian
 from biorrn.nn.heads import HEADS, Keep, Pool, Tokens
-from biorrn.nn.regularise import lock
 from biorrn.sequences.tokenisers import Tokeniser
+
+MOST = 1 << 30  # numbers of a model that is to be trained: 4 GB as float32, and four times that with its gradients
+SPARE = 1 << 22  # numbers beyond those of its file that a stored model may be made of, as tables that are not kept
+
+
+class Budget(TorchFunctionMode):
+    """Within this context, tensors of more than `numbers` numbers in all are refused.
+
+    Parameters
+    ----------
+    what : str: the recipe or file that asks for them, for the message.
+
+    Raises
+    ------
+    ConfigError: on the tensor that goes beyond.
+
+    >>> with Budget(1000, "recipe 'wide'"):
+    ...     torch.nn.Linear(100, 100)
+    Traceback (most recent call last):
+    biorrn.base.errors.ConfigError: recipe 'wide': asks for a model of more than 1,000 numbers; allowed are as many
+    """
+
+    def __init__(self, numbers: int, what: object) -> None:
+        super().__init__()
+        self.left = self.numbers = numbers
+        self.what = what
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in MAKERS:
+            self.left -= MAKERS[func](args, kwargs or {})
+            if self.left < 0:
+                message = f"asks for a model of more than {self.numbers:,} numbers; allowed are as many"
+                raise ConfigError(f"{self.what}: {message}")
+        return func(*args, **(kwargs or {}))
+
+
+def _size(args: Any, kwargs: dict[str, Any]) -> int:
+    size = kwargs.get("size", args[0] if args and not isinstance(args[0], int) else args)
+    return math.prod(int(length) for length in size)
+
+
+def _square(args: Any, kwargs: dict[str, Any]) -> int:
+    return int(args[0]) * int(args[1] if len(args) > 1 else args[0])
+
+
+def _range(args: Any, kwargs: dict[str, Any]) -> int:
+    return int(max(abs(float(number)) for number in args))
+
+
+# what makes a tensor out of numbers -> how many numbers it will have
+MAKERS: dict[Any, Callable[[Any, dict[str, Any]], int]] = {
+    **dict.fromkeys((torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn), _size),
+    torch.eye: _square,
+    torch.arange: _range,
+}
 
 
 class Chain(nn.Module):
@@ -128,7 +187,7 @@ def build_model(recipe: config.Model, outputs: int, stored: bool = False, given:
     Raises
     ------
     ConfigError: a pooled head without a pool, or a head a step with one; the recipe of a model folder without its
-        weights; or a model of more than `budget.MOST` numbers.
+        weights; or a model of more than `MOST` numbers.
     """
     if not stored and getattr(recipe.frontend, "path", "") is None:
         raise ConfigError(
@@ -228,3 +287,71 @@ def settle(recipe: Recipe, model: nn.Module) -> Recipe:
     if recipe.model is None or settled is None:
         return recipe
     return recipe.model_copy(update={"model": recipe.model.model_copy(update={"frontend": settled})})
+
+
+class Stepper:
+    """Runs a language model symbol by symbol; the scores are those of the model on the whole sequence.
+
+    A recurrent core hands its state on. Any other core, such as causal self-attention, is run over all symbols again
+    at each step. A model that reads backward takes its symbols from the end.
+
+    Parameters
+    ----------
+    model : in evaluation mode.
+
+    Raises
+    ------
+    ConfigError: no language model, or one whose core runs both ways.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        if not isinstance(model, SequenceModel) or not isinstance(model.head, Tokens):
+            raise ConfigError("is no language model: its head predicts no symbols")
+        self.model, self.recurrent = model, carries(model)
+        directions = getattr(model.core, "directions", "f")
+        if len(directions) != 1 or (directions == "b" and not self.recurrent):
+            raise ConfigError("its core does not run one way, so that a symbol has no state of its own")
+
+    def start(self, batch: int) -> Any:
+        """Return the state of `batch` sequences before their first symbol."""
+        device = next(self.model.parameters()).device
+        return None if self.recurrent else torch.zeros(batch, 0, dtype=torch.long, device=device)
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Tensor, Any]:
+        """Return scores of what comes next (B, S), the core's output (B, H), and the state after reading `tokens`.
+
+        Parameters
+        ----------
+        tokens : int64 tensor (B,): ids of one symbol each.
+        state : from `start` or from the step before.
+        """
+        x = tokens[:, None]
+        if self.recurrent:
+            scores, hidden, state = self.model.go_on(x, torch.ones_like(tokens), state)
+            return scores[:, -1], hidden[:, -1], state
+        seen = torch.cat([state, x], 1)
+        lengths = torch.full_like(tokens, seen.shape[1])
+        features, _ = self.model.frontend(seen, lengths)
+        hidden, _ = self.model.core(self.model.dropout(features), lengths)
+        scores, _ = self.model(seen, lengths)
+        return scores[:, -1], hidden[:, -1], seen
+
+
+def carries(model: SequenceModel) -> bool:
+    """Tell whether a model's core has a state to hand on: a recurrent one that runs one way, in every layer."""
+    core = model.core
+    return isinstance(core, Stack) and {layer.directions for layer in core.layers} in ({"f"}, {"b"})
+
+
+def hand_on(states: Any, carried: Tensor) -> Any:
+    """Return states of cells for the next window: without their history, and zero in rows that begin anew.
+
+    Parameters
+    ----------
+    states : as `SequenceModel.go_on` gives them, tensors (1, B, H); or None.
+    carried : bool tensor (B,): rows that go on.
+    """
+    if states is None:
+        return None
+    keep = carried[None, :, None]
+    return tree_map(lambda state: torch.where(keep, state.detach(), torch.zeros_like(state)), states)

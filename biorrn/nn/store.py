@@ -26,9 +26,8 @@ from biorrn.base.lookup import nearest
 from biorrn.config import recipe as config
 from biorrn.config.network import LONGEST, MANY, WIDEST
 from biorrn.config.recipe import Recipe, Tokens, dump_recipe, load_recipe
-from biorrn.nn.budget import SPARE, Budget
 from biorrn.nn.frontends import Part
-from biorrn.nn.sequence import build, settle
+from biorrn.nn.sequence import SPARE, Budget, build, settle
 from biorrn.sequences import tokenisers
 from biorrn.sequences.alphabets import ALPHABETS, BASES, RESIDUES
 

@@ -35,8 +35,11 @@ def run(begun: Begun, task: Task) -> None:
     started = time.monotonic()
     reference = consensus(data.rows.flat, data.rows.lengths)
     codes = encode_rows(ForestModel(torch.from_numpy(reference).long(), 1, [1]), data.rows).numpy().astype(np.uint8)
-    if float(np.median((codes != reference).mean(1))) > STRANGE:
-        raise ConfigError(f"recipe '{recipe.name}': a forest needs variants of one protein, and these rows are not")
+    if (differing := float(np.median((codes != reference).mean(1)))) > STRANGE:
+        raise ConfigError(
+            f"recipe '{recipe.name}': a forest is for variants of one protein; half of the training rows differ from "
+            f"their consensus at {100 * differing:.0f} % of the positions or more"
+        )
     print(f"training {recipe.name}: a forest of {settings.trees} trees on {len(codes):,} rows", file=sys.stderr)
     fits = []
     for k, name in enumerate(data.rows.names):

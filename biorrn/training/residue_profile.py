@@ -23,7 +23,7 @@ from biorrn.base.files import atomic_path
 from biorrn.nn.batch import valid
 from biorrn.nn.residue_profile import STATES, Profile, ResidueProfile
 from biorrn.sequences.alphabets import tokens
-from biorrn.training.schedules import warmup_cosine
+from biorrn.training.learner import warmup_cosine
 
 if __name__ == "__main__":  # before torch
     quiet_threads()

@@ -12,8 +12,7 @@ from biorrn.base.errors import ConfigError
 from biorrn.config.recipe import parse_recipe
 from biorrn.language.generate import Generated, Language, Plan, Sampling, generate
 from biorrn.nn.cells import CELLS
-from biorrn.nn.sequence import build_model
-from biorrn.nn.stepper import Stepper
+from biorrn.nn.sequence import Stepper, build_model
 from biorrn.sequences.alphabets import DNA, RESIDUES
 from biorrn.sequences.tokenisers import BOS, EOS, Tokeniser, kmer_tokeniser, residue_tokeniser
 

@@ -13,8 +13,7 @@ from biorrn.config.recipe import parse_recipe
 from biorrn.language import task as language
 from biorrn.language.data import IGNORED, SymbolDataset, count, plan, windows
 from biorrn.nn.batch import Batch
-from biorrn.nn.sequence import build_model
-from biorrn.nn.stepper import hand_on
+from biorrn.nn.sequence import build_model, hand_on
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.files import protein_writer
 from biorrn.sequences.tokenisers import residue_tokeniser

@@ -7,10 +7,8 @@ import torch
 
 from biorrn.base.errors import ConfigError
 from biorrn.config.recipe import Model, parse_recipe
-from biorrn.nn.cells import CELLS, Layer
-from biorrn.nn.regularise import LockedDropout, SharedDropout
-from biorrn.nn.sequence import SequenceModel, build_model
-from biorrn.nn.stepper import Stepper, hand_on
+from biorrn.nn.cells import CELLS, Layer, LockedDropout, SharedDropout
+from biorrn.nn.sequence import SequenceModel, Stepper, build_model, hand_on
 
 SIZE = 13
 ATTENTION = {"name": "self_attention", "width": 8, "heads": 2, "causal": True, "feed_forward": 8}

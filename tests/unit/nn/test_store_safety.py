@@ -13,8 +13,7 @@ from safetensors.torch import save_file
 
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.config.recipe import parse_recipe
-from biorrn.nn.budget import Budget
-from biorrn.nn.sequence import build, build_model
+from biorrn.nn.sequence import Budget, build, build_model
 from biorrn.nn.store import load_facts, load_model, save_model
 from biorrn.proteins.predict import predict
 from biorrn.sequences.records import ProteinRecord

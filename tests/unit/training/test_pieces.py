@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from biorrn.config.recipe import parse_recipe
 from biorrn.nn.batch import Batch
-from biorrn.nn.regularise import SharedDropout
+from biorrn.nn.cells import SharedDropout
 from biorrn.nn.sequence import build_model
 from biorrn.proteins.task import LOSSES
 from biorrn.training.parallel import Pieces, Place, WholeDropout, see_whole, take

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biorrn.training.schedules import QuantileClip, warmup_cosine
+from biorrn.training.learner import QuantileClip, warmup_cosine
 
 
 @given(st.integers(1, 500), st.floats(0, 0.9), st.floats(0, 1))
