@@ -23,7 +23,7 @@ from biorrn.nanopore.alignment import AlignmentMapper, Region
 from biorrn.nanopore.basecall.caller import basecall
 from biorrn.nanopore.evaluate.basecalls import Score, Scores, score_reads
 from biorrn.nanopore.evaluate.calibrate import ALIGNED, noise_records
-from biorrn.nanopore.evaluate.quality import FEWEST, q_gap
+from biorrn.nanopore.evaluate.reliability import FEWEST, q_gap
 from biorrn.nanopore.readers.calls import BaseCall, mean_phred
 from biorrn.nanopore.readers.files import read_all
 from biorrn.nn.store import load_model

@@ -64,7 +64,7 @@ def cells(
       biorrn experiments cells --tasks synthetic --synthetic copying --length 30 -o copying
     """
     from biorrn.base.compute import set_threads
-    from biorrn.experiments.cells import (
+    from biorrn.experiments.cell_comparison import (
         cells_figure,
         choose_problems,
         compare_cells,

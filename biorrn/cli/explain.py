@@ -102,7 +102,7 @@ def _attention(
     from biorrn.base.errors import stop
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
-    from biorrn.proteins.explain.attention import attend, attention_figures, attention_file
+    from biorrn.proteins.explain.attention_maps import attend, attention_figures, attention_file
     from biorrn.sequences.fasta import read_fasta
     from biorrn.sequences.tally import Tally
 

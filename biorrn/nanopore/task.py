@@ -240,7 +240,7 @@ def frames_early(stored: Stored, prepared: str | Path, *, device: str = "auto") 
     ----------
     prepared : prepared signal file; its split "valid" is used.
     """
-    from biorrn.nanopore.labels.align import align_to, columns
+    from biorrn.nanopore.labels.transfer import align_to, columns
     from biorrn.nanopore.readers.calls import parse_bases
     from biorrn.sequences.records import ReadCall
 

@@ -22,7 +22,7 @@ from biorrn.config.recipe import load_recipe
 from biorrn.nn.store import RECIPE
 from biorrn.proteins.predictions import Prepared, Proteins, join, predicted_names, read_measured, read_prepared
 from biorrn.sequences.alphabets import sequence
-from biorrn.sequences.predictions import in_split
+from biorrn.sequences.prediction_files import in_split
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.reader import is_table

@@ -14,7 +14,7 @@ from biorrn.proteins.baselines.fit import choose, compare
 from biorrn.proteins.predictions import Predictions, Proteins, join, predicted_names, read_measured
 from biorrn.proteins.uncertainty.conformal import LEVEL
 from biorrn.proteins.uncertainty.coverage import coverage_of, nearest_identity
-from biorrn.sequences.predictions import in_split
+from biorrn.sequences.prediction_files import in_split
 from biorrn.sequences.tables.reader import is_table
 from biorrn.stats.metrics import evaluate
 from biorrn.stats.results import NOTHING_FITTED, common, trained_on

@@ -13,7 +13,7 @@ import numpy as np
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.nn.store import load_facts
 from biorrn.sequences.alphabets import tokens
-from biorrn.sequences.predictions import finite, prediction_rows
+from biorrn.sequences.prediction_files import finite, prediction_rows
 from biorrn.sequences.prepared.files import ProteinFile
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.rows import SETS, protein_columns, table_rows

@@ -17,8 +17,8 @@ from typing import Any
 from biorrn.base.errors import ConfigError
 from biorrn.base.files import write_text
 from biorrn.report.cost import comparison_figure, costs_section, minutes, read_benchmarks
+from biorrn.report.entries import anchors, collect, training
 from biorrn.report.figures import drawn
-from biorrn.report.runs import anchors, collect, training
 from biorrn.report.sections import KINDS, data_set, evaluation, predictions, sample_tables, samples
 from biorrn.report.tables import text
 from biorrn.stats.metrics import NAMES, RATES

@@ -11,8 +11,8 @@ from typing import Any
 from biorrn.base.errors import InputError, guarded
 from biorrn.base.files import open_text, read_json
 from biorrn.nn.store import load_facts
+from biorrn.report.entries import anchors
 from biorrn.report.figures import UNUSABLE, Histogram, composition_figure, drawn, figures_of, histogram_figure
-from biorrn.report.runs import anchors
 from biorrn.report.tables import blocks, histogram, label, scalar, text
 from biorrn.stats.baselines import BEATEN, beaten, headline
 from biorrn.stats.metrics import LOWER, NAMES, RATES, deciding, headline_metric

@@ -15,7 +15,7 @@ from biorrn.base.lookup import lookup
 from biorrn.base.terminal import progress
 from biorrn.nn import store
 from biorrn.nn.store import WEIGHTS, Stored, find_model, load_model
-from biorrn.sequences.predictions import in_split
+from biorrn.sequences.prediction_files import in_split
 from biorrn.sequences.records import ProteinRecord
 from biorrn.stats.baselines import entry_of
 from biorrn.stats.results import NOTHING_FITTED, common, trained_on
@@ -32,7 +32,7 @@ from biorrn.tagging.metrics import (
     score,
 )
 from biorrn.tagging.predict import tag, tag_columns
-from biorrn.tagging.rows import PreparedTags, Tagged, TagPredictions, join_tags, read_prepared_tags
+from biorrn.tagging.predictions import PreparedTags, Tagged, TagPredictions, join_tags, read_prepared_tags
 
 LENGTHS = (0, 100, 200, 300, 500, 1_000)  # residues of a chain; edges of the table
 EDGES = np.linspace(0.0, 1.0, 11)  # of the confidence

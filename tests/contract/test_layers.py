@@ -1,7 +1,8 @@
 """Imports point one way, without circles, and the command line starts light."""
 
 import ast
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,79 @@ def test_no_circles() -> None:
     assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert not cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
     assert not (found := cycle(dependencies())), " -> ".join(found)
+
+
+# names that files in several rooms share since they play one role there
+ROLES = {
+    *("task", "data", "dataset", "files", "prepare", "predict", "predictions", "evaluate", "metrics", "baselines"),
+    *("figures", "summary", "engine"),
+    *("reference", "cpu", "loss", "decode"),  # of a kernel
+}
+
+
+def twice(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Return the names that several files bear and that are no role.
+
+    Two rooms repeat a name by design: a command bears that of what it runs, and `training` trains what `nn` computes.
+    """
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        if path.parts[0] != "cli" and path.stem not in {"__init__", *ROLES}:
+            found[path.stem].append(path)
+    return {
+        name: named
+        for name, named in found.items()
+        if len(named) > 1 and {path.parts[0] for path in named} != {"nn", "training"}
+    }
+
+
+def test_no_name_is_given_twice() -> None:
+    """A search for a name finds one file, or the files of one role."""
+    assert list(
+        twice(map(Path, ("base/a.py", "stats/a.py", "cli/b.py", "stats/b.py", "nn/c.py", "training/c.py")))
+    ) == ["a"]
+    assert list(twice(map(Path, ("nn/a.py", "nn/x/a.py")))) == ["a"]
+    found = twice(path.relative_to(PACKAGE) for path in FILES)
+    assert not found, "; ".join(f"{name}: {', '.join(map(str, named))}" for name, named in found.items())
+
+
+def test_each_role_is_played_twice() -> None:
+    stems = Counter(path.stem for path in FILES)
+    assert not {role for role in ROLES if stems[role] < 2}, "no role: it names one file"
+
+
+# small files with one importer and no tests of their own that stay -> why
+ALONE = {
+    "biorrn.training.forest": "the fit of `nn.forest`, as `training.gaussian` is of `nn.gaussian`",
+}
+SMALL = 120  # lines
+
+
+def words(path: Path) -> set[str]:
+    """Return the names of modules that a file imports or, as a table of choices does, writes as a string."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return found
+
+
+def test_a_small_file_has_two_importers_or_tests() -> None:
+    """Else it is a part of its importer. A command has a file of its own, and programs of `python -m` have no importer."""
+    modules = {name_of(path).removesuffix(".__init__"): path for path in FILES}
+    users = {name: words(path) for name, path in modules.items()}
+    tested = set().union(
+        *(words(path) for path in PACKAGE.parent.joinpath("tests").rglob("*.py") if path != Path(__file__))
+    )
+    found = set()
+    for name, path in modules.items():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if path.stem in ("__init__", "__main__") or room_of(name) in ("cli", None) or len(lines) >= SMALL:
+            continue
+        if sum(name in used for other, used in users.items() if other != name) < 2 and name not in tested:
+            found.add(name)
+    assert found == set(ALONE), "fold it into its importer, or say in ALONE why it stays"

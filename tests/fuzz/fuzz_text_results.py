@@ -51,7 +51,7 @@ def prepared(path: Path) -> None:
 
 
 def provenance(path: Path) -> None:
-    from biorrn.report import runs as report_runs
+    from biorrn.report import entries as report_runs
 
     with undrawn(report_runs):
         report_runs.training(path.parent)

@@ -2,7 +2,7 @@
 
 Identity is matches / (matches + mismatches + insertions + deletions): of the columns of the primary alignment, each
 base of a gap counts as one (the read accuracy of Wick, Judd and Holt 2019, Genome Biology 20:129). A quality Q promises
-an error probability of 10 ** (-Q / 10); `nanopore.evaluate.quality` says which bases are counted as wrong for it.
+an error probability of 10 ** (-Q / 10); `nanopore.evaluate.reliability` says which bases are counted as wrong for it.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,8 +14,8 @@ import numpy as np
 
 from biorrn.base.files import tsv_line, write_text
 from biorrn.nanopore.alignment import DELETION, MATCH, Alignment, Region, Score
-from biorrn.nanopore.evaluate.errors import Contexts, Homopolymers, read_columns
-from biorrn.nanopore.evaluate.quality import calibration_error, q_gap, reliability_table, wrong_columns
+from biorrn.nanopore.evaluate.error_profile import Contexts, Homopolymers, read_columns
+from biorrn.nanopore.evaluate.reliability import calibration_error, q_gap, reliability_table, wrong_columns
 from biorrn.nanopore.readers.calls import BaseCall, mean_phred
 from biorrn.sequences.fastq import MAX_Q
 from biorrn.stats.bootstrap import RESAMPLES, Statistic, estimate

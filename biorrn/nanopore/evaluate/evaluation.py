@@ -13,9 +13,9 @@ from biorrn.base.errors import ConfigError
 from biorrn.base.terminal import progress
 from biorrn.nanopore.alignment import AlignmentMapper, parse_region
 from biorrn.nanopore.evaluate.basecalls import MIN_BASES, Scores, score_reads, summarise
-from biorrn.nanopore.evaluate.errors import context_figures
+from biorrn.nanopore.evaluate.error_profile import context_figures
 from biorrn.nanopore.evaluate.figures import error_bars, identity_by_length, identity_histogram
-from biorrn.nanopore.evaluate.quality import Q_STEP
+from biorrn.nanopore.evaluate.reliability import Q_STEP
 from biorrn.nanopore.evaluate.squiggle import Squiggle, draw_from, facts, squiggle_figure
 from biorrn.nanopore.readers.calls import read_calls
 from biorrn.nanopore.readers.files import find_signal_files

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 
 from biorrn.base.errors import BiorrnError
 from biorrn.nanopore.alignment import Alignment, AlignmentMapper, Region, Score
-from biorrn.nanopore.evaluate.errors import GAP, Columns, read_columns
+from biorrn.nanopore.evaluate.error_profile import GAP, Columns, read_columns
 from biorrn.nanopore.readers.calls import BamCalls, BaseCall, has_moves, parse_bases, read_calls
 from biorrn.nanopore.readers.files import read_all
 from biorrn.sequences.alphabets import decode_bases
@@ -81,7 +81,7 @@ class Places:
         return self._by_model(record, call)
 
     def _by_model(self, record: SignalRecord, call: BaseCall) -> Placed:
-        from biorrn.nanopore.labels.align import align_to, carry, settle
+        from biorrn.nanopore.labels.transfer import align_to, carry, settle
 
         self._loaded = self._loaded or _load(self._model)
         scorer, name = self._loaded
@@ -130,7 +130,7 @@ class Squiggle:
     current : float32 array (T,): pA.
     edges : int64 array (n + 1,): samples of the stretch at which its called bases begin, and the last one's end.
     true, called : uint8 arrays (C,): columns of the alignment in the direction of the read, codes as in
-        `nanopore.evaluate.errors`; of `called` n are no gap.
+        `nanopore.evaluate.error_profile`; of `called` n are no gap.
     """
 
     which: str

@@ -20,7 +20,7 @@ from biorrn.base.lookup import lookup
 from biorrn.nanopore.alignment import Mapper
 from biorrn.nanopore.basecall.caller import Caller, Scored
 from biorrn.nanopore.basecall.intake import check_chemistry
-from biorrn.nanopore.labels.align import Carried, as_called, carry, cut_to_signal, delayed, place_call, settle
+from biorrn.nanopore.labels.transfer import Carried, as_called, carry, cut_to_signal, delayed, place_call, settle
 from biorrn.nanopore.readers.calls import BamCalls, Moves, parse_bases, read_sequences
 from biorrn.nanopore.readers.files import find_signal_files, read_all, read_calls, read_labels
 from biorrn.sequences.alphabets import decode_bases, encode_bases, reverse_complement
@@ -280,7 +280,7 @@ class Sources:
     ----------
     bam, moves, calls, reference : files; see `biorrn prepare signal --help`.
     limits : Limits: what a read must reach.
-    lead : int: bases by which the starts of calls come before those wanted; see `nanopore.labels.align.delayed`.
+    lead : int: bases by which the starts of calls come before those wanted; see `nanopore.labels.transfer.delayed`.
     scorer : makes the model when it is first needed.
     """
 

@@ -20,7 +20,7 @@ from biorrn.nn.forward import model_on
 from biorrn.nn.frontends import Variant
 from biorrn.nn.gradients import BASELINES, COMPLETE, by_residue, gap_of, integrate, networks
 from biorrn.nn.store import Stored
-from biorrn.proteins.explain.attention import maps_of, pools_of
+from biorrn.proteins.explain.attention_maps import maps_of, pools_of
 from biorrn.proteins.landscape import GROUPS, LONGEST
 from biorrn.proteins.predict import predict, target_names
 from biorrn.sequences.alphabets import tokens

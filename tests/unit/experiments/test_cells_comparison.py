@@ -1,4 +1,4 @@
-"""`experiments.cells`: budgets, synthetic tasks, what is measured, and results that are taken up again."""
+"""`experiments.cell_comparison`: budgets, synthetic tasks, what is measured, and results that are taken up again."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from biorrn.base.errors import ConfigError
 from biorrn.config.recipe import Core
-from biorrn.experiments.cells import RECIPES, LongMemory, compare_cells, kept_for_backward, size_core
+from biorrn.experiments.cell_comparison import RECIPES, LongMemory, compare_cells, kept_for_backward, size_core
 from biorrn.experiments.long_memory import COPIED, SYMBOLS, SYNTHETIC, Recall, Settings
 from biorrn.nn.cells import CELLS, Stack
 

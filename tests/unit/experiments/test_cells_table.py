@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from biorrn.experiments.cells import COLUMNS, CellRow, best_first, cells_figure, table_lines, write_json, write_table
+from biorrn.experiments.cell_comparison import (
+    COLUMNS,
+    CellRow,
+    best_first,
+    cells_figure,
+    table_lines,
+    write_json,
+    write_table,
+)
 from biorrn.stats.figures import as_bytes
 
 ROW = CellRow("stability", "lstm", "spearman", 0.5, "test", 20, 900, 1000, 1234.5, 1.25, 60.0, False)

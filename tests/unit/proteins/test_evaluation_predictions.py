@@ -10,7 +10,7 @@ from biorrn.base.errors import ConfigError, InputError
 from biorrn.proteins.evaluate import evaluate_regression
 from biorrn.proteins.predictions import join, read_prepared
 from biorrn.sequences.alphabets import tokens
-from biorrn.sequences.predictions import in_split
+from biorrn.sequences.prediction_files import in_split
 from biorrn.sequences.prepared.files import protein_writer
 
 Table = Callable[[str], Path]

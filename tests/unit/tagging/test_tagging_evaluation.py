@@ -18,8 +18,8 @@ from biorrn.tagging.evaluate import confidence_table, evaluate_tagging, length_t
 from biorrn.tagging.figures import chosen, shapes, structure_file, tagging_figures
 from biorrn.tagging.metrics import METRICS, score
 from biorrn.tagging.predict import Tagging
+from biorrn.tagging.predictions import Tagged, join_tags, read_prepared_tags
 from biorrn.tagging.prepare import tag_writer
-from biorrn.tagging.rows import Tagged, join_tags, read_prepared_tags
 
 Table = Callable[[Callable[[list[list[str]]], list[list[str]]]], Path]
 

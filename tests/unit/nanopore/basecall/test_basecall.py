@@ -20,7 +20,7 @@ from biorrn.nanopore.basecall.caller import Call, Caller, basecall
 from biorrn.nanopore.basecall.decode import DECODERS, Decoded, move_table
 from biorrn.nanopore.basecall.engine import ENGINES
 from biorrn.nanopore.basecall.formats import fastq_text
-from biorrn.nanopore.labels.align import align_to, columns
+from biorrn.nanopore.labels.transfer import align_to, columns
 from biorrn.nanopore.readers.calls import parse_bases
 from biorrn.nanopore.signal import medmad, medmad_scaling, trim_start
 from biorrn.nanopore.simulate.pore_model import load_pore_model

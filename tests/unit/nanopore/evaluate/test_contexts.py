@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biorrn.nanopore.alignment import DELETION, INSERTION, MATCH, MISMATCH, Alignment, Region
-from biorrn.nanopore.evaluate.errors import ERRORS, FEWEST, GAP, KMERS, Contexts, read_columns
+from biorrn.nanopore.evaluate.error_profile import ERRORS, FEWEST, GAP, KMERS, Contexts, read_columns
 from biorrn.nanopore.readers.calls import BaseCall
 
 Aligned = Callable[..., tuple[BaseCall, Alignment]]

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from biorrn.nanopore.evaluate.errors import KMERS, LONGEST, Contexts, Homopolymers, context_figures
+from biorrn.nanopore.evaluate.error_profile import KMERS, LONGEST, Contexts, Homopolymers, context_figures
 from biorrn.proteins.figures import SHOWN, regression_figures, some_rows
 from biorrn.stats import metrics as regression
 from biorrn.stats.figures import Drawing, as_bytes

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biorrn.nanopore.alignment import Alignment, Region
-from biorrn.nanopore.evaluate.errors import CALLED, LETTERS, LONGEST, Homopolymers, read_columns, row_name, shares
+from biorrn.nanopore.evaluate.error_profile import (
+    CALLED,
+    LETTERS,
+    LONGEST,
+    Homopolymers,
+    read_columns,
+    row_name,
+    shares,
+)
 from biorrn.nanopore.readers.calls import BaseCall
 
 STRANDS = pytest.mark.parametrize("strand", [1, -1])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from biorrn.nanopore.alignment import Alignment, AlignmentMapper, Region, Score
 from biorrn.nanopore.evaluate.basecalls import score_reads
-from biorrn.nanopore.evaluate.errors import GAP, Columns
+from biorrn.nanopore.evaluate.error_profile import GAP, Columns
 from biorrn.nanopore.evaluate.squiggle import (
     BASES,
     MOVES,

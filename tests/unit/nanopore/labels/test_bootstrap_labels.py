@@ -11,7 +11,6 @@ import pytest
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.nanopore.basecall.caller import Caller, Scored
 from biorrn.nanopore.basecall.decode import DECODERS
-from biorrn.nanopore.labels.align import Carried, place_call, settle
 from biorrn.nanopore.labels.prepare import positions
 from biorrn.nanopore.labels.sources import (
     CALL_LABELS,
@@ -25,6 +24,7 @@ from biorrn.nanopore.labels.sources import (
     make_scorer,
     open_labels,
 )
+from biorrn.nanopore.labels.transfer import Carried, place_call, settle
 from biorrn.nanopore.readers.calls import parse_bases
 from biorrn.nanopore.readers.fast5 import labels as tombo_labels
 from biorrn.sequences.alphabets import decode_bases, encode_bases, reverse_complement

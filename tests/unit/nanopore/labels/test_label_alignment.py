@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biorrn.nanopore.labels.align import (
+from biorrn.nanopore.labels.prepare import positions
+from biorrn.nanopore.labels.transfer import (
     ANCHOR,
     LOCAL_IDENTITY,
     MAX_GAP,
@@ -18,7 +19,6 @@ from biorrn.nanopore.labels.align import (
     delayed,
     increasing,
 )
-from biorrn.nanopore.labels.prepare import positions
 from biorrn.sequences.alphabets import encode_bases, reverse_complement
 from biorrn.sequences.records import Hit, ReadCall, ReadLabels
 

@@ -13,9 +13,8 @@ from biorrn.config.recipe import parse_recipe
 from biorrn.nn.ensemble import Ensemble
 from biorrn.nn.sequence import SequenceModel, build_model
 from biorrn.nn.store import Stored
-from biorrn.proteins.explain import attention as attention_maps
-from biorrn.proteins.explain import attention as figures_attention
-from biorrn.proteins.explain.attention import (
+from biorrn.proteins.explain import attention_maps
+from biorrn.proteins.explain.attention_maps import (
     COLUMNS,
     TOP_WEIGHTS,
     Attended,
@@ -196,7 +195,7 @@ def test_figures_of_several_proteins_and_of_too_many_heads(tmp_path: Path, monke
         for found in attend(stored(network("pool")), [PROTEIN, SHORT]):
             draw(found)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a_p_1.svg", "a_q.svg"]
-    monkeypatch.setattr(figures_attention, "MOST", 3)
+    monkeypatch.setattr(attention_maps, "MOST", 3)
     many = Attended("p", "MA", [AttentionMap("core.0", np.ones((4, 2, 2), np.float32))])
     with pytest.raises(BiorrnError, match="has 4 heat maps; a figure shows up to 3"):
         attention_figure(many)

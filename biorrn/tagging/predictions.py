@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.base.errors import InputError
-from biorrn.sequences.predictions import finite, prediction_rows
+from biorrn.sequences.prediction_files import finite, prediction_rows
 from biorrn.sequences.prepared.schema import NO_LABEL
 from biorrn.tagging.prepare import TagFile
 
