@@ -241,7 +241,7 @@ def test_each_file_that_was_left_out_has_a_row_also_where_nothing_was_called(
     assert (code, found) == (2, [])
     assert not (tmp_path / "c.bam").exists()
     assert [row["filename"] for row in rows] == [f"bad{number:02}.fast5" for number in range(12)]
-    assert all(row["read_id"] == "" and row["status"].startswith("cut short") for row in rows)
+    assert all(row["read_id"] == "" and row["status"].startswith("truncated: the file is smaller") for row in rows)
     code, found, rows, _ = basecall("--allow-empty")
     assert (code, found, len(rows)) == (0, [], 12)
     (tmp_path / "in" / "good.fast5").write_bytes(content)

@@ -201,7 +201,7 @@ BAD: dict[str, tuple[str, str]] = {
     "two formats": ("a.fastq a.sam -o all.fastq", "a.sam: is sam where"),
     "another output": ("a.fastq -o all.bam", "the parts are fastq"),
     "a part as the output": ("a.fastq b.fastq -o b.fastq", "--output b.fastq: is the input b.fastq"),
-    "an id twice": ("a.fastq b.fastq -o all.fastq --unique", "b.fastq: record 'r1': the read id stands a second time"),
+    "an id twice": ("a.fastq b.fastq -o all.fastq --unique", "b.fastq: record 'r1': the read id occurs twice"),
     "FASTQ cut off": (
         "cut.fastq -o all.fastq",
         "cut.fastq: record 'r1': has 2 bases and 1 qualities (the file is cut",
@@ -219,7 +219,7 @@ BAD: dict[str, tuple[str, str]] = {
     "no record": ("none.fastq -o all.fastq", "no record in 1 parts: no read could be called"),
     "both without --summary": ("a.fastq a.tsv -o all.fastq", "name an output for the summaries too"),
     "--summary without both": ("a.fastq -o all.fastq --summary all.tsv", "is for parts that are calls and summaries"),
-    "a shard left out": ("a.fastq a.tsv b.tsv -o all.fastq --summary all.tsv", "hold 1 reads where the summaries say"),
+    "a shard left out": ("a.fastq a.tsv b.tsv -o all.fastq --summary all.tsv", "hold 1 reads but the summaries list 2"),
     "BAM to a terminal": ("whole.bam -o -", "BAM is binary"),
 }
 

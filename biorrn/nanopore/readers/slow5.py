@@ -430,7 +430,7 @@ LOOKED_AT = 1000  # reads of a file with several runs, by which these are known
 
 
 def read_slow5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
-    """Yield the reads of a SLOW5 or BLOW5 file, told apart by content, one at a time; see `nanopore.readers.files.read_signal`.
+    """Yield the reads of a SLOW5 or BLOW5 file, recognised by content, one at a time; see `files.read_signal`.
 
     Raises
     ------
