@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.stats.baselines import Baseline, choose_from
-from biorrn.tagging.predictions import Tagged
+from biorrn.tagging.data import Tagged
 
 HALF = 8  # residues to each side that a window holds
 PRIOR = 1.0  # residues of each kind that are added to what was counted

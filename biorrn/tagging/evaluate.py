@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from biorrn.base.lookup import lookup
 from biorrn.base.terminal import progress
 from biorrn.nn import store
 from biorrn.nn.store import WEIGHTS, Stored, find_model, load_model
-from biorrn.sequences.prediction_files import in_split
+from biorrn.sequences.prediction_files import finite, in_split, prediction_rows
 from biorrn.sequences.records import ProteinRecord
 from biorrn.stats.baselines import entry_of
 from biorrn.stats.results import NOTHING_FITTED, common, trained_on
 from biorrn.tagging.baselines import BASELINES, VALUE_BASELINES, TagProblem, choose
+from biorrn.tagging.data import PreparedTags, Tagged, read_prepared_tags
 from biorrn.tagging.metrics import (
     NUMBER_METRICS,
     RESAMPLED,
@@ -32,10 +33,93 @@ from biorrn.tagging.metrics import (
     score,
 )
 from biorrn.tagging.predict import tag, tag_columns
-from biorrn.tagging.predictions import PreparedTags, Tagged, TagPredictions, join_tags, read_prepared_tags
 
 LENGTHS = (0, 100, 200, 300, 500, 1_000)  # residues of a chain; edges of the table
 EDGES = np.linspace(0.0, 1.0, 11)  # of the confidence
+
+
+@dataclass(frozen=True, slots=True)
+class TagPredictions:
+    """What a model said of each residue, in the rows' order.
+
+    Attributes
+    ----------
+    states : int64 array (total,): the place of the state that was called; empty of values.
+    scores : float32 array (total, S): probabilities, NaN where the table has none; or values (total, K).
+    flags : dict: how often each flag was set.
+    """
+
+    states: np.ndarray
+    scores: np.ndarray
+    flags: dict[str, int]
+
+
+def join_tags(path: str | Path, rows: Tagged, targets: Sequence[str], prepared: str | Path) -> TagPredictions:
+    """Read predictions, as `biorrn predict` writes them in a table, and put them in the order of `rows`.
+
+    Records of the table that are not asked for are ignored. A table without probabilities will do.
+
+    Parameters
+    ----------
+    targets : the columns of values; none where states are predicted.
+
+    Raises
+    ------
+    InputError: a column, an id or a residue is missing, a residue has two different predictions or another letter, a
+        state is none of the file's, or a value is not a number.
+    """
+    states = {state: place for place, state in enumerate(rows.states)}
+    begins = np.cumsum(rows.lengths) - rows.lengths
+    where = dict(zip(rows.ids, zip(begins.tolist(), rows.lengths.tolist(), strict=True), strict=True))
+    called = np.full(len(rows.tokens), -1)
+    scores = np.full((len(rows.tokens), len(states) or len(targets)), np.nan, np.float32)
+    seen = np.zeros(len(rows.tokens), bool)
+    columns, table = prediction_rows(path, ["id", "position", *(["state"] if states else targets)])
+    names = [f"p_{state}" for state in states] if states else list(targets)
+    given = all(name in columns for name in names)
+    for row in table:
+        begin, length = where.get(row["id"], (0, 0))
+        if not length:
+            continue
+        place = begin + _position(path, row, length) - 1
+        _check_residue(path, row, rows, place)
+        found = [finite(path, row, name) for name in names] if given else []
+        state = _state(path, row, states) if states else -1
+        if seen[place] and (state != called[place] or (given and not np.allclose(scores[place], found))):
+            raise InputError(path, f"position {row['position']} has two different predictions", row["id"])
+        seen[place], called[place] = True, state
+        if given:
+            scores[place] = found
+    if not seen.all():
+        place = int(np.argmin(seen))
+        row_at = int(np.searchsorted(begins, place, side="right")) - 1
+        missing = f"no prediction for {int((~seen).sum()):,} of {len(seen):,} residues of {Path(prepared).name}"
+        raise InputError(path, f"{missing}, the first at position {place - int(begins[row_at]) + 1}", rows.ids[row_at])
+    return TagPredictions(called if states else called[:0], scores, {})
+
+
+def _check_residue(path: str | Path, row: Mapping[str, Any], rows: Tagged, place: int) -> None:
+    """Raise where the table gives another residue than the prepared row has; it need not give any."""
+    residue, own = row.get("residue"), rows.alphabet[rows.tokens[place] - 1]
+    if residue and residue != own:
+        found = f"position {row['position']}: found residue '{residue}'; the prepared row has '{own}'"
+        raise InputError(path, found, row["id"])
+
+
+def _state(path: str | Path, row: Mapping[str, Any], states: Mapping[str, int]) -> int:
+    state = states.get(str(row["state"]))
+    if state is None:
+        allowed = f"allowed is one of {''.join(states)}"
+        raise InputError(path, f"position {row['position']}: found state '{row['state']}'; {allowed}", row["id"])
+    return state
+
+
+def _position(path: str | Path, row: Mapping[str, Any], length: int) -> int:
+    text = str(row["position"])
+    position = int(text) if text.isdecimal() and len(text) < 10 else 0
+    if not 1 <= position <= length:
+        raise InputError(path, f"found position '{text[:20]}'; the prepared row has {length} residues", row["id"])
+    return position
 
 
 def confusion_table(found: Scored, states: str) -> dict[str, dict[str, int]]:

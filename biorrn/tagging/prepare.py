@@ -23,7 +23,7 @@ from biorrn.sequences.rows import is_fasta
 from biorrn.sequences.similarity import protein_leakage
 from biorrn.sequences.splits import Cluster, Column, Random, Reference, Rows, parse_split, split_called
 from biorrn.sequences.tables.reader import column_names, matching, read_cells
-from biorrn.tagging.files import (
+from biorrn.tagging.readers import (
     ALPHABETS,
     TagRow,
     archive_files,
@@ -214,7 +214,7 @@ class TagInput:
         Raises
         ------
         ConfigError: options that do not go together.
-        InputError: a file cannot be used; see `tagging.files`.
+        InputError: a file cannot be used; see `tagging.readers`.
         """
         lookup(ALPHABETS, self.alphabet, "--alphabet")
         archive = is_archive(self.source)
@@ -275,7 +275,7 @@ def prepare_tags(
     ----------
     out : the HDF5 file to write.
     splitter : from `tagging.prepare.parse_tag_split`.
-    window, overlap : int: longer sequences are cut; see `tagging.files`. Default for DNA: `WINDOW`, `OVERLAP`;
+    window, overlap : int: longer sequences are cut; see `tagging.readers`. Default for DNA: `WINDOW`, `OVERLAP`;
         proteins stay whole.
 
     Raises

@@ -22,7 +22,7 @@ from biorrn.nn.sequence import SequenceModel, build_model
 from biorrn.nn.store import language_models
 from biorrn.sequences.alphabets import RESIDUES, STANDARD
 from biorrn.stats.metrics import mean_metrics
-from biorrn.tagging.dataset import NO_TARGET, Substitution, TagDataset, batches, cut, number_of_batches, whole
+from biorrn.tagging.data import NO_TARGET, Substitution, TagDataset, batches, cut, number_of_batches, whole
 
 unit = "residues"
 monitor = "agreement"  # of states accuracy_residue, of values spearman

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from biorrn.tagging.files import read_letters, read_segments
+from biorrn.tagging.readers import read_letters, read_segments
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., tuple[int, str, str]]

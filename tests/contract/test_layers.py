@@ -165,7 +165,7 @@ def test_no_circles() -> None:
 
 # names that files in several rooms share since they play one role there
 ROLES = {
-    *("task", "data", "dataset", "files", "prepare", "predict", "predictions", "evaluate", "metrics", "baselines"),
+    *("task", "data", "files", "prepare", "predict", "evaluate", "metrics", "baselines"),
     *("figures", "summary", "engine"),
     *("reference", "cpu", "loss", "decode"),  # of a kernel
 }

@@ -15,7 +15,7 @@ from biorrn.nanopore.readers.calls import BamCalls, Moves
 from biorrn.nanopore.readers.files import read_signal
 from biorrn.sequences.prepared.files import ProteinFile, SignalFile
 from biorrn.sequences.records import ReadCall
-from biorrn.tagging.dataset import TagDataset, whole
+from biorrn.tagging.data import TagDataset, whole
 from biorrn.tagging.prepare import TagFile, tag_summary
 from biorrn.training.batches import ProteinDataset
 from biorrn.translation.data import PairDataset, pair_summary

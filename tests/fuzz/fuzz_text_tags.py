@@ -14,7 +14,7 @@ from fuzz_text_readers import Reader, of_text, take
 
 def labels(path: Path) -> None:
     from biorrn.sequences.alphabets import THREE
-    from biorrn.tagging.files import rows_of_fasta
+    from biorrn.tagging.readers import rows_of_fasta
 
     chains = path.with_name("chains.fa")
     chains.write_text("".join(f">{name}\n{text}\n" for name, text in seeds.CHAINS.items()))
@@ -23,14 +23,14 @@ def labels(path: Path) -> None:
 
 def tag_table(path: Path) -> None:
     from biorrn.sequences.alphabets import THREE
-    from biorrn.tagging.files import rows_of_table
+    from biorrn.tagging.readers import rows_of_table
 
     take(rows_of_table(path, THREE, "protein", "labels", [], "sequence", "set"))
     take(rows_of_table(path, THREE, "protein", "labels", ["b"], "sequence", "set"))
 
 
 def segments(path: Path) -> None:
-    from biorrn.tagging.files import rows_of_segments, segment_states
+    from biorrn.tagging.readers import rows_of_segments, segment_states
 
     genome = path.with_name("genome.fa")
     genome.write_text(">chr1\n" + "ACGTN" * 20 + "\n>chr2\n" + "ACGT" * 20 + "\n")
@@ -40,7 +40,7 @@ def segments(path: Path) -> None:
 
 def archive(path: Path) -> None:
     from biorrn.sequences.alphabets import THREE
-    from biorrn.tagging.files import archive_files, rows_of_fasta
+    from biorrn.tagging.readers import archive_files, rows_of_fasta
 
     files = {"mask": None} | archive_files(path)
     take(rows_of_fasta(files["sequences"], files["labels"], files["mask"], THREE, "protein"))

@@ -5,7 +5,7 @@ import pytest
 
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.sequences.alphabets import NO_STATE, STANDARD, STATES, UNKNOWN, letters_for, parse_states, tokens
-from biorrn.tagging.dataset import Substitution, conditional
+from biorrn.tagging.data import Substitution, conditional
 
 EVEN = np.full(20, 100.0)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from biorrn.base.errors import InputError
-from biorrn.tagging.files import is_archive, members, one_a_label, read_letters, read_segments
+from biorrn.tagging.readers import is_archive, members, one_a_label, read_letters, read_segments
 
 
 def written(folder: Path, text: str, name: str = "l.fasta") -> Path:

@@ -9,7 +9,7 @@ import pytest
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.sequences.alphabets import NO_STATE, RESIDUES, STANDARD, States, tokens
 from biorrn.sequences.sequence_set import as_set
-from biorrn.tagging.dataset import TagDataset, whole
+from biorrn.tagging.data import TagDataset, whole
 from biorrn.tagging.prepare import TagFile, tag_writer
 from biorrn.tagging.pseudo_labels import Hit, consensus, prepare_pseudo_labels, unlabelled
 

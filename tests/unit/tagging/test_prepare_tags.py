@@ -12,8 +12,8 @@ from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.sequences.alphabets import DNA, NO_STATE, THREE, parse_states, sequence
 from biorrn.sequences.prepared.summary import account, lines
 from biorrn.sequences.splits import Reference, Region
-from biorrn.tagging.files import TagRow, cut_windows
 from biorrn.tagging.prepare import TagFile, TagInput, parse_tag_split, prepare_tags, tag_writer
+from biorrn.tagging.readers import TagRow, cut_windows
 
 SEQUENCES = ">a\nMKVA\n>b\nACDX\n>c\nWYWY\n"
 LABELS = ">c SET=test\nCCCC\n>a SET=train VALIDATION=False\nHHEC\n>b SET=train VALIDATION=True\nEEEE\n"

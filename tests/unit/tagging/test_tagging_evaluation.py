@@ -14,11 +14,11 @@ from biorrn.stats.figures import save_drawings
 from biorrn.stats.results import read_result, summary_lines, write_result
 from biorrn.tagging import figures as figures_structure
 from biorrn.tagging.baselines import BASELINES, HALF, VALUE_BASELINES, TagProblem, choose, windows
-from biorrn.tagging.evaluate import confidence_table, evaluate_tagging, length_table
+from biorrn.tagging.data import Tagged, read_prepared_tags
+from biorrn.tagging.evaluate import confidence_table, evaluate_tagging, join_tags, length_table
 from biorrn.tagging.figures import chosen, shapes, structure_file, tagging_figures
 from biorrn.tagging.metrics import METRICS, score
 from biorrn.tagging.predict import Tagging
-from biorrn.tagging.predictions import Tagged, join_tags, read_prepared_tags
 from biorrn.tagging.prepare import tag_writer
 
 Table = Callable[[Callable[[list[list[str]]], list[list[str]]]], Path]

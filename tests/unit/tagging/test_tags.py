@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from biorrn.base.errors import InputError
 from biorrn.sequences.alphabets import RESIDUES, THREE
-from biorrn.tagging.dataset import MULTIPLE, SHORTEST, TagDataset, batches, cut, number_of_batches, whole
+from biorrn.tagging.data import MULTIPLE, SHORTEST, TagDataset, batches, cut, number_of_batches, whole
 from biorrn.tagging.prepare import tag_writer
 
 lengths_of = st.lists(st.integers(1, 900), min_size=1, max_size=40).map(np.array)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -209,3 +210,85 @@ class Substitution:
         drawn = np.where(drawn >= len(STANDARD), np.where(before == 19, 18, 19), drawn)
         changed[places] = drawn + 1
         return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """Proteins, or other sequences, with a label or values at each residue.
+
+    Attributes
+    ----------
+    ids : str array (N,).
+    tokens : uint8 array (total,): residues of all rows, one after another; the place in `alphabet` + 1.
+    lengths : int64 array (N,): residues of each row.
+    labels : int16 array (total,): the place of the state in `states`, -1 where it is not known; empty of values.
+    values : float32 array (total, K), NaN where missing; K is 0 of states.
+    states, alphabet : str.
+    """
+
+    ids: np.ndarray
+    tokens: np.ndarray
+    lengths: np.ndarray
+    labels: np.ndarray
+    values: np.ndarray
+    states: str
+    alphabet: str
+
+    def select(self, rows: np.ndarray) -> Tagged:
+        """Return the rows where the bool array `rows` (N,) is True."""
+        residues = np.repeat(rows, self.lengths)
+        labels, values = (part[residues] if len(part) else part for part in (self.labels, self.values))
+        return Tagged(
+            self.ids[rows], self.tokens[residues], self.lengths[rows], labels, values, self.states, self.alphabet
+        )
+
+    def sequences(self) -> list[str]:
+        """Return the letters of each row."""
+        letters = np.frombuffer(f"-{self.alphabet}".encode(), np.uint8)[self.tokens].tobytes().decode()
+        ends = np.cumsum(self.lengths)
+        return [letters[end - length : end] for end, length in zip(ends.tolist(), self.lengths.tolist(), strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTags:
+    """A prepared file of tags: all rows, the split of each, what the states or values are called, and its note."""
+
+    rows: Tagged
+    split: np.ndarray  # uint8 (N,)
+    name: str  # of what is tagged; "" of values
+    state_names: list[str]
+    targets: list[dict[str, str]]  # {"name", "unit"} for each of the K values
+    note: str
+
+
+def read_prepared_tags(path: str | Path) -> PreparedTags:
+    """Read a prepared file of tags whole.
+
+    Raises
+    ------
+    InputError: the file is missing, is not HDF5, or is not a prepared file of tags.
+    """
+    with TagFile(path) as prepared:
+        file, tags = prepared.file, prepared.tags
+        tokens = file["tokens"][:]
+        labels, values = np.zeros(0, np.int16), np.zeros((len(tokens), 0), np.float32)
+        if tags is None:
+            values = file["values"][:]
+        else:
+            labels = file["labels"][:].astype(np.int16)
+            labels[labels == NO_STATE] = -1
+        rows = Tagged(
+            np.array(prepared.strings("id"), dtype=object),
+            tokens,
+            np.diff(file["offsets"][:].astype(np.int64)),
+            labels,
+            values,
+            tags["states"] if tags else "",
+            prepared.alphabet,
+        )
+        names = list(tags["names"]) if tags else []
+        note = str(file.attrs.get("note", ""))
+        return PreparedTags(rows, file["split"][:], tags["name"] if tags else "", names, prepared.targets, note)
