@@ -21,7 +21,7 @@ import numpy as np
 
 from biorrn.nn.store import load_model
 from biorrn.proteins.predict import predict
-from biorrn.proteins.train_table import finish as own_refit
+from biorrn.proteins.train_table import refit as own_refit
 from biorrn.proteins.train_table import run as own_property
 from biorrn.proteins.train_table.table import Columns
 from biorrn.sequences.fasta import read_entries
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=5.0)
     asked = parser.parse_args()
-    own_property.finish = lambda *_: None  # baselines and the report are not asked for here
+    own_property.evaluate_run = lambda *_: None  # baselines and the report are not asked for here
     print("scan", "seed", "before", "after", "difference", "coverage", "refitted", sep="\t", flush=True)
     for path in asked.scans:
         wild_type = next(read_entries(path.with_name(path.name.split(".")[0] + ".fasta")))[1]

@@ -263,7 +263,7 @@ def _train(plan: Plan, folder: Path) -> None:
 
 def _folds(run: Path, folder: Path, told: dict[str, Any]) -> Path:
     from biorrn.proteins.predictions import read_prepared
-    from biorrn.proteins.train_table.finish import DATA
+    from biorrn.proteins.train_table.outputs import DATA
     from biorrn.proteins.train_table.folds import join_folds
 
     again = []

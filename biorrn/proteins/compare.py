@@ -21,7 +21,6 @@ from biorrn.base.files import read_json
 from biorrn.config.recipe import load_recipe
 from biorrn.nn.store import RECIPE
 from biorrn.proteins.predictions import Prepared, Proteins, join, predicted_names, read_measured, read_prepared
-from biorrn.sequences.alphabets import sequence
 from biorrn.sequences.prediction_files import in_split
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.records import ProteinRecord
@@ -88,7 +87,7 @@ def predictions_of(path: Path, rows: Proteins, data: Prepared, prepared: Path, d
     missing = [name for name in wanted if name not in names]
     if missing:
         raise ConfigError(f"{path}: predicts {', '.join(names)}; the rows of {prepared} have {', '.join(wanted)}")
-    records = (ProteinRecord(str(name), text) for name, text in zip(rows.ids, sequences(rows), strict=True))
+    records = (ProteinRecord(str(name), text) for name, text in zip(rows.ids, rows.sequences(), strict=True))
     values = np.array([row.values for row in predict(stored, records, device=choose_device(device))])
     return values.reshape(len(rows), len(names))[:, [names.index(name) for name in wanted]]
 
@@ -158,15 +157,9 @@ def trained_on(run: Path, rows: Proteins) -> tuple[str, int]:
     fitted = "train+valid" if (run / "folds").is_dir() else load_recipe(run / RECIPE).fitted
     splits = SPLITS if fitted is None else fitted.split("+")
     used = np.isin(own.split, [SPLITS.index(name) for name in splits])
-    known = set(sequences(own.rows.select(used)))
-    seen = sum(text in known for text in sequences(rows))
+    known = set(own.rows.select(used).sequences())
+    seen = sum(text in known for text in rows.sequences())
     return (f"{run} was trained on {seen:,} of these {len(rows):,} rows" if seen else ""), seen
-
-
-def sequences(rows: Proteins) -> list[str]:
-    """Return the sequence of each row."""
-    ends = np.cumsum(rows.lengths)
-    return [sequence(rows.tokens[end - size : end]) for end, size in zip(ends, rows.lengths, strict=True)]
 
 
 def compare_values(true: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int = 0) -> dict[str, Any]:

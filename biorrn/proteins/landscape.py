@@ -86,7 +86,7 @@ class Landscapes:
         """
         mutant = effect.mutant
         if mutant is None:
-            done = self.finish()
+            done = self.flush()
             self.wild_type = effect.prediction
             return done
         if len(mutant.wild_type) == 1 and ":" not in mutant.position:  # mutations of several residues have no cell
@@ -100,7 +100,7 @@ class Landscapes:
                 raise BiorrnError(f"--figure: {problem}; choose some with --positions")
         return []
 
-    def finish(self) -> list[Landscape]:
+    def flush(self) -> list[Landscape]:
         """Return the landscapes of the last protein, one a target.
 
         Raises
@@ -158,7 +158,7 @@ def heat_maps(path: str | Path | None, targets: Sequence[Mapping[str, str]]) -> 
                 save(heat_map(one), one.id, one.target)
 
         yield lambda effect: draw(landscapes.add(effect))
-        draw(landscapes.finish())
+        draw(landscapes.flush())
 
 
 def heat_map(scan: Landscape) -> Figure:

@@ -49,9 +49,9 @@ class Prediction:
     values : float array (K,): one value a target, in the target's unit; NaN for an empty sequence.
     length : int: residues.
     flags : list of str: reasons for doubt: unknown_residues, shorter_than_training, longer_than_training, empty,
-        modifications_removed, id_given_before, unlike_training, no_relative_in_training (see `proteins.uncertainty.novelty`); of a
-        model of variants also more_mutations_than_training and not_a_variant; or left_out and the reason, of a record
-        that cannot be used (`readers.records.ProteinRecord.problem`).
+        modifications_removed, id_given_before, unlike_training, no_relative_in_training (see
+        `proteins.uncertainty.novelty`); of a model of variants also more_mutations_than_training and not_a_variant; or
+        left_out and the reason, of a record that cannot be used (`sequences.records.ProteinRecord.problem`).
     spread : float array (K,) or None: how far members disagree; see `nn.forward`.
     lower, upper : float array (K,) or None: ends of the interval; see `proteins.uncertainty.conformal`.
     cells : tuple of str: further columns of the record's table.
@@ -143,7 +143,7 @@ def predict(
     if where.type == "cpu":
         model = accelerated(model, chosen_kind(precision))
     run = _Run(model, stored.facts, Intervals.of(stored.facts, names, level), len(names), batch_size, where)
-    return stream(records, run.send, run.finish, batch_size=batch_size, threads=threads, device=where)
+    return stream(records, run.send, run.collect, batch_size=batch_size, threads=threads, device=where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class _Run:
         alone = np.zeros(len(records), bool) if words is None else novelty.alone(words, flat, lengths)
         return _Window(records, sent, unlike, alone)
 
-    def finish(self, window: _Window) -> Iterator[Prediction]:
+    def collect(self, window: _Window) -> Iterator[Prediction]:
         values = np.full((len(window.records), self.targets), np.nan)
         spread: np.ndarray | None = None
         for rows, passed in window.batches:

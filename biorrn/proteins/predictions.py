@@ -12,7 +12,7 @@ import numpy as np
 
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.nn.store import load_facts
-from biorrn.sequences.alphabets import tokens
+from biorrn.sequences.alphabets import sequence, tokens
 from biorrn.sequences.prediction_files import finite, prediction_rows
 from biorrn.sequences.prepared.files import ProteinFile
 from biorrn.sequences.prepared.schema import SPLITS
@@ -57,6 +57,11 @@ class Proteins:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def sequences(self) -> list[str]:
+        """Return the sequence of each row."""
+        ends = np.cumsum(self.lengths)
+        return [sequence(self.tokens[end - size : end]) for end, size in zip(ends, self.lengths, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,8 +193,8 @@ def share(batch: Batch, recipe: Recipe) -> float | None:
     return float((counts if batch.weights is None else counts * batch.weights).sum())
 
 
-def finish(model: SequenceModel, recipe: Recipe, data: ProteinData) -> None:
-    """Give a model that learned only an order its unit: a line fitted to the validation rows, put into the head."""
+def fit_unit(model: SequenceModel, recipe: Recipe, data: ProteinData) -> None:
+    """Fit scale and shift of the head to the validation rows, if the loss compared pairs of rows only."""
     if LOSSES[recipe.training.loss].point is not None:
         return
     head, device = model.head, next(model.parameters()).device
@@ -230,7 +230,8 @@ def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> tuple[np.ndarray,
 def keep(collected: list[Any]) -> np.ndarray:
     """Return what an epoch predicted of the validation rows, float32 (N, K), in the order of `ProteinData.valid`.
 
-    With those of all epochs the choice of the best can be made again without some of the rows; see `proteins.uncertainty.replay`.
+    With those of all epochs the best epoch can be chosen again without some of the rows; see
+    `proteins.uncertainty.replay`.
     """
     return np.concatenate([predicted for predicted, _ in collected]).astype(np.float32)
 

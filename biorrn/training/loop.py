@@ -378,8 +378,8 @@ def _finish(begun: Begun, task: Task, learner: Learner, best_path: str, precisio
     recipe, data, folder = begun.recipe, begun.data, begun.folder
     best = WholeCheckpoints().load_checkpoint(best_path)
     learner.load_state_dict(best["state_dict"])
-    if hasattr(task, "finish"):  # what a task fits to the validation rows once, not every epoch
-        task.finish(learner.best_model, recipe, data)
+    if hasattr(task, "fit_unit"):  # once, on the validation rows, after the last epoch
+        task.fit_unit(learner.best_model, recipe, data)
     epoch = int(best["epoch"])
     row = next(row for row in learner.history if row["epoch"] == epoch)
     write_history(folder, learner.history)  # again, for a finished run that was taken up without it

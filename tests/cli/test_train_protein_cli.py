@@ -130,8 +130,8 @@ def test_one_command_gives_a_model_that_predict_takes(biorrn, table: Path, tmp_p
 def test_rows_held_out_are_fitted_in_the_end(biorrn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A substitution that only held-out rows have is unknown to the measured model and known to the final one."""
     from biorrn.nn.store import load_model
-    from biorrn.proteins.train_table import finish as own_refit
-    from biorrn.proteins.train_table.finish import predicted
+    from biorrn.proteins.train_table import refit as own_refit
+    from biorrn.proteins.train_table.outputs import predicted
     from biorrn.proteins.train_table.table import FRACTIONS, shares
     from biorrn.rerun import read_plan
 
@@ -202,7 +202,7 @@ def test_rows_held_out_are_fitted_in_the_end(biorrn, tmp_path: Path, monkeypatch
 def test_a_refit_that_was_killed_goes_on_and_can_be_repeated(
     biorrn, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from biorrn.proteins.train_table import finish as own_refit
+    from biorrn.proteins.train_table import refit as own_refit
 
     words = ["train", "protein", table, "--target", "y", "--model", "gaussian", "--max-minutes", 30, "--threads", 1]
     assert biorrn(*words, "-o", tmp_path / "whole")[0] == 0
@@ -245,7 +245,7 @@ def test_a_run_that_was_killed_goes_on(biorrn, table: Path, tmp_path: Path, monk
 
     words = ["train", "protein", table, "--target", "y", "-o", tmp_path / "run", *SMALL, "--search", 2]
     with monkeypatch.context() as patch:
-        patch.setattr(own_property, "finish", lambda *_: 1 // 0)
+        patch.setattr(own_property, "evaluate_run", lambda *_: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             biorrn(*words)
     trials = (tmp_path / "run" / "trials.tsv").read_text()

@@ -194,7 +194,8 @@ def neighbour(problem: Problem) -> Baseline:
     """Predict the value of the nearest training sequence by identity; the mean where none is alike.
 
     Sequences of equal length are compared place by place with all of that length, and ties are averaged; besides,
-    those that share words of three residues by their edit distance (`sequences.similarity`). The higher identity counts.
+    those that share words of three residues by their edit distance (`sequences.similarity`); the higher identity
+    counts.
     """
     chosen = problem.some(NEIGHBOUR_ROWS)
     kept = np.zeros(len(problem.train), bool)

@@ -28,7 +28,7 @@ from biorrn.proteins.baselines.problem import Problem
 from biorrn.proteins.evaluate import evaluate_regression
 from biorrn.proteins.predict import Prediction
 from biorrn.proteins.predictions import Prepared, Proteins, read_prepared
-from biorrn.proteins.train_table.finish import (
+from biorrn.proteins.train_table.outputs import (
     DATA,
     PREDICTIONS,
     Report,

@@ -27,17 +27,8 @@ from biorrn.nn.store import WEIGHTS, load_model, update_facts
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.prepare import prepare_protein
 from biorrn.proteins.train_table.choice import plan, seconds_an_epoch
-from biorrn.proteins.train_table.finish import (
-    DATA,
-    MEASURED,
-    REPORT_FILE,
-    Report,
-    Say,
-    finish_run,
-    keep_state,
-    next_lines,
-    settle,
-)
+from biorrn.proteins.train_table.outputs import DATA, REPORT_FILE, Report, Say, evaluate_run, next_lines
+from biorrn.proteins.train_table.refit import MEASURED, keep_state, refit_or_keep
 from biorrn.proteins.train_table.table import Columns, Split, Table, choose_split, lines, look, read_table, sources
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.schema import SPLITS
@@ -212,8 +203,9 @@ def train_own(
         known = intervals(recipe, folder, measured, np.array(state["groups"]), wish.seed, where, options, say)
         complete("regression", measured, folder / DATA, device=str(where), conformal=known)
         left = 60 * wish.minutes - (time.monotonic() - began)
-        said = settle(recipe, folder, state, left, wish.seed, options | inside)
-        finish_run(folder, measured, state["held_out"], not state["groups"], wish.seed, cores, where, said, say, report)
+        caution = refit_or_keep(recipe, folder, state, left, wish.seed, options | inside)
+        calibrated = not state["groups"]
+        evaluate_run(folder, measured, state["held_out"], calibrated, wish.seed, cores, where, caution, say, report)
     if state["reference"]:
         most = most_mutations(folder / DATA, state["reference"])
         update_facts(folder, reference=state["reference"], most_mutations=most)

@@ -15,7 +15,7 @@ from typing import Any
 from biorrn.base.errors import ConfigError
 from biorrn.base.files import open_text, write_text
 from biorrn.config.recipe import Recipe, dump_recipe, parse_recipe
-from biorrn.proteins.train_table.finish import DATA, Say
+from biorrn.proteins.train_table.outputs import DATA, Say
 from biorrn.sequences.tables.writer import open_table
 from biorrn.training.task import Diverged, load_task
 from biorrn.training.train import train

@@ -34,8 +34,8 @@ def coverage_of(
     Parameters
     ----------
     rows, given : the evaluated rows and their predictions, which have intervals.
-    level : float: what the intervals were made for; one of `inference.conformal.LEVELS` where `entry` is given.
-    entry : what `proteins.uncertainty.conformal.fit` gave for the target: the widths at all other levels follow from it.
+    level : float: what the intervals were made for; one of `conformal.LEVELS` where `entry` is given.
+    entry : what `conformal.fit` gave for the target: the widths at all other levels follow from it.
     likeness : float array (N,), optional: as `nearest_identity` gives it.
 
     Returns

@@ -35,7 +35,7 @@ def landscapes(plan: Plan, sequence: str = "MAKGW") -> list[Landscape]:
     gathered = Landscapes(TARGETS)
     for effect in effects(ProteinRecord("p", sequence), plan):
         assert gathered.add(effect) == []
-    return gathered.finish()
+    return gathered.flush()
 
 
 def test_groups_hold_each_residue_once() -> None:

@@ -12,7 +12,7 @@ from biorrn.nn.sequence import build
 from biorrn.nn.store import load_model, save_model
 from biorrn.proteins.predict import predict
 from biorrn.proteins.scan import Plan, scan
-from biorrn.proteins.uncertainty.edge import differences, strangers
+from biorrn.proteins.uncertainty.extra_intervals import differences, no_relative
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.files import protein_writer
 from biorrn.sequences.records import ProteinRecord
@@ -45,7 +45,7 @@ def proteins(count: int, seed: int, length: int = 80) -> list[str]:
     return ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), length)) for _ in range(count)]
 
 
-def test_strangers_are_flagged_and_have_the_interval_that_was_measured_for_them(model: Path, tmp_path: Path) -> None:
+def test_proteins_without_a_relative_are_flagged_and_have_their_own_interval(model: Path, tmp_path: Path) -> None:
     trained, others = proteins(30, 0), proteins(60, 1)
     with protein_writer(tmp_path / "trained.h5", [{"name": "y", "unit": ""}]) as writer:
         for number, text in enumerate(trained):
@@ -57,7 +57,7 @@ def test_strangers_are_flagged_and_have_the_interval_that_was_measured_for_them(
     test = pd.DataFrame({"sequence": others[:10], "set": "test"})
     test.to_csv(tmp_path / "test.csv", index=False)
     files = [str(tmp_path / name) for name in ("trained.h5", "others.csv", "test.csv")]
-    said = list(strangers(str(model), files[0], files[1], "y", files[2]))
+    said = list(no_relative(str(model), files[0], files[1], "y", files[2]))
     assert said[0].startswith("80 proteins, of which 50 are unlike")  # the 30 trained on are known, 10 are of the test
     stored = load_model(model)
     known, alone = predict(stored, [ProteinRecord("k", trained[0]), ProteinRecord("a", others[3])])

@@ -1,13 +1,14 @@
-"""Intervals at the edge of what a model knows: proteins without a relative in training, and differences of mutants.
+"""Prediction intervals of proteins without a relative in training, and of differences between mutant and wild type.
 
-    python -m biorrn.proteins.uncertainty.edge strangers MODEL TRAINED.h5 OTHERS.csv --target tm
-    python -m biorrn.proteins.uncertainty.edge differences MODEL PAIRS.csv --wild-type wt_sequence --mutation mutation --target ddg
+    python -m biorrn.proteins.uncertainty.extra_intervals no-relative MODEL TRAINED.h5 OTHERS.csv --target tm
+    python -m biorrn.proteins.uncertainty.extra_intervals differences MODEL PAIRS.csv --wild-type wt_sequence \\
+        --mutation mutation --target ddg
 
-Either writes into the facts of the model folder. `strangers` keeps the words of the training rows, by which a protein
-without a relative is flagged from then on, and calibrates an interval for such proteins on those of a table of others.
-`differences` calibrates the interval of a difference between a mutant and its wild type on measured pairs, with as many
-pairs of each wild type: apart for wild types that the model knows and that it does not. Coverage is printed as measured
-on wild types, or proteins, that were left out.
+Both write into the facts of the model folder. `no-relative` stores the words (k-mers) of the training rows, by which a
+protein without a relative is flagged, and calibrates an interval for such proteins on a table of other proteins.
+`differences` calibrates the interval of the difference between a mutant and its wild type on measured pairs, with equal
+numbers of pairs for each wild type, separately for wild types that the model knows and does not know. The printed
+coverage is measured on wild types, or proteins, that were left out of the calibration.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ PAIRS = 60  # of one wild type, at most
 SHOWN = 0.9  # level whose coverage is printed
 
 
-def strangers(model: str, trained: str, others: str, target: str, left_out: str | None = None) -> Iterator[str]:
+def no_relative(model: str, trained: str, others: str, target: str, left_out: str | None = None) -> Iterator[str]:
     """Calibrate the intervals of proteins that a model does not know; yield what to print.
 
     Parameters
     ----------
-    trained : prepared file of the model; its training and validation rows are what a relative is sought among.
+    trained : prepared file of the model; relatives are searched among its training and validation rows.
     others : table with the columns sequence and `target`, none of them trained on.
     left_out : table with the columns sequence and set: the rows whose set is "test" are not used.
     """
@@ -76,7 +77,7 @@ def differences(
     ----------
     pairs : table with columns of the sequence of the wild type, of one substitution each, and of the measured
         difference, mutant minus wild type; none of them trained on.
-    scale : float: of the table's unit, what one unit of the model is.
+    scale : float: units of the table in one unit of the model.
     """
     import pandas as pd
 
@@ -132,10 +133,10 @@ def _errors(
 
 
 def main() -> None:
-    """Run one of the two."""
+    """Run one of the two commands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    one = kinds.add_parser("strangers")
+    one = kinds.add_parser("no-relative")
     for word in ("model", "trained", "others"):
         one.add_argument(word)
     one.add_argument("--target", required=True)
@@ -148,7 +149,7 @@ def main() -> None:
     two.add_argument("--target", required=True)
     two.add_argument("--scale", type=float, default=1.0)
     asked = vars(parser.parse_args())
-    run = strangers if asked.pop("kind") == "strangers" else differences
+    run = no_relative if asked.pop("kind") == "no-relative" else differences
     for line in run(**asked):
         print(line)
 

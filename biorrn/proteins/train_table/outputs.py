@@ -1,0 +1,158 @@
+"""Files that `train-table` writes into a run folder: predictions, evaluation, figures, report.
+
+The evaluation is of the model before it is refitted to all rows; see `refit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from biorrn.nn.store import load_model
+from biorrn.proteins.evaluate import evaluate_regression
+from biorrn.proteins.figures import regression_figures
+from biorrn.proteins.predict import Prediction, open_predictions, predict
+from biorrn.proteins.predictions import Predictions, Proteins, read_prepared
+from biorrn.proteins.uncertainty import conformal
+from biorrn.sequences.prepared.schema import SPLITS
+from biorrn.sequences.prepared.summary import account, write_account
+from biorrn.sequences.records import ProteinRecord
+from biorrn.stats.figures import save_drawings
+from biorrn.stats.results import summary_lines, write_result
+
+DATA, PREPARE, PREDICTIONS = "data.h5", "prepare.json", "predictions.tsv"
+EVALUATION, REPORT_FILE, FIGURES = "evaluation.json", "report.html", "figures"
+Say = Callable[[str], None]
+Report = Callable[[Path, list[Path], list[Path], list[Path], str], None]  # see `report.page.write_report`
+
+
+def predicted(folder: Path, rows: Proteins, device: torch.device | str = "cpu") -> list[Prediction]:
+    """Predict rows, in order, with the model of a folder."""
+    records = (ProteinRecord(str(name), text) for name, text in zip(rows.ids, rows.sequences(), strict=True))
+    return list(predict(load_model(folder), records, device=device))
+
+
+def write_predictions(
+    path: Path, predictions: list[Prediction], names: list[str], fold: np.ndarray | None = None
+) -> None:
+    """Write a table of predictions, with intervals where there are any, and a column of the fold of each row (N,)."""
+    bounded = bool(predictions) and predictions[0].lower is not None
+    with open_predictions(path, names, intervals=bounded, carried=() if fold is None else ("fold",)) as write:
+        for place, row in enumerate(predictions):
+            write(row if fold is None else replace(row, cells=(str(fold[place]),)))
+
+
+def coverage(rows: Proteins, names: list[str], found: list[Prediction]) -> list[str]:
+    """Return a line a target: how often the interval holds the measured value."""
+    lines = []
+    for place, name in enumerate(names):
+        ends = [
+            (row.lower[place] <= true <= row.upper[place], row.upper[place] - row.lower[place])
+            for row, true in zip(found, rows.targets[:, place], strict=True)
+            if row.lower is not None and row.upper is not None and np.isfinite(true) and np.isfinite(row.lower[place])
+        ]
+        if ends:
+            held, width = np.mean(np.array(ends, float), axis=0)
+            lines.append(
+                f"{name}: {100 * held:.0f} % of {len(ends):,} measured values lie in their "
+                f"{100 * conformal.LEVEL:.0f} % interval, {width:.3g} wide in the mean"
+            )
+    return lines
+
+
+def evaluate_run(
+    folder: Path,
+    model: Path,
+    held_out: str,
+    calibrated: bool,
+    seed: int,
+    threads: int,
+    device: torch.device,
+    caution: str,
+    say: Say,
+    report: Report,
+) -> None:
+    """Evaluate the model of a run on the rows held out, and write the report.
+
+    Parameters
+    ----------
+    model : Path: of the model as it was before it was fitted to all rows.
+    caution : str: which rows the figures are of.
+    calibrated : bool: the rows held out calibrate the intervals; each then has the interval that the others give it.
+    """
+    data = read_prepared(folder / DATA)
+    names = [str(target["name"]) for target in data.targets]
+    rows = data.rows.select(data.split == SPLITS.index(held_out))
+    found = predicted(model, rows, device)
+    if calibrated:
+        found = with_own_intervals(rows, found)
+    write_predictions(folder / PREDICTIONS, found, names)
+    content, true, given = evaluate_regression(
+        folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, seed=seed, threads=threads
+    )
+    if held_out == "valid":
+        content["cautions"].append(
+            "No rows are kept for a test: these rows also chose the best epoch and the weights of the members."
+        )
+    else:
+        content["cautions"] += coverage(rows, names, found)
+    content["cautions"].append(caution)
+    write_pages(folder, content, true, given, say, report, model)
+
+
+def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Prediction]:
+    """Return predictions of rows that calibrate the intervals, each with the interval that the other folds give it."""
+    values = np.array([row.values for row in found])
+    spread = None if found[0].spread is None else np.array([row.spread for row in found])
+    half = np.full_like(values, np.nan)
+    for k in range(values.shape[1]):
+        own = conformal.cross_half_widths(rows.targets[:, k], values[:, k], None if spread is None else spread[:, k])
+        half[:, k] = np.nan if own is None else own
+    ends = zip(found, values - half, values + half, strict=True)
+    return [replace(row, lower=low, upper=high) for row, low, high in ends]
+
+
+def write_pages(
+    folder: Path,
+    content: dict[str, Any],
+    true: np.ndarray,
+    given: Predictions,
+    say: Say,
+    report: Report,
+    model: Path | None = None,
+) -> None:
+    """Write evaluation.json, its figures, prepare.json and report.html into a run folder, and say what came out.
+
+    Parameters
+    ----------
+    model : Path, optional: the run that the report shows, where it is not that of the folder.
+    """
+    result = folder / EVALUATION
+    drawings = regression_figures(content, true, given.values, given.lower, given.upper)
+    content["figures"] = save_drawings(drawings, folder / FIGURES, result)
+    write_result(result, content)
+    write_account(folder / PREPARE, account(folder / DATA, {}, content["note"]))
+    report(
+        folder / REPORT_FILE,
+        [result],
+        [model or folder],
+        [folder / PREPARE],
+        f"biorrn: {', '.join(content['metrics'])}",
+    )
+    for line in summary_lines(content):
+        say(line)
+
+
+def next_lines(folder: Path) -> list[str]:
+    """Return what can be done with the model now."""
+    return [
+        f"report: {folder / REPORT_FILE}; the model is the folder {folder}. Next:",
+        f"  biorrn predict {folder} proteins.fasta -o predictions.tsv",
+        f"  biorrn scan {folder} protein.fasta -o scan.tsv",
+        f"  biorrn explain {folder} protein.fasta -o explained.tsv",
+    ]

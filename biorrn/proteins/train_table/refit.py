@@ -1,0 +1,191 @@
+"""Refit of a measured model of a user's table on all rows.
+
+The held-out figures are those of the measured model, which stays in the folder `measured` of the run. The refit of a
+network uses the same recipe and schedule and stops after the epoch that was best: the rows that chose this epoch now
+train too, so that none is left to choose another (Goodfellow, Bengio and Courville 2016, Deep Learning, algorithm 7.2).
+The number of epochs is not scaled, so each row is seen as often as before. Gaussian processes and forests are refitted
+with the same settings; the weights of an ensemble and the prediction intervals stay. The intervals come from residuals
+of models that did not see the row, and a model trained on more rows has slightly smaller errors. A run with folds is
+not refitted: each row has trained all folds but one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biorrn.base.errors import ConfigError
+from biorrn.base.files import write_text
+from biorrn.config.recipe import GaussianProcess, Model, Recipe, parse_recipe
+from biorrn.nn.store import RECIPE, WEIGHTS, load_facts, update_facts
+from biorrn.proteins.task import LOSSES
+from biorrn.proteins.train_table.outputs import DATA
+from biorrn.training.batches import ProteinDataset
+from biorrn.training.checkpoint import CHOICE, PROVENANCE, REPORT, WARNINGS, remove_run
+from biorrn.training.ensemble import MemberFailed
+from biorrn.training.gaussian import MOST_ROWS, setting_of
+from biorrn.training.task import Diverged, complete, load_task
+from biorrn.training.train import train
+
+MEASURED = "measured"  # folder of the model that was chosen and measured
+FITTED_ONCE = 3.0  # the time of a Gaussian process or forest grows with this power of the rows, at the most
+
+
+def refit(recipe: Recipe, folder: Path, rows: str, seed: int, options: dict[str, Any]) -> None:
+    """Train the measured model of a run again on more of its rows, into the run folder itself.
+
+    Parameters
+    ----------
+    recipe : what the measured model was trained by.
+    folder : the run folder, with its prepared file and the run `MEASURED`. A killed refit resumes.
+    rows : "all" or "train+valid", as of the key `training.rows` of a recipe.
+    options : device, threads and, of an ensemble, `inside`, for training.
+
+    Raises
+    ------
+    Diverged, MemberFailed: it cannot be trained on these rows.
+    """
+    measured = folder / MEASURED
+    provenance = json.loads((measured / PROVENANCE).read_text(encoding="utf-8"))
+    final = final_recipe(recipe, rows, load_facts(measured).get("weights"))
+    stop: dict[str, Any] = {}
+    if recipe.members is not None:
+        ends = {name: own["best"]["epoch"] + 1 for name, own in provenance["members"].items() if own.get("epochs")}
+        stop = {"stop": ends}
+    elif provenance.get("epochs"):
+        stop = {"stop": provenance["best"]["epoch"] + 1}
+    train(final, folder / DATA, folder, load_task("regression"), seed=seed, **stop, **options)
+    known = {"conformal": load_facts(measured).get("conformal") or {}}
+    complete("regression", folder, folder / DATA, device=options["device"], **known)
+
+
+def keep_measured(folder: Path) -> None:
+    """Copy the measured model into the run folder, in place of a refit."""
+    remove_run(folder, keep=(CHOICE, REPORT))
+    for name in ("history.tsv", WARNINGS, RECIPE, PROVENANCE, WEIGHTS):  # a folder with weights is whole
+        if (folder / MEASURED / name).is_file():
+            temporary = folder / f".{name}.part"
+            shutil.copyfile(folder / MEASURED / name, temporary)
+            temporary.replace(folder / name)
+
+
+def final_recipe(recipe: Recipe, rows: str, weights: list[list[float]] | None) -> Recipe:
+    """Return a recipe that fits more rows: without a limit of time, and of an ensemble with these weights (M, K)."""
+
+    def own(part: dict[str, Any]) -> dict[str, Any]:
+        return part | {"training": part["training"] | {"rows": rows, "patience": None, "max_minutes": None}}
+
+    content = recipe.model_dump(mode="json")
+    if content.get("members") is None:
+        return parse_recipe(own(content), recipe.name)
+    assert weights is not None
+    members = [
+        member | {"recipe": own(member["recipe"]), "weight": weight}
+        for member, weight in zip(content["members"], weights, strict=True)
+    ]
+    return parse_recipe(content | {"members": members, "combine": "mean"}, recipe.name)
+
+
+def reason_against(recipe: Recipe, folder: Path, rows: str, left: float) -> str:
+    """Return why a measured model is not refitted; "" if it is.
+
+    Parameters
+    ----------
+    left : float: seconds of the time that the user gave.
+    """
+    if recipe.calibrate != "none" or recipe.neighbours is not None:
+        return f"recipe {recipe.name} calibrates its values by rows that trained nothing"
+    data = ProteinDataset(folder / DATA, None if rows == "all" else rows)
+    for part in parts_of(recipe):
+        if isinstance(part.model, Model) and LOSSES[part.training.loss].point is None:
+            return f"recipe {part.name} gets its unit from rows that trained nothing"
+        if isinstance(part.model, GaussianProcess):
+            if (most := int(np.isfinite(data.targets).sum(0).max())) > MOST_ROWS:
+                return f"{most:,} rows; a Gaussian process takes {MOST_ROWS:,}"
+            try:
+                setting_of(part.model, data)
+            except ConfigError as error:
+                return str(error)
+    needed = seconds_needed(folder / MEASURED, len(data) / len(ProteinDataset(folder / DATA, "train")))
+    if needed > left:
+        return f"it takes about {needed:.0f} s, and --max-minutes leaves {max(0.0, left):.0f} s"
+    return ""
+
+
+def parts_of(recipe: Recipe) -> list[Recipe]:
+    """Return the recipe of each member, or the recipe itself."""
+    if recipe.members is None:
+        return [recipe]
+    return [member.recipe for member in recipe.members if isinstance(member.recipe, Recipe)]
+
+
+def seconds_needed(measured: Path, growth: float) -> float:
+    """Estimate the seconds of a refit on `growth` times the rows from the seconds that the run took."""
+    provenance = json.loads((measured / PROVENANCE).read_text(encoding="utf-8"))
+
+    def again(run: dict[str, Any]) -> float:
+        if not run.get("epochs"):
+            return float(run["seconds"]) * growth**FITTED_ONCE
+        return float(run["seconds"]) * growth * (run["best"]["epoch"] + 1) / run["epochs"]
+
+    if "members" not in provenance:
+        return again(provenance)
+    before = max(sum(run["seconds"] for run in provenance["members"].values()), 1e-9)
+    took = max(before / provenance["jobs"], provenance["wall_seconds"])  # a resumed run has only its last part here
+    return took * sum(map(again, provenance["members"].values())) / before
+
+
+def measured_line(folder: Path, held_out: str, rows: str, reason: str) -> str:
+    """Return a sentence: the rows that the held-out figures are of, and the rows that trained the final model."""
+    codes = ProteinDataset(folder / DATA, held_out), ProteinDataset(folder / DATA, None if rows == "all" else rows)
+    held, fitted = map(len, codes)
+    if reason:
+        return f"measured on {held:,} held-out rows, which the model was not fitted to; no refit on all rows: {reason}"
+    which = f"all {fitted:,} rows" if rows == "all" else f"all {fitted:,} rows but those of the table's own test"
+    return f"measured on {held:,} held-out rows by the model before it was refitted on {which}"
+
+
+def refit_or_keep(
+    recipe: Recipe, folder: Path, state: dict[str, Any], left: float, seed: int, options: dict[str, Any]
+) -> str:
+    """Refit the measured model if possible, else keep it; return the sentence of `measured_line`.
+
+    Parameters
+    ----------
+    state : dict: of the run, with "rows" and "held_out". Its "refit" is set to the reason against a refit, or to "";
+        a resumed run keeps it.
+    left : float: seconds left of the time that the user gave.
+    """
+    if "refit" not in state:
+        state["refit"] = reason_against(recipe, folder, state["rows"], left)
+        keep_state(folder, state)
+    if not state["refit"]:
+        try:
+            refit(recipe, folder, state["rows"], seed, options)
+        except (Diverged, MemberFailed) as error:
+            state["refit"] = str(error)
+            keep_state(folder, state)
+    if state["refit"]:
+        keep_measured(folder)
+    line = measured_line(folder, state["held_out"], state["rows"], state["refit"])
+    update_facts(folder, measured=line.removeprefix("measured "))
+    if not state["refit"]:
+        _note(folder / PROVENANCE, {"measured": {"run": MEASURED, "split": state["held_out"], "said": line}})
+    return line
+
+
+def keep_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write choice.json: the settings of a run and its decisions so far."""
+    with write_text(folder / CHOICE) as stream:
+        json.dump(state, stream, indent=1)
+
+
+def _note(path: Path, entries: dict[str, Any]) -> None:
+    content = json.loads(path.read_text(encoding="utf-8")) | entries
+    with write_text(path) as stream:
+        json.dump(content, stream, indent=1, sort_keys=True)
+        stream.write("\n")
