@@ -263,8 +263,8 @@ def _train(plan: Plan, folder: Path) -> None:
 
 def _folds(run: Path, folder: Path, told: dict[str, Any]) -> Path:
     from biorrn.proteins.predictions import read_prepared
-    from biorrn.proteins.train_table.outputs import DATA
     from biorrn.proteins.train_table.folds import join_folds
+    from biorrn.proteins.train_table.outputs import DATA
 
     again = []
     try:
