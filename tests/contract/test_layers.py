@@ -223,7 +223,7 @@ def words(path: Path) -> set[str]:
 
 
 def test_a_small_file_has_two_importers_or_tests() -> None:
-    """Else it is a part of its importer. A command has a file of its own, and programs of `python -m` have no importer."""
+    """Else it is a part of its importer; but a command has a file of its own."""
     modules = {name_of(path).removesuffix(".__init__"): path for path in FILES}
     users = {name: words(path) for name, path in modules.items()}
     tested = set().union(
