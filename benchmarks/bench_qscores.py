@@ -21,8 +21,8 @@ from measure import machine
 
 from biorrn.nanopore.alignment import AlignmentMapper, Region
 from biorrn.nanopore.basecall.caller import basecall
-from biorrn.nanopore.evaluate.basecalls import Score, Scores, score_reads
 from biorrn.nanopore.evaluate.calibrate import ALIGNED, noise_records
+from biorrn.nanopore.evaluate.identity import Score, Scores, score_reads
 from biorrn.nanopore.evaluate.reliability import FEWEST, q_gap
 from biorrn.nanopore.readers.calls import BaseCall, mean_phred
 from biorrn.nanopore.readers.files import read_all

@@ -669,7 +669,7 @@ def evaluate(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_computing(device, None, progress))
         if reference is not None:
-            from biorrn.nanopore.evaluate.evaluation import evaluate_basecalls
+            from biorrn.nanopore.evaluate.basecalls import evaluate_basecalls
 
             calls = stack.enter_context(_fastq_of(predictions))
             content, *_ = evaluate_basecalls(calls, Path(reference), name=name, region=region, min_bases=min_bases,

@@ -113,8 +113,9 @@ def force_ctc(probs: np.ndarray, bases: np.ndarray, guess: np.ndarray) -> np.nda
 def force_crf(scores: np.ndarray, bases: np.ndarray, guess: np.ndarray, state_len: int) -> np.ndarray | None:
     """Return the frame in which each base is emitted on the best path of a known sequence through a CRF, int64 (L,).
 
-    Takes what `force_ctc` takes, with scores float32 (T, 5 * 4**k) in the layout of `kernels.crf.loss`; k is `state_len`.
-    The first k bases are the state in which the path begins: they keep their guess, cut to before the next base.
+    Parameters as for `force_ctc`, but scores float32 (T, 5 * 4**k), k = `state_len`, in the layout of
+    `kernels.crf.loss`. The first k bases are the initial state of the path: they keep their guess, cut to before the
+    next base.
     """
     length = len(bases) - state_len
     if length < 1 or len(scores) < length:

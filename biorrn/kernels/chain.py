@@ -141,8 +141,8 @@ def default_kernel(emissions: Tensor) -> str:
 def dense(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
     """Return a chain of at most `FEW` states as the scores (B, T, 20) of a basecaller with states of one base.
 
-    In the layout of `kernels.crf.loss` the column (1 + d) * 4 + s moves from state d into s; column s, staying, is -inf. All
-    paths begin in state 0, whose moves in the first frame have the scores of `start`.
+    In the layout of `kernels.crf.loss`, column (1 + d) * 4 + s is the move from state d into s; column s (staying) is
+    -inf. All paths begin in state 0, whose moves in the first frame have the scores of `start`.
     """
     rows, time, states = emissions.shape
     if states > FEW:

@@ -19,7 +19,7 @@ from biorrn.base.errors import ConfigError, InputError
 from biorrn.kernels.distance import columns, distance
 from biorrn.nanopore.basecall.decode import DECODERS
 from biorrn.nanopore.dataset import ChunkDataset
-from biorrn.nanopore.evaluate.basecalls import RESAMPLED
+from biorrn.nanopore.evaluate.identity import RESAMPLED
 from biorrn.nn.batch import Batch
 from biorrn.nn.sequence import SequenceModel
 from biorrn.nn.store import Stored, load_facts, load_model

@@ -127,8 +127,8 @@ def basecalls(
       biorrn evaluate basecalls calls.bam lambda.fa --signal reads/ --figures figures -o lambda.json
     """
     from biorrn.base.errors import ConfigError
-    from biorrn.nanopore.evaluate.basecalls import write_reads
-    from biorrn.nanopore.evaluate.evaluation import basecall_figures, evaluate_basecalls
+    from biorrn.nanopore.evaluate.basecalls import basecall_figures, evaluate_basecalls
+    from biorrn.nanopore.evaluate.identity import write_reads
 
     if signal and figures is None:
         raise ConfigError("--signal: needs --figures, the folder for the drawings")

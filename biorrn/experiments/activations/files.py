@@ -34,7 +34,8 @@ PERCENTILE = 99  # of the absolute values, which gets the strongest shade
 
 STYLE = """:root{color-scheme:light dark;--paper:#fff;--ink:#222;--soft:#767676;--up:0,114,178;--down:213,94,0}
 @media(prefers-color-scheme:dark){:root{--paper:#161616;--ink:#e8e8e8;--soft:#9a9a9a;--up:60,160,225;--down:235,120,30}}
-body{background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem}
+body{background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:1rem auto;
+padding:0 1rem}
 h1{font-size:1.4rem}h2{font-size:1.05rem;margin:1.8rem 0 .3rem}p.id{color:var(--soft);font-size:.85rem;margin:.8rem 0 0}
 p.s{font:.95rem/1.9 ui-monospace,monospace;margin:0}p.s span{display:inline-block;margin-right:.5rem}
 i{font-style:normal}sub{color:var(--soft);font-size:.6rem;vertical-align:super;margin-right:.15rem}

@@ -1,15 +1,15 @@
-"""CTC-CRF loss and gradient of one row on the CPU: scaled probabilities.
+"""CTC-CRF loss, gradient and decoding loops of one read in numba, with scaled probabilities.
 
-Columns are planar (see `kernels.crf.loss`): with S states, column s is staying in s, and column S + j, j = 0..4S-1, is a
-move from state j // 4 into state j % S. So a move needs no table: the forward mass is spread over j by repeating each
-state four times, the backward mass by repeating the whole, and all inner loops run over neighbours in memory.
-Method: forward-backward for a linear-chain conditional random field (Lafferty et al. 2001), with the scaling of
-Rabiner 1989. The chain of the target is computed inside the window of positions that can be reached from the first
-frame and can reach the last.
+Scores are planar (see `kernels.crf.loss`): with S states, column s is staying in s, and column S + j, j = 0..4S-1, is
+the move from state j // 4 into state j % S. A move needs no table: the forward mass is spread over j by repeating each
+state four times, the backward mass by repeating the whole vector, and all inner loops run over contiguous memory.
+Method: forward-backward for a linear-chain conditional random field (Lafferty et al. 2001), scaled as in Rabiner 1989.
+The chain of the target is computed within the window of positions that the first frame can reach and that can reach
+the last frame.
 
-Scaled numbers have an end. What falls below it in one frame is bounded by that end times the number of transitions, and
-is harmless while forward and backward mass overlap by far more; `scaled` says when they do not, and the row is done
-again in float64, and at last by `crf_reference`, which does not scale.
+Scaled numbers can underflow. What underflows in a frame is at most the smallest number times the number of transitions,
+which is harmless while forward and backward mass overlap by far more. The kernels return False (or NaN) otherwise; the
+row is then computed in float64, and finally by `kernels.crf.reference`, which does not scale.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
-"""From CTC-CRF scores of one read to bases: posterior Viterbi decoding, alignment of a known sequence.
+"""CTC-CRF decoding: posterior Viterbi, beam search, and alignment of a known sequence.
 
-The layout of the scores is that of `kernels.crf.loss`. All functions work on one read (T, 5 S) on the CPU, release the GIL
-in their loops and may be called from several threads at once.
+Scores have the layout of `kernels.crf.loss`. All functions take one read (T, 5 S) on the CPU and release the GIL in
+their loops, so they may run in several threads at once.
 """
 
 from __future__ import annotations

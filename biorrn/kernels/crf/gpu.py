@@ -1,10 +1,10 @@
-"""CTC-CRF loss and gradient on CUDA in Triton: one program a row, its states side by side.
+"""CTC-CRF loss and gradient on CUDA in Triton: one program per row, one lane per state.
 
-No call waits for the device. Mass is kept in log space and float32, less its largest in each frame, and what was taken
-off is summed in float64: scores of any size are exact to float32. All paths need no shuffling through memory: as four
-by S / 4 by 4, a move from state j // 4 into state j % S is a broadcast over the last axis on the way forward and over
-the first on the way back. Method as in `kernels.crf.cpu`. Triton comes with PyTorch for CUDA; without it this file
-can be imported, not used.
+No call synchronises with the device. Mass is kept in float32 log space relative to the maximum of each frame; the
+maxima are summed in float64, so scores of any size are exact to float32. Viewed as (4, S / 4, 4), a move from state
+j // 4 into state j % S is a broadcast over the last axis in the forward pass and over the first in the backward pass,
+so no state is exchanged through memory. Method as in `kernels.crf.cpu`. Triton comes with PyTorch for CUDA; without it
+this module can be imported but not used.
 """
 
 from importlib.util import find_spec
@@ -152,7 +152,7 @@ def _target(  # type: ignore[no-untyped-def]
 
 
 class CRFLoss(torch.autograd.Function):
-    """Loss (B,) and gradient of `kernels.crf.loss.crf_loss`; all arguments on one device, lengths and targets unchecked."""
+    """Loss (B,) and gradient of `crf_loss`; all arguments on one device, lengths and targets unchecked."""
 
     @staticmethod
     def forward(ctx: Any, scores: torch.Tensor, *rest: Any) -> torch.Tensor:

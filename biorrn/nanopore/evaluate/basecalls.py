@@ -1,266 +1,115 @@
-"""How right called reads are: identity and errors against a reference, by read, by length and by quality.
+"""Evaluation of called reads against a reference: `biorrn evaluate basecalls`."""
 
-Identity is matches / (matches + mismatches + insertions + deletions): of the columns of the primary alignment, each
-base of a gap counts as one (the read accuracy of Wick, Judd and Holt 2019, Genome Biology 20:129). A quality Q promises
-an error probability of 10 ** (-Q / 10); `nanopore.evaluate.reliability` says which bases are counted as wrong for it.
-"""
+from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from biorrn.base.files import tsv_line, write_text
-from biorrn.nanopore.alignment import DELETION, MATCH, Alignment, Region, Score
-from biorrn.nanopore.evaluate.error_profile import Contexts, Homopolymers, read_columns
-from biorrn.nanopore.evaluate.reliability import calibration_error, q_gap, reliability_table, wrong_columns
-from biorrn.nanopore.readers.calls import BaseCall, mean_phred
-from biorrn.sequences.fastq import MAX_Q
-from biorrn.stats.bootstrap import RESAMPLES, Statistic, estimate
-from biorrn.stats.metrics import METRICS as CORRELATIONS
-
-MIN_BASES = 100  # aligned reference bases inside the region that a read needs to be scored
-
-
-@dataclass
-class Scores:
-    """All reads, and how often each quality was given in the scored columns, was wrong there, and by a gap alone.
-
-    `contexts` and `homopolymers` count the same columns by the letters of the reference.
-    """
-
-    reads: list[Score] = field(default_factory=list)
-    bases: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
-    errors: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
-    gaps: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
-    contexts: Contexts = field(default_factory=Contexts)
-    homopolymers: Homopolymers = field(default_factory=Homopolymers)
-
-    def scored(self) -> list[Score]:
-        return [read for read in self.reads if read.status == "scored"]
+from biorrn.base.errors import ConfigError
+from biorrn.base.terminal import progress
+from biorrn.nanopore.alignment import AlignmentMapper, parse_region
+from biorrn.nanopore.evaluate.error_profile import context_figures
+from biorrn.nanopore.evaluate.identity import (
+    MIN_BASES,
+    Scores,
+    error_bars,
+    identity_by_length,
+    identity_histogram,
+    score_reads,
+    summarise,
+)
+from biorrn.nanopore.evaluate.reliability import base_quality_painter, read_quality_painter
+from biorrn.nanopore.evaluate.squiggle import Squiggle, draw_from, facts, squiggle_figure
+from biorrn.nanopore.readers.calls import read_calls
+from biorrn.nanopore.readers.files import find_signal_files
+from biorrn.nn.store import find_model
+from biorrn.stats.figures import Drawing, draw
+from biorrn.stats.results import common
 
 
-def score_reads(
-    calls: Iterable[BaseCall],
-    align: Callable[[BaseCall], Alignment | None],
-    region: Region | None = None,
+def evaluate_basecalls(
+    reads: Path,
+    reference: Path,
+    *,
+    name: str,
+    region: str | None = None,
     min_bases: int = MIN_BASES,
-    advance: Callable[[int], None] = lambda reads: None,
-) -> Scores:
-    """Align and score reads one by one; of each only its numbers are kept.
+    note: str = "",
+    seed: int = 0,
+    signal: Sequence[Path] = (),
+    model: str | None = None,
+) -> tuple[dict[str, Any], Scores, list[Squiggle]]:
+    """Return the evaluation of called reads, the scores of the reads, and stretches of signal to draw.
 
     Parameters
     ----------
-    calls : reads, from `nanopore.readers.calls.read_calls`.
-    align : from `evaluation.alignment.Mapper`.
-    region : Region, optional: only columns inside it count.
-    min_bases : int: aligned reference bases inside the region that a read needs to be scored. Ignored without a region.
+    reads : FASTQ, SAM, BAM or CRAM.
+    region : str, optional: NAME or NAME:START-END of the reference; only columns inside it count.
+    min_bases : int: aligned reference bases that a read needs inside the region to be scored.
+    signal : files and folders with the signal of the reads, for the squiggle figure.
+    model : str, optional: places the bases in the signal where the reads have no move table.
+
+    Raises
+    ------
+    InputError: a file is not FASTQ or FASTA, is empty or truncated, or a signal file is missing.
+    ConfigError: the region is not in the reference or too short; the model is unknown.
     """
-    scores = Scores()
-    for call in calls:
-        alignment = align(call)
-        if alignment is None:
-            scores.reads.append(Score(call.id, len(call.bases), "unmapped", mean_phred(call.quals)))
-        else:
-            scores.reads.append(_score(scores, call, alignment, region, min_bases))
-        advance(1)
-    return scores
-
-
-def _score(scores: Scores, call: BaseCall, alignment: Alignment, region: Region | None, min_bases: int) -> Score:
-    inside = alignment.inside(region)
-    kind = alignment.kind[inside]
-    counts = np.bincount(kind, minlength=4)
-    on_reference = int(counts[MATCH] + counts[1] + counts[DELETION])
-    status = "scored"
-    if region is not None and on_reference < min_bases:
-        status = "short" if on_reference else "outside"
-    common: dict[str, Any] = {
-        "read_id": call.id,
-        "length": len(call.bases),
-        "status": status,
-        "mean_q": mean_phred(call.quals),
-        "reference": alignment.reference,
-        "ref_start": alignment.ref_start,
-        "ref_end": alignment.ref_end,
-        "strand": alignment.strand,
-        "mapq": alignment.mapq,
-        "aligned_fraction": alignment.aligned / len(call.bases),
-        "sensitive": alignment.sensitive,
-    }
-    if status != "scored":
-        return Score(**common)
-    called = kind != DELETION
-    quals = call.quals[alignment.read_position[inside][called]]
-    wrong, by_gap = (columns[inside][called] for columns in wrong_columns(alignment))
-    for counted, which in ((scores.bases, slice(None)), (scores.errors, wrong), (scores.gaps, by_gap)):
-        counted += np.bincount(quals[which], minlength=MAX_Q + 1)
-    if alignment.span:
-        letters = read_columns(call, alignment, region)
-        scores.contexts.add(letters)
-        scores.homopolymers.add(letters)
-    return Score(
-        **common,
-        matches=int(counts[0]),
-        mismatches=int(counts[1]),
-        insertions=int(counts[2]),
-        deletions=int(counts[3]),
-        identity=float(counts[0] / counts.sum()),
-        within=bool(inside.all()),
-    )
-
-
-def median_of(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the median (R,) of values (N,) in each of R samples that hold value n counts[r, n] times."""
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(counts[:, order], axis=1)
-    n = reached[:, -1:]
-    lower, upper = (reached > (n - 1) // 2).argmax(axis=1), (reached > n // 2).argmax(axis=1)
-    return (values[order][lower] + values[order][upper]) / 2
-
-
-def _median_identity(columns: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return median_of(columns[:, 0] / columns.sum(axis=1), counts)
-
-
-def _pooled(kind: int) -> Statistic:
-    def pooled(columns: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        total = counts @ columns  # (R, N) -> (R, 4)
-        return total[:, kind] / total.sum(axis=1)
-
-    return pooled
-
-
-def evaluate(columns: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Return {metric: {"n", "value", "low", "high"}}; the 95 % bootstrap intervals resample reads.
-
-    Parameters
-    ----------
-    columns : int array (N, 4): matches, mismatches, insertions and deletions of each read; no row is all 0.
-    """
-    columns = np.asarray(columns, dtype=np.float64).reshape(-1, 4)
-    return {name: estimate(f, columns, resamples=resamples, seed=seed) for name, f in RESAMPLED.items()}
-
-
-def counts_of(reads: list[Score]) -> np.ndarray:
-    """Return matches, mismatches, insertions and deletions of each read, int64 (N, 4)."""
-    rows = [(read.matches, read.mismatches, read.insertions, read.deletions) for read in reads]
-    return np.array(rows, dtype=np.int64).reshape(-1, 4)
-
-
-def write_reads(path: str | Path, scores: Scores) -> None:
-    """Write one TSV row a read, with the fields of `Score`."""
-    names = [item.name for item in fields(Score)]
-    with write_text(path) as stream:
-        print(*names, sep="\t", file=stream)
-        for read in scores.reads:
-            stream.write(tsv_line(*(_cell(getattr(read, name)) for name in names)))
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    return f"{value:.5f}" if isinstance(value, float) else str(value)
-
-
-# f(columns (N, 4), counts (R, N)) -> (R,); rates are parts of all alignment columns of all reads (pooled)
-RESAMPLED: dict[str, Statistic] = {
-    "median_identity": _median_identity,
-    "identity": _pooled(0),
-    "mismatch": _pooled(1),
-    "insertion": _pooled(2),
-    "deletion": _pooled(3),
-}
-
-
-LENGTHS = (0, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)  # bases; edges of the read-length table
-NAN = float("nan")
-
-
-def _median(values: list[float]) -> float:
-    return float(np.median(values)) if values else NAN
-
-
-def length_table(reads: list[Score]) -> list[dict[str, Any]]:
-    """Return one row a bin of read length that holds a read: reads, unmapped, scored, bases, median identity."""
-    rows = []
-    for low, high in zip(LENGTHS, [*LENGTHS[1:], None], strict=True):
-        inside = [read for read in reads if read.length >= low and (high is None or read.length < high)]
-        if inside:
-            rows.append(
-                {
-                    "from": low,
-                    "to": high,
-                    "reads": len(inside),
-                    "unmapped": sum(read.status == "unmapped" for read in inside),
-                    "scored": sum(read.status == "scored" for read in inside),
-                    "bases": sum(read.length for read in inside),
-                    "median_identity": _median([read.identity for read in inside if read.status == "scored"]),
-                }
-            )
-    return rows
-
-
-def read_quality_table(reads: list[Score]) -> list[dict[str, Any]]:
-    """Return one row a whole number of mean read Q: scored reads, promised error, median identity."""
-    rows = []
-    usable = [read for read in reads if np.isfinite(read.mean_q)]
-    for q in sorted({int(read.mean_q) for read in usable}):
-        inside = [read for read in usable if int(read.mean_q) == q]
-        rows.append(
-            {
-                "from": q,
-                "to": q + 1,
-                "reads": len(inside),
-                "predicted_identity": float(np.mean([1 - 10 ** (-read.mean_q / 10) for read in inside])),
-                "median_identity": _median([read.identity for read in inside]),
-            }
+    if signal:
+        if str(reads) == "-":
+            raise ConfigError("--signal: READS is read twice, so it must be a file; found standard input")
+        find_signal_files(signal)  # a missing file fails before the alignment
+        if model is not None:
+            find_model(model)
+    mapper = AlignmentMapper(reference)
+    span = None if region is None else parse_region(region, mapper.lengths)
+    if min_bases < 1 or (span is not None and span.end - span.start < min_bases):
+        allowed = "1 or more" if span is None else f"1 to {span.end - span.start}, the length of the region"
+        raise ConfigError(f"--min-bases: found {min_bases}; allowed is {allowed}")
+    with progress("aligning", "reads") as advance:
+        scores = score_reads(read_calls(reads, reference), mapper.align, span, min_bases, advance)
+    drawn, cautions = draw_from(reads, reference, mapper, scores.scored(), signal, model, span) if signal else ([], [])
+    shown = None if span is None else f"{span.name}:{span.start}-{span.end}"
+    content = common("basecalls", name, shown or "all reads", note, seed, {"reads": reads, "reference": reference})
+    content |= {"region": shown, "min_bases": min_bases} | summarise(scores, seed=seed) | {"squiggle": facts(drawn)}
+    counts = content["counts"]
+    if counts["unmapped"]:
+        content["cautions"].append(
+            f"{counts['unmapped']:,} of {counts['reads']:,} reads map nowhere and are in no identity."
         )
-    return rows
+    content["cautions"] += cautions
+    return content, scores, drawn
 
 
-def read_calibration_error(reads: list[Score]) -> float:
-    """Return the mean over reads of |identity promised by the mean Q - identity observed|; NaN for no reads."""
-    gaps = [abs(1 - 10 ** (-read.mean_q / 10) - read.identity) for read in reads if np.isfinite(read.mean_q)]
-    return float(np.mean(gaps)) if gaps else NAN
-
-
-def summarise(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
-    """Return what an evaluation of basecalls says: metrics with intervals, counts and tables.
-
-    "metrics" are of the scored reads; "within" has the median identity of those whose alignment lies inside the region
-    as a whole; "unmapped" reads are in no identity, so their number belongs beside it.
-    """
-    reads, scored = scores.reads, scores.scored()
-    within = [read for read in scored if read.within]
-    status = {name: sum(read.status == name for read in reads) for name in ("scored", "short", "outside", "unmapped")}
-    fractions = np.array([read.aligned_fraction for read in scored])
-    identity, mean_q = (np.array([getattr(read, name) for read in scored]) for name in ("identity", "mean_q"))
-    return {
-        "metrics": evaluate(counts_of(scored), resamples, seed)
-        | {"aligned_fraction": estimate(median_of, fractions, resamples=resamples, seed=seed)},
-        "counts": {
-            "reads": len(reads),
-            "bases": sum(read.length for read in reads),
-            "mapped": len(reads) - status["unmapped"],
-            **status,
-            "mapped_with_short_seeds": sum(read.sensitive for read in reads),
-            "scored_columns": int(counts_of(scored).sum()),
-            "within_region": len(within),
-            "reverse_strand": sum(read.strand == "-" for read in scored),
-        },
-        "within": evaluate(counts_of(within), resamples, seed)["median_identity"],
-        "lengths": length_table(reads),
-        "quality": {
-            "calibration_error": calibration_error(scores.bases, scores.errors),
-            "bases": reliability_table(scores.bases, scores.errors, scores.gaps),
-            "read_calibration_error": read_calibration_error(scored),
-            "reads": read_quality_table(scored),
-            "q_gap": q_gap(scores.bases, scores.errors),
-            **{name: CORRELATIONS[name](identity, mean_q) for name in ("spearman", "pearson")},
-        },
-        "homopolymers": scores.homopolymers.table(),
-        "contexts": scores.contexts.table(),
-    }
+def basecall_figures(content: Mapping[str, Any], scores: Scores, drawn: Sequence[Squiggle] = ()) -> list[Drawing]:
+    """Return the figures of an evaluation; the arguments are what `evaluate_basecalls` returns."""
+    reads = scores.scored()
+    identity = np.array([read.identity for read in reads])
+    length = np.array([read.length for read in reads], dtype=float)
+    mean_q = np.array([read.mean_q for read in reads])
+    metrics, quality = content["metrics"], content["quality"]
+    where = "all mapped reads" if content["region"] is None else f"inside {content['region']}"
+    return [
+        draw(
+            "identity",
+            f"Identity of the reads, {where}; band: 95 % interval.",
+            identity_histogram(identity, metrics["median_identity"]),
+        ),
+        draw(
+            "identity_length",
+            f"Identity and length of the reads, {where}.",
+            identity_by_length(identity, length),
+        ),
+        draw("errors", f"Errors by type, all reads pooled, {where}; bars: 95 % intervals.", error_bars(metrics)),
+        *context_figures(content, where),
+        draw(
+            "reliability",
+            "Predicted and observed quality of bases; bars: 95 % intervals. Below, the share of the bases.",
+            base_quality_painter(quality["bases"]),
+            4.6,
+        ),
+        draw("read_quality", "Mean quality of a read and its identity.", read_quality_painter(mean_q, identity)),
+        *([squiggle_figure(drawn)] if drawn else []),
+    ]

@@ -1,9 +1,8 @@
-"""Fitting the calibration of Q-scores (`nanopore.basecall.quality`) to calls of reads that the model has not seen.
+"""Fit of the quality calibration (`nanopore.basecall.quality`) to calls of reads that the model was not trained on.
 
-Each base of a read that aligns to its genome is wrong or right (`nanopore.evaluate.reliability`). Beside these stand
-reads that hold no sequence for the model: made noise, and reads of another chemistry where the user has some. A base of
-theirs is right by chance alone, one time in four. The model is fitted by penalised maximum likelihood; terms whose sign
-is known may not turn round.
+Bases of reads that align to their genome are wrong or right (`nanopore.evaluate.reliability`). Reads without sequence
+for the model are added: synthetic noise, and reads of another chemistry if given; their bases are right by chance, one
+in four. The model is fitted by penalised maximum likelihood, with fixed signs for monotone terms.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 from biorrn.base.errors import BiorrnError
 from biorrn.nanopore.alignment import DELETION, INSERTION, MATCH, Alignment, Region
 from biorrn.nanopore.basecall.quality import FEATURES, Calibration, Curve, entry_of, features, phred
-from biorrn.nanopore.evaluate.basecalls import MIN_BASES
+from biorrn.nanopore.evaluate.identity import MIN_BASES
 from biorrn.nanopore.evaluate.reliability import calibration_error, q_gap, wrong_columns
 from biorrn.nanopore.readers.calls import BaseCall, mean_phred
 from biorrn.sequences.fastq import MAX_Q

@@ -1,30 +1,33 @@
-"""What the qualities of bases promise and what they hold.
+"""Reliability of base qualities: predicted and observed error of bases and reads.
 
-A base is wrong if it is mismatched or inserted, or if the reference has bases just before it (in the direction of the
-reference) that the read lacks. A gap has no base of its own to be charged to; minimap2 puts it at the leftmost of its
-possible places, so that the base after it is the one that the missing bases repeat, if they do. Several bases missing
-at one place make one base wrong, so that the part of right bases is somewhat above a read's identity. Where an error
-could stand in more than one place a sound neighbour may be charged, which takes a little off the highest qualities.
+A base is wrong if it is mismatched or inserted, or if reference bases are deleted just before it (in the direction of
+the reference). A gap has no base of its own; minimap2 places it leftmost, so the base after it is the one that the
+missing bases repeat, if they do. Several bases missing in one place make one base wrong, so the share of right bases is
+slightly above the read's identity. Where an error could stand in several places, a correct neighbour may be counted as
+wrong, which lowers the highest observed qualities slightly.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from biorrn.nanopore.alignment import DELETION, MATCH, Alignment
 from biorrn.sequences.fastq import MAX_Q
 from biorrn.stats.bootstrap import wilson
+from biorrn.stats.figures import BLUE, INK, cloud, say
 
 Q_STEP = 3  # qualities in one row of the table
-FEWEST = 500  # bases of one quality whose observed error is looked at alone
+FEWEST = 500  # bases of one quality, or it is left out of `q_gap`
 NAN = float("nan")
-PROMISED = 10.0 ** (-np.arange(MAX_Q + 1) / 10)  # error probability of each quality
+PREDICTED = 10.0 ** (-np.arange(MAX_Q + 1) / 10)  # error probability of each quality
 
 
 def wrong_columns(alignment: Alignment) -> tuple[np.ndarray, np.ndarray]:
-    """Return two bool arrays (C,) over the columns of an alignment: the base is wrong; a gap before it alone says so.
+    """Return two bool arrays (C,) over alignment columns: the base is wrong; it is wrong only by a gap before it.
 
     Columns without a base of the read are False in both.
     """
@@ -41,15 +44,15 @@ def phred_of(error: float) -> float:
 
 
 def reliability_table(bases: np.ndarray, errors: np.ndarray, gaps: np.ndarray | None = None) -> list[dict[str, Any]]:
-    """Return one row a bin of `Q_STEP` qualities that holds a base: counts, promised and observed error, both as Q.
+    """Return a row for each non-empty bin of `Q_STEP` qualities: counts, predicted and observed error and Q.
 
     Parameters
     ----------
-    bases, errors : int64 arrays (94,): scored bases with each quality, and how many of them are wrong.
-    gaps : int64 array (94,), optional: how many of the wrong ones are so only by bases missing before them.
+    bases, errors : int64 arrays (94,): scored bases with each quality, and the wrong ones among them.
+    gaps : int64 array (94,), optional: bases that are wrong only by bases missing before them.
 
-    `observed_q_low` and `observed_q_high` are the Wilson interval of the observed error as Q. An observed Q, and the
-    upper end of its interval, is NaN where no base of the bin is wrong.
+    `observed_q_low` and `observed_q_high` are the Wilson interval of the observed error, as Q. The observed Q and its
+    upper bound are NaN where no base of the bin is wrong.
     """
     gaps = np.zeros_like(errors) if gaps is None else gaps
     rows = []
@@ -57,7 +60,7 @@ def reliability_table(bases: np.ndarray, errors: np.ndarray, gaps: np.ndarray | 
         part = slice(low, min(low + Q_STEP, MAX_Q + 1))
         n, wrong = int(bases[part].sum()), int(errors[part].sum())
         if n:
-            predicted = float(bases[part] @ PROMISED[part]) / n
+            predicted = float(bases[part] @ PREDICTED[part]) / n
             least, most = wilson(wrong, n)
             rows.append(
                 {
@@ -78,15 +81,15 @@ def reliability_table(bases: np.ndarray, errors: np.ndarray, gaps: np.ndarray | 
 
 
 def calibration_error(bases: np.ndarray, errors: np.ndarray) -> float:
-    """Return the mean over bases of |promised - observed error|, taken at each single quality; NaN for no bases."""
+    """Return the mean over bases of |predicted - observed error|, by single quality; NaN for no bases."""
     seen = bases > 0
     if not seen.any():
         return NAN
-    return float(np.sum(np.abs(PROMISED[seen] * bases[seen] - errors[seen])) / bases.sum())
+    return float(np.sum(np.abs(PREDICTED[seen] * bases[seen] - errors[seen])) / bases.sum())
 
 
 def q_gap(bases: np.ndarray, errors: np.ndarray, low: int = 3, high: int = 25, fewest: int = FEWEST) -> float:
-    """Return the mean of |promised - observed Q| over single qualities from `low` to `high`; NaN where none counts.
+    """Return the mean of |predicted - observed Q| over the qualities from `low` to `high`; NaN where none counts.
 
     Parameters
     ----------
@@ -97,3 +100,66 @@ def q_gap(bases: np.ndarray, errors: np.ndarray, low: int = 3, high: int = 25, f
     q = q[bases[q] >= fewest]
     observed = -10 * np.log10(np.maximum(errors[q], 0.5) / bases[q])  # half an error where none was seen
     return float(np.mean(np.abs(observed - q))) if len(q) else NAN
+
+
+NOTHING = "no scored reads"
+FEW = 100  # bases of a bin without an error, or it is not drawn
+
+
+def base_quality_painter(rows: list[dict[str, Any]]) -> Callable[[Figure], None]:
+    """Paint observed against predicted base quality, from the rows of `reliability_table`."""
+
+    def paint(figure: Figure) -> None:
+        if not rows:
+            return say(figure.add_subplot(), NOTHING)
+        axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        x, bases = (np.array([row[name] for row in rows], dtype=float) for name in ("predicted_q", "bases"))
+        # a bin without a wrong base has no observed Q, only a lower bound
+        low, high, y = (
+            np.array([row[name] for row in rows], dtype=float)
+            for name in ("observed_q_low", "observed_q_high", "observed_q")
+        )
+        seen = np.isfinite(y)
+        top = 1.06 * max(float(x.max()), float(np.nanmax(np.concatenate([y, low, high, [10.0]]))))
+        axes.plot([0, top], [0, top], color=INK, linewidth=1, linestyle="--", label="predicted = observed")
+        axes.errorbar(
+            x[seen],
+            y[seen],
+            yerr=[(y - low)[seen], (high - y)[seen]],
+            color=BLUE,
+            marker="o",
+            markersize=4,
+            linewidth=1,
+            capsize=2,
+            label="observed",
+        )
+        clean = ~seen & (bases >= FEW)
+        if clean.any():
+            axes.plot(x[clean], low[clean], "^", color=BLUE, markerfacecolor="none", label="no error seen: at least")
+        axes.set(xlim=(0, top), ylim=(0, top), ylabel="observed quality (Q)")
+        axes.legend(loc="upper left")
+        counts.bar(x, 100 * bases / bases.sum(), width=0.5 * Q_STEP, color=BLUE, alpha=0.85)
+        counts.set(xlabel="predicted quality (Q)", ylabel="bases (%)")
+        return None
+
+    return paint
+
+
+def read_quality_painter(mean_q: np.ndarray, identity: np.ndarray) -> Callable[[Figure], None]:
+    """Paint identity (N,) against mean quality (N,) of reads."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        known = np.isfinite(mean_q)
+        if not known.any():
+            return say(axes, NOTHING)
+        x, y = mean_q[known], 100 * identity[known]
+        cloud(axes, figure, x, y)
+        q = np.linspace(max(0.0, float(x.min()) - 1), float(x.max()) + 1, 100)
+        axes.plot(q, 100 * (1 - 10 ** (-q / 10)), color=INK, linewidth=1, linestyle="--", label="predicted")
+        low = float(y.min()) - 3
+        axes.set(ylim=(max(0.0, low), 101), xlabel="mean quality of the read (Q)", ylabel="read identity (%)")
+        axes.legend(loc="lower right")
+        return None
+
+    return paint

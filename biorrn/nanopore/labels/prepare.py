@@ -48,10 +48,10 @@ def prepare_reads(
     report: ReadReport | None = None,
     tables: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
-    """Write the labelled reads of files and folders to a prepared file and return its account.
+    """Write the labelled reads of files and folders to a prepared file and return its summary.
 
-    Takes what `labelled_reads` and `prepare_signal` take; for the account see `sequences.prepared.summary`. Labels that are not
-    in files that `labelled_reads` knows come as `reads`, with the files they were made from in `tables`.
+    Parameters as for `labelled_reads` and `prepare_signal`; for the summary see `sequences.prepared.summary.account`.
+    Labels from other sources come as `reads`, with the files that they were made from in `tables`.
     """
     lookup(NORMALISERS, normaliser, "normaliser")
     report = ReadReport() if report is None else report

@@ -22,8 +22,7 @@ from biorrn.nanopore.alignment import Mapper, in_order
 from biorrn.nanopore.basecall.merge import Fields, add_program, add_programs, program_lines
 from biorrn.nanopore.basecall.sam import sam_header, sam_lines, write_packed
 from biorrn.nanopore.call_files import CalledRead, called_reads, header_lines
-from biorrn.nanopore.evaluate.basecalls import RESAMPLED, evaluate
-from biorrn.nanopore.evaluate.figures import error_bars, identity_by_length, identity_histogram
+from biorrn.nanopore.evaluate.identity import RESAMPLED, error_bars, evaluate, identity_by_length, identity_histogram
 from biorrn.stats.bootstrap import RESAMPLES, estimate, proportion
 from biorrn.stats.figures import BLUE, GREY, INK, ORANGE, Drawing, draw, plain
 from biorrn.stats.results import aligned_rows, bases_label, described

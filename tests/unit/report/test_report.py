@@ -13,8 +13,8 @@ import pytest
 
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.nanopore.alignment import Alignment, columns, parse_cigar
-from biorrn.nanopore.evaluate.basecalls import score_reads, summarise
-from biorrn.nanopore.evaluate.evaluation import basecall_figures
+from biorrn.nanopore.evaluate.basecalls import basecall_figures
+from biorrn.nanopore.evaluate.identity import score_reads, summarise
 from biorrn.nanopore.readers.calls import BaseCall
 from biorrn.proteins.figures import regression_figures
 from biorrn.report import figures as report_figures

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from biorrn.nanopore.alignment import Score
-from biorrn.nanopore.evaluate.basecalls import Scores, summarise
-from biorrn.nanopore.evaluate.evaluation import basecall_figures
+from biorrn.nanopore.evaluate.basecalls import basecall_figures
+from biorrn.nanopore.evaluate.identity import Scores, summarise
 from biorrn.proteins.figures import regression_figures
 from biorrn.report.figures import training_figures
 from biorrn.stats import metrics as regression

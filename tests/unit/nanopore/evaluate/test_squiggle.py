@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biorrn.nanopore.alignment import Alignment, AlignmentMapper, Region, Score
-from biorrn.nanopore.evaluate.basecalls import score_reads
 from biorrn.nanopore.evaluate.error_profile import GAP, Columns
+from biorrn.nanopore.evaluate.identity import score_reads
 from biorrn.nanopore.evaluate.squiggle import (
     BASES,
     MOVES,

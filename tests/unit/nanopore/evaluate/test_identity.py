@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from biorrn.nanopore.alignment import Alignment, AlignmentMapper, Region, Score, columns, parse_cigar
-from biorrn.nanopore.evaluate.basecalls import (
+from biorrn.nanopore.evaluate.identity import (
     RESAMPLED,
     Scores,
     counts_of,

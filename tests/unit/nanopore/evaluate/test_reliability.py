@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biorrn.nanopore.alignment import Alignment, AlignmentMapper, Score, columns, parse_cigar, reverse_complement
-from biorrn.nanopore.evaluate.basecalls import read_calibration_error
+from biorrn.nanopore.evaluate.identity import read_calibration_error
 from biorrn.nanopore.evaluate.reliability import calibration_error, phred_of, q_gap, reliability_table, wrong_columns
 from biorrn.nanopore.readers.calls import BaseCall
 from biorrn.stats.bootstrap import wilson
