@@ -187,7 +187,7 @@ Frontend = Annotated[
 
 
 class Core(Closed):
-    # an entry of models.recurrent.CELLS
+    # the names of `CELLS` in nn/cells.py, listed here because recipes are read without torch; a new cell needs both
     cell: Literal["rnn", "irnn", "gru", "gru_simple", "lstm", "mut1", "mut2", "mut3", "mingru"] = "gru"
     hidden: int = Field(128, ge=1, le=WIDEST)  # units a direction
     layers: int = Field(2, ge=0, le=MANY)  # 0: no recurrent core, and what stands above says nothing
@@ -270,7 +270,7 @@ def sees(core: Core | SelfAttention | list[Core | SelfAttention]) -> Literal["fo
 
 
 class PlainHead(Closed):
-    # an entry of models.heads.HEADS
+    # names of `HEADS` in nn/heads.py
     name: Literal["regression", "ctc", "tokens", "tags", "values"] = "regression"
     hidden: int = Field(0, ge=0, le=WIDEST)  # width of one hidden layer before the output; 0 is none
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -302,7 +302,7 @@ class DecoderHead(Closed):
     cell: Literal["gru", "lstm"] = "gru"
     hidden: int = Field(128, ge=1, le=WIDEST)  # units
     embedding: int = Field(32, ge=1, le=WIDEST)  # features of the symbol before
-    attention: Literal["additive", "dot", "location", "moving"] = "additive"  # an entry of models.alignment.ATTENTIONS
+    attention: Literal["additive", "dot", "location", "moving"] = "additive"  # names of `ATTENTIONS` in nn/decoder.py
     attention_width: int = Field(64, ge=1, le=WIDEST)  # of keys and queries
     kernel: int = Field(31, ge=1, le=WIDEST)  # steps around that location sees of the weights before; odd
     pace: float = Field(1.0, gt=0, le=WIDEST)  # steps of the core a symbol, with which a moving attention begins
@@ -358,7 +358,7 @@ class GaussianProcess(Closed):
     """A Gaussian process in closed form; what its kernel learns, it learns by the marginal likelihood."""
 
     name: Literal["gaussian_process"] = "gaussian_process"
-    kernel: KernelRecipe  # an entry of models.gaussian_kernels.KERNELS
+    kernel: KernelRecipe  # name: one of `KERNELS` in nn/gaussian/model.py
     # the scale on which it works: as measured, log(target + offset), or the normal quantile of the target's rank
     # "clip": as measured, and never beyond the training targets
     warp: Literal["none", "clip", "log", "rank"] = "rank"

@@ -20,7 +20,7 @@ from biorrn.config.recipe import sees
 from biorrn.language.data import IGNORED, SymbolDataset, whole
 from biorrn.language.generate import tokeniser_of
 from biorrn.nn.forward import model_on
-from biorrn.nn.sequence import SequenceModel, carries, hand_on
+from biorrn.nn.sequence import SequenceModel, carries, next_states
 from biorrn.nn.store import Stored, load_model
 from biorrn.sequences.alphabets import RESIDUES
 from biorrn.sequences.prepared.schema import SPLITS
@@ -79,7 +79,7 @@ def symbol_nats(
         for rows, places, batch in whole(data, ROWS, STEPS):
             there = batch.to(device)
             assert there.carried is not None
-            scores, _, states = model.go_on(there.x, there.lengths, hand_on(states, there.carried))
+            scores, _, states = model.run_from(there.x, there.lengths, next_states(states, there.carried))
             nats, counts = _nats(scores.cpu(), batch.targets), batch.lengths.tolist()
             for row in np.flatnonzero(rows >= 0).tolist():
                 told, first = nats[row, : counts[row]], int(places[row]) + 1

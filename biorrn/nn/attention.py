@@ -1,7 +1,7 @@
-"""Self-attention: each step looks at other steps and takes from them what it needs (Vaswani et al. 2017).
+"""Multi-head self-attention core, with optional window and position code (Vaswani et al. 2017), and a pool.
 
-Every step asks with a query, and offers a key and a value. The weight of a step is the softmax of how well its key
-answers the query, and what the asking step gets is the weighted mean of the values; several heads ask at once.
+Each step has a query, a key and a value. The output of a step is the mean of the values of all steps, weighted by the
+softmax of the products of its query with their keys.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from biorrn.base.errors import ConfigError
 from biorrn.config import recipe as config
 from biorrn.nn.batch import valid
 
-BASE = 10_000.0  # the slowest wave of a position has about this many steps, over 2 pi
-BLOCK = 32  # queries at least that are computed together where a window slides
+BASE = 10_000.0  # the longest wave of the position code is about this many steps times 2 pi
+BLOCK = 32  # fewest queries of a block in a sliding window
 
 
 def waves(time: int, width: int, device: torch.device) -> Tensor:
-    """Return the angles (T, width) float32 of `width` waves at each position, from the fastest to the slowest."""
+    """Return the angles (T, width) float32 of `width` waves at each position, from the shortest to the longest."""
     rates = BASE ** -(torch.arange(width, device=device, dtype=torch.float32) / width)
     return torch.arange(time, device=device, dtype=torch.float32)[:, None] * rates
 
 
 def sinusoids(time: int, width: int, device: torch.device) -> Tensor:
-    """Return a code (T, width) of each position: sine and cosine in turn of waves of rising length (Vaswani et al.)."""
+    """Return the position code (T, width): alternating sine and cosine of waves of rising length (Vaswani et al.)."""
     angles = waves(time, (width + 1) // 2, device)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
 
 
 def rotate(x: Tensor) -> Tensor:
-    """Return x (..., T, D) with each pair of features turned by an angle that grows with the position.
+    """Return x (..., T, D) with each pair of features rotated by an angle proportional to the position.
 
-    The product of two steps then depends on how far apart they are, not on where they stand (Su et al. 2021, RoFormer).
+    The product of two steps then depends on their distance alone (Su et al. 2021, RoFormer).
     """
     angles = waves(x.shape[-2], x.shape[-1] // 2, x.device)
     sine, cosine = angles.sin().to(x.dtype), angles.cos().to(x.dtype)
@@ -44,12 +44,12 @@ def rotate(x: Tensor) -> Tensor:
 
 
 def seen(lengths: Tensor, time: int, window: int | None, causal: bool) -> Tensor:
-    """Return the bool tensor (B, 1, T, T) that is True where a step, by row, sees another, by column.
+    """Return the attention mask, bool (B, 1, T, T): True where the query of a row may attend to the key of a column.
 
-    Every step sees itself, padding too, so that no softmax is over nothing.
+    Every step attends to itself, padding too, so that no softmax is empty.
     """
     steps = torch.arange(time, device=lengths.device)
-    ahead = steps[None, :] - steps[:, None]  # (T, T): how far the key stands ahead of the query
+    ahead = steps[None, :] - steps[:, None]  # (T, T): position of the key minus that of the query
     near = torch.ones_like(ahead, dtype=torch.bool) if window is None else ahead.abs() <= window
     if causal:
         near = near & (ahead <= 0)
@@ -58,12 +58,12 @@ def seen(lengths: Tensor, time: int, window: int | None, causal: bool) -> Tensor
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
-    """Return the weights (B, heads, T, T) with which each step, by row, sees each other, in one plain formula.
+    """Return the attention weights (B, heads, T, T), queries by row, by the plain formula.
 
     Parameters
     ----------
     query, key : float (B, heads, T, D).
-    mask : bool, broadcast to (B, heads, T, T): True where the step is seen.
+    mask : bool, broadcast to (B, heads, T, T): see `seen`.
     """
     scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # (B, heads, T, T)
     return torch.softmax(scores.float().masked_fill(~mask, float("-inf")), dim=-1)
@@ -72,20 +72,20 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
 def attend_plainly(
     query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, window: int | None, causal: bool
 ) -> Tensor:
-    """Return what `attend` returns, by the formula as it is written: the oracle of its tests."""
+    """Return what `attend` returns, by the plain formula: the reference of its tests."""
     weights = attention_weights(query, key, seen(lengths, query.shape[2], window, causal))
     return weights.to(value.dtype) @ value
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, window: int | None, causal: bool) -> Tensor:
-    """Return the values (B, heads, T, D) that each step gets, by torch's fused kernels.
+    """Return the attended values (B, heads, T, D), by torch's fused kernels.
 
     Parameters
     ----------
     query, key, value : float (B, heads, T, D).
-    lengths : int64 (B,): valid steps; what padding gets is finite and means nothing.
-    window : steps on each side that a step sees; None is all. With one, cost grows with T and not with its square.
-    causal : a step sees no later one.
+    lengths : int64 (B,): valid steps; the output of padding is finite and undefined.
+    window : steps on each side that a step attends to; None is all. With a window the cost is linear in T.
+    causal : a step does not attend to later ones.
     """
     time = query.shape[2]
     if window is not None and window >= time - 1:
@@ -95,17 +95,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, window: i
     if window is not None:
         mask = seen(lengths, time, window, causal)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    if causal:  # padding comes after all valid steps, so none of them sees it
+    if causal:  # padding follows all valid steps, so none of them attends to it
         return F.scaled_dot_product_attention(query, key, value, is_causal=True)
-    keys = valid(lengths.clamp(min=1), time)[:, None, None, :]  # an empty row sees its first padding
+    keys = valid(lengths.clamp(min=1), time)[:, None, None, :]  # an empty row attends to its first padding
     return F.scaled_dot_product_attention(query, key, value, attn_mask=keys)
 
 
 def slide(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, window: int, causal: bool) -> Tensor:
-    """Return what `attend` returns, for a window: blocks of queries, each with the keys that any of them may see.
-
-    Beltagy et al. 2020 (Longformer) compute a window in such blocks.
-    """
+    """Return what `attend` returns, for a window: blocks of queries with the keys in reach (Beltagy et al. 2020)."""
     batch, heads, time, width = query.shape
     block = max(window, BLOCK)
     blocks = -(-time // block)
@@ -132,7 +129,7 @@ def slide(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, window: in
 
 
 class Heads(nn.Module):
-    """Attention of several heads: queries, keys and values of (B, T, width), and a mixture of what the heads found."""
+    """Multi-head attention over (B, T, width), with a linear layer over the joined heads."""
 
     def __init__(self, recipe: config.SelfAttention) -> None:
         super().__init__()
@@ -157,12 +154,12 @@ class Heads(nn.Module):
         return mixed
 
     def weights(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return the weights (B, heads, T, T) of each step, by column, for each query, by row; a row sums to one."""
+        """Return the attention weights (B, heads, T, T), queries by row; each row sums to one."""
         return attention_weights(*self._asked(x), seen(lengths, x.shape[1], self.window, self.causal))
 
 
 class Block(nn.Module):
-    """Attention, then a small network at each step; each adds to what came in, normalised (Xiong et al. 2020)."""
+    """Pre-norm transformer block: attention, then a feed-forward network, both residual (Xiong et al. 2020)."""
 
     def __init__(self, recipe: config.SelfAttention) -> None:
         super().__init__()
@@ -186,9 +183,9 @@ class Block(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """The core `self_attention` of a recipe: blocks on top of each other, with positions by choice."""
+    """The core `self_attention` of a recipe: stacked blocks, with an optional position code."""
 
-    directions = "f"  # its final state is that of the last step
+    directions = "f"  # the final state is that of the last step
 
     def __init__(self, inputs: int, recipe: config.SelfAttention) -> None:
         super().__init__()
@@ -214,9 +211,9 @@ HEADS = 4
 
 
 class MultiHead(nn.Module):
-    """Weighted means of the values of the steps, one a head (Lin et al. 2017; Vaswani et al. 2017).
+    """The pool multihead: a weighted mean of the steps for each head (Lin et al. 2017; Vaswani et al. 2017).
 
-    The query of a head is learned, and is the same for every sequence; keys and values come from the steps.
+    The query of each head is a learned parameter; keys and values come from the steps.
 
     Raises
     ------
@@ -232,7 +229,7 @@ class MultiHead(nn.Module):
         self.key, self.value = nn.Linear(width, width), nn.Linear(width, width)
 
     def weights(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return the weights (B, heads, T); those of a head sum to one over the valid steps, an empty row has none."""
+        """Return the weights (B, heads, T); those of a head sum to one over valid steps, to zero in an empty row."""
         keys = self.key(x).unflatten(-1, self.query.shape)  # (B, T, F) -> (B, T, heads, D)
         scores = (keys * self.query).sum(-1).mT.float() / math.sqrt(self.query.shape[1])  # (B, heads, T)
         there = valid(lengths, x.shape[1])[:, None]

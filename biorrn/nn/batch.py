@@ -1,4 +1,4 @@
-"""What travels to a model: padded values with their lengths, and for training the targets."""
+"""Batch: padded values with lengths and, for training, targets; masks; alignment of rows to a reference."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Batch:
     x : int64 tensor (B, T) of residue tokens, 0 is padding; or float32 tensor (B, T, 1) of normalised current.
     lengths : int64 tensor (B,): valid steps of each row of `x`.
     targets : tensor, optional: regression float32 (B, K), NaN where missing; CTC int64 (B, L) of bases, 0 is padding.
-    target_lengths : int64 tensor (B,), optional: valid bases of each row of `targets`.
-        Of a language model: letters that the targets of each row stand for.
-    probabilities : float32 tensor (B, T, S), optional: of each state, where a model's word stands for a label that is
-        not known; 0 elsewhere.
-    carried : bool tensor (B,), optional: rows that go on where the same row of the batch before ended, memory and all.
+    target_lengths : int64 tensor (B,), optional: valid bases of each row of `targets`; for a language model, the
+        letters that the targets of each row represent.
+    probabilities : float32 tensor (B, T, S), optional: of each state, where a model's prediction replaces an unknown
+        label; 0 elsewhere.
+    carried : bool tensor (B,), optional: rows that continue the same row of the batch before, with its state.
     weights : float32 tensor (B,), optional: weight of each row in the loss.
-    bounds : float32 tensor (B, K, 2), optional: of a censored target, missing in `targets`, the lowest and the highest
-        value that it may have, one of them infinite; NaN elsewhere.
-    ids : list of str: the record behind each row; may be empty.
+    bounds : float32 tensor (B, K, 2), optional: lowest and highest possible value of a censored target, which is
+        missing in `targets`; one of them is infinite. NaN elsewhere.
+    ids : list of str: the record of each row; may be empty.
     """
 
     x: torch.Tensor
@@ -60,10 +60,10 @@ def valid(lengths: torch.Tensor, time: int) -> torch.Tensor:
 
 
 def place(x: torch.Tensor, lengths: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what stands at each position of a reference, and how many residues were put in there.
+    """Align rows to a reference: return the token at each position, and the residues inserted there.
 
-    A row as long as the reference is taken position by position. One of another length is taken to have one run of
-    residues deleted or inserted, at the place where most of the others agree with the reference.
+    A row of the reference's length is compared position by position. In a row of another length one run of residues is
+    assumed to be deleted or inserted, at the place where most of the other residues agree with the reference.
 
     Parameters
     ----------
@@ -78,27 +78,27 @@ def place(x: torch.Tensor, lengths: torch.Tensor, reference: torch.Tensor) -> tu
 
     size, height = len(reference), x.shape[0]
     at = torch.arange(size, device=x.device).expand(height, size)
-    shift = (lengths - size)[:, None]  # residues more than the reference, (B, 1)
+    shift = (lengths - size)[:, None]  # extra residues, (B, 1)
     padded = torch.nn.functional.pad(x, (0, max(0, size - x.shape[1])))
 
     def symbols_at(where: torch.Tensor) -> torch.Tensor:
         inside = (where >= 0) & (where < lengths[:, None])
         return torch.where(inside, padded.gather(1, where.clamp(0, padded.shape[1] - 1)), 0)
 
-    left, right = symbols_at(at), symbols_at(at + shift)  # aligned at the first, at the last residue
-    # agree[:, c]: positions below c taken from the left, the others from the right
+    left, right = symbols_at(at), symbols_at(at + shift)  # aligned at the first and at the last residue
+    # agree[:, c]: matches with positions below c aligned left and the others aligned right
     matches = (left == reference).long(), (right == reference).long()
     agree = matches[1].sum(1, keepdim=True) + torch.nn.functional.pad((matches[0] - matches[1]).cumsum(1), (1, 0))
     deleted = (-shift).clamp(min=0)
     cut = torch.arange(size + 1, device=x.device).expand(height, size + 1)
     allowed = (cut + deleted <= size) & (cut <= lengths[:, None])
-    # a deletion takes the positions from the cut on, so that the right side starts only after it
+    # a deletion covers the positions from the cut on; the right part starts after it
     after = (cut + deleted).clamp(max=size)
     if bool((deleted > 0).any()):
         tail = matches[1].flip(1).cumsum(1).flip(1)  # matches at or after a position
         tail = torch.nn.functional.pad(tail, (0, 1))
         agree = torch.nn.functional.pad(matches[0].cumsum(1), (1, 0)) + tail.gather(1, after)
-    start = torch.where(allowed, agree, -1).argmax(1, keepdim=True)  # the first of equals
+    start = torch.where(allowed, agree, -1).argmax(1, keepdim=True)  # ties: the first
     start = torch.where(shift == 0, size, start)
     symbols = torch.where(at < start, left, torch.where(at < start + deleted, 0, right))
     inserted = torch.where(at == start.clamp(max=size - 1), shift.clamp(min=0), 0)

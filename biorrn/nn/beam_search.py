@@ -1,4 +1,4 @@
-"""The likeliest sequence of a decoder: greedy, or by a beam (Graves 2012; length normalisation of Wu et al. 2016)."""
+"""Greedy and beam search over a decoder (Graves 2012; length normalisation of Wu et al. 2016)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 from biorrn.nn.decoder import END, Decoder
 
-ALPHA = 1.0  # a hypothesis scores its log probability over the power ALPHA of its length, end included
+ALPHA = 1.0  # score of a hypothesis: log probability / length ** ALPHA, the end symbol counted
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One sequence.
+    """One decoded sequence.
 
     Attributes
     ----------
-    symbols : list of int: without the end.
-    log_probability : float: of the symbols and, where it was reached, the end; natural logarithm.
-    ended : bool: False where the limit of the length cut it off.
-    attention : float32 tensor (U, T): where each step looked, the one of the end included; None unless asked for.
+    symbols : list of int: without the end symbol.
+    log_probability : float: natural logarithm, of the symbols and, where reached, the end symbol.
+    ended : bool: False where the length limit cut the sequence off.
+    attention : float32 tensor (U, T): weights of each step, including that of the end; None unless requested.
     """
 
     symbols: list[int]
@@ -31,21 +31,21 @@ class Found:
 
     @property
     def score(self) -> float:
-        """The log probability a step, as a beam compares them."""
+        """Length-normalised log probability, by which hypotheses are compared."""
         return self.log_probability / max(1, len(self.symbols) + self.ended) ** ALPHA
 
 
 @torch.no_grad()
 def greedy(decoder: Decoder, values: Tensor, lengths: Tensor, limits: Tensor, attention: bool = False) -> list[Found]:
-    """Return for each row the sequence whose every symbol is the likeliest after those before it.
+    """Return for each row the sequence that takes the likeliest symbol at every step.
 
     Parameters
     ----------
     values, lengths : (B, T, F) and (B,), as the model returns them.
     limits : int64 tensor (B,): most symbols of each row.
-    attention : bool: whether to keep where each step looked.
+    attention : bool: keep the attention weights.
     """
-    memory, state = decoder.remember(values, lengths)
+    memory, state = decoder.start(values, lengths)
     before = torch.full_like(lengths, END)
     total = torch.zeros(len(lengths), device=values.device)
     ended = lengths < 0
@@ -56,7 +56,7 @@ def greedy(decoder: Decoder, values: Tensor, lengths: Tensor, limits: Tensor, at
         best, before = scores.max(1)
         running = ~ended & (limits >= number)
         ends = running & (before == END)
-        goes = running & (ends | (limits > number))  # at the limit nothing but the end may come
+        goes = running & (ends | (limits > number))  # at the limit only the end symbol may follow
         total = torch.where(goes, total + best, total)
         told.append(torch.where(goes & ~ends, before, -1))
         if attention:
@@ -84,7 +84,7 @@ def beam_search(
     Parameters as in `greedy`.
     """
     rows, symbols = len(lengths), decoder.outputs
-    memory, state = decoder.remember(values, lengths)
+    memory, state = decoder.start(values, lengths)
     memory, state = memory.repeat(width), state.take(torch.arange(rows).repeat_interleave(width).to(lengths.device))
     scores = values.new_full((rows, width), float("-inf"), dtype=torch.float32)
     scores[:, 0] = 0.0
@@ -125,7 +125,7 @@ def beam_search(
 
 @dataclass(frozen=True, slots=True)
 class _Trail:
-    """What a beam did, by step: the place (B, K) each hypothesis comes from, its symbol, and where places looked."""
+    """Back-pointers of a beam, by step: origin (B, K) and symbol of each hypothesis, and attention weights."""
 
     origins: list[Tensor]
     symbols: list[Tensor]
@@ -133,7 +133,7 @@ class _Trail:
     lengths: Tensor
 
     def follow(self, row: int, entry: tuple[float, int, int], over: bool) -> Found:
-        """Return the sequence that stands at (log probability, step, place)."""
+        """Return the sequence that ends at (log probability, step, place)."""
         value, step, place = entry
         length = int(self.lengths[row])
         found: list[int] = []

@@ -1,7 +1,15 @@
-"""The recurrent core: stacks of layers of one cell over `(x, lengths)`, the same for proteins and signal.
+"""Recurrent cells, the table `CELLS` that names them, and the recurrent core: stacked layers of one cell.
 
-No sequence is packed: a layer that runs backward reads each row reversed within its own length, so padding always
-comes after the valid steps, where it cannot reach them. That gives what packing gives, and keeps the fused kernels.
+The core maps `(x, lengths)` to `(x, lengths)`, for proteins and for signal. Sequences are not packed: a backward layer
+reverses each row within its own length, so that padding always follows the valid steps and cannot affect them. The
+results equal those of packed sequences, and the fused kernels of torch can be used.
+
+To add a cell: its class here, its entry in `CELLS`, its equations in `REFERENCES` of `nn.cells_reference`, and its name
+in the `Literal` of `Core.cell` in `config.network`, which lists the names because recipes are read without torch.
+`tests/unit/nn/test_cells.py` runs every entry.
+
+Dropout of weights and of whole features follows Merity, Keskar and Socher 2018 (ICLR, Regularizing and Optimizing LSTM
+Language Models) and Gal and Ghahramani 2016 (NIPS, 1019-1027).
 """
 
 from __future__ import annotations
@@ -22,23 +30,23 @@ from biorrn.nn.batch import valid
 
 
 class IRNN(nn.RNN):
-    """The identity RNN of Le et al. 2015: ReLU; `recurrent.initialise` sets its recurrent matrix to the identity."""
+    """The identity RNN of Le et al. 2015: ReLU; `initialise` sets its recurrent matrix to the identity."""
 
     def __init__(self, input_size: int, hidden_size: int, batch_first: bool = False) -> None:
         super().__init__(input_size, hidden_size, nonlinearity="relu", batch_first=batch_first)
 
 
 class Cell(nn.Module):
-    """What the cells below share: parameters under torch's names, the order of axes, the first state.
+    """Base class of the cells below: parameters with torch's names, order of axes, initial state.
 
     Parameters
     ----------
-    input_size, hidden_size : int: features of a step that come in, and units.
-    batch_first : bool: x is (B, T, F), not (T, B, F); so are the outputs. States are (1, B, H), as torch's.
+    input_size, hidden_size : int: input features of a step, and units.
+    batch_first : bool: x and outputs are (B, T, F) instead of (T, B, F). States are (1, B, H), as in torch.
     """
 
-    gates = 3  # parts of H rows in weight_ih_l0 and bias_ih_l0
-    recurrent = 3  # in weight_hh_l0; 0 is none
+    gates = 3  # blocks of H rows in weight_ih_l0 and bias_ih_l0
+    recurrent = 3  # blocks of H rows in weight_hh_l0; 0: there is no weight_hh_l0
 
     def __init__(self, input_size: int, hidden_size: int, batch_first: bool = False) -> None:
         super().__init__()
@@ -52,7 +60,7 @@ class Cell(nn.Module):
             nn.init.uniform_(weight, -bound, bound)
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return outputs (B, T, H), in the type of the weights, and the last state (1, B, H)."""
+        """Return outputs (B, T, H), in the dtype of the weights, and the last state (1, B, H)."""
         kind = self.weight_ih_l0.dtype
         start = x.new_zeros(x.shape[0 if self.batch_first else 1], self.hidden_size) if state is None else state[0]
         time_first = x.transpose(0, 1) if self.batch_first else x
@@ -65,7 +73,7 @@ class Cell(nn.Module):
         raise NotImplementedError
 
     def sums(self, x: Tensor, biased: bool = True) -> tuple[Tensor, ...]:
-        """Return what the input says to each gate, (T, B, H) each."""
+        """Return the input's part of each gate's sum, (T, B, H) each."""
         found = F.linear(x, self.weight_ih_l0, self.bias_ih_l0 if biased else None)
         return _wide(found).chunk(self.gates, -1)
 
@@ -78,12 +86,12 @@ class Cell(nn.Module):
 
 
 def _wide(x: Tensor) -> Tensor:
-    """Return half types as float32: a state that is added to at every step needs more than their digits."""
+    """Return half precision as float32: a state that accumulates over steps needs the extra digits."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 class SimpleGRU(Cell):
-    """A GRU with its update gate only: nothing is reset. Rows of both weights: update z, candidate c."""
+    """A GRU without a reset gate. Rows of both weights: update z, candidate c."""
 
     gates = recurrent = 2
 
@@ -93,7 +101,7 @@ class SimpleGRU(Cell):
 
 
 class MUT1(Cell):
-    """MUT1 of Jozefowicz et al. 2015. Rows of the input: update z, reset r, candidate c; of the state: r, c."""
+    """MUT1 of Jozefowicz et al. 2015. Rows of the input weights: update z, reset r, candidate c; of the state: r, c."""
 
     recurrent = 2
 
@@ -115,34 +123,33 @@ class MUT2(Cell):
 
 
 class MUT3(MUT2):
-    """MUT3 of Jozefowicz et al. 2015: as MUT2, its update gate reads tanh(h)."""
+    """MUT3 of Jozefowicz et al. 2015: MUT2 whose update gate reads tanh(h)."""
 
     squash = True
 
 
 class MinGRU(Cell):
-    """The minimal GRU of Feng et al. 2024, "Were RNNs all we needed?": gate and candidate see the input alone.
+    """The minimal GRU of Feng et al. 2024, "Were RNNs all we needed?": gate and candidate depend on the input alone.
 
-    So the state is a linear recurrence, done for all steps at once. This is the paper's plain form, with a candidate
-    that is linear; its form in logarithms, which keeps the candidate positive, serves a scan that divides by products.
-    Rows of the weight: update z, candidate c.
+    The state is a linear recurrence, computed for all steps at once by a scan. This is the paper's plain form, with a
+    linear candidate, not its form in log space. Rows of the weight: update z, candidate c.
     """
 
     gates, recurrent = 2, 0
-    implementation: str | None = None  # of `kernels.mingru`; None: by the device
+    implementation: str | None = None  # of `kernels.mingru`; None: chosen by the device
 
     def run(self, x: Tensor, start: Tensor) -> Tensor:
-        # rows first: the scan takes them one by one
+        # batch first: the scan runs row by row
         states = mingru(x.transpose(0, 1), self.weight_ih_l0, self.bias_ih_l0, start, self.implementation)
         return states.transpose(0, 1)
 
 
-IDENTITY_INPUT = 0.001  # standard deviation of an identity RNN's first input weights
+IDENTITY_INPUT = 0.001  # standard deviation of an identity RNN's initial input weights
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
     """Return x (B, T, F) with the valid steps of each row in reverse order and padding left in place."""
-    if x.device.type == "cpu" and bool((lengths == x.shape[1]).all()):  # several times faster, backward too
+    if x.device.type == "cpu" and bool((lengths == x.shape[1]).all()):  # several times faster, also in backward
         return x.flip(1)
     rows, time = x.shape[:2]
     steps = torch.arange(time, device=x.device)[None, :]
@@ -153,10 +160,10 @@ def reverse(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 class _Reorder(torch.autograd.Function):
-    """Takes the steps of all rows in another order, one that is its own inverse; so its gradient does the same.
+    """Reorder the steps of all rows by a permutation that is its own inverse, so that the gradient does the same.
 
-    Whole steps are copied, in both directions. `gather` looks up each feature, and its gradient adds them one by one:
-    six times slower for both on a CPU.
+    Whole steps are copied in forward and backward. `gather` copies single features, and its gradient is a scatter: six
+    times slower on a CPU.
     """
 
     @staticmethod
@@ -171,11 +178,10 @@ class _Reorder(torch.autograd.Function):
 
 
 def initialise(cell: nn.Module) -> None:
-    """Set orthogonal recurrent weights a gate (Saxe et al. 2014), Glorot input weights, zero biases.
+    """Initialise a cell: orthogonal recurrent weights a gate (Saxe et al. 2014), Glorot input weights, zero biases.
 
-    The forget gate of an LSTM starts with bias 1, so that early training remembers (Jozefowicz et al. 2015). An
-    identity RNN starts with the identity and small input weights, so that it first adds up what it is shown: larger
-    ones let its state, which nothing bounds, grow with every step (Le et al. 2015).
+    The forget gate of an LSTM starts with bias 1 (Jozefowicz et al. 2015). An identity RNN starts with the identity and
+    small input weights, so that it sums its input: with larger ones its unbounded state grows (Le et al. 2015).
     """
     hidden = cast(int, cell.hidden_size)
     identity = isinstance(cell, IRNN)
@@ -193,15 +199,15 @@ def initialise(cell: nn.Module) -> None:
             cast(Tensor, cell.bias_ih_l0)[hidden : 2 * hidden] = 1.0
 
 
-RECURRENT = "weight_hh"  # how the names of hidden-to-hidden matrices begin
+RECURRENT = "weight_hh"  # prefix of the names of hidden-to-hidden matrices
 
 
 class SharedDropout(nn.Dropout):
-    """Dropout of what all rows of a batch share, such as weights; where processes share a batch, all drop the same."""
+    """Dropout of what all rows of a batch share, such as weights; processes that share a batch use the same mask."""
 
 
 class LockedDropout(nn.Module):
-    """Dropout with one mask for all steps of a row; of what has no steps, ordinary dropout."""
+    """Dropout with one mask for all steps of a row; ordinary dropout of tensors without steps."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -214,7 +220,7 @@ class LockedDropout(nn.Module):
 
 
 def lock(model: nn.Module) -> None:
-    """Replace every dropout of features in a model by `LockedDropout`."""
+    """Replace every plain `nn.Dropout` of a model by `LockedDropout`."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Dropout:
@@ -222,22 +228,22 @@ def lock(model: nn.Module) -> None:
 
 
 def run_cell(cell: nn.Module, x: Tensor, state: Any, drop: nn.Dropout) -> tuple[Tensor, Any]:
-    """Return outputs and final state of a cell, some of its hidden-to-hidden weights dropped for this call.
+    """Return outputs and final state of a cell with dropout of its hidden-to-hidden weights.
 
-    The cell's own kernel runs over all steps, fused where it is one of torch.
+    The cell's own kernel runs over all steps; it is fused for the cells of torch.
 
     Parameters
     ----------
     x : float tensor (B, T, F).
-    state : as the cell gives it, or None: zeros.
-    drop : whose mask is drawn once for all rows and steps; without effect in evaluation.
+    state : as the cell returns it, or None: zeros.
+    drop : draws one mask for all rows and steps; no effect in evaluation mode.
     """
     if not drop.training or drop.p == 0:
         return cell(x, state)  # type: ignore[no-any-return]
     dropped = {name: drop(weight) for name, weight in cell.named_parameters() if RECURRENT in name}
     if not isinstance(cell, nn.RNNBase):
         return functional_call(cell, dropped, (x, state))  # type: ignore[no-any-return]
-    kept = cell._flat_weights  # what its kernel reads: a call with other parameters would not reach it
+    kept = cell._flat_weights  # the fused kernel reads these, so functional_call would have no effect
     names = cell._flat_weights_names
     try:
         cell._flat_weights = [dropped.get(name, weight) for name, weight in zip(names, kept, strict=True)]
@@ -251,7 +257,7 @@ class Layer(nn.Module):
 
     Parameters
     ----------
-    directions : str: one letter a direction that runs, "f" forward, "b" backward; "fb" joins both outputs.
+    directions : str: "f" forward, "b" backward, "fb" both, with the outputs concatenated.
     weight_drop : float: dropout of the hidden-to-hidden weights.
     """
 
@@ -275,16 +281,16 @@ class Layer(nn.Module):
                 outputs.append(reverse(found, lengths))
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
 
-    def go_on(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Return outputs and final state of the one cell there is, run in the order of x; see `Stack.go_on`."""
+    def run_from(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return outputs and final state of the layer's only cell, run in the order of x; see `Stack.run_from`."""
         (cell,) = self.cells
         return run_cell(cell, x, state, self.weight_drop)
 
 
 class Stack(nn.Module):
-    """Recurrent layers on top of each other, with dropout between, skip connections and layer norm by choice.
+    """Stacked recurrent layers with dropout between them and optional skip connections and layer norm.
 
-    With no layers what comes in goes out, padding set to zero.
+    Without layers the input is returned with padding set to zero.
     """
 
     def __init__(self, inputs: int, recipe: config.Core) -> None:
@@ -294,7 +300,7 @@ class Stack(nn.Module):
         self.norms = nn.ModuleList()
         self.skip = recipe.skip
         self.dropout = nn.Dropout(recipe.dropout)
-        width, directions = inputs, "f"  # without layers the last step is the last of the front end
+        width, directions = inputs, "f"  # without layers the final state is the front end's last step
         for number in range(recipe.layers):
             directions = plan[number % 2] if recipe.direction == "alternating" else plan
             layer = Layer(recipe.cell, width, recipe.hidden, directions, recipe.weight_drop)
@@ -302,24 +308,24 @@ class Stack(nn.Module):
             self.norms.append(nn.LayerNorm(layer.width) if recipe.layer_norm else nn.Identity())
             width = layer.width
         self.width = width
-        self.directions = directions  # of the last layer: where its final states are
+        self.directions = directions  # of the last layer: these say where its final states are
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         return self._run(x, lengths, lambda number, x: self.layers[number](x, lengths)), lengths
 
-    def go_on(self, x: Tensor, lengths: Tensor, states: list[Any] | None) -> tuple[Tensor, list[Any]]:
-        """Return outputs (B, T, width) and the state of each layer after the last step, padding counted.
+    def run_from(self, x: Tensor, lengths: Tensor, states: list[Any] | None) -> tuple[Tensor, list[Any]]:
+        """Return outputs (B, T, width) and the state of each layer after the last step, padding included.
 
-        A core that runs backward takes its steps in the order of x too, which must then come from the end.
+        A backward core also takes its steps in the order of x, so x must then be reversed.
 
         Parameters
         ----------
-        states : list of what an earlier call gave; None: zeros.
+        states : list of states that the call before returned; None: zeros.
         """
         found: list[Any] = []
 
         def run(number: int, x: Tensor) -> Tensor:
-            h, state = cast(Layer, self.layers[number]).go_on(x, states[number] if states else None)
+            h, state = cast(Layer, self.layers[number]).run_from(x, states[number] if states else None)
             found.append(state)
             return h
 
@@ -336,8 +342,8 @@ class Stack(nn.Module):
         return x * valid(lengths, x.shape[1])[:, :, None]
 
 
-# `cell(inputs, hidden, batch_first=True)`, called `cell(x[, state]) -> (outputs, state)`; `cells_reference` has the
-# equations of each under the same name
+# Name in a recipe -> cell: made by `cell(inputs, hidden, batch_first=True)`, called by `cell(x[, state]) -> (outputs,
+# state)`. The same names stand in `cells_reference.REFERENCES` (the equations) and in `Core.cell` of `config.network`.
 CELLS: dict[str, Callable[..., nn.Module]] = {
     "rnn": nn.RNN,
     "irnn": IRNN,

@@ -1,8 +1,8 @@
-"""Every recurrent cell from scratch: its equations one a line, a loop over time, gradients by autograd.
+"""Reference recurrent cells: the equations of every entry of `cells.CELLS`, a loop over time, gradients by autograd.
 
-These are for reading and for testing: the fast cells of `recurrent.CELLS` take the same parameters under the same
-names, so that one `state_dict` fits both. In the equations `X(g, x)` is W_g x + b_g and `H(g, h)` is U_g h (+ a second
-bias in those of torch), for the gate g; * is taken element by element.
+They are for reading and for tests. The fast cells have the same parameters under the same names, so that one
+`state_dict` fits both. In the equations `X(g, x)` is W_g x + b_g and `H(g, h)` is U_g h (plus a second bias for the
+cells of torch), for gate g; * is the element-wise product.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ State = tuple[Tensor, ...]
 
 
 class Reference(nn.Module):
-    """The loop over time, and the parameters of the gates.
+    """Base class: the loop over time and the parameters of the gates.
 
     Parameters
     ----------
     input_size, hidden_size : int.
-    batch_first : bool: x is (B, T, F), not (T, B, F); so are the outputs. States are (1, B, H).
+    batch_first : bool: x and outputs are (B, T, F) instead of (T, B, F). States are (1, B, H).
     """
 
-    of_input = "h"  # gates in the order of their rows in weight_ih_l0 and bias_ih_l0, a letter each
-    of_state = "h"  # in weight_hh_l0, and in bias_hh_l0 where there is one
-    second_bias = False  # as the cells that torch runs by fused kernels have
+    of_input = "h"  # gates, one letter each, in the order of their rows in weight_ih_l0 and bias_ih_l0
+    of_state = "h"  # the same in weight_hh_l0 and bias_hh_l0
+    second_bias = False  # bias_hh_l0, which the cells of torch have
     pair = False  # the state is (h, c)
 
     def __init__(self, input_size: int, hidden_size: int, batch_first: bool = False) -> None:
@@ -59,7 +59,7 @@ class Reference(nn.Module):
         return (zeros, zeros) if self.pair else (zeros,)
 
     def step(self, x: Tensor, h: Tensor) -> State:
-        """Return the state after one step, its first tensor being the output; x is (B, F), h (B, H)."""
+        """Return the state after one step, whose first tensor is the output; x is (B, F), h (B, H)."""
         raise NotImplementedError
 
     def X(self, gate: str, x: Tensor) -> Tensor:  # as in the equations
@@ -101,7 +101,7 @@ class IRNN(Reference):
 
 
 class SimpleGRU(Reference):
-    """A GRU with its update gate only."""
+    """A GRU without a reset gate."""
 
     of_input = of_state = "zc"
 
@@ -113,10 +113,7 @@ class SimpleGRU(Reference):
 
 
 class GRU(Reference):
-    """The gated recurrent unit (Cho et al. 2014) in torch's variant: the state is reset after its product with U.
-
-    As published, U_n (r * h), the product is of what was reset.
-    """
+    """The gated recurrent unit (Cho et al. 2014) in torch's variant: r * (U_n h) in place of U_n (r * h)."""
 
     of_input = of_state = "rzn"
     second_bias = True
@@ -151,8 +148,8 @@ class LSTM(Reference):
 class MUT1(Reference):
     """The first of the best mutated cells of Jozefowicz et al. 2015.
 
-    The paper writes tanh(x) and, in MUT2, x itself, which asks for as many features as units; here, as in other
-    implementations, W x stands in place of x, since the two numbers differ.
+    The paper has tanh(x) and, in MUT2, x itself, which needs as many features as units. Here, as in other
+    implementations, W x takes the place of x.
     """
 
     of_input, of_state = "zrc", "rc"
@@ -179,7 +176,7 @@ class MUT2(Reference):
 
 
 class MUT3(Reference):
-    """The third of the best mutated cells of Jozefowicz et al. 2015: its update gate reads tanh(h)."""
+    """The third of the best mutated cells of Jozefowicz et al. 2015: the update gate reads tanh(h)."""
 
     of_input = of_state = "zrc"
 
@@ -192,7 +189,7 @@ class MUT3(Reference):
 
 
 class MinGRU(Reference):
-    """The minimal GRU (Feng et al. 2024): neither gate nor candidate sees the state, so that a scan can run it."""
+    """The minimal GRU (Feng et al. 2024): gate and candidate do not depend on the state, so that a scan can run it."""
 
     of_input, of_state = "zc", ""
 
@@ -203,7 +200,7 @@ class MinGRU(Reference):
         return (h,)
 
 
-# the same names as `recurrent.CELLS`
+# the same names as `cells.CELLS`
 REFERENCES: dict[str, type[Reference]] = {
     "rnn": RNN,
     "irnn": IRNN,

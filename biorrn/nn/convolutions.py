@@ -1,8 +1,8 @@
-"""Deep convolutional front ends for signal: residual blocks, and blocks of separable convolutions.
+"""Convolutional front ends: residual and separable blocks for signal, dilated blocks for residues.
 
-Both map (B, T, 1) to (B, T', C) and divide the lengths by the product of their strides, rounded up. After every
-convolution padded steps are set to zero, and batch statistics are of valid steps alone, so that padding changes neither
-a row's features nor what training learns.
+Those for signal map (B, T, 1) to (B, T', C) and divide the lengths by the product of their strides, rounded up. Padded
+steps are set to zero after every convolution, and batch statistics are of valid steps alone, so that padding changes
+neither the features nor the training.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MaskedBatchNorm(nn.Module):
 
     Attributes
     ----------
-    across : sums a tensor over the processes that share a batch; None where the batch is whole.
+    across : sums a tensor over the processes that share a batch; None for a single process.
     """
 
     mean: Tensor
@@ -44,7 +44,7 @@ class MaskedBatchNorm(nn.Module):
         """Return x (B, C, T), normalised a channel and zero where the mask (B, 1, T) is 0."""
         mean, variance = self._batch_statistics(x * mask, mask) if self.training else (self.mean, self.variance)
         factor = self.scale * torch.rsqrt(variance + self.epsilon)
-        # in float32 whatever x is: of two large numbers only the small difference is wanted
+        # in float32 whatever x is: a small difference of large numbers
         out = (x * factor[:, None] + (self.shift - mean * factor)[:, None]) * mask
         return out.to(x.dtype)
 
@@ -52,7 +52,7 @@ class MaskedBatchNorm(nn.Module):
         """Return mean and variance (C,) of the valid steps of x (B, C, T), whose padding is zero."""
         every = x.shape[0] * x.shape[2]
         n = mask.float().sum()
-        # zeros add nothing to a sum: from the moments over all steps follow those over the valid ones
+        # padding is zero, so the moments over all steps give those over the valid ones
         variance, mean = torch.var_mean(x.float(), dim=(0, 2), correction=0)
         if self.across is not None:
             sums = self.across(torch.cat([mean * every, (variance + mean.square()) * every, n[None]]))
@@ -87,14 +87,14 @@ class Normed(nn.Module):
 
 
 class Shortcut(Normed):
-    """The 1x1 convolution of a residual path; with a stride it is as wide as that, so that it passes over no sample."""
+    """The 1x1 convolution of a residual path; with a stride its kernel is as wide, so that no sample is skipped."""
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__(inputs, width, stride + 1 - stride % 2, stride)
 
 
 class ResidualBlock(nn.Module):
-    """Convolutions of widths 1, kernel, 1 beside a shortcut of one, summed, then ReLU (Teng et al. 2018, Chiron)."""
+    """Convolutions of kernels 1, k and 1 plus a convolutional shortcut, then ReLU (Teng et al. 2018, Chiron)."""
 
     def __init__(self, inputs: int, recipe: config.ConvLayer) -> None:
         super().__init__()
@@ -111,19 +111,19 @@ class ResidualBlock(nn.Module):
 
 
 class SeparableConv(nn.Module):
-    """One filter a channel along time, then a 1x1 convolution that mixes the channels, with batch norm."""
+    """Depthwise convolution along time, then a 1x1 convolution over channels with batch norm."""
 
     def __init__(self, inputs: int, width: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.along = nn.Conv1d(inputs, inputs, kernel, stride, kernel // 2, groups=inputs, bias=False)
-        self.mixed = Normed(inputs, width, 1)  # of width 1: it carries nothing from padding into valid steps
+        self.mixed = Normed(inputs, width, 1)  # kernel 1: padding cannot leak into valid steps
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         return self.mixed(self.along(x), mask)  # (B, C, T) -> (B, C', T')
 
 
 class SeparableBlock(nn.Module):
-    """Separable convolutions, each with an activation; a residual path by choice (Kriman et al. 2020, QuartzNet)."""
+    """Separable convolutions with activations and an optional residual path (Kriman et al. 2020, QuartzNet)."""
 
     def __init__(self, inputs: int, recipe: config.SeparableBlock, activation: str, dropout: float) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class SeparableBlock(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Blocks one after another, each told which steps are valid before and after it."""
+    """Blocks in sequence; each gets the masks of the valid steps before and after it."""
 
     def __init__(self, blocks: list[nn.Module], width: int, strides: list[int]) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "silu": F.
 
 
 class ByteDropout(nn.Dropout):
-    """Dropout by random bytes: p is rounded to a multiple of 1/256, and drawing costs an eighth of what it did."""
+    """Dropout by random bytes: p is rounded to a multiple of 1/256, and drawing costs an eighth as much."""
 
     def forward(self, x: Tensor) -> Tensor:
         dropped = round(self.p * 256)
@@ -205,18 +205,18 @@ class ByteDropout(nn.Dropout):
 
 
 class Along(nn.Conv2d):
-    """A convolution along the steps of (B, T, F), whose memory layout, features together, is that of its kernels."""
+    """A convolution along the steps of (B, T, F), in the channels-last layout of its kernels."""
 
     def __init__(self, inputs: int, width: int, kernel: int, dilation: int = 1) -> None:
         super().__init__(inputs, width, (1, kernel), padding=(0, kernel // 2 * dilation), dilation=(1, dilation))
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which torch's types leave out
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)  # (B, T, F) -> (B, T, C)
 
 
 class Block(nn.Module):
-    """What a dilated convolution finds, added to what came in."""
+    """A residual block with one dilated convolution."""
 
     def __init__(self, width: int, kernel: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ class Block(nn.Module):
         self.dropout = ByteDropout(dropout)
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        # padding is zero where a convolution reads, or a row in company would see the shift of the norm beyond its end
+        # padding is zeroed before the convolution: the norm's shift beyond a row's end would leak into it
         return x + self.dropout(F.silu(self.along(F.silu(self.norm(x)) * inside)))  # type: ignore[no-any-return]
 
 
@@ -250,7 +250,7 @@ class Dilated(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         inside = valid(lengths, x.shape[1])[:, :, None]
         h: Tensor = self.features(x, lengths)[0]
-        if torch.is_autocast_enabled(h.device.type):  # what is added up from block to block stays in the small format
+        if torch.is_autocast_enabled(h.device.type):  # the residual stream stays in the low precision
             h = h.to(torch.get_autocast_dtype(h.device.type))
         inside = inside.to(h.dtype)
         h = F.silu(self.first(h * inside))

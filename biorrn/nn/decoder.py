@@ -1,11 +1,11 @@
-"""A recurrent decoder with attention: the states of an encoder in, symbols one after another out.
+"""Recurrent decoder with attention over the states of an encoder, and the table `ATTENTIONS`.
 
-At each step a cell reads the symbol before and what was looked at last (input feeding), its state asks the attention
-where to look (`nn.decoder`), and state and found values together tell the next symbol. Symbol 0, which is padding
-in every alphabet, is the beginning where it goes in and the end where it comes out.
+At each step the cell reads the symbol before and the last context (input feeding), its state is the query of the
+attention, and state and context give the scores of the next symbol. Symbol 0, padding in every alphabet, is the start
+symbol of the input and the end symbol of the output.
 
-Known symbols, as in training, are embedded and projected for all steps at once, and so are the scores; the loop holds
-no more than the cell and the attention.
+With known symbols, as in training, embeddings and scores are computed for all steps at once; only the cell and the
+attention run in a loop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from biorrn.nn.batch import valid
 
 
 class Memory(NamedTuple):
-    """What a decoder looks at: values (B, T, F), their keys (B, T, A), and unseen (B, T), True where nothing stands."""
+    """What a decoder attends to: values (B, T, F), keys (B, T, A), and the mask unseen (B, T), True at padding."""
 
     values: Tensor
     keys: Tensor
@@ -43,8 +43,8 @@ class Additive(nn.Module):
         self.query = nn.Linear(query, recipe.attention_width, bias=False)
         self.score = nn.Linear(recipe.attention_width, 1, bias=False)
 
-    def remember(self, values: Tensor, lengths: Tensor) -> Memory:
-        """Return values (B, T, F) with their keys; a row without values shows its first, empty step."""
+    def memory(self, values: Tensor, lengths: Tensor) -> Memory:
+        """Return values (B, T, F) with their keys; an empty row attends to its first padding."""
         unseen = ~valid(lengths.clamp(min=1), values.shape[1])
         return Memory(values, self.key(values), unseen)
 
@@ -76,7 +76,7 @@ class Dot(Additive):
 
 
 class Location(Additive):
-    """score = v . tanh(W query + U value + the weights around, at the step before), so that it can move along."""
+    """score = v . tanh(W query + U value + a filter over the weights of the step before)."""
 
     def __init__(self, width: int, query: int, recipe: config.DecoderHead) -> None:
         super().__init__(width, query, recipe)
@@ -90,10 +90,10 @@ class Location(Additive):
 
 
 class Moving(Additive):
-    """As additive, less the squared distance to where a window that only moves ahead stands (as in Graves 2013).
+    """Additive score minus the squared distance to the centre of a window that only moves forward (as in Graves 2013).
 
-    The window is as wide as it learns, and moves from the mean of the weights at the step before by what the query
-    says: at first by the recipe's `pace`, so that source and target are aligned from the beginning.
+    The centre is the mean of the weights of the step before plus a positive step, a function of the query that starts
+    at the recipe's `pace`, so that source and target are aligned from the beginning. The width is learned.
     """
 
     def __init__(self, width: int, query: int, recipe: config.DecoderHead) -> None:
@@ -114,7 +114,7 @@ class Moving(Additive):
 ATTENTIONS: dict[str, type[Additive]] = {"additive": Additive, "dot": Dot, "location": Location, "moving": Moving}
 
 
-END = 0  # the symbol that comes before the first and after the last
+END = 0  # start and end symbol
 
 
 class State(NamedTuple):
@@ -143,7 +143,7 @@ class Decoder(nn.Module):
     """
 
     pooled = False
-    taught = True  # the loss runs it: most of its parameters are not behind what `forward` returns
+    teacher_forced = True  # the loss runs the decoder: most of its parameters do not affect what `forward` returns
 
     def __init__(self, width: int, outputs: int, recipe: config.DecoderHead) -> None:
         super().__init__()
@@ -159,66 +159,66 @@ class Decoder(nn.Module):
         self.steps = nn.Linear(width, outputs) if recipe.ctc else None
         for gate in self.cell.weight_hh.detach().split(recipe.hidden):
             nn.init.orthogonal_(gate)
-        if recipe.cell == "lstm":  # remembers at first, as the cells of the encoder do
+        if recipe.cell == "lstm":  # forget gate open at first, as in `cells.initialise`
             self.cell.bias_ih.detach()[recipe.hidden : 2 * recipe.hidden] = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the encoder's states (B, T, F), to be remembered."""
+        """Return the encoder's states (B, T, F), with dropout."""
         found: Tensor = self.dropout(x)
         return found
 
-    def remember(self, values: Tensor, lengths: Tensor) -> tuple[Memory, State]:
-        """Return what all steps look at, and the state before the first one, which looks at the first value."""
-        memory = self.attention.remember(values, lengths)
+    def start(self, values: Tensor, lengths: Tensor) -> tuple[Memory, State]:
+        """Return the memory, and the initial state, which attends to the first value."""
+        memory = self.attention.memory(values, lengths)
         mean = (values * ~memory.unseen[:, :, None]).sum(1) / lengths.clamp(min=1)[:, None].to(values.dtype)
         hidden = torch.tanh(self.begin(mean))  # (B, F) -> (B, H)
         weights = torch.zeros_like(values[:, :, 0])
         weights[:, 0] = 1.0
         return memory, State(hidden, hidden, torch.zeros_like(values[:, 0]), weights)
 
-    def teach(self, values: Tensor, lengths: Tensor, symbols: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scores of every next symbol where those before are known, and where each step looked.
+    def teacher_force(self, values: Tensor, lengths: Tensor, symbols: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores of every next symbol given the true symbols before (teacher forcing), and the attention.
 
         Parameters
         ----------
         values, lengths : (B, T, F) and (B,), as the model returns them.
-        symbols : int64 tensor (B, U): what goes in; begins with END.
+        symbols : int64 tensor (B, U): input symbols; the first is END.
 
         Returns
         -------
-        float32 tensor (B, U, S) of raw scores, and weights (B, U, T).
+        float32 tensor (B, U, S) of raw scores, and attention weights (B, U, T).
         """
-        memory, state = self.remember(values, lengths)
-        # unbound, not sliced: the gradient of a slice is as large as the whole
+        memory, state = self.start(values, lengths)
+        # unbind, not slices: the gradient of a slice is as large as the whole tensor
         states, fed = [], self._fed()
         for gates in self._known(symbols).unbind(1):
             state = self._advance(gates, state, memory, fed)
             states.append(state)
         hidden = torch.stack([state.hidden for state in states], 1)
         context = torch.stack([state.context for state in states], 1)
-        return self._tell(hidden, context), torch.stack([state.weights for state in states], 1)
+        return self._scores(hidden, context), torch.stack([state.weights for state in states], 1)
 
     def step(self, symbols: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        """Return the log probabilities (B, S) of what follows the symbols (B,), and the state after them."""
+        """Return the log probabilities (B, S) of the symbol after `symbols` (B,), and the new state."""
         state = self._advance(self._known(symbols), state, memory, self._fed())
-        return torch.log_softmax(self._tell(state.hidden, state.context), -1), state
+        return torch.log_softmax(self._scores(state.hidden, state.context), -1), state
 
-    def tell_steps(self, values: Tensor) -> Tensor:
-        """Return raw scores (B, T, S) of each step of the encoder by itself, for CTC beside the decoder's own loss."""
+    def step_scores(self, values: Tensor) -> Tensor:
+        """Return raw scores (B, T, S) of each step of the encoder, for the CTC part of the loss."""
         assert self.steps is not None
         scores: Tensor = self.steps(values)
         return scores.float()
 
     def _known(self, symbols: Tensor) -> Tensor:
-        """Return what symbols (..., ) add to the gates (..., G)."""
+        """Return the contribution of symbols (...) to the gates (..., G)."""
         weight = self.cell.weight_ih[:, : self.recipe.embedding]
         return F.linear(self.dropout(self.embedding(symbols)), weight, self.cell.bias_ih)
 
     def _fed(self) -> Tensor | None:
-        """Return the weights (G, F) of what was looked at last, where it goes into the cell."""
+        """Return the weights (G, F) of the last context, None without input feeding."""
         return self.cell.weight_ih[:, self.recipe.embedding :] if self.recipe.feeding else None
 
-    def _tell(self, hidden: Tensor, context: Tensor) -> Tensor:
+    def _scores(self, hidden: Tensor, context: Tensor) -> Tensor:
         joined = torch.tanh(self.join(torch.cat([hidden, context], -1)))  # (..., H + F) -> (..., H)
         scores: Tensor = self.output(self.dropout(joined))
         return scores.float()

@@ -1,4 +1,4 @@
-"""What stands before the recurrent core: tokens or signal in, features out. Each states its output `width`."""
+"""Front ends: tokens or signal to features of output size `width`; the table `FRONTENDS`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from biorrn.sequences.vectors import read_vectors
 
 
 class Reader(nn.Module):
-    """Tokeniser, front end and core of a language model, without its head: residues to hidden states.
+    """Tokeniser, front end and core of a language model without its head: residues to hidden states.
 
-    Of symbols of several residues, each of these has the state of the whole symbol.
+    All residues of a symbol have the state of the symbol.
     """
 
     table: Tensor
@@ -53,7 +53,7 @@ class Reader(nn.Module):
         return found
 
     def symbols(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ids (B, symbols) of residue tokens (B, T), padded, and how many each row has, (B,)."""
+        """Return padded ids (B, symbols) of residue tokens (B, T), and the symbols of each row, (B,)."""
         ids = self.table[x]
         if self.tokeniser.name == "residue":
             return ids, lengths
@@ -65,7 +65,7 @@ class Reader(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A language model whose states are features: its recipe, the dict of its tokeniser, and where it comes from."""
+    """A language model whose states are features: its recipe, tokeniser as a dict, and source for messages."""
 
     recipe: config.Model
     tokeniser: dict[str, Any]
@@ -74,9 +74,9 @@ class Part:
 
 
 class HiddenStates(nn.Module):
-    """A residue's features: the state after it was read, of each model; after Peters et al. 2018 (ELMo).
+    """Features of a residue: the hidden state of each language model after it (as in ELMo, Peters et al. 2018).
 
-    Frozen by default: no gradient, and no dropout. With `tune` they are trained with the rest.
+    Frozen by default, without gradient and dropout; with `tune` they are trained with the rest.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class HiddenStates(nn.Module):
 
     Attributes
     ----------
-    settled : the recipe without its files: what a model folder keeps, since the values are in the weights.
+    settled : the recipe for a model folder, without paths; the values are in the weights.
     """
 
     def __init__(self, recipe: config.LanguageModel, parts: Sequence[Part]) -> None:
@@ -120,15 +120,15 @@ def _reader(part: Part) -> Reader:
 
 
 class KmerTable(nn.Module):
-    """Looks up the k-mer that has its middle at each residue (of an even k: the left one of its two middles).
+    """Vectors of k-mers: each residue has that of the k-mer centred on it (for even k, its left middle).
 
-    A k-mer that reaches over an end of the protein, or is not in the table, has the unknown vector, the last row.
+    A k-mer that extends beyond the protein, or is not in the table, has the unknown vector, the last row.
 
     Attributes
     ----------
     codes : int64 tensor (N,), sorted: the k-mers as numbers in base `N_TOKENS`, first residue highest.
-    vectors : float tensor (N + 1, F); a parameter where the recipe says `tune`.
-    settled : the recipe without its file: what a model folder keeps, since the values are in the weights.
+    vectors : float tensor (N + 1, F); a parameter if the recipe has `tune`.
+    settled : the recipe for a model folder, without paths; the values are in the weights.
     """
 
     codes: Tensor
@@ -162,7 +162,7 @@ class KmerTable(nn.Module):
     def rows(self, x: Tensor) -> Tensor:
         """Return the row of `vectors` of each residue: x (B, T) -> int64 (B, T)."""
         left = (self.k - 1) // 2
-        padded = F.pad(x, (left, self.k - 1 - left))  # token 0 outside, as in padding: in no k-mer of the table
+        padded = F.pad(x, (left, self.k - 1 - left))  # token 0, which is in no k-mer of the table
         code = self._code(padded.unfold(1, self.k, 1))  # (B, T, k) -> (B, T)
         place = torch.searchsorted(self.codes, code).clamp(max=len(self.codes) - 1)
         return torch.where(self.codes[place] == code, place, len(self.codes))
@@ -173,9 +173,9 @@ class KmerTable(nn.Module):
 
 
 class Variant(nn.Module):
-    """Maps tokens (B, T) to vectors (B, L, width), one a position of the reference, zero where nothing differs.
+    """Maps tokens (B, T) to vectors (B, L, width), one for each position of the reference, zero where a row equals it.
 
-    `settled` is the recipe with the reference in it, as a model folder keeps it.
+    `settled` is the recipe for a model folder, with the reference in it.
     """
 
     reference: Tensor
@@ -219,11 +219,11 @@ class Variant(nn.Module):
 
 
 class Table(nn.Module):
-    """Rows of fixed tables, one a residue: one-hot, BLOSUM62, physico-chemical scales, or several joined.
+    """Fixed features of residues: one-hot, BLOSUM62, physico-chemical scales, or several concatenated.
 
     Parameters
     ----------
-    names : list of str: "onehot" or entries of `encoders.residues.TABLES`.
+    names : list of str: "onehot" or entries of `sequences.alphabets.TABLES`.
     """
 
     table: Tensor
@@ -240,7 +240,7 @@ class Table(nn.Module):
 
 
 class Embedding(nn.Module):
-    """A learned vector a residue, joined to fixed tables and followed by convolutions where the recipe has some."""
+    """A learned vector a residue, optionally with fixed features and followed by convolutions."""
 
     def __init__(self, recipe: config.Embedding) -> None:
         super().__init__()
@@ -268,14 +268,14 @@ class Embedding(nn.Module):
 
 
 class Tokens(nn.Module):
-    """A learned vector a symbol of a language model, with dropout of whole symbols by choice."""
+    """A learned vector for each symbol of a language model, with optional dropout of whole symbols."""
 
     def __init__(self, recipe: config.Tokens) -> None:
         super().__init__()
         if not recipe.size:
             raise ConfigError("front end 'tokens': its size comes from the tokeniser of task language; found none")
         self.learned = nn.Embedding(recipe.size, recipe.width, padding_idx=PAD)
-        if recipe.tied:  # scores are products with these: large first vectors would make sure of what is not known
+        if recipe.tied:  # also the output weights: large initial vectors would give overconfident scores
             nn.init.uniform_(self.learned.weight, -0.1, 0.1)
             nn.init.zeros_(self.learned.weight[PAD])
         self.dropout = SharedDropout(recipe.dropout)
@@ -290,10 +290,10 @@ class Tokens(nn.Module):
 
 
 class Conv(nn.Module):
-    """A stack of convolutions with SiLU that shortens the signal by the product of the strides.
+    """Convolutions with SiLU that shorten the signal by the product of their strides.
 
-    Padded steps are set to zero after each layer: without that, a padded row would see the bias of the layer
-    before in its last valid step, and a row alone would not.
+    Padded steps are set to zero after each layer: otherwise the bias of the layer before would leak from padding into
+    the last valid steps.
     """
 
     def __init__(self, recipe: config.Conv) -> None:

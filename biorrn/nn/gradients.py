@@ -1,7 +1,7 @@
-"""Integrated gradients of a regression model, by residue (Sundararajan, Taly and Yan 2017, ICML 70:3319).
+"""Integrated gradients of a regression model for each residue (Sundararajan, Taly and Yan 2017, ICML 70:3319).
 
-The path runs straight from the baseline's features to the residue's, at the output of each member's front end. For
-one-hot, fixed tables and embeddings that is the path from the baseline to the residue in a relaxed one-hot code.
+The path is the straight line from the baseline's features to the residue's at the output of each member's front end.
+For one-hot, fixed tables and embeddings it is the path from baseline to residue in a relaxed one-hot code.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from biorrn.nn.ensemble import Ensemble, combine
 from biorrn.nn.sequence import SequenceModel
 from biorrn.sequences.alphabets import STANDARD, tokens
 
-STEPS = (32, 64, 128, 256, 512)  # of the integral; more are taken until the attributions are complete
-COMPLETE = 0.01  # the largest gap with which no more steps are taken
-TOKENS = 16_384  # residues whose gradients are worked out at once
+STEPS = (32, 64, 128, 256, 512)  # points of the quadrature, tried in turn until the attributions are complete
+COMPLETE = 0.01  # largest gap that counts as complete
+TOKENS = 16_384  # residues a batch of gradients
 BASELINES = {"mean": STANDARD, "X": "X"}  # residues whose features are averaged
 
 
 @dataclass(frozen=True, slots=True)
 class Integral:
-    """What an integration gives.
+    """Attributions of one protein.
 
     Attributes
     ----------
     values, baseline : float arrays (K,): of the model for the protein and for the baseline, in the targets' units.
-    scores : float array (T, K): what each residue adds.
-    spread : float array (T, K) or None: standard deviation of the members' own scores, of an ensemble.
+    scores : float array (T, K): contribution of each residue.
+    spread : float array (T, K) or None: standard deviation of the scores over the members of an ensemble.
     """
 
     values: np.ndarray
@@ -40,9 +40,9 @@ class Integral:
 
 
 def gap_of(values: np.ndarray, baseline: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return (K,) how far the sum of scores (T, K) is from values - baseline, as a part of the absolute difference.
+    """Return (K,): the distance of the sum of scores (T, K) from values - baseline, relative to that difference.
 
-    Where what residues add and what others take away nearly cancel, it is a part of a tenth of both together.
+    Where positive and negative scores nearly cancel, it is relative to a tenth of their absolute sum.
 
     >>> gap_of(np.array([3.0]), np.array([1.0]), np.array([[2.5], [-0.6]])).round(3)
     array([0.05])
@@ -53,16 +53,16 @@ def gap_of(values: np.ndarray, baseline: np.ndarray, scores: np.ndarray) -> np.n
 
 
 def networks(model: nn.Module) -> list[SequenceModel] | None:
-    """Return the members of an ensemble, or the model alone; None where one of them is no `SequenceModel`."""
+    """Return the members of an ensemble, or the model alone; None where one of them is not a `SequenceModel`."""
     members = list(model.members) if isinstance(model, Ensemble) else [model]
     found = [member for member in members if isinstance(member, SequenceModel)]
     return found if len(found) == len(members) else None
 
 
 def by_residue(model: nn.Module, x: Tensor, lengths: Tensor) -> bool:
-    """Say whether a protein x (1, T) can be explained: each member is a network with one vector of features a residue.
+    """Return whether a protein x (1, T) can be explained: each member is a network with one feature vector a residue.
 
-    The front end `variant` has one a position of its reference, and so none for a protein of another length.
+    The front end `variant` has one for each position of its reference, so a protein of another length cannot be.
     """
     members = networks(model)
     if members is None:
@@ -75,7 +75,7 @@ def by_residue(model: nn.Module, x: Tensor, lengths: Tensor) -> bool:
 def integrate(model: nn.Module, x: Tensor, lengths: Tensor, baseline: str) -> Integral:
     """Return the integrated gradients of one protein.
 
-    The integral is a Gauss-Legendre quadrature with as many of `STEPS` as completeness wants; an ensemble's weights and
+    The integral is a Gauss-Legendre quadrature with the fewest of `STEPS` that is complete; an ensemble's weights and
     calibration enter by the chain rule.
 
     Parameters
@@ -85,10 +85,10 @@ def integrate(model: nn.Module, x: Tensor, lengths: Tensor, baseline: str) -> In
     baseline : an entry of `BASELINES`.
     """
     members = networks(model)
-    assert members is not None  # as by_residue says
+    assert members is not None  # `by_residue` holds
     for steps in STEPS:
         points, weights = np.polynomial.legendre.leggauss(steps)
-        # two more points are the ends of the path, with no weight in the integral
+        # the last two points are the ends of the path, with no weight in the integral
         alpha = torch.tensor([*(points + 1) / 2, 0.0, 1.0], dtype=torch.float32, device=x.device)
         share = torch.tensor([*weights / 2, 0.0, 0.0], dtype=torch.float64)
         # cuDNN has no backward pass of an RNN outside training

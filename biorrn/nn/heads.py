@@ -1,4 +1,4 @@
-"""What stands after the core: pools turn steps into one vector, heads turn features into the task's outputs."""
+"""Pools, which turn steps into one vector, and heads, which turn features into outputs; tables `POOLS`, `HEADS`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from biorrn.nn.decoder import Decoder
 
 
 class Last(nn.Module):
-    """The final state of each direction: the last valid step of a forward layer, the first step of a backward one."""
+    """The final state of each direction: the last valid step of a forward layer, the first of a backward one."""
 
     def __init__(self, width: int, directions: str) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Attention(nn.Module):
 
 
 class Pool(nn.Module):
-    """Several pools side by side, joined into one vector a row."""
+    """Several pools, concatenated into one vector a row."""
 
     def __init__(self, names: list[str], width: int, directions: str) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Pool(nn.Module):
 
 
 class Keep(nn.Module):
-    """No pool: every step goes on to the head."""
+    """No pool: the head gets every step."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -105,10 +105,9 @@ def _output(width: int, outputs: int, recipe: config.PlainHead | config.ChainHea
 
 
 class Regression(nn.Module):
-    """One value a target, in the target's own unit: a standardised score times `scale` plus `shift`.
+    """One value for each target, in its unit: a standardised score times `scale` plus `shift`.
 
-    `shift` and `scale`, both (K,), are the mean and standard deviation of the training targets; they travel with the
-    weights, so a loaded model needs nothing else to speak in units.
+    `shift` and `scale`, both (K,), are mean and standard deviation of the training targets, stored with the weights.
     """
 
     pooled = True
@@ -126,7 +125,7 @@ class Regression(nn.Module):
 
 
 class CTC(nn.Module):
-    """Raw scores of the blank and the four bases at each step; the loss and the decoders normalise them."""
+    """Raw scores of the blank and the four bases at each step, normalised by the loss and the decoders."""
 
     pooled = False
 
@@ -139,11 +138,11 @@ class CTC(nn.Module):
 
 
 class Tokens(CTC):
-    """Raw scores of each symbol that may come next, at each step: what a language model predicts.
+    """Raw scores of the next symbol at each step, for a language model.
 
     Attributes
     ----------
-    keep : bool: in training, hold what came in and what dropout left of it, each (B, T, F), in `kept` for the loss.
+    keep : bool: in training, store the input before and after dropout, each (B, T, F), in `kept` for the loss.
     """
 
     keep = False
@@ -156,17 +155,17 @@ class Tokens(CTC):
         return self.output[1:](dropped).float()  # (B, T, F) -> (B, T, S)
 
     def tie(self, table: nn.Embedding) -> None:
-        """Tell symbols by the vectors of a table, whose width must be that of the last layer."""
+        """Use the vectors of an embedding of the same width as the weights of the last layer."""
         self.output[-1] = Tied(table)
 
 
 class Tied(nn.Module):
-    """A linear layer whose weights are those of a table of vectors (Press and Wolf 2017, EACL, 157-163)."""
+    """A linear layer that shares the weights of an embedding (Press and Wolf 2017, EACL, 157-163)."""
 
     def __init__(self, table: nn.Embedding) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(table.num_embeddings))
-        self._table = [table]  # in a list: the weights are the front end's, and stand in a model folder once
+        self._table = [table]  # in a list, so that the shared weights are registered and saved once
 
     @property
     def weight(self) -> Tensor:
@@ -180,7 +179,7 @@ class Tied(nn.Module):
 class CRF(nn.Module):
     """Scores of the transitions between states of `state_len` bases, at each step, laid out as in `kernels.crf.loss`.
 
-    Moves score within +- `scale`, by tanh; staying scores the constant `blank`, or is learned where that is None.
+    Scores of moves lie within +- `scale`, by tanh; staying scores the constant `blank`, or is learned if that is None.
     """
 
     pooled = False
@@ -203,7 +202,7 @@ class Tags(CTC):
 
 
 class TagsCRF(CTC):
-    """Raw scores of the states of each residue, in a chain with scores of neighbours; see `kernels.chain`."""
+    """Raw scores of the states of each residue, and transition scores of a linear-chain CRF; see `kernels.chain`."""
 
     def __init__(self, width: int, outputs: int, recipe: config.ChainHead) -> None:
         super().__init__(width, outputs, recipe)
@@ -212,7 +211,7 @@ class TagsCRF(CTC):
         self.start, self.end = nn.Parameter(torch.zeros(outputs)), nn.Parameter(torch.zeros(outputs))
 
     def decode(self, logits: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the states called int64 (B, T) and the probability of each, float32 (B, T, S)."""
+        """Return the called states, int64 (B, T), and the probability of every state, float32 (B, T, S)."""
         probabilities = self.probabilities(logits, lengths)
         if self.call == "state":
             return probabilities.argmax(-1), probabilities

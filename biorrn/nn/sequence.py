@@ -1,4 +1,8 @@
-"""The one model: front end, core, pool, head, put together from a recipe."""
+"""SequenceModel: front end, recurrent or attention core, pool and head, built from a recipe.
+
+Also here: the size limit of a model (`Budget`), the builder of any recipe (`build`), and language models run one symbol
+at a time (`Stepper`).
+"""
 
 from __future__ import annotations
 
@@ -23,20 +27,21 @@ from biorrn.nn.gaussian.model import build_gaussian
 from biorrn.nn.heads import HEADS, Keep, Pool, Tokens
 from biorrn.sequences.tokenisers import Tokeniser
 
-MOST = 1 << 30  # numbers of a model that is to be trained: 4 GB as float32, and four times that with its gradients
-SPARE = 1 << 22  # numbers beyond those of its file that a stored model may be made of, as tables that are not kept
+MOST = 1 << 30  # elements of a model to be trained: 4 GB as float32, four times that with gradients and optimiser
+SPARE = 1 << 22  # elements that a loaded model may have beyond those of its file, such as fixed tables
 
 
 class Budget(TorchFunctionMode):
-    """Within this context, tensors of more than `numbers` numbers in all are refused.
+    """Context manager that limits the elements of all tensors created in it, before memory is allocated.
 
     Parameters
     ----------
-    what : str: the recipe or file that asks for them, for the message.
+    numbers : int: elements in all.
+    what : str: the recipe or file that asks for them, named in the message.
 
     Raises
     ------
-    ConfigError: on the tensor that goes beyond.
+    ConfigError: at the tensor that exceeds the limit.
 
     >>> with Budget(1000, "recipe 'wide'"):
     ...     torch.nn.Linear(100, 100)
@@ -73,7 +78,7 @@ def _range(args: Any, kwargs: dict[str, Any]) -> int:
     return int(max(abs(float(number)) for number in args))
 
 
-# what makes a tensor out of numbers -> how many numbers it will have
+# function that creates a tensor -> how many elements it will have
 MAKERS: dict[Any, Callable[[Any, dict[str, Any]], int]] = {
     **dict.fromkeys((torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn), _size),
     torch.eye: _square,
@@ -82,7 +87,7 @@ MAKERS: dict[Any, Callable[[Any, dict[str, Any]], int]] = {
 
 
 class Chain(nn.Module):
-    """Cores that run one after another, such as an LSTM and one layer of self-attention over what it found."""
+    """Cores in sequence, such as an LSTM followed by a layer of self-attention."""
 
     def __init__(self, inputs: int, recipes: list[config.Core | config.SelfAttention]) -> None:
         super().__init__()
@@ -107,8 +112,8 @@ def build_core(
 ) -> Made:
     """Return the core of a recipe for steps of `inputs` features.
 
-    It maps (x (B, T, inputs), lengths (B,)) to (x (B, T, width), lengths), padding zero. Its `directions` say where
-    final states are: one letter an equal part of the width, "f" at the last valid step, "b" at the first.
+    It maps (x (B, T, inputs), lengths (B,)) to (x (B, T, width), lengths), with zero padding. Its `directions` say
+    where the final states are, one letter for each equal part of the width: "f" the last valid step, "b" the first.
     """
     if isinstance(recipe, list):
         return Chain(inputs, recipe)
@@ -118,8 +123,8 @@ def build_core(
 class SequenceModel(nn.Module):
     """Maps `(x, lengths)` to `(outputs, lengths)`.
 
-    A pooled head gives (B, K) and the lengths as they came; a head a step gives (B, T', S) and lengths in steps.
-    `stride` is how many input steps one output step stands for.
+    A pooled head returns (B, K) and the input lengths; a head for each step returns (B, T', S) and lengths in output
+    steps. `stride` is the number of input steps of one output step.
     """
 
     def __init__(
@@ -141,26 +146,26 @@ class SequenceModel(nn.Module):
         return self.of_features(self.dropout(x), lengths)
 
     def of_features(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return outputs and lengths from what the front end gave, (B, T, F) and (B,)."""
+        """Return outputs and lengths from the front end's features (B, T, F) and lengths (B,)."""
         x, lengths = self.core(x, lengths)
         if self.steps is not None:
-            x = nn.functional.silu(self.steps(x))  # the pools leave padding out
+            x = nn.functional.silu(self.steps(x))  # padding is no longer zero, but pools ignore it
         x, lengths = self.pool(x, lengths)
         return self.head(x), lengths
 
-    def go_on(self, x: Tensor, lengths: Tensor, states: Any) -> tuple[Tensor, Tensor, Any]:
+    def run_from(self, x: Tensor, lengths: Tensor, states: Any) -> tuple[Tensor, Tensor, Any]:
         """Return scores (B, T, S), the core's outputs (B, T, H) and its states after the last step.
 
-        For a language model with a recurrent core that runs one way; see `recurrent.Stack.go_on`.
+        For a language model with a recurrent core of one direction; see `cells.Stack.run_from`.
         """
         x, lengths = self.frontend(x, lengths)
-        h, states = cast(Stack, self.core).go_on(self.dropout(x), lengths, states)
+        h, states = cast(Stack, self.core).run_from(self.dropout(x), lengths, states)
         x = h if self.steps is None else nn.functional.silu(self.steps(h))
         return self.head(x), h, states
 
 
 def build_frontend(recipe: config.Frontend, given: Sequence[Part] = ()) -> Any:
-    """Return the front end of a recipe; see `build_model` for the errors and `given`."""
+    """Return the front end of a recipe; see `build_model` for errors and `given`."""
     if not isinstance(recipe, config.LanguageModel):
         return FRONTENDS[recipe.name](recipe)
     if recipe.path is not None and not given:
@@ -181,13 +186,13 @@ def build_model(recipe: config.Model, outputs: int, stored: bool = False, given:
 
     Parameters
     ----------
-    stored : bool: weights follow from a model folder, so that a front end with values from a file needs no file.
+    stored : bool: the weights will be loaded from a model folder, so a front end of values from a file needs no file.
     given : the trained language models that the recipe names, as `store.language_models` loads them.
 
     Raises
     ------
-    ConfigError: a pooled head without a pool, or a head a step with one; the recipe of a model folder without its
-        weights; or a model of more than `MOST` numbers.
+    ConfigError: a pooled head without a pool, or a head for each step with one; the recipe of a model folder without
+        its weights; or a model of more than `MOST` elements.
     """
     if not stored and getattr(recipe.frontend, "path", "") is None:
         raise ConfigError(
@@ -208,7 +213,7 @@ def build_model(recipe: config.Model, outputs: int, stored: bool = False, given:
         core = build_core(frontend.width, recipe.core)
         width, directions = (recipe.steps, "f") if recipe.steps else (core.width, core.directions)
         pool = Pool(list(recipe.pool), width, directions) if recipe.pool else Keep(width)
-        head = HEADS[recipe.head.name](pool.width, outputs, recipe.head)  # type: ignore[arg-type]  # its own kind
+        head = HEADS[recipe.head.name](pool.width, outputs, recipe.head)  # type: ignore[arg-type]
         steps = nn.Linear(core.width, recipe.steps) if recipe.steps else None
         if getattr(recipe.frontend, "tied", False):
             _tie(frontend, head, recipe.head.hidden or pool.width)
@@ -230,17 +235,17 @@ def _tie(frontend: nn.Module, head: nn.Module, width: int) -> None:
 
 
 def build(recipe: Recipe, facts: dict[str, Any]) -> nn.Module:
-    """Return the model of a recipe, its weights to be filled from a model folder.
+    """Return the untrained model of a recipe, to be filled with the weights of a model folder.
 
     Parameters
     ----------
     recipe : Recipe: of one model, or of an ensemble with all members inline.
-    facts : dict: what the training data says: "outputs", how many targets or symbols (default 1). Those of an ensemble
-        may hold "members", a list with what is different for each.
+    facts : dict: "outputs" is the number of targets or symbols (default 1); of an ensemble, "members" lists the facts
+        in which each member differs.
 
     Raises
     ------
-    ConfigError: the parts of the recipe do not fit together, or a member is only named.
+    ConfigError: the parts of the recipe do not fit together, or a member is not inline.
     """
     outputs = int(facts.get("outputs", 1))
     if recipe.members is None:
@@ -262,7 +267,7 @@ def build(recipe: Recipe, facts: dict[str, Any]) -> nn.Module:
 
 
 def neighbours(recipe: Recipe, facts: dict[str, Any]) -> Neighbours | None:
-    """Return the memory of training rows of an ensemble that has one; "neighbours" of the facts is its size."""
+    """Return the `Neighbours` of an ensemble, of the size in the facts; None where the recipe has none."""
     asked = recipe.neighbours
     if asked is None:
         return None
@@ -271,9 +276,9 @@ def neighbours(recipe: Recipe, facts: dict[str, Any]) -> Neighbours | None:
 
 
 def settle(recipe: Recipe, model: nn.Module) -> Recipe:
-    """Return the recipe as a model folder keeps it: a front end that took values from a file names no file any more.
+    """Return the recipe for the model folder, without paths: values read from files are in the weights.
 
-    Its attribute `settled` says what it is instead; the values are in the weights.
+    A front end that read a file has the recipe to store in its attribute `settled`.
     """
     if recipe.members is not None:
         parts: Any = getattr(model, "members", [])
@@ -290,10 +295,10 @@ def settle(recipe: Recipe, model: nn.Module) -> Recipe:
 
 
 class Stepper:
-    """Runs a language model symbol by symbol; the scores are those of the model on the whole sequence.
+    """Runs a language model symbol by symbol; the scores equal those of the model on the whole sequence.
 
-    A recurrent core hands its state on. Any other core, such as causal self-attention, is run over all symbols again
-    at each step. A model that reads backward takes its symbols from the end.
+    A recurrent core carries its state on. Any other core, such as causal self-attention, is run over all symbols again
+    at each step. A backward model takes its symbols from the end.
 
     Parameters
     ----------
@@ -301,7 +306,7 @@ class Stepper:
 
     Raises
     ------
-    ConfigError: no language model, or one whose core runs both ways.
+    ConfigError: not a language model, or its core runs in both directions.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -318,16 +323,16 @@ class Stepper:
         return None if self.recurrent else torch.zeros(batch, 0, dtype=torch.long, device=device)
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Tensor, Any]:
-        """Return scores of what comes next (B, S), the core's output (B, H), and the state after reading `tokens`.
+        """Return scores of the next symbol (B, S), the core's output (B, H), and the state after `tokens`.
 
         Parameters
         ----------
-        tokens : int64 tensor (B,): ids of one symbol each.
+        tokens : int64 tensor (B,): one id for each sequence.
         state : from `start` or from the step before.
         """
         x = tokens[:, None]
         if self.recurrent:
-            scores, hidden, state = self.model.go_on(x, torch.ones_like(tokens), state)
+            scores, hidden, state = self.model.run_from(x, torch.ones_like(tokens), state)
             return scores[:, -1], hidden[:, -1], state
         seen = torch.cat([state, x], 1)
         lengths = torch.full_like(tokens, seen.shape[1])
@@ -338,18 +343,18 @@ class Stepper:
 
 
 def carries(model: SequenceModel) -> bool:
-    """Tell whether a model's core has a state to hand on: a recurrent one that runs one way, in every layer."""
+    """Return whether a core can carry its state on: it is recurrent, and all layers run in one direction."""
     core = model.core
     return isinstance(core, Stack) and {layer.directions for layer in core.layers} in ({"f"}, {"b"})
 
 
-def hand_on(states: Any, carried: Tensor) -> Any:
-    """Return states of cells for the next window: without their history, and zero in rows that begin anew.
+def next_states(states: Any, carried: Tensor) -> Any:
+    """Return the states for the next window, detached, and zero in rows that start a new sequence.
 
     Parameters
     ----------
-    states : as `SequenceModel.go_on` gives them, tensors (1, B, H); or None.
-    carried : bool tensor (B,): rows that go on.
+    states : of `SequenceModel.run_from`, tensors (1, B, H); or None.
+    carried : bool tensor (B,): rows that continue.
     """
     if states is None:
         return None

@@ -181,7 +181,7 @@ def _apart(x: np.ndarray, gap: float) -> np.ndarray:
     return np.maximum.accumulate(x - steps) + steps
 
 
-def remember(
+def fit_neighbours(
     model: Ensemble, recipe: Recipe, data: Data, device: torch.device, facts: dict[str, Any]
 ) -> tuple[int, int]:
     """Give the model its `neighbours`, and return their size, rows and residues of the longest.
@@ -268,7 +268,7 @@ def run(
     model = ensemble_for(facts)(members, values.shape[2], recipe.calibrate == "monotone").eval()
     _set_weights(model, recipe, values, true)
     if recipe.neighbours is not None:
-        facts["neighbours"] = remember(model, recipe, data, where, facts)
+        facts["neighbours"] = fit_neighbours(model, recipe, data, where, facts)
         assert model.neighbours is not None
         with torch.inference_mode():
             values = values + torch.cat([model.neighbours(one.x, one.lengths) for one in data.valid()]).numpy()

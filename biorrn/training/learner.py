@@ -21,7 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from biorrn.config.recipe import Recipe
 from biorrn.nn.batch import Batch, valid
 from biorrn.nn.cells import Layer
-from biorrn.nn.sequence import SequenceModel, hand_on
+from biorrn.nn.sequence import SequenceModel, next_states
 from biorrn.training.parallel import Piece, Pieces, Shards, separable
 from biorrn.training.processes import Processes
 from biorrn.training.task import Data, Diverged, Task
@@ -363,8 +363,8 @@ class Learner(pl.LightningModule):
     def _outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         if batch.carried is None:
             return self._run(batch.x, batch.lengths)  # type: ignore[no-any-return]
-        states = hand_on(self._states, batch.carried)
-        outputs, _, self._states = self.model.go_on(batch.x, batch.lengths, states)
+        states = next_states(self._states, batch.carried)
+        outputs, _, self._states = self.model.run_from(batch.x, batch.lengths, states)
         return outputs, batch.lengths
 
     def on_train_batch_end(self, *_: Any) -> None:

@@ -245,7 +245,9 @@ def separable(model: nn.Module) -> bool:
     modules = list(model.modules())
     if any(getattr(module, "keep", False) for module in modules):  # for the loss, which would find one part
         return False
-    if any(getattr(module, "taught", False) for module in modules):  # the loss runs what is not behind the outputs
+    if any(
+        getattr(module, "teacher_forced", False) for module in modules
+    ):  # the loss runs what is not behind the outputs
         return False
     random = any(isinstance(module, nn.Dropout) and module.p > 0 for module in modules)
     return not random and not any("norm" in type(module).__name__.lower() and _running(module) for module in modules)

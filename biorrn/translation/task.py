@@ -148,17 +148,17 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
     given, wanted = teaching(batch.targets, batch.target_lengths)
     if model.training and head.recipe.sampling:
         with torch.no_grad():
-            own = head.teach(outputs, lengths, given)[0].argmax(-1)
+            own = head.teacher_force(outputs, lengths, given)[0].argmax(-1)
         own = F.pad(own[:, :-1], (1, 0), value=END)
         chosen = torch.rand(given.shape, device=given.device) < head.recipe.sampling
         given = torch.where(chosen, own, given)
-    scores, _ = head.teach(outputs, lengths, given)
+    scores, _ = head.teacher_force(outputs, lengths, given)
     smoothing = head.recipe.smoothing if model.training else 0.0
     found = F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), ignore_index=NONE, label_smoothing=smoothing)
     part = head.recipe.ctc if model.training else 0.0
     if not part:
         return found
-    rows = ctc_loss(head.tell_steps(outputs), lengths, batch.targets, batch.target_lengths)
+    rows = ctc_loss(head.step_scores(outputs), lengths, batch.targets, batch.target_lengths)
     return (1 - part) * found + part * (rows / batch.target_lengths.clamp(min=1)).mean()
 
 

@@ -13,7 +13,7 @@ from biorrn.config.recipe import parse_recipe
 from biorrn.language import task as language
 from biorrn.language.data import IGNORED, SymbolDataset, count, plan, windows
 from biorrn.nn.batch import Batch
-from biorrn.nn.sequence import build_model, hand_on
+from biorrn.nn.sequence import build_model, next_states
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.files import protein_writer
 from biorrn.sequences.tokenisers import residue_tokeniser
@@ -87,7 +87,7 @@ def test_windows_give_what_whole_sequences_give(rows: ProteinDataset, way: str, 
         states, total = None, torch.zeros(())
         for batch in windows(data, 3, bptt, 0, 0):
             assert batch.carried is not None
-            outputs, _, states = model.go_on(batch.x, batch.lengths, hand_on(states, batch.carried))
+            outputs, _, states = model.run_from(batch.x, batch.lengths, next_states(states, batch.carried))
             total = total + nats(outputs, batch)
         return total
 

@@ -44,7 +44,7 @@ def memory(rows: int = 4, time: int = 11) -> Tensor:
 @pytest.mark.parametrize("head", HEADS, ids=name)
 def test_attention_sums_to_one_on_what_is_there(head: config.DecoderHead) -> None:
     symbols = torch.randint(0, 4, (4, 5))
-    scores, weights = decoder(head).teach(memory(), LENGTHS, symbols)
+    scores, weights = decoder(head).teacher_force(memory(), LENGTHS, symbols)
     assert scores.shape == (4, 5, 4)
     assert scores.isfinite().all()
     assert torch.allclose(weights.sum(2), torch.ones(4, 5), atol=1e-6)
@@ -55,10 +55,12 @@ def test_attention_sums_to_one_on_what_is_there(head: config.DecoderHead) -> Non
 @pytest.mark.parametrize("head", HEADS, ids=name)
 def test_padded_equals_alone(head: config.DecoderHead) -> None:
     made, values, symbols = decoder(head), memory(), torch.randint(0, 4, (4, 5))
-    together, weights = made.teach(values, LENGTHS, symbols)
+    together, weights = made.teacher_force(values, LENGTHS, symbols)
     for row, length in enumerate(LENGTHS.tolist()):
         if length:
-            alone, seen = made.teach(values[row : row + 1, :length], LENGTHS[row : row + 1], symbols[row : row + 1])
+            alone, seen = made.teacher_force(
+                values[row : row + 1, :length], LENGTHS[row : row + 1], symbols[row : row + 1]
+            )
             assert torch.allclose(alone[0], together[row], atol=1e-5)
             assert torch.allclose(seen[0], weights[row, :, :length], atol=1e-5)
 
@@ -66,8 +68,8 @@ def test_padded_equals_alone(head: config.DecoderHead) -> None:
 @pytest.mark.parametrize("head", HEADS, ids=name)
 def test_teaching_is_stepping_through_the_same_symbols(head: config.DecoderHead) -> None:
     made, values, symbols = decoder(head), memory(), torch.randint(0, 4, (4, 5))
-    taught, weights = made.teach(values, LENGTHS, symbols)
-    looked, state = made.remember(values, LENGTHS)
+    taught, weights = made.teacher_force(values, LENGTHS, symbols)
+    looked, state = made.start(values, LENGTHS)
     for step in range(5):
         scores, state = made.step(symbols[:, step], state, looked)
         assert torch.allclose(scores, torch.log_softmax(taught[:, step], -1), atol=1e-5)
@@ -80,7 +82,7 @@ def test_cell_is_torchs(cell: str) -> None:
     theirs = {"gru": torch.nn.GRUCell, "lstm": torch.nn.LSTMCell}[cell](5, 7)
     x, hidden, kept = torch.randn(3, 5), torch.randn(3, 7), torch.randn(3, 7)
     made = decoder(config.DecoderHead(cell=cell, hidden=7))
-    _, state = made.remember(memory(3), torch.tensor([11, 11, 11]))
+    _, state = made.start(memory(3), torch.tensor([11, 11, 11]))
     gates = torch.nn.functional.linear(x, theirs.weight_ih, theirs.bias_ih)
     found = STEPS[cell](gates, state._replace(hidden=hidden, cell=kept), theirs)
     expected = theirs(x, (hidden, kept)) if cell == "lstm" else (theirs(x, hidden),) * 2
@@ -90,7 +92,7 @@ def test_cell_is_torchs(cell: str) -> None:
 @pytest.mark.parametrize("head", HEADS, ids=name)
 def test_gradients_reach_every_weight(head: config.DecoderHead) -> None:
     made = decoder(head).train()
-    made.teach(made(memory()), LENGTHS, torch.randint(0, 4, (4, 5)))[0].square().sum().backward()
+    made.teacher_force(made(memory()), LENGTHS, torch.randint(0, 4, (4, 5)))[0].square().sum().backward()
     for place, weight in made.named_parameters():
         assert weight.grad is not None, place
         assert weight.grad.isfinite().all(), place
@@ -99,9 +101,9 @@ def test_gradients_reach_every_weight(head: config.DecoderHead) -> None:
 @pytest.mark.parametrize("head", HEADS, ids=name)
 def test_low_precision_is_near(head: config.DecoderHead) -> None:
     made, values, symbols = decoder(head), memory(), torch.randint(0, 4, (4, 5))
-    full, _ = made.teach(values, LENGTHS, symbols)
+    full, _ = made.teacher_force(values, LENGTHS, symbols)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        low, weights = made.teach(values.bfloat16(), LENGTHS, symbols)
+        low, weights = made.teacher_force(values.bfloat16(), LENGTHS, symbols)
     assert low.dtype == torch.float32
     assert torch.allclose(low, full, atol=0.05)
     assert torch.allclose(weights.float().sum(2), torch.ones(4, 5), atol=0.02)
@@ -112,7 +114,7 @@ def test_a_symbol_that_is_to_come_is_not_seen(head: config.DecoderHead) -> None:
     made, symbols = decoder(head), torch.zeros(1, 5, dtype=torch.long)
     changed = symbols.clone()
     changed[0, 3] = 2
-    one, other = (made.teach(memory(1), torch.tensor([11]), given)[0] for given in (symbols, changed))
+    one, other = (made.teacher_force(memory(1), torch.tensor([11]), given)[0] for given in (symbols, changed))
     assert torch.equal(one[0, :3], other[0, :3])
     assert not torch.allclose(one[0, 3], other[0, 3])
 
@@ -138,7 +140,7 @@ def test_beam_of_one_is_greedy(head: config.DecoderHead, sharp: float) -> None:
 def log_probability(made: Decoder, values: Tensor, symbols: list[int]) -> float:
     """Return that of a sequence and its end, by teaching."""
     given = torch.tensor([[END, *symbols]])
-    scores = torch.log_softmax(made.teach(values, torch.tensor([values.shape[1]]), given)[0][0], -1)
+    scores = torch.log_softmax(made.teacher_force(values, torch.tensor([values.shape[1]]), given)[0][0], -1)
     return sum(float(scores[step, symbol]) for step, symbol in enumerate([*symbols, END]))
 
 
@@ -204,7 +206,7 @@ def test_moving_attention_begins_at_its_pace() -> None:
     with torch.no_grad():
         made.attention.score.weight.zero_()
         made.attention.spread.fill_(-2.0)
-        _, weights = made.teach(memory(1), LENGTHS[:1], torch.zeros(1, 5, dtype=torch.long))
+        _, weights = made.teacher_force(memory(1), LENGTHS[:1], torch.zeros(1, 5, dtype=torch.long))
     assert weights[0].argmax(1).tolist() == [2, 4, 6, 8, 10]
 
 

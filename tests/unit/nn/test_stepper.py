@@ -8,7 +8,7 @@ import torch
 from biorrn.base.errors import ConfigError
 from biorrn.config.recipe import Model, parse_recipe
 from biorrn.nn.cells import CELLS, Layer, LockedDropout, SharedDropout
-from biorrn.nn.sequence import SequenceModel, Stepper, build_model, hand_on
+from biorrn.nn.sequence import SequenceModel, Stepper, build_model, next_states
 
 SIZE = 13
 ATTENTION = {"name": "self_attention", "width": 8, "heads": 2, "causal": True, "feed_forward": 8}
@@ -61,11 +61,11 @@ def test_other_models_have_no_steps(core: dict[str, Any], more: dict[str, Any], 
 
 def test_state_is_handed_on_where_a_row_goes_on() -> None:
     states = [(torch.ones(1, 2, 3, requires_grad=True), torch.full((1, 2, 3), torch.nan)), torch.ones(1, 2, 3)]
-    (h, c), other = hand_on(states, torch.tensor([True, False]))
+    (h, c), other = next_states(states, torch.tensor([True, False]))
     assert not h.requires_grad
     assert h[0].tolist() == other[0].tolist() == [[1, 1, 1], [0, 0, 0]]
     assert c[0, 1].tolist() == [0, 0, 0]  # what is not carried on is gone, numbers or not
-    assert hand_on(None, torch.tensor([False])) is None
+    assert next_states(None, torch.tensor([False])) is None
 
 
 # -- dropout ----------------------------------------------------------------------------------------------------------
