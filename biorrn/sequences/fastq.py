@@ -50,6 +50,11 @@ class FastqRecord:
         return f"@{self.header}\n{self.bases}\n+\n{self.letters}\n"
 
 
+def quality_letters(quals: np.ndarray) -> str:
+    """Return the qualities uint8 (L,) as letters, from `!` for 0 to `~` for 93 and more."""
+    return (np.minimum(quals, MAX_Q).astype(np.uint8) + PHRED).tobytes().decode("ascii")
+
+
 def first_line(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
     """Return the first line that is not blank, "" where there is none, and an iterator over all lines."""
     passed = []

@@ -257,7 +257,7 @@ BAD = {
     "a suffix": ("r.fastq {g} -o m.txt", "m.txt: found the suffix '.txt'; allowed is .bam, .paf, .paf.gz"),
     "a preset": ("r.fastq {g} -o m.bam --preset map-ot", "--preset: 'map-ot' is unknown; did you mean 'map-ont'?"),
     "reads cut off": ("cut.fastq {g} -o m.bam", "cut.fastq: record 'r'"),
-    "a letter": ("letter.fastq {g} -o m.paf", "letter.fastq: record 'r': base 'X' is not one of ACGTUN"),
+    "a letter": ("letter.fastq {g} -o m.paf", "letter.fastq: record 'r': base 'X' at position 3 is not one of ACGTUN"),
     "FASTA": ("{g} {g} -o m.bam", "(that is FASTA); a FASTQ record starts with '@'"),
     "no BAM": ("text.bam {g} -o m.bam", "text.bam: cannot be read"),
 }

@@ -31,8 +31,9 @@ module.{name} = waiting
 def paused(server: Any, case: Any, folder: Path, tmp_path: Path) -> tuple[Any, Path]:
     """Start a command that holds its output, and waits there until a file appears."""
     here, go = tmp_path / "here", tmp_path / "go"
-    held = ("training.checkpoint", "usable") if case.name.startswith("train") else ("nanopore.basecall.output", "CallOutput")
-    before = PAUSE.format(module=held[0], name=held[1], here=str(here), go=str(go))
+    trains = case.name.startswith("train")
+    module, name = ("training.checkpoint", "usable") if trains else ("nanopore.basecall.output", "CallOutput")
+    before = PAUSE.format(module=module, name=name, here=str(here), go=str(go))
     run = server.start(*case.words, folder=folder, before=before)
     while run.poll() is None and not here.exists():
         time.sleep(0.005)

@@ -67,7 +67,7 @@ def sample(path: Path) -> None:
 
 
 def summary(path: Path) -> None:
-    from biorrn.nanopore.call_files import table_rows
+    from biorrn.nanopore.basecall.merge import table_rows
     from biorrn.nanopore.reads.qc import read_qc
 
     take(table_rows([path], lambda part, name: None))

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from biorrn.base.errors import ConfigError
 from biorrn.base.files import atomic_path, write_text
 from biorrn.base.lookup import lookup
-from biorrn.nanopore.basecall.sam import name_fault, quality_letters, sam_header, sam_text, tags, write_packed
+from biorrn.nanopore.basecall.sam import name_fault, sam_header, sam_text, tags, write_packed
 from biorrn.nanopore.chemistry import Purpose
+from biorrn.sequences.fastq import quality_letters
 
 if TYPE_CHECKING:
     from biorrn.nanopore.alignment import Mapper

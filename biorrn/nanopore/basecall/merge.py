@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
-from biorrn.base.files import atomic_path, write_text
+from biorrn.base.files import atomic_path, open_text, write_text
 from biorrn.nanopore.basecall.formats import WRITERS, write_fastq
 from biorrn.nanopore.basecall.sam import COUNTED, WARNED, found_by_checksum, printable
-from biorrn.nanopore.call_files import (
-    OnRead,
-    Reads,
-    fastq_parts,
-    packed_file,
-    packed_records,
-    sam_header_of,
-    sam_records,
-    table_rows,
-)
+from biorrn.nanopore.basecall.summary import CALLED, STATUS
+from biorrn.nanopore.readers.calls import SECONDARY, OnRead, fastq_parts, packed_file, packed_records
 from biorrn.version import __version__
 
 SORTED = ("coordinate", "queryname")  # orders that parts one after the other do not keep
@@ -234,6 +228,121 @@ def merge(
     return {"parts": len(parts), "reads": written.count if calls else called.count, "rows": rows}
 
 
+class Reads:
+    """Counts the reads of an output and fingerprints their ids in order, in 32 bytes however many there are.
+
+    Parameters
+    ----------
+    unique : bool: refuse an id that stands twice; about 100 bytes a read.
+    """
+
+    def __init__(self, unique: bool = False) -> None:
+        self.count = 0
+        self._order = hashlib.sha256()
+        self._seen: set[bytes] | None = set() if unique else None
+
+    def add(self, path: Path, name: str) -> None:
+        """Take the next read's id.
+
+        Raises
+        ------
+        InputError: the id is not the first of its kind, where that was asked for.
+        """
+        self.count += 1
+        self._order.update(name.encode() + b"\n")
+        if self._seen is None:
+            return
+        digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+        if digest in self._seen:
+            raise InputError(path, "the read id occurs twice, in this part or an earlier one", record=name)
+        self._seen.add(digest)
+
+    def order(self) -> str:
+        """Return the fingerprint of all ids so far, in their order."""
+        return self._order.hexdigest()
+
+
+def table_rows(paths: Sequence[Path], on_read: OnRead) -> Iterator[str]:
+    """Yield the header of the first summary table, then the rows of all of them, as text; `on_read` gets those called.
+
+    Raises
+    ------
+    InputError: a table is empty, has other columns than the first, or a row with another number of cells.
+    """
+    names: list[str] = []
+    for path in paths:
+        with open_text(path) as stream:
+            header = stream.readline()
+            found = header.rstrip("\r\n").split("\t")
+            if not header.endswith("\n"):
+                raise InputError(path, "holds no table; a summary starts with the names of its columns")
+            if not names:
+                names = found
+                for column in ("read_id", STATUS):
+                    if column not in names:
+                        raise InputError(
+                            path, f"column '{column}' is missing; allowed are summaries of biorrn basecall"
+                        )
+                read_id, status = names.index("read_id"), names.index(STATUS)
+                yield header
+            elif found != names:
+                other = sorted(set(found) ^ set(names)) or ["their order"]
+                raise InputError(path, f"its columns are not those of {paths[0]}: {', '.join(other)}")
+            for number, line in enumerate(stream, 2):
+                cells = line.rstrip("\r\n").split("\t")
+                if len(cells) != len(names) or not line.endswith("\n"):
+                    raise InputError(path, f"line {number} has {len(cells)} cells, the header {len(names)}, or is cut")
+                if cells[status] == CALLED:
+                    on_read(path, cells[read_id])
+                yield line
+
+
+def sam_header_of(path: Path) -> str:
+    """Return the header of a SAM file as text."""
+    lines = []
+    with open_text(path) as stream:
+        for line in stream:
+            if not line.startswith("@"):
+                break
+            lines.append(line)
+    return "".join(lines)
+
+
+def sam_records(path: Path, renamed: dict[str, str], on_read: OnRead) -> Iterator[str]:
+    """Yield the lines of the records of a SAM file; programs in the tag PG get their new ids.
+
+    Raises
+    ------
+    InputError: a line has fewer than 11 cells, or is cut short.
+    """
+    with open_text(path) as stream:
+        for number, line in enumerate(stream, 1):
+            if line.startswith("@"):
+                continue
+            cells = line.split("\t", 11)
+            if len(cells) < 11 or not line.endswith("\n") or not cells[1].isdigit():
+                raise InputError(path, f"line {number} is not a whole SAM record")
+            if not int(cells[1]) & SECONDARY:
+                on_read(path, cells[0])
+            if renamed and len(cells) == 12 and "PG:Z:" in cells[11]:
+                tags = cells[11].rstrip("\n").split("\t")
+                tags = [f"PG:Z:{renamed.get(tag[5:], tag[5:])}" if tag.startswith("PG:Z:") else tag for tag in tags]
+                line = "\t".join([*cells[:11], *tags]) + "\n"
+            yield line
+
+
+def _renamed_records(path: Path, renamed: Fields, on_read: OnRead, threads: int) -> Iterator[Any]:
+    """Yield the records of a BAM or CRAM file as `pysam.AlignedSegment`; see `sam_records`."""
+    with packed_file(path, threads) as file:
+        for record in packed_records(file, path):
+            if not record.flag & SECONDARY:
+                on_read(path, record.query_name)
+            if renamed and record.has_tag("PG"):
+                program = record.get_tag("PG")
+                record.set_tag("PG", renamed.get(program, program), "Z")
+            yield record
+
+
 def _once(parts: Sequence[Path]) -> None:
     seen: dict[tuple[int, int], Path] = {}
     for path in parts:
@@ -320,7 +429,7 @@ def _packed(parts: Sequence[Path], output: str, job: Job, on_read: OnRead, kind:
         try:
             with pysam.AlignmentFile(output, mode, header=head, threads=job.threads) as packed:
                 for path, names in zip(parts, renamed, strict=True):
-                    for record in packed_records(path, names, on_read, job.threads):
+                    for record in _renamed_records(path, names, on_read, job.threads):
                         packed.write(record)
         except OSError as error:
             raise BiorrnError(f"{kind.upper()} cannot be written: {error.strerror or error}") from error

@@ -25,7 +25,8 @@ from biorrn.base.errors import BiorrnError
 from biorrn.base.files import atomic_path, disk_fault, open_text
 from biorrn.nanopore.alignment import reverse_complement
 from biorrn.nanopore.chemistry import chemistry_of
-from biorrn.sequences.fastq import MAX_Q, PHRED
+from biorrn.nanopore.readers.calls import TURNED
+from biorrn.sequences.fastq import quality_letters
 from biorrn.sequences.records import SignalRecord
 from biorrn.version import __version__
 
@@ -37,11 +38,6 @@ WARNED = "warning=chemistry_mismatch"  # in the description of a read group
 LARGEST = 2**32 - 1  # that an integer tag can hold in BAM
 COUNTED = re.compile(r"(biorrn warning: .+): (\d+) reads")  # the comment of a header: see `counted_warning`
 _UNPRINTABLE = re.compile(r"[^ -~]")
-
-
-def quality_letters(quals: np.ndarray) -> str:
-    """Return the qualities uint8 (L,) as letters, from `!` for 0 to `~` for 93 and more."""
-    return (np.minimum(quals, MAX_Q).astype(np.uint8) + PHRED).tobytes().decode("ascii")
 
 
 def printable(text: str) -> str:
@@ -128,8 +124,6 @@ UNMAPPED, REVERSE, SUPPLEMENTARY = 4, 16, 2048  # bits of a record's flag
 # tags that speak of the whole read's bases or samples one by one: they say nothing of a part of it
 OF_WHOLE = {"mv", "ts", "ns", "sp", "MM", "ML", "MN", "Mm", "Ml", "OQ", "BQ", "BI", "BD", "CQ", "CS", "E2", "U2", "FZ"}
 OF_WHOLE |= {"fi", "fp", "ri", "rp", "ip", "pw"}
-# texts with a letter a base: they are in the direction of the record, here in that of the read
-TURNED = {"OQ", "BQ", "BI", "BD"}
 
 
 def name_fault(name: str) -> str | None:

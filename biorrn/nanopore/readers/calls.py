@@ -1,10 +1,15 @@
-"""Calls in files of their own: FASTA and FASTQ by read id, and the moves of PAF as squigualiser writes it."""
+"""Called reads: FASTA, FASTQ, SAM, BAM and CRAM reader, with move tables of BAM and of PAF (squigualiser).
+
+`called_reads` and `read_calls` stream the reads of a file in its order. `read_sequences`, `Moves` and `BamCalls` find
+calls by read id, with the sample at which each base begins.
+"""
 
 import contextlib
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +17,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from biorrn.base.errors import Fault, InputError, OnProblem, faults, guarded, stop
+from biorrn.base.errors import Fault, InputError, OnProblem, faults, stop
 from biorrn.base.files import open_text
 from biorrn.sequences.fasta import fasta_records, first_word
-from biorrn.sequences.fastq import fastq_records, first_line
+from biorrn.sequences.fastq import FastqRecord, fastq_records, first_line, quality_letters
 from biorrn.sequences.guard import Guarded
 from biorrn.sequences.records import MAX_SAMPLES, Hit, ReadCall
 
@@ -328,17 +333,47 @@ def _hit(record: Any) -> Hit | None:
     return Hit(record.reference_name, record.reference_start, record.reference_end, strand, start, tuple(steps))
 
 
-PACKED = (".sam", ".bam", ".cram")  # suffixes of records that may hold move tables; every other file is FASTQ
+PACKED = (".sam", ".bam", ".cram")  # suffixes of files read by htslib; every other file is FASTQ
+SECONDARY = 256 | 2048  # flags of secondary and supplementary records
+# tags of an alignment, which are dropped when a record becomes a read again
+ALIGNED = {"NM", "MD", "AS", "SA", "nn", "tp", "cm", "s1", "s2", "de", "rl", "cs", "ms", "MC", "XS", "ts:A"}
+ALIGNED |= {"E2", "U2"}  # second calls, one base each, in the direction of the record
+MODIFIED = {"MM", "ML", "MN"}  # modified bases, by place among the read's bases
+TURNED = {"OQ", "BQ", "BI", "BD"}  # texts of one letter per base, in the direction of the record
+# what SAM allows (section 1.5); htslib checks the numbers of an array
+_TAG = re.compile(
+    r"[A-Za-z][A-Za-z0-9]:(?:A:[!-~]|i:[-+]?[0-9]{1,10}|f:[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?|Z:[ -~]*"
+    r"|H:(?:[0-9A-F]{2})*|B:[cCsSiI](?:,[-+]?[0-9]{1,10})*|B:f(?:,[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)*)"
+)
+_LIKE_TAG = re.compile(r"[A-Za-z][A-Za-z0-9]:[A-Za-z]:")
+_WHOLE = {"c": (-128, 127), "C": (0, 255), "s": (-32768, 32767), "S": (0, 65535)}
+_WHOLE |= {"i": (-(2**31), 2**31 - 1), "I": (0, 2**32 - 1)}
 _NOT_BASES = re.compile("[^ACGTN]")
+
+OnRead = Callable[[Path, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class BaseCall:
-    """One called read: bases of ACGTN, and the quality of each as uint8 (L,) on the Phred scale."""
+    """One called read, in the order of its signal.
+
+    Attributes
+    ----------
+    id : str.
+    bases : str of ACGTN, upper case, U as T; may be empty.
+    quals : uint8 array (L,): Phred quality of each base; (0,) where the file has no qualities.
+    tags : SAM tags as text, without those of an alignment, and without `MM` where it counts other bases.
+    """
 
     id: str
     bases: str
     quals: np.ndarray
+    tags: tuple[str, ...] = ()
+
+    @property
+    def letters(self) -> str:
+        """Return one quality letter per base, as FASTQ and SAM have them; "*" without qualities."""
+        return quality_letters(self.quals) if len(self.quals) else "*"
 
 
 def has_moves(path: str | Path) -> bool:
@@ -347,55 +382,162 @@ def has_moves(path: str | Path) -> bool:
 
 
 def read_calls(path: str | Path, reference: str | Path | None = None) -> Iterator[BaseCall]:
-    """Yield the reads of a file in its order; an aligned record is turned back to the direction of its signal.
+    """Yield the reads of a file in its order, without tags; see `called_reads`.
 
-    Lower case is raised and U is read as T. A read may be empty.
+    Raises
+    ------
+    InputError: as `called_reads`; or the file holds no reads, or a read has no qualities.
+    """
+    count = 0
+    for count, call in enumerate(called_reads(path, reference=reference, tags=False), 1):  # noqa: B007
+        if len(call.quals) != len(call.bases):
+            raise InputError(path, "holds no qualities", record=call.id)
+        yield call
+    if not count:
+        hint = "" if has_moves(path) else "; a FASTQ record has 4 lines, the first starts with '@'"
+        raise InputError(path, f"holds no reads{hint}")
+
+
+def called_reads(
+    path: str | Path,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    reference: str | Path | None = None,
+    tags: bool = True,
+) -> Iterator[BaseCall]:
+    """Yield the called reads of a file in its order; an aligned record is turned back to the direction of its signal.
 
     Parameters
     ----------
     path : SAM, BAM or CRAM by its suffix, of which the primary records are read; else FASTQ, may be gzip, `-` is
         standard input.
-    reference : FASTA file, which CRAM needs.
+    say : called at the end with a line about tags of FASTQ that SAM cannot hold; they are left out.
+    reference : FASTA file, which CRAM needs unless its header names one.
+    tags : bool: read the tags too.
 
     Raises
     ------
-    InputError: the file cannot be read, is cut off or holds no reads; a letter is no base; a read has no qualities.
+    InputError: the file cannot be read or is cut short, or a letter is no base.
     """
-    packed, count = has_moves(path), 0
-    for count, (name, letters, quals) in enumerate(_packed(path, reference) if packed else _fastq(path), 1):  # noqa: B007
+    packed = has_moves(path)
+    found = _packed_reads(Path(path), reference, tags) if packed else _fastq_reads(Path(path), say)
+    for name, letters, quals, own in found:
         bases = letters.upper().replace("U", "T")
-        odd = _NOT_BASES.search(bases)
-        if odd:
+        if odd := _NOT_BASES.search(bases):
             place = "" if packed else f" at position {odd.start() + 1}"
             raise InputError(path, f"base '{odd[0]}'{place} is not one of ACGTUN", record=name)
-        yield BaseCall(name, bases, quals)
-    if not count:
-        hint = "" if packed else "; a FASTQ record has 4 lines, the first starts with '@'"
-        raise InputError(path, f"holds no reads{hint}")
+        yield BaseCall(name, bases, quals, own)
 
 
-def _fastq(path: str | Path) -> Iterator[tuple[str, str, np.ndarray]]:
+def header_lines(path: str | Path) -> list[str]:
+    """Return the lines @RG, @PG and @CO of the header of SAM, BAM or CRAM; none of FASTQ."""
+    if not has_moves(path):
+        return []
+    with packed_file(Path(path)) as file:
+        return [line for line in str(file.header).splitlines() if line.startswith(("@RG", "@PG", "@CO"))]
+
+
+Parts = tuple[str, str, np.ndarray, tuple[str, ...]]  # id, letters, qualities, tags
+
+
+def fastq_parts(path: Path, on_read: OnRead) -> Iterator[FastqRecord]:
+    """Yield the records of a FASTQ file, gzip or not.
+
+    Raises
+    ------
+    InputError: it cannot be read, is a gzip file without a byte, or as `sequences.fastq.fastq_records`.
+    """
+    if path.suffix == ".gz" and path.is_file() and not path.stat().st_size:
+        raise InputError(path, "is empty; a gzip file without a record has some 20 bytes")
     with open_text(path) as stream:
         for record in fastq_records(stream, path):
-            yield record.id, record.bases, record.quals
+            on_read(path, record.id)
+            yield record
 
 
-def _packed(path: str | Path, reference: str | Path | None) -> Iterator[tuple[str, str, np.ndarray]]:
+def _fastq_reads(path: Path, say: Callable[[str], None]) -> Iterator[Parts]:
+    odd: Counter[str] = Counter()
+    for record in fastq_parts(path, lambda path, name: None):
+        cells = [cell for cell in record.header.split("\t")[1:] if _LIKE_TAG.match(cell)]
+        tags = tuple(cell for cell in cells if _is_tag(cell))
+        odd.update(cell[:60] for cell in cells if not _is_tag(cell))
+        yield record.id, record.bases, record.quals, tags
+    if odd:
+        say(f"{path}: {odd.total():,} tags left out, which SAM cannot hold, such as {next(iter(odd))!r}")
+
+
+def _is_tag(cell: str) -> bool:
+    """Return whether SAM can hold a tag: it must not hold the end of a line, and a number must fit.
+
+    >>> [_is_tag(cell) for cell in ("ch:i:4", "ch:i:x", "ch:i:5000000000", "co:Z:a b", "co:Z:a\\x0bb", "ML:B:C,256")]
+    [True, False, False, True, False, False]
+    """
+    if not _TAG.fullmatch(cell):
+        return False
+    kind, value = cell[3], cell[5:]
+    if kind == "i":
+        return _WHOLE["i"][0] <= int(value) <= _WHOLE["I"][1]
+    low, high = _WHOLE.get(value[:1], (0, 0)) if kind == "B" and value[:1] != "f" else (0, 0)
+    return (low, high) == (0, 0) or all(low <= int(number) <= high for number in value.split(",")[1:])
+
+
+@contextlib.contextmanager
+def packed_file(path: Path, threads: int = 1, reference: str | Path | None = None) -> Iterator[Any]:
+    """Open a SAM, BAM or CRAM file as `pysam.AlignmentFile`; what htslib finds wrong with it meanwhile is one line.
+
+    Raises
+    ------
+    InputError: it cannot be read, or is cut short.
+    """
     import pysam
 
-    def records() -> Iterator[pysam.AlignedSegment]:
-        given = str(reference) if reference is not None and Path(path).suffix.lower() == ".cram" else None
-        with pysam.AlignmentFile(str(path), check_sq=False, reference_filename=given) as file:
-            yield from file.fetch(until_eof=True)
-
-    before = pysam.set_verbosity(0)  # htslib's own words on standard error; ours say it in one line
+    given = str(reference) if reference is not None and path.suffix.lower() == ".cram" else None
     try:
-        for record in guarded(records(), path, *DAMAGE):
-            if record.is_secondary or record.is_supplementary:
+        with (
+            quiet(),
+            pysam.AlignmentFile(str(path), check_sq=False, threads=threads, reference_filename=given) as file,
+        ):
+            yield file
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def packed_records(file: Any, path: Path) -> Iterator[Any]:
+    """Yield all records of an open file as `pysam.AlignedSegment`.
+
+    Raises
+    ------
+    InputError: the file is damaged or cut short.
+    """
+    records = file.fetch(until_eof=True)
+    while True:
+        try:
+            record = next(records, None)
+        except DAMAGE as error:
+            raise InputError(path, f"cannot be read to its end: {error}") from error
+        if record is None:
+            return
+        yield record
+
+
+def _packed_reads(path: Path, reference: str | Path | None, tags: bool) -> Iterator[Parts]:
+    with packed_file(path, reference=reference) as file:
+        for record in packed_records(file, path):
+            if record.flag & SECONDARY:
                 continue
-            bases, quals = record.get_forward_sequence() or "", record.get_forward_qualities()
-            if bases and quals is None:
-                raise InputError(path, "holds no qualities", record=record.query_name)
-            yield str(record.query_name), bases, np.asarray(quals if bases else [], np.uint8)
-    finally:
-        pysam.set_verbosity(before)
+            with faults(path, record.query_name, *DAMAGE):
+                bases, quals = record.get_forward_sequence() or "", record.get_forward_qualities()
+                found = np.asarray(quals if bases and quals is not None else [], np.uint8)
+                own = tuple(_record_tags(record, len(bases))) if tags else ()
+            yield str(record.query_name), bases, found, own
+
+
+def _record_tags(record: Any, length: int) -> list[str]:
+    """Return the tags of the read of a record, in the direction of its signal."""
+    cells = record.to_string().split("\t")[11:]
+    cells = [cell for cell in cells if cell[:2] not in ALIGNED and cell[:4] not in ALIGNED]
+    if f"MN:i:{length}" not in cells and any(cell.startswith("MN:") for cell in cells):
+        cells = [cell for cell in cells if cell[:2] not in MODIFIED]  # of a longer read, which was clipped
+    if record.is_reverse:
+        cells = [f"{cell[:5]}{cell[:4:-1]}" if cell[:2] in TURNED else cell for cell in cells]
+    return cells

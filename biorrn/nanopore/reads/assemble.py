@@ -22,7 +22,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from biorrn.base.errors import BiorrnError, InputError
 from biorrn.base.files import atomic_path, open_text, scratch_folder, write_text
 from biorrn.nanopore.alignment import Mapper
-from biorrn.nanopore.call_files import PACKED, called_reads
+from biorrn.nanopore.readers.calls import called_reads, has_moves
 from biorrn.sequences.fastq import first_line, read_bases
 from biorrn.stats.counts import Counts
 from biorrn.stats.figures import BLUE, GREY, RED, Drawing, draw, plain
@@ -218,7 +218,7 @@ def _copy(reads: str | Path, path: Path) -> list[int]:
 
 def _bases(reads: str | Path) -> Iterator[tuple[str, str]]:
     """Yield bases and quality letters of each read; "*" where there are none, as in FASTA."""
-    if str(reads) != "-" and Path(reads).suffix.lower() not in PACKED:
+    if str(reads) != "-" and not has_moves(reads):
         with open_text(reads) as stream:
             fasta = first_line(stream)[0].startswith(">")
         if fasta:

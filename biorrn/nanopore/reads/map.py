@@ -21,8 +21,8 @@ from biorrn.base.files import atomic_path, scratch_folder, write_text
 from biorrn.nanopore.alignment import Mapper, in_order
 from biorrn.nanopore.basecall.merge import Fields, add_program, add_programs, program_lines
 from biorrn.nanopore.basecall.sam import sam_header, sam_lines, write_packed
-from biorrn.nanopore.call_files import CalledRead, called_reads, header_lines
 from biorrn.nanopore.evaluate.identity import RESAMPLED, error_bars, evaluate, identity_by_length, identity_histogram
+from biorrn.nanopore.readers.calls import BaseCall, called_reads, header_lines
 from biorrn.stats.bootstrap import RESAMPLES, estimate, proportion
 from biorrn.stats.figures import BLUE, GREY, INK, ORANGE, Drawing, draw, plain
 from biorrn.stats.results import aligned_rows, bases_label, described
@@ -30,8 +30,8 @@ from biorrn.stats.results import aligned_rows, bases_label, described
 BATCH = 32  # reads that a thread maps at a time
 NAME = re.compile(r"[!-?A-~][!-~]{0,253}")  # of a read, in SAM and BAM
 
-Mapped = tuple[CalledRead, list[Any], str]
-OnRead = Callable[[CalledRead, list[Any]], None]
+Mapped = tuple[BaseCall, list[Any], str]
+OnRead = Callable[[BaseCall, list[Any]], None]
 
 
 def map_reads(
@@ -66,14 +66,14 @@ def map_reads(
 
     left_out: list[str] = []
 
-    def named(found: Iterable[CalledRead]) -> Iterator[CalledRead]:
+    def named(found: Iterable[BaseCall]) -> Iterator[BaseCall]:
         for read in found:
-            if write is not _bam or NAME.fullmatch(read.name):
+            if write is not _bam or NAME.fullmatch(read.id):
                 yield read
             else:
-                left_out.append(read.name)
+                left_out.append(read.id)
 
-    def found(text: Callable[[CalledRead, list[Any]], str]) -> Iterator[Mapped]:
+    def found(text: Callable[[BaseCall, list[Any]], str]) -> Iterator[Mapped]:
         for read, hits, line in _mapped(named(called_reads(reads, say)), mapper, text, threads):
             on_read(read, hits)
             yield read, hits, line
@@ -100,11 +100,11 @@ def format_of(output: str) -> Callable[..., None]:
 
 
 def _mapped(
-    reads: Iterable[CalledRead], mapper: Mapper, text: Callable[[CalledRead, list[Any]], str], threads: int
+    reads: Iterable[BaseCall], mapper: Mapper, text: Callable[[BaseCall, list[Any]], str], threads: int
 ) -> Iterator[Mapped]:
     """Yield reads in order with their alignments and their text, made on `threads` threads."""
 
-    def work(batch: list[CalledRead]) -> list[Mapped]:
+    def work(batch: list[BaseCall]) -> list[Mapped]:
         mapped = ((read, mapper.hits(read.bases)) for read in batch)
         return [(read, hits, text(read, hits)) for read, hits in mapped]
 
@@ -112,9 +112,9 @@ def _mapped(
     return itertools.chain.from_iterable(in_order(work, batches, threads, 2 * threads))
 
 
-def paf_text(read: CalledRead, hits: list[Any]) -> str:
+def paf_text(read: BaseCall, hits: list[Any]) -> str:
     """Return the alignments of a read as lines of PAF; none of an unmapped read."""
-    return "".join(f"{read.name}\t{len(read.bases)}\t{hit}\n" for hit in hits)
+    return "".join(f"{read.id}\t{len(read.bases)}\t{hit}\n" for hit in hits)
 
 
 def _paf(output: str, found: Callable[..., Iterator[Mapped]], *_: Any) -> None:
@@ -129,7 +129,7 @@ def _bam(output: str, found: Callable[..., Iterator[Mapped]], mapper: Mapper, li
     groups: dict[str, None] = {}
 
     def texts() -> Iterator[str]:
-        for read, _, text in found(lambda read, hits: sam_lines(read.name, read.bases, read.letters, read.tags, hits)):
+        for read, _, text in found(lambda read, hits: sam_lines(read.id, read.bases, read.letters, read.tags, hits)):
             for tag in read.tags:
                 if tag.startswith("RG:Z:"):
                     groups.setdefault(tag[5:])
@@ -282,7 +282,7 @@ class MappingStats:
         self.reads = self.bases = self.supplementary = self.low = self.reverse = 0
         self._columns, self._spans = array("i"), array("i")
 
-    def add(self, read: CalledRead, hits: list[Any]) -> None:
+    def add(self, read: BaseCall, hits: list[Any]) -> None:
         """Count a read and its `mappy.Alignment`s, the primary one first."""
         self.reads += 1
         self.bases += len(read.bases)

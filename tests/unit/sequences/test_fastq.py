@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from biorrn.base.errors import Fault, InputError
-from biorrn.nanopore.call_files import called_reads, fastq_parts
 from biorrn.nanopore.readers import fast5 as guppy
-from biorrn.nanopore.readers.calls import read_calls, read_sequences
+from biorrn.nanopore.readers.calls import called_reads, fastq_parts, read_calls, read_sequences
 from biorrn.sequences.fastq import fastq_records, read_bases
 
 # what is read -> (id, bases) and qualities
@@ -58,7 +57,7 @@ def of_fast5(path: Path) -> list[tuple[str, str]]:
 
 
 READERS: dict[str, Callable[[Path], list[tuple[str, str]]]] = {
-    "map, assemble": lambda path: [(read.name, read.bases) for read in called_reads(path)],
+    "map, assemble": lambda path: [(read.id, read.bases) for read in called_reads(path)],
     "merge": lambda path: [(record.id, record.bases) for record in fastq_parts(path, lambda path, name: None)],
     "evaluate": lambda path: [(call.id, call.bases) for call in read_calls(path)],
     "bases": lambda path: list(read_bases(path)),
