@@ -160,16 +160,15 @@ def read_proteins(
     """
     import pandas as pd
 
-    from biorrn.sequences.rows import other_columns
+    from biorrn.sequences.rows import TableOptions, other_columns
     from biorrn.sequences.rows import read_proteins as read
     from biorrn.sequences.tables.reader import is_table
 
     problems: list[InputError] = []
-    columns: dict[str, Any] = {"sequence_column": sequence_column, "id_column": id_column, "sheet": sheet}
-    columns |= {"wild_type": wild_type, "offset": offset}
+    columns = TableOptions(sequence_column, id_column, sheet, wild_type, offset)
     with _file_of(proteins) as path, _quiet():
-        carried = other_columns(path, **columns)
-        records = list(read(path, **columns, carry=carried, **_taking(problems, strict)))
+        carried = other_columns(path, columns)
+        records = list(read(path, columns, carry=carried, **_taking(problems, strict)))
         table = is_table(path)
     if not records:
         raise BiorrnError(f"{_named(proteins)}: holds no protein that can be used" + _because(problems))
@@ -279,14 +278,13 @@ def predict(
     from biorrn.proteins.predict import predict as run
     from biorrn.proteins.uncertainty.confidence import columns_given
     from biorrn.sequences.alphabets import RESIDUES
-    from biorrn.sequences.rows import other_columns
+    from biorrn.sequences.rows import TableOptions, other_columns
     from biorrn.sequences.rows import read_proteins as read
     from biorrn.sequences.tables.writer import Memory
     from biorrn.tagging.predict import Layout, open_taggings, tag, tag_columns
 
     stored, problems, found = _stored(model), list[InputError](), Memory()
-    columns: dict[str, Any] = {"sequence_column": sequence_column, "id_column": id_column, "sheet": sheet}
-    columns |= {"wild_type": wild_type, "offset": offset}
+    columns = TableOptions(sequence_column, id_column, sheet, wild_type, offset)
     taking, carried = _taking(problems, strict) | {"keep": True}, list[str]()
     with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
@@ -294,15 +292,15 @@ def predict(
             states, names = tag_columns(stored)
             alphabet = stored.facts.get("alphabet")
             path = stack.enter_context(_file_of(proteins, fasta=alphabet not in (None, RESIDUES)))
-            records = read(path, alphabet=alphabet, **columns, **taking)
+            records = read(path, columns, alphabet=alphabet, **taking)
             made: Iterable[Any] = tag(stored, records, **settings)
             write: Any = stack.enter_context(open_taggings(found, Layout(states, names)))
         else:
             names = target_names(stored)
             given, _ = columns_given(stored, level)
             path = stack.enter_context(_file_of(proteins))
-            carried = other_columns(path, **columns)
-            made = run(stored, read(path, **columns, **taking, carry=carried), level=level, **settings)
+            carried = other_columns(path, columns)
+            made = run(stored, read(path, columns, **taking, carry=carried), level=level, **settings)
             units = units_of(stored.facts)
             write = stack.enter_context(open_predictions(found, names, **given, units=units, carried=carried))
         advance = stack.enter_context(shown("predict", "sequences"))

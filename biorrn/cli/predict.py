@@ -10,6 +10,7 @@ from biorrn.cli.options import BatchSize, Device, Level, Offset, Sheet, Threads,
 
 if TYPE_CHECKING:
     from biorrn.nn.store import Stored
+    from biorrn.sequences.rows import TableOptions
 
 
 def predict(
@@ -95,6 +96,7 @@ def predict(
       zcat proteins.fa.gz | biorrn predict runs/stability - --threads 2 > predictions.tsv
       biorrn predict runs/structure proteins.fasta -o structure.fasta --figure structure.svg --summary content.tsv
     """
+    from dataclasses import asdict
     from itertools import chain, islice
 
     from biorrn.base.compute import choose_device, set_threads
@@ -106,15 +108,14 @@ def predict(
     from biorrn.proteins.predict import Prediction, doubts, open_predictions, refuse, target_names, units_of
     from biorrn.proteins.predict import predict as run
     from biorrn.proteins.uncertainty.confidence import columns_given, widened
-    from biorrn.sequences.rows import other_columns, read_mutants, read_proteins
+    from biorrn.sequences.rows import TableOptions, other_columns, read_mutants, read_proteins
     from biorrn.sequences.tally import Tally
 
     used = set_threads(threads)
     stored = load_model(model)
     where = choose_device(device)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
-    columns: dict[str, Any] = {"sequence_column": sequence_column, "id_column": id, "sheet": sheet}
-    columns |= {"wild_type": wild_type, "offset": offset}
+    columns = TableOptions(sequence_column, id, sheet, wild_type, offset)
     if stored.facts.get("task") == "tagging":
         if mutations is not None:
             raise ConfigError("--mutations: needs a regression model; give a tagging model the mutants as a table")
@@ -145,17 +146,17 @@ def predict(
         carried = ["mutation"]
         records = read_mutants(proteins, mutations, offset, on_problem=on_problem, keep=True)
     else:
-        carried = other_columns(proteins, **columns)
+        carried = other_columns(proteins, columns)
         records = read_proteins(
             proteins,
-            **columns,
+            columns,
             on_problem=on_problem,
             on_repeat=None if strict else tally.repeat,
             keep=True,
             carry=carried,
             say=tally.say,
         )
-    must = known(stored, level=level, precision=precision, device=where.type, mutations=mutations, **columns)
+    must = known(stored, level=level, precision=precision, device=where.type, mutations=mutations, **asdict(columns))
     with (
         open_kept(output, proteins, must, resume) as kept,
         progress("predict", "sequences") as advance,
@@ -191,7 +192,7 @@ def _predict_tags(
     figure: str | None,
     summary: str | None,
     strict: bool,
-    columns: dict[str, Any],
+    columns: TableOptions,
     settings: dict[str, Any],
 ) -> None:
     """Predict a state, or values, of each residue; `columns` are options of a table, `settings` those of the model."""
@@ -209,8 +210,8 @@ def _predict_tags(
     tally = TagTally(states, called)
     records = read_proteins(
         sequences,
+        columns,
         alphabet=stored.facts.get("alphabet"),
-        **columns,
         on_problem=stop if strict else tally.skip_record,
         on_repeat=None if strict else tally.repeat,
         keep=True,

@@ -16,7 +16,7 @@ from biorrn.sequences.alphabets import sequence, tokens
 from biorrn.sequences.prediction_files import finite, prediction_rows
 from biorrn.sequences.prepared.files import ProteinFile
 from biorrn.sequences.prepared.schema import SPLITS
-from biorrn.sequences.rows import SETS, protein_columns, table_rows
+from biorrn.sequences.rows import SETS, TableOptions, protein_columns, table_rows
 from biorrn.sequences.splits import Column
 from biorrn.sequences.tables.reader import Reading, column_names, is_labelled, is_table, matching
 from biorrn.sequences.variants import named_column
@@ -128,7 +128,7 @@ def read_measured(
     ----------
     predicted : names of the targets that are predicted; the columns of a table are those of these names.
     chosen : NAME=COLUMN: the column of the table that holds the target NAME.
-    wild_type, offset : of a table with mutations; see `sequences.rows.protein_columns`.
+    wild_type, offset : of a table with mutations; see `sequences.rows.TableOptions`.
 
     Rows of a table are in the split that its column says, or else all in test.
 
@@ -154,7 +154,7 @@ def read_measured(
             f"{path}: has no column named {' or '.join(predicted)[:200]}, which is predicted; name the measured values "
             f"with --target {predicted[0] if predicted else 'NAME'}=COLUMN"
         )
-    found = protein_columns(path, wild_type=wild_type, offset=offset)
+    found = protein_columns(path, TableOptions(wild_type=wild_type, offset=offset))
     split = named_column(names, SETS)
     reading = Reading()
     rows = list(table_rows(path, list(columns.values()), found, split_column=split, reading=reading))

@@ -18,7 +18,7 @@ from biorrn.sequences.fastq import read_bases
 from biorrn.sequences.prepared.files import ProteinFile, protein_writer
 from biorrn.sequences.prepared.schema import SPLITS, split_code
 from biorrn.sequences.prepared.summary import account
-from biorrn.sequences.rows import ProteinRow, distinct, protein_rows
+from biorrn.sequences.rows import ProteinRow, TableOptions, distinct, protein_rows
 from biorrn.sequences.splits import Cluster, Column, Random, Rows, Splitter
 from biorrn.sequences.tables.reader import Reading
 
@@ -62,15 +62,12 @@ def prepare_proteins(
             source,
             targets,
             counts,
+            options=TableOptions(sequence_column, id_column, None, wild_type, offset),
             table=table,
-            sequence_column=sequence_column,
-            id_column=id_column,
             weight_column=weight_column,
             split_column=split_column,
             unlabelled=unlabelled,
             reading=reading,
-            wild_type=wild_type,
-            offset=offset,
         )
     else:
         if not unlabelled or targets or table is not None:

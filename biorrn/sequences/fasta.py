@@ -15,17 +15,17 @@ from typing import IO, NamedTuple
 
 from biorrn.base.errors import Fault, InputError, OnProblem, faults, reason, stop
 from biorrn.base.files import note, one_line, open_text
+from biorrn.sequences.alphabets import RESIDUES
 from biorrn.sequences.records import ProteinRecord
 
-RESIDUES = "ACDEFGHIKLMNPQRSTVWYX"
-UNKNOWN = "BZJUO"  # ambiguous codes, selenocysteine and pyrrolysine: read as X
+AMBIGUOUS = "BZJUO"  # ambiguous codes, selenocysteine and pyrrolysine: read as X
 GAPS = "-.~"
 NUCLEOTIDES = "ACGTUN"
 DNA_LENGTH, DNA_PART = 30, 0.95  # a sequence as long, with so many nucleotide letters, is taken for DNA or RNA
 
 _CLEAN = str.maketrans(
     {residue.lower(): residue for residue in RESIDUES}
-    | {letter: "X" for letter in UNKNOWN + UNKNOWN.lower()}
+    | {letter: "X" for letter in AMBIGUOUS + AMBIGUOUS.lower()}
     | dict.fromkeys(GAPS, "")
 )
 _RESIDUES_AWAY = str.maketrans("", "", RESIDUES)

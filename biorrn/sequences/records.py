@@ -1,6 +1,7 @@
-"""What readers yield."""
+"""Records that readers yield: proteins, rows of measured values, nanopore reads, labels and calls."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -33,29 +34,31 @@ class ProteinRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class TargetRecord:
+class ProteinRow:
     """One row of a table of measured values.
 
     Attributes
     ----------
-    id : str: the id column, or "row" and the number of the row where the table has no ids.
-    values : tuple of float: one a target column, in the order asked for, NaN where the cell is empty or a bound.
-    sequence : str or None: the sequence column as `sequences.fasta` cleans it, None where none was asked for.
-    weight : float: the weight column, 1 where none was asked for.
-    split : str: the split column, "" where none was asked for.
-    cells : tuple of str: one a further column that was asked for.
-    bounds : tuple of (lowest, highest), one a target column: of a value written as a bound, such as `>90`, what it may
-        be at least and at most; NaN twice where the cell is none. Empty where the row has no bound.
-    changes, problem : as of `ProteinRecord`; a row with a problem has id and cells alone.
+    id : str: the id column; without one the mutation, or "row" and the number of the row.
+    sequence : str: as in `ProteinRecord`; "" where none was asked for.
+    targets : sequence of float: one per target column, NaN where the cell is empty or a bound.
+    weight : float: weight in the loss, 1 where no column was asked for.
+    split : str: cell of the split column, "" where none was asked for.
+    cells : tuple of str: further columns that were asked for.
+    bounds : tuple of (lowest, highest), one per target column: the range of a value written as a bound, such as `>90`;
+        NaN twice for other cells. Empty where the row has no bound.
+    mutation : str: the mutation as written in the table, "" without a column of mutations.
+    changes, problem : as in `ProteinRecord`; a row with a problem has id and cells alone.
     """
 
     id: str
-    values: tuple[float, ...]
-    sequence: str | None = None
+    sequence: str
+    targets: Sequence[float]
     weight: float = 1.0
     split: str = ""
     cells: tuple[str, ...] = ()
     bounds: tuple[tuple[float, float], ...] = ()
+    mutation: str = ""
     changes: tuple[str, ...] = ()
     problem: str = ""
 

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from biorrn.base.errors import ConfigError, InputError, OnProblem, stop
-from biorrn.base.files import open_text
+from biorrn.base.files import open_text, suffix_of
 from biorrn.sequences.alphabets import RESIDUES
 from biorrn.sequences.fasta import LINES, Ids, Item, identify, kept, read_fasta, usable
 from biorrn.sequences.fastq import read_bases
-from biorrn.sequences.records import ProteinRecord, TargetRecord
+from biorrn.sequences.records import ProteinRecord, ProteinRow
 from biorrn.sequences.tables.reader import (
     MUTATIONS,
-    PACKED,
     SEQUENCES,
     TABLES,
     Reading,
@@ -62,41 +61,36 @@ LAYOUTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ProteinRow:
-    """One protein with its values.
+class TableOptions:
+    """How the proteins of a table are found, as options of a command say it.
 
     Attributes
     ----------
-    id, sequence : str: as in `readers.records.ProteinRecord`.
-    targets : one float a target column, NaN where missing.
-    weight : float: weight in the loss.
-    split : str: the cell of the split column, "" where there is none.
-    cells : tuple of str: further columns that were asked for.
-    bounds : as in `readers.records.TargetRecord`: of values written as `>90`.
-    mutation : str: the mutation as the table has it, "" where it holds sequences alone.
-    changes, problem : as of `readers.records.ProteinRecord`; a row with a problem has no values.
+    sequence_column : str or None: column of sequences, or of mutations; None finds it.
+    id_column : str or None: default "id" where the table has it; without one a row is named by its mutation, or row1,
+        row2, ...
+    sheet : str or None: of an Excel workbook, see `sequences.tables.reader.Reading`.
+    wild_type : str or None: FASTA, a sequence or a column, for a table of mutations; see
+        `sequences.variants.find_wild_types`. Such a table is held in memory.
+    offset : int: added to a place in the wild type, counted from 1, gives the number that mutations use.
     """
 
-    id: str
-    sequence: str
-    targets: Sequence[float]
-    weight: float = 1.0
-    split: str = ""
-    cells: tuple[str, ...] = ()
-    bounds: tuple[tuple[float, float], ...] = ()
-    mutation: str = ""
-    changes: tuple[str, ...] = ()
-    problem: str = ""
+    sequence_column: str | None = None
+    id_column: str | None = None
+    sheet: str | None = None
+    wild_type: str | None = None
+    offset: int = 0
+
+
+DEFAULTS = TableOptions()
 
 
 def is_fasta(path: str | Path) -> bool:
-    """Tell whether an input is a sequence file, see `sequences.fasta`: by its suffix, else by its first lines."""
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in PACKED]
-    if suffixes and suffixes[-1] in TABLES:
-        return False
-    if suffixes and suffixes[-1] in FASTA:
+    """Return whether an input is a sequence file, see `sequences.fasta`: by its suffix, else by its first lines."""
+    suffix = suffix_of(path)
+    if suffix in FASTA:
         return True
-    if str(path) == "-":
+    if suffix in TABLES or str(path) == "-":
         return False
     with open_text(path) as file:
         head = list(islice(file, LINES))
@@ -134,33 +128,20 @@ def layout_of(names: Sequence[str]) -> str:
     return next((name for name, (columns, *_) in LAYOUTS.items() if known.issuperset(map(plain, columns))), "")
 
 
-def protein_columns(
-    path: str | Path,
-    *,
-    sequence: str | None = None,
-    id: str | None = None,
-    wild_type: str | None = None,
-    offset: int = 0,
-    reading: Reading | None = None,
-) -> ProteinColumns:
-    """Find the columns of a table that hold its proteins: by name, then by what the first rows hold.
-
-    Parameters
-    ----------
-    sequence, id : the user's choice; a column of mutations may be named for `sequence`.
-    wild_type : FASTA, a sequence or a column, for a column of mutations; see `sequences.variants.find_wild_types`.
-    offset : int: added to a place in the wild type, counted from 1, gives the number that mutations use.
+def protein_columns(path: str | Path, options: TableOptions = DEFAULTS) -> ProteinColumns:
+    """Find the columns of a table that hold its proteins: by name, then by the first rows.
 
     Raises
     ------
     InputError: no column holds sequences or mutations, or mutations have no wild type.
     ConfigError: a wild type or an offset for a table without mutations, or for standard input.
     """
+    sequence, id, wild_type = options.sequence_column, options.id_column, options.wild_type
     if str(path) == "-":
         if wild_type is not None:
             raise ConfigError("--wild-type: mutations are read from a file; found standard input")
         return ProteinColumns(id, sequence or "sequence")
-    look = Reading(reading.sheet if reading is not None else None)
+    look = Reading(options.sheet)
     names = column_names(path, look)
     layout = layout_of(names)
     id = id or named_column(names, ("id",)) or (LAYOUTS[layout][2] if layout else "") or None
@@ -184,7 +165,7 @@ def protein_columns(
     if column is None and first and (variant is None or not hold_variants(_column(first, variant))):
         variant = next((name for name in first[0] if hold_variants(_column(first, name))), variant)
     if variant is None:
-        for option, given in (("--wild-type", wild_type is not None), ("--offset", offset != 0)):
+        for option, given in (("--wild-type", wild_type is not None), ("--offset", options.offset != 0)):
             if given:
                 raise ConfigError(
                     f"{option}: is for a column of mutations; {path} has none among {', '.join(names)[:200]}"
@@ -204,7 +185,7 @@ def protein_columns(
                 "they are mutations of with --wild-type FASTA|SEQUENCE",
             )
         wild = wild_types_in(own, names)
-    return ProteinColumns(id, column, variant, MutationColumn(str(path), variant, wild, offset), layout)
+    return ProteinColumns(id, column, variant, MutationColumn(str(path), variant, wild, options.offset), layout)
 
 
 def _first_rows(path: str | Path, names: Sequence[str], look: Reading, asked: str | None) -> list[Mapping[str, Any]]:
@@ -257,7 +238,9 @@ def table_rows(
     reading = reading or Reading(strict=True)
     mutations = columns.mutations
     own = mutations.cells if mutations else (columns.variant,) if columns.variant else ()
-    chooser = None if split_column is None or str(path) == "-" else named_column(_names(path, reading), CHOOSING)
+    chooser = None
+    if split_column is not None and str(path) != "-":
+        chooser = named_column(column_names(path, Reading(reading.sheet)), CHOOSING)
     more = (*cells, *own, chooser) if chooser else (*cells, *own)
     wanted = (columns.id, columns.sequence, weight_column, split_column, more)
     fault = on_problem or reading.problem
@@ -273,9 +256,9 @@ def table_rows(
         for record in records:
             mutation = record.cells[place] if own else ""
             name = record.id if columns.id else mutation or record.id
-            yield _row(record, record.sequence or "", name, mutation, place)
+            yield replace(record, id=name, mutation=mutation, cells=record.cells[:place])
         return
-    rows: list[tuple[TargetRecord, list[InputError]]] = []
+    rows: list[tuple[ProteinRow, list[InputError]]] = []
     for record in records:
         rows.append((record, held[:]))
         held.clear()
@@ -288,16 +271,18 @@ def table_rows(
     for record, before in rows:
         for problem in before:
             fault(problem)
+        own_cells = record.cells[:place]
         if record.problem:
-            yield _row(record, "", "", "", place)
+            yield replace(record, cells=own_cells)
             continue
         one = next(applied)
         name = f"{record.cells[place + 2]}:{one.written}" if len(labels) > 1 else one.written
-        row = _row(record, one.sequence, record.id if columns.id else name or record.id, one.written, place)
+        name = record.id if columns.id else name or record.id
+        sequence = one.sequence if columns.sequence is None else record.sequence
+        row = replace(record, id=name, sequence=sequence, mutation=one.written, cells=own_cells)
         if columns.sequence is not None:
             if one.sequence != record.sequence:
                 differ.append(row.id)
-            row = replace(row, sequence=record.sequence or "")
         elif one.error is not None:
             fault(InputError(path, str(one.error), record.id, one.error.flag))
             if keep:
@@ -313,14 +298,10 @@ def table_rows(
         )
 
 
-def _chosen(record: TargetRecord) -> TargetRecord:
-    """Return a row of the split train as one of valid where its last cell says that it chooses."""
+def _chosen(record: ProteinRow) -> ProteinRow:
+    """Return a row of the split train as one of valid where its last cell marks it as such."""
     marked = record.split.lower() == "train" and record.cells[-1].lower() in YES
     return replace(record, split="valid") if marked else record
-
-
-def _names(path: str | Path, reading: Reading | None) -> list[str]:
-    return column_names(path, Reading(reading.sheet if reading is not None else None))
 
 
 def protein_rows(
@@ -328,16 +309,13 @@ def protein_rows(
     targets: Sequence[str],
     counts: Counter[str],
     *,
+    options: TableOptions = DEFAULTS,
     table: str | Path | None = None,
-    sequence_column: str | None = None,
-    id_column: str | None = None,
     weight_column: str | None = None,
     split_column: str | None = None,
     unlabelled: bool = False,
     cells: Sequence[str] = (),
     reading: Reading | None = None,
-    wild_type: str | None = None,
-    offset: int = 0,
 ) -> Iterator[ProteinRow]:
     """Yield proteins with their values.
 
@@ -346,16 +324,15 @@ def protein_rows(
     path : a table with a column of sequences or mutations; or FASTA, then `table` holds the values and is joined by id,
         or its headers do, see `sequences.tables.reader.is_labelled`.
     targets : names of the target columns; none with `unlabelled`.
-    counts : takes what was left out or changed, by reason.
+    counts : filled with what was left out or changed, by reason.
+    options : how the proteins of a table are found; the sheet is that of `reading`.
     table : only with FASTA; it is held in memory, its ids must differ.
-    unlabelled : bool: sequences without values are what is wanted, as for a language model.
-    id_column : default "id" where the table has it; without it a row is named by its mutation, or row1, row2, ...
-    sequence_column, wild_type, offset : of a table; see `protein_columns`.
-    cells : further columns of the table, whose cells come as text.
-    reading : how the table is read; takes what was made of it, and rows that cannot be used. Without it, the first
-        such row is an error.
+    unlabelled : bool: read sequences without values, as for a language model.
+    cells : further columns of the table, as text.
+    reading : how the table is read; receives what was found, and rows that cannot be used. Without it, the first such
+        row is an error.
 
-    An id that came before gets #2, #3, ... at its end, so that predictions can be joined by id.
+    A repeated id gets #2, #3, ... at its end, so that predictions can be joined by id.
 
     Raises
     ------
@@ -371,7 +348,7 @@ def protein_rows(
         raise ConfigError(f"--target: '{twice[0]}' is given twice; allowed is once")
     take = reading.problem if reading is not None else stop
     if is_fasta(path) and (table is not None or unlabelled or not is_labelled(path)):
-        if wild_type is not None:
+        if options.wild_type is not None:
             raise ConfigError(f"--wild-type: needs a table with a column of mutations; {path} is FASTA")
         if unlabelled:
             if split_column is not None or weight_column is not None:
@@ -381,56 +358,39 @@ def protein_rows(
             )
         if table is None:
             raise ConfigError(f"{path}: is FASTA, which holds no values; name their table with --targets")
-        columns = (id_column or "id", None, weight_column, split_column, cells)
-        records = read_targets(table, targets, *columns, reading=reading)
-        rows = _joined(path, table, records, counts, id_column or "id", take)
+        id_column = options.id_column or "id"
+        records = read_targets(table, targets, id_column, None, weight_column, split_column, cells, reading=reading)
+        rows = _joined(path, table, records, counts, id_column, take)
     else:
         if table is not None:
             raise ConfigError(f"--targets {table}: is for FASTA input; {path} is a table and holds the values itself")
-        found = protein_columns(
-            path, sequence=sequence_column, id=id_column, wild_type=wild_type, offset=offset, reading=reading
-        )
-        rows = table_rows(
-            path,
-            targets,
-            found,
-            weight_column=weight_column,
-            split_column=split_column,
-            cells=cells,
-            reading=reading,
-        )
+        found = protein_columns(path, replace(options, sheet=reading.sheet if reading is not None else None))
+        more: dict[str, Any] = {"weight_column": weight_column, "split_column": split_column, "cells": cells}
+        rows = table_rows(path, targets, found, **more, reading=reading)
     return distinct(rows, counts)
-
-
-def _row(
-    record: TargetRecord, sequence: str, name: str = "", mutation: str = "", cells: int | None = None
-) -> ProteinRow:
-    """Return a row with its sequence; of the record's cells, the first `cells` are the user's."""
-    values = (record.values, record.weight, record.split, record.cells[:cells], record.bounds)
-    return ProteinRow(name or record.id, sequence, *values, mutation, record.changes, record.problem)
 
 
 def _joined(
     path: str | Path,
     table: str | Path,
-    records: Iterable[TargetRecord],
+    records: Iterable[ProteinRow],
     counts: Counter[str],
     id_column: str,
     on_problem: OnProblem,
 ) -> Iterator[ProteinRow]:
-    values: dict[str, TargetRecord] = {}
+    values: dict[str, ProteinRow] = {}
     for record in records:
         if record.id in values:
             raise InputError(table, f"column '{id_column}': the id is given twice; allowed is once", record.id)
         values[record.id] = record
     found = 0
     for protein in read_fasta(path, on_problem):
-        record_or_none = values.pop(protein.id, None)
-        if record_or_none is None:
+        row = values.pop(protein.id, None)
+        if row is None:
             counts["dropped: no row in the table"] += 1
             continue
         found += 1
-        yield _row(record_or_none, protein.sequence)
+        yield replace(row, sequence=protein.sequence)
     if not found and values:
         example = next(iter(values))
         raise InputError(
@@ -460,34 +420,28 @@ BASES = "is read as FASTA or FASTQ, as the model reads bases"
 
 def read_proteins(
     path: str | Path,
+    options: TableOptions = DEFAULTS,
     *,
     alphabet: str | None = None,
-    sequence_column: str = "sequence",
-    id_column: str | None = None,
-    sheet: str | None = None,
     on_problem: OnProblem = stop,
     on_repeat: Callable[[str], None] | None = None,
     keep: bool = False,
     carry: Sequence[str] = (),
-    wild_type: str | None = None,
-    offset: int = 0,
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[ProteinRecord]:
     """Yield the proteins of a sequence file or of a table with a column of sequences, one in memory at a time.
 
     Parameters
     ----------
-    path : a sequence file, see `sequences.fasta`, `-` for standard input; or a table, see `sequences.tables.reader.is_table`.
+    path : a sequence file, see `sequences.fasta`, `-` for standard input; or a table, see
+        `sequences.tables.reader.is_table`.
+    options : how the proteins of a table are found.
     alphabet : that of the model: residues, which is the default; else bases, of FASTA or FASTQ.
-    sequence_column, id_column : of a table; ids are by default the column "id", or row1, row2, ... where there is none.
-    sheet : of an Excel workbook, see `readers.tables.Reading`.
-    on_problem : takes what is wrong with one record or row; where it returns, that record is left out.
-    on_repeat : takes each id that came before, and the record is yielded; without it that is an error.
+    on_problem : called with the error of a record or row; where it returns, that record is left out.
+    on_repeat : called with each repeated id, and the record is yielded; without it a repeated id is an error.
     keep : bool: a record that is left out is yielded too, without sequence and with `problem` set.
     carry : columns of a table whose cells each record gets, see `other_columns`.
-    wild_type, offset : of a table with mutations in place of sequences, see `sequences.rows.protein_columns`;
-        such a table is held in memory.
-    say : takes a line on the mutations.
+    say : called with lines about the mutations.
 
     Raises
     ------
@@ -495,19 +449,19 @@ def read_proteins(
     ConfigError: an option of a table, for a file that is none.
     """
     if alphabet not in (None, RESIDUES):
-        if wild_type is not None:
+        if options.wild_type is not None:
             raise ConfigError(f"--wild-type: is for proteins; {path} {BASES}")
-        if id_column is not None:
+        if options.id_column is not None:
             raise ConfigError(f"--id: needs a table; {path} {BASES}")
         return kept(_bases(path, on_repeat), on_problem, keep)
     if is_table(path):
-        columns = _columns(path, sequence_column, id_column, sheet, wild_type, offset)
-        return usable(path, _rows(path, columns, sheet, on_repeat, carry, say), on_problem, keep)
-    if wild_type is not None:
+        columns = protein_columns(path, options)
+        return usable(path, _rows(path, columns, options.sheet, on_repeat, carry, say), on_problem, keep)
+    if options.wild_type is not None:
         raise ConfigError(f"--wild-type: needs a table with a column of mutations; {path} is read as FASTA")
-    if sheet is not None:
+    if options.sheet is not None:
         raise ConfigError(f"--sheet: needs an Excel workbook; {path} is read as FASTA")
-    if id_column is not None:
+    if options.id_column is not None:
         raise ConfigError(f"--id: needs a table; {path} is read as FASTA, whose headers hold the ids")
     return read_fasta(path, on_problem, on_repeat, keep)
 
@@ -559,14 +513,7 @@ def read_mutants(
                 yield ProteinRecord(name, one.sequence, "", unknown, problem=problem, cells=(one.written,))
 
 
-def other_columns(
-    path: str | Path,
-    sequence_column: str = "sequence",
-    id_column: str | None = None,
-    sheet: str | None = None,
-    wild_type: str | None = None,
-    offset: int = 0,
-) -> list[str]:
+def other_columns(path: str | Path, options: TableOptions = DEFAULTS) -> list[str]:
     """Return the columns of a table that hold neither ids nor sequences; none of a sequence file.
 
     Raises
@@ -575,18 +522,10 @@ def other_columns(
     """
     if not is_table(path):
         return []
-    names = column_names(path, Reading(sheet))
-    found = _columns(path, sequence_column, id_column, sheet, wild_type, offset)
+    names = column_names(path, Reading(options.sheet))
+    found = protein_columns(path, options)
     used = {names[place] for name in (found.id, found.sequence) if name for place in matching(name, names)}
     return [name for name in dict.fromkeys(names) if name and name not in used and names.count(name) == 1]
-
-
-def _columns(
-    path: str | Path, sequence: str, id: str | None, sheet: str | None, wild_type: str | None, offset: int
-) -> ProteinColumns:
-    return protein_columns(
-        path, sequence=sequence, id=id, wild_type=wild_type, offset=offset, reading=Reading(sheet, strict=True)
-    )
 
 
 def _rows(
@@ -621,9 +560,8 @@ def _rows(
         if own is not None:
             yield own, ProteinRecord(row.id, "", problem=own.flag, cells=row.cells)
             continue
-        sequence = row.sequence or ""
         changes = (*row.changes, *(["id_given_before"] if before else []))
-        yield ProteinRecord(row.id, sequence, "", sequence.count("X"), changes, cells=row.cells)
+        yield ProteinRecord(row.id, row.sequence, "", row.sequence.count("X"), changes, cells=row.cells)
     yield from other()
     for warning in reading.warnings if columns.mutations else ():
         say(f"warning: {path}: {warning}")

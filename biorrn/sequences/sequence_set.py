@@ -15,7 +15,7 @@ from biorrn.sequences.alphabets import DNA, RESIDUES, base_tokens, sequence, tok
 from biorrn.sequences.fasta import read_fasta
 from biorrn.sequences.fastq import read_bases
 from biorrn.sequences.prepared.files import ProteinFile, SequenceFile, gather
-from biorrn.sequences.rows import protein_rows
+from biorrn.sequences.rows import TableOptions, protein_rows
 from biorrn.sequences.tables.reader import Reading
 
 PREPARED = (".h5", ".hdf5")
@@ -59,7 +59,7 @@ def read_sequences(
             if file.alphabet != RESIDUES:
                 raise InputError(path, f"holds sequences of {file.alphabet}; expected residues")
             return [sequence(file.tokens(int(row))) for row in file.rows(split)]
-    rows = protein_rows(path, (), Counter(), sequence_column=column, unlabelled=True, reading=reading)
+    rows = protein_rows(path, (), Counter(), options=TableOptions(column), unlabelled=True, reading=reading)
     return [row.sequence for row in rows]
 
 

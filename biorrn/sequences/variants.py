@@ -20,14 +20,14 @@ import numpy as np
 from Bio.SeqUtils import IUPACData
 
 from biorrn.base.errors import BiorrnError, Fault, InputError, OnProblem
-from biorrn.base.files import open_text
-from biorrn.sequences.fasta import RESIDUES, UNKNOWN, clean_sequence, read_fasta
+from biorrn.base.files import open_text, suffix_of
+from biorrn.sequences.alphabets import RESIDUES, STANDARD
+from biorrn.sequences.fasta import AMBIGUOUS, clean_sequence, read_fasta
 from biorrn.sequences.records import ProteinRecord
-from biorrn.sequences.tables.reader import MUTATIONS, TABLES, column_names, header_unit, plain, read_cells, suffix_of
+from biorrn.sequences.tables.reader import MUTATIONS, TABLES, column_names, header_unit, plain, read_cells
 
 OPTION = "--mutations"
 FORMS = "A23G, A23del, A23_K25del, A23dup, A23_G24insWWP, A23_K25delinsGP or WT"
-STANDARD = RESIDUES[:20]
 # names of a column of wild types' sequences
 WILD_SEQUENCES = (
     *("wt_sequence", "wt_seq", "wild_type_sequence", "wild_type_seq", "wt_aa_sequence", "target_seq"),
@@ -227,9 +227,9 @@ def parse_variant(text: str) -> Variant:
     True
     >>> parse_variant("_wt").changes
     ()
-    >>> parse_variant("W24*")
+    >>> parse_variant("W24*")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    biorrn.sequences.variants.UndefinedError: mutation 'W24*': stop codon; no sequence of a whole protein follows from it
+    biorrn.sequences.variants.UndefinedError: mutation 'W24*': stop codon; no sequence of a whole protein ...
     """
     written = text.strip().strip("\"'").strip()
     if written.lower() in MISSING:
@@ -251,13 +251,13 @@ def parse_variant(text: str) -> Variant:
 
 
 def variant_texts(given: str, column: str | None = None) -> Iterator[tuple[str, str]]:
-    """Yield the variants of the option's text, or of the file that it names, each with its place for messages.
+    """Yield (place, text) of each variant in an option's text or in the file that it names; place is for messages.
 
     Parameters
     ----------
-    given : a list that commas separate; or a file: a table (see `sequences.tables.targets`) with a column of variants, else text
-        with one variant a line, where empty lines and what follows a `#` count for nothing.
-    column : of the table; without it, the first of `tables.MUTATIONS` that it has.
+    given : a comma-separated list; or a file: a table with a column of variants, else text with one variant per line,
+        where empty lines and comments after `#` are ignored.
+    column : of the table; default: the first of `sequences.tables.reader.MUTATIONS` that it has.
 
     Raises
     ------
@@ -689,8 +689,8 @@ def _parse(text: str, variant: str = "") -> list[Change]:
 def _residue(code: str, where: str) -> str:
     """Return the letter of a residue that the mutation says is there; odd ones are X, as for the readers."""
     letter = _THREE.get(code.upper(), code.upper())
-    if len(letter) == 1 and letter in RESIDUES + UNKNOWN:
-        return "X" if letter in UNKNOWN else letter
+    if len(letter) == 1 and letter in RESIDUES + AMBIGUOUS:
+        return "X" if letter in AMBIGUOUS else letter
     raise LetterError(f"{where}: '{code}' is no residue; allowed is one of {RESIDUES} or a three-letter code")
 
 

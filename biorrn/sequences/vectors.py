@@ -18,7 +18,7 @@ import numpy as np
 
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import atomic_path, open_text
-from biorrn.sequences.fasta import RESIDUES
+from biorrn.sequences.alphabets import RESIDUES
 
 LONGEST = 8  # residues a word
 MOST_BYTES = 1 << 30  # of an npz file, unpacked: a kilobyte of zip may stand for a terabyte

@@ -15,7 +15,17 @@ from biorrn.base.errors import ConfigError, InputError
 from biorrn.sequences.alphabets import consensus as consensus_of
 from biorrn.sequences.alphabets import sequence, tokens
 from biorrn.sequences.prepared.schema import SPLITS
-from biorrn.sequences.rows import CHOOSING, LAYOUTS, SETS, YES, ProteinRow, is_fasta, layout_of, protein_rows
+from biorrn.sequences.rows import (
+    CHOOSING,
+    LAYOUTS,
+    SETS,
+    YES,
+    ProteinRow,
+    TableOptions,
+    is_fasta,
+    layout_of,
+    protein_rows,
+)
 from biorrn.sequences.similarity import cluster, edit_distance, families
 from biorrn.sequences.splits import Cluster, Column, Random, parse_split
 from biorrn.sequences.tables.reader import Reading, column_names, find_column, is_labelled, plain
@@ -33,7 +43,7 @@ class Columns:
     path : str: a table with sequences, or FASTA; then `values` is the table.
     targets : names of the columns to learn.
     sequence, id : columns; None finds them. That of sequences may hold mutations.
-    wild_type, offset : for a table of mutations; see `sequences.rows.protein_columns`.
+    wild_type, offset : for a table of mutations; see `sequences.rows.TableOptions`.
     weight, groups : columns; None is none.
     split : the column that says train, valid or test; None looks for one of `SETS`.
     sheet, decimal, censored, strict : how the table is read, see `readers.tables.Reading`.
@@ -130,14 +140,11 @@ def read_table(columns: Columns) -> Table:
             columns.path,
             columns.targets,
             counts,
+            options=TableOptions(columns.sequence, columns.id, None, columns.wild_type, columns.offset),
             table=columns.values,
-            sequence_column=columns.sequence,
-            id_column=columns.id,
             weight_column=columns.weight,
             cells=more,
             reading=reading,
-            wild_type=columns.wild_type,
-            offset=columns.offset,
         )
     )
     if reading.dropped:

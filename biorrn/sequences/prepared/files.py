@@ -1,7 +1,4 @@
-"""Prepared HDF5 files: writers that stream in bounded memory, readers that fetch what is asked for.
-
-The layouts stand in `sequences.prepared.schema`.
-"""
+"""Prepared HDF5 files: writers in bounded memory, and readers. The schema is in `sequences.prepared.schema`."""
 
 from __future__ import annotations
 
@@ -322,7 +319,7 @@ def signal_writer(
     Parameters
     ----------
     path : the HDF5 file to write.
-    normaliser : str: entry of `encoders.signal.NORMALISERS` that made the signal.
+    normaliser : str: entry of `nanopore.signal.NORMALISERS` that made the signal.
     sample_rate : float: samples a second (Hz).
     labels : str: where the bases come from ("events" or "truth").
     chemistry : reads by their chemistry (`nanopore.chemistry`), looked at when the block ends.
@@ -452,7 +449,7 @@ class SignalFile(PreparedFile):
 
     @property
     def normaliser(self) -> str:
-        """Return the entry of `encoders.signal.NORMALISERS` that made the signal."""
+        """Return the entry of `nanopore.signal.NORMALISERS` that made the signal."""
         return str(self.file.attrs["normaliser"])
 
     @property

@@ -1,7 +1,7 @@
-"""Whether a prepared file is whole: every dataset is walked from end to end, and what indices are made of is in range.
+"""Integrity check of prepared files: every dataset is read to its end, and values used as indices are in range.
 
-HDF5 crashes on some damaged files, and stays in others for ever; so this runs in a process of its own
-(`sequences.guard`), once for a file, before the file is opened where it is used.
+HDF5 crashes or hangs on some damaged files. The check therefore runs in a child process (`sequences.guard`), once per
+file, before the file is opened.
 """
 
 import json
@@ -18,12 +18,12 @@ from biorrn.sequences.alphabets import ALPHABETS, MOST
 from biorrn.sequences.guard import Guarded
 from biorrn.sequences.prepared import schema
 
-BLOCK = 1 << 22  # elements looked at at a time
+BLOCK = 1 << 22  # elements read at a time
 CACHE = 1 << 20  # bytes: up to here HDF5 reads a chunk as a whole, and the writer's are smaller
 
 
 def probe(path: str | Path, on_problem: OnProblem = stop, kind: str | None = None) -> Iterator[None]:
-    """Yield nothing; raise where a file cannot be read as `sequences.prepared.schema` says; without `kind`, any will do.
+    """Yield nothing; raise where a file does not follow `sequences.prepared.schema`. Without `kind`, any kind is read.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def _check_offsets(offsets: np.ndarray, name: str, length: int) -> None:
 
 
 def _check_tags(file: h5py.File) -> None:
-    """Raise where a token or a label has no letter, or there is not one of them a residue."""
+    """Raise where a token or label is out of range, or residues and labels differ in number."""
     name = "labels" if "labels" in file else "values"
     if len(file[name]) != len(file["tokens"]):
         raise Fault(f"{name} has {len(file[name])} entries for {len(file['tokens'])} residues")
@@ -136,7 +136,7 @@ def _check_tags(file: h5py.File) -> None:
 
 
 def _check_pairs(file: h5py.File) -> None:
-    """Raise where the sequences of a side are not one after another, or a symbol is not of its alphabet."""
+    """Raise where offsets do not rise, or a symbol is not of its alphabet."""
     for side in ("source", "target"):
         _check_offsets(file[f"{side}_offsets"][:], f"{side}_offsets", len(file[side]))
         name = file.attrs[f"{side}_alphabet"]
@@ -150,7 +150,7 @@ def _check_pairs(file: h5py.File) -> None:
 
 
 def _check_starts(file: h5py.File) -> None:
-    """Raise where the bases of a segment do not follow one another within its signal."""
+    """Raise where the starts of a segment's bases decrease or leave its signal."""
     edges, ends = file["base_offsets"][:], file["signal_offsets"][:]
     lengths = np.diff(ends)
     row, rows = 0, len(lengths)
@@ -180,13 +180,12 @@ RANGES: dict[str, Range] = {
 
 
 _PROBE = Guarded("biorrn.sequences.prepared.integrity:probe", "HDF5")
-_known: set[tuple[str | None, int, int, int, int]] = (
-    set()
-)  # files found whole: kind, device, inode, bytes, time of change
+# files that passed: kind, device, inode, bytes, time of change
+_known: set[tuple[str | None, int, int, int, int]] = set()
 
 
 def check_whole(path: str | Path, kind: str | None = None) -> None:
-    """Raise where a prepared file is damaged or of another kind; in another process, once while it stays as it is.
+    """Raise where a prepared file is damaged or of another kind; in a child process, once while the file is unchanged.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The prepared HDF5 layouts: every dataset with its shape, dtype, unit and meaning.
+"""Schema of prepared HDF5 files: every dataset with its shape, dtype, unit and meaning.
 
 In a protein file a row is one protein; `tokens` is cut by `offsets`. In a signal file a row is one segment: a stretch
 of one read whose bases are known and lie wholly in one split; `signal` is cut by `signal_offsets`, `bases` and `starts`
@@ -12,7 +12,7 @@ mixed from several has the first two, and one whose bases have no known place in
 File attributes: `kind`, `schema` (this version), `note`, `sources` (JSON: path -> SHA-256), and protein: `alphabet`,
 `targets` (JSON: list of name and unit); signal: `normaliser`, `sample_rate` (Hz), `labels`, `chemistry` (JSON: name of
 `nanopore.chemistry` -> reads), and where there is a dataset `source`, `source_names` (JSON: list of the files that its
-numbers stand for); pairs: `source_alphabet`, `target_alphabet` (entries of `encoders.symbols.ALPHABETS`); tags:
+numbers stand for); pairs: `source_alphabet`, `target_alphabet` (entries of `sequences.alphabets.ALPHABETS`); tags:
 `alphabet` (a token is the index + 1), and `tags` (JSON: name, states, names) beside labels, `targets` beside values.
 """
 

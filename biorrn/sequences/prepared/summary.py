@@ -1,4 +1,4 @@
-"""The account of a preparation: what was kept, what was dropped and why, and what the splits share."""
+"""Summary of a prepared file: rows kept and dropped, lengths, composition, targets, leakage between splits."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,9 +19,9 @@ from biorrn.sequences.prepared.schema import SPLITS
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of prepared file: its reader, its summary and its leakage, each as module:name, and what it counts.
+    """A kind of prepared file: its reader, summary and leakage functions as module:name, and the units it counts.
 
-    They are imported when a file of the kind is met, so that this module needs none of the domains.
+    They are imported on use, so that this module imports no domain.
     """
 
     reader: str
@@ -59,17 +59,17 @@ KINDS = {
 
 
 def account(path: str | Path, counts: Mapping[str, int], note: str = "") -> dict[str, Any]:
-    """Return the account of a prepared file as what JSON can hold.
+    """Return the account of a prepared file, as JSON values.
 
     Parameters
     ----------
     path : the prepared file.
-    counts : what was kept and dropped, by reason.
+    counts : rows kept and dropped, by reason.
     note : str: a remark on the data.
 
     Returns
     -------
-    dict: kind, prepared (path), note, counts, what `sequences.prepared.summary` says, leakage, and inputs (path, sha256).
+    dict: kind, prepared (path), note, counts, the summary of its kind, leakage, and inputs (path, sha256).
     """
     with h5py.File(path, "r") as file:
         kind = schema.check(file, path)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from biorrn.base.errors import ConfigError, InputError, OnProblem, faults, guarded, stop
-from biorrn.base.files import PACKED, encoding_of, open_text
+from biorrn.base.files import encoding_of, open_text, suffix_of
 from biorrn.base.lookup import nearest
 from biorrn.sequences.fasta import fasta_records, first_word
 from biorrn.sequences.tables.numbers import KINDS, Convention, unit_of
@@ -182,16 +182,6 @@ class Grid:
     names: list[str]
     separator: str
     rows: Callable[[Sequence[int]], Iterator[tuple[int, list[Any]]]]
-
-
-def suffix_of(path: str | Path) -> str:
-    """Return the suffix of a file in lower case, that of a packed one without .gz.
-
-    >>> suffix_of("a.CSV.gz"), suffix_of("b.xlsx")
-    ('.csv', '.xlsx')
-    """
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in PACKED]
-    return suffixes[-1] if suffixes else ""
 
 
 def is_table(path: str | Path) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from biorrn.base.errors import ConfigError, Fault, InputError, OnProblem, faults
 from biorrn.sequences.fasta import Cleaned, cleaned
-from biorrn.sequences.records import TargetRecord
+from biorrn.sequences.records import ProteinRow
 from biorrn.sequences.tables.numbers import Convention, Infinite, Number, is_missing
 from biorrn.sequences.tables.reader import Odd, Reading, Row, find_column, header_unit, numbered_cells, open_table
 from biorrn.sequences.tables.reader import column_names as column_names
@@ -37,35 +37,35 @@ def read_targets(
     reading: Reading | None = None,
     on_problem: OnProblem | None = None,
     keep: bool = False,
-) -> Iterator[TargetRecord]:
+) -> Iterator[ProteinRow]:
     """Yield the rows of a table, one (of parquet: one batch) in memory at a time.
 
-    A table with columns of numbers is read twice: what `1,234` means, and which unit cells share, only the whole column
-    tells. Standard input is then held in memory.
+    A table with columns of numbers is read twice: the decimal sign and the unit are decided from a whole column.
+    Standard input is then held in memory.
 
     Parameters
     ----------
     path : text, an Excel workbook or parquet, see `sequences.tables.reader`; `-` for standard input.
-    target_columns : the columns of numbers, written as `sequences.tables.numbers` reads them. A bound such as `>90` is a value
-        that is missing, and stands in the record's `bounds`. An error as in `54.8 ± 0.3`, and `~50`, give a weight
-        (`Convention.weight`), in the mean over the columns.
-    id_column : the column of ids, which are not checked for repeats; None numbers the rows: row1, row2, ...
-    sequence_column : a column of proteins, cleaned as in FASTA.
-    weight_column : a column of numbers of 0 or more.
-    split_column : a column of text that says the split.
-    cells : further columns, whose cells come as text.
-    reading : how to read, and takes what was made of the cells; without it, the first bad row is an error.
-    on_problem : takes what is wrong with one row, which is then left out; by default `reading` does.
+    target_columns : columns of numbers, in the notations of `sequences.tables.numbers`. A bound such as `>90` is a
+        missing value with an entry in the row's `bounds`. An error as in `54.8 ± 0.3`, and `~50`, give a weight
+        (`Convention.weight`); the row has their mean over the columns.
+    id_column : column of ids, which may repeat; None numbers the rows: row1, row2, ...
+    sequence_column : column of proteins, cleaned as in FASTA.
+    weight_column : column of numbers of 0 or more.
+    split_column : column of text that names the split.
+    cells : further columns, as text.
+    reading : how to read; receives what was found in the cells. Without it, the first bad row is an error.
+    on_problem : called with the error of a row, which is then left out; default: `reading.problem`.
     keep : bool: a row that is left out is yielded too, with id and cells alone and `problem` set.
 
-    Columns are found without regard to case, spaces and units: `tm` is `Tm (°C)`.
+    Columns are found regardless of case, spaces and units: `tm` matches `Tm (°C)`.
 
     Raises
     ------
     InputError: a column is missing (the nearest name is given); a number is infinite; half of the cells of a column, or
-        of the rows, cannot be used; the decimal sign cannot be told, or units differ; the table has no rows. And where
-        the first bad row is an error: a row has another number of cells than the header, a cell is no number, an id is
-        empty, a sequence cannot be cleaned.
+        of the rows, cannot be used; the decimal sign is ambiguous, or units differ; the table has no rows. Where the
+        first bad row is an error: a row of another width than the header, a cell that is no number, an empty id, a
+        sequence that cannot be cleaned.
     ConfigError: no column is asked for.
     """
     reading = reading or Reading(strict=True)
@@ -102,7 +102,7 @@ def read_targets(
             fault(error)
             if keep:
                 texts = tuple(text_of(row[column]) for column in cells)
-                yield TargetRecord(name or ".", (), cells=texts, problem=error.flag)
+                yield ProteinRow(name or ".", "", (), cells=texts, problem=error.flag)
             continue
         seen.text(number, row)
         taken += 1
@@ -111,15 +111,15 @@ def read_targets(
                 shared[column].weight(cell) for column, cell in zip(target_columns, found, strict=True)
             ) / len(found)
         bounds = tuple(bounds_of(cell) for cell in found) if any(cell.side for cell in found) else ()
-        yield TargetRecord(
+        yield ProteinRow(
             name,
+            protein.residues if protein else "",
             tuple(math.nan if cell.side else cell.value for cell in found),
-            protein and protein.residues,
             weight,
             "" if split_column is None else text_of(row[split_column]),
             tuple(text_of(row[column]) for column in cells),
             bounds,
-            protein.changes if protein else (),
+            changes=protein.changes if protein else (),
         )
     seen.finish()
     dropped = reading.dropped - before

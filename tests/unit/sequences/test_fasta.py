@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biorrn.base.errors import Fault, InputError
-from biorrn.sequences.fasta import RESIDUES, UNKNOWN, clean_sequence, read_fasta
+from biorrn.sequences.alphabets import RESIDUES
+from biorrn.sequences.fasta import AMBIGUOUS, clean_sequence, read_fasta
 
 
 def read(tmp_path, text, name="a.fa"):
@@ -47,7 +48,7 @@ def test_what_is_cleaned(written, sequence, unknown):
     assert clean_sequence(written) == (sequence, unknown)
 
 
-@given(st.text(alphabet=RESIDUES + UNKNOWN + "-.", min_size=1, max_size=25), st.booleans())
+@given(st.text(alphabet=RESIDUES + AMBIGUOUS + "-.", min_size=1, max_size=25), st.booleans())
 def test_cleaning_twice_is_cleaning_once(written, lower):
     written = "M" + (written.lower() if lower else written)
     sequence, unknown = clean_sequence(written)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
-from biorrn.sequences.rows import is_fasta, protein_rows
+from biorrn.sequences.rows import TableOptions, is_fasta, protein_rows
 from biorrn.sequences.tables.reader import Reading
 
 TABLE = "id,sequence,tm,w,set\na,MKV,1.5,2,train\nb,acd,,1,valid\na,WWW,3,1,test\n"
@@ -22,7 +22,8 @@ def write(folder, name, text):
 
 def rows(path, targets=("tm",), **options):
     counts = Counter()
-    return list(protein_rows(path, targets, counts, **options)), counts
+    own = {name: options.pop(name) for name in [*options] if name in TableOptions.__dataclass_fields__}
+    return list(protein_rows(path, targets, counts, options=TableOptions(**own), **options)), counts
 
 
 def test_a_table_gives_its_rows(tmp_path):

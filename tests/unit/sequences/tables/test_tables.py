@@ -36,7 +36,7 @@ def read(path, **options):
     """Return the values of column tm, the sequences, and what was made of the table."""
     reading = Reading(**options)
     rows = list(read_targets(path, ["tm"], None, "sequence", reading=reading))
-    return [row.values[0] for row in rows], [row.sequence for row in rows], reading
+    return [row.targets[0] for row in rows], [row.sequence for row in rows], reading
 
 
 def check(path, **options):
@@ -89,7 +89,7 @@ def test_headers_differ_in_case_spaces_and_unit(header, tmp_path):
     rows = list(
         read_targets(tmp_path / "a.csv", ["tm"], None, "protein_sequence" if "Protein" in header[1] else header[1])
     )
-    assert [row.values[0] for row in rows] == VALUES
+    assert [row.targets[0] for row in rows] == VALUES
 
 
 def test_the_name_as_written_comes_first_and_two_that_fit_are_an_error():
@@ -240,7 +240,7 @@ def test_what_was_made_of_each_odd_cell_is_told(tmp_path):
 def test_bounds_are_missing_values_with_a_bound(tmp_path):
     path = cells(tmp_path, ">90", "<20", "50")
     rows = list(read_targets(path, ["tm"], None, reading=Reading()))
-    assert rows[0].values[0] != rows[0].values[0]
+    assert rows[0].targets[0] != rows[0].targets[0]
     assert [row.bounds for row in rows[:3]] == [((90.0, float("inf")),), ((float("-inf"), 20.0),), ()]
     dropped = list(read_targets(path, ["tm"], None, reading=Reading(censored="drop")))
     assert all(row.bounds == () for row in dropped)
@@ -344,7 +344,7 @@ def test_merged_hidden_and_percent_cells(tmp_path):
     assert "columns 1, rows 1 hidden" in reading.facts["hidden"]
     found = list(read_targets(path, ["part"], "variant"))
     assert [row.id for row in found[:4]] == ["K1A", "K1A", "K1A", "K4A"]
-    assert found[0].values[0] == pytest.approx(52.0)
+    assert found[0].targets[0] == pytest.approx(52.0)
 
 
 def test_dates_and_formulas_of_excel(tmp_path):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from biorrn.base.errors import ConfigError, InputError
-from biorrn.sequences.records import TargetRecord
+from biorrn.sequences.records import ProteinRow
 from biorrn.sequences.tables.targets import read_targets
 
 CSV = "id,sequence,stability,tm,set,weight\np1,mkvl*,0.5,60,train,1\np2,MKB,-1e-3,,valid,0.5\n"
@@ -34,27 +34,27 @@ def write(path):
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.tab", "a.csv.gz", "a.tsv.gz", "a.parquet", "a.pq"])
 def test_every_format_gives_the_same_rows(name, tmp_path):
     one, two = read_targets(write(tmp_path / name), ["stability", "tm"], **ALL)
-    assert one == TargetRecord("p1", (0.5, 60.0), "MKVL", 1.0, "train")
-    assert (two.id, two.sequence, two.weight, two.split, two.values[0]) == ("p2", "MKX", 0.5, "valid", -1e-3)
-    assert math.isnan(two.values[1])
+    assert one == ProteinRow("p1", "MKVL", (0.5, 60.0), 1.0, "train")
+    assert (two.id, two.sequence, two.weight, two.split, two.targets[0]) == ("p2", "MKX", 0.5, "valid", -1e-3)
+    assert math.isnan(two.targets[1])
 
 
 def test_columns_not_asked_for_keep_their_defaults(tmp_path):
     one, _ = read_targets(write(tmp_path / "a.csv"), ["tm"], id_column=None)
-    assert one == TargetRecord("row1", (60.0,), None, 1.0, "")
+    assert one == ProteinRow("row1", "", (60.0,), 1.0, "")
 
 
 @pytest.mark.parametrize("cell", ["", " ", "NA", "nan", "NaN", "null", "None", "n/a"])
 def test_missing_cells(cell, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(f"id,y\na,{cell}\n")
-    assert math.isnan(next(read_targets(path, ["y"])).values[0])
+    assert math.isnan(next(read_targets(path, ["y"])).targets[0])
 
 
 def test_quotes_and_blank_lines(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('id,y,note\n"a,b",1,"said ""so"""\n\nc,2,\n')
-    assert [(row.id, row.values[0]) for row in read_targets(path, ["y"])] == [("a,b", 1.0), ("c", 2.0)]
+    assert [(row.id, row.targets[0]) for row in read_targets(path, ["y"])] == [("a,b", 1.0), ("c", 2.0)]
 
 
 @pytest.mark.parametrize(
