@@ -1,7 +1,7 @@
-"""What a model that tags residues has to beat: from the commonest state to a linear model over a window.
+"""Baselines for tagging: the most frequent state, GOR, and linear models over a window of residues.
 
-Each is fitted on the labelled residues of the training rows; `tagging.evaluate` sets it beside the model. All
-together take well under a minute on one core for 2.5 million residues.
+They are fitted on the labelled residues of the training rows, and evaluated on the same rows as the model. All of them
+take less than a minute on one core for 2.5 million residues.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from biorrn.stats.baselines import Baseline, choose_from
 from biorrn.tagging.data import Tagged
 
 HALF = 8  # residues to each side that a window holds
-PRIOR = 1.0  # residues of each kind that are added to what was counted
-BATCH, STEPS, RATE = 8192, 100, 0.02  # of the softmax regression; at least so many steps
-PENALTY = 1.0  # of the ridge regression, in residues
-MOST = 1_000_000  # residues that train the ridge regression
+PRIOR = 1.0  # pseudo-count of each residue
+BATCH, STEPS, RATE = 8192, 100, 0.02  # softmax regression: batch size, minimum steps, learning rate
+PENALTY = 1.0  # of the ridge regression
+MOST = 1_000_000  # training residues of the ridge regression; more are subsampled
 
 
 @dataclass(frozen=True)
 class TagProblem:
-    """Training rows and rows to predict; `column` is the value to predict, None for states."""
+    """Training rows and rows to predict. `column` is the column of values to predict, None for states."""
 
     train: Tagged
     rows: Tagged
@@ -34,19 +34,19 @@ class TagProblem:
 
     @cached_property
     def fit(self) -> tuple[np.ndarray, np.ndarray]:
-        """Places and labels of the training residues that have a label."""
+        """Indices and labels of the labelled training residues."""
         labels = self.train.labels if self.column is None else self.train.values[:, self.column]
         places = np.flatnonzero(labels >= 0 if self.column is None else ~np.isnan(labels))
         return places, labels[places]
 
     @property
     def symbols(self) -> int:
-        """How many tokens there may be, that of padding included."""
+        """Number of tokens, including padding."""
         return len(self.train.alphabet) + 1
 
 
 def windows(rows: Tagged, places: np.ndarray | slice = slice(None)) -> np.ndarray:
-    """Return the tokens at -HALF to +HALF around residues, uint8 (n, 2 HALF + 1); 0 lies beyond an end."""
+    """Return the tokens at -HALF to +HALF around residues, uint8 (n, 2 HALF + 1); 0 beyond the ends of a sequence."""
     starts = np.cumsum(rows.lengths) - rows.lengths
     first = np.repeat(starts, rows.lengths)[places]
     last = np.repeat(starts + rows.lengths, rows.lengths)[places]
@@ -59,7 +59,7 @@ def windows(rows: Tagged, places: np.ndarray | slice = slice(None)) -> np.ndarra
 
 
 def majority(problem: TagProblem) -> Baseline:
-    """Predict the commonest state of the training residues."""
+    """Predict the most frequent state of the training residues."""
     counts = np.bincount(problem.fit[1], minlength=len(problem.train.states))
     state = int(counts.argmax())
     description = f"state {problem.train.states[state]}, the commonest, everywhere"
@@ -67,7 +67,7 @@ def majority(problem: TagProblem) -> Baseline:
 
 
 def residue(problem: TagProblem) -> Baseline:
-    """Predict the commonest state of each residue on its own."""
+    """Predict the most frequent state of each amino acid."""
     places, labels = problem.fit
     counts = np.zeros((problem.symbols, len(problem.train.states)))
     np.add.at(counts, (problem.train.tokens[places], labels), 1)
@@ -77,7 +77,7 @@ def residue(problem: TagProblem) -> Baseline:
 
 
 def gor(problem: TagProblem) -> Baseline:
-    """Add up what each residue of a window says of the state in its middle (Garnier, Osguthorpe and Robson 1978)."""
+    """Predict by GOR I: independent log-likelihoods of a window (Garnier, Osguthorpe and Robson 1978)."""
     places, labels = problem.fit
     states, around = len(problem.train.states), windows(problem.train, places)
     prior = np.bincount(labels, minlength=states) + PRIOR
@@ -105,7 +105,7 @@ def window(problem: TagProblem) -> Baseline:
     bias = torch.zeros(states, requires_grad=True)
     optimiser = torch.optim.Adam([weights, bias], lr=RATE)
     pieces = -(-len(places) // BATCH)
-    passes = -(-STEPS // pieces)  # one, where there are many residues
+    passes = -(-STEPS // pieces)  # 1 for a large data set
     decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, passes * pieces)
 
     def scores(part: np.ndarray) -> Any:
@@ -136,7 +136,7 @@ def mean(problem: TagProblem) -> Baseline:
 
 
 def residue_mean(problem: TagProblem) -> Baseline:
-    """Predict the mean of each residue on its own."""
+    """Predict the mean of each amino acid."""
     places, values = problem.fit
     tokens = problem.train.tokens[places]
     sums, counts = (np.bincount(tokens, part, problem.symbols) for part in (values, np.ones(len(values))))
@@ -169,7 +169,7 @@ def window_ridge(problem: TagProblem) -> Baseline:
 
 
 def choose(names: str, states: bool) -> tuple[str, ...]:
-    """Return the baselines that "all", "none" or names separated by commas stand for, of states or of values.
+    """Return the names of the baselines in a comma-separated list, or for "all" or "none".
 
     >>> choose("gor,majority", states=True)
     ('gor', 'majority')
@@ -178,7 +178,7 @@ def choose(names: str, states: bool) -> tuple[str, ...]:
     return choose_from(table, names, {"all": tuple(table), "none": ()})
 
 
-# name -> f(problem); in the order of what they cost
+# name -> f(problem), cheapest first
 BASELINES: dict[str, Callable[[TagProblem], Baseline]] = {
     "majority": majority,
     "residue": residue,

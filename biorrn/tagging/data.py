@@ -1,4 +1,7 @@
-"""Tagged sequences as batches: pieces of chains, like lengths together, as many rows as fit."""
+"""Data sets of sequences with a label or values per residue: batches for training, whole rows for evaluation.
+
+Batches hold pieces of sequences of similar length. Residues can be replaced at random (BLOSUM62) as augmentation.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ from biorrn.sequences.alphabets import NO_STATE, STANDARD, blosum62
 from biorrn.sequences.prepared.files import gather
 from biorrn.tagging.prepare import TagFile
 
-MULTIPLE = 32  # batches are padded to a multiple of this: a CPU library builds its kernels anew for each length
-SHORTEST = 32  # residues of a piece of a longer chain
-NO_TARGET = -1  # in a batch: padding, and residues whose state is not known
+MULTIPLE = 32  # batches are padded to a multiple of this: the CPU library builds new kernels for each length
+SHORTEST = 32  # minimum residues of a piece of a cut sequence
+NO_TARGET = -1  # in a batch: padding, and residues of unknown state
 
-Piece = tuple[int, int, int]  # a row, and the half-open span of its residues
+Piece = tuple[int, int, int]  # row, first residue, end (exclusive)
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class TagDataset:
-    """The sequences of one split of a prepared file of tags, held in memory.
+    """The sequences of one split of a prepared file of tags, in memory.
 
     Attributes
     ----------
@@ -32,10 +35,10 @@ class TagDataset:
     flat : uint8 array (total,): tokens of all sequences, one after another.
     tags : uint8 array (total,) of states, `NO_STATE` where unknown; or float32 (total, K) of values, NaN where missing.
     ids : list of str.
-    probabilities : uint8 array (total, S) in 1/255, what a model said of residues without a label; None: of none.
-    states : dict {"name", "states", "names"}, or None where the tags are values.
-    targets : list of {"name", "unit"}: one a column of values.
-    alphabet : str: the letter of a token is at its place - 1.
+    probabilities : uint8 array (total, S) in 1/255, or None: pseudo-labels of residues without a label.
+    states : dict {"name", "states", "names"}, or None for values.
+    targets : list of {"name", "unit"}: the columns of values.
+    alphabet : str: token t is the letter alphabet[t - 1].
     """
 
     def __init__(self, path: str | Path, split: str | None) -> None:
@@ -52,10 +55,10 @@ class TagDataset:
             self.flat = gather(file.file["tokens"], offsets, rows)
             self.states, self.targets, self.alphabet = file.tags, file.targets, file.alphabet
             self.tags = gather(file.file["labels" if self.states else "values"], offsets, rows)
-            said = file.file.get("probabilities")
-            self.probabilities = None if said is None else gather(said, offsets, rows)
-            if self.probabilities is not None and not self.probabilities.any():
-                self.probabilities = None
+            self.probabilities: np.ndarray | None = None
+            if "probabilities" in file.file:
+                found = gather(file.file["probabilities"], offsets, rows)
+                self.probabilities = found if found.any() else None
             self.ids = [str(name) for name in np.asarray(file.strings("id"), object)[rows]]
         self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
 
@@ -67,12 +70,12 @@ class TagDataset:
     ) -> Batch:
         """Return pieces as a batch: x int64 (B, T), T a multiple of `MULTIPLE`, and targets.
 
-        Probabilities are float32 (B, T, S), of residues without a label that a model speaks of; 0 for all others.
-        Targets are int64 (B, T), `NO_TARGET` where there is none; or float32 (B, T, K), NaN where there is none.
+        Targets are int64 (B, T), `NO_TARGET` where unknown; or float32 (B, T, K), NaN where missing. Probabilities are
+        float32 (B, T, S), pseudo-labels of residues without a label; 0 for all others.
 
         Parameters
         ----------
-        change : takes the tokens of a piece and `rng`, and returns them changed.
+        change : augmentation; takes the tokens of a piece and `rng`, and returns changed tokens.
         """
         lengths = np.array([end - start for _, start, end in pieces], np.int64)
         time = -(-int(lengths.max(initial=1)) // MULTIPLE) * MULTIPLE
@@ -81,22 +84,22 @@ class TagDataset:
             targets = np.full((len(pieces), time), NO_TARGET, np.int64)
         else:
             targets = np.full((len(pieces), time, self.tags.shape[1]), np.nan, np.float32)
-        said = None
+        pseudo = None
         if self.probabilities is not None:
-            said = np.zeros((len(pieces), time, self.probabilities.shape[1]), np.float32)
+            pseudo = np.zeros((len(pieces), time, self.probabilities.shape[1]), np.float32)
         for place, (row, start, end) in enumerate(pieces):
             span = slice(self._offsets[row] + start, self._offsets[row] + end)
             tokens, tags = self.flat[span], self.tags[span]
             x[place, : end - start] = change(tokens, rng) if change is not None and rng is not None else tokens
             targets[place, : end - start] = _states(tags) if self.states else tags
-            if said is not None and self.probabilities is not None:
-                said[place, : end - start] = self.probabilities[span]
-        if said is not None:  # each residue's add up to 1 again, or to 0
-            said /= np.maximum(said.sum(-1, keepdims=True), 1)
+            if pseudo is not None and self.probabilities is not None:
+                pseudo[place, : end - start] = self.probabilities[span]
+        if pseudo is not None:  # the rounded probabilities of a residue sum to 1 again, or to 0
+            pseudo /= np.maximum(pseudo.sum(-1, keepdims=True), 1)
         ids = [self.ids[row] for row, _, _ in pieces]
         return Batch(
             x=torch.from_numpy(x), lengths=torch.from_numpy(lengths), targets=torch.from_numpy(targets), ids=ids,
-            probabilities=None if said is None else torch.from_numpy(said),
+            probabilities=None if pseudo is None else torch.from_numpy(pseudo),
         )  # fmt: skip
 
 
@@ -112,10 +115,10 @@ def whole(lengths: np.ndarray) -> list[Piece]:
 
 
 def cut(lengths: np.ndarray, crop: int | None, rng: np.random.Generator) -> list[Piece]:
-    """Return sequences in pieces of about `crop` residues at most, cut at places drawn anew; short ones stay whole.
+    """Return sequences in pieces of about `crop` residues at most, cut at random places; short ones stay whole.
 
-    Every residue is in one piece. The places of the cuts in a sequence are evenly spaced, at a random offset; a cut
-    within `SHORTEST` of an end is left out, so that a piece has fewer than `crop` + 2 `SHORTEST` residues.
+    Each residue is in one piece. The cuts of a sequence are evenly spaced, at a random offset. A cut within `SHORTEST`
+    residues of an end is left out, so that a piece has fewer than `crop` + 2 `SHORTEST` residues.
     """
     pieces: list[Piece] = []
     for row, length in enumerate(lengths.tolist()):
@@ -131,21 +134,21 @@ def cut(lengths: np.ndarray, crop: int | None, rng: np.random.Generator) -> list
 
 
 def number_of_batches(lengths: np.ndarray, rows: int, residues: int | None) -> int:
-    """Return how many batches an epoch has: of `rows` sequences, or of `residues` padded steps where that is given."""
+    """Return the batches per epoch: of `rows` sequences each, or of `residues` padded steps if given."""
     cost = len(lengths) / rows if residues is None else float(_padded(lengths).sum()) / residues
     return int(min(len(lengths), max(1, np.ceil(cost))))
 
 
 def batches(pieces: list[Piece], count: int, by_rows: bool, rng: np.random.Generator | None) -> list[list[Piece]]:
-    """Return pieces in exactly `count` batches of like cost, pieces of like length together; all of them, once.
+    """Return all pieces in `count` batches of about equal cost, sorted by length.
 
-    The number is given, not the cost, since it must not change from epoch to epoch with the places of the cuts: the
-    schedule of the learning rate counts steps.
+    The number of batches is fixed because the learning-rate schedule counts steps: it must not change with the random
+    cuts of an epoch.
 
     Parameters
     ----------
     by_rows : bool: the cost of a piece is 1; else its padded steps.
-    rng : draws mates within one padded length, and the order of the batches; None: no chance.
+    rng : shuffles pieces of equal padded length, and the batches. None: no shuffling.
     """
     lengths = np.array([end - start for _, start, end in pieces], np.int64)
     order = np.arange(len(pieces)) if rng is None else rng.permutation(len(pieces))
@@ -165,19 +168,19 @@ def _padded(lengths: np.ndarray) -> np.ndarray:
     return -(-np.maximum(lengths, 1) // MULTIPLE) * MULTIPLE
 
 
-LAMBDA = 0.3176  # of BLOSUM62 without gaps, per half-bit: score = log(odds) / lambda (Karlin and Altschul 1990)
+LAMBDA = 0.3176  # of ungapped BLOSUM62: score = log(odds) / lambda (Karlin and Altschul 1990)
 
 
 def conditional(background: np.ndarray) -> np.ndarray:
-    """Return the probability (20, 20) that a residue (row) is replaced by another (column), 0 by itself.
+    """Return the probability (20, 20) that a residue (row) is replaced by another (column); the diagonal is 0.
 
-    The odds of BLOSUM62 (Henikoff and Henikoff 1992) times the frequency of the new residue, over the sum of these.
+    Proportional to the odds of BLOSUM62 (Henikoff and Henikoff 1992) times the frequency of the new residue.
 
     Parameters
     ----------
-    background : float array (20,): how common each residue of `STANDARD` is; 0 or more.
+    background : float array (20,): counts of the residues of `STANDARD`.
     """
-    # a residue that the data lacks may still come in, seldom
+    # a residue that is absent from the data stays possible
     common = background / max(1.0, background.sum()) + 1e-3
     odds = np.exp(LAMBDA * blosum62()) * common
     np.fill_diagonal(odds, 0.0)
@@ -185,11 +188,11 @@ def conditional(background: np.ndarray) -> np.ndarray:
 
 
 class Substitution:
-    """Replaces residues; each sequence has its own share of replaced ones.
+    """Random replacement of residues; each sequence has its own rate.
 
     Parameters
     ----------
-    rate : float: mean share; that of a sequence is drawn evenly from 0 to twice it.
+    rate : float: mean fraction replaced; that of a sequence is uniform from 0 to twice the mean.
     background : float array (20,): see `conditional`.
     """
 
@@ -198,7 +201,7 @@ class Substitution:
         self._sums = conditional(background).cumsum(1)
 
     def __call__(self, tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return tokens (T,) of a protein with some replaced; X stays."""
+        """Return tokens (T,) with some replaced; X stays."""
         if self.rate <= 0:
             return tokens
         share = rng.uniform(0.0, 2 * self.rate)
@@ -206,7 +209,7 @@ class Substitution:
         changed = tokens.copy()
         before = tokens[places].astype(np.int64) - 1
         drawn = (rng.random(len(places))[:, None] >= self._sums[before]).sum(1)
-        # the last sum may be below 1 by rounding, which may not lead beyond the last residue, nor back to itself
+        # the last sum may be below 1 by rounding: stay within the 20 residues, and never draw the same residue
         drawn = np.where(drawn >= len(STANDARD), np.where(before == 19, 18, 19), drawn)
         changed[places] = drawn + 1
         return changed
@@ -214,15 +217,15 @@ class Substitution:
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """Proteins, or other sequences, with a label or values at each residue.
+    """Sequences with a label or values per residue.
 
     Attributes
     ----------
     ids : str array (N,).
-    tokens : uint8 array (total,): residues of all rows, one after another; the place in `alphabet` + 1.
+    tokens : uint8 array (total,): residues of all rows, one after another; index in `alphabet` + 1.
     lengths : int64 array (N,): residues of each row.
-    labels : int16 array (total,): the place of the state in `states`, -1 where it is not known; empty of values.
-    values : float32 array (total, K), NaN where missing; K is 0 of states.
+    labels : int16 array (total,): index in `states`, -1 where unknown; empty for values.
+    values : float32 array (total, K), NaN where missing; K is 0 for states.
     states, alphabet : str.
     """
 
@@ -235,7 +238,7 @@ class Tagged:
     alphabet: str
 
     def select(self, rows: np.ndarray) -> Tagged:
-        """Return the rows where the bool array `rows` (N,) is True."""
+        """Return the rows of a bool mask (N,)."""
         residues = np.repeat(rows, self.lengths)
         labels, values = (part[residues] if len(part) else part for part in (self.labels, self.values))
         return Tagged(
@@ -254,18 +257,18 @@ class Tagged:
 
 @dataclass(frozen=True, slots=True)
 class PreparedTags:
-    """A prepared file of tags: all rows, the split of each, what the states or values are called, and its note."""
+    """A prepared file of tags: all rows, their splits, the names of states or values, and the note."""
 
     rows: Tagged
     split: np.ndarray  # uint8 (N,)
-    name: str  # of what is tagged; "" of values
+    name: str  # what the states describe; "" for values
     state_names: list[str]
-    targets: list[dict[str, str]]  # {"name", "unit"} for each of the K values
+    targets: list[dict[str, str]]  # {"name", "unit"} of each of the K values
     note: str
 
 
 def read_prepared_tags(path: str | Path) -> PreparedTags:
-    """Read a prepared file of tags whole.
+    """Read all rows of a prepared file of tags.
 
     Raises
     ------

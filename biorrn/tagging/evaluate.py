@@ -1,4 +1,7 @@
-"""The evaluation of a tagging model, or of its predictions: what `stats.results` says of tags."""
+"""Evaluation of a tagging model, or of its predictions, against known states or values.
+
+Metrics with bootstrap intervals, confusion matrix, accuracy by sequence length and by confidence, and baselines.
+"""
 
 from __future__ import annotations
 
@@ -34,19 +37,19 @@ from biorrn.tagging.metrics import (
 )
 from biorrn.tagging.predict import tag, tag_columns
 
-LENGTHS = (0, 100, 200, 300, 500, 1_000)  # residues of a chain; edges of the table
-EDGES = np.linspace(0.0, 1.0, 11)  # of the confidence
+LENGTHS = (0, 100, 200, 300, 500, 1_000)  # residues: edges of the length classes
+EDGES = np.linspace(0.0, 1.0, 11)  # of the confidence bins
 
 
 @dataclass(frozen=True, slots=True)
 class TagPredictions:
-    """What a model said of each residue, in the rows' order.
+    """Predictions of each residue, in the order of the rows.
 
     Attributes
     ----------
-    states : int64 array (total,): the place of the state that was called; empty of values.
-    scores : float32 array (total, S): probabilities, NaN where the table has none; or values (total, K).
-    flags : dict: how often each flag was set.
+    states : int64 array (total,): index of the predicted state; empty for values.
+    scores : float32 array (total, S): probabilities, NaN if the table has none; or values (total, K).
+    flags : dict: the number of sequences with each flag.
     """
 
     states: np.ndarray
@@ -55,18 +58,18 @@ class TagPredictions:
 
 
 def join_tags(path: str | Path, rows: Tagged, targets: Sequence[str], prepared: str | Path) -> TagPredictions:
-    """Read predictions, as `biorrn predict` writes them in a table, and put them in the order of `rows`.
+    """Read a table of `biorrn predict`, in the order of `rows`.
 
-    Records of the table that are not asked for are ignored. A table without probabilities will do.
+    Records that are not in `rows` are ignored. Probabilities are optional.
 
     Parameters
     ----------
-    targets : the columns of values; none where states are predicted.
+    targets : the columns of values; empty for states.
 
     Raises
     ------
-    InputError: a column, an id or a residue is missing, a residue has two different predictions or another letter, a
-        state is none of the file's, or a value is not a number.
+    InputError: a column, an id or a residue is missing; a residue has two different predictions or another letter; a
+        state is unknown; or a value is not a number.
     """
     states = {state: place for place, state in enumerate(rows.states)}
     begins = np.cumsum(rows.lengths) - rows.lengths
@@ -99,7 +102,7 @@ def join_tags(path: str | Path, rows: Tagged, targets: Sequence[str], prepared: 
 
 
 def _check_residue(path: str | Path, row: Mapping[str, Any], rows: Tagged, place: int) -> None:
-    """Raise where the table gives another residue than the prepared row has; it need not give any."""
+    """Check the residue in the table, if it has one, against that of the prepared row."""
     residue, own = row.get("residue"), rows.alphabet[rows.tokens[place] - 1]
     if residue and residue != own:
         found = f"position {row['position']}: found residue '{residue}'; the prepared row has '{own}'"
@@ -129,7 +132,7 @@ def confusion_table(found: Scored, states: str) -> dict[str, dict[str, int]]:
 
 
 def length_table(rows: Tagged, called: np.ndarray) -> list[dict[str, Any]]:
-    """Return one row a class of chain length that holds a protein: proteins, residues, accuracy, mean SOV.
+    """Return one entry per length class with proteins: proteins, residues, accuracy, mean SOV.
 
     Parameters
     ----------
@@ -158,14 +161,15 @@ def length_table(rows: Tagged, called: np.ndarray) -> list[dict[str, Any]]:
 
 
 def confidence_table(labels: np.ndarray, called: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    """Return {"calibration_error", "bins"}: accuracy of the labelled residues by the probability of the called state.
+    """Return {"calibration_error", "bins"}: accuracy of labelled residues by the probability of the predicted state.
 
-    The calibration error is the mean over residues of |mean probability - accuracy| of their bin (Guo et al. 2017).
+    The error is the expected calibration error: the mean over residues of |mean probability - accuracy| of their bin
+    (Guo et al. 2017).
 
     Parameters
     ----------
     labels, called : int arrays (total,).
-    scores : float array (total, S): probabilities; where they are not known, NaN, there is no table: {}.
+    scores : float array (total, S): probabilities. If all are NaN, the result is empty.
     """
     known = (labels >= 0) & ~np.isnan(scores).any(axis=1)
     if not known.any():
@@ -187,12 +191,12 @@ def confidence_table(labels: np.ndarray, called: np.ndarray, scores: np.ndarray)
 def compare(
     problem: TagProblem, names: Sequence[str], ours: np.ndarray, found: Scored | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Fit baselines and compare each with the model: what `proteins.baselines.fit.compare` returns, for residues.
+    """Fit baselines and compare each with the model, by paired bootstrap over proteins.
 
     Parameters
     ----------
-    ours : array (total,): what the model says of the residues of `problem.rows`.
-    found : Scored, optional: its counts; None where values are predicted.
+    ours : array (total,): the model's predictions for `problem.rows`.
+    found : Scored, optional: the counts of the model; None for values.
 
     Raises
     ------
@@ -206,7 +210,7 @@ def compare(
         for name in names:
             fitted = lookup(table, name, "baseline")(problem)
             given = (problem, fitted.predicted)
-            metrics, gaps = _compare_states(*given, found) if found is not None else _numbers(*given, ours)
+            metrics, gaps = _compare_states(*given, found) if found is not None else _compare_values(*given, ours)
             results[name] = entry_of(name, fitted.description, metrics, gaps, "proteins")
             advance(1)
     return dict(sorted(results.items(), key=lambda item: _rank(item[1])))
@@ -219,7 +223,9 @@ def _compare_states(problem: TagProblem, predicted: np.ndarray, ours: Scored) ->
     return evaluate(theirs, seed=problem.seed), gaps
 
 
-def _numbers(problem: TagProblem, predicted: np.ndarray, ours: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+def _compare_values(
+    problem: TagProblem, predicted: np.ndarray, ours: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Any]]:
     rows = problem.rows
     true = rows.values[:, problem.column]
     own, gaps = (
@@ -235,8 +241,8 @@ def _rank(entry: dict[str, Any]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """The rows that were evaluated and what a model said of them, for the figures."""
+class EvaluatedRows:
+    """The evaluated rows and their predictions, for the figures."""
 
     rows: Tagged
     given: TagPredictions
@@ -253,25 +259,25 @@ def evaluate_tagging(
     seed: int = 0,
     threads: int = 1,
     device: str = "cpu",
-) -> tuple[dict[str, Any], Judged]:
-    """Return the evaluation of predictions of residues, and the rows behind it.
+) -> tuple[dict[str, Any], EvaluatedRows]:
+    """Return the evaluation of a tagging model as a result (see `stats.results`), and its rows for the figures.
 
     Parameters
     ----------
-    predictions : table of `biorrn predict`; or a model folder or the id of a shipped model, which is then run.
-    baselines : "all", "none" or names of `tagging.baselines`, with commas between.
-    threads, device : of the model, where it is run.
+    predictions : table of `biorrn predict`; or a model folder or the name of a shipped model, to run on the rows.
+    baselines : "all", "none" or comma-separated names of `tagging.baselines`.
+    threads, device : for running the model.
 
     Raises
     ------
-    InputError: a file cannot be used, or the two do not fit together.
-    ConfigError: the split's name, or a baseline's, is unknown, or the model is not one for tagging.
+    InputError: a file cannot be used, or predictions and prepared file do not match.
+    ConfigError: the split or a baseline is unknown, or the model is not a tagging model.
     """
     data = read_prepared_tags(prepared)
     mask = in_split(data, split, prepared)
     rows, train = data.rows.select(mask), data.rows.select(data.split == 0)
     names = choose(baselines, bool(rows.states))
-    given, source = _given(predictions, data, rows, prepared, threads, device)
+    given, source = _predictions(predictions, data, rows, prepared, threads, device)
     content = common("tagging", name, split, note or data.note, seed, {"predictions": source, "prepared": prepared})
     content |= {
         "tags": data.name,
@@ -292,19 +298,16 @@ def evaluate_tagging(
     content["counts"] = {"proteins": len(rows), "residues": len(rows.tokens), "labelled": labelled}
     if not labelled:
         raise InputError(prepared, f"has no labelled residue in split '{split}'")
-    (_states if rows.states else _values)(content, data, rows, train, given, names, seed)
-    return content, Judged(rows, given)
-
-
-def _states(
-    content: dict[str, Any],
-    data: PreparedTags,
-    rows: Tagged,
-    train: Tagged,
-    given: TagPredictions,
-    names: tuple[str, ...],
-    seed: int,
-) -> None:
+    if not rows.states:
+        for column, target in enumerate(data.targets):
+            arrays = (rows.lengths, rows.values[:, column], given.scores[:, column])
+            content["metrics"][target["name"]] = {
+                metric: estimate_numbers(metric, *arrays, seed=seed) for metric in NUMBER_METRICS
+            }
+            if names:
+                problem = TagProblem(train, rows, seed, column)
+                content["baselines"][target["name"]] = compare(problem, names, given.scores[:, column])
+        return content, EvaluatedRows(rows, given)
     found = score(rows.labels, given.states, rows.lengths, len(rows.states))
     key = data.name or "state"
     content["metrics"][key] = evaluate(found, seed=seed)
@@ -316,30 +319,13 @@ def _states(
         "lengths": length_table(rows, given.states),
         "confidence": confidence_table(rows.labels, given.states, given.scores),
     }
+    return content, EvaluatedRows(rows, given)
 
 
-def _values(
-    content: dict[str, Any],
-    data: PreparedTags,
-    rows: Tagged,
-    train: Tagged,
-    given: TagPredictions,
-    names: tuple[str, ...],
-    seed: int,
-) -> None:
-    for column, target in enumerate(data.targets):
-        arrays = (rows.lengths, rows.values[:, column], given.scores[:, column])
-        metrics = {metric: estimate_numbers(metric, *arrays, seed=seed) for metric in NUMBER_METRICS}
-        content["metrics"][target["name"]] = metrics
-        if names:
-            problem = TagProblem(train, rows, seed, column)
-            content["baselines"][target["name"]] = compare(problem, names, given.scores[:, column])
-
-
-def _given(
+def _predictions(
     path: Path, data: PreparedTags, rows: Tagged, prepared: Path, threads: int, device: str
 ) -> tuple[TagPredictions, Path]:
-    """Return predictions from a table, or by running a model, and the file that they come from."""
+    """Read predictions from a table, or run a model; return them and the path of the table or the weights."""
     targets = [target["name"] for target in data.targets]
     if not path.is_dir() and str(path) not in store.shipped_models():
         return join_tags(path, rows, targets, prepared), path
@@ -359,7 +345,7 @@ def _given(
             advance(len(found.sequence))
     own, _ = tag_columns(stored)
     table = np.concatenate(scores)
-    # in the order of the file's states, which may be another than the model's
+    # columns in the order of the file's states, which may differ from that of the model
     table = table[:, [own.index(state) for state in rows.states]] if rows.states else table
     return TagPredictions(called, table, dict(flags)), find_model(path) / WEIGHTS
 

@@ -1,4 +1,4 @@
-"""Figures of an evaluation of tags: confusion, accuracy by confidence, baselines, and tracks of a few proteins."""
+"""Figures of tagging: state tracks along proteins, confusion matrix, reliability diagram, baselines, scatter plots."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from biorrn.stats.figures import (
     slug,
 )
 from biorrn.stats.metrics import BESIDE, NAMES, deciding
-from biorrn.tagging.evaluate import Judged
+from biorrn.tagging.evaluate import EvaluatedRows
 from biorrn.tagging.predict import Tagging
 
-MOST = 40  # proteins of a figure
-LONG = 7.2  # inches
-ROW, TITLE = 0.85, 0.24  # inches: of a protein, and of its title among these
-ABOVE, LINE, BELOW, LEFT, RIGHT = 0.1, 0.22, 0.45, 0.75, 0.12  # inches: around them, and of a line of the legend
-HEAD = 3.0  # residues of a strand that are its arrow head, at most half of it
-# DSSP's states: shape and colour
+MOST = 40  # maximum proteins per figure
+LONG = 7.2  # width, inches
+ROW, TITLE = 0.85, 0.24  # inches: height of a protein, and of the title in it
+ABOVE, LINE, BELOW, LEFT, RIGHT = 0.1, 0.22, 0.45, 0.75, 0.12  # inches: margins, and the height of a legend line
+HEAD = 3.0  # residues of the arrow head of a strand; at most half of the strand
+# DSSP state -> shape and colour
 SHAPES = {
     "H": ("box", RED),
     "G": ("box", ORANGE),
@@ -59,11 +59,11 @@ SHAPES = {
     "C": ("line", INK),
     "P": ("line", PALE),
 }
-PALETTE = (RED, BLUE, GREEN, ORANGE, PURPLE, SKY, INK, GREY)  # of states that are not those of DSSP
+PALETTE = (RED, BLUE, GREEN, ORANGE, PURPLE, SKY, INK, GREY)  # for other states than those of DSSP
 
 
 def shapes(states: str) -> dict[str, tuple[str, str]]:
-    """Return how each state is drawn: "box", "arrow" or "line", and its colour.
+    """Return the shape ("box", "arrow" or "line") and colour of each state.
 
     >>> shapes("HEC")["E"][0], shapes("io")["o"][0]
     ('arrow', 'box')
@@ -74,7 +74,7 @@ def shapes(states: str) -> dict[str, tuple[str, str]]:
 
 
 def track(axes: Axes, states: str, look: Mapping[str, tuple[str, str]], middle: float, height: float) -> None:
-    """Draw states, one a residue from 1 on, around `middle`; a letter that `look` does not have is a gap."""
+    """Draw a string of states as a track around height `middle`. A letter that is not in `look` is a gap."""
     polygons, colours, start = [], [], 0.5
     for state, group in itertools.groupby(states):
         end = start + len(list(group))
@@ -104,7 +104,7 @@ def track(axes: Axes, states: str, look: Mapping[str, tuple[str, str]], middle: 
 
 
 def key(figure: Figure, states: str, names: Sequence[str], look: Mapping[str, tuple[str, str]]) -> None:
-    """Add the legend of the states above everything."""
+    """Add the legend of the states at the top."""
     handles = [
         Patch(color=look[state][1], label=plain(name if name == state else f"{state} {name}"))
         for state, name in zip(states, names, strict=True)
@@ -113,13 +113,13 @@ def key(figure: Figure, states: str, names: Sequence[str], look: Mapping[str, tu
 
 
 def rows_of_axes(count: int, high: float, longest: int, legend: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure and an axes a protein, one below the other, along one axis of `longest` residues.
+    """Return a figure and one axes per protein, stacked, with a common axis of `longest` residues.
 
-    Laid out in inches, as the layout of matplotlib takes seconds for dozens of axes.
+    The axes are placed by hand: the layout engine of matplotlib takes seconds for dozens of axes.
 
     Parameters
     ----------
-    high : float: inches of a protein, its title included.
+    high : float: height of a protein with its title, inches.
     legend : int: lines of the legend.
     """
     top = ABOVE + LINE * legend
@@ -138,11 +138,11 @@ def rows_of_axes(count: int, high: float, longest: int, legend: int = 1) -> tupl
 
 
 def structure_figure(found: Sequence[Tagging], states: str, names: Sequence[str]) -> Figure:
-    """Draw proteins, one a row, along one axis of residue numbers.
+    """Draw one protein per row, along a common axis of residue numbers.
 
     Parameters
     ----------
-    states, names : of the model; "" where it gives values, whose names they then are: a line each.
+    states, names : states of the model and their names; for values "" and the names of the values.
     """
     look, longest = shapes(states), max(max(len(one.sequence) for one in found), 1)
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
@@ -170,11 +170,11 @@ def structure_figure(found: Sequence[Tagging], states: str, names: Sequence[str]
 
 @contextmanager
 def structure_file(path: str | Path | None, states: str, names: Sequence[str]) -> Iterator[Callable[[Tagging], bool]]:
-    """Yield `add(tagging)`, which says whether it is in the figure; the first `MOST` are, written at the end.
+    """Yield `add(tagging)`, which returns whether the protein is drawn: the first `MOST` are. The file is written last.
 
     Parameters
     ----------
-    path : SVG or PNG by its suffix; with None nothing is drawn, and `add` says True.
+    path : SVG or PNG by its suffix. With None nothing is drawn, and `add` returns True.
 
     Raises
     ------
@@ -201,8 +201,8 @@ def structure_file(path: str | Path | None, states: str, names: Sequence[str]) -
             temporary.write_bytes(content)
 
 
-TRACKS = 5  # proteins that are drawn
-SUITED = (60, 250)  # residues of a protein that is readable in a figure, where there are such
+TRACKS = 5  # proteins drawn in an evaluation
+SUITED = (60, 250)  # preferred lengths of these, for a readable figure
 
 
 def _confusion(table: Mapping[str, Mapping[str, int]], names: list[str]) -> Callable[[Figure], None]:
@@ -256,12 +256,12 @@ def _baselines(metrics: Mapping[str, Any], baselines: Mapping[str, Any]) -> Call
     return paint
 
 
-def chosen(judged: Judged, most: int = TRACKS) -> list[int]:
-    """Return the rows to draw: of a readable length where there are such, from the worst to the best, evenly spread.
+def chosen(evaluated: EvaluatedRows, most: int = TRACKS) -> list[int]:
+    """Return the rows to draw: evenly spaced ranks of accuracy, worst first; of a readable length if possible.
 
-    Accuracy is that of the labelled residues.
+    Accuracy is over the labelled residues.
     """
-    rows, called = judged.rows, judged.given.states
+    rows, called = evaluated.rows, evaluated.given.states
     owner = np.repeat(np.arange(len(rows)), rows.lengths)
     known = rows.labels >= 0
     labelled, right = (
@@ -276,11 +276,11 @@ def chosen(judged: Judged, most: int = TRACKS) -> list[int]:
     return ranked[np.unique(np.rint(np.linspace(0, len(ranked) - 1, most)).astype(int))].tolist()
 
 
-def tracks(judged: Judged, names: list[str]) -> Figure:
-    """Draw some proteins, the predicted states above the true ones, and the confidence below both."""
-    rows, given = judged.rows, judged.given
+def tracks(evaluated: EvaluatedRows, names: list[str]) -> Figure:
+    """Draw some proteins: predicted states above the true ones, and the confidence below."""
+    rows, given = evaluated.rows, evaluated.given
     ends = np.cumsum(rows.lengths)
-    picked = chosen(judged)
+    picked = chosen(evaluated)
     look, longest = shapes(rows.states), int(rows.lengths[picked].max())
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure, panels = rows_of_axes(len(picked), 1.2 * ROW, longest, legend=-(-len(names) // 5))
@@ -301,7 +301,7 @@ def _pair(
     look: Mapping[str, tuple[str, str]],
     name: str,
 ) -> None:
-    letters = np.array([*states, " "])  # the last one is a gap, for states that are not known
+    letters = np.array([*states, " "])  # index -1, an unknown state, is a gap
     known = true >= 0
     accuracy = float((true == called)[known].mean())
     axes.set_title(
@@ -329,12 +329,12 @@ def _scatter(true: np.ndarray, predicted: np.ndarray, label: str) -> Callable[[F
     return paint
 
 
-def tagging_figures(content: Mapping[str, Any], judged: Judged) -> list[Drawing]:
-    """Draw an evaluation: see the module; of values, predicted against measured ones.
+def tagging_figures(content: Mapping[str, Any], evaluated: EvaluatedRows) -> list[Drawing]:
+    """Draw an evaluation.
 
     Parameters
     ----------
-    content : the evaluation, see `stats.results`.
+    content, evaluated : as `tagging.evaluate.evaluate_tagging` returns them.
     """
     where, drawings = f"{content['split']} split", []
     if content["states"]:
@@ -346,10 +346,10 @@ def tagging_figures(content: Mapping[str, Any], judged: Judged) -> list[Drawing]
             caption = f"Accuracy by the probability of the called state, {where}; dashed: as promised."
             drawings.append(draw("confidence", caption, _reliability(content["confidence"]), 3.6))
         caption = f"Predicted states above the true ones, {where}; the worst protein first, the best last."
-        drawings.append(Drawing("tracks", caption, tracks(judged, names)))
+        drawings.append(Drawing("tracks", caption, tracks(evaluated, names)))
     for column, target in enumerate(content["targets"]):
         label = f"{target['name']} ({target['unit']})" if target.get("unit") else target["name"]
-        arrays = (judged.rows.values[:, column], judged.given.scores[:, column])
+        arrays = (evaluated.rows.values[:, column], evaluated.given.scores[:, column])
         caption = f"Predicted and measured {target['name']} of residues, {where}."
         drawings.append(draw(f"scatter_{slug(target['name'])}", caption, _scatter(*arrays, label), 3.6))
     for name, baselines in content["baselines"].items():

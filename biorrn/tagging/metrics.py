@@ -1,7 +1,7 @@
-"""How well predicted states agree with known ones, and predicted numbers a residue with measured ones.
+"""Metrics of tagging: accuracy, segment overlap (SOV), precision, recall and F1 of states; correlation of values.
 
-Metrics are statistics over proteins (see `stats.bootstrap`): residues of one protein are not independent of each
-other, so that whole proteins are resampled. Every state metric is a function of what `score` counts for each protein.
+The bootstrap resamples whole proteins, because residues of one protein are not independent. All state metrics are
+statistics (see `stats.bootstrap`) of the counts per protein that `score` returns.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from biorrn.stats.metrics import RESAMPLED as NUMBERS
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """The two sums of SOV for each protein and state, float64 (N, S): SOV(i) is scored / possible, 0 / 0 undefined."""
+    """The two sums of SOV (Zemla et al. 1999), float64 (N, S): SOV of protein and state is scored / possible."""
 
     scored: np.ndarray
     possible: np.ndarray
 
     def of_proteins(self) -> np.ndarray:
-        """Return the SOV of each protein over all states, float64 (N,); NaN where it has no labelled residue."""
+        """Return the SOV of each protein over all states, float64 (N,); NaN without labelled residues."""
         return ratio(self.scored.sum(axis=1), self.possible.sum(axis=1))
 
 
@@ -40,9 +40,9 @@ def segment_overlap(true: np.ndarray, predicted: np.ndarray, rows: np.ndarray, p
 
     Parameters
     ----------
-    true : int array (total,): observed state of each residue; -1 is not known, and ends segments of either side.
+    true : int array (total,): true state of each residue; -1 is unknown, and ends true and predicted segments.
     predicted : int array (total,): predicted state of each residue.
-    rows : int array (total,): the protein of each residue, not decreasing.
+    rows : int array (total,): the protein of each residue, ascending.
     proteins, states : int: N and S.
 
     >>> overlap = segment_overlap(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), np.zeros(4, int), 1, 2)
@@ -53,15 +53,15 @@ def segment_overlap(true: np.ndarray, predicted: np.ndarray, rows: np.ndarray, p
     known = true >= 0
     if not known.any():
         return Overlap(*(sums.reshape(proteins, states) for sums in (scored, possible)))
-    # a gap between labelled residues ends a segment: residues that are neighbours stand next to each other in the file
+    # an unlabelled residue ends a segment
     broken = np.r_[True, np.diff(rows) != 0] | ~known | np.r_[True, ~known[:-1]]
     first, second = (_numbered(states_of, broken)[known] for states_of in (true, predicted))
-    cell = (rows * states + true)[known]  # protein and observed state of each labelled residue
+    cell = (rows * states + true)[known]  # protein and true state of each labelled residue
     size1, size2 = np.bincount(first), np.bincount(second)
     own = np.zeros(len(size1), np.int64)
-    own[first] = cell  # of each observed segment
+    own[first] = cell  # of each true segment
     hit = true[known] == predicted[known]
-    # two segments share one run of residues, so that the residues of a pair are its overlap
+    # two segments overlap in one run of residues: count the residues of each pair
     pairs, minov = np.unique(np.stack([first[hit], second[hit]]), axis=1, return_counts=True)
     one, two = size1[pairs[0]], size2[pairs[1]]
     maxov = one + two - minov
@@ -74,21 +74,21 @@ def segment_overlap(true: np.ndarray, predicted: np.ndarray, rows: np.ndarray, p
 
 
 def _numbered(states: np.ndarray, broken: np.ndarray) -> np.ndarray:
-    """Return the number of the segment of each residue, int64 (total,); one starts where it is broken or changes."""
+    """Return the segment number of each residue, int64 (total,). A segment starts at a break or a change of state."""
     return np.cumsum(broken | np.r_[True, states[1:] != states[:-1]]) - 1
 
 
-CELLS = 4_000_000  # counts of residues held at once, 32 MB
+CELLS = 4_000_000  # counts of residues in memory at once, 32 MB
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Counts of the proteins that have a labelled residue.
+    """Counts of each protein with a labelled residue.
 
     Attributes
     ----------
     confusion : float64 array (N, S, S): residues of each protein by true, then by predicted state.
-    scored, possible : float64 arrays (N, S): the sums of `segments.segment_overlap`.
+    scored, possible : float64 arrays (N, S): the sums of `segment_overlap`.
     """
 
     confusion: np.ndarray
@@ -100,23 +100,23 @@ class Scored:
 
     @cached_property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """What the statistics of `RESAMPLED` take."""
+        """The arguments of the statistics of `RESAMPLED`, without the counts."""
         return self.confusion, self.scored, self.possible
 
 
 def score(true: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, states: int) -> Scored:
-    """Count right and wrong residues and segments of each protein.
+    """Return the counts of residues and segment overlaps of each protein.
 
     Parameters
     ----------
-    true, predicted : int arrays (total,): states of the residues of all proteins, one after another; a true state of
-        -1 is not known, and its residue counts nowhere.
+    true, predicted : int arrays (total,): states of the residues of all proteins, one after another. Residues with a
+        true state of -1 (unknown) are left out.
     lengths : int array (N,): residues of each protein.
     states : int: S.
 
     Raises
     ------
-    ValueError: the arrays do not have one entry a residue, or a predicted state is not one of the S.
+    ValueError: the arrays do not have one entry per residue, or a predicted state is out of range.
     """
     if not len(true) == len(predicted) == int(np.sum(lengths)):
         raise ValueError(f"{len(true)} true and {len(predicted)} predicted states for {int(np.sum(lengths))} residues")
@@ -155,7 +155,7 @@ def _sov(confusion: np.ndarray, scored: np.ndarray, possible: np.ndarray, counts
 
 
 def of_state(name: str, state: int) -> Statistic:
-    """Return precision, recall, f1 or sov of one state as a statistic over the arrays of `Scored`."""
+    """Return precision, recall, f1 or sov of one state as a statistic of the arrays of `Scored`."""
 
     def statistic(confusion: np.ndarray, scored: np.ndarray, possible: np.ndarray, counts: np.ndarray) -> np.ndarray:
         right = counts @ confusion[:, state, state]
@@ -172,7 +172,7 @@ def of_state(name: str, state: int) -> Statistic:
 
 
 def evaluate(found: Scored, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Return {metric: {"n", "value", "low", "high"}}; n counts proteins, intervals are 95 % over proteins.
+    """Return {metric: {"n", "value", "low", "high"}}; n is proteins, the intervals are 95 % over proteins.
 
     >>> found = score(np.array([0, 0, 1, -1]), np.array([0, 1, 1, 1]), np.array([4]), 2)
     >>> round(evaluate(found)["accuracy_residue"]["value"], 3)
@@ -211,7 +211,7 @@ def difference(
 
 
 def over_proteins(metric: str, rows: np.ndarray, *arrays: np.ndarray) -> Statistic:
-    """Return a metric of `stats.metrics` over residues as a statistic over proteins, of counts alone.
+    """Return a metric of `stats.metrics` over residues as a bootstrap statistic over proteins.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def over_proteins(metric: str, rows: np.ndarray, *arrays: np.ndarray) -> Statist
             spread = counts[start : start + block][:, rows]  # (R, N) -> (R, total)
             values = [NUMBERS[metric](true, other, spread) for other in others]
             if len(values) > 1 and metric in ("spearman", "pearson"):
-                values = [np.nan_to_num(value, nan=0.0) for value in values]  # a constant ranks nothing
+                values = [np.nan_to_num(value, nan=0.0) for value in values]  # the correlation of a constant is 0
             found.append(values[0] - values[1] if len(values) > 1 else values[0])
         return np.concatenate(found)
 
@@ -237,9 +237,9 @@ def over_proteins(metric: str, rows: np.ndarray, *arrays: np.ndarray) -> Statist
 def estimate_numbers(
     metric: str, lengths: np.ndarray, *arrays: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, float]:
-    """Return {"n", "value", "low", "high"} of a metric of numbers a residue, or of a difference; see `over_proteins`.
+    """Return {"n", "value", "low", "high"} of a metric of values, or of a difference; see `over_proteins`.
 
-    Residues whose first array, the true one, is NaN are left out, and proteins without others. n counts proteins.
+    Residues without a true value, and proteins of only such residues, are left out. n is the number of proteins.
     """
     known = ~np.isnan(arrays[0])
     _, rows = np.unique(np.repeat(np.arange(len(lengths)), lengths)[known], return_inverse=True)
@@ -250,13 +250,13 @@ def estimate_numbers(
 
 # f(confusion (N, S, S), scored (N, S), possible (N, S), counts (R, N)) -> (R,)
 RESAMPLED: dict[str, Statistic] = {
-    "accuracy_residue": _accuracy_residue,  # Q3, Q8: right residues of all labelled ones
-    "accuracy_protein": _accuracy_protein,  # the mean over proteins of the same
-    "sov": _sov,  # the mean over proteins of their segment overlap
+    "accuracy_residue": _accuracy_residue,  # Q3, Q8: correct residues / labelled residues
+    "accuracy_protein": _accuracy_protein,  # mean over proteins of the same
+    "sov": _sov,  # mean over proteins of the segment overlap
 }
 STATE_METRICS = ("precision", "recall", "f1", "sov")
 NUMBER_METRICS = ("spearman", "pearson", "rmse")
-# f(found) -> float; NaN where there is no protein
+# f(found) -> float; NaN without proteins
 METRICS: dict[str, Callable[[Scored], float]] = {
     name: (lambda found, f=statistic: float(f(*found.arrays, np.ones((1, len(found))))[0]) if len(found) else np.nan)  # type: ignore[misc]
     for name, statistic in RESAMPLED.items()

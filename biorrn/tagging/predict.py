@@ -1,8 +1,8 @@
-"""From records to a state, or values, at each residue: streamed, in the order of the input.
+"""Prediction of a state, or values, per residue: streamed in input order; outputs TSV, FASTA, PSIPRED .ss2 and JSONL.
 
-As in `proteins.predict`, a result is the same for any batch size, company and number of threads. Chains of more than
-`LONGEST` residues are cut into windows that overlap by `OVERLAP`; in the middle of an overlap one hands over to the
-next, so that each residue is seen with at least half an overlap around it.
+A result does not depend on batch size, other records or number of threads. Sequences of more than `LONGEST` residues
+are cut into windows that overlap by `OVERLAP`. Each window gives the residues up to the middle of an overlap, so that
+a residue has at least half an overlap of context on each side.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.writer import Memory, late, open_table, table_format
 from biorrn.sequences.tally import SHOWN, Tally
 
-LONGEST, OVERLAP = 2048, 256  # residues of a window, and of two that follow one another
-WINDOW_RESIDUES = 500_000  # read ahead at most
+LONGEST, OVERLAP = 2048, 256  # residues: maximum window, and overlap of two windows
+WINDOW_RESIDUES = 500_000  # maximum residues read ahead
 
 Passed = tuple[np.ndarray, np.ndarray]  # path uint8 (B, T), and probabilities or values float32 (B, T, S)
 
 
 @dataclass(frozen=True, slots=True)
 class Tagging:
-    """What a model says of the residues of one sequence.
+    """The prediction of the residues of one sequence.
 
     Attributes
     ----------
     id, sequence : str: of the record.
-    states : str: one letter a residue; "" of a model of values.
+    states : str: one letter per residue; "" for a model of values.
     scores : float32 array (T, S): the probability of each state, in the order of the model's states; or values (T, K).
-    flags : list of str: reasons for doubt, as of `inference.predict.Prediction`.
+    flags : list of str: reasons for doubt, as in `proteins.predict.Prediction`.
     """
 
     id: str
@@ -62,7 +62,7 @@ class Tagging:
 
     @property
     def left_out(self) -> bool:
-        """Tell whether the record could not be used; the flags say why."""
+        """Whether the record could not be used; the flags give the reason."""
         return self.flags[:1] == [LEFT_OUT]
 
     @property
@@ -72,11 +72,11 @@ class Tagging:
 
 
 def tag_columns(stored: Stored) -> tuple[str, list[str]]:
-    """Return the states of a tagging model ("" where it gives values) and the names of its columns: states or values.
+    """Return the states of a tagging model ("" for values) and the names of its columns: states or values.
 
     Raises
     ------
-    ConfigError: the model is not one for tagging.
+    ConfigError: the model is not a tagging model.
     """
     facts = stored.facts
     if facts.get("task") != "tagging":
@@ -95,19 +95,19 @@ def tag(
     threads: int | None = None,
     precision: str = "auto",
 ) -> Iterator[Tagging]:
-    """Tag each record, in input order; memory does not grow with the number of records, nor with a chain's length.
+    """Yield the prediction of each record, in input order, in constant memory.
 
     Parameters
     ----------
     stored : Stored: a tagging model.
-    records : iterable of ProteinRecord, whose letters are of the model's alphabet.
-    batch_size : int: windows a forward pass; fewer where they are long. Changes the speed, not the result.
-    threads : int, optional: CPU threads; default: as many as torch uses. Changes the speed, not the result.
-    precision : str: "auto" and "32" are float32, "bf16" is bfloat16 where the CPU and torch's LSTM have it.
+    records : iterable of ProteinRecord, in the model's alphabet.
+    batch_size : int: windows per forward pass; fewer if they are long. Affects speed only.
+    threads : int, optional: CPU threads. Default: those of torch. Affects speed only.
+    precision : str: "auto" and "32" are float32; "bf16" is bfloat16 if the CPU and torch's LSTM support it.
 
     Raises
     ------
-    ConfigError: the model is not one for tagging, or there is no such precision here.
+    ConfigError: the model is not a tagging model, or the precision is not supported.
     BiorrnError: the batch size is below 1, or a record holds a letter outside the alphabet.
     """
     states, columns = tag_columns(stored)
@@ -119,11 +119,10 @@ def tag(
 
 
 def states_and_marginals(model: nn.Module, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the states int64 (B, T) that a model calls, and the probability of each, float32 (B, T, S).
+    """Return the predicted states int64 (B, T) and the probabilities float32 (B, T, S).
 
-    A head with transitions gives marginal probabilities, and calls states or the best path as its recipe says. Without
-    them, and of an ensemble, whose probabilities are the weighted mean of its members', each residue is called its most
-    probable state.
+    A CRF head gives marginal probabilities, and the most probable states or the best path, as its recipe sets. Other
+    heads, and ensembles (weighted mean of the members), give the most probable state of each residue.
     """
     outputs, steps = model(x, lengths)
     decode: Any = getattr(getattr(model, "head", None), "decode", None)
@@ -136,10 +135,10 @@ def states_and_marginals(model: nn.Module, x: Tensor, lengths: Tensor) -> tuple[
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Records under way: their windows, and what each batch gives of which of these."""
+    """Records in progress: their windows, and the batches of these."""
 
     records: list[ProteinRecord]
-    starts: np.ndarray  # int64 (N,): where each record begins among the residues of all
+    starts: np.ndarray  # int64 (N,): first residue of each record
     places: list[tuple[int, Span]]  # record and span of each window
     batches: list[tuple[list[int], Future[Passed]]]
 
@@ -185,7 +184,7 @@ class _Run:
         text = "" if self.letters is None else self.letters[path].tobytes().decode("latin-1")
         ends = itertools.chain(window.starts[1:].tolist(), [total])
         for one, start, end in zip(window.records, window.starts.tolist(), ends, strict=True):
-            # a copy, so that one that is kept does not hold all others
+            # copy the scores: a view would keep those of all records in memory
             yield Tagging(one.id, one.sequence, text[start:end], scores[start:end].copy(), flags(one, self.facts))
 
     def _forward(self, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Passed:
@@ -201,12 +200,12 @@ class _Run:
 
 
 class TagTally(Tally):
-    """Counts proteins, residues and states; says a line a protein, of the first `SHOWN`.
+    """Counts of proteins, residues and states; prints a line for each of the first `SHOWN` proteins.
 
     Parameters
     ----------
-    states : str: of the model; "" where it gives values.
-    names : what the states, or the columns of values, are called.
+    states : str: states of the model; "" for values.
+    names : names of the states, or of the values.
     """
 
     def __init__(self, states: str, names: Sequence[str]) -> None:
@@ -216,7 +215,7 @@ class TagTally(Tally):
         self.sure = 0.0  # sum of the confidence over residues
 
     def take(self, found: Tagging) -> None:
-        """Count a result and say what it is."""
+        """Count a prediction, and print it."""
         self.add(sequences=1, residues=len(found.sequence))
         self.flag(found.flags)
         self.called.update(found.states)
@@ -228,7 +227,7 @@ class TagTally(Tally):
             self.say("further sequences are only counted; --summary has a line for each")
 
     def describe(self, found: Tagging) -> str:
-        """Return a result in one line."""
+        """Return a prediction as one line."""
         length = len(found.sequence)
         parts = [f"{found.id}: {length:,} residues"]
         if self.states:
@@ -244,7 +243,7 @@ class TagTally(Tally):
         return ", ".join(f"{name} {100 * counts[state] / max(total, 1):.0f} %" for state, name in named)
 
     def close(self) -> None:
-        """Say the composition of all residues, and the last line."""
+        """Print the composition of all residues, and the totals."""
         total = self.done["residues"]
         if self.states and total:
             self.say(f"all residues: {self._composition(self.called, total)}, mean confidence {self.sure / total:.2f}")
@@ -253,9 +252,9 @@ class TagTally(Tally):
 
 @contextlib.contextmanager
 def summary_table(path: str | Path | None, states: str, columns: Sequence[str]) -> Iterator[Callable[[Tagging], None]]:
-    """Yield the function that writes a row a protein: id, length, share of each state, mean confidence, flags.
+    """Yield a function that writes one row per protein: id, length, fraction of each state, mean confidence, flags.
 
-    Of a model of values the row has the mean of each. With None nothing is written.
+    For a model of values the row has the mean of each. With None nothing is written.
     """
     if path is None:
         yield lambda found: None
@@ -279,15 +278,15 @@ def summary_table(path: str | Path | None, states: str, columns: Sequence[str]) 
         yield add
 
 
-SS2 = "CHE"  # the order of PSIPRED's columns
-DIGITS = 4  # decimals of a probability in JSON
+SS2 = "CHE"  # order of the columns of PSIPRED
+DIGITS = 4  # decimals of probabilities in JSON
 
 Write = Callable[["Tagging"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a model's results have: its states ("" where it gives values), and the names of its columns."""
+    """The states of a model ("" for values), the names of its columns, and its name."""
 
     states: str
     columns: Sequence[str]
@@ -327,7 +326,7 @@ def _table(path: str | Path | Memory, layout: Layout) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def _fasta(path: str | Path, layout: Layout) -> Iterator[Write]:
-    """Three lines a record: header, sequence, states."""
+    """Three lines per record: header, sequence, states."""
     _needs_states(layout, "fasta")
     with write_text(path) as stream:
 
@@ -356,8 +355,8 @@ def _jsonl(path: str | Path, layout: Layout) -> Iterator[Write]:
 def _ss2(path: str | Path, layout: Layout) -> Iterator[Write]:
     """PSIPRED's .ss2 (Jones 1999): position, residue, state, probabilities of coil, helix and strand.
 
-    A folder gets one file a protein, as PSIPRED writes them; one file holds one after another, each with its header.
-    States of DSSP are reduced to three as `sequences.alphabets` says.
+    A folder gets one file per protein, as PSIPRED writes them; a file gets all proteins, each with its header. The
+    eight states of DSSP are reduced to three, see `sequences.alphabets.THREE`.
     """
     _needs_states(layout, "ss2")
     try:
@@ -381,7 +380,7 @@ def _ss2(path: str | Path, layout: Layout) -> Iterator[Write]:
         def write_own(found: Tagging) -> None:
             stem = _slug(found.id)
             name, number = stem, 2
-            while name in used:  # ids that differ in characters that a name cannot hold
+            while name in used:  # ids that differ only in characters that are not allowed in file names
                 name, number = f"{stem}_{number}", number + 1
             used.add(name)
             if found.left_out:
@@ -406,11 +405,11 @@ def _needs_states(layout: Layout, name: str) -> None:
 
 
 def tagging_format(path: str | Path, name: str | None = None) -> str:
-    """Return the format of an output: the name given, else by the suffix, else a table.
+    """Return the format of an output: by name, else by suffix.
 
     Raises
     ------
-    ConfigError: the name is unknown, or without one the suffix.
+    ConfigError: the name or the suffix is unknown.
 
     >>> tagging_format("x.fasta.gz"), tagging_format("x.ss2"), tagging_format("-"), tagging_format("-", "jsonl")
     ('fasta', 'ss2', 'tsv', 'jsonl')
@@ -427,16 +426,16 @@ def tagging_format(path: str | Path, name: str | None = None) -> str:
 
 @contextlib.contextmanager
 def open_taggings(path: str | Path | Memory, layout: Layout, format: str | None = None) -> Iterator[Write]:
-    """Open an output and yield the function that writes one record's result.
+    """Open an output and yield a function that writes the prediction of one record.
 
     Parameters
     ----------
-    path : `-` is standard output, `.gz` packs text; a table is CSV or parquet by its name.
-    format : an entry of `FORMATS`; default: by the suffix, see `tagging_format`.
+    path : `-` is standard output; `.gz` compresses text; a table is TSV, CSV or parquet by its suffix.
+    format : an entry of `FORMATS`. Default: by the suffix, see `tagging_format`.
 
     Raises
     ------
-    ConfigError: no such format, or one that the model's results do not fit.
+    ConfigError: the format is unknown, or needs states and the model gives values.
     BiorrnError: the file cannot be written.
     """
     opened = _table(path, layout) if isinstance(path, Memory) else FORMATS[tagging_format(path, format)](path, layout)

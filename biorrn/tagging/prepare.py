@@ -1,4 +1,4 @@
-"""Sequences with a state or values for each residue -> a prepared file of tags, and its account."""
+"""Preparation of labelled sequences: conversion to a prepared HDF5 file of tags with a split, and its summary."""
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ YES = ("true", "yes", "1")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """`header:SET`: the header of the labels says `SET=train`, and of held-out training rows `VALIDATION=True`."""
+    """`header:SET`: headers of the labels contain `SET=train` or `SET=test`; with `VALIDATION=True`, train is valid."""
 
     name: str
 
     def code(self, description: str) -> int | None:
-        """Return the code of the split that a header names, or None.
+        """Return the code of the split in a header, or None.
 
         >>> Header("SET").code("SET=train VALIDATION=True")
         1
         """
-        said = dict(word.split("=", 1) for word in description.split() if "=" in word)
-        code = split_called(said.get(self.name, ""))
-        return 1 if code == 0 and said.get("VALIDATION", "").lower() in YES else code
+        fields = dict(word.split("=", 1) for word in description.split() if "=" in word)
+        code = split_called(fields.get(self.name, ""))
+        return 1 if code == 0 and fields.get("VALIDATION", "").lower() in YES else code
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`file:PATH`: a table with the columns `id` and `split` (or one more of any name)."""
+    """`file:PATH`: a table with the columns `id` and `split`; the second may have any name."""
 
     path: str
     codes: dict[str, int] = field(default_factory=dict)
 
     def code(self, name: str) -> int | None:
-        """Return the code of the split of an id, or None where the table has no such row."""
+        """Return the code of the split of an id, or None if the table does not have it."""
         return self.codes.get(name)
 
 
@@ -71,11 +71,11 @@ TagSplitter = Header | Table | Column | Random | Cluster | Reference
 
 
 def parse_tag_split(text: str, seed: int = 0) -> TagSplitter:
-    """Return the splitter that `--split` of `biorrn prepare tags` names.
+    """Parse the option `--split` of `biorrn prepare tags`.
 
     Raises
     ------
-    ConfigError: unknown name, or arguments that it cannot use.
+    ConfigError: the name is unknown, or its arguments are invalid.
     InputError: the table of `file:PATH` cannot be read.
 
     >>> parse_tag_split("header:SET")
@@ -115,18 +115,18 @@ def _table(path: str) -> dict[str, int]:
 
 
 class TagWriter(Writer):
-    """Appends sequences with their labels or values; see `tag_writer`."""
+    """Writer of sequences with labels or values; see `tag_writer`."""
 
     def add(
-        self, id: str, tokens: np.ndarray, tags: np.ndarray, split: int = 0, said: np.ndarray | None = None
+        self, id: str, tokens: np.ndarray, tags: np.ndarray, split: int = 0, pseudo: np.ndarray | None = None
     ) -> None:
-        """Append one sequence: tokens uint8 (T,), tags uint8 (T,) of states or float32 (T, K) of values, its split.
+        """Append one sequence: tokens uint8 (T,), tags uint8 (T,) or values float32 (T, K), code of the split.
 
-        In a file with probabilities, `said` uint8 (T, S) holds them in 1/255; None: no model said any.
+        `pseudo` uint8 (T, S): probabilities in 1/255, for a file that has them; None: zeros.
         """
         row = {"id": id, "tokens": tokens, "labels" if tags.ndim == 1 else "values": tags, "split": split}
         if "probabilities" in self._fields:
-            row["probabilities"] = np.zeros((len(tokens), self.columns), np.uint8) if said is None else said
+            row["probabilities"] = np.zeros((len(tokens), self.columns), np.uint8) if pseudo is None else pseudo
         self._append(row, {"offsets": len(tokens)})
 
 
@@ -138,15 +138,15 @@ def tag_writer(
     targets: Sequence[Mapping[str, str]] = (),
     probabilities: bool = False,
 ) -> Iterator[TagWriter]:
-    """Open a new file of tags; it takes its place at the end, whole or not at all.
+    """Open a new file of tags; it is moved into place when it is complete.
 
     Parameters
     ----------
-    path : the HDF5 file to write.
-    alphabet : str: the letter of a token is at its place - 1.
-    states : States, optional: of labels; None for values.
-    targets : list of {"name", "unit"}: one a column of values.
-    probabilities : bool: beside labels, those of the states, by a model.
+    path : HDF5 file to write.
+    alphabet : str: token t is the letter alphabet[t - 1].
+    states : States of the labels; None for values.
+    targets : list of {"name", "unit"}: the columns of values.
+    probabilities : bool: also store pseudo-labels.
     """
     with new_file(path) as file:
         file.attrs["alphabet"], file.attrs["sources"] = alphabet, "{}"
@@ -169,32 +169,32 @@ class TagFile(SequenceFile):
 
     @property
     def tags(self) -> dict[str, Any] | None:
-        """Return {"name", "states", "names"} of labels; None where the file holds values."""
+        """{"name", "states", "names"} of labels; None if the file holds values."""
         return dict(json.loads(self.file.attrs["tags"])) if "tags" in self.file.attrs else None
 
     def labels(self, row: int) -> np.ndarray:
-        """Return the states uint8 (T,), `alphabets.NO_STATE` where unknown, or the values float32 (T, K)."""
+        """Return the states of a row, uint8 (T,), `alphabets.NO_STATE` where unknown; or its values, float32 (T, K)."""
         start, end = self.file["offsets"][row : row + 2]
         return np.asarray(self.file["values" if self.tags is None else "labels"][start:end])
 
 
-WINDOW, OVERLAP = 4096, 512  # bases; of DNA where nothing else is asked for
+WINDOW, OVERLAP = 4096, 512  # bases: defaults for DNA
 
 
 @dataclass(frozen=True, slots=True)
 class TagInput:
-    """What `biorrn prepare tags` reads.
+    """The input of `biorrn prepare tags`.
 
     Attributes
     ----------
-    source : a FASTA file of sequences, a table, or a folder or zip archive of FLIP's FASTA files.
-    labels, mask : FASTA of one letter a residue, with a FASTA source.
-    bed : segments, with a FASTA source, in place of labels.
+    source : FASTA of sequences, a table, or a folder or zip archive of FLIP.
+    labels, mask : for FASTA: FASTA of one letter per residue.
+    bed : for FASTA: BED of segments, instead of labels.
     alphabet : "protein" or "dna".
-    states : States: of the labels.
-    label_column, sequence_column : of a table.
-    values : columns of a table with numbers; with any there are no labels.
-    background : str: state of a base in no segment.
+    states : States of the labels.
+    label_column, sequence_column : for a table.
+    values : for a table: columns of numbers, instead of labels.
+    background : str: state of a base outside all segments.
     """
 
     source: str | Path
@@ -209,11 +209,11 @@ class TagInput:
     background: str = "none"
 
     def open(self, split_column: str | None) -> tuple[Iterator[TagRow], States | None, list[str]]:
-        """Return the rows, their states (None: values), and the files that they come from.
+        """Return the rows, their states (None for values), and the input files.
 
         Raises
         ------
-        ConfigError: options that do not go together.
+        ConfigError: options that exclude each other.
         InputError: a file cannot be used; see `tagging.readers`.
         """
         lookup(ALPHABETS, self.alphabet, "--alphabet")
@@ -267,21 +267,21 @@ def prepare_tags(
     note: str = "",
     advance: Callable[[int], None] = lambda sequences: None,
 ) -> dict[str, Any]:
-    """Write sequences with tags to a prepared file and return its account.
+    """Write labelled sequences to a prepared file and return its summary.
 
-    A sequence without a single label or value, or without a known residue, is left out and counted.
+    A sequence without labels or without known residues is left out and counted.
 
     Parameters
     ----------
-    out : the HDF5 file to write.
+    out : HDF5 file to write.
     splitter : from `tagging.prepare.parse_tag_split`.
-    window, overlap : int: longer sequences are cut; see `tagging.readers`. Default for DNA: `WINDOW`, `OVERLAP`;
-        proteins stay whole.
+    window, overlap : int: longer sequences are cut, see `readers.cut_windows`. Default: `WINDOW` and `OVERLAP` for
+        DNA; proteins are not cut.
 
     Raises
     ------
-    ConfigError: options that do not go together.
-    InputError: a file cannot be used, a row names no split, or no sequence could be used.
+    ConfigError: options that exclude each other.
+    InputError: a file cannot be used, a row has no split, or no sequence can be used.
     """
     if isinstance(splitter, Cluster) and given.alphabet != "protein":
         raise ConfigError(f"--split cluster: is for proteins; found --alphabet {given.alphabet}")
@@ -321,13 +321,13 @@ def _write(
             continue
         code = _code(splitter, row)
         if code is None:
-            said = f"'{row.said[:60]}'" if isinstance(splitter, Header | Column) else "no row with this id"
+            text = f"'{row.split_text[:60]}'" if isinstance(splitter, Header | Column) else "no row with this id"
             where = splitter.path if isinstance(splitter, Table) else source
             key = splitter.name if isinstance(splitter, Header | Column) else ""
-            problem = f"{key}: found {said}; allowed is {', '.join(SPLITS)}".lstrip(": ")
+            problem = f"{key}: found {text}; allowed is {', '.join(SPLITS)}".lstrip(": ")
             raise InputError(where, problem, row.id)
         counts["kept"] += 1
-        origins.append(row.origin or row.id)  # windows of a sequence stay together where chance splits
+        origins.append(row.origin or row.id)  # windows of a sequence stay in one split
         writer.add(row.id, row.tokens, row.tags, code)
     writer.flush()
     if not writer.rows:
@@ -340,25 +340,25 @@ def _write(
 
 
 def _code(splitter: TagSplitter, row: TagRow) -> int | None:
-    """Return the code of a row's split, 0 where it is chosen once all rows are known; None where nothing names it."""
+    """Return the code of a row's split: 0 if it is assigned after all rows are read, None if it is not given."""
     if row.split is not None:
         return row.split
     if isinstance(splitter, Header | Column):
-        return splitter.code(row.said)
+        return splitter.code(row.split_text)
     return splitter.code(row.origin or row.id) if isinstance(splitter, Table) else 0
 
 
 def tag_summary(path: str | Path) -> dict[str, Any]:
-    """Return counts, lengths, composition, and the share of each state or the moments of each value of each split.
+    """Return for each split: counts, lengths, composition, and fractions of states or moments of values.
 
-    Histograms are {"edges": (n + 1,), "counts": (n,)}; the splits share their edges.
+    Histograms are {"edges": (n + 1,), "counts": (n,)}, with the same edges for all splits.
     """
     with TagFile(path) as prepared:
         file, letters, tags = prepared.file, prepared.alphabet, prepared.tags
         codes, lengths = file["split"][:], np.diff(file["offsets"][:])
         tokens, owner = file["tokens"][:], np.repeat(codes, lengths)
         found = file["labels" if tags else "values"][:]
-        said = file["probabilities"][:].any(1) if "probabilities" in file else None
+        pseudo = file["probabilities"][:].any(1) if "probabilities" in file else None
         names = [target["name"] for target in prepared.targets]
     summary: dict[str, Any] = {"alphabet": letters, "tags": tags, "targets": {}}
     summary |= {"splits": {}, "lengths": {}, "composition": {}} | ({"states": {}} if tags else {})
@@ -371,7 +371,7 @@ def tag_summary(path: str | Path) -> dict[str, Any]:
             "sequences": int(here.sum()),
             "residues": int(lengths[here].sum()),
             "labelled": int(known.sum()),
-            **({} if said is None else {"labelled_by_model": int(said[mine].sum())}),
+            **({} if pseudo is None else {"labelled_by_model": int(pseudo[mine].sum())}),
             **spread(lengths[here], "length"),
         }
         summary["lengths"][SPLITS[code]] = histogram(lengths[here], bin_edges(lengths, whole=True))
@@ -394,7 +394,7 @@ def tag_summary(path: str | Path) -> dict[str, Any]:
 
 
 def tag_leakage(path: str | Path) -> dict[str, Any]:
-    """Return what `protein_leakage` says of proteins; for DNA, how many sequences are the same in two splits."""
+    """Return the leakage between splits: similar proteins, see `protein_leakage`; for DNA, equal sequences."""
     with TagFile(path) as file:
         protein = file.alphabet == RESIDUES
     return protein_leakage(path, opened=TagFile, near=protein)

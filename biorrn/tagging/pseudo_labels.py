@@ -1,9 +1,10 @@
-"""A prepared file of tags, and beside its labelled chains others whose states a model and their homologs say.
+"""Pseudo-labels: states of unlabelled proteins from a teacher model, averaged over homologs.
 
-Semi-supervised training as of Lee 2013 (ICML workshop on challenges in representation learning) and, for secondary
-structure from single sequences, Moffat and Jones 2021 (Bioinformatics 37:3744). A model's word on a single sequence is
-averaged with that on its homologs, residue by residue as they align, and with the labels of homologs that have some:
-structure is kept where sequence is not, so that the average is right more often than any of its parts.
+Semi-supervised training (Lee 2013, ICML workshop on challenges in representation learning), for secondary structure
+from single sequences as Moffat and Jones 2021 (Bioinformatics 37:3744). The prediction of the model for a sequence is
+averaged, over aligned residues, with its predictions for homologs and with the labels of labelled homologs. Structure
+is more conserved than sequence, so the average is more accurate than a single prediction. Homologs are found by words
+of `WORD` residues, ungapped extension and banded local alignment.
 """
 
 from __future__ import annotations
@@ -27,23 +28,26 @@ from biorrn.sequences.sequence_set import SequenceSet, read_set
 from biorrn.tagging.prepare import TagFile, tag_writer
 
 WORD = 4  # residues
-REACH = 100  # residues to both sides of a word in which its ungapped stretch is looked for
-BAND = 12  # diagonals on which two words count as near
-SIDE = 64  # diagonals to both sides of the best ungapped stretch within which an alignment stays
-UNGAPPED = 38  # score of an ungapped stretch from which an alignment is worth computing; about 22 bits
-OPEN, EXTEND = 11, 1  # cost of the first residue of a gap less EXTEND, and of each residue
-LAMBDA, KAPPA = 0.267, 0.041  # of these scores and gaps; Altschul and Gish 1996, Methods Enzymol 266:460
+REACH = 100  # residues on each side of a word that ungapped extension covers
+BAND = 12  # maximum difference of the diagonals of two neighbouring words
+SIDE = 64  # half-width of the band of an alignment, in diagonals around the best ungapped stretch
+UNGAPPED = 38  # minimum ungapped score to compute an alignment; about 22 bits
+OPEN, EXTEND = 11, 1  # gap costs: a gap of n residues costs OPEN + n EXTEND
+LAMBDA, KAPPA = (
+    0.267,
+    0.041,
+)  # Karlin-Altschul parameters of these scores and gaps; Altschul and Gish 1996, Methods Enzymol 266:460
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A sequence of the pool that is homologous to a query.
+    """A homolog of a query.
 
     Attributes
     ----------
-    row : int: its place in the pool.
-    score : int: of the local alignment.
-    query, target : int64 arrays (n,): residues aligned with each other, from 0.
+    row : int: index in the pool.
+    score : int: score of the local alignment.
+    query, target : int64 arrays (n,): aligned residues, from 0.
     """
 
     row: int
@@ -53,7 +57,7 @@ class Hit:
 
 
 def least_score(expect: float, residues: int, pool: int) -> int:
-    """Return the score that by chance a query of so many residues reaches `expect` times in a pool of so many.
+    """Return the alignment score with E-value `expect` for a query and a pool of these numbers of residues.
 
     >>> least_score(0.001, 250, 9_000_000)
     95
@@ -62,7 +66,7 @@ def least_score(expect: float, residues: int, pool: int) -> int:
 
 
 class Pool:
-    """Sequences with an index of their words, to look for homologs in."""
+    """Sequences with a word index, to search for homologs."""
 
     def __init__(self, pool: SequenceSet) -> None:
         self.sequences = pool
@@ -73,14 +77,14 @@ class Pool:
         self._starts = np.searchsorted(codes[self._places], np.arange(len(STANDARD) ** WORD + 1))
 
     def hits(self, tokens: np.ndarray, expect: float = 1e-3, most: int = 40, itself: int = -1) -> list[Hit]:
-        """Return the homologs of one protein, best first by their ungapped stretch.
+        """Return the homologs of one protein, sorted by ungapped score, best first.
 
         Parameters
         ----------
-        tokens : uint8 array (T,), as the pool's.
-        expect : float: hits of this score by chance, see `least_score`.
-        most : int: alignments computed at most.
-        itself : int: the query's place in the pool, which is no hit; -1: it is not there.
+        tokens : uint8 array (T,).
+        expect : float: maximum E-value, see `least_score`.
+        most : int: maximum number of alignments.
+        itself : int: index of the query in the pool, to leave it out; -1: the query is not in the pool.
         """
         pool = self.sequences
         codes = _words(tokens, np.zeros(len(tokens), np.int32))
@@ -99,7 +103,7 @@ class Pool:
 
 
 def _scores() -> np.ndarray:
-    """Return BLOSUM62 by tokens, int32 (22, 22): of padding and X, which align with nothing for a gain, -1."""
+    """Return BLOSUM62 by tokens, int32 (22, 22); -1 for padding and X."""
     scores = np.full((len(STANDARD) + 2, len(STANDARD) + 2), -1, np.int32)
     scores[1:-1, 1:-1] = blosum62()
     return scores
@@ -109,7 +113,7 @@ _SCORES = _scores()
 
 
 def _words(tokens: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Return the code of the word that starts at each residue, int64; -1 where it leaves its sequence or has an X."""
+    """Return the code of the word that starts at each residue, int64; -1 if it crosses an end or contains X."""
     codes = np.full(len(tokens), -1, np.int64)
     count = len(tokens) - WORD + 1
     if count <= 0:
@@ -126,12 +130,12 @@ def _words(tokens: np.ndarray, owner: np.ndarray) -> np.ndarray:
 
 @jit()
 def _candidates(tokens, codes, starts, places, owner, pool, offsets, scores):  # type: ignore[no-untyped-def]
-    """Return rows of the pool with a good ungapped stretch, and the score and the diagonal of the best one of each."""
+    """Return the rows of the pool with a high ungapped score, and the score and diagonal of their best stretch."""
     count = 0
     for code in codes:
         if code >= 0:
             count += starts[code + 1] - starts[code]
-    words = np.empty(count, np.int64)  # the diagonal (of the pool as one sequence), and where in the query
+    words = np.empty(count, np.int64)  # diagonal (in the concatenated pool) and position in the query
     span = len(tokens) + 1
     n = 0
     for start in range(len(codes)):
@@ -142,7 +146,7 @@ def _candidates(tokens, codes, starts, places, owner, pool, offsets, scores):  #
     words = np.sort(words)
     rows, best, where = (np.empty(2 * count, np.int64), np.empty(2 * count, np.int64), np.empty(2 * count, np.int64))
     kept = 0
-    done = -1  # stretches of a diagonal are looked at once
+    done = -1  # end of the last extension: each stretch of a diagonal is extended once
     for i in range(1, count):
         if words[i] // span - words[i - 1] // span > BAND:
             continue
@@ -175,15 +179,15 @@ def _candidates(tokens, codes, starts, places, owner, pool, offsets, scores):  #
 
 @jit()
 def _local(a, b, scores, first, more, least, centre, side):  # type: ignore[no-untyped-def]
-    """Return the score of the best local alignment, and the residues of both that it sets side by side.
+    """Return the score of the best banded local alignment (Smith-Waterman, affine gaps) and its aligned residues.
 
-    A gap of n residues costs first + (n - 1) * more. The alignment stays within `side` diagonals of `centre` (a residue
-    of b less one of a). Below `least` there is no need for the residues: none are given.
+    A gap of n residues costs first + (n - 1) * more. The band is `side` diagonals around `centre` (position in b minus
+    position in a). If the score is below `least`, no residues are returned.
     """
     n, m = len(a), len(b)
     wide = 2 * side + 1
-    # how a cell was reached: bits 0-1 of the match (0 start, 1 diagonal, 2 gap in b, 3 gap in a), 2 and 3 gap goes on.
-    # Column c of row i is cell (i, i + c + centre - side); beyond the band every alignment would start anew: all 0
+    # traceback: bits 0-1 of the match (0 start, 1 diagonal, 2 gap in b, 3 gap in a); bits 2, 3: gap is extended.
+    # Column c of row i is cell (i, i + c + centre - side); outside the band all are 0, a start
     steps = np.zeros((n + 1, wide + 1), np.uint8)
     row, down = np.zeros(m + 1, np.int32), np.full(m + 1, -(10**6), np.int32)
     top, end_a, end_b = 0, 0, 0
@@ -223,7 +227,7 @@ def _local(a, b, scores, first, more, least, centre, side):  # type: ignore[no-u
         return top, np.empty(0, np.int64), np.empty(0, np.int64)
     query, target = np.empty(min(n, m), np.int64), np.empty(min(n, m), np.int64)
     count, i, j = 0, end_a, end_b
-    inside = 0  # 2: in a gap that uses up a, 3: in one that uses up b
+    inside = 0  # 2: in a gap that consumes a, 3: in one that consumes b
     while i > 0 and j > 0:
         column = j - i - centre + side
         step = steps[i, column] if 0 <= column <= wide else 0
@@ -246,17 +250,17 @@ def _local(a, b, scores, first, more, least, centre, side):  # type: ignore[no-u
     return top, query[:count][::-1].copy(), target[:count][::-1].copy()
 
 
-SHORTEST = 20  # residues
-FULL = 300  # score of an alignment from which a homolog's word weighs as much as the model's on the sequence itself
-EXPECT, MOST = 1e-3, 40  # of hits; see `Pool.hits`
-BLOCK = 256  # sequences whose homologs are found at a time
+SHORTEST = 20  # minimum residues of an unlabelled sequence
+FULL = 300  # alignment score from which a homolog has the full weight, that of the sequence itself
+EXPECT, MOST = 1e-3, 40  # defaults of `Pool.hits`
+BLOCK = 256  # sequences per batch of the search
 
-Say = Callable[[Sequence[str]], Iterable[np.ndarray]]  # sequences to probabilities (T, S) of each, in order
+Teacher = Callable[[Sequence[str]], Iterable[np.ndarray]]  # sequences -> probabilities (T, S) of each, in order
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """The chains of a prepared file of tags: a set, and the state (T,) and split of each."""
+    """The sequences of a prepared file of tags, their states (total,) and splits."""
 
     chains: SequenceSet
     labels: np.ndarray
@@ -265,11 +269,11 @@ class Labelled:
 
 
 def read_labelled(path: str | Path) -> Labelled:
-    """Return the chains of a prepared file of tags.
+    """Read a prepared file of protein states.
 
     Raises
     ------
-    InputError: it is not such a file, or holds values, or DNA.
+    InputError: the file is not a prepared file of tags, or holds values or DNA.
     """
     with TagFile(path) as file:
         if file.tags is None or file.alphabet != RESIDUES:
@@ -281,7 +285,7 @@ def read_labelled(path: str | Path) -> Labelled:
 
 
 def unlabelled(paths: Sequence[str | Path], known: SequenceSet, counts: Counter[str]) -> SequenceSet:
-    """Return the sequences of files, each one once, without those that are labelled or shorter than `SHORTEST`."""
+    """Return the distinct sequences of files, without labelled ones and those shorter than `SHORTEST`."""
     seen = {known.one(row).tobytes() for row in range(len(known))}
     ids, parts = [], []
     for path in paths:
@@ -306,7 +310,7 @@ def prepare_pseudo_labels(
     source: str | Path,
     paths: Sequence[str | Path],
     out: str | Path,
-    say: Say,
+    teacher: Teacher,
     *,
     states: str,
     weights: str | Path | None = None,
@@ -315,32 +319,32 @@ def prepare_pseudo_labels(
     note: str = "",
     advance: Callable[[int], None] = lambda sequences: None,
 ) -> dict[str, Any]:
-    """Write a prepared file with other sequences to train on, labelled by a model, and return its account.
+    """Write a prepared file with additional training sequences, labelled by a model, and return its summary.
 
-    A sequence with a homolog in the valid or test split is left out, so that these stay as far away as they were.
+    A sequence with a homolog in the valid or test split is left out, so that the splits stay independent.
 
     Parameters
     ----------
-    source : a prepared file of tags.
-    paths : FASTA or tables of sequences without labels.
-    out : the HDF5 file to write; it holds the rows of `source` as well.
-    say : gives the probabilities float (T, S) of a model for sequences.
-    states : str: letters of the model's states.
-    weights : the model's file, named among the sources.
-    expect : float: homologs have a score that chance reaches so many times; see `tagging.pseudo_labels`.
-    threads : int: homologs are looked for on so many.
+    source : prepared file of tags.
+    paths : FASTA or tables of unlabelled sequences.
+    out : HDF5 file to write; it also contains the rows of `source`.
+    teacher : returns the probabilities float (T, S) of a model for sequences.
+    states : str: states of the model.
+    weights : weights of the model, stored among the sources.
+    expect : float: maximum E-value of a homolog.
+    threads : int: threads of the search.
 
     Raises
     ------
-    ConfigError: the model knows other states than the file.
-    InputError: a file cannot be used, or nothing is left to label.
+    ConfigError: the states of the model are not those of the file.
+    InputError: a file cannot be used, or no sequence is left to label.
     """
     labelled = read_labelled(source)
     if states != labelled.states.letters:
         raise ConfigError(f"--teacher: knows states {states}; {source} has {labelled.states.letters}")
     counts: Counter[str] = Counter()
     found = unlabelled(paths, labelled.chains, counts)
-    said = _said(found, labelled, say)
+    probabilities = _probabilities(found, labelled, teacher)
     with tag_writer(out, RESIDUES, labelled.states, probabilities=True) as writer:
         chains = labelled.chains
         for row, name in enumerate(chains.ids):
@@ -357,7 +361,7 @@ def prepare_pseudo_labels(
                 if any(apart[hit.row] for hit in hits):
                     counts["left out: homologous to a held-out chain"] += 1
                     continue
-                mean = consensus(said, pool.sequences.offsets, row, hits)
+                mean = consensus(probabilities, pool.sequences.offsets, row, hits)
                 labels = np.full(len(mean), NO_STATE, np.uint8)
                 writer.add(found.ids[row], found.one(row), labels, train, np.rint(mean * 255).astype(np.uint8))
                 counts["kept: labelled by the model"] += 1
@@ -370,33 +374,33 @@ def prepare_pseudo_labels(
     return account(out, counts, note)
 
 
-def consensus(said: np.ndarray, offsets: np.ndarray, row: int, hits: Sequence[Hit]) -> np.ndarray:
-    """Return the probabilities (T, S) of one sequence with the word of its homologs.
+def consensus(probabilities: np.ndarray, offsets: np.ndarray, row: int, hits: Sequence[Hit]) -> np.ndarray:
+    """Return the probabilities (T, S) of one sequence, averaged with those of its homologs.
 
-    Each homolog counts by the score of its alignment, at most as much as the sequence; a sum of n counts by 1/sqrt(n),
-    since homologs that come from one family err alike.
+    A homolog is weighted by its alignment score, at most as much as the sequence itself. The sum over n homologs is
+    divided by sqrt(n), because the errors of one family are correlated.
 
     Parameters
     ----------
-    said : float array (total, S): of all sequences of the pool; rows of 0 say nothing.
-    offsets : int64 array: where each sequence of the pool starts.
+    probabilities : float array (total, S), of all sequences of the pool; rows of 0 are unknown.
+    offsets : int64 array: first residue of each sequence of the pool.
     row, hits : the sequence and its homologs.
     """
-    own = said[offsets[row] : offsets[row + 1]]
+    own = probabilities[offsets[row] : offsets[row + 1]]
     others, counts = np.zeros_like(own), np.zeros((len(own), 1), own.dtype)
     for hit in hits:
-        words = said[offsets[hit.row] + hit.target]
+        words = probabilities[offsets[hit.row] + hit.target]
         others[hit.query] += min(1.0, hit.score / FULL) * words
         counts[hit.query] += words.any(1, keepdims=True)
     mean = own + others / np.sqrt(np.maximum(counts, 1))
     return np.asarray(mean / mean.sum(1, keepdims=True))
 
 
-def _said(found: SequenceSet, labelled: Labelled, say: Say) -> np.ndarray:
-    """Return what is said of each residue, float32 (total, S): by the model, and by the labels that train."""
+def _probabilities(found: SequenceSet, labelled: Labelled, teacher: Teacher) -> np.ndarray:
+    """Return the probabilities of each residue, float32 (total, S): of the model, and 1 for training labels."""
     texts = [sequence(found.one(row)) for row in range(len(found))]
     width = len(labelled.states.letters)
-    parts = [np.asarray(one, np.float32) for one in say(texts)]
+    parts = [np.asarray(one, np.float32) for one in teacher(texts)]
     known = np.zeros((len(labelled.labels), width), np.float32)
     owner = np.repeat(labelled.splits, labelled.chains.lengths)
     there = np.flatnonzero((labelled.labels != NO_STATE) & (owner == split_code("train")))

@@ -1,4 +1,4 @@
-"""Sequences and what is known of each of their residues: from FASTA, an archive of it, or a table."""
+"""Readers of labelled sequences: FASTA with labels, FLIP archives, tables, and BED segments."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from biorrn.sequences.splits import Reference, Rows
 from biorrn.sequences.tables.numbers import MISSING
 from biorrn.sequences.tables.reader import column_names, matching, read_cells
 
-INSIDE = ".zip:"  # between an archive and the name of one of its members
-MOST_BYTES = 1 << 31  # of a member once unpacked; a few kB of an archive can claim any size
+INSIDE = ".zip:"  # separates an archive and the name of a member
+MOST_BYTES = 1 << 31  # maximum unpacked size of a member: a few kB can claim any size
 
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """One record: its id, its letters as written without ends of lines, and the rest of its header."""
+    """A FASTA record: id, letters as written without line ends, and the rest of the header."""
 
     id: str
     letters: str
@@ -34,11 +34,11 @@ class Letters:
 
 
 def read_letters(path: str | Path) -> Iterator[Letters]:
-    """Yield the records of a FASTA file of labels, one in memory at a time.
+    """Yield the records of a FASTA file of sequences or labels.
 
     Parameters
     ----------
-    path : the file; gzip by content, `-` for standard input, `archive.zip:member` for one in an archive.
+    path : file, may be gzip; `-` for standard input; `archive.zip:member` for a member of an archive.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def read_letters(path: str | Path) -> Iterator[Letters]:
 
 
 def one_a_label(written: str) -> str:
-    """Return a protein in upper-case letters, B, Z, J, U and O as X; nothing may be left out, since labels would shift.
+    """Return a protein in upper case, with B, Z, J, U and O as X. Nothing is removed, because labels would shift.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def one_a_label(written: str) -> str:
 
 
 def members(path: str | Path) -> list[str]:
-    """Return the files of a folder, or the members of a zip archive, each as `read_letters` takes it.
+    """Return the files of a folder, or the members of a zip archive as `archive.zip:member`.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def members(path: str | Path) -> list[str]:
 
 
 def is_archive(path: str | Path) -> bool:
-    """Tell whether an input is a folder or a zip archive."""
+    """Return whether an input is a folder or a zip archive."""
     return Path(path).is_dir() or (Path(path).suffix.lower() == ".zip" and Path(path).is_file())
 
 
@@ -112,7 +112,7 @@ def _lines(path: str | Path) -> Iterator[str]:
             yield from lines
 
 
-DAMAGE = (  # what Python raises on an archive that is none, damaged or locked
+DAMAGE = (  # errors of a file that is no archive, or a damaged or encrypted one
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
@@ -124,33 +124,37 @@ DAMAGE = (  # what Python raises on an archive that is none, damaged or locked
 
 
 ALPHABETS = {"protein": RESIDUES, "dna": DNA}
-ARCHIVE = {"sequences": "sequences", "labels": "sampled", "mask": "mask"}  # what FLIP calls the files of an archive
+ARCHIVE = {
+    "sequences": "sequences",
+    "labels": "sampled",
+    "mask": "mask",
+}  # role -> name of the file in an archive of FLIP
 
 
 @dataclass(frozen=True, slots=True)
 class TagRow:
-    """One sequence.
+    """A sequence with a label or values per residue.
 
     Attributes
     ----------
     id : str.
     tokens : uint8 array (T,): index in the alphabet + 1.
     tags : uint8 array (T,) of states, `NO_STATE` where unknown; or float32 (T, K) of values, NaN where missing.
-    said : str: what says its split: the rest of the header of its labels, or a cell of a table.
-    split : int: its code, where the rows were cut by it.
-    origin : str: the sequence that it is a window of, "" where it is whole.
+    split_text : str: names the split: the header of the labels without the id, or a cell of a table.
+    split : int or None: code of the split, if the sequence was cut at the borders of splits.
+    origin : str: id of the sequence that this is a window of; "" if it is whole.
     """
 
     id: str
     tokens: np.ndarray
     tags: np.ndarray
-    said: str = ""
+    split_text: str = ""
     split: int | None = None
     origin: str = ""
 
 
 def encode_sequence(path: str | Path, name: str, written: str, alphabet: str) -> np.ndarray:
-    """Return the tokens uint8 (T,) of a sequence as it is written.
+    """Return the tokens of a sequence, uint8 (T,).
 
     Raises
     ------
@@ -167,11 +171,11 @@ def encode_sequence(path: str | Path, name: str, written: str, alphabet: str) ->
 
 
 def archive_files(path: str | Path) -> dict[str, str]:
-    """Return "sequences", "labels" and, where it is there, "mask" -> the FASTA files of a folder or zip archive.
+    """Return {"sequences", "labels" and possibly "mask": FASTA file} of a folder or zip archive of FLIP.
 
     Raises
     ------
-    InputError: it lacks the sequences or the labels, or has one of them more than once.
+    InputError: sequences or labels are missing, or a file is there twice.
     """
     found = {}
     inside = members(path)
@@ -187,15 +191,15 @@ def archive_files(path: str | Path) -> dict[str, str]:
 def rows_of_fasta(
     source: str | Path, labels: str | Path, mask: str | Path | None, states: States, alphabet: str
 ) -> Iterator[TagRow]:
-    """Yield the sequences of a FASTA file with the labels of the same id in another; the labels are held in memory.
+    """Yield the sequences of a FASTA file with the labels of another, joined by id. The labels are kept in memory.
 
     Parameters
     ----------
-    mask : FASTA of 1 and 0: where a residue has a label.
+    mask : FASTA of 1 and 0; a residue with 0 has no label.
 
     Raises
     ------
-    InputError: an id is in one file only, lengths differ, or a letter is not allowed; see the readers.
+    InputError: an id is in one file only, lengths differ, or a letter is not allowed.
     """
     known = {record.id: record for record in read_letters(labels)}
     masks = {record.id: record for record in read_letters(mask)} if mask is not None else {}
@@ -245,11 +249,11 @@ def rows_of_table(
     sequence_column: str = "sequence",
     split_column: str | None = None,
 ) -> Iterator[TagRow]:
-    """Yield the rows of a table of id, sequence, and labels (a letter a residue) or values (numbers, comma separated).
+    """Yield the rows of a table of id, sequence, and labels (one letter per residue) or values.
 
     Parameters
     ----------
-    values : columns of numbers; with any, there are no labels. NA, NaN or nothing between two commas is missing.
+    values : columns of comma-separated numbers, instead of labels. NA, NaN or an empty entry is missing.
 
     Raises
     ------
@@ -293,12 +297,12 @@ def _numbers(path: str | Path, name: str, column: str, cell: object, length: int
     return found
 
 
-SKIPPED = ("#", "track", "browser")  # how a line begins that holds no segment
+SKIPPED = ("#", "track", "browser")  # first word of BED lines without a segment
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A named span of a sequence, `start` to before `end`, 0-based, and the line that it stands on."""
+    """A named span of a sequence, 0-based, half-open, and its line number in the file."""
 
     start: int
     end: int
@@ -307,14 +311,14 @@ class Segment:
 
 
 def read_segments(path: str | Path) -> dict[str, list[Segment]]:
-    """Return the segments of each sequence, in order of start.
+    """Read a BED file; return the segments of each sequence, sorted by start.
 
-    Columns after the fourth (score, strand, ...) are not read: a segment labels the bases of the forward strand.
+    Columns after the fourth (score, strand, ...) are ignored: a segment labels the bases of the forward strand.
 
     Raises
     ------
-    InputError: the file cannot be read or holds no segment, a line has fewer than four columns, a place is no whole
-        number, or a span is empty.
+    InputError: the file cannot be read or has no segment, a line has fewer than four columns, a position is not a
+        whole number, or a span is empty.
     """
     found: dict[str, list[Segment]] = {}
     with open_text(path) as stream:
@@ -338,7 +342,7 @@ def read_segments(path: str | Path) -> dict[str, list[Segment]]:
 
 
 def segment_states(path: str | Path, background: str, name: str = "segment") -> tuple[States, dict[str, list[Segment]]]:
-    """Return the states that a BED file names, what is in no segment first, and its segments."""
+    """Return the states named in a BED file, `background` first, and its segments."""
     found = read_segments(path)
     others = sorted({segment.name for segments in found.values() for segment in segments} - {background})
     names = [background, *others]
@@ -350,11 +354,11 @@ def segment_states(path: str | Path, background: str, name: str = "segment") -> 
 def rows_of_segments(
     source: str | Path, bed: str | Path, states: States, segments: dict[str, list[Segment]], alphabet: str
 ) -> Iterator[TagRow]:
-    """Yield the sequences of a FASTA file with the state of the segments that each letter lies in.
+    """Yield the sequences of a FASTA file; the state of a letter is the name of its segment, or the background.
 
     Raises
     ------
-    InputError: a segment is of no sequence, ends beyond it, or overlaps one of another name.
+    InputError: the sequence of a segment is missing, a segment ends beyond it, or overlaps one of another name.
     """
     left = dict(segments)
     for record in read_letters(source):
@@ -374,18 +378,18 @@ def rows_of_segments(
 
 
 def cut_windows(row: TagRow, size: int, overlap: int, regions: Reference | None = None) -> Iterator[TagRow]:
-    """Yield a sequence in windows of at most `size`, neighbours sharing `overlap`; ids get `:FIRST-LAST`, from 1.
+    """Yield windows of at most `size` letters of a sequence; neighbours overlap. Ids get `:FIRST-LAST`, from 1.
 
-    Of what two windows share, each has the labels of its own half, so that every letter is labelled once and most have
-    letters on either side.
+    In an overlap each window has the labels of its own half, so that every letter is labelled once.
 
     Parameters
     ----------
-    regions : Reference, optional: which places are of which split; a window lies in one and shares nothing with others.
+    regions : Reference, optional: the split of each position. A window lies in one split, and windows of different
+        splits do not overlap.
 
     Raises
     ------
-    ConfigError: an overlap below 0, or not below the window.
+    ConfigError: the overlap is below 0, or not below the window.
     """
     if not 0 <= overlap < size:
         raise ConfigError(f"--overlap: found {overlap}; allowed is 0 to less than the window, {size}")

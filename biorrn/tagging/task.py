@@ -1,4 +1,4 @@
-"""A state, or values, for each residue of a protein or base of DNA: tokens in, one output a step."""
+"""Training task tagging: a state, or values, for each residue of a protein or base of DNA."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from biorrn.stats.metrics import mean_metrics
 from biorrn.tagging.data import NO_TARGET, Substitution, TagDataset, batches, cut, number_of_batches, whole
 
 unit = "residues"
-monitor = "agreement"  # of states accuracy_residue, of values spearman
+monitor = "agreement"  # accuracy_residue for states, spearman for values
 
-VALID_RESIDUES = 16384  # padded steps of a validation batch
+VALID_RESIDUES = 16384  # padded steps per validation batch
 
 
 class TagData:
@@ -80,11 +80,11 @@ def open_data(path: str | Path, recipe: Recipe) -> TagData:
 
 
 def make_model(recipe: Recipe, data: TagData) -> SequenceModel:
-    """Return an untrained tagger; one of values speaks in the units of the training targets.
+    """Return an untrained tagging model; outputs of values are in the units of the training targets.
 
     Raises
     ------
-    ConfigError: a head or a loss that does not fit the data, or features of residues for DNA.
+    ConfigError: head or loss do not fit the data, or the front end has residue features and the data is DNA.
     """
     kind, head = data.facts["kind"], recipe.network.head.name
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
@@ -117,7 +117,7 @@ def make_model(recipe: Recipe, data: TagData) -> SequenceModel:
 
 
 def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
-    """Return the mean loss of a residue whose state (in nats) or value (in standard deviations) is known."""
+    """Return the mean loss per labelled residue: states in nats, values in standard deviations."""
     return LOSSES[recipe.training.loss][2](model, outputs, lengths, batch, recipe) / max(1.0, share(batch, recipe))
 
 
@@ -147,7 +147,7 @@ def _huber(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch,
 
 
 def _errors(model: SequenceModel, outputs: Tensor, batch: Batch) -> Tensor:
-    """Return the errors (B, T, K) in standard deviations of each target, 0 where there is none."""
+    """Return the errors (B, T, K) in standard deviations of each target, 0 where missing."""
     assert batch.targets is not None
     scale = model.head.scale
     assert isinstance(scale, Tensor)
@@ -155,17 +155,17 @@ def _errors(model: SequenceModel, outputs: Tensor, batch: Batch) -> Tensor:
 
 
 def share(batch: Batch, recipe: Recipe) -> float:
-    """Return how many states or values are known, or said by a model."""
+    """Return the number of labels or values, including pseudo-labels."""
     assert batch.targets is not None
     known = batch.targets.isfinite() if batch.targets.is_floating_point() else batch.targets != NO_TARGET
-    said = 0.0 if batch.probabilities is None else float(batch.probabilities.sum())
-    return float(known.sum()) + said
+    pseudo = 0.0 if batch.probabilities is None else float(batch.probabilities.sum())
+    return float(known.sum()) + pseudo
 
 
 def collect_from(
     model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe | None = None
 ) -> Any:
-    """Return what `score` needs of a batch: that of `collect`, with the states that a chain calls."""
+    """Return the input of `score` for a batch: as `collect`, with the states that a CRF head decodes."""
     if isinstance(model.head, TagsCRF):
         called, marginals = model.head.decode(outputs, lengths)
         return _counts(called, marginals.clamp(min=1e-12).log(), batch)
@@ -173,7 +173,7 @@ def collect_from(
 
 
 def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> Any:
-    """Return counts of a batch's states, see `score`; or the known values, predicted and true, each (n, K)."""
+    """Return the counts of a batch of states, see `score`; or predicted and true values, each (n, K)."""
     assert batch.targets is not None
     if not batch.targets.is_floating_point():
         return _counts(outputs.argmax(-1), torch.log_softmax(outputs.float(), -1), batch)
@@ -182,9 +182,9 @@ def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> Any:
 
 
 def averaged(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Return of the residues whose state is known what an ensemble averages, probabilities (n, S), and states (n,).
+    """Return probabilities (n, S), which an ensemble averages, and true states (n,) of the labelled residues.
 
-    Of values: those predicted and those known, each (n, K).
+    For values: predicted and true values, each (n, K).
     """
     assert batch.targets is not None
     if batch.targets.is_floating_point():
@@ -195,7 +195,7 @@ def averaged(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batc
 
 
 def _counts(called: Tensor, logs: Tensor, batch: Batch) -> dict[str, Any]:
-    """Return the confusion (S, S) of true and called states, the sum of -log p, and right over known of each row."""
+    """Return the confusion matrix (S, S), true by predicted, the sum of -log p, and the accuracy of each row."""
     assert batch.targets is not None
     known, states = batch.targets != NO_TARGET, logs.shape[2]
     true, found = batch.targets[known], called[known]
@@ -207,12 +207,12 @@ def _counts(called: Tensor, logs: Tensor, batch: Batch) -> dict[str, Any]:
 
 
 def score(collected: list[Any]) -> dict[str, float]:
-    """Return the metrics of states: residues right over all, its mean over proteins, cross-entropy in nats a residue.
+    """Return the metrics of states: accuracy over residues, its mean over proteins, cross-entropy (nats per residue).
 
-    Of values: those of `stats.metrics` over all residues, averaged over the targets. `agreement`, which
-    chooses the best epoch, is accuracy_residue of states and the Spearman correlation of values.
+    For values: those of `stats.metrics` over all residues, averaged over the targets. `agreement`, which selects the
+    best epoch, is accuracy_residue for states and the Spearman correlation for values.
     """
-    if collected and not isinstance(collected[0], dict) and collected[0][1].ndim == 1:  # as `averaged` gives them
+    if collected and not isinstance(collected[0], dict) and collected[0][1].ndim == 1:  # from `averaged`
         hits = np.concatenate([predicted.argmax(1) == true for predicted, true in collected])
         return {"agreement": float(hits.mean())}
     if collected and isinstance(collected[0], dict):
@@ -235,7 +235,7 @@ def size(batch: Batch) -> int:
     return int(batch.lengths.sum())
 
 
-# loss -> the kind of data and the head that it is for, and its sum over the residues of a batch
+# loss -> kind of data, head, and the sum of the loss over the residues of a batch
 LOSSES = {
     "cross_entropy": ("states", "tags", _cross_entropy),
     "crf": ("states", "tags_crf", _crf),

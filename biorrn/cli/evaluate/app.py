@@ -180,7 +180,7 @@ def tagging(
     from biorrn.tagging.evaluate import evaluate_tagging
     from biorrn.tagging.figures import tagging_figures
 
-    content, judged = evaluate_tagging(
+    content, evaluated = evaluate_tagging(
         predictions,
         prepared,
         name=name or output.stem,
@@ -191,7 +191,7 @@ def tagging(
         threads=set_threads(threads),
         device=str(choose_device(device)),
     )
-    write_evaluation(output, content, figures, lambda: tagging_figures(content, judged))
+    write_evaluation(output, content, figures, lambda: tagging_figures(content, evaluated))
 
 
 @app.command(no_args_is_help=True)

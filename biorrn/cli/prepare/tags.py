@@ -138,7 +138,7 @@ def pseudo_labels(
     with ExitStack() as stack:
         counted: list[Callable[[int], None]] = []
 
-        def say(texts: Sequence[str]) -> Iterator[np.ndarray]:
+        def label(texts: Sequence[str]) -> Iterator[np.ndarray]:
             records = (ProteinRecord(str(row), text) for row, text in enumerate(texts))
             with progress("labelling", "residues", sum(map(len, texts))) as advance:
                 for one in tag(stored, records, threads=threads, precision=precision):
@@ -150,7 +150,7 @@ def pseudo_labels(
             source,
             sequences,
             output,
-            say,
+            label,
             states=states,
             weights=stored.path / WEIGHTS,
             expect=expect,
