@@ -41,9 +41,8 @@ from measure import interleaved, machine
 from biorrn.base.compute import each_row
 from biorrn.base.errors import BiorrnError
 from biorrn.config.recipe import Chunks, load_recipe
-from biorrn.nanopore.basecall.caller import basecall
+from biorrn.nanopore.basecall.caller import basecall, calling_chunks, default_batch_size, default_model
 from biorrn.nanopore.basecall.decode import DECODERS
-from biorrn.nanopore.basecall.defaults import calling_chunks, default_batch_size, default_model
 from biorrn.nanopore.basecall.engine import choose
 from biorrn.nanopore.readers.files import read_all
 from biorrn.nn.sequence import build_model

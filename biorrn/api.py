@@ -450,8 +450,7 @@ def basecall(
     from biorrn.base.compute import choose_device, set_threads
     from biorrn.base.errors import stop
     from biorrn.nanopore.basecall.caller import basecall as run
-    from biorrn.nanopore.basecall.caller import model_name
-    from biorrn.nanopore.basecall.defaults import default_batch_size, default_model
+    from biorrn.nanopore.basecall.caller import default_batch_size, default_model
     from biorrn.nanopore.basecall.intake import Intake
     from biorrn.nanopore.chemistry import Purpose
 
@@ -481,7 +480,7 @@ def basecall(
         found = run(stored, records, device=where, batch_size=size, decoder=decoder, threads=set_threads(threads),
                     force=force, on_skip=skip, advance=lambda samples: shown[0](samples))  # fmt: skip
         if intake is not None:
-            intake.check(Purpose.of(stored.facts, model_name(stored)), force=force)
+            intake.check(Purpose.of(stored.facts, stored.name), force=force)
 
     def wished() -> Iterator[Call]:
         nonlocal total

@@ -91,12 +91,11 @@ def basecall(
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.alignment import Mapper
     from biorrn.nanopore.basecall.caller import basecall as run
-    from biorrn.nanopore.basecall.caller import check_outputs, decisive, model_name
-    from biorrn.nanopore.basecall.defaults import default_batch_size, default_model
+    from biorrn.nanopore.basecall.caller import default_batch_size, default_model
     from biorrn.nanopore.basecall.formats import Style, format_of
     from biorrn.nanopore.basecall.intake import Intake
     from biorrn.nanopore.basecall.intake import read_ids as ids_of
-    from biorrn.nanopore.basecall.output import mapped, open_output
+    from biorrn.nanopore.basecall.output import check_outputs, mapped, open_output, resume_settings
     from biorrn.nanopore.basecall.summary import ABSENT, CALLED
     from biorrn.nanopore.chemistry import Purpose
     from biorrn.nanopore.readers.files import NoReads, choose
@@ -113,10 +112,11 @@ def basecall(
     stored = load_model(model or default_model())
     mapper = None if reference is None else Mapper(reference)
     intake = Intake(chosen, ids, max_reads)
-    must = decisive(stored, intake.files, ids, reference, decoder=decoder, device=where.type, emit=kind, moves=moves,
-                    min_qscore=min_qscore, min_length=min_length, max_reads=max_reads, force=force)  # fmt: skip
-    purpose = Purpose.of(stored.facts, model_name(stored))
-    style = Style(model_name(stored), moves, mapper, command_line(), used, purpose)
+    must = resume_settings(stored, intake.files, ids, reference, decoder=decoder, device=where.type, emit=kind,
+                           moves=moves, min_qscore=min_qscore, min_length=min_length, max_reads=max_reads,
+                           force=force)  # fmt: skip
+    purpose = Purpose.of(stored.facts, stored.name)
+    style = Style(stored.name, moves, mapper, command_line(), used, purpose)
     tally = Tally("basecall", "reads", "samples", "bases")
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0, min_length) as out:
         intake.done = out.done
@@ -144,7 +144,7 @@ def basecall(
             )
             intake.check(purpose, tally.say, force=force, part=shard is not None)
             if model is None:
-                tally.say(f"model {model_name(stored)} (default)")
+                tally.say(f"model {stored.name} (default)")
             try:
                 for call, hits in mapped(calls, mapper, used):
                     tally.add(samples=call.samples)

@@ -76,8 +76,7 @@ def calibrate(
     from biorrn.base.compute import choose_device, set_threads
     from biorrn.base.terminal import progress
     from biorrn.nanopore.alignment import AlignmentMapper, parse_region
-    from biorrn.nanopore.basecall.caller import model_name
-    from biorrn.nanopore.basecall.defaults import default_batch_size
+    from biorrn.nanopore.basecall.caller import default_batch_size
     from biorrn.nanopore.basecall.intake import check_chemistry
     from biorrn.nanopore.chemistry import Purpose
     from biorrn.nanopore.evaluate import calibrate as calibration
@@ -112,7 +111,7 @@ def calibrate(
     regions = [parse_region(one, mapper.lengths) for one in region or []]
     where = choose_device(device)
     tally = Tally("calibrate", "reads")
-    purpose = Purpose.of(stored.facts, model_name(stored))
+    purpose = Purpose.of(stored.facts, stored.name)
     for line in check_chemistry(find_signal_files(paths, lambda problem: None)[:max_reads], purpose):
         tally.say(line)
     options: dict[str, Any] = {

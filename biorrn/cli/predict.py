@@ -101,9 +101,8 @@ def predict(
 
     from biorrn.base.compute import choose_device, set_threads
     from biorrn.base.errors import ConfigError, stop
+    from biorrn.base.journal import open_kept
     from biorrn.base.terminal import progress
-    from biorrn.nanopore.basecall.caller import known
-    from biorrn.nanopore.basecall.journal import open_kept
     from biorrn.nn.store import load_model
     from biorrn.proteins.predict import Prediction, doubts, open_predictions, refuse, target_names, units_of
     from biorrn.proteins.predict import predict as run
@@ -156,7 +155,7 @@ def predict(
             carry=carried,
             say=tally.say,
         )
-    must = known(stored, level=level, precision=precision, device=where.type, mutations=mutations, **asdict(columns))
+    must = stored.settings(level=level, precision=precision, device=where.type, mutations=mutations, **asdict(columns))
     with (
         open_kept(output, proteins, must, resume) as kept,
         progress("predict", "sequences") as advance,

@@ -19,8 +19,7 @@ from torch.nn import functional as F
 from biorrn.base.terminal import progress
 from biorrn.config import recipe as config
 from biorrn.nn.cells import Stack
-from biorrn.training.learner import derive_seed
-from biorrn.training.learner import warmup_cosine
+from biorrn.training.learner import derive_seed, warmup_cosine
 
 SYMBOLS, COPIED = 8, 10
 FEATURES = 32  # of a step that the core reads

@@ -5,6 +5,7 @@ Nothing in it names another file either, and a model is built only as large as i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -21,7 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
-from biorrn.base.files import atomic_path, read_text, write_text
+from biorrn.base.files import atomic_path, read_text, sha256, write_text
 from biorrn.base.lookup import nearest
 from biorrn.config import recipe as config
 from biorrn.config.network import LONGEST, MANY, WIDEST
@@ -30,6 +31,7 @@ from biorrn.nn.frontends import Part
 from biorrn.nn.sequence import SPARE, Budget, build, settle
 from biorrn.sequences import tokenisers
 from biorrn.sequences.alphabets import ALPHABETS, BASES, RESIDUES
+from biorrn.version import __version__
 
 Count = Annotated[int, Field(ge=0, le=LONGEST)]
 Residues = Annotated[str, Field(max_length=WIDEST, pattern=f"^[{RESIDUES}]*$")]
@@ -268,6 +270,21 @@ class Stored:
     recipe: Recipe
     facts: dict[str, Any]
     path: Path
+
+    @property
+    def name(self) -> str:
+        """Return the name of the model's folder; of a shipped model it is its id."""
+        return self.path.resolve().name
+
+    def settings(self, **options: Any) -> dict[str, Any]:
+        """Return version, model and options under their names on the command line, which `--resume` compares."""
+        files = [self.path / name for name in (WEIGHTS, RECIPE) if (self.path / name).is_file()]
+        model = hashlib.sha256("".join(map(sha256, files)).encode())
+        return {
+            "biorrn": __version__,
+            "--model": f"{self.name} ({model.hexdigest()[:12]})",
+            **{f"--{name.replace('_', '-')}": value for name, value in options.items()},
+        }
 
 
 def shipped_models() -> list[str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
+from biorrn.base.journal import open_kept
 from biorrn.cli.main import COMMANDS, FORMER, Subcommands
 from biorrn.cli.outputs import OUTPUTS, check_outputs
-from biorrn.nanopore.basecall.journal import open_kept
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def ended(output: Path, source: Path, must: dict, items: list, error: BaseExcept
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("biorrn.nanopore.basecall.journal.WAIT", 0.0)
+    monkeypatch.setattr("biorrn.base.journal.WAIT", 0.0)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -135,7 +135,7 @@ def test_a_short_run_and_standard_streams_leave_nothing(given: Path) -> None:
 def test_a_prediction_that_is_resumed_is_the_same_file(
     biorrn: Callable[..., tuple[int, str, str]], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from biorrn.nanopore.basecall import journal as resume
+    from biorrn.base import journal as resume
 
     proteins = tmp_path / "p.fa"
     proteins.write_text((root / "data" / "proteins.fasta").read_text() + ">stop\nMK*V\n>last\nMKVLAETR\n")

@@ -11,8 +11,7 @@ import pysam
 import pytest
 
 from biorrn.nanopore.alignment import Mapper
-from biorrn.nanopore.basecall.caller import basecall
-from biorrn.nanopore.basecall.defaults import default_model
+from biorrn.nanopore.basecall.caller import basecall, default_model
 from biorrn.nanopore.basecall.formats import Style, format_of
 from biorrn.nanopore.basecall.output import open_output
 from biorrn.nanopore.readers.files import read_all

@@ -97,7 +97,7 @@ def test_calling_killed_read_by_read(server: Any, case_of: Any, left: Any, tmp_p
     folder.mkdir()
     stop = """
 import time
-from biorrn.nanopore.basecall.journal import Journal
+from biorrn.base.journal import Journal
 append = Journal.append
 def waiting(self, *words):
     append(self, *words)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
+import os
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from biorrn.base.errors import BiorrnError, InputError, LeftOut
+from biorrn.base.errors import BiorrnError, ConfigError, InputError, LeftOut
 from biorrn.base.files import tsv_line, write_text
+from biorrn.base.journal import SUFFIX, Journal, open_journal, stamp
 from biorrn.nanopore.alignment import in_order
+from biorrn.nanopore.basecall.engine import VARIABLE
 from biorrn.nanopore.basecall.formats import FORMATS, Style
-from biorrn.nanopore.basecall.journal import SUFFIX, Journal, open_journal
 from biorrn.nanopore.basecall.sam import WARNED, counted_warning, read_group
 from biorrn.nanopore.basecall.summary import ABSENT, CALLED, WARNING, columns, row, unread
+from biorrn.nn.store import Stored
 from biorrn.sequences.records import SignalRecord
 
 if TYPE_CHECKING:
@@ -249,3 +253,63 @@ def mapped(calls: Iterable[Call], mapper: Mapper | None, threads: int = 1) -> It
         return ((call, None) for call in calls)
     found = mapper.hits
     return in_order(lambda call: (call, found(call.bases)), calls, threads, 4 * threads)
+
+
+def resume_settings(
+    stored: Stored,
+    files: Iterable[Path],
+    ids: Collection[str] | None = None,
+    reference: Path | None = None,
+    **others: Any,
+) -> dict[str, Any]:
+    """Return the settings that decide the output, for `open_output`; a run is resumed only with the same.
+
+    Batch size and threads are not among them. Files are known by path, size and time of the last change.
+
+    Parameters
+    ----------
+    stored : Stored: its weights and recipe count, and its name, which stands in the read groups.
+    files : Path of each signal file, in order.
+    ids : read ids that were asked for.
+    reference : FASTA file.
+    others : further options; `min_qscore` stands for `--min-qscore`.
+    """
+    listed = None if ids is None else hashlib.sha256("\n".join(sorted(ids)).encode())
+    return {
+        **stored.settings(**others),
+        VARIABLE: os.environ.get(VARIABLE) or "auto",
+        "--read-ids": f"{len(ids)} ids ({listed.hexdigest()[:12]})" if ids is not None and listed else None,
+        "--reference": None if reference is None else {str(reference): stamp(reference)},
+        "input": {str(path): stamp(path) for path in files},
+    }
+
+
+def check_outputs(output: str, summary: str | None, kind: str, reference: Path | None, resume: bool) -> None:
+    """Refuse settings that contradict each other, before any work is done.
+
+    Raises
+    ------
+    ConfigError: alignments that nothing would hold, or standard output resumed.
+    BiorrnError: two outputs with one name, or a place that cannot be written.
+    """
+    if resume and output == "-":
+        raise ConfigError("--resume: standard output cannot be resumed; name a file with -o")
+    if reference is not None and kind == "fastq" and summary is None:
+        raise ConfigError("--reference: FASTQ holds no alignments; write SAM, BAM or CRAM, or ask for --summary too")
+    if summary is not None and _key(output) == _key(summary):
+        raise ConfigError(f"--summary: found {summary}, which is the output too")
+    for path in (output, summary):
+        if path not in (None, "-") and Path(path).is_dir():
+            raise BiorrnError(f"{path}: cannot be written: it is a folder")
+    if summary not in (None, "-"):
+        folder = Path(summary).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BiorrnError(f"{summary}: cannot be written: {error.strerror}") from error
+        if not os.access(folder, os.W_OK):
+            raise BiorrnError(f"{summary}: cannot be written: the folder may not be changed")
+
+
+def _key(path: str) -> str:
+    return path if path == "-" else str(Path(path).resolve())

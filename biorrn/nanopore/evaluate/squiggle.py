@@ -100,13 +100,12 @@ class Places:
 
 def _load(model: str | None) -> tuple[Caller, str]:
     from biorrn.base.compute import set_threads
-    from biorrn.nanopore.basecall.caller import Caller, model_name
-    from biorrn.nanopore.basecall.defaults import default_model
+    from biorrn.nanopore.basecall.caller import Caller, default_model
     from biorrn.nn.store import load_model
 
     set_threads(1)  # a read or three: not worth the cores that a workflow gave to others
     stored = load_model(model or default_model())
-    return Caller(stored), model_name(stored)
+    return Caller(stored), stored.name
 
 
 FOUND = 100  # scored reads that are looked at, the first that the signal files hold

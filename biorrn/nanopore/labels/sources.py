@@ -576,7 +576,7 @@ def make_scorer(
     InputError: the reads are of another chemistry or sample rate than the model is for, and `force` is False.
     """
     from biorrn.base.compute import choose_device, set_threads
-    from biorrn.nanopore.basecall.defaults import default_batch_size, default_model
+    from biorrn.nanopore.basecall.caller import default_batch_size, default_model
     from biorrn.nn.store import load_model
 
     used, device = set_threads(threads), choose_device("auto")

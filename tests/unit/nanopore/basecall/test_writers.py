@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from biorrn.base.errors import ConfigError
+from biorrn.base.journal import SUFFIX
 from biorrn.nanopore.basecall.caller import Call
 from biorrn.nanopore.basecall.formats import FORMATS, WRITERS, Style, fastq_text, format_of, write_fastq
-from biorrn.nanopore.basecall.journal import SUFFIX
 from biorrn.nanopore.basecall.output import open_output
 from biorrn.nanopore.basecall.sam import tags
 from biorrn.sequences.records import SignalRecord

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from biorrn.base.errors import BiorrnError
-from biorrn.nanopore.basecall.journal import Journal, open_journal
+from biorrn.base.journal import Journal, open_journal
 
 HEAD = {"must": {"--decoder": "beam", "--max-reads": None, "input": {"a.pod5": [10, 7], "b.pod5": [20, 8]}}, "seen": 1}
 TEXTS = ["", "one\n", "naïve\n" * 500, "a\nb\n"]
