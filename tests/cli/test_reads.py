@@ -48,7 +48,7 @@ def test_one_row_a_read(biorrn, tmp_path):
     assert all(len(row) == len(header) for row in rows)
     assert rows[0][header.index("file")] == str(tmp_path / "a.fast5")
     assert (code, errors(err)) == (0, [])
-    assert err == ""  # short work shows no progress; tests/unit/test_progress.py has that of long work
+    assert err == ""  # short work shows no progress; tests/unit/base/test_terminal.py has that of long work
 
 
 def test_summary(biorrn, tmp_path):

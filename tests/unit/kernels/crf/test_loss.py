@@ -1,4 +1,4 @@
-"""CTC-CRF loss: every implementation against enumeration, and the reference in float64; see test_ctc.py too."""
+"""CTC-CRF loss: every implementation against enumeration, and the reference in float64."""
 
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Recipes and their YAML: shipped recipes load, unknown keys and odd YAML are refused."""
+
 import pytest
 import yaml
 

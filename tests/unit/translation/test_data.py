@@ -1,23 +1,29 @@
-"""Pairs of sequences: from text to a prepared file, and from there to batches."""
+"""Pairs of sequences for translation, and made-up genes."""
 
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from Bio.Data.CodonTable import standard_dna_table
+from Bio.Seq import Seq
 
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.sequences.prepared.summary import lines
 from biorrn.sequences.splits import parse_split
 from biorrn.translation.data import (
+    CODONS,
+    STANDARD,
     Pair,
     PairDataset,
     PairFile,
+    coding_pairs,
     export_sources,
     pair_writer,
     prepare_pairs,
     read_pair_fasta,
     read_pair_table,
+    translate,
 )
 
 PAIRS = [Pair("a", "ATGGCC", "MA", "train"), Pair("b", "atggcctaa", "ma", "valid"), Pair("c", "ATGGCC", "MX", "test")]
@@ -144,3 +150,25 @@ def test_alphabet_of_another_version_is_refused(tmp_path: Path) -> None:
 def test_empty_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="split 'valid' is empty; the file holds 1 pairs in other splits"):
         PairDataset(prepared(tmp_path, PAIRS[:1]), "valid")
+
+
+def test_code_is_that_of_table_1() -> None:
+    assert {codon: letter for codon, letter in STANDARD.items() if letter != "*"} == standard_dna_table.forward_table
+    assert sorted(CODONS["*"]) == sorted(standard_dna_table.stop_codons)
+    assert sum(map(len, CODONS.values())) == 64
+
+
+def test_pairs_are_what_biopython_translates() -> None:
+    pairs = list(coding_pairs(60, 3, 9, seed=4))
+    assert {len(pair.target) for pair in pairs} == set(range(3, 10))
+    for pair in pairs:
+        assert pair.source.startswith("ATG")
+        assert str(Seq(pair.source).translate(cds=True)) == pair.target == translate(pair.source)
+    assert {letter for pair in pairs for letter in pair.target} == set(CODONS) - {"*"}
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_same_seed_same_pairs_and_more_begin_alike(seed: int) -> None:
+    few, many = list(coding_pairs(3, 5, 9, seed)), list(coding_pairs(6, 5, 9, seed))
+    assert few == many[:3]
+    assert [pair.source for pair in few] != [pair.source for pair in coding_pairs(3, 5, 9, seed + 1)]
