@@ -3,6 +3,7 @@
 import bz2
 import codecs
 import contextlib
+import csv
 import errno
 import functools
 import gzip
@@ -18,11 +19,11 @@ import stat
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from biorrn.base.errors import BiorrnError, InputError, shown
+from biorrn.base.errors import BiorrnError, InputError, guarded, shown
 
 GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE = 1 << 26  # bytes; a few kB of gzip can hold a line of gigabytes
@@ -503,3 +504,27 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(path, f"holds a {type(content).__name__}; expected a mapping")
     return content
+
+
+def read_tsv(path: str | Path, columns: Iterable[str] = (), hint: str = "") -> tuple[list[str], list[dict[str, str]]]:
+    """Read a tab-separated table with a line of column names: return the names, and the cells of each row by name.
+
+    Parameters
+    ----------
+    columns : names that the first line must have.
+    hint : ends the error of a missing column.
+
+    Raises
+    ------
+    InputError: a column is missing, or a row has another number of cells than the first line.
+    """
+    with open_text(path) as stream:
+        rows = list(guarded(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), path, csv.Error))
+    header = rows[0] if rows else []
+    for column in columns:
+        if column not in header:
+            raise InputError(path, f"column '{column}' is missing in the first line" + (f"; {hint}" if hint else ""))
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) != len(header):
+            raise InputError(path, f"line {number} has {len(row)} cells; the first line has {len(header)}")
+    return header, [dict(zip(header, row, strict=True)) for row in rows[1:]]

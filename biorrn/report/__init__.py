@@ -1,0 +1,11 @@
+"""HTML report of evaluations, training runs, data sets, samples and cost.
+
+page.py : the page; `render` and `write_report`.
+report.html, report_parts.html, report.css, report.js : its templates (all fixed text), style and script.
+wording.py : sentences with numbers in them, headings, numbers as text.
+entries.py : runs: evaluation, training and cost of each, and the overview of all.
+sections.py : data sets, samples of reads, predictions of finished models.
+figures.py : figures and their captions.
+tables.py : any JSON mapping as tables, lists and histograms.
+cost.py : Snakemake's benchmark files.
+"""

@@ -1,204 +1,18 @@
-"""An evaluation in the report: its metrics, its baselines, its sentences."""
+"""Sections of the report beside the runs: data sets, samples of reads, predictions of finished models."""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from biorrn.base.errors import InputError, guarded
-from biorrn.base.files import open_text, read_json
+from biorrn.base.errors import InputError
+from biorrn.base.files import read_json, read_tsv
 from biorrn.nn.store import load_facts
-from biorrn.report.entries import anchors
 from biorrn.report.figures import UNUSABLE, Histogram, composition_figure, drawn, figures_of, histogram_figure
-from biorrn.report.tables import blocks, histogram, label, scalar, text
-from biorrn.stats.baselines import BEATEN, beaten, headline
-from biorrn.stats.metrics import LOWER, NAMES, RATES, deciding, headline_metric
-from biorrn.stats.results import read_result
-
-# keys of an evaluation that are shown by name; of all but a regression the others go into a list of details
-SHOWN = (
-    *("kind", "name", "split", "note", "cautions", "inputs", "command", "biorrn", "seed", "resamples", "metrics"),
-    *("baselines", "figures", "targets", "flags", "coverage", "region", "min_bases", "within"),
-)
-
-
-DETAILS = {  # what the list of details of an evaluation is called
-    "regression": "Intervals: how often they hold the measured value",
-    "basecalls": "Counts and tables: read lengths, qualities, errors",
-    "tagging": "Counts and tables: states, lengths, confidence",
-    "language": "Counts, and perplexity by position",
-    "translation": "Rows and models",
-}
-
-
-def number(name: str, value: Any) -> str:
-    """Return the value of a metric: three decimals, or per cent for a rate."""
-    if not isinstance(value, int | float):
-        return "–"
-    return f"{100 * value:.2f} %" if name in RATES else f"{value:.3f}"
-
-
-def estimate(name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return an estimate as the cells of a row: metric, value, interval, n; "raw" is what sorts it."""
-    low, high = number(name, entry.get("low")), number(name, entry.get("high"))
-    return {
-        "metric": NAMES.get(name, label(name)),
-        "value": number(name, entry.get("value")),
-        "raw": entry.get("value") if isinstance(entry.get("value"), int | float) else None,
-        "interval": "–" if low == "–" else f"{low.removesuffix(' %')} to {high}",
-        "n": text(entry.get("n")),
-    }
-
-
-def _baseline_rows(metrics: dict[str, Any], baselines: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one row for the model and one for each baseline: every metric, the deciding difference, the verdict."""
-    ours = [estimate(name, metrics[name]) for name in metrics]
-    rows: list[dict[str, Any]] = [{"name": "model", "cells": ours, "difference": None, "beaten": "", "good": True}]
-    for key, entry in baselines.items():
-        rows.append(
-            {
-                "name": key,
-                "cells": [estimate(name, entry["metrics"].get(name, {})) for name in metrics],
-                "difference": estimate(deciding(entry), entry["difference"][deciding(entry)]),
-                "beaten": BEATEN[beaten(entry)],
-                "good": entry["beats"],
-            }
-        )
-    return rows
-
-
-def _tables(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the result tables of an evaluation: one a target, or one for basecalls."""
-    if content["kind"] == "basecalls":
-        return [{"title": "", "rows": [estimate(name, entry) for name, entry in content["metrics"].items()]}]
-    units = {target.get("name"): target.get("unit", "") for target in content.get("targets", [])}
-    tables = []
-    for target, metrics in content["metrics"].items():
-        baselines = content["baselines"].get(target, {})
-        tables.append(
-            {
-                "title": f"{target} ({units[target]})" if units.get(target) else target,
-                "rows": [estimate(name, entry) for name, entry in metrics.items()],
-                "columns": [NAMES.get(name, label(name)) for name in metrics],
-                "compared": _baseline_rows(metrics, baselines) if baselines else [],
-                "decides": next((NAMES.get(deciding(entry), deciding(entry)) for entry in baselines.values()), ""),
-                "headline": headline(baselines),
-                "good": all(entry["beats"] for entry in baselines.values()),
-                "sentences": [{"text": entry["sentence"], "good": entry["beats"]} for entry in baselines.values()],
-                "fits": [f"{key}: {entry['description']}." for key, entry in baselines.items()],
-            }
-        )
-    return tables
-
-
-def _verdict(baselines: dict[str, Any]) -> dict[str, Any]:
-    lost = [key for key, entry in baselines.items() if not entry["beats"]]
-    words = "–"
-    if baselines:
-        words = f"does not beat {', '.join(lost)}" if lost else "beats every baseline"
-        if len(lost) > 2:
-            words = f"does not beat {len(lost)} of {len(baselines)}"
-    return {"verdict": words, "good": bool(baselines) and not lost, "bad": bool(lost)}
-
-
-def _sentence(content: dict[str, Any], target: str, metric: str, metrics: dict[str, Any], shown: dict[str, Any]) -> str:
-    """Return the result in one sentence."""
-    where = f"{shown['n']} {'reads' if content['kind'] == 'basecalls' else 'proteins'} ({content['split']})"
-    if content["kind"] == "basecalls":
-        errors = [f"{key} {number(key, metrics[key].get('value'))}" for key in LOWER if key in metrics]
-        end = f"; {', '.join(errors)}" if errors else ""
-        return f"Median identity {shown['value']} (95 % interval {shown['interval']}) on {where}{end}."
-    if content["kind"] == "tagging" and "accuracy_residue" in metrics:
-        overlap = number("sov", metrics.get("sov", {}).get("value"))
-        return (
-            f"{shown['value']} of the residues right (95 % interval {shown['interval']}) in {where}; "
-            f"segment overlap {overlap}."
-        )
-    if content["kind"] == "language":
-        found = estimate("perplexity", metrics.get("perplexity", {}))
-        where = f"the {target} of {shown['n']} sequences ({content['split']})"
-        return f"Perplexity {found['value']} (95 % interval {found['interval']}) of {where}."
-    if content["kind"] == "translation":
-        kind, count = next(iter(content["rows"].items()))
-        right = "of the sequences exact" if metric == "exact" else "of the aligned columns right"
-        where = f"{count} {kind} ({content['split']})"
-        return f"{target}: {shown['value']} {right} (95 % interval {shown['interval']}) of {where}."
-    rmse = metrics.get("rmse", {}).get("value")
-    end = f"; RMSE {number('rmse', rmse)}" if isinstance(rmse, int | float) else ""
-    what = f"{target}: " if len(content["metrics"]) > 1 else ""
-    return f"{what}Spearman {shown['value']} (95 % interval {shown['interval']}) on {where}{end}."
-
-
-def _overview(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one row a target for the overview and the comparison of runs."""
-    kind, rows = content["kind"], []
-    for target, metrics in ({"": content["metrics"]} if kind == "basecalls" else content["metrics"]).items():
-        metric, baselines = headline_metric(kind, metrics), content["baselines"].get(target, {})
-        shown = estimate(metric, metrics.get(metric, {}))
-        others = [entry["metrics"].get(metric, {}).get("value") for entry in baselines.values()]
-        known = [value for value in others if isinstance(value, int | float)]
-        role = "reference" if kind == "basecalls" else "prepared"
-        # runs are compared where they were judged on the same rows: of the same file, or one of the same bytes
-        source = content["inputs"].get(role) or {}
-        key = (kind, target, str(content["split"]), str(source.get("sha256") or source.get("path", "")))
-        rows.append(
-            {
-                "target": target,
-                "key": metric,
-                "group": key,
-                "split": str(content["split"]),
-                "estimate": metrics.get(metric, {}),
-                "other": max(known, default=None),
-                "sentence": _sentence(content, target, metric, metrics, shown),
-                "headline": headline(baselines),
-                **shown,
-                **_verdict(baselines),
-            }
-        )
-    return rows
-
-
-def evaluation(path: Path) -> dict[str, Any]:
-    """Return an evaluation for the template.
-
-    Raises
-    ------
-    InputError: not as `biorrn evaluate` writes it, or a figure that it names cannot be read.
-    """
-    content = read_result(path)
-    try:
-        parts: list[dict[str, Any]] = []
-        if content["kind"] != "regression":
-            for key in content:
-                parts += blocks({key: content[key]}) if key not in SHOWN and content[key] else []
-        elif content.get("coverage"):
-            parts += blocks({"intervals": content["coverage"]})
-        name = str(content["name"])
-        return {
-            "name": name,
-            "kind": content["kind"],
-            "split": str(content["split"]),
-            "note": str(content.get("note") or ""),
-            "cautions": [str(entry) for entry in content.get("cautions", [])],
-            "flags": {str(flag): text(rows) for flag, rows in dict(content.get("flags", {})).items()},
-            "overview": _overview(content),
-            "tables": _tables(content),
-            "within": estimate("median_identity", content["within"]) if content.get("region") else None,
-            "blocks": parts,
-            "details": DETAILS[content["kind"]],
-            "figures": figures_of(content, path, name),
-            "provenance": {key: content.get(key, "") for key in ("command", "biorrn", "seed", "resamples")},
-            "inputs": [
-                {"role": role, "path": str(entry["path"]), "sha256": entry["sha256"]}
-                for role, entry in content["inputs"].items()
-            ],
-        }
-    except UNUSABLE as error:
-        raise InputError(path, f"is not as `biorrn evaluate` writes it ({type(error).__name__}: {error})") from error
-
+from biorrn.report.tables import blocks, histogram, scalar
+from biorrn.report.wording import KINDS, anchors, label, leakage_sentences, sample_number, scan_sentence, text
 
 Family = dict[str, Histogram]  # the histograms of the splits
 DEPTH = 4  # of mappings in mappings in which histograms are looked for
@@ -245,39 +59,6 @@ def _targets(content: dict[str, Any]) -> dict[str, Family]:
     for name, entry in dict(content.get("targets") or {}).items():
         family = {str(split): histogram(value) for split, value in dict(entry.pop("histograms", {})).items()}
         found[f"measured {name}"] = {split: value for split, value in family.items() if value is not None}
-    return found
-
-
-def leakage_sentences(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return {"text", "bad"} for each split: what it shares with the training rows; bad where it shares any row.
-
-    Parameters
-    ----------
-    content : report of `biorrn prepare`; its key "leakage" is as `sequences.similarity` gives it.
-    """
-    found = []
-    leakage = content.get("leakage")
-    for split, entry in leakage.items() if isinstance(leakage, dict) else ():
-        if not isinstance(entry, dict):
-            continue
-        if entry.get("proteins"):
-            same = entry.get("identical_in_train", 0)
-            words = f"{split}: {text(same)} of {text(entry['proteins'])} proteins stand in train as well"
-            near = [
-                f"{100 * value:.1f} % of at least {100 * float(key.removeprefix('within_')):.0f} % identity"
-                for key, value in entry.items()
-                if key.startswith("within_") and isinstance(value, int | float)
-            ]
-            words += f"; of {text(entry.get('compared'))} compared, {' and '.join(near)} to one there" if near else ""
-            found.append({"text": f"{words}.", "bad": bool(same)})
-        elif entry.get("segments"):
-            shared, part = entry.get("reads_in_train", 0), entry.get("covered_by_train")
-            words = f"{split}: {text(shared)} reads have another segment in train"
-            if isinstance(part, int | float):
-                words += (
-                    f"; train covers {100 * part:.1f} % of its {text(entry.get('reference_bases'))} reference bases"
-                )
-            found.append({"text": f"{words}.", "bad": bool(part)})
     return found
 
 
@@ -330,18 +111,10 @@ FIRST = (
     *("called", "reads", "mapped fraction", "median identity", "identity", "depth mean", "contigs", "bases", "N50"),
     *("length N50", "quality mean", "time hours", "longest", "reference fraction", "reference identity"),
 )
-# key "kind" -> heading of its part
-KINDS: dict[str, str] = {
-    "qc": "Reads",
-    "mapping": "Mapping",
-    "assembly": "Assembly",
-    "generated": "Generated sequences",
-}
 # keys that are shown by name, or are no result
 APART = ("kind", "name", "note", "cautions", "figures", "skipped", "command", "biorrn", "seed", "inputs", "versions")
 N50 = re.compile(r"\bn\d\d\b")  # and N90: always with a capital
 PLAIN = ("counts", "metrics")  # keys that are no part of the names of their numbers
-SHARES = ("fraction", "identity", "mismatch", "insertion", "deletion", "occupancy")  # how names of shares end
 # keys that only group others: what they hold is shown as if it stood beside them
 GROUPS = ("facts", "tables")
 
@@ -362,17 +135,6 @@ def numbers(content: Mapping[str, Any]) -> dict[str, int | float]:
                 known = label(key) if name is None else f"{before}{label(name).removeprefix(before)}"
                 found[N50.sub(lambda part: part.group().upper(), known)] = entry
     return found
-
-
-def shown(name: str, value: int | float) -> str:
-    """Return a number of a sample: shares in per cent.
-
-    >>> shown("mapped fraction", 0.98765), shown("reads", 12345)
-    ('98.77 %', '12,345')
-    """
-    if name.endswith(SHARES) and isinstance(value, float) and 0 <= value <= 1:
-        return f"{100 * value:.2f} %"
-    return text(value)
 
 
 def sample_part(path: Path, kind: str) -> dict[str, Any]:
@@ -406,7 +168,7 @@ def sample_part(path: Path, kind: str) -> dict[str, Any]:
             "skipped": str(content.get("skipped") or ""),
             "cautions": [str(entry) for entry in content.get("cautions") or []],
             "numbers": numbers(rest),
-            "facts": [(name, shown(name, value)) for name, value in numbers(rest).items()]
+            "facts": [(name, sample_number(name, value)) for name, value in numbers(rest).items()]
             + [(label(key), text(value)) for key, value in rest.items() if isinstance(value, str | bool)],
             "blocks": blocks({key: value for key, value in rest.items() if value and not scalar(value)}),
             "figures": figures_of(content, path, f"{name}_{kind}") + drawn(drawings, f"{name}_{kind}"),
@@ -449,7 +211,7 @@ def sample_tables(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "anchor": entry["anchor"],
                 "skipped": part["skipped"],
                 "cells": [
-                    {"text": shown(column, part["numbers"][column]), "raw": part["numbers"][column]}
+                    {"text": sample_number(column, part["numbers"][column]), "raw": part["numbers"][column]}
                     if column in part["numbers"]
                     else {"text": "–", "raw": None}
                     for column in columns
@@ -510,16 +272,11 @@ def predictions(entries: Iterable[tuple[str, Path]]) -> dict[str, list[Any]]:
 
 
 def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    with open_text(path) as stream:
-        lines = list(guarded(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), path, csv.Error))
-    header = lines[0] if lines else []
+    header, rows = read_tsv(path)
     for column in ("id", "flags"):
         if column not in header and "state" not in header:
             raise InputError(path, f"column '{column}' is missing in the first line; `biorrn predict` writes it")
-    for number, line in enumerate(lines[1:], 2):
-        if len(line) != len(header):
-            raise InputError(path, f"line {number} has {len(line)} cells; the first line has {len(header)}")
-    return header, [dict(zip(header, line, strict=True)) for line in lines[1:]]
+    return header, rows
 
 
 def _number(row: Mapping[str, str], column: str, path: Path) -> float | None:
@@ -608,8 +365,7 @@ def _scanned(model: str, facts: Mapping[str, Any], rows: list[dict[str, str]], p
     return {
         "title": f"Scan of {proteins} ({model})",
         "first": "position",
-        "sentence": f"{count:,} substitutions at {len(places):,} positions; the positions where the predicted {target} "
-        "changes most, by the mean over the substitutions there:",
+        "sentence": scan_sentence(count, len(places), target),
         "columns": [f"mean change of {target}", "largest change"],
         "rows": lines,
         "figures": _figures(path, f"Predicted change of {target} by each substitution."),

@@ -1,4 +1,4 @@
-"""Any JSON mapping as tables a person can read: what the report makes of files whose keys it does not know."""
+"""JSON mappings as tables, lists and histograms, for files whose keys the report does not know."""
 
 from __future__ import annotations
 
@@ -6,44 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-ITEMS = 40  # of a list, shown at most
+from biorrn.report.wording import label, text
+
 ROWS = 60  # of a table, shown at most
 WIDE = 8  # columns; a table with more is turned where that helps
 BARS = 40  # of a histogram; more bins are added up
 DEPTH = 4  # of mappings in mappings
 
 Block = dict[str, Any]
-
-
-def text(value: Any) -> str:
-    """Return a value as a reader wants it.
-
-    >>> text(53614), text(0.123456), text(None), text([1, 2]), text(True)
-    ('53,614', '0.1235', '–', '1, 2', 'yes')
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        shown = ", ".join(text(item) for item in value[:ITEMS])
-        return f"{shown}, … ({len(value):,} in all)" if len(value) > ITEMS else shown
-    if isinstance(value, Mapping):
-        return "; ".join(f"{key} {text(entry)}" for key, entry in list(value.items())[:ITEMS])
-    return str(value)
-
-
-def label(key: str) -> str:
-    """Return a key as words.
-
-    >>> label("near_identical")
-    'near identical'
-    """
-    return str(key).replace("_", " ")
 
 
 def scalar(value: Any) -> bool:

@@ -1,16 +1,15 @@
-"""What a run folder holds for a reader: recipe, history and provenance of a training."""
+"""Reader of run folders: recipe, history, provenance and warnings of a training."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from biorrn.base.errors import InputError, guarded
-from biorrn.base.files import open_text, read_json
+from biorrn.base.errors import InputError
+from biorrn.base.files import open_text, read_json, read_tsv
 
 HISTORY, PROVENANCE, RECIPE, WARNINGS = "history.tsv", "provenance.json", "recipe.yaml", "warnings.tsv"
 
@@ -42,20 +41,15 @@ def read_history(path: str | Path) -> dict[str, np.ndarray]:
     ------
     InputError: no column 'epoch', a row of another width, or a cell that is not a number.
     """
-    with open_text(path) as stream:
-        rows = list(guarded(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), path, csv.Error))
-    if not rows or "epoch" not in rows[0]:
-        raise InputError(path, "column 'epoch' is missing in the first line")
+    header, rows = read_tsv(path, ["epoch"])
     values = []
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != len(rows[0]):
-            raise InputError(path, f"line {number} has {len(row)} cells; the first line has {len(rows[0])}")
+    for number, row in enumerate(rows, 2):
         try:
-            values.append([float(cell) for cell in row])
+            values.append([float(row[name]) for name in header])
         except ValueError as error:
             raise InputError(path, f"line {number}: {error}; allowed are numbers") from error
-    table = np.array(values, dtype=np.float64).reshape(-1, len(rows[0]))
-    return {name: table[:, place] for place, name in enumerate(rows[0])}
+    table = np.array(values, dtype=np.float64).reshape(-1, len(header))
+    return {name: table[:, place] for place, name in enumerate(header)}
 
 
 def read_warnings(path: str | Path) -> list[tuple[str, str]]:

@@ -27,7 +27,7 @@ def published(path: Path) -> None:
 
 
 def evaluation(path: Path) -> None:
-    from biorrn.report.sections import evaluation
+    from biorrn.report.entries import evaluation
 
     (path.parent / "f.svg").write_text("<svg/>")
     evaluation(path)

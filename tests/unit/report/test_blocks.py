@@ -5,7 +5,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biorrn.report.tables import BARS, ROWS, bars, blocks, histogram, text
+from biorrn.report.tables import BARS, ROWS, bars, blocks, histogram
+from biorrn.report.wording import text
 
 KNOWN = {
     "rows": 12345,

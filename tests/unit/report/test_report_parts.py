@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from biorrn.base.errors import InputError
-from biorrn.report.cost import SHOWN, comparison_figure, cost_figure, costs_section, read_benchmarks, row, total
+from biorrn.report.cost import costs_section, read_benchmarks, row, total
 from biorrn.report.figures import (
     DEPTH,
+    SHOWN,
+    comparison_figure,
     composition_figure,
+    cost_figure,
     embedded,
     figures_of,
     gradient_depth,
@@ -23,15 +26,14 @@ from biorrn.report.figures import (
 )
 from biorrn.report.page import render
 from biorrn.report.sections import (
-    KINDS,
     data_set,
     histograms,
-    leakage_sentences,
     predictions,
     sample_part,
     sample_tables,
     samples,
 )
+from biorrn.report.wording import KINDS, leakage_sentences
 from biorrn.stats.figures import as_bytes
 
 HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
