@@ -1,0 +1,21 @@
+"""Neural networks, Gaussian processes and forests, which know no domain, and their model folders.
+
+attention : multi-head self-attention core, and the pool `multihead`.
+batch : padded batches with lengths, masks, alignment of rows to a reference.
+beam_search : greedy and beam search over a decoder.
+cells : recurrent cells (`CELLS`) and the recurrent core; says where a new cell is added.
+cells_reference : the equations of every cell (`REFERENCES`), for reading and for tests.
+convolutions : residual, separable and dilated convolution blocks.
+decoder : recurrent decoder with attention (`ATTENTIONS`).
+engine : CPU inference engine for property models.
+ensemble : weighted mean of several models, neighbouring training rows, calibration.
+forest : extremely randomised trees on substitutions.
+forward : batched inference: devices, chunks, padding, memory limits.
+frontends : tokens or signal to features (`FRONTENDS`).
+gaussian : Gaussian processes: `kernels`, `substitutions`, `proteins` and the `model` (`KERNELS`).
+gradients : integrated gradients of a regression model.
+heads : pools and heads (`POOLS`, `HEADS`).
+residue_profile : secondary structure and disorder of residues, as features of proteins.
+sequence : SequenceModel, its builder, its size limit, and language models run one symbol at a time.
+store : model folders: save, load, check, describe.
+"""

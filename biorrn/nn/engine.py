@@ -1,8 +1,8 @@
-"""A trained property model run by the kernels of `kernels.lstm`: convolution, LSTM layers, a layer a step, pools, head.
+"""CPU inference engine for property models: convolution, LSTM layers, step layer, pools and head by `kernels.lstm`.
 
-It computes what `models.sequence.SequenceModel` computes. The embedding, its fixed features and the first convolution
-become one table: a window of residues is a window of one-hot columns. Rows are computed each by itself, so no result
-depends on the batch or on threads.
+It computes what `nn.sequence.SequenceModel` computes. The embedding, its fixed features and the first convolution are
+merged into one table over windows of one-hot columns. Each row is computed by itself, so that no result depends on the
+batch or on threads.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from biorrn.nn.heads import Max, Mean, Pool, Regression, Sum
 from biorrn.nn.sequence import SequenceModel
 from biorrn.sequences.alphabets import N_TOKENS
 
-BLOCK = 4 * ROWS  # rows at a time: enough that weights in the nearest cache serve several tiles
-STEPS = 12  # of a block that are pooled at a time
+BLOCK = 4 * ROWS  # rows of a block: several tiles share the weights in cache
+STEPS = 12  # steps of a block pooled together
 POOLS = {Max: 0, Mean: 1, Sum: 2}
 
 
 def unsupported(model: Any) -> str | None:
-    """Return what of the model these kernels do not know, or None."""
+    """Return the part of the model that the kernels do not support, or None."""
     if type(model) is not SequenceModel:
         return f"a {type(model).__name__}"
     for name, known in (("frontend", Embedding), ("core", Stack), ("pool", Pool), ("head", Regression)):
@@ -58,7 +58,7 @@ def unsupported(model: Any) -> str | None:
 
 
 class PropertyEngine(nn.Module):
-    """Packed weights of one model, called as the model is; many threads may call it at once.
+    """Packed weights of one model, with the call of the model; safe to call from several threads.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class PropertyEngine(nn.Module):
         frames = self.core(frames, sizes)
         pooled = np.zeros((len(tokens), len(self.pools) * self.features), np.float32)
         columns = self.core.columns() if self.steps is None else None
-        for first in range(0, time, STEPS):  # few enough that what the pools read is still in a near cache
+        for first in range(0, time, STEPS):  # few enough to stay in cache for the pools
             part = frames[first : first + STEPS]
             if self.steps is None:
                 values = np.ascontiguousarray(_widened(part, self.kind)[:, :, columns])
@@ -128,9 +128,9 @@ class PropertyEngine(nn.Module):
         return pooled * self.scale + self.shift
 
     def _stem(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Return the features (T, B, W) of tokens (B, T); what stands past a row's length is not to be used."""
+        """Return the features (T, B, W) of tokens (B, T), undefined beyond a row's length."""
         rows, time = tokens.shape
-        span = time + self.taps  # one row after another, with a border between; the last window needs a value more
+        span = time + self.taps  # rows are concatenated with a border; the last window needs one more value
         one = np.float32(1) if self.kind == FLOAT else to_bfloat(np.ones(1, np.float32))[0]
         windows = np.zeros((rows * span + 1, N_TOKENS), self.kind)
         row, step = np.nonzero(np.arange(time) < lengths[:, None])
@@ -142,9 +142,9 @@ class PropertyEngine(nn.Module):
 
 @jit()
 def _pool(values, start, lengths, pools, out):  # type: ignore[no-untyped-def]
-    """Add the steps from `start` on, values (T, B, F), to out (N, pools * F), zeros at first.
+    """Pool the steps from `start` on, values (T, B, F), into out (N, pools * F), which is zero at first.
 
-    0 the largest, 1 the mean, 2 the sum over a row's valid steps; the mean is there once all are added.
+    Pools: 0 max, 1 mean, 2 sum over a row's valid steps. The mean is final after the last step.
     """
     steps, _, features = values.shape
     for row in range(out.shape[0]):
@@ -171,7 +171,7 @@ def _widened(frames: np.ndarray, kind: np.dtype) -> np.ndarray:
 
 
 def accelerated(model: nn.Module, kind: np.dtype) -> nn.Module:
-    """Return the model with each member that the kernels know run by them; the one given is left as it is."""
+    """Return the model with each supported member replaced by its engine; the given model is not changed."""
     if isinstance(model, Ensemble):
         members = [accelerated(member, kind) for member in model.members]
         fast = Ensemble(members, model.weights.shape[1], model.calibration is not None, model.neighbours)
@@ -182,11 +182,11 @@ def accelerated(model: nn.Module, kind: np.dtype) -> nn.Module:
 
 
 def chosen_kind(precision: str) -> np.dtype:
-    """Return the kernels' type for "auto", "32" or "bf16".
+    """Return the dtype of the kernels for "auto", "32" or "bf16".
 
     Raises
     ------
-    ConfigError: another name, or bf16 on a processor without it.
+    ConfigError: another name, or bf16 on a processor without bfloat16 arithmetic.
     """
     kind = lookup({"auto": BFLOAT if HAS_BF16 else FLOAT, "32": FLOAT, "bf16": BFLOAT}, precision, "--precision")
     if kind == BFLOAT and not HAS_BF16:

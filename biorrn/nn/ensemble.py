@@ -1,4 +1,4 @@
-"""Several models of one property as one: their weighted mean, then where wanted a rising line back to the unit."""
+"""Ensembles: weighted mean of several models, correction by neighbouring training rows, monotone calibration."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch import Tensor, nn
 
 from biorrn.nn.heads import TagsCRF
 
-MOST = 8  # nearest rows that speak
-CROWD = 256  # rows that share a segment beyond which it tells nothing apart: a tag, a linker, a whole library
-SEED = 20  # of the numbers that make a hash of a segment
+MOST = 8  # nearest rows used for a query
+CROWD = 256  # a segment shared by more rows is not used for the search: a tag, a linker, a whole library
+SEED = 20  # of the random factors of the segment hashes
 
 
 class Neighbours(nn.Module):
-    """The residuals of training rows, found by Hamming distance among rows of one length.
+    """Kriging of the residuals of the nearest training rows, by Hamming distance among rows of the same length.
 
     Parameters
     ----------
     rows, longest, outputs : int: N training rows, the longest of L residues, K targets.
-    mismatches : int: rows that differ in more residues do not count.
-    noise : float: variance of a residual's own noise, as a part of that which neighbours share.
-    decay : float: two rows share exp(-decay * mismatches) of it.
+    mismatches : int: rows that differ in more residues are ignored.
+    noise : float: variance of the noise of a residual, relative to the variance that neighbours share.
+    decay : float: the correlation of two rows is exp(-decay * mismatches).
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Neighbours(nn.Module):
         self._index: dict[int, tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]] | None = None
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return what to add to the model's values, float (B, K): 0 for a row without neighbours."""
+        """Return the correction of the model's values, float (B, K); 0 for a row without neighbours."""
         rows, sizes = x.cpu().numpy(), lengths.cpu().numpy()
         added = np.zeros((len(rows), self.residuals.shape[1]))
         for size in np.unique(sizes):
@@ -57,7 +57,7 @@ class Neighbours(nn.Module):
         return torch.from_numpy(added).to(x.device, torch.float32)
 
     def _krige(self, size: int, query: np.ndarray, found: np.ndarray, distance: np.ndarray) -> np.ndarray:
-        """Return the mean (size, K) of the process; at most `MOST` found rows a query, sorted by query."""
+        """Return the kriging mean (size, K), from at most `MOST` rows for each query, sorted by query."""
         first = np.searchsorted(query, np.arange(size))
         slot = np.arange(len(query)) - first[query]
         near = np.full((size, MOST), -1)
@@ -66,7 +66,7 @@ class Neighbours(nn.Module):
         share[query, slot] = np.exp(-self.decay * distance)
         mine = np.flatnonzero(near[:, 0] >= 0)
         near, share = near[mine], share[mine]
-        tokens = self.tokens.numpy()[near]  # (Q, MOST, L); empty slots hold some row, and a share of 0
+        tokens = self.tokens.numpy()[near]  # (Q, MOST, L); empty slots hold an arbitrary row with share 0
         there = near >= 0
         between = (tokens[:, :, None] != tokens[:, None]).sum(-1)
         kernel = np.exp(-self.decay * between) * (there[:, :, None] & there[:, None])
@@ -74,14 +74,14 @@ class Neighbours(nn.Module):
         weights = np.linalg.solve(kernel, share[:, :, None])[:, :, 0]  # (Q, MOST)
         residuals = self.residuals.numpy().astype(np.float64)[near]
         added = np.zeros((size, residuals.shape[2]))
-        for place in range(MOST):  # a fixed order of addition, whatever the number of rows
+        for place in range(MOST):  # fixed order of addition, so that results do not depend on the batch
             added[mine] += weights[:, place, None] * residuals[:, place]
         return added
 
     def _nearest(self, rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (query, training row, mismatches) of near pairs, nearest first within a query; ties by row number.
+        """Return (query, training row, mismatches) of near pairs, nearest first within a query, ties by row number.
 
-        Rows with at most `mismatches` differences are equal in at least one of `mismatches` + 1 segments.
+        Rows with at most `mismatches` differences agree in at least one of `mismatches` + 1 segments.
         """
         if self._index is None:
             self._index = self._make_index()
@@ -117,21 +117,21 @@ class Neighbours(nn.Module):
         return index
 
     def _keys(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Return a number for each row (Q, T), uint64 (Q,), for each segment: equal segments have equal numbers."""
+        """Return for each segment the hashes of the rows (Q, T), uint64 (Q,)."""
         factors = np.random.default_rng(SEED).integers(1, 2**63, rows.shape[1], np.uint64) * np.uint64(2) + np.uint64(1)
         edges = np.linspace(0, rows.shape[1], self.mismatches + 2).astype(int)
         values = rows.astype(np.uint64) * factors
         return [values[:, a:b].sum(1, dtype=np.uint64) for a, b in itertools.pairwise(edges)]
 
 
-KNOTS = 32  # of a calibration
+KNOTS = 32  # of a `Calibration`
 
 
 class Calibration(nn.Module):
-    """A strictly rising piecewise-linear map of each target's value; beyond its knots it goes on with slope 1.
+    """A strictly rising piecewise-linear map of the values of each target, with slope 1 beyond the knots.
 
-    `x` and `y`, both (K, `KNOTS`) and rising along the second axis, are its knots in the target's unit. As made, it
-    changes nothing but for rounding.
+    `x` and `y`, both (K, `KNOTS`) and rising along the second axis, are the knots in the target's unit. A new one is
+    the identity up to rounding.
     """
 
     x: Tensor
@@ -148,7 +148,7 @@ class Calibration(nn.Module):
         right = torch.searchsorted(self.x, columns).clamp(1, KNOTS - 1)
         x0, x1 = self.x.gather(1, right - 1), self.x.gather(1, right)
         y0, y1 = self.y.gather(1, right - 1), self.y.gather(1, right)
-        # rounding must not lift the end of one piece above the start of the next
+        # clamped, so that rounding keeps the map monotone across knots
         inside = torch.minimum(torch.maximum(y0 + (columns - x0) * ((y1 - y0) / (x1 - x0)), y0), y1)
         below, above = self.y[:, :1] + (columns - self.x[:, :1]), self.y[:, -1:] + (columns - self.x[:, -1:])
         found = torch.where(columns < self.x[:, :1], below, torch.where(columns > self.x[:, -1:], above, inside))
@@ -160,14 +160,14 @@ class Ensemble(nn.Module):
 
     Parameters
     ----------
-    members : models that map x int64 (B, T) and lengths (B,) to values (B, K) and lengths; their units agree.
+    members : models that map x int64 (B, T) and lengths (B,) to values (B, K) and lengths, all in the same units.
     outputs : int: K.
-    calibrated : bool: a `Calibration` follows the mean.
-    neighbours : Neighbours, optional: what it gives is added to each member's values.
+    calibrated : bool: apply a `Calibration` to the mean.
+    neighbours : Neighbours, optional: its correction is added to each member's values.
 
     Attributes
     ----------
-    weights : float tensor (M, K): of each member in each target's mean; each column sums to one.
+    weights : float tensor (M, K): weight of each member for each target; each column sums to one.
     """
 
     stride = 1
@@ -191,7 +191,7 @@ class Ensemble(nn.Module):
 
     def combine(self, values: Tensor) -> Tensor:
         """Return the ensemble's values (B, K) from those of its members, (M, B, K)."""
-        # one after the other: `sum` may add in an order that depends on the number of rows
+        # a loop, since `sum` may add in an order that depends on the number of rows
         mean = values[0] * self.weights[0]
         for value, weight in zip(values[1:], self.weights[1:], strict=True):
             mean = mean + value * weight
@@ -201,7 +201,7 @@ class Ensemble(nn.Module):
 class TagEnsemble(Ensemble):
     """Maps `(x, lengths)` to `(scores, lengths)`: the log of the weighted mean (B, T, S) of the members' probabilities.
 
-    A softmax of the scores gives that mean back.
+    The softmax of the scores is that mean.
     """
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,9 +210,9 @@ class TagEnsemble(Ensemble):
 
 
 def probabilities(model: nn.Module, outputs: Tensor, steps: Tensor) -> Tensor:
-    """Return the probability of each state at each step, float32 (B, T, S), from what a tagger gave.
+    """Return the probability of each state at each step, float32 (B, T, S), from a tagger's outputs.
 
-    Of one with scores of neighbouring states it is the marginal probability.
+    For a linear-chain CRF these are the marginal probabilities.
     """
     head = getattr(model, "head", None)
     return head.probabilities(outputs, steps) if isinstance(head, TagsCRF) else torch.softmax(outputs.float(), -1)
@@ -224,11 +224,10 @@ def ensemble_for(facts: Mapping[str, Any]) -> type[Ensemble]:
 
 
 def each(model: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:
-    """Return the values of each member of a regression model, (M, B, K), before any calibration of their mean.
+    """Return the values of each member of a regression model, (M, B, K), before the calibration of their mean.
 
-    What an ensemble's near training rows add is in each.
-
-    M is 1 for a model that is no ensemble. `combine` makes the model's own values of them, without a second pass.
+    The correction by neighbours is included. M is 1 for a single model. `combine` turns them into the model's values
+    without a second pass.
     """
     members = model.members if isinstance(model, Ensemble) else [model]
     values = torch.stack([member(x, lengths)[0] for member in members])
@@ -238,5 +237,5 @@ def each(model: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def combine(model: nn.Module, values: Tensor) -> Tensor:
-    """Return the values (B, K) of a model from those that `each` gave, (M, B, K)."""
+    """Return the values (B, K) of a model from those of `each`, (M, B, K)."""
     return model.combine(values) if isinstance(model, Ensemble) else values[0]

@@ -1,7 +1,7 @@
-"""A forest as a model: variants of one protein in, one value a target out, in the target's unit.
+"""Forest of extremely randomised trees over substitution features, for variants of one protein.
 
-Extremely randomised trees (Geurts, Ernst and Wehenkel 2006, Machine Learning 63:3) on `nn.forest`. It is
-fitted by `training.forest`; what is kept are the nodes of its trees and the tables of effects that its features read.
+Method: Geurts, Ernst and Wehenkel 2006 (Machine Learning 63:3). `training.forest` fits the trees; a model folder holds
+their nodes and the tables of mean effects from which the features are made.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from biorrn.nn.gaussian.kernels import Setting
 from biorrn.nn.gaussian.substitutions import SubstitutionKernel
 from biorrn.sequences.alphabets import TABLES, tokens
 
-PRIOR = 1.0  # rows of effect 0 that every mean begins with
+PRIOR = 1.0  # pseudo-count: rows of effect 0 in every mean
 NEAR = 3.0  # positions: standard deviation of the window over neighbouring sites
-ALIKE = 3.0  # distance of two residues in standardised scales at which one says e^-1/2 as much of the other
-FOLDS = 10  # in which the means of the sites are taken for training rows
+ALIKE = 3.0  # standard deviation of the Gaussian weight of similar residues, in standardised scales
+FOLDS = 10  # cross-fitting: the features of a training row use the effects of the other folds
 
 _SCALES = TABLES["scales"].astype(np.float64)  # (22, 10)
 _BLOSUM = np.zeros((len(_SCALES), len(_SCALES)))
@@ -35,7 +35,7 @@ COLUMNS = 1 + 3 * (6 + 3 * _SCALES.shape[1] + 2) + 2 * WIDTH  # features of a ro
 
 @dataclass(frozen=True)
 class SiteFeatures:
-    """Where rows differ from a reference: one entry a substitution.
+    """The substitutions of rows with respect to a reference, one entry for each.
 
     Attributes
     ----------
@@ -56,20 +56,20 @@ class SiteFeatures:
 
 
 def substitutions(table: np.ndarray, reference: np.ndarray) -> SiteFeatures:
-    """Return where rows, uint8 (N, L) padded with 0, differ from a reference (L,); padding is no difference."""
+    """Return the substitutions of rows, uint8 (N, L) padded with 0, from a reference (L,); padding is ignored."""
     row, site = np.nonzero((table != reference) & (table > 0))
     return SiteFeatures(row, site, reference[site], table[row, site], np.bincount(row, minlength=len(table)))
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What measured rows say of substitutions, as tables to look up: float32 each.
+    """Mean effects of substitutions in the measured rows, as float32 tables.
 
     Attributes
     ----------
-    site, around, count : (L,): mean effect at a site and at those beside it, and the rows that the first rests on.
-    alike : (L, 22): mean effect at a site of residues alike.
-    comes, goes : (22,): mean effect of the residue that comes, and of the one that goes.
+    site, around, count : (L,): mean effect at a site and at its neighbours, and the number of rows with the site.
+    alike : (L, 22): mean effect at a site of residues similar to the new one.
+    comes, goes : (22,): mean effect of the new residue, and of the replaced one.
     """
 
     site: np.ndarray
@@ -80,18 +80,19 @@ class Effects:
     goes: np.ndarray
 
     def of(self, asked: SiteFeatures) -> np.ndarray:
-        """Return what they say of each substitution, float64 (M, 6)."""
+        """Return the effects for each substitution, float64 (M, 6)."""
         found = [self.site[asked.site], self.alike[asked.site, asked.new], self.around[asked.site]]
         found += [self.comes[asked.new], self.goes[asked.old], self.count[asked.site]]
         return np.stack(found, axis=1).astype(np.float64)
 
 
 def learn(known: SiteFeatures, values: np.ndarray, weights: np.ndarray, length: int) -> Effects:
-    """Return the effects of substitutions of measured rows.
+    """Return the mean effects of the substitutions of measured rows.
 
     Parameters
     ----------
-    values, weights : float64 arrays (N,): of the rows, values around 0; each substitution of a row has an equal part.
+    values, weights : float64 arrays (N,): centred values and weights of the rows; a row's value is shared equally among
+        its substitutions.
     length : int: of the reference.
     """
     share = weights[known.row]
@@ -113,7 +114,7 @@ def learn(known: SiteFeatures, values: np.ndarray, weights: np.ndarray, length: 
 
 
 def learn_in_folds(known: SiteFeatures, values: np.ndarray, weights: np.ndarray, length: int, seed: int) -> np.ndarray:
-    """Return what the other rows say of each substitution of each row, float64 (M, 6)."""
+    """Return the effects for each substitution, float64 (M, 6), learned from the folds without its row."""
     rows = len(values)
     fold = np.random.default_rng(seed).permutation(rows) % max(1, min(FOLDS, rows))
     learned = np.zeros((len(known.row), 6))
@@ -124,11 +125,11 @@ def learn_in_folds(known: SiteFeatures, values: np.ndarray, weights: np.ndarray,
 
 
 def features(asked: SiteFeatures, learned: np.ndarray, length: int) -> np.ndarray:
-    """Return the features of rows, float32 (N, F): sum, least and most over the substitutions of each, and residues.
+    """Return the features of rows, float32 (N, F): sum, minimum and maximum over substitutions, and residue counts.
 
     Parameters
     ----------
-    learned : float64 array (M, 6): what `Effects.of` says of each substitution.
+    learned : float64 array (M, 6): `Effects.of` each substitution.
     """
     old, new = _SCALES[asked.old], _SCALES[asked.new]
     score, place = _BLOSUM[asked.old, asked.new][:, None], asked.site[:, None] / max(length, 1)
@@ -145,8 +146,8 @@ def features(asked: SiteFeatures, learned: np.ndarray, length: int) -> np.ndarra
     return np.concatenate([asked.counts[:, None], sums, least, most, residues], axis=1).astype(np.float32)
 
 
-DEEPEST = 10_000  # steps down a tree
-BLOCK = 256  # rows of a forward pass that go down the trees together
+DEEPEST = 10_000  # most levels of a tree
+BLOCK = 256  # rows of a forward pass in one block
 EFFECT_TABLES = ("site", "around", "count", "alike", "comes", "goes")  # of `Effects`
 
 
@@ -155,11 +156,11 @@ class Trees(nn.Module):
 
     Attributes
     ----------
-    roots : int32 tensor (trees,): node at which each begins.
-    feature : int32 tensor (nodes,): column that a node looks at.
-    threshold : float64 tensor (nodes,): at or below it a row goes left.
-    left, right : int32 tensors (nodes,): of a leaf, the leaf itself.
-    value : float32 tensor (nodes,): of a leaf, beyond `base`.
+    roots : int32 tensor (trees,): root node of each tree.
+    feature : int32 tensor (nodes,): feature column of the split.
+    threshold : float64 tensor (nodes,): rows at or below it go left.
+    left, right : int32 tensors (nodes,): children; those of a leaf are the leaf itself.
+    value : float32 tensor (nodes,): of a leaf, relative to `base`.
     base : float32 tensor (1,): the mean of the training rows.
     """
 
@@ -189,15 +190,15 @@ class Trees(nn.Module):
             self.register_buffer(name, torch.zeros(shape))
 
     def limits(self) -> dict[str, int]:
-        """Return what each tensor of indices stays below; checked when a model is loaded."""
+        """Return the upper bound of each tensor of indices, checked when a model is loaded."""
         return dict.fromkeys(("roots", "left", "right"), len(self.feature)) | {"feature": COLUMNS}
 
     def effects(self) -> Effects:
-        """Return the tables that the features read."""
+        """Return the tables of mean effects."""
         return Effects(*(getattr(self, name).numpy() for name in EFFECT_TABLES))
 
     def fill(self, estimators: Sequence[Any], base: float, effects: Effects) -> None:
-        """Take over fitted trees of scikit-learn and the tables of effects."""
+        """Copy fitted trees of scikit-learn and the tables of effects."""
         start = 0
         for place, estimator in enumerate(estimators):
             tree = estimator.tree_
@@ -215,14 +216,14 @@ class Trees(nn.Module):
             getattr(self, name).copy_(torch.from_numpy(getattr(effects, name)))
 
     def forward(self, codes: Tensor, reference: np.ndarray) -> Tensor:
-        """Return the values float64 (B,) of rows (B, L) as the front end aligns them."""
+        """Return the values float64 (B,) of rows aligned to the reference, (B, L)."""
         asked = substitutions(codes.numpy().astype(np.uint8), reference)
         x = torch.from_numpy(features(asked, self.effects().of(asked), len(reference)))
         return torch.cat([self._down(part) for part in x.split(BLOCK)]) + self.base.double()
 
     def _down(self, x: Tensor) -> Tensor:
         node = self.roots.long().expand(len(x), -1)  # (B, trees)
-        for _ in range(DEEPEST):  # a damaged file may lead in a circle
+        for _ in range(DEEPEST):  # a damaged file may contain a cycle
             below = x.gather(1, self.feature[node].long()).double() <= self.threshold[node]
             child = torch.where(below, self.left[node], self.right[node]).long()
             if torch.equal(child, node):
@@ -239,8 +240,7 @@ class ForestModel(nn.Module):
     reference : int64 tensor (L,): tokens of the consensus of the training rows.
     trees, nodes : int: of each target, trees, and nodes in all of them together.
 
-    Rows of another length are aligned to the consensus as a Gaussian process of substitutions aligns them. It computes
-    on the CPU, wherever the input is.
+    Rows of another length are aligned to the consensus as by `gaussian.substitutions`. It always computes on the CPU.
     """
 
     stride = 1
@@ -266,11 +266,11 @@ class ForestModel(nn.Module):
 
 
 def build_forest(trees: int, facts: dict[str, Any]) -> ForestModel:
-    """Return the model of a stored recipe, its numbers to be filled from the model folder.
+    """Return the model of a stored recipe, to be filled from the model folder.
 
     Parameters
     ----------
-    facts : dict: with "forest": {"reference": str, "nodes": list of int, one a target}.
+    facts : dict: with "forest": {"reference": str, "nodes": list of int, one for each target}.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What every forward pass outside training shares: where the model is, and how many rows go through it at once."""
+"""Batched inference: devices, chunks of signal, batches of one padded length, windows of records, memory limits."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from biorrn.nn.ensemble import Ensemble, combine, each
 from biorrn.sequences.alphabets import NO_LETTER, RESIDUES, encode
 from biorrn.sequences.records import ProteinRecord
 
-# A forward pass has a multiple of this many rows. With one to three rows CPU libraries take other kernels, which add in
-# another order, and a result would depend on the batch size in its last bits: 21 of 400 predictions changed as printed.
+# A forward pass has a multiple of this many rows. With one to three rows CPU libraries use other kernels, which add in
+# another order, so that the last bits would depend on the batch size: 21 of 400 printed predictions changed.
 PASS_ROWS = 8
 
 
 def model_on(model: torch.nn.Module, device: torch.device | str) -> torch.nn.Module:
-    """Return the model on `device` in evaluation mode; the one given is left as it is."""
+    """Return the model on `device` in evaluation mode; the given model is not changed."""
     if torch.device(device).type == "cpu" and not model.training:
         return model
     return copy.deepcopy(model).to(device).eval()
 
 
 def padded_rows(rows: int, batch_size: int, device: torch.device) -> int:
-    """Return how many rows, rows of padding included, a batch of `rows` out of at most `batch_size` is run with.
+    """Return the rows of the forward pass of a batch of `rows`, padding rows included.
 
     On a CPU the next multiple of `PASS_ROWS`; elsewhere the full batch, because each shape has kernels of its own.
 
@@ -47,14 +47,14 @@ def padded_rows(rows: int, batch_size: int, device: torch.device) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where one chunk lies in a signal, and which frames of the joined scores come from it.
+    """One chunk of a signal, and the frames of the joined scores that come from it.
 
     Attributes
     ----------
     start : int: first sample; a multiple of the stride.
     length : int: samples of the signal in the chunk, at most the chunk's size.
-    origin : int: the frame of the joined scores that is frame 0 of this chunk.
-    first, last : int: the joined frames that this chunk supplies, half-open.
+    origin : int: the joined frame at frame 0 of this chunk.
+    first, last : int: the joined frames that come from this chunk, half-open.
     """
 
     start: int
@@ -65,7 +65,7 @@ class Span:
 
 
 def frames(samples: int, stride: int) -> int:
-    """Return how many frames a model makes of a signal: ceil(samples / stride), as "same"-padded convolutions do.
+    """Return the frames of a signal: ceil(samples / stride), as for "same"-padded convolutions.
 
     >>> [frames(samples, 5) for samples in (0, 1, 5, 6)]
     [0, 1, 1, 2]
@@ -74,12 +74,12 @@ def frames(samples: int, stride: int) -> int:
 
 
 def check(size: int, overlap: int, stride: int) -> None:
-    """Refuse a chunk size and overlap that a stride does not allow.
+    """Check chunk size and overlap against the stride.
 
     Raises
     ------
-    ConfigError: the size is no multiple of the stride, the overlap no multiple of twice the stride (a cut would fall
-        between frames), or not smaller than the size.
+    ConfigError: the size is not a multiple of the stride, the overlap not a multiple of twice the stride (a cut would
+        fall between frames), or not smaller than the size.
 
     >>> check(2400, 305, 5)
     Traceback (most recent call last):
@@ -94,11 +94,11 @@ def check(size: int, overlap: int, stride: int) -> None:
 
 
 def spans(samples: int, size: int, overlap: int, stride: int) -> list[Span]:
-    """Plan the chunks of a signal of `samples` samples.
+    """Return the chunks of a signal of `samples` samples.
 
-    All chunks of a signal are of one length to a frame, the least that needs no more chunks than the size allows:
-    so none is called without context, and hardly a sample is computed twice but for the overlaps.
-    A signal no longer than a chunk is one chunk; an empty one is none.
+    All chunks have the same length to within a frame, the shortest that does not need more chunks than the full size,
+    so that no chunk is short of context and only the overlaps are computed twice. A signal no longer than a chunk is
+    one chunk; an empty signal has none.
 
     >>> [(span.start, span.length, span.first, span.last) for span in spans(23, 10, 4, 2)]
     [(0, 8, 0, 3), (4, 10, 3, 6), (10, 8, 6, 8), (14, 9, 8, 12)]
@@ -108,7 +108,7 @@ def spans(samples: int, size: int, overlap: int, stride: int) -> list[Span]:
         return []
     total, shared = frames(samples, stride), overlap // stride
     count = max(1, -(-(total - shared) // (size // stride - shared)))
-    starts = [(total - shared) * number // count for number in range(count + 1)]  # the last is where one more would
+    starts = [(total - shared) * number // count for number in range(count + 1)]  # the last is that of one more chunk
     edges = [0, *(start + shared // 2 for start in starts[1:-1]), total]
     return [
         Span(start * stride, min((after + shared) * stride, samples) - start * stride, start, first, last)
@@ -116,13 +116,13 @@ def spans(samples: int, size: int, overlap: int, stride: int) -> list[Span]:
     ]
 
 
-TOKENS = 131_072  # residues of padded input a forward pass, at most; longer batches are cut
-ALONE = 2048  # sequences padded to more than this go alone: they are few, and rows that only fill cost as much
-EXACT = 64  # sequences of up to so many residues are not padded at all
+TOKENS = 131_072  # most residues of a forward pass, padding included
+ALONE = 2048  # longer sequences are run alone, without padding rows, which would cost as much
+EXACT = 64  # sequences of up to this many residues are not padded
 
 
 def padded_length(length: int) -> int:
-    """Return the length to which a sequence is padded: a few steps in each octave, so that the model sees few lengths.
+    """Return the length to which a sequence is padded: a few values in each octave, so that lengths are few.
 
     >>> [padded_length(length) for length in (1, 43, 64, 65, 300, 35_000)]
     [1, 43, 64, 72, 320, 36864]
@@ -134,17 +134,17 @@ def padded_length(length: int) -> int:
 
 
 def most_rows(width: int, batch_size: int) -> int:
-    """Return how many sequences of a padded length go through at once."""
+    """Return the most sequences of a padded length in a forward pass."""
     return 1 if width > ALONE else min(batch_size, max(PASS_ROWS, TOKENS // width))
 
 
 def height_of(rows: int, width: int, batch_size: int, device: torch.device) -> int:
-    """Return the rows of a forward pass of `rows` sequences of a padded length, those that only fill it included."""
+    """Return the rows of a forward pass of `rows` sequences of a padded length, padding rows included."""
     return 1 if width > ALONE else padded_rows(rows, most_rows(width, batch_size), device)
 
 
 def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Yield the places of the records of each batch; a batch holds one padded length. Empty records are in none."""
+    """Yield the indices of the records of each batch, all of one padded length; empty records are in none."""
     order = sorted((row for row in range(len(lengths)) if lengths[row]), key=lambda row: lengths[row])
     for width, group in itertools.groupby(order, key=lambda row: padded_length(lengths[row])):
         rows = list(group)
@@ -153,12 +153,12 @@ def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
 
 
 Item = TypeVar("Item")
-# what torch's allocators and the CUDA libraries say, beside torch.OutOfMemoryError
+# messages of torch's allocators and the CUDA libraries that do not raise torch.OutOfMemoryError
 SIGNS = ("can't allocate memory", "out of memory", "alloc_failed", "not enough memory")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Say whether an exception of torch means that memory ran out.
+    """Return whether an exception of torch means that memory ran out.
 
     >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
     True
@@ -176,16 +176,12 @@ def to_stderr(line: str) -> None:
 
 
 class BatchLimit:
-    """How many items a forward pass takes at most: as asked for, until memory runs out.
+    """The most items of a forward pass, halved each time memory runs out.
 
     Parameters
     ----------
-    rows : int: items a forward pass.
+    rows : int: items a forward pass at first; the attribute is the current limit.
     say : called with one line each time the limit is halved.
-
-    Attributes
-    ----------
-    rows : int: the limit now.
     """
 
     def __init__(self, rows: int, say: Callable[[str], None] = to_stderr) -> None:
@@ -193,13 +189,13 @@ class BatchLimit:
         self._say = say
 
     def each(self, items: Sequence[Item], work: Callable[[Sequence[Item], int], None]) -> None:
-        """Do `work(part, rows)` on parts of at most `rows` items, in order; halve `rows` where memory does not suffice.
+        """Call `work(part, rows)` on parts of at most `rows` items, in order; halve `rows` when memory runs out.
 
-        `work` must leave nothing half done when memory runs out: it is called again with a part of the same items.
+        `work` is called again with a part of the same items, so it must have no effect when it fails.
 
         Raises
         ------
-        BiorrnError: memory does not even suffice for the fewest rows of a forward pass.
+        BiorrnError: memory does not suffice for the fewest rows of a forward pass.
         """
         done = 0
         while done < len(items):
@@ -207,7 +203,7 @@ class BatchLimit:
             if self._fits(part, work):
                 done += len(part)
                 continue
-            # after the except clause: its exception holds the tensors of the failed pass
+            # outside the except clause, whose exception holds the tensors of the failed pass
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             tried = min(self.rows, len(part))
@@ -229,8 +225,8 @@ class BatchLimit:
         return True
 
 
-WINDOW_BATCHES = 32  # of a window, whose records are sorted by length; one is filled while one is predicted
-WINDOW_RESIDUES = 2_000_000  # a window ends here at the latest
+WINDOW_BATCHES = 32  # batches of a window of records, which are sorted by length within it
+WINDOW_RESIDUES = 2_000_000  # most residues of a window, to within a record
 
 Sent = TypeVar("Sent")
 Found = TypeVar("Found")
@@ -262,13 +258,13 @@ def stream(
     device: torch.device,
     residues: int = WINDOW_RESIDUES,
 ) -> Iterator[Found]:
-    """Yield what `finish` yields of what `send` has begun for each window of the records, in order.
+    """Run windows of records through `send` and `finish`, as `through` does, and yield the results in order.
 
     Parameters
     ----------
-    send, finish : as of `through`.
+    send, finish : as in `through`.
     batch_size : int: sequences a forward pass; a window has `WINDOW_BATCHES` batches and about `residues` residues.
-    threads : int, optional: CPU threads; default: as many as torch uses.
+    threads : int, optional: CPU threads; default: those of torch.
 
     Raises
     ------
@@ -288,18 +284,18 @@ def through(
     workers: int,
     device: torch.device,
 ) -> Iterator[Found]:
-    """Yield what `finish` yields of what `send` has begun for each part, in order; two parts are under way at most.
+    """Yield the results of `finish(send(part, pool))` for each part, in order, with at most two parts in progress.
 
     Parameters
     ----------
-    send : hands the work on a part to the pool, whose threads each compute with one thread.
-    finish : waits for it.
+    send : submits the work on a part to the pool, whose threads each use one thread of torch.
+    finish : waits for the work and yields its results.
     workers : int: threads of the pool.
     """
     waiting: deque[Sent] = deque()
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, "predict", initializer=torch.set_num_threads, initargs=(1,))
-    # TF32, the default of cuDNN, would change the third digit
+    # without TF32, the default of cuDNN, which changes the third digit
     exact = torch.backends.cudnn.flags(allow_tf32=False) if device.type == "cuda" else contextlib.nullcontext()
     try:
         with exact:
@@ -311,15 +307,15 @@ def through(
                 yield from finish(waiting.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)  # some libraries take the workers' number for everyone's
+        torch.set_num_threads(before)  # some libraries set the number of the workers for all threads
 
 
 def joined(records: Sequence[ProteinRecord], alphabet: str = RESIDUES) -> np.ndarray:
-    """Return the tokens of all records, one after another, uint8 (total,): the index of a letter in the alphabet + 1.
+    """Return the concatenated tokens of all records, uint8 (total,): the index of a letter in the alphabet + 1.
 
     Raises
     ------
-    BiorrnError: a letter is not in the alphabet; with its place in its own sequence.
+    BiorrnError: a letter is not in the alphabet; the message gives its position in its sequence.
     """
     codes = np.full(256, NO_LETTER, np.uint8)
     codes[np.frombuffer(alphabet.encode(), np.uint8)] = np.arange(1, len(alphabet) + 1, dtype=np.uint8)
@@ -335,9 +331,9 @@ def joined(records: Sequence[ProteinRecord], alphabet: str = RESIDUES) -> np.nda
 def padded(
     flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray, batch_size: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return x int64 (B, T) and lengths (B,) on the device, of flat[start:start + length]; they share a padded length.
+    """Return x int64 (B, T) and lengths (B,) on the device, of flat[start:start + length], all of one padded length.
 
-    Rows after those asked for repeat the first: they only fill the shape.
+    Padding rows repeat the first row.
     """
     width = padded_length(int(lengths.max()))
     height = height_of(len(lengths), width, batch_size, device)
@@ -350,15 +346,15 @@ def padded(
 
 
 def has_spread(model: nn.Module) -> bool:
-    """Tell whether `values_and_spread` gives spreads for a model."""
+    """Return whether `values_and_spread` returns a spread for a model."""
     return hasattr(model, "with_variance") or (isinstance(model, Ensemble) and len(model.members) > 1)
 
 
 def values_and_spread(model: nn.Module, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return a model's values (B, K), and their spread (B, K) in the same unit, None for a model that has none.
+    """Return a model's values (B, K) and their spread (B, K) in the same unit, None for a model without one.
 
-    The spread is the standard deviation over the members of an ensemble, weights aside and before any calibration of
-    their mean; for a Gaussian process it is the square root of the variance that it gives with its mean.
+    The spread is the unweighted standard deviation over the members of an ensemble, before the calibration of their
+    mean; for a Gaussian process it is its posterior standard deviation.
 
     Parameters
     ----------
@@ -378,7 +374,7 @@ def deviation(members: Tensor) -> Tensor:
     >>> deviation(torch.tensor([[[1.0]], [[3.0]]])).tolist()
     [[1.0]]
     """
-    # one after the other: `std` may add in an order that depends on the number of rows
+    # loops, since `std` may add in an order that depends on the number of rows
     mean = torch.zeros_like(members[0])
     for values in members:
         mean = mean + values

@@ -1,7 +1,7 @@
-"""A small network that says of each residue which structure it is in, and what its states say of the whole protein.
+"""Network that predicts secondary structure and disorder of each residue, and its summary as protein features.
 
-Its numbers are learned once by `training.residue_profile`, from structures, and are never tuned on the property that
-they help to predict.
+The weights are trained once on structures by `training.residue_profile`, and never on the property that the features
+help to predict.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from biorrn.nn.batch import valid
 from biorrn.sequences.alphabets import N_TOKENS, TABLES
 
 WIDTH = 64  # features a residue
-FIRST, KERNEL = 9, 5  # residues that the first and the other convolutions see
+FIRST, KERNEL = 9, 5  # residues of the first convolution's kernel and of the others'
 DILATIONS = (1, 2, 4, 8)
 STATES = ("helix", "strand", "coil")
-TOP = 10  # the highest tenth of the residues makes one of the pools
-END = 15  # residues at each end of which the order is told
-SUMMARY = 3 * len(STATES) + 9  # numbers that `summary` gives
-POOLED = SUMMARY + 3 * WIDTH  # numbers that `pooled` gives
+TOP = 10  # one pool is the mean of the highest 1/TOP of the residues
+END = 15  # residues at each end whose order is averaged
+SUMMARY = 3 * len(STATES) + 9  # columns of `summary`
+POOLED = SUMMARY + 3 * WIDTH  # columns of `pooled`
 
 
 class Profile(NamedTuple):
-    """What the network says of the residues of a batch."""
+    """Outputs of the network for the residues of a batch."""
 
-    hidden: Tensor  # (B, T, WIDTH), 0 beyond the end
+    hidden: Tensor  # (B, T, WIDTH), 0 at padding
     states: Tensor  # (B, T, 3): logits of STATES
-    resolved: Tensor  # (B, T): logit that the residue is seen in the crystal
+    resolved: Tensor  # (B, T): logit that the residue is resolved in the crystal structure
 
 
 class ResidueProfile(nn.Module):
-    """Residual convolutions over one-hot residues, BLOSUM62 and scales; structure and order of each residue."""
+    """Residual convolutions over one-hot residues, BLOSUM62 and scales, to structure and order of each residue."""
 
     table: Tensor
 
@@ -53,7 +53,7 @@ class ResidueProfile(nn.Module):
         self.dropout = nn.Dropout(0.15)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Profile:
-        """Read tokens (B, T), 0 beyond `lengths` (B,); a padded row gives the same as the row alone."""
+        """Return the profile of tokens (B, T), 0 beyond `lengths` (B,)."""
         inside = valid(lengths, x.shape[1])[:, None].to(self.first.weight.dtype)  # (B, 1, T)
         hidden = F.relu(self.first(F.embedding(x, self.table).transpose(1, 2))) * inside
         for layer, norm in zip(self.layers, self.norms, strict=True):
@@ -63,7 +63,7 @@ class ResidueProfile(nn.Module):
         return Profile(hidden, scores[..., :-1], scores[..., -1])
 
     def pooled(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return what is said of whole proteins, float32 (B, POOLED): the summary, then mean, spread and top states."""
+        """Return features of whole proteins, float32 (B, POOLED): `summary`, then `moments` of the hidden states."""
         profile = self(x, lengths)
         return torch.cat([summary(profile, lengths), moments(profile.hidden, lengths)], 1)
 
@@ -109,7 +109,7 @@ def _spread(values: Tensor, mean: Tensor, inside: Tensor, size: Tensor) -> Tenso
 
 
 def shipped_profile() -> ResidueProfile:
-    """Return the network with the numbers that come with the package, in evaluation mode and frozen."""
+    """Return the network with the weights of the package, in evaluation mode and frozen."""
     from safetensors.torch import load
 
     content = (resources.files("biorrn.pretrained") / "residue_profile" / "profile.safetensors").read_bytes()

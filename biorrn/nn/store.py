@@ -1,6 +1,6 @@
-"""Models on disk: a folder with `weights.safetensors` and `recipe.yaml`. Nothing in it is ever executed.
+"""Model folders: weights.safetensors with facts of the training data, and recipe.yaml; read, write and describe.
 
-Nothing in it names another file either, and a model is built only as large as its weights are.
+A model folder contains no code and no paths to other files, and a model is never built larger than its weights file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Text = Annotated[str, Field(max_length=WIDEST)]
 
 
 class FactPart(BaseModel):
-    """A mapping whose known keys have known types; other keys are left alone, as versions to come may need them."""
+    """A mapping whose known keys are checked; unknown keys, as of later versions, are kept."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, strict=True)
 
@@ -92,8 +92,8 @@ class Tokeniser(FactPart):
 
 
 class Facts(FactPart):
-    """The keys that inference uses. Of a regression: targets; of basecalling: normaliser, sample_rate, stride,
-    and chemistry: entries of `readers.chemistry.CHEMISTRIES`, where the training reads said what they are of."""
+    """The facts that inference uses: for regression targets; for basecalling normaliser, sample_rate, stride, and
+    chemistry (entries of `nanopore.chemistry.CHEMISTRIES`) if the training reads name it."""
 
     task: Literal["regression", "basecalling", "language", "tagging", "translation"] | None = None
     kind: Literal["states", "values"] | None = None
@@ -115,7 +115,7 @@ class Facts(FactPart):
     novelty: Novelty | None = None
     relatives: Annotated[str, Field(max_length=1 << 24)] | None = None
     most_mutations: Count | None = None
-    predicts: Text = ""  # these four, and unit, sign and bounds of targets: see `About`
+    predicts: Text = ""  # for these four, and unit, sign and bounds of targets, see `About`
     inputs: Text = ""
     measured: Text = ""
     mutants: bool | None = None
@@ -131,11 +131,11 @@ class Facts(FactPart):
 
 
 class About(BaseModel):
-    """What `about.yaml` says of a model, for its user.
+    """The keys of `about.yaml`, the description of a model for its users.
 
-    predicts is what a value is; inputs which proteins or reads it is for; measured how good it was, on what; mutants
-    whether mutants of its proteins were among the training rows; of a target the unit, what a larger value means, and
-    between which bounds values lie.
+    predicts: the meaning of a value; inputs: the proteins or reads that it is for; measured: accuracy, and on which
+    data; mutants: whether the training rows hold mutants of its proteins; targets: unit, sign (the meaning of a larger
+    value) and bounds of each.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -149,29 +149,29 @@ class About(BaseModel):
 
 
 def parse_about(text: str, source: object) -> dict[str, Any]:
-    """Return what the text of an `about.yaml` says, without what it leaves out.
+    """Return the keys that the text of an `about.yaml` sets.
 
     Raises
     ------
-    InputError: it is no YAML, or not as `About` has it.
+    InputError: not YAML, or not valid as `About`.
     """
     import yaml
 
     try:
         return About.model_validate(yaml.safe_load(text)).model_dump(exclude_unset=True)
     except yaml.YAMLError as error:
-        raise InputError(str(source), f"is no YAML: {' '.join(str(error).split())[:100]}") from error
+        raise InputError(str(source), f"is not YAML: {' '.join(str(error).split())[:100]}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InputError(str(source), f"key '{'.'.join(map(str, first['loc']))}': {first['msg'].lower()}") from error
 
 
 def parse_facts(text: str | None, source: object) -> dict[str, Any]:
-    """Return the facts that the metadata of a weights file holds as JSON, checked; `source` names the file.
+    """Return the checked facts from the metadata of a weights file, which are JSON; `source` names the file.
 
     Raises
     ------
-    InputError: there are none, they are not JSON, or one is of another type or out of range.
+    InputError: no facts, not JSON, or a fact of a wrong type or out of range.
     """
     try:
         facts = json.loads(text or "null")
@@ -192,11 +192,11 @@ def parse_facts(text: str | None, source: object) -> dict[str, Any]:
 
 
 def check_task(facts: dict[str, Any], recipe: Recipe, source: object) -> None:
-    """Check that the facts have what inference needs for the task of their recipe.
+    """Check that the facts are those that inference needs for the recipe's task.
 
     Raises
     ------
-    InputError: another task than the recipe's, a fact is missing, or a basecaller has other symbols than the bases.
+    InputError: another task than the recipe's, a missing fact, or a wrong number of outputs.
     """
     task = facts.get("task")
     if task is None:
@@ -207,7 +207,7 @@ def check_task(facts: dict[str, Any], recipe: Recipe, source: object) -> None:
     if missing:
         raise InputError(str(source), f"fact '{missing[0]}' is missing; a model for {task} needs it")
     if task == "basecalling" and facts["outputs"] != len(BASES):
-        # compiled decoders trust that there are as many
+        # compiled decoders rely on this number
         raise InputError(str(source), f"is no basecaller: found {facts['outputs']} outputs; expected {len(BASES)}")
     if task == "translation":
         _check_translation(facts, source)
@@ -240,7 +240,7 @@ def _check_translation(facts: dict[str, Any], source: object) -> None:
         raise InputError(str(source), "fact 'normaliser' or 'stride' is missing; a model of signal needs both")
 
 
-# task -> facts without which it cannot be
+# task -> facts that it requires
 NEEDED = {
     "regression": ("targets",),
     "basecalling": ("outputs", "normaliser", "sample_rate", "stride"),
@@ -251,7 +251,7 @@ NEEDED = {
 
 
 WEIGHTS, RECIPE, ABOUT = "weights.safetensors", "recipe.yaml", "about.yaml"
-LARGE = 1000  # numbers of a tensor from which `shrink` halves it
+LARGE = 1000  # elements from which `shrink` halves a tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +260,10 @@ class Stored:
 
     Attributes
     ----------
-    model : module in evaluation mode, on the CPU: a SequenceModel, or for regression also another of `nn.sequence`.
-    recipe : Recipe that it was built from.
-    facts : dict: what inference must know of the training data (task, targets, lengths; or normaliser, sample rate).
-    path : Path of its folder.
+    model : module in evaluation mode, on the CPU, as `nn.sequence.build` makes it.
+    recipe : Recipe: of the model.
+    facts : dict: see `Facts`.
+    path : Path: of the folder.
     """
 
     model: nn.Module
@@ -288,7 +288,7 @@ class Stored:
 
 
 def shipped_models() -> list[str]:
-    """Return the ids of the models in the package."""
+    """Return the ids of the shipped models."""
     root = resources.files("biorrn.pretrained")
     return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and (entry / WEIGHTS).is_file())
 
@@ -300,7 +300,7 @@ def find_model(name: str | Path) -> Path:
     ------
     ConfigError: neither a folder nor the id of a shipped model.
     """
-    if os.path.isdir(name):  # which a name too long for a folder does not disturb
+    if os.path.isdir(name):  # unlike Path.is_dir, no error for a name that is too long
         return Path(name)
     known = shipped_models()
     if str(name) in known:
@@ -321,19 +321,19 @@ def save_model(folder: str | Path, model: nn.Module, recipe: Recipe, facts: dict
 
 
 def update_facts(folder: str | Path, **entries: Any) -> None:
-    """Set entries of the facts of a model folder; weights, recipe and all other facts stay as they are.
+    """Set entries of the facts of a model folder; weights, recipe and other facts do not change.
 
     Raises
     ------
     InputError: the folder holds no readable weights of biorrn.
-    BiorrnError: the folder cannot be written; it is then as it was.
+    BiorrnError: the folder cannot be written; it is then unchanged.
     """
     tensors, facts = _stored_weights(folder)
     _write_weights(folder, tensors, facts | entries)
 
 
 def shrink(folder: str | Path) -> None:
-    """Keep the large float32 tensors of a model folder as float16, which halves it; small ones stay exact.
+    """Convert the large float32 tensors of a model folder to float16, which halves its size.
 
     Raises
     ------
@@ -363,11 +363,11 @@ def _write_weights(folder: str | Path, tensors: dict[str, torch.Tensor], facts: 
 
 
 def described(facts: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the facts of a model with what `about.yaml` in its folder says of it, where there is one.
+    """Return the facts of a model, completed by the `about.yaml` of its folder if there is one.
 
     Raises
     ------
-    InputError: the file is no YAML, has an unknown key, or names a target that the model does not have.
+    InputError: the file is not YAML, has an unknown key, or names a target that the model does not have.
     """
     if not (folder / ABOUT).is_file():
         return facts
@@ -393,13 +393,12 @@ def load_facts(name: str | Path) -> dict[str, Any]:
 
 
 def load_model(name: str | Path) -> Stored:
-    """Load a model folder or a shipped model, strictly: every tensor in place, of the right shape, none left over.
+    """Load a model folder or a shipped model, strictly: the tensors are exactly those of the recipe.
 
     Raises
     ------
     ConfigError: no such model, or its recipe is not valid.
-    InputError: the weights are missing, damaged, larger than the recipe needs or smaller than it asks for, or do not
-        belong to it; or the recipe names a file.
+    InputError: the weights are missing, damaged, or not those of the recipe; or the recipe names a file.
     """
     folder = find_model(name)
     weights = folder / WEIGHTS
@@ -425,7 +424,7 @@ def load_model(name: str | Path) -> Stored:
 
 
 def _paths(recipe: Recipe) -> Iterator[str]:
-    """Yield the files that a recipe names: training may read them, a model folder may not."""
+    """Yield the paths in a recipe, which are allowed in training but not in a model folder."""
     frontend = getattr(recipe.model, "frontend", None)
     found = [getattr(frontend, name, None) for name in ("path", "backward")]
     for part in getattr(frontend, "parts", ()):
@@ -445,7 +444,7 @@ def _built(recipe: Recipe, facts: dict[str, Any], folder: Path) -> nn.Module:
 
 
 def language_models(frontend: config.Frontend) -> list[Part]:
-    """Load the language models that a front end `language_model` names; none for any other.
+    """Return the loaded language models of a front end `language_model`; none for any other front end.
 
     Raises
     ------
@@ -464,7 +463,7 @@ def language_models(frontend: config.Frontend) -> list[Part]:
 
 
 def start_from(model: nn.Module, name: str | Path) -> int:
-    """Copy what fits from a stored model into another: tensors of the same name and shape. Return how many.
+    """Copy the tensors of a stored model that fit another by name and shape, and return their number.
 
     Raises
     ------
@@ -488,7 +487,7 @@ def _fill(model: nn.Module, stream: Any, source: Path) -> None:
         raise InputError(source, f"tensor '{odd}' is {'unexpected' if odd in names else 'missing'} for its recipe")
     with torch.no_grad():
         for name, tensor in own.items():
-            shape = tuple(stream.get_slice(name).get_shape())  # before anything of that size is allocated
+            shape = tuple(stream.get_slice(name).get_shape())  # checked before allocation
             if shape != tuple(tensor.shape):
                 raise InputError(
                     source, f"tensor '{name}' has shape {shape}; its recipe asks for {tuple(tensor.shape)}"
@@ -499,7 +498,7 @@ def _fill(model: nn.Module, stream: Any, source: Path) -> None:
                     source, f"tensor '{name}' is of type {found.dtype}; its recipe asks for {tensor.dtype}"
                 )
             if found.is_floating_point() and found.isnan().any():
-                raise InputError(source, f"tensor '{name}' holds what is not a number")
+                raise InputError(source, f"tensor '{name}' holds a NaN")
             tensor.copy_(found)
     for place, module in model.named_modules():
         for name, limit in module.limits().items() if hasattr(module, "limits") else ():  # type: ignore[operator]
@@ -523,7 +522,7 @@ def table_of_models() -> Iterator[str]:
 
 
 def describe(name: str) -> Iterator[str]:
-    """Yield what the facts of a model say, a line each, then its card.
+    """Yield the summary of a model as lines, then its card.
 
     Raises
     ------
@@ -537,7 +536,7 @@ def describe(name: str) -> Iterator[str]:
 
 
 def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
-    """Yield what the facts of the model in a folder say, a line each."""
+    """Yield a summary of the facts of a model, one line each."""
     yield f"model: {name}"
     yield f"task: {facts.get('task')}"
     for key in ("predicts", "inputs", "measured"):

@@ -44,7 +44,7 @@ def test_a_model_that_is_not_there(biorrn: Run) -> None:
     ("text", "message"),
     [
         ("predicts: a\ninputs: b\nmeasured: c\nunits: d\n", "key 'units'"),
-        ("predicts: [", "is no YAML"),
+        ("predicts: [", "is not YAML"),
         ("predicts: a\ninputs: b\nmeasured: c\ntargets: [{name: other}]\n", "target 'other': the model has y"),
     ],
 )

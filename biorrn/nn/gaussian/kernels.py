@@ -1,7 +1,7 @@
-"""Kernels of Gaussian processes on proteins: how alike two rows are expected to be.
+"""Kernels of Gaussian processes on proteins: base classes, kernel of few sites, kernel of descriptors.
 
-A kernel turns sequences into rows of codes once (`encode`), then compares rows (`gram`). What it learns are its
-parameters, kept as logarithms. All arithmetic is in float64: the rows of one protein's variants are nearly the same.
+A kernel encodes sequences once (`encode`), then computes covariances of rows (`gram`). Its parameters are kept as
+logarithms. All arithmetic is in float64, since variants of one protein are nearly equal rows.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from biorrn.nn.batch import place
 from biorrn.sequences.alphabets import N_TOKENS, TABLES, UNKNOWN
 from biorrn.sequences.descriptors import NAMES, descriptors
 
-COMPONENTS = 6  # of BLOSUM62, beside the scales
+COMPONENTS = 6  # principal components of BLOSUM62, beside the scales
 HELIX = 3.6  # residues a turn
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a kernel must know of the training rows before it can be built.
+    """Facts of the training rows that the construction of a kernel needs.
 
     Attributes
     ----------
-    reference : int64 tensor (L,): tokens of the consensus; empty where the kernel needs none.
-    positions : int64 tensor (P,): those that the kernel sees, from 0.
+    reference : int64 tensor (L,): tokens of the consensus; empty if the kernel needs none.
+    positions : int64 tensor (P,): positions that the kernel compares, from 0.
     """
 
     reference: Tensor
@@ -37,7 +37,7 @@ class Setting:
 
 
 def residue_features() -> Tensor:
-    """Return float32 (N_TOKENS, F): scales and the main components of BLOSUM62; a deletion is like X, the mean."""
+    """Return float32 (N_TOKENS, F): scales and principal components of BLOSUM62; a deletion has the features of X."""
     blosum = TABLES["blosum62"].astype(np.float64)
     centred = blosum - blosum[1:21].mean(0)
     _, _, directions = np.linalg.svd(centred[1:21])
@@ -49,7 +49,7 @@ def residue_features() -> Tensor:
 
 
 def substitution_cost() -> Tensor:
-    """Return float64 (N_TOKENS, N_TOKENS): 0 for a residue kept, about 1 for the mean substitution, by BLOSUM62."""
+    """Return float64 (N_TOKENS, N_TOKENS): 0 for an unchanged residue, 1 for the mean substitution of BLOSUM62."""
     score = np.zeros((N_TOKENS, N_TOKENS))
     score[1:, 1:21] = TABLES["blosum62"][1:]
     score[0, 1:21] = score[1:21, 0] = score[UNKNOWN, 1:21]
@@ -76,8 +76,23 @@ def matern(x: Tensor, y: Tensor, order: int) -> Tensor:
     return (1 + r + (r * r / 3 if order == 5 else 0)) * torch.exp(-r)
 
 
-class Variants(nn.Module):
-    """Rows of symbols (N, P): what stands at chosen positions of a reference."""
+class Kernel(nn.Module):
+    """Base class of kernels, with the defaults of what most do not need."""
+
+    def settle(self, codes: Tensor) -> None:
+        """Set from the training rows what is not learned."""
+
+    def cost(self, codes: Tensor) -> Tensor:
+        """Return the expected cost of the substitutions of each row before training, float64 (N,)."""
+        return torch.zeros(len(codes), dtype=torch.float64, device=codes.device)
+
+    def draw(self, codes: Tensor, rows: int, generator: torch.Generator) -> Tensor:
+        """Return the indices of about `rows` rows for a step of learning."""
+        return torch.randperm(len(codes), generator=generator)[:rows]
+
+
+class Variants(Kernel):
+    """Base class of kernels on variants of one protein: codes (N, P), the tokens at chosen positions."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__()
@@ -92,27 +107,22 @@ class Variants(nn.Module):
     cost_table: Tensor
 
     def limits(self) -> dict[str, int]:
-        """Return what each tensor of indices stays below; checked when a model is loaded."""
+        """Return the upper bound of each tensor of indices, checked when a model is loaded."""
         return {"reference": N_TOKENS, "positions": len(self.reference)}
 
     def encode(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return int64 (B, P): tokens, 0 for a deletion; of an insertion, only that the rest moves is seen."""
+        """Return int64 (B, P): tokens aligned to the reference, 0 for a deletion; inserted residues are dropped."""
         return place(x, lengths, self.reference)[0][:, self.positions]
 
-    def settle(self, codes: Tensor) -> None:
-        """Take from the training rows what is not learned: here nothing."""
-
     def cost(self, codes: Tensor) -> Tensor:
-        """Return what the substitutions of each row (N, P) are expected to cost, float64 (N,)."""
         return self.cost_table.to(codes.device)[self.reference[self.positions], codes].sum(1)
 
 
 class SiteKernel(Variants):
-    """The sum over orders o of w_o times the sum of the products of o positions' kernels.
+    """Additive kernel over few sites (Duvenaud, Nickisch and Rasmussen 2011, NeurIPS 24).
 
-    The elementary symmetric polynomials of one kernel a position, each a squared exponential in the features of the
-    residues with a scale a feature and position, mixed with equality (additive Gaussian processes: Duvenaud, Nickisch
-    and Rasmussen 2011, NeurIPS 24).
+    The sum over orders o of w_o times the o-th elementary symmetric polynomial of the kernels of the positions. That of
+    a position is a squared exponential in the residues' features, one scale for each feature, mixed with equality.
     """
 
     def __init__(self, recipe: config.Sites, setting: Setting) -> None:
@@ -120,7 +130,7 @@ class SiteKernel(Variants):
         sites = len(setting.positions)
         self.orders = min(recipe.orders, sites)
         self.lengths = scales(self.features.shape[1], 2.5, sites)
-        self.equality = nn.Parameter(torch.full((sites,), -2.0, dtype=torch.float64))  # share, before a sigmoid
+        self.equality = nn.Parameter(torch.full((sites,), -2.0, dtype=torch.float64))  # share of equality, as a logit
         self.amplitudes = nn.Parameter(torch.zeros(sites, dtype=torch.float64))
         self.weights = nn.Parameter(torch.tensor([0.0, *(-0.7 * o for o in range(1, self.orders + 1))]).double())
 
@@ -138,7 +148,7 @@ class SiteKernel(Variants):
         sums: list[Tensor | None] = [torch.ones(len(a), len(b), dtype=torch.float64, device=a.device)]
         sums += [None] * self.orders
         for p, table in enumerate(self.tables()):
-            # as products of one-hot rows: the gradient of a gather would be a slow scatter
+            # products of one-hot rows: the gradient of a gather would be a slow scatter
             kernel = (onehot[a[:, p]] @ table) @ onehot[b[:, p]].T
             for o in range(self.orders, 0, -1):
                 if (below := sums[o - 1]) is not None:
@@ -152,19 +162,15 @@ class SiteKernel(Variants):
         return total
 
     def diagonal(self, a: Tensor) -> Tensor:
-        """Return the kernel of each row with itself, float64 (N,): the same for all."""
+        """Return the variance of each row, float64 (N,): the same for all."""
         sums = [torch.ones((), dtype=torch.float64, device=a.device)] + [a.new_zeros(()).double()] * self.orders
         for amplitude in self.amplitudes.exp():
             sums = [sums[0], *(sums[o] + amplitude * sums[o - 1] for o in range(1, self.orders + 1))]
         return sum((w * e for w, e in zip(self.weights.exp(), sums, strict=True)), sums[1] * 0).expand(len(a))
 
-    def draw(self, codes: Tensor, rows: int, generator: torch.Generator) -> Tensor:
-        """Return the indices of about `rows` rows for a step of learning."""
-        return torch.randperm(len(codes), generator=generator)[:rows]
 
-
-class DescriptorKernel(nn.Module):
-    """Matern 5/2 in the standardised descriptors of whole proteins, a scale each, beside a linear term."""
+class DescriptorKernel(Kernel):
+    """Matern 5/2 in standardised descriptors of whole proteins, with a scale for each, plus a linear term."""
 
     def __init__(self, recipe: config.Descriptors, setting: Setting) -> None:
         super().__init__()
@@ -172,25 +178,25 @@ class DescriptorKernel(nn.Module):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
         self.lengths = scales(width, math.sqrt(width))
-        self.weights = logarithms(0.1, 1.0, 0.1)  # of a constant, the Matern and the linear term
+        self.weights = logarithms(0.1, 1.0, 0.1)  # of the constant, the Matern and the linear term
 
     mean: Tensor
     spread: Tensor
 
     def encode(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return the descriptors as they are, float32 (B, F)."""
+        """Return the descriptors, not standardised, float32 (B, F)."""
         there = torch.arange(x.shape[1], device=x.device)[None] < lengths[:, None]
         found = descriptors(x[there].to(torch.uint8).cpu().numpy(), lengths.cpu().numpy())
         return torch.from_numpy(found).to(x.device)
 
     def settle(self, codes: Tensor) -> None:
-        """Take mean and spread of each descriptor from the training rows."""
+        """Set mean and spread of each descriptor from the training rows."""
         self.mean.copy_(codes.double().mean(0))
         spread = codes.double().std(0)
         self.spread.copy_(torch.where(spread > 1e-6, spread, 1.0))
 
     def _scaled(self, codes: Tensor) -> Tensor:
-        # a protein unlike all training rows is held within ten deviations, where the linear term is still sane
+        # clamped to ten deviations, so that the linear term stays bounded for proteins unlike all training rows
         return ((codes.double() - self.mean) / self.spread).clamp(-10, 10) * self.lengths.exp()
 
     def gram(self, a: Tensor, b: Tensor) -> Tensor:
@@ -200,9 +206,3 @@ class DescriptorKernel(nn.Module):
     def diagonal(self, a: Tensor) -> Tensor:
         x, weights = self._scaled(a), self.weights.exp()
         return weights[0] + weights[1] + weights[2] * x.square().sum(1)
-
-    def cost(self, codes: Tensor) -> Tensor:
-        return torch.zeros(len(codes), dtype=torch.float64, device=codes.device)
-
-    def draw(self, codes: Tensor, rows: int, generator: torch.Generator) -> Tensor:
-        return torch.randperm(len(codes), generator=generator)[:rows]

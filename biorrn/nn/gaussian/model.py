@@ -1,7 +1,7 @@
-"""A Gaussian process as a model: tokens in, one value a target out, in the target's unit, and how sure it is.
+"""Gaussian process regression model: posterior mean and variance of each target, in its unit; the table `KERNELS`.
 
-It is fitted in closed form by `training.gaussian`. A kernel whose effects add up is kept as a table of effects, any
-other as the training rows' codes and their weights (Rasmussen and Williams 2006, Gaussian Processes for Machine
+`training.gaussian` fits it in closed form. With a kernel of additive effects the posterior is a table of effects, with
+any other the encoded training rows and their weights (Rasmussen and Williams 2006, Gaussian Processes for Machine
 Learning, algorithm 2.1).
 """
 
@@ -19,12 +19,12 @@ from biorrn.nn.gaussian.proteins import RANK, ProteinKernel
 from biorrn.nn.gaussian.substitutions import SubstitutionKernel
 from biorrn.sequences.alphabets import N_TOKENS, tokens
 
-KNOTS = 256  # of the map from the scale on which a process works to the target's unit
-BLOCK = 64  # rows of a forward pass compared with the training rows at a time
+KNOTS = 256  # of the map from the working scale to the target's unit
+BLOCK = 64  # rows of a forward pass in one block of covariances
 
 
 class Unwarp(nn.Module):
-    """A rising piecewise-linear map from the working scale to the target's unit; its end pieces go on for ever."""
+    """A rising piecewise-linear map from the working scale to the target's unit, extrapolated linearly."""
 
     x: Tensor
     y: Tensor
@@ -36,18 +36,18 @@ class Unwarp(nn.Module):
         self.register_buffer("y", torch.arange(KNOTS, dtype=torch.float32))
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the values and the slopes there, both like `latent`."""
+        """Return the values and the slopes at `latent`, both of its shape."""
         x, y = self.x.to(latent.dtype), self.y.to(latent.dtype)
         right = torch.searchsorted(x, latent.contiguous()).clamp(1, KNOTS - 1)
         slope = (y[right] - y[right - 1]) / (x[right] - x[right - 1])
         values = y[right - 1] + (latent - x[right - 1]) * slope
-        if self.clip:  # a value held at its bound is no surer for that
+        if self.clip:  # clipping must not shrink the variance
             slope = torch.full_like(slope, float(((y[1:] - y[:-1]) / (x[1:] - x[:-1])).max()))
         return values, slope
 
 
 class RowsPosterior(nn.Module):
-    """A process given by its training rows; the variance by some of them, and so rather too wide."""
+    """Posterior from the training rows; the variance uses a subset of them (pivots), and is then too large."""
 
     support: Tensor
     alpha: Tensor
@@ -61,33 +61,33 @@ class RowsPosterior(nn.Module):
         width = len(kernel.positions) if isinstance(kernel, SiteKernel) else len(kernel.mean)
         width = RANK if isinstance(kernel, ProteinKernel) else width
         self.register_buffer("support", torch.zeros(rows, width, dtype=kind))
-        # a weight is the sum of two numbers: one float32 keeps too few digits of what nearly cancels
+        # each weight is the sum of two float32, since the weighted sum nearly cancels
         self.register_buffer("alpha", torch.zeros(2, rows))
         self.register_buffer("pivots", torch.zeros(pivots, dtype=torch.int64))
         self.register_buffer("factor", torch.eye(pivots))  # lower Cholesky factor of the pivots' covariance
 
     def limits(self) -> dict[str, int]:
-        """Return what each tensor of indices stays below; checked when a model is loaded."""
+        """Return the upper bound of each tensor of indices, checked when a model is loaded."""
         return {"pivots": len(self.support)} | ({"support": N_TOKENS} if self.support.dtype == torch.uint8 else {})
 
     def codes(self) -> Tensor:
-        """Return the support as `kernel.gram` takes it."""
+        """Return the support in the dtype of `kernel.gram`."""
         return self.support.long() if self.support.dtype == torch.uint8 else self.support
 
     def mean(self, codes: Tensor) -> Tensor:
-        """Return float64 (B,): the mean beyond the expected cost."""
+        """Return the mean without the expected cost, float64 (B,)."""
         alpha, support = self.alpha.double().sum(0), self.codes()
         return torch.cat([self.kernel.gram(part, support) @ alpha for part in codes.split(BLOCK)])
 
     def variance(self, codes: Tensor) -> Tensor:
-        """Return float64 (B,)."""
+        """Return the variance, float64 (B,)."""
         near = self.codes()[self.pivots]
         solved = torch.linalg.solve_triangular(self.factor.double(), self.kernel.gram(near, codes), upper=False)
         return (self.kernel.diagonal(codes) - solved.square().sum(0)).clamp(min=0)
 
 
 class TablePosterior(nn.Module):
-    """A process whose effects add up, as a table: of one substitution exactly, of more with variances added."""
+    """Posterior of additive effects as a table; the variance of several substitutions is the sum of their variances."""
 
     base: Tensor
     effects: Tensor
@@ -118,13 +118,11 @@ class GaussianProcess(nn.Module):
     ----------
     recipe : config.GaussianProcess.
     setting : Setting: consensus and positions of the training rows.
-    rows : list of int: training rows of each target, that is, those where it was measured.
+    rows : list of int: training rows of each target.
 
-    A sequence with a run of residues inserted or deleted is aligned to the consensus; a deleted residue counts as an
-    unknown one, and of an insertion is seen only that what follows is shifted.
-
-    It computes on the CPU in float64, wherever the input is and whatever it is moved or cast to: not every device has
-    float64, and differences of nearly equal rows need it.
+    A sequence with one insertion or deletion is aligned to the consensus; a deleted residue counts as an unknown one,
+    and inserted residues are ignored. It always computes on the CPU in float64, which not every device has and which
+    the differences of nearly equal rows need.
     """
 
     stride = 1
@@ -136,7 +134,7 @@ class GaussianProcess(nn.Module):
             nn.ModuleList(make_posterior(recipe, setting, count) for _ in range(recipe.restarts)) for count in rows
         )
         self.unwarp = nn.ModuleList(Unwarp(recipe.warp == "clip") for _ in rows)
-        self.requires_grad_(False)  # but while a kernel learns
+        self.requires_grad_(False)  # except while a kernel learns
 
     def _apply(self, fn: Any, recurse: bool = True) -> GaussianProcess:
         return self
@@ -147,7 +145,7 @@ class GaussianProcess(nn.Module):
         return self.means(codes), torch.stack([_variance(parts, codes) for parts in self.targets], 1)
 
     def encode(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return the rows as the kernel compares them, on the CPU."""
+        """Return the encoded rows, on the CPU."""
         return self.targets[0][0].kernel.encode(x.cpu(), lengths.cpu())  # type: ignore[index, no-any-return]
 
     def means(self, codes: Tensor) -> Tensor:
@@ -169,7 +167,7 @@ class GaussianProcess(nn.Module):
     def with_variance(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return values and variances, both float32 (B, K), in the targets' units and their squares.
 
-        The variance is that of the mean of many measurements of the row, without their noise.
+        The variance does not include the noise of a measurement.
         """
         means, variances = self.latent(x, lengths)
         pairs = [unwarp(column) for unwarp, column in zip(self.unwarp, means.T, strict=True)]
@@ -182,7 +180,7 @@ def _variance(parts: Any, codes: Tensor) -> Tensor:
 
 
 def make_posterior(recipe: config.GaussianProcess, setting: Setting, rows: int) -> RowsPosterior | TablePosterior:
-    """Return one process before any data."""
+    """Return an untrained posterior."""
     kind = KERNELS[recipe.kernel.name]
     kernel = kind(recipe.kernel, setting)
     if isinstance(kernel, SubstitutionKernel):
@@ -191,7 +189,7 @@ def make_posterior(recipe: config.GaussianProcess, setting: Setting, rows: int) 
 
 
 def build_gaussian(recipe: config.GaussianProcess, facts: dict[str, Any]) -> GaussianProcess:
-    """Return the model of a stored recipe, its numbers to be filled from the model folder.
+    """Return the model of a stored recipe, to be filled from the model folder.
 
     Parameters
     ----------
@@ -209,7 +207,7 @@ def build_gaussian(recipe: config.GaussianProcess, facts: dict[str, Any]) -> Gau
     return GaussianProcess(recipe, Setting(reference, positions), [int(count) for count in own["rows"]])
 
 
-# kernel of a recipe -> its class; what a kernel compares is what its `encode` makes of a sequence
+# kernel of a recipe -> its class
 KERNELS: dict[str, Any] = {
     "sites": SiteKernel,
     "substitutions": SubstitutionKernel,

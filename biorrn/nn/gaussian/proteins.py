@@ -1,4 +1,4 @@
-"""The kernel of a Gaussian process on natural proteins: composition, order, pairs and predicted structure."""
+"""Kernel of Gaussian processes on natural proteins: composition, order, residue pairs and predicted structure."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import torch
 from torch import Tensor, nn
 
 from biorrn.config import recipe as config
-from biorrn.nn.gaussian.kernels import Setting, logarithms
+from biorrn.nn.gaussian.kernels import Kernel, Setting, logarithms
 from biorrn.nn.residue_profile import POOLED, SUMMARY, WIDTH, shipped_profile
 from biorrn.sequences.alphabets import lay_out
 from biorrn.sequences.descriptors import BLOCKS, PAIR_BLOCKS, WIDTHS, size
 
 FIXED = ("hydropathy", "instability", "windows", "autocorrelation", "distribution")  # blocks of `descriptors` taken
-RANK = 128  # numbers kept of a row once the kernel has learned
-FAR = 5.0  # deviations at which a feature is held: a protein unlike all others stays within reach
-TOKENS = 1 << 14  # padded residues that the profile network reads at once
-FIRST_LENGTH = 0.5  # log of a block's scale before learning, for each halving of its share
+RANK = 128  # principal components kept of a row once the kernel is learned
+FAR = 5.0  # features are clamped to this many deviations, for proteins unlike all others
+TOKENS = 1 << 14  # padded residues of a batch of the profile network
+FIRST_LENGTH = 0.5  # initial log scale of a block, for each halving of its share
 
 
 def block_widths() -> list[int]:
-    """Return the number of columns of each block: one scale is learned for each."""
+    """Return the number of columns of each block; one scale is learned for each."""
     fixed = [len(BLOCKS[name].names) for name in FIXED]
     return [1, *fixed, *(WIDTHS[name] for name in PAIR_BLOCKS), SUMMARY, *[WIDTH] * 3]
 
 
-class ProteinKernel(nn.Module):
-    """Rational quadratic in blocks of standardised features, one scale a block, beside a linear term.
+class ProteinKernel(Kernel):
+    """Rational quadratic in blocks of standardised features, one scale for each block, plus a linear term.
 
-    A block's columns share its scale, so that 400 pairs weigh no more than one length unless the data say so. What a
-    row is to the learned kernel is kept as its `RANK` main components (`condense`), which hold nearly all distances.
+    The columns of a block share its scale, so that 400 pairs weigh no more than the length unless the data require it.
+    After learning a row is reduced to `RANK` principal components (`condense`), which keep nearly all distances.
     """
 
     group: Tensor
@@ -51,24 +51,24 @@ class ProteinKernel(nn.Module):
         self.register_buffer("spread", torch.ones(self.columns))
         self.register_buffer("projection", torch.zeros(self.columns, RANK))
         self.scales = nn.Parameter(torch.full((blocks,), -FIRST_LENGTH * math.log(blocks), dtype=torch.float64))
-        self.weights = logarithms(0.1, 0.7, 0.05)  # of a constant, the rational quadratic and the linear term
+        self.weights = logarithms(0.1, 0.7, 0.05)  # of the constant, the rational quadratic and the linear term
 
     share: Tensor
 
     def train(self, mode: bool = True) -> ProteinKernel:
-        """Keep the profile network in evaluation mode: it is never trained here."""
+        """Set the mode; the profile network stays in evaluation mode."""
         super().train(mode)
         self.profile.eval()
         return self
 
     def requires_grad_(self, requires_grad: bool = True) -> ProteinKernel:
-        """Keep the profile network frozen, whatever the kernel learns."""
+        """Set whether the kernel learns; the profile network stays frozen."""
         super().requires_grad_(requires_grad)
         self.profile.requires_grad_(False)
         return self
 
     def encode(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return the features as they are, float32 (B, columns)."""
+        """Return the features, not standardised, float32 (B, columns)."""
         there = torch.arange(x.shape[1])[None] < lengths[:, None]
         flat, sizes = x[there].to(torch.uint8).numpy(), lengths.numpy()
         layout = lay_out(flat, sizes)
@@ -83,14 +83,14 @@ class ProteinKernel(nn.Module):
         return torch.cat([*(torch.from_numpy(columns).float() for columns in fixed), pooled], 1)
 
     def settle(self, codes: Tensor) -> None:
-        """Take mean and spread of each feature from the training rows."""
+        """Set mean and spread of each feature from the training rows."""
         values = codes.double()
         spread = values.std(0)
         self.mean.copy_(values.mean(0))
-        self.spread.copy_(torch.where(spread > 1e-6, spread, math.inf))  # what never varies tells nothing
+        self.spread.copy_(torch.where(spread > 1e-6, spread, math.inf))  # constant features are dropped
 
     def condense(self, codes: Tensor) -> Tensor:
-        """Find the main components of the training rows (N, columns) and return the rows in them, (N, RANK)."""
+        """Set the principal components from the training rows (N, columns); return the rows in them, (N, RANK)."""
         scaled = self._scaled(codes)
         _, directions = torch.linalg.eigh(scaled.T @ scaled)  # in rising order
         found = directions[:, -RANK:].flip(1)
@@ -102,11 +102,11 @@ class ProteinKernel(nn.Module):
         return deviation * self.share * self.scales.exp()[self.group]
 
     def _rows(self, codes: Tensor) -> Tensor:
-        """Return rows, as `encode` or as `condense` gives them, where distances are what the kernel sees."""
+        """Return rows of `encode` or `condense` in the space of the kernel's distances."""
         if codes.shape[1] != self.columns:
             return codes.double()
         scaled = self._scaled(codes)
-        # before it is condensed, a kernel that learns needs the gradient of every column
+        # before `condense`, while the kernel learns, all columns are used
         return scaled @ self.projection.double() if self.projection.any() else scaled
 
     def gram(self, a: Tensor, b: Tensor) -> Tensor:
@@ -117,19 +117,13 @@ class ProteinKernel(nn.Module):
         return weights[0] + weights[1] / (1 + squares / 2) + weights[2] * product
 
     def diagonal(self, a: Tensor) -> Tensor:
-        """Return the kernel of each row with itself, float64 (N,)."""
+        """Return the variance of each row, float64 (N,)."""
         x, weights = self._rows(a), self.weights.exp()
         return weights[0] + weights[1] + weights[2] * x.square().sum(1)
 
-    def cost(self, codes: Tensor) -> Tensor:
-        return torch.zeros(len(codes), dtype=torch.float64)
-
-    def draw(self, codes: Tensor, rows: int, generator: torch.Generator) -> Tensor:
-        return torch.randperm(len(codes), generator=generator)[:rows]
-
 
 def _alike(lengths: Tensor) -> Iterator[Tensor]:
-    """Yield indices of rows of like lengths, about `TOKENS` padded residues at once; empty rows are in none."""
+    """Yield indices of rows of similar lengths, about `TOKENS` padded residues at once; empty rows are left out."""
     order = lengths.argsort(stable=True)
     order = order[lengths[order] > 0]
     start = 0

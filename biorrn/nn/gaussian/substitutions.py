@@ -1,4 +1,4 @@
-"""The kernel of substitutions whose effects add up; a Gaussian process with it becomes a table of effects."""
+"""Kernel of additive substitution effects; its Gaussian process is stored as a table of effects."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from biorrn.config import recipe as config
 from biorrn.nn.gaussian.kernels import HELIX, Setting, Variants, logarithms, matern, scales
 from biorrn.sequences.alphabets import N_TOKENS
 
-WINDOW = 14  # neighbouring positions that a step of learning sees together
+WINDOW = 14  # neighbouring positions whose rows are drawn together for a step of learning
 
 
 class SubstitutionKernel(Variants):
-    """The sum of the covariances of the effects of each substitution of one row with each of the other.
+    """The sum of the covariances of each substitution of one row with each substitution of the other.
 
-    An effect is the sum of four: that of any change; of the new residue; of the position; and of the new residue at
-    that position. A position is like its neighbours, those a helix turn away, and those with a like residue.
+    An effect is the sum of four terms: a constant; the new residue; the position; and the new residue at the position.
+    A position correlates with its neighbours, those a helix turn away, and those with a similar residue.
     """
 
     def __init__(self, recipe: config.Substitutions, setting: Setting) -> None:
@@ -30,14 +30,12 @@ class SubstitutionKernel(Variants):
         self.wild = scales(width, 3.0)  # of the old residue, for the effect of a position
         self.wild_specific = scales(width, 3.0)  # and for that of both together
         self.reach = logarithms(3.0, 3.0)  # positions, for the effect of a position and for that of both together
-        self.helical = nn.Parameter(torch.zeros(1, dtype=torch.float64))  # share, before a sigmoid
+        self.helical = nn.Parameter(torch.zeros(1, dtype=torch.float64))  # share, as a logit
         self.equality = nn.Parameter(torch.full((1,), -2.0, dtype=torch.float64))
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return the covariances of positions alone and with residues, both (L, L); residues; and the constants.
-
-        Residues are (N_TOKENS, N_TOKENS): those that go with positions, those alone. The first constant is that of all
-        rows, the second that of each substitution.
+        """Return the covariances of positions alone and of positions with residues, both (L, L); of residues with
+        positions and of residues alone, both (N_TOKENS, N_TOKENS); and the constants of all rows and of a substitution.
         """
         every, each, own, smooth, wild, both, smooth_both, wild_both, alone = self.amplitudes.exp()
         features, reference = self.features.double(), self.reference[self.positions]
@@ -80,7 +78,7 @@ class SubstitutionKernel(Variants):
         return every + torch.sparse.mm(spreads[1], torch.sparse.mm(spreads[0], pairs).T).T
 
     def singles(self) -> tuple[Tensor, Tensor]:
-        """Return codes of the rows with one substitution, int64 (L * N_TOKENS, L), and their variances before data."""
+        """Return codes of the rows with one substitution, int64 (L * N_TOKENS, L), and their prior variances."""
         place, mixed, new, alone, every, each = self.parts()
         size = len(self.positions)
         codes = self.reference[self.positions].repeat(size * N_TOKENS, 1)
@@ -93,7 +91,7 @@ class SubstitutionKernel(Variants):
     def draw(self, codes: Tensor, rows: int, generator: torch.Generator) -> Tensor:
         """Return the indices of about `rows` rows: those with a substitution in one of a few windows.
 
-        Rows by chance would hold few substitutions of one position, and so say little of what they share.
+        Random rows would hold too few substitutions of one position to learn their covariance.
         """
         if len(codes) <= rows:
             return torch.arange(len(codes))
@@ -108,7 +106,7 @@ class SubstitutionKernel(Variants):
         return found[torch.randperm(len(found), generator=generator)[: 2 * rows]]
 
     def effects(self, codes: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean of a row without substitutions, (), and what each substitution adds, (L, N_TOKENS).
+        """Return the mean of a row without substitutions, (), and the effect of each substitution, (L, N_TOKENS).
 
         Parameters
         ----------
@@ -124,7 +122,7 @@ class SubstitutionKernel(Variants):
 
 
 def pick(table: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return table[rows][:, columns]; where a gradient is wanted as products, since that of a gather is a scatter."""
+    """Return table[rows][:, columns]; with a gradient by one-hot products, since that of a gather is a slow scatter."""
     if not table.requires_grad:
         return table[rows][:, columns]
     left, i = torch.unique(rows, return_inverse=True)
