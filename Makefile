@@ -36,8 +36,8 @@ test-slow: $(VENV)/.stamp-dev
 # the libraries' own switches: oneDNN and ATen of torch, LLVM of numba
 test-avx2: $(VENV)/.stamp-dev
 	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 NUMBA_CPU_NAME=x86-64-v3 NUMBA_CPU_FEATURES=$(AVX2) \
-		$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/unit/kernels tests/unit/nn tests/unit/nanopore/basecall \
-		tests/unit/proteins tests/unit/training tests/cli tests/integration/test_train.py
+		$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/unit/kernels tests/unit/nn tests/unit/training \
+		tests/unit/nanopore tests/unit/proteins tests/unit/tagging tests/cli tests/integration/test_train.py
 
 lint: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check .
