@@ -1,4 +1,4 @@
-"""The one parser of FASTQ, and that all who read it give one answer."""
+"""FASTQ and files of nucleotides."""
 
 import gzip
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from biorrn.base.errors import Fault, InputError
 from biorrn.nanopore.readers import fast5 as guppy
 from biorrn.nanopore.readers.calls import called_reads, fastq_parts, read_calls, read_sequences
 from biorrn.sequences.fastq import fastq_records, read_bases
+from biorrn.sequences.rows import read_proteins
 
 # what is read -> (id, bases) and qualities
 GOOD = {
@@ -117,3 +118,57 @@ def test_qualities_are_what_the_letters_say() -> None:
     [record] = fastq_records(["@r\n", "ACGT\n", "+\n", "!I~5\n"], "")
     assert record.quals.tolist() == [0, 40, 93, 20]
     assert record.quals.dtype == np.uint8
+
+
+GOOD_NUCLEOTIDES = {
+    "fasta": (">a one\nacg\nTT\n>b\nNNU\n", [("a", "ACGTT"), ("b", "NNT")]),
+    "fasta without a last line end": (">a\nACG", [("a", "ACG")]),
+    "an empty read": (">a\n>b\nA\n", [("a", ""), ("b", "A")]),
+    "fastq": ("@a x\nACG\n+\n>@I\n@b\nT\n+b\n@\n", [("a", "ACG"), ("b", "T")]),
+}
+BAD_NUCLEOTIDES = {
+    "nothing": ("", "holds no reads"),
+    "neither": ("ACGT\n", "line 1 starts with 'A'"),
+    "no id": (">a\nA\n>\nC\n", "line 3: a header without an id"),
+    "a letter": (">a\nACXG\n", "record 'a': base 'X' at position 3 is not one of ACGTUN"),
+    "FASTQ of another kind": ("@a\nACG\n+\nIII\n>b\nA\n", "a FASTQ record starts with '@'"),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("case", GOOD_NUCLEOTIDES)
+def test_good(case: str, packed: bool, tmp_path: Path) -> None:
+    text, expected = GOOD_NUCLEOTIDES[case]
+    path = tmp_path / "reads"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    assert list(read_bases(path)) == expected
+
+
+@pytest.mark.parametrize("case", BAD_NUCLEOTIDES)
+def test_bad(case: str, tmp_path: Path) -> None:
+    text, message = BAD_NUCLEOTIDES[case]
+    path = tmp_path / "reads"
+    path.write_text(text)
+    with pytest.raises(InputError, match="reads: ") as stopped:
+        list(read_bases(path))
+    assert message in str(stopped.value)
+
+
+def test_a_bad_record_among_many_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "reads.fa"
+    path.write_text(">a\nACG\n>b\nACXG\n>\nAC\n>c\nTT\n")
+    problems: list[InputError] = []
+    assert list(read_bases(path, problems.append)) == [("a", "ACG"), ("c", "TT")]
+    assert [(problem.record, problem.flag) for problem in problems] == [("b", "not_a_base"), (None, "no_id")]
+
+
+def test_one_that_is_to_be_tagged_has_a_place(tmp_path: Path) -> None:
+    path = tmp_path / "reads.fa"
+    path.write_text(">a\nACG\n>b\nACXG\n>c\nTT\n")
+    problems: list[InputError] = []
+    rows = list(read_proteins(path, alphabet="ACGTN", on_problem=problems.append, keep=True))
+    assert [(row.id, row.sequence, row.problem) for row in rows] == [
+        ("a", "ACG", ""), ("b", "", "not_a_base"), ("c", "TT", ""),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="record 'b': base 'X'"):
+        list(read_proteins(path, alphabet="ACGTN"))
