@@ -1,13 +1,13 @@
-"""Forced alignment of a known sequence to the frames of a read: Viterbi in a band, for CTC and CTC-CRF scores."""
+"""Forced alignment of a known sequence to the frames of a read: banded Viterbi for CTC and CTC-CRF scores."""
 
 import numpy as np
 
 from biorrn.base.compute import jit
-from biorrn.kernels.crf import decode as crf_decode
+from biorrn.kernels.crf import decode as crf
 
-BAND = 64  # states a frame, two a base: how far a beam runs ahead of the frame that settles a base
-REACH = 24  # frames by which a base may begin before or after the guess
-MARGIN = 6  # bases that may stand at a frame beyond those that the guess puts there
+BAND = 64  # states per frame, two per base: how far a beam may run ahead
+REACH = 24  # frames by which a base may begin before or after its guess
+MARGIN = 6  # bases by which the band is wider than that
 
 
 @jit()
@@ -48,9 +48,9 @@ def _ctc(logs, bases, lows, highs, steps, path):  # type: ignore[no-untyped-def]
 
 @jit()
 def evidence(probs, bases, starts):  # type: ignore[no-untyped-def]
-    """Return float32 (L, 2) of the frames from each base's first to the next base's.
+    """Return float32 (L, 2): share of each base in the non-blank probability of its frames, and its maximum.
 
-    The part of the base in all but the blank, and the highest probability of it.
+    The frames of a base end where the next one begins.
     """
     found = np.zeros((bases.shape[0], 2), np.float32)
     for i in range(bases.shape[0]):
@@ -72,9 +72,9 @@ def align(probs: np.ndarray, bases: np.ndarray, earliest: np.ndarray, band: int 
     ----------
     probs : float32 array (T, S): class probabilities, class 0 the blank.
     bases : uint8 array (L,): the sequence called.
-    earliest : int32 array (L,): no base begins before its frame here, and the sequence can be read with each base
-        beginning in just that frame; what `kernels.ctc.decode.beam` returns is such.
-    band : int: states searched a frame, below the last that `earliest` allows.
+    earliest : int32 array (L,): the earliest frame of each base, itself a possible alignment, as from
+        `kernels.ctc.decode.beam`.
+    band : int: states searched per frame, below the last that `earliest` allows.
     """
     highs = 2 * np.searchsorted(earliest, np.arange(len(probs)), side="right") + 1
     found = _best_path(probs, bases, np.maximum(0, highs - band), highs) if len(bases) else None
@@ -98,7 +98,7 @@ def force_ctc(probs: np.ndarray, bases: np.ndarray, guess: np.ndarray) -> np.nda
     ----------
     probs : float32 array (T, 5): class probabilities, class 0 the blank; the sequence spans all T frames.
     bases : uint8 array (L,): 1 to 4.
-    guess : int array (L,): about where each base begins, not decreasing.
+    guess : int array (L,): approximate first frame of each base, not decreasing.
 
     Returns
     -------
@@ -121,16 +121,16 @@ def force_crf(scores: np.ndarray, bases: np.ndarray, guess: np.ndarray, state_le
     if length < 1 or len(scores) < length:
         return None
     low, high = _band(np.asarray(guess)[state_len:], len(scores), length)
-    stays, moves = crf_decode.chain(bases, state_len)
+    stays, moves = crf.chain(bases, state_len)
     try:
-        frames = crf_decode.align(np.asarray(scores, np.float32), stays, moves, low, high + 1)
+        frames = crf.align(np.asarray(scores, np.float32), stays, moves, low, high + 1)
     except ValueError:  # no path within the band
         return None
     return np.concatenate([np.minimum(np.asarray(guess)[:state_len], frames[0]), frames]).astype(np.int64)
 
 
 def _band(guess: np.ndarray, frames: int, bases: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fewest and the most bases that may have begun at each frame, int64 (T,), neither decreasing."""
+    """Return the fewest and the most bases that may have begun by each frame, int64 (T,), not decreasing."""
     times = np.arange(frames)
     low = np.clip(np.searchsorted(guess, times - REACH) - MARGIN, 0, bases)
     high = np.clip(np.searchsorted(guess, times + REACH, side="right") + MARGIN, 0, bases)

@@ -1,16 +1,14 @@
-"""Linear-chain conditional random field over the states of residues (Lafferty, McCallum and Pereira 2001, ICML).
+"""Linear-chain conditional random field over residue states (Lafferty, McCallum and Pereira 2001, ICML).
 
 The score of a path is start[first] + the emission of each step's state + transitions[from, to] between neighbours +
-end[last]; its probability is exp(score) over the sum of all paths. Up to four states the sums run on the basecaller's
-kernels: a CTC-CRF with states of one base has four states, each reached from any other in one frame, so that a chain is
-its scores with staying forbidden (a state that goes on is a move into itself). More states do not fit there, where a
-state has four predecessors, and run in `kernels.chain`.
+end[last]; its probability is exp(score) over the sum of all paths. Up to four states, the sums run on the kernels of
+the basecaller: a CTC-CRF with states of one base has four states that each reach any other in one frame, so a chain is
+a CTC-CRF without staying (a state that continues is a move into itself). More states run in plain torch.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -21,17 +19,7 @@ from torch.nn import functional as F
 
 from biorrn.base.compute import each_row
 from biorrn.base.lookup import lookup
-from biorrn.kernels.crf import cpu as crf_numba
-
-
-def all_paths(
-    emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor
-) -> Iterator[tuple[tuple[int, ...], float]]:
-    """Yield each of the S**T paths through one sequence (T, S) and its score, written from the definition."""
-    for path in itertools.product(range(emissions.shape[1]), repeat=len(emissions)):
-        score = float(start[path[0]] + end[path[-1]])
-        score += sum(float(emissions[t, state]) for t, state in enumerate(path))
-        yield path, score + sum(float(transitions[a, b]) for a, b in itertools.pairwise(path))
+from biorrn.kernels.crf import cpu
 
 
 def log_partition(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
@@ -60,7 +48,7 @@ def marginals_reference(emissions: Tensor, lengths: Tensor, transitions: Tensor,
 
 
 def viterbi(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """Return the best path int64 (B, T); 0 beyond a row's length. Of paths as good, that of the lower last states."""
+    """Return the best path int64 (B, T); 0 beyond a row's length. Ties go to the lower last states."""
     time = emissions.shape[1]
     best, back = start + emissions[:, 0], []
     same = torch.arange(emissions.shape[2], device=emissions.device).expand_as(best)
@@ -78,7 +66,7 @@ def viterbi(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tens
     return found.masked_fill(torch.arange(time, device=found.device) >= lengths[:, None], 0)
 
 
-FEW = 4  # states that the basecaller's kernels hold with every transition between them
+FEW = 4  # states, or fewer, run on the kernels of the basecaller
 NEVER = -1e30  # in place of -inf in log space, where a sum of nothing else has no gradient
 
 
@@ -93,13 +81,13 @@ def chain_loss(
 ) -> Tensor:
     """Return minus the log-likelihood (B,) of the known states in nats, differentiable in all scores.
 
-    A step whose state is not known is summed over: it has no term of its own, and still joins its neighbours.
+    Steps of unknown state are summed over.
 
     Parameters
     ----------
     emissions : float tensor (B, T, S).
     lengths : int tensor (B,): valid steps; an empty row has loss 0.
-    targets : int tensor (B, T): states; below 0 where not known.
+    targets : int tensor (B, T): states; negative if unknown.
     transitions : float tensor (S, S): row from, column to.
     start, end : float tensors (S,).
     implementation : str, optional: an entry of `KERNELS`; see `default_kernel`.
@@ -134,7 +122,7 @@ def marginals(
 
 
 def default_kernel(emissions: Tensor) -> str:
-    """Return the entry of `KERNELS` that suits scores best."""
+    """Return the default entry of `KERNELS`."""
     return "numba" if emissions.shape[2] <= FEW and not emissions.is_cuda else "reference"
 
 
@@ -173,7 +161,7 @@ def sums(scores: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _one_row(scores: np.ndarray, gradient: np.ndarray) -> float:
-    """Fill `gradient` (T, 20) and return the log of the sum; in float64 or log space where float32 does not hold it."""
+    """Fill `gradient` (T, 20) and return the log of the sum: in float32, else float64, else log space."""
     frames, states = len(scores), FEW
     top = scores.max(1, keepdims=True)
     for kind in [np.float32, np.float64] if scores.dtype == np.float32 else [np.float64]:
@@ -181,9 +169,9 @@ def _one_row(scores: np.ndarray, gradient: np.ndarray) -> float:
         filled, alpha = np.empty(e.shape, kind), np.empty((frames + 1, states), kind)
         work, betas = np.empty((2, 4 * states), kind), np.ones((2, states), kind)
         alpha[0] = 1 / states
-        total = np.log(states) + crf_numba.forward(e, alpha, work[0]) + top.sum(dtype=np.float64)
-        least = kind(crf_numba.LEAST[np.dtype(kind)])
-        if np.isfinite(total) and crf_numba.backward(e, alpha, filled, work, betas, least):
+        total = np.log(states) + cpu.forward(e, alpha, work[0]) + top.sum(dtype=np.float64)
+        least = kind(cpu.LEAST[np.dtype(kind)])
+        if np.isfinite(total) and cpu.backward(e, alpha, filled, work, betas, least):
             gradient[:] = filled
             return float(total)
     with torch.inference_mode(False), torch.enable_grad():

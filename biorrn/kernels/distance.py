@@ -1,4 +1,4 @@
-"""Edit distance of two sequences, and what their best alignment holds (edlib; Šošić and Šikić 2017)."""
+"""Edit distance and alignment columns of two sequences (edlib; Šošić and Šikić 2017)."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import edlib
 
 
 def distance(found: Sequence[int], wanted: Sequence[int]) -> int:
-    """Return the least number of symbols (1 to 127) to change, leave out or put in, to make one sequence of the other.
+    """Return the Levenshtein distance of two sequences of symbols 1 to 127.
 
     >>> distance([1, 2, 3], [1, 3, 3, 4])
     2
@@ -18,7 +18,7 @@ def distance(found: Sequence[int], wanted: Sequence[int]) -> int:
 
 
 def columns(call: str, label: str) -> dict[str, int]:
-    """Return how many columns of the best global alignment are =, X, I (a base too many) and D (one too few).
+    """Return the columns of the best global alignment by kind: =, X, I (extra base in the call), D (missing base).
 
     >>> columns("ACGT", "ACCTT")
     {'=': 3, 'X': 1, 'I': 0, 'D': 1}

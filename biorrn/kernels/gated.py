@@ -1,13 +1,13 @@
-"""The recurrence of gated units that torch has no fused kernel for, with a gradient written by hand.
+"""Gated recurrent units without a fused kernel in torch, with a hand-written gradient.
 
     z = sigmoid(update + Uz h)           Uz may be absent; or it reads tanh(h)
     r = sigmoid(reset + Ur h)            may be absent, as if it were 1
     c = tanh(candidate + Uc (r * h))
     h = (1 - z) h + z c
 
-What depends on the input alone is computed for all steps before. Autograd over such a loop records a dozen small nodes
-a step, and multiplies matrices at each for the weights' gradients; here a step of the gradient is a few calls that
-write in place, and the weights' gradients are one product over all steps at the end.
+The terms of the input are computed for all steps beforehand. Autograd over the loop would record a dozen small nodes
+per step; here a step of the gradient is a few in-place calls, and the gradients of the weights are one product over all
+steps at the end.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def gated_recurrence(
 
     Parameters
     ----------
-    update, reset, candidate : float32 or float64 tensors (T, B, H): what the input says before the nonlinearity.
-    weights : Uz, Ur, Uc, each (H, H) as in h @ U.T; Uz None where the update gate does not see the state, Ur None
-        where `reset` is.
+    update, reset, candidate : float32 or float64 tensors (T, B, H): the terms of the input, before the nonlinearity.
+    weights : Uz, Ur, Uc, each (H, H) as in h @ U.T; Uz is None if the update gate does not depend on the state, Ur if
+        `reset` is.
     start : tensor (B, H): the state before the first step.
     squash : bool: Uz reads tanh(h).
     """
-    # the sums over steps stay in the type given; autocast would round the state at each
+    # autocast would round the state at each step
     with torch.autocast(candidate.device.type, enabled=False):
         found: Tensor = _Gated.apply(update, reset, candidate, *weights, start, squash)
     return found
@@ -96,7 +96,7 @@ def _backward(
     """Return the gradients of the arguments of `_Gated.forward`, in their order."""
     before = h[:-1]
     seen = before.tanh() if squash else before
-    # by what the gradient at h is multiplied on its way to each sum, for all steps at once
+    # derivatives of h by each preactivation, for all steps at once
     to_update = (c - before) * z * (1 - z)
     to_candidate = z * (1 - c * c)
     to_reset = None if r is None else before * r * (1 - r)
@@ -133,6 +133,6 @@ def _backward(
 
 
 def _outer(of_sum: Tensor | None, seen: Tensor) -> Tensor:
-    """Return the gradient (H, H) of a matrix whose product with `seen` (T, B, H) got `of_sum` (T, B, H)."""
+    """Return the gradient (H, H) of a matrix from that of its product with `seen`; both arguments are (T, B, H)."""
     assert of_sum is not None
     return of_sum.flatten(0, 1).t() @ seen.flatten(0, 1)

@@ -1,15 +1,15 @@
 """LSTM, dense and convolution layers of a trained model on the CPU, in float32 or bfloat16.
 
-A compiler does not find by itself the shape that keeps a processor's multipliers busy: a tile of `ROWS` rows by four
-vectors of outputs, whose sums stay in registers while weights stream by. Here it is written out in LLVM's own language,
-`ROWS` and `LANES` chosen for the vector registers of this machine; loops over time and rows are numba's. For an LSTM
-the four vectors of a tile are the four gates of the same units, so cell and state follow in registers and the gates
-never reach memory. A convolution over channels-last signal is a dense layer whose rows overlap: output t reads the
-`kernel * channels` values that begin at `t * stride * channels`.
+Compilers do not find the register tiling that keeps the multipliers busy: a tile of `ROWS` rows by four vectors of
+outputs, whose sums stay in registers while weights are streamed. It is written here as LLVM IR, with `ROWS` and `LANES`
+chosen for the vector registers of this machine; loops over time and rows are numba's. For an LSTM, the vectors of a
+tile are the four gates of the same units, so cell and state are computed in registers and gates never reach memory. A
+convolution over channels-last signal is a dense layer with overlapping rows: output t reads the `kernel * channels`
+values that begin at `t * stride * channels`.
 
-Each row is summed in the same order whatever rows stand beside it: no result depends on the batch or on threads.
-float32 runs on any processor, bfloat16 where AVX-512 multiplies pairs of them into float32 sums; its arrays are bits in
-uint16. In bfloat16, reciprocals have 14 bits and powers of two 17, more than the 8 that are kept of a result.
+Each row is summed in the same order whatever the other rows, so results do not depend on the batch or on threads.
+float32 runs on any processor; bfloat16 needs AVX-512 BF16, and its arrays are bits in uint16. In bfloat16, reciprocals
+have 14 bits and powers of two 17, more than the 8 bits kept of a result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from biorrn.base.compute import jit
 
 
 def features() -> set[str]:
-    """Return the names of what this processor can do, or of what numba is told to compile for."""
+    """Return the CPU features that numba compiles for: those of its configuration, else of this processor."""
     told: Any = config
     if told.CPU_FEATURES is not None:  # numba takes those of this processor where only a name is given
         return {name[1:] for name in told.CPU_FEATURES.split(",") if name.startswith("+")}
@@ -71,7 +71,7 @@ NARROW, PAIRS = ir.VectorType(_BFloat(), LANES), ir.VectorType(_BFloat(), 2 * LA
 
 
 class Maker:
-    """Writes vector instructions; addresses are integers, `narrow` says that the layer's type is bfloat16."""
+    """Writer of vector instructions; addresses are integers, `narrow` means that the layer is bfloat16."""
 
     def __init__(self, builder: Any, narrow: bool) -> None:
         self.b, self.narrow = builder, narrow
@@ -102,7 +102,7 @@ class Maker:
         return self.call(f"llvm.fmuladd.v{LANES}f32", VECTOR, x, y, total)
 
     def power(self, x: Any) -> Any:
-        """Return 2 ** x: of the whole part by the exponent's bits, of the rest by the Taylor series."""
+        """Return 2 ** x: the integer part by the exponent bits, the rest by the Taylor series."""
         if not self.narrow:
             x = self.call(f"llvm.minnum.v{LANES}f32", VECTOR, x, self.all(60.0))
             x = self.call(f"llvm.maxnum.v{LANES}f32", VECTOR, x, self.all(-60.0))
@@ -129,7 +129,7 @@ class Maker:
         return self.multiply_add(self.sigmoid(x), self.all(2.0), self.all(-1.0))
 
     def sums(self, bias: Any, vectors: int) -> list[list[Any]]:
-        """Return a tile of places for sums, filled with the bias; LLVM keeps them in registers."""
+        """Return a tile of sums, filled with the bias; LLVM keeps them in registers."""
         tile = [[cgutils.alloca_once(self.b, VECTOR) for _ in range(vectors)] for _ in range(ROWS)]
         for v in range(vectors):
             start = self.load(self.at(bias, 4 * LANES * v))
@@ -163,7 +163,7 @@ TILES = 6  # of ROWS rows in a block of `dense`
 
 
 def _inlined(count: int, write: Any) -> Any:
-    """Return an intrinsic of an array, whose type tells the layer's, and `count` integers, which `write` puts down."""
+    """Return an intrinsic of an array, which gives the layer's type, and `count` integers; `write` emits its code."""
 
     def typed(context: Any, array: Any, numbers: Any) -> Any:
         narrow = array.dtype == types.uint16
@@ -239,7 +239,7 @@ def dense(x, start, step, weights, bias, activation, scale, out):  # type: ignor
     rows = ROWS if count >= ROWS else 1  # fewer than a tile: one by one, ROWS times the same
     block = TILES * rows
     for begin in range(0, count, block):
-        # the weights of a group of outputs serve several tiles while they are in the nearest cache
+        # the weights of a group of outputs serve several tiles while in the first-level cache
         for g in range(weights.shape[0]):
             what = weights.ctypes.data + g * weights.shape[1] * line * 4
             for place in range(begin, min(begin + block, count), rows):
@@ -274,8 +274,7 @@ def dense(x, start, step, weights, bias, activation, scale, out):  # type: ignor
 def lstm(x, weights, bias, lengths, backward, out):  # type: ignore[no-untyped-def]
     """Fill out (T, B, H), which may be x, with the states of one layer over x (T, B, K), B a multiple of ROWS.
 
-    A row's `lengths` are in frames; `backward` begins at its last one. What stands in a row past its length is not
-    to be used.
+    `lengths` (B,) are in frames; `backward` begins at the last frame of a row. Values past the length are undefined.
     """
     rows, width = x.shape[1:]
     hidden, size = out.shape[2], x.itemsize
@@ -333,7 +332,7 @@ def _packed(matrix: np.ndarray, kind: np.dtype) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Dense:
-    """A linear layer or convolution: `weights`, `bias` packed, of `width` outputs, then an activation."""
+    """A packed linear layer or convolution of `width` outputs, then an activation."""
 
     weights: np.ndarray
     bias: np.ndarray
@@ -367,7 +366,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class LSTM:
-    """One direction of an LSTM layer; `width` is its state's, a multiple of LANES, zeros past the hidden units."""
+    """One direction of an LSTM layer; the state of `width`, a multiple of LANES, is 0 past the hidden units."""
 
     weights: np.ndarray
     bias: np.ndarray
@@ -386,8 +385,8 @@ class LSTM:
     ) -> LSTM:
         """Pack weights (4 H, K) and (4 H, H) and the sum of both biases (4 H,), gates in torch's order i, f, g, o.
 
-        `input_width` is that of the array which will be read, K and zeros. Powers of two replace those of e, so the
-        factor between them goes into the weights.
+        `input_width` is the width of the input array, K zero-padded. exp is computed as a power of two, so log2(e) goes
+        into the weights.
         """
         hidden = recurrent.shape[1]
         width = padded(hidden)
@@ -410,14 +409,14 @@ class LSTM:
 
 
 class Layers:
-    """The LSTM layers of a trained model, each in one direction or in both; see `unsupported_core`.
+    """The LSTM layers of a trained model, in one or both directions; see `unsupported_core`.
 
-    What the directions of a layer give stands side by side, each filled up with zeros to a multiple of LANES.
+    Outputs of the directions are concatenated, each zero-padded to a multiple of LANES.
 
     Parameters
     ----------
-    layers : those of `models.recurrent.Stack`.
-    units : int: values of the input, to which zeros are added up to `padded(units)`.
+    layers : those of `nn.cells.Stack`.
+    units : int: input width, zero-padded to `padded(units)`.
     kind : dtype: `FLOAT` or `BFLOAT`.
     """
 
@@ -434,12 +433,12 @@ class Layers:
             self.blocks = [cell.weight_hh_l0.shape[1] for cell in layer.cells]
 
     def spread(self, matrix: np.ndarray) -> np.ndarray:
-        """Return weights (O, K) of the last layer's values with columns of 0 for what fills these up."""
+        """Return weights (O, K) on the outputs of the last layer with columns of 0 for their padding."""
         parts = np.split(matrix, np.cumsum(self.blocks)[:-1], axis=1)
         return np.concatenate([np.pad(part, ((0, 0), (0, padded(part.shape[1]) - part.shape[1]))) for part in parts], 1)
 
     def columns(self) -> np.ndarray:
-        """Return the places of the last layer's values among these and what fills them up."""
+        """Return the columns of the last layer's outputs without their padding."""
         starts = np.cumsum([0, *map(padded, self.blocks[:-1])])
         return np.concatenate([start + np.arange(units) for start, units in zip(starts, self.blocks, strict=True)])
 
@@ -455,7 +454,7 @@ class Layers:
 
 
 def unsupported_core(core: Any) -> str | None:
-    """Return what of a `models.recurrent.Stack` these kernels do not know, or None."""
+    """Return which part of a `nn.cells.Stack` these kernels do not support, or None."""
     if core.skip or any(type(norm) is not nn.Identity for norm in core.norms):
         return "skip connections or layer norm"
     if any(type(cell) is not nn.LSTM for layer in core.layers for cell in layer.cells):

@@ -1,16 +1,15 @@
-"""The minimal GRU (Feng et al. 2024) over all steps at once: one call, several implementations.
+"""Minimal GRU (Feng et al. 2024) as a scan over time: dispatch to the fused, parallel or loop kernel.
 
     z_t = sigmoid(Wz x_t + bz)
     c_t = Wc x_t + bc
     h_t = (1 - z_t) h_{t-1} + z_t c_t
 
-Neither z nor c sees the state, so that what runs over the steps is a linear recurrence, h_t = a_t h_{t-1} + b_t.
+Neither z nor c depends on the state, so the recurrence is linear: h_t = a_t h_{t-1} + b_t.
 
-`fused` takes a few rows at a time through the product, the recurrence and back, so that gates are read and written in a
-cache; they are computed again on the way back rather than kept, which costs less than the memory: the one for the CPU.
-`parallel` combines neighbours in log2(T) rounds (Hillis and Steele 1986), with whole tensors in each: the one for
-devices whose launches cost more than their arithmetic. `loop` is the plain one that the others are tested against.
-None takes a logarithm, as the paper's stable form does, so that the signs of c are free; and none divides by products.
+`fused`, for the CPU, takes a few rows at a time through the product and the recurrence, so that the gates stay in the
+cache; they are computed again in the backward pass rather than kept. `parallel`, for GPUs, combines neighbours in
+log2(T) rounds over whole tensors (Hillis and Steele 1986). `loop` is the plain reference. None takes logarithms as the
+stable form of the paper does, so c may have either sign; none divides by products.
 """
 
 from __future__ import annotations
@@ -42,18 +41,17 @@ def _forward_row(gates, start, out):  # type: ignore[no-untyped-def]
 
 @jit(fastmath=FAST)
 def _backward_row(gates, start, out, gradient, total, of_bias):  # type: ignore[no-untyped-def]
-    """Replace `gates` by the gradient of what the input said to each, c first and then z; see `_forward_row`.
+    """Replace `gates` by the gradient of the preactivations, c first and then z; see `_forward_row`.
 
-    `total` (H,) and `of_bias` (2 H,) come as zeros: the first becomes the gradient of `start`, to the second the sum of
-    the new `gates` over steps is added.
+    `total` (H,) and `of_bias` (2 H,) come as zeros and become the gradients of `start` and of the bias.
     """
     steps, width = out.shape
     one = gates.dtype.type(1)
     for t in range(steps - 1, -1, -1):
         before = out[t - 1] if t > 0 else start
         z, c = gates[t, :width], gates[t, width:]
-        # short loops of few arrays: of one with all in it the compiler gives up proving that they lie apart, and takes
-        # numbers one by one; and the place of z takes what belongs to c, since that is what the others still need of z
+        # short loops over few arrays: the compiler does not vectorise one loop over all, since it cannot prove that
+        # they do not overlap. The gradient of c goes into the place of z, and the other way round
         for j in range(width):
             total[j] += gradient[t, j]
         for j in range(width):
@@ -66,7 +64,7 @@ def _backward_row(gates, start, out, gradient, total, of_bias):  # type: ignore[
             of_bias[j] += gates[t, j]
 
 
-BLOCK = 1 << 18  # numbers in the gates of the rows that `fused` takes at a time: 1 MB
+BLOCK = 1 << 18  # numbers in the gates that `fused` takes at a time: 1 MB of float32
 
 
 def mingru(x: Tensor, weight: Tensor, bias: Tensor, start: Tensor, implementation: str | None = None) -> Tensor:
@@ -76,7 +74,7 @@ def mingru(x: Tensor, weight: Tensor, bias: Tensor, start: Tensor, implementatio
     ----------
     x : float tensor (B, T, F).
     weight, bias : tensors (2 H, F) and (2 H,): update gate, then candidate.
-    start : float32 or float64 tensor (B, H): the state before the first step; the recurrence is of its type.
+    start : float32 or float64 tensor (B, H): the initial state; the recurrence has its type.
     implementation : str, optional: an entry of `KERNELS`; by default "fused" on the CPU and "parallel" elsewhere.
 
     Raises
@@ -123,7 +121,7 @@ class _Scan(torch.autograd.Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         keep, start, out = ctx.saved_tensors
-        # what reaches a step is its own gradient and the next one's times that one's `keep`: the same, from the end
+        # the gradient of a step is its own plus that of the next step times its `keep`: the same scan, from the end
         after = torch.cat([keep[:, 1:], torch.zeros_like(keep[:, :1])], 1)
         total = _doubling(after.flip(1), gradient.flip(1)).flip(1)
         before = torch.cat([start[:, None], out[:, :-1]], 1)[:, : keep.shape[1]]
@@ -131,7 +129,7 @@ class _Scan(torch.autograd.Function):
 
 
 def _doubling(keep: Tensor, add: Tensor) -> Tensor:
-    """Return the recurrence from a state of 0: after each round a step stands for twice as many."""
+    """Return the recurrence from state 0, by doubling: each round combines twice as many steps."""
     reach = 1
     while reach < keep.shape[1]:
         add = torch.cat([add[:, :reach], torch.addcmul(add[:, reach:], keep[:, reach:], add[:, :-reach])], 1)
@@ -141,7 +139,7 @@ def _doubling(keep: Tensor, add: Tensor) -> Tensor:
 
 
 def _fused(x: Tensor, weight: Tensor, bias: Tensor, start: Tensor) -> Tensor:
-    # casts of half types are left to autograd; within, autocast would round the sums
+    # autograd casts half types; autocast within would round the sums
     with torch.autocast("cpu", enabled=False):
         found: Tensor = _Fused.apply(*(part.to(start.dtype) for part in (x, weight, bias)), start)
     return found
@@ -169,9 +167,9 @@ def _backward(
 ) -> tuple[Tensor | None, ...]:
     of_x = torch.empty_like(x) if to_x else None
     half = len(weight) // 2
-    turned = weight.roll(half, 0)  # the kernel leaves the two gates in the other order
+    turned = weight.roll(half, 0)  # the kernel leaves the two gates in reverse order
     of_weight, of_start = torch.zeros_like(weight), torch.zeros_like(start)
-    of_bias = bias.new_zeros(len(x), len(bias))  # a row each: threads add to their own
+    of_bias = bias.new_zeros(len(x), len(bias))  # one per row, so that threads do not share
     for rows, gates in _gates(x, weight, bias):
         _each(_backward_row, gates, start[rows], out[rows], gradient[rows], of_start[rows], of_bias[rows])
         flat = gates.flatten(0, 1)
@@ -182,7 +180,7 @@ def _backward(
 
 
 def _gates(x: Tensor, weight: Tensor, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Yield some rows and their z and c (rows, T, 2 H), in memory that is used again."""
+    """Yield a few rows and their z and c (rows, T, 2 H), in reused memory."""
     rows, steps, _ = x.shape
     size = max(1, BLOCK // max(1, steps * len(weight)))
     buffer = x.new_empty(min(size, rows) * steps, len(weight))

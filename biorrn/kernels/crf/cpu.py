@@ -36,9 +36,9 @@ def spread(values, out, factor):  # type: ignore[no-untyped-def]
 
 @jit(fastmath=FAST)
 def forward(e, alpha, work):  # type: ignore[no-untyped-def]
-    """Fill `alpha[1:]` (T, S), each frame's sum being 1, from exponentials `e` (T, 5 S) and `alpha[0]`.
+    """Fill `alpha[1:]` (T, S), scaled to a sum of 1 per frame, from exponentials `e` (T, 5 S) and `alpha[0]`.
 
-    Returns the log of what the sums were, or NaN if one is 0 or not a number. `work` (4 S) is scratch.
+    Returns the log of the product of the sums, or NaN if one is 0 or not a number. `work` (4 S) is scratch.
     """
     frames, states = e.shape[0], alpha.shape[1]
     zero = e.dtype.type(0)
@@ -189,12 +189,9 @@ def chain_backward(e, stays, moves, alpha, gradient, work, least):  # type: igno
     return True
 
 
-# sums may be reordered (it is what lets them be vectorised); NaN and infinity keep their meaning
-
-
 @jit(fastmath=FAST)
 def backward_scores(e, beta, work):  # type: ignore[no-untyped-def]
-    """Fill `beta[:-1]` (T, S), each frame's sum being 1, from exponentials `e` (T, 5 S) and `beta[-1]`.
+    """Fill `beta[:-1]` (T, S), scaled to a sum of 1 per frame, from exponentials `e` (T, 5 S) and `beta[-1]`.
 
     Returns whether all sums are above 0. `work` (4 S) is scratch.
     """
@@ -222,7 +219,7 @@ def backward_scores(e, beta, work):  # type: ignore[no-untyped-def]
 
 @jit(fastmath=FAST)
 def forward_viterbi(e, beta, carry, work, choice, mass, held, floor, least):  # type: ignore[no-untyped-def]
-    """Go on through frames of exponentials `e` (T, 5 S) and note the best way into each state.
+    """Advance Viterbi over posteriors through frames of exponentials `e` (T, 5 S).
 
     beta (T, S): backward mass after each frame. carry (2, S): forward mass, and the product of posteriors of the best
     path into each state; both are scaled to a sum of 1, and left for the frames that follow. choice uint8 (T, S): 0
@@ -248,7 +245,7 @@ def forward_viterbi(e, beta, carry, work, choice, mass, held, floor, least):  # 
         m2, m3 = row[3 * states : 4 * states], row[4 * states :]
         total, overlap = zero, zero
         for s in range(states):
-            # from here on, all that is kept is the posterior but for one factor a frame
+            # from here on, values are posteriors up to one factor per frame
             w0[s] *= m0[s]
             w1[s] *= m1[s]
             w2[s] *= m2[s]
@@ -323,8 +320,8 @@ def follow(choice, state, bases, starts):  # type: ignore[no-untyped-def]
 def quality(mass, bases, starts, found):  # type: ignore[no-untyped-def]
     """Fill `found` (L,) with the share of each base in the `mass` (T, 4) of the frames between its neighbours' moves.
 
-    A base lasts about two frames, and when it moved is less sure than what it was: so the frames on both sides count,
-    and only what they emit, not how surely they emit.
+    The frame of a move is less certain than its base, so the frames on both sides count, and only the base that they
+    emit, not the probability of emitting.
     """
     count = bases.shape[0]
     for i in range(count):

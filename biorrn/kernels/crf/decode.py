@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.base.compute import jit
-from biorrn.kernels.crf import cpu as crf_decode_numba
-from biorrn.kernels.crf import cpu as crf_numba
+from biorrn.kernels.crf import cpu
 
 # bases uint8 (L,) 1..4, frames of the moves int32 (L,), evidence float32 (L, 2): see `posterior_viterbi`
 Decoded = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -23,8 +22,8 @@ TRACE = 2**26  # bytes of traceback held at a time in `align`
 FLOOR = 1e-8  # added to posteriors before their product is taken, so that no path is impossible
 DEPTH = 600.0  # nats that float64 can hold below the best
 
-# tried in order: the type, and whether what lies too far below the best of its frame for k + 1 transitions of it to fit
-# in float64 is raised to what fits
+# tried in order: the type, and whether scores too far below the best of their frame are raised, so that k + 1
+# transitions fit into float64
 Effort = tuple[type, bool]
 EFFORTS: dict[str, list[Effort]] = {
     "float32": [(np.float32, False), (np.float64, False), (np.float64, True)],
@@ -45,7 +44,7 @@ def checked(scores: np.ndarray, state_len: int) -> np.ndarray:
 
 
 def blocks(scores: np.ndarray, effort: Effort, state_len: int, reverse: bool = False) -> Iterator[tuple[slice, Any]]:
-    """Yield (frames, exponentials of their scores less the best) block by block, in one reused array."""
+    """Yield (frames, exponentials of their scores relative to the best) block by block, in one reused array."""
     kind, clip = effort
     frames = len(scores)
     size = BLOCK // scores.shape[1]
@@ -65,20 +64,20 @@ def blocks(scores: np.ndarray, effort: Effort, state_len: int, reverse: bool = F
 
 
 def backward_mass(scores: np.ndarray, effort: Effort, state_len: int) -> np.ndarray:
-    """Return the backward mass (T + 1, S) from each frame on, scaled to a sum of 1 a frame; zeros where it was lost."""
+    """Return the backward mass (T + 1, S), scaled to a sum of 1 per frame; zeros where it underflowed."""
     states = 4**state_len
     beta = np.empty((len(scores) + 1, states), effort[0])
     beta[-1] = 1 / states
     work = np.empty(4 * states, effort[0])
     for where, e in blocks(scores, effort, state_len, reverse=True):
-        if not crf_decode_numba.backward_scores(e, beta[where.start : where.stop + 1], work):
+        if not cpu.backward_scores(e, beta[where.start : where.stop + 1], work):
             beta[: where.stop] = 0
             break
     return beta
 
 
 def posterior_viterbi(scores: np.ndarray, state_len: int) -> Decoded:
-    """Return the path that has the largest product of posterior transition probabilities.
+    """Return the path with the largest product of posterior transition probabilities.
 
     Parameters
     ----------
@@ -88,19 +87,19 @@ def posterior_viterbi(scores: np.ndarray, state_len: int) -> Decoded:
     Returns
     -------
     bases uint8 (L,), 1 to 4; starts int32 (L,): the frame of each base's move; evidence float32 (L, 2), 0 to 1. Its
-    first column: of the posterior probability of moves in the frames between the moves before and after a base, the
-    share that emits it (a base's own frame is uncertain by some frames, so that one frame's posterior says too little).
-    Its second: the highest posterior probability, before the next move, of the state that the base leads to.
+    first column is the share of the base in the posterior probability of moves between the neighbouring moves (the
+    frame of a move is uncertain, so a single frame is too little). The second is the highest posterior probability of
+    the state that the base leads to, before the next move.
 
-    Memory is about a third of that of the scores. One frame takes about a microsecond for each 64 states.
+    Memory is about a third of that of the scores.
 
     Raises
     ------
-    ValueError: a shape that does not fit, or NaN or infinity that leaves a frame without a best score.
+    ValueError: a shape that does not fit, or NaN or infinity in a frame.
     """
     _, choice, mass, held, last = best_ways(checked(scores, state_len), state_len)
     bases, starts = np.empty(len(scores), np.uint8), np.empty(len(scores), np.int32)
-    first, state = crf_decode_numba.follow(choice, last, bases, starts)
+    first, state = cpu.follow(choice, last, bases, starts)
     bases, starts = bases[first:].copy(), starts[first:].copy()
     return bases, starts, evidence(mass, held, bases, starts, state)
 
@@ -108,11 +107,13 @@ def posterior_viterbi(scores: np.ndarray, state_len: int) -> Decoded:
 def best_ways(
     scores: np.ndarray, state_len: int, keep: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return what one pass back and one pass forward through checked scores find.
+    """Return the results of one backward and one forward pass over checked scores.
 
-    That is the backward mass (T + 1, S), scaled to a sum of 1 a frame, if it is to be kept; the best way uint8 (T, S)
-    into each state, 0 to stay or 1 + d; the posterior probability float32 (T, 4) that a frame emits each base; the
-    posterior probability (T, S) of each state after each frame; the best path's last state.
+    Returns
+    -------
+    The backward mass (T + 1, S), scaled to a sum of 1 per frame, if `keep`; the best move uint8 (T, S) into each state,
+    0 to stay or 1 + d; the posterior probability float32 (T, 4) that a frame emits each base; the posterior probability
+    (T, S) of each state after each frame; the last state of the best path.
     """
     frames, states = len(scores), 4**state_len
     choice, mass = np.empty((frames, states), np.uint8), np.empty((frames, 4), np.float32)
@@ -120,12 +121,10 @@ def best_ways(
         kind = effort[0]
         beta = backward_mass(scores, effort, state_len)
         carry, work = np.full((2, states), 1 / states, kind), np.empty((11, states), kind)
-        limits = kind(FLOOR), kind(crf_numba.LEAST[np.dtype(kind)])
+        limits = kind(FLOOR), kind(cpu.LEAST[np.dtype(kind)])
         held = np.empty((frames, states), kind) if keep else beta[:-1]  # a row of beta is free when the next is read
         if all(
-            crf_decode_numba.forward_viterbi(
-                e, beta[1:][where], carry, work, choice[where], mass[where], held[where], *limits
-            )
+            cpu.forward_viterbi(e, beta[1:][where], carry, work, choice[where], mass[where], held[where], *limits)
             for where, e in blocks(scores, effort, state_len)
         ):
             break
@@ -140,13 +139,13 @@ def evidence(mass: np.ndarray, held: np.ndarray, bases: np.ndarray, starts: np.n
     mass, held : what `best_ways` returns. state : int: before the first base.
     """
     shares, peaks = np.empty((2, len(bases)), np.float32)
-    crf_decode_numba.quality(mass, bases, starts, shares)
-    crf_decode_numba.highest(held, bases, starts, state, peaks)
+    cpu.quality(mass, bases, starts, shares)
+    cpu.highest(held, bases, starts, state, peaks)
     return np.stack([shares, peaks], axis=1)
 
 
 def chain(target: np.ndarray, state_len: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the columns int32 (M + 1,) of staying in each position of a target and of moving into it (0: a dummy)."""
+    """Return columns int32 (M + 1,) of staying in each position of a target, and of moving into it (the first is 0)."""
     bases = np.asarray(target, np.int64) - 1
     if len(bases) < state_len or bases.min() < 0 or bases.max() > 3:
         raise ValueError(f"a target of {len(bases)} bases; allowed are {state_len} or more of 1 to 4")
@@ -158,9 +157,9 @@ def chain(target: np.ndarray, state_len: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def align(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> np.ndarray:
-    """Return the frame int32 (M,) of each move on the best path inside a window of positions a frame.
+    """Return the frame int32 (M,) of each move on the best path within a window of positions per frame.
 
-    The traceback is held for a block of frames at a time; where there are several, each is computed twice.
+    The traceback is kept for one block of frames at a time; with several blocks, each is computed twice.
     """
     frames, count = len(scores), len(stays) - 1
     starts = np.empty(count, np.int32)
@@ -174,7 +173,7 @@ def align(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, lows: np.nda
     def advance(origin: int) -> np.ndarray:
         part = slice(origin, min(origin + block, frames))
         rest = lows[part], highs[part], before, now, trace
-        return crf_decode_numba.align_block(scores[part], origin == 0, stays, moves, *rest)
+        return cpu.align_block(scores[part], origin == 0, stays, moves, *rest)
 
     for origin in range(0, frames, block):
         kept[origin] = before.copy()
@@ -188,7 +187,7 @@ def align(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, lows: np.nda
             before[:] = kept[origin]
             advance(origin)
         size = min(origin + block, frames) - origin
-        position = crf_decode_numba.retrace(trace[:size], lows[origin : origin + size], position, origin, starts)
+        position = cpu.retrace(trace[:size], lows[origin : origin + size], position, origin, starts)
     return starts
 
 
@@ -198,7 +197,7 @@ BAND = 64  # positions aligned a frame, below the last that had entered the beam
 
 @jit()
 def _beam(scores, beta, size, cut, parent, label, born):  # type: ignore[no-untyped-def]
-    """Fill the tree of prefixes and return the node of the most probable sequence; `LOST` if all mass was lost.
+    """Fill the tree of prefixes and return the node of the most probable sequence; `LOST` if all mass underflowed.
 
     scores (T, 5 S), T > 0; beta (T + 1, S). parent int64, label uint8 and born int32 have T * size places: the node
     that a node extends (-1 - s if it begins in state s), its base 1 to 4 and the frame in which it entered the beam.
@@ -210,7 +209,7 @@ def _beam(scores, beta, size, cut, parent, label, born):  # type: ignore[no-unty
     slots = max(slots, 16)
     table, stamp = np.empty(slots, np.int64), np.full(slots, -1, np.int64)
     top = max(5 * size, states)
-    # candidates, and (in the first places, after each frame) what is held
+    # two sets of candidates; the beam is in the first places of the set not in use
     hashes, states_of, nodes = np.empty((2, top), np.uint64), np.empty((2, top), np.int64), np.empty((2, top), np.int64)
     mass, added, guided = np.empty((2, top)), np.empty(top, np.uint8), np.empty(top)
     now = 0
@@ -221,7 +220,7 @@ def _beam(scores, beta, size, cut, parent, label, born):  # type: ignore[no-unty
     count, made = states, 0
 
     for t in range(frames + 1):
-        # the best of the candidates of this place move on to the other; the first are the initial states
+        # the best candidates move on to the other set; the first candidates are the initial states
         bar, spare = threshold(guided[:count], size)
         held, highest = 0, 0.0
         h, st, nd, ms = hashes[1 - now], states_of[1 - now], nodes[1 - now], mass[1 - now]
@@ -278,7 +277,7 @@ def _beam(scores, beta, size, cut, parent, label, born):  # type: ignore[no-unty
                 guided[found] += worth
                 best = max(best, guided[found])
 
-    # sequences shorter than a state may be held in several: the most probable sequence is that of their sum
+    # sequences shorter than a state may be held in several states, whose mass is summed
     winner, most = -1, -1.0
     for i in range(held):
         total = 0.0
@@ -292,7 +291,7 @@ def _beam(scores, beta, size, cut, parent, label, born):  # type: ignore[no-unty
 
 @jit()
 def threshold(values, size):  # type: ignore[no-untyped-def]
-    """Return the least of the `size` largest values, and how many of those equal to it are among them."""
+    """Return the smallest of the `size` largest values, and how many values equal to it are among them."""
     count = values.shape[0]
     if count <= size:
         return -1.0, 0
@@ -328,17 +327,17 @@ def beam_search(scores: np.ndarray, state_len: int, size: int = 32, cut: float =
     ----------
     scores : float32 array (T, 5 S), in the layout of `kernels.crf.loss`.
     state_len : int: bases a state remembers.
-    size : int: prefixes kept a frame. Default 32.
+    size : int: prefixes kept per frame. Default 32.
     cut : float: extensions less probable than this, relative to the best prefix, are dropped at once. Default 1e-4.
 
     Returns
     -------
-    (bases, starts, evidence) as of `crf_decode.posterior_viterbi`; the starts are those of the best path of the
-    sequence (Viterbi in a band below what the beam had reached).
+    (bases, starts, evidence) as of `posterior_viterbi`; the starts are those of the best path of the sequence (banded
+    Viterbi).
 
     Raises
     ------
-    ValueError: a shape that does not fit, or NaN or infinity that leaves a frame without a best score.
+    ValueError: a shape that does not fit, or NaN or infinity in a frame.
     """
     scores = checked(scores, state_len)
     frames = len(scores)

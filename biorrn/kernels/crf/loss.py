@@ -1,14 +1,13 @@
-"""CTC-CRF over k-mer states: one call, several implementations.
+"""CTC-CRF loss over k-mer states: dispatch to the numba, Triton or reference kernel; layout of the scores.
 
 A state is the last k bases as a number in base 4 (A C G T = 0..3), the newest base least significant; S = 4**k. Each
-frame is one transition: the path stays in its state, or moves on by one base. Scores (B, T, 5 S) hold one number a
-transition, in five planes of S columns: column s is staying in s; column (1 + d) * S + s is moving into s from state
+frame is one transition: the path stays in its state or moves on by one base. Scores (B, T, 5 S) hold one number per
+transition, in five planes of S columns: column s is staying in s; column (1 + d) * S + s is the move into s from state
 d * 4**(k - 1) + s // 4, which forgets base d and emits base s % 4. Column S + j is therefore the move from state j // 4
-into state j % S. A path's score is the sum over its T transitions; where it starts and ends costs nothing.
+into state j % S. The score of a path is the sum over its T transitions; first and last state are free.
 
-The model is globally normalised: the probability of a path is exp(its score) over the sum of all paths. (A CRF with the
-states of CTC's alignment: Xiang and Ou 2019; k-mers as states and an explicit score of staying are those of nanopore
-base callers.)
+The model is globally normalised: the probability of a path is exp(score) over the sum of all paths. (CTC-CRF: Xiang and
+Ou 2019; k-mer states with an explicit score of staying are those of nanopore basecallers.)
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import torch
 
 from biorrn.base.compute import each_row
 from biorrn.base.lookup import lookup
-from biorrn.kernels.crf import cpu as crf_numba
+from biorrn.kernels.crf import cpu
 from biorrn.kernels.crf.reference import columns, reference
 from biorrn.kernels.ctc.loss import RowLoss, checked
 from biorrn.kernels.ctc.reference import exact
@@ -51,14 +50,14 @@ def crf_loss(
 
     Returns
     -------
-    tensor (B,), of the dtype of `scores` (float32 where that is a half type): minus the log of the probability of the
-    target, never below 0. A row that cannot be aligned, see `feasible`, or whose probability is 0 because a score is
-    -inf, gives loss 0 and gradient 0.
+    tensor (B,), of the dtype of `scores` (float32 for a half type): minus the log-probability of the target, 0 or
+    more. A row that cannot be aligned (see `feasible`), or whose probability is 0 because a score is -inf, gives loss 0
+    and gradient 0.
 
     Raises
     ------
-    ValueError: shapes that do not agree, a length or a target out of range. (Where all four tensors are on CUDA, values
-    are cut to what is allowed instead, since looking at them would make the host wait.)
+    ValueError: shapes that do not agree, a length or a target out of range. (With all four tensors on CUDA, values are
+    clamped instead, since a check would synchronise with the device.)
     """
     if scores.shape[2] != 5 * 4**state_len:
         raise ValueError(f"scores of {scores.shape[2]} columns; state_len {state_len} needs 5 * 4**{state_len}")
@@ -71,14 +70,14 @@ def crf_loss(
 
 
 def default_kernel(scores: torch.Tensor) -> str:
-    """Return the entry of `KERNELS` that suits scores best: Triton's sums are float32 and run on CUDA only."""
+    """Return the default entry of `KERNELS`: Triton's sums are float32 and run on CUDA only."""
     if not scores.is_cuda:
         return "numba"
     return "triton" if scores.dtype != torch.float64 and find_spec("triton") else "reference"
 
 
 def feasible(lengths: torch.Tensor, target_lengths: torch.Tensor, state_len: int = 3) -> torch.Tensor:
-    """Return the bool tensor (B,): which rows have an alignment, for a move takes a frame and a state k bases."""
+    """Return bool (B,): rows that have an alignment. A move takes one frame; the first state is k bases."""
     moves = target_lengths - state_len
     return (moves >= 0) & (lengths >= moves)
 
@@ -108,10 +107,7 @@ def _numba(scores: torch.Tensor, *rest: Any) -> torch.Tensor:
 def loss_and_gradient(
     scores: np.ndarray, lengths: np.ndarray, targets: np.ndarray, target_lengths: np.ndarray, state_len: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return losses float64 (B,) and the gradient (B, T, 5 S) of each; the arguments are those of `crf_loss`, checked.
-
-    Rows are shared among as many threads as torch uses.
-    """
+    """Return losses float64 (B,) and gradient (B, T, 5 S) of `checked` arguments, on torch's number of threads."""
     gradient = np.zeros_like(scores)
     losses = np.zeros(len(scores))
     possible = feasible(torch.from_numpy(lengths), torch.from_numpy(target_lengths), state_len).numpy()
@@ -122,7 +118,7 @@ def loss_and_gradient(
 
     def work(row: int) -> None:
         frames, count = lengths[row], target_lengths[row] - state_len
-        # one place more at either end saves the kernels a comparison
+        # padded by one at either end, which saves the kernels a comparison
         stay, move = np.zeros(count + 2, np.int32), np.zeros(count + 2, np.int32)
         stay[: count + 1], move[1 : count + 1] = stays[row, : count + 1], moves[row, :count]
         loss = one_row(scores[row, :frames], stay, move, gradient[row, :frames])
@@ -131,14 +127,14 @@ def loss_and_gradient(
                                                  state_len)  # fmt: skip
         losses[row] = max(loss, 0.0)  # NaN stays
 
-    # the longest rows first, so that the threads end together
+    # longest rows first, for even threads
     order = rows[np.argsort(-lengths[rows], kind="stable")]
     each_row(work, order.tolist(), torch.get_num_threads())
     return losses, gradient
 
 
 def one_row(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, gradient: np.ndarray) -> float | None:
-    """Fill `gradient` (T, 5 S) and return the loss: in float32 where it can be trusted, else float64, else None."""
+    """Fill `gradient` (T, 5 S) and return the loss, in float32 or else float64; None if neither is accurate."""
     frames, states, size = len(scores), scores.shape[1] // 5, len(stays)
     for kind in [np.float32, np.float64] if scores.dtype == np.float32 else [np.float64]:
         top = scores.max(1, keepdims=True) if frames else np.zeros((0, 1))
@@ -146,17 +142,17 @@ def one_row(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, gradient: 
             break
         e = np.subtract(scores, top, dtype=kind)
         np.exp(e, out=e)
-        least = kind(crf_numba.LEAST[np.dtype(kind)])
+        least = kind(cpu.LEAST[np.dtype(kind)])
         filled = gradient if gradient.dtype == kind else np.empty(e.shape, kind)
         alpha, chain = np.empty((frames + 1, states), kind), np.empty((frames + 1, size + 1), kind)
         work, rows = np.empty((4, max(4 * states, size)), kind), np.empty((4, size), kind)
         alpha[0], work[2] = 1 / states, 1
-        whole = np.log(states) + crf_numba.forward(e, alpha, work[0, : 4 * states])
-        target = crf_numba.chain_forward(e, stays, moves, chain, rows[0], rows[1], least)
+        whole = np.log(states) + cpu.forward(e, alpha, work[0, : 4 * states])
+        target = cpu.chain_forward(e, stays, moves, chain, rows[0], rows[1], least)
         if (
             np.isfinite(whole - target)
-            and crf_numba.backward(e, alpha, filled, work[:2, : 4 * states], work[2:, :states], least)
-            and crf_numba.chain_backward(e, stays, moves, chain, filled, rows, least)
+            and cpu.backward(e, alpha, filled, work[:2, : 4 * states], work[2:, :states], least)
+            and cpu.chain_backward(e, stays, moves, chain, filled, rows, least)
         ):
             gradient[:] = filled
             return float(whole - target)

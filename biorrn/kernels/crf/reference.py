@@ -1,4 +1,4 @@
-"""CTC-CRF in plain torch and log space: slow, any device and type, differentiable by autograd; the measure of the rest.
+"""CTC-CRF loss in plain torch and log space, by autograd, for any device and type: the reference of the fast kernels.
 
 See `kernels.crf.loss` for the layout of the scores and the arguments.
 """
@@ -13,7 +13,7 @@ import torch
 def all_paths(scores: np.ndarray, state_len: int) -> Iterator[tuple[int, tuple[int, ...], list[int], float]]:
     """Yield (first state, bases emitted, column of each frame, score) of all S * 5**T paths through scores (T, 5 S).
 
-    Written from the definition, one base at a time: what everything else is measured by.
+    Written from the definition, for tests.
     """
     frames, states = len(scores), 4**state_len
     for first, *steps in itertools.product(range(states), *[range(5)] * frames):
@@ -31,9 +31,9 @@ def all_paths(scores: np.ndarray, state_len: int) -> Iterator[tuple[int, tuple[i
 def log_partition(scores: torch.Tensor, lengths: torch.Tensor, state_len: int) -> torch.Tensor:
     """Return the log of the sum over all paths (B,) of scores (B, T, 5 S); the length of a row is its transitions."""
     rows, states = len(scores), 4**state_len
-    # the sum of nothing ties the result to `scores`, for rows without a frame have a gradient too: none
+    # the empty sum ties the result to `scores`, so that rows without a frame have a gradient of 0
     alpha = scores.new_zeros(rows, states) + scores[:, :0].sum((1, 2))[:, None]
-    for t, frame in enumerate(scores.unbind(1)):  # whose gradient, unlike that of an index, costs no more than itself
+    for t, frame in enumerate(scores.unbind(1)):  # the gradient of an index would be of full size
         stay = alpha + frame[:, :states]
         move = alpha.repeat_interleave(4, 1) + frame[:, states:]  # column j: from state j // 4 into j % S
         after = _logsumexp(torch.cat([stay[:, None], move.view(rows, 4, states)], 1))

@@ -1,13 +1,13 @@
-"""CTC loss and gradient of one row on the CPU: probabilities scaled anew at each frame, no logarithm per state.
+"""CTC loss and gradient of one row in numba, with probabilities rescaled at each frame.
 
-States are kept apart as blanks 0..L and bases 0..L-1, in the order blank 0, base 0, blank 1, ..., blank L, so that the
-inner loops run over neighbours in memory. Only the window of states that can be reached from the first frame and can
-reach the last is computed. Method: Graves et al. 2006, with the scaling of Rabiner 1989.
+Blanks 0..L and bases 0..L-1 are separate arrays (the order is blank 0, base 0, blank 1, ..., blank L), so that inner
+loops run over contiguous memory. Only states that the first frame can reach and that can reach the last frame are
+computed. Method: Graves et al. 2006, with the scaling of Rabiner 1989.
 
-Scaled numbers have an end: a state that falls below it is taken as impossible. That is harmless while forward and
-backward mass overlap in every frame, and may be wrong otherwise (a target that does not belong to the signal; scores of
-hundreds). `scaled` bounds the mass so lost and says when the bound is not small; the row is then done again in a wider
-type, and at last by `ctc_reference`, which does not scale.
+Scaled numbers can underflow, and an underflown state counts as impossible. That is harmless while forward and backward
+mass overlap in every frame, but not for a target that does not belong to the signal or for scores in the hundreds.
+`scaled` bounds the lost mass and reports a bound that is not small; the row is then computed in a wider type, and
+finally by `kernels.ctc.reference`, which does not scale.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
-"""From class probabilities to bases: best path, and prefix beam search, compiled for the CPU.
+"""CTC decoding in numba: greedy (best path) and prefix beam search.
 
-Both take the probabilities of one read, class 0 the blank, and return the classes called with the frame in which each
-began. Beam search is that of Graves and Jaitly 2014, in the form of Hannun et al. 2014 without a language model: a
-prefix's mass is the sum over all its alignments, kept apart by whether the alignment ends in a blank.
+Both take the class probabilities of one read, class 0 the blank, and return the called classes with the first frame of
+each. Beam search: Graves and Jaitly 2014, in the form of Hannun et al. 2014 without a language model. The mass of a
+prefix is the sum over its alignments, in two parts: alignments that end in a blank, and those that end in a base.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _greedy(scores, bases, starts):  # type: ignore[no-untyped-def]
             if scores[t, c] > top:
                 top = scores[t, c]
                 best = c
-        # written always and counted sometimes: a branch here is a coin toss to the processor
+        # written always and counted conditionally: a branch here would often be mispredicted
         bases[count] = best
         starts[count] = t
         count += (best != 0) & (best != last)
@@ -39,9 +39,8 @@ def _greedy(scores, bases, starts):  # type: ignore[no-untyped-def]
 def _beam(probs, size, threshold, bases, starts):  # type: ignore[no-untyped-def]
     """Fill `bases` and `starts` (T,) with the most probable prefix and return its length, or -1 if all mass was lost.
 
-    Prefixes are nodes of a tree that grows only by those that enter the beam. Two prefixes of the beam never lead to
-    the same new one, and one that is in the beam already is reached only from its parent: so nothing has to be looked
-    up but a node's place in the beam.
+    Prefixes are nodes of a tree; only those that enter the beam are added. Two prefixes of the beam never lead to the
+    same new one, and a prefix already in the beam is reached only from its parent, so no hash table is needed.
     """
     frames, symbols = probs.shape
     limit = size * frames + 1
@@ -178,8 +177,8 @@ def beam(probs: np.ndarray, size: int = 5, threshold: float = 0.0) -> Called:
 
     Returns
     -------
-    classes uint8 (L,) and for each the frame int32 (L,) in which it first entered the beam; that is often some frames
-    before the one that made it certain, see `align`.
+    classes uint8 (L,), and the frames int32 (L,) in which each first entered the beam, often some frames early; see
+    `kernels.align.align`.
 
     Raises
     ------

@@ -1,7 +1,6 @@
-"""CTC loss (Graves et al. 2006) with the softmax inside: one call, several implementations.
+"""CTC loss (Graves et al. 2006) including the softmax: dispatch to the numba, torch or reference kernel.
 
-`numba` is the fast one for the CPU, `torch` calls PyTorch's own (the one for CUDA), `reference` is the plain one in log
-space that the others are tested against.
+`numba` is the default on the CPU, `torch` (PyTorch's own) on CUDA; `reference` is plain log space, for tests.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from biorrn.base.compute import each_row
 from biorrn.base.lookup import lookup
-from biorrn.kernels.ctc import cpu as ctc_numba
+from biorrn.kernels.ctc import cpu
 from biorrn.kernels.ctc.reference import exact, reference
 
 
@@ -38,9 +37,9 @@ def ctc_loss(
 
     Returns
     -------
-    tensor (B,), of the dtype of `scores` (float32 where that is a half type). A row that cannot be aligned, see
-    `feasible`, or whose probability is 0 because a score is -inf, gives loss 0 and gradient 0. (Where such a row can
-    be aligned around the -inf, the gradient of "torch" is NaN; those of the others are numbers.)
+    tensor (B,), of the dtype of `scores` (float32 for a half type). A row that cannot be aligned (see `feasible`), or
+    whose probability is 0 because a score is -inf, gives loss 0 and gradient 0. (If such a row can be aligned around
+    the -inf, the gradient of "torch" is NaN; that of the others is finite.)
 
     Raises
     ------
@@ -51,7 +50,7 @@ def ctc_loss(
         implementation = "torch" if scores.device.type == "cuda" else "numba"
     if scores.dtype in (torch.bfloat16, torch.float16):
         scores = scores.float()
-    if scores.numel() == 0:  # torch's own refuses these; no row, or rows without a frame: a loss of 0
+    if scores.numel() == 0:  # no row, or no frame: loss 0; torch's own kernel refuses these
         return scores.sum((1, 2))
     return lookup(KERNELS, implementation, "CTC implementation")(scores, lengths, targets, target_lengths)
 
@@ -64,12 +63,12 @@ def checked(
     highest: int,
     cuda: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return lengths, targets and target lengths as int64 on the CPU; targets are 1 where they are not used.
+    """Return lengths, targets and target lengths as int64 on the CPU; unused targets are 1.
 
     Parameters
     ----------
     highest : int: the highest class of a target.
-    cuda : bool: leave them on CUDA, and cut values to what is allowed: looking at them would make the host wait.
+    cuda : bool: leave them on CUDA and clamp the values, since a check would synchronise with the device.
 
     Raises
     ------
@@ -97,7 +96,7 @@ def checked(
 
 
 def feasible(lengths: torch.Tensor, targets: torch.Tensor, target_lengths: torch.Tensor) -> torch.Tensor:
-    """Return the bool tensor (B,): which rows have an alignment, for a base takes a frame, and a repeated one two."""
+    """Return bool (B,): rows that have an alignment. A base takes one frame, a repeated base two."""
     used = torch.arange(targets.shape[1], device=targets.device)[1:] < target_lengths[:, None]
     repeats = ((targets[:, 1:] == targets[:, :-1]) & used).sum(1)
     return lengths >= target_lengths + repeats
@@ -121,7 +120,7 @@ def _torch(
 
 
 class RowLoss(torch.autograd.Function):
-    """Losses (B,) of scores (B, T, S) by a function that returns each with its gradient; see `loss_and_gradient`."""
+    """Losses (B,) of scores (B, T, S) by a function that returns losses and gradient, as `loss_and_gradient`."""
 
     @staticmethod
     def forward(ctx: Any, scores: torch.Tensor, work: Callable[..., Any], *rest: torch.Tensor) -> torch.Tensor:
@@ -145,10 +144,7 @@ def _numba(scores: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
 def loss_and_gradient(
     scores: np.ndarray, lengths: np.ndarray, targets: np.ndarray, target_lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return losses float64 (B,) and the gradient (B, T, S) of each; the arguments are those of `ctc_loss`, checked.
-
-    Rows are shared among as many threads as torch uses.
-    """
+    """Return losses float64 (B,) and gradient (B, T, S) of `checked` arguments, on torch's number of threads."""
     gradient = np.zeros_like(scores)
     losses = np.zeros(len(scores))
     possible = feasible(*(torch.from_numpy(x) for x in (lengths, targets, target_lengths))).numpy()
@@ -158,14 +154,14 @@ def loss_and_gradient(
         frames = lengths[row]
         losses[row] = one_row(scores[row, :frames], targets[row, : target_lengths[row]], gradient[row, :frames])
 
-    # the longest rows first, so that the threads end together
+    # longest rows first, for even threads
     order = rows[np.argsort(-lengths[rows] * target_lengths[rows], kind="stable")]
     each_row(work, order.tolist(), torch.get_num_threads())
     return losses, gradient
 
 
 def one_row(scores: np.ndarray, bases: np.ndarray, gradient: np.ndarray) -> float:
-    """Fill `gradient` (T, S) and return the loss: in float32 or float64 where they hold it, else by the reference."""
+    """Fill `gradient` (T, S) and return the loss: in float32, else float64, else by the reference kernel."""
     frames, symbols = scores.shape
     size = len(bases)
     for kind in [np.float32, np.float64] if scores.dtype == np.float32 else [np.float64]:
@@ -177,10 +173,8 @@ def one_row(scores: np.ndarray, bases: np.ndarray, gradient: np.ndarray) -> floa
             np.empty(shape, dtype) for shape in ((frames + 1, 2, size + 2), (frames, symbols), frames, (6, size + 2))
         ]
         filled = gradient if dtype == gradient.dtype else np.empty((frames, symbols), dtype)
-        limits = [kind(x) for x in ctc_numba.LIMITS[dtype]]
-        loss, trusted = ctc_numba.scaled(
-            scores.astype(dtype, copy=False), bases, skips, masks, *scratch, filled, *limits
-        )
+        limits = [kind(x) for x in cpu.LIMITS[dtype]]
+        loss, trusted = cpu.scaled(scores.astype(dtype, copy=False), bases, skips, masks, *scratch, filled, *limits)
         if trusted:
             gradient[:] = filled
             return loss

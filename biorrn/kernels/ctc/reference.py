@@ -1,4 +1,4 @@
-"""CTC loss in plain torch and log space: slow, differentiable by autograd, the measure of the fast kernels."""
+"""CTC loss in plain torch and log space, by autograd: the reference of the fast kernels."""
 
 import itertools
 from collections import defaultdict
@@ -61,30 +61,6 @@ def exact(
         loss = reference(leaf, *sizes, *rest)
         gradient = torch.autograd.grad(loss.sum(), leaf)[0][0].numpy()
     return (0.0 if loss[0] == torch.inf else float(loss[0].detach())), gradient
-
-
-def beam_reference(probs: np.ndarray, size: int = 5, threshold: float = 0.0) -> tuple[int, ...]:
-    """Return the classes that `kernels.ctc.decode.beam` finds in probabilities (T, S), by dictionaries of prefixes."""
-    prefixes: dict[tuple[int, ...], tuple[float, float]] = {
-        (): (1.0, 0.0)
-    }  # prefix -> mass that ends in a blank, mass that ends in its last class
-    for y in np.asarray(probs, np.float64):
-        grown: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [0.0, 0.0])
-        for prefix, (quiet, sure) in prefixes.items():
-            if y[0] > threshold:
-                grown[prefix][0] += (quiet + sure) * y[0]
-            for c in range(1, len(y)):
-                if y[c] < threshold:
-                    continue
-                if prefix and prefix[-1] == c:
-                    grown[prefix][1] += sure * y[c]
-                    grown[(*prefix, c)][1] += quiet * y[c]
-                else:
-                    grown[(*prefix, c)][1] += (quiet + sure) * y[c]
-        best = sorted(grown.items(), key=lambda item: -sum(item[1]))[:size]
-        top = sum(best[0][1])
-        prefixes = {prefix: (quiet / top, sure / top) for prefix, (quiet, sure) in best if quiet + sure > 0}
-    return max(prefixes, key=lambda prefix: sum(prefixes[prefix]))
 
 
 def collapse(path: tuple[int, ...]) -> tuple[int, ...]:

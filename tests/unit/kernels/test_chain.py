@@ -1,13 +1,14 @@
 """The linear-chain CRF: every implementation against enumeration, masked states, padding, and numbers far apart."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
 from biorrn.kernels import chain
-from biorrn.kernels.chain import FEW, KERNELS, all_paths, chain_loss, dense, viterbi
+from biorrn.kernels.chain import FEW, KERNELS, chain_loss, dense, viterbi
 
 each_kernel = pytest.mark.parametrize("name", sorted(KERNELS))
 Case = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -23,6 +24,16 @@ def case(rows: int = 3, time: int = 4, states: int = 3, seed: int = 0, scale: fl
     lengths = torch.randint(1, time + 1, (rows,), generator=draw)
     lengths[0] = time
     return normal(rows, time, states), lengths, normal(states, states), normal(states), normal(states)
+
+
+def all_paths(
+    emissions: torch.Tensor, transitions: torch.Tensor, start: torch.Tensor, end: torch.Tensor
+) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Yield each of the S**T paths through one sequence (T, S) and its score, written from the definition."""
+    for path in itertools.product(range(emissions.shape[1]), repeat=len(emissions)):
+        score = float(start[path[0]] + end[path[-1]])
+        score += sum(float(emissions[t, state]) for t, state in enumerate(path))
+        yield path, score + sum(float(transitions[a, b]) for a, b in itertools.pairwise(path))
 
 
 def listed(emissions: torch.Tensor, *rest: torch.Tensor) -> tuple[list[tuple[int, ...]], np.ndarray]:

@@ -1,6 +1,7 @@
 """Greedy and beam decoding against enumeration, plain Python and fast-ctc-decode."""
 
 import itertools
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from biorrn.kernels.align import align, evidence
 from biorrn.kernels.ctc.decode import beam, greedy
-from biorrn.kernels.ctc.reference import all_sequences, beam_reference, collapse
+from biorrn.kernels.ctc.reference import all_sequences, collapse
 
 seeds = st.integers(0, 100_000)
 
@@ -23,6 +24,30 @@ def posteriors(frames: int, symbols: int = 5, seed: int = 0, peak: float = 6.0, 
     scores[places, draw.integers(1, symbols, len(places))] += peak
     powers = np.exp(scores)
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+
+
+def beam_reference(probs: np.ndarray, size: int = 5, threshold: float = 0.0) -> tuple[int, ...]:
+    """Return what `beam` finds in probabilities (T, S), written plainly with dictionaries of prefixes."""
+    prefixes: dict[tuple[int, ...], tuple[float, float]] = {
+        (): (1.0, 0.0)
+    }  # prefix -> mass that ends in a blank, mass that ends in its last class
+    for y in np.asarray(probs, np.float64):
+        grown: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [0.0, 0.0])
+        for prefix, (quiet, sure) in prefixes.items():
+            if y[0] > threshold:
+                grown[prefix][0] += (quiet + sure) * y[0]
+            for c in range(1, len(y)):
+                if y[c] < threshold:
+                    continue
+                if prefix and prefix[-1] == c:
+                    grown[prefix][1] += sure * y[c]
+                    grown[(*prefix, c)][1] += quiet * y[c]
+                else:
+                    grown[(*prefix, c)][1] += (quiet + sure) * y[c]
+        best = sorted(grown.items(), key=lambda item: -sum(item[1]))[:size]
+        top = sum(best[0][1])
+        prefixes = {prefix: (quiet / top, sure / top) for prefix, (quiet, sure) in best if quiet + sure > 0}
+    return max(prefixes, key=lambda prefix: sum(prefixes[prefix]))
 
 
 def test_greedy_merges_repeats_and_drops_blanks() -> None:
