@@ -1,8 +1,8 @@
 """The public Python API: the functions behind `import biorrn`.
 
-Each function does what the command of the same name does, with the same defaults and the same numbers. Where a command
-takes a file, the function also takes plain objects. Results are pandas DataFrames or plain records. Nothing is printed
-unless `progress` is true. A user's fault raises `BiorrnError`, with the message of the command line.
+Each function does what the command of the same name does, with the same defaults and results. Where a command takes a
+file, the function also takes plain objects. Results are pandas DataFrames or plain records. Nothing is printed unless
+`progress` is true. Unusable input raises `BiorrnError` with the message of the command line.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ TABLE = "table.parquet"  # of a run folder: the DataFrame that it was trained on
 
 
 class Model:
-    """A loaded model; `load_model` and `train` return it. Its repr says what it predicts and for which inputs.
+    """A loaded model, as `load_model` and `train` return it. Its repr says what it predicts and for which inputs.
 
     Attributes
     ----------
-    name : str: name of the folder; of a shipped model its id.
+    name : str: name of the folder; the id of a shipped model.
     path : Path: the model folder.
     task : str: "regression", "tagging", "basecalling", "language" or "translation".
-    targets : list of dict: name, unit and sign of each property that it predicts; empty where there is none.
+    targets : list of dict: name, unit and sign of each predicted property.
     facts : dict: all that is stored beside the weights.
 
     >>> import biorrn
@@ -69,15 +69,15 @@ class Model:
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """What `evaluate` found; `print` shows it as the command line does.
+    """The result of `evaluate`; `print` shows it as the command line does.
 
     Attributes
     ----------
-    metrics : DataFrame: target, metric, n, value, low, high. `low` and `high` are the 95 % bootstrap interval. Of
+    metrics : DataFrame: target, metric, n, value, low, high; `low` and `high` are the 95 % bootstrap interval. For
         basecalls, target is the region, or "all reads".
-    baselines : DataFrame: the same columns, and baseline: what simple models give on the same rows.
-    cautions : list of str: what the numbers do not show.
-    content : dict: everything, as `biorrn evaluate` writes it to JSON.
+    baselines : DataFrame: the same columns and `baseline`: simple models on the same rows.
+    cautions : list of str: limits of the numbers.
+    content : dict: the content of the JSON file of `biorrn evaluate`.
 
     >>> import biorrn, pandas
     >>> measured = pandas.DataFrame({"id": ["a", "b"], "sequence": ["MKV", "MKL"], "tm": [51.0, 60.0]})
@@ -98,11 +98,11 @@ class Evaluation:
 
 
 def load_model(name: str | Path) -> Model:
-    """Load a model: a run folder, or a shipped model by its id.
+    """Load a model.
 
     Parameters
     ----------
-    name : str or Path: a folder that training wrote, or an id that `biorrn models` lists.
+    name : str or Path: a run folder, or the id of a shipped model (`biorrn models` lists them).
 
     Returns
     -------
@@ -138,16 +138,16 @@ def read_proteins(
 
     Parameters
     ----------
-    proteins : FASTA file, packed or not; table with a column of sequences (text, Excel, parquet); DataFrame with such a
-        column; dict of id -> sequence; or list of sequences, which are named row1, row2, ...
-    sequence_column, id_column : str: columns of a table. Ids are by default in the column "id", or rows are numbered.
+    proteins : FASTA file, compressed or not; table (text, Excel, parquet) or DataFrame with a column of sequences; dict
+        of id -> sequence; or list of sequences, which are named row1, row2, ...
+    sequence_column, id_column : str: columns of a table. Default ids: the column "id", else row1, row2, ...
     sheet : str: sheet of an Excel workbook; default: the first.
-    wild_type, offset : for a table with mutations in place of sequences, see `predict`.
+    wild_type, offset : for a table of mutations, see `predict`.
     strict : bool: raise at the first record that cannot be used; default: leave it out, with a warning.
 
     Returns
     -------
-    DataFrame: id, sequence, description (of FASTA) or the other columns of the table, as text.
+    DataFrame: id, sequence, then description (FASTA) or the other columns of the table, as text.
 
     Raises
     ------
@@ -192,15 +192,15 @@ def read_signal(
 
     Parameters
     ----------
-    paths : a file or folder, or several; folders are walked recursively.
-    read_ids : ids to take; default: all.
+    paths : a file or folder, or several; folders are searched recursively.
+    read_ids : ids of the reads to yield; default: all.
     max_reads : int: stop after this many reads.
     strict : bool: raise at the first file or read that cannot be used; default: leave it out, with a warning.
 
     Yields
     ------
-    SignalRecord: read_id, raw (int16 array (T,)), sample_rate (Hz), channel, mux, run_id, source, ...; its method
-    `picoamperes()` returns the current as a float32 array (T,), in pA.
+    SignalRecord: read_id, raw (int16 array (T,)), sample_rate (Hz), channel, mux, run_id, source, ...; method
+    `picoamperes()` returns the current, float32 array (T,), in pA.
 
     Raises
     ------
@@ -216,7 +216,8 @@ def read_signal(
 
     wanted = None if read_ids is None else set(read_ids)
     problems: list[InputError] = []
-    reads = read_all(_paths(paths), stop if strict else problems.append)
+    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    reads = read_all(several, stop if strict else problems.append)
     chosen = (read for read in reads if wanted is None or read.read_id in wanted)
     return _warning(itertools.islice(chosen, max_reads), problems)
 
@@ -244,23 +245,23 @@ def predict(
     ----------
     model : Model, run folder, or id of a shipped model, for regression or tagging.
     proteins : FASTA file, table, DataFrame, dict of id -> sequence, or list of sequences; see `read_proteins`.
-    level : float: how often an interval is to hold the true value, 0.5 to 0.99.
+    level : float: coverage of the prediction intervals, 0.5 to 0.99.
     sequence_column, id_column, sheet : of a table, see `read_proteins`.
-    wild_type : str: for a table with mutations in place of sequences: FASTA file, sequence, or column of the table.
+    wild_type : str: for a table of mutations: FASTA file, sequence, or column of the table.
     offset : int: number of the first residue of the wild type, less 1.
     strict : bool: raise at the first record that cannot be used; default: its row has flags that say why.
-    batch_size : int: sequences a forward pass. Changes the speed, not the values.
+    batch_size : int: sequences per forward pass; affects speed, not values.
     device : str: auto, cpu, cuda or mps.
-    threads : int: CPU threads; default: all that this process may use. Changes the speed, not the values.
+    threads : int: CPU threads, default all available; affects speed, not values.
     precision : str: auto, 32 or bf16, on a CPU.
     progress : bool: show progress on standard error.
 
     Returns
     -------
-    DataFrame, in the order of the input. For regression a row a protein: id, length (residues), and for each target its
-    value in the target's unit, the ends of its interval (_lower, _upper), how far members of an ensemble disagree
-    (_spread), its unit (_unit); then flags ("." for none) and the other columns of the input. For tagging a row a
-    residue: id, position (from 1), residue, state, and the probability of each state (p_*); or a column a value.
+    DataFrame, in the order of the input. Regression has a row per protein: id, length (residues), and for each target
+    its value, interval (_lower, _upper), spread of the ensemble members (_spread) and unit (_unit); then flags ("." for
+    none) and the other columns of the input. Tagging has a row per residue: id, position (from 1), residue, state, and
+    the probability of each state (p_*); or a column per value.
 
     Raises
     ------
@@ -336,25 +337,25 @@ def scan(
     threads: int | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Predict what mutations do to each protein: by default every single substitution; as `biorrn scan` does.
+    """Predict the effects of mutations of each protein, by default of every single substitution; as `biorrn scan` does.
 
     Parameters
     ----------
     model : Model, run folder, or id of a shipped model, for regression.
     proteins : FASTA file, table, DataFrame, dict of id -> sequence, or list of sequences; see `read_proteins`.
-    mutations : only these: list such as ["A23G", "K41E:L12P"], the same joined by commas, or a file of them.
+    mutations : only these: list such as ["A23G", "K41E:L12P"], the same joined by commas, or a file.
     column : str: column of that file, where it is a table.
     positions : str such as "10-40,55", or list of int: only these positions.
-    deletions, insertions : bool: also each deletion of one residue, each insertion of one residue.
+    deletions, insertions : bool: also each deletion, each insertion of one residue.
     offset : int: number of the first residue, less 1.
-    strict : bool: raise at the first record or mutation that cannot be used; default: it is left out, with flags.
-    level, batch_size, device, threads, progress : as of `predict`.
+    strict : bool: raise at the first record or mutation that cannot be used; default: its row has flags.
+    level, batch_size, device, threads, progress : as in `predict`.
 
     Returns
     -------
-    DataFrame, a row a mutant: id, position, wild_type, mutant, mutation; for each target its value, the difference to
-    the wild type (_difference) with its interval (_difference_lower, _difference_upper), the interval of the value
-    (_lower, _upper), its unit; then flags. `position` is text where mutations are given, else a whole number.
+    DataFrame with a row per mutant: id, position, wild_type, mutant, mutation; for each target its value, difference to
+    the wild type (_difference, _difference_lower, _difference_upper), interval of the value (_lower, _upper) and unit;
+    then flags. `position` is text where mutations are given, else a whole number.
 
     Raises
     ------
@@ -415,27 +416,27 @@ def basecall(
     threads: int | None = None,
     progress: bool = False,
 ) -> Iterator[Call]:
-    """Turn raw nanopore signal into bases, read by read; as `biorrn basecall` does.
+    """Basecall raw nanopore signal, read by read; as `biorrn basecall` does.
 
     Parameters
     ----------
-    reads : a FAST5, POD5, SLOW5 or BLOW5 file or a folder of them, or several; records of `read_signal`; or signals
-        in picoamperes: a list of float arrays (T,), one array, or a dict of read id -> array.
+    reads : FAST5, POD5, SLOW5 or BLOW5 file, a folder, or several; records of `read_signal`; or signals in picoamperes:
+        a float array (T,), a list of them, or a dict of read id -> array.
     model : Model, run folder or shipped id, for basecalling; default: the shipped one.
-    sample_rate : float: samples a second (Hz) of signals that are arrays.
+    sample_rate : float: samples per second (Hz), for arrays.
     read_ids, max_reads : of files: call these reads, or as many.
     min_qscore : float: leave out reads of a lower mean quality.
     min_length : int: leave out reads of fewer bases.
-    force : bool: call reads of another chemistry or sample rate than the model is for too.
+    force : bool: call reads of another chemistry or sample rate too.
     strict : bool: raise at the first read that cannot be called; default: leave it out, with one warning at the end.
     decoder : str: auto, greedy or beam.
-    batch_size : int: chunks a forward pass; default 96 on a CPU, 256 on a GPU. Changes the speed, not the calls.
-    device, threads, progress : as of `predict`.
+    batch_size : int: chunks per forward pass, default 96 on a CPU, 256 on a GPU; affects speed, not calls.
+    device, threads, progress : as in `predict`.
 
     Yields
     ------
-    Call, in the order of the input: read_id, bases (str), quals (uint8 array (L,): Phred quality of each base), mean_q,
-    moves (uint8 array: 1 at a frame that gave a base), stride (samples a frame), samples, trimmed (samples before the
+    Call, in the order of the input: read_id, bases (str), quals (uint8 array (L,): Phred qualities), mean_q, moves
+    (uint8 array: 1 at a frame that emits a base), stride (samples per frame), samples, trimmed (samples before the
     first base), record (metadata of the read).
 
     Raises
@@ -468,7 +469,8 @@ def basecall(
         left_out[reason] += 1
 
     first, rest = _peeked(reads)
-    intake = Intake(rest, None if read_ids is None else set(read_ids), max_reads) if _is_path(first) else None
+    is_file = isinstance(first, str | Path)
+    intake = Intake(rest, None if read_ids is None else set(read_ids), max_reads) if is_file else None
     if intake is not None:
         records: Iterable[SignalRecord] = intake.reads(problem)
     else:
@@ -497,7 +499,8 @@ def basecall(
         from biorrn.base.terminal import progress as bar
 
         expected = None if intake is None else intake.expected
-        with _restored(), bar("basecall", "samples", expected) if progress else _silent() as advance:
+        silent: contextlib.AbstractContextManager[Callable[[int], None]] = contextlib.nullcontext(lambda done: None)
+        with _restored(), bar("basecall", "samples", expected) if progress else silent as advance:
             set_threads(threads)
             shown.append(advance)
             yield from wished()
@@ -539,31 +542,30 @@ def train(
     """Train a model of a property on a table of proteins; or with `recipe`, any model on a prepared file.
 
     Without a recipe it does what `biorrn train-table` does: it chooses split, model and size, trains, compares with
-    baselines, and writes `report.html` into the run folder. Run again after an interruption, it goes on.
+    baselines, and writes `report.html` into the run folder. An interrupted run is resumed.
 
     Parameters
     ----------
-    data : DataFrame or table with sequences (or mutations) and measured values; with `recipe` the HDF5 file that
-        `biorrn prepare` wrote.
+    data : DataFrame or table with sequences (or mutations) and measured values; with `recipe` the HDF5 file of
+        `biorrn prepare`.
     target : str or list of str: columns of numbers to learn.
-    output : the run folder, which becomes the model. A DataFrame is kept in it, as table.parquet.
+    output : the run folder, which becomes the model. A DataFrame is kept in it as table.parquet.
     recipe : a recipe of the package by name, or a .yaml file.
     sequence_column, id_column, sheet : of the table; default: found by name.
-    wild_type, offset : for a table with mutations in place of sequences, see `predict`.
+    wild_type, offset : for a table of mutations, see `predict`.
     weight : str: column with each protein's weight in the loss.
     groups : str: column whose equal values stay on one side of the split.
     split : str: "column:NAME", "random[:0.8,0.1,0.1]" or "cluster:IDENTITY"; default: chosen.
-    model : str: a candidate, recipe or .yaml file in place of what would be chosen.
-    folds : int: cross-validation with so many folds, whose models become one ensemble; 0 is none.
-    search : int: trials of a search for the network's numbers; 0 is none.
+    model : str: a candidate, recipe or .yaml file; default: chosen.
+    folds : int: folds of a cross-validation, whose models become one ensemble; 0 is none.
+    search : int: trials of a hyperparameter search; 0 is none.
     strict : bool: raise at the first row that cannot be used; default: leave it out.
-    init, jobs : with `recipe`: model whose weights are the first ones; members of an ensemble trained at a time.
+    init, jobs : with `recipe`: model with the initial weights; ensemble members trained at a time.
     settings : dict of recipe keys to change, such as {"training.epochs": 3}.
-    max_minutes : float: of a table the time of all, default 20; with `recipe` stop at the end of the epoch that passes
-        it.
+    max_minutes : float: for a table, total time, default 20; with `recipe`, stop after the epoch that passes it.
     seed : int: the same seed gives the same weights.
-    replace : bool: begin anew where `output` holds another run.
-    device, threads, progress : as of `predict`.
+    replace : bool: start anew where `output` holds another run.
+    device, threads, progress : as in `predict`.
 
     Returns
     -------
@@ -634,24 +636,23 @@ def evaluate(
 
     Parameters
     ----------
-    predictions : DataFrame of `predict`, or a file of them; or a Model, run folder or shipped id, which then predicts
-        the proteins of `measured`. With `reference`: called reads, FASTQ, SAM, BAM or CRAM, or records of `basecall`.
-    measured : the values: DataFrame or table with sequences, or an HDF5 file of `biorrn prepare protein`.
-    reference : FASTA file of the genome that the reads are of.
-    split : str: train, valid, test or all; default: valid, of a table all.
-    target : str or dict: of a table, the column of measured values; of several targets {target: column}. Default: the
-        columns that have the targets' names.
-    wild_type, offset : of a table with mutations in place of sequences, see `predict`.
-    baselines : str: fit on the training rows and compare: all, fast, none, or names joined by commas.
-    level : float: what the intervals were made for.
+    predictions : DataFrame or file of `predict`; or a Model, run folder or shipped id, which then predicts the proteins
+        of `measured`. With `reference`: called reads as FASTQ, SAM, BAM or CRAM, or records of `basecall`.
+    measured : DataFrame or table with sequences and values, or an HDF5 file of `biorrn prepare protein`.
+    reference : FASTA file of the genome of the reads.
+    split : str: train, valid, test or all; default: valid, for a table all.
+    target : str or dict: column of measured values in a table, or {target: column}. Default: the targets' names.
+    wild_type, offset : for a table of mutations, see `predict`.
+    baselines : str: fitted to the training rows and compared: all, fast, none, or names joined by commas.
+    level : float: coverage for which the intervals were made.
     region, min_bases : of reads: "NAME:START-END" (0-based, half-open), and the aligned bases in it that a read needs.
     name : str: title of the evaluation.
     seed : int: of the bootstrap and the baselines.
-    device, threads, progress : as of `predict`; threads are those of the baselines.
+    device, threads, progress : as in `predict`; threads are those of the baselines.
 
     Returns
     -------
-    Evaluation: metrics and baselines as DataFrames, cautions, and the content of the JSON file.
+    Evaluation
 
     Raises
     ------
@@ -669,8 +670,8 @@ def evaluate(
             from biorrn.nanopore.evaluate.basecalls import evaluate_basecalls
 
             calls = stack.enter_context(_fastq_of(predictions))
-            content, *_ = evaluate_basecalls(calls, Path(reference), name=name, region=region, min_bases=min_bases,
-                                             seed=seed)  # fmt: skip
+            options: dict[str, Any] = {"name": name, "region": region, "min_bases": min_bases, "seed": seed}
+            content, *_ = evaluate_basecalls(calls, Path(reference), **options)
             tables = {content["split"]: content["metrics"]}
             return Evaluation(_estimates(tables), _estimates({}), content["cautions"], content)
         if measured is None:
@@ -720,34 +721,22 @@ def _stored(model: Model | Source) -> Stored:
 
 
 def _is_model(name: Source) -> bool:
-    """Tell a model, a folder or a shipped id, from a file of predictions."""
+    """Return whether a name is a model, i.e. a folder or a shipped id, and not a file of predictions."""
     from biorrn.nn.store import shipped_models
 
     return Path(name).is_dir() or str(name) in shipped_models()
 
 
-def _is_path(data: Any) -> bool:
-    return isinstance(data, str | Path)
-
-
-def _paths(paths: Source | Iterable[Source]) -> list[Source]:
-    return [paths] if isinstance(paths, str | Path) else list(paths)
-
-
 def _named(data: Any) -> str:
-    """Return what messages call an argument."""
+    """Return the name of an argument for messages."""
     return str(data) if isinstance(data, str | Path) else type(data).__name__
 
 
 @contextlib.contextmanager
 def _file_of(data: Proteins, fasta: bool = False) -> Iterator[str | Path]:
-    """Yield the file that holds the data: itself, or a temporary table of plain objects, so that one reader reads all.
+    """Yield the file that holds the data: itself, or a temporary table, or FASTA, of plain objects.
 
     Messages name the type of the object in place of the temporary file.
-
-    Parameters
-    ----------
-    fasta : bool: write plain sequences as FASTA, for a model of other letters than residues.
     """
     if isinstance(data, str | Path):
         yield data
@@ -763,10 +752,8 @@ def _file_of(data: Proteins, fasta: bool = False) -> Iterator[str | Path]:
     with tempfile.TemporaryDirectory(prefix="biorrn") as folder:
         path = Path(folder) / (f"{_named(data)}.fasta" if fasta else f"{_named(data)}.parquet")
         if fasta:
-            path.write_text(
-                "".join(f">{name}\n{letters}\n" for name, letters in frame[["id", "sequence"]].to_numpy()),
-                encoding="utf-8",
-            )
+            records = (f">{name}\n{letters}\n" for name, letters in frame[["id", "sequence"]].to_numpy())
+            path.write_text("".join(records), encoding="utf-8")
         else:
             _write(frame, path)
         try:
@@ -789,7 +776,7 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _kept(frame: pd.DataFrame, folder: Path, replace: bool) -> Path:
-    """Write the DataFrame of a training into its run folder; another one than the run began with is refused."""
+    """Write the DataFrame of a training into its run folder; a run of another DataFrame is an error."""
     from biorrn.base.files import atomic_path
 
     path, made = folder / TABLE, io.BytesIO()
@@ -817,7 +804,7 @@ def _fastq_of(calls: Any) -> Iterator[Path]:
 
 
 def _peeked(reads: Any) -> tuple[Any, Iterable[Any]]:
-    """Return the first of the reads, which says of what kind they are, and all of them."""
+    """Return the first of the reads, which shows their kind, and all of them."""
     import numpy as np
 
     if isinstance(reads, str | Path) or (isinstance(reads, np.ndarray) and reads.ndim == 1):
@@ -828,7 +815,7 @@ def _peeked(reads: Any) -> tuple[Any, Iterable[Any]]:
 
 
 def _record(read: Any, number: int, sample_rate: float | None) -> SignalRecord:
-    """Return a read of `basecall` as a record: one already, an array, or an id with one."""
+    """Return a read (a record, an array, or an id and an array) as a record."""
     import numpy as np
 
     from biorrn.sequences.records import SignalRecord
@@ -844,7 +831,7 @@ def _record(read: Any, number: int, sample_rate: float | None) -> SignalRecord:
     return SignalRecord(str(name), current, 0.0, 1.0, float(sample_rate))
 
 
-# -- settings of a call, which are undone after it --------------------------------------------------------------------
+# -- settings that are restored after a call --------------------------------------------------------------------------
 @contextlib.contextmanager
 def _restored() -> Iterator[None]:
     """Restore torch's number of threads."""
@@ -862,11 +849,6 @@ def _quiet(progress: bool = False) -> contextlib.AbstractContextManager[Any]:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[Callable[[int], None]]:
-    yield lambda done: None
-
-
-@contextlib.contextmanager
 def _computing(device: str, threads: int | None, progress: bool) -> Iterator[tuple[torch.device, int]]:
     """Yield device and number of threads."""
     from biorrn.base.compute import choose_device, set_threads
@@ -877,21 +859,21 @@ def _computing(device: str, threads: int | None, progress: bool) -> Iterator[tup
 
 # -- records that are left out ----------------------------------------------------------------------------------------
 def _taking(problems: list[InputError], strict: bool) -> dict[str, Any]:
-    """Return what readers do with a record that cannot be used, or whose id came before."""
+    """Return the arguments of readers for unusable records and repeated ids."""
     from biorrn.base.errors import stop
 
     return {"on_problem": stop if strict else problems.append, "on_repeat": None if strict else (lambda id: None)}
 
 
 def _because(left_out: Iterable[InputError] | Counter[str]) -> str:
-    """Return the end of a message: how many records were left out, and why; "" for none."""
+    """Return the end of a message: the number of skipped records and the reasons; "" for none."""
     counts = left_out if isinstance(left_out, Counter) else Counter(problem.flag for problem in left_out)
     listed = ", ".join(f"{reason}: {count}" for reason, count in counts.most_common())
     return f"; skipped {counts.total()} ({listed})" if counts else ""
 
 
 def _warn(left_out: list[InputError] | Counter[str], path: str = "", name: str = "") -> None:
-    """Warn of what was left out, once; `name` stands for the temporary file at `path`."""
+    """Warn once of skipped records; `name` replaces the temporary file `path`."""
     if left_out:
         first = f"; the first: {left_out[0]}".replace(path or name, name) if isinstance(left_out, list) else ""
         warnings.warn(f"biorrn: {_because(left_out)[2:]}{first}", stacklevel=3)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.nn.ensemble import Ensemble, combine, each
-from biorrn.sequences.alphabets import NO_LETTER, RESIDUES, encode
+from biorrn.sequences.alphabets import RESIDUES, code_table, encode
 from biorrn.sequences.records import ProteinRecord
 
 # A forward pass has a multiple of this many rows. With one to three rows CPU libraries use other kernels, which add in
@@ -317,8 +317,7 @@ def joined(records: Sequence[ProteinRecord], alphabet: str = RESIDUES) -> np.nda
     ------
     BiorrnError: a letter is not in the alphabet; the message gives its position in its sequence.
     """
-    codes = np.full(256, NO_LETTER, np.uint8)
-    codes[np.frombuffer(alphabet.encode(), np.uint8)] = np.arange(1, len(alphabet) + 1, dtype=np.uint8)
+    codes = code_table({letter: token for token, letter in enumerate(alphabet, 1)})
     what = "residue" if alphabet == RESIDUES else "letter"
     try:
         return encode("".join(record.sequence for record in records), codes, what, alphabet)

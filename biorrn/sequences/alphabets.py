@@ -1,4 +1,7 @@
-"""The two alphabets and their codes; 0 is never a letter, so that padding needs no second array."""
+"""Alphabets of residues, bases, codons and residue states, with their codes; amino-acid scales.
+
+Code 0 is padding and never a residue.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,15 @@ BASES = "NACGT"  # code of a base = index; 0 is padding, and the blank of CTC
 DNA = "ACGTN"  # of a prepared file: token = index + 1, as of residues; N is any base
 COMPLEMENT = "NTGCA"  # the letter at each code's place is the complement of that code
 
-NO_LETTER = 255  # in a table of codes: the character is no letter of the alphabet
+NO_LETTER = 254  # in a table of codes: the character is no letter of the alphabet
+
+
+def code_table(codes: Mapping[str, int]) -> np.ndarray:
+    """Return the code of each Latin-1 character, uint8 (256,); `NO_LETTER` for characters without one."""
+    table = np.full(256, NO_LETTER, np.uint8)
+    for letter, code in codes.items():
+        table[ord(letter)] = code
+    return table
 
 
 def encode(text: str, codes: np.ndarray, what: str, allowed: str) -> np.ndarray:
@@ -28,17 +39,18 @@ def encode(text: str, codes: np.ndarray, what: str, allowed: str) -> np.ndarray:
 
     Parameters
     ----------
-    codes : uint8 array (256,): the code of each character, `NO_LETTER` where it has none.
-    what, allowed : str: how an error names a letter, and the alphabet.
+    codes : uint8 array (256,): see `code_table`.
+    what, allowed : str: the names of a letter and of the alphabet in an error.
 
     Raises
     ------
     BiorrnError: a character has no code.
     """
     found = codes[np.frombuffer(text.encode("latin-1", "replace"), np.uint8)]
-    if found.size and found.max() == NO_LETTER:
-        place = int(np.argmax(found == NO_LETTER))
-        raise BiorrnError(f"{what} '{text[place]}' at position {place + 1} is not one of {allowed}")
+    wrong = found == NO_LETTER
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        raise BiorrnError(f"{what} {text[place]!r} at position {place + 1} is not one of {allowed}")
     return found
 
 
@@ -93,13 +105,7 @@ def scale(name: str) -> np.ndarray:
     return np.array([_VALUES[residue][SCALES.index(name)] for residue in STANDARD], np.float64)
 
 
-def _codes() -> np.ndarray:
-    codes = np.full(256, NO_LETTER, np.uint8)
-    codes[np.frombuffer(RESIDUES.encode(), np.uint8)] = np.arange(1, N_TOKENS, dtype=np.uint8)
-    return codes
-
-
-_CODES = _codes()
+_CODES = code_table({residue: token for token, residue in enumerate(RESIDUES, 1)})
 
 
 def tokens(sequence: str) -> np.ndarray:
@@ -168,15 +174,10 @@ _LETTERS = np.frombuffer(BASES.encode(), np.uint8)
 _COMPLEMENT = np.array([BASES.index(letter) for letter in COMPLEMENT], np.uint8)
 
 
-def _base_codes() -> np.ndarray:
-    codes = np.full(256, NO_LETTER, np.uint8)
-    for code, letter in enumerate(BASES):
-        codes[ord(letter)] = codes[ord(letter.lower())] = code
-    codes[ord("U")] = codes[ord("u")] = BASES.index("T")  # RNA
-    return codes
-
-
-_BASE_CODES = _base_codes()
+_BASE_CODES = code_table(
+    {letter: code for code, base in enumerate(BASES) for letter in (base, base.lower())}
+    | dict.fromkeys("Uu", BASES.index("T"))  # RNA
+)
 
 
 def encode_bases(bases: str) -> np.ndarray:
@@ -302,22 +303,21 @@ ALPHABETS = {
 }
 
 
-NO_STATE = 255  # code of a residue whose state is not known
-UNREADABLE = 254  # in a table of codes
+NO_STATE = 255  # code of a residue of unknown state
 MOST = 100  # states
 
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """What a residue can be.
+    """The states of residues that a tagger predicts, such as those of secondary structure.
 
     Attributes
     ----------
-    name : str: of the property, as "secondary structure".
-    letters : str: one a state; a state's code is its place.
-    names : tuple of str: one a state.
+    name : str: of the property, such as "secondary structure".
+    letters : str: one letter per state; the code of a state is its place.
+    names : tuple of str: one name per state.
     synonyms : dict: other letters of the input -> the letter that they stand for.
-    unknown : str: letters of the input that say that the state is not known.
+    unknown : str: letters of the input for an unknown state.
     """
 
     name: str
@@ -339,29 +339,20 @@ class States:
         Traceback (most recent call last):
         biorrn.base.errors.BiorrnError: label 'Z' at position 2 is not one of HECGIBTS-P and blank
         """
-        table = np.full(256, UNREADABLE, np.uint8)
-        for code, letter in enumerate(self.letters):
-            table[ord(letter)] = code
-        for letter, other in self.synonyms.items():
-            table[ord(letter)] = self.letters.index(other)
-        for letter in self.unknown:
-            table[ord(letter)] = NO_STATE
-        found = table[np.frombuffer(labels.encode("latin-1", "replace"), np.uint8)]
-        wrong = np.flatnonzero(found == UNREADABLE)
-        if len(wrong):
-            place = int(wrong[0])
-            allowed = self.letters + "".join(self.synonyms) + self.unknown
-            words = allowed.replace(" ", "") + (" and blank" if " " in allowed else "")
-            raise BiorrnError(f"label {labels[place]!r} at position {place + 1} is not one of {words}")
-        return found
+        codes = {letter: code for code, letter in enumerate(self.letters)}
+        codes |= {letter: codes[other] for letter, other in self.synonyms.items()}
+        codes |= dict.fromkeys(self.unknown, NO_STATE)
+        allowed = self.letters + "".join(self.synonyms) + self.unknown
+        words = allowed.replace(" ", "") + (" and blank" if " " in allowed else "")
+        return encode(labels, code_table(codes), "label", words)
 
 
 def parse_states(text: str, unknown: str = "", names: str = "", name: str = "") -> States:
-    """Return the states that `--states` names: "3", "8", or the letters of others, as "io".
+    """Return the states that `--states` names: "3", "8", or the letters of others, such as "io".
 
     Parameters
     ----------
-    unknown : str: letters that say that the state is not known.
+    unknown : str: letters for an unknown state.
     names : str: of the states, comma separated; default: those of DSSP, or the letters.
     name : str: of the property.
 
@@ -388,7 +379,7 @@ def parse_states(text: str, unknown: str = "", names: str = "", name: str = "") 
 
 
 def letters_for(names: list[str]) -> str:
-    """Return one letter a name: a capital letter of the name that no name before it has, else the first free one.
+    """Return one letter per name: the first unused capital letter of the name, else the first unused letter.
 
     >>> letters_for(["none", "coding", "control"])
     'NCO'

@@ -1,12 +1,12 @@
-"""Fixed numbers that describe a protein as a whole: what can be said of it without a model.
+"""Descriptors of whole proteins: composition, charge, hydropathy, autocorrelation and others.
 
-`BLOCKS` is the table of them all: columns, source and function, block by block. They are the inputs of the baselines,
-of the Gaussian process on small sets, and of the test for inputs unlike the training data.
+`BLOCKS` has their columns, sources and functions. They are the inputs of the baselines, of the Gaussian process on
+small sets, and of the test for proteins unlike the training data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +70,19 @@ def size(layout: Layout) -> np.ndarray:
     return np.column_stack([layout.lengths, np.log1p(layout.lengths), weight, residues / layout.size])
 
 
+def _scale(name: str) -> np.ndarray:
+    """Return a scale of `SCALES` by token, in its own unit."""
+    return by_token(dict(zip(STANDARD, scale(name), strict=True)))
+
+
+def _class_codes(classes: Sequence[str]) -> np.ndarray:
+    """Return the number of the class, from 1, of each token, uint8 (22,); 0 for none."""
+    codes = np.zeros(N_TOKENS, np.uint8)
+    for number, letters in enumerate(classes, 1):
+        codes[[RESIDUES.index(letter) + 1 for letter in letters]] = number
+    return codes
+
+
 def _ends(layout: Layout, pks: dict[str, float], usual: float, last: bool) -> np.ndarray:
     """Return the pK of one end of each sequence, which depends on the residue there."""
     place = np.maximum(layout.starts + (layout.lengths - 1 if last else 0), 0)
@@ -112,7 +125,7 @@ def charge(layout: Layout) -> np.ndarray:
 
 def hydropathy(layout: Layout) -> np.ndarray:
     """Return GRAVY, the spread of hydropathy over the residues, aliphatic index, Boman index in kcal/mol."""
-    values = by_token(dict(zip(STANDARD, scale("hydropathy"), strict=True)))
+    values = _scale("hydropathy")
     mean = layout.counts @ values / layout.known
     spread = np.sqrt(np.maximum(layout.counts @ np.square(values) / layout.known - np.square(mean), 0.0))
     aliphatic = layout.counts @ by_token({"A": 100.0, "V": 290.0, "I": 390.0, "L": 390.0}) / layout.known
@@ -121,7 +134,7 @@ def hydropathy(layout: Layout) -> np.ndarray:
 
 def scales(layout: Layout) -> np.ndarray:
     """Return the mean over the residues of each scale of `AVERAGED`, in the scale's unit."""
-    table = np.column_stack([by_token(dict(zip(STANDARD, scale(name), strict=True))) for name in AVERAGED])
+    table = np.column_stack([_scale(name) for name in AVERAGED])
     return layout.counts @ table / layout.known[:, None]
 
 
@@ -206,7 +219,7 @@ def _sums(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 def windows(layout: Layout) -> np.ndarray:
     """Return the highest and the lowest mean hydropathy of a window of each width of `PLAIN_WINDOWS`."""
-    values = layout.along(by_token(dict(zip(STANDARD, scale("hydropathy"), strict=True))))
+    values = layout.along(_scale("hydropathy"))
     columns = []
     for width in PLAIN_WINDOWS:
         begin, end, first = _windows(layout, width)
@@ -224,8 +237,7 @@ def ends(layout: Layout) -> np.ndarray:
         # ten residues from there, padding where the sequence is shorter (what follows it is padding)
         tokens = layout.tokens[begin[:, None] + np.arange(ENDS)]
         for name in ("hydropathy", "charge"):
-            values = by_token(dict(zip(STANDARD, scale(name), strict=True)))
-            columns.append(values[tokens].sum(axis=1) / np.maximum(near, 1))
+            columns.append(_scale(name)[tokens].sum(axis=1) / np.maximum(near, 1))
     return np.column_stack(columns)
 
 
@@ -269,13 +281,6 @@ def repeats(layout: Layout) -> np.ndarray:
     return np.column_stack([*columns, np.add.reduceat(low, first) / np.diff(np.append(first, len(begin)))])
 
 
-def _classes(layout: Layout, name: str) -> np.ndarray:
-    codes = np.zeros(N_TOKENS, np.uint8)
-    for number, letters in enumerate(CLASSES[name], 1):
-        codes[[RESIDUES.index(letter) + 1 for letter in letters]] = number
-    return codes[layout.tokens]
-
-
 def distribution(layout: Layout) -> np.ndarray:
     """Return for each property of `CLASSES`: parts of its three classes, of the changes between two, and their places.
 
@@ -283,8 +288,8 @@ def distribution(layout: Layout) -> np.ndarray:
     residues of a class have been met, as a part of the length; 0 where the class does not occur.
     """
     columns: list[np.ndarray] = []
-    for name in CLASSES:
-        codes = _classes(layout, name)
+    for classes in CLASSES.values():
+        codes = _class_codes(classes)[layout.tokens]
         sums = codes[:-1] * codes[1:]  # 2 for classes 1 and 2, 3 for 1 and 3, 6 for 2 and 3; others: 0, 1, 4, 9
         places: list[np.ndarray] = []
         for number in (1, 2, 3):
@@ -452,13 +457,6 @@ def _pair_counts(layout: Layout, codes: np.ndarray, kinds: int, gap: int) -> np.
     return np.sqrt(counts / np.maximum(layout.lengths - gap, 1)[:, None])
 
 
-def _residue_classes() -> np.ndarray:
-    codes = np.zeros(N_TOKENS, np.uint8)
-    for number, letters in enumerate(RESIDUE_CLASSES, 1):
-        codes[[RESIDUES.index(letter) + 1 for letter in letters]] = number
-    return codes
-
-
 def neighbours(layout: Layout) -> np.ndarray:
     """Return the parts of the 400 pairs of neighbouring residues."""
     return _pair_counts(layout, np.where(layout.tokens < UNKNOWN, layout.tokens, 0), UNKNOWN - 1, 1)
@@ -466,7 +464,7 @@ def neighbours(layout: Layout) -> np.ndarray:
 
 def class_pairs(layout: Layout) -> np.ndarray:
     """Return the parts of the pairs of `RESIDUE_CLASSES`, for each gap of `GAPS`."""
-    codes = _residue_classes()[layout.tokens]
+    codes = _class_codes(RESIDUE_CLASSES)[layout.tokens]
     return np.concatenate([_pair_counts(layout, codes, len(RESIDUE_CLASSES), gap) for gap in GAPS], axis=1)
 
 
@@ -477,7 +475,7 @@ def roots(layout: Layout) -> np.ndarray:
 
 def end_classes(layout: Layout) -> np.ndarray:
     """Return the part of each of `RESIDUE_CLASSES` among the first and the last residues, for each length of `RUNS`."""
-    codes, stop, columns = _residue_classes()[layout.tokens], layout.starts + layout.lengths, []
+    codes, stop, columns = _class_codes(RESIDUE_CLASSES)[layout.tokens], layout.starts + layout.lengths, []
     for run in RUNS:
         near = np.minimum(layout.lengths, run)
         place = np.arange(run)[None]
@@ -503,7 +501,7 @@ def charge_shapes(layout: Layout) -> np.ndarray:
     return np.column_stack([*columns, basic / (acidic + 1), lysine / (basic + 1)])
 
 
-# block -> function; widths are told by `WIDTHS`
+# block -> function; `WIDTHS` has the columns of each
 PAIR_BLOCKS = {"neighbours": neighbours, "class_pairs": class_pairs, "roots": roots}
 PAIR_BLOCKS |= {"end_classes": end_classes, "charge_shapes": charge_shapes}
 WIDTHS = {

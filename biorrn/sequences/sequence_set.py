@@ -1,4 +1,4 @@
-"""Sequences to compare others with: a FASTA file, a table, or a split of a prepared file, as one flat array."""
+"""Sequence sets: the sequences of FASTA, a table or a split of a prepared file, as one flat token array."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from biorrn.base.errors import InputError, stop
 from biorrn.sequences.alphabets import DNA, RESIDUES, base_tokens, sequence, tokens
 from biorrn.sequences.fasta import read_fasta
 from biorrn.sequences.fastq import read_bases
-from biorrn.sequences.prepared.files import ProteinFile, SequenceFile, gather
+from biorrn.sequences.prepared.files import ProteinFile, SequenceFile, gather, offsets_of
 from biorrn.sequences.rows import TableOptions, protein_rows
 from biorrn.sequences.tables.reader import Reading
 
 PREPARED = (".h5", ".hdf5")
+
+
+def is_prepared(path: str | Path) -> bool:
+    """Return whether a path names a prepared file, by its suffix."""
+    return Path(path).suffix.lower() in PREPARED
 
 
 def sentences(proteins: Iterable[str], k: int) -> Iterator[list[str]]:
@@ -54,7 +59,7 @@ def read_sequences(
     ------
     InputError: the file cannot be read, or a sequence cannot be cleaned.
     """
-    if Path(path).suffix.lower() in PREPARED:
+    if is_prepared(path):
         with ProteinFile(path) as file:
             if file.alphabet != RESIDUES:
                 raise InputError(path, f"holds sequences of {file.alphabet}; expected residues")
@@ -65,7 +70,7 @@ def read_sequences(
 
 @dataclass(frozen=True, slots=True)
 class SequenceSet:
-    """Sequences side by side.
+    """Sequences as one flat token array.
 
     Attributes
     ----------
@@ -92,21 +97,14 @@ class SequenceSet:
 
     def take(self, rows: np.ndarray) -> SequenceSet:
         """Return the sequences at these places."""
-        ends = np.cumsum(self.lengths[rows])
         flat = gather(self.tokens, self.offsets, np.asarray(rows, np.int64))
-        return SequenceSet([self.ids[row] for row in rows], flat, np.concatenate([[0], ends]).astype(np.int64))
+        return SequenceSet([self.ids[row] for row in rows], flat, offsets_of(self.lengths[rows]))
 
 
 def as_set(ids: Sequence[str], sequences: Sequence[str], alphabet: str) -> SequenceSet:
     """Return texts in letters of an alphabet as a set."""
-    ends = np.cumsum([len(text) for text in sequences], dtype=np.int64)
     tokens_of = base_tokens if alphabet == DNA else tokens
-    return SequenceSet(list(ids), tokens_of("".join(sequences)), np.concatenate([[0], ends]).astype(np.int64))
-
-
-def is_prepared(path: str | Path) -> bool:
-    """Tell whether a path names a prepared file, by its suffix."""
-    return Path(path).suffix.lower() in PREPARED
+    return SequenceSet(list(ids), tokens_of("".join(sequences)), offsets_of([len(text) for text in sequences]))
 
 
 def read_set(

@@ -1,6 +1,7 @@
-"""How alike sequences are: shared k-mers find the candidates, an edit distance decides. Compiled, one thread.
+"""Sequence identity, clusters, families and leakage: shared k-mers find candidates, edit distance decides.
 
-Identity is 1 - edits / length of the longer sequence, edits being substitutions, insertions and deletions.
+Compiled with numba, one thread. Identity is 1 - edits / length of the longer sequence; edits are
+substitutions, insertions and deletions.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from biorrn.base.compute import jit
 from biorrn.sequences.alphabets import RESIDUES
-from biorrn.sequences.prepared.files import PreparedFile, ProteinFile, SignalFile, gather
+from biorrn.sequences.prepared.files import PreparedFile, ProteinFile, SignalFile, gather, offsets_of
 from biorrn.sequences.prepared.schema import SPLITS
 
 LETTERS = len(RESIDUES)
@@ -288,9 +289,7 @@ def texts(tokens: np.ndarray, offsets: np.ndarray) -> list[bytes]:
 
 
 def _flat(sequences: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    offsets = np.zeros(len(sequences) + 1, np.int64)
-    offsets[1:] = np.cumsum([len(text) for text in sequences], dtype=np.int64)
-    return np.frombuffer(b"".join(sequences), np.uint8), offsets
+    return np.frombuffer(b"".join(sequences), np.uint8), offsets_of([len(text) for text in sequences])
 
 
 WORD = 5  # residues
@@ -345,10 +344,8 @@ def _words(tokens: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _same(tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Return links (2, E) from each protein to the first of the same sequence."""
-    whole = tokens.tobytes()
     first: dict[bytes, int] = {}
-    ends = offsets.tolist()
-    owner = [first.setdefault(whole[ends[row] : ends[row + 1]], row) for row in range(len(ends) - 1)]
+    owner = [first.setdefault(text, row) for row, text in enumerate(texts(tokens, offsets))]
     return np.stack([np.array(owner, np.int64), np.arange(len(owner))])
 
 
@@ -382,11 +379,11 @@ def protein_leakage(
         offsets, codes, flat = file.file["offsets"][:], file.file["split"][:], file.file["tokens"]
         rows = [np.flatnonzero(codes == code) for code in range(len(SPLITS))]
         train_tokens = gather(flat, offsets, rows[0])
-        train_offsets = _offsets(offsets, rows[0])
+        train_offsets = offsets_of(np.diff(offsets)[rows[0]])
         train = {text: None for text in texts(train_tokens, train_offsets)}
         report: dict[str, Any] = {"duplicates_in_train": len(rows[0]) - len(train)}
         for code, name in enumerate(SPLITS[1:], start=1):
-            tokens, bounds = gather(flat, offsets, rows[code]), _offsets(offsets, rows[code])
+            tokens, bounds = gather(flat, offsets, rows[code]), offsets_of(np.diff(offsets)[rows[code]])
             identical = sum(text in train for text in texts(tokens, bounds))
             chosen = np.arange(len(rows[code]))
             if len(chosen) > sample:
@@ -397,7 +394,7 @@ def protein_leakage(
             entry: dict[str, Any] = {"proteins": len(rows[code]), "identical_in_train": identical, "compared": compared}
             entry["sampled"] = near and compared < len(rows[code])
             if compared:
-                queries, query_offsets = gather(tokens, bounds, chosen), _offsets(bounds, chosen)
+                queries, query_offsets = gather(tokens, bounds, chosen), offsets_of(np.diff(bounds)[chosen])
                 _, best = nearest(
                     queries, query_offsets, train_tokens, train_offsets, lowest, word_length(lowest), max(IDENTITIES)
                 )
@@ -435,10 +432,6 @@ def signal_leakage(path: str | Path) -> dict[str, Any]:
             "covered_by_train": both / covered if covered else None,
         }
     return report
-
-
-def _offsets(offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(np.diff(offsets)[rows])]).astype(np.int64)
 
 
 def _union(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -1,8 +1,10 @@
-"""Which rows train, which choose and which test: by a column, at random, by similarity, by place on the reference."""
+"""Splits into train, valid and test: by a column, at random, by sequence identity, by position on the reference."""
+
+from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -31,7 +33,7 @@ def split_called(name: str) -> int | None:
 
 @dataclass(slots=True)
 class Rows:
-    """What a splitter may look at; it needs only the fields that its docstring names.
+    """The input of a splitter, which needs only the fields that its docstring names.
 
     Attributes
     ----------
@@ -50,7 +52,7 @@ class Rows:
 
 
 class Splitter(Protocol):
-    """Says which split each row belongs to."""
+    """Assigns a split to each row."""
 
     kinds: ClassVar[tuple[str, ...]]  # the prepared kinds it can split
 
@@ -65,6 +67,12 @@ class Column:
 
     name: str
     kinds: ClassVar[tuple[str, ...]] = ("protein", "pairs")
+
+    @staticmethod
+    def parse(rest: str, whole: str, seed: int) -> Column:
+        if not rest:
+            raise ConfigError(f"--split {whole}: names no column; allowed is column:NAME")
+        return Column(rest)
 
     def code(self, value: str) -> int | None:
         """Return the code of one cell, or None where it names no split."""
@@ -89,6 +97,10 @@ class Random:
     seed: int = 0
     kinds: ClassVar[tuple[str, ...]] = ("protein", "signal", "pairs")
 
+    @staticmethod
+    def parse(rest: str, whole: str, seed: int) -> Random:
+        return Random(_fractions(rest, whole) if rest else FRACTIONS, seed)
+
     def assign(self, rows: Rows) -> np.ndarray:
         distinct, inverse = np.unique(np.asarray(rows.ids, object).astype(str), return_inverse=True)
         order = np.argsort([_hash(self.seed, str(name)) for name in distinct], kind="stable")
@@ -108,6 +120,17 @@ class Cluster:
     fractions: tuple[float, float, float] = FRACTIONS
     seed: int = 0
     kinds: ClassVar[tuple[str, ...]] = ("protein",)
+
+    @staticmethod
+    def parse(rest: str, whole: str, seed: int) -> Cluster:
+        identity, _, parts = rest.partition(":")
+        try:
+            value = float(identity)
+        except ValueError:
+            value = -1.0
+        if not 0.3 <= value <= 1:
+            raise ConfigError(f"--split {whole}: found identity '{identity}'; allowed is 0.3 to 1")
+        return Cluster(value, _fractions(parts, whole) if parts else FRACTIONS, seed)
 
     def assign(self, rows: Rows) -> np.ndarray:
         groups = cluster(rows.tokens, rows.offsets, self.identity)
@@ -140,6 +163,21 @@ class Reference:
 
     regions: tuple[Region, ...]
     kinds: ClassVar[tuple[str, ...]] = ("signal",)
+
+    @staticmethod
+    def parse(rest: str, whole: str, seed: int) -> Reference:
+        regions = []
+        for text in rest.split(","):
+            match = re.fullmatch(r"(.+):(\d+)-(\d+)=(\w+)", text.strip())
+            if match is None:
+                raise ConfigError(
+                    f"--split {whole}: found '{text}'; allowed is NAME:START-END=SPLIT, as chr1:0-12000=valid"
+                )
+            start, end = int(match[2]), int(match[3])
+            if start >= end:
+                raise ConfigError(f"--split {whole}: found the span {start}-{end}; its start must be before its end")
+            regions.append(Region(match[1], start, end, split_code(match[4])))
+        return Reference(tuple(regions))
 
     def assign(self, rows: Rows) -> np.ndarray:
         codes = np.zeros(len(rows.positions), np.uint8)
@@ -180,42 +218,6 @@ def _fractions(text: str, whole: str) -> tuple[float, float, float]:
     return (parts[0], parts[1], parts[2])
 
 
-def _column(rest: str, whole: str, seed: int) -> Column:
-    if not rest:
-        raise ConfigError(f"--split {whole}: names no column; allowed is column:NAME")
-    return Column(rest)
-
-
-def _random(rest: str, whole: str, seed: int) -> Random:
-    return Random(_fractions(rest, whole) if rest else FRACTIONS, seed)
-
-
-def _cluster(rest: str, whole: str, seed: int) -> Cluster:
-    identity, _, parts = rest.partition(":")
-    try:
-        value = float(identity)
-    except ValueError:
-        value = -1.0
-    if not 0.3 <= value <= 1:
-        raise ConfigError(f"--split {whole}: found identity '{identity}'; allowed is 0.3 to 1")
-    return Cluster(value, _fractions(parts, whole) if parts else FRACTIONS, seed)
-
-
-def _reference(rest: str, whole: str, seed: int) -> Reference:
-    regions = []
-    for text in rest.split(","):
-        match = re.fullmatch(r"(.+):(\d+)-(\d+)=(\w+)", text.strip())
-        if match is None:
-            raise ConfigError(
-                f"--split {whole}: found '{text}'; allowed is NAME:START-END=SPLIT, as chr1:0-12000=valid"
-            )
-        start, end = int(match[2]), int(match[3])
-        if start >= end:
-            raise ConfigError(f"--split {whole}: found the span {start}-{end}; its start must be before its end")
-        regions.append(Region(match[1], start, end, split_code(match[4])))
-    return Reference(tuple(regions))
-
-
 def parse_split(text: str, kind: str, seed: int = 0) -> Splitter:
     """Return the splitter that `--split` names, for prepared files of this kind ("protein" or "signal").
 
@@ -234,7 +236,7 @@ def parse_split(text: str, kind: str, seed: int = 0) -> Splitter:
     if name in SPLITTERS and name not in table:
         raise ConfigError(f"--split {text}: '{name}' cannot split {kind} data; allowed is {', '.join(table)}")
     lookup(table, name, "--split")
-    return _PARSERS[name](rest, text, seed)
+    return SPLITTERS[name].parse(rest, text, seed)
 
 
 SPLITTERS: dict[str, type[Column] | type[Random] | type[Cluster] | type[Reference]] = {
@@ -242,10 +244,4 @@ SPLITTERS: dict[str, type[Column] | type[Random] | type[Cluster] | type[Referenc
     "random": Random,
     "cluster": Cluster,
     "reference": Reference,
-}
-_PARSERS: dict[str, Callable[[str, str, int], Splitter]] = {
-    "column": _column,
-    "random": _random,
-    "cluster": _cluster,
-    "reference": _reference,
 }

@@ -392,6 +392,13 @@ class PreparedFile:
         return found
 
 
+def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return where sequences of these lengths (N,) start in a flat array, and its end: int64 (N + 1,)."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
 def gather(flat: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return the concatenated slices flat[offsets[row]:offsets[row + 1]]; one read a run of neighbouring rows."""
     if not len(rows):
