@@ -68,7 +68,7 @@ def generate(
         check_threshold,
         compare,
         lines,
-        read_against,
+        read_training_set,
         save_figure,
         write_fasta,
         write_summary,
@@ -82,7 +82,7 @@ def generate(
     language = open_language_model(model, device)
     longest = max_length if max_length is not None else language.longest
     plan = Plan(Sampling(temperature, top_k, top_p), prompt.strip().upper(), min_length, longest, seed)
-    known = read_against(against, language.tokeniser.alphabet)
+    known = read_training_set(against, language.tokeniser.alphabet)
     tally = Tally("generate", "sequences", "letters")
     made = []
     with progress("generate", "sequences", count) as advance:

@@ -1,7 +1,7 @@
-"""Sequences as a language model reads them: each symbol is to be told from those before it, or after it.
+"""Data sets of a language model: inputs and targets of next-symbol prediction, whole or in windows (BPTT).
 
-A sequence is the ids BOS s1 ... sn EOS of a tokeniser. Forward, its steps read BOS to sn and are to tell s1 to EOS;
-backward they read EOS to s1 and are to tell sn to BOS.
+A sequence is the ids BOS s1 ... sn EOS of a tokeniser. A forward model reads BOS to sn and predicts s1 to EOS; a
+backward model reads EOS to s1 and predicts sn to BOS.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from biorrn.nn.batch import Batch
 from biorrn.sequences.tokenisers import BOS, EOS, UNK, Tokeniser
 from biorrn.training.batches import MULTIPLE, ProteinDataset, bucketed_batches, pad_tokens
 
-IGNORED = -1  # as a target: padding, and letters that are not known
-LONGEST = 1024  # steps of a piece; a longer sequence is cut, so that a giant one does not fill the memory
+IGNORED = -1  # target of padding and of unknown letters
+LONGEST = 1024  # maximum steps of a piece; longer sequences are cut to limit memory
 
 
 class SymbolDataset:
     """The sequences of one split as symbols, whole or in pieces of at most `longest` steps.
 
-    Every symbol after the first of a sequence is the target of one step of one piece. A piece that does not begin with
-    the sequence begins with an empty memory; see `language.data` for memory that is carried on.
+    Every symbol after the first is the target of one step of one piece. A later piece of a sequence starts from an
+    initial state; see `windows` for a state that is carried over.
 
     Attributes
     ----------
-    flat : int64 array (total,): ids of all sequences, one after another, each with its begin and end.
-    offsets : int64 array (N + 1,): where each starts.
+    flat : int64 array (total,): ids of all sequences, one after another, each with BOS and EOS.
+    offsets : int64 array (N + 1,): first id of each sequence.
     lengths : int64 array (pieces,): steps of each piece.
-    letters : int64 array (size,): letters that each id stands for; 0 for those that no one is to tell.
+    letters : int64 array (size,): number of letters of each id; 0 for ids that are no target.
     """
 
     def __init__(
         self, rows: ProteinDataset, tokeniser: Tokeniser, backward: bool = False, longest: int = LONGEST
     ) -> None:
-        """Read the rows of a split; targets of the file, if any, are not used."""
+        """Encode the rows of a split."""
         self.backward = backward
         self.letters = tokeniser.letters
         self.letters[UNK] = 0
@@ -59,46 +59,46 @@ class SymbolDataset:
 
     @property
     def steps(self) -> np.ndarray:
-        """Return the steps of each whole sequence, int64 (N,)."""
+        """Steps of each whole sequence, int64 (N,)."""
         return np.diff(self.offsets) - 1
 
     def collate(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """Return pieces as a batch: x int64 (B, T) of ids, targets int64 (B, T), `IGNORED` where there is none."""
+        """Return pieces as a batch: ids x int64 (B, T), targets int64 (B, T), `IGNORED` if there is none."""
         spans = [(int(self._starts[index]), int(self.lengths[index])) for index in indices]
         shift = int(self.backward)
-        read = [self.flat[start + shift :][:steps] for start, steps in spans]
-        return self.batch(read, [self.flat[start + 1 - shift :][:steps] for start, steps in spans])
+        inputs = [self.flat[start + shift :][:steps] for start, steps in spans]
+        return self.batch(inputs, [self.flat[start + 1 - shift :][:steps] for start, steps in spans])
 
-    def batch(self, read: list[np.ndarray], told: list[np.ndarray], carried: np.ndarray | None = None) -> Batch:
-        """Return a batch of rows of ids to read and to tell, padded; `carried` as in `batch.Batch`."""
-        x, lengths = pad_tokens(read)
-        targets = torch.full_like(x, IGNORED)
-        for row, ids in enumerate(told):
-            targets[row, : len(ids)] = torch.from_numpy(ids)
-        letters = torch.tensor([int(self.letters[ids].sum()) for ids in told])
+    def batch(self, inputs: list[np.ndarray], targets: list[np.ndarray], carried: np.ndarray | None = None) -> Batch:
+        """Return rows of input and target ids as a padded batch; `carried` as in `nn.batch.Batch`."""
+        x, lengths = pad_tokens(inputs)
+        padded = torch.full_like(x, IGNORED)
+        for row, ids in enumerate(targets):
+            padded[row, : len(ids)] = torch.from_numpy(ids)
+        letters = torch.tensor([int(self.letters[ids].sum()) for ids in targets])
         return Batch(
             x=x,
             lengths=lengths,
-            targets=targets.masked_fill(targets == UNK, IGNORED),
+            targets=padded.masked_fill(padded == UNK, IGNORED),
             target_lengths=letters,
             carried=None if carried is None else torch.from_numpy(carried),
         )
 
 
-HALVED = 0.05  # part of the windows that are half as long
-SPREAD = 1 / 14  # standard deviation of a window's length, as a part of it: 5 steps of 70
+HALVED = 0.05  # fraction of windows of half the length
+SPREAD = 1 / 14  # standard deviation of the window length, as a fraction of it: 5 of 70 steps
 
 Window = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def plan(steps: np.ndarray, order: np.ndarray, streams: int, width: Callable[[], int]) -> Iterator[Window]:
-    """Yield for each window the sequence of each stream (-1: none left), its first step there, and how many.
+    """Yield for each window: the sequence of each stream (-1: none), its first step, and the number of steps.
 
     Parameters
     ----------
-    steps : int64 array (N,): of each sequence.
-    order : int64 array (N,): sequences in the order in which streams take them.
-    width : called for the greatest length of each window.
+    steps : int64 array (N,): steps of each sequence.
+    order : int64 array (N,): order in which streams take sequences.
+    width : returns the maximum length of the next window.
     """
     row, place = np.full(streams, -1), np.zeros(streams, np.int64)
     taken = 0
@@ -116,12 +116,14 @@ def plan(steps: np.ndarray, order: np.ndarray, streams: int, width: Callable[[],
 
 
 def windows(data: SymbolDataset, streams: int, bptt: int, epoch: int, seed: int) -> Iterator[Batch]:
-    """Yield the windows of an epoch: each sequence once, the same for the same epoch and seed.
+    """Yield the windows of an epoch: each sequence once, reproducible for epoch and seed.
+
+    Window lengths vary (Merity et al. 2018), in multiples of `MULTIPLE`, so that there are few lengths.
 
     Parameters
     ----------
-    streams : int: rows of a batch.
-    bptt : int: steps of a window, on average; each is a multiple of `MULTIPLE`, so that there are few lengths.
+    streams : int: rows per batch.
+    bptt : int: mean steps per window.
     """
     rng = np.random.default_rng([seed, epoch, bptt])
     order = np.concatenate(bucketed_batches(data.steps, streams, seed, epoch))
@@ -134,7 +136,7 @@ def windows(data: SymbolDataset, streams: int, bptt: int, epoch: int, seed: int)
 
 
 def whole(data: SymbolDataset, streams: int, bptt: int) -> Iterator[tuple[np.ndarray, np.ndarray, Batch]]:
-    """Yield windows of `bptt` steps over all sequences by length, no chance: sequence and first step of every row."""
+    """Yield windows of `bptt` steps, sequences sorted by length: sequence and first step of each row, and the batch."""
     order = np.argsort(data.steps, kind="stable")
     planned = list(plan(data.steps, order, streams, lambda: bptt))
     for (rows, places, _), batch in zip(planned, _cut(data, iter(planned)), strict=True):
@@ -142,17 +144,17 @@ def whole(data: SymbolDataset, streams: int, bptt: int) -> Iterator[tuple[np.nda
 
 
 def count(data: SymbolDataset, streams: int, bptt: int) -> int:
-    """Return about how many windows an epoch has; their random lengths make a few more or less."""
+    """Return the approximate number of windows per epoch; it varies with their random lengths."""
     order = np.concatenate(bucketed_batches(data.steps, streams, 0, 0))
     return sum(1 for _ in plan(data.steps, order, streams, lambda: bptt))
 
 
 def _cut(data: SymbolDataset, planned: Iterator[Window]) -> Iterator[Batch]:
     flat, starts = data.flat, data.offsets[:-1]
-    if data.backward:  # read from the end: all of it turned round
+    if data.backward:  # reverse everything
         flat, starts = flat[::-1].copy(), len(flat) - data.offsets[1:]
     for rows, places, counts in planned:
         first = np.where(rows >= 0, starts[rows] + places, 0)
-        read = [flat[start : start + steps] for start, steps in zip(first, counts, strict=True)]
-        told = [flat[start + 1 : start + 1 + steps] for start, steps in zip(first, counts, strict=True)]
-        yield data.batch(read, told, (rows >= 0) & (places > 0))
+        inputs = [flat[start : start + steps] for start, steps in zip(first, counts, strict=True)]
+        targets = [flat[start + 1 : start + 1 + steps] for start, steps in zip(first, counts, strict=True)]
+        yield data.batch(inputs, targets, (rows >= 0) & (places > 0))

@@ -1,4 +1,4 @@
-"""A language model on sequences that it may not know: perplexity, beside counts of letters."""
+"""Evaluation of a language model: perplexity with bootstrap intervals, compared with n-gram models."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ ROWS, STEPS = 64, 512  # of a forward pass
 
 
 def symbols_of(stored: Stored, rows: ProteinDataset) -> SymbolDataset:
-    """Return rows as a language model reads them.
+    """Return rows encoded for a language model.
 
     Raises
     ------
-    ConfigError: a model for another task, or of other letters than those of the rows.
+    ConfigError: not a language model, or another alphabet.
     """
     tokeniser = tokeniser_of(stored)
     if tokeniser.alphabet != rows.alphabet:
@@ -52,10 +52,9 @@ def symbols_of(stored: Stored, rows: ProteinDataset) -> SymbolDataset:
 def symbol_nats(
     model: SequenceModel, data: SymbolDataset, advance: Callable[[int], None] = lambda sequences: None
 ) -> np.ndarray:
-    """Return -log p of each id of `data.flat`, float64 (total,), in nats; NaN of what is not to be told.
+    """Return -log p of each id of `data.flat`, float64 (total,), in nats; NaN for initial ids and unknown letters.
 
-    That are the ids that the model begins with, and letters that are not known. A recurrent model reads in windows and
-    hands its state on; any other reads each sequence at once.
+    A recurrent model reads windows and carries its state over; other models read whole sequences.
 
     Parameters
     ----------
@@ -82,59 +81,59 @@ def symbol_nats(
             scores, _, states = model.run_from(there.x, there.lengths, next_states(states, there.carried))
             nats, counts = _nats(scores.cpu(), batch.targets), batch.lengths.tolist()
             for row in np.flatnonzero(rows >= 0).tolist():
-                told, first = nats[row, : counts[row]], int(places[row]) + 1
+                part, first = nats[row, : counts[row]], int(places[row]) + 1
                 if data.backward:
                     end = int(ends[rows[row]]) - first
-                    found[end - len(told) : end] = told[::-1]
+                    found[end - len(part) : end] = part[::-1]
                 else:
                     start = int(starts[rows[row]]) + first
-                    found[start : start + len(told)] = told
+                    found[start : start + len(part)] = part
             advance(int(((rows >= 0) & (places == 0)).sum()))
     return found
 
 
 def _nats(scores: Tensor, targets: Tensor | None) -> np.ndarray:
-    """Return -log p of the targets (B, T) by scores (B, T, S), NaN where there is none."""
+    """Return -log p of the targets (B, T), given scores (B, T, S); NaN without target."""
     assert targets is not None
     nats = F.cross_entropy(scores.double().transpose(1, 2), targets, reduction="none", ignore_index=IGNORED)
     return nats.masked_fill(targets == IGNORED, float("nan")).numpy()
 
 
 def ngram_nats(fit: ProteinDataset, rows: ProteinDataset, order: int) -> np.ndarray:
-    """Return -log p of each letter of `rows`, float64 (letters,), in nats, by counts on `fit`; NaN of unknown ones.
+    """Return -log p of each letter of `rows`, float64 (letters,), in nats, by an n-gram model of `fit`; NaN if unknown.
 
     Parameters
     ----------
-    order : int: 1 looks at no letter before, 2 at one, 3 at two. 0: all known letters alike, and no end.
+    order : int: n of the n-grams. 0: all known letters equally likely, and no end.
     """
-    unknown = len(fit.alphabet)  # its token; 0 is begin and end
+    unknown = len(fit.alphabet)  # token of unknown letters; 0 is begin and end
     if order == 0:
         return np.where(rows.flat == unknown, np.nan, np.log(unknown - 1.0))
     kinds = unknown + 1
-    contexts, told, ends = _pairs(fit, order, kinds)
-    counts = np.bincount(contexts * kinds + told, minlength=kinds**order).reshape(-1, kinds).astype(np.float64)
-    counts[:, unknown] = -1.0  # is not told: the one that is added below makes it none
-    contexts, told, ends = _pairs(rows, order, kinds)
-    known = told != unknown
-    nats = np.full(len(told), np.nan)
-    nats[known] = np.log((counts + 1).sum(1)[contexts[known]]) - np.log(counts[contexts, told][known] + 1)
+    contexts, letters, ends = _pairs(fit, order, kinds)
+    counts = np.bincount(contexts * kinds + letters, minlength=kinds**order).reshape(-1, kinds).astype(np.float64)
+    counts[:, unknown] = -1.0  # add-one smoothing below makes it 0: unknown letters are no target
+    contexts, letters, ends = _pairs(rows, order, kinds)
+    known = letters != unknown
+    nats = np.full(len(letters), np.nan)
+    nats[known] = np.log((counts + 1).sum(1)[contexts[known]]) - np.log(counts[contexts, letters][known] + 1)
     return nats[~ends]
 
 
 def _pairs(rows: ProteinDataset, order: int, kinds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the code of what stands before each letter or end, the letter or 0, and where the ends are."""
+    """Return the code of the context of each letter or end, the letter (0 for an end), and a mask of the ends."""
     places = np.cumsum(rows.lengths)
     flat = np.concatenate([[0], np.insert(rows.flat.astype(np.int64), places, 0)])
     codes = np.zeros(len(flat) - 1, np.int64)
     before, inside = flat[:-1], np.ones(len(flat) - 1, bool)
     for back in range(order - 1):
         codes += np.where(inside, before, 0) * kinds**back
-        inside &= before != 0  # beyond the begin there is nothing more
+        inside &= before != 0  # nothing precedes the begin
         before = np.concatenate([[0], before[:-1]])
     return codes, flat[1:], flat[1:] == 0
 
 
-# name -> what it is, and the order of its counts
+# name -> description, and n of the n-grams
 BASELINES = {
     "uniform": ("every letter equally likely", 0),
     "unigram": ("frequencies of letters in the training rows", 1),
@@ -143,18 +142,18 @@ BASELINES = {
 }
 
 
-EDGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1 << 40)  # positions of letters, from 1
+EDGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1 << 40)  # position classes, from 1
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a model says of sequences.
+class Likelihoods:
+    """The likelihoods of sequences.
 
     Attributes
     ----------
     ids : list of str (N,).
     letters, nats : float64 arrays (N,): known letters of each sequence, and the sum of their -log p.
-    by_letter : float64 array (total,): -log p of each letter of all sequences, in nats; NaN of unknown ones.
+    by_letter : float64 array (total,): -log p of each letter, in nats; NaN if unknown.
     """
 
     ids: list[str]
@@ -183,20 +182,20 @@ def evaluate_language(
     note: str = "",
     seed: int = 0,
     device: str = "cpu",
-) -> tuple[dict[str, Any], Told]:
-    """Return the evaluation of a language model on rows of a prepared file, and what is behind it.
+) -> tuple[dict[str, Any], Likelihoods]:
+    """Return the evaluation of a language model on rows of a prepared file, and the likelihoods.
 
-    Perplexity is that of a letter: a symbol of several letters counts as these, so that tokenisers compare. Ends of
-    sequences are told by model and counts alike, and count for neither.
+    Perplexity is per letter, so that tokenisers can be compared: the -log p of a symbol is divided equally among its
+    letters. Ends of sequences are left out.
 
     Parameters
     ----------
-    model : folder of a recipe of task language, or the id of a shipped one.
+    model : run folder of a language model, or the name of a shipped one.
     split : "train", "valid", "test" or "all".
 
     Raises
     ------
-    ConfigError: no language model, one of other letters than the file's, or an unknown split.
+    ConfigError: not a language model, another alphabet than the file's, or an unknown split.
     InputError: the file or the model cannot be read, or the split is empty.
     """
     if split not in (*SPLITS, "all"):
@@ -207,53 +206,53 @@ def evaluate_language(
     with progress("reading", "sequences", len(rows)) as advance:
         nats = symbol_nats(model_on(stored.model, device), data, advance)  # type: ignore[arg-type]
     tokeniser = Tokeniser.from_dict(stored.facts["tokeniser"])
-    told = _told(rows, _spread(data.flat, nats, tokeniser))
+    scored = _likelihoods(rows, _spread(data.flat, nats, tokeniser))
     what = "residues" if rows.alphabet == RESIDUES else "bases"
     content = common("language", name, split, note, seed, {"model": stored.path, "prepared": prepared})
     content["cautions"] += trained_on(split)
-    content["metrics"] = {what: _estimates(told, seed)}
+    content["metrics"] = {what: _estimates(scored, seed)}
     fit = ProteinDataset(prepared, "train")
     content["baselines"] = {what: {}}
-    by_letter = {"model": told.by_letter}
+    by_letter = {"model": scored.by_letter}
     for other, (description, order) in BASELINES.items():
-        theirs = _told(rows, ngram_nats(fit, rows, order))
-        content["baselines"][what][other] = _compared(other, description, told, theirs, seed)
+        theirs = _likelihoods(rows, ngram_nats(fit, rows, order))
+        content["baselines"][what][other] = _compared(other, description, scored, theirs, seed)
         by_letter[other] = theirs.by_letter
     content |= {
         "tokeniser": {"name": tokeniser.name, "symbols": tokeniser.size, "k": tokeniser.k},
         "counts": {
             "sequences": len(rows),
-            what: int(told.letters.sum()),
-            f"{what}_unknown": int(rows.lengths.sum() - told.letters.sum()),
+            what: int(scored.letters.sum()),
+            f"{what}_unknown": int(rows.lengths.sum() - scored.letters.sum()),
             "symbols": int((np.isfinite(nats) & (data.flat != EOS) & (data.flat != BOS)).sum()),
         },
         "positions": _positions(rows, by_letter),
     }
-    return content, told
+    return content, scored
 
 
 def _spread(flat: np.ndarray, nats: np.ndarray, tokeniser: Tokeniser) -> np.ndarray:
-    """Return -log p of each letter, NaN of unknown ones: that of a symbol of several letters in equal parts."""
+    """Return -log p of each letter, NaN if unknown. That of a symbol is divided equally among its letters."""
     letters = tokeniser.letters
     share = np.where(flat == UNK, np.nan, nats / np.maximum(letters[flat], 1))
     return np.repeat(share, letters[flat])
 
 
-def _told(rows: ProteinDataset, by_letter: np.ndarray) -> Told:
+def _likelihoods(rows: ProteinDataset, by_letter: np.ndarray) -> Likelihoods:
     edges = np.concatenate([[0], np.cumsum(rows.lengths)])
 
     def sums(values: np.ndarray) -> np.ndarray:
         return np.diff(np.concatenate([[0.0], np.cumsum(values)])[edges])
 
-    return Told(rows.ids, sums(np.isfinite(by_letter)), sums(np.nan_to_num(by_letter)), by_letter)
+    return Likelihoods(rows.ids, sums(np.isfinite(by_letter)), sums(np.nan_to_num(by_letter)), by_letter)
 
 
-def _estimates(told: Told, seed: int) -> dict[str, Any]:
-    return {name: estimate(metric, told.nats, told.letters, seed=seed) for name, metric in METRICS.items()}
+def _estimates(scored: Likelihoods, seed: int) -> dict[str, Any]:
+    return {name: estimate(metric, scored.nats, scored.letters, seed=seed) for name, metric in METRICS.items()}
 
 
-def _compared(name: str, description: str, ours: Told, theirs: Told, seed: int) -> dict[str, Any]:
-    """Return a baseline's metrics, and the paired difference of the log-likelihood, as `baselines.compare` does."""
+def _compared(name: str, description: str, ours: Likelihoods, theirs: Likelihoods, seed: int) -> dict[str, Any]:
+    """Return the metrics of a baseline, and the paired difference of the log-likelihood."""
 
     def gap(own: np.ndarray, other: np.ndarray, letters: np.ndarray, counts: np.ndarray) -> np.ndarray:
         return _likelihood(own, letters, counts) - _likelihood(other, letters, counts)
@@ -263,7 +262,7 @@ def _compared(name: str, description: str, ours: Told, theirs: Told, seed: int) 
 
 
 def _positions(rows: ProteinDataset, by_letter: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Return perplexity by the position of a letter in its sequence, from 1: model and baselines."""
+    """Return the perplexity of model and baselines by the position of a letter in its sequence, from 1."""
     starts = np.repeat(np.cumsum(rows.lengths) - rows.lengths, rows.lengths)
     position = np.arange(len(rows.flat)) - starts + 1
     table = []
@@ -276,10 +275,10 @@ def _positions(rows: ProteinDataset, by_letter: dict[str, np.ndarray]) -> list[d
     return table
 
 
-def write_table(path: str | Path, told: Told) -> None:
-    """Write one row a sequence: id, known letters, perplexity."""
+def write_table(path: str | Path, scored: Likelihoods) -> None:
+    """Write one row per sequence: id, known letters, perplexity."""
     with open_table(path, {"id": str, "letters": int, "perplexity": str}) as write:
-        for name, letters, nats in zip(told.ids, told.letters, told.nats, strict=True):
+        for name, letters, nats in zip(scored.ids, scored.letters, scored.nats, strict=True):
             write([name, int(letters), f"{np.exp(nats / letters) if letters else np.nan:.4f}"])
 
 
@@ -303,13 +302,13 @@ def _by_position(rows: list[Mapping[str, Any]]) -> Callable[[Figure], None]:
     return paint
 
 
-def _draw_spread(told: Told, whole: float) -> Callable[[Figure], None]:
+def _histogram(scored: Likelihoods, whole: float) -> Callable[[Figure], None]:
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        some = told.letters > 0
+        some = scored.letters > 0
         if not some.any():
             return say(axes, "no letters")
-        values = np.exp(told.nats[some] / told.letters[some])
+        values = np.exp(scored.nats[some] / scored.letters[some])
         high = float(np.quantile(values, 0.995))
         axes.hist(np.minimum(values, high), bins=40, color=BLUE)
         axes.axvline(whole, color=INK, linewidth=1, linestyle="--")
@@ -319,7 +318,7 @@ def _draw_spread(told: Told, whole: float) -> Callable[[Figure], None]:
     return paint
 
 
-def _beside(metrics: Mapping[str, Any], baselines: Mapping[str, Any]) -> Callable[[Figure], None]:
+def _comparison(metrics: Mapping[str, Any], baselines: Mapping[str, Any]) -> Callable[[Figure], None]:
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         rows = {"model": metrics, **{name: entry["metrics"] for name, entry in baselines.items()}}
@@ -337,12 +336,12 @@ def _beside(metrics: Mapping[str, Any], baselines: Mapping[str, Any]) -> Callabl
     return paint
 
 
-def language_figures(content: Mapping[str, Any], told: Told) -> list[Drawing]:
-    """Draw the model beside counts, perplexity by position, and its spread over sequences.
+def language_figures(content: Mapping[str, Any], scored: Likelihoods) -> list[Drawing]:
+    """Draw perplexity of model and baselines, by position, and as a histogram over sequences.
 
     Parameters
     ----------
-    content, told : as `evaluate_language.evaluate_language` returns them.
+    content, scored : as `evaluate_language` returns them.
     """
     ((what, metrics),) = content["metrics"].items()
     where = f"{content['split']} split"
@@ -351,7 +350,7 @@ def language_figures(content: Mapping[str, Any], told: Told) -> list[Drawing]:
         draw(
             "perplexity",
             f"Perplexity of {what}, {where}, with 95 % bootstrap intervals over sequences.",
-            _beside(metrics, content["baselines"][what]),
+            _comparison(metrics, content["baselines"][what]),
             2.8,
         ),
         draw(
@@ -362,6 +361,6 @@ def language_figures(content: Mapping[str, Any], told: Told) -> list[Drawing]:
         draw(
             "perplexity_by_sequence",
             f"Perplexity of each sequence, {where}; dashed: of all.",
-            _draw_spread(told, whole),
+            _histogram(scored, whole),
         ),
     ]

@@ -1,4 +1,4 @@
-"""New sequences from a language model, drawn symbol by symbol; many at a time, each from its own random stream."""
+"""Generation of sequences from a language model: temperature, top-k and nucleus sampling, in batches."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from biorrn.nn.sequence import Stepper
 from biorrn.nn.store import Stored, load_model
 from biorrn.sequences.tokenisers import BOS, EOS, PAD, UNK, Tokeniser
 
-ROUNDING = 1e-7  # of probabilities from float32 scores: 0.4 + 0.3 + 0.2 is 0.9, though not in binary
+ROUNDING = 1e-7  # tolerance of sums of probabilities: 0.4 + 0.3 + 0.2 counts as 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How symbols are drawn.
+    """Parameters of sampling.
 
     Attributes
     ----------
-    temperature : float: 1 draws as the model says, less sharpens, more flattens, 0 takes the likeliest symbol.
+    temperature : float: 1 is the distribution of the model; below 1 sharpens, above 1 flattens, 0 takes the likeliest.
     top_k : int: only the k likeliest symbols; 0 is all.
-    top_p : float in (0, 1]: only the fewest symbols, likeliest first, whose mass is p or more; 1 is all.
+    top_p : float in (0, 1]: only the fewest likeliest symbols of total probability p or more; 1 is all.
     """
 
     temperature: float = 1.0
@@ -37,12 +37,7 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check the numbers.
-
-        Raises
-        ------
-        ConfigError: one is out of range.
-        """
+        """Raise ConfigError if a value is out of range."""
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise ConfigError(f"--temperature: found {self.temperature:g}; allowed is 0 or more")
         if self.top_k < 0:
@@ -52,7 +47,7 @@ class Sampling:
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
-    """Return probabilities, float64 (..., S), of scores (..., S); a score of minus infinity has probability 0.
+    """Return the softmax of scores (..., S), float64; minus infinity has probability 0.
 
     >>> softmax(np.log([1.0, 3.0])).round(6).tolist()
     [0.25, 0.75]
@@ -63,33 +58,33 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def top_k(probabilities: np.ndarray, k: int) -> np.ndarray:
-    """Return probabilities (..., S) of the k likeliest symbols, summing to one; of equals the lower code is kept.
+    """Return probabilities (..., S) of only the k likeliest symbols, normalised; ties go to the lower code.
 
     >>> top_k(np.array([0.2, 0.5, 0.2, 0.1]), 2).round(6).tolist()
     [0.285714, 0.714286, 0.0, 0.0]
     """
-    return _first(probabilities, np.full(probabilities.shape[:-1], k))
+    return _likeliest(probabilities, np.full(probabilities.shape[:-1], k))
 
 
 def top_p(probabilities: np.ndarray, p: float) -> np.ndarray:
-    """Return probabilities (..., S) of the nucleus, summing to one (Holtzman et al. 2020, ICLR, section 3.1).
+    """Return probabilities (..., S) of only the nucleus, normalised (Holtzman et al. 2020, ICLR, section 3.1).
 
-    The nucleus is the smallest set of symbols whose mass is p or more, up to rounding; of equals the lower code is
-    kept.
+    The nucleus is the smallest set of symbols of total probability p or more, up to rounding; ties go to the lower
+    code.
 
     >>> top_p(np.array([0.125, 0.5, 0.25, 0.125]), 0.75).round(6).tolist()
     [0.0, 0.666667, 0.333333, 0.0]
     >>> top_p(np.array([0.4, 0.3, 0.2, 0.1]), 0.9).round(6).tolist()
     [0.444444, 0.333333, 0.222222, 0.0]
     """
-    if p >= 1:  # every symbol, however rare
+    if p >= 1:
         return np.asarray(probabilities / probabilities.sum(-1, keepdims=True))
     mass = np.cumsum(-np.sort(-probabilities, axis=-1), axis=-1)
-    return _first(probabilities, (mass < p - ROUNDING).sum(-1) + 1)
+    return _likeliest(probabilities, (mass < p - ROUNDING).sum(-1) + 1)
 
 
-def _first(probabilities: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return probabilities with only the likeliest `counts` (...) symbols of each row, summing to one."""
+def _likeliest(probabilities: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return probabilities of only the likeliest `counts` (...) symbols of each row, normalised."""
     order = np.argsort(-probabilities, axis=-1, kind="stable")
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.broadcast_to(np.arange(order.shape[-1]), order.shape), axis=-1)
@@ -98,9 +93,9 @@ def _first(probabilities: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def distribution(scores: np.ndarray, sampling: Sampling) -> np.ndarray:
-    """Return what is drawn from, float64 (..., S), given raw scores (..., S); minus infinity is never drawn.
+    """Return the sampling distribution, float64 (..., S), of raw scores (..., S); minus infinity has probability 0.
 
-    With temperature 0 all mass is on the likeliest symbol, of equals the one with the lowest code.
+    With temperature 0 the likeliest symbol has probability 1; ties go to the lowest code.
 
     >>> distribution(np.log([1.0, 3.0]), Sampling(temperature=0.5)).round(6).tolist()
     [0.1, 0.9]
@@ -108,7 +103,7 @@ def distribution(scores: np.ndarray, sampling: Sampling) -> np.ndarray:
     scores = np.asarray(scores, np.float64)
     if sampling.temperature == 0:
         return np.eye(scores.shape[-1])[scores.argmax(-1)]
-    # the best score is taken away first, or a small temperature would make all of them infinite
+    # subtract the maximum first, or a small temperature would overflow
     found = softmax((scores - scores.max(-1, keepdims=True)) / sampling.temperature)
     if sampling.top_k:
         found = top_k(found, sampling.top_k)
@@ -118,55 +113,55 @@ def distribution(scores: np.ndarray, sampling: Sampling) -> np.ndarray:
 
 
 def draw(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Return a symbol a row, int64 (...), where each row's number in [0, 1) falls among its probabilities (..., S).
+    """Return one symbol per row, int64 (...), by inverse transform of a number in [0, 1) per row.
 
-    A symbol without mass is never drawn.
+    A symbol of probability 0 is never drawn.
 
     >>> draw(np.array([[0.25, 0.0, 0.75]] * 3), np.array([0.0, 0.2499, 0.25])).tolist()
     [0, 0, 2]
     """
     mass = np.cumsum(probabilities, axis=-1)
     place = (mass <= np.asarray(uniform)[..., None] * mass[..., -1:]).sum(-1)
-    # rounding of u * mass may reach the end: the last symbol that has mass
+    # by rounding u * mass may reach the end: take the last symbol of probability above 0
     last = probabilities.shape[-1] - 1 - (probabilities[..., ::-1] > 0).argmax(-1)
     return np.minimum(place, last)
 
 
 def uniforms(seed: int, first: int, rows: int, steps: int) -> np.ndarray:
-    """Return a number in [0, 1) a step, (rows, steps), from one random stream a sequence.
+    """Return numbers in [0, 1), (rows, steps), from one random stream per sequence.
 
-    Sequence i has the stream of (seed, i), so what it draws depends neither on the batch nor on how many others follow.
+    Sequence i has the stream of (seed, i), so it depends neither on the batch size nor on the number of sequences.
     """
     streams = [np.random.default_rng([seed, first + row]) for row in range(rows)]
     return np.array([stream.random(steps) for stream in streams]).reshape(rows, steps)
 
 
-LONGEST = 1 << 16  # letters of a sequence
-LENGTH = 512  # letters, where neither the user nor the model says how many at most
+LONGEST = 1 << 16  # maximum letters of a sequence
+LENGTH = 512  # default maximum letters, for a model without a stored maximum
 
 
 class Steps(Protocol):
-    """A model that is run one symbol at a time; see `models.stepper.Stepper`."""
+    """Interface of a model that reads one symbol at a time; see `nn.sequence.Stepper`."""
 
     def start(self, batch: int) -> Any:
-        """Return the state of so many sequences before their first symbol."""
+        """Return the initial state of a batch."""
         ...
 
     def step(self, tokens: torch.Tensor, state: Any) -> tuple[torch.Tensor, torch.Tensor, Any]:
-        """Return scores (B, S) of what comes next, hidden states (B, H) and the state after reading tokens (B,)."""
+        """Read tokens (B,); return scores (B, S) of the next symbol, hidden states (B, H) and the new state."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be drawn.
+    """Settings of a generation.
 
     Attributes
     ----------
     sampling : Sampling.
-    prompt : str: letters that every sequence begins with; with a model that reads backward, ends with.
-    shortest, longest : int: letters of a sequence, the prompt counted. It does not end before, and is cut after.
-    seed : int: sequence i of a seed is the same in whatever batch, and however many are drawn.
+    prompt : str: start of every sequence; its end, for a backward model.
+    shortest, longest : int: minimum and maximum letters of a sequence, including the prompt.
+    seed : int: sequence i of a seed is the same for any batch size and number of sequences.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
@@ -176,12 +171,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the numbers.
-
-        Raises
-        ------
-        ConfigError: one is out of range.
-        """
+        """Raise ConfigError if a value is out of range."""
         if not 1 <= self.longest <= LONGEST:
             raise ConfigError(f"--max-length: found {self.longest}; allowed is 1 to {LONGEST}")
         if not 0 <= self.shortest <= self.longest:
@@ -194,15 +184,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """One sequence.
+    """A generated sequence.
 
     Attributes
     ----------
     number : int: from 1.
-    sequence : str: letters, the prompt among them.
-    log_likelihood : float: mean natural logarithm of the probability that the model, at temperature 1 and with all
-        symbols, gives to a drawn symbol, the end counted where it was drawn; NaN where none was drawn.
-    ended : bool: the model drew its end; else the sequence was cut at the greatest length.
+    sequence : str: letters, including the prompt.
+    log_likelihood : float: mean log-probability of the drawn symbols (nats), at temperature 1 with all symbols,
+        including the end; NaN if none was drawn.
+    ended : bool: the model drew an end; else the sequence was cut at the maximum length.
     """
 
     number: int
@@ -213,15 +203,15 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language model that is ready to draw from.
+    """A loaded language model.
 
     Attributes
     ----------
-    steps : the model, one symbol at a time, see `models.stepper.Stepper`.
+    steps : the model, one symbol at a time, see `nn.sequence.Stepper`.
     tokeniser : Tokeniser.
-    backward : bool: it reads, and draws, from the end: a prompt is the end of each sequence.
-    longest : int: letters of a sequence where the user does not say how many at most.
-    device : torch device or str: where its numbers are.
+    backward : bool: the model reads and draws from the end, and a prompt is the end of a sequence.
+    longest : int: default maximum letters of a sequence.
+    device : torch device or str.
     """
 
     steps: Steps
@@ -232,18 +222,18 @@ class Language:
 
 
 def open_language_model(name: str | Path, device: str = "cpu") -> Language:
-    """Load a language model to draw from, in float64.
+    """Load a language model in float64.
 
-    Scores of a row differ between batches by 1e-16 then, not by 1e-7, and no draw with them.
+    In float64 the scores of a row differ between batch sizes by 1e-16 instead of 1e-7, so that the draws are the same.
 
     Raises
     ------
-    ConfigError, InputError: no such model, one for another task, or a damaged one.
+    ConfigError, InputError: the model is missing, damaged, or not a language model.
     """
     stored = load_model(name)
     tokeniser = tokeniser_of(stored)
     where = choose_device(device)
-    where = torch.device("cpu") if where.type == "mps" else where  # which has no float64
+    where = torch.device("cpu") if where.type == "mps" else where  # mps has no float64
     model = stored.model.double().to(where)
     try:
         steps = Stepper(model)
@@ -258,7 +248,7 @@ def tokeniser_of(stored: Stored) -> Tokeniser:
 
     Raises
     ------
-    ConfigError: a model for another task, or a language model from before there were tokenisers.
+    ConfigError: not a language model, or one of an old version without a tokeniser.
     """
     task = stored.facts.get("task")
     if task != "language":
@@ -273,11 +263,11 @@ def generate(language: Language, count: int, plan: Plan, *, batch_size: int = 64
 
     Parameters
     ----------
-    batch_size : int: sequences at a time; changes the speed, not what is drawn.
+    batch_size : int: sequences per batch. Affects speed only.
 
     Raises
     ------
-    ConfigError: no sequence or no batch is asked for, or the prompt has a letter that the model does not know.
+    ConfigError: `count` or `batch_size` is below 1, or the prompt has an unknown letter.
     """
     for option, number in (("-n", count), ("--batch-size", batch_size)):
         if number < 1:
@@ -301,7 +291,7 @@ def _batch(language: Language, prompt: np.ndarray, plan: Plan, first: int, rows:
     begin, end = (EOS, BOS) if backward else (BOS, EOS)
     letters = tokeniser.letters
     given = [begin, *(prompt[::-1] if backward else prompt).tolist()]
-    most = plan.longest - int(letters[prompt].sum()) + 1  # draws: each letter by itself, and the end
+    most = plan.longest - int(letters[prompt].sum()) + 1  # maximum draws: one per letter, and the end
     chance = uniforms(plan.seed, first, rows, most)
     drawn: list[list[int]] = [[] for _ in range(rows)]
     lengths = np.full(rows, letters[prompt].sum())
@@ -319,7 +309,7 @@ def _batch(language: Language, prompt: np.ndarray, plan: Plan, first: int, rows:
             allowed = letters[None, :] <= (plan.longest - lengths)[:, None]
             allowed[:, [PAD, begin, UNK]] = False
             allowed[:, end] = lengths >= plan.shortest
-            allowed[~open_, end] = True  # so that rows that are done have something to draw
+            allowed[~open_, end] = True  # finished rows need an allowed symbol
             chosen = draw(distribution(np.where(allowed, raw, -np.inf), plan.sampling), chance[:, number])
             likelihood = np.take_along_axis(softmax(raw), chosen[:, None], 1)[:, 0]
             nats += np.where(open_, np.log(np.maximum(likelihood, 1e-300)), 0.0)
@@ -328,7 +318,7 @@ def _batch(language: Language, prompt: np.ndarray, plan: Plan, first: int, rows:
             ended |= open_ & (chosen == end)
             lengths = lengths + np.where(open_, letters[chosen], 0)
             open_ &= ~ended & (lengths < plan.longest)
-            tokens = torch.from_numpy(np.where(chosen == end, begin, chosen)).to(where)  # a done row reads anything
+            tokens = torch.from_numpy(np.where(chosen == end, begin, chosen)).to(where)  # ignored for finished rows
     for row in range(rows):
         ids = [*given[1:], *(symbol for symbol in drawn[row] if symbol != end)]
         text = tokeniser.decode(ids[::-1] if backward else ids)

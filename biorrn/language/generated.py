@@ -1,7 +1,8 @@
-"""Generated sequences beside those that their model was trained on: copies, composition, lengths.
+"""Comparison of generated sequences with the training set: copies, similarity, composition, lengths.
 
-What a number means is seen beside the held-out sequences of the same file, where it has any: they are alike the
-training sequences by descent, not by copying.
+Held-out sequences of the same prepared file are measured for reference: their similarity to the training sequences is
+due to common descent, not to copying. The longest exact match is found with a suffix automaton of the generated
+sequences. Outputs: FASTA, a table, a summary as JSON, and a figure.
 """
 
 from __future__ import annotations
@@ -29,24 +30,24 @@ from biorrn.sequences.tables.writer import open_table
 from biorrn.stats.figures import BLUE, GREY, ORANGE, PALE, Drawing, as_bytes, draw
 from biorrn.stats.results import described, write_result
 
-CODES = 32  # of letters; 0 parts the queries and is no letter
+CODES = 32  # letters are 1 to 31; 0 separates the queries
 
 
 def longest_matches(
     queries: np.ndarray, bounds: np.ndarray, tokens: np.ndarray, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return for each query the length of the longest stretch that also stands in a sequence of the set, and where.
+    """Return for each query the longest exact match with a sequence of a set.
 
     Parameters
     ----------
     queries : uint8 array: letters, 1 to 31, of all queries; query i is queries[bounds[i]:bounds[i + 1]].
-    tokens, offsets : the set, likewise.
+    tokens, offsets : the set, in the same form.
 
     Returns
     -------
-    lengths : int64 array (N,): residues of the longest match.
-    found : int64 array (N,): a sequence of the set that holds it, -1 where the length is 0.
-    ends : int64 array (N,): where the match ends in the query, the residue after it.
+    lengths : int64 array (N,): letters of the match.
+    found : int64 array (N,): a sequence of the set that contains it, -1 if the length is 0.
+    ends : int64 array (N,): end of the match in the query (exclusive).
     """
     text = np.zeros(len(queries) + len(bounds), np.uint8)
     starts = bounds[:-1] + np.arange(len(bounds) - 1)  # a 0 after each query
@@ -59,7 +60,7 @@ def longest_matches(
 
 @jit()
 def _automaton(text: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return transitions (2T + 2, CODES), suffix links, the longest string of each state, and the number of states."""
+    """Return the suffix automaton: transitions (2T + 2, CODES), suffix links, longest lengths, number of states."""
     most = 2 * len(text) + 2
     follow = np.full((most, CODES), -1, np.int32)
     link, longest = np.full(most, -1, np.int32), np.zeros(most, np.int32)
@@ -95,10 +96,10 @@ def _automaton(text: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, in
 def _read(
     follow: np.ndarray, link: np.ndarray, longest: np.ndarray, tokens: np.ndarray, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each state the longest of its strings, or of its suffixes, that the set holds, and in which sequence.
+    """Return for each state the length of its longest suffix that the set contains, and a sequence with it.
 
-    A state whose string is held holds all suffixes of it: what was reached at a state is passed down its links, and
-    then what the suffixes reach is passed up, so that a state knows the best of all its suffixes.
+    If the set contains a string, it contains all its suffixes: matches are first passed down the suffix links, and
+    then those of the suffixes are passed up.
     """
     states = len(link)
     best, where = np.zeros(states, np.int32), np.full(states, -1, np.int64)
@@ -114,7 +115,7 @@ def _read(
             if length > best[state]:
                 best[state], where[state] = length, sequence
     order = np.argsort(-longest)
-    for state in order:  # longest strings first: their suffixes are held whole
+    for state in order:  # longest strings first
         below = link[state]
         if below >= 0 and best[state] > 0 and longest[below] > best[below]:
             best[below], where[below] = longest[below], where[state]
@@ -133,37 +134,37 @@ def _collect(
     lengths, found, ends = np.zeros(count, np.int64), np.full(count, -1, np.int64), np.zeros(count, np.int64)
     state, query = 0, 0
     for place in range(len(text)):
-        state = follow[state, text[place]]  # the state of all that has been read: it holds every suffix
+        state = follow[state, text[place]]  # state of the whole prefix
         while query + 1 < count and place >= starts[query + 1]:
             query += 1
         inside = place - starts[query] if count else sizes.sum()
-        # strings of a state that reach back over a 0 are in no sequence, since 0 is no letter
+        # matches never cross a 0, because no sequence contains it
         if count and inside < sizes[query] and best[state] > lengths[query]:
             lengths[query], found[query], ends[query] = best[state], where[state], inside + 1
     return lengths, found, ends
 
 
-LEAST = 0.3  # a lower identity to the nearest sequence is that of unrelated ones, and is given as 0
-COPY = 0.9  # a sequence is a copy from this identity, or where one stretch of this part of it stands in the set
-STRETCH = {DNA: 30}  # letters that such a stretch has at least: shorter ones are shared by chance
+LEAST = 0.3  # minimum identity to the nearest sequence; lower ones are by chance, and reported as 0
+COPY = 0.9  # a copy has at least this identity, or a match that covers this fraction of it
+STRETCH = {DNA: 30}  # minimum letters of such a match: shorter ones occur by chance
 STRETCH_OF_RESIDUES = 15
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-BINS = 30  # of lengths
-MATCHES = 40  # letters; longer matches share the last bin of the histogram
+BINS = 30  # of the histogram of lengths
+MATCHES = 40  # letters: last bin of the histogram of matches, which includes longer ones
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
-    """How alike sequences are to those of a set; arrays (N,).
+class Similarity:
+    """Similarity of sequences to a set; arrays (N,).
 
     Attributes
     ----------
-    match : int64: letters of the longest stretch that stands in a sequence of the set, exactly.
-    match_row : int64: that sequence; -1 where there is no letter in common.
-    identity : float64: to the nearest sequence, 1 - edits / length of the longer; 0 where it is below `LEAST`.
+    match : int64: letters of the longest exact match with a sequence of the set.
+    match_row : int64: that sequence; -1 if there is no match.
+    identity : float64: identity to the nearest sequence, 1 - edits / length of the longer; 0 if below `LEAST`.
     nearest_row : int64: that sequence, or -1.
     lengths : int64: letters of each sequence.
-    least : int: letters of a stretch that chance does not share.
+    least : int: minimum letters of a match that counts as a copy.
     """
 
     match: np.ndarray
@@ -173,41 +174,38 @@ class Likeness:
     lengths: np.ndarray
     least: int = STRETCH_OF_RESIDUES
 
-    def rows(self, chosen: np.ndarray) -> Likeness:
-        """Return the likeness of some of the sequences."""
+    def rows(self, chosen: np.ndarray) -> Similarity:
+        """Return the similarity of some of the sequences."""
         match, row = self.match[chosen], self.match_row[chosen]
         identity, nearest_row = self.identity[chosen], self.nearest_row[chosen]
-        return Likeness(match, row, identity, nearest_row, self.lengths[chosen], self.least)
+        return Similarity(match, row, identity, nearest_row, self.lengths[chosen], self.least)
 
     def copies(self, identity: float = COPY) -> np.ndarray:
-        """Return which sequences are copies, bool (N,): nearest or longest match reach this part of them.
-
-        A match counts from `least` letters on.
-        """
+        """Return which sequences are copies, bool (N,): identity or fraction in the match is at least `identity`."""
         part = np.where(self.match >= self.least, self.match / np.maximum(self.lengths, 1), 0.0)
         return np.asarray((np.maximum(part, self.identity) >= identity - 1e-9) & (self.lengths > 0))
 
 
-def likeness(sequences: SequenceSet, others: SequenceSet, alphabet: str) -> Likeness:
-    """Return how alike sequences are to the most similar ones of a set.
+def similarity(sequences: SequenceSet, others: SequenceSet, alphabet: str) -> Similarity:
+    """Return the similarity of sequences to the most similar ones of a set.
 
-    The longest match is exact. The nearest sequence is searched by shared words (see `sequences.similarity`): above an
-    identity of 0.65 hardly one is missed, lower ones may be; for nucleotides the words are short, and more are.
+    The nearest sequence is found by shared words (see `sequences.similarity`): below an identity of about 0.65, and
+    more often for nucleotides, it may be missed.
     """
     match, match_row, _ = longest_matches(sequences.tokens, sequences.offsets, others.tokens, others.offsets)
     row, identity = nearest(
         sequences.tokens, sequences.offsets, others.tokens, others.offsets, LEAST, word_length(LEAST), 1.0
     )
     least = STRETCH.get(alphabet, STRETCH_OF_RESIDUES)
-    return Likeness(match, match_row, identity, row, sequences.lengths, least)
+    return Similarity(match, match_row, identity, row, sequences.lengths, least)
 
 
 def check_threshold(identity: float | None, against: object) -> None:
-    """Check the identity from which copies are dropped; `against` is what they are copies of.
+    """Check the option --drop-copies.
 
     Raises
     ------
-    ConfigError: it is not above `LEAST`, or above 1; or there is nothing to compare with.
+    ConfigError: the identity is not above `LEAST` and at most 1, or there is no training set.
     """
     if identity is not None and against is None:
         raise ConfigError("--drop-copies: needs --against, the sequences that the model was trained on")
@@ -216,7 +214,7 @@ def check_threshold(identity: float | None, against: object) -> None:
 
 
 def duplicates(sequences: Sequence[str]) -> np.ndarray:
-    """Return which sequences came before, bool (N,).
+    """Return which sequences repeat an earlier one, bool (N,).
 
     >>> duplicates(["MK", "MV", "MK"]).tolist()
     [False, False, True]
@@ -230,20 +228,20 @@ def duplicates(sequences: Sequence[str]) -> np.ndarray:
 
 
 def composition(sequences: SequenceSet, alphabet: str) -> np.ndarray:
-    """Return how often each letter of the alphabet but the last, which stands for any, comes: float64, sum 1."""
+    """Return the frequencies of the letters of the alphabet, without the last (unknown): float64, sum 1."""
     counts = np.bincount(sequences.tokens, minlength=len(alphabet) + 1)[1 : len(alphabet)].astype(np.float64)
     return np.asarray(counts / max(counts.sum(), 1))
 
 
-def apart(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the total variation distance of two distributions (S,): 0 for the same, 1 for nothing in common."""
+def total_variation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the total variation distance of two distributions (S,), 0 to 1."""
     return float(np.abs(a - b).sum() / 2)
 
 
-def length_gap(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the greatest difference of the cumulative distributions of two sets of lengths (Kolmogorov, Smirnov).
+def ks_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the Kolmogorov-Smirnov distance of two sets of lengths.
 
-    >>> length_gap(np.array([1, 2, 3, 4]), np.array([3, 4]))
+    >>> ks_distance(np.array([1, 2, 3, 4]), np.array([3, 4]))
     0.5
     """
     places = np.union1d(a, b)
@@ -252,7 +250,7 @@ def length_gap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _histogram(values: np.ndarray, edges: np.ndarray) -> dict[str, list[float]]:
-    inside = np.clip(values, edges[0], edges[-1])  # the last bin also holds what is beyond it
+    inside = np.clip(values, edges[0], edges[-1])  # the last bin includes larger values
     return {"edges": edges.tolist(), "counts": np.histogram(inside, edges)[0].tolist()}
 
 
@@ -266,12 +264,12 @@ def _side(sequences: SequenceSet, alphabet: str, edges: np.ndarray) -> dict[str,
     }
 
 
-def _beside(sequences: SequenceSet, found: Likeness, others: SequenceSet, alphabet: str) -> dict[str, Any]:
-    """Return how a set differs from the training set."""
+def _distances(sequences: SequenceSet, found: Similarity, others: SequenceSet, alphabet: str) -> dict[str, Any]:
+    """Return the distances of a set from the training set."""
     size = max(len(sequences), 1)
     return {
-        "composition_distance": apart(composition(sequences, alphabet), composition(others, alphabet)),
-        "length_distance": length_gap(sequences.lengths, others.lengths),
+        "composition_distance": total_variation(composition(sequences, alphabet), composition(others, alphabet)),
+        "length_distance": ks_distance(sequences.lengths, others.lengths),
         "copies": float(found.copies().sum() / size),
         "identity_median": float(np.median(found.identity)) if len(sequences) else math.nan,
         "identity_most": float(found.identity.max(initial=0.0)),
@@ -286,25 +284,24 @@ def _beside(sequences: SequenceSet, found: Likeness, others: SequenceSet, alphab
 def summarise(
     made: Sequence[Generated],
     alphabet: str,
-    found: Likeness | None = None,
+    found: Similarity | None = None,
     training: SequenceSet | None = None,
-    held_out: tuple[SequenceSet, Likeness] | None = None,
+    held_out: tuple[SequenceSet, Similarity] | None = None,
 ) -> dict[str, Any]:
-    """Return what is to be said of generated sequences as a whole.
+    """Return the summary of generated sequences.
 
     Parameters
     ----------
-    made : the sequences, as they were drawn.
-    found, training : their likeness to the training set, and that set; None where there is none to compare with.
-    held_out : sequences that the model was not trained on, as many as there are, and their likeness.
+    made : the sequences.
+    found, training : their similarity to the training set, and that set; None without a training set.
+    held_out : sequences that the model was not trained on, and their similarity.
 
     Returns
     -------
-    dict: generated, and where they are training and held_out: sequences, quantiles and histogram of length,
-    composition; of generated also ended (share that reached the end), duplicates (share that came before),
-    log_likelihood (mean of the sequences' means, nats); and of generated and held_out what sets them apart from
-    training: composition_distance (total variation), length_distance (Kolmogorov-Smirnov), copies (share, see `COPY`),
-    identity_*, match_* and their histograms.
+    dict: "generated" and, if given, "training" and "held_out", each with sequences, quantiles and histogram of lengths,
+    and composition. For generated also ended (fraction with an end), duplicates (fraction) and log_likelihood (mean,
+    nats). For generated and held_out also the distances from training: composition_distance (total variation),
+    length_distance (Kolmogorov-Smirnov), copies (fraction), identity_*, match_* and their histograms.
     """
     own = as_set([str(one.number) for one in made], [one.sequence for one in made], alphabet)
     size = max(len(made), 1)
@@ -318,15 +315,15 @@ def summarise(
     }
     summary: dict[str, Any] = {"generated": generated}
     if found is not None and training is not None:
-        generated |= _beside(own, found, training, alphabet)
+        generated |= _distances(own, found, training, alphabet)
         summary["training"] = _side(training, alphabet, edges)
         if held_out is not None:
-            summary["held_out"] = _side(held_out[0], alphabet, edges) | _beside(*held_out, training, alphabet)
+            summary["held_out"] = _side(held_out[0], alphabet, edges) | _distances(*held_out, training, alphabet)
     return summary
 
 
 def sample(sequences: SequenceSet, count: int, seed: int) -> SequenceSet:
-    """Return `count` sequences at random, or all where there are fewer."""
+    """Return a random sample of `count` sequences, or all if there are fewer."""
     rows = np.arange(len(sequences))
     if len(rows) > count:
         rows = np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
@@ -334,9 +331,9 @@ def sample(sequences: SequenceSet, count: int, seed: int) -> SequenceSet:
 
 
 def lines(summary: dict[str, Any]) -> list[str]:
-    """Return a summary as a few lines for the terminal."""
+    """Return a summary as lines for the terminal."""
     own = summary["generated"]
-    said = [
+    text = [
         f"{own['sequences']:,} sequences, median length {own['length'].get('0.5', 0):.0f}; "
         f"{100 * own['ended']:.0f} % reached their end, {100 * own['duplicates']:.1f} % came before; "
         f"mean log-likelihood {own['log_likelihood']:.3f} nats a symbol"
@@ -344,38 +341,38 @@ def lines(summary: dict[str, Any]) -> list[str]:
     for name in ("generated", "held_out"):
         if "copies" in summary.get(name, {}):
             side = summary[name]
-            said.append(
+            text.append(
                 f"{name.replace('_', '-')} beside training: copies {100 * side['copies']:.1f} %; identity to the "
                 f"nearest at most {side['identity_most']:.2f}, of 0.5 or more {100 * side['identity_0.5']:.0f} %; "
                 f"longest match median {side['match_median']:.0f}, at most {side['match_most']}; distance of "
                 f"composition {side['composition_distance']:.3f}, of length {side['length_distance']:.2f}"
             )
-    return said
+    return text
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sequences as they are written.
+    """Generated sequences to write.
 
     Attributes
     ----------
     made : list of Generated (N,): those that are kept.
-    dropped : int: copies that are not.
-    found : Likeness (N,) or None: to the training set, where there is one.
+    dropped : int: number of dropped copies.
+    found : Similarity (N,) or None: similarity to the training set.
     training : SequenceSet or None.
-    summary : dict: see `language.generated.summarise`; of all, the dropped ones counted.
+    summary : dict: see `summarise`; includes the dropped ones.
     """
 
     made: list[Generated]
     dropped: int
-    found: Likeness | None
+    found: Similarity | None
     training: SequenceSet | None
     summary: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
-    """What generated sequences are compared with.
+class TrainingSet:
+    """The sequences to compare with.
 
     Attributes
     ----------
@@ -387,8 +384,8 @@ class Against:
     held_out: SequenceSet | None
 
 
-def read_against(path: str | Path | None, alphabet: str) -> Against | None:
-    """Return what to compare with: the training split of a prepared file, with its validation split; or a whole file.
+def read_training_set(path: str | Path | None, alphabet: str) -> TrainingSet | None:
+    """Read the train and valid splits of a prepared file, or all sequences of another file.
 
     Raises
     ------
@@ -403,18 +400,18 @@ def read_against(path: str | Path | None, alphabet: str) -> Against | None:
         except InputError as error:
             if "holds no sequence" not in str(error):
                 raise
-    return Against(read_set(path, alphabet, "train"), held_out)
+    return TrainingSet(read_set(path, alphabet, "train"), held_out)
 
 
 def compare(
-    made: Sequence[Generated], alphabet: str, against: Against | None, drop: float | None = None, seed: int = 0
+    made: Sequence[Generated], alphabet: str, against: TrainingSet | None, drop: float | None = None, seed: int = 0
 ) -> Batch:
-    """Compare generated sequences with the training set, and leave out copies where that is asked for.
+    """Compare generated sequences with the training set, and drop copies if `drop` is given.
 
     Parameters
     ----------
-    drop : float or None: the identity from which a sequence is left out, see `Likeness.copies`.
-    seed : int: chooses the held-out sequences beside which they are seen.
+    drop : float or None: minimum identity of a dropped sequence, see `Similarity.copies`.
+    seed : int: seed of the sample of held-out sequences.
 
     Raises
     ------
@@ -424,11 +421,11 @@ def compare(
     if against is None:
         return Batch(list(made), 0, None, None, summarise(made, alphabet))
     own = as_set([str(one.number) for one in made], [one.sequence for one in made], alphabet)
-    found = likeness(own, against.training, alphabet)
+    found = similarity(own, against.training, alphabet)
     held_out = None
     if against.held_out is not None:
         chosen = sample(against.held_out, len(made), seed)
-        held_out = (chosen, likeness(chosen, against.training, alphabet))
+        held_out = (chosen, similarity(chosen, against.training, alphabet))
     summary = summarise(made, alphabet, found, against.training, held_out)
     kept = np.arange(len(made)) if drop is None else np.flatnonzero(~found.copies(drop))
     left = len(made) - len(kept)
@@ -445,9 +442,9 @@ def _name(ids: list[str], row: int) -> str:
 
 
 def write_fasta(path: str | Path, batch: Batch) -> None:
-    """Write sequences as FASTA, 60 letters a line; `-` is standard output, `.gz` is compressed.
+    """Write sequences as FASTA; `-` is standard output, `.gz` is compressed.
 
-    A header has id, length, log_likelihood (mean, nats a symbol), end (whether it was drawn), and beside a training
+    A header has id, length, log_likelihood (mean, nats per symbol), end (whether it was drawn), and with a training
     set longest_match (letters:id), identity (to the nearest:id, 0 below 0.3) and copy (yes or no).
     """
     found, training = batch.found, batch.training
@@ -463,28 +460,28 @@ def write_fasta(path: str | Path, batch: Batch) -> None:
 
 
 def write_table(path: str | Path | None, batch: Batch) -> None:
-    """Write a row a sequence: what the header of FASTA says, and whether it came before; None writes none."""
+    """Write one row per sequence: the fields of the FASTA header, and whether it is a duplicate. None writes none."""
     if path is None:
         return
     columns: dict[str, type] = {"id": str, "length": int, "log_likelihood": float, "end": str, "duplicate": str}
     found, training = batch.found, batch.training
     if found is not None:
         columns |= {"longest_match": int, "match_id": str, "identity": float, "nearest_id": str, "copy": str}
-    said = {False: "no", True: "yes"}
+    word = {False: "no", True: "yes"}
     with open_table(path, columns | {"sequence": str}) as write:
         again = duplicates([one.sequence for one in batch.made])
         for row, one in enumerate(batch.made):
             cells: list[Any] = [f"generated_{one.number}", len(one.sequence), one.log_likelihood]
-            cells += [said[one.ended], said[bool(again[row])]]
+            cells += [word[one.ended], word[bool(again[row])]]
             if found is not None and training is not None:
                 cells += [int(found.match[row]), _name(training.ids, int(found.match_row[row]))]
                 cells += [float(found.identity[row]), _name(training.ids, int(found.nearest_row[row]))]
-                cells += [said[bool(found.copies()[row])]]
+                cells += [word[bool(found.copies()[row])]]
             write([*cells, one.sequence])
 
 
 def write_summary(path: str | Path | None, batch: Batch, model: str, against: str | None, seed: int) -> None:
-    """Write the summary as JSON with what it was made of; None writes none."""
+    """Write the summary as JSON, with its inputs. None writes none."""
     if path is not None:
         head = described("generated", model, {"against": against} if against else {})
         write_result(path, {**head, "seed": seed, "dropped": batch.dropped, **batch.summary})
@@ -522,7 +519,7 @@ def _steps(axes: Axes, summary: dict[str, Any], key: str, label: str) -> None:
 
 
 def figure(summary: dict[str, Any]) -> Drawing:
-    """Draw what `language.generated.summarise` gives: two panels, and two more beside a training set."""
+    """Draw a summary: composition and lengths, and with a training set identities and matches."""
     compared = "identities" in summary["generated"]
 
     def paint(canvas: Figure) -> None:
@@ -539,7 +536,7 @@ def figure(summary: dict[str, Any]) -> Drawing:
 
 
 def check_figure(path: str | Path | None) -> None:
-    """Check the name of a figure before there is anything to draw; None is none.
+    """Check the suffix of a figure before the work; None is no figure.
 
     Raises
     ------
@@ -550,7 +547,7 @@ def check_figure(path: str | Path | None) -> None:
 
 
 def save_figure(path: str | Path | None, summary: dict[str, Any]) -> None:
-    """Write the figure as its suffix says; None writes none.
+    """Write the figure, SVG or PNG by its suffix. None writes none.
 
     Raises
     ------

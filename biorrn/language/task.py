@@ -1,7 +1,7 @@
-"""A language model of sequences: symbols in, scores of the next symbol (or the end) at each step out.
+"""Training task language: prediction of the next symbol of a sequence.
 
-The core runs one way, so that no step has seen what it is to tell; `direction: backward` reads from the end and tells
-the symbol before. Its hidden states are features for other models: front end `language_model`.
+The core is unidirectional, so that no step sees its target; `direction: backward` reads from the end and predicts the
+previous symbol. The hidden states are features for other models: front end `language_model`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VALID_BATCH = 256
 
 
 class LanguageData(Batches):
-    """The train and valid splits of a prepared protein file, with targets or without."""
+    """The train and valid splits of a prepared protein file; its targets are not used."""
 
     def __init__(self, path: str | Path, recipe: Recipe) -> None:
         asked = _frontend(recipe).tokens
@@ -64,11 +64,11 @@ class LanguageData(Batches):
 
 
 def open_data(path: str | Path, recipe: Recipe) -> LanguageData:
-    """Open a prepared protein file, of residues or of bases; pairs are learned from its training rows.
+    """Open a prepared file of proteins or bases; byte pairs are learned from its training rows.
 
     Raises
     ------
-    ConfigError: another front end than 'tokens', or a tokeniser of other letters than those of the file.
+    ConfigError: the front end is not 'tokens', or the tokeniser does not fit the alphabet.
     InputError: not a prepared protein file, or a split is empty.
     """
     return LanguageData(path, recipe)
@@ -88,7 +88,7 @@ def make_model(recipe: Recipe, data: LanguageData) -> SequenceModel:
 
     Raises
     ------
-    ConfigError: another loss or head, a core that runs both ways, or windows for a core without a state to hand on.
+    ConfigError: the loss or head is unsuitable, the core is bidirectional, or bptt is set and the core has no state.
     """
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
     parts = recipe.network
@@ -114,13 +114,13 @@ def make_model(recipe: Recipe, data: LanguageData) -> SequenceModel:
 
 
 def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
-    """Return the mean cross-entropy of a symbol, in nats; letters that are not known have none.
+    """Return the mean cross-entropy per symbol, in nats; unknown letters are left out.
 
-    In training, with AR and TAR of the recipe (Merity et al. 2018): the mean square of a hidden state below the head,
-    after dropout, and of the change from one step to the next, before it.
+    In training, plus activation regularisation (AR: mean square of the hidden states below the head, after dropout)
+    and temporal activation regularisation (TAR: of their change between steps, before dropout), Merity et al. 2018.
     """
     assert batch.targets is not None
-    told = batch.targets != IGNORED
+    known = batch.targets != IGNORED
     found = F.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED)
     head = cast(Tokens, model.head)
     kept, head.kept = head.kept, None
@@ -129,20 +129,20 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
     hidden, dropped = (part.float() for part in kept)  # (B, T, H)
     there = valid(lengths, hidden.shape[1])[:, :, None]
     change = (hidden[:, 1:] - hidden[:, :-1]) * there[:, 1:]
-    scale = told.sum().clamp(min=1) * hidden.shape[2]  # as the first term is divided, so that batches can be parted
+    scale = known.sum().clamp(min=1) * hidden.shape[2]  # the divisor of the first term, so that batches can be split
     settings = recipe.training
     found = found + settings.activation * (dropped * there).square().sum() / scale
     return found + settings.activation_change * change.square().sum() / scale
 
 
 def share(batch: Batch, recipe: Recipe) -> float:
-    """Return the number of symbols that are told."""
+    """Return the number of targets."""
     assert batch.targets is not None
     return float((batch.targets != IGNORED).sum())
 
 
 def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> np.ndarray:
-    """Return of a batch, ends left out: letters, the sum of -log p in nats, how many symbols were first, symbols."""
+    """Return for a batch, without ends: letters, sum of -log p (nats), symbols predicted correctly, symbols."""
     assert batch.targets is not None
     assert batch.target_lengths is not None
     there = batch.targets >= SPECIAL
@@ -153,7 +153,7 @@ def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> np.ndarray:
 
 
 def score(collected: list[Any]) -> dict[str, float]:
-    """Return perplexity and log2-likelihood a letter (bits), and how often the likeliest symbol was the true one.
+    """Return perplexity and log2-likelihood per letter (bits), and the accuracy of the likeliest symbol.
 
     >>> round(score([np.array([10.0, 10 * math.log(20), 1.0, 10.0])])["perplexity"], 6)
     20.0
@@ -168,7 +168,7 @@ def score(collected: list[Any]) -> dict[str, float]:
 
 
 def size(batch: Batch) -> int:
-    """Return the number of steps: symbols and one end a sequence."""
+    """Return the number of steps: symbols, and one end per sequence."""
     return int(batch.lengths.sum())
 
 

@@ -15,17 +15,17 @@ from biorrn.base.errors import ConfigError, InputError
 from biorrn.language.generate import Generated
 from biorrn.language.generated import (
     Batch,
-    apart,
     check_threshold,
     compare,
     composition,
-    length_gap,
-    likeness,
+    ks_distance,
     lines,
     longest_matches,
-    read_against,
+    read_training_set,
     sample,
     save_figure,
+    similarity,
+    total_variation,
     write_fasta,
     write_summary,
     write_table,
@@ -59,7 +59,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_copy_is_found_and_a_new_sequence_is_none() -> None:
-    found = likeness(sequences([TRAINING[3], CHANGED, NEW, TRAINING[9][10:40]]), sequences(TRAINING), RESIDUES)
+    found = similarity(sequences([TRAINING[3], CHANGED, NEW, TRAINING[9][10:40]]), sequences(TRAINING), RESIDUES)
     assert found.match[[0, 3]].tolist() == [60, 30]
     assert found.match_row[[0, 3]].tolist() == [3, 9]
     assert found.nearest_row[[0, 1]].tolist() == [3, 7]
@@ -73,15 +73,15 @@ def test_a_copy_is_found_and_a_new_sequence_is_none() -> None:
 
 
 def test_a_short_stretch_is_shared_by_chance() -> None:
-    found = likeness(sequences([TRAINING[0][:14], TRAINING[0][:15]]), sequences(TRAINING), RESIDUES)
+    found = similarity(sequences([TRAINING[0][:14], TRAINING[0][:15]]), sequences(TRAINING), RESIDUES)
     assert found.match.tolist() == [14, 15]
     assert found.copies().tolist() == [False, True]
 
 
 def test_dropping_copies_keeps_the_rest_as_they_were() -> None:
-    from biorrn.language.generated import Against
+    from biorrn.language.generated import TrainingSet
 
-    batch = compare(made(TRAINING[3], NEW, CHANGED), RESIDUES, Against(sequences(TRAINING), None), drop=0.9)
+    batch = compare(made(TRAINING[3], NEW, CHANGED), RESIDUES, TrainingSet(sequences(TRAINING), None), drop=0.9)
     assert [one.number for one in batch.made] == [2, 3]
     assert batch.dropped == 1
     assert batch.found is not None
@@ -93,11 +93,11 @@ def test_dropping_copies_keeps_the_rest_as_they_were() -> None:
 def test_distances_of_distributions() -> None:
     a, b = sequences(["AAAC"]), sequences(["AACC", "XX"])
     assert composition(a, RESIDUES)[:2].tolist() == [0.75, 0.25]
-    assert apart(composition(a, RESIDUES), composition(b, RESIDUES)) == 0.25  # X is no letter of a composition
-    assert apart(composition(a, RESIDUES), composition(a, RESIDUES)) == 0
-    assert length_gap(np.array([5, 5]), np.array([5])) == 0
-    assert length_gap(np.array([5]), np.array([9, 9])) == 1
-    assert length_gap(np.array([], int), np.array([9])) == 1
+    assert total_variation(composition(a, RESIDUES), composition(b, RESIDUES)) == 0.25  # X is left out
+    assert total_variation(composition(a, RESIDUES), composition(a, RESIDUES)) == 0
+    assert ks_distance(np.array([5, 5]), np.array([5])) == 0
+    assert ks_distance(np.array([5]), np.array([9, 9])) == 1
+    assert ks_distance(np.array([], int), np.array([9])) == 1
 
 
 def test_a_sample_is_part_of_the_set() -> None:
@@ -110,7 +110,7 @@ def test_a_sample_is_part_of_the_set() -> None:
 
 
 def test_the_training_split_is_compared_and_the_held_out_one_beside_it(prepared: Path) -> None:
-    against = read_against(prepared, RESIDUES)
+    against = read_training_set(prepared, RESIDUES)
     assert against is not None
     assert against.held_out is not None
     assert (len(against.training), len(against.held_out)) == (40, 10)
@@ -126,7 +126,7 @@ def test_the_training_split_is_compared_and_the_held_out_one_beside_it(prepared:
 
 
 def test_nothing_to_compare_with() -> None:
-    batch = compare([Generated(1, "MKV", math.nan, False)], RESIDUES, read_against(None, RESIDUES))
+    batch = compare([Generated(1, "MKV", math.nan, False)], RESIDUES, read_training_set(None, RESIDUES))
     assert batch.found is None
     assert "copies" not in batch.summary["generated"]
     assert len(lines(batch.summary)) == 1
@@ -134,7 +134,7 @@ def test_nothing_to_compare_with() -> None:
 
 @pytest.fixture
 def batch(prepared: Path) -> Batch:
-    return compare(made(TRAINING[3], NEW), RESIDUES, read_against(prepared, RESIDUES))
+    return compare(made(TRAINING[3], NEW), RESIDUES, read_training_set(prepared, RESIDUES))
 
 
 def test_files(batch: Batch, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_thresholds_out_of_range(identity: float, against: str | None, fault: st
 
 def test_what_cannot_be_compared_with(prepared: Path, tmp_path: Path, batch: Batch) -> None:
     with pytest.raises(InputError, match="the model has ACGTN"):
-        read_against(prepared, DNA)
+        read_training_set(prepared, DNA)
     with pytest.raises(InputError, match="holds no sequence in split test"):
         read_set(prepared, RESIDUES, "test")
     with pytest.raises(ConfigError, match=r"ends in \.svg or \.png"):
