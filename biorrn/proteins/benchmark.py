@@ -1,8 +1,8 @@
-"""Several evaluations as one table: a row a set, over seeds, beside baselines and what others have published.
+"""Benchmark table: scores over data sets and seeds, beside baselines and published figures.
 
-The evaluations of one name are the seeds of one set. Two intervals stand beside a score, because they answer two
-questions: over seeds, what another training would give (Student's t on the mean, none for one seed); over rows, what
-other proteins would give (the bootstrap of the evaluation, its ends averaged over seeds).
+The evaluations of one name are the seeds of one set. A score has two intervals: over seeds, the result of another
+training (Student's t on the mean, none for one seed); over rows, the result on other proteins (the bootstrap interval
+of the evaluation, its ends averaged over seeds).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from biorrn.sequences.tables.targets import text_of
 from biorrn.sequences.tables.writer import open_table
 from biorrn.stats.bootstrap import LEVEL
 from biorrn.stats.figures import BLUE, GREY, INK, ORANGE, PALE, PURPLE, WIDTH, Drawing, draw, plain
-from biorrn.stats.metrics import METRICS
+from biorrn.stats.metrics import METRICS, NAMES
 from biorrn.stats.results import read_result
 from biorrn.training.runs import Run, read_run
 
@@ -91,7 +91,7 @@ class Entry:
 
     @property
     def remark(self) -> str:
-        """What keeps the score and the published figures apart; "" where nothing does."""
+        """Why the score and the published figures are not comparable; "" if they are."""
         others = sorted({figure.split for figure in self.published} - {self.split})
         if not others:
             return ""
@@ -241,7 +241,6 @@ def _entry(
     )
 
 
-NAMES = {"spearman": "Spearman", "pearson": "Pearson", "r2": "R²"}
 ABOUT = """\
 Score: mean over seeds. Over seeds: 95 % interval of that mean (Student's t; none for one seed). Over rows: 95 %
 bootstrap interval of the judged rows, its ends averaged over seeds. Minutes: of one training. Baselines are fitted on
@@ -376,7 +375,7 @@ def markdown(entries: Sequence[Entry], title: str = "Protein benchmark") -> str:
 
 
 def write_markdown(path: str | Path, entries: Sequence[Entry]) -> None:
-    """Write `markdown`."""
+    """Write `markdown` to a file."""
     with write_text(path) as stream:
         stream.write(markdown(entries))
 

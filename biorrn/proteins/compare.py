@@ -1,8 +1,8 @@
-"""Two models on the same rows: is one better, or can chance not be ruled out?
+"""Paired comparison of two models on the same rows: bootstrap, sign test, Wilcoxon test.
 
-Differences are bootstrapped over the rows, both models on the same resamples; where a side has several seeds, each
-resample draws seeds too, so that the interval also holds what another seed would have given. Beside it stand how many
-rows each side predicts better, and two tests of the paired absolute errors: the sign test and Wilcoxon's signed ranks
+Differences are bootstrapped over the rows, both models on the same resamples. If a side has several seeds, each
+resample draws seeds too, so that the interval includes the variation between seeds. The number of rows that each side
+predicts better is given too, and two tests of the paired absolute errors: the sign test and Wilcoxon's signed ranks
 (1945, Biometrics Bulletin 1:80).
 """
 
@@ -34,7 +34,7 @@ HEADLINE = "spearman"
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Its name, and what each of its runs predicts, float64 (S, N, K)."""
+    """One side of a comparison: its name, and the predictions of each of its runs, float64 (S, N, K)."""
 
     name: str
     values: np.ndarray
@@ -43,7 +43,9 @@ class Side:
 def prepared_of(run: Path) -> Path:
     """Return the prepared file that a run folder was trained on.
 
-    InputError: the folder does not say it, or the file is not there.
+    Raises
+    ------
+    InputError: the folder does not name it, or the file is missing.
     """
     record = run / "provenance.json"
     if not record.is_file():
@@ -59,7 +61,9 @@ def prepared_of(run: Path) -> Path:
 def parts(text: str) -> list[Path]:
     """Return the runs or tables of one side: paths separated by commas.
 
-    InputError: a path is not there.
+    Raises
+    ------
+    InputError: a path is missing.
     """
     names = [text] if Path(text).exists() else [name for name in text.split(",") if name]
     for name in names or [text]:
@@ -69,7 +73,7 @@ def parts(text: str) -> list[Path]:
 
 
 def predictions_of(path: Path, rows: Proteins, data: Prepared, prepared: Path, device: str) -> np.ndarray:
-    """Return what a run folder or a table says of rows, float64 (N, K).
+    """Return the predictions of a run folder or a table for rows, float64 (N, K).
 
     Raises
     ------
@@ -140,14 +144,14 @@ def compare_models(
     }
     for side, paths in (("A", left), ("B", right)):
         for path in (path for path in paths if path.is_dir()):
-            caution, seen = trained_on(path, rows)
+            caution, seen = rows_trained_on(path, rows)
             content["cautions"] += [f"{side}: {caution}"] if caution else []
             for entry in content["targets"].values() if seen else ():
                 entry |= {"better": None, "sentence": "Not judged: " + entry["sentence"] + " See the caution."}
     return content, rows.targets, sides
 
 
-def trained_on(run: Path, rows: Proteins) -> tuple[str, int]:
+def rows_trained_on(run: Path, rows: Proteins) -> tuple[str, int]:
     """Return a caution, and how many of the rows the model of a run folder was trained on, by their sequences."""
     try:
         own = read_prepared(prepared_of(run))
@@ -202,7 +206,7 @@ def compare_values(true: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int = 0
 
 
 def judge(entry: dict[str, Any]) -> tuple[str | None, str]:
-    """Say which side is better: only where the whole interval of the difference in Spearman is on one side of 0."""
+    """Return the better side: one is better if the whole interval of the difference in Spearman is on one side of 0."""
     gap = entry["difference"]
     text = f"{gap['value']:+.4f} Spearman, 95 % interval {gap['low']:+.4f} to {gap['high']:+.4f}"
     if gap["low"] > 0:

@@ -1,4 +1,4 @@
-"""Scans and attributions as tables: a row a mutant, a row a residue."""
+"""Tables of mutational scans (one row per mutant) and of attributions (one row per residue)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def effects_table(
 
     Parameters
     ----------
-    path : see `writers.tables.open_table`, for the digits too.
+    path : see `sequences.tables.writer.open_table`, for the digits too.
     units : of the targets, "" where there is none; each a column `_unit` after those of the target.
     position : int; or str where variants have several mutations, whose positions colons join.
     """
@@ -81,7 +81,7 @@ def attributions_table(
 
     Parameters
     ----------
-    path : see `writers.tables.open_table`.
+    path : see `sequences.tables.writer.open_table`.
     offset : int: added to a place in the sequence, counted from 1, gives the position.
     """
     columns: dict[str, type] = {"id": str, "position": int, "residue": str}

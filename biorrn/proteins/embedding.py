@@ -1,4 +1,4 @@
-"""From proteins to a table of k-mer vectors."""
+"""K-mer embeddings of proteins: word2vec training, comparison with BLOSUM62, figure."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def train_word2vec(
 
     Parameters
     ----------
-    sentences : can be gone through several times.
-    window : words to either side that a word shall tell, at most.
-    negative : words drawn at random that it shall not, for each of them.
+    sentences : iterated several times.
+    window : most words to either side that a word predicts.
+    negative : random words drawn for each of them (negative sampling).
     min_count : rarer words are left out.
 
     Raises
@@ -54,7 +54,7 @@ def train_word2vec(
     from gensim.models import Word2Vec
     from gensim.models.callbacks import CallbackAny2Vec
 
-    class Told(CallbackAny2Vec):  # type: ignore[misc]
+    class AfterEpoch(CallbackAny2Vec):  # type: ignore[misc]
         def __init__(self) -> None:
             self.done = 0
 
@@ -68,7 +68,7 @@ def train_word2vec(
     model.build_vocab(sentences)
     if not len(model.wv):
         raise BiorrnError(f"word2vec: no word comes {min_count} times or more; allow rarer ones, or give more proteins")
-    model.train(sentences, total_examples=model.corpus_count, epochs=epochs, callbacks=[Told()])
+    model.train(sentences, total_examples=model.corpus_count, epochs=epochs, callbacks=[AfterEpoch()])
     words = sorted(model.wv.index_to_key)
     counts = np.array([model.wv.get_vecattr(word, "count") for word in words], np.int64)
     return words, np.array(model.wv[words], np.float32), counts
@@ -137,7 +137,7 @@ PERMUTATIONS = 9_999  # of the residues, for the p-value
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """An embedding beside BLOSUM62; residues in the order of `STANDARD`.
+    """Comparison of an embedding with BLOSUM62; residues in the order of `STANDARD`.
 
     Attributes
     ----------
@@ -172,7 +172,7 @@ def residue_vectors(source: str | Path) -> np.ndarray:
 
     Of k-mers, a residue has the mean over those that hold it, each as often as it does. Of an ensemble, the vectors of
     its members side by side. Of a language model, those by which its head tells residues apart: of its input vectors
-    most stays as it was drawn at first (measured: Spearman with BLOSUM62 0.67 and 0.20).
+    most stay near their random start (measured: Spearman with BLOSUM62 0.67 and 0.20).
 
     Raises
     ------

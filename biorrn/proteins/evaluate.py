@@ -1,4 +1,4 @@
-"""Evaluation of predicted properties against measured ones: metrics, coverage of intervals, baselines."""
+"""Evaluation of predicted properties: metrics, coverage of intervals, baselines."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from biorrn.config.recipe import load_recipe
 from biorrn.nn.store import RECIPE, load_facts
 from biorrn.proteins.baselines.fit import choose, compare
+from biorrn.proteins.compare import rows_trained_on
 from biorrn.proteins.predictions import Predictions, Proteins, join, predicted_names, read_measured
 from biorrn.proteins.uncertainty.conformal import LEVEL
 from biorrn.proteins.uncertainty.coverage import coverage_of, nearest_identity
@@ -20,13 +21,11 @@ from biorrn.stats.metrics import evaluate
 from biorrn.stats.results import NOTHING_FITTED, common, trained_on
 
 
-def fitted_whole(run: Path, rows: Proteins) -> list[str]:
-    """Return the caution that is due where the model of a run folder was fitted to held-out rows in the end."""
-    from biorrn.proteins.compare import trained_on as known_rows
-
+def refit_cautions(run: Path, rows: Proteins) -> list[str]:
+    """Return a caution if the model of a run folder was refitted on some of these rows."""
     if not (run / RECIPE).is_file() or load_recipe(run / RECIPE).fitted == "train":
         return []
-    caution, seen = known_rows(run, rows)
+    caution, seen = rows_trained_on(run, rows)
     return [f"{caution}: these numbers do not show skill on new ones."] if seen else []
 
 
@@ -52,7 +51,7 @@ def evaluate_regression(
     ----------
     split : of the rows; None is valid, of a table all.
     target, wild_type, offset : of a table, see `proteins.predictions.read_measured`.
-    baselines : which to fit beside the model: a name of `evaluation.baselines.SETS`, or names separated by commas.
+    baselines : which to fit beside the model: a name of `baselines.fit.SETS`, or names separated by commas.
     level : float: what the intervals in the table were made for.
     model : str, optional: the model that made them; what it carries gives the coverage at all other levels.
 
@@ -77,7 +76,7 @@ def evaluate_regression(
     fits = load_facts(model).get("conformal") or {} if model is not None and bounded else {}
     content["cautions"] += trained_on(split) if len(train) else []
     if model is not None:
-        content["cautions"] += fitted_whole(Path(model), rows)
+        content["cautions"] += refit_cautions(Path(model), rows)
     if bounded and split == "valid":
         content["cautions"].append(
             "Intervals are calibrated on validation rows unless `biorrn calibrate` was given others: on these rows "

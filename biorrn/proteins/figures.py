@@ -1,4 +1,4 @@
-"""Figures of a regression: predicted against measured, residuals, and the model beside its baselines."""
+"""Figures of a regression: scatter, intervals, coverage, residuals, baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The changes that a mutational scan finds, as a grid of positions and residues."""
+"""Heat maps of mutational scans: change of the prediction by position and residue."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LONGEST = 3000  # positions of a protein that is drawn
 
 @dataclass(frozen=True, slots=True)
 class Landscape:
-    """What a scan says of one protein and one target.
+    """Scan of one protein and one target.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Landscape:
 
 
 class Landscapes:
-    """Gathers the changes of scans, one protein after the other; sequences are not kept.
+    """Collects the changes of scans, protein by protein; sequences are not kept.
 
     Parameters
     ----------

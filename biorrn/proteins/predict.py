@@ -1,9 +1,9 @@
-"""From protein records to predicted values, streamed, in the order of the input.
+"""Prediction of protein properties, streamed in input order, and the table of predictions.
 
-A prediction is the same for any batch size, any company and any number of threads, to the last bit on a CPU: a sequence
-is padded to a length that follows from its own, no forward pass has fewer than `ROWS` rows, below which linear-algebra
-libraries change kernels and with them the order in which they add, and each pass runs on one thread; threads take
-batches side by side.
+A prediction does not depend on batch size, on the other records or on the number of threads, to the last bit on a CPU:
+a sequence is padded to a length that depends on its own length only; no forward pass has fewer than `ROWS` rows, below
+which linear-algebra libraries change kernels and with them the order of additions; each pass runs on one thread, and
+threads work on different batches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from biorrn.sequences.flags import LEFT_OUT, LENGTHS, flags
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.writer import Memory, late, open_table, table_format
 
-# flags of a protein that the model does not know: its interval is the one measured for such, or it has none
+# flags of a protein unknown to the model: it has the interval calibrated on such proteins, or none
 UNKNOWN = ("more_mutations_than_training", "not_a_variant", novelty.FLAG, novelty.NO_RELATIVE)
 
 
@@ -41,7 +41,7 @@ Passed = tuple[np.ndarray, np.ndarray | None]  # values (B, K) and their spread,
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says of one sequence.
+    """Prediction for one sequence.
 
     Attributes
     ----------
@@ -67,20 +67,20 @@ class Prediction:
     cells: tuple[str, ...] = ()
 
     def plain(self) -> list[Any]:
-        """Return it as JSON values, from which `of` makes it again."""
+        """Return JSON values from which `of` restores the prediction."""
         arrays = [None if one is None else one.tolist() for one in (self.values, self.spread, self.lower, self.upper)]
         return [self.id, self.length, self.flags, list(self.cells), *arrays]
 
     @classmethod
     def of(cls, plain: list[Any]) -> Prediction:
-        """Return the prediction that `plain` was made of."""
+        """Return the prediction from the values of `plain`."""
         id, length, flags, cells, values, *more = plain
         spread, lower, upper = (None if one is None else np.array(one, np.float64) for one in more)
         return cls(id, np.array(values, np.float64), length, flags, spread, lower, upper, tuple(cells))
 
     @property
     def left_out(self) -> bool:
-        """Tell whether the record could not be used; the flags say why."""
+        """Whether the record could not be used; the flags give the reason."""
         return self.flags[:1] == [LEFT_OUT]
 
 
@@ -104,7 +104,7 @@ def units_of(facts: Mapping[str, Any]) -> list[str]:
 
 
 def refuse(stored: Stored, **options: str | None) -> None:
-    """Raise ConfigError at the first option that was given, and that only a tagging model has a use for."""
+    """Raise ConfigError for the first option given that only tagging models use."""
     for name, value in options.items():
         if value is not None:
             raise ConfigError(f"--{name}: needs a tagging model; {stored.path} predicts one value a protein")
@@ -214,7 +214,7 @@ class _Run:
 
 
 def doubts(marks: Iterable[str], facts: Mapping[str, Any]) -> list[str]:
-    """Return those of a prediction's flags that say that the model with these facts does not know such a protein."""
+    """Return those flags of a prediction that mark a protein unknown to the model with these facts."""
     telling = UNKNOWN if facts.get("novelty") else (*UNKNOWN, *LENGTHS)
     return [mark for mark in marks if mark in telling]
 

@@ -1,4 +1,4 @@
-"""Predictions joined by id with the measured values of a prepared protein file."""
+"""Prepared proteins, measured values and predictions: readers, and the join of predictions by id."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class Prepared:
     rows: Proteins
     split: np.ndarray  # uint8 (N,)
     targets: list[dict[str, str]]  # {"name", "unit"} for each of the K targets
-    note: str  # said where the data is simulated; "" otherwise
+    note: str  # as "simulated"; "" for none
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a model said of each row, in the rows' order.
+    """Predictions of each row, in the order of the rows.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Proteins with measured values -> the rows of a prepared protein file."""
+"""Preparation of proteins with measured values: the prepared HDF5 file, and FASTA of its splits."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def prepare_proteins(
     Parameters
     ----------
     alphabet : "protein"; or "dna" for sequences of bases alone, from FASTA or FASTQ, for a language model.
-    reading : how the table is read, and takes what was made of it; without it, the first bad row is an error.
+    reading : how the table is read; it records unusual cells. Without it, the first bad row is an error.
     """
     reading = reading or Reading(strict=True)
     counts: Counter[str] = Counter()
@@ -114,7 +114,7 @@ def prepare_protein(
     ----------
     rows : the proteins.
     out : the HDF5 file to write.
-    splitter : from `datasets.splits.parse_split(..., "protein")`.
+    splitter : from `sequences.splits.parse_split(..., "protein")`.
     targets : list of {"name", "unit"}: one a target column.
     source : the table, named in errors.
     sources : path -> SHA-256 of the inputs, kept as an attribute.

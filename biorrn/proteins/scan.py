@@ -1,4 +1,4 @@
-"""What a model says of mutants: each single substitution of a protein, indels by choice, or variants that are named."""
+"""Mutational scans: single substitutions, deletions and insertions, or named variants."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a model says of a mutant beside its wild type.
+    """Prediction for a mutant, and its difference to the wild type.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which mutants of a protein are looked at.
+    """Which mutants of a protein are predicted.
 
     Attributes
     ----------
@@ -159,7 +159,7 @@ def parse_spans(text: str | None) -> Spans:
 def scan(
     stored: Stored, records: Iterable[ProteinRecord], plan: Plan, on_problem: OnProblem = stop, **options: Any
 ) -> Iterator[Effect]:
-    """Yield what the model says of each protein and of its mutants, in order; memory does not grow with their number.
+    """Yield the predictions for each protein and its mutants, in order; memory does not grow with their number.
 
     The first effect of each protein is that of the protein itself: `mutant` is None and the difference zero. Mutants of
     all proteins share batches, and a value is the one that `biorrn predict` gives for the mutant's sequence.
@@ -176,7 +176,7 @@ def scan(
     ------
     BiorrnError: a mutation or a span does not fit a sequence, or anything that `predict` raises.
     """
-    waiting: deque[Mutant | None] = deque()  # of the records that predict has taken and not yet answered
+    waiting: deque[Mutant | None] = deque()  # of records sent to predict, without a result yet
 
     def sequences() -> Iterator[ProteinRecord]:
         for record in records:
@@ -192,7 +192,7 @@ def scan(
     given = any(widths is not None for widths in half.values())
     strange = [] if knows_mutants(stored.facts) else [NO_MUTANTS]
     wild_type, about = np.zeros(0), list[str]()  # of the last wild type: its values, and doubts
-    # differences of numbers near each other: bfloat16 would round them away
+    # the numbers are near each other: bfloat16 would lose their difference
     for prediction in predict(stored, sequences(), **{**options, "precision": "32"}):
         mutant = waiting.popleft()
         if mutant is None:
@@ -211,7 +211,7 @@ def scan(
 
 
 def _of_unknown(prediction: Prediction, about: list[str], strange: list[str], unknown: bool) -> Prediction:
-    """Return a mutant's prediction with the doubts about its wild type: a mutant of what is unknown is not known."""
+    """Add the doubts about the wild type to a mutant's prediction."""
     marks = [*prediction.flags, *(mark for mark in [*about, *strange] if mark not in prediction.flags)]
     if not about or prediction.lower is None or unknown:
         return replace(prediction, flags=marks)
@@ -226,7 +226,7 @@ def knows_mutants(facts: Mapping[str, Any]) -> bool:
 
 
 def remarks(facts: Mapping[str, Any], names: Sequence[str], level: float = LEVEL) -> list[str]:
-    """Return what is to be said of a model's differences as a whole, one line each."""
+    """Return the notes on a model's differences as a whole, one line each."""
     said = []
     if not knows_mutants(facts):
         said.append(
@@ -239,7 +239,7 @@ def remarks(facts: Mapping[str, Any], names: Sequence[str], level: float = LEVEL
 
 
 def count(tally: Tally, effect: Effect, targets: Sequence[str], facts: Mapping[str, Any]) -> None:
-    """Count an effect; of the first proteins, say what the model says of the wild type."""
+    """Count an effect; print the wild type's prediction for the first proteins."""
     if effect.mutant is None:
         tally.add(proteins=1)
         if tally.done["proteins"] <= SHOWN:

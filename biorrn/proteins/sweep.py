@@ -1,4 +1,4 @@
-"""The runs of a parameter sweep as one table: what was changed, the score with its interval, the minutes."""
+"""Table and figure of a parameter sweep: changed keys, score with interval, minutes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.sequences.tables.writer import open_table
-from biorrn.stats import metrics as metric_names
 from biorrn.stats.figures import BLUE, GREY, WIDTH, Drawing, draw, plain
-from biorrn.stats.metrics import headline_metric
+from biorrn.stats.metrics import NAMES, headline_metric
 from biorrn.stats.results import read_result
 from biorrn.training.runs import read_run
 
@@ -114,7 +113,7 @@ def write_sweep(path: str | Path, rows: Sequence[Row]) -> None:
             write([row.run, *point, row.target or ".", row.metric, *numbers, str(row.n), took])
 
 
-NAMES = metric_names.NAMES | {"spearman": "Spearman's rho"}
+LABELS = NAMES | {"spearman": "Spearman's rho"}
 MOST = 40  # runs that are drawn; the table has them all
 
 
@@ -137,7 +136,7 @@ def sweep_figure(rows: Sequence[Row]) -> Drawing:
             ]
             axes.set_yticks(range(len(entries)), [plain(label) for label in labels], fontsize=8)
             axes.set_ylim(len(entries) - 0.4, -0.6)
-            axes.set_xlabel(NAMES[entries[0].metric] + (f" of {plain(target)}" if target else ""))
+            axes.set_xlabel(LABELS[entries[0].metric] + (f" of {plain(target)}" if target else ""))
 
     caption = "Runs of the sweep, the best first, each with its 95 % interval over rows or reads."
     if any(len(entries) < sum(row.target == target for row in rows) for target, entries in shown.items()):

@@ -1,4 +1,4 @@
-"""Properties of whole proteins: tokens in, one value a target out."""
+"""Training task of protein properties: tokens in, one value per target out; data, losses, validation score."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FARTHEST = 1e30  # stands for infinity in differences
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What is minimised: the loss of each value (from its error), that of the order of pairs, or both.
+    """Loss: of each value (from its error), of the order of pairs of rows, or both.
 
     With `pairs` alone the outputs have an order but no unit; the task gives them one after training.
     """
@@ -152,7 +152,7 @@ def open_data(path: str | Path, recipe: Recipe) -> ProteinData:
 
 
 def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
-    """Return a model whose head speaks in the units of the training targets."""
+    """Return an untrained model whose head has mean and scale of the training targets."""
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
     network = _with_reference(recipe.network, data)
     model = build_model(network, data.facts["outputs"], given=language_models(network.frontend))
@@ -165,7 +165,7 @@ def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
 
 
 def _with_reference(network: Model, data: ProteinData) -> Model:
-    """Return the network with the consensus of the training rows as the reference of variants, where none is given."""
+    """Return the network with the consensus of the training rows as reference, if the front end needs one."""
     frontend = network.frontend
     if not isinstance(frontend, Variant) or frontend.reference is not None:
         return network
@@ -217,7 +217,7 @@ def unit_line(predicted: np.ndarray, true: np.ndarray) -> tuple[float, float]:
     if len(true) < FEWEST or np.ptp(predicted) == 0:
         return 1.0, 0.0
     slope, offset = np.polyfit(predicted.astype(np.float64), true.astype(np.float64), 1)
-    # else the order itself is wrong, and no rising line can put it right
+    # a falling line means a wrong order, which no unit corrects
     return (float(slope), float(offset)) if slope > 0 else (1.0, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""What a model has to beat: from the mean over the nearest neighbour to forests and small networks."""
+"""Comparison of a model with baselines: paired differences, verdicts, headline."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def difference(
 def verdict(
     name: str, gap: dict[str, float], metric: str = "spearman", counted: str = "measured values"
 ) -> tuple[bool, str]:
-    """Say whether the model beats a baseline: only if the whole interval of the difference in `metric` is above 0.
+    """Return whether the model beats a baseline (the whole interval of the difference is above 0), and a sentence.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def entry_of(
     gaps: dict[str, dict[str, float]],
     counted: str = "measured values",
 ) -> dict[str, Any]:
-    """Return what an evaluation keeps of a baseline; see `stats.results`.
+    """Return the entry of a baseline in a result file; see `stats.results`.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def entry_of(
 
 
 def choose_from(table: Mapping[str, Any], names: str, sets: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the entries of a table of baselines that a name of `sets`, or names with commas, stand for; each once.
+    """Return the names of baselines for --baselines: a name of `sets`, or names separated by commas; each once.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def choose_from(table: Mapping[str, Any], names: str, sets: Mapping[str, tuple[s
 
 
 def beaten(entry: dict[str, Any]) -> str:
-    """Return the key of `BEATEN` for one entry of what `compare` returns; numbers may be None, as JSON has them."""
+    """Return the key of `BEATEN` for the entry of a baseline; numbers may be None, as in JSON."""
     if entry["beats"]:
         return "beats"
     gap = entry["difference"][deciding(entry)]
@@ -95,7 +95,7 @@ def beaten(entry: dict[str, Any]) -> str:
 
 
 def headline(compared: dict[str, dict[str, Any]]) -> str:
-    """Say in one sentence what came out; "" where nothing was compared."""
+    """Return the comparison with all baselines in one sentence; "" if there are none."""
     if not compared:
         return ""
     groups: dict[str, list[str]] = {kind: [] for kind in BEATEN if kind != "beats"}
@@ -107,7 +107,7 @@ def headline(compared: dict[str, dict[str, Any]]) -> str:
     return f"The model does not beat {sum(map(len, groups.values()))} of {len(compared)} baselines: {lost}."
 
 
-# what the model does to a baseline -> whether it is beaten, as a table shows it
+# relation of the model to a baseline -> cell of the column "beaten"
 BEATEN: dict[str, str] = {
     "beats": "yes",
     "is worse than": "NO",

@@ -1,10 +1,9 @@
-"""Confidence intervals by bootstrap, and of proportions (Wilson).
+"""Bootstrap confidence intervals, and Wilson intervals of proportions.
 
-A resample is a row of counts, so a statistic over 1,000 resamples is a few array operations.
-
-Drawing n rows with replacement is the same as giving the rows integer weights that sum to n. Statistics that take such
-counts need no copy of the data for each resample, and one seed gives two statistics the same resamples, which makes
-their difference a paired one (Efron and Tibshirani 1993, An Introduction to the Bootstrap).
+A resample is a row of counts, so a statistic over 1,000 resamples is a few array operations. Drawing n rows with
+replacement is the same as giving the rows integer weights that sum to n. Statistics that take such counts need no copy
+of the data for each resample, and one seed gives two statistics the same resamples, which makes their difference a
+paired one (Efron and Tibshirani 1993, An Introduction to the Bootstrap).
 """
 
 from collections.abc import Callable, Iterator
@@ -59,7 +58,7 @@ def estimate(statistic: Statistic, *arrays: np.ndarray, resamples: int = RESAMPL
     """Return {"n", "value", "low", "high"}: the statistic of the data itself with its bootstrap interval."""
     n = len(arrays[0])
     value = float(statistic(*arrays, np.ones((1, n)))[0]) if n else float("nan")
-    # one row resampled is always that row: an interval of width 0 would say something that is not known
+    # one row resampled is always that row: its interval would have width 0
     low, high = interval(resampled(statistic, *arrays, resamples=resamples, seed=seed)) if n > 1 else (np.nan, np.nan)
     return {"n": n, "value": value, "low": low, "high": high}
 
@@ -67,7 +66,7 @@ def estimate(statistic: Statistic, *arrays: np.ndarray, resamples: int = RESAMPL
 def wilson(hits: int, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a proportion of `hits` out of `n` (Wilson 1927, JASA 22:209); NaN for n = 0.
 
-    It takes the `n` as independent. Where errors come in bursts, as those of basecalls, the truth is a little wider.
+    It takes the `n` as independent. If errors come in bursts, as in basecalls, the interval is slightly too narrow.
 
     >>> [round(value, 4) for value in wilson(10, 100)]
     [0.0552, 0.1744]

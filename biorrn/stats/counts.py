@@ -1,4 +1,4 @@
-"""Distributions of whole numbers, counted exactly in memory that grows with the largest, not with their number."""
+"""Exact distributions of whole numbers: mean, quantiles, N50, histogram. Memory grows with the largest number."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The look of every figure, and how it is written.
+"""Drawing and saving of figures: style, colours, sizes, file formats.
 
 Figures are drawn on objects, without pyplot and its global state, at a width that stays readable on a phone. Colours
-are those of Okabe and Ito (2008), told apart in all common forms of colour blindness.
+are those of Okabe and Ito (2008), distinguishable in all common forms of colour blindness.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ NO_GRID = {"axes.grid": False}
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure with the name of its file (no suffix) and the sentence below it."""
+    """A figure with its file name (no suffix) and caption."""
 
     name: str
     caption: str
@@ -65,7 +65,7 @@ class Drawing:
 
 @contextlib.contextmanager
 def canvas(width: float, height: float, style: Mapping[str, Any] = NO_GRID, **options: Any) -> Iterator[Figure]:
-    """Yield an empty figure of so many inches, to be painted in the house style."""
+    """Yield an empty figure of so many inches, in the common style."""
     with matplotlib.rc_context(STYLE | style):
         figure = Figure(figsize=(width, height), **options)
         FigureCanvasAgg(figure)
@@ -73,7 +73,7 @@ def canvas(width: float, height: float, style: Mapping[str, Any] = NO_GRID, **op
 
 
 def draw(name: str, caption: str, paint: Callable[[Figure], None], height: float = 3.2) -> Drawing:
-    """Return a drawing of `height` inches whose figure was painted in the house style."""
+    """Draw a figure of `height` inches with `paint`, in the common style."""
     with canvas(WIDTH, height, {}, layout="constrained") as figure:
         paint(figure)
     return Drawing(name, caption, figure)
@@ -109,19 +109,19 @@ def slug(name: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text that matplotlib shows as it is, with no mathematics in it."""
+    """Escape text so that matplotlib does not read mathematics in it."""
     return text.replace("$", r"\$")
 
 
 def say(axes: Axes, text: str) -> None:
-    """Show a sentence where there is nothing to draw."""
+    """Show a sentence instead of data."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
     axes.set_xticks([])
     axes.set_yticks([])
 
 
 def cloud(axes: Axes, figure: Figure, x: np.ndarray, y: np.ndarray, **options: Any) -> None:
-    """Draw points, or where they are many their density on a logarithmic colour scale."""
+    """Draw a scatter plot; of more than `MANY` points, their density on a logarithmic colour scale."""
     if len(x) <= MANY:
         # as pixels: a thousand circles of vectors would outweigh the rest of a report
         size = 14 if len(x) <= 300 else 6

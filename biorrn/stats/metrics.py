@@ -1,7 +1,8 @@
-"""How well predicted numbers agree with measured ones: five metrics, each with a bootstrap interval.
+"""Regression metrics with bootstrap intervals: Spearman, Pearson, RMSE, MAE, R²; names of all metrics.
 
-Every metric is written once, as a statistic over counts (see `stats.bootstrap`): `counts` float64 (R, N) says how
-often each pair stands in each of R samples. The entries of `METRICS` are those statistics with every pair counted once.
+Every metric is written once, as a statistic over counts (see `stats.bootstrap`): `counts` float64 (R, N) holds how
+often each pair occurs in each of R resamples. The entries of `METRICS` are those statistics with every pair counted
+once.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def paired(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _whole(statistic: Statistic) -> Statistic:
-    """Return the statistic, NaN wherever a prediction is no finite number: it would be ranked last, or left out."""
+    """Return the statistic with NaN if a prediction is not finite, which would be ranked last or left out."""
 
     def whole(true: np.ndarray, predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
         if not (np.isfinite(true).all() and np.isfinite(predicted).all()):
@@ -211,5 +212,5 @@ def headline_metric(kind: str, metrics: Mapping[str, Any]) -> str:
 
 
 def deciding(entry: Mapping[str, Any]) -> str:
-    """Return the metric that says whether a baseline is beaten: the first whose difference to the model is given."""
+    """Return the metric that decides whether a baseline is beaten: the first with a difference to the model."""
     return str(list(entry["difference"])[0])  # noqa: RUF015  # an empty one, in a damaged file, is an IndexError

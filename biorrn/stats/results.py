@@ -1,4 +1,4 @@
-"""Evaluation of predicted properties against measured ones: metrics, coverage of intervals, baselines."""
+"""Result files of evaluations (JSON): reader, writer, and summary for the terminal."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def common(kind: str, name: str, split: str, note: str, seed: int, inputs: dict[
 
 
 def trained_on(split: str) -> list[str]:
-    """Return the caution that is due where a split holds rows that trained or chose the model."""
+    """Return a caution if the rows of a split trained or chose the model."""
     if split == "valid":
         return [
             "Split 'valid' holds the rows that chose the model (its epoch, the weights of its members): on new rows "
@@ -105,7 +105,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
 
 
 def aligned_rows(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
-    """Return the cells of rows as lines of aligned columns: those of `left` to the left, the others to the right.
+    """Align the cells of rows into lines: columns of `left` to the left, the others to the right.
 
     >>> aligned_rows([("reads", "8"), ("bases", "9,120")])
     ['reads      8', 'bases  9,120']
@@ -121,7 +121,7 @@ def aligned_rows(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> l
 
 
 def bases_label(value: float, _: object = None) -> str:
-    """Return a number of bases in the unit that fits.
+    """Return a number of bases with a unit: b, kb, Mb, Gb or Tb.
 
     >>> bases_label(48_500), bases_label(2e6), bases_label(120)
     ('48.5 kb', '2 Mb', '120 b')
@@ -145,7 +145,7 @@ def _span(estimate: dict[str, Any], form: str) -> str:
 
 
 def comparison_lines(metrics: dict[str, Any], compared: dict[str, dict[str, Any]]) -> list[str]:
-    """Return an aligned table of the model and its baselines, and the sentence that sums it up.
+    """Return an aligned table of the model and its baselines, and the headline.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def _shown(estimate: dict[str, Any]) -> str:
 
 
 def summary_lines(content: dict[str, Any]) -> list[str]:
-    """Return what to print of an evaluation: one line a metric, then the baselines and the cautions."""
+    """Return the lines to print of an evaluation: metrics, then baselines, coverage and cautions."""
     lines = []
     tables = {content["split"]: content["metrics"]} if content["kind"] == "basecalls" else content["metrics"]
     for name, metrics in tables.items():
@@ -187,7 +187,7 @@ def summary_lines(content: dict[str, Any]) -> list[str]:
 
 
 def coverage_lines(content: Mapping[str, Any]) -> list[str]:
-    """Return one line a target of an evaluation that has intervals."""
+    """Return the coverage of the intervals of an evaluation, one line per target."""
     lines = []
     for name, entry in content.get("coverage", {}).items():
         overall = entry["overall"]

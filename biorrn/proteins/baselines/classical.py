@@ -1,4 +1,4 @@
-"""Baselines on descriptors of the whole protein (`sequences.descriptors`): two forests and a support vector machine."""
+"""Classical baselines: mean, length, ridge, nearest neighbour, forests, support vector machine, site trees."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def ridge(problem: Problem) -> Baseline:
     )
 
 
-LEAST = 0.35  # identity below which a neighbour says nothing and the mean is taken
+LEAST = 0.35  # identity below which the mean is taken in place of a neighbour
 WORD = 3  # residues: sequences of 35 % identity still share some such words
 EDIT_LONGEST = 500  # residues read of a sequence where the edit distance is computed: its time grows with the square
 NEIGHBOUR_ROWS = 200_000  # at most this many training rows are looked at
@@ -225,11 +225,10 @@ def neighbour(problem: Problem) -> Baseline:
     )
 
 
-# training rows of a leaf, at the least
 COLUMNS = 0.4  # of the features, tried at each split
 LONGEST = 2_000  # positions that are looked at
-STRANGE = 0.3  # of the residues differ from the consensus in half of the rows: they are no variants
-LOOKED = 500  # rows that tell it
+STRANGE = 0.3  # of the residues differ from the consensus in half of the rows: they are not variants
+LOOKED = 500  # rows compared with it
 
 
 def site_trees(problem: Problem) -> Baseline:

@@ -1,8 +1,8 @@
-"""What a model has to beat: from the mean over the nearest neighbour to forests and small networks.
+"""Baselines of protein properties: table of names, fitting, comparison with a model.
 
-Each is fitted on the training rows only and evaluated on the same rows as the model; the difference to the model is
-bootstrapped on the same resamples (paired), so that it can be told from noise. How many training rows each may use is
-bounded, and so is its time: all together take about a minute on one core for 50,000 proteins of 50 residues.
+Each baseline is fitted on the training rows only and evaluated on the same rows as the model. The difference to the
+model is bootstrapped on the same resamples (paired). The training rows of each baseline are limited, and so is its
+time: all together take about a minute on one core for 50,000 proteins of 50 residues.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Two plain networks as baselines: dense layers, and one convolution with a maximum over the sequence.
+"""Neural-network baselines: dense layers, and one convolution with a maximum over the sequence.
 
-Their cost is bounded by the residues read in training, not by epochs, so that they never take long beside the model.
-A tenth of the training rows says which epoch is kept.
+Their cost is limited by the residues read in training, not by epochs, so that they take less time than the model. A
+tenth of the training rows chooses the epoch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every baseline is given, and the arrays that several of them read."""
+"""Input of the baselines: training rows, rows to predict, descriptors, one-hot and padded arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a model looks: the weights of its self-attention layers and attention pools, head by head, for a protein."""
+"""Attention weights by layer and head: extraction, table, arrays, figure."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return found
 
 
-TOP_WEIGHTS = 50  # weights of a head that are written where nothing is said
+TOP_WEIGHTS = 50  # weights of a head in a table, by default
 COLUMNS: dict[str, type] = {
     "id": str,
     "layer": str,
@@ -163,7 +163,7 @@ def attention_file(path: str | Path, top: int | None = None, offset: int = 0) ->
     """Open a file of attention weights and yield `write(attended)`.
 
     A table has one row a weight: id, layer, head (from 1), position and residue of the query and of the key, weight,
-    the largest of a head first. A pool's query is learned and stands nowhere: position 0, residue `-`. A file `.npz`
+    the largest of a head first. A pool's query is learned and has no position: 0, residue `-`. A file `.npz`
     holds all weights: `ids`, `sequences`, and float32 arrays `0.core.0` (heads, T, T) or `0.pool.multihead` (heads, T)
     by the number of the protein, from 0, and the layer.
 

@@ -1,4 +1,4 @@
-"""Which residues a prediction rests on: integrated gradients, occlusion, and the weights of attention pools."""
+"""Residue attributions: integrated gradients, occlusion, attention pooling weights; figure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from biorrn.stats.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, canvas, fi
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What each residue adds to a prediction.
+    """Contribution of each residue to a prediction.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ def attribute(
     batch_size: int = 256,
     device: torch.device | str = "cpu",
 ) -> Iterator[Attribution]:
-    """Yield what each residue of each record adds to its prediction.
+    """Yield the attribution of each record: the contribution of each residue to its prediction.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def occlusion(
 
     def scores_of(model: nn.Module) -> tuple[np.ndarray, np.ndarray]:
         bare = replace(stored, model=model, facts=stored.facts | {"novelty": None, "conformal": None})
-        # a difference of two numbers near each other: bfloat16 would round it away
+        # the numbers are near each other: bfloat16 would lose their difference
         given = predict(bare, mutants(), batch_size=batch_size, device=x.device, precision="32")
         found = np.array([one.values for one in given])
         return found[0], found[0] - found[1:].reshape(len(sequence), len(letters), -1).mean(1)
@@ -164,7 +164,7 @@ def attention_of(model: nn.Module, x: Tensor, lengths: Tensor) -> np.ndarray | N
 
 
 def count(tally: Tally, found: Attribution, targets: Sequence[str]) -> None:
-    """Count an attribution; of the first proteins, and of those that are not complete, say what the sum misses."""
+    """Count an attribution; print the gap of the first proteins and of those with incomplete sums."""
     tally.add(proteins=1, residues=len(found.sequence))
     for column, target in enumerate(targets):
         value, baseline, gap = found.values[column], found.baseline[column], found.gap[column]

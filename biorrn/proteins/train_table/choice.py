@@ -1,7 +1,7 @@
-"""Which model a set of proteins gets, how large, and for how long: a small table of candidates, and a time budget.
+"""Model choice for a user's table: candidates by kind of data, sized to the time budget.
 
-What is tried depends on the kind of data; what several candidates are worth is left to the validation rows: they become
-one ensemble whose weights are stacked, so that a candidate without use gets none.
+Several candidates become one ensemble whose weights are stacked on the validation rows, so that a useless candidate
+gets weight 0.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is trained: a recipe, of one model or of an ensemble, and what was said of the choice."""
+    """A recipe, of one model or of an ensemble, and the lines printed about the choice."""
 
     recipe: Recipe
     lines: list[str]
@@ -77,12 +77,12 @@ def plan(
 
     Parameters
     ----------
-    seen : what `protein_look.look` saw.
+    seen : the summary of the table, from `table.look`.
     rows : int: training rows.
     minutes : float: of the whole run.
     speed : seconds that one epoch of a recipe takes.
     model : an entry of CANDIDATES, a recipe of the package or a path; None chooses by the kind of data.
-    changes : KEY=VALUE, as `config.change_recipe` takes them, of each network.
+    changes : KEY=VALUE, as for `config.recipe.change_recipe`, of each network.
     seeds : int: most members of one network.
     repeats : int: how often the plan is carried out (folds); the time is shared among them.
 
@@ -114,7 +114,7 @@ def plan(
             lines.append(f"model: {recipe.name}: {entry.why}; {said}")
         else:
             lines.append(f"model: {recipe.name}: {entry.why}")
-        if entry.network or len(candidates) == 1:  # how many members fit the time is not the user's to know
+        if entry.network or len(candidates) == 1:  # --set applies to networks, and to a sole candidate
             recipe = change_recipe(recipe, changes or [])
         members += [{"recipe": recipe.model_dump(mode="json"), "seed": seed} for seed in range(number)]
     if len(members) == 1:
@@ -130,7 +130,7 @@ def plan(
 
 
 def fit_time(recipe: Recipe, rows: int, seconds: float, speed: Speed, seeds: int) -> tuple[Recipe, int, str]:
-    """Return a network as wide, as many epochs and as many seeds as fit the time, with a line on it."""
+    """Return width, epochs and seeds of a network that fit the time: its recipe, seeds, and a line about them."""
     content = recipe.model_dump(mode="json")
     batch = content["training"]["batch_size"]
     wanted = min(max(EPOCHS[0], -(-STEPS * batch // max(1, rows))), EPOCHS[1])
@@ -161,7 +161,7 @@ def fit_time(recipe: Recipe, rows: int, seconds: float, speed: Speed, seeds: int
 
 
 def _within(recipe: Recipe, minutes: float) -> Recipe:
-    """Return a recipe with its time bounded, where it is a network without a bound of its own."""
+    """Return a recipe with max_minutes set, if it is a network without its own."""
     if recipe.members is not None or getattr(recipe.model, "core", None) is None or recipe.training.max_minutes:
         return recipe
     return change_recipe(recipe, [f"training.max_minutes={USED * minutes:.3g}"])
@@ -182,7 +182,7 @@ def _batch(rows: int) -> int:
 def _gru(seen: Look, rows: int) -> Candidate:
     content = copy.deepcopy(GRU)
     content["training"]["batch_size"] = _batch(rows)
-    if rows < 1500:  # fewer rows: a smaller network that forgets more
+    if rows < 1500:  # fewer rows: a smaller network, more dropout
         content["model"]["core"] |= {"hidden": 64, "dropout": 0.3}
         content["model"]["head"] |= {"hidden": 32, "dropout": 0.3}
     return Candidate(parse_recipe(content), "a recurrent network reads proteins of any length")
@@ -294,7 +294,7 @@ def seconds_an_epoch(recipe: Recipe, table: Table, device: torch.device, referen
         if time.perf_counter() - start > SPENT and len(times) > 1:
             break
     torch.random.set_rng_state(state)
-    # of the first, kernels are built
+    # the first one builds kernels
     return min(times[1:]) * float(table.lengths.sum()) / float(x.numel())
 
 

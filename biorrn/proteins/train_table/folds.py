@@ -1,10 +1,10 @@
-"""Cross-validation on a user's own table: every row predicted by a model that saw neither it nor its group.
+"""Cross-validation on a user's table: each row is predicted by a model that saw neither it nor its group.
 
-Each fold trains on the other folds, less a tenth of their groups that chooses the epoch. The models of the folds are
-then one ensemble, their plain mean: it has seen every row, costs no further training, and each of its members was
-stopped by rows that it had not seen, which a model of all rows cannot be. The intervals come from the residuals of the
-rows outside each fold (cross-conformal, CV+ style: Barber et al. 2021, Annals of Statistics 49:486); an ensemble errs
-rather less than one fold's model, so that they are on the wide side.
+Each fold trains on the other folds, less a tenth of their groups that chooses the epoch. The final model is the plain
+mean of the models of the folds: it has seen every row, needs no further training, and each member was stopped by rows
+that it had not seen, which is impossible for a model of all rows. The intervals come from the residuals of the rows
+outside each fold (cross-conformal, CV+ style: Barber et al. 2021, Annals of Statistics 49:486); the errors of an
+ensemble are smaller than those of one fold's model, so the intervals are slightly too wide.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from scipy import stats
 from biorrn.config.recipe import Recipe, parse_recipe
 from biorrn.nn.ensemble import Ensemble
 from biorrn.nn.sequence import build
-from biorrn.nn.store import load_model, save_model
+from biorrn.nn.store import load_model, save_model, update_facts
 from biorrn.proteins.baselines.fit import BASELINES, beside
 from biorrn.proteins.baselines.problem import Problem
 from biorrn.proteins.evaluate import evaluate_regression
 from biorrn.proteins.predict import Prediction
-from biorrn.proteins.predictions import Prepared, Proteins, read_prepared
+from biorrn.proteins.predictions import Prepared, Proteins, join, read_prepared
 from biorrn.proteins.train_table.outputs import (
     DATA,
     PREDICTIONS,
@@ -40,6 +40,7 @@ from biorrn.proteins.train_table.outputs import (
 )
 from biorrn.proteins.train_table.table import fold_splits
 from biorrn.proteins.uncertainty import conformal, novelty
+from biorrn.sequences.prepared.files import protein_writer
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.stats.metrics import METRICS, paired
 from biorrn.training.checkpoint import write_provenance
@@ -64,7 +65,7 @@ def train_folds(
     say: Say,
     report: Report,
 ) -> None:
-    """Train a model a fold, predict each row by the one that did not see it, and make one model of all.
+    """Train a model per fold, predict each row with the one that did not see it, and join all to one model.
 
     Parameters
     ----------
@@ -95,7 +96,9 @@ def train_folds(
     # without a spread: that of one fold's members is not that of the ensemble
     values = np.array([prediction.values for prediction in found])
     entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}
-    _keep(folder, {name: entry for name, entry in entries.items() if entry is not None}, rows)
+    entry = novelty.fit(rows.tokens, rows.lengths, rows.tokens[:0], rows.lengths[:0])
+    facts = {} if entry is None else {"novelty": entry, "mutants": novelty.has_mutants(rows.tokens, rows.lengths)}
+    update_facts(folder, conformal={name: one for name, one in entries.items() if one is not None}, **facts)
     write_rows(folder / FOLDS / DATA, rows, np.full(len(rows), SPLITS.index("test"), np.uint8), data)
     content, true, given = evaluate_regression(
         folder / OUT_OF_FOLD, folder / FOLDS / DATA, name=folder.name, split="test", baselines="none", seed=seed
@@ -129,7 +132,7 @@ def out_of_fold(
     options: dict[str, Any],
     after: Callable[[np.ndarray, np.ndarray, int], None] = lambda codes, held, place: None,
 ) -> tuple[list[Prediction], np.ndarray, list[Path]]:
-    """Train a model a fold into folders 1, 2, ... and predict each row by the one that did not see it.
+    """Train a model per fold in folders 1, 2, ... and predict each row with the one that did not see it.
 
     Returns the predictions in the order of the rows, the fold of each, and the run folders.
 
@@ -154,17 +157,15 @@ def out_of_fold(
 def cross_fit(
     recipe: Recipe, folder: Path, groups: np.ndarray, seed: int, device: torch.device, options: dict[str, Any], say: Say
 ) -> dict[str, Any]:
-    """Return what a model keeps of its intervals, {target: entry}, from residuals of rows outside each fold.
+    """Return the conformal facts of a model, {target: entry}, from residuals of rows outside each fold.
 
     Each fold of the rows outside the test is predicted by a model of the others, a tenth of which chose its epoch and
     weights: no row calibrates by a model that it trained or chose (CV+ style: Barber et al. 2021, Annals of Statistics
     49:486). The model of the run itself has more rows and more seeds, so that the intervals are rather too wide than
     too narrow. One network of each kind trains, and no spread is used, which of fewer members would be another one.
 
-    The predictions are kept as `OUT_OF_FOLD`, where a run that is taken up finds them.
+    The predictions are kept as `OUT_OF_FOLD`, where a resumed run finds them.
     """
-    from biorrn.proteins.predictions import join
-
     data = read_prepared(folder / DATA)
     names = [str(target["name"]) for target in data.targets]
     outside = data.split != SPLITS.index("test")
@@ -197,9 +198,7 @@ def one_of_each(recipe: Recipe) -> Recipe:
 
 
 def write_rows(path: Path, rows: Proteins, codes: np.ndarray, data: Prepared) -> None:
-    """Write rows with these codes of splits (N,) to a prepared file, unless it is there: a run may be taken up."""
-    from biorrn.sequences.prepared.files import protein_writer
-
+    """Write rows with these codes of splits (N,) to a prepared file, unless it is there from a killed run."""
     if path.is_file():
         return
     ends = np.cumsum(rows.lengths)
@@ -216,7 +215,7 @@ def write_rows(path: Path, rows: Proteins, codes: np.ndarray, data: Prepared) ->
 def fit_baselines(
     train_rows: Proteins, held: Proteins, seed: int, threads: int, into: dict[str, np.ndarray], where: np.ndarray
 ) -> None:
-    """Fit the baselines of `into` on the training rows of a fold and put what they say of the others into its rows."""
+    """Fit the baselines of `into` on the training rows of a fold; write their predictions of the held rows into it."""
     for column in range(held.targets.shape[1]):
         known = train_rows.select(~np.isnan(train_rows.targets[:, column]))
         if not len(known):
@@ -229,7 +228,7 @@ def fit_baselines(
 def compare_baselines(
     measured: np.ndarray, values: np.ndarray, baselines: dict[str, np.ndarray], column: int, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return what `proteins.baselines.fit.compare` does, of predictions out of fold."""
+    """Compare out-of-fold predictions with those of the baselines, as `proteins.baselines.fit.compare`."""
     results = {}
     for key, all_values in baselines.items():
         other = all_values[:, column]
@@ -276,7 +275,7 @@ def join_folds(runs: list[Path], folder: Path, data: Prepared, seed: int) -> Non
                 )
             ]
         for own_recipe, own_seed, model, weight, more in parts:
-            # members of one recipe are told apart by their seed
+            # members of one recipe differ by their seed
             number = own_seed + 1000 * (STEP * seed + place)
             members.append({"recipe": own_recipe.model_dump(mode="json"), "seed": number})
             states.append(model.state_dict())
@@ -302,11 +301,3 @@ def join_folds(runs: list[Path], folder: Path, data: Prepared, seed: int) -> Non
     seconds = [json.loads((run / "provenance.json").read_text(encoding="utf-8"))["seconds"] for run in runs]
     content = {"task": "regression", "recipe": recipe.name, "data": {str(folder / DATA): ""}, "seed": seed}
     write_provenance(folder, content | {"folds": len(runs), "seconds": round(sum(seconds), 1)})
-
-
-def _keep(folder: Path, entries: dict[str, Any], rows: Proteins) -> None:
-    from biorrn.nn.store import update_facts
-
-    entry = novelty.fit(rows.tokens, rows.lengths, rows.tokens[:0], rows.lengths[:0])
-    known = {} if entry is None else {"novelty": entry, "mutants": novelty.has_mutants(rows.tokens, rows.lengths)}
-    update_facts(folder, conformal=entries, **known)

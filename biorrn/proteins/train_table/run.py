@@ -1,9 +1,8 @@
-"""From a user's table to a model of its own, with no recipe: look, choose, train, check, report.
+"""Training on a user's table without a recipe (`biorrn train-table`): choose, train, evaluate, refit, report.
 
-The run folder is the model, fitted to all rows in the end (`own_refit`). It also holds choice.json (what was chosen
-and why; a run that is taken up keeps to it), data.h5, the run `measured` of the model before that, its predictions.tsv
-of the rows held out, evaluation.json, report.html; and of a run with folds or a search what `own_folds` and
-`own_search` write.
+The run folder is the model, refitted on all rows (`refit`). It also holds choice.json (what was chosen and why; a
+resumed run keeps it), data.h5, the folder `measured` with the model before the refit, predictions.tsv of its held-out
+rows, evaluation.json, report.html; and with folds or a search the files of `folds` and `search`.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 from biorrn.base.compute import choose_device, set_threads
 from biorrn.base.errors import ConfigError, InputError
@@ -54,13 +54,13 @@ CROSS_REPEATS = 4  # trainings' worth of time, where folds calibrate them
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the user asks for.
+    """Settings of a run, from the command line.
 
     Attributes
     ----------
     columns : Columns of the table.
     folder : the run folder.
-    model, split : str, optional: instead of what would be chosen; see `protein_choice.plan`, `protein_split`.
+    model, split : str, optional: instead of what would be chosen; see `choice.plan`, `table.choose_split`.
     changes : KEY=VALUE of the recipe.
     minutes : float: of training, search and folds together, about.
     folds, trials : int: 0 is none.
@@ -77,7 +77,7 @@ class Wish:
     trials: int = 0
 
     def mark(self) -> dict[str, Any]:
-        """Return what makes a run this run."""
+        """Return the settings and checksums that identify a run."""
         asked = {key: value for key, value in asdict(self).items() if key != "folder"}
         files = {str(path): sha256(path) for path in sources(self.columns) if path.is_file()}
         return json.loads(json.dumps({"asked": asked, "sources": files}))
@@ -85,7 +85,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen: a recipe, on which rows the model is checked, the consensus of variants, and what was said."""
+    """What was chosen: recipe, split of the evaluation, consensus of variants, and the lines printed about it."""
 
     recipe: Recipe
     held_out: str
@@ -94,11 +94,11 @@ class Choice:
 
 
 def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
-    """Look at the table and choose split, model and size; nothing is written.
+    """Choose split, model and size for the table; nothing is written.
 
     Raises
     ------
-    ConfigError, InputError: as `protein_table`, `protein_split` and `protein_choice` do.
+    ConfigError, InputError: as `table.read_table`, `table.choose_split` and `choice.plan`.
     """
     check(wish)
     table = read_table(wish.columns)
@@ -148,7 +148,7 @@ def train_own(
     say: Say,
     report: Report,
 ) -> None:
-    """Train a model of a user's own table; run again after a kill, it goes on.
+    """Train a model on a user's table; a killed run resumes.
 
     Parameters
     ----------
@@ -183,8 +183,6 @@ def train_own(
         keep_state(folder, state)
     for line in state["lines"]:
         say(line)
-    import yaml
-
     recipe = parse_recipe(yaml.safe_load(state["recipe"]), str(folder / CHOICE))
     options: dict[str, Any] = {"device": device, "threads": cores}
     if wish.trials:
@@ -214,16 +212,16 @@ def train_own(
 
 
 def _repeats(wish: Wish, split: Split) -> int:
-    """Return how many trainings share the time."""
+    """Return how many trainings share the time budget."""
     once = wish.folds or (CROSS_REPEATS if cross_fits(split) else 1) + 1  # the last fits all rows
     # a search has half of the time, and most of its trials are stopped early
     return once * (max(2, wish.trials // 3) if wish.trials else 1)
 
 
 def cross_fits(split: Split) -> bool:
-    """Return whether intervals are calibrated on folds, since too few rows are held out, or those of the user's test.
+    """Return whether folds calibrate the intervals, because few rows are held out or the table names its own test rows.
 
-    Else they are calibrated on the rows held out for the test, which chose nothing; `own_report.finish` then measures
+    Otherwise the rows held out for the test calibrate them, which chose nothing; `outputs.evaluate_run` then measures
     how often they hold on folds of these rows.
     """
     return split.by_column or int((split.codes == SPLITS.index("test")).sum()) < ENOUGH
@@ -239,7 +237,7 @@ def intervals(
     options: dict[str, Any],
     say: Say,
 ) -> dict[str, Any]:
-    """Return what a trained model keeps of its intervals, from rows that neither trained nor chose it.
+    """Return the conformal facts of a trained model, from rows that neither trained nor chose it.
 
     Parameters
     ----------
@@ -257,7 +255,7 @@ def intervals(
 
 
 def most_mutations(path: Path, reference: str) -> int:
-    """Return by how many residues a row of a prepared file differs from the reference at most, indels aside."""
+    """Return the most substitutions between the reference and a row of its length in a prepared file."""
     rows = read_prepared(path).rows
     own = rows.lengths == len(reference)
     found = rows.select(own).tokens.reshape(-1, len(reference)) if own.any() else np.zeros((0, len(reference)))
@@ -296,12 +294,12 @@ def _open(folder: Path, mark: dict[str, Any], replace: bool) -> dict[str, Any] |
 
 
 def _differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return what was asked otherwise, by option, with both values."""
+    """Return the options that differ, each with both values."""
     said: dict[str, str] = {}
     for key in {**flat(was), **flat(now)}:
         old, new = (flat(asked).get(key) for asked in (was, now))
         if old != new:
-            # a list says which place differs, a user which option
+            # keys of lists end in an index; options do not
             name = re.sub(r"\.\d+$", "", key)
             option = OPTIONS.get(name, f"--{name.removeprefix('columns.').replace('_', '-')}")
             said.setdefault(option, f"{option} was {_shown(old)} and is now {_shown(new)}")
@@ -327,7 +325,7 @@ def _shares(split: Split) -> str:
 
 
 def _leakage(path: Path) -> list[str]:
-    """Return a line a held-out split: how much of it has a near relative in training."""
+    """Return a line per held-out split: its rows with a near relative in training."""
     said = []
     for name, entry in protein_leakage(path).items():
         if isinstance(entry, dict) and entry["compared"]:

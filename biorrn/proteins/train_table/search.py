@@ -1,7 +1,7 @@
-"""A search for the numbers of a network on a user's own table, by the validation rows alone.
+"""Hyperparameter search on a user's table, scored on the validation rows only.
 
-Trials are drawn by a tree-structured Parzen estimator (Bergstra et al. 2011) and stopped early where they are below the
-median of the others at the same epoch. The study is an SQLite file in the run folder: a search that was killed goes on.
+Trials are drawn by a tree-structured Parzen estimator (Bergstra et al. 2011) and stopped early if they are below the
+median of the others at the same epoch. The study is an SQLite file in the run folder, so a killed search resumes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from biorrn.base.errors import ConfigError
-from biorrn.base.files import open_text, write_text
+from biorrn.base.files import open_text, read_json, write_text
 from biorrn.config.recipe import Recipe, dump_recipe, parse_recipe
 from biorrn.proteins.train_table.outputs import DATA, Say
 from biorrn.sequences.tables.writer import open_table
+from biorrn.training.checkpoint import PROVENANCE
 from biorrn.training.task import Diverged, load_task
 from biorrn.training.train import train
 
@@ -26,7 +29,7 @@ MARGIN = 1.0  # seconds of the time that the last trial may not start in
 
 
 class Watched:
-    """A task that tells a trial the score of each epoch, and ends it where the trial is to be pruned."""
+    """A task that reports the score of each epoch to a trial, and stops it if the trial is pruned."""
 
     def __init__(self, task: Any, trial: Any) -> None:
         self._task, self._trial, self._epoch = task, trial, 0
@@ -49,9 +52,9 @@ class Watched:
 def search(
     recipe: Recipe, folder: Path, trials: int, seconds: float, seed: int, options: dict[str, Any], say: Say
 ) -> Recipe:
-    """Return the recipe with the network's numbers that scored best on the validation rows.
+    """Return the recipe with the hyperparameters that scored best on the validation rows.
 
-    Of an ensemble the first network is searched, and every member that has its recipe gets what was found.
+    Of an ensemble the first network is searched; every member with its recipe gets the result.
 
     Parameters
     ----------
@@ -68,8 +71,6 @@ def search(
     base = network_of(recipe)
     known = folder / BEST
     if known.is_file():
-        import yaml
-
         with open_text(known) as stream:
             return with_network(recipe, base, parse_recipe(yaml.safe_load(stream), str(known)))
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -84,7 +85,7 @@ def search(
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # the run was killed in it
     if not study.trials:
-        study.enqueue_trial(first_values(base))  # what was chosen without a search is to be beaten
+        study.enqueue_trial(first_values(base))  # the first trial is the recipe itself
     end = time.monotonic() + seconds
 
     def objective(trial: Any) -> float:
@@ -142,7 +143,7 @@ def propose(base: Recipe, trial: Any) -> Recipe:
     given = first_values(base)
 
     def one_of(name: str, choices: list[Any]) -> Any:
-        # what was chosen without a search is always among them
+        # the recipe's own value is always a choice
         return trial.suggest_categorical(name, choices if given[name] in choices else [*choices, given[name]])
 
     dropout = trial.suggest_float("dropout", 0.0, 0.5)
@@ -165,7 +166,7 @@ def propose(base: Recipe, trial: Any) -> Recipe:
 
 
 def first_values(base: Recipe) -> dict[str, Any]:
-    """Return the values that make `propose` give about the recipe itself."""
+    """Return the values for which `propose` gives the recipe itself, nearly."""
     content = base.model_dump(mode="json")
     model, training = content["model"], content["training"]
     values = {
@@ -188,16 +189,13 @@ def first_values(base: Recipe) -> dict[str, Any]:
 
 
 def _recurrent(core: Any) -> bool:
-    """Return whether a core has what is searched: one with cells, neither a list nor self-attention."""
+    """Return whether a core is one recurrent network, neither a list nor self-attention."""
     return isinstance(core, dict) and bool(core["layers"]) and "cell" in core
 
 
 def best_score(folder: Path) -> float:
     """Return the best validation score of a finished run."""
-    import json
-
-    with open_text(folder / "provenance.json") as stream:
-        value = json.load(stream)["best"]["value"]
+    value = read_json(folder / PROVENANCE)["best"]["value"]
     return float(value) if value is not None and math.isfinite(value) else -1.0
 
 

@@ -1,4 +1,4 @@
-"""A user's own table of proteins, read whole: which columns it has, and which rows can be learned from."""
+"""User's table of proteins: columns, usable rows, summary of the data, splits and folds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LEAST_ROWS = 12  # fewer measured proteins than this can train nothing that coul
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the user says of the input.
+    """Columns and reading options of the input, from the command line.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Columns:
     wild_type, offset : for a table of mutations; see `sequences.rows.TableOptions`.
     weight, groups : columns; None is none.
     split : the column that says train, valid or test; None looks for one of `SETS`.
-    sheet, decimal, censored, strict : how the table is read, see `readers.tables.Reading`.
+    sheet, decimal, censored, strict : how the table is read, see `sequences.tables.reader.Reading`.
     """
 
     path: str
@@ -72,18 +72,18 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows that can be learned from.
+    """Usable rows of the table.
 
     Attributes
     ----------
     rows : list of ProteinRow (N,).
     targets : float64 array (N, K): NaN is missing.
     tokens, offsets : uint8 (total,), int64 (N + 1,): the sequences.
-    codes : uint8 array (N,): split that a column says, `NO_SPLIT` where none does.
-    groups : int64 array (N,), or None: rows of one number stay on one side of any split.
-    split_column : str, "" where no column says the split.
-    counts : what was dropped, by reason.
-    reading : Reading: what was found of the table, and made of its odd cells.
+    codes : uint8 array (N,): split in a column of the table, `NO_SPLIT` if there is none.
+    groups : int64 array (N,), or None: rows of one group stay in one split.
+    split_column : str: the column of the split, "" for none.
+    counts : rows dropped, by reason.
+    reading : Reading: how the table was read, and its unusual cells.
     """
 
     rows: list[ProteinRow]
@@ -192,7 +192,7 @@ def _splits(
     sets: Sequence[str],
     choosing: Sequence[str],
 ) -> tuple[str, np.ndarray]:
-    """Return the column that says the split and the code of each row."""
+    """Return the column of the split and the code of each row."""
     for name in sets:
         column = Column(name)
         found = [column.code(cell) for cell in cells[name]]
@@ -245,7 +245,7 @@ NARROW = 0.25  # the middle nine tenths of the lengths span less of the median: 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen of a table.
+    """Summary of a table.
 
     Attributes
     ----------
@@ -279,7 +279,7 @@ class Look:
 
 
 def look(table: Table, names: tuple[str, ...] | list[str], seed: int = 0) -> Look:
-    """Look at a table.
+    """Summarise a table: kind of data, lengths, variation, targets.
 
     Parameters
     ----------
@@ -373,7 +373,7 @@ def _target(name: str, values: np.ndarray) -> dict[str, Any]:
 
 
 def lines(seen: Look) -> list[str]:
-    """Return what was seen in plain lines."""
+    """Return the summary as lines to print."""
     spread = f"{seen.shortest} residues" if seen.lengths == 1 else f"{seen.shortest} to {seen.longest} residues"
     said = [f"{seen.rows:,} proteins of {spread} ({seen.lengths} distinct lengths)"]
     if seen.sequences < seen.rows:
@@ -398,25 +398,24 @@ def lines(seen: Look) -> list[str]:
 
 
 FRACTIONS = (0.8, 0.1, 0.1)
-CHOOSING_PART = 0.1  # part of the training rows that chooses, where a column names none for it
+CHOOSING_PART = 0.1  # part of the training rows that chooses the epoch, if a column names none
 # families are made at the first of these parts of shared words where none holds half of the rows; the identity that
 # such pairs have, about
 SHARED = ((0.05, 50), (0.2, 70), (0.5, 90))
 LARGEST = 0.5
 LEAST_GROUPS = 10
-SEVERAL = 3  # groups, at the least: one for each part
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A split with what it was made from.
+    """A split, with its groups and the reason for it.
 
     Attributes
     ----------
     codes : uint8 array (N,): 0 train, 1 valid, 2 test.
-    groups : int64 array (N,): rows of one number are on one side, unless a column said otherwise.
-    how, why : str: for the reader.
-    by_column : bool: whether a column of the table says it.
+    groups : int64 array (N,): rows of one group are in one split, unless a column says otherwise.
+    how, why : str: how it was made and why, for the log.
+    by_column : bool: the split is a column of the table.
     """
 
     codes: np.ndarray

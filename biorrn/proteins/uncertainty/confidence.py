@@ -1,4 +1,4 @@
-"""What a regression model learns about itself after training: how wide its intervals are, what is unlike its data."""
+"""Calibration of a regression model: conformal intervals and novelty threshold from held-out rows."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def columns_given(stored: Stored, level: float) -> tuple[dict[str, bool], str]:
 
 
 def widened(stored: Stored, level: float) -> bool | None:
-    """Return whether proteins that a model does not know have intervals, of their own; None where none has any."""
+    """Return whether proteins unknown to the model have intervals of their own; None if the model has no intervals."""
     intervals = conformal.Intervals.of(stored.facts, target_names(stored), level)
     return None if intervals is None else all(entry is not None for entry in intervals.unlike)
 
@@ -106,7 +106,7 @@ def held_out(
 
 
 def conformal_facts(held: HeldOut) -> dict[str, Any]:
-    """Return {"conformal": {target: what `conformal.fit` gives}}, without targets that have too few values."""
+    """Return {"conformal": {target: entry of `conformal.fit`}}, without targets with too few values."""
     fits = {name: conformal.fit(*held.column(place)) for place, name in enumerate(held.names)}
     return {"conformal": {name: entry for name, entry in fits.items() if entry is not None}}
 

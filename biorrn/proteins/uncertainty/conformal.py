@@ -24,7 +24,7 @@ from biorrn.base.errors import ConfigError
 
 LEVELS = tuple(number / 100 for number in range(50, 100))  # whose quantiles a model carries
 LEVEL = 0.9  # of an interval unless asked otherwise; also the one at which the floor is chosen
-FLOORS = tuple(2.0**power for power in np.arange(-3, 7.5, 0.5))  # times the median spread; the last leave it no say
+FLOORS = tuple(2.0**power for power in np.arange(-3, 7.5, 0.5))  # times the median spread, up to no effect of it
 FEWEST = 10  # rows: from so few on there is a quantile at 90 %
 DIGITS = 6  # of a stored number
 FOLDS = 5  # of the calibration rows, where a part is scored by what the others chose
@@ -88,7 +88,7 @@ def choose_floor(errors: np.ndarray, spread: np.ndarray) -> float:
 
 
 def fit(true: np.ndarray, predicted: np.ndarray, spread: np.ndarray | None = None) -> dict[str, Any] | None:
-    """Return what a model keeps of one target: rows, floor (None: scale 1), and the quantile at each of `LEVELS`.
+    """Return the conformal entry of one target: rows, floor (None: scale 1), and the quantile at each of `LEVELS`.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def _quantiles(scores: np.ndarray) -> list[float | None]:
 
 
 def fit_differences(errors: np.ndarray) -> dict[str, Any]:
-    """Return what a model keeps of the differences that it gives between a mutant and its wild type.
+    """Return the conformal entry of the differences between a mutant and its wild type.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ class Intervals:
         for column, entry in enumerate(self.entries):
             own = None if spread is None else spread[:, column]
             widths = half_widths(entry, self.level, own, len(values))
-            assert widths is not None  # as `of` made sure
+            assert widths is not None  # checked by `of`
             half[:, column] = widths
             if unknown is not None and unknown.any():
                 other = self.unlike[column]
@@ -286,7 +286,7 @@ def cross_coverage(
     folds: int = 5,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return how often intervals cover rows that they were not calibrated on: each fold with the fit of the others.
+    """Return the coverage on rows left out of the calibration: each fold with the fit of the others.
 
     Parameters
     ----------
@@ -312,7 +312,7 @@ def cross_coverage(
     for part in parts:
         rest = np.setdiff1d(known, part)
         entry = fit(true[rest], predicted[rest], None if spread is None else spread[rest])
-        assert entry is not None  # as the check of the folds made sure
+        assert entry is not None  # the check above leaves enough rows
         errors = np.abs(true[part] - predicted[part])
         for level in levels:
             half = half_widths(entry, level, None if spread is None else spread[part], len(part))

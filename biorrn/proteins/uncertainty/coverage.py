@@ -1,4 +1,4 @@
-"""How often intervals hold the measured value: in all, by length, by likeness to the training rows, level by level."""
+"""Coverage of prediction intervals: overall, and by level, width, length and identity to the training rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from biorrn.stats.bootstrap import proportion
 IDENTITIES = (0.4, 0.6, 0.8, 0.9, 0.95, 0.98)  # edges of the bins; below the first nothing is looked for
 COMPARED = 2000  # rows whose nearest training row is looked for, at most
 GROUPS = 5  # of lengths, and of widths
-ALIKE = 1e-3  # of the widest interval: what tables round away is no difference in width
+ALIKE = 1e-3  # of the widest interval: smaller differences are rounding of the table
 
 
 def coverage_of(
@@ -29,7 +29,7 @@ def coverage_of(
     entry: Mapping[str, Any] | None = None,
     likeness: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Return what the intervals of one target hold.
+    """Return the coverage of the intervals of one target.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def coverage_of(
     lists of such, with "level", or with the "name" of a bin. A proportion is as `proportion` gives it. Where all
     intervals are equally wide, `width` has no bins.
     """
-    assert given.lower is not None  # as the caller made sure
+    assert given.lower is not None  # checked by the caller
     assert given.upper is not None
     true, lower, upper = rows.targets[:, column], given.lower[:, column], given.upper[:, column]
     known = np.isfinite(true) & np.isfinite(lower)  # a protein that the model does not know may have no interval
@@ -94,7 +94,7 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
 
 
 def _held(inside: np.ndarray, width: np.ndarray) -> dict[str, float]:
-    """Return how many values lie inside their intervals, and the mean width of these."""
+    """Return the proportion of values inside their intervals, and the mean width."""
     found = proportion(int(inside.sum()), len(inside))
     return found | {"width": float(np.mean(width)) if len(width) else float("nan")}
 

@@ -1,13 +1,13 @@
-"""Is a protein unlike those that a model was trained on? A distance that costs microseconds, and its threshold.
+"""Novelty detection: distance of a protein from the training rows, and its threshold.
 
 A protein is described by its composition, by which classes of residues follow each other, by how often hydrophobic
-residues stand two, three, four and seven apart (strands and helices), and by its length. The distance is that of
-Mahalanobis from the training rows' mean, with a covariance shrunk as of Ledoit and Wolf (2004, J Multivar Anal 88:365).
-The threshold is the 99th percentile of rows that were held out of training, so that about 1 in 100 of such is flagged.
-Those are also the rows that intervals are calibrated on: beyond the threshold nothing backs them. Where the held-out
-rows are less varied than the training rows, more of the latter lie beyond it.
+residues are two, three, four and seven apart (strands and helices), and by its length. The distance is that of
+Mahalanobis from the mean of the training rows, with the shrunk covariance of Ledoit and Wolf (2004, J Multivar Anal
+88:365). The threshold is the 99th percentile of rows held out of training, so that about 1 in 100 of such rows is
+flagged. These rows also calibrate the intervals: beyond the threshold no row supports an interval. If the held-out rows
+are less varied than the training rows, more than 1 % of the training rows are beyond the threshold.
 
-It sees what a protein is made of, not whether it folds: a random order of a training protein's residues passes.
+The description does not depend on the fold: a shuffled training protein passes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ WORD = 6  # residues of a word that relatives share
 SAMPLED = 8  # one word in so many is kept, the same ones of every protein
 SHARED = 0.2  # of a protein's sampled words that a relative has (about 75 % identity), and at least TWICE of them
 TWICE = 2
-ASKED = 300  # training rows that are asked whether another is their mutant
-MUTANTS = 0.02  # of them, from which on a model is taken for one that was trained on mutants
+ASKED = 300  # training rows that are searched for mutants
+MUTANTS = 0.02  # of them with a mutant, from which on the training set counts as one of mutants
 CLASSES = ("AVILMC", "FWYH", "STNQ", "KR", "DE", "GP")  # X is in none
 HYDROPHOBIC = "AVILMCFWY"
 LAGS = (2, 3, 4, 7)
@@ -93,7 +93,7 @@ def describe(tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 def fit(
     tokens: np.ndarray, lengths: np.ndarray, held_tokens: np.ndarray, held_lengths: np.ndarray
 ) -> dict[str, Any] | None:
-    """Return what a model keeps to tell what is unlike its training rows; None where there are fewer than two of them.
+    """Return the novelty entry of a model (mean, unit, root, threshold); None for fewer than two training rows.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def unlike(entry: Mapping[str, Any], tokens: np.ndarray, lengths: np.ndarray) ->
 
 
 def sketch(tokens: np.ndarray, lengths: np.ndarray) -> str:
-    """Return the words of the training rows that tell a relative of one of them: sorted hashes, packed as text.
+    """Return the words of the training rows by which a relative is found: sorted hashes, packed as text.
 
     One word of `WORD` residues in `SAMPLED` is kept, by its hash (Broder 1997, On the resemblance of documents).
     Tokens and lengths as for `describe`.
@@ -211,7 +211,7 @@ def _words(tokens: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndar
 def has_mutants(tokens: np.ndarray, lengths: np.ndarray) -> bool:
     """Return whether some of the rows are mutants of others: one of 50 has another that differs in one to three places.
 
-    Tokens and lengths as for `describe`; at most `ASKED` of them are asked, evenly spaced.
+    Tokens and lengths as for `describe`; at most `ASKED` of them are searched, evenly spaced.
     """
     ends = np.cumsum(lengths)
     found = 0

@@ -1,4 +1,4 @@
-"""The choices of validation rows made again without some of them, so that these can calibrate intervals."""
+"""Validation choices (epoch, weights, unit) repeated without some rows, so that these rows can calibrate intervals."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from biorrn.training.ensemble import given_weights, rising_knots, stacked_weight
 
 
 def chosen_without(stored: Stored, prepared: str | Path, device: torch.device) -> HeldOut | None:
-    """Predict each validation row by what the other validation rows choose; None where that cannot be told.
+    """Predict each validation row with the model that the other validation rows choose; None if that is unknown.
 
     Validation rows choose the epoch of a network, the line of one that learned an order, the weights of an ensemble and
     its calibration. For each fold of them all this is chosen again by the other folds, from what the epochs predicted,
-    which a run keeps in its last checkpoint. So no row calibrates an interval of a model that it chose.
+    which a run keeps in its last checkpoint. So no row calibrates the interval of a model that it chose.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def chosen_without(stored: Stored, prepared: str | Path, device: torch.device) -
 
     Returns
     -------
-    inference.confidence.HeldOut, in the order of the validation rows.
+    HeldOut, in the order of the validation rows.
     """
     folder = stored.path
     if stored.recipe.fitted != "train":
@@ -70,7 +70,7 @@ def chosen_without(stored: Stored, prepared: str | Path, device: torch.device) -
 
 
 def trained_here(stored: Stored, prepared: str | Path) -> bool:
-    """Return whether a prepared file is the one that the run of a model was trained on."""
+    """Return whether the run of a model was trained on this prepared file."""
     path = stored.path / PROVENANCE
     if not path.is_file():
         return False
@@ -88,7 +88,7 @@ def _runs(folder: Path, count: int) -> list[Path]:
 
 
 def _epochs(run: Path, data: ProteinDataset, order: np.ndarray, device: torch.device) -> np.ndarray | None:
-    """Return what each epoch of a run predicted of the validation rows (E, N, K); a model fitted at once has one."""
+    """Return the validation predictions of each epoch of a run (E, N, K); a model without epochs has one."""
     stored = load_model(run)
     if _fitted_once(stored.recipe):
         records = (ProteinRecord(data.ids[row], sequence(data.tokens(row))) for row in order)
