@@ -1,28 +1,39 @@
-"""Labels from calls: of a file, of the FAST5 itself, or of a model; with a reference and without."""
+"""Labels from calls, Tombo and tables, and the report on them."""
 
 import array
+import io
+import math
 import uuid
+from collections import Counter
 
 import h5py
 import numpy as np
 import pysam
 import pytest
 
-from biorrn.base.errors import ConfigError, InputError
+from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.nanopore.basecall.caller import Caller, Scored
 from biorrn.nanopore.basecall.decode import DECODERS
 from biorrn.nanopore.labels.prepare import positions
 from biorrn.nanopore.labels.sources import (
     CALL_LABELS,
+    COLUMNS,
     DEFAULTS,
+    LABELS,
+    TRUTH_COLUMNS,
     USES,
+    Facts,
     LabelOptions,
     Limits,
     ReadReport,
     Sources,
+    below,
+    labelled_reads,
     labels_by_call,
     make_scorer,
     open_labels,
+    open_report,
+    read_truth,
 )
 from biorrn.nanopore.labels.transfer import Carried, place_call, settle
 from biorrn.nanopore.readers.calls import parse_bases
@@ -427,3 +438,218 @@ def test_guppys_moves_explain_the_current(shared_data):
         if len(found) == 6:
             break
     assert np.median(found) > 0.75
+
+
+STRICT = Limits(identity=0.9, coverage=0.8, mean_q=10, dwell=(3, 60))
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (Facts(0.95, 0.9, 12, 10), None),
+        (Facts(), None),  # what is not known is not held against a read
+        (Facts(identity=0.89), "identity below 0.9"),
+        (Facts(coverage=0.79), "coverage below 0.8"),
+        (Facts(mean_q=9.9), "mean quality below 10"),
+        (Facts(dwell=2.9), "dwell beyond 3 to 60 samples a base"),
+        (Facts(dwell=61), "dwell beyond 3 to 60 samples a base"),
+    ],
+)
+def test_limits(facts, reason):
+    assert below(facts, STRICT) == reason
+
+
+def test_each_read_is_a_row_and_a_count():
+    stream = io.StringIO()
+    report = ReadReport(stream=stream)
+    report.drop("r1", "identity below 0.9", Facts(identity=0.5, coverage=1.0))
+    report.keep("r2", Facts(0.95, 0.9, 12.5, 10, "chr1"))
+    report.done("r2", None, 321)
+    report.keep("r3", Facts(identity=0.91))
+    report.done("r3", "reads dropped: no usable segment", 0)
+    report.done("r4", None, 50)  # labels that came with the read: nothing is known of an alignment
+    rows = [line.split("\t") for line in stream.getvalue().splitlines()]
+    assert rows[0] == list(COLUMNS)
+    assert rows[1:] == [
+        ["r1", "dropped", "identity below 0.9", "0.5000", "1.0000", ".", "0", "."],
+        ["r2", "kept", ".", "0.9500", "0.9000", "12.5000", "321", "chr1"],
+        ["r3", "dropped", "no usable segment", "0.9100", ".", ".", "0", "."],
+        ["r4", "kept", ".", ".", ".", ".", "50", "."],
+    ]
+    assert report.counts == {"reads dropped: identity below 0.9": 1}
+    summary = report.summary()
+    assert summary["kept"]["reads"] == 1
+    assert summary["kept"]["median"] == pytest.approx(0.95)
+    assert summary["dropped"]["reads"] == 2
+    assert ReadReport().summary() == {}
+
+
+def test_a_table_appears_whole_or_not_at_all(tmp_path):
+    with open_report(tmp_path / "r.tsv") as report:
+        report.done("r1", None, 1)
+        assert not (tmp_path / "r.tsv").exists()
+    assert len((tmp_path / "r.tsv").read_text().splitlines()) == 2
+    with pytest.raises(ValueError, match="stop"), open_report(tmp_path / "s.tsv"):
+        raise ValueError("stop")
+    assert not (tmp_path / "s.tsv").exists()
+    with open_report(None) as report:
+        report.drop("r1", "no reason", Facts(identity=math.nan))
+    assert report.counts.total() == 1
+
+
+IDS = [str(uuid.UUID(int=i)) for i in range(1, 5)]
+HEADER = "\t".join(TRUTH_COLUMNS)
+
+
+def write_fast5(path, read_ids, samples=60):
+    """Write a minimal multi-read FAST5."""
+    with h5py.File(path, "w") as file:
+        file.attrs["file_version"] = "2.0"
+        for number, read_id in enumerate(read_ids):
+            group = file.create_group(f"read_{read_id}")
+            channel = group.create_group("channel_id")
+            for name, value in {
+                "offset": 10.0,
+                "range": 1400.0,
+                "digitisation": 8192.0,
+                "sampling_rate": 4000.0,
+            }.items():
+                channel.attrs[name] = value
+            channel.attrs["channel_number"] = "1"
+            group.create_group("tracking_id").attrs["run_id"] = "run"
+            raw = group.create_group("Raw")
+            raw.attrs["read_id"] = read_id
+            raw.attrs["read_number"] = number
+            raw.attrs["start_time"] = np.uint64(0)
+            raw["Signal"] = np.arange(samples, dtype=np.int16) + number
+    return path
+
+
+def line(read_id, bases="ACGT", starts="5,15,25,35", end="45", place=("chr1", "7", "11", "+")):
+    name, start, stop, strand = place
+    return "\t".join([read_id, name, start, stop, strand, bases, starts, end])
+
+
+def table(folder, *rows, header=HEADER):
+    path = folder / "truth.tsv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def reads(tmp_path):
+    return write_fast5(tmp_path / "reads.fast5", IDS[:3])
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+def test_rows_are_joined_with_reads_in_any_order(tmp_path, reads, order):
+    truth, counts = table(tmp_path, *[line(IDS[i], end=str(41 + i)) for i in order]), Counter()
+    pairs = list(labelled_reads([reads], "truth", truth, counts))
+    assert [record.read_id for record, _ in pairs] == IDS[:3]
+    assert [labels.end for _, labels in pairs] == [41, 42, 43]
+    assert not +counts
+
+
+def test_a_row_is_read_as_it_is_written(tmp_path):
+    [(read_id, labels)] = read_truth(table(tmp_path, line(IDS[0], place=("chr1", "7", "11", "-"))))
+    assert read_id == IDS[0]
+    assert labels.bases.tolist() == [1, 2, 3, 4]
+    assert labels.starts.tolist() == [5, 15, 25, 35]
+    assert (labels.end, labels.reference, labels.ref_start, labels.ref_end, labels.strand) == (45, "chr1", 7, 11, "-")
+
+
+def test_a_row_of_any_length_can_be_read(tmp_path):
+    """Longer than the 131,072 characters that Python's csv module allows a cell."""
+    bases = "ACGT" * 50_000
+    starts = ",".join(str(5 * i) for i in range(len(bases)))
+    [(_, labels)] = read_truth(table(tmp_path, line(IDS[0], bases, starts)))
+    assert len(labels.starts) == 200_000
+
+
+def test_reads_and_rows_without_a_partner_are_counted(tmp_path, reads):
+    counts = Counter()
+    pairs = list(labelled_reads([reads], "truth", table(tmp_path, line(IDS[3]), line(IDS[1])), counts))
+    assert [record.read_id for record, _ in pairs] == [IDS[1]]
+    assert counts == {"reads dropped: no row in the truth table": 2, "truth rows without a read": 1}
+
+
+def test_a_read_that_comes_twice_is_used_once(tmp_path, reads):
+    write_fast5(tmp_path / "again.fast5", IDS[:1])
+    counts = Counter()
+    truth = table(tmp_path, *[line(read_id) for read_id in IDS[:3]])
+    assert len(list(labelled_reads([tmp_path], "truth", truth, counts))) == 3
+    assert counts["reads dropped: read id came before"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([line(IDS[0], bases="ACG")], "found 3 bases and 4 starts"),
+        ([line(IDS[0], bases="ACGZ")], "base 'Z' at position 4"),
+        ([line(IDS[0], starts="5,15,x,35")], "invalid literal"),
+        ([line(IDS[0], end="")], "invalid literal"),
+        ([line(IDS[0], place=("chr1", "7", "11", "?"))], r"column 'strand': found '\?'; allowed is \+ or -"),
+        (["a\tb"], "row 1 has 2 cells; the header names 8 columns"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path, rows, message):
+    with pytest.raises(InputError, match=message) as error:
+        list(read_truth(table(tmp_path, *rows)))
+    assert "truth.tsv: " in str(error.value)
+
+
+def test_a_missing_column_is_named(tmp_path):
+    with pytest.raises(InputError, match="column 'bases' is missing; found read_id"):
+        list(read_truth(table(tmp_path, header=HEADER.replace("bases", "base"))))
+
+
+def test_a_read_given_twice_in_the_table(tmp_path, reads):
+    truth = table(tmp_path, line(IDS[1]), line(IDS[1]), line(IDS[0]))
+    with pytest.raises(InputError, match=f"record '{IDS[1]}': the read is given twice"):
+        list(labelled_reads([reads], "truth", truth, Counter()))
+
+
+def test_choices_that_do_not_fit(tmp_path, reads):
+    with pytest.raises(ConfigError, match="--labels 'event' is unknown; did you mean 'events'"):
+        labelled_reads([reads], "event", None, Counter())
+    with pytest.raises(ConfigError, match="needs the table of labels; name it with --truth"):
+        labelled_reads([reads], "truth", None, Counter())
+    with pytest.raises(ConfigError, match="is for --labels truth"):
+        labelled_reads([reads], "events", tmp_path / "t.tsv", Counter())
+
+
+@pytest.mark.parametrize("labels", LABELS)
+def test_a_damaged_file_among_good_ones_is_reported(tmp_path, shared_data, labels):
+    good = sorted((shared_data / "nanopore" / "lambda_r941" / "fast5").iterdir())[:2]
+    bad = tmp_path / "bad.fast5"
+    bad.write_bytes(b"no")
+    truth, problems = None, []
+    if labels == "truth":
+        ids = [record.read_id for record, _ in labelled_reads(good, "events", None, Counter())]
+        truth = table(tmp_path, *[line(read_id) for read_id in ids])
+    pairs = list(labelled_reads([good[0], bad, good[1]], labels, truth, Counter(), problems.append))
+    assert len(pairs) == 2
+    assert [problem.source for problem in problems] == [str(bad)]
+
+
+def test_events_agree_with_their_reference(shared_data):
+    """Tombo's bases are those of the reference, on both strands, at the places that the labels name."""
+    from Bio import SeqIO
+
+    from biorrn.nanopore.labels.prepare import positions
+    from biorrn.sequences.alphabets import encode_bases, reverse_complement
+
+    folder = shared_data / "nanopore" / "lambda_r941"
+    reference = encode_bases(str(next(SeqIO.parse(next(folder.glob("*.fasta")), "fasta")).seq))
+    strands = set()
+    for _, labels in labelled_reads(sorted((folder / "fast5").iterdir())[:6], "events", None, Counter()):
+        there = reference[positions(labels)]
+        wanted = there if labels.strand == "+" else reverse_complement(there)[::-1]
+        assert np.array_equal(labels.bases, wanted)
+        strands.add(labels.strand)
+    assert strands == {"+", "-"}
+
+
+def test_nothing_usable_is_an_error(tmp_path, reads):
+    with pytest.raises(BiorrnError):
+        list(labelled_reads([reads], "events", None, Counter()))

@@ -1,6 +1,8 @@
-"""Calls in FASTA, FASTQ, PAF of moves, BAM and FAST5."""
+"""Calls in FASTQ, SAM, BAM, CRAM and FAST5."""
 
+import gzip
 import math
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -8,8 +10,19 @@ import pysam
 import pytest
 
 from biorrn.base.errors import InputError
-from biorrn.nanopore.readers.calls import BamCalls, Moves, mean_phred, read_sequences
-from biorrn.nanopore.readers.fast5 import read_calls
+from biorrn.nanopore.alignment import reverse_complement
+from biorrn.nanopore.readers.calls import (
+    PACKED,
+    BamCalls,
+    BaseCall,
+    Moves,
+    has_moves,
+    mean_phred,
+    read_calls,
+    read_sequences,
+)
+from biorrn.nanopore.readers.fast5 import read_calls as fast5_calls
+from biorrn.sequences.fastq import reference_lengths
 from biorrn.sequences.records import ReadCall
 
 
@@ -198,12 +211,12 @@ def write_fast5(path, fastq=b"@r1\nACGT\n+\n++++\n", moves=None, stride=5, first
 
 
 def test_the_call_inside_fast5(tmp_path):
-    ((record, call),) = read_calls(write_fast5(tmp_path / "a.fast5"))
+    ((record, call),) = fast5_calls(write_fast5(tmp_path / "a.fast5"))
     assert (record.read_id, call.bases.tolist(), call.starts) == ("r1", [1, 2, 3, 4], None)
     assert call.mean_q == pytest.approx(10)
-    ((_, call),) = read_calls(write_fast5(tmp_path / "b.fast5", moves=[1, 0, 1, 2, 0], number="001"))
+    ((_, call),) = fast5_calls(write_fast5(tmp_path / "b.fast5", moves=[1, 0, 1, 2, 0], number="001"))
     assert (call.starts.tolist(), call.end) == ([10, 20, 25, 25], 35)
-    assert [call for _, call in read_calls(write_fast5(tmp_path / "c.fast5", None))] == [None]
+    assert [call for _, call in fast5_calls(write_fast5(tmp_path / "c.fast5", None))] == [None]
 
 
 @pytest.mark.parametrize(
@@ -218,5 +231,153 @@ def test_the_call_inside_fast5(tmp_path):
 )
 def test_a_damaged_call_inside_fast5_is_one_line(tmp_path, change, message):
     problems = []
-    assert list(read_calls(write_fast5(tmp_path / "a.fast5", **change), problems.append)) == []
+    assert list(fast5_calls(write_fast5(tmp_path / "a.fast5", **change), problems.append)) == []
     assert message in str(problems[0])
+
+
+GENOME = "".join(np.random.default_rng(5).choice(list("ACGT"), 400))
+READS = {"forward": GENOME[10:60], "back": reverse_complement(GENOME[100:180]), "free": "ACGTN" * 4, "empty": ""}
+
+
+def quals(bases: str) -> np.ndarray:
+    return np.arange(len(bases), dtype=np.uint8) % 40
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the reads in each format, aligned where that can be said; one record is supplementary."""
+    folder = tmp_path_factory.mktemp("calls")
+    (folder / "genome.fa").write_text(f">g\n{GENOME}\n")
+    letters = {id: "".join(chr(33 + q) for q in quals(bases)) for id, bases in READS.items()}
+    (folder / "calls.fastq").write_text("".join(f"@{id}\n{bases}\n+\n{letters[id]}\n" for id, bases in READS.items()))
+    lines = [
+        f"forward\t0\tg\t11\t60\t50M\t*\t0\t0\t{READS['forward']}\t{letters['forward']}",
+        f"back\t16\tg\t101\t60\t80M\t*\t0\t0\t{GENOME[100:180]}\t{letters['back'][::-1]}",
+        f"back\t2064\tg\t301\t60\t70H10M\t*\t0\t0\t{GENOME[300:310]}\t{letters['back'][:10]}",
+        f"free\t4\t*\t0\t0\t*\t*\t0\t0\t{READS['free']}\t{letters['free']}",
+        "empty\t4\t*\t0\t0\t*\t*\t0\t0\t*\t*",
+    ]
+    text = "\n".join(["@HD\tVN:1.6", f"@SQ\tSN:g\tLN:{len(GENOME)}", *lines]) + "\n"
+    (folder / "calls.sam").write_text(text)
+    for suffix, mode in ((".bam", "wb"), (".cram", "wc")):
+        with (
+            pysam.AlignmentFile(str(folder / "calls.sam"), check_sq=False) as given,
+            pysam.AlignmentFile(
+                str(folder / f"calls{suffix}"), mode, header=given.header, reference_filename=str(folder / "genome.fa")
+            ) as packed,
+        ):
+            for record in given:
+                packed.write(record)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".fastq", *PACKED])
+def test_each_format_gives_the_reads_as_they_were_called(folder: Path, suffix: str) -> None:
+    found: list[BaseCall] = list(read_calls(folder / f"calls{suffix}", folder / "genome.fa"))
+    assert {call.id: call.bases for call in found} == READS
+    for call in found:
+        assert call.quals.dtype == np.uint8
+        assert call.quals.tolist() == quals(call.bases).tolist()
+    assert has_moves(f"calls{suffix}") == (suffix != ".fastq")
+
+
+def broken(folder: Path, case: str) -> Path:
+    name = folder / f"{case}.bam"
+    if case == "no reads":
+        with pysam.AlignmentFile(str(name), "wb", header={"HD": {"VN": "1.6"}}):
+            pass
+    elif case == "cut off":
+        name.write_bytes((folder / "calls.bam").read_bytes()[:-60])
+    elif case == "text":
+        name.write_text("id\tbases\nr\tACGT\n")
+    elif case != "missing":
+        name = folder / f"{case}.sam"
+        sequence = {"no qualities": "ACGT\t*", "ambiguous": "ACRT\t!!!!"}[case]
+        name.write_text(f"@HD\tVN:1.6\nr\t4\t*\t0\t0\t*\t*\t0\t0\t{sequence}\n")
+    return name
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("no reads", "holds no reads"),
+        ("cut off", "cut off.bam: "),
+        ("text", "text.bam: "),
+        ("missing", "missing.bam: "),
+        ("no qualities", "record 'r': holds no qualities"),
+        ("ambiguous", "record 'r': base 'R' is not one of ACGTUN"),
+    ],
+)
+def test_what_cannot_be_used_is_one_error(folder: Path, case: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        list(read_calls(broken(folder, case)))
+
+
+GOOD = "@r1 runid=x\nACGT\n+\n!I~5\n@r2\nacgun\n+r2\nIIIII\n@r3\n\n+\n\n"
+
+
+def test_fastq_plain_and_gzip(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "a.fastq", tmp_path / "a.fastq.gz"
+    plain.write_text(GOOD)
+    packed.write_bytes(gzip.compress(GOOD.encode()))
+    for path in (plain, packed):
+        calls = list(read_calls(path))
+        assert [call.id for call in calls] == ["r1", "r2", "r3"]
+        assert [call.bases for call in calls] == ["ACGT", "ACGTN", ""]
+        assert calls[0].quals.tolist() == [0, 40, 93, 20]
+
+
+def test_fastq_without_a_last_newline_and_with_crlf(tmp_path: Path) -> None:
+    path = tmp_path / "a.fastq"
+    path.write_bytes(b"@r1\r\nAC\r\n+\r\nII")
+    assert [(call.bases, len(call.quals)) for call in read_calls(path)] == [("AC", 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no reads"),
+        ("\n\n", "holds no reads"),
+        (">r1\nACGT\n", "line 1 starts with '>' (that is FASTA)"),
+        ("@r1\nACXT\n+\nIIII\n", "record 'r1': base 'X' at position 3 is not one of ACGTUN"),
+    ],
+)
+def test_bad_fastq(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.fastq"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        list(read_calls(path))
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_truncated_gzip(tmp_path: Path) -> None:
+    path = tmp_path / "a.fastq.gz"
+    path.write_bytes(gzip.compress((GOOD * 200).encode())[:-20])
+    with pytest.raises(InputError, match="damaged gzip"):
+        list(read_calls(path))
+
+
+def test_reference_lengths(tmp_path: Path) -> None:
+    path = tmp_path / "ref.fa"
+    path.write_text(">a first\nACGT\nNNRY\n\n>b\nacgu\n")
+    assert reference_lengths(path) == {"a": 8, "b": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no sequence"),
+        ("ACGT\n", "line 1 starts with 'A'; a FASTA file starts with '>'"),
+        (">a\nAC\n>a\nAC\n", "record 'a': appears twice"),
+        (">a\nAC\n>b\n", "record 'b': has no bases"),
+        (">\nAC\n", "line 1 has no name"),
+        (">a\nACGT\nMEEPQ\n", "record 'a': 'E' on line 3 is not a base"),
+    ],
+)
+def test_bad_reference(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "ref.fa"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        reference_lengths(path)
+    assert message in str(caught.value)
