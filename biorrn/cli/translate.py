@@ -34,10 +34,10 @@ def translate(
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
     from biorrn.sequences.tally import Tally
-    from biorrn.translation.predict import Chosen, check_model, draw_attention, open_fasta, read_sources
+    from biorrn.translation.predict import AttentionRecord, check_model, draw_attention, open_fasta, read_sources
     from biorrn.translation.predict import translate as run
 
-    wanted = Chosen(attention, record)
+    wanted = AttentionRecord(attention, record)
     set_threads(threads)
     stored = load_model(model)
     check_model(stored, signal=False)

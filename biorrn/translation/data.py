@@ -1,4 +1,4 @@
-"""Pairs of sequences, one to be told from the other: the prepared file, and its rows as batches."""
+"""Data sets of sequence pairs: tables and FASTA, the prepared file, batches, and synthetic coding sequences."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from biorrn.training.batches import pad_tokens
 
 
 class PairWriter(Writer):
-    """Appends pairs; see `pair_writer`."""
+    """Writer of pairs; see `pair_writer`."""
 
     def add(self, id: str, source: np.ndarray, target: np.ndarray, split: int = 0) -> None:
-        """Append one pair: symbols uint8 (T,) and (U,), and the code of its split."""
+        """Append one pair: symbols uint8 (T,) and (U,), code of the split."""
         row = {"id": id, "source": source, "target": target, "split": split}
         self._append(row, {"source_offsets": len(source), "target_offsets": len(target)})
 
 
 @contextlib.contextmanager
 def pair_writer(path: str | Path, source: str, target: str) -> Iterator[PairWriter]:
-    """Open a new file of pairs; it takes its place at the end, whole or not at all.
+    """Open a new file of pairs; it is moved into place when it is complete.
 
     Parameters
     ----------
-    path : the HDF5 file to write.
-    source, target : str: entries of `encoders.symbols.ALPHABETS`.
+    path : HDF5 file to write.
+    source, target : str: entries of `sequences.alphabets.ALPHABETS`.
     """
     with new_file(path) as file:
         file.attrs["source_alphabet"], file.attrs["target_alphabet"] = source, target
@@ -62,7 +62,7 @@ class PairFile(PreparedFile):
 
         Raises
         ------
-        ConfigError: the file names one that this version does not know.
+        ConfigError: the alphabet is unknown.
         """
         return lookup(ALPHABETS, str(self.file.attrs[f"{side}_alphabet"]), f"{self.path}: alphabet of the {side}")
 
@@ -73,12 +73,12 @@ class PairFile(PreparedFile):
 
 
 class PairDataset:
-    """The pairs of one split, held in memory (one byte a symbol).
+    """The pairs of one split, in memory (one byte per symbol).
 
     Attributes
     ----------
     source, target : Alphabet of each side.
-    lengths, target_lengths : int64 arrays (N,): symbols of each side.
+    lengths, target_lengths : int64 arrays (N,): symbols of sources and targets.
     ids : list of str.
     """
 
@@ -109,11 +109,11 @@ class PairDataset:
         return self._flat[side][start:end]
 
     def collate(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """Return pairs as a batch: x int64 (B, T), targets int64 (B, U), both 0-padded, and their lengths."""
+        """Return pairs as a batch: x int64 (B, T), targets int64 (B, U), both padded with 0, and their lengths."""
         chosen = [int(index) for index in indices]
         x, lengths = pad_tokens([self.symbols("source", index) for index in chosen])
         targets, target_lengths = pad_tokens([self.symbols("target", index) for index in chosen])
-        longest = max(1, int(target_lengths.max()))  # a decoder steps through padding too
+        longest = max(1, int(target_lengths.max()))  # no extra padding: each step of the decoder costs time
         return Batch(
             x=x,
             lengths=lengths,
@@ -124,7 +124,7 @@ class PairDataset:
 
 
 def pair_summary(path: str | Path) -> dict[str, Any]:
-    """Return the alphabets, and the counts and lengths of each split of a prepared file of pairs."""
+    """Return the alphabets of a prepared file of pairs, and counts and lengths of each split."""
     with PairFile(path) as file:
         present = [split for split in SPLITS if len(file.rows(split))]
         names = {side: file.alphabet(side).name for side in ("source", "target")}
@@ -142,11 +142,9 @@ def pair_summary(path: str | Path) -> dict[str, Any]:
 
 
 def pair_leakage(path: str | Path) -> dict[str, Any]:
-    """Return how many pairs of valid and test have a source that a pair of train has too."""
+    """Return the number of pairs of valid and test whose source is also in train."""
     with PairFile(path) as file:
-        texts = {
-            split: [file.symbols("source", row).tobytes() for row in file.rows(split)] for split in SPLITS
-        }  # fmt: skip
+        texts = {split: [file.symbols("source", row).tobytes() for row in file.rows(split)] for split in SPLITS}
     train = set(texts["train"])
     return {
         split: {"pairs": len(rows), "source_in_train": sum(text in train for text in rows)}
@@ -157,7 +155,7 @@ def pair_leakage(path: str | Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two sequences as written, and what the table says of their split."""
+    """A pair of sequences as written, and the cell of the split column."""
 
     id: str
     source: str
@@ -172,7 +170,7 @@ def read_pair_table(
     id_column: str | None = None,
     split_column: str | None = None,
 ) -> Iterator[Pair]:
-    """Yield the rows of a table (CSV, TSV, parquet); without a column of ids they are row1, row2, ...
+    """Yield the pairs of a table (CSV, TSV, parquet); without `id_column` the ids are row1, row2, ...
 
     Raises
     ------
@@ -188,11 +186,11 @@ def read_pair_table(
 
 
 def read_pair_fasta(sources: str | Path, targets: str | Path) -> Iterator[Pair]:
-    """Yield the pairs of two FASTA files, in the order of the first; those of the second are held in memory.
+    """Yield the pairs of two FASTA files, joined by id, in the order of the first. The targets are kept in memory.
 
     Raises
     ------
-    InputError: a file is no FASTA, an id comes twice, or a source has no target of its id.
+    InputError: a file is not FASTA, an id of a target is repeated, or a source has no target.
     """
     known: dict[str, str] = {}
     for name, text in read_entries(targets):
@@ -216,19 +214,19 @@ def prepare_pairs(
     note: str = "",
     advance: Callable[[int], None] = lambda pairs: None,
 ) -> dict[str, Any]:
-    """Write pairs to a prepared file, a buffer of them in memory at a time, and return its account.
+    """Write pairs to a prepared file, in constant memory, and return its summary.
 
     Parameters
     ----------
-    pairs : as `translation.data` yields them.
-    splitter : from `datasets.splits.parse_split(..., "pairs")`.
+    pairs : from `read_pair_table`, `read_pair_fasta` or `coding_pairs`.
+    splitter : from `sequences.splits.parse_split(..., "pairs")`.
     source, target : str: entries of `ALPHABETS`.
-    inputs : the files behind the pairs; the first is named in errors, and all are kept with their SHA-256.
+    inputs : the input files; the first is named in errors, and all are stored with their SHA-256.
 
     Raises
     ------
-    ConfigError: no such alphabet.
-    InputError: a sequence is empty or not of its alphabet, or a cell of the split column names no split.
+    ConfigError: an alphabet is unknown.
+    InputError: a sequence is empty or not of its alphabet, or a cell of the split column is not a split.
     """
     sides = [lookup(ALPHABETS, name, f"{side} alphabet") for name, side in ((source, "source"), (target, "target"))]
     files = [str(path) for path in inputs]
@@ -259,7 +257,7 @@ def prepare_pairs(
 
 
 def export_sources(prepared: str | Path, exports: Mapping[str, Path]) -> None:
-    """Write the sources of each of these splits as FASTA, in file order.
+    """Write the sources of splits as FASTA, in file order.
 
     Raises
     ------
@@ -272,7 +270,7 @@ def export_sources(prepared: str | Path, exports: Mapping[str, Path]) -> None:
                 print(f">{one_line(data.ids[row])}\n{data.source.decode(data.symbols('source', row))}", file=stream)
 
 
-# third base fastest, in the order T, C, A, G; * stops
+# standard genetic code: bases in the order T, C, A, G, the third fastest; * is a stop codon
 _CODE = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
 STANDARD = {a + b + c: _CODE[16 * i + 4 * j + k] for i, a in enumerate("TCAG") for j, b in enumerate("TCAG")
             for k, c in enumerate("TCAG")}  # fmt: skip
@@ -280,7 +278,7 @@ CODONS = {letter: [codon for codon, found in STANDARD.items() if found == letter
 
 
 def translate(coding: str) -> str:
-    """Return the protein of a coding sequence under the standard code, up to the first stop codon.
+    """Return the protein of a coding sequence, up to the first stop codon (standard genetic code).
 
     >>> translate("ATGGCCTAA")
     'MA'
@@ -290,13 +288,13 @@ def translate(coding: str) -> str:
 
 
 def coding_pairs(number: int, shortest: int, longest: int, seed: int = 0) -> Iterator[Pair]:
-    """Yield coding sequences (start and stop codon included) with their proteins, cds1, cds2, ...
+    """Yield random coding sequences, with start and stop codon, and their proteins: cds1, cds2, ...
 
     Parameters
     ----------
     number : int: pairs.
-    shortest, longest : int: residues of a protein, its start included; lengths in between are equally likely.
-    seed : int: the same seed gives the same pairs, and a larger number the same ones first.
+    shortest, longest : int: residues of a protein, including the start; lengths are uniform.
+    seed : int: the same seed gives the same pairs; a larger `number` adds pairs.
     """
     for place in range(1, number + 1):
         rng = np.random.default_rng([seed, place])

@@ -1,7 +1,7 @@
-"""How right translations are, and on signal how a decoder compares with CTC or a CRF on the same chunks.
+"""Evaluation of encoder-decoders: symbol error rate and exact matches; on signal, compared with CTC and CRF.
 
-Edits are those of the best global alignment (edit distance). Of signal, a chunk is told alone: its first and last base
-may be cut by its edges, so that its identity is lower than that of a read.
+Edits are those of the best global alignment (edit distance). Chunks of signal are called one by one: their first and
+last bases may be cut, so identities are lower than those of reads.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a model told of every row of a split.
+class Results:
+    """Results of one model on the rows of a split.
 
     Attributes
     ----------
     edits, symbols : int64 arrays (N,): edits to the true sequence, and its length.
-    counts : int64 array (N, 4), of signal: matches, mismatches, insertions, deletions; empty (0, 4) else.
-    cut : int: rows that found no end.
-    seconds : float: of reading nothing but the model and the search.
-    sample : what a figure shows: signal, attention, bases, identity; None where there is none.
+    counts : int64 array (N, 4), for signal: matches, mismatches, insertions, deletions; else empty (0, 4).
+    cut : int: number of predictions without an end.
+    seconds : float: time of model and search.
+    sample : for a figure: signal, attention, bases, identity; or None.
     """
 
     edits: np.ndarray
@@ -64,21 +64,21 @@ def _exact(edits: np.ndarray, symbols: np.ndarray, counts: np.ndarray) -> np.nda
     return (counts @ (edits == 0)) / counts.sum(1)
 
 
-def metrics(told: Told, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Return {metric: {"n", "value", "low", "high"}}; the 95 % bootstrap intervals resample rows."""
-    edits, symbols = told.edits.astype(np.float64), told.symbols.astype(np.float64)
+def metrics(results: Results, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Return {metric: {"n", "value", "low", "high"}}, with 95 % bootstrap intervals over rows."""
+    edits, symbols = results.edits.astype(np.float64), results.symbols.astype(np.float64)
     found = {name: estimate(statistic, edits, symbols, seed=seed) for name, statistic in METRICS.items()}
-    if len(told.counts):
-        found |= {name: estimate(f, told.counts.astype(np.float64), seed=seed) for name, f in RESAMPLED.items()}
+    if len(results.counts):
+        found |= {name: estimate(f, results.counts.astype(np.float64), seed=seed) for name, f in RESAMPLED.items()}
     return found
 
 
-def tell_pairs(stored: Stored, data: PairDataset, beam: int) -> Told:
-    """Return what a model told of pairs.
+def evaluate_pairs(stored: Stored, data: PairDataset, beam: int) -> Results:
+    """Return the results of a model on pairs.
 
     Raises
     ------
-    ConfigError: the model is of other alphabets.
+    ConfigError: the model has other alphabets.
     """
     model = check_model(stored, signal=False)
     for side, alphabet in (("source", data.source), ("target", data.target)):
@@ -91,15 +91,15 @@ def tell_pairs(stored: Stored, data: PairDataset, beam: int) -> Told:
         for index, row in zip(indices, found, strict=True):
             edits[index] = distance(row.symbols, data.symbols("target", int(index)).tolist())
             cut += not row.ended
-    return Told(edits, data.target_lengths, np.zeros((0, 4), np.int64), cut, time.perf_counter() - start)
+    return Results(edits, data.target_lengths, np.zeros((0, 4), np.int64), cut, time.perf_counter() - start)
 
 
-def tell_chunks(stored: Stored, data: ChunkDataset, windows: Sequence[Any], beam: int) -> Told:
-    """Return what a model of signal told of chunks: a decoder by its beam, a basecaller by the decoder of its head.
+def evaluate_chunks(stored: Stored, data: ChunkDataset, windows: Sequence[Any], beam: int) -> Results:
+    """Return the results of a model on chunks of signal: an encoder-decoder, or a basecaller (CTC, CRF).
 
     Raises
     ------
-    ConfigError: the model takes no signal, or signal that is normalised in another way.
+    ConfigError: the model does not read signal, or needs another normalisation.
     """
     if stored.recipe.task != "basecalling":
         check_model(stored, signal=True)
@@ -115,18 +115,18 @@ def tell_chunks(stored: Stored, data: ChunkDataset, windows: Sequence[Any], beam
         assert batch.targets is not None
         assert batch.target_lengths is not None
         begun = time.perf_counter()
-        told = list(_chunk_calls(stored, batch, beam, attention=not start))
+        found = list(_chunk_calls(stored, batch, beam, attention=not start))
         seconds += time.perf_counter() - begun
-        calls += [call for call, _, _ in told]
-        cut += sum(not ended for _, ended, _ in told)
+        calls += [call for call, _, _ in found]
+        cut += sum(not ended for _, ended, _ in found)
         ends = zip(batch.targets, batch.target_lengths.tolist(), strict=True)
         labels += [decode_bases(row[:end].numpy()) for row, end in ends]
-        if not start and told[0][2] is not None:
-            sample = _median_sample(batch, told, labels)
+        if not start and found[0][2] is not None:
+            sample = _median_sample(batch, found, labels)
     kinds = [list(columns(call, label).values()) for call, label in zip(calls, labels, strict=True)]
     counts = np.array(kinds, np.int64).reshape(-1, 4)
     symbols = np.array([len(label) for label in labels], np.int64)
-    return Told(counts[:, 1:].sum(1), symbols, counts, cut, seconds, sample)
+    return Results(counts[:, 1:].sum(1), symbols, counts, cut, seconds, sample)
 
 
 def _chunk_calls(
@@ -142,20 +142,20 @@ def _chunk_calls(
             yield decode(row[:length]).bases, True, None
         return
     for found in search(model, batch.x, batch.lengths, stored.facts["symbols_a_step"], beam, attention):
-        looked = None if found.attention is None else found.attention.numpy()
-        yield bases_of(found), found.ended, looked
+        weights = None if found.attention is None else found.attention.numpy()
+        yield bases_of(found), found.ended, weights
 
 
 def _median_sample(
-    batch: Batch, told: Sequence[tuple[str, bool, np.ndarray | None]], labels: Sequence[str]
+    batch: Batch, results: Sequence[tuple[str, bool, np.ndarray | None]], labels: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, str, float]:
-    """Return the chunk of median identity of a batch, to be drawn."""
-    counts = [columns(call, label) for (call, _, _), label in zip(told, labels, strict=True)]
+    """Return signal, attention, bases and identity of the chunk of median identity of a batch."""
+    counts = [columns(call, label) for (call, _, _), label in zip(results, labels, strict=True)]
     identities = np.array([entry["="] / sum(entry.values()) for entry in counts])
     row = int(np.argsort(identities, kind="stable")[len(identities) // 2])
-    call, _, looked = told[row]
-    assert looked is not None
-    return batch.x[row, : int(batch.lengths[row]), 0].numpy(), looked, call, float(identities[row])
+    call, _, weights = results[row]
+    assert weights is not None
+    return batch.x[row, : int(batch.lengths[row]), 0].numpy(), weights, call, float(identities[row])
 
 
 def evaluate_translation(
@@ -169,19 +169,19 @@ def evaluate_translation(
     limit: int | None = None,
     note: str = "",
     seed: int = 0,
-) -> tuple[dict[str, Any], dict[str, Told]]:
-    """Return the evaluation of models on the same rows of a prepared file, and what each told.
+) -> tuple[dict[str, Any], dict[str, Results]]:
+    """Return the evaluation of models on the same rows of a prepared file, and the results of each.
 
     Parameters
     ----------
-    models : run folders of task translation; of signal, also of task basecalling.
+    models : run folders of task translation; for signal also of task basecalling.
     prepared : file of pairs, or of signal.
-    samples : int, of signal: of a chunk; default: of the first model's recipe.
-    limit : int, of signal: most chunks, evenly spread.
+    samples : int, for signal: samples per chunk. Default: as in the first model's recipe.
+    limit : int, for signal: maximum number of chunks, evenly spaced.
 
     Raises
     ------
-    ConfigError: no model, one of another task or alphabet, or a beam below 1.
+    ConfigError: no model, a model of another task or alphabet, or a beam below 1.
     InputError: the file is of another kind, or the split is empty.
     """
     if beam < 1:
@@ -191,7 +191,7 @@ def evaluate_translation(
         raise ConfigError("names no model; allowed is one or more")
     first = next(iter(stored.values()))
     signal = first.recipe.task == "basecalling" or first.facts.get("source") == "signal"
-    told: dict[str, Told] = {}
+    results: dict[str, Results] = {}
     rows: dict[str, Any]
     if signal:
         size = samples or (first.recipe.chunks.samples if first.recipe.chunks else 0)
@@ -199,15 +199,15 @@ def evaluate_translation(
         windows = data.tiles(limit)
         if not windows:
             raise InputError(prepared, f"split '{split}' has no chunk that can be used")
-        told = {model: tell_chunks(entry, data, windows, beam) for model, entry in stored.items()}
+        results = {model: evaluate_chunks(entry, data, windows, beam) for model, entry in stored.items()}
         rows = {"chunks": len(windows), "samples": size}
     else:
         pairs = PairDataset(prepared, None if split == "all" else split)
-        told = {model: tell_pairs(entry, pairs, beam) for model, entry in stored.items()}
+        results = {model: evaluate_pairs(entry, pairs, beam) for model, entry in stored.items()}
         rows = {"pairs": len(pairs)}
     content = common("translation", name, split, note, seed, {"prepared": prepared})
     content |= {"beam": beam, "rows": rows, "models": {}}
-    for model, found in told.items():
+    for model, found in results.items():
         recipe = stored[model].recipe
         content["models"][model] = {
             "recipe": recipe.name,
@@ -218,14 +218,14 @@ def evaluate_translation(
             "seconds": found.seconds,
         }
         content["metrics"][model] = metrics(found, seed)
-    return content, told
+    return content, results
 
 
 METRICS = {"symbol_error_rate": _error_rate, "exact": _exact}
 
 
 def rows(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the names of the columns, and a row of cells a model; a metric with its 95 % interval."""
+    """Return the column names, and the cells of each model; metrics with 95 % intervals."""
     names = list(dict.fromkeys(name for metrics in content["metrics"].values() for name in metrics))
     body = []
     for model, entry in content["models"].items():
@@ -245,7 +245,7 @@ def write_table(path: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def table_lines(content: Mapping[str, Any]) -> list[str]:
-    """Return the table for a terminal: a block of lines a model."""
+    """Return the table as lines for the terminal, a block per model."""
     header, body = rows(content)
     counts = ", ".join(f"{number:,} {what}" for what, number in content["rows"].items())
     lines = [f"{content['name']}: split {content['split']}, {counts}, beam {content['beam']}"]
@@ -255,10 +255,10 @@ def table_lines(content: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def sample_drawings(content: Mapping[str, Any], told: Mapping[str, Told]) -> list[Drawing]:
-    """Return a drawing for each decoder of signal: its median chunk, and where each base looked."""
+def sample_drawings(content: Mapping[str, Any], results: Mapping[str, Results]) -> list[Drawing]:
+    """Return a drawing for each decoder of signal: the attention over its median chunk."""
     drawings: list[Drawing] = []
-    for model, found in told.items():
+    for model, found in results.items():
         if found.sample is None:
             continue
         signal, attention, bases, identity = found.sample

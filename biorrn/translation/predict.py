@@ -1,4 +1,4 @@
-"""Sequences told by an encoder and a decoder: what `biorrn translate` does, and what an evaluation of it is fed."""
+"""Prediction with encoder-decoders: greedy or beam search, FASTA output, and figures of the attention."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from biorrn.stats.figures import BLUE, FORMATS, WIDTH, Drawing, draw, plain, wri
 from biorrn.training.batches import pad_tokens
 
 BEAM = 5  # hypotheses
-LONGER = 1.1  # a decoder is stopped where it is so much longer than the longest of training, by steps of the source
-CUT = "length_limit"  # flag: stopped there, without an end
+LONGER = 1.1  # maximum output length, relative to the most symbols per source step in training
+CUT = "length_limit"  # flag: stopped at the maximum length, without an end
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """One sequence told from another.
+    """The prediction for one sequence.
 
     Attributes
     ----------
     id, source : str: as read.
-    target : str: what was told.
+    target : str: the predicted sequence.
     probability : float: geometric mean of the probabilities of its symbols and its end.
     flags : list of str: `CUT`, or empty.
-    attention : float32 array (U, T), optional: where each symbol, and the end, looked.
-    source_symbols, target_symbols : list of str: what the axes of `attention` stand for; the end is not among them.
+    attention : float32 array (U, T), optional: attention of each predicted symbol, and of the end, over the source.
+    source_symbols, target_symbols : list of str: labels of the axes of `attention`, without the end.
     """
 
     id: str
@@ -57,7 +57,7 @@ class Translation:
 
 
 def check_model(stored: Stored, signal: bool) -> SequenceModel:
-    """Return the network of a translation model that takes signal, or sequences.
+    """Return the network of a translation model of signal, or of sequences.
 
     Raises
     ------
@@ -76,11 +76,11 @@ def check_model(stored: Stored, signal: bool) -> SequenceModel:
 def search(
     model: SequenceModel, x: Tensor, lengths: Tensor, symbols_a_step: float, beam: int, attention: bool = False
 ) -> list[Found]:
-    """Return the sequence of each row of a batch: greedily for a `beam` of 1, else the best of so many.
+    """Return the predicted sequence of each row of a batch, by beam search; greedy for a `beam` of 1.
 
     Parameters
     ----------
-    symbols_a_step : float: most symbols a step of `x` in training; see `LONGER`.
+    symbols_a_step : float: maximum symbols per step of `x` in training; see `LONGER`.
     """
     limits = (lengths * symbols_a_step * LONGER).long() + 5
     with torch.no_grad():
@@ -92,11 +92,11 @@ def search(
 
 
 def read_sources(path: str | Path, alphabet: str, on_problem: OnProblem = stop) -> Iterator[tuple[str, str]]:
-    """Yield id and sequence of each record of a FASTA file that is of an alphabet of `ALPHABETS`.
+    """Yield id and sequence of each record of a FASTA file in an alphabet of `ALPHABETS`.
 
     Raises
     ------
-    InputError: the file is empty or no FASTA; and unless `on_problem` takes it, a sequence is not of the alphabet.
+    InputError: the file is empty or not FASTA; or a sequence is not of the alphabet, which goes to `on_problem`.
     """
     known = lookup(ALPHABETS, alphabet, "alphabet")
     for name, text in read_entries(path):
@@ -117,14 +117,14 @@ def translate(
     device: torch.device | str = "cpu",
     attention: Callable[[str], bool] = lambda name: False,
 ) -> Iterator[Translation]:
-    """Yield the translation of each record, in order; a batch of them is in memory at a time.
+    """Yield the translation of each record, in order, in constant memory.
 
     Parameters
     ----------
     stored : model of task translation whose source is an alphabet.
     records : id and sequence; see `read_sources`.
     beam : int: hypotheses; 1 is greedy.
-    attention : function that says of an id whether to keep where its symbols looked.
+    attention : returns for an id whether to keep its attention.
 
     Raises
     ------
@@ -138,35 +138,33 @@ def translate(
     while batch := list(islice(rest, max(1, batch_size))):
         codes = [source.encode(text) for _, text in batch]
         kept = [attention(name) for name, _ in batch]
-        # like lengths together would be faster; the order of the input is kept instead
+        # input order is kept; sorting by length would be faster
         x, lengths = pad_tokens(codes)
-        found = search(
-            model, x.to(device), lengths.to(device), stored.facts["symbols_a_step"], beam, any(kept)
-        )  # fmt: skip
+        found = search(model, x.to(device), lengths.to(device), stored.facts["symbols_a_step"], beam, any(kept))
         for (name, text), row, keep, symbols in zip(batch, found, kept, codes, strict=True):
-            looked = row.attention.cpu().numpy() if keep and row.attention is not None else None
+            weights = row.attention.cpu().numpy() if keep and row.attention is not None else None
             yield Translation(
                 name,
                 text,
                 target.decode(row.symbols),
                 math.exp(row.score),
                 [] if row.ended else [CUT],
-                looked,
+                weights,
                 [source.symbols[int(symbol) - 1] for symbol in symbols] if keep else [],
                 [target.symbols[symbol - 1] for symbol in row.symbols] if keep else [],
             )
 
 
 def bases_of(found: Found) -> str:
-    """Return the bases that a model of signal told."""
+    """Return the bases of a sequence predicted from signal."""
     return decode_bases(np.array(found.symbols, np.int64))
 
 
 @contextlib.contextmanager
 def open_fasta(path: str | Path) -> Iterator[Callable[[Translation], None]]:
-    """Open a FASTA file, which appears whole or not at all, and yield what writes a translation to it.
+    """Open a FASTA file and yield a function that writes a translation; the file appears when it is complete.
 
-    A header has the id, the probability of a symbol (geometric mean) and the flags.
+    A header has the id, the probability per symbol (geometric mean) and the flags.
     """
     with write_text(path) as stream:
 
@@ -177,17 +175,17 @@ def open_fasta(path: str | Path) -> Iterator[Callable[[Translation], None]]:
         yield write
 
 
-LETTERS = 60  # symbols of a side up to which each is written
-LONGEST = 2000  # symbols of a side that a figure shows at most
+LETTERS = 60  # maximum symbols of an axis with labels
+LONGEST = 2000  # maximum symbols of an axis
 
 
-class Chosen:
-    """Says of the ids of records, in turn, whether theirs is the attention to draw.
+class AttentionRecord:
+    """The record whose attention is drawn: call it with each id in turn.
 
     Parameters
     ----------
-    figure : str, optional: the file to draw; without it nothing is.
-    record : str, optional: the id; the first of all without it.
+    figure : str, optional: figure to write. Without it nothing is drawn.
+    record : str, optional: id of the record. Default: the first.
 
     Raises
     ------
@@ -207,18 +205,13 @@ class Chosen:
         return found
 
     def check(self, source: str | Path) -> None:
-        """Raise where the record never came.
-
-        Raises
-        ------
-        InputError: the file has no record of the id.
-        """
+        """Raise InputError if the record was not in the file."""
         if self.open:
             raise InputError(source, "there is no such record to draw", self.record)
 
 
 def attention_drawing(found: Translation, name: str = "attention") -> Drawing:
-    """Return a drawing of the weights (U, T): a row a symbol told, the end last, a column a symbol of the source.
+    """Return a drawing of the attention (U, T): a row per predicted symbol and the end, a column per source symbol.
 
     Raises
     ------
@@ -226,33 +219,33 @@ def attention_drawing(found: Translation, name: str = "attention") -> Drawing:
     """
     weights = found.attention
     assert weights is not None
-    told, looked = weights.shape
-    if max(told, looked) > LONGEST:
-        raise InputError("--attention", f"{told} by {looked} symbols; a figure shows up to {LONGEST}", found.id)
-    rows = [*found.target_symbols, "end"][:told]
+    height, width = weights.shape
+    if max(height, width) > LONGEST:
+        raise InputError("--attention", f"{height} by {width} symbols; a figure shows up to {LONGEST}", found.id)
+    rows = [*found.target_symbols, "end"][:height]
 
     def paint(figure: Figure) -> None:
-        side = max(WIDTH, min(12.0, 0.13 * looked + 1.2))
+        side = max(WIDTH, min(12.0, 0.13 * width + 1.2))
         figure.set_figwidth(side)
         axes = figure.subplots()
         _matrix(axes, figure, weights)
         _letters(axes, rows, found.source_symbols)
-        axes.set(xlabel="source", ylabel="told", title=plain(found.id))
+        axes.set(xlabel="source", ylabel="predicted", title=plain(found.id))
 
     caption = f"Attention of {found.id}: each row shows the attention of the decoder when it predicted that symbol."
-    return draw(name, caption, paint, height=max(3.2, min(12.0, 0.13 * told + 1.0)))
+    return draw(name, caption, paint, height=max(3.2, min(12.0, 0.13 * height + 1.0)))
 
 
 def signal_drawing(
     signal: np.ndarray, attention: np.ndarray, bases: str, stride: int, rate: float, title: str, name: str
 ) -> Drawing:
-    """Return a drawing of a chunk of signal with, below it, where each base that was told looked.
+    """Return a drawing of a chunk of signal and, below it, the attention of each predicted base.
 
     Parameters
     ----------
     signal : float32 array (T,): normalised current.
     attention : float32 array (U, T'): weights; T' steps of `stride` samples.
-    rate : float: samples a second.
+    rate : float: sample rate, Hz.
     """
 
     def paint(figure: Figure) -> None:
@@ -265,7 +258,7 @@ def signal_drawing(
         _letters(lower, [*bases, "end"][: len(attention)], [])
         lower.set(xlabel="time (ms)", ylabel="predicted base")
 
-    caption = f"{title}: current, and below it where the decoder looked for each base."
+    caption = f"{title}: current, and below it the attention of the decoder for each base."
     return draw(name, caption, paint, height=4.6)
 
 

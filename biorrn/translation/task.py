@@ -1,7 +1,6 @@
-"""Translation: one sequence in, another of its own length out, by a decoder that looks at what the encoder made of it.
+"""Training task translation: an encoder-decoder with attention, from one sequence to another of any length.
 
-Two kinds of prepared data: signal, whose chunks are told as bases (as task basecalling does by CTC), and pairs of
-sequences in any two alphabets.
+Two kinds of prepared data: pairs of sequences in any two alphabets, and signal, whose chunks are translated to bases.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ from biorrn.translation.data import PairDataset
 unit = "symbols"
 monitor = "symbol_accuracy"
 
-NONE = -1  # a target that is not there
+NONE = -1  # target of padding
 VALID_BATCH = 64
-VALID_PAIRS = 512  # a validation set larger than this is thinned evenly
+VALID_PAIRS = 512  # maximum validation pairs; more are thinned evenly
 
 
 class PairData(Batches):
@@ -76,7 +75,7 @@ def open_data(path: str | Path, recipe: Recipe) -> Data:
 
 
 def _kind(path: str | Path) -> str:
-    """Return the kind that a file says it is of, "" where it says none; what is wrong with it is told when opened."""
+    """Return the kind of a prepared file, "" if it has none or cannot be read (opening it later gives the error)."""
     try:
         with h5py.File(path, "r") as file:
             return str(file.attrs.get("kind", ""))
@@ -89,7 +88,7 @@ def make_model(recipe: Recipe, data: Data) -> SequenceModel:
 
     Raises
     ------
-    ConfigError: another loss or head, or a front end that does not take what the data has.
+    ConfigError: the loss, head or front end does not fit the data.
     """
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
     parts = recipe.network
@@ -122,11 +121,11 @@ def make_model(recipe: Recipe, data: Data) -> SequenceModel:
 
 
 def teaching(targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what goes into the decoder (B, U + 1), from the beginning on, and what is to come out, to the end.
+    """Return inputs and targets of the decoder for teacher forcing, each (B, U + 1); padding of the targets is `NONE`.
 
     Parameters
     ----------
-    targets, lengths : int64 tensors (B, U) and (B,), as in a batch. Steps after the end are `NONE` in what comes out.
+    targets, lengths : int64 tensors (B, U) and (B,), as in a batch.
     """
     ends = F.pad(targets, (0, 1), value=END)
     given = F.pad(targets, (1, 0), value=END)
@@ -134,12 +133,12 @@ def teaching(targets: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
-    """Return the mean cross-entropy of a symbol, the end included, in nats.
+    """Return the mean cross-entropy per symbol, including the end, in nats.
 
-    In training, where the head's `sampling` is above 0, a part of the symbols before are the decoder's own: they come
-    from a first pass over the true ones (scheduled sampling, Bengio et al. 2015, in parallel as Mihaylova and Martins
-    2019 do it); and where its `ctc` is, that part of the loss is CTC on the encoder's steps, which makes them tell
-    apart what the attention is to find long before it has learned to move along (Kim, Hori and Watanabe 2017).
+    In training, with `sampling` of the head above 0, a fraction of the inputs are the decoder's own predictions, from a
+    first pass over the true ones (scheduled sampling, Bengio et al. 2015; in parallel, Mihaylova and Martins 2019).
+    With `ctc` above 0, that fraction of the loss is CTC on the outputs of the encoder, which helps before the attention
+    has learned to align (Kim, Hori and Watanabe 2017).
     """
     assert batch.targets is not None
     assert batch.target_lengths is not None
@@ -163,17 +162,17 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
 
 
 def share(batch: Batch, recipe: Recipe) -> float:
-    """Return the number of symbols that are told."""
+    """Return the number of targets: symbols and ends."""
     assert batch.target_lengths is not None
     return float((batch.target_lengths + 1).sum())
 
 
 def collect_from(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> np.ndarray:
-    """Return of each row, decoded greedily: edits to the target, its length, and whether it is right; int64 (B, 3)."""
+    """Return for each row, decoded greedily: edits, target length, and whether it is exact; int64 (B, 3)."""
     assert batch.targets is not None
     assert batch.target_lengths is not None
     assert isinstance(model.head, Decoder)
-    # room for a tenth more: what does not end costs time in the first epochs, and is as wrong at any length
+    # at most a tenth longer than the targets: outputs without an end cost time in the first epochs
     most = torch.full_like(lengths, math.ceil(1.1 * int(batch.target_lengths.max())) + 5)
     found = greedy(model.head, outputs, lengths, most)
     rows = []
@@ -185,7 +184,7 @@ def collect_from(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: 
 
 
 def score(collected: list[Any]) -> dict[str, float]:
-    """Return the symbol error rate (edits over symbols of the targets), 1 less that, and the part of exact sequences.
+    """Return the symbol error rate (edits / target symbols), 1 minus that, and the fraction of exact sequences.
 
     >>> score([np.array([[1, 8, 0], [0, 2, 1]])])
     {'symbol_accuracy': 0.9, 'symbol_error_rate': 0.1, 'exact': 0.5}
