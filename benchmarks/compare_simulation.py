@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from biorrn.base.files import atomic_path
 from biorrn.nanopore.signal import medmad
 from biorrn.nanopore.simulate.estimate import estimate_pore_model
-from biorrn.nanopore.simulate.events import LabelledSignal, load_prepared
+from biorrn.nanopore.simulate.labelled_signal import LabelledSignal, load_prepared
 from biorrn.nanopore.simulate.pore_model import DEFAULT, PoreModel, load_pore_model
 from biorrn.nanopore.simulate.reads import Settings, Simulator
 from biorrn.sequences.alphabets import decode_bases

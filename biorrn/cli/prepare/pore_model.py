@@ -43,7 +43,7 @@ def pore_model(
     from biorrn.base.terminal import progress
     from biorrn.nanopore.readers.summary import Problems
     from biorrn.nanopore.simulate.estimate import agreement, estimate_pore_model, read_levels
-    from biorrn.nanopore.simulate.events import load_reads
+    from biorrn.nanopore.simulate.labelled_signal import load_reads
     from biorrn.nanopore.simulate.pore_model import write_pore_model
 
     used = set_threads(threads)

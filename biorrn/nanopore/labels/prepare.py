@@ -1,4 +1,4 @@
-"""Labelled reads -> the segments of a prepared signal file."""
+"""Prepared signal files for training: from labelled reads, mixed from others, imported from or exported to chunks."""
 
 import contextlib
 import itertools
@@ -26,10 +26,9 @@ from biorrn.sequences.prepared.summary import account
 from biorrn.sequences.records import ReadLabels, SignalRecord
 from biorrn.sequences.splits import Random, Reference, Rows, Splitter
 
-MIN_BASES = 20  # a shorter segment says little and costs a row
-# A base that holds the pore for longer than this (seconds) is a stall: the alignment had to put unexplained signal
-# somewhere. Of the 385,559 bases of 50 lambda reads 99.99 % last less than 0.05 s; 14 last longer than 0.1 s, up to
-# 0.68 s. Segments are cut there: a window with a long stretch of signal for one base teaches a wrong rate.
+MIN_BASES = 20  # of a segment
+# Seconds; a longer base is a stall, where the alignment placed unexplained signal, and segments are cut there. Of the
+# 385,559 bases of 50 lambda reads, 99.99 % last less than 0.05 s; 14 last longer than 0.1 s, up to 0.68 s.
 STALL = 0.1
 
 
@@ -90,24 +89,24 @@ def prepare_signal(
 ) -> Counter[str]:
     """Write the segments of labelled reads to a prepared signal file; one read is in memory at a time.
 
-    Each read is normalised on its own, from its first labelled sample to its last. A segment is a stretch of bases of
-    one split; it also ends at a base of more than `STALL` seconds or without a letter, which is left out.
+    Each read is normalised over its labelled samples. A segment is a stretch of bases of one split; it also ends at a
+    base of more than `STALL` seconds or without a letter, which is dropped.
 
     Parameters
     ----------
-    reads : pairs of record and labels, read by read.
+    reads : pairs of record and labels.
     out : the HDF5 file to write.
-    splitter : from `datasets.splits.parse_split(..., "signal")`.
-    normaliser : str: entry of `encoders.signal.NORMALISERS`.
-    labels, note : str: where the labels come from, and a remark; kept as attributes.
-    tables : files besides those of the reads whose checksums are kept.
+    splitter : from `sequences.splits.parse_split(..., "signal")`.
+    normaliser : str: entry of `nanopore.signal.NORMALISERS`.
+    labels, note : str: source of the labels, and a remark; kept as attributes.
+    tables : further files whose checksums are kept.
     advance : called with the number of samples of each read.
-    on_read : called with the id of each read, why it was dropped (None where it was kept) and the bases written of it.
-    dropped : the counts that `reads` keeps of what it leaves out, to name the reasons where nothing else comes.
+    on_read : called with the id of each read, why it was dropped (None if kept), and the bases written of it.
+    dropped : counts of the reads that `reads` drops, for the error message.
 
     Returns
     -------
-    Counter: reads by "kept" or the reason they were dropped for, and bases by the reason they were dropped for.
+    Counter: kept reads, and dropped reads and bases by reason.
 
     Raises
     ------
@@ -122,7 +121,7 @@ def prepare_signal(
         raise BiorrnError(f"prepare signal: found no read with labels{reasons and f' ({reasons})'}; nothing to write")
     rate = first[0].sample_rate
     everything = itertools.chain([first], iterator)
-    del first  # or it would stay in memory to the end
+    del first  # frees its memory
     chemistries: Counter[str] = Counter()
     with signal_writer(out, normaliser, rate, labels, chemistries) as writer:
         writer.file.attrs["note"] = note
@@ -169,7 +168,7 @@ def _fault(record: SignalRecord, truth: ReadLabels, sample_rate: float) -> str |
 
 
 def positions(truth: ReadLabels) -> np.ndarray:
-    """Return the place of each base on the forward strand, int64 (L,), 0-based; -1 where there is no reference."""
+    """Return the position of each base on the forward strand, int64 (L,), 0-based; -1 without a reference."""
     bases = len(truth.bases)
     if not truth.reference:
         return np.full(bases, -1, np.int64)
@@ -225,7 +224,7 @@ def _segments(
 
 
 def _check_regions(splitter: Reference, file: h5py.File) -> None:
-    """Raise where a region holds no base: a wrong name or span would otherwise leave a split empty in silence."""
+    """Raise BiorrnError if a region of the split holds no base, as with a wrong name."""
     names = file["reference"].asstr()[:]
     starts, ends, codes = file["ref_start"][:], file["ref_end"][:], file["split"][:]
     for region in splitter.regions:
@@ -273,12 +272,11 @@ def parse_inputs(texts: Sequence[str]) -> list[tuple[Path, float]]:
 
 
 def mix(inputs: Sequence[tuple[str | Path, float]], out: str | Path, note: str = "") -> dict[str, int]:
-    """Write the segments of several prepared signal files to one and return its counts.
+    """Write the segments of several prepared signal files to one, with sampling weights, and return its counts.
 
-    A training window comes from input i with probability weight i / sum of weights, whatever the inputs' sizes; within
-    an input segments keep their proportions: samples, times `weight` where the input is itself a mix. For that each
-    training segment has a `weight`, whose mean over the training samples is 1. Held-out segments come along with
-    weight 1, those of an input of weight 0 too.
+    A training window comes from an input with a probability proportional to its weight, whatever its size; within an
+    input, in proportion to samples (times `weight` if the input is itself a mix). The `weight` of training segments has
+    mean 1 over the training samples. Held-out segments have weight 1, also those of an input of weight 0.
 
     Parameters
     ----------
@@ -292,8 +290,8 @@ def mix(inputs: Sequence[tuple[str | Path, float]], out: str | Path, note: str =
 
     Raises
     ------
-    InputError: an input is no prepared signal file, was made with another normaliser or sample rate than the first, or
-        has a weight above 0 but no training segments.
+    InputError: an input is not a prepared signal file, has another normaliser or sample rate than the first, or has a
+        weight above 0 but no training segments.
     """
     total = sum(weight for _, weight in inputs)
     parts, rows, labels, sources = [], 0, [], {}
@@ -338,7 +336,7 @@ def _check_alike(first: tuple[str | Path, str, float], path: str | Path, source:
 
 
 def _part(source: SignalFile, path: str | Path, share: float, place: int) -> dict[str, np.ndarray]:
-    """Return the optional columns (N,) of one input; its training weights times samples sum to its share."""
+    """Return the optional columns (N,) of one input; training weights times samples sum to its share."""
     file, rows = source.file, len(source)
     train = source.rows("train")
     weights = np.ones(rows)
@@ -353,7 +351,7 @@ def _part(source: SignalFile, path: str | Path, share: float, place: int) -> dic
 
 
 def _append(source: h5py.File, target: NewFile) -> None:
-    """Append every dataset of a signal file, in blocks; offsets go on from where the target's end."""
+    """Append every dataset of a signal file, in blocks; offsets continue those of the target."""
     for name, field in SIGNAL.items():
         here, there = source[name], target[name]
         skip = int(field.axis == "rows+1")  # the 0 that offsets start with
@@ -369,20 +367,20 @@ def _append(source: h5py.File, target: NewFile) -> None:
 
 NAMES = ("chunks.npy", "references.npy", "reference_lengths.npy")
 FOLDERS = {"train": ".", "valid": "validation", "test": "test"}
-LONGEST = 65535  # bases that uint16 can count
+LONGEST = 65535  # bases; the length is uint16
 
 
 def export_chunks(prepared: str | Path, folder: str | Path, samples: int) -> dict[str, int]:
-    """Write a prepared signal file as chunks, side by side over each segment, and return their number by split.
+    """Write a prepared signal file as arrays of consecutive chunks and return their number by split.
 
-    What is left at the end of a segment is left out, for all chunks have one length; so is a chunk whose labels cannot
-    be right (see `ChunkDataset`).
+    All chunks have one length; the rest of a segment is dropped, as are chunks with invalid labels (see
+    `ChunkDataset`).
 
     Parameters
     ----------
     prepared : file of `biorrn prepare`.
-    folder : where the files go; each appears whole or not at all.
-    samples : int: T.
+    folder : output folder; each file is written atomically.
+    samples : int: length of a chunk.
 
     Raises
     ------
@@ -410,7 +408,7 @@ def export_chunks(prepared: str | Path, folder: str | Path, samples: int) -> dic
             chunks.flush()
             np.save(paths[1], references)
             np.save(paths[2], lengths)
-            for name in NAMES:  # killed while all three are moved, the folder lacks one; it never mixes two exports
+            for name in NAMES:  # a kill while the files are moved leaves one missing, never a mix of two exports
                 (target / name).unlink(missing_ok=True)
         counts[split] = len(windows)
     if not counts:
@@ -429,21 +427,21 @@ def import_chunks(
 ) -> dict[str, int]:
     """Write a folder of chunks to a prepared signal file and return its counts.
 
-    Where each base begins is not in the folder. The starts are spread evenly, and each segment is marked as whole: it
-    is one training window and never cut.
+    Chunks have no base starts. The starts are spread evenly, and each segment is marked as `whole`: one training window
+    that is never cut.
 
     Parameters
     ----------
-    folder : with the three files, and perhaps `validation` and `test`.
+    folder : with the three files, and optionally subfolders `validation` and `test`.
     out : the HDF5 file to write.
-    normaliser : str: entry of `NORMALISERS` that the chunks were made with; a model trained on them will use it.
-    sample_rate : float: samples a second (Hz).
-    splitter : Random, optional: how chunks are split where there is no `validation`; None: all are for training.
+    normaliser : str: entry of `NORMALISERS` that the chunks were made with.
+    sample_rate : float: samples per second (Hz).
+    splitter : Random, optional: splits the chunks if there is no `validation`; None: all are for training.
     note : str: kept as an attribute.
 
     Raises
     ------
-    InputError: a file is missing, of another shape, or holds what is no number or base.
+    InputError: a file is missing, has another shape, or holds an invalid number or base.
     BiorrnError: no chunk could be used.
     """
     lookup(NORMALISERS, normaliser, "normaliser")
@@ -477,7 +475,7 @@ def import_chunks(
 
 
 def _rows(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield signal float16 (T,) and bases uint8 (L,) of each chunk; the files stay on disk."""
+    """Yield signal float16 (T,) and bases uint8 (L,) of each chunk; the files are memory-mapped."""
     chunks, references, lengths = (_load(folder / name) for name in NAMES)
     if chunks.ndim != 2 or chunks.dtype.kind != "f" or not chunks.size:
         raise InputError(folder / NAMES[0], f"found {_shape(chunks)}; allowed is a float array (N, T)")
@@ -498,7 +496,7 @@ def _rows(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def _load(path: Path) -> np.ndarray:
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except Exception as error:  # numpy reads a header as Python: it raises what a parser, a file and a map of it do
+    except Exception as error:  # numpy parses the header as Python, so almost anything may be raised
         what = "is missing" if not path.is_file() else f"is not a readable numpy file: {error!s:.200}"
         raise InputError(path, what) from error
 

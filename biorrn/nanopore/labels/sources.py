@@ -1,4 +1,4 @@
-"""Reads with the bases that made their signal: from Tombo's events in FAST5, or from a table of a simulator."""
+"""Sources of labels for reads: Tombo events in FAST5, truth tables, calls in BAM or FASTQ, or a model's own calls."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def labelled_reads(
     counts: Counter[str],
     on_problem: OnProblem = stop,
 ) -> LabelledReads:
-    """Return an iterator over the reads of files and folders with their labels, one read in memory at a time.
+    """Return an iterator over labelled reads, one read in memory at a time.
 
     Parameters
     ----------
     paths : signal files and folders.
     labels : str: entry of `LABELS`.
-    truth : the table of labels, for those that need one.
-    counts : takes the reads left out, by reason.
+    truth : table of labels, for "truth".
+    counts : counter of dropped reads, by reason.
     on_problem : called with the `InputError` of each file or read that cannot be used.
 
     Raises
     ------
-    ConfigError: unknown labels, or a table where none is needed or none where one is.
+    ConfigError: unknown labels, or a missing or superfluous table.
     InputError: the table is damaged.
     """
     return lookup(LABELS, labels, "--labels")(paths, truth, counts, on_problem)
@@ -59,7 +59,7 @@ def labelled_reads(
 def _events(
     paths: Sequence[str | Path], truth: str | Path | None, counts: Counter[str], on_problem: OnProblem
 ) -> LabelledReads:
-    """Labels that `tombo resquiggle` wrote into FAST5; a file of another format has none."""
+    """Labels that `tombo resquiggle` wrote into FAST5."""
     if truth is not None:
         raise ConfigError(f"--truth {truth}: is for --labels truth; events are in the FAST5 files")
     files = find_signal_files(paths, on_problem)
@@ -81,7 +81,7 @@ def _joined(
     paths: Sequence[str | Path], truth: str | Path, counts: Counter[str], on_problem: OnProblem
 ) -> LabelledReads:
     rows = read_truth(truth)
-    waiting: dict[str, ReadLabels] = {}  # rows that came before their read; none where both have one order
+    waiting: dict[str, ReadLabels] = {}  # rows ahead of their read; empty if both are in the same order
     used: set[str] = set()
     for record in read_all(paths, on_problem):
         if record.read_id in used:
@@ -105,8 +105,8 @@ def _joined(
 def read_truth(path: str | Path) -> Iterator[tuple[str, ReadLabels]]:
     """Yield read id and labels of each row of a TSV with the columns `TRUTH_COLUMNS`.
 
-    bases are letters in the order of the signal, starts their first samples in the raw signal, separated by commas,
-    end one past the last labelled sample; ref_start and ref_end are 0-based and half-open on the forward strand.
+    bases: letters in signal order. starts: their first samples in the raw signal, comma-separated. end: one past the
+    last labelled sample. ref_start and ref_end are 0-based, half-open, on the forward strand.
 
     Raises
     ------
@@ -150,14 +150,14 @@ COLUMNS = ("read_id", "status", "reason", "identity", "coverage", "mean_q", "bas
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a read must reach.
+    """Filters on reads.
 
     Attributes
     ----------
-    identity : float: equal bases over columns of its alignment.
-    coverage : float: part of its bases that is aligned.
-    mean_q : float: Phred score of its mean error probability; a read without qualities passes.
-    dwell : (float, float): samples a base, least and most.
+    identity : float: minimum of equal bases over alignment columns.
+    coverage : float: minimum aligned part of the bases.
+    mean_q : float: minimum Phred score of the mean error probability; a read without qualities passes.
+    dwell : (float, float): minimum and maximum samples per base.
     """
 
     identity: float = 0.0
@@ -168,7 +168,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a read; NaN where it is not."""
+    """Measures of a read, compared with `Limits`; NaN if unknown."""
 
     identity: float = math.nan
     coverage: float = math.nan
@@ -178,7 +178,7 @@ class Facts:
 
 
 def below(facts: Facts, limits: Limits) -> str | None:
-    """Return why a read does not reach the limits, or None; what is not known is not held against it.
+    """Return the limit that a read fails, as words, or None; unknown measures pass.
 
     >>> below(Facts(identity=0.8), Limits(identity=0.9))
     'identity below 0.9'
@@ -195,13 +195,13 @@ def below(facts: Facts, limits: Limits) -> str | None:
 
 
 class ReadReport:
-    """Takes the fate of each read; writes it as a row of a table where there is a stream.
+    """Report on each read: counts, and a row of a table if there is a stream.
 
-    A source of labels calls `drop` or `keep`; `prepare_signal` then says by `done` what came of a kept one.
+    A source of labels calls `drop` or `keep`; `prepare_signal` calls `done` for each kept read.
 
     Attributes
     ----------
-    counts : Counter: reads and bases by what became of them.
+    counts : Counter: reads and bases by outcome.
     """
 
     def __init__(self, counts: Counter[str] | None = None, stream: IO[str] | None = None) -> None:
@@ -213,22 +213,22 @@ class ReadReport:
             stream.write("\t".join(COLUMNS) + "\n")
 
     def drop(self, read_id: str, reason: str, facts: Facts | None = None) -> None:
-        """Count a read that gives no labels."""
+        """Count a read without labels."""
         self.counts[f"reads dropped: {reason}"] += 1
         self._row(read_id, "dropped", reason, facts or Facts(), 0)
 
     def keep(self, read_id: str, facts: Facts) -> None:
-        """Take the facts of a read whose labels go on to be prepared."""
+        """Store the measures of a read whose labels will be prepared."""
         self._kept[read_id] = facts
 
     def done(self, read_id: str, fault: str | None, bases: int) -> None:
-        """Take what became of a read's labels: why they could not be used, or how many bases were written."""
+        """Record the outcome of a read's labels: why they could not be used, or the number of bases written."""
         facts = self._kept.pop(read_id, None) or Facts()
         reason = (fault or "").removeprefix("reads dropped: ")
         self._row(read_id, "dropped" if fault else "kept", reason, facts, bases)
 
     def summary(self) -> dict[str, Any]:
-        """Return the identities of the reads kept and dropped, quartiles; {} where none is known."""
+        """Return quartiles of the identity of kept and dropped reads; {} if none is known."""
         found = {}
         for status, values in self._identities.items():
             if values:
@@ -252,7 +252,7 @@ class ReadReport:
 
 @contextlib.contextmanager
 def open_report(path: str | Path | None) -> Iterator[ReadReport]:
-    """Open a report that is written as a table to `path`, if there is one; it appears whole or not at all."""
+    """Open a report that is also written as a table to `path`, if given, atomically."""
     if path is None:
         yield ReadReport()
         return
@@ -274,14 +274,14 @@ MASKED = "bases masked: beside a gap, of poor agreement or odd dwell"
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the labels are made from.
+    """Inputs of labels by call.
 
     Attributes
     ----------
     bam, moves, calls, reference : files; see `biorrn prepare signal --help`.
-    limits : Limits: what a read must reach.
-    lead : int: bases by which the starts of calls come before those wanted; see `nanopore.labels.transfer.delayed`.
-    scorer : makes the model when it is first needed.
+    limits : Limits.
+    lead : int: bases by which calls are ahead; see `nanopore.labels.transfer.delayed`.
+    scorer : loads the model, when it is first needed.
     """
 
     bam: Path | None = None
@@ -295,13 +295,13 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A read with a call that has starts.
+    """A read with a call that has base starts.
 
     Attributes
     ----------
-    hit : Hit or None: where its file says that the call lies.
-    scored : Scored or None: what a model made of the read.
-    identity, coverage : float: how far a model's own call agrees with the call; NaN where none was asked.
+    hit : Hit or None: the alignment in the file of calls.
+    scored : Scored or None: a model's scores of the read.
+    identity, coverage : float: agreement of the model's own call with the call; NaN without a model.
     """
 
     record: SignalRecord
@@ -315,18 +315,16 @@ class Found:
 def labels_by_call(
     paths: Sequence[str | Path], labels: str, sources: Sources, report: ReadReport, on_problem: OnProblem = stop
 ) -> LabelledReads:
-    """Yield the reads of files and folders with labels made from calls, one read in memory at a time.
+    """Yield reads with labels made from calls, one read in memory at a time.
 
     Parameters
     ----------
     paths, on_problem : as of `nanopore.readers.files.read_all`.
     labels : str: entry of `CALL_LABELS`.
-    sources : what the labels are made from.
-    report : takes the fate of each read.
 
     Raises
     ------
-    ConfigError: unknown labels, or a file that they need is not named.
+    ConfigError: unknown labels, or a file that they need is not given.
     InputError: a file of calls or the reference cannot be used.
     """
     called = lookup(CALL_LABELS, labels, "--labels")
@@ -352,14 +350,14 @@ def labels_by_call(
 def _facts(carried: Carried, found: Found) -> Facts:
     labels = carried.labels
     dwell = (labels.end - int(labels.starts[0])) / len(labels.starts)
-    # the called bases as their own label agree with nothing but the model that placed them
+    # without a reference, identity and coverage are those of the model's own call, if any
     same = math.isnan(carried.identity)
     identity, coverage = (found.identity, found.coverage) if same else (carried.identity, carried.coverage)
     return Facts(identity, coverage, found.call.mean_q, dwell, labels.reference)
 
 
 def _labelled(call: ReadCall, hit: Hit | None, mapper: Mapper | None) -> tuple[Carried | None, str | None]:
-    """Return the labels of a call with starts, or why there are none."""
+    """Return the labels of a call with starts, or the reason why there are none."""
     if not len(call.bases):
         return None, "no bases called"
     if mapper is None:
@@ -377,7 +375,7 @@ def _labelled(call: ReadCall, hit: Hit | None, mapper: Mapper | None) -> tuple[C
 
 
 def mapped(mapper: Mapper, bases: np.ndarray) -> Hit | None:
-    """Return where minimap2 puts a sequence, or None."""
+    """Return the best alignment of a sequence by minimap2, or None."""
     best = mapper.best(decode_bases(bases))
     if best is None:
         return None
@@ -395,7 +393,7 @@ def _scorer(sources: Sources, labels: str) -> Caller:
 
 
 def _bam(paths: Sequence[str | Path], sources: Sources, report: ReadReport, on_problem: OnProblem) -> Iterator[Found]:
-    """Calls of a BAM, placed by its move table or by one in PAF."""
+    """Calls of a BAM file, with starts from its move table or from one in PAF."""
     if sources.bam is None:
         raise ConfigError("--labels bam: needs the file of calls; name it with --bam")
     moves = None if sources.moves is None else Moves(sources.moves)
@@ -419,14 +417,14 @@ def _bam(paths: Sequence[str | Path], sources: Sources, report: ReadReport, on_p
 
 
 def _calls(paths: Sequence[str | Path], sources: Sources, report: ReadReport, on_problem: OnProblem) -> Iterator[Found]:
-    """Calls of a FASTA or FASTQ file, or those inside FAST5; placed by their moves or by a model."""
+    """Calls of a FASTA or FASTQ file, or inside FAST5, with starts from their moves or from a model."""
     scorer: Caller | None = None
     moves = None if sources.moves is None else Moves(sources.moves)
     for record, call in _with_calls(paths, sources, on_problem):
         if call is None:
             report.drop(record.read_id, "no call in the file of calls" if sources.calls else "no call in the FAST5")
             continue
-        if call.mean_q < sources.limits.mean_q:  # before a model's time is spent on it
+        if call.mean_q < sources.limits.mean_q:  # before the model runs
             report.drop(record.read_id, f"mean quality below {sources.limits.mean_q:g}", Facts(mean_q=call.mean_q))
             continue
         if moves is not None and record.read_id in moves:
@@ -464,7 +462,7 @@ def _with_calls(
 def _bootstrap(
     paths: Sequence[str | Path], sources: Sources, report: ReadReport, on_problem: OnProblem
 ) -> Iterator[Found]:
-    """Calls of a model of our own."""
+    """Calls of a biorrn model."""
     if sources.reference is None:
         raise ConfigError(f"--labels bootstrap: {NO_REFERENCE}")
     scorer = _scorer(sources, "bootstrap")
@@ -485,7 +483,7 @@ CALL_LABELS: dict[str, Callable[[Sequence[str | Path], Sources, ReadReport, OnPr
 
 
 LIMITS = ("reference", "min_identity", "min_coverage", "min_mean_q", "lead")
-USES = {  # which options each kind of labels takes
+USES = {  # options of each kind of labels
     "events": (),
     "truth": ("truth",),
     "bam": ("bam", "moves", *LIMITS),
@@ -493,7 +491,7 @@ USES = {  # which options each kind of labels takes
     "bootstrap": ("model", "threads", "force", *LIMITS),
 }
 
-# what a read must reach unless told otherwise; identity is with the reference, or of a model's call with the given one
+# default limits; identity is that to the reference, or of a model's call to the given call
 DEFAULTS: dict[str, Limits] = {
     "bam": Limits(identity=0.8, coverage=0.5),
     "calls": Limits(identity=0.7, coverage=0.5),
@@ -503,7 +501,7 @@ DEFAULTS: dict[str, Limits] = {
 
 @dataclass(frozen=True, slots=True)
 class LabelOptions:
-    """What the user gave; None, 0 and "" are nothing. For the meaning see `biorrn prepare signal --help`."""
+    """Options as given by the user, see `biorrn prepare signal --help`; None, 0 and "" are not given."""
 
     truth: Path | None = None
     bam: Path | None = None
@@ -519,16 +517,16 @@ class LabelOptions:
     force: bool = False
 
     def given(self) -> dict[str, Any]:
-        """Return what was given, by name."""
+        """Return the options given, by name."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in values.items() if value not in (None, 0)}
 
     def files(self) -> list[Path]:
-        """Return the files that were named."""
+        """Return the files given."""
         return [value for value in self.given().values() if isinstance(value, Path) and value.is_file()]
 
     def shown(self) -> dict[str, Any]:
-        """Return what was given as JSON can hold it."""
+        """Return the options given, for JSON."""
         return {name: str(value) if isinstance(value, Path) else value for name, value in self.given().items()}
 
 
@@ -539,7 +537,7 @@ def open_labels(
 
     Raises
     ------
-    ConfigError: unknown labels, an option that they do not take, or one that they need is missing.
+    ConfigError: unknown labels, or an option that they do not take or need.
     """
     lookup({**LABELS, **CALL_LABELS}, labels, "--labels")
     for name in options.given():
@@ -569,11 +567,11 @@ def open_labels(
 def make_scorer(
     model: str | None, threads: int | None = None, paths: Sequence[str | Path] = (), force: bool = False
 ) -> Caller:
-    """Return the model of a name, by default the shipped one, ready to score the reads of some files and folders.
+    """Return a model by name, by default the shipped one, to score the reads of `paths`.
 
     Raises
     ------
-    InputError: the reads are of another chemistry or sample rate than the model is for, and `force` is False.
+    InputError: the reads are of another chemistry or sample rate than the model, and `force` is False.
     """
     from biorrn.base.compute import choose_device, set_threads
     from biorrn.nanopore.basecall.caller import default_batch_size, default_model

@@ -1,4 +1,4 @@
-"""Base starts carried from a call to the sequence that it aligns to, and where such labels cannot be trusted."""
+"""Transfer of base starts from a call to the sequence it aligns to, with unreliable bases masked."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from biorrn.nanopore.basecall.decode import remembered, softmax
 from biorrn.sequences.alphabets import decode_bases
 from biorrn.sequences.records import Hit, ReadCall, ReadLabels
 
-MAX_GAP = 4  # inserted or deleted bases in a row beyond which the bases beside the gap are no labels
-WINDOW, LOCAL_IDENTITY = 50, 0.6  # bases; a window that agrees less is not this sequence, or the call is of no use
-DWELLS = (0.4, 2.5)  # mean dwell of a window in that of its read: beyond these bounds bases are missing or added
-ANCHOR = 5  # equal bases in a row that begin and end an alignment of a call with its own label
-MATCH, INSERTION, GAPS = (0, 7, 8), 1, (2, 3)  # operations as SAM numbers them
+MAX_GAP = 4  # the bases beside a longer insertion or deletion are masked
+WINDOW, LOCAL_IDENTITY = 50, 0.6  # bases, identity; windows of lower identity are masked
+DWELLS = (0.4, 2.5)  # mean dwell of a window relative to the read; windows outside are masked
+ANCHOR = 5  # equal bases in a row that begin and end the alignment of a call to another sequence of the read
+MATCH, INSERTION, GAPS = (0, 7, 8), 1, (2, 3)  # CIGAR operations, numbered as in SAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class Carried:
 
     Attributes
     ----------
-    labels : ReadLabels: bases that cannot be trusted have code 0.
-    identity : float: equal bases over columns of the alignment.
-    coverage : float: part of the call that is aligned.
-    masked : int: bases with code 0.
+    labels : ReadLabels: masked bases have code 0.
+    identity : float: equal bases over alignment columns.
+    coverage : float: aligned part of the call.
+    masked : int: masked bases.
     """
 
     labels: ReadLabels
@@ -39,12 +39,12 @@ class Carried:
 
 
 def columns(hit: Hit) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return which bases stand opposite each other, and how many columns the alignment has.
+    """Return the aligned pairs of bases and the number of alignment columns.
 
     Returns
     -------
-    int64 (M,): places on the reference span, counted in the direction of the read from 0.
-    int64 (M,): bases of the sequence.
+    int64 (M,): positions on the reference span, from 0 in the direction of the read.
+    int64 (M,): positions on the sequence.
     int: columns, gaps included.
     """
     here, there, place, base, count = [], [], 0, hit.start, 0
@@ -61,21 +61,21 @@ def columns(hit: Hit) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def carry(call: ReadCall, hit: Hit, target: np.ndarray) -> Carried | None:
-    """Return the span that a call aligns to as its label, base starts taken over from the call.
+    """Return the reference span that a call aligns to as its label, with the base starts of the call.
 
-    A base opposite a called one starts with it. A deleted base shares the time of the call's base before it evenly; an
-    inserted one adds its time to the base before it. Labels are masked beside long gaps, where a window of `WINDOW`
-    bases agrees too little, and where it lasts much shorter or longer than the read's bases do.
+    A base starts where the called base in its column starts. Deleted bases share the time of the called base before
+    them evenly; an inserted base adds its time to the base before it. Bases are masked beside long gaps, and in windows
+    of `WINDOW` bases with low identity or with a mean dwell far from that of the read.
 
     Parameters
     ----------
     call : ReadCall with starts.
-    hit : Hit: where it lies.
-    target : uint8 array: the bases of the hit's span in the direction of the read (codes 0 to 4).
+    hit : Hit: the alignment.
+    target : uint8 array: bases of the hit's reference span in the direction of the read (codes 0 to 4).
 
     Returns
     -------
-    Carried, or None where nothing is aligned or the signal is too short for the bases.
+    Carried, or None if nothing is aligned or the signal has fewer samples than bases.
     """
     assert call.starts is not None
     places, bases, count = columns(hit)
@@ -83,7 +83,7 @@ def carry(call: ReadCall, hit: Hit, target: np.ndarray) -> Carried | None:
         return None
     edges = np.append(call.starts, call.end)
     first, last = int(places[0]), int(places[-1]) + 1
-    # float: the deleted bases between two aligned ones get even shares
+    # linear interpolation gives the deleted bases between two aligned ones even shares
     starts = np.interp(
         np.arange(first, last + 1), np.append(places, last), np.append(edges[bases], edges[bases[-1] + 1])
     )
@@ -97,7 +97,9 @@ def carry(call: ReadCall, hit: Hit, target: np.ndarray) -> Carried | None:
         return None
     doubtful = _beside_gaps(places - first, bases) | (np.abs(settled[:-1] - starts[:-1]) >= 2)
     doubtful |= low_windows(equal, inserted) | odd_dwells(settled)
-    low, high = (hit.ref_start + first, hit.ref_start + last) if hit.strand == "+" else _reversed(hit, first, last)
+    low, high = hit.ref_start + first, hit.ref_start + last
+    if hit.strand != "+":
+        low, high = hit.ref_end - last, hit.ref_end - first
     labels = ReadLabels(
         np.where(doubtful, 0, span).astype(np.uint8),
         settled[:-1],
@@ -112,7 +114,7 @@ def carry(call: ReadCall, hit: Hit, target: np.ndarray) -> Carried | None:
 
 
 def as_called(call: ReadCall) -> Carried | None:
-    """Return the called bases themselves as labels; None where the signal is too short for them."""
+    """Return the called bases themselves as labels; None if the signal has fewer samples than bases."""
     assert call.starts is not None
     settled = increasing(np.append(call.starts, call.end).astype(np.float64))
     if settled is None or not len(call.bases):
@@ -123,9 +125,9 @@ def as_called(call: ReadCall) -> Carried | None:
 
 
 def align_to(call: ReadCall, bases: np.ndarray) -> Hit | None:
-    """Return where a call lies on another sequence of the same read, end to end.
+    """Return the global alignment of a call to another sequence of the same read, trimmed at both ends.
 
-    What hangs over at either end, up to `ANCHOR` equal bases in a row, is left out. None where nothing is equal.
+    It begins and ends with `ANCHOR` equal bases in a row; None if there are none.
     """
     if not len(call.bases) or not len(bases):
         return None
@@ -150,9 +152,9 @@ def align_to(call: ReadCall, bases: np.ndarray) -> Hit | None:
 
 
 def increasing(edges: np.ndarray) -> np.ndarray | None:
-    """Return edges (L + 1,) as whole samples, each at least one after the one before; the last stays where it is.
+    """Return edges (L + 1,) as strictly increasing whole samples; the last one stays.
 
-    None where there are more bases than samples.
+    None if there are more bases than samples.
 
     >>> increasing(np.array([10.0, 10.0, 10.0, 15.0, 16.0]))
     array([10, 11, 12, 15, 16])
@@ -163,10 +165,6 @@ def increasing(edges: np.ndarray) -> np.ndarray | None:
         return None
     pushed = np.maximum.accumulate(whole - steps) + steps
     return np.minimum(pushed, whole[-1] - steps[::-1])
-
-
-def _reversed(hit: Hit, first: int, last: int) -> tuple[int, int]:
-    return hit.ref_end - last, hit.ref_end - first
 
 
 def _beside_gaps(places: np.ndarray, bases: np.ndarray) -> np.ndarray:
@@ -180,12 +178,12 @@ def _beside_gaps(places: np.ndarray, bases: np.ndarray) -> np.ndarray:
 
 
 def low_windows(equal: np.ndarray, inserted: np.ndarray) -> np.ndarray:
-    """Return bool (L,): the bases of every window of `WINDOW` that agrees in fewer than `LOCAL_IDENTITY` columns."""
+    """Return bool (L,): the bases of every window of `WINDOW` with an identity below `LOCAL_IDENTITY`."""
     return _spread(_sums(equal.astype(np.int64)) < LOCAL_IDENTITY * _sums(1 + inserted), len(equal))
 
 
 def odd_dwells(edges: np.ndarray) -> np.ndarray:
-    """Return bool (L,): the bases of every window of `WINDOW` whose mean dwell is far from the read's."""
+    """Return bool (L,): the bases of every window of `WINDOW` whose mean dwell is outside `DWELLS`."""
     dwells = np.diff(edges)
     size = min(WINDOW, len(dwells))
     usual = float(np.median(_sums(dwells))) / size
@@ -194,14 +192,14 @@ def odd_dwells(edges: np.ndarray) -> np.ndarray:
 
 
 def _sums(values: np.ndarray) -> np.ndarray:
-    """Return the sum of each window of `WINDOW` values; of all of them where there are fewer."""
+    """Return the sum of each window of `WINDOW` values, or of all if there are fewer."""
     size = min(WINDOW, len(values))
     running = np.concatenate([[0], np.cumsum(values)])
     return running[size:] - running[:-size]
 
 
 def _spread(windows: np.ndarray, length: int) -> np.ndarray:
-    """Return bool (L,): whether any marked window holds the base."""
+    """Return bool (L,): bases in any marked window."""
     edges = np.zeros(length + 1, np.int64)
     size = length - len(windows) + 1
     marked = np.flatnonzero(windows)
@@ -211,7 +209,7 @@ def _spread(windows: np.ndarray, length: int) -> np.ndarray:
 
 
 def cut_to_signal(call: ReadCall, samples: int) -> ReadCall:
-    """Return a call without the bases that begin beyond the signal, its end within it."""
+    """Return a call without the bases that begin after the end of the signal."""
     assert call.starts is not None
     if call.end <= samples:
         return call
@@ -220,10 +218,10 @@ def cut_to_signal(call: ReadCall, samples: int) -> ReadCall:
 
 
 def delayed(labels: ReadLabels, lead: int) -> ReadLabels:
-    """Return labels in which each base begins where the one `lead` bases after it did; for so many there is no start.
+    """Return labels shifted by `lead` bases: each base begins where the base `lead` after it began.
 
-    Basecallers place a base where they are sure of it, which may be bases away from where it passes the middle of the
-    pore. Guppy's moves on R9.4.1 come 3 bases before Tombo's events.
+    Basecallers emit a base where they are certain of it, which may be some bases away from where it passes the centre
+    of the pore. Guppy's moves on R9.4.1 are 3 bases ahead of Tombo's events. The last `lead` bases are dropped.
     """
     count = abs(lead)
     if count == 0 or count >= len(labels.bases):
@@ -240,13 +238,13 @@ def delayed(labels: ReadLabels, lead: int) -> ReadLabels:
     return replace(labels, bases=bases, starts=starts, end=end, ref_start=low, ref_end=high)
 
 
-LEAST = 0.25  # part of a call that must be placed; of unrelated sequences a few bases always agree
+LEAST = 0.25  # part of a call that must be placed; unrelated sequences always share a few bases
 
 
 def settle(carried: Carried, scored: Scored) -> Carried:
-    """Return labels with the base starts of the model's best path through them; as they were where there is none.
+    """Return labels realigned to the model's scores; unchanged where no path is found.
 
-    A stretch of bases between masked ones is aligned on its own, from where its first base began to its last one's end.
+    Each stretch of bases between masked ones is force-aligned on its own, within its samples.
     """
     labels = carried.labels
     edges = np.append(labels.starts, labels.end)
@@ -272,17 +270,17 @@ def settle(carried: Carried, scored: Scored) -> Carried:
 
 
 def place_call(own: ReadCall, given: ReadCall, scored: Scored) -> tuple[ReadCall, Carried] | None:
-    """Return a call without starts with them, and how the model's own call agrees with it.
+    """Return a call with base starts found by a model, and the alignment of the model's own call to it.
 
     Parameters
     ----------
     own : the model's call of the read, with starts.
-    given : the call to place; what of it the model's call does not reach is left out.
-    scored : what the model made of the read.
+    given : the call without starts; bases beyond the model's call are dropped.
+    scored : the model's scores of the read.
 
     Returns
     -------
-    ReadCall (bases that cannot be placed have code 0) and Carried; None where the two are not of one sequence.
+    ReadCall (masked bases have code 0) and Carried; None if the two calls are not of one sequence.
     """
     found = align_to(own, given.bases)
     carried = None if found is None else carry(own, found, given.bases[found.ref_start : found.ref_end])

@@ -1,15 +1,19 @@
-"""The current of simulated events: jitter of their level, drift, correlated noise, and the filter of the device."""
+"""Noise model of the current: jitter of event levels, drift, correlated noise and the device's filter.
+
+Its parameters are estimated from labelled signal; `Wander` draws from it.
+"""
 
 import numpy as np
 
-from biorrn.nanopore.simulate.pore_model import LabelledSignal, PoreModel
+from biorrn.nanopore.simulate.labelled_signal import LabelledSignal
+from biorrn.nanopore.simulate.pore_model import PoreModel
 
 ORDER = 3  # of the autoregressive noise
-EDGE = 2  # samples at either end of an event that are not looked at: the current still moves there
-LONG = 20  # samples: the correlation of noise is measured in events at least so long
-SHORT = 8  # samples: its size in events at least so long
+EDGE = 2  # samples left out at either end of an event, where the current still changes
+LONG = 20  # samples; shortest event in which noise correlation is measured
+SHORT = 8  # samples; shortest event in which noise size is measured
 LAGS = 40  # events over which drift is measured
-MOST = 200_000  # events that the correlation is measured on
+MOST = 200_000  # events used for the correlation
 
 
 def interiors(data: LabelledSignal, shortest: int) -> tuple[np.ndarray, np.ndarray]:
@@ -20,9 +24,9 @@ def interiors(data: LabelledSignal, shortest: int) -> tuple[np.ndarray, np.ndarr
 
 
 def autocovariance(data: LabelledSignal, lags: int = ORDER + 1) -> tuple[np.ndarray, float]:
-    """Return the covariance of interior samples of long events, less their mean, at each lag (lags,), and their length.
+    """Return the covariance of interior samples of long events about their mean at each lag (lags,), and their length.
 
-    Events that vary ten times as much as the median do not count: a step within them was missed.
+    Events with ten times the median variance are left out, as a step within them was missed.
     """
     events, (first, _) = interiors(data, LONG)
     if not len(events):
@@ -39,9 +43,9 @@ def autocovariance(data: LabelledSignal, lags: int = ORDER + 1) -> tuple[np.ndar
 
 
 def autoregression(covariance: np.ndarray, width: float) -> tuple[float, ...]:
-    """Return the coefficients of the autoregressive process with these covariances (Yule and Walker), lag 1 first.
+    """Return the coefficients of the autoregressive process with these covariances (Yule-Walker), lag 1 first.
 
-    Taking off the mean of `width` samples takes the variance of that mean off every covariance; it is put back.
+    Subtracting the mean of `width` samples lowers every covariance by the variance of that mean; it is added back.
     """
     if covariance[0] <= 0:
         return ()
@@ -71,7 +75,7 @@ def correlation(coefficients: tuple[float, ...], lags: int) -> np.ndarray:
 
 
 def variance_share(coefficients: tuple[float, ...], samples: np.ndarray) -> np.ndarray:
-    """Return the variance of the mean of n samples as a part of that of one, float64 (N,), n in samples (N,).
+    """Return the variance of the mean of n samples relative to that of one sample, float64 (N,), for n in samples (N,).
 
     >>> variance_share((), np.array([1.0, 4.0]))
     array([1.  , 0.25])
@@ -90,9 +94,9 @@ def variance_share(coefficients: tuple[float, ...], samples: np.ndarray) -> np.n
 def noise_within(
     data: LabelledSignal, index: np.ndarray, size: int, coefficients: tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the standard deviation of samples within events of each k-mer and the events it rests on, both (size,).
+    """Return the standard deviation of samples within events of each k-mer and the number of events, both (size,).
 
-    Taken from the interior of events, so far corrected that a short event shows less of a correlated noise.
+    Of the interior of events, corrected for the smaller variance of correlated noise in short events.
     """
     events, (first, last) = interiors(data, SHORT)
     keep = index[events] >= 0
@@ -105,7 +109,7 @@ def noise_within(
     mean = np.add.reduceat(signal, cuts)[::2] / count
     variance = np.add.reduceat(signal**2, cuts)[::2] / count - mean**2
     variance = np.maximum(variance, 0) / np.maximum(1 - variance_share(coefficients, count), 0.05)
-    near = variance < 6 * np.median(variance)  # a missed step is no noise
+    near = variance < 6 * np.median(variance)  # above, a step was missed
     kmers, weight = index[events][near], count[near].astype(np.float64)
     number = np.bincount(kmers, minlength=size)
     total = np.bincount(kmers, weight, size)
@@ -113,16 +117,16 @@ def noise_within(
 
 
 def drift(residual: np.ndarray, used: np.ndarray, segments: np.ndarray) -> tuple[float, float]:
-    """Return standard deviation and memory of the part of the events' residuals that lasts from one to the next.
+    """Return standard deviation and memory (correlation of neighbouring events) of the drift of the current.
 
-    The covariance of residuals `lag` events apart is sd^2 x memory^lag; white jitter adds to lag 0 only, and errors of
-    the alignment to lag 1, so that the two numbers are fitted to the lags from 2 on.
+    The covariance of residuals `lag` events apart is sd^2 x memory^lag. White jitter adds to lag 0 and alignment errors
+    to lag 1, so both numbers are fitted to lags from 2 on.
 
     Parameters
     ----------
-    residual : float64 array (L,): event means less their levels.
-    used : bool array (L,): those that count.
-    segments : int64 array (N + 1,): bases of each segment; pairs do not reach from one into the next.
+    residual : float64 array (L,): event means minus their levels.
+    used : bool array (L,): events that count.
+    segments : int64 array (N + 1,): bounds of the segments; pairs do not cross them.
     """
     owner = np.repeat(np.arange(len(segments) - 1), np.diff(segments))
     value = np.where(used, residual, 0.0)
@@ -141,7 +145,7 @@ def drift(residual: np.ndarray, used: np.ndarray, segments: np.ndarray) -> tuple
 
 
 def tail_of(standard: np.ndarray) -> float:
-    """Return the degrees of freedom of Student's t whose quantiles of |x| at 50 % and 95 % stand as those found do."""
+    """Return the degrees of freedom of Student's t by the ratio of the 95 % and 50 % quantiles of |x|."""
     from scipy.stats import t
 
     if len(standard) < 1000:
@@ -152,22 +156,22 @@ def tail_of(standard: np.ndarray) -> float:
     return float(degrees[int(np.argmin(np.abs(ratios - high / max(low, 1e-9))))])
 
 
-FILTER = (0.1, 0.8, 0.1)  # of the levels: what the device's low-pass (half the sample rate) leaves of a step
-REACH = 5.0  # standard deviations: jitter beyond is drawn in; what real reads show there is mostly wrong labels
+FILTER = (0.1, 0.8, 0.1)  # of the levels: the device's low-pass at half the sample rate
+REACH = 5.0  # standard deviations at which jitter is clipped; beyond, real reads have mostly wrong labels
 NORMAL = 0.6745  # 75 % quantile of the normal distribution
 
 
 class Wander:
-    """Draws the current about the levels of a pore model.
+    """Generator of current about the levels of a pore model.
 
-    The observed spread of events holds jitter of each event's own level, drift that lasts over events, and what the
-    noise within an event leaves in its mean. The latter two are taken off before jitter is drawn, so that simulated
-    reads show the spread of the table.
+    The observed spread of events is the sum of jitter of each event's level, drift over events, and the noise left in
+    an event's mean. The latter two are subtracted before jitter is drawn, so that simulated reads have the table's
+    spread.
 
     Parameters
     ----------
     model : PoreModel.
-    factor : float: on all three; 0 gives the bare levels.
+    factor : float: of all three; 0 gives the bare levels.
     """
 
     def __init__(self, model: PoreModel, factor: float = 1.0) -> None:
@@ -179,7 +183,7 @@ class Wander:
         self.tail = max(device.tail, 2.1)
         self.level = model.level.astype(np.float32)
         self.noise = (factor * model.noise).astype(np.float32)
-        # the share of the noise that an event's mean keeps, over the dwells of each k-mer: 16 quantiles of them
+        # share of the noise in an event's mean, averaged over 16 quantiles of the dwells of each k-mer
         steps = np.exp(np.outer(model.dwell_shape, _quantiles(16)) - model.dwell_shape[:, None] ** 2 / 2)
         share = variance_share(self.ar, (model.dwell[:, None] * steps).ravel()).reshape(steps.shape).mean(1)
         rest = model.spread**2 - share * model.noise**2 - device.drift_sd**2
@@ -216,7 +220,7 @@ class Wander:
 
 
 def _quantiles(number: int) -> np.ndarray:
-    """Return equally likely places of a standard normal, float64 (number,)."""
+    """Return equally probable quantiles of the standard normal, float64 (number,)."""
     from scipy.stats import norm
 
     return np.asarray(norm.ppf((np.arange(number) + 0.5) / number))

@@ -1,7 +1,7 @@
-"""Levels, spreads and dwells of k-mers from labelled signal.
+"""Estimation of a pore model from labelled signal.
 
-Each read's offset and gain are refitted to the levels, the levels to the reads so corrected, and so on (as f5c and
-Tombo do for single reads); between rounds the events may be aligned anew.
+The offset and gain of each read are fitted to the levels, the levels to the corrected reads, and so on in turn (as f5c
+and Tombo do for single reads); between rounds the events can be realigned.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,20 @@ from biorrn.base.compute import each_row, jit
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.base.files import open_text
 from biorrn.nanopore.simulate.current import autocovariance, autoregression, drift, noise_within, tail_of
-from biorrn.nanopore.simulate.pore_model import FLAGS, SIZES, Device, LabelledSignal, PoreModel, kmers
+from biorrn.nanopore.simulate.labelled_signal import LabelledSignal
+from biorrn.nanopore.simulate.pore_model import FLAGS, SIZES, Device, PoreModel, kmers
 
 PASSES = 5  # refits of reads and levels in each round
 FEW = 8  # events; a k-mer with fewer is flagged
-CLIP = 3.0  # spreads: events further from the median do not count towards a level
-MIN_READ = 200  # events: with fewer a read keeps its own median and MAD
+CLIP = 3.0  # spreads; events further from the median are outliers
+MIN_READ = 200  # events; a read with fewer keeps its own median and MAD
 
 
 @dataclass(slots=True)
 class Fit:
-    """Where an estimate stands; arrays are (4**k,) but for `gain` and `offset` (M,), one a read.
+    """State of an estimate: arrays (4**k,), and `gain` and `offset` (M,) of the reads.
 
-    A read's events follow offset + gain x level.
+    The events of a read follow offset + gain x level.
     """
 
     level: np.ndarray
@@ -38,9 +39,9 @@ class Fit:
 
 
 def robust_levels(values: np.ndarray, index: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return location, spread and count of the values of each group, each (size,); 0 where a group is empty.
+    """Return location, spread and count of the values of each group, each (size,); 0 for an empty group.
 
-    The spread is 1.4826 x the median absolute deviation, the location the mean of what lies within `CLIP` spreads of
+    The spread is 1.4826 x the median absolute deviation, the location the mean of the values within `CLIP` spreads of
     the median.
     """
     count = np.bincount(index, minlength=size)
@@ -53,7 +54,7 @@ def robust_levels(values: np.ndarray, index: np.ndarray, size: int) -> tuple[np.
 
 
 def grouped_median(values: np.ndarray, index: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Return the median of each group (size,), 0 where it is empty; `count` is the size of each."""
+    """Return the median of each group (size,), 0 for an empty one; `count` is the size of each."""
     order = np.lexsort((values, index))
     first = np.cumsum(count) - count
     low, high = first + np.maximum(count - 1, 0) // 2, first + count // 2
@@ -64,7 +65,7 @@ def grouped_median(values: np.ndarray, index: np.ndarray, count: np.ndarray) -> 
 
 
 def refit(means: np.ndarray, dwell: np.ndarray, index: np.ndarray, reads: np.ndarray, size: int) -> Fit:
-    """Return levels and each read's gain and offset, fitted in turn; on average over reads they are 1 and 0.
+    """Return levels, and gain and offset of each read, fitted in turn; their means over reads are 1 and 0.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def refit(means: np.ndarray, dwell: np.ndarray, index: np.ndarray, reads: np.nda
         typical = float(np.median(spread[count >= FEW])) if (count >= FEW).any() else float(np.median(spread))
         expected = level[index]
         residual = (means - offset[reads]) / gain[reads] - expected
-        # a k-mer seen once has no residual of its own: it says nothing about the read
+        # a k-mer seen once has no residual
         weight = np.where((np.abs(residual) < CLIP * typical) & (count[index] > 1), np.minimum(dwell, 10), 0.0)
         gain, offset = _lines(expected, means, weight, reads, number)
     level, spread, count = robust_levels((means - offset[reads]) / gain[reads], index, size)
@@ -106,19 +107,19 @@ def _lines(x: np.ndarray, y: np.ndarray, weight: np.ndarray, reads: np.ndarray, 
 
 
 def corrected(data: LabelledSignal, fit: Fit) -> np.ndarray:
-    """Return the signal with each read's offset and gain taken out, float32 (T,)."""
+    """Return the signal corrected for the offset and gain of each read, float32 (T,)."""
     spans = np.diff(data.edges[data.segments])
     gain, offset = (np.repeat(values[data.reads], spans).astype(np.float32) for values in (fit.gain, fit.offset))
     return (data.signal - offset) / gain
 
 
 ROWS = 1 << 14  # k-mers whose features are in memory at once
-RIDGE = 1e-3  # keeps the solution finite: the features of a place sum to one
-SEEN = 8  # events; k-mers with as many say how far the additive model is off
+RIDGE = 1e-3  # the features are collinear
+SEEN = 8  # events; k-mers with as many measure the error of the additive model
 
 
 def features(rows: np.ndarray, k: int) -> np.ndarray:
-    """Return which base stands at each place, and which pair at each two places side by side, float64 (N, F)."""
+    """Return one-hot bases at each position and one-hot pairs of adjacent bases, float64 (N, F)."""
     digits = [(rows // 4 ** (k - 1 - place)) % 4 for place in range(k)]
     single = [np.eye(4)[digit] for digit in digits]
     pairs = [np.eye(16)[4 * left + right] for left, right in pairwise(digits)]
@@ -143,21 +144,18 @@ def predict(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def additive(values: np.ndarray, counts: np.ndarray, error: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Return values pulled towards the additive model the more, the fewer events they rest on.
-
-    The pull is that of empirical Bayes: the model counts as many events as make an estimate as uncertain as the model
-    is wrong where many events tell.
+    """Return values shrunk towards the additive model by empirical Bayes: the more, the fewer events they have.
 
     Parameters
     ----------
-    values : float64 array (4**k,): estimates; what stands where counts is 0 does not matter.
-    counts : int array (4**k,): events that each rests on.
+    values : float64 array (4**k,): estimates; ignored if counts is 0.
+    counts : int array (4**k,): events of each.
     error : float64 array (4**k,) or float: standard deviation of one event about the value.
 
     Returns
     -------
     float64 array (4**k,): the values.
-    float64 array (4**k,): the part of each that is the additive model's, 0 to 1.
+    float64 array (4**k,): the weight of the additive model in each, 0 to 1.
     """
     seen = counts > 0
     many = counts >= SEEN
@@ -167,11 +165,11 @@ def additive(values: np.ndarray, counts: np.ndarray, error: np.ndarray | float) 
     typical = float(np.median(errors[many])) if many.any() else float(np.median(errors[seen]))
     typical = max(typical, 1e-9)
     model = predict(np.where(seen, values, 0.0), np.minimum(counts, 50).astype(np.float64))
-    wrong = typical**2  # with no k-mer seen often, the model is trusted as much as one event
+    wrong = typical**2  # with few k-mers seen often, the model weighs as much as one event
     if many.sum() >= 20:
         off = (values - model)[many]
         wrong = max(float((off**2).mean() - (typical**2 / counts[many]).mean()), 1e-4 * typical**2)
-    borrowed = typical**2 / wrong  # events that the model is worth
+    borrowed = typical**2 / wrong  # weight of the model, in events
     part = borrowed / (counts + borrowed)
     return np.where(seen, (1 - part) * values + part * model, model), np.where(seen, part, 1.0)
 
@@ -184,7 +182,7 @@ def read_levels(path: str | Path) -> dict[str, float]:
 
     Raises
     ------
-    InputError: there is no column of k-mers or of levels, or a level is no number.
+    InputError: no column of k-mers or of levels, or an invalid level.
     """
     with open_text(path) as file:
         rows = [line.rstrip("\r\n").split("\t") for line in file if line.strip() and not line.startswith("#")]
@@ -199,10 +197,7 @@ def read_levels(path: str | Path) -> dict[str, float]:
 
 
 def agreement(model: PoreModel, other: dict[str, float]) -> list[str]:
-    """Return lines on how a model's levels follow another table's: correlation, and what a line leaves over.
-
-    Tables of other k share no k-mer; that is said.
-    """
+    """Return lines that compare a model's levels with another table: correlation, and residual of a linear fit."""
     names = kmers(model.k)
     shared = np.array([name in other for name in names])
     if shared.sum() < 3:
@@ -227,10 +222,10 @@ def agreement(model: PoreModel, other: dict[str, float]) -> list[str]:
 
 @jit()
 def _realign(signal, levels, weights, edges, band, dwell_cost, edge_costs, back, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (L + 1,) with the edges of least cost; `edge_costs` (2, W) and `back` (L + 1, W) are workspace.
+    """Fill `out` (L + 1,) with the edges of least cost; `edge_costs` (2, W) and `back` (L + 1, W) are scratch.
 
-    Edge i may move by `band` samples either way; edge_costs[i % 2, w] is the least cost of the signal before it where
-    it stands at low_i + w. An event costs weights[i] x sum (x - levels[i])^2 + dwell_cost[its length].
+    Edge i may move by `band` samples either way; edge_costs[i % 2, w] is the least cost of the signal before edge i at
+    low_i + w. An event costs weights[i] x sum (x - levels[i])^2 + dwell_cost[its length].
     """
     count = levels.shape[0]
     width = 2 * band + 1
@@ -238,7 +233,7 @@ def _realign(signal, levels, weights, edges, band, dwell_cost, edge_costs, back,
     never = np.inf
     samples = signal.shape[0]
     edge_costs[:] = never
-    edge_costs[0, band] = 0.0  # the first edge stands where it is
+    edge_costs[0, band] = 0.0  # the first edge is fixed
     sums = np.empty(0, np.float64)
     for i in range(count):
         before, now = i % 2, (i + 1) % 2
@@ -248,7 +243,7 @@ def _realign(signal, levels, weights, edges, band, dwell_cost, edge_costs, back,
         first = max(0, low)
         if sums.shape[0] < end - first + 1:
             sums = np.empty(2 * (end - first + 1), np.float64)
-        sums[0] = 0.0  # of the cost of this base's level, from `first` on
+        sums[0] = 0.0  # cumulative cost of this base's level, from `first` on
         for t in range(first, end):
             off = signal[t] - levels[i]
             sums[t - first + 1] = sums[t - first] + weights[i] * off * off
@@ -289,21 +284,20 @@ def realign(
     band: int = 12,
     threads: int = 1,
 ) -> np.ndarray:
-    """Return new edges of the events, int64 (L + 1,); the ends of each segment stay where they are.
+    """Return realigned edges of the events, int64 (L + 1,); the ends of each segment are fixed.
 
-    The edges are those of least total cost: the squared distance of each sample from the level of its base over twice
-    the variance, and the cost of each dwell. Every event keeps at least one sample.
+    The edges minimise the squared distance of each sample from the level of its base over twice the variance, plus the
+    cost of each dwell (dynamic programming in a band). Every event keeps at least one sample.
 
     Parameters
     ----------
     signal : float32 array (T,): current of all segments.
     levels, spreads : float64 arrays (L,): expected current of each base and its standard deviation over samples.
-    edges : int64 array (L + 1,): where the events begin now, and where the last ends.
+    edges : int64 array (L + 1,): current starts of the events, and the end of the last.
     segments : int64 array (N + 1,): bases of segment i are segments[i]:segments[i + 1].
-    dwell_cost : float64 array (D,): cost of an event of d samples, -log of its probability; the last entry serves all
-        longer ones.
-    band : int: samples that an edge may move by in one call.
-    threads : int: segments aligned at the same time.
+    dwell_cost : float64 array (D,): -log probability of an event of d samples; the last entry is for all longer ones.
+    band : int: samples by which an edge may move.
+    threads : int: segments aligned in parallel.
     """
     out = edges.astype(np.int64).copy()
     weights = 0.5 / np.maximum(np.asarray(spreads, np.float64), 1e-3) ** 2
@@ -350,13 +344,13 @@ def estimate_pore_model(
 
     Parameters
     ----------
-    data : LabelledSignal; its signal and edges are changed where reads are refitted and realigned.
+    data : LabelledSignal; its signal and edges are changed.
     k : int: bases that the level depends on.
-    rounds : int: how often the bases are aligned to the signal anew; 0 keeps the labels' own starts.
-    centre : int or None: which base of the k-mer an event is counted to; None: the one that explains most.
+    rounds : int: rounds of realignment; 0 keeps the starts of the labels.
+    centre : int or None: base of the k-mer that an event belongs to; None: the one that explains most variance.
     notes : dict: further lines of the header.
     threads : int: of the alignment.
-    say : called with a line a round.
+    say : called with a line per round.
 
     Raises
     ------
@@ -385,7 +379,7 @@ def fit_rounds(
     threads: int = 1,
     say: Callable[[str], None] = lambda line: None,
 ) -> Fit:
-    """Fit gain and offset of each read to the levels of its k-mers, and `rounds` times the starts of the bases too.
+    """Fit gain and offset of each read to the levels of its k-mers, and realign the bases in `rounds` rounds.
 
     Changes the signal and edges of `data` and returns the last fit; index (L,) is the k-mer of each base, -1 for none.
     """
@@ -399,7 +393,7 @@ def fit_rounds(
 
 
 def _best_centre(data: LabelledSignal, k: int) -> int:
-    """Return the base of the k-mer to which the events' current belongs: least squares left over."""
+    """Return the base of the k-mer with the least residual variance of the events."""
     means = np.clip(data.means(), -4, 4)
     left = []
     for centre in range(k):
@@ -436,7 +430,7 @@ def aligned(data: LabelledSignal, fit: Fit, index: np.ndarray, threads: int) -> 
 def pore_model_of(
     data: LabelledSignal, fit: Fit, index: np.ndarray, k: int, centre: int, notes: dict[str, str]
 ) -> PoreModel:
-    """Return the table of a fit: each column pulled towards the additive model where events are few.
+    """Return the pore model of a fit; columns are shrunk towards the additive model where events are few.
 
     Parameters
     ----------
@@ -485,7 +479,7 @@ def pore_model_of(
 
 
 def _positive(values: np.ndarray, counts: np.ndarray, error: float) -> np.ndarray:
-    """Return positive values (4**k,) pulled towards the additive model of their logarithms."""
+    """Return positive values (4**k,) shrunk towards the additive model of their logarithms."""
     seen = (counts > 0) & (values > 0)
     if not seen.any():
         return np.zeros(len(values))

@@ -1,7 +1,7 @@
-"""A pore model: the current, its spread, its noise and the dwell of each k-mer, as a table that says what it holds.
+"""Pore model: level, spread, noise and dwell of the current of each k-mer; reader and writer of its table.
 
-Levels are in units of the read, (current - median) / (1.4826 x MAD), so that one table serves reads of any offset and
-gain; the header holds the picoamperes of both. K-mers are written 5' to 3', the order in which DNA passes the pore.
+Levels are in units of the read, (current - median) / (1.4826 x MAD), so a table serves reads of any offset and gain;
+the header has the picoamperes of both. K-mers are written 5' to 3', the order in which DNA passes the pore.
 """
 
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ from biorrn.sequences.alphabets import BASES
 DEFAULT = "dna_r9.4.1_6mer"
 SHIPPED = Path(__file__).parent / "pore_models"
 COLUMNS = ("kmer", "level", "spread", "noise", "dwell", "dwell_shape", "events", "flag")
-FLAGS = ("", "few", "none")  # few: mostly the estimate of the model of its parts; none: wholly
-SIZES = range(2, 10)  # the k that a table may have
+FLAGS = ("", "few", "none")  # few: mostly the estimate of the additive model; none: entirely
+SIZES = range(2, 10)  # allowed k
 
 HELP = """level: mean current of an event; spread: standard deviation of events about it (robust); noise: standard
 deviation of samples within an event; all three in units of the read: of medmad (current - median) / (1.4826 x MAD)
@@ -30,7 +30,7 @@ an event belongs to the k-mer whose base number `centre` (from 0) stands in it; 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What the table leaves open: how reads differ, and how the current wanders.
+    """Parameters beside the k-mer table: variation between reads, and noise of the current.
 
     Attributes
     ----------
@@ -62,11 +62,11 @@ class PoreModel:
 
     Attributes
     ----------
-    k, centre : int: bases in a k-mer, and which of them an event is counted to.
+    k, centre : int: bases in a k-mer, and the base that an event belongs to, from 0.
     level, spread, noise, dwell, dwell_shape : float64 arrays (4**k,).
     events, flag : int64 arrays (4**k,): `flag` is an index into `FLAGS`.
     device : Device.
-    notes : dict of str: source, licence and the like; lines of the header.
+    notes : dict of str: further lines of the header, such as source and licence.
     """
 
     k: int
@@ -103,51 +103,6 @@ def kmer_index(bases: np.ndarray, k: int) -> np.ndarray:
     return index
 
 
-@dataclass(slots=True)
-class LabelledSignal:
-    """Segments of reads, one after the other, wholly in memory (about 60 bytes a base).
-
-    Attributes
-    ----------
-    signal : float32 array (T,): normalised current.
-    bases : uint8 array (L,): 1 A, 2 C, 3 G, 4 T.
-    edges : int64 array (L + 1,): event i is signal[edges[i]:edges[i + 1]].
-    segments : int64 array (N + 1,): bases of segment i are segments[i]:segments[i + 1].
-    reads : int64 array (N,): number of the read of each segment.
-    sample_rate : float: Hz.
-    normaliser : str: entry of `encoders.signal.NORMALISERS` that made the signal.
-    left_out : str: what was not taken, "" where everything was.
-    picoamperes : float64 array (M, 2): median and 1.4826 x MAD of each read; M = 0 where unknown.
-    """
-
-    signal: np.ndarray
-    bases: np.ndarray
-    edges: np.ndarray
-    segments: np.ndarray
-    reads: np.ndarray
-    sample_rate: float
-    normaliser: str = "medmad"
-    left_out: str = ""
-    picoamperes: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
-
-    @property
-    def read_of_base(self) -> np.ndarray:
-        """Return the number of the read of each base, int64 (L,)."""
-        return np.repeat(self.reads, np.diff(self.segments))
-
-    def kmers(self, k: int, centre: int) -> np.ndarray:
-        """Return the row of each base's k-mer, int64 (L,); -1 where a segment ends within it."""
-        index = np.full(len(self.bases), -1, np.int64)
-        for start, end in zip(self.segments[:-1], self.segments[1:], strict=True):
-            if end - start >= k:
-                index[start + centre : end - k + 1 + centre] = kmer_index(self.bases[start:end], k)
-        return index
-
-    def means(self) -> np.ndarray:
-        """Return the mean current of each event, float64 (L,)."""
-        return np.add.reduceat(self.signal, self.edges[:-1], dtype=np.float64) / np.diff(self.edges)
-
-
 def shipped_pore_models() -> list[str]:
     """Return the ids of the pore models in the package."""
     return sorted(path.stem for path in SHIPPED.glob("*.tsv"))
@@ -158,7 +113,7 @@ def load_pore_model(name: str | Path) -> PoreModel:
 
     Raises
     ------
-    ConfigError: neither a file nor a known id.
+    ConfigError: neither a file nor the id of a shipped pore model.
     InputError: the file is damaged.
     """
     if str(name) in shipped_pore_models():
@@ -171,7 +126,7 @@ def load_pore_model(name: str | Path) -> PoreModel:
 
 
 def write_pore_model(path: str | Path, model: PoreModel) -> None:
-    """Write a pore model as TSV: lines of `#` with what it is and in which units, then a row a k-mer."""
+    """Write a pore model as TSV: header lines of `#` with units and parameters, then a row per k-mer."""
     device = {
         name: " ".join(f"{part:.5g}" for part in value) if isinstance(value, tuple) else f"{value:.5g}"
         for name in Device.__dataclass_fields__
@@ -191,11 +146,11 @@ def write_pore_model(path: str | Path, model: PoreModel) -> None:
 
 
 def read_pore_model(path: str | Path) -> PoreModel:
-    """Return the pore model of a TSV file that `write_pore_model` wrote.
+    """Return the pore model of a TSV file written by `write_pore_model`.
 
     Raises
     ------
-    InputError: the file is no pore model, a k-mer is missing, or a number is none or out of range.
+    InputError: the file is not a pore model, a k-mer is missing, or a number is invalid or out of range.
     """
     with open_text(path) as file:
         lines = file.read().splitlines()
@@ -238,7 +193,7 @@ def _device(facts: dict[str, str]) -> Device:
 
 
 def _device_fault(device: Device) -> str | None:
-    """Return what cannot be simulated, or None; NaN is out of every range."""
+    """Return which parameter is out of range, as words, or None."""
     if not (device.sample_rate > 0 and device.scale > 0):
         return f"found sample_rate {device.sample_rate:g} and scale {device.scale:g}; allowed is above 0"
     if not (min(device.shift_sd, device.scale_sd, device.speed_sd, device.drift_sd) >= 0 and np.isfinite(device.shift)):

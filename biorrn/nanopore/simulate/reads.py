@@ -1,4 +1,4 @@
-"""Simulated reads: from bases to the digitised current of a nanopore, with the truth beside it."""
+"""Simulated nanopore reads with their true bases, and writers of POD5, BLOW5, FAST5 and truth tables."""
 
 import contextlib
 import shutil
@@ -24,14 +24,14 @@ from biorrn.sequences.alphabets import decode_bases, encode_bases, reverse_compl
 from biorrn.sequences.fasta import fasta_records, first_word
 from biorrn.sequences.records import ReadLabels, SignalRecord
 
-TRIES = 100  # draws of a fragment before it is given up: a reference of Ns has none
+TRIES = 100  # draws of a fragment without N
 AMBIGUOUS = str.maketrans("RYSWKMBDHVryswkmbdhv", "N" * 20)
 SHORTEST = 50  # bases of a fragment
 
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """A stretch of one strand.
+    """A fragment of one strand.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ def read_genome(path: str | Path) -> dict[str, np.ndarray]:
 
     Raises
     ------
-    InputError: not FASTA, a name twice, an empty sequence, or a letter that stands for no nucleotide.
+    InputError: not FASTA, a repeated name, an empty sequence, or an invalid letter.
     """
     found: dict[str, np.ndarray] = {}
     with open_text(path) as file:
@@ -77,11 +77,11 @@ def _codes(path: str | Path, name: str, letters: str) -> np.ndarray:
 
 
 def random_genome(description: str, seed: int) -> dict[str, np.ndarray]:
-    """Return one random sequence from LENGTH or LENGTH:GC, the part of G and C from 0 to 1 (0.5 where it is not given).
+    """Return one random sequence from LENGTH or LENGTH:GC, GC being the content from 0 to 1 (default 0.5).
 
     Raises
     ------
-    ConfigError: no such numbers.
+    ConfigError: invalid numbers.
 
     >>> random_genome("1000:1", 0)["random"].tolist().count(1)
     0
@@ -113,10 +113,10 @@ def write_genome(path: str | Path, genome: dict[str, np.ndarray]) -> None:
 def draw_fragment(
     rng: np.random.Generator, genome: dict[str, np.ndarray], mean: float, shape: float
 ) -> Fragment | None:
-    """Return a fragment of either strand, or None where none without an unknown base was found.
+    """Return a fragment of either strand, or None if none without N was found in `TRIES` draws.
 
-    Lengths are gamma-distributed about `mean` bases with the given shape, at least `SHORTEST` and at most the longest
-    sequence; each place where the fragment fits is as likely as another.
+    Lengths are gamma-distributed with the given mean and shape, between `SHORTEST` and the longest sequence; positions
+    are uniform.
     """
     longest = max(map(len, genome.values()))
     for _ in range(TRIES):
@@ -134,30 +134,30 @@ def draw_fragment(
     return None
 
 
-# what stands before and behind the strand: the leader and the tail of ONT's ligation adapter, whose sequence is public
+# the public sequences of ONT's ligation adapter, before and behind the strand
 ADAPTER = encode_bases("AATGTACTTCGTTCAGTTACGTATTGCT")
 TAIL = encode_bases("GCAATACGTAACTGAACGAAGT")
-STALL, STALL_SHAPE = 0.09, 0.5  # seconds that a strand waits before it moves: median, and standard deviation of the log
-STALL_LEVEL, STALL_NOISE = 0.05, 0.13  # its current in units of the read, as in 50 real reads
+STALL, STALL_SHAPE = 0.09, 0.5  # seconds before a strand moves: median, and standard deviation of the log
+STALL_LEVEL, STALL_NOISE = 0.05, 0.13  # current before it moves, in units of the read, as in 50 real reads
 DIGITISATION, RANGE = 8192.0, 1497.77  # of a MinION: the scale is RANGE / DIGITISATION picoamperes
-SCALE = float(np.float32(RANGE / DIGITISATION))  # POD5 keeps it as float32; the three formats are to agree
-OFFSETS = (0.0, 13.0)  # of the channels, uniform, whole numbers as the device has them
+SCALE = float(np.float32(RANGE / DIGITISATION))  # float32 as in POD5, so that all formats agree
+OFFSETS = (0.0, 13.0)  # of the channels: uniform integers
 ADC = (-4096, 4095)
 CHANNELS = 512
 RUN_ID = "51a01a7ed51a01a7ed51a01a7ed51a01a7ed0000"
-SIMULATED = "simulated"  # stands where a real file names its flow cell and kit
+SIMULATED = "simulated"  # in place of flow cell and kit
 SPACE = uuid.UUID("6f0d1c1e-5a71-4b0e-9a3c-51a01a7ed000")  # of the read ids
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a simulation may vary.
+    """Settings of a simulation.
 
     Attributes
     ----------
     length_mean, length_shape : float: of the gamma distribution of fragment lengths, bases.
     noise : float: factor on noise, jitter and drift; 0 gives the bare levels.
-    speed : float or None: bases a second on average; None: as the pore model has it.
+    speed : float or None: mean bases per second; None: that of the pore model.
     """
 
     length_mean: float = 4000.0
@@ -166,7 +166,7 @@ class Settings:
     speed: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the ranges; what is wrong is a ConfigError."""
+        """Raise ConfigError for a value out of range."""
         for name, value in (("--length-mean", self.length_mean), ("--length-shape", self.length_shape)):
             if not 0 < value < 1e9:
                 raise ConfigError(f"{name}: found {value:g}; allowed is above 0")
@@ -177,7 +177,7 @@ class Settings:
 
 
 class Simulator:
-    """Makes reads of a pore model; read n of a seed is the same whatever else is made."""
+    """Simulator of reads by a pore model; read n of a seed does not depend on the others."""
 
     def __init__(self, model: PoreModel, settings: Settings, seed: int = 0) -> None:
         self.model = model
@@ -227,7 +227,7 @@ class Simulator:
     def current(self, bases: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return the current of a strand, float32 (T,) in units of the read, and the edges of its bases (L + 1,).
 
-        What stands outside the strand is drawn at random. A dwell is log-normal and at least one sample.
+        Bases outside the strand are random. Dwells are log-normal and at least one sample.
         """
         k, centre = self.model.k, self.model.centre
         outside = rng.integers(1, 5, k - 1).astype(np.uint8)
@@ -251,16 +251,14 @@ def simulate(
 
     Parameters
     ----------
-    genome : name -> uint8 array (L,) of 1 A, 2 C, 3 G, 4 T, 0 unknown; see `nanopore.simulate.reads`.
-    model : PoreModel.
-    settings : Settings.
-    reads, coverage : int or float: how many reads, or how many times the bases of the genome; one of them.
-    seed : int: the same gives the same reads; read n does not depend on how many are made.
+    genome : name -> uint8 array (L,): 1 A, 2 C, 3 G, 4 T, 0 unknown; see `read_genome`.
+    reads, coverage : int or float: number of reads, or fold coverage of the genome; give exactly one.
+    seed : int: read n of a seed does not depend on the number of reads.
 
     Raises
     ------
     ConfigError: neither or both of reads and coverage, or out of range.
-    BiorrnError: the genome holds no stretch without unknown bases.
+    BiorrnError: the genome has no stretch without unknown bases.
     """
     if (reads is None) == (coverage is None):
         raise ConfigError("--reads and --coverage: give exactly one of them")
@@ -288,11 +286,11 @@ def _simulate(
 
 
 VERSION = (1, 0, 0)
-ZLIB, SVB_ZD = 1, 1  # their codes in the head
-LEVEL = 1  # of zlib: the signal is dense already, and the highest level costs ten times the time for 2 %
+ZLIB, SVB_ZD = 1, 1  # codes in the BLOW5 header
+LEVEL = 1  # of zlib: the highest level takes ten times as long for 2 %
 END_REASONS = ("unknown", "partial", "mux_change", "unblock_mux_change", "signal_positive", "signal_negative")
-MISSING = (2**31 - 1, 2**8 - 1, 2**64 - 1)  # of read number, mux and start time: the largest number of their types
-AUXILIARY = (  # name, type: what the record's other fields are kept as
+MISSING = (2**31 - 1, 2**8 - 1, 2**64 - 1)  # read number, mux, start time: the largest number of the type
+AUXILIARY = (  # name and type of the auxiliary fields
     ("channel_number", "char*"),
     ("median_before", "double"),
     ("read_number", "int32_t"),
@@ -311,9 +309,7 @@ def encode_svb_zd(samples: np.ndarray) -> bytes:
     wide = samples.astype(np.int32)
     steps = np.concatenate([wide[:1], wide[1:] - wide[:-1]])
     values = ((steps << 1) ^ (steps >> 31)).astype(np.uint32)
-    codes = ((values > 0xFF).astype(np.uint8) + (values > 0xFFFF)).astype(
-        np.uint8
-    )  # bytes beyond the first; 17 bits do
+    codes = ((values > 0xFF).astype(np.uint8) + (values > 0xFFFF)).astype(np.uint8)  # bytes beyond the first, 0 to 2
     padded = np.zeros(-(-len(codes) // 4) * 4, np.uint8)
     padded[: len(codes)] = codes
     quads = padded.reshape(-1, 4)
@@ -324,7 +320,7 @@ def encode_svb_zd(samples: np.ndarray) -> bytes:
 
 
 class Blow5Writer:
-    """Writes records to an open file; `close` ends it with the marker without which it counts as cut short."""
+    """Writer of BLOW5 records to an open file; `close` writes the end marker."""
 
     def __init__(self, file: IO[bytes], attributes: dict[str, str]) -> None:
         lines = [f"@{name}\t{value or '.'}" for name, value in sorted(attributes.items())]
@@ -357,10 +353,10 @@ class Blow5Writer:
 
 DEVICE_DIGITISATION = 8192.0
 MEDIAN_BEFORE = 200.0  # picoamperes: the open pore
-START = datetime(2026, 1, 1, tzinfo=UTC)  # of every run: the same reads are the same records
+START = datetime(2026, 1, 1, tzinfo=UTC)  # of every run, so that output is reproducible
 VBZ, VBZ_OPTIONS = 32020, (0, 2, 1, 3)  # HDF5 filter: version 0, int16, zig-zag, zstd level 3
 
-TRACKED = ("flow_cell_product_code", "exp_script_name")  # of a record's run tags; the others are context tags
+TRACKED = ("flow_cell_product_code", "exp_script_name")  # run tags of the tracking id; others are context tags
 
 Write = Callable[[SignalRecord], None]
 
@@ -383,7 +379,7 @@ def _fast5(path: Path) -> Iterator[Write]:
 
     from biorrn.sequences.prepared.files import open_new
 
-    with open_new(path, track_order=True) as file:  # or reads would come back by name
+    with open_new(path, track_order=True) as file:  # reads keep their order
         file.attrs.update({"file_version": b"2.2", "file_type": b"multi-read"})
 
         def write(record: SignalRecord) -> None:
@@ -420,7 +416,7 @@ def _fast5(path: Path) -> Iterator[Write]:
 def _pod5(path: Path) -> Iterator[Write]:
     import pod5
 
-    path.unlink(missing_ok=True)  # the writer insists on making the file
+    path.unlink(missing_ok=True)  # pod5.Writer refuses an existing file
     words = ["experiment_name", "protocol_name", "protocol_run_id", "sample_id", "sequencer_position"]
     words += ["sequencer_position_type", "software", "system_name", "system_type"]
     runs: dict[str, pod5.RunInfo] = {}
@@ -445,7 +441,7 @@ def _pod5(path: Path) -> Iterator[Write]:
         return runs[record.run_id]
 
     written = [0, 0]
-    # a folder of its own: the library leaves files beside its output where the disk fills up
+    # in a scratch folder, since the library leaves files beside its output if the disk is full
     with scratch_folder(path.parent, "pod5") as folder:
         place = folder / path.name
         try:
@@ -484,7 +480,7 @@ def _pod5_writer(writer: Any, run_of: Callable[[SignalRecord], Any], written: li
 
 
 def _check_pod5(path: Path, written: list[int]) -> None:
-    """Raise OSError where the file does not hold the reads and samples written: the library tells of no full disk."""
+    """Raise OSError if reads or samples are missing: the library does not report a full disk."""
     import pod5
 
     try:
@@ -519,10 +515,10 @@ def _blow5(path: Path) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def open_signal(path: str | Path) -> Iterator[Write]:
-    """Open a signal file for writing by its suffix; it takes its place at the end, whole or not at all.
+    """Open a signal file for atomic writing, by its suffix; yields a function that appends a `SignalRecord`.
 
-    Yields a function that appends one `SignalRecord`. Reads of one file are of one run. Digitisation is 8192, the range
-    8192 x the record's scale. A number that a record does not have is left out, in POD5 it is 0.
+    All reads of a file are of one run. Digitisation is 8192, the range 8192 x the record's scale. A missing number of a
+    record is left out; in POD5 it is 0.
 
     Raises
     ------
@@ -537,9 +533,9 @@ def open_signal(path: str | Path) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def open_truth(path: str | Path) -> Iterator[Callable[[str, ReadLabels], None]]:
-    """Open a table of labels for writing; yields a function that appends the labels of a read by its id.
+    """Open a truth table for writing; yields a function of read id and labels.
 
-    The columns are those that `biorrn prepare signal --labels truth` reads; `.gz` compresses.
+    `biorrn prepare signal --labels truth` reads it; a name that ends in .gz is compressed.
     """
     with write_text(path) as out:
         print(*TRUTH_COLUMNS, sep="\t", file=out)

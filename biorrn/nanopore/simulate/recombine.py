@@ -1,11 +1,11 @@
-"""New sequences from old signal: walks over real labelled reads that change read where two of them agree.
+"""Recombined training signal: walks over labelled reads that switch reads where their sequences agree.
 
-A small genome teaches its own order of bases. Here a walk follows a labelled read for a few bases, then goes on in
-another read at a place with the same bases around it, and so on: the current of every base is real, noise and dwell
-included, and so is what its neighbours do to it, but the sequence is new at all lengths beyond the context.
+A network trained on a small genome learns its order of bases. A walk follows a labelled read for a few bases, then
+continues in another read at a position with the same bases around it. The current of every base is real, with noise,
+dwell and context, but the sequence is new beyond the length of the context.
 
-The current in a pore depends on about six bases. At a change of read the three bases on either side agree, so the bases
-before it see the right successors and those after it the right predecessors.
+The current depends on about six bases. At a switch, three bases on either side agree, so bases before it have the right
+successors and bases after it the right predecessors.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from biorrn.base.compute import jit
 from biorrn.base.errors import BiorrnError
 from biorrn.base.files import sha256
 from biorrn.nanopore.simulate.estimate import fit_rounds
-from biorrn.nanopore.simulate.events import load_prepared
+from biorrn.nanopore.simulate.labelled_signal import load_prepared
 from biorrn.sequences.prepared.files import SignalFile, signal_writer
 
-SIDE = 3  # bases on either side of a change of read that agree
+SIDE = 3  # equal bases on either side of a switch
 CONTEXT = 2 * SIDE
-CENTRE = 2  # base of the k-mer that an event is counted to, of six
+CENTRE = 2  # base of the 6-mer that an event belongs to
 
 
 def recombine(
@@ -42,21 +42,20 @@ def recombine(
 ) -> int:
     """Write walks over the training segments of a prepared signal file to a new one, and return their number.
 
-    Each read's gain and offset are first fitted to the level of every six bases.
+    Gain and offset of each read are first fitted to the levels of 6-mers.
 
     Parameters
     ----------
-    path : prepared signal file whose labels say where each base starts.
+    path : prepared signal file with base starts.
     samples : int: samples to write.
-    rounds : int: how often the starts of the bases are aligned anew to those levels; labels that a network or a move
-        table gave need it, Tombo's do not.
-    size : int: samples of a walk, at least.
-    run : float: mean number of bases between two changes of read (geometric).
+    rounds : int: rounds of realignment to those levels; labels from a network or a move table need it, Tombo's do not.
+    size : int: minimum samples of a walk.
+    run : float: mean number of bases between two switches (geometric).
     advance : called with the samples of each walk.
 
     Raises
     ------
-    BiorrnError: the training segments hold no two places that agree.
+    BiorrnError: no two positions of the training segments have the same context.
     """
     data = load_prepared(path)
     fit_rounds(data, data.kmers(CONTEXT, CENTRE), CONTEXT, rounds, threads)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from biorrn.base.errors import BiorrnError
-from biorrn.nanopore.simulate.events import LabelledSignal
+from biorrn.nanopore.simulate.labelled_signal import LabelledSignal
 from biorrn.nanopore.simulate.recombine import CONTEXT, SIDE, recombine
 from biorrn.sequences.prepared.files import SignalFile, signal_writer
 

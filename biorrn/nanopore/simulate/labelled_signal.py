@@ -1,8 +1,9 @@
-"""Reading labelled signal into flat arrays: from a prepared file, or from raw reads with their labels."""
+"""Labelled signal as flat arrays, from a prepared file or from raw reads with their labels."""
 
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,60 @@ from biorrn.base.errors import BiorrnError, ConfigError, OnProblem, stop
 from biorrn.nanopore.labels.prepare import prepare_signal
 from biorrn.nanopore.labels.sources import LabelledReads, labelled_reads
 from biorrn.nanopore.signal import PA_MEAN, PA_STD
-from biorrn.nanopore.simulate.pore_model import LabelledSignal
+from biorrn.nanopore.simulate.pore_model import kmer_index
 from biorrn.sequences.prepared.files import SignalFile
 from biorrn.sequences.splits import parse_split
 
 PREPARED = (".h5", ".hdf5")
 
 
+@dataclass(slots=True)
+class LabelledSignal:
+    """Segments of reads, concatenated, in memory (about 60 bytes per base).
+
+    Attributes
+    ----------
+    signal : float32 array (T,): normalised current.
+    bases : uint8 array (L,): 1 A, 2 C, 3 G, 4 T.
+    edges : int64 array (L + 1,): event i is signal[edges[i]:edges[i + 1]].
+    segments : int64 array (N + 1,): bases of segment i are segments[i]:segments[i + 1].
+    reads : int64 array (N,): number of the read of each segment.
+    sample_rate : float: Hz.
+    normaliser : str: entry of `nanopore.signal.NORMALISERS` that made the signal.
+    left_out : str: held-out regions that are not included, "" if none.
+    picoamperes : float64 array (M, 2): median and 1.4826 x MAD of each read; M = 0 if unknown.
+    """
+
+    signal: np.ndarray
+    bases: np.ndarray
+    edges: np.ndarray
+    segments: np.ndarray
+    reads: np.ndarray
+    sample_rate: float
+    normaliser: str = "medmad"
+    left_out: str = ""
+    picoamperes: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+
+    @property
+    def read_of_base(self) -> np.ndarray:
+        """Return the number of the read of each base, int64 (L,)."""
+        return np.repeat(self.reads, np.diff(self.segments))
+
+    def kmers(self, k: int, centre: int) -> np.ndarray:
+        """Return the row of each base's k-mer, int64 (L,); -1 if it extends beyond the segment."""
+        index = np.full(len(self.bases), -1, np.int64)
+        for start, end in zip(self.segments[:-1], self.segments[1:], strict=True):
+            if end - start >= k:
+                index[start + centre : end - k + 1 + centre] = kmer_index(self.bases[start:end], k)
+        return index
+
+    def means(self) -> np.ndarray:
+        """Return the mean current of each event, float64 (L,)."""
+        return np.add.reduceat(self.signal, self.edges[:-1], dtype=np.float64) / np.diff(self.edges)
+
+
 def load_prepared(path: str | Path) -> LabelledSignal:
-    """Return the training rows of a prepared signal file; rows of valid and test are left out.
+    """Return the training rows of a prepared signal file.
 
     Raises
     ------
@@ -62,12 +108,12 @@ def load_reads(
     ----------
     paths : what `biorrn prepare signal` takes, or one HDF5 file that it wrote.
     labels, truth : as in `nanopore.labels.sources.labelled_reads`.
-    split : str or None: as in `sequences.splits.parse_split`; bases of valid and test are left out.
+    split : str or None: as in `sequences.splits.parse_split`; only bases of train are returned.
     on_problem, advance : as in `nanopore.labels.prepare.prepare_reads`.
 
     Raises
     ------
-    ConfigError: options that do not go together.
+    ConfigError: options that exclude one another.
     BiorrnError: no read could be used.
     """
     if any(Path(path).suffix.lower() in PREPARED for path in paths):
@@ -88,7 +134,7 @@ def load_reads(
 
 
 def _measured(reads: LabelledReads, seen: list[tuple[float, float]]) -> LabelledReads:
-    """Pass reads on and keep the median and 1.4826 x MAD, in picoamperes, of what is labelled in each."""
+    """Pass reads on and store the median and 1.4826 x MAD (picoamperes) of the labelled signal of each."""
     for record, truth in reads:
         current = record.picoamperes()[max(0, int(truth.starts[0])) : truth.end]
         if len(current):
@@ -98,7 +144,7 @@ def _measured(reads: LabelledReads, seen: list[tuple[float, float]]) -> Labelled
 
 
 def _left_out(file: SignalFile) -> str:
-    """Say which bases of which reference are in the rows of valid and test."""
+    """Return the reference regions of the rows of valid and test, as text."""
     codes, names = file.file["split"][:], np.array(file.strings("reference"))
     starts, ends = file.file["ref_start"][:], file.file["ref_end"][:]
     out = codes != 0
