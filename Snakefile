@@ -1,4 +1,4 @@
-# The workflow from the project's root: `snakemake` runs it with profiles/default. The rules are in workflow/.
+# Entry point: `snakemake` in the project's root runs the workflow with profiles/default. The rules are in workflow/.
 configfile: "config/config.yaml"
 
 

@@ -1,18 +1,19 @@
-# The shipped basecaller dna_r9.4.1_fast, made again from real reads. Hours on two cores:
+# Training of the shipped basecaller dna_r9.4.1_fast from real reads; takes hours on two cores:
 #
 #     make basecaller            (or: snakemake -s workflow/basecaller.smk --cores 2)
 #
-# The data is that of config/real.yaml: {real_data}/nanopore. Three stages, each trained from the weights of the one before:
-#   1  phage lambda with Tombo's events, and walks over those reads (`biorrn prepare recombine`)
-#   2  adds E. coli reads, labelled by the K-12 genome, and reads that another caller called, their bases placed by model 1
-#   3  adds Klebsiella reads that model 2 called, walks over all of the others, that change read every 2.5 bases, and
-#      simulated reads; long, with the Q-scores calibrated after it, on E. coli reads that nothing was trained on and on noise
-# Lambda 0-12,000 (test), 12,000-14,500 (which epoch), E. coli 514,000-531,000 and a fifth of the human reads train nothing.
+# The data is in {real_data}/nanopore, as in config/real.yaml. Three stages, each starting from the weights of the last:
+#   1  phage lambda with labels by Tombo, and recombined walks over those reads (`biorrn prepare recombine`)
+#   2  adds E. coli reads, labelled by the K-12 genome, and reads with calls of another basecaller, aligned by model 1
+#   3  adds Klebsiella reads called by model 2, walks over all others that change read every 2.5 bases on average, and
+#      simulated reads; trained longest. Q-scores are then calibrated on held-out E. coli reads and on noise
+# Not trained on: lambda 0-12,000 (test) and 12,000-14,500 (selection of the epoch), E. coli 514,000-531,000, and a fifth of
+# the human reads.
 import os
 import sys
 from pathlib import Path
 
-# jobs find `biorrn` beside the snakemake that started them
+# jobs find `biorrn` in the folder of snakemake
 os.environ["PATH"] = os.pathsep.join(
     [os.environ.get("PATH", ""), str(Path(sys.executable).parent)]
 )
@@ -23,7 +24,7 @@ REAL = Path(
 )
 OUT = config.get("output", "results/basecaller")
 MODEL = "dna_r9.4.1_fast"
-# E. coli but for the 40 kb that the reads of ecoli_r94 cover, of which some trained and others test; lambda but for the test
+# E. coli without the 40 kb covered by the reads of ecoli_r94; lambda without the test region
 CALIBRATED = [
     "NC_000913.3:0-514000",
     "NC_000913.3:531000-718000",
@@ -33,7 +34,7 @@ CALIBRATED = [
 ]
 HELD_OUT = "reference:Lambda_NEB:0-12000=test,Lambda_NEB:12000-14500=valid"
 
-# how the three mixtures draw, by file
+# sampling weights of the three mixtures, by file
 MIXED = {
     1: {"lambda": 0.2, "walks1": 0.8},
     2: {
@@ -56,7 +57,7 @@ MIXED = {
     },
 }
 EPOCHS = {1: 20, 2: 20, 3: 100}  # of 4,096 windows of 2,000 samples
-LABELLED = {  # reads that carry calls: files, options, split
+LABELLED = {  # reads with calls: files, options, split
     "ecoli": ("ecoli_r94", f"--calls {REAL}/ecoli_r94/basecalls.fasta --reference {REAL}/references/ecoli_K12_MG1655.fna.gz",
               "reference:NC_000913.3:514000-531000=test"),
     "multi": ("formats/fast5/multi_fast5_zip.fast5", "", "random:1,0,0"),
@@ -94,7 +95,7 @@ rule human:
 
 
 rule called:
-    # sequences that are known already, their bases placed by the model of a stage
+    # known sequences, aligned to the signal by the model of a stage
     input:
         f"{OUT}/model{{stage}}/weights.safetensors",
     output:
@@ -111,7 +112,7 @@ rule called:
 
 
 rule klebsiella:
-    # no label at all: what model 2 calls
+    # unlabelled reads: labelled with the calls of model 2
     input:
         f"{OUT}/model2/weights.safetensors",
     output:
@@ -215,7 +216,7 @@ rule calibrate:
         regions=[f"--region {region}" for region in CALIBRATED],
     shell:
         "(cp {OUT}/model3/weights.safetensors {OUT}/model3/recipe.yaml {OUT}/{MODEL}/"
-        # a lower score of staying balances deletions and insertions: 1.85 is the best on lambda 12,000-14,500
+        # the stay score balances deletions and insertions: 1.85 is the best on lambda 12,000-14,500
         " && sed -i.before 's/blank: 2.0/blank: 1.85/' {OUT}/{MODEL}/recipe.yaml"
         " && gzip -dc {REAL}/references/ecoli_K12_MG1655.fna.gz | cat - {REAL}/lambda_r941/reference.fasta > {OUT}/known.fasta"
         " && biorrn calibrate {OUT}/{MODEL} {REAL}/ecoli_r94_nanoreviser {REAL}/lambda_r941/fast5"

@@ -1,11 +1,11 @@
-# The protein models that ship, made again from the public sets:  make models
+# Training of the shipped protein models from public data sets:  make models
 #
-# Real data is found as the workflow finds it: --config real_data=FOLDER, else BIORRN_SHARED_DATA, else ../shared/data.
+# The data is in --config real_data=FOLDER, else BIORRN_SHARED_DATA, else ../shared/data, as in the workflow.
 import os
 import sys
 from pathlib import Path
 
-# jobs find `biorrn` beside the snakemake that started them
+# jobs find `biorrn` in the folder of snakemake
 os.environ["PATH"] = os.pathsep.join(
     [os.environ.get("PATH", ""), str(Path(sys.executable).parent)]
 )
@@ -15,7 +15,7 @@ REAL = Path(
     "protein",
 )
 OUT = config.get("output", "results/models")
-# table, target, split of what trains, threads
+# table, target, split, threads
 MODELS = {
     "stability": (REAL / "stability/stability.csv.gz", "stability", "column:set", 2),
     "beta_lactamase": (f"{OUT}/beta_lactamase.csv", "scaled_effect", "column:set", 1),
@@ -41,7 +41,7 @@ rule all:
 
 
 rule prepare_structure:
-    # FLIP's own split; its test chains train nothing and choose nothing
+    # the split of FLIP; its test chains are not used for training or model selection
     input:
         REAL / "secondary_structure/splits.zip",
     output:
@@ -53,7 +53,7 @@ rule prepare_structure:
 
 
 rule teach_structure:
-    # three networks on the labels alone; what they and homologs say of other sequences trains those that ship
+    # three teacher networks on the labels only; their pseudo-labels, averaged over homologs, train the shipped networks
     input:
         f"{OUT}/secondary_structure.h5",
     output:
@@ -67,7 +67,7 @@ rule teach_structure:
 
 
 rule label_structure:
-    # domains, whole proteins of 13 species and of E. coli; none is homologous to a valid or a test chain
+    # domains, and proteins of 13 species and of E. coli; none is homologous to a valid or test chain
     input:
         labelled=f"{OUT}/secondary_structure.h5",
         teacher=f"{OUT}/secondary_structure_teacher/weights.safetensors",
@@ -114,7 +114,7 @@ rule train_students:
 
 
 rule train_structure:
-    # each network goes on from one of the students, with the labels alone
+    # each network is fine-tuned from one of the students, on the labels only
     input:
         labelled=f"{OUT}/secondary_structure.h5",
         students=f"{OUT}/secondary_structure_students/weights.safetensors",
@@ -147,7 +147,7 @@ rule beta_lactamase:
 
 
 rule melting:
-    # a tenth of the training rows is held out for the intervals; the test rows train nothing
+    # a tenth of the training rows is held out for the intervals; the test rows are not used
     input:
         f"{REAL}/meltome/tasks.zip",
     output:
@@ -175,7 +175,7 @@ rule prepare:
 
 
 rule train:
-    # networks are kept in half precision; the sums of a Gaussian process need what they have
+    # networks are stored in half precision; Gaussian processes need full precision
     input:
         f"{OUT}/{{model}}.h5",
     output:
@@ -212,7 +212,7 @@ rule differences:
 
 
 rule strangers:
-    # proteins of other organisms, without those of the test
+    # proteins of other organisms, without those of the test set
     input:
         model=f"{OUT}/melting_temperature/done",
         prepared=f"{OUT}/melting_temperature.h5",

@@ -1,4 +1,4 @@
-# A model and raw reads -> FASTQ and a table with a row a read: in one job, or in shards that are called apart and merged.
+# Basecalling: raw reads -> FASTQ and a summary table, in one job, or in shards that are merged.
 
 
 rule basecall:
@@ -39,7 +39,7 @@ rule basecall:
 
 
 rule list_reads:
-    # which files there are is settled once, so that all shards cut the same list
+    # files are listed once, so that all shards split the same list
     input:
         reads=lambda wildcards: CALLS[wildcards.call]["input"],
     output:

@@ -1,13 +1,13 @@
-"""What the rules of the protein benchmark share: its settings and functions of them. No rule stands here."""
+"""Shared by the rules of the protein benchmark: its settings, and functions of them."""
 
 
 def load_benchmark(path):
-    """Return the sets that are asked for by name, how many seeds each has, and the baselines."""
+    """Return the requested sets by name, their numbers of seeds, and the baselines."""
     with open(workflow.source_path(path)) as stream:
         settings = yaml.safe_load(stream)
     asked = config.get("benchmark_sets") or list(settings["sets"])
     try:
-        # in the order of the settings, however they were asked for
+        # sets keep the order of the settings
         for name in asked:
             lookup(settings["sets"], name, "benchmark_sets: set")
     except BiorrnError as error:
@@ -23,26 +23,26 @@ def load_benchmark(path):
 
 
 def benchmark_files(wildcards):
-    """Return the files of a set; a member of an archive is not a file of its own."""
+    """Return the files of a set; for a member of an archive, the archive."""
     sources = place_real_data(SETS[wildcards.set]["sources"])
     return [source.partition("!")[0] for source in sources]
 
 
 def benchmark_rows(wildcards, suffix):
-    """Return a file of the rows of a set: the ones of a seed where rows are held out by chance."""
+    """Return a file of the rows of a set, per seed if rows are held out at random."""
     entry = SETS[wildcards.set]
     rows = wildcards.seed if "hold_out" in entry else "given"
     return f"{BENCHMARK}/data/{wildcards.set}.{rows}.{suffix}"
 
 
 def benchmark_baselines(wildcards):
-    """Return which baselines a seed has: the rows of a given split are the same for all, so the first does for them."""
+    """Return the baselines of a seed. With a given split all seeds have the same rows, so only the first has baselines."""
     fitted = wildcards.seed == "0" or "hold_out" in SETS[wildcards.set]
     return BASELINES if fitted else "none"
 
 
 def benchmark_outputs(pattern):
-    """Return a file for each set and seed, by set."""
+    """Return the file of each set and seed, sorted by set."""
     return [
         f"{BENCHMARK}/{pattern}".format(set=name, seed=seed)
         for name in SETS

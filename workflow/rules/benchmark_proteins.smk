@@ -1,11 +1,11 @@
-# Protein recipes on the published sets, beside baselines and published figures: `snakemake benchmark_proteins`.
-# The sets are in workflow/benchmark_proteins.yaml; no part of `all`.
+# Benchmark of the protein recipes on published sets, with baselines and published scores:
+# `snakemake benchmark_proteins`, not part of `all`. The sets are in workflow/benchmark_proteins.yaml.
 BENCHMARK = f"{OUT}/benchmark_proteins"
 SETS, SEEDS, BASELINES = load_benchmark("../benchmark_proteins.yaml")
 
 
 rule benchmark_split:
-    # a table with one column that says train, valid or test
+    # a table with one column for the split
     input:
         sources=benchmark_files,
     output:

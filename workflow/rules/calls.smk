@@ -1,18 +1,18 @@
-"""What is called and predicted besides the runs' own data: the sample sheet, and reads in shards. No rule stands here."""
+"""Shared by the rules for samples and basecalling: the sample sheet, models, and shards of reads."""
 
 from importlib import resources as package
 
 from biorrn.config.samples import read_samples
 from biorrn.nanopore.readers.files import count_shards, list_files
 
-STEPS = ("qc", "map")  # after calling, where key steps is not set
+STEPS = ("qc", "map")  # default of key steps
 SHARD_GB = 4
-SMALL = 10_000  # bytes of a file of proteins
+SMALL = 10_000  # bytes of a protein file that gets one thread
 SHIPPED = package.files("biorrn.pretrained")
 
 
 def load_samples(path):
-    """Return the samples of the sheet by name; a fault is one line."""
+    """Return the samples of the sheet by name."""
     if not path:
         return {}
     try:
@@ -32,7 +32,7 @@ def load_samples(path):
 
 
 def model_files(model):
-    """Return the files of a model that jobs wait for: none of a shipped one."""
+    """Return the files of a model as inputs of a job; none for a shipped model."""
     folder = f"{OUT}/runs/{model}" if model in RUNS else model
     if model in RUNS or Path(folder).is_dir():
         return [f"{folder}/weights.safetensors", f"{folder}/recipe.yaml"]
@@ -40,7 +40,7 @@ def model_files(model):
 
 
 def folder_of(files):
-    """Return the folder of a model's files as a job has them, or None of a shipped model."""
+    """Return the folder of the files of a model, as staged for a job; None for a shipped model."""
     return str(Path(files[0]).parent) if files else None
 
 
@@ -50,7 +50,7 @@ def samples_of(kind):
 
 
 def model_of(sample):
-    """Return the model of a sample as the sheet names it: a run, a shipped model or a folder."""
+    """Return the model of a sample as in the sheet: a run, a shipped model or a folder."""
     return SAMPLES[sample].model
 
 
@@ -65,7 +65,7 @@ def task_of(sample):
 
 
 def proteins_of(task):
-    """Return the names of the samples of proteins to which a model of a task is applied: a property, or tags."""
+    """Return the names of the protein samples with a tagging model, or with a model of another task."""
     tags = task == "tagging"
     return [
         name for name in samples_of("protein") if (task_of(name) == "tagging") == tags
@@ -73,22 +73,22 @@ def proteins_of(task):
 
 
 def sample_threads(wildcards):
-    """Return the threads for a sample of proteins: one for a small file, where the start of Python is all."""
+    """Return the threads of a protein sample: one for a small file, where start-up dominates."""
     path = Path(SAMPLES[wildcards.sample].input[0])
     return 1 if path.is_file() and path.stat().st_size < SMALL else 2
 
 
 def predicted_samples():
-    """Return the table of each sample of proteins, by name."""
+    """Return the prediction or scan table of each protein sample, by name."""
     tables = {name: f"{OUT}/predictions/{name}.tsv" for name in samples_of("protein")}
     tables |= {name: f"{OUT}/scans/{name}.tsv" for name in samples_of("scan")}
     return tables
 
 
 def applied_models(files):
-    """Return the model of each sample of proteins as `biorrn` takes it: its folder, or the id of a shipped one.
+    """Return the model argument of each protein sample: a folder, or the name of a shipped model.
 
-    `files` are those of `model_files`, of one sample after the other, as a job has them.
+    `files`: the `model_files` of all samples, in order, as staged for a job.
     """
     found, left = [], list(files)
     for name in predicted_samples():
@@ -99,9 +99,9 @@ def applied_models(files):
 
 
 def find_calls():
-    """Return what is basecalled, by name: inputs, model, device and number of shards.
+    """Return the basecalling jobs by name: inputs, model, device and number of shards.
 
-    These are the reads of each basecalling run, called by its model, and the flow cells of the sample sheet.
+    One for the reads of each basecalling run, with its model, and one for each signal sample of the sheet.
     """
     calls = {}
     for name in runs_of("basecalling"):
@@ -117,19 +117,19 @@ def find_calls():
     for call in calls.values():
         call.setdefault("shards", config.get("shards") or "auto")
         if call["shards"] == "auto":
-            # the folders are walked only here, so that a number spares an archive of millions of files the walk
+            # folders are searched only here: with a given number of shards, huge archives are not searched
             gigabytes = config.get("shard_gb") or SHARD_GB
             call["shards"] = count_shards(list_files(call["input"]), gigabytes * 1e9)
     return calls
 
 
 def calls_in(many):
-    """Return the names of what is basecalled in one job, or in many."""
+    """Return the names of basecalling jobs with several shards, or with one."""
     return [name for name, call in CALLS.items() if (call["shards"] > 1) == many]
 
 
 def shards_of(pattern):
-    """Return a function of wildcards: the file of each shard of a call, in order."""
+    """Return an input function: the file of each shard of a call, in order."""
 
     def files(wildcards):
         count = CALLS[wildcards.call]["shards"]
@@ -142,27 +142,27 @@ def shards_of(pattern):
 
 
 def gpus(entry):
-    """Return how many GPUs a job asks for: one where its device is named so; nobody waits for one unasked."""
+    """Return the number of GPUs of a job: one if its device is cuda, not if it is auto."""
     return int(str(entry.get("device") or "").startswith("cuda"))
 
 
 def processes(run):
-    """Return on how many processes a run is trained."""
+    """Return the number of training processes of a run."""
     return RUNS[run].get("processes", 1)
 
 
 def training_threads(run):
-    """Return the threads of a training, of all its processes together."""
+    """Return the threads of a training, over all its processes."""
     return RUNS[run].get("threads", max(2, processes(run)))
 
 
 def more_memory(mem_mb):
-    """Return a function that asks for this much memory, and at each retry as much again."""
+    """Return a resource function: this memory, multiplied by the attempt."""
     return lambda wildcards, attempt: mem_mb * attempt
 
 
 def step_outputs(step, pattern, names):
-    """Return a file for each of the names, where the step is asked for."""
+    """Return the file of each name if the step is requested."""
     steps = config.get("steps")
     wanted = step in (STEPS if steps is None else steps)
     return [f"{OUT}/{pattern}".format(name=name) for name in names] if wanted else []
@@ -174,7 +174,7 @@ def mapped_samples():
 
 
 def sample_outputs():
-    """Return what the sample sheet asks for, beside the report."""
+    """Return the outputs of the sample sheet, besides the report."""
     return [
         *predicted_samples().values(),
         *expand(f"{OUT}/basecalls/{{name}}.fastq.gz", name=samples_of("signal")),
@@ -186,7 +186,7 @@ def sample_outputs():
 
 
 def note_of(name):
-    """Return the option that gives the note of a sample's line, where it has one; runs have none."""
+    """Return the option --note with the note of a sample, if it has one; runs have none."""
     note = SAMPLES[name].note if name in SAMPLES else ""
     return ["--note", note] if note else []
 

@@ -1,4 +1,4 @@
-"""What the rules share: the checked configuration and functions of it. No rule stands here."""
+"""Shared by all rules: the checked configuration, and functions of it."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ from biorrn.config.recipe import change_recipe, load_recipe
 from biorrn.base.errors import BiorrnError
 from biorrn.base.lookup import lookup, nearest
 
-# jobs find `biorrn` beside the snakemake that started them, where no environment is active; an active one goes first
+# jobs find `biorrn` in the folder of snakemake, after those of an active environment
 os.environ.update(
     PATH=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
 )
@@ -28,13 +28,13 @@ SWEPT = (
     "seed",
     "recipe",
     "data",
-)  # keys of a sweep that are a run's own; all others are the recipe's
-SWEEP_PART = re.compile(r"[A-Za-z0-9_.+-]+")  # values that may be part of file names
-REAL_DATA = "../shared/data"  # where config key real_data and environment variable BIORRN_SHARED_DATA are not set
+)  # keys of a sweep that belong to the run; all others belong to the recipe
+SWEEP_PART = re.compile(r"[A-Za-z0-9_.+-]+")  # values allowed in file names
+REAL_DATA = "../shared/data"  # default of config key real_data and environment variable BIORRN_SHARED_DATA
 
 
 def check_config(settings, schema):
-    """Raise, in one line, at the first fault: the schema's, then what a schema cannot say; return the two lists by name."""
+    """Check the configuration against the schema, names and recipes; return data sets, runs and sweeps by name."""
     faults = sorted(
         Draft202012Validator(schema).iter_errors(settings),
         key=lambda fault: list(map(str, fault.path)),
@@ -68,7 +68,7 @@ def check_config(settings, schema):
 
 
 def expand_sweep(sweep):
-    """Return the runs of a sweep, one for each row of its table or each point of its grid."""
+    """Return the runs of a sweep: one for each row of its table or point of its grid."""
     import pandas
     from snakemake.utils import Paramspace
 
@@ -126,7 +126,7 @@ def expand_sweep(sweep):
 
 
 def check_run(run, data):
-    """Raise at a run whose data set or recipe is unknown or not of its task."""
+    """Raise if the data set or recipe of a run is unknown or belongs to another task."""
     kind = KINDS[run["task"]]
     found = lookup(data, run["data"], f"run '{run['name']}': data set")["kind"]
     if found != kind:
@@ -142,7 +142,7 @@ def check_run(run, data):
 
 
 def explain_fault(fault):
-    """Return one fault of the schema as one line that names the key, and the nearest known key where it is unknown."""
+    """Return a schema error as one line that names the key; for an unknown key, also the nearest known one."""
     place = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault.path
     ).lstrip(".")
@@ -166,7 +166,7 @@ def explain_fault(fault):
 
 
 def place_real_data(value):
-    """Return the configuration with `{real_data}` in its paths replaced by where the real data is."""
+    """Replace `{real_data}` in the paths of the configuration by the folder of the real data."""
     if isinstance(value, dict):
         return {key: place_real_data(entry) for key, entry in value.items()}
     if isinstance(value, list):
@@ -185,7 +185,7 @@ def place_real_data(value):
 
 
 def only(names):
-    """Return a regular expression of exactly these names, for a wildcard."""
+    """Return a regular expression that matches exactly these names, for a wildcard."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
@@ -200,7 +200,7 @@ def data_of(kind):
 
 
 def run_data(wildcards):
-    """Return the entry of the data set of a run."""
+    """Return the data set of a run."""
     return DATA[RUNS[wildcards.run]["data"]]
 
 
@@ -210,7 +210,7 @@ def members(sweep):
 
 
 def label_reference(wildcards):
-    """Return the reference where the labels are the spans of it that calls align to."""
+    """Return the reference if it provides the labels: calls are aligned to it."""
     entry = DATA[wildcards.data]
     return (
         entry["reference"] if entry["labels"] in ("bam", "calls", "bootstrap") else []
@@ -223,13 +223,13 @@ def prepared(wildcards):
 
 
 def recipe_file(wildcards):
-    """Return the recipe of a run where it is a file, so that a change of it runs the training again."""
+    """Return the recipe of a run if it is a file, so that a change of it triggers the training."""
     recipe = RUNS[wildcards.run]["recipe"]
     return recipe if recipe.endswith((".yaml", ".yml")) else []
 
 
 def fasta_of(wildcards):
-    """Return the sequences behind the name of a prediction: the rows that judge a run, or a FASTA that it lists."""
+    """Return the FASTA of a prediction: the evaluated rows of a run, or a file listed under `predict`."""
     run = RUNS[wildcards.run]
     if wildcards.fasta == judged(wildcards.run):
         return f"{OUT}/data/{run['data']}.{wildcards.fasta}.fasta"
@@ -243,20 +243,20 @@ def judged(run):
 
 
 def tested():
-    """Return the data sets of proteins of which some run is evaluated on the test rows."""
+    """Return the protein data sets with a run that is evaluated on the test rows."""
     names = dict.fromkeys(RUNS[run]["data"] for run in RUNS if judged(run) == "test")
     return [name for name in names if DATA[name]["kind"] == "protein"]
 
 
 def data_used():
-    """Return the names of the data sets of the runs, each once."""
+    """Return the names of the data sets of all runs."""
     return list(dict.fromkeys(run["data"] for run in RUNS.values()))
 
 
 def options(entry, **flags):
-    """Return the command-line options for the keys that an entry has; a list repeats its option, `true` has no value.
+    """Return the command-line options for the keys of an entry; `flags` maps a key to its option.
 
-    `flags` maps each key to its option.
+    A list repeats the option; `true` is a flag without value.
     """
     words = []
     for key, flag in flags.items():
@@ -270,7 +270,7 @@ def options(entry, **flags):
 
 
 def user_predictions():
-    """Return a table for each FASTA that a run lists under `predict`."""
+    """Return the prediction table of each FASTA listed under `predict`."""
     return [
         f"{OUT}/predictions/{name}/{fasta['name']}.tsv"
         for name in [*runs_of("regression"), *runs_of("tagging")]

@@ -1,4 +1,4 @@
-# Predictions or basecalls beside the truth -> numbers with intervals, and figures.
+# Evaluation: predictions or basecalls compared with the truth -> metrics with intervals, and figures.
 
 
 rule evaluate_regression:
@@ -42,7 +42,7 @@ rule evaluate_basecalls:
     input:
         reads=f"{OUT}/basecalls/{{run}}.fastq.gz",
         reference=lambda wildcards: run_data(wildcards)["reference"],
-        # for the squiggle: raw signal, and the model that says where in it each base was called
+        # for the squiggle figure: raw signal, and the model that aligns the called bases to it
         signal=lambda wildcards: run_data(wildcards)["reads"],
         model=lambda wildcards: model_files(wildcards.run),
     output:

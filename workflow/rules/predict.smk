@@ -1,4 +1,4 @@
-# A model and proteins -> a table of predictions: of the validation rows, of each FASTA that a run lists, of the sample sheet.
+# Prediction: tables of predictions for evaluated rows, for each FASTA listed under `predict`, and for samples.
 
 
 rule predict:
@@ -133,7 +133,7 @@ rule scan_sample:
         model=lambda wildcards, input: (
             folder_of(input.model) or SAMPLES[wildcards.sample].model
         ),
-        # of several proteins the id follows
+        # with several proteins, the id is appended
         figure=lambda wildcards, output: f"{output.figures}/{wildcards.sample}.png",
     message:
         "Scanning {wildcards.sample}"

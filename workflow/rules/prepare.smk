@@ -1,4 +1,4 @@
-# Files of the user -> HDF5 with a split, and a JSON account of what was kept, dropped and shared between the splits.
+# Preparation: input files -> HDF5 with a split, and a JSON report of rows kept, dropped and shared between splits.
 
 
 rule prepare_protein:

@@ -1,4 +1,4 @@
-# Called reads -> what they are like, where they lie on a reference, what they assemble to.
+# Called reads: quality control, mapping to a reference, assembly.
 
 
 rule qc:
@@ -71,7 +71,7 @@ rule map:
 
 
 rule assemble:
-    # where minimap2, miniasm or racon is absent this says so in its facts, and the rest goes on
+    # if minimap2, miniasm or racon is missing, assembly.json gives the reason and other jobs continue
     input:
         reads=f"{OUT}/basecalls/{{sample}}.fastq.gz",
         reference=lambda wildcards: SAMPLES[wildcards.sample].reference or [],

@@ -1,4 +1,4 @@
-# Every run on one page.
+# The report: all runs and samples on one page.
 
 
 rule report:
@@ -61,7 +61,7 @@ rule report:
             for path in paths
             for word in (option, path)
         ],
-        # not where results go to a storage: nothing asks for the benchmark files back
+        # not with a remote storage: the benchmark files are not retrieved from it
         benchmarks=(
             []
             if workflow.storage_settings.default_storage_provider

@@ -1,4 +1,4 @@
-# The runs of a sweep beside each other: one table, one figure.
+# Parameter sweeps: one table and figure of the runs of a sweep.
 
 
 rule sweep:

@@ -1,4 +1,4 @@
-# A recipe and prepared data -> a model folder. A killed job goes on where it was: its checkpoints are no outputs.
+# Training: a recipe and prepared data -> a model folder. A killed job resumes, because checkpoints are no outputs.
 
 
 rule train:

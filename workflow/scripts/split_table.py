@@ -1,6 +1,6 @@
-"""Tables of sequences and values, some in archives -> one CSV whose column `set` says train, valid or test.
+"""Table of a benchmark set: joins source tables, some in archives, to one CSV with the split in column `set`.
 
-Run by rule benchmark_split; only the standard library, so that it starts at once.
+Run by rule benchmark_split. It uses only the standard library, so that it starts fast.
 """
 
 import csv
@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-KEPT = ("id", "sequence")  # beside the target and the split
+KEPT = ("id", "sequence")  # columns, besides the target and the split
 
 
 def rows_of(source: str) -> Iterator[dict[str, str]]:
@@ -27,14 +27,14 @@ def rows_of(source: str) -> Iterator[dict[str, str]]:
 
 
 def split_of(row: dict[str, str]) -> str:
-    """Return the split of a row; without a column that says so, it trains."""
+    """Return the split of a row; train if the table does not give it."""
     return "valid" if row.get("validation") == "True" else row.get("set") or "train"
 
 
 def write_table(sources: list[str], target: str, hold_out: float, seed: int, output: str | Path) -> None:
-    """Write the rows of all sources, in their order, with columns sequence, target, set, and id where there is one.
+    """Write the rows of all sources, in order, with the columns id (if present), sequence, target and set.
 
-    `hold_out` is the part of the training rows that becomes validation rows, chosen by chance from `seed`.
+    A fraction `hold_out` of the training rows, chosen at random with `seed`, becomes validation rows.
     """
     rows = [row | {"set": split_of(row)} for source in sources for row in rows_of(source)]
     if missing := [name for name in ("sequence", target) if name not in rows[0]]:
@@ -49,6 +49,6 @@ def write_table(sources: list[str], target: str, hold_out: float, seed: int, out
         writer.writerows(rows)
 
 
-if job := globals().get("snakemake"):  # which snakemake puts there
-    sys.stderr = open(job.log[0], "w", encoding="utf-8")  # noqa: SIM115  a traceback comes after this block
+if job := globals().get("snakemake"):  # set by snakemake
+    sys.stderr = open(job.log[0], "w", encoding="utf-8")  # noqa: SIM115  open until a traceback is written
     write_table(job.params.sources, job.params.target, job.params.hold_out, job.params.seed, job.output.table)
