@@ -1,23 +1,22 @@
-"""Warnings of a training that goes wrong, from its history alone: what is seen, and which keys of the recipe to change.
+"""Training warnings: diverging, exploding, vanishing or stalled training, detected in the history of a run.
 
-When each is given, by kind:
+Kinds and conditions:
 
-not_finite : a loss of the epoch, the mean loss of the validation rows, or the gradient of a step is NaN or infinite.
-    With precision 16, whose loss scale is found by trying, any number of steps of the first epoch and one in 20 later.
-exploding : at least 5 steps and one in 20 of the epoch had a gradient of more than 10 times the running quantile
-    (`training.clip_quantile` of the last 100 norms); or in two epochs in a row the mean norm, before clipping, was more
-    than 10 times the median of those before them (in one, a single step may do that, and clipping takes care of it); or
-    the epoch's mean loss is more than 10 times that of the run's first step.
-vanishing_depth : the front end or a layer of the core gets less than 1e-4 of the gradient norm of the part that gets
-    the most (in the shipped recipes never less than 2e-3), or the norm of all is below 1e-8 of the loss.
-vanishing_time : the tenth of the steps that gets the least gradient gets less than 1e-6 of the one that gets the most,
-    at the input of the first recurrent layer; sequences of ten steps or more.
-not_falling : after three epochs, or one more than the warm-up takes, the median loss of the later ones is not a
-    hundredth below that of the first, and that of the validation rows, which is the same rows each time, nowhere a
-    thousandth. Not where a run began from the weights of another.
+not_finite : a loss of the epoch, the mean validation loss, or the gradient of a step is NaN or infinite. With precision
+    16, whose loss scale is found by trial, any number of skipped steps is allowed in the first epoch, one in 20 later.
+exploding : at least 5 steps and one in 20 of the epoch had a gradient norm of more than 10 times the running quantile
+    (`training.clip_quantile` of the last 100 norms); or the mean norm before clipping was in two consecutive epochs
+    more than 10 times the median of the epochs before; or the epoch's mean loss is more than 10 times that of the run's
+    first step.
+vanishing_depth : the gradient norm of the front end or of a layer of the core is below 1e-4 of the largest part's (in
+    the shipped recipes at least 2e-3), or the norm of the whole gradient is below 1e-8 of the loss.
+vanishing_time : at the input of the first recurrent layer, in sequences of ten steps or more, the tenth of the steps
+    with the smallest gradient has less than 1e-6 of that of the tenth with the largest.
+not_falling : after three epochs, or one more than the warm-up, the median loss of the later epochs is not 1 % below
+    that of the first, and no validation loss is 0.1 % below the first. Not for runs with initial weights (--init).
 
-A warning is given again only where its number is 10 times worse than when it was last given. Where one of the first two
-holds, the others are not looked for: saturated cells pass no gradient, and the loss does not fall.
+A warning is repeated only when its value is 10 times worse than at the last one. After one of the first two kinds the
+others are not checked, as they would follow from it.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ from typing import Any
 
 from biorrn.config.recipe import Core, Model, Recipe, cores
 
-OFTEN, FEWEST = 0.05, 5  # part and number of an epoch's steps
+OFTEN, FEWEST = 0.05, 5  # fraction and least number of an epoch's steps
 RISE = 10.0  # of a gradient norm or a loss
-DEPTH, TIME, NOTHING = 1e-4, 1e-6, 1e-8  # parts of the largest gradient, and of the loss
-FALL, VALID_FALL = 0.01, 1e-3  # parts of the first epoch's loss, of the training and of the validation rows
+DEPTH, TIME, NOTHING = 1e-4, 1e-6, 1e-8  # fractions of the largest gradient, and of the loss
+FALL, VALID_FALL = 0.01, 1e-3  # fractions of the first epoch's training and validation loss
 PATIENCE = 3  # epochs
 WORSE = 10.0  # times, for a warning to be given again
 History = list[dict[str, float]]
-Found = tuple[float, str]  # how bad it is, the larger the worse; what is seen and what to change
+Found = tuple[float, str]  # severity, and the message
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +45,9 @@ class Alarm:
 
     Attributes
     ----------
-    epoch : int: after which it was given, the first is 1.
+    epoch : int: from 1.
     kind : str: an entry of `ALARMS`.
-    message : str: what is seen, and which keys of the recipe to change.
+    message : str: the symptom, and the keys of the recipe to change.
     """
 
     epoch: int
@@ -61,8 +60,8 @@ class Alarms:
 
     Parameters
     ----------
-    recipe : Recipe: whose values the messages name.
-    fresh : bool: the run began from random weights.
+    recipe : Recipe: its values are quoted in the messages.
+    fresh : bool: the run started from random weights.
     """
 
     def __init__(self, recipe: Recipe, fresh: bool = True) -> None:
@@ -71,7 +70,7 @@ class Alarms:
         self._worst: dict[str, float] = {}
 
     def look(self, history: History) -> list[Alarm]:
-        """Return what is new after the last epoch of a history; the epochs before have been looked at."""
+        """Return the new warnings after the last epoch of a history; earlier epochs must have been checked before."""
         new: list[Alarm] = []
         for kind, find in ALARMS.items():
             found = find(history, self.recipe)
@@ -82,16 +81,16 @@ class Alarms:
                 self._worst[kind] = size
                 new.append(Alarm(int(history[-1]["epoch"]) + 1, kind, message))
             if kind in ("not_finite", "exploding"):
-                break  # of which the others are consequences
+                break  # the other kinds follow from these
         self.given += new
         return new
 
     def diverged(self, epoch: int, message: str) -> None:
-        """Note that the run was given up in an epoch, the first is 1."""
+        """Record that the run was aborted in an epoch, from 1."""
         self.given.append(Alarm(epoch, "not_finite", message))
 
     def look_back(self, history: History) -> None:
-        """Look at all epochs of a run that is taken up."""
+        """Check all epochs of a resumed run."""
         for number in range(1, len(history) + 1):
             self.look(history[:number])
 
@@ -194,7 +193,7 @@ def _not_falling(history: History, recipe: Recipe) -> Found | None:
 
 
 def _steps(history: History) -> float:
-    """Return how many steps the last epoch had."""
+    """Return the steps of the last epoch."""
     return max(1.0, history[-1].get("step", 0) - (history[-2].get("step", 0) if len(history) > 1 else 0))
 
 
@@ -207,7 +206,7 @@ def _short(value: float) -> str:
 
 
 def _core_changes(recipe: Recipe) -> list[str]:
-    """Return what may be changed in a recurrent core, each as a key with a value."""
+    """Return suggested changes of a recurrent core, each as a key with a value."""
     if not isinstance(recipe.model, Model):
         return []
     found: list[str] = []

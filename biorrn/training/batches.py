@@ -1,4 +1,4 @@
-"""Prepared proteins as batches."""
+"""Protein data sets: rows of a prepared file in memory, padded batches, order of an epoch."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,21 +10,21 @@ import torch
 from biorrn.nn.batch import Batch
 from biorrn.sequences.prepared.files import ProteinFile, gather
 
-MULTIPLE = 8  # batches are padded to a multiple of this: few distinct lengths, so that CPU kernels are built rarely
+MULTIPLE = 8  # batches are padded to a multiple of this; CPU libraries build kernels for each new length
 
 
 class ProteinDataset:
-    """The proteins of one split of a prepared file, held in memory as tokens (one byte a residue).
+    """The proteins of one split of a prepared file, in memory as tokens (one byte a residue).
 
     Attributes
     ----------
-    flat : uint8 array (total,): tokens of all proteins, one after another.
+    flat : uint8 array (total,): concatenated tokens of all proteins.
     lengths : int64 array (N,): residues of each protein.
     targets : float32 array (N, K): values, NaN where missing.
     weights : float32 array (N,).
     bounds : float32 array (N, K, 2), or None: see `batch.Batch`.
-    names, units : list of str: one a target column.
-    alphabet : str: the letters; a token is the place of its letter, from 1.
+    names, units : list of str: of each target column.
+    alphabet : str: the letters; a token is the position of its letter, from 1.
     """
 
     def __init__(self, path: str | Path, split: str | None) -> None:
@@ -57,7 +57,7 @@ class ProteinDataset:
         return self.flat[self._offsets[index] : self._offsets[index + 1]]
 
     def collate(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """Return the proteins at these places of the split as a batch: x int64 (B, T), targets float32 (B, K)."""
+        """Return the proteins at these indices of the split as a batch: x int64 (B, T), targets float32 (B, K)."""
         chosen = np.asarray(indices, np.int64)
         x, lengths = pad_tokens([self.tokens(index) for index in chosen])
         return Batch(
@@ -81,17 +81,17 @@ def pad_tokens(sequences: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Ten
 
 
 def bucketed_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Return the indices of each batch of an epoch: every protein once, like lengths together, mates by chance.
+    """Return the indices of each batch of an epoch: every protein once, similar lengths together, otherwise random.
 
     Parameters
     ----------
     lengths : int array (N,): residues.
-    batch_size : int: proteins a batch; only the last that is cut may hold fewer.
+    batch_size : int: proteins a batch; one batch may hold fewer.
     seed, epoch : int: the same pair gives the same batches.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
-    # within one padded length the order stays random, so that a protein meets new mates in each epoch
+    # the stable sort keeps the random order within one padded length, so that batches differ between epochs
     padded = -(-np.asarray(lengths)[order] // MULTIPLE)
     order = order[np.argsort(padded, kind="stable")]
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
@@ -99,31 +99,31 @@ def bucketed_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int
 
 
 def ordered_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Return batches for scoring: every protein once, by length, no chance."""
+    """Return batches for scoring: every protein once, ordered by length."""
     order = np.argsort(lengths, kind="stable")
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 class Rows(Protocol):
-    """Proteins of one split, which can be made into batches."""
+    """Proteins of one split."""
 
     lengths: np.ndarray
 
     def __len__(self) -> int: ...
 
     def collate(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """Return the proteins at these places of the split as a batch."""
+        """Return the proteins at these indices of the split as a batch."""
         ...
 
 
 class Batches:
-    """What the training loop draws from two splits of proteins; a task's data adds its own facts.
+    """Training and validation batches of proteins; base class of the `Data` of tasks.
 
     Attributes
     ----------
     rows, held_out : Rows: the training and the validation split.
-    batch_size, valid_batch : int: proteins a batch of either.
-    sized : bool: whether an epoch has as many batches as `steps` says, or about as many.
+    batch_size, valid_batch : int: proteins a training batch and a validation batch.
+    sized : bool: whether `steps` is exact.
     """
 
     sized = True

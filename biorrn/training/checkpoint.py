@@ -1,4 +1,4 @@
-"""The run folder: what a training run leaves behind, and how a killed one is taken up again."""
+"""Run folders: checkpoints, resuming, and the files that a training run writes."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there.
+    """Writes checkpoints to a temporary name in the same folder and renames them.
 
-    Lightning's own way leads over the folder of temporary files and copies from there: where that is another disk, a
-    kill or a full disk leaves half a checkpoint under the final name.
+    Lightning writes to the system's temporary folder and copies, so that a kill or a full disk can leave a partial
+    checkpoint under the final name.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -42,32 +42,34 @@ class WholeCheckpoints(TorchCheckpointIO):
 
         Raises
         ------
-        BiorrnError: it cannot be written; the one before it, if any, is as it was.
+        BiorrnError: it cannot be written; an earlier checkpoint is unchanged.
         """
-        buffer = io.BytesIO()  # torch's own writer to a file hides the reason why the disk refuses
+        buffer = io.BytesIO()  # torch's own writer to a file hides the error of the disk
         torch.save(checkpoint, buffer)
         with atomic_path(path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
-        """Read a checkpoint: tensors and plain values alone, since a run folder may come from somebody else.
+        """Read a checkpoint of tensors and plain values only, since run folders may come from others.
 
         Raises
         ------
-        InputError: it holds an object of another kind, which to read could run code; or it is damaged.
+        InputError: it holds another kind of object, which could run code; or it is damaged.
         """
         try:
             return super().load_checkpoint(path, map_location, weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            raise InputError(path, "is no checkpoint of tensors and plain values; remove it to start over") from error
+            raise InputError(
+                path, "is not a checkpoint of tensors and plain values; remove it to start over"
+            ) from error
 
 
 def usable(folder: Path) -> Path | None:
-    """Return the checkpoint to go on from: the last epoch, else the best, None for a start anew.
+    """Return the checkpoint to resume from: the last epoch, else the best; None to start from scratch.
 
-    The last needs the best beside it, for the weights that the run ends with. Damaged ones are told of and removed.
+    The last needs the best beside it, which holds the final weights. Damaged checkpoints are reported and removed.
     """
-    sweep(folder.resolve())  # the last epoch may be saved already, so that nothing more is written here
+    sweep(folder.resolve())  # a run whose last epoch is saved writes nothing more here
     whole = {name: _is_whole(folder / name) for name in (LAST, BEST)}
     if whole[BEST]:
         return folder / (LAST if whole[LAST] else BEST)
@@ -86,28 +88,28 @@ def _is_whole(path: Path) -> bool:
     except (OSError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError):
         fine = False
     if not fine:
-        print(f"{path}: is damaged, and left out", file=sys.stderr)
+        print(f"{path}: is damaged and ignored", file=sys.stderr)
     return fine
 
 
 LIBRARIES = ("torch", "lightning", "numpy", "numba", "llvmlite", "h5py", "scipy", "scikit-learn", "safetensors")
-STATE = "run.json"  # what the run was started with
+STATE = "run.json"  # settings with which the run was started
 CHECKPOINTS = "checkpoints"
 PROVENANCE = "provenance.json"
 WARNINGS = "warnings.tsv"
 MEMBERS = "members"  # folder of the runs of an ensemble's members
 CHOICE, REPORT = "choice.json", "report.html"  # of `biorrn train-table`
-# what a run leaves in its folder, but the weights; the state comes last, so that what is half removed is told of
+# files of a run except the weights; the state is removed last, so that a partly removed run is recognised
 RUN = (PROVENANCE, CHOICE, REPORT, RECIPE, "history.tsv", WARNINGS, CHECKPOINTS, MEMBERS, STATE)
-SHOWN = 3  # keys of a recipe that are named
+SHOWN = 3  # differing keys of a recipe named in a message
 
 
 def fingerprint(recipe: Recipe, data: str | Path, seed: int) -> dict[str, Any]:
-    """Return what makes a run this run: its recipe, the content of its data, its seed."""
+    """Return the identity of a run: recipe, checksum of the data, seed, version."""
     text = dump_recipe(recipe)
     return {
         "recipe": hashlib.sha256(text.encode()).hexdigest(),
-        "configuration": recipe.model_dump(mode="json"),  # by which what differs is named
+        "configuration": recipe.model_dump(mode="json"),  # to name the differing keys
         "data": {str(data): sha256(data)},
         "seed": seed,
         "biorrn": __version__,
@@ -115,17 +117,19 @@ def fingerprint(recipe: Recipe, data: str | Path, seed: int) -> dict[str, Any]:
 
 
 def open_run(folder: Path, mark: dict[str, Any], replace: bool = False, keep: Sequence[str] = ()) -> Path | None:
-    """Prepare a run folder and return the checkpoint to go on from, or None for a fresh start.
+    """Prepare a run folder and return the checkpoint to resume from, or None for a new run.
 
-    A run that is replaced goes as a whole, its weights first: a folder with weights is never that of two runs.
+    A run that is replaced is removed as a whole, weights first, so that a folder never mixes two runs.
 
     Parameters
     ----------
-    keep : names of `RUN` that stay where a run is replaced.
+    mark : of `fingerprint`.
+    keep : names of `RUN` that are kept when a run is replaced.
 
     Raises
     ------
-    ConfigError: the folder holds a run that was begun otherwise, or a model of unknown origin, and `replace` is false.
+    ConfigError: the folder holds a run with other settings, or a model without a run, and `replace` is false.
+    InputError: the state file is damaged.
     """
     state = folder / STATE
     if state.is_file():
@@ -154,10 +158,9 @@ def open_run(folder: Path, mark: dict[str, Any], replace: bool = False, keep: Se
 
 
 def remove_run(folder: Path, keep: Sequence[str] = (), more: Sequence[str] = ()) -> None:
-    """Remove what a training has left in a folder, and `more`: weights first, so that half a run answers nothing.
+    """Remove the files of a run and `more` from a folder, weights first, so that a partly removed run cannot be used.
 
-    Of a run of `biorrn train-table` its choice and report go too, by which it would be taken for finished; files of
-    other names stay.
+    Files of other names are kept.
     """
     for name in [WEIGHTS, *more, *(name for name in RUN if name not in keep)]:
         path = folder / name
@@ -170,7 +173,7 @@ def remove_run(folder: Path, keep: Sequence[str] = (), more: Sequence[str] = ())
 
 
 def _differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return what of two marks differs, by the names under which users know it, with both values where they are short.
+    """Return the differences of two fingerprints, named for users, with both values.
 
     >>> old = {"recipe": "a", "configuration": {"training": {"lr": 0.1, "epochs": 3}}, "data": {"x.h5": "1"}, "seed": 0}
     >>> new = {**old, "recipe": "b", "configuration": {"training": {"lr": 0.2, "epochs": 3}}, "seed": 1}
@@ -210,9 +213,9 @@ def flat(content: Any, at: str = "") -> dict[str, Any]:
 
 
 def keep_precision(folder: Path, device: str, choose: Callable[[], str]) -> str:
-    """Return the precision that a run began with on this kind of device; that of a new run is chosen, and noted.
+    """Return the stored precision of a run for this kind of device; for a new run it is chosen and stored.
 
-    A choice by measuring could turn out otherwise in a run that is taken up, which would end in other weights.
+    A choice by measuring could differ when the run is resumed, which would then end in other weights.
     """
     state = folder / STATE
     content = json.loads(state.read_text(encoding="utf-8"))
@@ -225,12 +228,12 @@ def keep_precision(folder: Path, device: str, choose: Callable[[], str]) -> str:
 
 
 def is_finished(folder: Path) -> bool:
-    """Tell whether the run in a folder has come to its end."""
+    """Return whether the run in a folder is finished."""
     return (folder / PROVENANCE).is_file() and (folder / WEIGHTS).is_file()
 
 
 def write_history(folder: Path, history: list[dict[str, float]]) -> None:
-    """Write history.tsv: one row an epoch; nan where an epoch of an earlier version lacks a column."""
+    """Write history.tsv: one row an epoch; nan for columns that an earlier version did not have."""
     with write_text(folder / "history.tsv") as stream:
         if history:
             names = list(dict.fromkeys(name for row in reversed(history) for name in row))
@@ -240,7 +243,7 @@ def write_history(folder: Path, history: list[dict[str, float]]) -> None:
 
 
 def write_warnings(folder: Path, alarms: Sequence[Alarm]) -> None:
-    """Write warnings.tsv: epoch, kind and message of each; no file where there is none."""
+    """Write warnings.tsv: epoch, kind and message of each; without warnings there is no file."""
     path = folder / WARNINGS
     if not alarms:
         path.unlink(missing_ok=True)
@@ -252,15 +255,13 @@ def write_warnings(folder: Path, alarms: Sequence[Alarm]) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that can change a result."""
+    """Return the versions of biorrn, Python and libraries that can change a result."""
     found = {"biorrn": __version__, "python": platform.python_version(), "machine": platform.machine()}
     return found | {name: metadata.version(name) for name in LIBRARIES}
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
-    """Return what of a machine can change the last bits of a result, and its system."""
-    import torch
-
+    """Return processor, instructions, GPU and system, which can change the last bits of a result."""
     found: dict[str, Any] = {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -278,7 +279,7 @@ def _cpu() -> str:
         return platform.processor()
     known = {key.strip(): value.strip() for key, value in fields.items()}
     name = known.get("model name", platform.processor())
-    # a virtual machine may hide the name; the numbers tell one generation from another
+    # a virtual machine may hide the name; family and model identify the generation
     numbers = [f"{word} {known[key]}" for word, key in NUMBERS.items() if key in known]
     return f"{name} ({', '.join(numbers)})" if numbers else name
 

@@ -1,4 +1,4 @@
-"""Train an ensemble: each member an ordinary run in a process of its own, then what makes one model of them."""
+"""Training of an ensemble: a run for each member, in processes, then weights, neighbours and calibration."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from biorrn.training.learner import count_parameters
 from biorrn.training.loop import Begun
 from biorrn.training.task import Data, Task
 
-# -P: a file named torch.py where the user stands is not imported
+# -P: do not import a torch.py of the working directory
 COMMAND = (sys.executable, "-P", "-m", "biorrn.training.train")
 
 
 class MemberFailed(BiorrnError):
-    """The process of a member has ended with an error."""
+    """The process of a member failed."""
 
 
 def run_members(work: list[dict[str, Any]], jobs: int) -> None:
-    """Run `training.train` for each piece of work, `jobs` at a time; their lines go to standard error, with a prefix.
+    """Run `training.train` for each job, `jobs` at a time; its lines go to standard error with a prefix.
 
     Parameters
     ----------
-    work : list of dict: what `train.train_member` is told; "folder" is where the member's run goes.
+    work : list of dict: arguments of `train.train_member`; "folder" is the member's run folder.
 
     Raises
     ------
-    BiorrnError: a member could not be trained. The others that were running are stopped; they can be taken up again.
+    BiorrnError: a member could not be trained. The other running members are stopped and can be resumed.
     """
     children: list[subprocess.Popen[str]] = []
     lock, stopped = threading.Lock(), threading.Event()
 
     def run(job: dict[str, Any]) -> None:
-        with lock:  # none is started once all are being stopped
+        with lock:  # no start after the stop
             if stopped.is_set():
                 return
             child = _start()
@@ -87,16 +87,16 @@ def _start() -> subprocess.Popen[str]:
 
 
 def _follow(child: subprocess.Popen[str], job: dict[str, Any], stopped: threading.Event) -> None:
-    """Give a child its job, pass on what it says, and wait for its end."""
+    """Send a child its job, print its lines, and wait for its end."""
     name, last = Path(job["folder"]).name, ""
     with child:
         assert child.stdin is not None
         assert child.stderr is not None
         try:
             child.stdin.write(json.dumps(job) + "\n")
-            child.stdin.flush()  # and stays open: its end tells the child that nobody waits for it
+            child.stdin.flush()  # and stays open: the child ends when it is closed
         except BrokenPipeError:
-            pass  # it ended before; its lines say why
+            pass  # it has failed; its lines say why
         for line in child.stderr:
             last = line.strip() or last
             print(f"[{name}] {line.rstrip()}", file=sys.stderr, flush=True)
@@ -105,21 +105,21 @@ def _follow(child: subprocess.Popen[str], job: dict[str, Any], stopped: threadin
         raise MemberFailed(f"member {name}: {last.removeprefix('error: ') or f'ended with code {code}'}")
 
 
-STRAIGHT = 0.05  # share of the straight line in a calibration, which makes it rise everywhere
-FEWEST = 2 * KNOTS  # measured rows that a calibration needs
+STRAIGHT = 0.05  # share of a straight line in a calibration, which makes it strictly rising
+FEWEST = 2 * KNOTS  # least measured rows of a calibration
 
 
 def stacked_weights(values: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Return the weights, none negative and together one, of the best mean of the members (Breiman 1996, stacking).
+    """Return the non-negative weights with sum one of the best mean of the members (stacking, Breiman 1996).
 
     Parameters
     ----------
-    values : float array (M, N): what each member predicts of each row.
-    true : float array (N,): what was measured; rows that are not finite do not count.
+    values : float array (M, N): prediction of each member for each row.
+    true : float array (N,): measured values; rows that are not finite are ignored.
 
     Returns
     -------
-    float64 array (M,): equal weights where fewer than two rows a member were measured.
+    float64 array (M,): equal weights if there are fewer than two measured rows a member.
     """
     from scipy.optimize import nnls
 
@@ -128,8 +128,7 @@ def stacked_weights(values: np.ndarray, true: np.ndarray) -> np.ndarray:
     if there.sum() < 2 * members:
         return np.full(members, 1 / members)
     columns, wanted = values[:, there].T.astype(np.float64), true[there].astype(np.float64)
-    # of weights that sum to one, an offset of all values changes nothing; so the last row, which asks for that sum,
-    # can outweigh the others without harm to the arithmetic
+    # the heavy last row sets the sum of the weights to one; values are centred, which does not change the weights
     middle, spread = wanted.mean(), max(wanted.std(), 1e-12)
     heavy = 1e3 * np.sqrt(len(wanted))
     found, _ = nnls(
@@ -139,15 +138,15 @@ def stacked_weights(values: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def rising_knots(values: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the knots of a calibration: isotonic regression of the measured on the predicted, at a few quantiles.
+    """Return the knots of a calibration: isotonic regression of measured on predicted values, at quantiles.
 
     Parameters
     ----------
-    values, true : float arrays (N,): predicted and measured; rows that are not finite do not count.
+    values, true : float arrays (N,): predicted and measured; rows that are not finite are ignored.
 
     Returns
     -------
-    x, y : float32 arrays (`KNOTS`,), both strictly rising; y is x where there is too little to fit.
+    x, y : float32 arrays (`KNOTS`,), both strictly rising; y is x if there are too few rows to fit.
     """
     from scipy.optimize import isotonic_regression
 
@@ -159,11 +158,11 @@ def rising_knots(values: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.n
         return line, line.copy()
     order = np.argsort(values, kind="stable")
     values, true = values[order], true[order]
-    rising = isotonic_regression(true).x  # (N,), a staircase
+    rising = isotonic_regression(true).x  # (N,), a step function
     x = np.quantile(values, np.linspace(0, 1, KNOTS))
     gap = (values[-1] - values[0]) / (100 * KNOTS)  # many equal predictions give equal quantiles
     x = _apart(x, gap)
-    # the mean step around a knot: a staircase read at one point depends on where its steps happen to lie
+    # the mean around a knot, since the value of a step function at one point depends on where the steps lie
     edges = np.concatenate([[-np.inf], (x[1:] + x[:-1]) / 2, [np.inf]])
     bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, KNOTS - 1)
     counts = np.bincount(bins, minlength=KNOTS)
@@ -184,15 +183,15 @@ def _apart(x: np.ndarray, gap: float) -> np.ndarray:
 def fit_neighbours(
     model: Ensemble, recipe: Recipe, data: Data, device: torch.device, facts: dict[str, Any]
 ) -> tuple[int, int]:
-    """Give the model its `neighbours`, and return their size, rows and residues of the longest.
+    """Set the `neighbours` of the model, and return their size: rows, and residues of the longest.
 
-    Residuals are those of the trained members, on the rows that trained them, so they are smaller than on new rows; the
-    recipe's `noise` is chosen for such residuals.
+    The residuals are those of training rows, so they are smaller than on new rows; the recipe's `noise` is chosen for
+    such residuals.
     """
     tokens, residuals = [], []
     model = model.to(device)
     with torch.inference_mode():
-        for batch in data.train(0, 0):  # each row once; the order does not matter
+        for batch in data.train(0, 0):  # each row once, in any order
             batch = batch.to(device)
             assert batch.targets is not None
             missing = (batch.targets - model(batch.x, batch.lengths)[0]).nan_to_num()
@@ -213,7 +212,7 @@ def _widened(rows: np.ndarray, longest: int) -> np.ndarray:
     return np.pad(rows, ((0, 0), (0, max(0, longest - rows.shape[1]))))[:, :longest]
 
 
-SEED_STEP = 1000  # seeds of members of runs with neighbouring seeds do not meet
+SEED_STEP = 1000  # members of runs with neighbouring seeds have different seeds
 
 
 def run(
@@ -226,31 +225,31 @@ def run(
     inside: bool = False,
     stop: dict[str, int] | None = None,
 ) -> None:
-    """Train the members that are not finished yet, combine all, and write the model folder.
+    """Train the unfinished members, combine all, and write the model folder.
 
-    Member i is an ordinary run in FOLDER/members/<i>_<recipe>_<seed>, with its own seed + 1000 * that of the run. The
-    validation rows give the weights and the calibration that the recipe asks for. CPU threads are shared equally.
+    Member i is a run in FOLDER/members/<i>_<recipe>_<seed>, with its own seed + 1000 * that of the ensemble. Weights
+    and calibration are fitted to the validation rows, if the recipe has them. CPU threads are shared equally.
 
     Parameters
     ----------
-    train_member : trains one member in this process, as its job says; see `train.train_member`.
-    inside : bool: members are trained so, one after the other, and not in processes of their own.
+    train_member : trains one member in this process; see `train.train_member`.
+    inside : bool: train members in this process, one after the other.
     stop : dict, optional: folder name of a member -> epochs after which it ends.
     Others as in `train.train`.
 
     Raises
     ------
-    BiorrnError: a member could not be trained; those that could are kept.
+    BiorrnError: a member could not be trained; the trained ones are kept.
     """
     recipe, folder, data, where = begun.recipe, begun.folder, begun.data, begun.device
     assert recipe.members is not None
     started = time.monotonic()
-    # from the number of members, not of those left: a member's result may depend on its threads in the last bits
+    # from all members, not those left to train: the number of threads may change the last bits of a result
     jobs = min(len(recipe.members), jobs or (begun.threads if where.type == "cpu" else 1))
     share = max(1, begun.threads // jobs)
     options = {"device": str(where), "threads": share, "replace": replace}
-    told = {"data": begun.source, "task": vars(task)["__name__"], "options": options}
-    work = _work(begun, told, stop or {}, _first_weights(begun.init, len(recipe.members)))
+    common = {"data": begun.source, "task": vars(task)["__name__"], "options": options}
+    work = _work(begun, common, stop or {}, _first_weights(begun.init, len(recipe.members)))
     _only(folder / MEMBERS, {Path(job["folder"]).name for job in work})
     print(
         f"training {recipe.name}: {len(work)} members, {jobs} at a time with {share} threads each on {where}",
@@ -277,7 +276,7 @@ def run(
     runs = [json.loads((one.path / PROVENANCE).read_text(encoding="utf-8")) for one in stored]
     history = _history(model, runs, values, true, task)
     write_history(folder, history)
-    # as the members' folders have their recipes, in which nothing is left to be read from elsewhere
+    # the members' stored recipes, which have no paths
     pairs = zip(recipe.members, stored, strict=True)
     kept = recipe.model_copy(
         update={"members": [member.model_copy(update={"recipe": s.recipe}) for member, s in pairs]}
@@ -291,7 +290,7 @@ def run(
             "jobs": jobs,
             "parameters": sum(count_parameters(one.model) for one in stored),
             "seconds": round(sum(run["seconds"] for run in runs), 1),
-            "wall_seconds": round(time.monotonic() - started, 1),  # of the last part, where the run was taken up
+            "wall_seconds": round(time.monotonic() - started, 1),  # since the run was last resumed
             "members": {
                 one.path.name: {key: run.get(key) for key in keys} for one, run in zip(stored, runs, strict=True)
             },
@@ -305,20 +304,20 @@ def run(
 
 
 def _only(folder: Path, names: set[str]) -> None:
-    """Remove the runs of members that the ensemble no longer has, of a run that was replaced."""
+    """Remove the runs of members that the ensemble does not have, left by a run that was replaced."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name not in names and path.is_dir():
             remove_run(path)
-            with contextlib.suppress(OSError):  # files of other names stay
+            with contextlib.suppress(OSError):  # it holds files of other names
                 path.rmdir()
 
 
 def _first_weights(init: str | Path | None, count: int) -> list[str | None]:
-    """Return the model that each member starts from.
+    """Return the model of the initial weights of each member.
 
     Raises
     ------
-    ConfigError: an ensemble of another number of members, or one that has lost its members' runs; or no such model.
+    ConfigError: an ensemble with another number of members, or without its members' runs; or no such model.
     """
     if init is None:
         return [None] * count
@@ -332,7 +331,7 @@ def _first_weights(init: str | Path | None, count: int) -> list[str | None]:
 
 
 def _work(begun: Begun, common: dict[str, Any], stop: dict[str, int], init: list[str | None]) -> list[dict[str, Any]]:
-    """Return what the process of each member is told."""
+    """Return the job of each member."""
     work = []
     for place, member in enumerate(begun.recipe.members or []):
         own, own_seed = member.recipe, member.seed + SEED_STEP * begun.seed
@@ -350,7 +349,7 @@ def _work(begun: Begun, common: dict[str, Any], stop: dict[str, int], init: list
 
 
 def _validate(stored: list[Stored], data: Data, task: Task, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """Return what each member predicts of the validation rows, float32 (M, N, K), and what was measured, (N, K)."""
+    """Return each member's predictions of the validation rows, float32 (M, N, K), and the measured values (N, K)."""
     values, true = [], np.zeros(0)
     with torch.inference_mode():
         for one in stored:
@@ -358,7 +357,7 @@ def _validate(stored: list[Stored], data: Data, task: Task, device: torch.device
             for batch in data.valid():
                 batch = batch.to(device)
                 outputs, lengths = model(batch.x, batch.lengths)
-                # what is averaged, where that is not what the model gives
+                # some tasks average other values than the outputs
                 own = getattr(task, "averaged", None)
                 parts.append(own(model, outputs, lengths, batch) if own else task.collect(outputs, lengths, batch))
             one.model.cpu()
@@ -368,13 +367,13 @@ def _validate(stored: list[Stored], data: Data, task: Task, device: torch.device
 
 
 def _facts(common: dict[str, Any], stored: list[Stored]) -> dict[str, Any]:
-    """Return the facts of the ensemble: those of the data, and what a member needs to be built where that differs."""
+    """Return the facts of the ensemble: those of the data, and of each member those that differ."""
     own = [{key: value for key, value in one.facts.items() if common.get(key) != value} for one in stored]
     return dict(common) | ({"members": own} if any(own) else {})
 
 
 def given_weights(recipe: Recipe, targets: int) -> np.ndarray:
-    """Return the weights of the members as the recipe has them, float64 (M, K), each column with the sum 1.
+    """Return the recipe's weights of the members, float64 (M, K), each column with sum 1.
 
     Raises
     ------
@@ -389,7 +388,7 @@ def given_weights(recipe: Recipe, targets: int) -> np.ndarray:
 
 
 def _set_weights(model: Ensemble, recipe: Recipe, values: np.ndarray, true: np.ndarray) -> None:
-    """Fill the weights of the members."""
+    """Set the weights of the members."""
     weights = given_weights(recipe, values.shape[2])
     if recipe.combine == "stack":
         weights = np.stack([stacked_weights(values[:, :, k], true[:, k]) for k in range(true.shape[1])], 1)
@@ -397,7 +396,7 @@ def _set_weights(model: Ensemble, recipe: Recipe, values: np.ndarray, true: np.n
 
 
 def _calibrate(model: Ensemble, values: np.ndarray, true: np.ndarray) -> None:
-    """Fill the calibration of the members' mean, where there is one."""
+    """Fit the calibration of the members' mean, if the recipe has one."""
     if model.calibration is None:
         return
     mean = (values * model.weights.double().numpy()[:, None]).sum(0)  # (M, N, K) -> (N, K)
@@ -410,9 +409,9 @@ def _calibrate(model: Ensemble, values: np.ndarray, true: np.ndarray) -> None:
 def _history(
     model: Ensemble, runs: list[dict[str, Any]], values: np.ndarray, true: np.ndarray, task: Task
 ) -> list[dict[str, float]]:
-    """Return one row a member: its best epoch and score, and the score of the plain mean of it and those before.
+    """Return one row for each member: its best epoch and score, and the score of the mean of the members up to it.
 
-    The last row's is that of the ensemble itself, with its weights.
+    That of the last row is the ensemble's, with its weights.
     """
     name, rows = task.monitor, []
     for place, run in enumerate(runs):

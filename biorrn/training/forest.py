@@ -1,4 +1,4 @@
-"""Train a forest on substitutions and means of sites: one fit, and the run folder that any other training leaves."""
+"""Training of a forest: features of substitutions, one fit of scikit-learn's extra trees, and the run folder."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from biorrn.training.task import Task
 def run(begun: Begun, task: Task) -> None:
     """Fit a forest to the training rows and write the model folder.
 
-    The validation rows are only scored. It computes on the CPU whatever the device. Bounds of censored values are not
-    learned: such rows are left out.
+    The validation rows are only scored. It computes on the CPU whatever the device. Rows with a censored value are left
+    out.
 
     Raises
     ------
-    ConfigError: the rows are no variants of one protein.
+    ConfigError: the rows are not variants of one protein.
     InputError: a target has fewer than two training rows.
     """
     recipe, settings = begun.recipe, begun.recipe.model
@@ -66,7 +66,7 @@ def _fit(
     weights: np.ndarray,
     begun: Begun,
 ) -> tuple[Any, float, Any, float]:
-    """Return the fitted trees, the mean of the target, the tables of effects, and the training loss in variances."""
+    """Return the trees, the mean of the target, the effects, and the training loss relative to the variance."""
     from sklearn.ensemble import ExtraTreesRegressor
 
     weights = weights.astype(np.float64) / max(float(weights.mean()), 1e-12)
@@ -82,6 +82,6 @@ def _fit(
     )
     x = features(known, learned, len(reference))
     forest.fit(x, measured - base, sample_weight=weights)
-    forest.n_jobs = 1  # threads would add the trees in any order
+    forest.n_jobs = 1  # several threads would add the trees in random order
     loss = float(np.square(forest.predict(x) - measured + base).mean() / max(measured.var(), 1e-12))
     return forest, base, learn(known, measured - base, weights, len(reference)), loss

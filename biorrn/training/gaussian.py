@@ -1,4 +1,4 @@
-"""Train a Gaussian process: one fit in closed form, and the run folder of a model that is fitted at once."""
+"""Training of a Gaussian process: target scale, kernel by marginal likelihood, posterior in closed form, run folder."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ from biorrn.training.loop import Begun
 from biorrn.training.task import Task
 
 JITTER = 1e-6  # added to the diagonal of a covariance
-PRIOR = 3.0  # standard deviation of each logarithm that a kernel learns, around where it starts
-FIRST_NOISE = 0.1  # variance of the noise before learning, on the standardised scale
-BEYOND = 1.0  # standard deviations beyond the training targets up to which the map back follows the curve
-FLATTEST = 1e-3  # least slope of the map back where targets tie, as a part of its mean slope
-BLOCK = 512  # rows of a covariance made at a time
+PRIOR = 3.0  # standard deviation of the prior of each learned logarithm, around its initial value
+FIRST_NOISE = 0.1  # initial variance of the noise, on the standardised scale
+BEYOND = 1.0  # standard deviations beyond the training targets covered by the knots of the map back
+FLATTEST = 1e-3  # least slope of the map back at tied targets, relative to its mean slope
+BLOCK = 512  # rows of a block of the covariance
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A rising map from targets to the scale on which the process works: `curve` at `knots`, in standard deviations."""
+    """The rising map between the working scale (`knots`, in standard deviations) and the targets (`values`)."""
 
     knots: np.ndarray  # (KNOTS,), on the working scale
-    values: np.ndarray  # (KNOTS,), targets there
+    values: np.ndarray  # (KNOTS,), in the target's unit
 
     def forward(self, value: float) -> float:
-        """Return where a target lies on the working scale; beyond the knots, at the nearest."""
+        """Return a target on the working scale, clamped to the knots."""
         return float(np.interp(value, self.values, self.knots))
 
 
 def warp(targets: np.ndarray, settings: Settings, source: str = "targets") -> tuple[np.ndarray, Scale]:
-    """Return targets (N,) on the working scale, at mean 0 and standard deviation 1, and the map that led there.
+    """Return targets (N,) on the working scale, with mean 0 and standard deviation 1, and the map back.
 
     Raises
     ------
-    InputError: the log of a target is asked for that lies at or below the negative of the offset.
+    InputError: warp log, and a target is not above the negative of the offset.
     """
     from scipy.special import ndtri
     from scipy.stats import rankdata
@@ -67,10 +67,10 @@ def warp(targets: np.ndarray, settings: Settings, source: str = "targets") -> tu
         curved = targets.astype(np.float64)
     mean, spread = curved.mean(), curved.std()
     if spread <= 1e-9 * max(1.0, abs(mean)):
-        spread = 1.0  # all alike
+        spread = 1.0  # constant targets
     values = (curved - mean) / spread
     if settings.warp == "rank":
-        # tied targets share a rank, so that the curve through the distinct ones rises
+        # tied targets share a rank, so the curve through distinct targets rises
         distinct, first = np.unique(targets, return_index=True)
         slope = max(np.ptp(targets), 1e-9) / max(np.ptp(values), 1e-9)
         knots = np.linspace(values.min() - BEYOND, values.max() + BEYOND, KNOTS)
@@ -86,7 +86,7 @@ def warp(targets: np.ndarray, settings: Settings, source: str = "targets") -> tu
 
 
 def set_unwarp(module: Unwarp, scale: Scale) -> None:
-    """Fill the map from the working scale back to the target's unit."""
+    """Set the map from the working scale to the target's unit."""
     module.x.copy_(torch.from_numpy(scale.knots))
     module.y.copy_(torch.from_numpy(scale.values))
 
@@ -94,7 +94,7 @@ def set_unwarp(module: Unwarp, scale: Scale) -> None:
 def learn(
     kernel: Any, codes: Tensor, values: Tensor, noise: Tensor, settings: Settings, seed: int
 ) -> tuple[float, float]:
-    """Let a kernel learn by the marginal likelihood of draws of rows (Adam); return the log of the noise, and the loss.
+    """Fit a kernel by the marginal likelihood of random rows (Adam); return the log of the noise and the last loss.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def learn(
 
 
 def fit_rows(part: RowsPosterior, codes: Tensor, values: Tensor, noise: Tensor) -> None:
-    """Solve for the weights of the training rows, and choose the rows that the variance is told from."""
+    """Solve for the weights of the training rows, and choose the pivot rows of the variance."""
     if isinstance(part.kernel, ProteinKernel):
         codes = part.kernel.condense(codes)
     covariance = _covariance(part.kernel, codes)
@@ -156,7 +156,7 @@ def fit_table(part: TablePosterior, codes: Tensor, values: Tensor, noise: Tensor
 
 
 def _covariance(kernel: Any, codes: Tensor) -> Tensor:
-    """Return the covariance of rows, made in blocks: what a kernel makes on its way is several times as large."""
+    """Return the covariance of rows, in blocks, since a kernel needs several times the memory of its result."""
     found = torch.empty(len(codes), len(codes), dtype=torch.float64)
     for start in range(0, len(codes), BLOCK):
         found[start : start + BLOCK] = kernel.gram(codes[start : start + BLOCK], codes)
@@ -168,7 +168,7 @@ def _cholesky(covariance: Tensor, noise: Tensor) -> Tensor:
 
 
 def _pivots(covariance: Tensor, noise: Tensor, count: int) -> Tensor:
-    """Return the rows (count,) that a pivoted Cholesky decomposition takes first: those least told by the others."""
+    """Return the first `count` pivots of a pivoted Cholesky decomposition."""
     if count == len(covariance):
         return torch.arange(count)
     left, columns, chosen = covariance.diagonal().clone(), torch.zeros(count, len(covariance)).double(), []
@@ -179,26 +179,26 @@ def _pivots(covariance: Tensor, noise: Tensor, count: int) -> Tensor:
         column = (covariance[pivot] - own @ columns[:step]) / (left[pivot] + noise[pivot]).clamp(min=1e-12).sqrt()
         columns[step] = column
         left = left - column.square()
-        left[pivot] = -1.0  # taken
+        left[pivot] = -1.0  # not again
     return torch.tensor(chosen)
 
 
-MOST_SITES = 16  # that the kernel "sites" takes
-ENCODED = 512  # rows encoded at a time
-STRANGE = 0.5  # of the residues differ from the consensus: the rows are no variants of one protein
-MOST_ROWS = 20_000  # of one target; their covariance then takes 3.2 GB
+MOST_SITES = 16  # of the kernel "sites"
+ENCODED = 512  # rows of a block in encoding
+STRANGE = 0.5  # median fraction of residues that differ from the consensus above which rows are not of one protein
+MOST_ROWS = 20_000  # of one target; their covariance takes 3.2 GB
 
 
 def run(begun: Begun, task: Task) -> None:
     """Fit a Gaussian process to the training rows and write the model folder.
 
-    A finished run is left as it is; a run that was cut off begins anew. It computes on the CPU whatever the device.
-    The validation rows are only scored. Chance, through the seed, has a part only in which rows the kernel learns from.
+    A finished run is not repeated; an interrupted run starts from scratch. It computes on the CPU whatever the device.
+    The validation rows are only scored. The seed affects only the choice of rows from which the kernel learns.
 
     Raises
     ------
-    ConfigError: a kernel does not suit the data.
-    InputError: too few or too many rows, or a target that the recipe's scale has no place for.
+    ConfigError: the kernel does not suit the data.
+    InputError: too few or too many rows, or a target outside the domain of the recipe's warp.
     """
     recipe, settings = begun.recipe, begun.recipe.model
     assert isinstance(settings, Settings)
@@ -236,21 +236,22 @@ def write_fit(
     steps: int,
     parameters: int,
     loss: float,
-    said: str = "",
+    detail: str = "",
 ) -> None:
-    """Score a model that was fitted at once, since `started` by the monotonic clock, and write its run folder.
+    """Score a model fitted without epochs and write its run folder.
 
     Parameters
     ----------
-    steps, loss : of the fit, for the one row of history.tsv.
-    said : str: stands in the line on standard error before the scores of the validation rows.
+    started : float: start of the fit by the monotonic clock, seconds.
+    steps, loss : of the fit, for the row of history.tsv.
+    detail : str: printed before the validation scores.
     """
     scores, valid_loss = validate(model, begun.data, task)
     seconds = time.monotonic() - started
     row = {"epoch": 0, "step": steps, "seconds": round(seconds, 2), "train_loss": loss}
     row |= {"valid_loss": valid_loss} | {f"valid_{name}": value for name, value in scores.items()}
     print(
-        f"fitted: {said}{begun.scored} loss {valid_loss:.4f}, {task.monitor} {scores[task.monitor]:.4f}, "
+        f"fitted: {detail}{begun.scored} loss {valid_loss:.4f}, {task.monitor} {scores[task.monitor]:.4f}, "
         f"{seconds:.0f} s",
         file=sys.stderr,
     )
@@ -271,11 +272,11 @@ def write_fit(
 
 
 def setting_of(settings: Settings, rows: Any) -> Setting:
-    """Return the consensus of the training rows and the positions that the kernel sees.
+    """Return the consensus of the training rows and the positions that the kernel compares.
 
     Raises
     ------
-    ConfigError: the rows are no variants of one protein, or vary at more positions than the kernel takes.
+    ConfigError: the rows are not variants of one protein, or vary at more positions than the kernel allows.
     """
     if settings.kernel.name in ("descriptors", "proteins"):
         return Setting(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
@@ -307,7 +308,7 @@ def setting_of(settings: Settings, rows: Any) -> Setting:
 
 
 def encode_rows(kernel: Any, rows: Any) -> torch.Tensor:
-    """Return all rows as a kernel compares them."""
+    """Return the codes of all rows."""
     parts = []
     for start in range(0, len(rows), ENCODED):
         batch = rows.collate(np.arange(start, min(start + ENCODED, len(rows))))
@@ -316,7 +317,7 @@ def encode_rows(kernel: Any, rows: Any) -> torch.Tensor:
 
 
 def _fit(model: GaussianProcess, settings: Settings, data: Any, source: str, seed: int) -> float:
-    """Fit every target; return the mean loss of the kernels' last steps, in nats a row."""
+    """Fit every target; return the mean loss of the kernels, in nats a row."""
     codes = encode_rows(model.targets[0][0].kernel, data.rows)  # type: ignore[index]
     losses = []
     for k, name in enumerate(data.rows.names):
@@ -345,7 +346,7 @@ def _fit(model: GaussianProcess, settings: Settings, data: Any, source: str, see
 
 
 def validate(model: torch.nn.Module, data: Any, task: Task) -> tuple[dict[str, float], float]:
-    """Return the scores of the validation rows, and the mean square error in variances of the training targets."""
+    """Return validation scores, and the mean square error relative to the variance of the training targets."""
     collected, errors = [], []
     spread = np.maximum(np.nanstd(data.rows.targets, axis=0), 1e-6)
     with torch.inference_mode():

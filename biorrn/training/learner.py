@@ -1,4 +1,4 @@
-"""The Lightning module of every task: loss, optimiser, clipping, scores and the history of a run."""
+"""Lightning module of every task: loss, optimiser, learning rate, gradient clipping, validation and history."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from biorrn.training.task import Data, Diverged, Task
 
 
 def warmup_cosine(step: int, steps: int, warmup: float, final: float) -> float:
-    """Return the learning rate at `step` of `steps`, as a part of its peak: a linear rise, then half a cosine.
+    """Return the learning rate at `step` of `steps`, relative to its peak: a linear rise, then half a cosine.
 
     >>> [round(warmup_cosine(step, 100, 0.1, 0.0), 2) for step in (0, 9, 55, 99)]
     [0.1, 1.0, 0.48, 0.0]
@@ -41,12 +41,12 @@ def warmup_cosine(step: int, steps: int, warmup: float, final: float) -> float:
 
 
 class QuantileClip:
-    """Clips gradients at a quantile of the recent norms, so that one odd batch cannot throw a run off.
+    """Clips gradients at a quantile of the recent norms, so that a single outlier batch cannot derail training.
 
     Parameters
     ----------
     quantile : float: of the last `memory` norms above 0; 1 clips at the largest of them.
-    memory : int: how many norms are kept.
+    memory : int: number of norms kept.
     start : float: the bound until ten norms are known.
     """
 
@@ -56,17 +56,17 @@ class QuantileClip:
 
     @property
     def bound(self) -> float:
-        """The largest norm that passes unchanged now."""
+        """The largest norm that is not clipped now."""
         if len(self.norms) < 10:
             return self.start
         return float(torch.tensor(list(self.norms)).quantile(self.quantile))
 
     def __call__(self, parameters: Iterable[nn.Parameter], measured: Tensor | None = None) -> float:
-        """Clip in place and return the norm before; a norm that is not finite sets the gradients to zero.
+        """Clip in place and return the norm before clipping; if it is not finite, the gradients are removed.
 
         Parameters
         ----------
-        measured : scalar tensor, optional: the norm of all gradients, where it is known.
+        measured : scalar tensor, optional: the norm of all gradients, if known.
         """
         parameters = list(parameters)
         bound = self.bound
@@ -75,8 +75,8 @@ class QuantileClip:
         nn.utils.clip_grads_with_norm_(parameters, bound, measured)
         norm = float(measured)
         if math.isfinite(norm):
-            if norm > 0:  # a step in which nothing was learned says nothing, and a bound of 0 would stay 0
-                # an outlier must not lift the bound by its full size
+            if norm > 0:  # zeros are not counted: a bound of 0 would stay 0
+                # limited, so that an outlier does not raise the bound by its full size
                 self.norms.append(min(norm, 4 * bound))
         else:
             for parameter in parameters:
@@ -84,18 +84,18 @@ class QuantileClip:
         return norm
 
 
-# by depth; parts with other names come last, as the module tree has them
+# by depth; parts of other names come last, in the order of the module tree
 ORDER = ("frontend", "core", "steps", "pool", "head")
 
 
 class GradientNorms:
-    """Norms of the gradient of each part of a model, gathered on its device and read once an epoch.
+    """Norms of the gradient of each part of a model, summed on its device and read once an epoch.
 
     Parameters
     ----------
-    model : a `SequenceModel`. Its parts are `frontend`, each layer of the core as `core.0`, `core.1`, ..., `steps`,
-        `pool` and `head`, as far as they learn; of a list of cores `core.0` is the first core. A front end of blocks
-        without a core is told by its blocks, `frontend.0`, ...
+    model : a `SequenceModel`. Its parts are `frontend`, the layers of the core `core.0`, `core.1`, ..., `steps`, `pool`
+        and `head`, if they have parameters; of a list of cores `core.0` is the first core. Without a core the parts of
+        the front end are its blocks, `frontend.0`, ...
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -109,7 +109,7 @@ class GradientNorms:
         self._steps = 0
 
     def measure(self) -> Tensor:
-        """Return the norm of the whole gradient, a scalar tensor, and remember those of the parts for `keep`."""
+        """Return the norm of the whole gradient, a scalar tensor, and store those of the parts for `keep`."""
         there = [place for place, parameter in enumerate(self.parameters) if parameter.grad is not None]
         gradients = [gradient for parameter in self.parameters if (gradient := parameter.grad) is not None]
         if not gradients:
@@ -123,12 +123,12 @@ class GradientNorms:
         return torch.linalg.vector_norm(norms)
 
     def keep(self) -> None:
-        """Count the step that was measured last."""
+        """Add the last measured step to the epoch's sums."""
         self._sum += self._squares.sqrt()
         self._steps += 1
 
     def take(self) -> dict[str, float]:
-        """Return the mean norm of each part over the steps that were kept, by depth, and begin anew."""
+        """Return the mean norm of each part over the kept steps, by depth, and reset."""
         means = (self._sum / max(1, self._steps)).tolist()
         self._sum.zero_()
         self._steps = 0
@@ -136,7 +136,7 @@ class GradientNorms:
 
 
 def _part(name: str, deep: str) -> str:
-    """Return the part that a parameter belongs to; a layer of the second of several cores is core.1.<layer>.
+    """Return the part of a parameter; a layer of the second of several cores is core.1.<layer>.
 
     >>> _part("core.layers.1.cells.0.weight_hh_l0", "core"), _part("core.norms.1.bias", "core")
     ('core.1', 'core.1')
@@ -157,18 +157,18 @@ def _depth(part: str) -> tuple[int, ...]:
     return ORDER.index(top) if top in ORDER else len(ORDER), *map(int, numbers)
 
 
-FAR = 10.0  # times the running quantile of the norms, from which on a step's gradient is far above the others
-KNOWN = 20  # norms before that is judged
-MEMORY = 100  # norms that the quantile is of
-TENTHS = 10  # parts of a sequence, between which the gradient over time is compared
+FAR = 10.0  # a step's gradient norm is counted as far if above this many times the running quantile
+KNOWN = 20  # norms before steps are counted
+MEMORY = 100  # norms of the running quantile
+TENTHS = 10  # parts of a sequence for the gradient over time
 
 
 class Watch:
-    """Counts of an epoch's steps, and how evenly the gradient reaches the steps of a sequence.
+    """Measures of an epoch for the training warnings: outlier steps, bad losses, gradient over time.
 
     Parameters
     ----------
-    model : whose first recurrent layer is looked at, in the first batch of an epoch.
+    model : the gradient over time is that of its first recurrent layer, in the first batch of an epoch.
     quantile : float: of the recent norms, with which a norm is compared.
     """
 
@@ -183,7 +183,7 @@ class Watch:
         self._handle: RemovableHandle | None = None
 
     def begin(self) -> None:
-        """Begin an epoch."""
+        """Start an epoch."""
         self._far = 0
         self._squares = []
         self._release()
@@ -201,13 +201,13 @@ class Watch:
             self.norms.append(norm)
 
     def take(self, losses: Tensor, add: Callable[[Tensor], Tensor] = lambda own: own) -> dict[str, float]:
-        """Return the columns of history.tsv of an epoch with these losses, (steps,), and end it.
+        """End an epoch with these losses, (steps,), and return its columns of history.tsv.
 
-        `add` sums a tensor over the processes that share a batch, each of which sees some of its rows.
+        `add` sums a tensor over the processes that share a batch.
 
-        first_loss : of the epoch's first step; bad_losses, far_steps : steps whose loss is no finite number, and whose
-        gradient is far above the others; grad_time : the gradient that the tenth of the sequences with the least gets,
-        over that of the tenth with the most; nan where it was not measured.
+        first_loss : loss of the first step; bad_losses : steps whose loss is not finite; far_steps : steps whose
+        gradient norm is far above the others; grad_time : smallest over largest gradient of the tenths of the
+        sequences, nan if not measured.
         """
         self._release()
         parts = torch.stack(self._squares).sum(0).cpu() if self._squares else torch.zeros(TENTHS)
@@ -229,7 +229,7 @@ class Watch:
         x, lengths = given
         if not torch.is_grad_enabled():
             return None
-        # what comes in of a fixed table has no gradient of its own
+        # features of a fixed table do not require a gradient
         x = x if x.requires_grad else x.detach().requires_grad_()
 
         def count(gradient: Tensor) -> None:
@@ -242,7 +242,7 @@ class Watch:
 def by_tenth(gradient: Tensor, lengths: Tensor) -> Tensor:
     """Return the sum of squares of a gradient (B, T, F) in each tenth of the sequences, (10,).
 
-    Sequences of fewer than ten steps do not count.
+    Sequences of fewer than ten steps are ignored.
 
     >>> by_tenth(torch.ones(2, 12, 1), torch.tensor([10, 9])).tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
@@ -255,11 +255,11 @@ def by_tenth(gradient: Tensor, lengths: Tensor) -> Tensor:
     return torch.zeros(TENTHS, device=gradient.device).index_add_(0, tenth.flatten(), squares.flatten())
 
 
-MAX_BAD_STEPS = 20  # in a row, before a run with a loss that is not finite is given up
+MAX_BAD_STEPS = 20  # consecutive steps without a finite gradient that abort a run
 
 
 def derive_seed(seed: int, *place: int) -> int:
-    """Return a seed for one place of a run (an epoch, a window), unlike that of any neighbour.
+    """Return an independent seed for a place of a run (an epoch, a window).
 
     >>> derive_seed(0, 1) == derive_seed(0, 1), derive_seed(0, 1) == derive_seed(1, 0)
     (True, False)
@@ -269,7 +269,7 @@ def derive_seed(seed: int, *place: int) -> int:
 
 
 class Batches:
-    """The batches of one epoch, or of the validation set, as Lightning wants them: sized and iterable."""
+    """The batches of an epoch, or of the validation set, for Lightning: iterable, with a length if known."""
 
     def __init__(self, make: Any, size: int | None) -> None:
         self.make, self.size = make, size
@@ -286,9 +286,9 @@ class Batches:
 class Learner(pl.LightningModule):
     """Trains a `SequenceModel` on a `Task`.
 
-    Every epoch draws its order, augmentation and dropout from (seed, epoch) alone, so a run that was killed and
-    taken up at its last whole epoch ends in the same weights as one that was not. Several processes share each batch,
-    see `pieces`, and the batches of validation.
+    Order, augmentation and dropout of an epoch depend on (seed, epoch) alone, so that a run resumed at its last
+    complete epoch ends with the same weights as an uninterrupted one. Several processes share each training batch, see
+    `parallel`, and the validation batches.
     """
 
     def __init__(
@@ -304,7 +304,7 @@ class Learner(pl.LightningModule):
         super().__init__()
         self.processes = processes or Processes()
         self.model = model
-        # not an attribute that is a module: Lightning would take its parameters for more
+        # a function, not a module, whose parameters Lightning would count again
         self._run: Callable[..., Any] = Shards(model, workers) if workers > 1 and separable(model) else model.forward
         self.averaged = (
             AveragedModel(model, multi_avg_fn=_moving_average(recipe.training.ema)) if recipe.training.ema else None
@@ -321,16 +321,16 @@ class Learner(pl.LightningModule):
         self.bad_steps = 0
         self._losses: list[Tensor] = []
         self._norms: list[float] = []
-        self._states: Any = None  # of the model after the last window, where batches carry them on
+        self._states: Any = None  # of the model after the last window, if batches carry them on
         self._collected: list[Any] = []
         self._valid_losses: list[tuple[float, float]] = []  # of each batch, and its weight
-        # epoch -> what it predicted of the validation rows, of a task that chooses again without some of them
+        # epoch -> predictions of the validation rows, for tasks that select the epoch again without some of them
         self.replay: dict[int, Any] = {}
         self._started = time.monotonic()
 
     @property
     def best_model(self) -> SequenceModel:
-        """The weights that are validated and kept: the moving average where the recipe asks for one."""
+        """The model that is validated and saved: the moving average if the recipe has one."""
         return self.averaged.module if self.averaged is not None else self.model  # type: ignore[return-value]
 
     # -- data ---------------------------------------------------------------------------------------------------
@@ -403,9 +403,9 @@ class Learner(pl.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         outputs, lengths = self.best_model(batch.x, batch.lengths)
         loss = float(self.task.loss(self.best_model, outputs, lengths, batch, self.recipe))
-        weight = self.task.share(batch, self.recipe)  # that the mean of the batch is over
+        weight = self.task.share(batch, self.recipe)
         self._valid_losses.append((loss, float(len(batch)) if weight is None else weight))
-        if hasattr(self.task, "collect_from"):  # whose answers the model must search for
+        if hasattr(self.task, "collect_from"):  # predictions need a search
             self._collected.append(self.task.collect_from(self.best_model, outputs, lengths, batch, self.recipe))
         else:
             self._collected.append(self.task.collect(outputs, lengths, batch))
@@ -436,19 +436,19 @@ class Learner(pl.LightningModule):
             **{f"valid_{name}": value for name, value in scores.items()},
         }
         self.history = [*[old for old in self.history if old["epoch"] < row["epoch"]], row]
-        # where the validation rows are fitted too, they must not choose: each epoch is better than those before
+        # validation rows that are trained on cannot select an epoch: the last one is the best
         whole = self.recipe.training.rows != "train"
         score = float(self.current_epoch) if whole else scores[self.task.monitor]
         self.log("monitor", score if math.isfinite(score) else -1e9, logger=False)
 
     def _of_all(self, own: list[Any]) -> list[Any]:
-        """Return what the processes have of their batches of validation, in the order of these."""
+        """Return the values of the validation batches of all processes, in the order of the batches."""
         parts = self.processes.gather(own)
         return [parts[place % len(parts)][place // len(parts)] for place in range(sum(map(len, parts)))]
 
     # -- checkpoints --------------------------------------------------------------------------------------------
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # Python's own numbers: a checkpoint of nothing but those and tensors can be read without running what is in it
+        # plain Python numbers, so that the checkpoint can be read without unpickling other objects
         history = [{name: _plain(value) for name, value in row.items()} for row in self.history]
         norms = [float(norm) for norm in self.clip.norms]
         checkpoint["biorrn"] = {
@@ -466,7 +466,7 @@ class Learner(pl.LightningModule):
 
 
 def weighted_mean(pairs: list[tuple[float, float]]) -> float:
-    """Return the mean of values with weights; NaN without any weight, as of a batch without a label.
+    """Return the weighted mean of (value, weight) pairs; NaN if no weight is above 0.
 
     >>> weighted_mean([(1.0, 3.0), (5.0, 1.0), (float("nan"), 0.0)])
     2.0
@@ -476,12 +476,12 @@ def weighted_mean(pairs: list[tuple[float, float]]) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of numpy or torch as one of Python, and any other value as it is."""
+    """Return a number of numpy or torch as a Python number, and any other value unchanged."""
     return value.item() if hasattr(value, "item") else value
 
 
 def _moving_average(decay: float) -> Any:
-    """Return the update of an exponential moving average; its decay rises with the steps done, to forget the start."""
+    """Return the update of an exponential moving average whose decay rises at first, to forget the initial weights."""
 
     def update(averages: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
         rising = min(decay, (1 + int(steps)) / (10 + int(steps)))
@@ -491,5 +491,5 @@ def _moving_average(decay: float) -> Any:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Return how many numbers the model learns."""
+    """Return the number of trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -1,4 +1,4 @@
-"""Train a network: epochs, checkpoints and the model folder."""
+"""Training loop of a network: open data and run folder, precision, trainer, callbacks, checkpoints, model folder."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ from biorrn.training.parallel import Piece
 from biorrn.training.processes import Processes, choose_place
 from biorrn.training.task import Data, Diverged, Task
 
-FILES = ("path", "backward")  # keys of a front end that name a file or a model folder
+FILES = ("path", "backward")  # keys of a front end whose values are files or model folders
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A training that may begin.
+    """An open run, ready to be trained.
 
     Attributes
     ----------
-    recipe : Recipe: as it is trained.
+    recipe : Recipe: as trained.
     folder : the run folder.
     data : the open prepared file.
     device : torch device of this process.
-    threads : int: CPU threads of all processes together; those of this one are torch's own.
-    processes : the place of this process among those that share the run.
-    mark : dict: what makes the run this run.
-    seed, init : as `train.train` got them.
-    checkpoint : Path, optional: where to go on from.
+    threads : int: CPU threads of all processes together.
+    processes : the rank of this process among those that share the run.
+    mark : dict: identity of the run, of `checkpoint.fingerprint`.
+    seed, init : arguments of `train.train`.
+    checkpoint : Path, optional: to resume from.
     """
 
     recipe: Recipe
@@ -78,20 +78,20 @@ class Begun:
 
     @property
     def source(self) -> str:
-        """Return the path of the prepared file, as it was given."""
+        """Return the path of the prepared file, as given."""
         return next(iter(self.mark["data"]))
 
     @property
     def scored(self) -> str:
-        """What the validation rows are: "valid", or "fitted" where they are fitted too and show no skill."""
+        """Name of the validation scores: "valid", or "fitted" if the validation rows are trained on too."""
         return "valid" if self.recipe.fitted == "train" else "fitted"
 
     def metric(self, task: Task) -> str:
-        """Return the name of the score that the run ends with."""
+        """Return the name of the run's final score."""
         return f"{self.scored}_{task.monitor}"
 
     def facts(self) -> dict[str, Any]:
-        """Return what provenance.json tells of any training, all that `biorrn rerun` needs among it."""
+        """Return the common entries of provenance.json, with all that `biorrn rerun` needs."""
         return {
             "task": self.recipe.task,
             "recipe": self.recipe.name,
@@ -120,21 +120,21 @@ def begin(
     data_recipe: Recipe | None = None,
     keep: Sequence[str] = (),
 ) -> Begun | None:
-    """Open the data and the run folder; None where the folder holds this run, finished.
+    """Open the data and the run folder; return None if the folder holds the same run, finished.
 
-    Of several processes the first opens the folder, and the others follow it.
+    Of several processes the first opens the folder and tells the others.
 
     Parameters
     ----------
-    data_recipe : Recipe, optional: by which the data is opened, where that is not `recipe`.
-    keep : what of a run that is replaced stays; see `open_run`.
+    data_recipe : Recipe, optional: opens the data; default `recipe`.
+    keep : files kept when a run is replaced; see `open_run`.
     Others as in `train.train`.
 
     Raises
     ------
     BiorrnError: a seed below 0, no such device, or a number of threads below 1.
     ConfigError: the folder holds another run.
-    InputError: the data is not what the task needs.
+    InputError: the data does not suit the task.
     """
     folder = Path(folder)
     if seed < 0:
@@ -164,7 +164,7 @@ def begin(
 
 
 def files_of(content: Any) -> set[str]:
-    """Return the files and model folders that a recipe, as plain values, takes values from.
+    """Return the files and model folders that a recipe, as plain values, reads.
 
     >>> files_of({"members": [{"recipe": {"model": {"frontend": {"name": "table", "path": "a.npz"}}}}]})
     {'a.npz'}
@@ -178,7 +178,7 @@ def files_of(content: Any) -> set[str]:
 
 
 def _checksums(recipe: Recipe) -> dict[str, str]:
-    """Return the SHA-256 of each file that is there; the model's own message tells of one that is not."""
+    """Return the SHA-256 of each existing file; the model reports missing ones."""
     found = {}
     for name in sorted(files_of(recipe.model_dump(mode="json"))):
         path = Path(name) / WEIGHTS if Path(name).is_dir() else Path(name)
@@ -188,7 +188,7 @@ def _checksums(recipe: Recipe) -> dict[str, str]:
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps the best epoch, also of a run whose folder was moved before it was taken up: Lightning would forget it."""
+    """Keeps the best epoch, also when the folder was moved before the run is resumed, in which Lightning fails."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         def here(path: str) -> str:
@@ -204,7 +204,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class Reporter(Callback):
-    """Shows progress, prints a line an epoch and keeps history.tsv up to date."""
+    """Shows progress, prints a line for each epoch and writes history.tsv."""
 
     def __init__(self, folder: Path, task: Task, total: int) -> None:
         self.folder, self.task, self.total = folder, task, total
@@ -238,11 +238,11 @@ class Reporter(Callback):
 
 
 class Watcher(Callback):
-    """Warns, after each epoch, of what goes wrong, and keeps warnings.tsv; there is none where nothing does.
+    """Prints training warnings after each epoch and writes warnings.tsv.
 
     Parameters
     ----------
-    fresh : bool: the run began from random weights.
+    fresh : bool: the run started from random weights.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, fresh: bool) -> None:
@@ -253,21 +253,21 @@ class Watcher(Callback):
         write_warnings(self.folder, self.alarms.given)
 
     def on_validation_end(self, trainer: pl.Trainer, learner: Any) -> None:
-        self._tell(self.alarms.look(learner.history))
+        self._report(self.alarms.look(learner.history))
 
     def on_exception(self, trainer: pl.Trainer, learner: Any, exception: BaseException) -> None:
-        if isinstance(exception, Diverged):  # which says itself that the run is given up
+        if isinstance(exception, Diverged):  # its message is printed by the caller
             self.alarms.diverged(trainer.current_epoch + 1, str(exception))
-            self._tell([])
+            self._report([])
 
-    def _tell(self, new: list[Alarm]) -> None:
+    def _report(self, new: list[Alarm]) -> None:
         write_warnings(self.folder, self.alarms.given)
         for alarm in new:
             print(f"warning: epoch {alarm.epoch}: {alarm.message}", file=sys.stderr, flush=True)
 
 
 def savers(folder: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
-    """Return what keeps the best epoch and what keeps the last; the last, saved after it, knows which is the best."""
+    """Return the callbacks that save the best and the last epoch; the last is saved after the best and refers to it."""
     common: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
     return (
         BestCheckpoint(folder, filename="best", monitor="monitor", mode="max", **common),
@@ -276,17 +276,17 @@ def savers(folder: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
 
 
 LIGHTNING = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-GAIN = 1.1  # mixed precision must be faster by this factor to be worth its rounding
+GAIN = 1.1  # bfloat16 is chosen only if faster by this factor
 
 
 def choose_precision(model: SequenceModel, task: Task, data: Data, recipe: Recipe, device: torch.device) -> str:
-    """Return "32", "bf16" or "16": what the recipe asks, or for "auto" the faster of float32 and bfloat16 on a batch.
+    """Return "32", "bf16" or "16": the recipe's, or for "auto" the faster of float32 and bfloat16 on one batch.
 
-    A device without bfloat16 is not asked how fast it is: "auto" is "32" there.
+    On a device without bfloat16 "auto" is "32", without a measurement.
 
     Raises
     ------
-    ConfigError: float16 on a device that only bfloat16 or float32 can be trained on.
+    ConfigError: float16 on a device other than CUDA.
     """
     asked = recipe.training.precision
     if asked == "16" and device.type != "cuda":
@@ -302,9 +302,9 @@ def choose_precision(model: SequenceModel, task: Task, data: Data, recipe: Recip
 
 
 def possible(precision: str, device: torch.device) -> str:
-    """Return the precision itself, or "32" with a line on standard error where the device cannot run bfloat16.
+    """Return the precision, or "32" with a line on standard error if it is bfloat16 and the device has none.
 
-    A recipe may ask for bfloat16, and a run may have begun in it on another machine.
+    The recipe may set bfloat16, or the run may have started on another machine.
     """
     if precision != "bf16" or has_bfloat16(device):
         return precision
@@ -316,7 +316,7 @@ def possible(precision: str, device: torch.device) -> str:
 def _time(
     precision: str, model: SequenceModel, task: Task, batch: Batch, recipe: Recipe, device: torch.device
 ) -> float:
-    """Return the seconds of the fastest of three training steps; weights and gradients stay as they were."""
+    """Return the seconds of the fastest of three training steps; weights and gradients are not changed."""
     model = model.to(device)
     best = float("inf")
     for _ in range(4):  # the first builds kernels
@@ -332,17 +332,17 @@ def _time(
 
 
 def run(begun: Begun, task: Task, stop: int | None = None) -> None:
-    """Train, and write the model folder; `stop` as in `train.train`.
+    """Train a network and write the model folder; `stop` as in `train.train`.
 
     Raises
     ------
-    BiorrnError: the gradient is not finite for many steps in a row.
+    Diverged: the gradient is not finite for many steps in a row.
     """
     recipe, data, here, folder = begun.recipe, begun.data, begun.processes, begun.folder
     torch.manual_seed(derive_seed(begun.seed))
     model = task.make_model(recipe, data)
     taken = start_from(model, begun.init) if begun.init is not None else 0
-    # one measures, since others might measure otherwise
+    # measured by one process, since others may get another result
     precision = ""
     if here.first:
         measure = partial(choose_precision, model, task, data, recipe, begun.device)
@@ -356,7 +356,7 @@ def run(begun: Begun, task: Task, stop: int | None = None) -> None:
             f"threads, precision {precision}"
             + (f", {here.size} processes" if here.size > 1 else "")
             + (f", {taken} tensors from {begun.init}" if taken else "")
-            + (", taken up from its last epoch" if begun.checkpoint else ""),
+            + (", resumed from its last complete epoch" if begun.checkpoint else ""),
             file=sys.stderr,
         )
     best_saver, last_saver = savers(folder / CHECKPOINTS)
@@ -374,7 +374,7 @@ def run(begun: Begun, task: Task, stop: int | None = None) -> None:
 
 
 def _finish(begun: Begun, task: Task, learner: Learner, best_path: str, precision: str) -> None:
-    """Write the model of the best epoch, and what the run tells."""
+    """Write the model of the best epoch, history, warnings and provenance."""
     recipe, data, folder = begun.recipe, begun.data, begun.folder
     best = WholeCheckpoints().load_checkpoint(best_path)
     learner.load_state_dict(best["state_dict"])
@@ -382,7 +382,7 @@ def _finish(begun: Begun, task: Task, learner: Learner, best_path: str, precisio
         task.fit_unit(learner.best_model, recipe, data)
     epoch = int(best["epoch"])
     row = next(row for row in learner.history if row["epoch"] == epoch)
-    write_history(folder, learner.history)  # again, for a finished run that was taken up without it
+    write_history(folder, learner.history)  # again, for a finished run that was resumed without it
     save_model(folder, learner.best_model, recipe, data.facts)
     alarms = Alarms(recipe, begun.init is None)
     alarms.look_back(learner.history)
@@ -428,14 +428,14 @@ def _trainer(recipe: Recipe, begun: Begun, precision: str, callbacks: list[Callb
 
 
 def _together(device: torch.device, here: Processes) -> dict[str, Any]:
-    """Return what Lightning is told of the processes."""
+    """Return Lightning's settings of the processes."""
     if here.size == 1:
-        # else it would take the variables of a Slurm job for its own, and its signals
+        # otherwise Lightning would use the variables and signals of a Slurm job
         return {
             "devices": 1 if device.index is None else [device.index],
             "plugins": [LightningEnvironment(), WholeCheckpoints()],
         }
-    # every process computes the buffers itself, and the same
+    # every process computes the same buffers itself
     strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), broadcast_buffers=False)
     return {
         "devices": here.local_size,

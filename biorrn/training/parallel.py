@@ -1,9 +1,9 @@
-"""A batch cut into pieces, one a process, so that their gradients sum to that of the batch.
+"""Data-parallel training: a batch split over processes, and over threads.
 
-Each process has the same batches and takes some rows of each. Where the loss of a batch is a mean over its rows, that
-of a piece counts by its part of the denominator; where it compares rows with each other, every process has the outputs
-of all. Dropout draws its mask for the whole batch and batch norm takes the statistics of all rows, so that the number
-of processes changes nothing but the order of sums.
+Each process has the same batches and computes some rows of each. If the loss of a batch is a mean over its rows, that
+of a piece is weighted by its share of the denominator; if it compares rows with each other, every process gathers the
+outputs of all. Dropout draws its mask for the whole batch and batch norm uses the statistics of all rows, so that the
+number of processes changes only the order of sums.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from biorrn.training.task import Task
 
 @dataclass(slots=True)
 class Place:
-    """Which rows of the batch at hand this process has: from `start` to before `stop`, of `rows`."""
+    """The rows of the current batch that this process has: `start` up to but not including `stop`, of `rows`."""
 
     start: int = 0
     stop: int = 0
@@ -37,14 +37,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A batch, and the part of it that this process computes.
+    """A batch, and the rows of it that this process computes.
 
     Attributes
     ----------
     whole : the batch, on the CPU.
-    own : the rows of this process. Where there are none, an empty row in their place.
-    place : where they stand.
-    weight : float, optional: of the mean loss of the own rows in that of the batch; None where it is no such mean.
+    own : the rows of this process; one row of length 0 if it has none.
+    place : their indices.
+    weight : float, optional: weight of the mean loss of the own rows in that of the batch; None if the loss of the
+        batch is not such a mean, see `Task.share`.
     """
 
     whole: Batch
@@ -53,16 +54,16 @@ class Piece:
     weight: float | None = 1.0
 
     def to(self, device: Any) -> Piece:
-        """Return the piece with what is computed on `device`."""
+        """Return the piece with its own rows on `device`."""
         return replace(self, own=self.own.to(device))
 
 
 class Pieces:
-    """Cuts batches, and computes the loss of a piece.
+    """Splits batches, and computes the loss of a piece.
 
     Parameters
     ----------
-    model : its dropout and batch norm are made to see the whole batch.
+    model : its dropout and batch norm are changed to work on the whole batch.
     """
 
     def __init__(self, model: SequenceModel, task: Task, recipe: Recipe, processes: Processes) -> None:
@@ -88,13 +89,13 @@ class Pieces:
         return Piece(batch, own, Place(start, stop, rows), weight)
 
     def enter(self, piece: Piece) -> None:
-        """Tell the model which rows come next."""
+        """Set the rows of the next forward pass, for dropout."""
         self.place.start, self.place.stop, self.place.rows = piece.place.start, piece.place.stop, piece.place.rows
 
     def loss(self, model: SequenceModel, outputs: Tensor, lengths: Tensor, piece: Piece) -> tuple[Tensor, Tensor]:
-        """Return the loss to differentiate, and the part of it in the batch's loss.
+        """Return the loss to differentiate, and its part of the batch's loss.
 
-        The gradients of the first, averaged over the processes, are those of the batch's loss; the second sums to it.
+        The gradients of the first, averaged over processes, are those of the batch's loss; the second sums to it.
         """
         size, task = self.processes.size, self.task
         if size == 1:
@@ -105,7 +106,7 @@ class Pieces:
             whole = piece.whole.to(outputs.device)
             loss = task.loss(model, found, whole.lengths, whole, self.recipe)
             return loss * size, loss.detach() / size
-        if piece.weight == 0:  # there may be nothing to take a mean of; all processes must go the same way back
+        if piece.weight == 0:  # perhaps no rows; all processes must run the same backward pass
             loss = outputs.sum() * 0
         else:
             loss = task.loss(model, outputs, lengths, piece.own, self.recipe) * piece.weight
@@ -113,7 +114,7 @@ class Pieces:
 
 
 class AllRows(torch.autograd.Function):
-    """Outputs (B, K) of all processes from those of one; the gradient of its own rows goes back."""
+    """Gathers outputs (B, K) of all processes; the gradient of the own rows is passed back."""
 
     @staticmethod
     def forward(ctx: Any, outputs: Tensor, place: Place, add: Callable[[Tensor], Tensor]) -> Tensor:
@@ -131,7 +132,7 @@ class AllRows(torch.autograd.Function):
 
 
 class Total(torch.autograd.Function):
-    """The sum of a tensor over all processes, whose loss is the sum of theirs."""
+    """The sum of a tensor over all processes, differentiable for a loss that is the sum over processes."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, add: Callable[[Tensor], Tensor]) -> Tensor:
@@ -144,9 +145,9 @@ class Total(torch.autograd.Function):
 
 
 class WholeDropout(nn.Dropout):
-    """Dropout whose mask is drawn for the whole batch, so that a row's does not depend on who computes it.
+    """Dropout whose mask is drawn for the whole batch, so that it does not depend on the number of processes.
 
-    One row alone may not show how the batch would lie in memory; it then gets another mask, as random as its own.
+    The memory layout of the batch may not follow from that of a single row, which then gets another random mask.
     """
 
     def __init__(self, p: float, place: Place) -> None:
@@ -156,7 +157,7 @@ class WholeDropout(nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        # in the memory layout of x, in whose order the numbers are drawn
+        # in the memory layout of x, since random numbers are drawn in memory order
         strides = x.stride()
         order = sorted(range(x.dim()), key=lambda d: (-strides[d], d == 0))
         shape = (self.place.rows, *x.shape[1:])
@@ -166,7 +167,7 @@ class WholeDropout(nn.Dropout):
 
 
 def see_whole(model: nn.Module, place: Place, add: Callable[[Tensor], Tensor]) -> None:
-    """Make dropout and batch norm of a model work on whole batches, of which it is given the rows of `place`."""
+    """Replace dropout and batch norm of a model by versions for whole batches; it is given the rows of `place`."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Dropout:
@@ -176,21 +177,20 @@ def see_whole(model: nn.Module, place: Place, add: Callable[[Tensor], Tensor]) -
 
 
 def take(batch: Batch, start: int, stop: int) -> Batch:
-    """Return the rows from `start` to before `stop`."""
+    """Return the rows start:stop of a batch."""
     values = {item.name: getattr(batch, item.name) for item in fields(batch)}
     return replace(batch, **{name: value[start:stop] for name, value in values.items() if value is not None})
 
 
-FEWEST = 32  # rows of a shard; with 16 the LSTM of the CPU library needs more than half of the time that 32 take
+FEWEST = 32  # rows of a shard; the LSTM of the CPU library is less efficient with 16
 
 
 class Shards:
-    """Calls a model on shards of the rows of a batch, as `model(x, lengths)` would, with gradients for its parameters.
+    """Runs a model on shards of a batch in threads; the same call and gradients as those of the model.
 
     Parameters
     ----------
-    model : maps x (B, T, F) and lengths (B,) to outputs (B, ...) and lengths; each row on its own, and nothing at
-        random: see `separable`.
+    model : maps x (B, T, F) and lengths (B,) to outputs (B, ...) and lengths; must be `separable`.
     workers : int: threads.
     """
 
@@ -208,7 +208,7 @@ class Shards:
         return outputs
 
     def each(self, work: Callable[..., Any], *parts: Any) -> list[Any]:
-        """Return what `work` gives for each shard, all of them at the same time."""
+        """Return the results of `work` for all shards, run in parallel."""
         return list(self.pool.map(work, *parts))
 
 
@@ -218,7 +218,7 @@ class _Sharded(torch.autograd.Function):
         low, kind = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
         def run(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-            # both settings are a thread's own
+            # both settings are thread-local
             with torch.enable_grad(), torch.autocast("cpu", dtype=kind, enabled=low):
                 return shards.model(x, lengths)  # type: ignore[no-any-return]
 
@@ -241,13 +241,13 @@ class _Sharded(torch.autograd.Function):
 
 
 def separable(model: nn.Module) -> bool:
-    """Tell whether the rows of a batch can be run apart: no dropout, no statistics over the batch, nothing kept."""
+    """Return whether a batch can be run in shards: no dropout, no batch statistics, no state kept for the loss."""
     modules = list(model.modules())
-    if any(getattr(module, "keep", False) for module in modules):  # for the loss, which would find one part
+    if any(getattr(module, "keep", False) for module in modules):  # for the loss, which needs the whole batch
         return False
     if any(
         getattr(module, "teacher_forced", False) for module in modules
-    ):  # the loss runs what is not behind the outputs
+    ):  # the loss runs modules that do not affect the outputs
         return False
     random = any(isinstance(module, nn.Dropout) and module.p > 0 for module in modules)
     return not random and not any("norm" in type(module).__name__.lower() and _running(module) for module in modules)

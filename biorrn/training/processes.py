@@ -1,4 +1,4 @@
-"""What processes that train one model say to each other: sums of tensors, and words of the first to all."""
+"""Several processes that train one model: launch, ranks, devices, and collective operations of torch.distributed."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ from biorrn.base.compute import choose_device
 from biorrn.base.errors import BiorrnError
 from biorrn.base.terminal import words
 
-RENDEZVOUS = "BIORRN_RENDEZVOUS"  # file by which processes of one machine find each other; torchrun has its own way
-PARENT = "BIORRN_PARENT"  # process id of what started this one
-GRACE = 10.0  # seconds in which the others may say why, once one has failed
+RENDEZVOUS = "BIORRN_RENDEZVOUS"  # rendezvous file of processes on one machine; torchrun uses other variables
+PARENT = "BIORRN_PARENT"  # process id of the launcher
+GRACE = 10.0  # seconds to wait for the first process's message once another has failed
 POLL = 0.1  # seconds
-KEPT = 40  # lines of a process that is not the first, shown where it fails
+KEPT = 40  # last lines of a process other than the first, shown if it fails
 
 
 def launched() -> bool:
-    """Tell whether this process is one of several, started by `torchrun` or `launch`."""
+    """Return whether this process is one of several, started by `torchrun` or `launch`."""
     return "TORCHELASTIC_RUN_ID" in os.environ and size() > 1
 
 
 def size() -> int:
-    """Return how many processes train together."""
+    """Return the number of processes."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
 def rank() -> int:
-    """Return which of them this one is; 0 is the first, the only one that writes."""
+    """Return the rank of this process; 0 is the first, the only one that writes."""
     return int(os.environ["RANK"]) if launched() else 0
 
 
 def refuse(why: str) -> None:
-    """Raise BiorrnError where this process is one of several: what it is to do has no use for others."""
+    """Raise BiorrnError with the reason `why` if this process is one of several."""
     if launched():
         raise BiorrnError(f"--processes: found {size()}; {why}")
 
 
 def check(processes: int | None) -> int:
-    """Return the number of processes that an option asks for, or that `torchrun` has started.
+    """Return the number of processes of an option, or of `torchrun`.
 
     Raises
     ------
-    BiorrnError: fewer than one, or another number than `torchrun` has started.
+    BiorrnError: fewer than one, or not the number that `torchrun` has started.
     """
     if processes is not None and processes < 1:
         raise BiorrnError(f"--processes: found {processes}; allowed is 1 or more")
@@ -68,18 +68,18 @@ def check(processes: int | None) -> int:
 
 
 def launch(processes: int, command: list[str] | None = None) -> None:
-    """Run a command in several processes on this machine and wait for all; the first speaks, the others are heard.
+    """Run a command in several processes on this machine and wait for all.
 
-    Where one fails or is killed the others are ended, so that none waits for ever.
+    Only the first process prints. If one fails or is killed the others are stopped.
 
     Parameters
     ----------
-    command : default: this very command, as it was typed.
+    command : default: the current command.
 
     Raises
     ------
-    BiorrnError: one was killed by a signal.
-    SystemExit: one ended with an error that it has told of, with its code.
+    BiorrnError: a process was killed by a signal.
+    SystemExit: a process failed with its own message; the same exit code.
     """
     # -P: a file named torch.py where the user stands is not imported
     command = command or [sys.executable, "-P", "-m", "biorrn", *words()]
@@ -88,7 +88,7 @@ def launch(processes: int, command: list[str] | None = None) -> None:
         try:
             for number in range(processes):
                 children.append(_start(command, number, processes, Path(folder) / "rendezvous"))
-            said = [_listen(child) for child in children]
+            lines = [_listen(child) for child in children]
             failed = _wait(children)
         finally:
             for child in children:
@@ -96,7 +96,7 @@ def launch(processes: int, command: list[str] | None = None) -> None:
             for child in children:
                 child.wait()
     if failed is not None:
-        _tell(failed, [child.returncode for child in children][failed], processes, said[failed])
+        _raise(failed, [child.returncode for child in children][failed], processes, lines[failed])
 
 
 def _start(command: list[str], number: int, processes: int, rendezvous: Path) -> subprocess.Popen[str]:
@@ -112,7 +112,7 @@ def _start(command: list[str], number: int, processes: int, rendezvous: Path) ->
         RENDEZVOUS: str(rendezvous),
         PARENT: str(os.getpid()),
     }
-    # one machine: through the loopback, whatever its host name stands for
+    # one machine: the loopback interface, whatever the host name resolves to
     loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
     found = {"GLOO_SOCKET_IFNAME": loopback} if loopback else {}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE} if number else {}
@@ -121,7 +121,7 @@ def _start(command: list[str], number: int, processes: int, rendezvous: Path) ->
 
 
 def _listen(child: subprocess.Popen[str]) -> deque[str]:
-    """Return the last lines of a process, which a thread fills in; those of the first go to standard error."""
+    """Return a queue of the last lines of a process, filled by a thread; the first process prints its own."""
     lines: deque[str] = deque(maxlen=KEPT)
     stream = child.stderr
     if stream is not None:
@@ -130,7 +130,7 @@ def _listen(child: subprocess.Popen[str]) -> deque[str]:
 
 
 def _wait(children: list[subprocess.Popen[str]]) -> int | None:
-    """Wait for all; return which has failed, the first one's own word before that of others, or None."""
+    """Wait for all; return the number of the failed process, preferably the first, or None."""
     deadline = None
     while True:
         codes = [child.poll() for child in children]
@@ -144,20 +144,20 @@ def _wait(children: list[subprocess.Popen[str]]) -> int | None:
         time.sleep(POLL)
 
 
-def _tell(number: int, code: int, processes: int, said: deque[str]) -> None:
-    """Raise what says that a process has failed."""
+def _raise(number: int, code: int, processes: int, lines: deque[str]) -> None:
+    """Raise the error of a failed process."""
     if code < 0:
         raise BiorrnError(
             f"process {number + 1} of {processes} was ended by {signal.Signals(-code).name}; the others were stopped, "
             "and the same command resumes from the last complete epoch"
         )
     if number:
-        print("".join(said), end="", file=sys.stderr)
+        print("".join(lines), end="", file=sys.stderr)
     raise SystemExit(code)
 
 
 def end_with_parent() -> None:
-    """End this process when the one that started it ends: left alone, it would write to the folder of the next."""
+    """End this process when its launcher ends, so that it does not write to the folder of a later run."""
     parent = int(os.environ.get(PARENT, os.getppid()))
 
     def watch() -> None:
@@ -169,7 +169,7 @@ def end_with_parent() -> None:
 
 
 def places() -> dict[str, Any]:
-    """Return what this process is told of its place: rank, size, and both on its machine."""
+    """Return rank and size of this process, overall and on its machine, from the environment."""
     if not launched():
         return {}
     names = {"rank": "RANK", "size": "WORLD_SIZE", "local_rank": "LOCAL_RANK", "local_size": "LOCAL_WORLD_SIZE"}
@@ -181,11 +181,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The place of this process among those that train one model; alone where nothing else is said.
+    """The rank of this process among those that train one model; by default a single process.
 
     Attributes
     ----------
-    rank, size : int: which it is, 0 is the first, and how many there are.
+    rank, size : int: rank of this process, from 0, and number of processes.
     local_rank, local_size : int: the same on this machine.
     """
 
@@ -196,11 +196,11 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that speaks and writes."""
+        """Whether this is the process that prints and writes."""
         return self.rank == 0
 
     def share(self, value: T) -> T:
-        """Return the value of the first process, in all."""
+        """Return the value of the first process (broadcast)."""
         if self.size == 1:
             return value
         holder = [value]
@@ -208,7 +208,7 @@ class Processes:
         return holder[0]
 
     def gather(self, value: T) -> list[T]:
-        """Return the values of all processes, in the order of their ranks."""
+        """Return the values of all processes, by rank (all-gather)."""
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
@@ -216,17 +216,18 @@ class Processes:
         return found
 
     def add(self, tensor: Tensor) -> Tensor:
-        """Return the sum of a tensor over all processes; the tensor itself is changed."""
+        """Return the sum of a tensor over all processes, in place (all-reduce)."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def ask_first(self, work: Callable[[], T]) -> T | None:
-        """Return what `work` gives in the first process; the others wait for its end and get None.
+        """Run `work` in the first process and return its result; the others wait and return None.
 
         Raises
         ------
-        BiorrnError: as `work` does; the others end in silence.
+        BiorrnError: of `work`, in the first process.
+        SystemExit: in the others, if the first has failed.
         """
         if self.size == 1:
             return work()
@@ -236,13 +237,13 @@ class Processes:
             return found
         try:
             self.share(None)
-        except Exception as error:  # the first has ended; it has said why
+        except Exception as error:  # the first has failed and printed why
             raise SystemExit(2) from error
         return None
 
 
 def choose_place(device: str) -> tuple[torch.device, Processes]:
-    """Return the device of this process and its place among the others, and join these; see `leave`.
+    """Return device and rank of this process, and join the process group; see `leave`.
 
     Raises
     ------
@@ -271,7 +272,7 @@ def choose_place(device: str) -> tuple[torch.device, Processes]:
 
 
 def leave() -> None:
-    """End the connection to the other processes, where there is one."""
+    """Leave the process group, if any."""
     if dist.is_initialized():
         with suppress(RuntimeError):
             dist.destroy_process_group()

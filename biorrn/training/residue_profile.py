@@ -1,7 +1,7 @@
-"""Train the network of `nn.residue_profile` on structures: `python -m biorrn.training.residue_profile ZIP FILE`.
+"""Training of the network of `nn.residue_profile` on structures: `python -m biorrn.training.residue_profile ZIP FILE`.
 
 ZIP is splits.zip of the secondary-structure task of FLIP (Dallago et al. 2021, NeurIPS Datasets and Benchmarks): labels
-of helix, strand and coil in sampled.fasta, sequences in sequences.fasta, what is seen in the crystal in mask.fasta.
+of helix, strand and coil in sampled.fasta, sequences in sequences.fasta, resolved residues in mask.fasta.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if __name__ == "__main__":  # before torch
 
 
 LETTERS = {"H": 0, "E": 1, "C": 2}  # label -> index in STATES
-NONE = -100  # no label: not seen in the crystal
+NONE = -100  # no label: not resolved in the crystal
 RATE, DECAY = 3e-3, 0.01
-PLANNED = 7  # epochs that the rate is planned for
-# epochs trained: after three of them structure is told better (Q3 0.715 for 0.702), but solubility is not (R2 in
-# cross-validation 0.490 for 0.495)
+PLANNED = 7  # epochs of the learning-rate schedule
+# epochs trained: three predict structure better (Q3 0.715 instead of 0.702), but solubility not (R2 in cross-validation
+# 0.490 instead of 0.495)
 EPOCHS = 1
 BATCH = 12_000  # padded residues
 RESOLVED = 0.5  # weight of the second loss
@@ -44,7 +44,7 @@ RESOLVED = 0.5  # weight of the second loss
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One protein chain: tokens, states (NONE where unseen) and 1 where seen, each (T,)."""
+    """One protein chain: tokens, states (NONE where unresolved) and 1 where resolved, each (T,)."""
 
     tokens: np.ndarray
     states: np.ndarray
@@ -62,11 +62,11 @@ def _records(archive: zipfile.ZipFile, name: str) -> dict[str, tuple[str, str]]:
 
 
 def read_chains(path: str | Path, validation: bool) -> list[Chain]:
-    """Return the chains of the training set that are, or are not, kept for validation; the test set is left alone.
+    """Return the training or the validation chains of the training set; the test set is not used.
 
     Raises
     ------
-    InputError: not such an archive, or a chain whose three lines differ in length.
+    InputError: not such an archive, or a chain whose three records differ in length.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -82,13 +82,13 @@ def read_chains(path: str | Path, validation: bool) -> list[Chain]:
         codes = tokens("".join(x if x in "ACDEFGHIKLMNPQRSTVWY" else "X" for x in sequences[key][1].upper()))
         if not len(codes) == len(states) == len(seen):
             raise InputError(path, f"chain '{key}': {len(codes)} residues, {len(states)} labels, {len(seen)} of mask")
-        told = np.array([LETTERS.get(letter, NONE) for letter in states])
-        chains.append(Chain(codes, np.where(seen, told, NONE), seen.astype(np.float32)))
+        labelled = np.array([LETTERS.get(letter, NONE) for letter in states])
+        chains.append(Chain(codes, np.where(seen, labelled, NONE), seen.astype(np.float32)))
     return chains
 
 
 def batches(chains: list[Chain], generator: np.random.Generator | None) -> Iterator[tuple[Tensor, ...]]:
-    """Yield x (B, T), lengths (B,), states (B, T) and resolved (B, T) of chains of like lengths."""
+    """Yield x (B, T), lengths (B,), states (B, T) and resolved (B, T) of chains of similar lengths."""
     sizes = np.array([len(chain.tokens) for chain in chains], np.float64)
     order = np.argsort(sizes if generator is None else sizes + generator.uniform(0, 20, len(sizes)), kind="stable")
     groups: list[list[int]] = [[]]
@@ -108,14 +108,14 @@ def batches(chains: list[Chain], generator: np.random.Generator | None) -> Itera
 
 
 def loss(profile: Profile, lengths: Tensor, states: Tensor, resolved: Tensor) -> Tensor:
-    """Return the mean loss a residue: cross-entropy of the states, and of being seen."""
+    """Return the mean loss a residue: cross-entropy of the states plus that of being resolved."""
     inside = valid(lengths, states.shape[1])
     structure = F.cross_entropy(profile.states.transpose(1, 2), states, ignore_index=NONE)
     return structure + RESOLVED * F.binary_cross_entropy_with_logits(profile.resolved[inside], resolved[inside])
 
 
 def accuracy(network: ResidueProfile, chains: list[Chain]) -> float:
-    """Return the part of the labelled residues whose state is right (Q3)."""
+    """Return the fraction of labelled residues with the correct state (Q3)."""
     right = known = 0
     with torch.inference_mode():
         for x, lengths, states, _ in batches(chains, None):

@@ -16,13 +16,13 @@ HISTORY, PROVENANCE, RECIPE, WARNINGS = "history.tsv", "provenance.json", "recip
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run; a part that the folder lacks is empty.
+    """One run; parts missing in the folder are empty.
 
     Attributes
     ----------
     name : str: of the folder.
     history : columns of history.tsv, float arrays (E,), one value an epoch.
-    provenance : provenance.json; only a finished run has it.
+    provenance : content of provenance.json, which only a finished run has.
     recipe : str: the text of recipe.yaml.
     warnings : list of (epoch, message): rows of warnings.tsv.
     """
@@ -57,7 +57,7 @@ def read_warnings(path: str | Path) -> list[tuple[str, str]]:
 
     Raises
     ------
-    InputError: cannot be read, or a row has another number of cells than epoch, kind and message.
+    InputError: cannot be read, or a row does not have three cells.
     """
     with open_text(path) as stream:
         rows = [line.rstrip("\n").split("\t") for line in stream][1:]

@@ -1,4 +1,4 @@
-"""What the training loop asks of a task; `tasks/` has one module for each that answers."""
+"""Interfaces of tasks and their data (`Task`, `Data`), and the table `TASKS` of the modules that implement them."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from biorrn.nn.sequence import SequenceModel
 
 
 class Diverged(BiorrnError):
-    """The gradient was not finite for many steps in a row: nothing can be learned with these settings."""
+    """Training diverged: the gradient was not finite for many steps in a row."""
 
 
 class Data(Protocol):
-    """An open prepared file, cut into batches as a recipe says."""
+    """An open prepared file, in batches as the recipe defines."""
 
-    facts: dict[str, Any]  # what inference must know, with "outputs": how many the head gives
+    facts: dict[str, Any]  # for inference, see `nn.store.Facts`; "outputs" is the number of outputs of the head
     training_size: int  # units (see Task.unit) an epoch
-    # sized: bool, optional: False where an epoch has only about as many batches as `steps` says
+    # sized: bool, optional: False if `steps` is only approximate
 
     def steps(self) -> int:
         """Return the number of batches an epoch."""
         ...
 
     def train(self, epoch: int, seed: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch: the same for the same epoch and seed."""
+        """Yield the batches of an epoch, determined by epoch and seed."""
         ...
 
     def valid(self) -> Iterator[Batch]:
-        """Yield the validation batches: always the same."""
+        """Yield the validation batches, always the same."""
         ...
 
 
 class Task(Protocol):
-    """One problem, seen from both ends."""
+    """One problem: its data, model, loss and scores. Implemented by a module."""
 
-    unit: str  # what the rate counts: "sequences", "samples"
-    monitor: str  # the metric that chooses the best epoch; larger is better
+    unit: str  # of the training rate: "sequences", "samples"
+    monitor: str  # metric that selects the best epoch; larger is better
 
     def open_data(self, path: str | Path, recipe: Recipe) -> Data:
         """Open a prepared file."""
         ...
 
     def make_model(self, recipe: Recipe, data: Data) -> SequenceModel:
-        """Return an untrained model whose output fits the data."""
+        """Return an untrained model for the data."""
         ...
 
     def loss(self, model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
@@ -58,17 +58,17 @@ class Task(Protocol):
         ...
 
     def share(self, batch: Batch, recipe: Recipe) -> float | None:
-        """Return by how much a batch's loss counts in that of a larger one, of which it is some rows.
+        """Return the weight of a batch in the mean loss of a larger batch that contains its rows.
 
-        None where a larger batch's loss is not such a mean of its parts' losses, as with pairs of rows; the outputs of
-        such a task are (B, K).
+        None if the loss of a batch is not a weighted mean over its parts, as with pairs of rows; the outputs of such a
+        task are (B, K).
         """
         ...
 
-    # collect_from(model, outputs, lengths, batch, recipe), optional: in place of `collect`, where the model must search
+    # collect_from(model, outputs, lengths, batch, recipe), optional: replaces `collect` if predictions need a search
 
     def collect(self, outputs: Tensor, lengths: Tensor, batch: Batch) -> Any:
-        """Return what `score` needs of a validation batch."""
+        """Return the predictions and truth of a validation batch, for `score`."""
         ...
 
     def score(self, collected: list[Any]) -> dict[str, float]:
@@ -76,11 +76,11 @@ class Task(Protocol):
         ...
 
     def size(self, batch: Batch) -> int:
-        """Return how many units a batch holds."""
+        """Return the units of a batch."""
         ...
 
 
-# task of a recipe -> the module that answers `training.task.Task`; imported when asked for, since they import torch
+# task of a recipe -> the module that implements `Task`, imported on demand
 TASKS = {
     "regression": "biorrn.proteins.task",
     "basecalling": "biorrn.nanopore.task",
@@ -99,13 +99,13 @@ def load_task(name: str) -> Task:
 
 
 def complete(task: str, folder: str | Path, prepared: str | Path, *, device: str = "auto", **known: Any) -> None:
-    """Complete the facts of a trained model folder by the entry of `COMPLETES`, if any; facts that it has stay.
+    """Add facts to a trained model folder by the entry of `COMPLETES`, if any; existing facts are kept.
 
     Parameters
     ----------
     task : of the recipe.
     prepared : the prepared file that the model was trained on.
-    known : facts that the caller has.
+    known : facts to add.
     """
     if known:
         from biorrn.nn.store import update_facts

@@ -1,7 +1,7 @@
-"""Train a recipe of any kind: the one opening of a run, and the process that trains one member of an ensemble.
+"""Training of a recipe of any kind (`train`), and the program that trains one member of an ensemble.
 
-`python -m biorrn.training.train` trains a member: its job comes as one line of JSON on standard input, which then stays
-open for as long as the parent lives.
+`python -m biorrn.training.train` trains a member. Its job is one line of JSON on standard input, which the parent keeps
+open; the program ends when the parent does.
 """
 
 from __future__ import annotations
@@ -46,36 +46,35 @@ def train(
 ) -> Path:
     """Train and return the model folder.
 
-    A folder with an unfinished run of the same recipe, data and seed is taken up at its last whole epoch; one with a
-    finished run is left as it is. One with another run is an error, or with `replace` is begun anew. Called in each of
-    several processes (see `launch`) it shares every batch among them; the first writes.
+    An unfinished run of the same recipe, data and seed in the folder is resumed from its last complete epoch; a
+    finished one is not repeated. Another run in the folder is an error, or is replaced with `replace`. Called in each
+    of several processes (see `processes.launch`), it shares every batch among them; the first writes.
 
     Parameters
     ----------
     recipe : Recipe: the model and the training, or members.
     data_path : path of a prepared HDF5 file.
     folder : path of the run folder.
-    task : the module of `tasks` for `recipe.task`.
-    seed : int: 0 or more; order, augmentation, dropout and first weights follow from it.
+    task : of `task.load_task(recipe.task)`.
+    seed : int: 0 or more; determines order, augmentation, dropout and initial weights.
     threads : int: CPU threads, of all processes and members on this machine together.
-    init : model folder or shipped id whose weights, where they fit, are the first ones; of the run of an ensemble,
-        those of its members, one each.
-    stop : optional: end after so many epochs, with the schedule of all; as a run that its time limit has ended. For an
-        ensemble a dict: folder name of a member -> epochs.
-    jobs : int: members of an ensemble that are trained at a time; default: one a thread, on another device than the CPU
-        one. A recipe of one model needs none.
-    inside : bool: members are trained in this process, one after the other, which of small ones takes less time.
+    init : model folder or shipped id whose fitting tensors are the initial weights; for an ensemble, a model for all
+        members or an ensemble with one for each.
+    stop : optional: epochs after which the run ends, with the learning rates of the full schedule. For an ensemble a
+        dict: folder name of a member -> epochs.
+    jobs : int: members of an ensemble trained at a time; default: the number of threads on a CPU, one on a GPU.
+    inside : bool: train members in this process, one after the other, which is faster for small ones.
     wait : float: seconds to wait for another process that trains in the folder.
 
     Raises
     ------
     ConfigError: the folder holds another run, or the recipe does not suit the data or `init`.
-    InputError: the data is not what the task needs.
-    BiorrnError: another process trains in the folder; the gradient is not finite for many steps in a row; a member
-        could not be trained, while those that could are kept; or no such device.
+    InputError: the data does not suit the task.
+    BiorrnError: another process trains in the folder; training diverged; a member could not be trained; or no such
+        device.
     """
     kind, folder, recipe = kind_of(recipe), Path(folder), resolve(recipe)
-    # of processes that train together the first holds the folder for all
+    # the first of several processes locks the folder for all
     with contextlib.nullcontext() if launch.rank() else exclusive(folder, "training in", wait), compiling_told(_say):
         from biorrn.training.processes import leave
 
@@ -105,7 +104,7 @@ def _begin(
     jobs: int | None,
     options: dict[str, Any],
 ) -> Begun | None:
-    """Check what a kind of recipe has no use for, and open its run; see `begin.begin`."""
+    """Check the options that a kind of recipe does not support, and open its run; see `loop.begin`."""
     from biorrn.training.checkpoint import MEMBERS
     from biorrn.training.loop import begin
 
@@ -139,7 +138,7 @@ def _say(line: str) -> None:
 
 # kind of recipe -> module of `training` whose `run` trains it
 TRAINERS = {"network": "loop", "gaussian": "gaussian", "forest": "forest", "ensemble": "ensemble"}
-FITTED = {"gaussian": "a Gaussian process", "forest": "a forest"}  # at once, without epochs
+FITTED = {"gaussian": "a Gaussian process", "forest": "a forest"}  # kinds fitted without epochs
 
 
 def train_member(job: dict[str, Any]) -> None:
@@ -151,16 +150,16 @@ def train_member(job: dict[str, Any]) -> None:
     """
     recipe = parse_recipe(load_yaml(job["recipe"], job["folder"]), job["folder"])
     task = importlib.import_module(job["task"])
-    # a parent that was killed leaves members that end a moment after it
+    # members of a killed parent end a moment after it
     train(recipe, job["data"], job["folder"], task, wait=60.0, **job["options"])  # type: ignore[arg-type]
 
 
 def main() -> None:
-    """Train the member that standard input tells of; a fault of the user is one line and exit code 2."""
+    """Train the member given on standard input; a user error is one line and exit code 2."""
     quiet_threads()
     job = _read_job()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    note(job["words"])  # the command that provenance tells of
+    note(job["words"])  # the command in provenance.json
     try:
         train_member(job)
     except BiorrnError as error:
@@ -170,7 +169,7 @@ def main() -> None:
 
 def _read_job() -> dict[str, Any]:
     line = b""
-    while not line.endswith(b"\n"):  # not through sys.stdin, whose lock a waiting thread would hold at exit
+    while not line.endswith(b"\n"):  # not sys.stdin: a waiting thread would hold its lock at exit
         part = os.read(0, 1 << 16)
         if not part:
             raise SystemExit(1)
@@ -181,7 +180,7 @@ def _read_job() -> dict[str, Any]:
 def _end_with_parent() -> None:
     while os.read(0, 1):
         pass
-    os._exit(1)  # a parent that was killed must not leave a child that writes to the folder of the next
+    os._exit(1)  # the child of a killed parent must not write to the folder of a later run
 
 
 if __name__ == "__main__":

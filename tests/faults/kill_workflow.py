@@ -42,7 +42,7 @@ FAULTS = (
     "files that differ",
     "reads doubled",
 )
-LINES = re.compile(r"resumed: \d+ reads|taken up from its last epoch")
+LINES = re.compile(r"resumed: \d+ reads|resumed from its last complete epoch")
 
 
 def folder_for(path: Path) -> Path:

@@ -63,7 +63,7 @@ def test_training_killed_between_any_two_files(
     assert again.code == 0, again.error
     # the first epoch was saved, and the last one not yet
     if 6 < number < 12:
-        assert "taken up from its last epoch" in again.error
+        assert "resumed from its last complete epoch" in again.error
     assert left(folder) == case.whole
 
 

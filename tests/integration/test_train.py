@@ -127,7 +127,7 @@ def test_killed_and_resumed_equals_unbroken(
     capsys.readouterr()
     train(settings, data[task], killed, load_task(task), threads=1)
     shown = capsys.readouterr().err
-    assert "taken up" in shown
+    assert "resumed from its last complete epoch" in shown
     first = min(int(line.split("/")[0].removeprefix("epoch ")) for line in shown.splitlines() if line[:6] == "epoch ")
     assert first >= 3  # three epochs were validated, so at least two of them were saved, better than before or not
     whole, resumed = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "moved"))

@@ -24,7 +24,7 @@ class Harm:
 def test_no_object_of_a_checkpoint_is_made(name: str, weights_only: bool | None, tmp_path: Path) -> None:
     harm = Harm(tmp_path / "harmed")
     torch.save({"state_dict": {}, "epoch": 1, "callbacks": harm}, tmp_path / name)
-    with pytest.raises(InputError, match="no checkpoint of tensors and plain values"):
+    with pytest.raises(InputError, match="not a checkpoint of tensors and plain values"):
         WholeCheckpoints().load_checkpoint(tmp_path / name, weights_only=weights_only)
     assert not harm.path.exists()
 
