@@ -55,7 +55,7 @@ class Entry:
     Attributes
     ----------
     set, target, recipe, metric : str.
-    split, note : str: which rows were judged, and what is said of them.
+    split, note : str: the evaluated rows, and the note on them.
     n : int: rows, of the first seed.
     scores : float64 array (S,): one a seed.
     over_rows : (float, float): 95 % interval, NaN where there is none.
@@ -243,8 +243,8 @@ def _entry(
 
 ABOUT = """\
 Score: mean over seeds. Over seeds: 95 % interval of that mean (Student's t; none for one seed). Over rows: 95 %
-bootstrap interval of the judged rows, its ends averaged over seeds. Minutes: of one training. Baselines are fitted on
-the same training rows and judged on the same rows, by `biorrn evaluate regression`.
+bootstrap interval of the evaluated rows, its ends averaged over seeds. Minutes: of one training. Baselines are fitted
+on the same training rows and evaluated on the same rows, by `biorrn evaluate regression`.
 """
 
 
@@ -318,7 +318,7 @@ def _between(ends: tuple[float, float]) -> str:
     return "–" if math.isnan(ends[0]) else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
-def _judged(entry: Entry) -> str:
+def _split(entry: Entry) -> str:
     return entry.split + (" *" if entry.remark else "")
 
 
@@ -333,7 +333,7 @@ def _scores(entry: Entry) -> dict[str, str]:
     return {
         "set": entry.set,
         "recipe": entry.recipe,
-        "judged on": _judged(entry),
+        "split": _split(entry),
         "metric": NAMES[entry.metric],
         "n": f"{entry.n:,}",
         "score": f"{entry.score:.3f}",
@@ -381,7 +381,7 @@ def write_markdown(path: str | Path, entries: Sequence[Entry]) -> None:
 
 
 ROW = 0.46  # inches a set
-LOWEST = -0.1  # left end at the least; what is below it (R2 has no bound) stands at the edge
+LOWEST = -0.1  # leftmost end; lower values (R2 has no bound) are drawn there
 
 
 def benchmark_figure(entries: Sequence[Entry]) -> Drawing:

@@ -147,7 +147,7 @@ def compare_models(
             caution, seen = rows_trained_on(path, rows)
             content["cautions"] += [f"{side}: {caution}"] if caution else []
             for entry in content["targets"].values() if seen else ():
-                entry |= {"better": None, "sentence": "Not judged: " + entry["sentence"] + " See the caution."}
+                entry |= {"better": None, "sentence": "No verdict: " + entry["sentence"] + " See the caution."}
     return content, rows.targets, sides
 
 
@@ -215,7 +215,7 @@ def judge(entry: dict[str, Any]) -> tuple[str | None, str]:
         return "b", f"B ranks better than A ({text})."
     if not gap["low"] <= gap["high"]:
         return None, "A and B cannot be compared: too few measured values."
-    return None, f"Chance cannot be ruled out: A and B may rank equally well ({text})."
+    return None, f"No significant difference: A and B may rank equally well ({text})."
 
 
 def _scores(metric: str, true: np.ndarray, side: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -213,7 +213,7 @@ def _of_frontend(source: str | Path, frontend: Any) -> np.ndarray | None:
 
 
 def _of_symbols(source: str | Path, tokeniser: Tokeniser, weight: Any) -> np.ndarray:
-    """Return the vectors of the standard residues of a table (size, F): of longer symbols, the mean where it stands."""
+    """Return the vectors of the standard residues of a table (size, F); the mean of longer symbols with the residue."""
     return _of_words(source, tokeniser.symbols, np.asarray(weight.detach().double())[SPECIAL:])
 
 

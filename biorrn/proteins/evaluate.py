@@ -26,7 +26,7 @@ def refit_cautions(run: Path, rows: Proteins) -> list[str]:
     if not (run / RECIPE).is_file() or load_recipe(run / RECIPE).fitted == "train":
         return []
     caution, seen = rows_trained_on(run, rows)
-    return [f"{caution}: these numbers do not show skill on new ones."] if seen else []
+    return [f"{caution}: these numbers do not measure performance on new rows."] if seen else []
 
 
 def evaluate_regression(

@@ -129,7 +129,7 @@ class Landscapes:
         ]  # fmt: skip
 
 
-# red lowers, blue raises; told apart in all common forms of colour blindness, and ends before both are nearly black
+# red lowers, blue raises; distinguishable in all forms of colour blindness; cut before both ends are nearly black
 MAP = colors.ListedColormap(matplotlib.colormaps["RdBu"](np.linspace(0.06, 0.94, 255)), "change")
 COLOUR_QUANTILE = 0.99  # quantile of the changes at which the colours end: one extreme mutant must not pale the rest
 BLOCK = 60  # positions side by side

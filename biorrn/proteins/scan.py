@@ -30,7 +30,7 @@ class Mutant:
     Attributes
     ----------
     position : str: number of the residue; of several mutations joined by colons, as in the next two.
-    wild_type, mutant : str: what stood there and what stands there: `-` for nothing, `+W` inserted before the position.
+    wild_type, mutant : str: the residues before and after: `-` for none, `+W` inserted before the position.
     mutation : str: as in `sequences.variants`.
     sequence : str: "" where there is none.
     problem : str: why a mutation that was named cannot be used, as a flag; "" where it can.
@@ -230,8 +230,8 @@ def remarks(facts: Mapping[str, Any], names: Sequence[str], level: float = LEVEL
     said = []
     if not knows_mutants(facts):
         said.append(
-            "the model was not trained on mutants: its differences between mutants and wild types are not known to "
-            f"mean anything (flag {NO_MUTANTS} in every row)"
+            "the model was not trained on mutants: its differences between mutants and wild types are not "
+            f"reliable (flag {NO_MUTANTS} in every row)"
         )
     if all(difference_widths(facts, names, level, unknown) is None for unknown in (False, True)):
         said.append("differences have no interval: none was measured on pairs of mutant and wild type")

@@ -23,7 +23,7 @@ from biorrn.sequences.alphabets import RESIDUES, consensus, sequence
 from biorrn.stats.metrics import mean_metrics
 from biorrn.training.batches import Batches, ProteinDataset
 
-FARTHEST = 1e30  # stands for infinity in differences
+FARTHEST = 1e30  # in place of infinity in differences
 
 
 @dataclass(frozen=True, slots=True)

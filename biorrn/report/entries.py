@@ -86,7 +86,7 @@ def _overview(content: dict[str, Any]) -> list[dict[str, Any]]:
         others = [entry["metrics"].get(metric, {}).get("value") for entry in baselines.values()]
         known = [value for value in others if isinstance(value, int | float)]
         role = "reference" if kind == "basecalls" else "prepared"
-        # runs are compared where they were judged on the same rows: of the same file, or one of the same bytes
+        # runs are compared if evaluated on the same rows: the same file, or one of the same content
         source = content["inputs"].get(role) or {}
         key = (kind, target, str(content["split"]), str(source.get("sha256") or source.get("path", "")))
         rows.append(
@@ -193,7 +193,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _data_of(run: dict[str, Any], prepared: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the data sets that a run was trained on or judged with, by the paths that the files name."""
+    """Return the data sets that a run was trained or evaluated on, by the paths in its files."""
     train = run["training"]
     paths = [entry["path"] for entry in train["inputs"]] if train else []
     paths += [entry["path"] for result in run["results"] for entry in result["inputs"] if entry["role"] == "prepared"]
@@ -244,7 +244,7 @@ NOTES = 8  # on data and runs; more are only beside them
 
 
 def _about(run: dict[str, Any]) -> dict[str, Any]:
-    """Return what the table says of a run whatever it was judged on."""
+    """Return the cells of a run in the overview that do not depend on the evaluation."""
     train = run["training"] or {}
     facts = train.get("facts", {})
     seconds, parameters = train.get("seconds"), facts.get("parameters")
@@ -282,13 +282,13 @@ def rows_of(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for run in runs:
         lines = [line for result in run["results"] for line in result["overview"]] or [EMPTY]
         rows += [_about(run) | line for line in lines]
-    # of runs judged on the same rows the highest stands first
+    # among runs evaluated on the same rows, the highest is first
     places = {row["group"]: place for place, row in reversed(list(enumerate(rows)))}
     return sorted(rows, key=lambda row: (places[row["group"]], row["raw"] is None, -(row["raw"] or 0.0)))
 
 
 def comparisons(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a figure and a sentence for each group of two runs or more that were judged on the same rows."""
+    """Return a figure and a sentence for each group of two runs or more that were evaluated on the same rows."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for entry in rows:
         if entry["raw"] is not None:

@@ -15,7 +15,7 @@ from biorrn.stats.metrics import LOWER, NAMES, RATES
 ITEMS = 40  # of a list, shown at most
 SHARES = ("fraction", "identity", "mismatch", "insertion", "deletion", "occupancy")  # how names of shares end
 DETAILS = {  # what the list of details of an evaluation is called
-    "regression": "Intervals: how often they hold the measured value",
+    "regression": "Coverage of the prediction intervals",
     "basecalls": "Counts and tables: read lengths, qualities, errors",
     "tagging": "Counts and tables: states, lengths, confidence",
     "language": "Counts, and perplexity by position",
@@ -152,7 +152,7 @@ def result_sentence(
     if content["kind"] == "tagging" and "accuracy_residue" in metrics:
         overlap = number("sov", metrics.get("sov", {}).get("value"))
         return (
-            f"{shown['value']} of the residues right (95 % interval {shown['interval']}) in {where}; "
+            f"{shown['value']} of the residues correct (95 % interval {shown['interval']}) in {where}; "
             f"segment overlap {overlap}."
         )
     if content["kind"] == "language":
@@ -161,7 +161,7 @@ def result_sentence(
         return f"Perplexity {found['value']} (95 % interval {found['interval']}) of {where}."
     if content["kind"] == "translation":
         kind, count = next(iter(content["rows"].items()))
-        right = "of the sequences exact" if metric == "exact" else "of the aligned columns right"
+        right = "of the sequences exact" if metric == "exact" else "of the aligned columns correct"
         where = f"{count} {kind} ({content['split']})"
         return f"{target}: {shown['value']} {right} (95 % interval {shown['interval']}) of {where}."
     rmse = metrics.get("rmse", {}).get("value")
@@ -214,7 +214,7 @@ def leakage_sentences(content: Mapping[str, Any]) -> list[dict[str, Any]]:
             continue
         if entry.get("proteins"):
             same = entry.get("identical_in_train", 0)
-            words = f"{split}: {text(same)} of {text(entry['proteins'])} proteins stand in train as well"
+            words = f"{split}: {text(same)} of {text(entry['proteins'])} proteins are also in train"
             near = [
                 f"{100 * value:.1f} % of at least {100 * float(key.removeprefix('within_')):.0f} % identity"
                 for key, value in entry.items()
@@ -254,7 +254,7 @@ def comparison_sentence(title: str, members: Sequence[Mapping[str, Any]]) -> str
         if len(members) > 2
         else f"; the interval of the other run {'overlaps' if rivals else 'does not overlap'} with its own."
     )
-    return words + " A run picked because it is the highest here looks better than it is: judge it on other rows."
+    return words + " The score of a run selected as the highest is biased upwards: evaluate it on other rows."
 
 
 def scan_sentence(mutants: int, positions: int, target: str) -> str:

@@ -59,12 +59,12 @@ def trained_on(split: str) -> list[str]:
     """Return a caution if the rows of a split trained or chose the model."""
     if split == "valid":
         return [
-            "Split 'valid' holds the rows that chose the model (its epoch, the weights of its members): on new rows "
-            "expect somewhat less."
+            "Split 'valid' holds the rows that chose the model (its epoch, the weights of its members): "
+            "performance on new rows is slightly lower."
         ]
     if split not in ("train", "all"):
         return []
-    return [f"Split '{split}' holds rows that were trained on: these numbers do not show skill on new ones."]
+    return [f"Split '{split}' holds rows that were trained on: these numbers do not measure performance on new rows."]
 
 
 def _plain(value: Any) -> Any:

@@ -235,7 +235,7 @@ def test_the_test_rows_of_a_column_never_train(biorrn, table: Path, tmp_path: Pa
     assert "refitted on all 72 rows but those of the table's own test" in out
     assert load_facts(run)["gaussian"]["rows"] == [72]
     assert biorrn("calibrate", run, run / "data.h5", "--split", "valid")[0] == 2
-    assert "Not judged" not in biorrn("compare", run, run / "measured", "--split", "test")[1]
+    assert "No verdict" not in biorrn("compare", run, run / "measured", "--split", "test")[1]
 
 
 @pytest.mark.slow
@@ -289,7 +289,7 @@ def test_folds_predict_every_row_once_and_are_one_model(biorrn, table: Path, tmp
         "compare", run, run / "folds" / "1", "--data", run / "folds" / "1" / "data.h5", "--split", "test"
     )
     assert code == 0, err
-    assert "Not judged" in out
+    assert "No verdict" in out
     assert "caution: A: " in out
 
 

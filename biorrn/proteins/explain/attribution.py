@@ -80,7 +80,7 @@ def attribute(
     method : an entry of `METHODS`; "auto" is gradients where model and protein have them by residue, else occlusion;
         so it is for a model of the variants of one protein, where a path from the mean residue leads through proteins
         that have hundreds of mutations at once, on which the model was never trained.
-    baseline : what a residue is compared with: "mean", the mean of the 20, or "X", the residue that stands for any.
+    baseline : what a residue is compared with: "mean", the mean of the 20, or "X", the unknown residue.
     batch_size, device : as for `predict`; the former is for occlusion.
 
     Raises
@@ -173,7 +173,7 @@ def count(tally: Tally, found: Attribution, targets: Sequence[str]) -> None:
             total = found.scores[:, column].sum()
             said += f", baseline {baseline:.5g}, attributions sum to {total:.5g} (gap {100 * gap:.2g} %)"
         if found.added is not None and found.added[column]:
-            said += f"; near training rows add {found.added[column]:+.5g}, which is no residue's"
+            said += f"; near training rows add {found.added[column]:+.5g}, not attributed to residues"
         if tally.done["proteins"] <= SHOWN or gap > COMPLETE:
             tally.say(said)
 
@@ -281,7 +281,7 @@ def _title(
     if np.isfinite(found.baseline[column]):
         text += f" = baseline {found.baseline[column]:.3g} + bars; integrated gradients"
     else:
-        text += "; bars: how much of it goes when a residue is replaced"
+        text += "; bars: fall of the prediction when a residue is replaced"
     figure.text(LEFT / width, 1 - 0.14 / height, plain(found.id), fontsize=11, weight="bold", va="top", color=INK)
     text = text.replace("-", "\N{MINUS SIGN}") if "e-" not in text else text
     figure.text(LEFT / width, 1 - 0.4 / height, plain(text), fontsize=8, va="top", color=INK)

@@ -224,7 +224,7 @@ def _check(columns: Columns, values: np.ndarray) -> None:
             )
         if np.ptp(known) == 0:
             raise InputError(
-                columns.table, f"column '{name}': every value is {known[0]:g}; nothing can be learned of it"
+                columns.table, f"column '{name}': every value is {known[0]:g}; a constant cannot be learned"
             )
 
 
@@ -385,15 +385,15 @@ def lines(seen: Look) -> list[str]:
             f"{seen.edits:g} edits in the median, up to {seen.most_edits:g}, at {seen.positions} positions"
         )
     elif seen.kind == "designs":
-        said.append("they are no variants of one protein, and are of about one length: treated as designed proteins")
+        said.append("not variants of one protein, and of about one length: treated as designed proteins")
     else:
-        said.append("they are no variants of one protein, and differ in length: treated as natural proteins")
+        said.append("not variants of one protein, and of different lengths: treated as natural proteins")
     for target in seen.targets:
         text = f"{target['name']}: {target['known']:,} values, mean {target['mean']:.4g}, SD "
         text += f"{target['standard_deviation']:.3g}, {target['lowest']:.4g} to {target['highest']:.4g}"
         said.append(text + (f", {target['missing']:,} missing" if target["missing"] else ""))
         if target["distinct"] <= 2:
-            said.append(f"{target['name']} has two values: it is learned as a number between them, not as classes")
+            said.append(f"{target['name']} has two values: the model predicts a number between them, not a class")
     return said
 
 
@@ -467,9 +467,9 @@ def _groups(table: Table, seen: Look, by_chance: bool, identity: float | None) -
         return table.groups, "whole groups of the column", f"--groups: {int(table.groups.max()) + 1:,} groups"
     same = "at random, the same sequence on one side only"
     if by_chance:
-        return distinct(table), same, "--split asks for it"
+        return distinct(table), same, "by --split"
     if identity is not None:
-        return cluster(table.tokens, table.offsets, identity), f"clusters of {identity:g} identity", "--split"
+        return cluster(table.tokens, table.offsets, identity), f"clusters of {identity:g} identity", "by --split"
     if seen.kind == "variants":
         return distinct(table), same, "variants of one protein would form a single cluster"
     for part, identity in SHARED:
@@ -477,8 +477,12 @@ def _groups(table: Table, seen: Look, by_chance: bool, identity: float | None) -
         sizes = np.bincount(groups)
         if len(sizes) >= LEAST_GROUPS and sizes.max() <= LARGEST * len(table):
             how = f"whole families, by shared words (about {identity} % identity)"
-            return groups, how, f"unlike proteins, {len(sizes):,} families: no help from a relative in training"
-    return distinct(table), same, f"at {SHARED[-1][1]} % identity most proteins are one family still"
+            return (
+                groups,
+                how,
+                f"dissimilar proteins, {len(sizes):,} families: no relative of a held-out protein in training",
+            )
+    return distinct(table), same, f"at {SHARED[-1][1]} % identity most proteins are still one family"
 
 
 def shares(groups: np.ndarray, fractions: tuple[float, float, float], seed: int) -> np.ndarray:

@@ -4,7 +4,7 @@ On rows that neither trained the model nor chose anything of it, the error of ea
 quantile of these scores, times the scale of a new prediction, is half the width of its interval (Vovk, Gammerman and
 Shafer 2005, Algorithmic Learning in a Random World; Lei et al. 2018, J Am Stat Assoc 113:1094, locally weighted). With
 the finite-sample quantile, the interval covers new rows of the same distribution as often as its level says in the
-mean, whatever the model. Rows of another distribution (more mutations, other folds) are not promised anything.
+mean, whatever the model. Rows of another distribution (more mutations, other folds) have no guarantee.
 
 The scale is 1 for a single model, and sqrt(spread^2 + floor^2) where a prediction has a spread. The floor is the one
 of a grid whose intervals have the best score at 90 % (Gneiting and Raftery 2007, J Am Stat Assoc 102:359: width, plus

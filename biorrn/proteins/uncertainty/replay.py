@@ -36,8 +36,8 @@ def chosen_without(stored: Stored, prepared: str | Path, device: torch.device) -
 
     Parameters
     ----------
-    stored : Stored: the model of a run folder. A Gaussian process, and a model that no run stands behind, chose
-        nothing, and predict for themselves.
+    stored : Stored: the model of a run folder. For a Gaussian process, and a model without a run, validation rows
+        chose nothing, and the model itself predicts.
 
     Returns
     -------

@@ -40,7 +40,7 @@ def test_a_model_against_itself_is_chance() -> None:
     assert found["won"] == {"a": 0, "b": 0, "equal": 200}
     assert found["sign_p"] == found["wilcoxon_p"] == 1.0
     assert found["metrics"]["spearman"]["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert found["sentence"].startswith("Chance cannot be ruled out")
+    assert found["sentence"].startswith("No significant difference")
 
 
 def test_seeds_that_differ_widen_the_interval() -> None:

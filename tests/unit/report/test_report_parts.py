@@ -117,7 +117,7 @@ def test_histograms_are_taken_out_and_nothing_else() -> None:
             "2.0 % of at least 90 %",
             False,
         ),
-        ({"proteins": 90, "identical_in_train": 3}, "3 of 90 proteins stand in train as well.", True),
+        ({"proteins": 90, "identical_in_train": 3}, "3 of 90 proteins are also in train.", True),
         ({"segments": 9, "reads_in_train": 8, "reference_bases": 2500, "covered_by_train": 0.0}, "8 reads", False),
         ({"segments": 9, "reads_in_train": 0, "reference_bases": 2500, "covered_by_train": 0.25}, "25.0 %", True),
         ({"segments": 9, "reads_in_train": 0, "covered_by_train": None}, "0 reads have another segment", False),
