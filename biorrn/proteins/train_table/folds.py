@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,7 @@ from biorrn.proteins.predictions import Prepared, Proteins, join, read_prepared
 from biorrn.proteins.train_table.outputs import (
     DATA,
     PREDICTIONS,
-    Report,
-    Say,
+    Session,
     coverage,
     predicted,
     write_pages,
@@ -54,32 +54,21 @@ COMPARED = ("mean", "length", "ridge", "neighbour", "site_trees", "extra_trees")
 STEP = 100  # of seeds: folds of runs with neighbouring seeds share none
 
 
-def train_folds(
-    recipe: Recipe,
-    folder: Path,
-    number: int,
-    groups: np.ndarray,
-    seed: int,
-    device: torch.device,
-    options: dict[str, Any],
-    say: Say,
-    report: Report,
-) -> None:
+def train_folds(recipe: Recipe, run: Session, number: int, groups: np.ndarray) -> None:
     """Train a model per fold, predict each row with the one that did not see it, and join all to one model.
 
     Parameters
     ----------
     recipe : what every fold trains.
-    folder : the run folder, which holds the prepared file; its test rows are in no fold.
+    run : its folder has the prepared file, whose test rows are in no fold; its seed assigns the groups to folds.
     number : int: of folds.
     groups : int64 array (N,): of all rows of the prepared file; whole groups are in one fold.
-    seed : int: of the run; deals the groups to folds.
-    options : device and threads, for training.
 
     Raises
     ------
     ConfigError: fewer groups than folds.
     """
+    folder, seed = run.folder, run.seed
     data = read_prepared(folder / DATA)
     names = [str(target["name"]) for target in data.targets]
     outside = data.split != SPLITS.index("test")
@@ -87,10 +76,10 @@ def train_folds(
     baselines = {key: np.full(rows.targets.shape, np.nan) for key in COMPARED}
 
     def after(codes: np.ndarray, held: np.ndarray, place: int) -> None:
-        fit_baselines(rows.select(codes == 0), rows.select(held), seed, options["threads"], baselines, held)
-        say(f"fold {place} of {number}: {int(held.sum()):,} rows")
+        fit_baselines(rows.select(codes == 0), rows.select(held), seed, run.options["threads"], baselines, held)
+        run.say(f"fold {place} of {number}: {int(held.sum()):,} rows")
 
-    found, fold, runs = out_of_fold(recipe, folder / FOLDS, rows, data, own, number, seed, device, options, after)
+    found, fold, runs = out_of_fold(recipe, run, folder / FOLDS, rows, data, own, number, after)
     write_predictions(folder / OUT_OF_FOLD, found, names, fold)
     join_folds(runs, folder, data, seed)
     # without a spread: that of one fold's members is not that of the ensemble
@@ -107,29 +96,27 @@ def train_folds(
     content["cautions"] += fold_scores(rows, given.values, fold, names)
     for k, name in enumerate(names):
         content["baselines"][name] = compare_baselines(rows.targets[:, k], given.values[:, k], baselines, k, seed)
-    write_pages(folder, content, true, given, say, report)
+    write_pages(run, content, true, given)
     if not outside.all():
         test = data.rows.select(~outside)
-        ours = predicted(folder, test, device)
+        ours = predicted(folder, test, run.device)
         write_predictions(folder / PREDICTIONS, ours, names)
         for k, name in enumerate(names):
             true_k, ours_k = paired(test.targets[:, k], np.array([row.values[k] for row in ours]))
             score = METRICS["spearman"](true_k, ours_k)
-            say(f"test: {name}: Spearman {score:.4f} of the ensemble on {len(true_k):,} rows that were in no fold")
+            run.say(f"test: {name}: Spearman {score:.4f} of the ensemble on {len(true_k):,} rows that were in no fold")
         for line in coverage(test, names, ours):
-            say(f"test: {line}")
+            run.say(f"test: {line}")
 
 
 def out_of_fold(
     recipe: Recipe,
+    run: Session,
     folder: Path,
     rows: Proteins,
     data: Prepared,
     groups: np.ndarray,
     number: int,
-    seed: int,
-    device: torch.device,
-    options: dict[str, Any],
     after: Callable[[np.ndarray, np.ndarray, int], None] = lambda codes, held, place: None,
 ) -> tuple[list[Prediction], np.ndarray, list[Path]]:
     """Train a model per fold in folders 1, 2, ... and predict each row with the one that did not see it.
@@ -143,20 +130,18 @@ def out_of_fold(
     """
     found: dict[int, Prediction] = {}
     fold, runs = np.zeros(len(rows), np.int64), []
-    for place, codes in enumerate(fold_splits(groups, number, seed), 1):
-        run, held = folder / str(place), codes == SPLITS.index("test")
-        write_rows(run / DATA, rows, codes, data)
-        train(recipe, run / DATA, run, load_task("regression"), seed=STEP * seed + place - 1, **options)
-        found.update(zip(np.flatnonzero(held).tolist(), predicted(run, rows.select(held), device), strict=True))
+    for place, codes in enumerate(fold_splits(groups, number, run.seed), 1):
+        model, held = folder / str(place), codes == SPLITS.index("test")
+        write_rows(model / DATA, rows, codes, data)
+        train(recipe, model / DATA, model, load_task("regression"), seed=STEP * run.seed + place - 1, **run.options)
+        found.update(zip(np.flatnonzero(held).tolist(), predicted(model, rows.select(held), run.device), strict=True))
         fold[held] = place
-        runs.append(run)
+        runs.append(model)
         after(codes, held, place)
     return [found[row] for row in sorted(found)], fold, runs
 
 
-def cross_fit(
-    recipe: Recipe, folder: Path, groups: np.ndarray, seed: int, device: torch.device, options: dict[str, Any], say: Say
-) -> dict[str, Any]:
+def cross_fit(recipe: Recipe, run: Session, groups: np.ndarray) -> dict[str, Any]:
     """Return the conformal facts of a model, {target: entry}, from residuals of rows outside each fold.
 
     Each fold of the rows outside the test is predicted by a model of the others, a tenth of which chose its epoch and
@@ -166,23 +151,23 @@ def cross_fit(
 
     The predictions are kept as `OUT_OF_FOLD`, where a resumed run finds them.
     """
+    folder = run.folder
     data = read_prepared(folder / DATA)
     names = [str(target["name"]) for target in data.targets]
     outside = data.split != SPLITS.index("test")
     rows, own = data.rows.select(outside), groups[outside]
     number = min(CROSS_FOLDS[len(rows) >= MANY], len(np.unique(own)))
     if number < 3:
-        say("intervals: none, since fewer than 3 groups are there to calibrate them")
+        run.say("intervals: none, since fewer than 3 groups are there to calibrate them")
         return {}
     if not (folder / OUT_OF_FOLD).is_file():
-        inside = options | {"inside": True}
-        place = folder / CROSS
-        found, fold, _ = out_of_fold(one_of_each(recipe), place, rows, data, own, number, seed, device, inside)
+        inside = replace(run, options=run.options | {"inside": True})
+        found, fold, _ = out_of_fold(one_of_each(recipe), inside, folder / CROSS, rows, data, own, number)
         write_predictions(folder / OUT_OF_FOLD, found, names, fold)
         shutil.rmtree(folder / CROSS)
     values = join(folder / OUT_OF_FOLD, rows, data.targets, folder / DATA).values
     entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}
-    say(f"intervals: calibrated on {len(rows):,} rows, each predicted by a model of {number} that did not see it")
+    run.say(f"intervals: calibrated on {len(rows):,} rows, each predicted by a model of {number} that did not see it")
     return {name: entry for name, entry in entries.items() if entry is not None}
 
 

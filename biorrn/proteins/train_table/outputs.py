@@ -6,7 +6,7 @@ The evaluation is of the model before it is refitted to all rows; see `refit`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,27 @@ DATA, PREPARE, PREDICTIONS = "data.h5", "prepare.json", "predictions.tsv"
 EVALUATION, REPORT_FILE, FIGURES = "evaluation.json", "report.html", "figures"
 Say = Callable[[str], None]
 Report = Callable[[Path, list[Path], list[Path], list[Path], str], None]  # see `report.page.write_report`
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One call of `train-table`.
+
+    Attributes
+    ----------
+    folder : the run folder.
+    options : of `training.train.train`: "device", "threads" and, if members train in this process, "inside".
+    device : torch device of predictions.
+    say : takes each line of progress.
+    report : writes the HTML report, see `report.page.write_report`.
+    """
+
+    folder: Path
+    seed: int
+    options: dict[str, Any]
+    device: torch.device
+    say: Say
+    report: Report
 
 
 def predicted(folder: Path, rows: Proteins, device: torch.device | str = "cpu") -> list[Prediction]:
@@ -65,18 +86,7 @@ def coverage(rows: Proteins, names: list[str], found: list[Prediction]) -> list[
     return lines
 
 
-def evaluate_run(
-    folder: Path,
-    model: Path,
-    held_out: str,
-    calibrated: bool,
-    seed: int,
-    threads: int,
-    device: torch.device,
-    caution: str,
-    say: Say,
-    report: Report,
-) -> None:
+def evaluate_run(run: Session, model: Path, held_out: str, calibrated: bool, caution: str) -> None:
     """Evaluate the model of a run on the rows held out, and write the report.
 
     Parameters
@@ -85,15 +95,21 @@ def evaluate_run(
     caution : str: which rows the figures are of.
     calibrated : bool: the rows held out calibrate the intervals; each then has the interval that the others give it.
     """
+    folder = run.folder
     data = read_prepared(folder / DATA)
     names = [str(target["name"]) for target in data.targets]
     rows = data.rows.select(data.split == SPLITS.index(held_out))
-    found = predicted(model, rows, device)
+    found = predicted(model, rows, run.device)
     if calibrated:
         found = with_own_intervals(rows, found)
     write_predictions(folder / PREDICTIONS, found, names)
     content, true, given = evaluate_regression(
-        folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, seed=seed, threads=threads
+        folder / PREDICTIONS,
+        folder / DATA,
+        name=folder.name,
+        split=held_out,
+        seed=run.seed,
+        threads=run.options["threads"],
     )
     if held_out == "valid":
         content["cautions"].append(
@@ -102,7 +118,7 @@ def evaluate_run(
     else:
         content["cautions"] += coverage(rows, names, found)
     content["cautions"].append(caution)
-    write_pages(folder, content, true, given, say, report, model)
+    write_pages(run, content, true, given, model)
 
 
 def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Prediction]:
@@ -118,13 +134,7 @@ def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Predicti
 
 
 def write_pages(
-    folder: Path,
-    content: dict[str, Any],
-    true: np.ndarray,
-    given: Predictions,
-    say: Say,
-    report: Report,
-    model: Path | None = None,
+    run: Session, content: dict[str, Any], true: np.ndarray, given: Predictions, model: Path | None = None
 ) -> None:
     """Write evaluation.json, its figures, prepare.json and report.html into a run folder, and say what came out.
 
@@ -132,12 +142,12 @@ def write_pages(
     ----------
     model : Path, optional: the run that the report shows, where it is not that of the folder.
     """
-    result = folder / EVALUATION
+    folder, result = run.folder, run.folder / EVALUATION
     drawings = regression_figures(content, true, given.values, given.lower, given.upper)
     content["figures"] = save_drawings(drawings, folder / FIGURES, result)
     write_result(result, content)
     write_account(folder / PREPARE, account(folder / DATA, {}, content["note"]))
-    report(
+    run.report(
         folder / REPORT_FILE,
         [result],
         [model or folder],
@@ -145,7 +155,7 @@ def write_pages(
         f"biorrn: {', '.join(content['metrics'])}",
     )
     for line in summary_lines(content):
-        say(line)
+        run.say(line)
 
 
 def next_lines(folder: Path) -> list[str]:

@@ -23,7 +23,7 @@ from biorrn.base.files import write_text
 from biorrn.config.recipe import GaussianProcess, Model, Recipe, parse_recipe
 from biorrn.nn.store import RECIPE, WEIGHTS, load_facts, update_facts
 from biorrn.proteins.task import LOSSES
-from biorrn.proteins.train_table.outputs import DATA
+from biorrn.proteins.train_table.outputs import DATA, Session
 from biorrn.training.batches import ProteinDataset
 from biorrn.training.checkpoint import CHOICE, PROVENANCE, REPORT, WARNINGS, remove_run
 from biorrn.training.ensemble import MemberFailed
@@ -35,21 +35,20 @@ MEASURED = "measured"  # folder of the model that was chosen and measured
 FITTED_ONCE = 3.0  # the time of a Gaussian process or forest grows with this power of the rows, at the most
 
 
-def refit(recipe: Recipe, folder: Path, rows: str, seed: int, options: dict[str, Any]) -> None:
+def refit(recipe: Recipe, run: Session, rows: str) -> None:
     """Train the measured model of a run again on more of its rows, into the run folder itself.
 
     Parameters
     ----------
     recipe : what the measured model was trained by.
-    folder : the run folder, with its prepared file and the run `MEASURED`. A killed refit resumes.
+    run : its folder has the prepared file and the run `MEASURED`. A killed refit resumes.
     rows : "all" or "train+valid", as of the key `training.rows` of a recipe.
-    options : device, threads and, of an ensemble, `inside`, for training.
 
     Raises
     ------
     Diverged, MemberFailed: it cannot be trained on these rows.
     """
-    measured = folder / MEASURED
+    folder, measured = run.folder, run.folder / MEASURED
     provenance = json.loads((measured / PROVENANCE).read_text(encoding="utf-8"))
     final = final_recipe(recipe, rows, load_facts(measured).get("weights"))
     stop: dict[str, Any] = {}
@@ -58,9 +57,9 @@ def refit(recipe: Recipe, folder: Path, rows: str, seed: int, options: dict[str,
         stop = {"stop": ends}
     elif provenance.get("epochs"):
         stop = {"stop": provenance["best"]["epoch"] + 1}
-    train(final, folder / DATA, folder, load_task("regression"), seed=seed, **stop, **options)
+    train(final, folder / DATA, folder, load_task("regression"), seed=run.seed, **stop, **run.options)
     known = {"conformal": load_facts(measured).get("conformal") or {}}
-    complete("regression", folder, folder / DATA, device=options["device"], **known)
+    complete("regression", folder, folder / DATA, device=run.options["device"], **known)
 
 
 def keep_measured(folder: Path) -> None:
@@ -149,9 +148,7 @@ def measured_line(folder: Path, held_out: str, rows: str, reason: str) -> str:
     return f"measured on {held:,} held-out rows by the model before it was refitted on {which}"
 
 
-def refit_or_keep(
-    recipe: Recipe, folder: Path, state: dict[str, Any], left: float, seed: int, options: dict[str, Any]
-) -> str:
+def refit_or_keep(recipe: Recipe, run: Session, state: dict[str, Any], left: float) -> str:
     """Refit the measured model if possible, else keep it; return the sentence of `measured_line`.
 
     Parameters
@@ -160,12 +157,13 @@ def refit_or_keep(
         a resumed run keeps it.
     left : float: seconds left of the time that the user gave.
     """
+    folder = run.folder
     if "refit" not in state:
         state["refit"] = reason_against(recipe, folder, state["rows"], left)
         keep_state(folder, state)
     if not state["refit"]:
         try:
-            refit(recipe, folder, state["rows"], seed, options)
+            refit(recipe, run, state["rows"])
         except (Diverged, MemberFailed) as error:
             state["refit"] = str(error)
             keep_state(folder, state)

@@ -27,7 +27,7 @@ from biorrn.nn.store import WEIGHTS, load_model, update_facts
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.prepare import prepare_protein
 from biorrn.proteins.train_table.choice import plan, seconds_an_epoch
-from biorrn.proteins.train_table.outputs import DATA, REPORT_FILE, Report, Say, evaluate_run, next_lines
+from biorrn.proteins.train_table.outputs import DATA, REPORT_FILE, Report, Say, Session, evaluate_run, next_lines
 from biorrn.proteins.train_table.refit import MEASURED, keep_state, refit_or_keep
 from biorrn.proteins.train_table.table import Columns, Split, Table, choose_split, lines, look, read_table, sources
 from biorrn.sequences.alphabets import tokens
@@ -184,26 +184,26 @@ def train_own(
     for line in state["lines"]:
         say(line)
     recipe = parse_recipe(yaml.safe_load(state["recipe"]), str(folder / CHOICE))
-    options: dict[str, Any] = {"device": device, "threads": cores}
+    run = Session(folder, wish.seed, {"device": device, "threads": cores}, where, say, report)
+    groups = np.array(state["groups"])
     if wish.trials:
         from biorrn.proteins.train_table.search import search
 
-        recipe = search(recipe, folder, wish.trials, 30 * wish.minutes, wish.seed, options, say)
+        recipe = search(recipe, run, wish.trials, 30 * wish.minutes)
     if wish.folds:
         from biorrn.proteins.train_table.folds import train_folds
 
-        train_folds(recipe, folder, wish.folds, np.array(state["groups"]), wish.seed, where, options, say, report)
+        train_folds(recipe, run, wish.folds, groups)
     else:
         measured = folder / MEASURED
-        # on one thread members come one after the other, and a process of its own only takes its start longer
+        # on one thread members train one after the other, and a process for each would only add its start
         inside: dict[str, Any] = {"inside": True} if recipe.members is not None and cores == 1 else {}
-        train(recipe, folder / DATA, measured, load_task("regression"), seed=wish.seed, **options, **inside)
-        known = intervals(recipe, folder, measured, np.array(state["groups"]), wish.seed, where, options, say)
+        inner = dataclasses.replace(run, options=run.options | inside)
+        train(recipe, folder / DATA, measured, load_task("regression"), seed=wish.seed, **inner.options)
+        known = intervals(recipe, run, measured, groups)
         complete("regression", measured, folder / DATA, device=str(where), conformal=known)
-        left = 60 * wish.minutes - (time.monotonic() - began)
-        caution = refit_or_keep(recipe, folder, state, left, wish.seed, options | inside)
-        calibrated = not state["groups"]
-        evaluate_run(folder, measured, state["held_out"], calibrated, wish.seed, cores, where, caution, say, report)
+        caution = refit_or_keep(recipe, inner, state, 60 * wish.minutes - (time.monotonic() - began))
+        evaluate_run(run, measured, state["held_out"], not state["groups"], caution)
     if state["reference"]:
         most = most_mutations(folder / DATA, state["reference"])
         update_facts(folder, reference=state["reference"], most_mutations=most)
@@ -227,31 +227,22 @@ def cross_fits(split: Split) -> bool:
     return split.by_column or int((split.codes == SPLITS.index("test")).sum()) < ENOUGH
 
 
-def intervals(
-    recipe: Recipe,
-    folder: Path,
-    model: Path,
-    groups: np.ndarray,
-    seed: int,
-    device: torch.device,
-    options: dict[str, Any],
-    say: Say,
-) -> dict[str, Any]:
+def intervals(recipe: Recipe, run: Session, model: Path, groups: np.ndarray) -> dict[str, Any]:
     """Return the conformal facts of a trained model, from rows that neither trained nor chose it.
 
     Parameters
     ----------
-    folder, model : of the run, with its prepared file, and of the model.
-    groups : int64 array (N,): of all rows of the prepared file, where folds of them calibrate; else empty.
+    model : folder of the model.
+    groups : int64 array (N,): of all rows of the prepared file, if folds of them calibrate; else empty.
     """
     if len(groups):
         from biorrn.proteins.train_table.folds import cross_fit
 
-        return cross_fit(recipe, folder, groups, seed, device, options, say)
+        return cross_fit(recipe, run, groups)
     from biorrn.proteins.uncertainty.confidence import conformal_facts, held_out
 
-    say("intervals: calibrated on the rows held out for the test, which trained and chose nothing")
-    return dict(conformal_facts(held_out(load_model(model), folder / DATA, "test", device=device))["conformal"])
+    run.say("intervals: calibrated on the rows held out for the test, which trained and chose nothing")
+    return dict(conformal_facts(held_out(load_model(model), run.folder / DATA, "test", device=run.device))["conformal"])
 
 
 def most_mutations(path: Path, reference: str) -> int:

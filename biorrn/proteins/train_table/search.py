@@ -17,7 +17,7 @@ import yaml
 from biorrn.base.errors import ConfigError
 from biorrn.base.files import open_text, read_json, write_text
 from biorrn.config.recipe import Recipe, dump_recipe, parse_recipe
-from biorrn.proteins.train_table.outputs import DATA, Say
+from biorrn.proteins.train_table.outputs import DATA, Session
 from biorrn.sequences.tables.writer import open_table
 from biorrn.training.checkpoint import PROVENANCE
 from biorrn.training.task import Diverged, load_task
@@ -49,9 +49,7 @@ class Watched:
         return scores
 
 
-def search(
-    recipe: Recipe, folder: Path, trials: int, seconds: float, seed: int, options: dict[str, Any], say: Say
-) -> Recipe:
+def search(recipe: Recipe, run: Session, trials: int, seconds: float) -> Recipe:
     """Return the recipe with the hyperparameters that scored best on the validation rows.
 
     Of an ensemble the first network is searched; every member with its recipe gets the result.
@@ -60,7 +58,6 @@ def search(
     ----------
     trials : int: how many, those of an earlier part of the run included.
     seconds : float: no trial starts after so many.
-    options : device and threads, for training.
 
     Raises
     ------
@@ -68,7 +65,7 @@ def search(
     """
     import optuna
 
-    base = network_of(recipe)
+    base, folder = network_of(recipe), run.folder
     known = folder / BEST
     if known.is_file():
         with open_text(known) as stream:
@@ -79,7 +76,7 @@ def search(
         study_name="biorrn",
         load_if_exists=True,
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed),
+        sampler=optuna.samplers.TPESampler(seed=run.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM, n_warmup_steps=1),
     )
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
@@ -93,13 +90,13 @@ def search(
         place = folder / FOLDER / str(trial.number)
         task: Any = Watched(load_task("regression"), trial)
         try:
-            train(own, folder / DATA, place, task, seed=seed, replace=True, **options)
+            train(own, folder / DATA, place, task, seed=run.seed, replace=True, **run.options)
             score = best_score(place)
         except Diverged:  # any other error ends the search, which goes on when the command is run again
             return -1.0
         finally:
             shutil.rmtree(place, ignore_errors=True)
-        say(f"search: trial {trial.number + 1}: {score:.4f}, {_shown(trial.params)}")
+        run.say(f"search: trial {trial.number + 1}: {score:.4f}, {_shown(trial.params)}")
         return score
 
     finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
@@ -107,11 +104,11 @@ def search(
         study.optimize(objective, n_trials=1)
     write_trials(folder / TRIALS, study.trials)
     if not study.get_trials(deepcopy=False, states=finished[:1]):
-        say("search: no trial came to its end; the numbers stay as chosen")
+        run.say("search: no trial came to its end; the numbers stay as chosen")
         return recipe
     best = propose(base, optuna.trial.FixedTrial(study.best_params))
     found = f"{study.best_value:.4f}, {_shown(study.best_params)}"
-    say(f"search: {len(study.trials)} trials; the best on validation rows {found}")
+    run.say(f"search: {len(study.trials)} trials; the best on validation rows {found}")
     with write_text(known) as stream:
         stream.write(dump_recipe(best))
     return with_network(recipe, base, best)

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from biorrn.base.errors import BiorrnError
 from biorrn.config.recipe import load_recipe
 from biorrn.proteins.train_table import search as own_search
+from biorrn.proteins.train_table.outputs import Session
 from biorrn.training.task import Diverged
 
 RECIPE = load_recipe("stability_gru")
@@ -25,7 +27,8 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, errors: list[BaseExceptio
     monkeypatch.setattr(own_search, "train", train)
     monkeypatch.setattr(own_search, "best_score", lambda place: 0.5)
     said: list[str] = []
-    own_search.search(RECIPE, folder, 3, 60.0, 0, {}, said.append)
+    session = Session(folder, 0, {}, torch.device("cpu"), said.append, lambda *_: None)
+    own_search.search(RECIPE, session, 3, 60.0)
     return said
 
 
