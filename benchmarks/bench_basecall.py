@@ -1,18 +1,18 @@
-"""Basecalling from files to calls beside the plain float32 forward pass of its model, and memory at n and 10 n reads.
+"""Benchmark of basecalling: speed relative to the plain float32 forward pass, and memory with n and 10 n reads.
 
 Run: python benchmarks/bench_basecall.py [--model RUN_DIR] [--threads 1 2] [--reads PATH] [--repeats 3] [--no-memory]
 
-All rates are of raw samples a second. The jobs take turns, and each ratio is of one round, because on a shared machine
-a round of one job may meet more noise than that of another:
+Rates are raw samples per second. The jobs take turns, and each ratio is within one round, because the load of a shared
+machine changes:
 
-  plain forward    `model(x, lengths)` of torch in float32 on full batches, nothing else; the measure of the others
-  forward, ENGINE  the engine alone, on chunks as basecall cuts them, shared among the threads
+  plain forward    only `model(x, lengths)` of torch in float32 on full batches; the reference
+  forward, ENGINE  only the engine, on chunks as basecall makes them, over the threads
   basecall, ...    from the file to calls in memory, with an engine and a decoder
-  process          the command `biorrn basecall`, its start included
+  process          the command `biorrn basecall`, including start-up
 
-The last column is the ratio of processor time a sample, which neighbours disturb less than time on the clock.
-Without --reads and without the shared human reads the example reads in data/ are called. Without --model it is the
-shipped one, or where there is none an untrained `fast`, which costs the same arithmetic but decodes few bases.
+The last column is the ratio of CPU time per sample, which other processes disturb less than wall time. Default reads:
+the shared human reads, else the examples in data/. Default model: the shipped one, else an untrained `fast`, which
+costs the same arithmetic but decodes few bases.
 """
 
 # ruff: noqa: E402
@@ -72,7 +72,7 @@ def model_of(name: str | None, scratch: Path) -> Stored:
 
 
 def plain(stored: Stored, x: torch.Tensor, lengths: torch.Tensor) -> int:
-    """Run the bare model on full batches; return the samples that went through it."""
+    """Run only the model on full batches; return the number of samples."""
     with torch.inference_mode():
         for _ in range(BATCHES):
             stored.model(x, lengths)
@@ -80,7 +80,7 @@ def plain(stored: Stored, x: torch.Tensor, lengths: torch.Tensor) -> int:
 
 
 def forward(stored: Stored, name: str, threads: int) -> Callable[[], int]:
-    """Return a job that runs an engine alone on eight blocks."""
+    """Return a job that runs only an engine, on eight blocks."""
     stride = int(stored.facts["stride"])
     size = calling_chunks(stored.recipe.chunks or Chunks(), stride).samples
     engine = choose(stored.model, "cpu", batch_size=default_batch_size(torch.device("cpu")), size=size, name=name)
@@ -99,13 +99,13 @@ def forward(stored: Stored, name: str, threads: int) -> Callable[[], int]:
 
 
 def call(stored: Stored, reads: Path, threads: int, decoder: str, engine: str, count: int | None) -> int:
-    """Go from files to calls in memory; return the raw samples of the calls."""
+    """Basecall files in memory; return the raw samples of the calls."""
     records = islice(read_all([reads]), count)
     return sum(each.samples for each in basecall(stored, records, threads=threads, decoder=decoder, engine=engine))
 
 
 def process(stored: Stored, reads: Path, threads: int, decoder: str, count: int | None, out: Path, total: int) -> int:
-    """Run the command line on reads of `total` samples, and return that."""
+    """Run the command on reads of `total` samples; return `total`."""
     command = [sys.executable, "-m", "biorrn", "basecall", str(reads), "--model", str(stored.path), "-o", str(out)]
     command += ["--threads", str(threads), "--decoder", decoder, *(["--max-reads", str(count)] if count else [])]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
@@ -160,7 +160,7 @@ def repeated(reads: Path, times: int) -> Iterator[SignalRecord]:
 
 
 def peak_memory(stored: Stored, reads: Path, times: int, threads: int) -> float:
-    """Return the peak resident memory, in MB, of a process of its own that calls the reads `times` times over."""
+    """Return the peak resident memory (MB) of a process that calls the reads `times` times."""
     command = [sys.executable, __file__, "--child", str(times), "--threads", str(threads), "--reads", str(reads)]
     done = subprocess.run([*command, "--model", str(stored.path)], check=True, capture_output=True, text=True)
     return float(done.stdout)

@@ -1,9 +1,9 @@
-"""Time each recurrent cell, forward and backward, beside its loop from scratch with the same weights; minGRU's scan.
+"""Benchmark of recurrent cells, forward and backward, relative to a reference loop; and of the scans of minGRU.
 
-The first table has a row a cell: `loop` is `nn.cells_reference`, small calls at each step; `fast` is what a model
-runs. The errors are the largest difference of outputs and of gradients between the two, as parts of the largest number
-there, all in float32. The second is minGRU alone over `--long` steps: the reference cell, a loop of its recurrence
-(gates and candidates of all steps computed before, as the scan has them), and each scan of `kernels.mingru`.
+The first table has one row per cell: `loop` is `nn.cells_reference`, with small calls at each step; `fast` is the
+cell of the models. The errors are the largest relative differences of outputs and gradients, in float32. The second
+table is minGRU over `--long` steps: the reference cell, a loop over the recurrence only (gates and candidates are
+computed for all steps before, as for the scan), and each scan of `kernels.mingru`.
 """
 
 import argparse
@@ -28,7 +28,7 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def both(cell: nn.Module, x: Tensor, gradient: Tensor) -> list[Tensor]:
-    """Run forward, and backward from a gradient (B, T, H) of the outputs; return these and the weights' gradients."""
+    """Run forward, and backward from a gradient (B, T, H); return the outputs and the gradients of the weights."""
     cell.zero_grad()
     outputs = cell(x)[0]
     outputs.backward(gradient)
@@ -37,12 +37,12 @@ def both(cell: nn.Module, x: Tensor, gradient: Tensor) -> list[Tensor]:
 
 
 def error(found: Tensor, expected: Tensor) -> float:
-    """Return the largest difference as a part of the largest number."""
+    """Return the largest difference, relative to the largest value."""
     return float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
 
 
 def scan_cell(name: str, model: Any) -> MinGRU:
-    """Return a minGRU with the weights of another, on one implementation of the recurrence."""
+    """Return a minGRU with the weights of another, and one implementation of the scan."""
     rows, inputs = model.weight_ih_l0.shape
     cell = MinGRU(inputs, rows // 2, batch_first=True)
     cell.load_state_dict(model.state_dict())
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def minimal(rows: int, options: argparse.Namespace) -> None:
-    """Print the second table for a batch of so many rows."""
+    """Print the second table for one batch size."""
     slow = REFERENCES["mingru"](options.inputs, options.hidden, batch_first=True)
     initialise(slow)
     x = torch.randn(rows, options.long, options.inputs)

@@ -1,6 +1,6 @@
-"""Time the CTC-CRF: loss and gradient beside the plain torch reference and beside an encoder's own step; decoding.
+"""Benchmark of the CTC-CRF: loss and gradient, relative to the torch reference and to a step of an encoder; decoding.
 
-Scores are random, of the form that the head gives: 5 tanh(x), and 2 for staying.
+Scores are random, in the form of the head: 5 tanh(x), and 2 for staying.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def both(scores: torch.Tensor, rest: tuple[torch.Tensor, ...], state_len: int, n
 
 
 def step(model: torch.nn.Module, x: torch.Tensor) -> None:
-    """Go forward and backward through a model, the loss being the mean square of what comes out."""
+    """Run forward and backward through a model; the loss is the mean square of the outputs."""
     lengths = torch.full((len(x),), x.shape[1])
     model(x, lengths)[0].square().mean().backward()
     model.zero_grad()

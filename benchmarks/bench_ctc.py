@@ -1,8 +1,8 @@
-"""Time CTC loss and gradient (log-softmax included): biorrn's numba kernel beside torch's own, and both beside float64.
+"""Benchmark of CTC loss and gradient, with log-softmax: the numba kernel and that of torch, and their errors.
 
-Each row of the table is one kind of scores: `random` as of an untrained model, `trained` peaked on the target as of a
-good one, `shifted` peaked on another part of the target as of a wrong label (the kernel may repeat such rows in a wider
-type).
+Errors are relative to float64. Rows are kinds of scores: `random` as of an untrained model, `trained` with peaks on the
+target, `shifted` with peaks on another part of the target, as for a wrong label (the kernel may repeat such rows in a
+wider type).
 """
 
 import argparse

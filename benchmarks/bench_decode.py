@@ -1,8 +1,8 @@
-"""Time CTC decoding: biorrn's numba decoders beside the package fast-ctc-decode, and count the reads that agree.
+"""Benchmark of CTC decoding: the numba decoders and the package fast-ctc-decode, with the number of equal reads.
 
-Each read is one call on one thread, from float32 probabilities to a string and the frame of each base, on both sides.
-`threads` rows hand many reads to one call of biorrn on several threads; fast-ctc-decode decodes one after the other.
-Posteriors are made: `peaked` as a good model's (a base in every second frame, some noise), `noisy` as a poor model's.
+Each read is one call on one thread, from float32 probabilities to a string and the frame of each base. Rows `threads`
+decode many reads in one call on several threads; fast-ctc-decode decodes one after the other. Posteriors are synthetic:
+`peaked` as of a good model (a base in every second frame, some noise), `noisy` as of a poor one.
 """
 
 import argparse
@@ -37,13 +37,13 @@ def posteriors(kind: str, frames: int, seed: int) -> np.ndarray:
 
 
 def ours(probs: np.ndarray, size: int) -> tuple[str, np.ndarray]:
-    """Decode by this package; size 0 is greedy."""
+    """Decode with this package; size 0 is greedy."""
     bases, starts = beam(probs, size) if size else greedy(probs)
     return decode_bases(bases), starts
 
 
 def theirs(probs: np.ndarray, size: int) -> tuple[str, list[int]]:
-    """Decode by fast-ctc-decode; size 0 is greedy."""
+    """Decode with fast-ctc-decode; size 0 is greedy."""
     if size:
         return fast_ctc_decode.beam_search(probs, LETTERS, beam_size=size, beam_cut_threshold=0.0)
     return fast_ctc_decode.viterbi_search(probs, LETTERS)

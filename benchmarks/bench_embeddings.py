@@ -1,21 +1,20 @@
-"""What embeddings of proteins hold, and what they add where there are few labels.
+"""Benchmark of protein embeddings: what they encode, and what they add to predictors with few labels.
 
 Run: python benchmarks/bench_embeddings.py --language RUN [--backward RUN] [--table TABLE]
          [--families TABLE.csv [--others TABLE.csv]]
          [--labelled TABLE.csv --target COLUMN [--held-out COLUMN=VALUE]]
 
-  told         what the mean of a protein's vectors says of it, by ridge or nearest neighbour on half of the proteins,
-               measured on the other half: length, composition, family, and which of two sources it is of
-  few labels   what the mean hidden state of the language model adds to a predictor that has 100, 300 or 1,000 labels:
-               the same predictor with and without it, over random draws of the labels, measured on held-out rows: those
-               with VALUE in COLUMN, or a quarter of the clusters of similar sequences. Beside it what the states of the
-               same network add as it was before training: what wider features do by themselves
+  probes       properties predicted from the mean vector of a protein, by ridge or nearest neighbour fitted on half of
+               the proteins and measured on the other half: length, composition, family, and which of two sources
+  few labels   predictors with 100, 300 or 1,000 labels, with and without the mean hidden state of the language model,
+               over random draws of the labels, on held-out rows: those with VALUE in COLUMN, or a quarter of the
+               clusters of similar sequences. As a control, also with the states of the untrained network
 
-Predictors: ridge on descriptors or on residues (one-hot by place where all proteins have nearly the same length, else
-composition), its penalty chosen by leave-one-out on the labels; a Gaussian process on descriptors (one length scale,
-amplitude and noise by marginal likelihood). Features are standardised on the labels, and blocks of them weigh the same
-whatever their width. Differences are paired by draw; their interval is that of Student's t over the draws, at 95 %: it
-says what other labels would have given, on the same held-out proteins.
+Predictors: ridge on descriptors or on residues (one-hot by position if all proteins have nearly the same length, else
+composition), with the penalty chosen by leave-one-out; a Gaussian process on descriptors (one length scale, amplitude
+and noise by marginal likelihood). Features are standardised on the labelled rows; blocks have equal weight whatever
+their width. Differences are paired by draw, with 95 % intervals of Student's t over the draws: the variation with
+other labels and the same held-out proteins.
 """
 
 # ruff: noqa: E402
@@ -83,7 +82,7 @@ def mean_of(frontend: torch.nn.Module) -> Features:
 
 
 def untrained(frontend: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """Return the states of the same network with the weights that training began from."""
+    """Return the states of the same network with its initial weights."""
     torch.manual_seed(seed)
     settled = frontend.settled
     return build_frontend(LanguageModel(parts=settled.parts, tokenisers=settled.tokenisers)).eval()
@@ -95,7 +94,7 @@ def ridge() -> object:
 
 
 def nearest_family(fit: np.ndarray, fit_names: np.ndarray, test: np.ndarray, test_names: np.ndarray) -> float:
-    """Return how often the nearest protein by Euclidean distance, columns standardised, is of the same family."""
+    """Return the fraction of proteins whose nearest neighbour (Euclidean, standardised) is of the same family."""
     scale = StandardScaler().fit(fit)
     a, b = scale.transform(fit), scale.transform(test)
     known = np.isin(test_names, fit_names)
@@ -103,7 +102,7 @@ def nearest_family(fit: np.ndarray, fit_names: np.ndarray, test: np.ndarray, tes
     return float((fit_names[found.argmin(1)] == test_names[known]).mean())
 
 
-def show_told(representations: dict[str, Features], families: Path, others: Path | None, seed: int) -> None:
+def show_probes(representations: dict[str, Features], families: Path, others: Path | None, seed: int) -> None:
     proteins, names = read(families, "family_accession")
     labels, half = np.array(names), np.random.default_rng(seed).permutation(len(proteins)) < len(proteins) // 2
     length = np.log([len(protein) for protein in proteins])
@@ -117,7 +116,7 @@ def show_told(representations: dict[str, Features], families: Path, others: Path
                 start = int(rng.integers(0, len(protein) - size + 1))
                 second.append(protein[start : start + size])
     print(
-        f"\ntold by the mean vector: {len(proteins):,} domains of {len(set(names)):,} families, {len(second):,} others"
+        f"\nprobes of the mean vector: {len(proteins):,} domains of {len(set(names)):,} families, {len(second):,} more"
     )
     print(f"{'':14}{'width':>6}{'R2 log length':>15}{'R2 composition':>16}{'same family':>13}{'AUC source':>12}")
     first = np.random.default_rng(seed).permutation(len(proteins))[: len(second)]
@@ -138,7 +137,7 @@ def show_told(representations: dict[str, Features], families: Path, others: Path
 
 # -- few labels --------------------------------------------------------------------------------------------------------
 def by_place(proteins: list[np.ndarray]) -> np.ndarray:
-    """Return one-hot residues by place; composition where lengths differ too much for places to mean the same."""
+    """Return one-hot residues by position; the composition if lengths differ too much."""
     lengths = np.array([len(protein) for protein in proteins])
     if lengths.max() > 1.5 * lengths.min():
         return composition(proteins)
@@ -151,8 +150,8 @@ def by_place(proteins: list[np.ndarray]) -> np.ndarray:
 def process(x: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the predictions of a Gaussian process with one length scale.
 
-    Length scale (of four around the median distance), noise and amplitude have the largest marginal likelihood; one
-    decomposition a length scale serves every noise (Rasmussen and Williams 2006, section 5.4).
+    Length scale (of four around the median distance), noise and amplitude maximise the marginal likelihood, with one
+    decomposition per length scale (Rasmussen and Williams 2006, section 5.4).
     """
     squares, far = distances(x, x), distances(others, x)
     middle, mean = np.median(squares[np.triu_indices(len(x), 1)]), y.mean()
@@ -175,14 +174,14 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def learn(name: str, widths: list[int], x: np.ndarray, y: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return what ridge or a Gaussian process predicts, from blocks of features that weigh the same."""
+    """Return the predictions of ridge or a Gaussian process, from blocks of features of equal weight."""
     scale, weights = StandardScaler().fit(x), np.concatenate([np.full(width, width**-0.5) for width in widths])
     x, others = scale.transform(x) * weights, scale.transform(others) * weights
     return process(x, y, others) if name == "process" else RidgeCV(np.logspace(-3, 4, 15)).fit(x, y).predict(others)
 
 
 def held_out_rows(path: Path, proteins: list[np.ndarray], asked: str | None, seed: int) -> np.ndarray:
-    """Return which rows are measured on, bool (N,)."""
+    """Return the mask of the held-out rows, bool (N,)."""
     if asked is not None:
         column, _, value = asked.partition("=")
         return np.array([cell == value for cell in read(path, column)[1]])
@@ -235,7 +234,7 @@ def show_few_labels(trained: Features, blank: Features, path: Path, target: str,
 
 
 def show_differences(scores: dict[tuple[str, str, int], np.ndarray]) -> None:
-    """Print Spearman (R2) of each predictor by itself and with states, a row for each number of labels."""
+    """Print Spearman (R2) of each predictor without and with states, one row per number of labels."""
     print(f"{'predictor':22}{'labels':>7}{'alone':>18}{'+ untrained':>18}{'+ language model':>18}"
           f"{'gain over alone (95 %)':>28}{'gain over untrained (95 %)':>30}")  # fmt: skip
 
@@ -277,7 +276,7 @@ def main() -> None:
         if given.table is not None:
             representations["k-mer table"] = mean_of(build_frontend(Vectors(path=str(given.table))))
         representations |= {"untrained": blank, "language model": trained}
-        show_told(representations, given.families, given.others, given.seed)
+        show_probes(representations, given.families, given.others, given.seed)
     if given.labelled is not None:
         show_few_labels(trained, blank, given.labelled, given.target, given.held_out, given.seed)
 

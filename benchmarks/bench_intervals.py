@@ -1,10 +1,10 @@
-"""How often 90 % intervals hold: `train protein` and `calibrate` on made-up variants of one protein, over many seeds.
+"""Benchmark of interval coverage: 90 % intervals of `train-table` and `calibrate` on synthetic variants of a protein.
 
     python benchmarks/bench_intervals.py --rows 40,80,200,1000 --seeds 20 --model gaussian
 
-Each seed draws a protein, the effects of its substitutions on a curved scale, a table of variants with noise, and 2,000
-new variants on which the intervals are counted. `train` is what `biorrn train protein` does, without baselines and
-figures. `calibrate` is what `biorrn calibrate` does, with as many new rows as the table has.
+Each seed draws a protein, nonlinear effects of its substitutions, a table of variants with noise, and 2,000 new
+variants to measure the coverage. `train` is `biorrn train-table` without baselines and figures; `calibrate` is
+`biorrn calibrate` with as many new rows as the table has.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def variants(rng: np.random.Generator, wild_type: str, effects: np.ndarray, coun
 
 
 def coverage(rows: int, seed: int, model: str | None, folder: Path) -> tuple[float, float]:
-    """Return how often the intervals of `train` and of `calibrate` hold for new variants."""
+    """Return the coverage of the intervals of `train` and of `calibrate` on new variants."""
     rng = np.random.default_rng([rows, seed])
     wild_type = "".join(rng.choice(list(RESIDUES), LENGTH))
     effects = -rng.gamma(0.6, 0.6, (LENGTH, 1)) * rng.uniform(0.2, 1.4, (LENGTH, 20))
@@ -78,7 +78,7 @@ def coverage(rows: int, seed: int, model: str | None, folder: Path) -> tuple[flo
 
 
 def main() -> None:
-    """Print a table: rows, seeds, mean coverage of either, and its standard error over seeds."""
+    """Print a table: rows, seeds, mean coverage of each, and its standard error over seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="40,80,200,1000")
     parser.add_argument("--seeds", type=int, default=20)

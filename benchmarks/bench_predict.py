@@ -1,7 +1,7 @@
-"""Time `biorrn predict` on mini-proteins: whole processes, start-up and writing included, and their peak memory.
+"""Benchmark of `biorrn predict` on mini-proteins: time and peak memory of whole processes, with start-up and writing.
 
-The proteins are those of a FASTA file or of a table, each time in another order of residues (a shuffle keeps length and
-composition), or made up where none is given. `--residues` adds a run on that many residues of natural lengths.
+The proteins are shuffled sequences of a FASTA file or table (same length and composition), or random ones. `--residues`
+adds a run on this number of residues in proteins of natural lengths.
 """
 
 import argparse
@@ -21,7 +21,7 @@ LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 
 
 def sources(path: str | None, column: str) -> list[np.ndarray]:
-    """Return the letters of each sequence of a table, or of 1,000 made-up ones."""
+    """Return the letters of each sequence of a table, or of 1,000 random ones."""
     if path is None:
         rng = np.random.default_rng(0)
         return [rng.choice(np.frombuffer(LETTERS.encode(), np.uint8), int(n)) for n in rng.integers(43, 51, 1000)]
@@ -30,7 +30,7 @@ def sources(path: str | None, column: str) -> list[np.ndarray]:
 
 
 def write_shuffled(path: Path, letters: list[np.ndarray], count: int) -> None:
-    """Write `count` sequences, each a shuffle of one of the given."""
+    """Write `count` shuffled sequences."""
     rng = np.random.default_rng(1)
     with path.open("w") as stream:
         for number in range(count):
@@ -39,7 +39,7 @@ def write_shuffled(path: Path, letters: list[np.ndarray], count: int) -> None:
 
 
 def write_long(path: Path, residues: int) -> None:
-    """Write sequences of 50 to 2,000 residues, `residues` in all."""
+    """Write random sequences of 50 to 2,000 residues, `residues` in total."""
     rng = np.random.default_rng(2)
     written = number = 0
     with path.open("w") as stream:

@@ -1,12 +1,12 @@
-"""Time training on protein stability beside two public peers: TAPE's LSTM and biotrainer's LightAttention on one-hot.
+"""Benchmark of training on protein stability, compared with TAPE's LSTM and biotrainer's LightAttention on one-hot.
 
-Same rows, same batch size, one thread. Only training counts: no reading, no one-hot code, no validation. Every round
-each contender trains from scratch in its turn; then each trains once more, for as many epochs as fit in equal CPU
-seconds. Scores are of the last epoch's weights. A peer that is not installed is left out (see peers.txt).
+Same rows, same batch size, one thread. Only training is timed: no reading, one-hot encoding or validation. In every
+round each entry trains from scratch; then each trains once more, for as many epochs as fit in equal CPU time. Scores
+are of the weights of the last epoch. A peer that is not installed is left out (see peers.txt).
 
-TAPE's width is set; LightAttention is as wide as its code, 21. So biorrn stands there at both widths: its recipes, and
-the peer's own kind of network (three LSTM layers in both directions; a convolution, pooled). All of biorrn's train in
-bfloat16 where that measures faster (`--set training.precision=auto`), the peers in float32, as they come.
+The width of TAPE is given; that of LightAttention is its encoding, 21. biorrn is measured at both widths: its recipes,
+and a network of the kind of the peer (three bidirectional LSTM layers; a pooled convolution). biorrn trains in bfloat16
+if that is faster (`--set training.precision=auto`), the peers in float32, their default.
 """
 
 # ruff: noqa: E402
@@ -50,7 +50,7 @@ TAPE, BIOTRAINER = "TAPE LSTM", "biotrainer LightAttention"
 
 
 def table(rows: int, held_out: int, rng: np.random.Generator) -> Iterator[tuple[str, float, str]]:
-    """Yield sequence, value and split of a random choice of the stability table, or of made-up proteins like it."""
+    """Yield sequence, value and split of a random sample of the stability table, or of similar synthetic proteins."""
     if TABLE.exists():
         with gzip.open(TABLE, "rt") as handle:
             found = [(row["sequence"], float(row["stability"]), row["set"]) for row in csv.DictReader(handle)]
@@ -67,7 +67,7 @@ def table(rows: int, held_out: int, rng: np.random.Generator) -> Iterator[tuple[
 
 
 def prepared(path: Path, rows: int, held_out: int) -> tuple[int, int]:
-    """Write a prepared file of these many rows to train and to validate on; return how many there are."""
+    """Write a prepared file of these numbers of training and validation rows; return the numbers."""
     counts = [0, 0]
     with protein_writer(path, [{"name": "stability", "unit": "score"}]) as writer:
         for number, (letters, value, split) in enumerate(table(rows, held_out, np.random.default_rng(0))):
@@ -78,7 +78,7 @@ def prepared(path: Path, rows: int, held_out: int) -> tuple[int, int]:
 
 
 class TimedData(regression.ProteinData):
-    """The data of a run of biorrn; its clock runs from the first batch of an epoch to the first of validation."""
+    """The data of a run of biorrn; the clock runs from the first batch of an epoch to the first of validation."""
 
     def __init__(self, path: str | Path, recipe: Recipe, clock: Clock) -> None:
         super().__init__(path, recipe)
@@ -125,9 +125,9 @@ def biorrn_run(content: dict[str, Any], job: Run) -> float:
 
 
 def recipes(width: int, kind: str) -> dict[str, dict[str, Any]]:
-    """Return recipes by name with `width` units a direction; what is wider keeps its proportion to that.
+    """Return recipes by name with `width` units per direction; wider layers keep their ratio to it.
 
-    kind : str: the peer whose own kind of network stands beside the recipes.
+    kind : str: also return a network of the kind of this peer.
     """
     net = load_recipe("stability_net").model_dump(mode="json")
     double = 2 * width
@@ -152,7 +152,7 @@ def recipes(width: int, kind: str) -> dict[str, dict[str, Any]]:
 
 @dataclass
 class Entry:
-    """A contender and what was measured of it."""
+    """A trainer and its measurements."""
 
     run: Contender
     peer: str  # of the same width: what its rate is divided by
@@ -164,7 +164,7 @@ class Entry:
     score: float = float("nan")
 
     def ratio(self, other: "Entry") -> float:
-        """Return how many times the other's CPU seconds this one's are below: the median of rounds."""
+        """Return the CPU seconds of the other relative to those of this one: the median of rounds."""
         return statistics.median(sum(b.cpu) / sum(a.cpu) for a, b in zip(self.clocks, other.clocks, strict=True))
 
 

@@ -1,8 +1,8 @@
-"""What the Q-scores of a basecaller are worth on real reads, good ones and rubbish; the data is that of ../shared/data.
+"""Benchmark of Q-scores: calibration on real reads of ../shared/data, and scores of noise and of other chemistries.
 
-Good reads are called, aligned and scored as `biorrn evaluate basecalls` does. Rubbish is made noise of another seed and
-of kinds that `biorrn calibrate` does not make, and reads of other chemistry, called as if they were of the model's own.
-A gap is the mean of |promised - observed Q| over single qualities from Q3 to Q25 that enough bases have.
+Reads are called, aligned and evaluated as by `biorrn evaluate basecalls`. Noise has another seed, and other kinds,
+than in `biorrn calibrate`; reads of other chemistries are called with --force. The gap is the mean of |predicted -
+observed Q| over the qualities from Q3 to Q25 with enough bases.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COLI, KLEBSIELLA = "references/ecoli_K12_MG1655.fna.gz", "references/klebsiella_
 
 
 def tenth(read: Score) -> bool:
-    """Say whether a Klebsiella read is of the tenth by its id, or of the first tenth of the chromosome."""
+    """Return whether a Klebsiella read is in the tenth chosen by id, or in the first tenth of the chromosome."""
     return hashlib.sha1(read.read_id.encode()).digest()[0] % 10 == 0 or read.ref_start < 531_512
 
 
@@ -61,7 +61,7 @@ OWN = "dna_r9.4.1"  # in the name of a file of `chemistry`: the model's own
 
 
 def unseen_noise(like: list[np.ndarray], rate: float, each: int = 8) -> Iterator[SignalRecord]:
-    """Yield noise of kinds that no calibration has seen."""
+    """Yield noise of kinds that are not used in calibration."""
     rng = np.random.default_rng(5)
     for number in range(each):
         n = int(rng.integers(2_000, 40_000))
@@ -132,7 +132,7 @@ def main() -> None:
 
 
 def row(name: str, found: Scores, limit: float, bins: bool) -> None:
-    """Print one line of good reads."""
+    """Print one line for reads with a reference."""
     reads = found.scored()
     q, identity = (np.array([getattr(read, key) for read in reads]) for key in ("mean_q", "identity"))
     counted = [value for value in range(3, 26) if found.bases[value] >= FEWEST]
@@ -146,7 +146,7 @@ def row(name: str, found: Scores, limit: float, bins: bool) -> None:
 
 
 def plain(name: str, calls: Iterable[BaseCall], limit: float, kinds: bool = False) -> None:
-    """Print one line of reads without a reference, and with `kinds` one for each first part of their ids."""
+    """Print one line for reads without a reference, and with `kinds` one per prefix of their ids."""
     found = [(one.id.rsplit(" ", 1)[0], mean_phred(one.quals)) for one in calls]
     for kind in ["", *(sorted({kind for kind, _ in found}) if kinds else [])]:
         q = np.array([value for its, value in found if kind in ("", its)])

@@ -1,10 +1,10 @@
-"""Is the model of `train protein` better once it was fitted again to all rows? On rows that the command never saw.
+"""Benchmark of the refit of `train-table` to all rows: scores before and after, on rows that were not given.
 
     python benchmarks/bench_refit.py SCAN.csv.gz [SCAN ...] --rows 300 --new 1000 --seeds 3 --minutes 5
 
-A scan has the columns `mutant` (A24G, or several joined by ":") and `score`, and SCAN.fasta beside it the wild type. Of
-each `rows` rows, drawn by the seed, go to `biorrn train protein`; at most `new` others are predicted by the
-model that was measured and by the final one. Reported: Spearman's coefficient of both, and the difference.
+A scan has the columns `mutant` (A24G, or several joined by ":") and `score`; SCAN.fasta has the wild type. For each
+seed `biorrn train-table` gets `rows` random rows, and the models before and after the refit predict at most `new`
+others. Reported: Spearman's coefficient of both, and the difference.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def mutated(wild_type: str, mutant: str) -> str:
 def measure(
     rows: list[tuple[str, float]], count: int, new: int, seed: int, minutes: float
 ) -> tuple[float, float, float, bool]:
-    """Return Spearman before and after, the part of the 90 % intervals that hold after, and whether it was refitted."""
+    """Return Spearman before and after the refit, the coverage of the 90 % intervals, and whether it was refitted."""
     order = np.random.default_rng(seed).permutation(len(rows))
     chosen, others = [[rows[k] for k in part] for part in (order[:count], order[count : count + new])]
     true = np.array([value for _, value in others])

@@ -1,6 +1,6 @@
-"""Time a training step of a basecaller: one thread, torch's several, rows on several; in float32 and in bfloat16.
+"""Benchmark of a training step of a basecaller: one thread, threads of torch, rows over threads; float32 and bfloat16.
 
-A step is forward, CTC-CRF loss and backward of random signal; no optimiser, no reading of data.
+A step is forward, CTC-CRF loss and backward on random signal, without optimiser and reading.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from biorrn.training.parallel import Shards
 
 
 def step(run: Callable[..., Any], model: torch.nn.Module, batch: tuple, threads: int, low: bool) -> None:
-    """Go forward, through the loss and back."""
+    """Run forward, loss and backward."""
     torch.set_num_threads(threads)
     x, lengths, targets, target_lengths = batch
     with torch.autocast("cpu", torch.bfloat16, enabled=low):

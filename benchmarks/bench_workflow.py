@@ -1,15 +1,15 @@
-"""What the workflow costs on top: many small files through Snakemake beside the same work in one process.
+"""Benchmark of the overhead of the workflow: many small files with Snakemake, and the same work in one process.
 
 Run: python benchmarks/bench_workflow.py [--files 200] [--reads 3] [--rounds 2] [--threads 2] [--shards 1 4 16]
 
-The files are simulated. The jobs take turns in each round; a ratio is of the same round, and the median is printed.
+The files are simulated. The jobs take turns in each round; the median of the ratios within a round is printed.
 
-  one process   `biorrn basecall FOLDER --summary`, its start included
-  workflow, N   snakemake, its start included, for the same FASTQ and table, in N shards (1: a single job)
-  by hand       `biorrn basecall`, `biorrn qc`, `biorrn report`, one after another
+  one process   `biorrn basecall FOLDER --summary`, including start-up
+  workflow, N   snakemake, including start-up, for the same FASTQ and table, in N shards (1: a single job)
+  by hand       `biorrn basecall`, `biorrn qc` and `biorrn report`, one after another
   whole         snakemake for the report, in one shard: the same as by hand
 
-The FASTQ of each must be that of one process, byte for byte.
+The FASTQ files must be equal, byte for byte.
 """
 
 import argparse
@@ -35,7 +35,7 @@ CALLS = "out/basecalls/flowcell.fastq.gz"
 
 
 def make_files(folder: Path, files: int, reads: int) -> int:
-    """Write small signal files of all formats in turn; return their samples."""
+    """Write small signal files, alternating all formats; return the number of samples."""
     folder.mkdir()
     genome, samples = random_genome("100000:0.45", 0), 0
     made = simulate(genome, load_pore_model("dna_r9.4.1_6mer"), Settings(), reads=files * reads, seed=0)
@@ -49,7 +49,7 @@ def make_files(folder: Path, files: int, reads: int) -> int:
 
 
 def run(folder: Path, *words: str) -> None:
-    """Run a command of this environment in a folder; stop where it fails."""
+    """Run a command of this environment in a folder; raise if it fails."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         words, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
@@ -66,7 +66,7 @@ def one_process(folder: Path, threads: int) -> None:
 
 
 def by_hand(folder: Path, threads: int) -> None:
-    """Do what the workflow does for the report."""
+    """Run the commands of the workflow for the report."""
     one_process(folder, threads)
     run(
         folder,
@@ -84,7 +84,7 @@ def by_hand(folder: Path, threads: int) -> None:
 
 
 def workflow(folder: Path, threads: int, shards: int, targets: tuple[str, ...]) -> None:
-    """Run the workflow from nothing."""
+    """Run the workflow without earlier results."""
     shutil.rmtree(folder / "out", ignore_errors=True)
     shutil.rmtree(folder / ".snakemake", ignore_errors=True)
     run(folder, "snakemake", "-s", str(ROOT / "Snakefile"), *targets, "--directory", str(folder), "--workflow-profile",

@@ -1,9 +1,9 @@
-"""Draw how simulated signal differs from real signal of the same bases, and print it in numbers.
+"""Comparison of simulated with real signal of the same bases: a figure, and numbers.
 
     python benchmarks/compare_simulation.py PREPARED.h5 [--pore-model ID] [-o docs/simulation.png]
 
-The input is a file of `biorrn prepare signal`; its training rows count. Each segment's bases are simulated once,
-the read's speed left to chance and normalised as reads are, and both signals go through the same refit and alignment.
+The input is a file of `biorrn prepare signal`; its training rows are used. The bases of each segment are simulated
+once, at a random speed, and normalised like reads; both signals are rescaled and aligned in the same way.
 """
 
 import argparse
@@ -32,7 +32,7 @@ NAMES, COLOURS = ("real", "simulated"), (BLUE, ORANGE)
 
 
 def simulated(real: LabelledSignal, model: PoreModel, seed: int = 0) -> LabelledSignal:
-    """Return simulated signal of the bases of each segment, normalised as reads are."""
+    """Return simulated signal of the bases of each segment, normalised like reads."""
     simulator = Simulator(model, Settings(), seed)
     signals, edges, total = [], [], 0
     for number, (start, end) in enumerate(zip(real.segments[:-1], real.segments[1:], strict=True)):
@@ -46,20 +46,20 @@ def simulated(real: LabelledSignal, model: PoreModel, seed: int = 0) -> Labelled
 
 
 def residual(data: LabelledSignal, model: PoreModel) -> np.ndarray:
-    """Return the signal less the level of its k-mer, float32 (T,); 0 where the k-mer is unknown."""
+    """Return the signal minus the level of its k-mer, float32 (T,); 0 if the k-mer is unknown."""
     index = data.kmers(model.k, model.centre)
     off = data.signal - np.repeat(model.level[np.maximum(index, 0)], np.diff(data.edges))
     return np.where(np.repeat(index >= 0, np.diff(data.edges)), np.clip(off, -1, 1), 0)
 
 
 def autocorrelation(values: np.ndarray) -> np.ndarray:
-    """Return the autocovariance of a series at lags 0 to LAGS - 1 over its variance."""
+    """Return the autocorrelation of a series at lags 0 to LAGS - 1."""
     found = np.array([(values[: len(values) - lag] * values[lag:]).mean() for lag in range(LAGS)])
     return found / found[0]
 
 
 def step_response(data: LabelledSignal, model: PoreModel) -> np.ndarray:
-    """Return how far the current has gone from one level to the next, (2 REACH,) samples about a boundary."""
+    """Return the fraction of the step between two levels, at (2 REACH,) samples around a boundary."""
     index = data.kmers(model.k, model.centre)
     dwell = np.diff(data.edges)
     left = np.flatnonzero(
@@ -118,7 +118,7 @@ def draw(both: list[LabelledSignal], models: list[PoreModel]) -> Figure:
 
 
 def numbers(both: list[LabelledSignal], models: list[PoreModel]) -> list[tuple[str, float, float]]:
-    """Return rows of what, real and simulated."""
+    """Return rows of statistic, real and simulated value."""
     columns = [_column(data, model, models[0].flag == 0) for data, model in zip(both, models, strict=True)]
     return [(name, columns[0][name], columns[1][name]) for name in columns[0]]
 

@@ -1,4 +1,4 @@
-"""Measuring things side by side: what the machine is, and the median of rounds in which each takes its turn."""
+"""Timing for benchmarks: description of the machine, interleaved rounds, and a clock of wall and CPU time."""
 
 import importlib.metadata
 import os
@@ -24,9 +24,9 @@ def machine(*packages: str) -> str:
 def interleaved(
     work: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, list[float]]:
-    """Return the seconds of each entry in each round; all take their turn in a round, so that noise hits all alike.
+    """Return the seconds of each entry in each round. Entries alternate, so that noise affects all alike.
 
-    Each is called once before, to compile and to warm up.
+    Each is called once before, to compile and warm up.
     """
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for call in work.values():
@@ -40,14 +40,14 @@ def interleaved(
 
 
 def ratio(seconds: Mapping[str, list[float]], slow: str, fast: str) -> float:
-    """Return how many times faster `fast` is than `slow`: the median of the rounds' ratios."""
+    """Return the speed of `fast` relative to `slow`: the median of the ratios of rounds."""
     return statistics.median(a / b for a, b in zip(seconds[slow], seconds[fast], strict=True))
 
 
 class Clock:
-    """Wall and CPU seconds, one entry for each time that it ran.
+    """Clock of wall and CPU seconds, one entry per run.
 
-    CPU seconds are of all threads; beside busy neighbours they say more than wall seconds do.
+    CPU seconds are over all threads; on a busy machine they are more reliable than wall seconds.
     """
 
     def __init__(self) -> None:
@@ -56,18 +56,18 @@ class Clock:
         self._began: tuple[float, float] | None = None
 
     def start(self) -> None:
-        """Begin an entry; one that is open is given up."""
+        """Start an entry; an open one is discarded."""
         self._began = (time.perf_counter(), time.process_time())
 
     def stop(self) -> None:
-        """End the entry that is open, if any."""
+        """End the open entry, if any."""
         if self._began is not None:
             self.wall.append(time.perf_counter() - self._began[0])
             self.cpu.append(time.process_time() - self._began[1])
             self._began = None
 
     def over(self, items: Iterable[Any]) -> Iterator[Any]:
-        """Yield the items; the clock runs from the first until they are used up."""
+        """Yield the items; the clock runs from the first to the end."""
         self.start()
         yield from items
         self.stop()

@@ -1,4 +1,4 @@
-"""Public trainers of protein models, put into the form that bench_proteins.py times; none is a dependency."""
+"""Adapters of public trainers of protein models for bench_proteins.py; none is a dependency."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TAPE_LAYERS = 3  # of each direction, as in its configuration
 
 @dataclass
 class Run:
-    """One training from scratch: what on, how long, and the clock that runs while it trains."""
+    """One training from scratch: data, epochs, and the clock that runs during training."""
 
     path: Path  # prepared file
     train: ProteinDataset
@@ -48,16 +48,16 @@ Contender = Callable[[Run], float]  # trains and returns the Spearman correlatio
 
 
 def tape_lstm(width: int, folder: str | None = None) -> Contender:
-    """Return TAPE's LSTM (Rao et al. 2019) in a plain loop: AdamW, whole data padded once, random batches.
+    """Return a trainer of TAPE's LSTM (Rao et al. 2019): AdamW, all data padded once, random batches.
 
     Parameters
     ----------
-    width : int: units a direction.
-    folder : where the package `tape` lies, if it is not installed.
+    width : int: units per direction.
+    folder : folder of the package `tape`, if it is not installed.
 
     Raises
     ------
-    ImportError: it is not there.
+    ImportError: the package is not found.
     """
     if folder:
         sys.path.append(folder)
@@ -92,7 +92,7 @@ def tape_lstm(width: int, folder: str | None = None) -> Contender:
 
 
 class Timed:
-    """A loader that runs a clock while it is gone through."""
+    """A data loader whose clock runs during iteration."""
 
     def __init__(self, loader: Any, clock: Clock) -> None:
         self.loader, self.clock = loader, clock
@@ -105,13 +105,13 @@ class Timed:
 
 
 def light_attention() -> Contender:
-    """Return biotrainer's LightAttention (Stärk et al. 2021) on its one-hot code, in its own training loop.
+    """Return a trainer of biotrainer's LightAttention (Stärk et al. 2021) on one-hot, with its own training loop.
 
-    Its parts are put together as its pipeline does; the code is made before the clock starts, as its embedding is.
+    It is built as in its pipeline; the encoding is done before the clock starts, as its embedding is.
 
     Raises
     ------
-    ImportError: it is not there.
+    ImportError: the package is not found.
     """
     parts = SimpleNamespace(
         **{name: import_module(f"biotrainer.{name}") for name in ("datasets", "losses", "models", "optimizers")},
@@ -164,7 +164,7 @@ def light_attention() -> Contender:
 
 
 def available(makers: dict[str, Callable[[], Contender]]) -> tuple[dict[str, Contender], list[str]]:
-    """Return the peers that are installed, and for each of the others a line that says why it is left out."""
+    """Return the installed peers, and for each other one a line with the reason."""
     made: dict[str, Contender] = {}
     missing: list[str] = []
     for name, make in makers.items():
@@ -176,7 +176,7 @@ def available(makers: dict[str, Callable[[], Contender]]) -> tuple[dict[str, Con
 
 
 def versions(*packages: str) -> str:
-    """Return the versions of those of these packages that are installed."""
+    """Return the versions of the installed ones of these packages."""
     found = []
     for name in packages:
         try:
