@@ -1,4 +1,4 @@
-"""Repeat a training from what its run folder tells of it, and compare the two."""
+"""Repeat a training run from its provenance, and compare the weights."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from biorrn.training.train import train
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be trained again.
+    """A training to repeat.
 
     Attributes
     ----------
-    run : the folder that is repeated.
-    recipe : as it was trained: with the precision that was chosen, without a limit of time.
+    run : the folder of the run that is repeated.
+    recipe : as trained: with the chosen precision, without a time limit.
     data : path of the prepared file.
-    options : dict of the arguments of `training.train.train`.
-    processes : int: that shared the run.
+    options : dict: arguments of `training.train.train`.
+    processes : int: processes of the run.
     """
 
     run: Path
@@ -43,29 +43,29 @@ class Plan:
 
 
 def read_plan(run: str | Path, *, data: str | Path | None = None, init: str | None = None) -> Plan:
-    """Return what a finished run tells of itself, its files checked.
+    """Return the plan of a finished run from its provenance, after checking its files.
 
     Parameters
     ----------
-    data : where the prepared file is, if neither where it was nor in the run folder.
-    init : the same for the model whose weights were the first ones.
+    data : path of the prepared file, where it is neither at its old path nor in the run folder.
+    init : the same for the model with the initial weights.
 
     Raises
     ------
-    InputError: no finished run, or one that tells too little; a file that is missing, or is not the one that it was.
+    InputError: no finished run, or incomplete provenance; a file that is missing or has changed.
     """
     run = Path(run)
-    told = read_provenance(run)
+    record = read_provenance(run)
     try:
-        recipe = parse_recipe(_settled(told), str(run / PROVENANCE))
-        (name, checksum), *_ = told["data"].items()
-        options: dict[str, Any] = {key: told[key] for key in ("seed", "threads")}
-        options["device"] = str(told["device"]).split(":")[0]
-        options |= {"jobs": told["jobs"]} if recipe.members is not None else {}
-        given, processes = told["init"], int(told["processes"])
-        if stop := _stop(told, recipe):
+        recipe = parse_recipe(_settled(record), str(run / PROVENANCE))
+        (name, checksum), *_ = record["data"].items()
+        options: dict[str, Any] = {key: record[key] for key in ("seed", "threads")}
+        options["device"] = str(record["device"]).split(":")[0]
+        options |= {"jobs": record["jobs"]} if recipe.members is not None else {}
+        given, processes = record["init"], int(record["processes"])
+        if stop := _stop(record, recipe):
             options["stop"] = stop
-        checked = [(path, path, known) for path, known in told["files"].items()]
+        checked = [(path, path, known) for path, known in record["files"].items()]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise InputError(
             run / PROVENANCE, f"has too little information to repeat the run: {_missing(error)}"
@@ -81,7 +81,7 @@ def read_plan(run: str | Path, *, data: str | Path | None = None, init: str | No
 
 
 def processes_of(run: str | Path) -> int:
-    """Return how many processes shared a run."""
+    """Return the number of processes of a run."""
     found = read_provenance(run).get("processes", 1)
     return found if isinstance(found, int) and found > 0 else 1
 
@@ -106,7 +106,7 @@ def read_provenance(run: str | Path) -> dict[str, Any]:
 
 
 def check_file(place: str | Path, called: str, known: str) -> None:
-    """Raise InputError where a file, or the weights of a model folder, are not those that a run was made from."""
+    """Raise InputError where a file, or the weights of a model folder, are missing or have changed since the run."""
     path = Path(place) / WEIGHTS if Path(place).is_dir() else Path(place)
     if not path.is_file():
         raise InputError(path, f"is missing; the run took values from '{called}'")
@@ -125,13 +125,13 @@ def _missing(error: Exception) -> str:
     return f"key {error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0]
 
 
-def _settled(told: dict[str, Any]) -> dict[str, Any]:
-    """Return the recipe as plain values, with what the run decided by the clock put in its place."""
-    content: dict[str, Any] = json.loads(json.dumps(told["configuration"]))
+def _settled(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe as plain values, with the chosen precision and without a time limit."""
+    content: dict[str, Any] = json.loads(json.dumps(record["configuration"]))
     if content.get("members") is None:
-        _settle(content, told.get("precision"))
+        _settle(content, record.get("precision"))
     else:
-        for member, known in zip(content["members"], _members(told), strict=True):
+        for member, known in zip(content["members"], _members(record), strict=True):
             _settle(member["recipe"], known.get("precision"))
     return content
 
@@ -142,27 +142,29 @@ def _settle(content: dict[str, Any], precision: str | None) -> None:
         content["training"]["precision"] = precision
 
 
-def _members(told: dict[str, Any]) -> list[dict[str, Any]]:
-    return [told["members"][name] for name in sorted(told["members"])]
+def _members(record: dict[str, Any]) -> list[dict[str, Any]]:
+    return [record["members"][name] for name in sorted(record["members"])]
 
 
-def _stop(told: dict[str, Any], recipe: Recipe) -> int | dict[str, int] | None:
-    """Return after how many epochs a time limit has ended the run, or each member of an ensemble."""
+def _stop(record: dict[str, Any], recipe: Recipe) -> int | dict[str, int] | None:
+    """Return the epochs after which a time limit ended the run, or each member of an ensemble."""
     if recipe.members is None:
-        return int(told["epochs"]) if "epochs" in told else None
-    return {name: int(told["members"][name]["epochs"]) for name in told["members"] if told["members"][name]["epochs"]}
+        return int(record["epochs"]) if "epochs" in record else None
+    return {
+        name: int(record["members"][name]["epochs"]) for name in record["members"] if record["members"][name]["epochs"]
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Whether two runs have the same weights, and what there is to say."""
+    """Whether two runs have the same weights, and a report in lines."""
 
     identical: bool
     lines: list[str]
 
 
 def compare(old: str | Path, new: str | Path) -> Comparison:
-    """Compare the weights of two run folders bit for bit, and where they differ what the runs tell of their machines.
+    """Compare the weights of two run folders bit for bit; where they differ, also versions and machines.
 
     Raises
     ------
@@ -181,10 +183,10 @@ def compare(old: str | Path, new: str | Path) -> Comparison:
         f"different: {len(differing)} of {len(one)} tensors; the largest difference is {gaps[worst]:.3g}, in {worst}, "
         f"whose largest number is {float(np.abs(one[worst].astype(np.float64)).max()):.3g}"
     ]
-    told, again = read_provenance(old), read_provenance(new)
-    best, now = (run.get("best", {}) for run in (told, again))
+    record, again = read_provenance(old), read_provenance(new)
+    best, now = (run.get("best", {}) for run in (record, again))
     lines.append(f"{best.get('metric', 'best')}: {best.get('value')} then, {now.get('value')} now")
-    before, after = (_circumstances(run) for run in (told, again))
+    before, after = (_circumstances(run) for run in (record, again))
     changed = [key for key in before | after if before.get(key) != after.get(key)]
     lines += [f"{key}: {before.get(key, 'unknown')} then, {after.get(key, 'unknown')} now" for key in changed]
     if not changed:
@@ -205,20 +207,20 @@ def _gap(one: np.ndarray, other: np.ndarray) -> float:
     return float(gaps.max()) if np.isfinite(gaps).all() else float("inf")
 
 
-def _circumstances(told: dict[str, Any]) -> dict[str, Any]:
+def _circumstances(record: dict[str, Any]) -> dict[str, Any]:
     keys = ("device", "threads", "processes", "jobs", "precision", "epochs")
-    own = {key: told[key] for key in keys if key in told}
-    return {**told.get("versions", {}), **told.get("machine", {}), **own}
+    own = {key: record[key] for key in keys if key in record}
+    return {**record.get("versions", {}), **record.get("machine", {}), **own}
 
 
 def refuse_same(run: str | Path, folder: str | Path) -> None:
-    """Raise ConfigError where a run would be repeated into its own folder."""
+    """Raise ConfigError where the folders of a run and of its repetition are the same."""
     if Path(run).resolve() == Path(folder).resolve():
         raise ConfigError(f"{folder}: is the run itself; give another folder")
 
 
 def trained_reads(run: str | Path) -> set[str]:
-    """Return the ids of the reads of which a part trained a basecaller; none where its prepared file is not at hand."""
+    """Return the ids of the training reads of a basecaller; none where its prepared file is absent."""
     from biorrn.sequences.prepared.files import SignalFile
 
     try:
@@ -236,15 +238,15 @@ MEASURED = ("conformal", "measured")  # and of a model that was fitted to all ro
 
 
 def rerun(run: str | Path, folder: str | Path, *, data: str | Path | None = None, init: str | None = None) -> Path:
-    """Train again into `folder`, and return it; see `read_plan` for the parameters and the errors.
+    """Train a run again into `folder`, and return it; see `read_plan` for the parameters and errors.
 
-    A search and the choices of `biorrn train-table` are not made again: what they chose is trained. Of its folds each
-    is trained, and they are joined. Called again after a kill, it goes on.
+    Searches and choices of `biorrn train-table` are not repeated: the chosen recipe is trained. Each of its folds is
+    trained, and they are joined. An interrupted call is resumed.
     """
     run, folder = Path(run), Path(folder)
-    told = read_provenance(run)
-    if told.get("folds"):
-        return _folds(run, folder, told)
+    record = read_provenance(run)
+    if record.get("folds"):
+        return _folds(run, folder, record)
     plan = read_plan(run, data=data, init=init)
     print(f"{run}: training {plan.recipe.name} again into {folder}", file=sys.stderr)
     _train(plan, folder)
@@ -261,14 +263,14 @@ def _train(plan: Plan, folder: Path) -> None:
         complete(plan.recipe.task, folder, plan.data, device=plan.options["device"])
 
 
-def _folds(run: Path, folder: Path, told: dict[str, Any]) -> Path:
+def _folds(run: Path, folder: Path, record: dict[str, Any]) -> Path:
     from biorrn.proteins.predictions import read_prepared
     from biorrn.proteins.train_table.folds import join_folds
     from biorrn.proteins.train_table.outputs import DATA
 
     again = []
     try:
-        number, seed = int(told["folds"]), int(told["seed"])
+        number, seed = int(record["folds"]), int(record["seed"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(run / PROVENANCE, f"has too little information to repeat the run: {error}") from error
     for place in range(1, number + 1):

@@ -1,4 +1,4 @@
-"""Where the arithmetic runs, and with how many threads."""
+"""Devices, CPU threads, bfloat16 support and numba compilation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def quiet_threads() -> None:
-    """Let idle OpenMP threads of this process and its children sleep, unless the environment says otherwise.
+    """Let idle OpenMP threads of this process and its children sleep, unless the environment sets it.
 
     Threads that spin slow an LSTM 10 to 80 times beside a busy neighbour. It has an effect only before torch is
     imported, so the command line, the public functions and each program of its own call it first.
@@ -50,10 +50,10 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def has_bfloat16(device: torch.device | str = "cpu") -> bool:
-    """Tell whether networks can run in bfloat16 on a device; decided once a process by running a small LSTM.
+    """Return whether networks can run in bfloat16 on a device, found once per process by running a small LSTM.
 
-    torch casts to bfloat16 on any CPU, but its LSTM refuses where the processor lacks AVX-512 (with bfloat16) or AMX,
-    and what torch tells of itself differs between versions and is not what the CPU library does.
+    torch casts to bfloat16 on any CPU, but its LSTM raises where the processor lacks AVX-512 (with bfloat16) or AMX.
+    torch's own report differs between versions and from the CPU library.
     """
     import torch
 
@@ -71,7 +71,7 @@ def _runs_bfloat16(kind: str) -> bool:
         layer = torch.nn.LSTM(8, 8).to(kind)
         with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16):
             layer(torch.zeros(2, 1, 8, device=kind))
-    except RuntimeError:  # "could not create a primitive descriptor", and what other devices say
+    except RuntimeError:  # "could not create a primitive descriptor", and messages of other devices
         return False
     finally:
         torch.random.set_rng_state(state)
@@ -96,7 +96,7 @@ NOT_KEPT = "compiling kernels, up to 2 minutes: no folder can be written to keep
 
 
 class _State:
-    """Who is told of compiling, and what is known of the cache; one of a process."""
+    """The listener of compilation and the state of the cache, of this process."""
 
     say: Callable[[str], None] | None = None
     listens = False
@@ -104,11 +104,10 @@ class _State:
 
 
 def jit(fastmath: Any = False) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that compiles a function and keeps the machine code on disk.
+    """Return a decorator that compiles a function and caches the machine code on disk.
 
-    numba keeps it beside the source, or where that is read-only in the user's cache folder; where neither can be
-    written it refuses, and the function is compiled anew in every process instead.
-    A cached caller does not notice a change in a callee of another file, so each kernel stands in one file.
+    numba caches beside the source, else in the user's cache folder. Where neither is writable, every process compiles
+    anew. A cached caller does not see changes in a callee of another file, so each kernel is in one file.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -126,7 +125,7 @@ def jit(fastmath: Any = False) -> Callable[[Callable[..., Any]], Any]:
 
 @contextlib.contextmanager
 def compiling_told(say: Callable[[str], None]) -> Iterator[None]:
-    """Call `say` with a line, once, as soon as a kernel is compiled in the block; not for one that is on disk."""
+    """Call `say` with a line, once, when a kernel is compiled in the block; not for one in the cache."""
     before, _State.say = _State.say, say
     try:
         yield
@@ -135,7 +134,7 @@ def compiling_told(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _listen() -> None:
-    """Make numba tell when it compiles; it does not for a function that it finds in its cache."""
+    """Report compilations of numba; a cached function causes none."""
     from numba.core import event
 
     class Listener(event.Listener):  # type: ignore[misc,unused-ignore]

@@ -1,7 +1,7 @@
-"""The errors that are a user's fault.
+"""Exceptions for unusable input and options, and helpers of readers that raise them.
 
-Each is one line that names the file, the record, what was found and what is allowed. The command line catches
-`BiorrnError` once, prints that line and exits with `exit_code`; every other exception keeps its traceback.
+Each message is one line that names the file, the record, what was found and what is allowed. The command line prints it
+and exits with `exit_code`; every other exception keeps its traceback.
 """
 
 import contextlib
@@ -13,13 +13,12 @@ from typing import TypeVar
 
 LONGEST = 1500  # characters of a message
 
-# What a terminal obeys instead of showing it: control characters, marks that turn the direction of writing, and the
-# halves of characters that stand for bytes of a file's name that are not UTF-8.
+# Control characters, marks of the direction of writing, and surrogates (bytes of a file name that are not UTF-8).
 OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def shown(text: object) -> str:
-    """Return a text as one line that a terminal shows as it is; what it would obey is spelt out.
+    """Return a text as one line, with control characters spelt out.
 
     >>> shown("red " + chr(27) + "[31m, a line" + chr(10) + "and another")
     'red \\\\x1b[31m, a line and another'
@@ -28,14 +27,14 @@ def shown(text: object) -> str:
 
 
 def spelt(character: str) -> str:
-    """Return a character that a terminal obeys as letters; a blank for one that parts words."""
+    """Return a control character as letters; a blank for tab and ends of lines."""
     if character in "\n\r\t":
         return " "
     return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
 
 
 class BiorrnError(Exception):
-    """Something the user can mend; its text is one line, without anything that a terminal would obey.
+    """An error that the user can correct; its text is one line without control characters.
 
     >>> raise BiorrnError("--seed: found -1; allowed is 0 or more")
     Traceback (most recent call last):
@@ -46,7 +45,7 @@ class BiorrnError(Exception):
 
     def __str__(self) -> str:
         text = shown(super().__str__())
-        if len(text) > LONGEST:  # it quotes a file that has much to say
+        if len(text) > LONGEST:  # it quotes a long text of a file
             text = f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 4 :]}"
         return text
 
@@ -59,7 +58,7 @@ class InputError(BiorrnError):
     source : path or str: the file, as the user named it.
     problem : str: what was found and what is allowed.
     record : str, optional: the id of the record (protein, read, table row) at fault.
-    flag : str: the kind of fault in a word, for tables and counts; "unusable" where there is none.
+    flag : str: the kind of fault in one word, for tables and counts.
 
     >>> print(InputError("a.fa", "residue '7' at position 3 is not one of ACDEFGHIKLMNPQRSTVWYX", record="P53"))
     a.fa: record 'P53': residue '7' at position 3 is not one of ACDEFGHIKLMNPQRSTVWYX
@@ -78,7 +77,7 @@ class ConfigError(BiorrnError):
     """A recipe, a configuration or an option holds something unknown or out of range."""
 
 
-# A file's own text ends up in TSV and FASTQ, where one of these would start a new column or record.
+# in TSV and FASTQ one of these would start a new column or record
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -92,7 +91,7 @@ Item = TypeVar("Item")
 
 
 class Fault(Exception):
-    """What is wrong with one field or record; `faults` adds the file and the record to it. `flag`: see `InputError`."""
+    """A fault of one field or record, to which `faults` adds file and record. `flag`: see `InputError`."""
 
     def __init__(self, problem: str, flag: str = "unusable") -> None:
         self.flag = flag
@@ -119,7 +118,7 @@ class LeftOut(InputError):
 
 
 def stop(problem: InputError) -> None:
-    """Raise the problem: what a reader does with a bad read unless told otherwise."""
+    """Raise the problem: the default of a reader's `on_problem`."""
     if not isinstance(problem, LeftOut) or problem.alone:
         raise problem
 
@@ -138,10 +137,7 @@ def faults(path: str | Path, record: str | None = None, *damage: type[Exception]
 
 
 def guarded(items: Iterable[Item], path: str | Path, *damage: type[Exception]) -> Iterator[Item]:
-    """Yield from an iterable of a library; what it raises between two items becomes `InputError`.
-
-    What the consumer of the items raises is left alone.
-    """
+    """Yield from an iterable of a library, whose errors become `InputError`; errors of the consumer do not."""
     iterator = iter(items)
     while True:
         with faults(path, None, *damage):
@@ -153,7 +149,7 @@ def guarded(items: Iterable[Item], path: str | Path, *damage: type[Exception]) -
 
 
 def reason(error: BaseException) -> str:
-    """Return an exception of a library as one line of at most 200 characters: the system's own words, if it has any."""
+    """Return an exception of a library as one line of at most 200 characters; of OSError the system's message."""
     if isinstance(error, OSError) and error.errno:
         return f"cannot be read: {os.strerror(error.errno)}"
     words = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)

@@ -1,4 +1,4 @@
-"""Opening inputs, packed or not, in any encoding; writing outputs, never half a file; `-` is a standard stream."""
+"""Text input in any compression and encoding; atomic output; JSON, TSV, checksums. `-` is a standard stream."""
 
 import bz2
 import codecs
@@ -63,7 +63,7 @@ _noted: set[tuple[str, str]] = set()
 
 
 def note(source: str | Path, text: str) -> None:
-    """Say on standard error, once, how a file was read that is written in a way of its own."""
+    """Print once on standard error how an unusual file was read."""
     if (str(source), text) not in _noted:
         _noted.add((str(source), text))
         name = "standard input" if str(source) == "-" else source
@@ -71,14 +71,14 @@ def note(source: str | Path, text: str) -> None:
 
 
 class _Text(io.BufferedIOBase):
-    """The text of a file as UTF-8, whatever its encoding, with a bound on the length of a line and so on memory.
+    """The text of a file of any encoding as UTF-8, with a bound on the length of a line.
 
-    The encoding is told by a mark at the start, or by the zero bytes of UTF-16. Else it is UTF-8, and each byte that is
-    no UTF-8 is a character of `FALLBACK`: so are files read that were pasted together from several encodings.
+    The encoding is found by a byte order mark, or by the zero bytes of UTF-16. Otherwise it is UTF-8, and other bytes
+    are characters of `FALLBACK`, since some files mix encodings.
 
     Attributes
     ----------
-    encoding : str or None: what was found so far, as Python names it; "ascii" where nothing tells; None at the start.
+    encoding : str or None: Python's name of the encoding found so far; "ascii" where undecided; None at the start.
     """
 
     def __init__(self, binary: Any, source: str | Path, packing: str, longest: int) -> None:
@@ -173,7 +173,7 @@ class _Text(io.BufferedIOBase):
 
 
 def _wide(head: bytes) -> str | None:
-    """Return UTF-16 LE or BE where that is what text without a mark is: nearly every other byte is zero."""
+    """Return UTF-16 LE or BE for text without a mark where nearly every other byte is zero, else None."""
     zeros = [head[parity::2].count(0) for parity in (0, 1)]
     for parity, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         if zeros[parity] > 0.7 * (len(head) // 2) and not zeros[1 - parity]:
@@ -215,11 +215,11 @@ UNPACKING = (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)
 
 @contextlib.contextmanager
 def open_text(path: str | Path, longest: int = LONGEST_LINE) -> Iterator[IO[str]]:
-    """Open a text file for reading, packed or not, in any encoding that people use; `-` is standard input.
+    """Open a text file for reading, compressed or not, in any common encoding; `-` is standard input.
 
-    gzip, bzip2, xz and zstd are recognised by content. Text is UTF-8, UTF-16 or UTF-32, with or without a mark (BOM)
-    but for UTF-32; else Windows-1252, of which a line on standard error tells. `encoding_of` says what was found. Lines
-    end in LF, CR LF or CR, and are given with LF.
+    gzip, bzip2, xz and zstd are recognised by content. Text is UTF-8, UTF-16 (with or without a byte order mark) or
+    UTF-32 (with one), else Windows-1252, which is reported on standard error; see `encoding_of`. Lines may end in LF,
+    CR LF or CR, and are yielded with LF.
 
     Parameters
     ----------
@@ -257,9 +257,9 @@ def decoded(raw: Any, source: str | Path, longest: int = LONGEST_LINE) -> IO[str
 
 
 def encoding_of(stream: IO[str]) -> str:
-    """Return the encoding of a stream of `open_text`, as found in what was read of it so far.
+    """Return the encoding of a stream of `open_text`, as found so far.
 
-    "ascii" where nothing tells yet, else "utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be" or "cp1252".
+    "ascii" while undecided, else "utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be" or "cp1252".
     """
     return getattr(stream.buffer, "encoding", None) or "ascii"  # type: ignore[attr-defined]
 
@@ -311,11 +311,10 @@ def inside(folder: str | Path, name: object, source: str | Path) -> Path:
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; move it into place when the block ends well, remove it when not.
+    """Yield a temporary path beside `path`; it is moved into place at the end of the block, or removed after an error.
 
-    A symbolic link stays: the file that it names is replaced, in that file's folder. The content is on the disk before
-    the file takes its name. What processes that were killed have left there is removed too. A device or a pipe is
-    yielded itself.
+    A symbolic link is kept: its target is replaced, in the target's folder. The content is synced to disk before the
+    file is renamed. Temporary files of killed processes are removed too. A device or a pipe is yielded itself.
 
     Raises
     ------
@@ -358,7 +357,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def _is_stream(path: Path) -> bool:
-    """Tell whether a path is a device, a pipe or an open file of this process (/dev/stdout), which nothing replaces."""
+    """Return whether a path is a device, a pipe or an open file of this process (/dev/stdout)."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -370,7 +369,7 @@ _OPEN_FILE = re.compile(r"/dev/(stdin|stdout|stderr|fd/)|/proc/")
 
 
 def sync(path: str | Path) -> None:
-    """Return when a file, or the names in a folder, are on the disk, so that a power cut does not lose them.
+    """Sync a file, or the names in a folder, to disk.
 
     Raises
     ------
@@ -388,16 +387,16 @@ def sync(path: str | Path) -> None:
 
 @contextlib.contextmanager
 def scratch_folder(folder: str | Path, name: str) -> Iterator[Path]:
-    """Yield a new hidden folder in `folder`, removed at the end; what processes that were killed have left goes too."""
+    """Yield a new hidden folder in `folder`, removed at the end; those of killed processes are removed too."""
     sweep(Path(folder).resolve())
     with tempfile.TemporaryDirectory(dir=folder, prefix=_prefix(name)) as made:
         yield Path(made)
 
 
 def disk_fault(error: BaseException) -> str | None:
-    """Return what is wrong with the place that was written, such as "No space left on device"; None: another error.
+    """Return the reason why the disk cannot be written, such as "No space left on device"; None for another error.
 
-    Libraries raise this as errors of many kinds, and some tell of it only in the text.
+    Libraries raise it as many types, some with the reason in the text alone.
     """
     seen: BaseException | None = error
     while seen is not None:
@@ -415,7 +414,7 @@ def _prefix(name: str) -> str:
 
 @functools.cache
 def _machine() -> str:
-    """Return what tells the processes of this system, or container, from those of others that share its disks."""
+    """Return an identifier of this system or container, among those that share its disks."""
     space = ""
     with contextlib.suppress(OSError):
         space = os.readlink("/proc/self/ns/pid")
@@ -424,7 +423,7 @@ def _machine() -> str:
 
 @functools.cache  # once a folder: a command may write thousands of files into one
 def sweep(folder: Path) -> None:
-    """Remove the temporary files that processes of this machine which were killed have left in a folder."""
+    """Remove the temporary files of killed processes of this machine from a folder."""
     entries: list[os.DirEntry[str]] = []
     with contextlib.suppress(OSError):
         entries = list(os.scandir(folder))
@@ -466,7 +465,7 @@ def write_text(path: str | Path) -> Iterator[IO[str]]:
 
 
 def one_line(text: object) -> str:
-    """Return a text without what ends a line or a cell for any reader; a blank stands for each such character.
+    """Return a text with a blank for each character that ends a line or a cell.
 
     >>> one_line("an id" + chr(9) + "and" + chr(0x2028) + "more")
     'an id and more'
@@ -475,7 +474,7 @@ def one_line(text: object) -> str:
 
 
 def tsv_line(*cells: object) -> str:
-    """Return cells as a line of TSV, which none of them can split."""
+    """Return cells as a line of TSV."""
     return "\t".join(map(one_line, cells)) + "\n"
 
 

@@ -1,9 +1,9 @@
-"""A journal of finished work, from which a run that was ended, at whatever moment, goes on.
+"""Journal of finished work, from which an interrupted run resumes.
 
-The file is a line that names the format, then entries: length and CRC-32 of a payload, and the payload, which is a line
-of JSON and a text, compressed. The first entry is the head: what the run was begun with. An entry is handed to the
-system whole as soon as its read is done, so that a killed process loses none; every few seconds the system is asked to
-put them on the disk, so that a power cut loses little. An entry that is torn, and all after it, is cut off on resuming.
+The file is a line that names the format, then entries: length and CRC-32 of a payload, and the payload, a compressed
+line of JSON and a text. The first entry is the head: the settings of the run. An entry is written as soon as its item
+is done, so that a killed process loses none, and synced to disk every few seconds. On resuming, the file is cut at the
+first damaged entry.
 """
 
 from __future__ import annotations
@@ -75,15 +75,14 @@ class Journal:
 
 
 def open_journal(path: Path | None, head: Entry, resume: bool = False, wait: float = 0.0) -> Journal:
-    """Start a journal, or go on with one.
+    """Start or resume a journal.
 
     Parameters
     ----------
     path : Path; None: a nameless temporary file.
-    head : dict of JSON values: what the run is begun with. Its entry "must" is a dict of settings that decide the
-        output, by the names under which users know them: on resuming they must be as they were. The rest of the head is
-        taken from the journal.
-    resume : bool: go on where there is something to go on with.
+    head : dict of JSON values: the settings of the run. Its entry "must" has the settings that decide the output, by
+        the names of their options; on resuming they must be the same. The rest comes from the journal.
+    resume : bool: resume where a journal exists.
     wait : float: seconds to wait for another process that writes it to end.
 
     Raises
@@ -147,7 +146,7 @@ class Kept:
                 yield from map(json.loads, text.split("\n"))
 
     def add(self, item: Any) -> None:
-        """Keep an item. Nothing is written before some seconds: a short run leaves no file, whatever ends it."""
+        """Keep an item. Nothing is written in the first seconds, so that a short run leaves no file."""
         if self.path is None:
             return
         self._waiting.append(json.dumps(item))
@@ -167,9 +166,9 @@ class Kept:
 
 @contextlib.contextmanager
 def open_kept(output: str | Path, source: str | Path, must: Entry, resume: bool = False) -> Iterator[Kept]:
-    """Yield what keeps the items of a run in `OUTPUT.partial`; nothing is kept where one end is a standard stream.
+    """Yield a `Kept` that writes the items of a run to `OUTPUT.partial`; it keeps nothing of a standard stream.
 
-    The journal is removed when the block ends well, and when its input or its settings are at fault.
+    The journal is removed at the end of the block, and after an error of the input or the settings.
 
     Raises
     ------
@@ -270,7 +269,7 @@ def _said(value: Any) -> str:
 
 
 def stamp(path: str | Path) -> list[int] | None:
-    """Return size in bytes and time of the last change, in ns, of a file: what tells whether it is still the same."""
+    """Return size (bytes) and modification time (ns) of a file, which identify its version; None without one."""
     with contextlib.suppress(OSError):
         status = os.stat(path)
         return [status.st_size, status.st_mtime_ns]

@@ -1,4 +1,4 @@
-"""One process at a time in a folder, or on a file: locks that the system gives free however a process ends."""
+"""File locks: one process at a time in a folder or on a file; the system releases them when a process ends."""
 
 import contextlib
 import os
@@ -16,14 +16,14 @@ PAUSE = 0.2  # seconds between two tries
 
 @contextlib.contextmanager
 def exclusive(folder: str | Path, doing: str, wait: float = 0.0) -> Iterator[None]:
-    """Hold a folder, which is made where it is absent; `folder/.lock` says who does, and goes at the end.
+    """Lock a folder, which is made where it is absent; `folder/.lock` names the process, and is removed at the end.
 
-    A process that is killed leaves the file but not the lock. Where the folder may not be written, or the file system
-    has no locks, nothing is held: what is to be written there then says why it cannot be.
+    A killed process leaves the file but not the lock. Where the folder is not writable, or the file system has no
+    locks, nothing is locked.
 
     Parameters
     ----------
-    doing : str: what this process does there, for the message to another: "training in".
+    doing : str: what this process does there, for the message of another: "training in".
     wait : float: seconds to wait for another process to end.
 
     Raises
@@ -55,7 +55,7 @@ def hold(handle: int, path: Path, message: str, wait: float = 0.0) -> int:
     Parameters
     ----------
     handle : int: of the file, open for reading and writing; closed on an error, and when another is returned.
-    message : str: of the error; `{who}` is replaced by what is known of the process that has the lock.
+    message : str: of the error; `{who}` is replaced by the process that has the lock, where known.
     wait : float: seconds to wait for it.
 
     Raises
@@ -64,7 +64,7 @@ def hold(handle: int, path: Path, message: str, wait: float = 0.0) -> int:
     """
     import fcntl
 
-    until, told = time.monotonic() + wait, False
+    until, waiting = time.monotonic() + wait, False
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -73,11 +73,11 @@ def hold(handle: int, path: Path, message: str, wait: float = 0.0) -> int:
             if time.monotonic() >= until:
                 os.close(handle)
                 raise BiorrnError(f"{said}; wait for its end, or end it") from error
-            if not told:
+            if not waiting:
                 print(f"{said}; waiting for its end", file=sys.stderr, flush=True)
-                told = True
+                waiting = True
             time.sleep(PAUSE)
-            # the other may have removed the file: a lock on what no longer has a name holds nobody off
+            # the other process may have removed the file, whose lock then excludes nobody
         except OSError:
             return handle  # a file system without locks
         else:

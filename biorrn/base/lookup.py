@@ -1,4 +1,4 @@
-"""Looking up a choice by name in one of the package's tables."""
+"""Lookup of a choice by name, with the nearest known name in the error."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -12,9 +12,9 @@ MOST, LONGEST = 1000, 100  # names, and characters of one, among which a near on
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like `name`, or None when nothing is near.
+    """Return the known name most like `name`, or None.
 
-    Names come from files too: long ones, and all but the first `MOST`, are not compared, which would take for ever.
+    Long names, and all but the first `MOST`, are not compared: names come from files too.
     """
     near = [word for word in islice(known, MOST) if len(word) <= LONGEST]
     found = difflib.get_close_matches(name[:LONGEST], near, n=1, cutoff=0.5)
@@ -22,7 +22,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def lookup(table: Mapping[str, Entry], name: str, what: str) -> Entry:
-    """Return `table[name]`; an unknown name is an error that says what is allowed.
+    """Return `table[name]`; the error for an unknown name lists the known ones.
 
     >>> lookup({"gru": 1, "lstm": 2}, "grru", "cell")
     Traceback (most recent call last):

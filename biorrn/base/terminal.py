@@ -1,4 +1,4 @@
-"""Progress of long work on standard error: a bar on a terminal, a line now and then elsewhere."""
+"""Progress on standard error, safe output on terminals, and the command line as text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def human(value: float) -> str:
 
 @contextlib.contextmanager
 def announced(what: str) -> Iterator[None]:
-    """Print what is being done on standard error, where it takes longer than `SHORT` seconds."""
+    """Print `what` on standard error where the block takes longer than `SHORT` seconds."""
     timer = threading.Timer(SHORT, lambda: print(what, file=sys.stderr, flush=True))
     timer.daemon = True
     timer.start()
@@ -47,7 +47,9 @@ def progress(
     total: int | Callable[[], float | None] | None = None,
     also: Callable[[], dict[str, int]] = dict,
 ) -> Iterator[Callable[[int], None]]:
-    """Yield `advance(n)`; shows how much is done, the rate and, where `total` is known, the time left.
+    """Yield `advance(n)`; shows the amount done, the rate and, where `total` is known, the time left.
+
+    A terminal shows one line that is updated; elsewhere a line is printed every `EVERY` seconds.
 
     Parameters
     ----------
@@ -93,9 +95,9 @@ RESET = "\x1b[0m"  # back to the terminal's own colours: what the help begins wi
 
 
 class Screen:
-    """A stream of a terminal on which control characters are spelt out, but for ends of lines and tabs.
+    """A stream of a terminal with control characters spelt out, except ends of lines and tabs.
 
-    An id or a note in a file may hold what moves the cursor, renames the window or hides a line.
+    Ids and notes of files may hold sequences that move the cursor or hide a line.
 
     >>> import io
     >>> stream = io.StringIO()
@@ -125,9 +127,9 @@ class Screen:
 
 
 def guard_terminal() -> None:
-    """Put a `Screen` before the standard streams that are terminals; files and pipes get every byte as it is.
+    """Wrap standard streams that are terminals in a `Screen`; files and pipes are unchanged.
 
-    What a stream's encoding lacks, such as a byte of a file's name that is no UTF-8, is spelt out in all of them.
+    In all of them, characters that the encoding lacks are spelt out.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -141,7 +143,7 @@ _words: list[str] = []
 
 
 def note(words: Sequence[str]) -> None:
-    """Keep the arguments after the program's name; `cli.main` does so once, a member of an ensemble its parent's."""
+    """Keep the arguments after the program's name; called once by `cli.main`, and by an ensemble member."""
     _words[:] = ["biorrn", *words]
 
 

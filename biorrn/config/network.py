@@ -1,4 +1,4 @@
-"""The part of a recipe that says what stands before the core; `config` shows these names as its own."""
+"""Configuration of model parts: front ends, recurrent cores, attention, heads, Gaussian processes, forests."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-# What a recipe may ask for at most; what is larger is a typing error, or meant ill.
+# limits of a recipe
 WIDEST = 1 << 16  # features, samples of a kernel
 MANY = 1 << 10  # layers, blocks, members
 LONGEST = 1 << 31  # steps of a training, samples, rows
 
 
 class Closed(BaseModel):
-    """A mapping that knows its keys; any other key is an error, and so is a number that is not finite."""
+    """A mapping with known keys; an unknown key or a number that is not finite is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -103,7 +103,7 @@ class Vectors(Closed):
 
 
 class Tokeniser(Closed):
-    """How a language model reads sequences; see `sequences.tokenisers`."""
+    """The tokeniser of a language model; see `sequences.tokenisers`."""
 
     name: Literal["residue", "base", "kmer", "pairs"] = "residue"
     k: int = Field(3, ge=2, le=8)  # letters of a k-mer
@@ -117,7 +117,7 @@ class Tokens(Closed):
     tokens: Tokeniser = Tokeniser()
     width: int = Field(64, ge=1, le=WIDEST)  # features a symbol
     dropout: float = Field(0.0, ge=0, lt=1)  # of whole symbols: a dropped one is zero wherever the batch has it
-    tied: bool = False  # the head tells symbols by these same vectors
+    tied: bool = False  # the head has these same vectors
     size: int = Field(0, ge=0, le=1 << 17)  # ids; comes from the tokeniser
 
 
@@ -190,7 +190,7 @@ class Core(Closed):
     # the names of `CELLS` in nn/cells.py, listed here because recipes are read without torch; a new cell needs both
     cell: Literal["rnn", "irnn", "gru", "gru_simple", "lstm", "mut1", "mut2", "mut3", "mingru"] = "gru"
     hidden: int = Field(128, ge=1, le=WIDEST)  # units a direction
-    layers: int = Field(2, ge=0, le=MANY)  # 0: no recurrent core, and what stands above says nothing
+    layers: int = Field(2, ge=0, le=MANY)  # 0: no recurrent core; the other keys have no effect
     direction: Literal["forward", "backward", "bidirectional", "alternating"] = "bidirectional"
     dropout: float = Field(0.0, ge=0, lt=1)  # between layers
     weight_drop: float = Field(0.0, ge=0, lt=1)  # dropout of the hidden-to-hidden weights
@@ -340,7 +340,7 @@ class Substitutions(Closed):
 
 
 class Descriptors(Closed):
-    """Any proteins: their fixed descriptors, see encoders.descriptors."""
+    """Any proteins: their fixed descriptors, see `sequences.descriptors`."""
 
     name: Literal["descriptors"] = "descriptors"
 
@@ -371,7 +371,7 @@ class GaussianProcess(Closed):
     rows: int = Field(700, ge=2, le=LONGEST)  # that a step sees, about; the fit that follows sees all
     lr: float = Field(0.1, gt=0)
     restarts: int = Field(1, ge=1, le=MANY)  # kernels learned from other draws of rows, whose predictions are averaged
-    # rows from which the variance is told, at most; fewer than all: too wide
+    # rows from which the variance is predicted, at most; with fewer than all, it is too wide
     variance_rows: int = Field(512, ge=1, le=LONGEST)
 
 

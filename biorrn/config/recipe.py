@@ -86,7 +86,7 @@ class Training(Closed):
     crop: int | None = Field(None, ge=32, le=LONGEST)  # task tagging: longer chains are cut, at new places every epoch
     epochs: int = Field(10, ge=1, le=LONGEST)
     # task regression: rows of the prepared file that are fitted. Beyond `train` the last epoch is kept, since no row
-    # is left to choose another, and the scores of the validation rows say nothing of new ones
+    # is left to choose another, and the scores of the validation rows are no estimate for new ones
     rows: Literal["train", "train+valid", "all"] = "train"
     max_minutes: float | None = Field(None, gt=0)  # stop at the end of the epoch that passes this
     lr: float = Field(2e-3, gt=0)  # peak of the schedule
@@ -119,7 +119,7 @@ class Model(Closed):
     locked_dropout: bool = False  # what dropout leaves out at one step of a row it leaves out at all (variational)
     core: AnyCore = Core()  # one, or a list of cores that run one after another
     steps: int = Field(0, ge=0, le=WIDEST)  # width of a layer with SiLU at each step, between core and pool; 0 is none
-    # entries of models.heads.POOLS, concatenated; empty keeps every step
+    # entries of nn.heads.POOLS, concatenated; empty keeps every step
     pool: list[Literal["last", "mean", "max", "sum", "attention", "multihead"]] = Field(
         default_factory=list, max_length=MANY
     )
@@ -173,7 +173,7 @@ class Recipe(Closed):
     """What `biorrn train` makes: one task, and either one model and one way of training it, or members."""
 
     name: str = Field(max_length=200)
-    task: Literal["regression", "basecalling", "language", "tagging", "translation"]  # an entry of tasks.TASKS
+    task: Literal["regression", "basecalling", "language", "tagging", "translation"]  # an entry of training.task.TASKS
     model: AnyModel | None = None
     chunks: Chunks | None = None
     training: Training = Training()
@@ -181,7 +181,7 @@ class Recipe(Closed):
     # weights of the members: as given; or fitted to the validation rows, none below zero and together one
     combine: Literal["mean", "stack"] = "mean"
     calibrate: Literal["none", "monotone"] = "none"  # a rising line through knots, fitted to the validation rows
-    neighbours: Neighbours | None = None  # what near training rows say beyond the members
+    neighbours: Neighbours | None = None  # residuals of near training rows, beyond the members
 
     @model_validator(mode="after")
     def one_kind(self) -> Recipe:
@@ -211,7 +211,7 @@ class Recipe(Closed):
 
 
 def _check_members(recipe: Recipe) -> None:
-    """Check what no key says alone.
+    """Check keys that depend on one another.
 
     Raises
     ------

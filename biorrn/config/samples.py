@@ -1,4 +1,4 @@
-"""The sample sheet: flow cells and tables of proteins to which models are applied, one a line; no torch here."""
+"""Sample sheet of the workflow: reads or proteins to which models are applied, one sample per line."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Sample:
 
 
 def read_samples(path: str | Path, taken: Collection[str] = (), runs: Mapping[str, str] | None = None) -> list[Sample]:
-    """Return the samples of a sheet; lines that start with # and empty ones are passed over.
+    """Return the samples of a sheet; empty lines and lines that start with # are ignored.
 
-    Cells are separated by tabs; by commas or semicolons where the header has no tab, a cell with such a mark in quotes.
-    Column names may differ in case and spaces.
+    Cells are separated by tabs; by commas or semicolons, with quotes, where the header has no tab. Column names may
+    differ in case and spaces.
 
     Parameters
     ----------

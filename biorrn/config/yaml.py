@@ -1,7 +1,7 @@
-"""YAML of recipes: the types of JSON and nothing else, of bounded size. `yaml.safe_load` is not enough.
+"""YAML of recipes: JSON types only, of bounded size; `--set`; validation errors as one line.
 
-It raises a dozen kinds of exceptions on odd text and takes the last of two equal keys; and a kilobyte of aliases of
-aliases stands for more values than any memory holds once they are walked.
+`yaml.safe_load` raises many types of exceptions on odd text, accepts a repeated key, and expands nested aliases without
+limit.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def _measure(text: str) -> None:
-    """Check what a text holds before anything is built of it: how deep it goes, and how many values it stands for.
+    """Check the depth of a text and its number of values, aliases expanded, before anything is built from it.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def load_yaml(text: str, source: str) -> Any:
         raise InputError(source, f"not YAML: a value cannot be read: {str(error)[:100]}") from error
 
 
-# of a model: pydantic puts them into the place of a fault, but they are no keys
+# tags of unions, which pydantic adds to the location of an error
 NESTED = ("network", "gaussian_process", "forest", "recurrent", "self_attention", "cores")
 MOST_SHOWN = 200  # characters of a value
 

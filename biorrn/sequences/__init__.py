@@ -6,7 +6,7 @@
 - fastq: FASTQ, and FASTA of nucleotides
 - flags: flags of a prediction: unknown residues, unusual length, distant variants
 - guard: readers that run in a child process
-- predictions: tables of predictions, joined with prepared files
+- prediction_files: tables of predictions, joined with prepared files
 - prepared: prepared HDF5 files
 - records: records that readers yield: proteins, measured values, reads, labels
 - rows: proteins with measured values, from tables and FASTA

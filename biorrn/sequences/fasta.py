@@ -1,4 +1,4 @@
-"""Protein sequence files: FASTA as people write it, PIR, and the alignments and flat files that Biopython reads."""
+"""Sequence files of proteins: FASTA, PIR, and alignments and flat files through Biopython."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _CLEAN = str.maketrans(
     | dict.fromkeys(GAPS, "")
 )
 _RESIDUES_AWAY = str.maketrans("", "", RESIDUES)
-# what nobody sees and web pages and PDF documents hold: zero-width spaces and joiners, soft hyphens
+# invisible characters of web pages and PDF documents: zero-width spaces and joiners, soft hyphens
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
-# phosphorylated residues as pS, pT and pY among capitals; a p that stands elsewhere is a proline in lower case
+# phosphorylated residues as pS, pT and pY among capitals; another p is a proline in lower case
 _PHOSPHO = re.compile(r"(?:[A-Z*.~-]|p(?=[STY]))+")
 
 
@@ -123,7 +123,7 @@ FULL = 0.6  # part of the places in use at which the table grows
 
 
 class Ids:
-    """Remembers ids with the line on which each came first; about 20 to 40 bytes an id.
+    """Ids with the line on which each came first; about 20 to 40 bytes an id, against more than 100 in a dict.
 
     Two ids are taken for one where their 64-bit hashes are equal: of a hundred million ids, once in 3,000 files.
 
@@ -141,7 +141,7 @@ class Ids:
 
     def seen(self, name: str, line: int) -> int:
         """Return the line, 1 or more, on which `name` came before; 0 where it did not, and then remember `line`."""
-        code = (hash(name) & 0xFFFFFFFFFFFFFFFF) or 1  # 0 marks a place that is free
+        code = (hash(name) & 0xFFFFFFFFFFFFFFFF) or 1  # 0 marks a free place
         place = self._place(code)
         if self._codes[place]:
             return self._lines[place]
@@ -172,7 +172,7 @@ class Ids:
                 self._codes[place], self._lines[place] = code, line
 
 
-LINES = 50  # of a file, that tell its format
+LINES = 50  # of a file, that show its format
 LARGEST = 1 << 28  # characters of an alignment, which is held in memory
 STRUCTURE = "it holds coordinates; take the sequences of its chains, such as the FASTA file of its entry at the PDB"
 
@@ -185,9 +185,9 @@ class Format:
     ----------
     name : str: with its article.
     first : str: a regular expression for the first line that is not blank.
-    biopython : tuple of str: what Biopython calls it, in the order in which they are tried; none: it is not read.
-    way : str: how to go on, where it is not read.
-    aligned : bool: an alignment, else records one after another.
+    biopython : tuple of str: Biopython's names, in the order in which they are tried; none: it is not read.
+    way : str: advice, where it is not read.
+    aligned : bool: an alignment, else a sequence of records.
     """
 
     name: str
@@ -251,7 +251,7 @@ def read_foreign(path: str | Path, kind: Format, lines: Iterator[str]) -> Iterat
 
     Raises
     ------
-    InputError: the format is not read, with the way out; or the file is damaged.
+    InputError: the format is not read, with advice; or the file is damaged.
     """
     if not kind.biopython:
         raise InputError(path, f"looks like {kind.name}, which is not read; {kind.way}")
@@ -339,7 +339,7 @@ class _Lines(io.TextIOBase):
 
 
 EMPTY = "the file is empty; FASTA is a line of > and an id, then lines of sequence"
-FIRST_RECORDS, LETTERS = 100, 60_000  # records, and letters of them, that tell whether a file is DNA
+FIRST_RECORDS, LETTERS = 100, 60_000  # records, and letters of them, that show whether a file is DNA
 TRANSLATE = "expected proteins; translate it first, as with transeq of EMBOSS or translate() of Biopython"
 Item = ProteinRecord | tuple[InputError, ProteinRecord]  # a record, or what is wrong with one and what stands for it
 _PIR = re.compile(r"(?:P1|F1|DL|DC|RL|RC|N1|N3|XX);\s*(.*)")
@@ -355,11 +355,11 @@ class Entry:
 
     Attributes
     ----------
-    line : int: that on which it begins; 0 where that is unknown.
+    line : int: its first line; 0 where unknown.
     id, description : str: the words of the header; the id is "" where there is none.
-    lines : list of (int, str): the lines of the sequence with their numbers, without white space at the ends.
+    lines : list of (int, str): numbers and stripped lines of the sequence.
     pir : bool: it is PIR, whose sequence ends in `*`.
-    problem : str: what is wrong with it as a whole.
+    problem : str: a fault of the whole record.
     """
 
     line: int
@@ -378,41 +378,34 @@ def read_fasta(
 ) -> Iterator[ProteinRecord]:
     """Yield the proteins of a sequence file, one in memory at a time (of an alignment: all).
 
-    FASTA may have lines of comment (`;`, or `#` before the first header), numbers and blocks as in GenPept, gaps, and
-    modifications in brackets, which are removed. A file that begins with a line of residues is one record, named by
-    the file; a note says so. PIR is recognised by its headers (`>P1;id`). Stockholm, Clustal, PHYLIP, NEXUS, MSF,
-    GenBank, EMBL and UniProt files are read through Biopython; of other formats the error names the way out.
-
-    Sequences are cleaned by `sequences.fasta.cleaned`. The same sequence under two ids is two records; whether
-    an id came before is known, for which the ids are kept as hashes (some 30 bytes a record).
+    FASTA may have comments (`;`, or `#` before the first header), numbers and blocks as in GenPept, gaps, and
+    modifications in brackets, which are removed. A file that begins with residues is one record, named after the file,
+    with a note. PIR is recognised by its headers (`>P1;id`). Stockholm, Clustal, PHYLIP, NEXUS, MSF, GenBank, EMBL and
+    UniProt files are read through Biopython. Sequences are cleaned by `cleaned`. Ids are kept as hashes (some 30 bytes
+    a record) to find repeated ones.
 
     Parameters
     ----------
-    path : the file; packed or not, in any encoding, see `files.open_text`; `-` is standard input.
-    on_problem : takes what is wrong with one record; where it returns, that record is left out.
-    on_repeat : takes each id that came before, and the record is yielded; without it that is a problem.
+    path : the file, compressed or not, in any encoding, see `base.files.open_text`; `-` is standard input.
+    on_problem : called with the error of a record; where it returns, that record is left out.
+    on_repeat : called with each repeated id, and the record is yielded; without it a repeated id is a problem.
     keep : bool: a record that is left out is yielded too, without sequence and with `problem` set.
 
     Raises
     ------
-    InputError: the file is empty or of another format; and unless `on_problem` takes it, an id is missing or given
-        twice, or a sequence cannot be cleaned.
+    InputError: the file is empty or of another format; by default also a missing or repeated id, or a sequence that
+        cannot be cleaned.
     """
     return usable(path, _records(path, on_repeat), on_problem, keep)
 
 
 def usable(path: str | Path, items: Iterator[Item], on_problem: OnProblem, keep: bool) -> Iterator[ProteinRecord]:
-    """Yield the records among the items, and give what is wrong with others to `on_problem`; see `read_fasta`.
-
-    Raises
-    ------
-    InputError: the first items are nucleotides.
-    """
+    """Yield the records, as `kept`; InputError where the first items are nucleotides."""
     return kept(_not_nucleotides(path, items), on_problem, keep)
 
 
 def kept(items: Iterable[Item], on_problem: OnProblem, keep: bool) -> Iterator[ProteinRecord]:
-    """Yield the records among the items, and give what is wrong with others to `on_problem`; see `read_fasta`."""
+    """Yield the records among the items, and call `on_problem` with the errors; see `read_fasta`."""
     for item in items:
         if isinstance(item, ProteinRecord):
             yield item
@@ -424,12 +417,7 @@ def kept(items: Iterable[Item], on_problem: OnProblem, keep: bool) -> Iterator[P
 
 
 def _refuse_nucleotides(path: str | Path, first: Sequence[ProteinRecord]) -> None:
-    """Check that the first records of a file together are no nucleotides: each alone may be too short to tell.
-
-    Raises
-    ------
-    InputError: they are; says how to go on.
-    """
+    """Raise InputError where the first records together are nucleotides; each alone may be too short to decide."""
     letters: Counter[str] = Counter()
     for record in first:
         letters.update(record.sequence)
@@ -442,7 +430,7 @@ def _refuse_nucleotides(path: str | Path, first: Sequence[ProteinRecord]) -> Non
 
 
 def _not_nucleotides(path: str | Path, items: Iterator[Item]) -> Iterator[Item]:
-    """Yield the items, unless the first are nucleotides: then that is wrong with the file, not with its records."""
+    """Yield the items; InputError of the file where the first are nucleotides."""
     first: list[Item] = []
     letters = 0
     while len(first) < FIRST_RECORDS and letters < LETTERS and (item := next(items, None)) is not None:
@@ -550,7 +538,7 @@ def read_records(path: str | Path, file: IO[str]) -> Iterator[Entry]:
 
 
 def _looks_one(lines: Sequence[str]) -> bool:
-    """Tell whether lines may be one sequence: no blank line between them, and only the last is shorter than the first.
+    """Return whether lines may be one sequence: no blank line between them, and only the last is shorter.
 
     >>> _looks_one(["MKVLA", "GHKLM", "K"]), _looks_one(["MKVLA", "GHK", "LMKVA"]), _looks_one(["MKV", "", "MKV"])
     (True, False, False)
@@ -656,10 +644,10 @@ def _without_numbers(text: str) -> str:
 
 
 def _is_sequence(text: str, upper: bool = False, short: bool = False) -> bool:
-    """Tell a line of residues, in blocks perhaps, from one of words.
+    """Return whether a line holds residues, perhaps in blocks, and not words.
 
-    Blocks have one length but for the last, or are single letters, in one case. A line with other letters than words
-    have is for `cleaned` to judge.
+    Blocks are of one length except the last, or single letters, in one case. A line with other characters than words
+    have is left to `cleaned`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""FASTQ: the one parser of it (Cock et al. 2010, Nucleic Acids Res 38:1767, Sanger qualities)."""
+"""FASTQ parser (Cock et al. 2010, Nucleic Acids Res 38:1767; Sanger qualities), and FASTA of nucleotides."""
 
 import itertools
 import re
@@ -13,7 +13,7 @@ from biorrn.base.files import open_text
 from biorrn.sequences.fasta import fasta_records, first_word
 
 PHRED = 33  # the letter of Q 0
-MAX_Q = 93  # the highest that a letter can say
+MAX_Q = 93  # the highest quality of a letter
 _NOT_LETTER = re.compile(r"[^A-Za-z*.-]")
 _NOT_QUALITY = re.compile(r"[^!-~]")
 
@@ -24,9 +24,9 @@ class FastqRecord:
 
     Attributes
     ----------
-    header : str: what stands after `@`, tags included.
-    bases, letters : str: letters as written, and a quality letter (`!` to `~`) of each.
-    whole : bool: its last line ends in a newline; only of the last record of a file it may not.
+    header : str: the text after `@`, tags included.
+    bases, letters : str: bases as written, and the quality letter (`!` to `~`) of each.
+    whole : bool: whether its last line ends in a newline, as in all but a file that may be cut off.
     """
 
     header: str

@@ -1,28 +1,19 @@
-"""From protein records to predicted values, streamed, in the order of the input."""
+"""Flags of a prediction: unusable records, unknown residues, unusual lengths, distant variants."""
 
 from __future__ import annotations
 
 from biorrn.sequences.records import ProteinRecord
 
-FEW = 0.05  # of the residues of a protein, by which a variant is longer or shorter
-
-
-FAR = 0.3  # of the residues of a protein: what differs by more is no variant of it
-
-
-# so are these of a model without a measure of novelty, which counts the length in: among the rows that calibrate, too,
-# some are a little longer than all that trained
+FEW = 0.05  # part of the residues by which a variant may be longer or shorter
+FAR = 0.3  # part of the residues: a sequence that differs by more is no variant
+# of a model without a measure of novelty, which includes the length: some calibration rows too are a little longer than
+# all training rows
 LENGTHS = ("shorter_than_training", "longer_than_training")
-
-
-LEFT_OUT = "left_out"  # flag of a record that cannot be used, before the flag that says why
+LEFT_OUT = "left_out"  # flag of an unusable record, before the flag of the reason
 
 
 def flags(record: ProteinRecord, facts: dict) -> list[str]:
-    """Return the reasons to doubt a prediction for `record`, given what the model was trained on.
-
-    A record that cannot be used has "left_out" and why.
-    """
+    """Return the flags of a record, given the facts of the model; an unusable record has "left_out" and the reason."""
     if record.problem:
         return [LEFT_OUT, record.problem]
     length = len(record.sequence)
@@ -38,7 +29,7 @@ def flags(record: ProteinRecord, facts: dict) -> list[str]:
 
 
 def _variant_flags(sequence: str, facts: dict) -> dict[str, bool]:
-    """Return the doubts about a sequence as a variant of the protein whose variants the model was trained on."""
+    """Return the flags of a sequence for a model that was trained on variants of one protein."""
     reference, most = facts.get("reference"), facts.get("most_mutations")
     if not reference or most is None or not sequence:
         return {}

@@ -1,13 +1,12 @@
 """Readers that run in a child process, for libraries that a damaged file can crash.
 
-HDF5 and Arrow are written in C and C++; a flipped bit in a file can end their process (a signal), send it round in
-circles, or make it ask for all the memory. The reader therefore runs in a child process, started once and kept for many
-files, which streams records back through a pipe; when it dies the file is named in one line, and the next file has a
-new child. The child is started anew and not forked, since threads of torch and numba do not survive a fork. It takes
-requests on stdin, a line of JSON each, and answers on what was its stdout: JSON, and arrays as they are. Not pickle:
-what reads a damaged file may itself be damaged, and JSON runs nothing.
+A damaged file can crash HDF5 and Arrow, make them loop, or exhaust the memory. The reader therefore runs in a child
+process, started once and used for many files, which streams records back through a pipe. When it dies, the error names
+the file, and the next file has a new child. The child is not forked, since threads of torch and numba do not survive a
+fork. Requests are lines of JSON on stdin; answers are JSON and raw arrays on stdout. Not pickle, which would run code of
+a child that a damaged file may have corrupted.
 
-Reading in another process costs one copy through the pipe, and goes on while this process computes.
+Reading costs one copy through the pipe, and runs beside this process.
 """
 
 import atexit
@@ -105,10 +104,10 @@ def decode(text: bytes, arrays: np.ndarray) -> Any:
 
 
 class _NoMoreWanted(BaseException):
-    """The one that asked wants no more reads; no reader catches it."""
+    """The parent has cancelled the request; no reader catches it."""
 
 
-MEMORY = 4 << 30  # bytes beyond those at the start: a read of 40 hours, and no file that claims more than it holds
+MEMORY = 4 << 30  # bytes beyond those at the start: a read of 40 hours
 
 
 def main() -> None:
@@ -116,7 +115,7 @@ def main() -> None:
     with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as out:
         nowhere = os.open(os.devnull, os.O_RDWR)
         os.dup2(nowhere, 1)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that asked decides what Ctrl-C means
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
         _limit_memory()
         requests = os.fdopen(os.dup(0), "rb", buffering=0)
         _send(out, {"ready": True})
@@ -144,7 +143,7 @@ def _serve(request: dict[str, Any], out: BinaryIO) -> None:
     seconds = float(request["seconds"])
 
     def tell(message: dict[str, Any]) -> None:
-        """Send a message and set back the clock that ends this process: a damaged file can be read without end."""
+        """Send a message and restart the timer that ends this process where a reader loops."""
         _send(out, message)
         signal.setitimer(signal.ITIMER_PROF, seconds)
         if select.select([0], [], [], 0)[0]:
@@ -194,15 +193,15 @@ if __name__ == "__main__":
 ROOT = Path(__file__).resolve().parents[2]
 START = "import sys; sys.path.insert(0, sys.argv[1]); from biorrn.sequences.guard import main; main()"
 COMPUTING = 30.0  # seconds of CPU time without a read: a hundred million samples take one
-SILENCE = 900.0  # seconds of waiting for a read: disks may be slow
-DISCARD = 20.0  # seconds in which a child that is no longer asked has to come to an end
-WAIT = 5.0  # seconds of one wait of many
+SILENCE = 900.0  # seconds of waiting for an answer: disks may be slow
+DISCARD = 20.0  # seconds in which a child has to end a cancelled request
+WAIT = 5.0  # seconds of one wait
 KEPT = 2  # idle children that stay
 PIPE = 1 << 20  # bytes that a child may read ahead
 
 
 class Died(Exception):
-    """The child ended, or said what no child says; the text is what is known of its end."""
+    """The child ended, or its answer is invalid; the text is the reason."""
 
 
 class Guard:
@@ -210,7 +209,7 @@ class Guard:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115  what it says before it is ready; closed with the child
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115  its messages before it is ready; closed with the child
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         self._child = subprocess.Popen(
             [sys.executable, "-P", "-c", START, str(ROOT)],
@@ -265,7 +264,7 @@ class Guard:
         return self._child.poll() is None
 
     def discard(self) -> bool:
-        """Have the child end what it reads; return whether it did."""
+        """Cancel the child's request; return whether it did."""
         with contextlib.suppress(Died):
             self._write(b"\n")
             while "end" not in self.answer(DISCARD):
@@ -275,7 +274,7 @@ class Guard:
 
     def close(self) -> str:
         """End the child and return how it ended."""
-        if os.getpid() != self.owner:  # a fork of the one that asked: the child is not its own
+        if os.getpid() != self.owner:  # a fork of the parent: the child is not its own
             return ""
         self._child.kill()
         for file in (self._child.stdin, self._child.stdout, self._words):
@@ -306,7 +305,7 @@ class Guard:
         return parts
 
     def _heard(self, seconds: float) -> bool:
-        """Return whether an answer comes; waits are short and counted, so that the sleep of a machine is but one."""
+        """Return whether an answer comes. Waits are short and counted, so that a suspended machine counts as one."""
         return any(select.select([self._out], [], [], WAIT)[0] for _ in range(max(1, round(seconds / WAIT))))
 
     def _end(self) -> str:
@@ -346,7 +345,7 @@ class Guarded:
         InputError: as the reader's own, or the library crashed on the file or did not come to an end.
         """
         guard = _take()
-        whole = between = False  # the child is done; no message is half read
+        whole = between = False  # the child is done; no message is partly read
         try:
             guard.ask(self.reader, Path(path), more, COMPUTING)
             while True:

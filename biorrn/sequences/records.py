@@ -19,7 +19,7 @@ class ProteinRecord:
     sequence : str: upper-case residues of ACDEFGHIKLMNPQRSTVWYX; see `sequences.fasta` for what was mapped to X.
     description : str: the rest of the header.
     unknown : int: how many residues are X, written so or mapped to it.
-    changes : tuple of str: what was made of the record: "gaps_removed", "modifications_removed", "id_given_before".
+    changes : tuple of str: "gaps_removed", "modifications_removed", "id_given_before".
     problem : str: why the record cannot be used, as in `InputError.flag`; then the sequence is empty. "" else.
     cells : tuple of str: further columns of a table.
     """
@@ -65,7 +65,7 @@ class ProteinRow:
 
 @dataclass(frozen=True, slots=True)
 class ReadLabels:
-    """Which base was in the pore when: one entry a base, in the order of the signal.
+    """Bases of a read with their positions in the signal, one entry per base, in the order of the signal.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class ReadLabels:
 
 @dataclass(frozen=True, slots=True)
 class ReadCall:
-    """What a basecaller made of a read, or of a part of it, in the order of the signal.
+    """The call of a read, or of a part of it, in the order of the signal.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class ReadCall:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Where a sequence lies on a reference, told in the direction of the sequence.
+    """Alignment of a sequence to a reference, in the direction of the sequence.
 
     Attributes
     ----------
@@ -127,10 +127,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SignalRecord:
-    """One nanopore read, as the file holds it; what the file does not say is None, or "" for a text.
+    """One nanopore read; a field that the file lacks is None, or "" for text.
 
     Some tools write FAST5 with the signal alone: `offset`, `scale` and `sample_rate` are then NaN and `calibrated` is
-    False. `nanopore.readers.files.read_all` leaves such reads out unless told otherwise.
+    False. `nanopore.readers.files.read_all` skips such reads by default.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class SignalRecord:
     channel, mux : int or None: numbered from 1.
     start_time : int or None: samples since the run began.
     run_start : datetime with a zone, or None: when the run began.
-    run_tags : dict of str: what the file says of flow cell, kit, protocol and the like; see `nanopore.chemistry`.
+    run_tags : dict of str: metadata of flow cell, kit, protocol and the like; see `nanopore.chemistry`.
     device : str: the sequencing device, or the position in it.
     faults : tuple of str: what is wrong with metadata that calling does not need; these fields are as if absent.
     number : int: place among all reads of a run's input, the unusable ones included; -1 of a read that is not numbered.
@@ -170,7 +170,7 @@ class SignalRecord:
 
     @property
     def calibrated(self) -> bool:
-        """Say whether the file tells what the samples mean."""
+        """Return whether the file has the calibration of its samples."""
         return not (math.isnan(self.scale) and math.isnan(self.offset) and math.isnan(self.sample_rate))
 
     def picoamperes(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a streaming command says on standard error: each thing it left out, and one line at the end."""
+"""Counts and messages of a streaming command on standard error: skipped records, flags, a final line."""
 
 import sys
 import time
@@ -10,19 +10,19 @@ from biorrn.base.terminal import human
 from biorrn.sequences.records import ProteinRecord, SignalRecord
 from biorrn.sequences.tables.reader import Reading
 
-# what was removed from a sequence, see `ProteinRecord.changes` -> how a line begins that tells of it
+# `ProteinRecord.changes` -> start of the message about it
 CHANGES = {"gaps_removed": "gaps removed from", "modifications_removed": "modifications of residues removed from"}
 NAMED = 3  # proteins that the model does not know, of one line
 SHOWN = 10  # of each reason, this many are reported one by one; all are counted
 
 
 class Tally:
-    """Counts what was done, what was left out and why, and what was flagged.
+    """Counts of results, skipped records by reason, and flags.
 
     Parameters
     ----------
     what : str: the command.
-    units : str: what `add` counts, in the order in which the last line names them.
+    units : str: units that `add` counts, in the order of the final line.
     """
 
     def __init__(self, what: str, *units: str) -> None:
@@ -49,19 +49,19 @@ class Tally:
         self.marked += bool(flags)
 
     def outside(self, name: str, reasons: list[str]) -> None:
-        """Note a protein that the model does not know, with the flags that say why."""
+        """Note a protein unlike the training data, with the flags of the reasons."""
         self.unknown.update(reasons)
         self.strangers += 1
         if len(self.first) < NAMED and name not in self.first:
             self.first.append(name)
 
     def say_outside(self, model: str, inputs: str, widened: bool | None, unit: str) -> None:
-        """Say in one line how many proteins the model does not know, the first of them, why, and what they get.
+        """Report in one line the proteins unlike the training data, and their intervals.
 
         Parameters
         ----------
-        inputs : which proteins the model is for; "" where that is not said.
-        widened : whether their intervals are those measured for such proteins; None of a model without intervals.
+        inputs : the proteins that the model is for; "" where unknown.
+        widened : whether their intervals were measured on such proteins; None for a model without intervals.
         """
         if not self.strangers:
             return
@@ -79,7 +79,7 @@ class Tally:
         self._skip(f"{record.source}: record '{record.read_id:.80}': {reason}", reason)
 
     def skip_input(self, problem: InputError) -> None:
-        """Report and count a file, or a read in it, that its reader left out."""
+        """Report and count a file or read that its reader skipped."""
         if isinstance(problem, LeftOut):
             self.say(str(problem))
             self.skipped[problem.kind] += len(problem.files)
@@ -98,7 +98,7 @@ class Tally:
     def watched(
         self, records: Iterable[ProteinRecord], left_out: Callable[[ProteinRecord], None] | None = None
     ) -> Iterator[ProteinRecord]:
-        """Yield the records, and count what was removed from their sequences; `left_out` takes those with a problem."""
+        """Yield the records and count their changes; records with a problem go to `left_out`, where given."""
         for record in records:
             self.changed.update(record.changes)
             if record.problem and left_out is not None:
@@ -107,7 +107,7 @@ class Tally:
             yield record
 
     def took(self, reading: Reading) -> None:
-        """Say what was made of a table or a sequence file, and what was left out of it."""
+        """Report what was found in a table or sequence file, and the rows left out."""
         for line in reading.lines():
             self.say(line)
 
@@ -116,7 +116,7 @@ class Tally:
         print(f"biorrn {self.what}: {line}", file=sys.stderr)
 
     def keep(self, kept: dict[str, int], done: str = "called") -> None:
-        """Count what an earlier run has left out, and say how much of its work is kept; nothing, if it kept none.
+        """Count what an earlier run skipped, and report the results kept from it.
 
         Parameters
         ----------
@@ -127,11 +127,11 @@ class Tally:
         self.skipped.update({reason: count for reason, count in kept.items() if reason != done})
 
     def leave_out(self, reason: str) -> None:
-        """Count something that was left out as its user wished, without a line of its own."""
+        """Count a record that was left out on request, without a message."""
         self.skipped[reason] += 1
 
     def missing(self, names: list[str], reason: str) -> None:
-        """Count and report what was asked for and is not there; all in one line."""
+        """Count and report requested names that are absent, in one line."""
         if names:
             shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
             self.say(f"{reason}: {len(names)} ({shown})")
@@ -154,7 +154,7 @@ class Tally:
             raise BiorrnError(problem + (f"; skipped {_listed(self.skipped)}" if self.skipped else ""))
 
     def line(self, seconds: float) -> str:
-        """Return the last line: what was done, in what time, at what rates, and what was left out.
+        """Return the final line: counts, time, rates, flags and skipped records.
 
         >>> tally = Tally("basecall", "reads", "samples")
         >>> tally.add(reads=2, samples=40_000)
@@ -170,7 +170,7 @@ class Tally:
         return text
 
     def report(self) -> None:
-        """Print what was found in the input, in a line a kind, then the last line."""
+        """Print the changes, repeated ids and skipped records of the input, then the final line."""
         for change, what in CHANGES.items():
             if self.changed[change]:
                 self.say(f"{what} {self.changed[change]:,} sequence{'s' * (self.changed[change] > 1)}")
@@ -184,5 +184,5 @@ class Tally:
 
 
 def _listed(counts: Counter[str], total: int = 0) -> str:
-    """Return how many there are (`total`, where one may count for several reasons), and each reason with its count."""
+    """Return the sum of the counts (or `total`), and each reason with its count."""
     return f"{total or counts.total()} ({', '.join(f'{reason}: {count}' for reason, count in counts.most_common())})"

@@ -1,7 +1,7 @@
-"""Sequences as the symbols of a language model: single letters, k-mers, or pairs learned from data.
+"""Tokenisers of language models: residues, bases, k-mers, byte-pair encoding.
 
-Every tokeniser begins with the same four ids: padding, begin and end of a sequence, and the letter that is not known
-(X of residues, N of bases). An unknown letter is always a symbol of its own, so that decoding gives the text back.
+Ids 0 to 3 are padding, begin and end of a sequence, and the unknown letter (X of residues, N of bases), which is always
+a symbol of its own, so that decoding restores the text.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ LONGEST = 64  # letters of a symbol
 
 
 def learn_merges(flat: np.ndarray, size: int, merges: int, first: int) -> list[tuple[int, int]]:
-    """Return the pairs that are joined, in order; number i becomes the id `size + i`. It ends where none comes twice.
+    """Return the merges of byte-pair encoding, in order; merge i makes the id `size + i`. Ends when no pair repeats.
 
-    Of pairs that are as common the one of the lower ids is taken, so that the same data gives the same symbols.
+    Ties go to the pair of lower ids, so that the same data gives the same symbols.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class Tokeniser:
         return "".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `from_dict` makes the tokeniser of again: values of JSON."""
+        """Return the tokeniser as JSON values, for `from_dict`."""
         return {
             "name": self.name,
             "alphabet": self.alphabet,
@@ -150,12 +150,7 @@ class Tokeniser:
 
     @staticmethod
     def from_dict(content: dict[str, Any]) -> Tokeniser:
-        """Return the tokeniser that `to_dict` was called on.
-
-        Raises
-        ------
-        BiorrnError: a value that no tokeniser has.
-        """
+        """Return the tokeniser of a `to_dict`; BiorrnError for an invalid value."""
         name, alphabet, k = (content.get(key) for key in ("name", "alphabet", "k"))
         if name not in TOKENISERS or alphabet not in (RESIDUES, DNA) or not isinstance(k, int):
             raise BiorrnError(f"tokeniser: found name {name!r:.40}, alphabet {alphabet!r:.40}, k {k!r:.40}")

@@ -1,8 +1,9 @@
-"""Tables of vectors, one a residue or one a k-mer: safetensors, npz, or text.
+"""Tables of residue or k-mer vectors: safetensors, npz, or text.
 
 A safetensors or npz file holds `words` (N, k) of ASCII codes as uint8 (npz: or text, (N,)), `vectors` float32 (N, F),
-by choice `unknown` float32 (F,), and as metadata "biorrn" (npz: array `facts`) a JSON mapping: how the table was made.
-In text each line is a word and its numbers, parted by tabs, commas or spaces; a first line without numbers is a header.
+optionally `unknown` float32 (F,), and as metadata "biorrn" (npz: array `facts`) a JSON mapping: how the table was made.
+In text each line is a word and its numbers, separated by tabs, commas or spaces; a first line without numbers is a
+header.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def read_vectors(path: str | Path) -> Vectors:
 
 
 def write_vectors(path: str | Path, table: Vectors) -> None:
-    """Write a table as safetensors or npz, as the suffix says.
+    """Write a table as safetensors or npz, by the suffix.
 
     Raises
     ------
