@@ -3,8 +3,8 @@
 A damaged file can crash HDF5 and Arrow, make them loop, or exhaust the memory. The reader therefore runs in a child
 process, started once and used for many files, which streams records back through a pipe. When it dies, the error names
 the file, and the next file has a new child. The child is not forked, since threads of torch and numba do not survive a
-fork. Requests are lines of JSON on stdin; answers are JSON and raw arrays on stdout. Not pickle, which would run code of
-a child that a damaged file may have corrupted.
+fork. Requests are lines of JSON on stdin; answers are JSON and raw arrays on stdout. Not pickle, which would run code
+of a child that a damaged file may have corrupted.
 
 Reading costs one copy through the pipe, and runs beside this process.
 """
