@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from biorrn.base.files import atomic_path
-from biorrn.nanopore.signal import medmad
+from biorrn.nanopore.signal import normalise
 from biorrn.nanopore.simulate.estimate import estimate_pore_model
 from biorrn.nanopore.simulate.labelled_signal import LabelledSignal, load_prepared
 from biorrn.nanopore.simulate.pore_model import DEFAULT, PoreModel, load_pore_model
@@ -37,7 +37,7 @@ def simulated(real: LabelledSignal, model: PoreModel, seed: int = 0) -> Labelled
     signals, edges, total = [], [], 0
     for number, (start, end) in enumerate(zip(real.segments[:-1], real.segments[1:], strict=True)):
         current, own = simulator.current(real.bases[start:end], np.random.default_rng([seed, number]))
-        signals.append(medmad(current))
+        signals.append(normalise(current))
         edges.append(own[:-1] + total)
         total += len(current)
     made = deepcopy(real)

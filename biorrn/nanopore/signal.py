@@ -1,27 +1,27 @@
-"""Raw current made comparable between reads, and the adapter cut off its start."""
+"""Normalisation of the raw current, and trimming of the adapter at the start of a read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-LIMIT = 5.0  # normalised current is clipped to +- this: spikes and blocked pores carry no bases
+from biorrn.base.lookup import lookup
+
+LIMIT = 5.0  # normalised current is clipped to +- this; spikes and blocked pores carry no bases
 PA_MEAN, PA_STD = 85.0, 14.0  # picoamperes: a strand in an R9.4.1 pore (medians over 250 reads of four public runs)
 
-# trim_start; spreads are those of the whole read
+# of `trim_start`, in units of the spread (scaled MAD) of the read
 WINDOW = 0.01  # seconds
-LONGEST = 6.0  # seconds that are looked at
-SHORTEST, FIRST = 3, 5  # windows: a stall has at least so many, and begins by this one
-FLAT = 0.7  # spreads between the 10 % and 90 % quantiles of a flat window
-OPEN = 4.0  # spreads above the median: open pore
-HIGH, PLATEAU = 1.7, 0.03  # spreads above the median, seconds: the plateau behind the stall
-
-Normaliser = Callable[[np.ndarray], np.ndarray]
+LONGEST = 6.0  # seconds searched
+SHORTEST, FIRST = 3, 5  # windows: least length of a stall, and the last window in which it may begin
+FLAT = 0.7  # spreads: largest distance of the 10 % and 90 % quantiles of a flat window
+OPEN = 4.0  # spreads above the median: open pore current
+HIGH, PLATEAU = 1.7, 0.03  # spreads above the median, and most seconds: the plateau after the stall
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """Shift and scale in picoamperes: normalised = (current - shift) / scale; `name` is the method, as SAM tags it."""
+    """Shift and scale in picoamperes: normalised = (current - shift) / scale; `name` is for the SAM tag `sv`."""
 
     shift: float
     scale: float
@@ -29,14 +29,14 @@ class Scaling:
 
 
 def _finite(current: np.ndarray) -> np.ndarray:
-    """Return those samples of the current that are finite (at least one), as float32."""
+    """Return the finite samples as float32; one zero where there are none."""
     current = np.asarray(current, np.float32)
     kept = current[np.isfinite(current)]
     return kept if len(kept) else np.zeros(1, np.float32)
 
 
 def scaled(current: np.ndarray, scaling: Scaling) -> np.ndarray:
-    """Return (current - shift) / scale as float32 (T,), clipped to +- LIMIT; a sample that is no number becomes 0."""
+    """Return (current - shift) / scale as float32 (T,), clipped to +- LIMIT; NaN becomes 0."""
     current, shift, scale = np.asarray(current, np.float32), scaling.shift, scaling.scale
     with np.errstate(invalid="ignore", over="ignore"):
         scaled = np.clip((current - np.float32(shift)) / np.float32(scale), -LIMIT, LIMIT)
@@ -44,7 +44,7 @@ def scaled(current: np.ndarray, scaling: Scaling) -> np.ndarray:
 
 
 def medmad_scaling(current: np.ndarray) -> Scaling:
-    """Return the read's median and median absolute deviation (times 1.4826: the standard deviation of a normal)."""
+    """Return median and 1.4826 times the median absolute deviation, the standard deviation of a normal."""
     kept = _finite(current)
     wide = kept.astype(np.float64)  # float32 overflows in the mean of two large values
     shift = float(np.median(wide))
@@ -53,10 +53,10 @@ def medmad_scaling(current: np.ndarray) -> Scaling:
 
 
 def quantile_scaling(current: np.ndarray) -> Scaling:
-    """Return shift and scale from the read's 20 % and 90 % quantiles.
+    """Return shift and scale from the 20 % and 90 % quantiles.
 
-    Much as Bonito does: the scale is 0.53 of their difference; the shift is their middle (Bonito takes 0.51 of their
-    sum, which keeps a trace of the pore's offset).
+    The scale is 0.53 times their difference, as in Bonito. The shift is their mean; Bonito takes 0.51 times their sum,
+    which does not remove the offset of the pore.
     """
     kept = _finite(current)
     low, high = (float(value) for value in np.quantile(kept.astype(np.float64), [0.2, 0.9]))
@@ -64,12 +64,12 @@ def quantile_scaling(current: np.ndarray) -> Scaling:
 
 
 def picoampere_scaling(current: np.ndarray) -> Scaling:
-    """Return one fixed mean and spread, so that the absolute current keeps its meaning."""
+    """Return a fixed shift and scale, which keeps the absolute current."""
     return Scaling(PA_MEAN, PA_STD, "pa")
 
 
-def medmad(current: np.ndarray) -> np.ndarray:
-    """Return a current normalised by `medmad_scaling`.
+def normalise(current: np.ndarray, method: str = "medmad") -> np.ndarray:
+    """Return a current normalised by an entry of `NORMALISERS`.
 
     Parameters
     ----------
@@ -77,23 +77,13 @@ def medmad(current: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    float32 array (T,), finite, in -5..5; a sample that was NaN is 0, a constant read is 0 throughout.
+    float32 array (T,), finite, in -5..5; a sample that was NaN is 0. A constant read is 0, except with picoampere.
     """
-    return scaled(current, medmad_scaling(current))
-
-
-def quantile(current: np.ndarray) -> np.ndarray:
-    """Return a current normalised by `quantile_scaling`; see `medmad`."""
-    return scaled(current, quantile_scaling(current))
-
-
-def picoampere(current: np.ndarray) -> np.ndarray:
-    """Return a current normalised by `picoampere_scaling`; see `medmad`, but a constant read keeps its level."""
-    return scaled(current, picoampere_scaling(current))
+    return scaled(current, lookup(NORMALISERS, method, "normaliser")(current))
 
 
 def _usable(scale: float, kept: np.ndarray) -> float:
-    """Return a scale that can be divided by: a signal of two levels has a spread of 0 although it is not constant."""
+    """Return a positive scale: the standard deviation where the MAD is 0, as of a signal of two levels; else 1."""
     if scale > 1e-6:
         return scale
     spread = float(kept.astype(np.float64).std())
@@ -101,27 +91,27 @@ def _usable(scale: float, kept: np.ndarray) -> float:
 
 
 def trim_start(current: np.ndarray, sample_rate: float) -> int:
-    """Return the first sample after the adapter stall: where the strand begins to move.
+    """Return the first sample after the adapter stall, where the strand begins to move.
 
-    A ligated strand waits in the pore with its adapter: the current is flat, then jumps to a short high plateau when
-    the motor starts. Windows of 10 ms that vary little beside the read as a whole are flat; the flat stretch that
-    begins within 50 ms of the start is cut, with the plateau behind it. Open pore at the very start is cut as well.
+    While the adapter stalls in the pore the current is flat; then it jumps to a short high plateau when the motor
+    starts. Flat windows of 10 ms vary little compared with the whole read. The flat stretch that begins within 50 ms of
+    the start is cut, with the plateau after it, and open pore current before it.
 
     Parameters
     ----------
     current : float32 array (T,): current of one read in picoamperes.
-    sample_rate : float: samples a second (Hz).
+    sample_rate : float: samples per second (Hz).
 
     Returns
     -------
-    int: 0 where no stall is seen; at most half of the read and at most 6 s, so that a misread start costs little.
+    int: 0 without a stall; at most half of the read and at most 6 s, which limits the cost of a false detection.
     """
     width = max(8, round(WINDOW * sample_rate))
     bound = min(len(current) // 2, round(LONGEST * sample_rate))
     if bound < 2 * width:
         return 0
     current = np.nan_to_num(np.asarray(current, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    body = current[bound : 4 * bound]  # behind any stall, which would narrow the spread
+    body = current[bound : 4 * bound]  # after any stall, which would reduce the spread
     level = float(np.median(body))
     spread = 1.4826 * float(np.median(np.abs(body - level)))
     if spread <= 0:
@@ -155,9 +145,8 @@ def _stall_end(windows: np.ndarray, spread: float) -> int:
     return end
 
 
-NORMALISERS: dict[str, Normaliser] = {"medmad": medmad, "quantile": quantile, "picoampere": picoampere}
-# by what each of them shifts and divides
-SCALINGS: dict[str, Callable[[np.ndarray], Scaling]] = {
+# each returns shift and scale of a current float32 (T,) in picoamperes
+NORMALISERS: dict[str, Callable[[np.ndarray], Scaling]] = {
     "medmad": medmad_scaling,
     "quantile": quantile_scaling,
     "picoampere": picoampere_scaling,

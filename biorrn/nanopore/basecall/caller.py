@@ -1,7 +1,7 @@
-"""From raw reads to base calls, as a column of generators: reads -> chunks and pieces -> scores -> calls.
+"""Basecalling with one model, as a chain of generators: reads -> chunks and pieces -> scores -> calls.
 
-A read is pulled only when a batch needs chunks, so memory does not grow with the number of reads.
-A call is the same whatever reads surround it and, on a CPU, whatever the batch size and the number of threads.
+A read is pulled only when a batch needs chunks, so memory does not grow with the number of reads. The call of a read
+does not depend on the other reads nor, on a CPU, on the batch size and the number of threads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from biorrn.nanopore.basecall.pipeline import Pipeline
 from biorrn.nanopore.basecall.quality import calibration_of
 from biorrn.nanopore.chemistry import Purpose
 from biorrn.nanopore.readers.calls import mean_phred, parse_bases
-from biorrn.nanopore.signal import SCALINGS, Scaling, scaled, trim_start
+from biorrn.nanopore.signal import NORMALISERS, Scaling, scaled, trim_start
 from biorrn.nn.forward import check, spans
 from biorrn.nn.store import RECIPE, Stored, find_model, shipped_models
 from biorrn.sequences.records import ReadCall, SignalRecord
@@ -40,13 +40,13 @@ class Call:
     read_id : str.
     bases : str of A, C, G, T, in the order of the signal; at least one.
     quals : uint8 array (L,): Phred quality of each base.
-    moves : uint8 array (T',): 1 at a frame that gave a base; the first is 1, see `decoders.move_table`.
-    stride : int: samples a frame.
+    moves : uint8 array (T',): 1 at a frame in which a base begins; the first is 1, see `decode.move_table`.
+    stride : int: samples per frame.
     samples : int: samples of the raw read.
-    trimmed : int: of these, how many at the start are before the first base.
-    record : SignalRecord: the read's metadata; its `raw` is emptied.
+    trimmed : int: samples before the first base.
+    record : SignalRecord: the read's metadata; its `raw` is empty.
     scaling : Scaling or None: how the current was normalised.
-    evidence : float32 array (L, 2): see `decoders.Decoded`.
+    evidence : float32 array (L, 2): see `decode.Decoded`.
     """
 
     read_id: str
@@ -62,19 +62,19 @@ class Call:
 
     @property
     def mean_q(self) -> float:
-        """Return the Phred score of the mean error probability, in two decimals as records state it."""
+        """Return the Phred score of the mean error probability, with two decimals as in records."""
         return round(mean_phred(self.quals), 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a model makes of one read.
+    """The scores of one read.
 
     Attributes
     ----------
     scores : float32 array (T', S).
-    trimmed : int: frame t stands for the samples from trimmed + t * stride on.
-    stride : int: samples a frame.
+    trimmed : int: frame t begins at sample trimmed + t * stride.
+    stride : int: samples per frame.
     samples : int: samples of the read.
     """
 
@@ -85,23 +85,22 @@ class Scored:
 
 
 class Caller:
-    """A basecalling model, ready to call reads, and to score them for work that needs more of it than its calls.
+    """A basecalling model that calls reads, or returns their scores.
 
     Parameters
     ----------
     stored : Stored: a basecalling model.
-    batch_size : int: chunks gathered before they are scored, and most in a forward pass. Changes the speed, not the
-        calls.
-    decoder : str: entry of `inference.decoders.DECODERS`.
-    threads : int: threads that decode, and score where the engine is for several.
-    chunks : Chunks, optional: how the signal is cut; by default `calling_chunks`.
-    engine : str, optional: entry of `inference.engine.ENGINES`; by default what BIORRN_ENGINE says, else "auto".
-    force : bool: take reads of another chemistry or sample rate than the model's too.
+    batch_size : int: chunks gathered before they are scored, and most in a forward pass. Affects speed only.
+    decoder : str: entry of `decode.DECODERS`.
+    threads : int: threads that decode, and score where the engine is parallel.
+    chunks : Chunks, optional: how the signal is cut; default: `calling_chunks`.
+    engine : str, optional: entry of `engine.ENGINES`; default: the variable BIORRN_ENGINE, else "auto".
+    force : bool: also call reads of another chemistry or sample rate than the model's.
 
     Raises
     ------
-    ConfigError: the model is not one for basecalling, the decoder is unknown, or the chunks do not fit the stride.
-    BiorrnError: the batch size or the number of threads is below 1, or the engine is unknown or not for this model.
+    ConfigError: the model is not for basecalling, the decoder is unknown, or the chunks do not fit the stride.
+    BiorrnError: the batch size or the number of threads is below 1, or the engine is unknown or cannot run the model.
     """
 
     def __init__(
@@ -182,7 +181,7 @@ class Caller:
         return Scored(read.pieces[0].decoded, read.trimmed, stride, read.samples)
 
     def call(self, scored: Scored) -> ReadCall:
-        """Return what is called of scores, with the sample at which each base begins."""
+        """Return the call of scores, with the sample at which each base begins."""
         if not len(scored.scores):
             return ReadCall(np.zeros(0, np.uint8), np.zeros(0, np.int64))
         pieces = piece_spans(len(scored.scores))
@@ -202,18 +201,14 @@ class Caller:
         return calibrated(placed, self._calibration), trimmed
 
     def _plan(self, record: SignalRecord, whole: bool = False) -> Read | None:
-        """Trim, normalise and cut a read; None where trimming leaves nothing.
+        """Trim, normalise and cut a read; None where trimming leaves nothing. `whole`: one piece, whatever the length.
 
-        A model may emit a base some frames before its current comes, always as many: its fact `early`. That is taken
-        out here, for move tables and labels alike: frame t stands for the samples from `trimmed + t * stride` on.
-
-        Parameters
-        ----------
-        whole : bool: plan one piece, however long the read.
+        A model may emit each base a constant number of frames before its current, its fact `early`. The start of the
+        frames is shifted by it, for move tables and labels alike: frame t begins at sample `trimmed + t * stride`.
         """
         current = record.picoamperes()
         trimmed = trim_start(current, record.sample_rate)
-        scaling = lookup(SCALINGS, self._facts["normaliser"], "normaliser")(current[trimmed:])
+        scaling = lookup(NORMALISERS, self._facts["normaliser"], "normaliser")(current[trimmed:])
         signal = scaled(current[trimmed:], scaling)
         if len(signal) == 0:
             return None
@@ -224,7 +219,7 @@ class Caller:
 
 
 def unfit(record: SignalRecord, facts: Mapping[str, Any], force: bool = False) -> str | None:
-    """Return why a model with these facts cannot call a read, or None; `force` passes over chemistry and rate."""
+    """Return why a model with these facts cannot call a read, or None; `force` ignores chemistry and sample rate."""
     if len(record.raw) == 0:
         return "no samples"
     if not (np.isfinite(record.offset) and np.isfinite(record.scale) and record.scale != 0):
@@ -248,25 +243,25 @@ def basecall(
     ----------
     stored : Stored: a basecalling model.
     records : iterable of SignalRecord.
-    on_skip : called with the record, the number of its samples and the reason for each read that gives no call.
-    advance : called with the number of raw samples of each read when it is done, called or skipped.
-    options : see `Caller`, which says too what is raised.
+    on_skip : called with the record, its number of samples and the reason for each read that is skipped.
+    advance : called with the number of raw samples of each read when it is called or skipped.
+    options : arguments of `Caller`, with the errors that it raises.
     """
     return Caller(stored, **options).calls(records, on_skip, advance)
 
 
-# Measured on lambda: a CRF trained on 2,000 samples calls best in chunks of 3,000 (0.875 mean identity; 0.873 in 2,000)
-# and loses with longer ones (0.874 in 4,000, 0.871 in 8,000): its states drift to where training never was.
+# Measured on lambda: a CRF trained on chunks of 2,000 samples calls best in chunks of 3,000 (mean identity 0.875; 0.873
+# in 2,000, 0.874 in 4,000, 0.871 in 8,000); longer chunks take its states beyond those of training.
 LONGER = 1.5
 
 
 def default_batch_size(device: torch.device) -> int:
-    """Return the chunks a batch that keep a device busy."""
+    """Return the number of chunks per batch that keeps a device busy."""
     return 96 if device.type == "cpu" else 256
 
 
 def calling_chunks(trained: Chunks, stride: int) -> Chunks:
-    """Return how signal is cut to be called: in chunks `LONGER` times those of training, so that less is scored twice.
+    """Return the chunks for calling: `LONGER` times those of training, so that overlaps are a smaller part.
 
     >>> calling_chunks(Chunks(samples=2400, overlap=300), 5).samples
     3600

@@ -1,4 +1,4 @@
-"""From the scores of one read to its bases, their qualities and where they stand in the signal."""
+"""Decoding of scores by best path or beam search (CTC, CRF), and move tables."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from biorrn.kernels.ctc import decode as beam
 from biorrn.nanopore.basecall.quality import Calibration, phred, qualities
 from biorrn.sequences.alphabets import decode_bases
 
-CTC_BEAM, CRF_BEAM = 5, 32  # prefixes a frame
+CTC_BEAM, CRF_BEAM = 5, 32  # prefixes kept per frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class Decoded:
     Attributes
     ----------
     bases : str: letters of ACGT.
-    quals : uint8 array, one a base: Phred, 1 to 40; the model's own until `calibrated`.
+    quals : uint8 array (L,): Phred, 1 to 40; the model's own until `calibrated`.
     moves : uint8 array (T',): 1 in the frames in which a base begins, else 0.
-    evidence : float32 array (L, 2): what a calibration is told of each base, two probabilities. Of a CRF those of
-        `kernels.crf.decode.posterior_viterbi`. Of CTC, in the frames from the base's first to the next base's: the
-        share of the base in all that is not blank, and the highest probability of it. The own quality is that of the
-        first for a CRF, of the second for CTC.
+    evidence : float32 array (L, 2): two probabilities per base, the input of a calibration. CRF: those of
+        `kernels.crf.decode.posterior_viterbi`. CTC: over the frames from the base to the next one, its share of all
+        that is not blank, and its highest probability. The model's own quality is from the first for a CRF, from the
+        second for CTC.
     """
 
     bases: str
@@ -38,7 +38,7 @@ class Decoded:
 
 
 def remembered(symbols: int) -> int:
-    """Return how many bases a state of the CRF remembers whose scores have `symbols` columns; 0 is CTC.
+    """Return the number of bases in a state of a CRF whose scores have `symbols` columns; 0 for CTC.
 
     >>> remembered(5), remembered(320)
     (0, 3)
@@ -52,10 +52,7 @@ def remembered(symbols: int) -> int:
 
 
 def greedy(scores: np.ndarray) -> Decoded:
-    """Return the bases of the best path: of the most probable classes for CTC, of the posterior transitions for a CRF.
-
-    See `DECODERS` for the argument.
-    """
+    """Decode the best path: the most probable class of each frame for CTC, posterior Viterbi for a CRF."""
     state_len = remembered(scores.shape[1])
     if state_len:
         return _moved(len(scores), *posterior_viterbi(_finite(scores), state_len), own=0)
@@ -65,10 +62,7 @@ def greedy(scores: np.ndarray) -> Decoded:
 
 
 def prefix_beam(scores: np.ndarray) -> Decoded:
-    """Return the bases of a prefix beam search; see `DECODERS` for the argument.
-
-    For CTC the search says what was called, and each base is then put where the best path of that sequence has it.
-    """
+    """Decode by prefix beam search. For CTC, the bases are then placed by the best path of the found sequence."""
     state_len = remembered(scores.shape[1])
     if state_len:
         return _moved(len(scores), *beam_search(_finite(scores), state_len, CRF_BEAM), own=0)
@@ -78,7 +72,7 @@ def prefix_beam(scores: np.ndarray) -> Decoded:
 
 
 def automatic(scores: np.ndarray) -> Decoded:
-    """Return what `greedy` does for a CRF, where a search gains little and costs much, and `prefix_beam` for CTC."""
+    """Decode by `greedy` for a CRF, where a search gains little and costs much, and by `prefix_beam` for CTC."""
     return (greedy if remembered(scores.shape[1]) else prefix_beam)(scores)
 
 
@@ -102,7 +96,7 @@ def _finite(scores: np.ndarray) -> np.ndarray:
 
 
 def _decoded(probs: np.ndarray, bases: np.ndarray, starts: np.ndarray) -> Decoded:
-    """Take as a base's probability the highest that any frame gives it before the next base begins."""
+    """Return a CTC call; the probability of a base is its highest in any frame before the next base begins."""
     return _moved(len(probs), bases, starts, forced.evidence(probs, bases, starts), own=1)
 
 
@@ -113,26 +107,26 @@ def _moved(frames: int, bases: np.ndarray, starts: np.ndarray, evidence: np.ndar
 
 
 def calibrated(decoded: Decoded, calibration: Calibration | None) -> Decoded:
-    """Return the call of a whole read with calibrated qualities; as it is where there is no calibration."""
+    """Return the call of a whole read with calibrated qualities; unchanged without a calibration."""
     if calibration is None or decoded.evidence is None:
         return decoded
     return replace(decoded, quals=qualities(decoded.bases, decoded.evidence, calibration))
 
 
 def move_table(decoded: Decoded, samples: int, trimmed: int, stride: int) -> tuple[Decoded, int]:
-    """Return a call whose moves are a move table as ONT's SAM specification has it, and the samples trimmed.
+    """Return a call with a move table by ONT's SAM specification, and the samples trimmed.
 
-    The table spans the samples from `trimmed` to `samples`: floor((samples - trimmed) / stride) blocks, of which the
-    first is 1 and as many are 1 as there are bases. Frames before the first base are cut off, so the samples trimmed
-    grow by whole strides. A base that begins in the last frame, of fewer samples than a stride, is put into the block
-    before it; where that one is taken, its base moves too. A base for which no block is left is dropped.
+    The table covers the samples from `trimmed` to `samples` in floor((samples - trimmed) / stride) blocks. The first is
+    1, and there is a 1 for each base. Frames before the first base are cut off, which raises the samples trimmed by
+    whole strides. A base that begins in an incomplete last frame is moved to the block before; where that one is taken,
+    its base moves too. A base for which no block is left is dropped.
 
     Parameters
     ----------
-    decoded : Decoded: moves (T',), T' about (samples - trimmed) / stride; where bases come early, some frames more.
+    decoded : Decoded: moves (T',), T' about (samples - trimmed) / stride, or more where bases are emitted early.
     samples : int: samples of the raw read.
-    trimmed : int: the sample for which the first frame stands.
-    stride : int: samples a frame.
+    trimmed : int: first sample of the first frame.
+    stride : int: samples per frame.
 
     >>> found = move_table(Decoded("ACG", np.full(3, 9, np.uint8), np.array([0, 1, 0, 1, 1], np.uint8)), 123, 100, 5)
     >>> found[0].moves.tolist(), found[1]
@@ -140,7 +134,7 @@ def move_table(decoded: Decoded, samples: int, trimmed: int, stride: int) -> tup
     """
     blocks = max(0, (samples - trimmed) // stride)
     starts = np.flatnonzero(decoded.moves)[:blocks]
-    starts = np.minimum(starts, np.arange(blocks - len(starts), blocks))  # the last bases fit, one a block
+    starts = np.minimum(starts, np.arange(blocks - len(starts), blocks))  # the last bases fit, one per block
     first = int(starts[0]) if len(starts) else 0
     moves = np.zeros(blocks - first, np.uint8)
     moves[starts - first] = 1
@@ -149,8 +143,7 @@ def move_table(decoded: Decoded, samples: int, trimmed: int, stride: int) -> tup
     return kept, trimmed + first * stride
 
 
-# Each takes the scores of a read, or of a piece of it, float32 array (T', S).
-# S = 5 is CTC, classes blank, A, C, G, T; raw scores and log-probabilities give the same, for the softmax of
-# log-probabilities is the probabilities. S = 5 * 4**k is a CRF whose states remember k bases, in the layout of
-# `kernels.crf.loss`. No frame: an empty call.
+# Each takes the scores of a read, or of a piece of it, float32 array (T', S); T' = 0 gives an empty call.
+# S = 5 is CTC, classes blank, A, C, G, T; raw scores and log-probabilities give the same, since a softmax is applied.
+# S = 5 * 4**k is a CRF with states of k bases, in the layout of `kernels.crf.loss`.
 DECODERS: dict[str, Callable[[np.ndarray], Decoded]] = {"auto": automatic, "greedy": greedy, "beam": prefix_beam}

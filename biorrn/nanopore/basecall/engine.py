@@ -1,9 +1,8 @@
-"""What runs a basecalling model: torch on any device, or on a CPU the kernels of `engine_fast` where they can.
+"""Engines that run a basecalling network: torch on any device, or compiled LSTM kernels on a CPU.
 
-The choice depends on the model, the processor and BIORRN_ENGINE alone: not on the input or the batch size, nor on a
-measurement of time, which a busy machine would turn about. So the same command gives the same calls again. What is
-measured at the start is whether the kernels agree with torch on an artificial signal; `benchmarks/bench_basecall.py`
-says how much faster they are.
+The choice depends only on the model, the processor and the variable BIORRN_ENGINE, not on the input, the batch size or
+measured time, so that a command is reproducible. The kernels are used if they agree with torch on an artificial
+signal. `benchmarks/bench_basecall.py` measures their speed.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ from biorrn.nn.heads import CRF, CTC, Keep
 from biorrn.nn.sequence import SequenceModel
 
 Wanted = Sequence[Sequence[tuple[int, int, np.ndarray]]]
-SHALLOW = 64  # a layer of fewer inputs an output stays in float32: it costs little, and it reads the signal itself
+SHALLOW = 64  # a convolution with fewer inputs per output stays in float32: it is cheap, and reads the raw signal
 
 
 def unsupported(model: Any) -> str | None:
-    """Return what of the model these kernels do not know, or None."""
+    """Return the part of the model that the kernels do not support, or None."""
     if type(model) is not SequenceModel:
         return f"a {type(model).__name__}"
     for name, known in (("frontend", (Conv,)), ("core", (Stack,)), ("pool", (Keep,)), ("head", (CTC, CRF))):
@@ -57,7 +56,7 @@ def unsupported(model: Any) -> str | None:
 
 
 class FastEngine:
-    """The packed weights of one model; many threads may call `score` at once.
+    """Compiled kernels with the packed weights of one model; `score` is thread-safe.
 
     Parameters
     ----------
@@ -66,7 +65,7 @@ class FastEngine:
     """
 
     parallel = True
-    rows = 4 * ROWS  # of a block: enough that weights in the nearest cache serve several tiles
+    rows = 4 * ROWS  # chunks per block, so that weights in the cache serve several tiles
 
     def __init__(self, model: Any, kind: np.dtype) -> None:
         self.name = "fast, bfloat16" if kind == BFLOAT else "fast, float32"
@@ -95,19 +94,19 @@ class FastEngine:
         self.symbols = self.blanks + self.head[-1].width
 
     def score(self, x: np.ndarray, lengths: np.ndarray, wanted: Wanted) -> None:
-        """Score rows and write the frames asked for.
+        """Score rows and write the requested frames.
 
         Parameters
         ----------
         x : float32 array (B, T): normalised signal.
         lengths : int array (B,): samples of each row, at least 1.
-        wanted : for each row any number of (first, last, out): frames first to last - 1 go to out (last - first, S).
+        wanted : (first, last, out) entries for each row: frames first to last - 1 are written to out (last - first, S).
         """
         steps = -(-lengths // self.stride)
         height = -(-len(x) // ROWS) * ROWS
         frames = np.zeros(
             (steps.max(), height, padded(self.stem[-1][0].width)), self.kind
-        )  # time first: a step's rows are neighbours
+        )  # time first, so that the rows of a step are contiguous
         for row, (signal, length) in enumerate(zip(x, lengths, strict=True)):
             self._convolve(signal[:length], frames[:, row])
         steps = np.pad(steps, (0, height - len(x)))
@@ -143,22 +142,22 @@ class FastEngine:
 
 
 def _bordered(length: int, channels: int, kernel: int, kind: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Return zeros with room for a kernel's border, and the view (length, channels) within where the signal goes.
+    """Return zeros with a border for a convolution kernel, and the view (length, channels) of the signal within.
 
-    One step more at the end is for pairs: in bfloat16 an odd window is read with the value after it, weighted by 0.
+    The end has one step more, since bfloat16 kernels read pairs: an odd window includes the next value with weight 0.
     """
     room = np.zeros((length + kernel, channels), kind)
     return room, room[kernel // 2 : kernel // 2 + length]
 
 
-ENGINES = ("auto", "torch", "fast", "float32")  # fast: in bfloat16 where the processor has it
+ENGINES = ("auto", "torch", "fast", "float32")  # fast: bfloat16 where the processor supports it
 VARIABLE = "BIORRN_ENGINE"
-# Floats in a vector register from which on the kernels are used. Measured with one thread: with 8 as fast as torch,
-# with 16 1.9 times, in bfloat16 3.2 times as fast. Other processors than x86 have 4 and were not measured.
+# Fewest floats in a vector register for the kernels. Speed relative to torch, one thread: 1.0 with 8 floats, 1.9 with
+# 16, 3.2 in bfloat16. Processors other than x86 have 4 and were not measured.
 WORTHWHILE = 8
-SAMPLES_A_PASS = 160_000  # of torch on a CPU; more is no faster and takes memory
-# Root mean square of the differences from torch, over the scores' standard deviation. In bfloat16 trained models differ
-# by 0.005 and untrained ones, whose scores hardly vary, by up to 0.04; a layer read wrongly gives about 1.
+SAMPLES_A_PASS = 160_000  # in a forward pass of torch on a CPU; more is not faster and needs more memory
+# Largest root mean square difference from torch, relative to the standard deviation of the scores. In bfloat16, trained
+# models differ by 0.005 and untrained ones, whose scores hardly vary, by up to 0.04; a wrongly packed layer by about 1.
 TOLERANCE: dict[np.dtype, float] = {FLOAT: 1e-3, BFLOAT: 0.1}
 
 
@@ -167,9 +166,9 @@ class Engine(Protocol):
 
     Attributes
     ----------
-    name : str, for people.
-    parallel : bool: whether `score` may be called by several threads at once.
-    rows : int: chunks that a call should have.
+    name : str, for messages.
+    parallel : bool: whether `score` is thread-safe.
+    rows : int: best number of chunks per call.
     symbols : int: columns of the scores.
     """
 
@@ -179,11 +178,11 @@ class Engine(Protocol):
     symbols: int
 
     def score(self, x: np.ndarray, lengths: np.ndarray, wanted: Wanted) -> None:
-        """Score chunks and write the frames asked for; see `engine_fast.FastEngine.score`."""
+        """Score chunks and write the requested frames; see `FastEngine.score`."""
 
 
 class TorchEngine:
-    """The model as it is, on its device: float32 on a CPU, half precision on CUDA."""
+    """The torch model: float32 on a CPU, half precision on CUDA."""
 
     parallel = False
 
@@ -199,7 +198,7 @@ class TorchEngine:
             self.symbols = int(self.model(short, torch.tensor([short.shape[1]], device=self.device))[0].shape[2])
 
     def score(self, x: np.ndarray, lengths: np.ndarray, wanted: Wanted) -> None:
-        """Score chunks in as many passes as memory asks for."""
+        """Score chunks, in smaller passes where memory does not suffice."""
 
         def work(part: Sequence[int], rows: int) -> None:
             padding = padded_rows(len(part), rows, self.device) - len(part)
@@ -219,15 +218,15 @@ class TorchEngine:
 def choose(
     model: torch.nn.Module, device: torch.device | str, *, batch_size: int, size: int, name: str | None = None
 ) -> Engine:
-    """Return what should run a model on chunks of `size` samples.
+    """Return the engine for a model and chunks of `size` samples.
 
     Parameters
     ----------
-    name : str, optional: entry of `ENGINES`; by default what BIORRN_ENGINE says, else "auto".
+    name : str, optional: entry of `ENGINES`; default: the variable BIORRN_ENGINE, else "auto".
 
     Raises
     ------
-    BiorrnError: the name is unknown, or kernels are asked for that do not know the model or do not agree with torch.
+    BiorrnError: the name is unknown, or the named kernels do not support the model or do not agree with torch.
     """
     name = name or os.environ.get(VARIABLE) or "auto"
     if name not in ENGINES:
@@ -249,14 +248,14 @@ def choose(
 
 
 def _difference(fast: FastEngine, plain: TorchEngine) -> float:
-    """Return the root mean square difference of scores over their standard deviation along the signal."""
+    """Return the root mean square difference of scores, relative to their standard deviation along the signal."""
     exact = _scores(plain, fast)
     found = _scores(fast, fast) - exact
     return float(np.sqrt(np.mean(found**2) / max(np.mean(exact.var(axis=0)), 1e-12)))
 
 
 def _scores(engine: Engine, like: FastEngine, rows: int = 2 * PASS_ROWS, samples: int = 1000) -> np.ndarray:
-    """Return the scores (N, S) of an artificial signal: levels that last some ten samples, and noise."""
+    """Return the scores (N, S) of an artificial signal: levels of ten samples, and noise."""
     rng = np.random.default_rng(0)
     x = np.repeat(rng.normal(size=(rows, samples // 10)), 10, axis=1)
     x = (x + 0.15 * rng.normal(size=x.shape)).astype(np.float32)

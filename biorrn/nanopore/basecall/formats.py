@@ -1,4 +1,4 @@
-"""Which format calls are written in: by the suffix of the output, or by name."""
+"""Output formats of called reads (FASTQ, SAM, BAM, CRAM), chosen by suffix or name, and the FASTQ writer."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ BLOCK = 2**20  # characters compressed at a time
 
 
 def fastq_text(call: Call, model: str = "") -> str:
-    """Return a call as a FASTQ record; the tags stand after the id, apart by tabs, where aligners can copy them."""
+    """Return a call as a FASTQ record; SAM tags follow the id, separated by tabs, as minimap2 -y copies them."""
     header = "\t".join([call.read_id, *tags(call, model)])
     return f"@{header}\n{call.bases}\n+\n{quality_letters(call.quals)}\n"
 
 
 def write_fastq(path: str, texts: Iterable[str], threads: int = 1) -> None:
-    """Write records; a name that ends in `.gz` is compressed on `threads` threads, `-` is standard output.
+    """Write records; `.gz` is compressed on `threads` threads, `-` is standard output.
 
-    The same records give the same bytes, whatever the number of threads.
+    The bytes do not depend on the number of threads.
     """
     if path == "-":
         sys.stdout.writelines(texts)
         sys.stdout.flush()
     elif path.endswith(".gz"):
-        # gzip members one after the other are one gzip file; each can be made on a thread of its own
+        # concatenated gzip members are one gzip file, so that each is compressed on a thread of its own
         with atomic_path(path) as temporary, open(temporary, "wb") as stream, ThreadPoolExecutor(threads) as pool:
             blocks = _blocks(texts)
             while window := list(islice(blocks, 2 * threads)):
@@ -70,17 +70,17 @@ def _blocks(texts: Iterable[str]) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What shapes the records and the header.
+    """Settings of records and header.
 
     Attributes
     ----------
-    model : str: name of the model; "" leaves the read groups out.
+    model : str: name of the model; "" omits the read groups.
     moves : bool: write move tables, where the format holds them.
     mapper : Mapper or None: the reference of aligned records.
     command : str: the command line, for the header.
     threads : int: threads that compress.
-    purpose : Purpose or None: what the model is for; reads that are none of it get a warning.
-    comments : lines of the header's comments.
+    purpose : Purpose or None: chemistries of the model; reads of others get a warning.
+    comments : comment lines of the header.
     """
 
     model: str = ""
@@ -98,16 +98,16 @@ Hits = Sequence[Any] | None
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format: its suffixes, the text of a record, and what writes all texts to a file.
+    """A format: its suffixes, `record(call, hits, style)` as text, and `write(path, texts, groups, style)`.
 
-    `record(call, hits, style)` returns text that ends a line; `write(path, texts, groups, style)` may be given `-`.
+    The text of a record ends with a newline. `-` as path is standard output.
     """
 
     suffixes: tuple[str, ...]
     record: Callable[[Call, Hits, Style], str]
     write: Callable[[str, Iterable[str], Groups, Style], None]
-    streams: bool = False  # needs no header, so that records can be written as they come
-    fault: Callable[[str], str | None] = lambda name: None  # why it cannot hold a read of that name, or None
+    streams: bool = False  # no header, so that records are written immediately
+    fault: Callable[[str], str | None] = lambda name: None  # why it cannot hold a read id, or None
 
 
 def _header(groups: Groups, style: Style) -> str:

@@ -1,4 +1,4 @@
-"""Reads on their way in: numbered, chosen by id, without those that an earlier run has done."""
+"""Reads to be called: selection by id, numbering, check of their chemistry, and skipping of finished reads."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from biorrn.nanopore.readers.files import NoReads, find_signal_files, read_all, 
 from biorrn.nanopore.readers.summary import Repeats
 from biorrn.sequences.records import SignalRecord
 
-BYTES_A_SAMPLE = 1.2  # of compressed signal; a guess until the first file is done
+BYTES_A_SAMPLE = 1.2  # of compressed signal; used until the first file is done
 COLUMN = "read_id"
-MANY = 500  # files from which it is shown that they are looked at
+MANY = 500  # files; from this number on the check shows its progress
 UNSURE = "the metadata leave the chemistry open"
 
 
@@ -28,16 +28,16 @@ class Intake:
     Parameters
     ----------
     paths : files and folders.
-    ids : read ids to take; None takes all.
-    limit : int or None: reads to take at most.
-    done : numbers of reads that are left out because an earlier run has done them.
+    ids : read ids to select; None selects all.
+    limit : int or None: most reads to select.
+    done : numbers of reads that an earlier run has finished; they are skipped.
 
     Attributes
     ----------
     files : signal files among `paths`.
     found : ids of `ids` that occurred so far.
-    count : reads met so far, unusable ones included.
-    known : samples of reads met and not to be called: not asked for, or done.
+    count : reads read so far, unusable ones included.
+    known : samples of reads that are not called: not selected, or done.
     """
 
     def __init__(self, paths: Iterable[str | Path], ids: Collection[str] | None = None, limit: int | None = None,
@@ -68,17 +68,17 @@ class Intake:
         force: bool = False,
         part: bool = False,
     ) -> None:
-        """Refuse reads that a model is not for, before the first is called, by what the files say of their runs.
+        """Refuse reads of a chemistry that the model is not for, by the run metadata of the files.
 
-        Of reads that are asked for by id the first decides when it comes, as their files may hold others too. What
-        shows only later is skipped read by read; see `basecall.unfit`.
+        Where reads are selected by id, their files may hold others, so the first selected read is checked instead.
+        Reads that turn out later to be unfit are skipped one by one; see `caller.unfit`.
 
         Parameters
         ----------
         purpose : Purpose of the model.
-        say : takes a warning: of what is called by `force`, and, once, that a chemistry is unknown.
-        force : bool: take them all the same.
-        part : bool: these are some of the files of a run, so that another sample rate in all of them is no error.
+        say : called with warnings: reads called by `force`, and, once, an unknown chemistry.
+        force : bool: accept them.
+        part : bool: the files are a shard of a run, so that another sample rate in all of them is no error.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class Intake:
                 say(line)
 
     def _look(self, record: SignalRecord) -> None:
-        """Refuse the first of the reads that were asked for by id, or warn of the first of unknown chemistry."""
+        """Check the first read selected by id, and warn of the first read of unknown chemistry."""
         purpose = self._purpose
         if purpose is None or not purpose.names:
             return
@@ -107,16 +107,16 @@ class Intake:
             raise InputError(record.source, purpose.refusal(record), record.read_id)
 
     def reads(self, on_problem: OnProblem, allow_empty: bool = False) -> Iterator[SignalRecord]:
-        """Yield the reads that are to be called, with their `number`.
+        """Yield the reads to be called, with their `number`.
 
         Parameters
         ----------
-        on_problem : called with each file or read that cannot be used; while it runs, `count` is the read's number.
-        allow_empty : bool: yield nothing where not one read can be used, which else is an error.
+        on_problem : called with each unusable file or read; meanwhile `count` is the number of the read.
+        allow_empty : bool: yield nothing where no read can be used. By default this is an error.
 
         Raises
         ------
-        BiorrnError: not one read could be used.
+        BiorrnError: no read could be used.
         """
 
         def report(problem: InputError) -> None:
@@ -141,13 +141,13 @@ class Intake:
                 return
 
     def missing(self) -> list[str]:
-        """Return the ids asked for that did not occur; none where a limit ended the search."""
+        """Return the selected ids that did not occur; none where `limit` ended the search."""
         if self.ids is None or self.taken == self.limit:
             return []
         return sorted(self.ids - self.found)
 
     def warnings(self) -> list[str]:
-        """Return a line for each kind of fault in what the files say of the reads taken, and one for repeated ids."""
+        """Return a line for each kind of metadata fault of the selected reads, and one for repeated ids."""
         lines = [
             f"warning: {count} read{'s' if count > 1 else ''} with a fault in what calling does not need, the first: "
             f"{first}" for count, first in self._faults.values()
@@ -156,13 +156,13 @@ class Intake:
 
     def _note(self, record: SignalRecord) -> None:
         self._repeats.add(record)
-        kinds = {fault.partition(": ")[0]: fault for fault in reversed(record.faults)}  # by field, the first of each
+        kinds = {fault.partition(": ")[0]: fault for fault in reversed(record.faults)}  # the first fault of each field
         for kind, fault in reversed(kinds.items()):
             count, first = self._faults.get(kind, (0, f"{record.source}: record '{record.read_id:.60}': {fault}"))
             self._faults[kind] = (count + 1, first)
 
     def expected(self) -> float | None:
-        """Return about how many samples will have been called in the end; None while there is nothing to go by."""
+        """Return an estimate of all samples to be called; None while it is unknown."""
         goal = [self.limit] if self.limit else []
         goal += [len(self.ids)] if self.ids is not None else []
         if goal:
@@ -181,11 +181,11 @@ class Intake:
 
 
 def check_chemistry(files: Sequence[Path], purpose: Purpose, *, force: bool = False, part: bool = False) -> list[str]:
-    """Return warnings of what a model is called on, by what each file says of its runs; no read is decoded for it.
+    """Check the run metadata of files against a model, without decoding reads; return warnings.
 
     Parameters
     ----------
-    files : signal files; what cannot be read is passed over, as it is reported when its reads are read.
+    files : signal files; unreadable ones are skipped here and reported when their reads are read.
     purpose : Purpose of the model.
     force, part : see `Intake.check`.
 
@@ -194,7 +194,7 @@ def check_chemistry(files: Sequence[Path], purpose: Purpose, *, force: bool = Fa
     InputError: the chemistry of a file, or the sample rate of all, is not the model's, and `force` is False.
     """
     counts: Counter[str] = Counter()  # files by chemistry
-    apart: Counter[str] = Counter()  # files that do not fit, of another sample rate, and of unknown chemistry
+    apart: Counter[str] = Counter()  # files by verdict: misfit, another sample rate, unknown chemistry
     first: dict[str, SignalRecord] = {}
     shown = len(files) >= MANY
     with progress("chemistry", "files", len(files)) if shown else contextlib.nullcontext(lambda n: None) as advance:
@@ -226,14 +226,14 @@ def check_chemistry(files: Sequence[Path], purpose: Purpose, *, force: bool = Fa
                         f"{purpose}; called by --force (files: {of_chemistry})")  # fmt: skip
     if apart["unknown"] and purpose.names:
         run = first["unknown"]
-        said = chemistry_of(run).evidence or "no flow cell, no kit"
-        warnings.append(f"warning: {apart['unknown']} of {len(files)} files: {UNSURE} (first: {run.source}: {said}); "
+        stated = chemistry_of(run).evidence or "no flow cell, no kit"
+        warnings.append(f"warning: {apart['unknown']} of {len(files)} files: {UNSURE} (first: {run.source}: {stated}); "
                         f"called as {purpose}")  # fmt: skip
     return warnings
 
 
 def _any(paths: Iterable[str | Path], report: OnProblem) -> Iterator[SignalRecord]:
-    """Yield the reads of `read_all`, where there are any."""
+    """Yield the reads of `read_all`; nothing where there are none."""
     try:
         yield from read_all(paths, report)
     except NoReads:
@@ -243,11 +243,11 @@ def _any(paths: Iterable[str | Path], report: OnProblem) -> Iterator[SignalRecor
 
 
 def read_ids(path: str | Path) -> set[str]:
-    """Return the ids of a text file: one a line, or the column `read_id` of a tab-separated table; `-` is stdin.
+    """Return the ids of a text file: one per line, or the column `read_id` of a tab-separated table; `-` is stdin.
 
     Raises
     ------
-    InputError: no id in it, a line with more than an id, or a row of the table that is too short.
+    InputError: the file has no id, a line has more than one, or a row of the table is too short.
     """
     found: set[str] = set()
     place: int | None = None  # of the column; None: no table

@@ -1,4 +1,4 @@
-"""What several runs of basecalling wrote, as one: the files that one run over all their input would have written."""
+"""Merging of basecalling outputs: calls and summaries of several runs as one run over all input would write them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from biorrn.nanopore.basecall.summary import CALLED, STATUS
 from biorrn.nanopore.readers.calls import SECONDARY, OnRead, fastq_parts, packed_file, packed_records
 from biorrn.version import __version__
 
-SORTED = ("coordinate", "queryname")  # orders that parts one after the other do not keep
+SORTED = ("coordinate", "queryname")  # sort orders that concatenation does not keep
 
 Fields = dict[str, str]
 
@@ -28,20 +28,19 @@ Fields = dict[str, str]
 def join_headers(parts: Sequence[tuple[Path, str]], command: str = "") -> tuple[str, list[Fields]]:
     """Return one header for the records of all parts, in their order.
 
-    Read groups and comments are those of all parts, in the order in which they are met; of read groups of one id the
-    first counts, or the first with a warning, as in one process; comments that count reads are added up. Programs that
-    are alike in every field are one; of those with one id and other fields the later get a number after it. The joining
-    itself is the last program.
+    Read groups and comments of all parts are kept in order. Of read groups with equal ids, the first with a warning is
+    kept, else the first. Comments that count reads are summed. Equal programs are kept once; programs with equal ids
+    and different fields get numbered ids. This program is added last.
 
     Parameters
     ----------
     parts : path and header text of each, at least one.
-    command : str: the command line that joins them.
+    command : str: the command line of the merge.
 
     Returns
     -------
     header : str, lines that end in a newline.
-    renamed : of each part, old id -> new id of the programs that were renamed.
+    renamed : for each part, {old id: new id} of renamed programs.
 
     Raises
     ------
@@ -84,9 +83,9 @@ def join_headers(parts: Sequence[tuple[Path, str]], command: str = "") -> tuple[
 
 
 def add_programs(programs: dict[str, Fields], lines: Iterable[str]) -> Fields:
-    """Add the @PG lines of a header to programs {id: fields}, and return old id -> new id of those that were renamed.
+    """Add the @PG lines of a header to programs {id: fields}, and return {old id: new id} of renamed ones.
 
-    Of programs with one id and other fields the later get a number after it, and those after them name them so.
+    A program whose id is taken by another one gets a numbered id, also where later programs refer to it (PP).
     """
     own: Fields = {}
     for line in lines:
@@ -102,7 +101,7 @@ def add_programs(programs: dict[str, Fields], lines: Iterable[str]) -> Fields:
 
 
 def add_program(programs: dict[str, Fields], name: str, command: str) -> None:
-    """Add this program as the last: with an id that is free, after the last one that no other follows (PP)."""
+    """Add this program with a free id, after the last program that has no successor (PP)."""
     followed = {fields.get("PP") for fields in programs.values()}
     before = [known for known in programs if known not in followed]
     new = next(known for known in _numbered(name) if known not in programs)
@@ -129,9 +128,9 @@ def _references(text: str) -> list[tuple[str, str]]:
     return [(fields.get("SN", ""), fields.get("LN", "")) for fields in lines]
 
 
-def _top(texts: object) -> str:
-    """Return the @HD line: that of the parts where they agree on an order that stays true, else an unknown order."""
-    found = {next((line for line in text.splitlines() if line.startswith("@HD\t")), "") for text in texts}  # type: ignore[attr-defined]
+def _top(texts: Iterable[str]) -> str:
+    """Return the @HD line of the parts where it is common and stays valid, else one with an unknown order."""
+    found = {next((line for line in text.splitlines() if line.startswith("@HD\t")), "") for text in texts}
     line = found.pop() if len(found) == 1 else ""
     return line if line and _fields(line).get("SO") not in SORTED else "@HD\tVN:1.6\tSO:unknown"
 
@@ -141,14 +140,14 @@ TABLES = (".tsv", ".txt")  # suffixes of summaries
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """How parts are joined.
+    """Options of a merge.
 
     Attributes
     ----------
     command : str: the command line, for the header of SAM, BAM and CRAM.
     threads : int: threads that compress.
-    copy : bool: copy compressed FASTQ as it is.
-    reference : FASTA file of CRAM whose reference is no longer where its header says.
+    copy : bool: copy compressed FASTQ unchanged.
+    reference : FASTA file of CRAM, where the path in its header is not valid.
     """
 
     command: str = ""
@@ -166,26 +165,25 @@ def merge(
     unique: bool = False,
     allow_empty: bool = False,
 ) -> dict[str, int]:
-    """Join the parts, in their order, and return how many {"parts", "reads", "rows"} there are.
+    """Merge the parts in their order, and return the counts of "parts", "reads" and "rows".
 
-    Records stay as they are and in order; those of FASTQ get four lines each. A read id that stands twice is kept
-    twice, as one run keeps it. Of parts that are calls and summaries, both are joined, and held against each other: the
-    reads called are the reads written.
+    Records stay unchanged and in order; FASTQ records get four lines each. A repeated read id is kept, as in one run.
+    Calls and summaries are merged together and compared: the reads called must be the reads written.
 
     Parameters
     ----------
     parts : calls of one format, summaries, or both, mixed; each an output of `biorrn basecall`.
-    output : str: of the calls; of the summaries where there are no calls. `-` is standard output, not of BAM and CRAM.
-    summary : str, optional: of the summaries, where there are calls too.
+    output : str: for the calls, or for the summaries without calls. `-` is standard output, not for BAM and CRAM.
+    summary : str, optional: for the summaries, where there are calls too.
     job : Job.
-    unique : bool: refuse a read id that stands twice.
+    unique : bool: refuse a repeated read id.
     allow_empty : bool: accept that no part holds a record.
 
     Raises
     ------
     ConfigError: the parts have several formats, or the outputs do not fit them.
-    InputError: a part cannot be read, is named twice, is cut short, or does not fit the first.
-    BiorrnError: no part holds a record; or calls and summaries are of other reads.
+    InputError: a part cannot be read, is given twice, is truncated, or does not match the first.
+    BiorrnError: no part holds a record; or calls and summaries are of different reads.
     """
     job = job or Job()
     _once(parts)
@@ -200,7 +198,7 @@ def merge(
             raise ConfigError(f"{place}: is a part and the output; name another output")
     written, called, rows = Reads(unique), Reads(unique and not calls), 0
     with contextlib.ExitStack() as stack:
-        # both outputs are whole and hold the same reads before either appears
+        # both outputs are complete and checked before either is moved into place
         if tables:
             table = summary or output
             _fits(table, "table")
@@ -216,7 +214,7 @@ def merge(
             try:
                 JOINERS[kind](calls, temporary, job, written.add)
             except BiorrnError as error:
-                if temporary != output and temporary in str(error):  # the name that the user knows
+                if temporary != output and temporary in str(error):  # the name that the user gave
                     raise BiorrnError(str(error).replace(temporary, output)) from error
                 raise
         if not (written.count if calls else rows) and not allow_empty:
@@ -229,11 +227,11 @@ def merge(
 
 
 class Reads:
-    """Counts the reads of an output and fingerprints their ids in order, in 32 bytes however many there are.
+    """Number of reads of an output, and a hash of their ids in order.
 
     Parameters
     ----------
-    unique : bool: refuse an id that stands twice; about 100 bytes a read.
+    unique : bool: refuse a repeated id; uses about 100 bytes per read.
     """
 
     def __init__(self, unique: bool = False) -> None:
@@ -242,12 +240,7 @@ class Reads:
         self._seen: set[bytes] | None = set() if unique else None
 
     def add(self, path: Path, name: str) -> None:
-        """Take the next read's id.
-
-        Raises
-        ------
-        InputError: the id is not the first of its kind, where that was asked for.
-        """
+        """Add the id of the next read. Raises `InputError` for a repeated id where `unique`."""
         self.count += 1
         self._order.update(name.encode() + b"\n")
         if self._seen is None:
@@ -258,12 +251,12 @@ class Reads:
         self._seen.add(digest)
 
     def order(self) -> str:
-        """Return the fingerprint of all ids so far, in their order."""
+        """Return the hash of all ids so far."""
         return self._order.hexdigest()
 
 
 def table_rows(paths: Sequence[Path], on_read: OnRead) -> Iterator[str]:
-    """Yield the header of the first summary table, then the rows of all of them, as text; `on_read` gets those called.
+    """Yield the header of the first summary table, then the rows of all tables; `on_read` is called for called reads.
 
     Raises
     ------
@@ -309,11 +302,11 @@ def sam_header_of(path: Path) -> str:
 
 
 def sam_records(path: Path, renamed: dict[str, str], on_read: OnRead) -> Iterator[str]:
-    """Yield the lines of the records of a SAM file; programs in the tag PG get their new ids.
+    """Yield the record lines of a SAM file, with renamed programs in the tag PG.
 
     Raises
     ------
-    InputError: a line has fewer than 11 cells, or is cut short.
+    InputError: a line has fewer than 11 cells, or is truncated.
     """
     with open_text(path) as stream:
         for number, line in enumerate(stream, 1):
@@ -358,7 +351,7 @@ def _once(parts: Sequence[Path]) -> None:
 
 
 def _kind(path: str | Path) -> str:
-    """Return the format of a file by its suffix: "table", or an entry of `writers.FORMATS`."""
+    """Return the format of a file by its suffix: "table", or an entry of `formats.FORMATS`."""
     name = Path(path).name
     suffix = Path(name.removesuffix(".gz")).suffix
     kind = "table" if suffix in TABLES else WRITERS.get(suffix)
@@ -393,7 +386,7 @@ def _fastq(parts: Sequence[Path], output: str, job: Job, on_read: OnRead) -> Non
                 last = deque(fastq_parts(path, on_read), maxlen=1)
                 if last and not last[0].whole:
                     raise InputError(path, "its last line has no end, so the next part cannot follow; leave --copy out")
-                if last:  # a member without a byte would only be in the way
+                if last:  # a part without records adds no empty gzip member
                     with open(path, "rb") as stream:
                         while block := stream.read(2**22):
                             out.write(block)
@@ -436,12 +429,7 @@ def _packed(parts: Sequence[Path], output: str, job: Job, on_read: OnRead, kind:
 
 
 def _named(path: Path, header: str) -> Path | None:
-    """Return the reference that a header names; None where nothing is aligned.
-
-    Raises
-    ------
-    InputError: the file is not there.
-    """
+    """Return the reference named in a header; None where nothing is aligned. Raises `InputError` if it is missing."""
     cells = [cell for line in header.splitlines() if line.startswith("@SQ\t") for cell in line.split("\t")]
     if not cells:
         return None
@@ -451,7 +439,7 @@ def _named(path: Path, header: str) -> Path | None:
     return place
 
 
-# format -> what joins parts (parts, output, job, on_read)
+# format -> function that merges parts (parts, output, job, on_read)
 JOINERS: dict[str, Callable[[Sequence[Path], str, Job, OnRead], None]] = {
     "fastq": _fastq,
     "sam": _sam,

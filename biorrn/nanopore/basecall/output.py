@@ -1,4 +1,4 @@
-"""Where calls go: through a journal into a file of any format, and into the summary."""
+"""Output of basecalling: finished reads go to a journal, and from it to the output file and the summary."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 class CallOutput:
-    """Takes calls and reads that were left out, and writes the output at the end.
+    """Takes called and skipped reads, and writes the output at the end.
 
     Parameters
     ----------
     path : str: the output; `-` is standard output.
-    kind : str: entry of `writers.formats.FORMATS`.
+    kind : str: entry of `formats.FORMATS`.
     style : Style.
     journal : Journal: new, or of an earlier run.
     min_qscore : float: reads with a lower mean quality are left out of the output.
@@ -46,11 +46,11 @@ class CallOutput:
     Attributes
     ----------
     done : set of int: numbers of the reads that the journal held at the start.
-    kept : dict of str to int: status -> how many of these.
-    called : int: reads called so far, those left out of the output and those of the journal included.
-    warnings : Counter: reads called in spite of what speaks against them, by what that is.
-    wished : tuple of str: statuses of reads that are left out as the user asked.
-    absent : list of str: ids that were asked for and are not there; they have rows at the end of the summary.
+    kept : dict of str to int: their number by status.
+    called : int: reads called so far, including filtered ones and those of the journal.
+    warnings : Counter: reads called by --force, by the reason against it.
+    wished : tuple of str: statuses of reads that the user's filters leave out.
+    absent : list of str: selected ids that do not occur; they have rows at the end of the summary.
     """
 
     def __init__(self, path: str, kind: str, style: Style, journal: Journal, min_qscore: float = 0.0,
@@ -62,7 +62,7 @@ class CallOutput:
         self.min_qscore = min_qscore
         self.min_length = min_length
         self.wished = (f"shorter than {min_length} bases", f"mean quality below {min_qscore:g}")
-        self.direct = path == "-" and self.format.streams  # written as they come
+        self.direct = path == "-" and self.format.streams  # written immediately
         self.done: set[int] = set()
         self.kept: dict[str, int] = {}
         self.called = 0
@@ -71,7 +71,7 @@ class CallOutput:
         self._groups: dict[str, dict[str, str]] = {}
         self._number = 0
         self._warned = columns(style.mapper is not None).index(WARNING)
-        self._files: set[tuple[str, str]] = set()  # those left out as a whole, and why
+        self._files: set[tuple[str, str]] = set()  # unusable files, with the reason
         for _, entry, _ in journal.entries():
             self._note(entry)
             if "file" not in entry:
@@ -80,7 +80,7 @@ class CallOutput:
             self.called += entry["called"]
 
     def write(self, call: Call, hits: Sequence[Any] | None = None) -> str:
-        """Take a call and its alignments; return `CALLED`, or why it will not be in the output."""
+        """Take a call and its alignments; return `CALLED`, or the reason why it is left out of the output."""
         short, low = len(call.bases) < self.min_length, call.mean_q < self.min_qscore
         status = self.wished[0] if short else self.wished[1] if low else self.format.fault(call.read_id) or CALLED
         self.called += 1
@@ -90,7 +90,7 @@ class CallOutput:
         group = None
         if self.style.model and status == CALLED:
             made = read_group(call.record, self.style.model, bool(warning))
-            group = made if self._tells(made) else None
+            group = made if self._is_new(made) else None
         if self.direct:
             sys.stdout.write(text)
             text = ""
@@ -98,15 +98,15 @@ class CallOutput:
         return status
 
     def skip(self, record: SignalRecord, samples: int, reason: str) -> None:
-        """Take a read of so many samples that could not be called."""
+        """Take a read that could not be called."""
         self._append(record.number, reason, row(record, samples, reason, aligned=self.style.mapper is not None))
 
     def problem(self, number: int, problem: InputError) -> bool:
-        """Take a read that its reader left out, or files; return whether it is new, not one of the journal's.
+        """Take an unusable read or unusable files; return whether it is new, not in the journal.
 
         Parameters
         ----------
-        number : int: of the read; of a file, the number that its next read has or would have.
+        number : int: of the read; for a file, the number of the next read.
         """
         reason, aligned = problem.problem, self.style.mapper is not None
         if problem.record is not None:
@@ -126,12 +126,7 @@ class CallOutput:
         return new
 
     def finish(self, summary: str | None = None) -> None:
-        """Write the output, which appears whole, and the summary, in the order of the input.
-
-        Raises
-        ------
-        BiorrnError: one of them cannot be written.
-        """
+        """Write the output and the summary, in input order. Raises `BiorrnError` if one cannot be written."""
         if self.path != "-":
             self.journal.sync()
         if self.direct:
@@ -143,27 +138,27 @@ class CallOutput:
         self.write_summary(summary)
 
     def write_summary(self, summary: str | None) -> None:
-        """Write the summary, where one is wanted: a row a read, and one a file that was left out as a whole."""
+        """Write the summary, unless it is None: a row for each read and each unusable file."""
         if summary is not None:
             with write_text(summary) as stream:
                 stream.write("\t".join(columns(self.style.mapper is not None)) + "\n")
                 stream.writelines(tsv_line(*cells) for cells in self._rows())
 
     def _warning(self, record: SignalRecord) -> str:
-        """Return what speaks against a call: the read is none that the model is for, and was called by force."""
+        """Return the warning of a read that was called by force, of a chemistry that the model is not for; else ""."""
         reason = self.style.purpose.misfit(record) if self.style.purpose is not None else ""
         return f"{reason}, called by --force" if reason else ""
 
     def _comments(self) -> tuple[str, ...]:
         return tuple(counted_warning(reason, count) for reason, count in self.warnings.items())
 
-    def _tells(self, group: dict[str, str]) -> bool:
-        """Return whether a read group is new, or has a warning that the one of its id has not."""
+    def _is_new(self, group: dict[str, str]) -> bool:
+        """Return whether a read group has a new id, or has a warning that the known one of its id lacks."""
         known = self._groups.get(group["ID"])
         return known is None or (WARNED in group["DS"] and WARNED not in known["DS"])
 
     def nothing(self, error: BiorrnError, number: int, summary: str | None) -> None:
-        """Write the summary of a run that ends since not one read could be used; `number` is as for `problem`."""
+        """Write the summary of a run without a usable read; `number` is as for `problem`."""
         if isinstance(error, InputError):
             self.problem(number, error)
         self.write_summary(summary)
@@ -188,7 +183,7 @@ class CallOutput:
         called: bool = False,
         file: str | None = None,
     ) -> None:
-        """Write an entry to the journal; a read that is not numbered (-1) follows those that are there."""
+        """Write an entry to the journal; a read without a number (-1) follows the others."""
         number = self._number if number < 0 else number
         entry: dict[str, Any] = {"number": number, "status": status, "row": cells, "called": called}
         if group:
@@ -205,28 +200,27 @@ class CallOutput:
             self._number = max(self._number, entry["number"] + 1)
         if entry["called"] and (warning := entry["row"][self._warned]):
             self.warnings[warning] += 1
-        if "group" in entry and self._tells(entry["group"]):
+        if "group" in entry and self._is_new(entry["group"]):
             self._groups[entry["group"]["ID"]] = entry["group"]
 
 
 @contextlib.contextmanager
 def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume: bool = False,
                 min_qscore: float = 0.0, wait: float = 0.0, min_length: int = 0) -> Iterator[CallOutput]:  # fmt: skip
-    """Open an output with its journal, `PATH.partial`; without one where the output is standard output.
+    """Open an output with its journal, `PATH.partial`; for standard output the journal is an unnamed file.
 
-    When the block ends well, the journal is removed. When it does not, the journal is kept if it holds a call.
+    The journal is removed when the block succeeds. Otherwise it is kept if it holds a call.
 
     Parameters
     ----------
-    path, kind, style, min_qscore, min_length : see `CallOutput`. The command line is taken from the journal where there
-        is one.
-    must : settings that decide the output; see `resume.open_journal`.
-    resume : bool: go on with the journal of an earlier run.
+    path, kind, style, min_qscore, min_length : see `CallOutput`. A resumed run takes the command line of the journal.
+    must : settings that decide the output, from `resume_settings`.
+    resume : bool: continue the journal of an earlier run.
     wait : float: seconds to wait for another process that writes the output.
 
     Raises
     ------
-    BiorrnError: see `resume.open_journal`.
+    BiorrnError: see `base.journal.open_journal`.
     """
     place = None if path == "-" else Path(path + SUFFIX)
     journal = open_journal(place, {"must": must, "command": style.command}, resume, wait)
@@ -245,10 +239,7 @@ def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume
 
 
 def mapped(calls: Iterable[Call], mapper: Mapper | None, threads: int = 1) -> Iterator[tuple[Call, list[Any] | None]]:
-    """Yield calls, in order, with their alignments, found on `threads` threads while further reads are called.
-
-    Without a mapper there are no alignments, None.
-    """
+    """Yield calls in order with their alignments, mapped on `threads` threads; None without a mapper."""
     if mapper is None:
         return ((call, None) for call in calls)
     found = mapper.hits
@@ -262,15 +253,15 @@ def resume_settings(
     reference: Path | None = None,
     **others: Any,
 ) -> dict[str, Any]:
-    """Return the settings that decide the output, for `open_output`; a run is resumed only with the same.
+    """Return the settings that decide the output; a run is resumed only with the same. See `open_output`.
 
-    Batch size and threads are not among them. Files are known by path, size and time of the last change.
+    Batch size and threads are not among them. Files are identified by path, size and modification time.
 
     Parameters
     ----------
-    stored : Stored: its weights and recipe count, and its name, which stands in the read groups.
+    stored : Stored: identified by the checksum of weights and recipe, and by its name, which is in the read groups.
     files : Path of each signal file, in order.
-    ids : read ids that were asked for.
+    ids : selected read ids.
     reference : FASTA file.
     others : further options; `min_qscore` stands for `--min-qscore`.
     """
@@ -285,12 +276,12 @@ def resume_settings(
 
 
 def check_outputs(output: str, summary: str | None, kind: str, reference: Path | None, resume: bool) -> None:
-    """Refuse settings that contradict each other, before any work is done.
+    """Refuse contradictory settings before any work is done.
 
     Raises
     ------
-    ConfigError: alignments that nothing would hold, or standard output resumed.
-    BiorrnError: two outputs with one name, or a place that cannot be written.
+    ConfigError: alignments that no output holds, standard output resumed, or two outputs with one name.
+    BiorrnError: an output cannot be written.
     """
     if resume and output == "-":
         raise ConfigError("--resume: standard output cannot be resumed; name a file with -o")

@@ -1,8 +1,8 @@
-"""Reads through the engine and the decoder, side by side on a few threads, in the order in which they came.
+"""Threads of basecalling: blocks of chunks go to the engine, pieces of scores to the decoder; reads stay in order.
 
-One thread, the caller's, reads and plans; it alone changes what stands here. The others score blocks of chunks and
-decode pieces of reads. A block is sent off only while few are under way and few pieces wait for the decoder, so memory
-holds a few blocks and pieces whatever the number and length of reads.
+The thread of the caller reads, plans, and alone changes the state of the pipeline. The others score blocks and decode
+pieces. A block is submitted only while few blocks and pieces are in progress, so that memory does not grow with the
+number and length of reads.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Pipeline:
     Parameters
     ----------
     engine : Engine.
-    decode : function of the scores (T', S) of a piece of a read; it may return them.
+    decode : function of the scores (T', S) of a piece of a read.
     size : int: samples of the longest chunk.
     batch_size : int: chunks gathered before they are sorted by length and shared among the threads.
-    threads : int: threads that score, where the engine is for several, and decode.
+    threads : int: threads that decode, and score where the engine is parallel.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Pipeline:
             self.workers = self.scorers = stack.enter_context(ThreadPoolExecutor(self.threads, "worker"))
             if not self.engine.parallel:
                 self.scorers = stack.enter_context(ThreadPoolExecutor(1, "engine"))
-            stack.callback(self._cancel)  # the caller stopped early, or something raised
+            stack.callback(self._cancel)  # on early stop and on errors
             for read in reads:
                 self.waiting.append(read)
                 for chunk in read.chunks:
@@ -57,7 +57,7 @@ class Pipeline:
                     if len(gathered) == self.batch_size:
                         self._send(gathered)
                         gathered = []
-                self._take_note()
+                self._collect()
                 yield from self._ready()
             self._send(gathered)
             while self.waiting:
@@ -69,7 +69,7 @@ class Pipeline:
             yield self.waiting.popleft()
 
     def _send(self, gathered: Block) -> None:
-        """Share chunks among the threads, those of like length together; wait while enough is under way."""
+        """Submit chunks in blocks of similar length; wait while enough blocks and pieces are in progress."""
         gathered = sorted(gathered, key=lambda entry: -entry[1].length)
         sharers = self.threads if self.engine.parallel else 1
         rows = max(1, min(self.engine.rows, -(-len(gathered) // sharers)))
@@ -97,11 +97,11 @@ class Pipeline:
         self.engine.score(x, np.array([chunk.length for _, chunk in block]), wanted)
 
     def _wait(self) -> None:
-        wait(self._under_way(), return_when=FIRST_COMPLETED)
-        self._take_note()
+        wait(self._in_progress(), return_when=FIRST_COMPLETED)
+        self._collect()
 
-    def _take_note(self) -> None:
-        """Note what is done; give the pieces that are scored to the decoder."""
+    def _collect(self) -> None:
+        """Record finished work, and submit scored pieces to the decoder."""
         for scored in [future for future in self.blocks if future.done()]:
             block = self.blocks.pop(scored)
             scored.result()
@@ -119,8 +119,8 @@ class Pipeline:
             read.undecoded -= 1
 
     def _cancel(self) -> None:
-        for future in self._under_way():
+        for future in self._in_progress():
             future.cancel()
 
-    def _under_way(self) -> list[Future[Any]]:
+    def _in_progress(self) -> list[Future[Any]]:
         return [*self.blocks, *self.pieces]

@@ -1,11 +1,11 @@
-"""Phred qualities of called bases, and their calibration: a generalised additive model of the odds of an error.
+"""Phred qualities of called bases, and their calibration by a generalised additive model of the odds of an error.
 
-A decoder knows how sure the model is of a base, which is not how often such a base is right. From its evidence, two
-probabilities a base, `features` makes what the calibration looks at: those of the base and of the next ones, the
-homopolymer around it, and a mean over the whole read, which tells noise and signal of another chemistry. Each feature
-adds a piecewise linear term to the log-odds of an error (Hastie and Tibshirani 1986, Statistical Science 1:297); a last
-piecewise linear map, rising everywhere, is of their sum. `biorrn calibrate` fits the terms to reads of a known genome,
-and they are kept with the model.
+The probability that a model gives a base is not its observed accuracy. The input of the calibration are two
+probabilities per base from the decoder. `features` derives from them those of the base and the next bases, the
+homopolymer around it, and a mean over the read, which indicates noise and other chemistries. Each feature adds a
+piecewise linear term to the log-odds of an error (Hastie and Tibshirani 1986, Statistical Science 1:297). A final
+monotone piecewise linear map transforms their sum. `biorrn calibrate` fits the terms to reads of a known genome; they
+are stored with the model.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ import numpy as np
 from biorrn.base.compute import jit
 from biorrn.base.errors import ConfigError
 
-LOWEST, HIGHEST = 1, 40  # Phred; of what a model says and of what is written
-LONGEST_RUN = 12  # bases of a homopolymer that are told apart
+LOWEST, HIGHEST = 1, 40  # Phred, of raw and of calibrated qualities
+LONGEST_RUN = 12  # bases; longer homopolymers count as this long
 MOST_KNOTS = 100
-# what a calibration may look at, in the order of the columns of `features`, and the sign of the change in the odds of
-# an error when it grows; 0: either. Probabilities are in Phred: -10 log10(1 - p)
+# columns of `features`, each with the sign of the change in the odds of an error when it increases; 0: either.
+# Probabilities are in Phred: -10 log10(1 - p)
 FEATURES: dict[str, int] = {
     "state": -1,  # posterior of the state that the base leads to
-    "next_state": -1,  # of the next base, whose state remembers this one; and of the one after it
+    "next_state": -1,  # of the next base, whose state includes this one; then of the one after it
     "second_state": -1,
     "share": -1,  # share of the base in the posterior of the moves around it
     "run": 0,  # bases of the homopolymer
     "place": 0,  # of the base in it, from 0
-    "read_share": 1,  # mean over the read of 1 - share, a probability: it tells noise and other chemistry
+    "read_share": 1,  # mean over the read of 1 - share, a probability: high for noise and other chemistries
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A piecewise linear function, constant beyond its first and last knot: rising `at` (K,), `gives` (K,)."""
+    """A piecewise linear function of value `gives` (K,) at increasing knots `at` (K,), constant outside them."""
 
     at: np.ndarray
     gives: np.ndarray
@@ -46,13 +46,13 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What gives a base its probability to be wrong: see the module.
+    """Model of the probability that a base is wrong; see the module.
 
     Attributes
     ----------
     intercept : float: log-odds.
-    terms : Curve of each feature that is looked at, by its name.
-    final : Curve from the sum of the intercept and the terms to the log-odds of an error.
+    terms : Curve of each feature used, by its name.
+    final : Curve from the sum of intercept and terms to the log-odds of an error.
     """
 
     intercept: float
@@ -60,7 +60,7 @@ class Calibration:
     final: Curve
 
     def sums(self, features: np.ndarray) -> np.ndarray:
-        """Return the sums float64 (L,) of intercept and terms for `features` (L, F)."""
+        """Return the sum of intercept and terms, float64 (L,), for `features` (L, F)."""
         total = np.full(len(features), self.intercept)
         for name, curve in self.terms.items():
             _add(features, list(FEATURES).index(name), curve.at, curve.gives, total)
@@ -93,7 +93,7 @@ def _add(features, column, at, gives, total):  # type: ignore[no-untyped-def]
 
 @jit()
 def _runs(letters, found):  # type: ignore[no-untyped-def]
-    """Fill `found` (L, 2) with the bases of the homopolymer around each letter, and the letter's place in it."""
+    """Fill `found` (L, 2) with the length of the homopolymer around each letter, and the letter's place in it."""
     begin, count = 0, letters.shape[0]
     for i in range(count):
         if i + 1 == count or letters[i + 1] != letters[i]:
@@ -103,12 +103,12 @@ def _runs(letters, found):  # type: ignore[no-untyped-def]
 
 
 def features(bases: str, evidence: np.ndarray) -> np.ndarray:
-    """Return what a calibration looks at, float32 (L, F), one column for each of `FEATURES`.
+    """Return the features of a calibration, float32 (L, F), one column for each of `FEATURES`.
 
     Parameters
     ----------
     bases : str: the call of a whole read, of L bases.
-    evidence : float32 array (L, 2): see `inference.decoders.Decoded`.
+    evidence : float32 array (L, 2): see `decode.Decoded`.
     """
     found = np.empty((len(bases), len(FEATURES)), np.float32)
     if not len(bases):
@@ -123,18 +123,13 @@ def features(bases: str, evidence: np.ndarray) -> np.ndarray:
 
 
 def own_q(probabilities: np.ndarray) -> np.ndarray:
-    """Return -10 log10(1 - p), kept within 0 to 40, float32."""
+    """Return -10 log10(1 - p), clipped to 0 to 40, float32."""
     wrong = np.float32(1) - np.asarray(probabilities, np.float32)
     return np.float32(-10) * np.log10(np.clip(wrong, np.float32(10 ** (-HIGHEST / 10)), np.float32(1)))
 
 
 def calibration_of(facts: Mapping[str, Any]) -> Calibration | None:
-    """Return the calibration among the facts of a model, its entry `qscore`; None where there is none.
-
-    Raises
-    ------
-    ConfigError: it is not one of this form.
-    """
+    """Return the calibration in the facts of a model, `qscore`; None without one. Raises `ConfigError` if invalid."""
     found = facts.get("qscore")
     if found is None:
         return None
@@ -163,7 +158,7 @@ def _curve(entry: Mapping[str, Any]) -> Curve:
 
 
 def entry_of(calibration: Calibration) -> dict[str, Any]:
-    """Return what the facts of a model hold of a calibration: plain numbers, for `calibration_of`."""
+    """Return a calibration as plain numbers, for the facts of a model; see `calibration_of`."""
 
     def plain(curve: Curve) -> dict[str, list[float]]:
         return {"at": curve.at.tolist(), "gives": curve.gives.tolist()}
@@ -173,11 +168,11 @@ def entry_of(calibration: Calibration) -> dict[str, Any]:
 
 
 def phred(probabilities: np.ndarray) -> np.ndarray:
-    """Return the quality of each base as uint8: -10 log10(1 - p), rounded, and kept within 1 to 40.
+    """Return the quality of each base as uint8: -10 log10(1 - p), rounded and clipped to 1 to 40.
 
     Parameters
     ----------
-    probabilities : float array (L,): how sure the model is of each base, 0 to 1.
+    probabilities : float array (L,): probability that each base is right.
 
     >>> phred(np.array([0.0, 0.5, 0.9, 0.999, 1.0])).tolist()
     [1, 3, 10, 30, 40]

@@ -1,7 +1,6 @@
-"""Calls as SAM, BAM and CRAM: unmapped, or with the alignments that minimap2 found.
+"""SAM, BAM and CRAM writer: records with ONT's tags, unmapped or aligned by minimap2, and headers.
 
-Records are made as SAM text while calling and turned into the wanted format at the end, when it is known which read
-groups the header must name.
+Records are made as SAM text during calling, and converted at the end, when all read groups of the header are known.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ if TYPE_CHECKING:
 
 
 WARNED = "warning=chemistry_mismatch"  # in the description of a read group
-LARGEST = 2**32 - 1  # that an integer tag can hold in BAM
-COUNTED = re.compile(r"(biorrn warning: .+): (\d+) reads")  # the comment of a header: see `counted_warning`
+LARGEST = 2**32 - 1  # largest integer tag of BAM
+COUNTED = re.compile(r"(biorrn warning: .+): (\d+) reads")  # header comment of `counted_warning`
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
 def printable(text: str) -> str:
-    """Return a text with `?` for what a tag cannot hold.
+    """Return a text with `?` for characters that a tag cannot hold.
 
     >>> printable("caf\\xe9\\t1.pod5")
     'caf??1.pod5'
@@ -55,10 +54,7 @@ def group_id(record: SignalRecord, model: str) -> str:
 
 
 def read_group(record: SignalRecord, model: str, warned: bool = False) -> dict[str, str]:
-    """Return the fields of a read's `@RG` line, ID first; those that the read's file does not know are left out.
-
-    With `warned`, of a read that the model is not for, the description says so.
-    """
+    """Return the known fields of a read's `@RG` line, ID first; `warned`: of a chemistry that the model is not for."""
     odd = f" chemistry={chemistry_of(record).name.replace(' ', '_')} {WARNED}" if warned else ""
     run = f" runid={record.run_id}" if record.run_id else ""
     fields = {
@@ -75,7 +71,7 @@ def read_group(record: SignalRecord, model: str, warned: bool = False) -> dict[s
 
 
 def counted_warning(reason: str, count: int) -> str:
-    """Return the comment of a header that says what speaks against some of its records."""
+    """Return the header comment for reads called in spite of `reason`."""
     return f"biorrn warning: {reason}: {count} reads"
 
 
@@ -85,12 +81,12 @@ def iso(moment: datetime) -> str:
 
 
 def seconds(samples: int, record: SignalRecord) -> float:
-    """Return samples of a read as seconds; NaN where its file does not say the rate."""
+    """Return the duration of samples of a read in seconds; NaN without a sample rate."""
     return samples / record.sample_rate if record.sample_rate > 0 else float("nan")
 
 
 def tags(call: Call, model: str = "") -> list[str]:
-    """Return the tags of a call but `mv`; `RG` where a model is named. What the read's file does not hold has none."""
+    """Return the tags of a call except `mv`; `RG` where a model is named. Unknown metadata have no tag."""
     record = call.record
     numbers = {
         "ns": call.samples,
@@ -106,7 +102,7 @@ def tags(call: Call, model: str = "") -> list[str]:
     if call.scaling is not None:
         made += [f"sm:f:{call.scaling.shift:.7g}", f"sd:f:{call.scaling.scale:.7g}", f"sv:Z:{call.scaling.name}"]
     if record.run_start is not None and record.start_time is not None:
-        with contextlib.suppress(OverflowError, ValueError):  # beyond the year 9999: the start time is no time
+        with contextlib.suppress(OverflowError, ValueError):  # a start time beyond the year 9999 is damaged
             made.append(f"st:Z:{iso(record.run_start + timedelta(seconds=seconds(record.start_time, record)))}")
     if record.source.name:
         made.append(f"fn:Z:{printable(record.source.name)}")
@@ -114,20 +110,20 @@ def tags(call: Call, model: str = "") -> list[str]:
 
 
 def move_tag(call: Call) -> str:
-    """Return the stride, then one number a block of so many samples: 1 where a base begins; see `move_table`."""
+    """Return the tag `mv`: the stride, then for each block 1 where a base begins; see `decode.move_table`."""
     letters = np.full(2 * len(call.moves), ord(","), np.uint8)
-    letters[1::2] = call.moves + ord("0")  # a digit each; joining strings takes ten times as long
+    letters[1::2] = call.moves + ord("0")  # one digit each; joining strings is ten times slower
     return f"mv:B:c,{call.stride}" + letters.tobytes().decode("ascii")
 
 
-UNMAPPED, REVERSE, SUPPLEMENTARY = 4, 16, 2048  # bits of a record's flag
-# tags that speak of the whole read's bases or samples one by one: they say nothing of a part of it
+UNMAPPED, REVERSE, SUPPLEMENTARY = 4, 16, 2048  # bits of the flag
+# tags with a value per base or sample of the whole read, which are not valid for a part of it
 OF_WHOLE = {"mv", "ts", "ns", "sp", "MM", "ML", "MN", "Mm", "Ml", "OQ", "BQ", "BI", "BD", "CQ", "CS", "E2", "U2", "FZ"}
 OF_WHOLE |= {"fi", "fp", "ri", "rp", "ip", "pw"}
 
 
 def name_fault(name: str) -> str | None:
-    """Return why SAM, BAM and CRAM cannot hold a read of a name, or None: they allow 1 to 254 characters of [!-?A-~].
+    """Return why SAM cannot hold a read id, or None: it allows 1 to 254 characters of [!-?A-~].
 
     >>> name_fault("r1"), name_fault("r@1"), name_fault("r" * 255)
     (None, "read id with '@', which SAM does not allow", 'read id of 255 characters; SAM allows 254')
@@ -145,9 +141,8 @@ def sam_text(call: Call, model: str = "", hits: Sequence[Any] | None = None, mov
     ----------
     call : Call.
     model : str: name of the model, for the read group.
-    hits : `mappy.Alignment` of the primary alignment and of the supplementary ones; None or empty: an unmapped record.
-    moves : bool: write the move table, in the order of the signal whatever the strand.
-
+    hits : `mappy.Alignment` of the primary alignment and the supplementary ones; None or empty: an unmapped record.
+    moves : bool: write the move table, in the direction of the signal on both strands.
     """
     own = [*tags(call, model), *([move_tag(call)] if moves else [])]
     return sam_lines(call.read_id, call.bases, quality_letters(call.quals), own, hits or (), scored=True)
@@ -156,17 +151,17 @@ def sam_text(call: Call, model: str = "", hits: Sequence[Any] | None = None, mov
 def sam_lines(
     name: str, bases: str, letters: str, tags: Sequence[str], hits: Sequence[Any], *, scored: bool = False
 ) -> str:
-    """Return a read as lines of SAM: one where it is unmapped, else one an alignment, supplementary ones hard-clipped.
+    """Return a read as lines of SAM: one if unmapped, else one per alignment, supplementary ones hard-clipped.
 
-    The move table stays with the primary record, in the order of the signal, and so does all else that is said base by
-    base or sample by sample: `MM` of a part of a read would count other bases.
+    Tags with a value per base or sample, such as the move table and `MM`, are written to the primary record only, since
+    they would count other bases of a clipped read.
 
     Parameters
     ----------
-    name, bases, letters : str: the read in the order of its signal; letters "*" where there are no qualities.
+    name, bases, letters : str: the read in the direction of its signal; letters "*" without qualities.
     tags : str: SAM tags of the whole read.
-    hits : `mappy.Alignment` of the primary alignment and of the supplementary ones.
-    scored : bool: write the tag `AS`, which is that of the preset map-ont.
+    hits : `mappy.Alignment` of the primary alignment and the supplementary ones.
+    scored : bool: write the tag `AS`, by the preset map-ont.
     """
     if not hits:
         return "\t".join([name, str(UNMAPPED), "*", "0", "0", "*", "*", "0", "0", bases or "*", letters, *tags]) + "\n"
@@ -180,7 +175,7 @@ def sam_lines(
         strand = {1: "+", -1: "-"}.get(getattr(hit, "trans_strand", 0))
         about = [f"NM:i:{hit.NM}", *([f"AS:i:{score(hit)}"] if scored else []), f"MD:Z:{hit.MD}"]
         about += [f"SA:Z:{others}"] * bool(others) + [f"ts:A:{strand}"] * bool(strand)
-        # ts:i, samples trimmed, and ts:A, the strand of a transcript, cannot both be said
+        # ts:i, samples trimmed, and ts:A, the strand of a transcript, have the same name
         own = [tag for tag in tags if not (tag.startswith("ts:") and strand)]
         own = own if number == 0 else [tag for tag in own if tag[:2] not in OF_WHOLE]
         if number == 0 and not forward:
@@ -193,10 +188,10 @@ def sam_lines(
 
 
 def score(hit: Any) -> int:
-    """Return the score of an alignment by minimap2's preset map-ont, which mappy does not give.
+    """Return the score of an alignment by minimap2's preset map-ont, which mappy does not report.
 
-    It follows from the alignment: 2 a match, -4 a mismatch, -1 an ambiguous base, and a gap of n bases costs the less
-    of 4 + 2 n and 24 + n (Li 2018, and the defaults of minimap2).
+    A match scores 2, a mismatch -4, an ambiguous base -1, and a gap of n bases costs the smaller of 4 + 2 n and 24 + n
+    (Li 2018, and the defaults of minimap2).
     """
     gaps = [length for length, kind in hit.cigar if kind in (1, 2)]  # insertions and deletions
     mismatches, ambiguous = hit.blen - hit.mlen - sum(gaps), hit.NM - (hit.blen - hit.mlen)
@@ -205,7 +200,7 @@ def score(hit: Any) -> int:
 
 
 def cigar(length: int, hit: Any, clip: str = "S") -> str:
-    """Return the CIGAR of a whole read of `length` bases, in the direction of the reference; `clip` is S or H."""
+    """Return the CIGAR of a read of `length` bases, in the direction of the reference; `clip` is S or H."""
     before, after = hit.q_st, length - hit.q_en
     if hit.strand < 0:
         before, after = after, before
@@ -226,8 +221,8 @@ def sam_header(
 
     Parameters
     ----------
-    groups : fields of each `@RG` line, from `tags.read_group`.
-    references : name and bases of each sequence, in the order of the file.
+    groups : fields of each `@RG` line, from `read_group`.
+    references : name and length of each sequence, in the order of the file.
     command : str: the command line.
     comments : str: text of each `@CO` line.
     """
@@ -251,11 +246,11 @@ def write_packed(
     header, texts : SAM text.
     kind : str: "bam" or "cram".
     threads : int: threads that compress.
-    reference : FASTA file that records are aligned to; CRAM holds the differences from it.
+    reference : FASTA file of the alignments, which CRAM needs.
 
     Raises
     ------
-    BiorrnError: binary to a terminal, or the disk is full.
+    BiorrnError: the output is a terminal, or the disk is full.
     """
     import pysam
 
@@ -273,7 +268,7 @@ def write_packed(
         try:
             with pysam.AlignmentFile(str(final), mode, header=head, threads=threads) as packed:
                 for text in texts:
-                    for line in text.rstrip("\n").split("\n"):  # no other character ends a line of SAM
+                    for line in text.rstrip("\n").split("\n"):  # only \n ends a line of SAM
                         packed.write(pysam.AlignedSegment.fromstring(line, head))
         except ValueError as error:
             name = line.partition("\t")[0]
@@ -288,10 +283,10 @@ def write_packed(
 
 @contextlib.contextmanager
 def found_by_checksum(header: str, reference: Path) -> Iterator[str]:
-    """Yield the header with the MD5 and the reference's path on each `@SQ` line, by which readers of CRAM find it.
+    """Yield the header with MD5 and path of the reference on each `@SQ` line, by which readers of CRAM find it.
 
-    htslib finds it by the MD5 meanwhile, in a temporary folder. Given the file, it would leave an index beside it, and
-    write down whatever name it was given.
+    Meanwhile htslib finds the sequences by their MD5 in a temporary folder, through REF_PATH. Given the FASTA file
+    itself, it would write an index beside it, and a relative path into the header.
     """
     with tempfile.TemporaryDirectory(prefix="biorrn.") as folder, open_text(reference) as stream:
         sums: dict[str, str] = {}
@@ -307,20 +302,20 @@ def found_by_checksum(header: str, reference: Path) -> Iterator[str]:
                 reason = disk_fault(error)
                 if reason is None:
                     raise
-                # else it would be said of the reference
+                # else the error would name the reference
                 raise BiorrnError(f"{folder}: cannot be written: {reason}; TMPDIR may name another place") from error
             sums[name] = checksum.hexdigest()
             place.rename(Path(folder) / sums[name])
-        said = []
+        found = []
         for line in header.splitlines():
             if line.startswith("@SQ\t"):
                 known = line.split("\t")[1].removeprefix("SN:")
                 line += f"\tM5:{sums[known]}\tUR:{printable(str(reference.resolve()))}"
-            said.append(line + "\n")
+            found.append(line + "\n")
         before = os.environ.get("REF_PATH")
         os.environ["REF_PATH"] = f"{folder}/%s"
         try:
-            yield "".join(said)
+            yield "".join(found)
         finally:
             if before is None:
                 del os.environ["REF_PATH"]
@@ -329,7 +324,7 @@ def found_by_checksum(header: str, reference: Path) -> Iterator[str]:
 
 
 def _sequences(stream: Iterable[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Yield name and lines of each sequence of a FASTA file; the lines must be taken before the next sequence."""
+    """Yield name and lines of each sequence of a FASTA file; the lines must be consumed before the next sequence."""
     for header, lines in itertools.groupby(stream, key=lambda line: line.startswith(">")):
         if header:
             name = list(lines)[-1][1:].split()[0]

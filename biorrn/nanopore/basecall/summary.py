@@ -1,4 +1,4 @@
-"""The sequencing summary: one row a read, called or not, in the columns that other basecallers write."""
+"""Sequencing summary: one row per read, called or not, with the columns of other basecallers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 CALLED = "called"
-ABSENT = "read id not found"  # of an id that was asked for
+ABSENT = "read id not found"  # status of a selected id
 # Times are seconds since the run began, lengths bases; `template_start` is `start_time` plus the samples trimmed.
 # `status` is "called", or why the read is not in the output. What the read's file does not hold is an empty
 # cell. A file that could not be read has a row too, without a read id.
@@ -46,14 +46,14 @@ ALIGNMENT = (
     "alignment_identity",
     "alignment_coverage",
 )
-# what the metadata say of the read's chemistry, and what is to be known of a call, such as that it was forced
+# chemistry by the metadata, and a warning such as that the call was forced
 CHEMISTRY, WARNING = "chemistry", "warning"
 STATUS = "status"
 UNMAPPED = ("*", "-1", "-1", "*", "0", "0")
 
 
 def columns(aligned: bool) -> list[str]:
-    """Return the names of the columns, with or without those of the alignment."""
+    """Return the column names, with or without those of the alignment."""
     return [*COLUMNS, *(ALIGNMENT if aligned else ()), CHEMISTRY, WARNING, STATUS]
 
 
@@ -70,13 +70,13 @@ def row(
 
     Parameters
     ----------
-    record : SignalRecord; its `raw` is not looked at.
+    record : SignalRecord; its `raw` is not used.
     samples : int: samples of the read.
-    status : str: `CALLED`, or why the read is left out.
+    status : str: `CALLED`, or why the read is not in the output.
     call : Call or None.
     hits : `mappy.Alignment` of the read, the primary one first.
     aligned : bool: the table has the columns of the alignment.
-    warning : str: what is to be known of the call.
+    warning : str: of the call.
     """
     trimmed = call.trimmed if call else 0
     start = None if record.start_time is None else seconds(record.start_time, record)
@@ -94,7 +94,7 @@ def _time(value: float | None) -> str:
 
 
 def unread(name: str, read_id: str, status: str, aligned: bool = False) -> list[str]:
-    """Return the cells of a file, or of a read of which its file gives no more than the id; an unknown one is empty."""
+    """Return the cells of an unusable file, or of an unusable read; unknown cells are empty."""
     cells = dict.fromkeys(columns(aligned), "") | dict(zip(ALIGNMENT if aligned else (), UNMAPPED, strict=False))
     cells |= {"filename": name, "read_id": read_id, "passes_filtering": "FALSE", STATUS: status}
     cells |= {"sequence_length_template": "0", "mean_qscore_template": "0.00"}

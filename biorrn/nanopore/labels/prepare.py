@@ -19,7 +19,7 @@ from biorrn.base.lookup import lookup
 from biorrn.nanopore.chemistry import chemistry_of
 from biorrn.nanopore.dataset import ChunkDataset
 from biorrn.nanopore.labels.sources import LabelledReads, ReadReport, labelled_reads
-from biorrn.nanopore.signal import NORMALISERS
+from biorrn.nanopore.signal import NORMALISERS, normalise
 from biorrn.sequences.prepared.files import NewFile, SignalFile, SignalWriter, new_file, signal_writer
 from biorrn.sequences.prepared.schema import SIGNAL, SPLITS, add_optional, create
 from biorrn.sequences.prepared.summary import account
@@ -112,7 +112,6 @@ def prepare_signal(
     ------
     BiorrnError: no read could be used, or a region of a reference split holds no base.
     """
-    normalise = lookup(NORMALISERS, normaliser, "normaliser")
     counts: Counter[str] = Counter()
     iterator = iter(reads)
     first = next(iterator, None)
@@ -129,7 +128,7 @@ def prepare_signal(
         for record, truth in everything:
             fault, kept = _fault(record, truth, rate), 0
             if fault is None:
-                kept = _segments(writer, record, truth, splitter, normalise, counts)
+                kept = _segments(writer, record, truth, splitter, normaliser, counts)
                 fault = None if kept else "reads dropped: no usable segment"
                 sources.add(record.source)
                 chemistries[chemistry_of(record).name] += kept > 0
@@ -182,12 +181,12 @@ def _segments(
     record: SignalRecord,
     truth: ReadLabels,
     splitter: Splitter,
-    normalise: Callable[[np.ndarray], np.ndarray],
+    normaliser: str,
     counts: Counter[str],
 ) -> int:
     """Cut one read, write its segments and return how many bases they hold."""
     origin = int(truth.starts[0])
-    current = normalise(record.picoamperes()[origin : truth.end])
+    current = normalise(record.picoamperes()[origin : truth.end], normaliser)
     edges = np.append(truth.starts, truth.end) - origin  # base i is edges[i]:edges[i + 1]
     where = positions(truth)
     by_base = isinstance(splitter, Reference)

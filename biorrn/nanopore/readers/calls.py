@@ -61,7 +61,7 @@ def mean_phred(quals: np.ndarray | None) -> float:
 
 
 def read_sequences(path: str | Path) -> dict[str, ReadCall]:
-    """Return read id -> call of a FASTA or FASTQ file, without starts; a base takes one byte of memory.
+    """Return {read id: call} of a FASTA or FASTQ file, without starts; one byte of memory per base.
 
     The id is the first word of the header. Gzip is recognised by content.
 
@@ -90,15 +90,14 @@ def read_sequences(path: str | Path) -> dict[str, ReadCall]:
 
 
 class Moves:
-    """Where the bases of called reads begin, from PAF with `ss:Z:` (squigualiser's reform of a move table).
+    """Move tables in PAF with `ss:Z:`, as squigualiser reform writes them.
 
-    Its columns are read id, samples, first sample, end, strand, read id, bases, first and last base, and so on. In `ss`
-    a number and a comma are the samples of the next base, `3I` are three samples of no base, `2D` two bases without
-    samples.
+    Columns: read id, samples, first sample, end, strand, read id, bases, first and last base, and so on. In `ss`, `N,`
+    is the number of samples of the next base, `3I` three samples without a base, `2D` two bases without samples.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Read the file; the text of `ss`, about 3 bytes a base, stays in memory.
+        """Read the file; the text of `ss` stays in memory, about 3 bytes per base.
 
         Raises
         ------
@@ -127,7 +126,7 @@ class Moves:
         return len(self._rows)
 
     def place(self, read_id: str, call: ReadCall) -> ReadCall:
-        """Return a call with its starts; a call longer than the moves loses the bases that they do not reach.
+        """Return a call with the start of each base; bases that the move table does not cover are cut off.
 
         Raises
         ------
@@ -148,7 +147,7 @@ class Moves:
             if len(starts) > last - first:
                 break
             if kind == "D":
-                starts += [sample] * min(int(count), last - first + 1)  # no more than shows that there are too many
+                starts += [sample] * min(int(count), last - first + 1)  # a damaged count cannot fill the memory
                 continue
             if kind == ",":
                 starts.append(sample)
@@ -160,20 +159,20 @@ class Moves:
         return replace(call, bases=call.bases[first:last], starts=np.array(starts, np.int64), end=end)
 
 
-DAMAGE = (Exception,)  # pysam raises half a dozen kinds, AssertionError and NotImplementedError among them
-BATCH = 10_000  # records told at a time
-CLIPS = (4, 5)  # soft and hard, of SAM's operations
+DAMAGE = (Exception,)  # pysam raises many kinds, AssertionError and NotImplementedError among them
+BATCH = 10_000  # records sent at a time
+CLIPS = (4, 5)  # CIGAR operations: soft and hard clip
 
 
 class BamCalls:
-    """The primary records of an alignment file by read id; use it in a `with` statement.
+    """The primary records of an alignment file by read id, as a context manager.
 
-    Of BAM the place of each record is kept, about 150 bytes a read; of SAM and CRAM, which cannot be entered anywhere,
-    the records themselves.
+    Of BAM, the file offset of each record is kept, about 150 bytes per read. SAM and CRAM are not seekable, so their
+    records are kept.
 
     Attributes
     ----------
-    lengths : dict: name -> bases of the references in its header.
+    lengths : dict: name -> length in bases of each reference in the header.
     """
 
     def __init__(self, path: str | Path, reference: str | Path | None = None) -> None:
@@ -186,7 +185,7 @@ class BamCalls:
 
         Raises
         ------
-        InputError: it cannot be read, is cut short, or holds RNA.
+        InputError: the file cannot be read, is truncated, or holds RNA.
         """
         self.path = Path(path)
         self.lengths: dict[str, int] = {}
@@ -211,7 +210,7 @@ class BamCalls:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):  # htslib says once more what was wrong with a file that was read
+        with contextlib.suppress(OSError):  # htslib reports an error of reading again on closing
             self._file.close()
 
     def __contains__(self, read_id: str) -> bool:
@@ -224,7 +223,7 @@ class BamCalls:
         return iter(self._places)
 
     def calls(self, read_id: str) -> Iterator[tuple[ReadCall, Hit | None]]:
-        """Yield the calls of a read, one unless its caller split it, each with its place on the reference or None.
+        """Yield the calls of a read with their alignment or None; several where the basecaller split the read.
 
         Raises
         ------
@@ -242,7 +241,7 @@ class BamCalls:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep htslib's own words from standard error; ours say it in one line."""
+    """Silence htslib on standard error; its errors are reported in one line by the caller."""
     import pysam
 
     before = pysam.set_verbosity(0)
@@ -259,26 +258,25 @@ def _open(path: str | Path, reference: str | None) -> Any:
 
 
 def _each(file: Any) -> Iterator[tuple[str, Any]]:
-    """Yield read id and place of each primary record of BAM; read id and the record itself of SAM and CRAM."""
+    """Yield read id and file offset of each primary record of BAM; read id and record of SAM and CRAM."""
     seekable = bool(file.is_bam)
     place = file.tell() if seekable else 0
     for record in file.fetch(until_eof=True):
         if not (record.is_secondary or record.is_supplementary):
-            # a read that its caller split keeps the id of the whole in `pi`
+            # `pi`: id of the whole read, where the basecaller split it
             name = record.get_tag("pi") if record.has_tag("pi") else record.query_name
             yield str(name), place if seekable else record
         place = file.tell() if seekable else 0
 
 
 def scan(path: str | Path, on_problem: OnProblem, reference: str | None) -> Iterator[tuple[str, list[str], list[int]]]:
-    """Yield the references with their lengths, then the read ids of records, in BAM with their places.
+    """Yield the references with their lengths, then the read ids of records, in BAM with their file offsets.
 
-    A damaged CRAM can keep htslib busy without end, so this runs in a process of its own (`sequences.guard`); what it
-    came through, the other may read.
+    htslib can loop forever on a damaged CRAM, so this first pass runs in a process of its own (`sequences.guard`).
 
     Raises
     ------
-    InputError: the file cannot be read, is cut short, or holds RNA.
+    InputError: the file cannot be read, is truncated, or holds RNA.
     """
     with quiet(), faults(path, None, *DAMAGE), _open(path, reference) as file:
         header = file.header.to_dict()
@@ -296,12 +294,12 @@ _scan = Guarded("biorrn.nanopore.readers.calls:scan", "htslib")
 
 
 def _call(record: Any) -> ReadCall:
-    """Return the call of a record in the order of the signal."""
+    """Return the call of a record, in the direction of the signal."""
     letters = record.get_forward_sequence()
     if not letters:
         raise Fault("holds no sequence")
     bases = parse_bases(letters)
-    quals = record.query_qualities  # in any order: only their mean is used
+    quals = record.query_qualities  # the direction does not matter: only their mean is used
     mean = mean_phred(None if quals is None else np.asarray(quals))
     if np.isnan(mean) and record.has_tag("qs"):
         mean = float(record.get_tag("qs"))
@@ -312,7 +310,7 @@ def _call(record: Any) -> ReadCall:
     places = np.flatnonzero(moves)
     if stride < 1 or len(places) != len(bases):
         raise Fault(f"tag mv gives {len(places)} bases, {stride} samples a step; the record has {len(bases)} bases")
-    # `sp`: where a split read begins in the whole; `ts`: samples trimmed from its start
+    # `sp`: first sample of a split read within the whole read; `ts`: samples trimmed from its start
     first = sum(int(record.get_tag(tag)) for tag in ("sp", "ts") if record.has_tag(tag))
     return ReadCall(bases, first + stride * places, first + stride * len(moves), mean)
 

@@ -1,4 +1,4 @@
-"""FAST5 files: one read each or many, signal plain, zlib or VBZ, with the labels that Tombo wrote if it did."""
+"""FAST5 reader: single- and multi-read files, signal plain, zlib or VBZ, with calls of Guppy and labels of Tombo."""
 
 import contextlib
 import re
@@ -23,7 +23,7 @@ CODES = {b"A": 1, b"C": 2, b"G": 3, b"T": 4}
 
 
 def labels(holder: h5py.Group, samples: int) -> ReadLabels:
-    """Return the labels of one read: Analyses/RawGenomeCorrected_*/BaseCalled_template, the last that there is.
+    """Return the labels of one read, from the last Analyses/RawGenomeCorrected_*/BaseCalled_template.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def labels(holder: h5py.Group, samples: int) -> ReadLabels:
 
     Raises
     ------
-    Fault: there are no labels, Tombo failed on the read, it is RNA (whose events count from the other end), or the
-        labels contradict the signal or the alignment.
+    Fault: there are no labels, Tombo failed on the read, it is RNA (whose events count from the end of the signal), or
+        the labels contradict the signal or the alignment.
     """
     analyses = holder.get("Analyses", {})
     names = sorted(name for name in analyses if name.startswith("RawGenomeCorrected"))
@@ -87,7 +87,7 @@ TEMPLATE = "BaseCalled_template"
 
 
 def call(holder: h5py.Group, samples: int) -> ReadCall | None:
-    """Return the call of one read: Analyses/Basecall_1D_*, the last that there is; None where there is none.
+    """Return the call of one read, from the last Analyses/Basecall_1D_*; None where there is none.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def _fastq(content: bytes | str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _starts(analyses: h5py.Group, name: str, bases: int, samples: int) -> tuple[np.ndarray | None, int]:
-    """Return where the bases began, int64 (L,), and where the last one ended; None where the file does not say."""
+    """Return the first sample of each base, int64 (L,), and the end of the last; (None, 0) without a move table."""
     moves = analyses[name].get(f"{TEMPLATE}/Move")
     summary = analyses[name].get("Summary/basecall_1d_template")
     stride = None if summary is None else summary.attrs.get("block_stride")
@@ -133,7 +133,7 @@ def _starts(analyses: h5py.Group, name: str, bases: int, samples: int) -> tuple[
     if not isinstance(moves, h5py.Dataset) or stride is None or first is None:
         return None, 0
     steps = moves[:].astype(np.int64)
-    frames = np.repeat(np.arange(len(steps)), steps)  # a frame may have given two bases
+    frames = np.repeat(np.arange(len(steps)), steps)  # a frame may emit two bases
     if len(frames) != bases:
         raise Fault(f"the move table gives {len(frames)} bases; the call has {bases}")
     starts = int(first) + int(stride) * frames
@@ -144,8 +144,8 @@ def _starts(analyses: h5py.Group, name: str, bases: int, samples: int) -> tuple[
 
 Item = TypeVar("Item")
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on a damaged file
-SPARE, MOST_PACKED = 1 << 22, 1000  # samples that any file may claim, and samples a stored byte beyond them
-LOOKED_AT = 16  # reads of a file by which its runs are known
+SPARE, MOST_PACKED = 1 << 22, 1000  # most samples of a read: SPARE + MOST_PACKED per stored byte
+LOOKED_AT = 16  # reads from which the runs of a file are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +161,13 @@ class Place:
 
 
 class Attributes:
-    """Checked attributes of groups. Reads share groups by hard links: one is read again only when it is another one."""
+    """Checked attributes of groups. Reads share groups by hard links, so the last group of each role is cached."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[int, dict[str, Any], list[str]]] = {}
 
     def of(self, role: str, group: h5py.Group | None, notes: Notes) -> dict[str, Any]:
-        """Return the attributes of a group by name, text as `str`, without faulty ones; {} where there is no group."""
+        """Return the attributes of a group by name, text as `str`, without faulty ones; {} without a group."""
         if group is None:
             return {}
         address = h5py.h5o.get_info(group.id).addr
@@ -195,22 +195,17 @@ def read_fast5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signa
 
 
 def read_labels(path: str | Path, on_problem: OnProblem = stop) -> Iterator[tuple[SignalRecord, ReadLabels]]:
-    """Yield reads with the labels of Tombo resquiggle; one without, or on which Tombo failed, is a problem."""
+    """Yield reads with the labels of Tombo resquiggle; a read without labels is a problem."""
     yield from _reads(path, on_problem, labels)
 
 
 def read_calls(path: str | Path, on_problem: OnProblem = stop) -> Iterator[tuple[SignalRecord, ReadCall | None]]:
-    """Yield the reads of a FAST5 file with the call that a basecaller wrote into it, None without; see `read_fast5`."""
+    """Yield the reads of a FAST5 file with the call that it holds, or None; see `read_fast5`."""
     yield from _reads(path, on_problem, call)
 
 
 def read_runs(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
-    """Yield what a FAST5 file says of its runs, as reads without id and samples: some reads of it, `LOOKED_AT` at most.
-
-    Raises
-    ------
-    InputError: as `read_fast5`.
-    """
+    """Yield the metadata of at most `LOOKED_AT` reads, as reads without id and samples; see `read_fast5`."""
     with _open(path) as file:
         attributes = Attributes()
         with faults(path, None, *DAMAGE):
@@ -227,7 +222,7 @@ def read_runs(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
 def _reads(
     path: str | Path, on_problem: OnProblem, beside: Callable[[h5py.Group, int], Item]
 ) -> Iterator[tuple[SignalRecord, Item]]:
-    """Yield each read and what `beside` finds in its group, given the length of its signal."""
+    """Yield each read and the result of `beside(group, samples)`."""
     with _open(path) as file:
         attributes = Attributes()
         with faults(path, None, *DAMAGE):
@@ -237,7 +232,7 @@ def _reads(
                 with faults(path, name.removeprefix("read_"), *DAMAGE):
                     place = _place(file, name)
                     known = name.removeprefix("read_")
-                    if known == name:  # of a file of one read the group says only its number
+                    if known == name:  # in a single-read file the group's name is only a number
                         stated = place.raw.attrs.get("read_id", b"")
                         stated = stated.decode("utf-8", "replace") if isinstance(stated, bytes) else str(stated)
                         known = stated if READ_ID.fullmatch(stated) else name
@@ -329,12 +324,12 @@ def _record(path: str | Path, place: Place, attributes: Attributes) -> SignalRec
         sample_id=notes.text("tracking_id/sample_id", tracking.get("sample_id")),
         run_tags=run_tags(tracking, context),
         device=notes.text("tracking_id/device_id", tracking.get("device_id")),
-        faults=tuple(notes.faults),  # the last: what is above adds to them
+        faults=tuple(notes.faults),  # evaluated last: the arguments above add to them
     )
 
 
 def _read_id(path: str | Path, place: Place, value: Any, notes: Notes) -> str:
-    """Return the id of a read; where it is missing or cannot be one, the name of its group, or of its file."""
+    """Return the id of a read; where it is missing or invalid, the name of its group or file."""
     own = Notes()
     found = own.text("Raw/read_id", value)
     if READ_ID.fullmatch(found):
@@ -379,7 +374,7 @@ def _signal(raw: h5py.Group, notes: Notes) -> np.ndarray:
 
 
 def _end_reason(raw: h5py.Group) -> str:
-    """Return the name of the end reason; its code where the file does not name the codes, which changed over time."""
+    """Return the name of the end reason; its code where the file does not name the codes."""
     if "end_reason" not in raw.attrs:
         return ""
     codes = h5py.check_enum_dtype(raw.attrs.get_id("end_reason").dtype) or {}
@@ -394,7 +389,7 @@ def _attribute(role: str, name: str, attributes: h5py.AttributeManager) -> Any:
 
 
 def _clean(role: str, name: str, value: Any) -> Any:
-    """Return an attribute's value with its texts checked; an array of texts is checked and kept; None: it is empty."""
+    """Return the value of an attribute after checking its texts; None where it is empty."""
     text(f"{role} (the name of an attribute)", name)
     if isinstance(value, str | bytes):
         return value if (role, name) == ("Raw", "read_id") else text(f"{role}/{name}", value)  # see `_read_id`
@@ -406,7 +401,7 @@ def _clean(role: str, name: str, value: Any) -> Any:
 
 
 def _need(channel: dict[str, Any], name: str, notes: Notes) -> float:
-    """Return a number without which the samples have no meaning."""
+    """Return a number of the calibration. Raises `Fault` where it is missing."""
     if name not in channel:
         raise Fault(f"attribute 'channel_id/{name}' is missing")
     value = channel[name]

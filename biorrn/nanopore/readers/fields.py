@@ -1,4 +1,4 @@
-"""Checks that all signal readers share: the formats refuse the same faults in the same words."""
+"""Checks of signal files: ids, numbers, times and calibration, with the same messages for all formats."""
 
 import math
 import re
@@ -13,22 +13,22 @@ from biorrn.base.errors import Fault, Item, reason, text
 from biorrn.sequences.records import SignalRecord
 
 READ_ID = re.compile(r"[0-9A-Za-z][!-~]*")
-MAX_DIGITS = 18  # of a whole number: it has 63 bits, and Python refuses to convert thousands
-MOST_OFFSET, MOST_REAL = 1e9, 1e9  # the current stays finite in float32
-MOST = 2**53  # of a channel, mux, read number or start time: exact in any number that it becomes
+MAX_DIGITS = 18  # of a whole number, so that it fits 63 bits
+MOST_OFFSET, MOST_REAL = 1e9, 1e9  # so that the current stays finite in float32
+MOST = 2**53  # of a channel, mux, read number or start time: exact as float64 too
 
 
 def whole(name: str, value: str) -> int:
-    """Return the number that a text field such as the channel spells; anything else is a `Fault`."""
+    """Return a whole number given as text. Raises `Fault` for any other text."""
     if not value.isdecimal() or len(value) > MAX_DIGITS:
         raise Fault(f"field {name!r}: found {value[:40]!r}; allowed is a whole number")
     return int(value)
 
 
 def moment(written: str) -> datetime | None:
-    """Return the time that a text field spells, ISO 8601 or seconds since 1970, in UTC; None where it spells none.
+    """Return a time in UTC, given as ISO 8601 or as seconds since 1970; None for any other text.
 
-    Files of years hold any of these, so that an odd one is no fault. A time without a zone is taken for UTC.
+    Both forms are common, and so are placeholders, which are no fault. A time without a zone is read as UTC.
 
     >>> moment("2020-10-27T05:41:50Z") == moment("1603777310"), moment("."), moment("0")
     (True, None, None)
@@ -43,18 +43,18 @@ def moment(written: str) -> datetime | None:
 
 
 def scale_of(span: float, digitisation: float) -> float:
-    """Return pA a step of the digitiser, from its range in pA and its number of steps."""
+    """Return pA per digitiser step, from the range in pA and the number of steps."""
     if not (math.isfinite(digitisation) and digitisation > 0):
         raise Fault(f"field 'digitisation': found {digitisation:g}; allowed is a number above 0")
     return float(span) / float(digitisation)
 
 
 class Notes:
-    """Takes metadata apart that calling does not need: what is wrong with it is noted, not raised.
+    """Parses metadata that basecalling does not need: faults are collected, not raised.
 
     Attributes
     ----------
-    faults : list of str: in the words of a `Fault`.
+    faults : list of str: one message each.
 
     >>> notes = Notes()
     >>> notes.whole("start_mux", 2), notes.whole("channel_number", "ch12"), notes.whole("read_number", None)
@@ -67,7 +67,7 @@ class Notes:
         self.faults = list(faults)
 
     def take(self, make: Callable[[], Item], *damage: type[Exception]) -> Item | None:
-        """Return what a function makes; None where it raises a `Fault` or one of the exceptions `damage`."""
+        """Return the result of `make`; None where it raises a `Fault` or one of the exceptions `damage`."""
         try:
             return make()
         except Fault as fault:
@@ -77,7 +77,7 @@ class Notes:
         return None
 
     def text(self, name: str, value: Any) -> str:
-        """Return a text field, "" where it is None or no text that `text` allows."""
+        """Return a text field; "" where it is None, not a text, or refused by `errors.text`."""
         value = self._single(name, value, "a text")
         if value is None:
             return ""
@@ -87,20 +87,20 @@ class Notes:
         return self.take(lambda: text(name, value)) or ""
 
     def whole(self, name: str, value: Any, written: bool = False) -> int | None:
-        """Return a whole number from 0 to `MOST`; None where it is None or anything else.
+        """Return a whole number from 0 to `MOST`; None for anything else.
 
-        A number of another type, such as 7.0 or "7", is taken, and its type noted.
+        A whole number of another type, such as 7.0 or "7", is accepted, and its type noted as a fault.
 
         Parameters
         ----------
-        written : bool: the format has the number as text.
+        written : bool: the format stores the number as text.
         """
         number = self._single(name, value, "a whole number")
         if number is None:
             return None
         if isinstance(number, bytes):
             number = number.decode("utf-8", "replace")
-        odd = isinstance(number, int | np.integer) == written  # the type is not what it should be
+        odd = isinstance(number, int | np.integer) == written  # not of the type that the format prescribes
         if isinstance(number, str):
             number = int(number) if number.isdecimal() and len(number) <= MAX_DIGITS else None
         elif isinstance(number, float | np.floating):
@@ -117,7 +117,7 @@ class Notes:
         return int(number)
 
     def _single(self, name: str, value: Any, allowed: str) -> Any:
-        """Return the value of an array of one, which is noted."""
+        """Return the value of an array of one element, and note the array as a fault."""
         if not isinstance(value, np.ndarray):
             return value
         self.faults.append(f"field {name!r}: found {short(value)}; allowed is {allowed}")
@@ -133,11 +133,15 @@ def short(value: Any) -> str:
 def make_record(read_id: str, raw: np.ndarray, **values: Any) -> SignalRecord:
     """Return a checked `SignalRecord`; see its fields for the units.
 
-    Scale and sample rate may be NaN together with the offset: the file holds no calibration at all.
+    Offset, scale and sample rate are NaN where the file has no calibration.
+
+    Raises
+    ------
+    Fault: the read id, or a number of the calibration, is not allowed.
     """
     if not READ_ID.fullmatch(read_id):
         raise Fault(f"field 'read_id': found {read_id[:60]!r}; allowed are a letter or digit, then no spaces")
-    for name in ("channel", "mux"):  # numbered from 1: formats without a missing value write 0
+    for name in ("channel", "mux"):  # numbered from 1; 0 stands for a missing value
         values[name] = values.get(name) or None
     record = SignalRecord(read_id=read_id, raw=raw, **values)
     if record.calibrated:
@@ -150,6 +154,6 @@ def make_record(read_id: str, raw: np.ndarray, **values: Any) -> SignalRecord:
 
 
 def run_record(path: str | Path, rate: float, tags: dict[str, str]) -> SignalRecord:
-    """Return what a file says of a run, as a read without id, samples and calibration."""
+    """Return the metadata of a run, as a read without id, samples and calibration."""
     nothing = np.zeros(0, np.int16)
     return SignalRecord("", nothing, math.nan, math.nan, rate, source=Path(path), run_tags=tags)

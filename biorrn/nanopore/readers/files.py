@@ -1,4 +1,4 @@
-"""Reading signal from any mix of files and folders."""
+"""Signal files and folders: finding files, reading them by suffix, and sharding."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ class NoReads(BiorrnError):
 def find_signal_files(paths: Iterable[str | Path], on_problem: OnProblem = stop) -> list[Path]:
     """Return the signal files among `paths`, folders walked recursively, each file once, in a fixed order.
 
-    Within a folder other files and hidden ones are passed over, and symbolic links are followed. Archives, and links
-    that lead nowhere, are told of in one line a folder, a `LeftOut`. Files named outright must have a suffix of
-    `SIGNAL_READERS`.
+    In folders, other files and hidden files are skipped, and symbolic links are followed. Archives and broken links
+    are reported in one line per folder, a `LeftOut`. Files in `paths` must have a suffix of `SIGNAL_READERS`.
 
     Parameters
     ----------
     paths : files and folders.
-    on_problem : called with the `InputError` of each path that cannot be used: it does not exist, has another
-        suffix, or is a folder that cannot be read or holds no signal file. The default raises it.
+    on_problem : called with the `InputError` of each path that does not exist, has another suffix, or is a folder that
+        cannot be read or holds no signal file. The default raises it.
     """
     return list(each_file(paths, on_problem))
 
@@ -47,9 +46,7 @@ def read_signal(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Sign
 
     Parameters
     ----------
-    path : the file.
-    on_problem : called with the `InputError` of each read that cannot be used, which is then left out. The default
-        raises it.
+    on_problem : called with the `InputError` of each read that is skipped. The default raises it.
 
     Raises
     ------
@@ -59,7 +56,7 @@ def read_signal(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Sign
 
 
 def read_runs(path: str | Path) -> Iterator[SignalRecord]:
-    """Yield what a file says of its runs, as reads without id and samples; far quicker than reading it.
+    """Yield the metadata of a file's runs, as reads without id and samples; no signal is decoded.
 
     Raises
     ------
@@ -76,19 +73,19 @@ def read_all(
     read: Reader = read_signal,
     calibrated: bool = True,
 ) -> Iterator:
-    """Yield the reads of files and folders; what cannot be used is reported, left out, and the rest goes on.
+    """Yield the reads of files and folders; unusable files and reads are reported and skipped.
 
     Parameters
     ----------
     paths : files and folders.
-    on_problem : called with the `InputError` of each path, file or read that is left out. Where that was a single
-        problem and nothing else came, the problem is raised instead, so that it is said once.
-    read : reads one file: `read_signal`, or `nanopore.readers.fast5.read_labels`.
-    calibrated : leave out reads whose file does not say what the samples mean.
+    on_problem : called with the `InputError` of each path, file or read that is skipped. If there is a single problem
+        and no read at all, it is raised instead, so that it is reported once.
+    read : reads one file: `read_signal`, `read_labels` or `read_calls`.
+    calibrated : skip reads whose file has no calibration of the samples.
 
     Raises
     ------
-    NoReads: not one read could be used, for several reasons; for a single one its InputError.
+    NoReads: no read could be used, because of several problems. A single problem is raised as its InputError.
     """
     held: list[InputError] = []  # the first problem, as long as nothing else came
     problems = reads = 0
@@ -127,7 +124,7 @@ def _tolerant(read: Reader, file: Path, on_problem: OnProblem) -> Iterator:
 
 
 def each_file(paths: Iterable[str | Path], on_problem: OnProblem) -> Iterator[Path]:
-    """Yield what `find_signal_files` returns, one by one, so that problems come at their place among the files."""
+    """Yield the files of `find_signal_files` one by one, so that problems are reported in file order."""
     seen: set[tuple[int, int]] = set()  # by device and inode, so that a file given twice is read once
     for path in map(Path, paths):
         for file in _files(path, on_problem):
@@ -138,7 +135,7 @@ def each_file(paths: Iterable[str | Path], on_problem: OnProblem) -> Iterator[Pa
 
 
 def _files(path: Path, on_problem: OnProblem) -> Iterator[Path]:
-    """Yield the signal files of one path; it is a problem when nothing comes of it."""
+    """Yield the signal files of one path; a path without any is a problem."""
     nothing = True
     passed: list[Path] = []  # archives and broken links
 
@@ -161,7 +158,7 @@ def _files(path: Path, on_problem: OnProblem) -> Iterator[Path]:
 
 
 def _is_archive(path: Path) -> bool:
-    """Say whether a file is an archive of files, or a signal file packed.
+    """Return whether a file is an archive, or a compressed signal file.
 
     >>> [_is_archive(Path(name)) for name in ("a.fast5.gz", "b.tar", "c.tar.gz", "calls.fastq.gz", "d.fast5")]
     [True, True, True, False, False]
@@ -181,9 +178,9 @@ def _reader(path: Path) -> Reader:
 
 
 def _walk(path: Path, above: frozenset[Path], on_problem: OnProblem, passed: list[Path]) -> Iterator[Path]:
-    """Yield the signal files of a path by name; a link back to a folder above it is passed over.
+    """Yield the signal files of a path by name; a link to a parent folder is skipped.
 
-    Archives, and links to a signal file or a folder that is not there, are added to `passed`.
+    Archives, and broken links to a signal file or a folder, are added to `passed`.
     """
     try:
         if not path.is_dir():
@@ -207,7 +204,7 @@ def _walk(path: Path, above: frozenset[Path], on_problem: OnProblem, passed: lis
         try:
             file, folder = entry.is_file(), entry.is_dir() and entry.resolve() not in above
             broken = entry.is_symlink() and not entry.exists()
-        except OSError as error:  # the folder may be listed, but what is in it may not be looked at
+        except OSError as error:  # the folder may be listed, but not its entries
             if signal or not entry.suffix or _is_archive(entry):
                 on_problem(InputError(entry, reason(error)))
             continue
@@ -222,7 +219,7 @@ def _walk(path: Path, above: frozenset[Path], on_problem: OnProblem, passed: lis
             passed.append(entry)
 
 
-# what a damaged file can crash runs in a process of its own
+# libraries that a damaged file can crash run in a process of their own
 read_fast5 = Guarded("biorrn.nanopore.readers.fast5:read_fast5", "HDF5")
 read_labels = Guarded("biorrn.nanopore.readers.fast5:read_labels", "HDF5")
 read_calls = Guarded("biorrn.nanopore.readers.fast5:read_calls", "HDF5")
@@ -242,14 +239,14 @@ RUN_READERS: dict[str, Reader] = {
 }
 
 
-OPENING = 4096  # bytes that the opening of a file is counted as, so that many tiny files are shared out too
+OPENING = 4096  # bytes added for each file, so that many tiny files are distributed evenly too
 SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
 
 def list_files(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the signal files among `paths` in the order in which one process would read them.
+    """Return the signal files among `paths` in reading order.
 
-    Paths that cannot be used stand in the list too, so that whoever reads the list reports them.
+    Unusable paths are listed too, so that the shard which reads them reports them.
     """
     files: list[Path] = []
 
@@ -262,7 +259,7 @@ def list_files(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def sizes(files: Iterable[Path]) -> list[int]:
-    """Return the bytes of each file, with `OPENING` for opening it; of one that cannot be looked at, only that."""
+    """Return the bytes of each file plus `OPENING`; `OPENING` alone where the size is unknown."""
     found = []
     for file in files:
         try:
@@ -273,10 +270,10 @@ def sizes(files: Iterable[Path]) -> list[int]:
 
 
 def cut(weights: Sequence[int], parts: int) -> list[range]:
-    """Return `parts` ranges that follow one another and hold every index of `weights` once.
+    """Return `parts` consecutive ranges that partition the indices of `weights` into about equal sums.
 
-    An index goes to the part in which the middle of its weight falls, so that parts are alike in weight; where there
-    are fewer indices than parts, some parts are empty.
+    An index belongs to the part in which the middle of its weight falls. With fewer indices than parts, some parts are
+    empty.
 
     Parameters
     ----------
@@ -301,16 +298,16 @@ def cut(weights: Sequence[int], parts: int) -> list[range]:
 
 
 def count_shards(files: Sequence[Path], shard_bytes: float) -> int:
-    """Return in how many parts the files are called: of about `shard_bytes` each, and none without a file."""
+    """Return the number of shards of about `shard_bytes` each; at most one per file, at least one."""
     return max(1, min(len(files), round(sum(sizes(files)) / shard_bytes)))
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Return (number from 1, of how many) of a text such as 3/8.
+    """Return (3, 8) for the text 3/8.
 
     Raises
     ------
-    ConfigError: it is something else.
+    ConfigError: the text is not of this form.
     """
     match = SHARD.fullmatch(text)
     number, parts = map(int, match.groups()) if match else (0, 0)
@@ -334,13 +331,13 @@ def read_list(path: str | Path) -> list[Path]:
 
 
 def choose(paths: Sequence[str | Path], listed: str | Path | None, shard: str | None) -> list[Path]:
-    """Return what is to be read: `paths`, or those of a list, or the part of their files that `shard` names.
+    """Return the paths to read: `paths`, or those of a list file, or the files of one shard of them.
 
     Parameters
     ----------
     paths : files and folders.
-    listed : text file with a path a line, in place of `paths`.
-    shard : None, or such as 3/8: the third of eight parts.
+    listed : text file with one path per line, instead of `paths`.
+    shard : None, or text such as 3/8: the third of eight shards.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""POD5 files, through the pod5 library."""
+"""POD5 reader, based on the pod5 library."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from biorrn.nanopore.readers.fields import Notes, make_record, run_record
 from biorrn.sequences.records import SignalRecord
 
 SIGNATURE = b"\x8bPOD\r\n\x1a\n"  # at both ends of a file
-DAMAGE = (Exception,)  # pod5 raises nothing narrower for a run that is missing, pyarrow half a dozen kinds
+DAMAGE = (Exception,)  # pod5 raises a bare Exception for a missing run, pyarrow many kinds
 
 
 def read_pod5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
@@ -21,9 +21,9 @@ def read_pod5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
 
     Raises
     ------
-    InputError: the file is not POD5, is damaged or cut short, or holds no reads.
+    InputError: the file is not POD5, is damaged or truncated, or holds no reads.
     """
-    import pod5  # half a second, so only where a POD5 is met
+    import pod5  # takes half a second, so only where a POD5 is read
 
     with faults(path, None, OSError):
         _check_ends(path)
@@ -51,12 +51,7 @@ def read_pod5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
 
 
 def read_runs(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
-    """Yield what a POD5 file says of its runs, as reads without id and samples.
-
-    Raises
-    ------
-    InputError: as `read_pod5`.
-    """
+    """Yield the metadata of a POD5 file's runs, as reads without id and samples; see `read_pod5`."""
     import pod5
 
     with faults(path, None, OSError):
@@ -70,7 +65,7 @@ def read_runs(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signal
 
 
 def _check_ends(path: str | Path) -> None:
-    """Raise a `Fault` where the signature is missing at the start (another format) or the end (cut short)."""
+    """Raise a `Fault` where the signature is missing at the start (another format) or the end (truncated)."""
     with open(path, "rb") as file:
         if file.read(len(SIGNATURE)) != SIGNATURE:
             raise Fault("not a POD5 file: it does not start with POD5's signature")
@@ -80,7 +75,7 @@ def _check_ends(path: str | Path) -> None:
 
 
 def _run(info: Any) -> tuple[dict[str, Any], list[str]]:
-    """Return what a run says of its reads, as fields of a record, and the faults of its texts."""
+    """Return the metadata of a run as fields of a `SignalRecord`, and the faults of its texts."""
     notes = Notes()
     texts: dict[str, Any] = {}
     for name in info.__dataclass_fields__:
@@ -127,6 +122,6 @@ def _record(path: str | Path, read_id: str, read: Any, run: dict[str, Any], odd:
         start_time=notes.whole("start_sample", read.start_sample),
         end_reason=notes.take(lambda: str(read.end_reason.name), *DAMAGE) or "",
         source=Path(path),
-        faults=tuple(notes.faults),  # the last: what is above adds to them
+        faults=tuple(notes.faults),  # evaluated last: the arguments above add to them
         **run,
     )

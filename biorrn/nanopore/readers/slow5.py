@@ -1,11 +1,11 @@
-"""SLOW5 (text) and BLOW5 (binary) files, by their specification, versions 0.1 to 1.x.
+"""SLOW5 (text) and BLOW5 (binary) reader, versions 0.1 to 1.x of the specification.
 
-BLOW5 compresses records by zlib or zstd, and signal by svb-zd or ex-zd. Both signal codes keep the differences of
-neighbouring samples, zigzag-coded so that small ones are small numbers: svb-zd as stream-VByte (Lemire et al. 2018),
-ex-zd as one byte each with the few larger ones kept apart (slow5 0.2).
+BLOW5 compresses records by zlib or zstd, and signal by svb-zd or ex-zd. Both signal codecs store zigzag-coded
+differences of neighbouring samples: svb-zd as stream-VByte (Lemire et al. 2018), ex-zd as one byte each, with larger
+ones in a list of exceptions (slow5 0.2).
 
-Checked against pyslow5, the format's C library, which is not called: it ends the process on a damaged header, and reads
-and writes past its buffers on a damaged record.
+Tested against pyslow5, the format's C library. It is not used here, because it ends the process on a damaged header and
+overruns its buffers on a damaged record.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from biorrn.nanopore.chemistry import run_tags
 from biorrn.nanopore.readers.fields import Notes, make_record, moment, run_record, scale_of, whole
 from biorrn.sequences.records import MAX_SAMPLES, SignalRecord
 
-SPARE, MOST_PACKED = 1 << 26, 100  # bytes that any record may have, and bytes a packed byte beyond them
+SPARE, MOST_PACKED = 1 << 26, 100  # most bytes of a record: SPARE + MOST_PACKED per compressed byte
 
 
 def plain(body: bytes) -> bytes:
@@ -62,7 +62,7 @@ def zstd_record(body: bytes) -> bytes:
 
 
 def _most(body: bytes) -> int:
-    """Return how many bytes a record may decompress to; signal shrinks to a third, what shrinks more is made to."""
+    """Return the most bytes that a record may decompress to; a limit against decompression bombs."""
     return SPARE + MOST_PACKED * len(body)
 
 
@@ -122,7 +122,7 @@ def _unzigzag(values: np.ndarray) -> np.ndarray:
 
 
 def _block(packed: bytes, at: int, count: int) -> tuple[np.ndarray, int]:
-    """Return `count` numbers that follow their own size in bytes, and where they end."""
+    """Return `count` numbers of a block that starts with its size in bytes, and the end of the block."""
     (size,) = _unpack("<I", packed, at)
     values, used = _stream_vbyte(packed[at + 4 : at + 4 + size], count)
     if used != size:
@@ -131,7 +131,7 @@ def _block(packed: bytes, at: int, count: int) -> tuple[np.ndarray, int]:
 
 
 def _stream_vbyte(packed: bytes, count: int) -> tuple[np.ndarray, int]:
-    """Return `count` uint32 numbers and the bytes they took: two bits each for its length, then 1 to 4 bytes each."""
+    """Return `count` uint32 numbers and their size in bytes: two bits each for the length, then 1 to 4 bytes each."""
     control = np.frombuffer(packed, np.uint8)[: (count + 3) // 4]
     if len(control) * 4 < count:
         raise Fault(f"the signal is cut short: {count} samples in {len(packed)} bytes")
@@ -156,12 +156,12 @@ def _unpack(layout: str, packed: bytes, at: int) -> tuple[int, ...]:
         raise Fault(f"the signal is cut short after {len(packed)} bytes") from None
 
 
-# by their codes in the header of a BLOW5 file
+# by code in the header of a BLOW5 file
 RECORD_CODECS: dict[int, Callable[[bytes], bytes]] = {0: plain, 1: zlib_record, 2: zstd_record}
 SIGNAL_CODECS: dict[int, Callable[[bytes], np.ndarray]] = {0: plain_signal, 1: svb_zd, 2: ex_zd}
 
 
-FIELDS = (  # name, type, of the fields that each record has
+FIELDS = (  # name and type of the fields of each record
     ("read_id", "char*"),
     ("read_group", "uint32_t"),
     ("digitisation", "double"),
@@ -172,7 +172,7 @@ FIELDS = (  # name, type, of the fields that each record has
     ("raw_signal", "int16_t*"),
 )
 MAX_HEADER = 2**26  # bytes
-MAX_GROUPS = 100_000  # runs merged into one file; a damaged number would ask for all the memory
+MAX_GROUPS = 100_000  # runs in one file; a limit against damaged numbers
 
 # type -> struct code; an enum is stored as a uint8
 CODES = {
@@ -197,27 +197,27 @@ class Column:
 
 @dataclass(slots=True)
 class Header:
-    """What the records need: the attributes of each read group, and the auxiliary fields in their order."""
+    """Attributes of each read group, and the auxiliary fields in their order."""
 
     groups: int
     attributes: list[dict[str, str]] = field(default_factory=list)
     columns: list[Column] = field(default_factory=list)
 
 
-Value = int | float | str | Fault | None  # None: missing, or an array, of which no reader makes use
+Value = int | float | str | Fault | None  # None: missing, or an array, which is not used
 Fields = dict[str, Value]
-# the header, the records as bytes, and what parses one into its fields and its signal
+# header, records as bytes, and parser of a record into fields and signal
 Opened = tuple[Header, Iterator[bytes], Callable[[bytes], tuple[Fields, np.ndarray]]]
 
 
 def check_version(major: int, minor: int, patch: int) -> None:
-    """Raise a `Fault` where the format is newer than 1.x, the newest that there is."""
+    """Raise a `Fault` where the version is newer than 1.x."""
     if major > 1:
         raise Fault(f"SLOW5 version {major}.{minor}.{patch}; allowed is up to 1.x")
 
 
 def parse_header(lines: list[str], groups: int) -> Header:
-    """Return the header from its lines: `@name<TAB>value...` with a value a read group, then `#types`, `#names`."""
+    """Return the header from its lines: `@name<TAB>value...`, one value per read group, then `#types`, `#names`."""
     if not 1 <= groups <= MAX_GROUPS:
         raise Fault(f"field 'num_read_groups': found {groups}; allowed is 1 to {MAX_GROUPS}")
     header = Header(groups, [{} for _ in range(groups)])
@@ -270,7 +270,7 @@ NUMBERS = "IddddQ"  # read group, digitisation, offset, range, sampling rate, le
 
 
 def open_binary(file: BinaryIO) -> Opened:
-    """Return the header, the records and their parser; what is wrong is a `Fault`."""
+    """Return header, records and parser of BLOW5. Raises `Fault`."""
     head = file.read(HEAD.size)
     if len(head) < HEAD.size:
         raise Fault("cut short: it ends within the header")
@@ -294,7 +294,7 @@ def open_binary(file: BinaryIO) -> Opened:
 
 
 def _bodies(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the records as they are in the file, up to the end-of-file marker."""
+    """Yield the compressed records up to the end-of-file marker."""
     end = os.fstat(file.fileno()).st_size
     while True:
         size = file.read(8)
@@ -309,7 +309,7 @@ def _bodies(file: BinaryIO) -> Iterator[bytes]:
 
 
 class Cursor:
-    """Takes values off the front of a record; more than it holds is a `Fault`."""
+    """Reads values from a record in order; reading past its end is a `Fault`."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -349,7 +349,7 @@ def _binary_value(cursor: Cursor, column: Column) -> Value:
     if column.code == "c":
         return _auxiliary_text(column.name, value.rstrip(b"\0"))
     bits = 8 * struct.calcsize("<" + column.code)
-    missing = {2**bits - 1} if column.code.isupper() else {2 ** (bits - 1) - 1}  # the largest number says: missing
+    missing = {2**bits - 1} if column.code.isupper() else {2 ** (bits - 1) - 1}  # the largest number means missing
     return None if value in missing or (isinstance(value, float) and math.isnan(value)) else value
 
 
@@ -361,7 +361,7 @@ def _auxiliary_text(name: str, data: bytes) -> str | Fault:
 
 
 def open_text(file: BinaryIO) -> Opened:
-    """Return the header, the records and their parser; what is wrong is a `Fault`."""
+    """Return header, records and parser of SLOW5. Raises `Fault`."""
     lines: list[str] = []
     for line in file:
         if len(line) > MAX_HEADER or (not lines and not line.startswith(b"#slow5_version\t")):
@@ -426,7 +426,7 @@ def _number(name: str, cell: bytes, real: bool) -> int | float:
         raise Fault(f"field {name!r}: found {cell[:40].decode('utf-8', 'replace')!r}; allowed is {kind}") from None
 
 
-LOOKED_AT = 1000  # reads of a file with several runs, by which these are known
+LOOKED_AT = 1000  # reads that are searched for the runs of a file
 
 
 def read_slow5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
@@ -434,7 +434,7 @@ def read_slow5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signa
 
     Raises
     ------
-    InputError: the file is neither, its header is damaged, it is cut short (after the reads before the cut), or it
+    InputError: the file is neither, its header is damaged, it is truncated (raised after the whole reads), or it
         holds no reads.
     """
     count = 0
@@ -455,13 +455,9 @@ def read_slow5(path: str | Path, on_problem: OnProblem = stop) -> Iterator[Signa
 
 
 def read_runs(path: str | Path, on_problem: OnProblem = stop) -> Iterator[SignalRecord]:
-    """Yield what a SLOW5 or BLOW5 file says of its runs, as reads without id and samples.
+    """Yield the metadata of a file's runs, as reads without id and samples; see `read_slow5`.
 
-    A run counts where one of the first `LOOKED_AT` reads is of it: headers keep the runs of reads that were taken out.
-
-    Raises
-    ------
-    InputError: as `read_slow5`.
+    Only runs of the first `LOOKED_AT` reads are yielded, since a header may list runs that have no read in the file.
     """
     with _opened(path) as (header, bodies, parse):
         waiting = {tuple(sorted(run_tags(run).items())) for run in header.attributes}
@@ -517,12 +513,12 @@ def _record(path: str | Path, header: Header, values: Fields, raw: np.ndarray) -
         sample_id=run.get("sample_id", ""),
         run_tags=run_tags(run),
         device=run.get("device_id", ""),
-        faults=tuple(notes.faults),  # the last: what is above adds to them
+        faults=tuple(notes.faults),  # evaluated last: the arguments above add to them
     )
 
 
 def _end_reason(header: Header, code: Value) -> str:
-    """Return the name of an end reason; its code where the header does not name it."""
+    """Return the name of an end reason; its code where the header has no name for it."""
     labels = next((column.labels for column in header.columns if column.name == "end_reason"), ())
     named = isinstance(code, int) and 0 <= code < len(labels)
     return labels[code] if named and isinstance(code, int) else "" if code is None else str(code)

@@ -1,4 +1,4 @@
-"""Reads as rows of a table, and the figures of many."""
+"""Table of signal reads: a row per read, counts over many reads, repeated ids, and reported problems."""
 
 from array import array
 from collections import Counter
@@ -10,7 +10,7 @@ from biorrn.nanopore.chemistry import chemistry_of
 from biorrn.sequences.fasta import Ids
 from biorrn.sequences.records import SignalRecord
 
-SHOWN = 5  # problems of one file that are printed
+SHOWN = 5  # problems printed per file
 COLUMNS = (
     "read_id",
     "samples",
@@ -32,7 +32,7 @@ COLUMNS = (
 
 
 def row(record: SignalRecord) -> list[str]:
-    """Return one read as the cells of `COLUMNS`; what the file does not say is empty."""
+    """Return one read as the cells of `COLUMNS`; unknown values are empty."""
     known = record.calibrated
     return [
         record.read_id,
@@ -52,12 +52,12 @@ def row(record: SignalRecord) -> list[str]:
 
 
 def cell(number: int | None) -> str:
-    """Return a number of a file as a cell; an empty one where the file does not have it."""
+    """Return a number as a cell; "" for None."""
     return "" if number is None else str(number)
 
 
 class Repeats:
-    """Counts reads whose id came before, in the same file or another."""
+    """Counts reads whose id occurred before, in the same file or another."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -65,19 +65,19 @@ class Repeats:
         self._first = ""
 
     def add(self, record: SignalRecord) -> None:
-        """Take a read."""
+        """Count a read."""
         if self._ids.seen(str(record.read_id), 1):
             self.count += 1
             self._first = self._first or f"'{record.read_id:.60}' in {record.source.name}"
 
     def line(self) -> str:
-        """Return a warning, "" where each id came once."""
+        """Return a warning; "" where each id occurs once."""
         what = "a read has an id" if self.count == 1 else f"{self.count} reads have ids"
         return f"{what} that another read had before; the first is {self._first}" if self.count else ""
 
 
 class Summary:
-    """Counts over many reads; keeps some 50 bytes a read.
+    """Counts over many reads; uses about 50 bytes per read.
 
     >>> summary = Summary()
     >>> summary.rows()[1]
@@ -107,7 +107,7 @@ class Summary:
         self.kinds[(record.run_id, record.flow_cell, record.kit, rate)] += 1
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return names and values: counts, lengths in samples, hours of signal, and the reads of each kind of run."""
+        """Return names and values: counts, lengths in samples, hours of signal, and reads by run and chemistry."""
         lengths = sorted(self.lengths)
         total = sum(lengths)
         rows = [("files", len(self.files)), ("reads", len(lengths)), ("samples", total)]
@@ -130,14 +130,14 @@ class Summary:
 
 
 class Problems:
-    """Says what is wrong with files and reads: one line each, the first `SHOWN` of a file, the others counted."""
+    """Prints problems of files and reads, one line each: the first `SHOWN` of a file, then their number."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
         self.counts: Counter[str] = Counter()
 
     def __call__(self, problem: InputError) -> None:
-        """Report one problem; archives are only a warning, since they may hold no reads at all."""
+        """Print one problem; archives are only a warning, since they may hold no reads."""
         if isinstance(problem, LeftOut) and problem.kind == "archive" and not problem.alone:
             print(f"biorrn: warning: {problem}", file=self.stream)
             return
@@ -146,7 +146,7 @@ class Problems:
             print(f"biorrn: error: {problem}", file=self.stream)
 
     def close(self) -> int:
-        """Report what was only counted and return the number of files with problems."""
+        """Print the numbers of further problems; return the number of files with problems."""
         for source, count in self.counts.items():
             if count > SHOWN:
                 print(f"biorrn: error: {source}: and {count - SHOWN} further reads like these", file=self.stream)
@@ -154,7 +154,7 @@ class Problems:
 
 
 def _n50(lengths: list[int], total: int) -> int:
-    """Return the length such that reads at least as long hold half of all samples."""
+    """Return the N50: reads of at least this length hold half of all samples."""
     held = 0
     for length in reversed(lengths):
         held += length

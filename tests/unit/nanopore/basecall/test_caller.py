@@ -22,7 +22,7 @@ from biorrn.nanopore.basecall.engine import ENGINES
 from biorrn.nanopore.basecall.formats import fastq_text
 from biorrn.nanopore.labels.transfer import align_to, columns
 from biorrn.nanopore.readers.calls import parse_bases
-from biorrn.nanopore.signal import medmad, medmad_scaling, trim_start
+from biorrn.nanopore.signal import medmad_scaling, normalise, trim_start
 from biorrn.nanopore.simulate.pore_model import load_pore_model
 from biorrn.nanopore.simulate.reads import Settings, simulate
 from biorrn.nn.sequence import build_model
@@ -99,7 +99,7 @@ def test_the_same_text_for_any_batch_size_order_and_number_of_threads(
 def test_a_read_in_one_chunk_is_called_as_by_the_bare_model(stored: Stored) -> None:
     record = read("r", 1003)
     [call] = basecall(stored, [record], decoder="greedy", chunks=Chunks(samples=1200, overlap=100), engine="torch")
-    signal = medmad(record.picoamperes()[call.trimmed :])
+    signal = normalise(record.picoamperes()[call.trimmed :])
     with torch.no_grad():
         scores = stored.model(torch.from_numpy(signal)[None, :, None], torch.tensor([len(signal)]))[0][0]
     direct, trimmed = move_table(DECODERS["greedy"](scores.numpy()), 1003, call.trimmed, 5)

@@ -23,7 +23,7 @@ from biorrn.nanopore.labels.prepare import (
     positions,
     prepare_signal,
 )
-from biorrn.nanopore.signal import NORMALISERS
+from biorrn.nanopore.signal import NORMALISERS, normalise
 from biorrn.sequences.prepared.files import SignalFile, signal_writer
 from biorrn.sequences.prepared.schema import SIGNAL
 from biorrn.sequences.records import ReadLabels, SignalRecord
@@ -71,7 +71,7 @@ def test_segments_lie_in_one_split_and_hold_the_truth(tmp_path_factory, bases, s
             prepare_signal([(record, labels)], path, splitter)
         return
     counts = prepare_signal([(record, labels)], path, splitter)
-    normalised = NORMALISERS["medmad"](record.picoamperes()[labels.starts[0] : labels.end])
+    normalised = normalise(record.picoamperes()[labels.starts[0] : labels.end], "medmad")
     place = {int(p): i for i, p in enumerate(where)}
     total = 0
     with SignalFile(path) as file:
@@ -99,7 +99,7 @@ def test_a_read_is_normalised_from_its_first_label_to_its_last(tmp_path, name):
     path, _ = prepare(tmp_path, [(record, labels)], normaliser=name)
     with SignalFile(path) as file:
         assert file.normaliser == name
-        wanted = NORMALISERS[name](record.picoamperes()[labels.starts[0] : labels.end])
+        wanted = normalise(record.picoamperes()[labels.starts[0] : labels.end], name)
         assert np.array_equal(file.signal(0), wanted.astype(np.float16))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from biorrn.base.errors import BiorrnError, ConfigError
-from biorrn.nanopore.signal import medmad
+from biorrn.nanopore.signal import normalise
 from biorrn.nanopore.simulate.current import autoregression, correlation, drift, tail_of, variance_share
 from biorrn.nanopore.simulate.estimate import (
     additive,
@@ -33,7 +33,9 @@ def prepared(path: Path, model: PoreModel, reads: int = 12, bases: int = 2500, n
             rng = np.random.default_rng(number)
             codes = rng.integers(1, 5, bases).astype(np.uint8)
             current, edges = simulator.current(codes, rng)
-            writer.add(f"r{number}", medmad(current), codes, edges[:-1], int(number == reads - 1), "c", 0, bases, "+")
+            writer.add(
+                f"r{number}", normalise(current), codes, edges[:-1], int(number == reads - 1), "c", 0, bases, "+"
+            )
     return path
 
 
