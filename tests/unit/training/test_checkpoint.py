@@ -1,15 +1,28 @@
-"""A run folder goes on with its own run and with no other."""
+"""Checkpoints: written, read, damaged and hostile ones refused."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.config.recipe import change_recipe, load_recipe
 from biorrn.nn.store import RECIPE as RECIPE_FILE
 from biorrn.nn.store import WEIGHTS
-from biorrn.training.checkpoint import CHECKPOINTS, PROVENANCE, fingerprint, is_finished, open_run
+from biorrn.training.checkpoint import (
+    BEST,
+    CHECKPOINTS,
+    LAST,
+    PROVENANCE,
+    WholeCheckpoints,
+    fingerprint,
+    is_finished,
+    keep_precision,
+    open_run,
+    usable,
+)
 
 RECIPE = load_recipe("demo_stability")
 
@@ -124,3 +137,93 @@ def test_damaged_state_is_one_line(data: Path, tmp_path: Path) -> None:
     (folder / "run.json").write_text("{")
     with pytest.raises(BiorrnError, match="damaged"):
         open_run(folder, mark)
+
+
+def save(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    WholeCheckpoints().save_checkpoint({"weights": torch.arange(100), "epoch": 3}, path)
+
+
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 255
+    path.write_bytes({"empty": b"", "half": content[: len(content) // 2], "bit": bytes(changed)}[how])
+
+
+def test_what_is_saved_is_loaded_and_nothing_lies_beside(tmp_path: Path) -> None:
+    path = tmp_path / "c" / LAST
+    save(path)
+    found = WholeCheckpoints().load_checkpoint(path, weights_only=True)
+    assert found["epoch"] == 3
+    assert torch.equal(found["weights"], torch.arange(100))
+    assert [entry.name for entry in path.parent.iterdir()] == [LAST]
+
+
+@pytest.mark.parametrize("how", ["empty", "half"])
+@pytest.mark.parametrize(
+    ("there", "damaged", "chosen"),
+    [
+        ((), (), None),
+        ((BEST,), (), BEST),
+        ((LAST,), (), None),  # the weights that the run would end with are gone
+        ((BEST, LAST), (), LAST),
+        ((BEST, LAST), (LAST,), BEST),
+        ((BEST, LAST), (BEST,), None),
+        ((BEST, LAST), (BEST, LAST), None),
+    ],
+)
+def test_which_is_gone_on_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str, there: tuple[str], damaged: tuple[str], chosen: str
+) -> None:
+    folder = tmp_path / "checkpoints"
+    for name in there:
+        save(folder / name)
+    for name in damaged:
+        damage(folder / name, how)
+    assert usable(folder) == (folder / chosen if chosen else None)
+    said = capsys.readouterr().err
+    assert all(f"{name}: is damaged" in said for name in damaged)
+    assert folder.exists() == bool(chosen)
+
+
+def test_a_bit_that_has_turned_is_found(tmp_path: Path) -> None:
+    for name in (BEST, LAST):
+        save(tmp_path / "c" / name)
+    damage(tmp_path / "c" / LAST, "bit")
+    assert usable(tmp_path / "c") == tmp_path / "c" / BEST
+
+
+def test_the_precision_of_a_run_is_that_of_its_beginning(tmp_path: Path) -> None:
+    """One that is measured may turn out otherwise when a run is taken up."""
+    open_run(tmp_path, {"recipe": "a", "data": {"x": "b"}, "seed": 0})
+    assert keep_precision(tmp_path, "cpu", lambda: "bf16") == "bf16"
+    open_run(tmp_path, {"recipe": "a", "data": {"x": "b"}, "seed": 0})
+    assert keep_precision(tmp_path, "cpu", lambda: "32") == "bf16"
+    assert keep_precision(tmp_path, "cuda", lambda: "32") == "32"
+    open_run(tmp_path, {"recipe": "other", "data": {"x": "b"}, "seed": 0}, replace=True)
+    assert keep_precision(tmp_path, "cpu", lambda: "32") == "32"
+
+
+class Harm:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("name", [BEST, LAST])
+@pytest.mark.parametrize("weights_only", [None, False, True])
+def test_no_object_of_a_checkpoint_is_made(name: str, weights_only: bool | None, tmp_path: Path) -> None:
+    harm = Harm(tmp_path / "harmed")
+    torch.save({"state_dict": {}, "epoch": 1, "callbacks": harm}, tmp_path / name)
+    with pytest.raises(InputError, match="not a checkpoint of tensors and plain values"):
+        WholeCheckpoints().load_checkpoint(tmp_path / name, weights_only=weights_only)
+    assert not harm.path.exists()
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / LAST).write_bytes(b"no checkpoint")
+    with pytest.raises(InputError):
+        WholeCheckpoints().load_checkpoint(tmp_path / LAST)

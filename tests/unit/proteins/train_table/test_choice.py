@@ -1,14 +1,20 @@
-"""What is chosen: candidates by the kind of data, widths and epochs by the time."""
+"""The choice of a model for a table, and the search over recipes."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from biorrn.base.errors import ConfigError
-from biorrn.config.recipe import GaussianProcess, Recipe, parse_recipe
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.config.recipe import GaussianProcess, Recipe, load_recipe, parse_recipe
+from biorrn.proteins.train_table import search as own_search
 from biorrn.proteins.train_table.choice import CANDIDATES, EPOCHS, GRU, KERNEL_ROWS, KINDS, VARIANT, fit_time, plan
+from biorrn.proteins.train_table.outputs import Session
 from biorrn.proteins.train_table.search import first_values, network_of, propose, with_network
 from biorrn.proteins.train_table.table import Look
+from biorrn.training.task import Diverged
 
 NATURAL = Look(2000, 600_000, 2000, 50, 300, 900, 500, "natural", 0.0, 0.0, 0.0, "", 0, 0.0)
 SEEN = {
@@ -96,3 +102,44 @@ def test_what_was_found_goes_to_every_member_of_that_recipe() -> None:
     assert names.count("found") == [part.name for part in parts(whole)].count(old.name) > 1
     with pytest.raises(ConfigError, match="--search"):
         network_of(plan(SEEN["natural"], 300, 20, lambda recipe: 1.0, model="gaussian").recipe)
+
+
+RECIPE = load_recipe("stability_gru")
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, errors: list[BaseException | None]) -> list[str]:
+    """Search with trainings that end so, one a trial, the last ones well."""
+    left = iter(errors)
+
+    def train(*words: Any, **options: Any) -> None:
+        error = next(left, None)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(own_search, "train", train)
+    monkeypatch.setattr(own_search, "best_score", lambda place: 0.5)
+    said: list[str] = []
+    session = Session(folder, 0, {}, torch.device("cpu"), said.append, lambda *_: None)
+    own_search.search(RECIPE, session, 3, 60.0)
+    return said
+
+
+@pytest.mark.parametrize(
+    "error", [BiorrnError("run: cannot be written: No space left on device"), MemoryError(), KeyError("a bug")]
+)
+def test_a_fault_ends_the_search_which_goes_on_later(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(type(error)):
+        run(tmp_path, monkeypatch, [None, error])
+    assert not (tmp_path / own_search.BEST).exists()
+    said = run(tmp_path, monkeypatch, [])
+    assert "the best on validation rows 0.5000" in said[-1]
+    scores = [line.split("\t")[1:3] for line in (tmp_path / own_search.TRIALS).read_text().splitlines()[1:]]
+    assert [score for state, score in scores if state == "complete"] == ["0.5"] * 3
+
+
+def test_a_network_that_learns_nothing_is_a_bad_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, monkeypatch, [None, Diverged("training: the gradient was not finite")])
+    scores = [line.split("\t")[2] for line in (tmp_path / own_search.TRIALS).read_text().splitlines()[1:]]
+    assert [float(score) for score in scores] == [0.5, -1.0, 0.5]
