@@ -1,4 +1,4 @@
-"""Called reads against a reference: one primary alignment a read, and what each of its columns says."""
+"""Alignment of called reads to a reference by minimap2, and the columns of an alignment."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from biorrn.nanopore.readers.calls import BaseCall
 from biorrn.sequences.fastq import reference_lengths
 
 PRESET = "map-ont"  # of minimap2
-# minimap2 finds a read by exact 15-mers; a 200-base read with 25 % errors holds almost none, so that only the good
-# reads of a poor caller would be counted. Reads that the preset leaves unmapped are tried again with short seeds, on
-# references short enough for these to be rare by chance: in trials, of 3,000 random reads of 200 to 5,000 bases none
-# was mapped.
+# minimap2 seeds with exact 15-mers. A 200-base read with 25 % errors has almost none, so that only the best reads of a
+# poor model would be evaluated. Unmapped reads are mapped again with shorter seeds, on references short enough for
+# these to be rare by chance: of 3,000 random reads of 200 to 5,000 bases, none was mapped.
 SENSITIVE = (  # (longest reference in bases, options)
     (200_000, {"k": 9, "w": 3, "min_cnt": 2, "min_chain_score": 20, "min_dp_score": 40}),
     (5_000_000, {"k": 11, "w": 5, "min_cnt": 2, "min_chain_score": 25, "min_dp_score": 40}),
@@ -41,13 +40,13 @@ def reverse_complement(bases: str) -> str:
 
 
 class Mapper:
-    """A reference, indexed by minimap2. May be used from several threads at once; mapping releases the interpreter.
+    """A reference indexed by minimap2. Thread-safe; mapping releases the interpreter lock.
 
     Parameters
     ----------
     reference : FASTA file, may be gzip.
     preset : str: of minimap2.
-    sensitive : bool: try reads that the preset leaves unmapped once more, with the short seeds of `SENSITIVE`.
+    sensitive : bool: map unmapped reads again with the short seeds of `SENSITIVE`.
 
     Raises
     ------
@@ -69,28 +68,20 @@ class Mapper:
 
     @property
     def references(self) -> list[tuple[str, int]]:
-        """Return name and bases of each sequence, in the order of the file."""
+        """Return name and length of each sequence, in the order of the file."""
         return list(self.lengths.items())
 
     def sequence(self, name: str, start: int = 0, end: int | None = None) -> str:
-        """Return a span of a sequence, forward strand, 0-based and half-open: upper case of ACGT, N for all else.
-
-        Raises
-        ------
-        KeyError: the reference has no sequence of that name.
-        """
+        """Return a span of the forward strand, 0-based and half-open: upper case of ACGT, N for all else."""
         end = self.lengths[name] if end is None else min(end, self.lengths[name])
         return (self._passes[0].seq(name, start, end) or "").upper() if start < end else ""
 
     def hits(self, sequence: str) -> list[Any]:
-        """Return the alignments of a read as `mappy.Alignment`: the primary one, then its supplementary ones.
-
-        Secondary alignments, other places of the same bases, are left out.
-        """
+        """Return the primary `mappy.Alignment` of a read, then its supplementary ones; secondary ones are left out."""
         return self.search(sequence)[0]
 
     def search(self, sequence: str) -> tuple[list[Any], bool]:
-        """Return the alignments of `hits`, and whether only the second, sensitive pass found them."""
+        """Return the alignments of `hits`, and whether the sensitive pass found them."""
         for number, aligner in enumerate(self._passes if sequence else []):
             found = [hit for hit in aligner.map(sequence, MD=True) if hit.is_primary]
             if found:
@@ -98,15 +89,12 @@ class Mapper:
         return [], False
 
     def best(self, sequence: str) -> Any | None:
-        """Return the `mappy.Alignment` with the most matching bases, or None where the read maps nowhere.
-
-        Only primary and supplementary alignments are looked at; of equal ones the first is taken.
-        """
+        """Return the first `mappy.Alignment` of `hits` with the most matching bases; None for an unmapped read."""
         return max(self.hits(sequence), key=lambda hit: hit.mlen, default=None)
 
 
 def in_order(work: Callable[[Item], Made], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Made]:
-    """Yield `work(item)` of each item, in order, done on `threads` threads while at most `ahead` results wait."""
+    """Yield `work(item)` of each item in order, computed on `threads` threads, at most `ahead` results in advance."""
     waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="map") as pool:
         try:
@@ -116,13 +104,13 @@ def in_order(work: Callable[[Item], Made], items: Iterable[Item], threads: int, 
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:  # the caller stopped early, or one of them raised
+        finally:  # on early stop and on errors
             for future in waiting:
                 future.cancel()
 
 
-MATCH, MISMATCH, INSERTION, DELETION = 0, 1, 2, 3  # what a column of an alignment is
-_LETTERS = {"M": 0, "I": 1, "D": 2, "N": 3, "=": 7, "X": 8}  # of a CIGAR, as minimap2 numbers them
+MATCH, MISMATCH, INSERTION, DELETION = 0, 1, 2, 3  # kinds of alignment columns
+_LETTERS = {"M": 0, "I": 1, "D": 2, "N": 3, "=": 7, "X": 8}  # CIGAR operations
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +124,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Where a read lies and what each column of its alignment is; C columns in the direction of the reference.
+    """Alignment of a read, with C columns in the direction of the reference.
 
     Attributes
     ----------
@@ -146,10 +134,9 @@ class Alignment:
     mapq : int.
     kind : uint8 array (C,): MATCH, MISMATCH, INSERTION (a base of the read that the reference lacks) or DELETION.
     ref_position : int64 array (C,): reference base of the column; for an insertion the one before it.
-    read_position : int64 array (C,): base of the read as it was called (not reversed); -1 for a deletion.
-    sensitive : bool: found only by the second pass.
-    span : str: the reference from ref_start to ref_end, forward strand, of ACGTN; "" where it is not known, and then
-        nothing is counted by letters.
+    read_position : int64 array (C,): base of the read in the direction of the signal; -1 for a deletion.
+    sensitive : bool: found only by the sensitive pass.
+    span : str: the reference from ref_start to ref_end, forward strand, of ACGTN; "" where it is not known.
     """
 
     reference: str
@@ -165,7 +152,7 @@ class Alignment:
     span: str = ""
 
     def inside(self, region: Region | None) -> np.ndarray:
-        """Return the bool array (C,) of columns inside a region; an insertion is, if both of its neighbours are."""
+        """Return the columns inside a region, bool (C,); an insertion is inside if both its neighbours are."""
         if region is None:
             return np.ones(len(self.kind), dtype=bool)
         if region.name != self.reference:
@@ -176,15 +163,15 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One read. Counts and rates are of the columns inside the region; they are 0 and NaN where it is not scored.
+    """Scores of one read. Counts and identity are of the columns inside the region; 0 and NaN where it is not scored.
 
     Attributes
     ----------
-    status : str: "scored", "short" (fewer aligned reference bases inside than asked), "outside" the region, "unmapped".
+    status : str: "scored", "short" (too few aligned reference bases inside), "outside" the region, or "unmapped".
     aligned_fraction : float: part of the read's bases inside its alignment.
-    mean_q : float: Q of the mean error probability of all bases of the read.
-    within : bool: the whole alignment lies inside the region.
-    sensitive : bool: mapped only with short seeds.
+    mean_q : float: Phred score of the mean error probability of all bases of the read.
+    within : bool: the whole alignment is inside the region.
+    sensitive : bool: mapped only by the sensitive pass.
     """
 
     read_id: str
@@ -211,7 +198,7 @@ def columns(cigar: np.ndarray, read: str, reference: str) -> tuple[np.ndarray, n
 
     Parameters
     ----------
-    cigar : int array (n, 2): length and operation (0 M, 1 I, 2 D, 7 =, 8 X) from the first aligned base on.
+    cigar : int array (n, 2): length and operation (0 M, 1 I, 2 D, 7 =, 8 X), without clips.
     read, reference : str: the aligned parts of both, in the same direction. N matches nothing.
 
     Returns
@@ -244,22 +231,13 @@ def parse_cigar(text: str) -> np.ndarray:
 
 
 class AlignmentMapper(Mapper):
-    """A reference, indexed by minimap2, with a second pass of short seeds for the reads of a poor caller.
-
-    Parameters
-    ----------
-    path : FASTA file, may be gzip.
-
-    Raises
-    ------
-    InputError: the file is not FASTA, or minimap2 cannot index it.
-    """
+    """A sensitive `Mapper` that returns alignments with their columns."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path, sensitive=True)
 
     def align(self, call: BaseCall) -> Alignment | None:
-        """Return the primary alignment of a read, or None where it maps nowhere."""
+        """Return the primary alignment of a read; None for an unmapped one."""
         hits, sensitive = self.search(call.bases)
         if not hits:
             return None
@@ -290,17 +268,14 @@ def _alignment(call: BaseCall, hit: Any, reference: str, sensitive: bool) -> Ali
 
 
 def of_label(bases: str, label: str) -> Alignment | None:
-    """Return the best alignment (edit distance) of a call with the sequence that it is of, or None of an empty one.
-
-    Bases of the call before and behind the label are outside it.
-    """
+    """Return the alignment of least edit distance of a label within a call; None where one of them is empty."""
     import edlib
 
     if not bases or not label:
         return None
     found = edlib.align(label, bases, mode="HW", task="path")  # the label as a whole, anywhere in the call
     first, last = found["locations"][0]
-    swapped = {"I": "D", "D": "I"}  # edlib names them from the label's side
+    swapped = {"I": "D", "D": "I"}  # edlib takes the label as the query
     cigar = "".join(swapped.get(letter, letter) for letter in found["cigar"])
     kind, on_label, on_call = columns(parse_cigar(cigar), bases[first : last + 1], label)
     place = np.where(on_call < 0, -1, on_call + first)
@@ -308,11 +283,11 @@ def of_label(bases: str, label: str) -> Alignment | None:
 
 
 def parse_region(text: str, lengths: dict[str, int]) -> Region:
-    """Return the region that `NAME:START-END` names: 0-based, half-open.
+    """Parse a region `NAME:START-END`, 0-based and half-open.
 
     Raises
     ------
-    ConfigError: not of that form, or no such sequence or span in the reference.
+    ConfigError: another form, or no such sequence or span in the reference.
 
     >>> parse_region("lambda:0-12000", {"lambda": 48502})
     Region(name='lambda', start=0, end=12000)

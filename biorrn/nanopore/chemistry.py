@@ -1,8 +1,8 @@
-"""Sequencing chemistry: which pore, molecule, speed and sample rate the metadata of a nanopore read stand for.
+"""Sequencing chemistry of nanopore reads: pore, molecule, speed and sample rate, identified from run metadata.
 
-A chemistry is named as Oxford Nanopore names it (`dna_r10.4.1_e8.2_400bps_5khz`). The flow cell, the kit and the
-experiment type each leave some chemistries possible; `identify` returns what all of them leave. Files state these under
-several names, of which `run_tags` takes those that matter.
+Chemistries have the names of Oxford Nanopore (`dna_r10.4.1_e8.2_400bps_5khz`). Flow cell, kit and experiment type are
+each compatible with some chemistries; `identify` returns those compatible with all. Files state them under several
+names; `run_tags` collects them. `Purpose` compares reads with the chemistries of a model.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 from biorrn.sequences.records import SignalRecord
 
-RATE_TOLERANCE = 0.02  # files state rates such as 4000 and 4016 Hz; the speed of pores varies by more than this
+RATE_TOLERANCE = 0.02  # relative; files state rates such as 4000 and 4016 Hz
 
 
 class Chemistry(NamedTuple):
-    """Pore, molecule (DNA or RNA), bases a second, and samples a second (Hz)."""
+    """Pore, molecule (DNA or RNA), bases per second, and samples per second (Hz)."""
 
     pore: str
     molecule: str
@@ -27,7 +27,7 @@ class Chemistry(NamedTuple):
     rate: float
 
 
-APK = "dna_r10.4.1_e8.2_apk_5khz"  # of one kit alone
+APK = "dna_r10.4.1_e8.2_apk_5khz"  # of a single kit
 CHEMISTRIES = {
     "dna_r9_250bps": Chemistry("R9", "DNA", 250, 4000),
     "dna_r9.4.1_e8": Chemistry("R9.4.1", "DNA", 450, 4000),
@@ -56,7 +56,7 @@ FLOW_CELLS = {
     "R10.4.1": "FLO-MIN114 FLO-MIN114HD FLO-PRO114 FLO-PRO114M FLO-PRO114HD FLO-FLG114 FLO-FLG114HD",
     "RNA004": "FLO-MIN004RA FLO-PRO004RA FLO-FLG004RA",
 }
-# by molecule and pores that a kit is for; without SQK-, and without -24, -XL, -260 and the like for barcodes and speed
+# kits by molecule and pores, without SQK- and without suffixes such as -24, -XL and -260 for barcodes and speed
 KITS = {
     ("DNA", "R9", "R9.4.1"): "LSK007 LSK208 NSK007 RAD001",
     ("DNA", "R9.4.1", "R9.5", "R10", "R10.3"): (
@@ -76,22 +76,22 @@ KITS = {
 GENERATIONS: dict[str, tuple[str, ...]] = {
     "112": ("DNA", "R10.4"),
     "114": ("DNA", "R10.4.1"),
-}  # kits to come end in these as well
+}  # numbers at the end of kits; also for future kits
 PORES = {code: pore for pore, codes in FLOW_CELLS.items() for code in codes.split()}
 USES: dict[str, tuple[str, ...]] = {code: use for use, codes in KITS.items() for code in codes.split()}
 
-# names of what a file states of a run, the more telling of each kind first
+# names of metadata, the most specific of each kind first
 FLOW_CELL = ("flow_cell_product_code", "flowcell_type", "flow_cell_type")
 KIT = ("sequencing_kit", "experiment_kit", "barcoding_kits")
 EXPERIMENT = ("experiment_type", "experiment_kit")
 PROTOCOL, PORE, SPEED = "exp_script_name", "pore_type", "selected_speed_bases_per_second"
-CONFIGURATION = ("basecall_config_filename", "local_bc_temp_model")  # of the caller that ran beside the device
+CONFIGURATION = ("basecall_config_filename", "local_bc_temp_model")  # of the live basecaller of the device
 TAGS = tuple(dict.fromkeys((*FLOW_CELL, *KIT, *EXPERIMENT, PROTOCOL, PORE, SPEED, *CONFIGURATION)))
 NOTHING = ("", ".", "-", "simulated", "test", "none", "unknown", "not_set", "n/a", "na", "null", "0", "no", "false")
 RNA_TYPES = ("rna", "direct_rna")
 DNA_TYPES = ("genomic_dna", "dna", "cdna", "direct_cdna", "amplicon", "pcr")
-STRAY = 0.05  # part of the training reads below which a chemistry does not count
-LONGEST = 200  # letters of a tag that are kept
+STRAY = 0.05  # least part of the training reads for a chemistry to count
+LONGEST = 200  # characters kept of a tag
 
 WAY_OUT = "Name a model of that chemistry with --model, or call all the same with --force"
 UNKNOWN, CONTRADICTORY = "unknown", "contradictory"
@@ -99,13 +99,13 @@ UNKNOWN, CONTRADICTORY = "unknown", "contradictory"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the metadata of a run say of its chemistry.
+    """The chemistry of a run by its metadata.
 
     Attributes
     ----------
-    names : entries of `CHEMISTRIES` that are possible; none where nothing is known, or what is known contradicts.
-    evidence : str: the metadata that say so, for messages.
-    conflict : str: which of them contradict each other; "" where they agree.
+    names : possible entries of `CHEMISTRIES`; none where nothing is known or the metadata are contradictory.
+    evidence : str: the metadata used, for messages.
+    conflict : str: the contradictory metadata; "" where they agree.
     """
 
     names: tuple[str, ...]
@@ -114,24 +114,24 @@ class Found:
 
     @property
     def name(self) -> str:
-        """Return the name for tables: of the chemistry, of several joined by `or`, `unknown` or `contradictory`."""
+        """Return the chemistry for tables: one name, several joined by `or`, `unknown` or `contradictory`."""
         return CONTRADICTORY if self.conflict else " or ".join(self.names) or UNKNOWN
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """Return the chemistry, or the contradiction, for messages."""
         return f"contradictory metadata ({self.conflict})" if self.conflict else f"chemistry {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """What a basecalling model is for.
+    """The chemistries and sample rate that a basecalling model is for.
 
     Attributes
     ----------
     model : str: its name, for messages.
-    names : entries of `CHEMISTRIES`; none where the model does not say.
-    rate : float: samples a second (Hz).
+    names : entries of `CHEMISTRIES`; none where the model does not state them.
+    rate : float: samples per second (Hz).
     """
 
     model: str
@@ -140,15 +140,15 @@ class Purpose:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], model: str = "the model") -> Purpose:
-        """Return the purpose of a model by its facts: `chemistry`, a list of names, and `sample_rate`."""
+        """Return the purpose of a model by its facts `chemistry`, a list of names, and `sample_rate`."""
         return cls(model, tuple(facts.get("chemistry") or ()), float(facts.get("sample_rate") or "nan"))
 
     def __str__(self) -> str:
-        pores = _said(self.names) or "signal"
+        pores = _pores(self.names) or "signal"
         return f"{pores} at {self.rate:g} Hz" + (f" ({', '.join(self.names)})" if self.names else "")
 
     def fits(self, found: Found) -> bool | None:
-        """Say whether a chemistry is one of the model's; None where the read's metadata or the model leave it open.
+        """Return whether a chemistry is one of the model's; None where metadata or model do not determine it.
 
         >>> model = Purpose("m", ("dna_r9.4.1_e8",), 4000)
         >>> [model.fits(Found(names, "")) for names in (("dna_r9.4.1_e8",), (), ("rna004_130bps",))]
@@ -160,24 +160,19 @@ class Purpose:
         return False if not common else True if len(common) == len(found.names) else None
 
     def misfit(self, record: SignalRecord) -> str:
-        """Return why the model is not for a read: its chemistry, or its sample rate; "" where it may be."""
+        """Return why the model is not for a read, by chemistry or sample rate; "" where it may be."""
         found = chemistry_of(record)
         if self.fits(found) is False:
-            return f"{found.told} where the model is for {_said(self.names)}"
+            return f"{found.label} where the model is for {_pores(self.names)}"
         if not same_rate(record.sample_rate, self.rate):
             return f"sample rate {record.sample_rate:g} Hz where the model needs {self.rate:g} Hz"
         return ""
 
     def refusal(self, record: SignalRecord, beside: str = "") -> str:
-        """Return what to tell of a read, or a run, that the model is not for, and what can be done.
-
-        Parameters
-        ----------
-        beside : str: what else was found, in a few words.
-        """
+        """Return the error message for a read or run that the model is not for; `beside` follows the reason."""
         found = chemistry_of(record)
         if self.fits(found) is False:
-            what = f"found {found.told}" + ("" if found.conflict else f" ({found.evidence})")
+            what = f"found {found.label}" + ("" if found.conflict else f" ({found.evidence})")
         else:
             usual = {CHEMISTRIES[name].rate for name in found.names}
             rates = " or ".join(f"{rate:g}" for rate in sorted(usual))
@@ -190,7 +185,7 @@ class Purpose:
 
 
 def trained_for(reads: Mapping[str, int]) -> list[str]:
-    """Return the chemistries that a model is for, of its training reads by chemistry; a few strays are passed over.
+    """Return the chemistries of a model from the number of training reads of each; rare ones are ignored.
 
     >>> trained_for({"dna_r9.4.1_e8": 900, "unknown": 50, "rna002_70bps": 3})
     ['dna_r9.4.1_e8']
@@ -200,7 +195,7 @@ def trained_for(reads: Mapping[str, int]) -> list[str]:
 
 
 def chemistry_tags(name: str) -> dict[str, str]:
-    """Return metadata that stand for a chemistry: what a simulated read says of itself. Empty for an unknown name.
+    """Return metadata of a chemistry, for simulated reads; empty for an unknown name.
 
     >>> identify(chemistry_tags("rna004_130bps"), 4000).name
     'rna004_130bps'
@@ -217,10 +212,10 @@ def chemistry_tags(name: str) -> dict[str, str]:
 
 
 def run_tags(*groups: Mapping[str, Any]) -> dict[str, str]:
-    """Return what mappings of metadata state under the names in `TAGS`; the first mapping that states it counts.
+    """Return the metadata under the names in `TAGS` of mappings; the first mapping that has a name counts.
 
-    Names and values may be text or bytes, values numpy scalars or arrays of one. What cannot be read, and what says
-    that nothing is known, is left out: calling does not depend on it.
+    Names and values may be text or bytes, values also numpy scalars or arrays of one element. Unreadable values and
+    placeholders such as `unknown` are left out.
 
     >>> run_tags({"flow_cell_product_code": b"FLO-MIN114", "sequencing_kit": ""}, {"sequencing_kit": "sqk-lsk114"})
     {'flow_cell_product_code': 'FLO-MIN114', 'sequencing_kit': 'sqk-lsk114'}
@@ -230,9 +225,9 @@ def run_tags(*groups: Mapping[str, Any]) -> dict[str, str]:
         for name, value in group.items():
             key = _text(name).lower()
             if key in TAGS and key not in found:
-                said = _text(value)
-                if said.lower() not in NOTHING:
-                    found[key] = said
+                stated = _text(value)
+                if stated.lower() not in NOTHING:
+                    found[key] = stated
     return found
 
 
@@ -249,22 +244,21 @@ def _text(value: Any) -> str:
 
 
 def chemistry_of(record: SignalRecord) -> Found:
-    """Return the chemistry of a read by its metadata and its sample rate."""
+    """Return the chemistry of a read by its metadata and sample rate."""
     return identify(record.run_tags, record.sample_rate)
 
 
 def identify(tags: Mapping[str, str], rate: float = float("nan")) -> Found:
-    """Return the chemistry that a run's metadata stand for.
+    """Return the chemistry of a run by its metadata.
 
-    Flow cell, kit, pore type, and an experiment type of RNA must agree, else they contradict each other. Where these
-    leave several chemistries, the protocol's name, the caller beside the device, the speed and the sample rate decide;
-    they are no contradiction, since people enter them wrongly. A flow cell or kit that the file does not state is taken
-    from the protocol's name.
+    Flow cell, kit, pore type, and an experiment type of RNA must agree; otherwise they are contradictory. If several
+    chemistries remain, the protocol's name, the live basecaller, the speed and the sample rate decide; they are never a
+    contradiction, since they are often entered wrongly. A missing flow cell or kit is taken from the protocol's name.
 
     Parameters
     ----------
     tags : from `run_tags`.
-    rate : float: samples a second (Hz), NaN where unknown.
+    rate : float: samples per second (Hz), NaN where unknown.
 
     >>> identify({"flow_cell_product_code": "FLO-MIN114", "sequencing_kit": "sqk-lsk114"}, 5000).name
     'dna_r10.4.1_e8.2_400bps_5khz'
@@ -295,8 +289,8 @@ def _identify(items: tuple[tuple[str, str], ...], rate: float) -> Found:
     stated = [(label, names) for label, names in stated if names]
     evidence = [f"flow cell {cell}" if cell else "", f"kit {kit}" if kit else ""]
     evidence += [f"experiment type {kind}" if kind else "", *(label for label, _ in stated if label.startswith("pore"))]
-    # a protocol that was started with these very codes and is named after a newer chemistry: the codes are stand-ins,
-    # as of flow cells and kits that were not yet sold
+    # a protocol that was started with these codes and is named after a newer chemistry: the codes are placeholders for
+    # flow cells and kits that were not sold yet
     by_code = frozenset.intersection(*(names for _, names in stated)) if stated else frozenset()
     if by_code and script and (cell_there, kit_there) == (cell, kit):
         order = list(CHEMISTRIES)
@@ -308,27 +302,27 @@ def _identify(items: tuple[tuple[str, str], ...], rate: float) -> Found:
     for number, (label, names) in enumerate(stated):
         if not left & names:
             other = next((before for before in stated[:number] if not before[1] & names), None)
-            words = f"{label} for {_said(names)}"
-            return Found((), shown, f"{other[0]} is for {_said(other[1])}, {words}" if other else f"{shown}: {words}")
+            words = f"{label} for {_pores(names)}"
+            return Found((), shown, f"{other[0]} is for {_pores(other[1])}, {words}" if other else f"{shown}: {words}")
         left &= names
     hints = [script, *(_of_configuration(tags.get(name, "")) for name in CONFIGURATION)]
     hints.append(frozenset(name for name, entry in CHEMISTRIES.items() if entry.speed == speed))
     if not stated and not any(hints):
-        return Found((), shown)  # a sample rate or "genomic_dna" alone says little: the latter is a default
+        return Found((), shown)  # a sample rate or "genomic_dna", a default, is not evidence by itself
     hints.append(_select(molecule="DNA") if kind in DNA_TYPES and not kit_use(kit) else frozenset())
     hints.append(frozenset(name for name, entry in CHEMISTRIES.items() if same_rate(rate, entry.rate)))
-    for names in (*hints, frozenset(CHEMISTRIES) - {APK}):  # which is only where its kit is stated
+    for names in (*hints, frozenset(CHEMISTRIES) - {APK}):  # APK needs its kit
         left = left & names or left
     return Found(tuple(name for name in CHEMISTRIES if name in left), shown)
 
 
 def same_rate(one: float, other: float) -> bool:
-    """Return whether two sample rates (Hz) are the same but for what devices vary by."""
+    """Return whether two sample rates (Hz) are equal within the tolerance of devices."""
     return abs(one - other) <= RATE_TOLERANCE * other
 
 
 def code(text: str) -> str:
-    """Return a product code in one spelling.
+    """Return a product code in its standard spelling.
 
     >>> code("sqk_nbd114.24"), code("flo-min106")
     ('SQK-NBD114-24', 'FLO-MIN106')
@@ -337,7 +331,7 @@ def code(text: str) -> str:
 
 
 def flow_cell_pore(text: str) -> str:
-    """Return the pore of a flow cell's product code, "" where the table does not have it.
+    """Return the pore of a flow cell's product code; "" for an unknown one.
 
     >>> flow_cell_pore("FLO-MIN106D"), flow_cell_pore("FLO-PRO114M"), flow_cell_pore("FLO-ABC123")
     ('R9.4.1', 'R10.4.1', '')
@@ -348,7 +342,7 @@ def flow_cell_pore(text: str) -> str:
 
 
 def kit_use(text: str) -> tuple[str, ...]:
-    """Return the molecule and the pores of a kit's product code, () where the table does not have it.
+    """Return the molecule and the pores of a kit's product code; () for an unknown one.
 
     >>> kit_use("SQK-LSK114-XL-260"), kit_use("sqk_rna004"), kit_use("SQK-16S024"), kit_use("genomic_dna")
     (('DNA', 'R10.4.1'), ('RNA', 'RNA004'), ('DNA', 'R9.4.1', 'R9.5', 'R10', 'R10.3'), ())
@@ -368,7 +362,7 @@ def _select(**wanted: Any) -> frozenset[str]:
 
 
 def _of_pores(*pores: str) -> frozenset[str]:
-    """Return the chemistries of some pores. RNA was sequenced with R9.5 flow cells as with R9.4.1."""
+    """Return the chemistries of pores. RNA was also sequenced on R9.5 flow cells."""
     found = frozenset(name for name, entry in CHEMISTRIES.items() if entry.pore in pores)
     return found | ({"rna002_70bps"} if "R9.5" in pores else set())
 
@@ -387,7 +381,7 @@ def _of_kit(kit: str, speed: int) -> frozenset[str]:
 
 
 def _pore(text: str) -> str:
-    """Return the pore that a text names, such as r9.4 or R10.4.1; "" where it names none."""
+    """Return the pore named in a text, such as r9.4 or R10.4.1; "" without one."""
     found = re.search(r"(?<![A-Z0-9])R(9|10)(?:[._](\d))?(?:[._](\d))?(?!\d)", text.upper())
     if found is None:
         return ""
@@ -396,7 +390,7 @@ def _pore(text: str) -> str:
 
 
 def _of_configuration(text: str) -> frozenset[str]:
-    """Return the chemistries that a caller's model or configuration is named after, as dna_r9.4.1_450bps_hac.cfg."""
+    """Return the chemistries in the name of a basecaller's configuration, such as dna_r9.4.1_450bps_hac.cfg."""
     pore, low = _pore(text), text.lower()
     if "rna004" in low or "rp4" in low:
         return _select(pore="RNA004")
@@ -405,7 +399,7 @@ def _of_configuration(text: str) -> frozenset[str]:
 
 
 def _speed(tags: Mapping[str, str]) -> int:
-    """Return the bases a second that a run was set to, 0 where it does not say."""
+    """Return the bases per second that a run was set to; 0 where unknown."""
     for text in (tags.get(SPEED, ""), tags.get(PROTOCOL, "").rpartition(":")[2]):
         if re.fullmatch(r"\d{2,3}(\.0)?", text):
             return int(float(text))
@@ -413,9 +407,9 @@ def _speed(tags: Mapping[str, str]) -> int:
 
 
 def _protocol(text: str, speed: int = 0) -> tuple[frozenset[str], str, str]:
-    """Return what a protocol's name says: the chemistries that it is named after, and a flow cell and kit in it.
+    """Return the chemistries, the flow cell and the kit in the name of a protocol.
 
-    Such names are `sequencing/sequencing_MIN106_DNA:FLO-FLG001:SQK-LSK109` and, of older devices,
+    Examples are `sequencing/sequencing_MIN106_DNA:FLO-FLG001:SQK-LSK109` and, of older devices,
     `recipes/nc/NC_48Hr_Sequencing_Run_FLO-MIN106_SQK-LSK108.py`.
     """
     script, *options = re.split(r"[/\\]", text)[-1].upper().split(":")
@@ -440,7 +434,7 @@ def _protocol(text: str, speed: int = 0) -> tuple[frozenset[str], str, str]:
     )
 
 
-def _said(names: Iterable[str]) -> str:
+def _pores(names: Iterable[str]) -> str:
     """Return the pores of chemistries, with the molecule where all have one."""
     entries = [CHEMISTRIES[name] for name in CHEMISTRIES if name in names]
     pores = list(dict.fromkeys(entry.pore for entry in entries))

@@ -1,4 +1,4 @@
-"""Windows of labelled signal as batches: random and augmented for training, side by side for validation."""
+"""Dataset of labelled signal: random augmented windows for training, consecutive windows for validation, batches."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from biorrn.config.recipe import Augment
 from biorrn.nn.batch import Batch
 from biorrn.sequences.prepared.files import SignalFile
 
-IN_MEMORY = 1 << 30  # bytes of a file's signal and labels that are loaded whole; a larger file is read window by window
-# samples a base; beyond these bounds the labels of a window are wrong (R9.4.1 DNA at 4 kHz: 10 on average)
+IN_MEMORY = 1 << 30  # bytes of signal and labels; a larger file is read window by window
+# samples per base; outside these bounds the labels of a window are wrong (R9.4.1 DNA at 4 kHz: 10 on average)
 FEWEST, MOST = 3, 60
-TRIES = 50  # draws for one window before it is given up
+TRIES = 50  # draws for one window
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of one segment.
+    """A window of one segment.
 
     Attributes
     ----------
     segment : int: row of the prepared file.
-    start, samples : int: which samples of the segment are taken.
-    factor : float: how many of them make one sample of the batch; above 1 the strand runs faster than it did.
-    seed : tuple of int: seeds the noise; empty for a window without augmentation.
+    start, samples : int: span within the segment.
+    factor : float: samples of the segment per sample of the batch; above 1 the strand moves faster.
+    seed : tuple of int: seed of the noise; empty without augmentation.
     """
 
     segment: int
@@ -46,7 +46,7 @@ class ChunkDataset:
     Attributes
     ----------
     samples : int: T, samples of every window in a batch; shorter segments are padded with zeros.
-    dropped : Counter: windows that were passed over so far, by reason.
+    dropped : Counter: dropped windows by reason.
     normaliser, sample_rate, chemistry : as in the file.
     """
 
@@ -55,8 +55,8 @@ class ChunkDataset:
     ) -> None:
         """Open a split ("train", "valid", "test"; None: every segment).
 
-        With `context`, labels begin with so many bases before the first whole one, as a CRF's first state; a window
-        that has fewer before it begins with its own.
+        With `context`, labels begin with that many bases before the first whole one, as the first state of a CRF; a
+        window with fewer bases before it has no context.
 
         Raises
         ------
@@ -93,9 +93,9 @@ class ChunkDataset:
         return [window for window in windows if window is not None]
 
     def tiles(self, limit: int | None = None) -> list[Window]:
-        """Return windows side by side over every segment, without augmentation; at most `limit`, evenly spread.
+        """Return consecutive windows of every segment, without augmentation; at most `limit`, evenly spread.
 
-        What is left at the end of a segment becomes a window if it is at least a quarter of one.
+        The rest at the end of a segment becomes a window if it is at least a quarter of one.
         """
         windows = [
             Window(int(row), start, min(self.samples, int(length) - start))
@@ -107,7 +107,7 @@ class ChunkDataset:
         return [window for window in windows if self._fits(window)]
 
     def collate(self, windows: Sequence[Window]) -> Batch:
-        """Return windows as a batch: x float32 (B, T, 1), targets int64 (B, L) of 1..4, 0-padded, and both lengths."""
+        """Return windows as a batch: x float32 (B, T, 1), targets int64 (B, L) of 1..4, 0-padded, and their lengths."""
         x = np.zeros((len(windows), self.samples, 1), np.float32)
         lengths = np.zeros(len(windows), np.int64)
         labels = [self.labels(window) for window in windows]
@@ -126,7 +126,7 @@ class ChunkDataset:
         )
 
     def signal(self, window: Window) -> np.ndarray:
-        """Return the current of a window as the model sees it, stretched and disturbed: float32 (T,), T <= samples."""
+        """Return the normalised current of a window, augmented: float32 (T,), T <= samples."""
         begin = int(self._offsets[window.segment]) + window.start
         signal = np.asarray(self._signal[begin : begin + window.samples], np.float32)
         if not window.seed:
@@ -142,14 +142,14 @@ class ChunkDataset:
         return (signal * np.float32(scale) + np.float32(shift) + noise).astype(np.float32)
 
     def labels(self, window: Window) -> np.ndarray:
-        """Return the context and the bases that lie wholly inside a window, uint8 (L,), in the order of the signal."""
+        """Return the context and the bases wholly inside a window, uint8 (L,), in the direction of the signal."""
         first, last = self._span(window)
         first -= self.context if first >= self.context else 0
         begin = int(self._base_offsets[window.segment])
         return np.asarray(self._bases[begin + first : begin + last])
 
     def truth(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Return the bases that lie wholly inside a window, uint8 (L,), and the sample of it at which each starts."""
+        """Return the bases wholly inside a window, uint8 (L,), and the first sample of each within the window."""
         first, last = self._span(window)
         begin = int(self._base_offsets[window.segment])
         return np.asarray(self._bases[begin + first : begin + last]), self._edges(window.segment)[
@@ -157,7 +157,7 @@ class ChunkDataset:
         ] - window.start
 
     def _span(self, window: Window) -> tuple[int, int]:
-        """Return the half-open range of bases of the segment that start in the window and end in it."""
+        """Return the half-open range of bases of the segment that are wholly inside the window."""
         edges = self._edges(window.segment)
         first = int(np.searchsorted(edges, window.start))
         # edges[last] is where base last - 1 ends
@@ -165,7 +165,7 @@ class ChunkDataset:
         return first, max(first, last)
 
     def _edges(self, segment: int) -> np.ndarray:
-        """Return where each base of a segment starts, and where the last one ends."""
+        """Return the start of each base of a segment, and the end of the last."""
         if self._cached[0] != segment:
             begin, end = (int(place) for place in self._base_offsets[segment : segment + 2])
             length = self._offsets[segment + 1] - self._offsets[segment]
@@ -173,16 +173,16 @@ class ChunkDataset:
         return self._cached[1]
 
     def _optional(self, name: str, default: int) -> np.ndarray:
-        """Return a dataset (N,) that the file may lack, at the rows of this split."""
+        """Return an optional dataset (N,) at the rows of this split, or its default."""
         file = self._file.file
         return np.asarray(file[name][:][self.rows]) if name in file else np.full(len(self.rows), default)
 
     def _shares(self, path: str | Path, split: str | None) -> np.ndarray:
-        """Return the running sum (N,) by which segments are drawn: of samples, or of samples times weight.
+        """Return the cumulative weights (N,) by which segments are drawn: samples, or samples times weight.
 
         Raises
         ------
-        InputError: a segment that may not be cut is longer than a window, or the weights cannot be used.
+        InputError: a segment that may not be cut is longer than a window, or the weights are not valid.
         """
         longest = int(self.lengths[self._whole].max(initial=0))
         if longest > self.samples:
@@ -199,7 +199,7 @@ class ChunkDataset:
         rng = np.random.default_rng(seed)
         ends = self._ends
         for _ in range(TRIES):
-            # whole numbers stay so: a file without weights gives the windows that it gave before there were any
+            # integers without weights, which keeps the windows of files that were made before weights existed
             spot = rng.integers(ends[-1]) if ends.dtype.kind == "i" else rng.random() * ends[-1]
             place = min(int(np.searchsorted(ends, spot, side="right")), len(ends) - 1)
             factor = float(rng.uniform(1 - self.augment.stretch, 1 + self.augment.stretch))
@@ -212,7 +212,7 @@ class ChunkDataset:
         return None
 
     def _fits(self, window: Window) -> bool:
-        """Return whether the labels of a window can be right; count it where not."""
+        """Return whether the labels of a window are plausible; count it in `dropped` where not."""
         first, last = self._span(window)
         bases = last - first
         if not bases:

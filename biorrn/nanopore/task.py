@@ -1,4 +1,4 @@
-"""Basecalling: signal in, scores of each step out, trained by CTC (Graves et al. 2006) or CTC-CRF."""
+"""Basecalling as a training task, with CTC (Graves et al. 2006) or CTC-CRF loss; completion of a trained model."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ unit = "samples"
 monitor = "identity"
 
 VALID_BATCH = 64
-VALID_WINDOWS = 512  # a validation set larger than this is thinned evenly
+VALID_WINDOWS = 512  # of validation; more are subsampled evenly
 EARLY_WINDOWS = 64  # of the validation split: some ten thousand bases
-FEWEST_BASES = 200  # fewer that agree say nothing of time
-QUALITY_WINDOWS, BATCH = 256, 64  # of the validation split; most of them that are scored together
-NOISE_EACH = 4  # reads of each kind of noise
+FEWEST_BASES = 200  # fewest agreeing bases for an estimate of the shift
+QUALITY_WINDOWS, BATCH = 256, 64  # of the validation split; windows per forward pass
+NOISE_EACH = 4  # simulated reads of each kind of noise
 
 
 class SignalData:
-    """Random windows of the training segments and fixed windows of the validation segments."""
+    """Random windows of training segments and fixed windows of validation segments."""
 
     def __init__(self, path: str | Path, recipe: Recipe) -> None:
         chunks = recipe.chunks or Chunks()
@@ -96,12 +96,12 @@ def make_model(recipe: Recipe, data: SignalData) -> SequenceModel:
 
 
 def state_len(recipe: Recipe) -> int:
-    """Return how many bases a state of the model's CRF remembers; 0 for CTC."""
+    """Return the number of bases in a state of the model's CRF; 0 for CTC."""
     return getattr(recipe.network.head, "state_len", 0)
 
 
 def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
-    """Return the mean over the rows of the loss a base, in nats."""
+    """Return the loss per base in nats, averaged over the rows."""
     assert batch.targets is not None
     assert batch.target_lengths is not None
     if recipe.training.loss == "crf":
@@ -112,7 +112,7 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
 
 
 def share(batch: Batch, recipe: Recipe) -> float:
-    """Return the number of rows."""
+    """Return the weight of a batch in the mean loss: its rows."""
     return float(len(batch))
 
 
@@ -146,7 +146,7 @@ LOSSES = {"ctc": ctc_loss, "crf": crf_loss}
 
 
 def complete(folder: Path, prepared: Path, device: str) -> None:
-    """Add to the facts of a model folder how many frames its bases come early, and a calibration of its Q-scores."""
+    """Add to the facts of a model the frames by which it emits bases early, and a calibration of its Q-scores."""
     from biorrn.nanopore.evaluate.calibrate import entries
 
     stored = load_model(folder)
@@ -170,9 +170,9 @@ def complete(folder: Path, prepared: Path, device: str) -> None:
 
 
 def windows_fit(stored: Stored, prepared: str | Path, *, device: str = "auto") -> Fit:
-    """Return the calibration of a basecaller's Q-scores that its calls of validation windows give, and made noise.
+    """Fit the calibration of a basecaller's Q-scores to calls of validation windows and of simulated noise.
 
-    Each window counts as a read, its label as the genome.
+    Each window is a read, and its label the reference.
 
     Parameters
     ----------
@@ -230,11 +230,10 @@ def _called(
 
 
 def frames_early(stored: Stored, prepared: str | Path, *, device: str = "auto") -> tuple[int, int]:
-    """Return by how many frames a basecaller gives a base before its label begins, and how many bases tell so.
+    """Return the frames by which a basecaller emits bases before their labels begin, and the number of bases measured.
 
-    A model trained by CTC or CTC-CRF is free to give a base some frames before or after its current comes, and settles
-    on about the same number throughout. It is the median over the bases of the validation windows that the call has
-    right, rounded; a model whose bases come late has 0.
+    A model trained by CTC or CTC-CRF may emit a base some frames before or after its current, by a nearly constant
+    number. This is the rounded median over the correct bases of validation windows; 0 for a model that emits late.
 
     Parameters
     ----------
