@@ -107,7 +107,7 @@ def test_no_contig_is_said(assemble: Run, made: tuple[Path, Path], tmp_path: Pat
     content = result(tmp_path / "a")
     assert content["counts"]["contigs"] == 0
     assert "skipped" not in content
-    assert content["cautions"][0].startswith("No contig came out of ")
+    assert content["cautions"][0].startswith("No contig was assembled from ")
     assert err.splitlines()[-1] == f"biorrn assemble: {content['cautions'][0]}"
     assert (tmp_path / "a" / "contigs.fasta").read_text() == ""
 
@@ -149,7 +149,7 @@ def test_a_program_that_fails_is_one_line(
     code, out, err = assemble(made[0], "-o", tmp_path / "a")
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith(f"biorrn: error: miniasm: {ending}")
-    assert err.splitlines()[-1].endswith(f"in the step 'layout'; what it said is in {tmp_path / 'a' / 'log.txt'}")
+    assert err.splitlines()[-1].endswith(f"in the step 'layout'; its messages are in {tmp_path / 'a' / 'log.txt'}")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["log.txt"]
     log = (tmp_path / "a" / "log.txt").read_text()
     assert "# layout: miniasm -f " in log
@@ -172,7 +172,7 @@ def test_a_layout_of_few_reads_is_tried_last(
     assert (tmp_path / "a" / "contigs.fasta").read_text() == (
         ">contig_1 length=6 circular=false\nCCCCCC\n>contig_2 length=4 circular=true\nAAAA\n"
     )
-    assert content["cautions"][0].startswith("miniasm laid out nothing by its defaults")
+    assert content["cautions"][0].startswith("miniasm found no layout with its defaults")
     assert [figure["path"] for figure in content["figures"]] == ["figures/contigs.svg"]
 
 

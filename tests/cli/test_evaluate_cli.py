@@ -114,7 +114,7 @@ def test_basecalls_from_files_to_report(biorrn: Biorrn, folder: Path) -> None:
     assert counts["reverse_strand"] == 1
     assert content["metrics"]["median_identity"] == {"n": 2, "value": 1.0, "low": 1.0, "high": 1.0}
     assert content["within"]["n"] == 1
-    assert content["cautions"] == ["2 of 5 reads map nowhere and are in no identity."]
+    assert content["cautions"] == ["2 of 5 reads are unmapped and have no identity."]
     rows = [line.split("\t") for line in (folder / "reads.tsv").read_text().splitlines()]
     status = {row[0]: row[2] for row in rows}
     assert status == {

@@ -77,7 +77,7 @@ def evaluate_basecalls(
     counts = content["counts"]
     if counts["unmapped"]:
         content["cautions"].append(
-            f"{counts['unmapped']:,} of {counts['reads']:,} reads map nowhere and are in no identity."
+            f"{counts['unmapped']:,} of {counts['reads']:,} reads are unmapped and have no identity."
         )
     content["cautions"] += cautions
     return content, scores, drawn

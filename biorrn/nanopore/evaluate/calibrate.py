@@ -28,28 +28,28 @@ if TYPE_CHECKING:
     from biorrn.nn.store import Stored
 
 
-FEWEST_READS, FEWEST_ERRORS = 5, 100  # below these, the fit would be that of the reads at hand
-MOST_BASES = 300_000  # that a fit looks at, drawn from all
-ALIGNED = 0.5  # part of a read that must align; less is chance, or a chimera whose rest is not known
-CHANCE = 0.75  # error of a base that knows nothing of the strand
-NOISE_SHARE = 0.15  # of the weight of all bases
-SHORTEST = 20  # bases of a read without sequence that counts
-FOLDS = 2  # of the reads, to see what the fit is worth on reads that it has not seen
+FEWEST_READS, FEWEST_ERRORS = 5, 100  # of a fit
+MOST_BASES = 300_000  # drawn at random for a fit
+ALIGNED = 0.5  # part of a read that must align; less is chance or a chimera
+CHANCE = 0.75  # error of a random base
+NOISE_SHARE = 0.15  # weight of the reads without sequence, relative to all bases
+SHORTEST = 20  # bases of a read without sequence
+FOLDS = 2  # of cross-validation over reads
 KNOTS = (0.0, 0.01, 0.05, 0.15, 0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0)  # quantiles of a feature
 RIDGE, FINAL_RIDGE = 3.0, 0.1  # on the change of the log-odds between two knots
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A read and which of its bases are wrong.
+    """A read and its wrong bases.
 
     Attributes
     ----------
-    own : uint8 array (L,): the model's own quality of each base of the read.
+    own : uint8 array (L,): the model's own quality of each base.
     features : float32 array (L, F).
-    scored : int array (n,): bases that are known to be right or wrong; none of a read without sequence.
+    scored : int array (n,): bases known to be right or wrong; empty for a read without sequence.
     wrong : bool array (n,).
-    identity : float: NaN of a read without sequence.
+    identity : float: NaN for a read without sequence.
     """
 
     own: np.ndarray
@@ -61,17 +61,17 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A calibration and what it rests on.
+    """A calibration with its data and its quality.
 
     Attributes
     ----------
     calibration : Calibration, fitted to all reads.
-    reads, bases, errors : int: scored reads, their scored bases, and how many of these are wrong.
-    unmapped : int: reads that map nowhere, or by less than half, which no calibration knows of.
+    reads, bases, errors : int: scored reads, their scored bases, and the wrong ones.
+    unmapped : int: reads that are unmapped or align by less than half; not used.
     noise : int: reads without sequence.
-    before, after : dict: what the model's own qualities are worth; and calibrated ones, each half of the reads by the
-        fit to the other. "calibration_error"; "q_gap"; "correlation" of a read's mean Q with its identity (Pearson);
-        "noise_q", the median of the mean Q of reads without sequence.
+    before, after : dict: measures of the model's own qualities, and of calibrated ones by two-fold cross-validation:
+        "calibration_error"; "q_gap"; "correlation" of mean Q and identity of reads (Pearson); "noise_q", the median of
+        the mean Q of reads without sequence.
     """
 
     calibration: Calibration
@@ -85,7 +85,7 @@ class Fit:
 
 
 def own_calls(stored: Stored, records: Iterable[SignalRecord], **options: Any) -> Iterator[Call]:
-    """Call reads with the model's own qualities, whatever calibration it carries; options as for `basecall`."""
+    """Call reads with the model's own, uncalibrated qualities; options as for `basecall`."""
     from biorrn.nanopore.basecall.caller import basecall
 
     bare = replace(stored, facts={key: value for key, value in stored.facts.items() if key != "qscore"})
@@ -93,7 +93,7 @@ def own_calls(stored: Stored, records: Iterable[SignalRecord], **options: Any) -
 
 
 def remembering(records: Iterable[SignalRecord], kept: list[np.ndarray], most: int = 16) -> Iterator[SignalRecord]:
-    """Yield reads and keep the first currents in picoamperes, of which `noise_records` makes noise."""
+    """Yield reads and store the currents (picoamperes) of the first ones, for `noise_records`."""
     for record in records:
         if len(kept) < most and len(record.raw) and np.isfinite(record.offset * record.scale):
             kept.append(record.picoamperes()[:40_000])
@@ -106,13 +106,13 @@ def judge(
     regions: Sequence[Region] = (),
     min_bases: int = MIN_BASES,
 ) -> Judged | None:
-    """Return which bases of a call are wrong; None where it maps nowhere, or by less than half.
+    """Return the wrong bases of a call; None if it is unmapped or aligns by less than half.
 
     Parameters
     ----------
-    align : from `evaluation.alignment.Mapper`.
-    regions : only columns inside one of them count; none: all.
-    min_bases : int: aligned reference bases inside the regions that a read needs, or none of its bases is scored.
+    align : `nanopore.alignment.AlignmentMapper.align`.
+    regions : only columns inside one of them count; empty for all.
+    min_bases : int: aligned reference bases that a read needs inside the regions to be scored.
     """
     alignment = align(BaseCall("", call.bases, call.quals))
     if alignment is None or alignment.aligned < ALIGNED * len(call.bases):
@@ -138,7 +138,7 @@ def judged(
     wrong: np.ndarray | None = None,
     identity: float = float("nan"),
 ) -> Judged:
-    """Return a call as `fit` takes it; without `scored` and `wrong` it is one of a read without sequence."""
+    """Return a call for `fit`; without `scored` and `wrong`, as a read without sequence."""
     assert evidence is not None
     none = np.zeros(0, np.int64)
     return Judged(
@@ -155,13 +155,13 @@ def fit(reads: Sequence[Judged], noise: Sequence[Judged], unmapped: int = 0) -> 
 
     Parameters
     ----------
-    reads : of which at least 5 have scored bases.
-    noise : reads without sequence; those of fewer than 20 bases are left out.
-    unmapped : int: reads left out before.
+    reads : at least 5 with scored bases.
+    noise : reads without sequence; those of fewer than 20 bases are ignored.
+    unmapped : int: unmapped reads, for the report.
 
     Raises
     ------
-    BiorrnError: fewer than 5 reads are scored, or fewer than 100 of their bases are wrong.
+    BiorrnError: fewer than 5 scored reads or 100 wrong bases.
     """
     reads = [read for read in reads if len(read.scored)]
     noise = [read for read in noise if len(read.own) >= SHORTEST]
@@ -190,7 +190,7 @@ def fit(reads: Sequence[Judged], noise: Sequence[Judged], unmapped: int = 0) -> 
 
 
 def worth(found: Sequence[tuple[Judged, np.ndarray]]) -> dict[str, float]:
-    """Return what qualities uint8 (L,) of the bases of reads are worth: see `Fit.before`."""
+    """Return measures of qualities uint8 (L,) of the bases of reads, see `Fit.before`."""
     counts = np.zeros((2, MAX_Q + 1), np.int64)  # all or wrong
     for read, quals in found:
         counts[0] += np.bincount(quals[read.scored], minlength=MAX_Q + 1)
@@ -209,7 +209,7 @@ def worth(found: Sequence[tuple[Judged, np.ndarray]]) -> dict[str, float]:
 def fit_calibration(
     reads: Sequence[Judged], noise: Sequence[Judged], seed: int = 0, most: int = MOST_BASES
 ) -> Calibration:
-    """Return the calibration of highest penalised likelihood; reads without sequence weigh alike, long or short."""
+    """Return the calibration of highest penalised likelihood; reads without sequence have equal weights."""
     rng = np.random.default_rng(seed)
     x = np.concatenate([read.features[read.scored] for read in reads])
     y = np.concatenate([read.wrong for read in reads]).astype(np.float32)
@@ -239,7 +239,7 @@ def additive(
     Parameters
     ----------
     x : float array (N, F). y : float array (N,): 0 to 1. weights : float array (N,).
-    signs : (F,): 1 a curve that may not fall, -1 one that may not rise, 0 any.
+    signs : (F,): 1 for a non-decreasing curve, -1 for a non-increasing one, 0 for any.
     ridge : float: penalty on the squared change between neighbouring knots.
     """
     from scipy.optimize import minimize
@@ -268,29 +268,29 @@ def additive(
 
 
 def _steps(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return float32 (N, K - 1): how much of the way between each two neighbouring knots a value has gone."""
+    """Return float32 (N, K - 1): position of each value between neighbouring knots, clipped to 0 to 1."""
     spans = (np.asarray(values, np.float64)[:, None] - at[:-1]) / np.diff(at)
     return np.clip(spans, 0, 1).astype(np.float32)
 
 
 def entries(fit: Fit) -> dict[str, Any]:
-    """Return what a model's facts say of its calibration: `qscore`, and in `qscore_fit` what it rests on."""
+    """Return the entries of a calibration in a model's facts: `qscore` and `qscore_fit`."""
 
     def rounded(values: dict[str, float]) -> dict[str, float | None]:
         return {name: round(value, 4) if np.isfinite(value) else None for name, value in values.items()}
 
-    told = {"reads": fit.reads, "bases": fit.bases, "errors": fit.errors, "noise": fit.noise}
+    counts = {"reads": fit.reads, "bases": fit.bases, "errors": fit.errors, "noise": fit.noise}
     return {
         "qscore": entry_of(fit.calibration),
-        "qscore_fit": told | {"before": rounded(fit.before), "after": rounded(fit.after)},
+        "qscore_fit": counts | {"before": rounded(fit.before), "after": rounded(fit.after)},
     }
 
 
 def summary_lines(fit: Fit) -> list[str]:
-    """Return what to print of a fit."""
+    """Return a fit as lines of text."""
     shown = {
         "calibration error": ("calibration_error", ".4f"),
-        "mean |promised - observed Q|, Q3 to Q25": ("q_gap", ".2f"),
+        "mean |predicted - observed Q|, Q3 to Q25": ("q_gap", ".2f"),
         "correlation of mean Q and identity": ("correlation", ".2f"),
         "mean Q of reads without sequence": ("noise_q", ".1f"),
     }
@@ -299,7 +299,7 @@ def summary_lines(fit: Fit) -> list[str]:
         f"{fit.noise:,} without sequence",
         f"bases: {fit.bases:,}, of which {fit.errors:,} wrong (Q {-10 * np.log10(fit.errors / fit.bases):.1f})",
         *(
-            f"{name}: {fit.before[key]:{form}} before, {fit.after[key]:{form}} after (on reads left out of the fit)"
+            f"{name}: {fit.before[key]:{form}} before, {fit.after[key]:{form}} after (cross-validated)"
             for name, (key, form) in shown.items()
         ),
     ]
@@ -310,8 +310,8 @@ def noise_records(like: Sequence[np.ndarray], rate: float, each: int = 16, seed:
 
     Parameters
     ----------
-    like : currents in picoamperes, at least one; some kinds disorder their samples.
-    rate : float: samples a second.
+    like : currents in picoamperes, at least one; some kinds shuffle their samples.
+    rate : float: samples per second.
     """
     rng = np.random.default_rng(seed)
     for name, make in NOISE.items():
@@ -331,7 +331,7 @@ def _open_pore(rng: np.random.Generator, n: int, like: np.ndarray) -> np.ndarray
 
 
 def _saturated(rng: np.random.Generator, n: int, like: np.ndarray) -> np.ndarray:
-    """Between the two ends of the digitiser."""
+    """Switches between the two limits of the digitiser."""
     return np.where(rng.random(n) < rng.uniform(0.02, 0.98), 6_000.0, -6_000.0)
 
 
@@ -340,7 +340,7 @@ def _scrambled(rng: np.random.Generator, n: int, like: np.ndarray) -> np.ndarray
 
 
 def _blocks(rng: np.random.Generator, n: int, like: np.ndarray) -> np.ndarray:
-    """Stretches of 2 to 6 samples of a read in disorder."""
+    """Shuffled blocks of 2 to 6 samples of a read."""
     width = int(rng.integers(2, 7))
     return rng.permutation(like[: n // width * width].reshape(-1, width)).ravel()
 
@@ -351,7 +351,7 @@ def _smooth(rng: np.random.Generator, n: int, like: np.ndarray) -> np.ndarray:
 
 
 def _drift(rng: np.random.Generator, n: int, like: np.ndarray) -> np.ndarray:
-    """A process that goes back to its mean (autoregression of the first order)."""
+    """First-order autoregressive process."""
     from scipy.signal import lfilter
 
     keep = rng.uniform(0.9, 0.999)
@@ -364,7 +364,7 @@ def _hum(rng: np.random.Generator, n: int, like: np.ndarray) -> np.ndarray:
 
 
 def _levels(rng: np.random.Generator, n: int, like: np.ndarray) -> np.ndarray:
-    """Levels drawn at random, as long as bases dwell."""
+    """Random levels with the dwells of bases."""
     lengths = rng.geometric(1 / rng.uniform(6, 14), n)
     return np.repeat(rng.normal(85, 14, n), lengths)[:n] + rng.normal(0, rng.uniform(1, 3), n)
 

@@ -1,14 +1,12 @@
-"""Errors by what stands in the reference: by the 3-mer around a base, and by which base was called for which.
+"""Errors of called reads by sequence context: 3-mers, substitutions and homopolymers.
 
-Everything is told in the direction of the read, 5' to 3', so that a read of the reverse strand counts as the same read
-of the reverse complement would. minimap2 puts a gap at the leftmost of its possible places on the forward strand, which
-is the last of them for half of the reads; here each gap is moved to its first place in the direction of the read.
+All counts are in the direction of the read, 5' to 3': a homopolymer of A on the forward strand is one of T in a read of
+the reverse strand. minimap2 places a gap leftmost on the forward strand; here each gap is moved to its first possible
+position in the direction of the read.
 
-A run is all equal bases in a row in the reference; those at either end of an alignment, and those that leave the
-region or lie beside N, are not counted. Its called length is the number of bases of its letter that the read has
-between the reference's two neighbours of the run. It is right if that is its length and no other letter stands among
-them. Everything is told in the direction of the read: a run of A on the forward strand is one of T in a read of the
-other.
+A homopolymer is a maximal run of one base in the reference. Runs at the ends of an alignment, beside N, or not wholly
+in the region are not counted. The called length is the number of its letter in the read between the two neighbours of
+the run; the run is right if that is its length and no other letter is among them.
 """
 
 from __future__ import annotations
@@ -29,11 +27,11 @@ from biorrn.sequences.alphabets import encode_bases
 from biorrn.stats.bootstrap import wilson
 from biorrn.stats.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, Drawing, draw, say
 
-GAP = 5  # beside the codes 0 N, 1 A, 2 C, 3 G, 4 T
+GAP = 5  # after the codes 0 N, 1 A, 2 C, 3 G, 4 T
 LETTERS = "ACGT"
 KMERS = tuple("".join(letters) for letters in product(LETTERS, repeat=3))
 ERRORS = ("mismatch", "insertion", "deletion")
-FEWEST = 100  # bases of a 3-mer from which on its rate is named
+FEWEST = 100  # bases of a 3-mer to be among the worst
 _COMPLEMENT = np.array([0, 4, 3, 2, 1, GAP], np.uint8)
 
 
@@ -43,8 +41,8 @@ class Columns:
 
     Attributes
     ----------
-    true, called : uint8 arrays (C,): codes of the reference's and the read's base of each column; `GAP` for none.
-    inside : bool array (N,): whether each aligned base of the reference lies in the region.
+    true, called : uint8 arrays (C,): codes of the reference and of the read in each column; `GAP` for none.
+    inside : bool array (N,): aligned reference bases in the region.
     """
 
     true: np.ndarray
@@ -54,7 +52,7 @@ class Columns:
 
 @jit()
 def _to_the_front(true, called, gap):  # type: ignore[no-untyped-def]
-    """Move each gap as far to the front as equal bases allow, in place; the first column stays."""
+    """Move each gap to its first possible position, in place; the first column is fixed."""
     start = 0
     columns = true.shape[0]
     while start < columns:
@@ -105,12 +103,11 @@ def _count(true, called, inside, gap, kmers, pairs):  # type: ignore[no-untyped-
 
 
 def read_columns(call: BaseCall, alignment: Alignment, region: Region | None = None) -> Columns:
-    """Return the columns of an alignment in the direction of the read, each gap at its first possible place.
+    """Return the columns of an alignment in the direction of the read, each gap at its first possible position.
 
     Parameters
     ----------
-    call : the read.
-    alignment : of the read, with the letters of its span of the reference.
+    alignment : of the read, with the letters of its reference span.
     region : Region, optional: bases outside are marked.
     """
     offset = alignment.ref_position - alignment.ref_start
@@ -134,9 +131,9 @@ class Contexts:
 
     Attributes
     ----------
-    kmers : int64 array (64, 4): bases in the middle of each 3-mer of `KMERS`; of them mismatched, inserted bases behind
-        them, deleted. Bases at either end of an alignment, and beside N, are in no 3-mer.
-    pairs : int64 array (4, 6): reference bases by what was called: N, A, C, G, T, nothing.
+    kmers : int64 array (64, 4): middle bases of each 3-mer of `KMERS`; mismatched, inserted after them, deleted. Bases
+        at the ends of an alignment and beside N are in no 3-mer.
+    pairs : int64 array (4, 6): reference bases by the called base: N, A, C, G, T, none.
     """
 
     kmers: np.ndarray = field(default_factory=lambda: np.zeros((64, 4), np.int64))
@@ -147,7 +144,7 @@ class Contexts:
         _count(columns.true, columns.called, columns.inside, GAP, self.kmers, self.pairs)
 
     def table(self) -> dict[str, Any]:
-        """Return what an evaluation says: see `stats.results`."""
+        """Return the counts for JSON."""
         rows = []
         for kmer, counts in zip(KMERS, self.kmers.tolist(), strict=True):
             bases = counts[0]
@@ -166,8 +163,8 @@ class Contexts:
         }
 
 
-LONGEST = 9  # runs of so many bases and longer are one row
-CALLED = 16  # the last column of the called lengths: so many and more
+LONGEST = 9  # bases; the last row has longer runs too
+CALLED = 16  # bases; the last column has longer calls too
 
 
 @jit()
@@ -229,7 +226,7 @@ class Homopolymers:
         _count_runs(columns.true, columns.called, columns.inside, GAP, self.called, self.sums)
 
     def table(self) -> dict[str, Any]:
-        """Return what an evaluation says: see `stats.results`."""
+        """Return the counts for JSON."""
         by_base = [
             {"base": letter, **row}
             for letter, called, sums in zip(LETTERS, self.called, self.sums, strict=True)
@@ -239,7 +236,7 @@ class Homopolymers:
 
 
 def _rows(called: np.ndarray, sums: np.ndarray) -> list[dict[str, Any]]:
-    """Return one row a length that occurs."""
+    """Return a row per run length that occurs."""
     rows = []
     for length in range(1, LONGEST + 1):
         runs = int(called[length].sum())
@@ -253,7 +250,7 @@ def _rows(called: np.ndarray, sums: np.ndarray) -> list[dict[str, Any]]:
 
 
 def row_name(row: dict[str, Any]) -> str:
-    """Return the length of a row as text: the last one holds longer runs too."""
+    """Return the length of a row as text, "9+" for the last."""
     return f"{row['length']}+" if row["length"] == LONGEST else str(row["length"])
 
 
@@ -267,9 +264,9 @@ def shares(rows: Sequence[dict[str, Any]]) -> np.ndarray:
 
 NOTHING = "no scored bases"
 MARKS = dict(zip(LETTERS, ((GREEN, "o"), (BLUE, "s"), (ORANGE, "^"), (PURPLE, "D")), strict=True))
-FEW = 5  # runs; of fewer no share is drawn
-SHOWN = 12  # called length, the last that is drawn
-HEAT = "YlOrBr"  # from light to dark in grey too
+FEW = 5  # runs; shares of fewer are not drawn
+SHOWN = 12  # longest called length drawn
+HEAT = "YlOrBr"  # monotone in grey too
 TICKS = [str(length) for length in range(1, LONGEST)] + [f"{LONGEST}+"]
 
 
@@ -280,7 +277,7 @@ def _right(rows: Sequence[Mapping[str, Any]]) -> Callable[[Figure], None]:
         axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         for number, (letter, (colour, mark)) in enumerate(MARKS.items()):
             mine = [row for row in rows if row["base"] == letter and row["runs"] >= FEW]
-            # beside each other, as the intervals of four letters would hide each other
+            # side by side, so that the intervals do not overlap
             x = np.array([row["length"] for row in mine]) + 0.12 * (number - 1.5)
             y, low, high = (100 * np.array([row[key] for row in mine]) for key in ("right", "right_low", "right_high"))
             axes.errorbar(x, y, yerr=[y - low, high - y], color=colour, marker=mark, markersize=4, linewidth=1.2,
@@ -386,12 +383,12 @@ def _worst(contexts: Mapping[str, Any]) -> str:
 
 
 def context_figures(content: Mapping[str, Any], where: str) -> list[Drawing]:
-    """Draw the errors of an evaluation of basecalls by runs of one base and by 3-mer.
+    """Return the figures of homopolymers, 3-mers and substitutions of an evaluation of basecalls.
 
     Parameters
     ----------
-    content : the evaluation, see `stats.results`.
-    where : str: which reads or part of the reference, for the captions.
+    content : the evaluation, as from `nanopore.evaluate.basecalls.evaluate_basecalls`.
+    where : str: reads or region, for the captions.
     """
     runs, contexts = content["homopolymers"], content["contexts"]
     few = [row_name(row) for row in runs["all"] if row["runs"] < FEW]
@@ -399,28 +396,28 @@ def context_figures(content: Mapping[str, Any], where: str) -> list[Drawing]:
     return [
         draw(
             "homopolymers",
-            f"Runs of one base that are called at their length, {where}; bars: 95 % intervals of Wilson. "
+            f"Homopolymers called at their true length, {where}; bars: 95 % Wilson intervals. "
             f"Below, the number of runs.{left_out}",
             _right(runs["by_base"]),
             4.4,
         ),
         draw(
             "homopolymer_lengths",
-            f"Length called and true length of runs of one base, {where}; dashed: equal.{left_out}",
+            f"Called and true length of homopolymers, {where}; dashed: equal.{left_out}",
             _lengths(runs["all"]),
             3.6,
         ),
         draw(
             "contexts",
             "Errors by 3-mer of the reference in the direction of the read: rows have the base before and the base "
-            f"itself, columns the base after, {where}. Inserted bases count for the base before them, a gap stands at "
-            f"its first possible place.{_worst(contexts)}",
+            f"itself, columns the base after, {where}. Inserted bases count for the base before them; gaps are at "
+            f"their first possible position.{_worst(contexts)}",
             _kmers(contexts["kmers"]),
             5.0,
         ),
         draw(
             "substitutions",
-            f"What is called for each base of the reference, {where}, in the direction of the read.",
+            f"Base called for each reference base, {where}, in the direction of the read.",
             _substitutions(contexts["substitutions"]),
             3.2,
         ),

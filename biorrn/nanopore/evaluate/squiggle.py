@@ -1,4 +1,4 @@
-"""A stretch of a read's signal with what was called there and what the reference has."""
+"""Squiggles: stretches of signal of a few reads with called and reference bases."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Placed:
     Attributes
     ----------
     by : str: "move table" or the name of a model.
-    first : int: base of the call to which the first start belongs.
-    starts : int64 array (n,): first sample of each base, counted in the raw signal.
+    first : int: base of the call that the first start belongs to.
+    starts : int64 array (n,): first sample of each base in the raw signal.
     end : int: one past the last sample of the last base.
     """
 
@@ -47,10 +47,10 @@ class Placed:
 
 
 class Places:
-    """Finds the bases of reads, in a `with` statement; the model is loaded when a read first needs it."""
+    """Context manager that finds the samples of called bases; the model is loaded when first needed."""
 
     def __init__(self, reads: Path, reference: Path, model: str | None = None) -> None:
-        """Take the file of the calls, the reference (which CRAM needs), and a model, by default the shipped one.
+        """Open the file of calls; `reference` is for CRAM, `model` is by default the shipped one.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class Places:
             self._file.__exit__(None, None, None)
 
     def of(self, record: SignalRecord, call: BaseCall) -> Placed:
-        """Return the bases of a call by its move table, and where it has none by the model.
+        """Return the bases of a call by its move table, or else by the model.
 
         Raises
         ------
@@ -103,31 +103,31 @@ def _load(model: str | None) -> tuple[Caller, str]:
     from biorrn.nanopore.basecall.caller import Caller, default_model
     from biorrn.nn.store import load_model
 
-    set_threads(1)  # a read or three: not worth the cores that a workflow gave to others
+    set_threads(1)  # at most three reads
     stored = load_model(model or default_model())
     return Caller(stored), stored.name
 
 
-FOUND = 100  # scored reads that are looked at, the first that the signal files hold
-LONGEST = 400_000  # samples; longer reads are passed over, so that neither memory nor a model's time runs away
+FOUND = 100  # scored reads to choose from, the first in the signal files
+LONGEST = 400_000  # samples; longer reads are skipped, to bound memory and time
 SAMPLES = 300  # drawn of a read
-BASES = 40, 8  # drawn of a read at most, and at least
+BASES = 40, 8  # most and fewest bases drawn of a read
 NO_READ = "No squiggle is drawn: the signal files hold none of the scored reads."
 
 
 @dataclass(frozen=True, slots=True)
 class Squiggle:
-    """What is drawn of one read.
+    """A stretch of one read.
 
     Attributes
     ----------
     which : str: "best", "median" or "worst".
     score : Score of the whole read.
-    placed_by : str: "move table", or the name of the model that found where the bases begin.
-    sample_rate : float: samples a second (Hz).
-    first : int: sample of the read at which the stretch begins.
-    current : float32 array (T,): pA.
-    edges : int64 array (n + 1,): samples of the stretch at which its called bases begin, and the last one's end.
+    placed_by : str: "move table", or the name of the model that found the base starts.
+    sample_rate : float: samples per second (Hz).
+    first : int: first sample of the stretch in the read.
+    current : float32 array (T,): picoamperes.
+    edges : int64 array (n + 1,): first samples of the called bases in the stretch, and the end of the last.
     true, called : uint8 arrays (C,): columns of the alignment in the direction of the read, codes as in
         `nanopore.evaluate.error_profile`; of `called` n are no gap.
     """
@@ -144,7 +144,7 @@ class Squiggle:
 
 
 def choose(scores: Sequence[Score]) -> dict[str, Score]:
-    """Return the reads of highest, median and lowest identity, by those names; fewer where there are fewer reads."""
+    """Return the reads of highest, median and lowest identity by name; fewer if there are fewer reads."""
     ranked = sorted(scores, key=lambda read: (-read.identity, read.read_id))
     names = {0: (), 1: ("median",), 2: ("best", "worst")}.get(len(ranked), ("best", "median", "worst"))
     places = {"best": 0, "median": len(ranked) // 2, "worst": -1}
@@ -160,14 +160,14 @@ def draw_from(
     model: str | None = None,
     region: Region | None = None,
 ) -> tuple[list[Squiggle], list[str]]:
-    """Return the stretches to draw, best read first, and sentences on what could not be drawn.
+    """Return the stretches to draw, best read first, and cautions on what could not be drawn.
 
     Parameters
     ----------
-    reads, reference : the files that `scores`, those of the scored reads, are of.
-    signal : files and folders of signal; the first `FOUND` scored reads in them are looked at.
-    model : str, optional: places the bases of reads without move table; the shipped one by default.
-    region : Region, optional: the stretches lie inside.
+    reads, reference : files of the scored reads `scores`.
+    signal : signal files and folders; the reads are chosen from the first `FOUND` scored reads in them.
+    model : str, optional: places the bases of reads without move table; by default the shipped one.
+    region : Region, optional: contains the stretches.
     """
     scored = {read.read_id: read for read in scores}
     problems: list[BiorrnError] = []
@@ -178,7 +178,7 @@ def draw_from(
                 records[record.read_id] = record
             if len(records) >= min(FOUND, len(scored)):
                 break
-    except BiorrnError as problem:  # the evaluation itself stands without a figure of signal
+    except BiorrnError as problem:  # the evaluation goes on without the figure
         problems.append(problem)
     cautions = [f"Signal for the squiggle: {problems[0]} ({len(problems)} problems)."] if problems else []
     chosen = choose([scored[read_id] for read_id in records])
@@ -225,13 +225,13 @@ def squiggle(
     placed: Placed,
     region: Region | None = None,
 ) -> Squiggle | None:
-    """Return a stretch of a read, inside a region, with about as many errors as all of it has, near its middle.
+    """Return a stretch of a read inside a region, near its middle, with an error rate close to that of the whole.
 
-    None where no stretch of the least number of aligned and placed bases fits.
+    None if too few bases are both aligned and placed.
     """
     columns = read_columns(call, alignment, region)
     begin = int(alignment.read_position[alignment.read_position >= 0].min())
-    # called bases whose reference base, or for an inserted one the base before it, lies in the region: one stretch
+    # called bases whose reference base (of an inserted one, the base before it) lies in the region
     inside = columns.inside[np.cumsum(columns.true != GAP) - 1][columns.called != GAP].nonzero()[0]
     if not len(inside):
         return None
@@ -246,7 +246,7 @@ def squiggle(
         return None
     first, last = stretch
     base = np.cumsum(columns.called != GAP) - 1 + begin - low  # the called base of a column; of a gap, the one before
-    # bases deleted behind the last base would hang over the edge
+    # without bases deleted after the last base
     part = (base >= first) & (base < last) & ~((columns.called == GAP) & (base == last - 1))
     sample = int(edges[first])
     return Squiggle(
@@ -263,7 +263,7 @@ def squiggle(
 
 
 def errors_by_base(columns: Columns) -> np.ndarray:
-    """Return int64 (n,): for each aligned called base 1 if it is wrong, and the bases deleted before it."""
+    """Return int64 (n,): for each aligned called base, 1 if it is wrong, plus the bases deleted before it."""
     errors = (columns.called != columns.true).astype(np.int64)
     ends = np.flatnonzero(columns.called != GAP)
     return np.diff(np.cumsum(errors)[ends], prepend=0)
@@ -274,7 +274,7 @@ def window(edges: np.ndarray, errors: np.ndarray) -> tuple[int, int] | None:
 
     Parameters
     ----------
-    edges : int array (n + 1,): sample at which each base begins, and the end of the last.
+    edges : int array (n + 1,): first sample of each base, and the end of the last.
     errors : int array (n,): errors at each base.
     """
     most, least = BASES
@@ -294,7 +294,7 @@ def window(edges: np.ndarray, errors: np.ndarray) -> tuple[int, int] | None:
 
 
 def facts(drawn: Iterable[Squiggle]) -> list[dict[str, object]]:
-    """Return what an evaluation says of the stretches drawn: see `stats.results`."""
+    """Return the stretches for JSON."""
     return [
         {
             "read": one.which,
@@ -318,7 +318,7 @@ ROOM = 0.0205  # of the width for a letter
 
 
 def error_of(true: int, called: int) -> str:
-    """Return the error of a column by the codes of its bases; "" where they are equal."""
+    """Return the error type of a column by the codes of its bases; "" for a match."""
     if called == GAP:
         return "deletion"
     if true == GAP:
@@ -327,14 +327,14 @@ def error_of(true: int, called: int) -> str:
 
 
 def places_of(one: Squiggle) -> np.ndarray:
-    """Return the sample of each column, float64 (C,): the middle of its called base; deleted ones evenly between."""
+    """Return the sample of each column, float64 (C,): the middle of its called base; gaps are interpolated."""
     present = np.flatnonzero(one.called != GAP)
     middles = (one.edges[:-1] + one.edges[1:]) / 2
     return np.interp(np.arange(len(one.called)), present, middles)
 
 
 def apart(places: np.ndarray, room: float, end: float) -> np.ndarray:
-    """Return places (n,) moved as little as can be (least squares) to be `room` apart and inside 0 to `end`.
+    """Return places (n,) moved by least squares to be `room` apart and within 0 to `end`.
 
     >>> apart(np.array([5.0, 5.0, 9.0]), 2.0, 20.0).tolist()
     [4.0, 6.0, 9.0]
@@ -381,7 +381,7 @@ def _read(axes: Axes, one: Squiggle) -> None:
 
 
 def squiggle_figure(drawn: Sequence[Squiggle]) -> Drawing:
-    """Draw stretches of reads, at least one, one below the other."""
+    """Return the figure of one or more stretches, one below the other."""
 
     def paint(figure: Figure) -> None:
         panels = np.atleast_1d(figure.subplots(len(drawn), 1))
@@ -395,7 +395,7 @@ def squiggle_figure(drawn: Sequence[Squiggle]) -> Drawing:
     placed = " and ".join("the move table" if name == "move table" else f"the model {name}" for name in by)
     names = ", ".join(f"{one.which} {one.score.read_id}" for one in drawn)
     caption = (
-        f"Signal with the bases called in it, placed by {placed}, above and those of the reference below, in the "
-        f"direction of the read; a dash is a gap. Reads: {names}."
+        f"Signal with called bases (above), placed by {placed}, and reference bases (below), in the direction of the "
+        f"read; a dash is a gap. Reads: {names}."
     )
     return draw("squiggle", caption, paint, 0.7 + HEIGHT * len(drawn))

@@ -1,4 +1,4 @@
-"""Reads to contigs by standard programs: minimap2 finds overlaps, miniasm lays out, racon makes the consensus.
+"""Assembly of reads by standard programs: minimap2 (overlaps), miniasm (layout), racon (consensus).
 
 minimap2 and miniasm: Li 2016, Bioinformatics 32:2103. racon: Vaser et al. 2017, Genome Research 27:737.
 """
@@ -28,7 +28,7 @@ from biorrn.stats.counts import Counts
 from biorrn.stats.figures import BLUE, GREY, RED, Drawing, draw, plain
 from biorrn.stats.results import aligned_rows, bases_label, described
 
-# program -> arguments that make it say its version
+# program -> arguments that print its version
 TOOLS: dict[str, tuple[str, ...]] = {"minimap2": ("--version",), "miniasm": ("-V",), "racon": ("--version",)}
 
 
@@ -38,7 +38,7 @@ def absent() -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Return program -> version of those of `TOOLS` that are on PATH; "" where one does not say it."""
+    """Return program -> version of those of `TOOLS` that are on PATH; "" if unknown."""
     found = {}
     for name, words in TOOLS.items():
         if shutil.which(name) is None:
@@ -48,18 +48,13 @@ def versions() -> dict[str, str]:
         except (OSError, subprocess.TimeoutExpired):
             found[name] = ""
             continue
-        said = (done.stdout + done.stderr).split()
-        found[name] = said[-1] if said and not done.returncode else ""
+        printed = (done.stdout + done.stderr).split()
+        found[name] = printed[-1] if printed and not done.returncode else ""
     return found
 
 
 class Tools:
-    """Runs programs; what they say goes to a log, how long each step took to `seconds`.
-
-    Parameters
-    ----------
-    log : Path: written anew.
-    """
+    """Runner of programs: their messages go to a log, the time of each step to `seconds`."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -75,7 +70,7 @@ class Tools:
 
         Raises
         ------
-        BiorrnError: it cannot be started, or ends with another exit code than 0.
+        BiorrnError: it cannot be started, or its exit code is not 0.
         """
         started = time.monotonic()
         name = str(words[0])
@@ -88,7 +83,9 @@ class Tools:
                 raise BiorrnError(f"{name}: cannot be started: {error.strerror}") from error
         self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - started
         if done.returncode:
-            raise BiorrnError(f"{name}: {_ending(done.returncode)} in the step '{step}'; what it said is in {self.log}")
+            raise BiorrnError(
+                f"{name}: {_ending(done.returncode)} in the step '{step}'; its messages are in {self.log}"
+            )
 
 
 def _ending(code: int) -> str:
@@ -98,12 +95,12 @@ def _ending(code: int) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = str(-code)
-    return f"was ended by {name}" + (", perhaps for want of memory," if name == "SIGKILL" else "")
+    return f"was ended by {name}" + (", possibly out of memory," if name == "SIGKILL" else "")
 
 
 CONTIGS, LAYOUT, LOG = "contigs.fasta", "layout.gfa", "log.txt"
-# Of miniasm, one after the other until something comes out. Its defaults drop reads that fewer than three others cover
-# and unitigs of fewer than four reads: of a small genome at low depth, that may be all. The second keeps these.
+# Options of miniasm, tried until one gives a layout. By default it drops reads covered by fewer than three others and
+# unitigs of fewer than four reads, which may be all of a small genome at low depth; the second set keeps them.
 LAYOUTS: tuple[tuple[str, ...], ...] = ((), ("-c", "1", "-e", "1"))
 WIDTH = 80  # bases on a line of FASTA
 Say = Callable[[str], None]
@@ -111,13 +108,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Contig:
-    """A sequence that was put together.
-
-    Attributes
-    ----------
-    name, bases : str.
-    circular : bool: its ends were laid onto one another.
-    """
+    """An assembled sequence; `circular` if its ends overlap."""
 
     name: str
     bases: str
@@ -126,16 +117,16 @@ class Contig:
 
 @dataclass(slots=True)
 class Assembly:
-    """What came out.
+    """Result of an assembly.
 
     Attributes
     ----------
     contigs : the longest first.
-    lengths : bases of each read that went in.
-    layout : options of miniasm that gave a layout; None where none did.
-    rounds : rounds of consensus that were made.
-    seconds : step -> how long it took.
-    skipped : why nothing was done; "" where it was.
+    lengths : bases of each input read.
+    layout : options of miniasm that gave a layout; None if none did.
+    rounds : finished rounds of consensus.
+    seconds : step -> duration.
+    skipped : why nothing was done; "" otherwise.
     """
 
     contigs: list[Contig] = field(default_factory=list)
@@ -155,21 +146,21 @@ def assemble(
     require_tools: bool = False,
     say: Say = lambda line: None,
 ) -> Assembly:
-    """Assemble reads, and write contigs and layout into a folder, where each appears whole.
+    """Assemble reads and write contigs and layout into a folder, each atomically.
 
-    Without one of the programs nothing is done, and both files are empty.
+    If a program is missing, nothing is done and both files are empty.
 
     Parameters
     ----------
     reads : FASTQ, FASTA, SAM, BAM or CRAM of called reads.
     rounds : int: of consensus by racon; 0 leaves the contigs as pieces of reads.
-    require_tools : bool: a program that is absent is an error.
+    require_tools : bool: raise an error if a program is missing.
     say : called with a line about each step.
 
     Raises
     ------
     InputError: the reads cannot be read.
-    BiorrnError: a program is absent, where that is an error, or fails; its words are in `LOG` in the folder.
+    BiorrnError: a program is missing and required, or fails; its messages are in `LOG` in the folder.
     """
     missing = absent()
     if missing:
@@ -205,7 +196,7 @@ def assemble(
 
 
 def _copy(reads: str | Path, path: Path) -> list[int]:
-    """Write reads as plain FASTQ, the programs' common ground, under names that are unique; return their lengths."""
+    """Write reads as plain FASTQ with unique names; return their lengths."""
     lengths = []
     with open(path, "w") as stream:
         for number, (bases, letters) in enumerate(_bases(reads), 1):
@@ -217,7 +208,7 @@ def _copy(reads: str | Path, path: Path) -> list[int]:
 
 
 def _bases(reads: str | Path) -> Iterator[tuple[str, str]]:
-    """Yield bases and quality letters of each read; "*" where there are none, as in FASTA."""
+    """Yield bases and quality letters of each read; "*" for FASTA."""
     if str(reads) != "-" and not has_moves(reads):
         with open_text(reads) as stream:
             fasta = first_line(stream)[0].startswith(">")
@@ -241,7 +232,7 @@ def _lay_out(work: Path, made: Assembly, tools: Tools, threads: int) -> None:
 
 
 def _unitigs(layout: Path) -> list[Contig]:
-    """Return the sequences of a GFA file of miniasm, whose names end in c where they are circles."""
+    """Return the sequences of a GFA file of miniasm, where names of circular ones end in c."""
     found = []
     with open(layout) as stream:
         for line in stream:
@@ -252,14 +243,14 @@ def _unitigs(layout: Path) -> list[Contig]:
 
 
 def _polish(work: Path, contigs: list[Contig], tools: Tools, threads: int) -> list[Contig] | None:
-    """Return the contigs after a round of consensus; None where no read maps to them."""
+    """Return the contigs after a round of consensus; None if no read maps to them."""
     reads, draft, places, out = (work / name for name in ("reads.fastq", "draft.fasta", "places.paf", "racon.fasta"))
     with open(draft, "w") as stream:
         stream.writelines(f">{contig.name}\n{contig.bases}\n" for contig in contigs)
     tools.run("mapping", ["minimap2", "-x", "map-ont", "-t", str(threads), draft, reads], places)
     if not places.stat().st_size:
         return None
-    # -u keeps contigs that no read polishes; -q -1 uses windows below Q10 too, which of many basecallers are half
+    # -u keeps unpolished contigs; -q -1 also uses windows below Q10, half of them with many basecallers
     tools.run("consensus", ["racon", "-u", "-q", "-1", "-t", str(threads), reads, places, draft], out)
     circular = {contig.name: contig.circular for contig in contigs}
     found = []
@@ -282,11 +273,11 @@ def _write(folder: Path, contigs: list[Contig], layout: Path | None) -> None:
 
 PRESETS = ("asm5", "asm10", "asm20")  # of minimap2, tried in this order
 ENOUGH = 0.99  # of the contigs' bases
-MOST = 1000  # contigs and alignments that are named one by one
+MOST = 1000  # contigs and alignments that are listed
 
 
 def aligned_contigs(contigs: Iterable[Contig], mapper: Mapper) -> list[dict[str, Any]]:
-    """Return the alignments of contigs: names, spans (0-based, half-open), strand and counts of columns by kind."""
+    """Return the alignments of contigs: names, spans (0-based, half-open), strand, and columns by kind."""
     found = []
     for contig in contigs:
         for hit in mapper.hits(contig.bases):
@@ -303,7 +294,7 @@ def aligned_contigs(contigs: Iterable[Contig], mapper: Mapper) -> list[dict[str,
 
 
 def covered(spans: Iterable[tuple[int, int]]) -> int:
-    """Return how many places lie in at least one of some spans.
+    """Return the length of the union of spans.
 
     >>> covered([(0, 10), (5, 12), (20, 21)])
     13
@@ -316,13 +307,13 @@ def covered(spans: Iterable[tuple[int, int]]) -> int:
 
 
 def against(contigs: list[Contig], reference: Path) -> dict[str, Any]:
-    """Return what contigs hold of a reference, and how right they are.
+    """Return completeness and accuracy of contigs against a reference.
 
     Returns
     -------
-    dict: preset; identity (NaN where nothing aligns); per_100_kb: mismatches, insertions and deletions in 100,000
-    columns; aligned_fraction of the contigs' bases; reference_fraction covered by them; duplication: aligned bases of
-    the contigs for each base of the reference that they cover; alignments.
+    dict: preset; identity (NaN if nothing aligns); per_100_kb: mismatches, insertions and deletions in 100,000 columns;
+    aligned_fraction of the bases of the contigs; reference_fraction covered; duplication: aligned bases of the contigs
+    per covered base of the reference; alignments.
 
     Raises
     ------
@@ -368,7 +359,7 @@ def _covered(rows: list[dict[str, Any]], name: str, start: str, end: str) -> int
 def describe_assembly(
     made: Assembly, *, reads: str | Path, reference: Path | None = None, name: str, note: str = ""
 ) -> dict[str, Any]:
-    """Return what `biorrn assemble` writes: see the keys; `skipped` only where nothing was done."""
+    """Return the results of `biorrn assemble`; the key `skipped` is present only if nothing was done."""
     inputs = {"reads": reads} | ({"reference": reference} if reference is not None else {})
     content = described("assembly", name, inputs, note)
     lengths, sizes = Counts(), Counts()
@@ -399,12 +390,12 @@ def describe_assembly(
         return content | {"skipped": made.skipped}
     if not made.contigs:
         content["cautions"].append(
-            f"No contig came out of {lengths.total:,} reads with {lengths.sum:,} bases: too few of them overlap."
+            f"No contig was assembled from {lengths.total:,} reads with {lengths.sum:,} bases: too few of them overlap."
         )
     elif made.layout:
         content["cautions"].append(
-            f"miniasm laid out nothing by its defaults, and these contigs with {made.layout}: where one read stands "
-            "alone, nothing corrects it."
+            f"miniasm found no layout with its defaults; these contigs are from {made.layout}: stretches covered by a "
+            "single read are not corrected."
         )
     if reference is not None and made.contigs:
         content["reference"] = against(made.contigs, reference)
@@ -412,7 +403,7 @@ def describe_assembly(
 
 
 def assembly_lines(content: dict[str, Any]) -> list[str]:
-    """Return what a terminal shows of it."""
+    """Return the results of `describe_assembly` as lines of text."""
     if "skipped" in content:
         return [f"skipped: {content['skipped']}"]
     counts, found = content["counts"], content["reference"]
@@ -435,7 +426,7 @@ def assembly_lines(content: dict[str, Any]) -> list[str]:
     return [*aligned_rows(rows), *content["cautions"]]
 
 
-SHOWN = 40  # contigs, and sequences of the reference, along an axis; of more the longest
+SHOWN = 40  # contigs and reference sequences along an axis, the longest
 
 
 def _lengths(contigs: list[dict[str, Any]], n50: int) -> Callable[[Figure], None]:
@@ -453,7 +444,7 @@ def _lengths(contigs: list[dict[str, Any]], n50: int) -> Callable[[Figure], None
 
 
 def _offsets(rows: list[dict[str, Any]]) -> tuple[dict[str, int], int]:
-    """Return name -> where each sequence begins when they stand in a row, and the length of the row."""
+    """Return name -> offset of each sequence when concatenated, and the total length."""
     starts = {}
     end = 0
     for row in rows:
@@ -502,7 +493,7 @@ def _dots(content: Mapping[str, Any]) -> Callable[[Figure], None]:
 
 
 def assembly_figures(content: Mapping[str, Any]) -> list[Drawing]:
-    """Draw what `assembly.describe_assembly` returned; none where nothing was assembled."""
+    """Return the figures of the results of `describe_assembly`; none if nothing was assembled."""
     if "skipped" in content or not content["contigs"]:
         return []
     drawings = []

@@ -1,4 +1,4 @@
-"""Called reads to a sorted, indexed BAM file or to PAF, with minimap2's presets through mappy."""
+"""Mapping of called reads with minimap2 (mappy): sorted, indexed BAM or PAF; depth and error rates."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def map_reads(
     on_read: OnRead = lambda read, hits: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Map reads and write them; the output, and the index of BAM, appear whole.
+    """Map reads and write them; the output and the index of BAM are written atomically.
 
     Parameters
     ----------
-    reads : FASTQ, SAM, BAM or CRAM; tags are kept, of FASTQ those that stand after the id, apart by tabs.
-    output : .bam, sorted by place, unmapped reads at the end, index OUTPUT.bai; or .paf, also .paf.gz, in the order of
-        the reads. Both hold the primary alignment of a read and its supplementary ones.
+    reads : FASTQ, SAM, BAM or CRAM; tags are kept, in FASTQ those after the id, separated by tabs.
+    output : .bam, sorted by position, unmapped reads last, index OUTPUT.bai; or .paf or .paf.gz, in the order of the
+        reads. Both have the primary and the supplementary alignments of a read.
     command : str: the command line, for the header.
     threads : int: threads that map, sort and compress.
-    say : called with a line about reads and tags that were left out.
+    say : called with a line about skipped reads and tags.
     on_read : called in order with each read and its alignments, `mappy.Alignment`, the primary one first.
 
     Raises
@@ -87,7 +87,7 @@ def map_reads(
 
 
 def format_of(output: str) -> Callable[..., None]:
-    """Return what writes the format of an output.
+    """Return the writer of an output by its suffix.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def _mapped(
 
 
 def paf_text(read: BaseCall, hits: list[Any]) -> str:
-    """Return the alignments of a read as lines of PAF; none of an unmapped read."""
+    """Return the alignments of a read as lines of PAF; "" for an unmapped read."""
     return "".join(f"{read.id}\t{len(read.bases)}\t{hit}\n" for hit in hits)
 
 
@@ -141,7 +141,7 @@ def _bam(output: str, found: Callable[..., Iterator[Mapped]], mapper: Mapper, li
     add_program(programs, "map", command)
     lines = [line for line in lines if not line.startswith("@PG\t")] + program_lines(programs)
     index = f"{output}.bai"
-    # the index is moved into place first: a file that is there has its own index
+    # the index is moved into place first, so that a finished file has its own index
     with contextlib.ExitStack() as stack:
         final, table = (stack.enter_context(atomic_path(path)) for path in (output, index))
         folder = str(stack.enter_context(scratch_folder(final.parent, "map")))
@@ -162,7 +162,7 @@ def _bam(output: str, found: Callable[..., Iterator[Mapped]], mapper: Mapper, li
 
 
 def _with_lines(path: str, lines: list[str], folder: str) -> str:
-    """Write a BAM file with more lines in its header, before the programs, and return its path."""
+    """Write a BAM file with further header lines, before @PG, and return its path."""
     import pysam
 
     with pysam.AlignmentFile(path, check_sq=False) as file:
@@ -176,7 +176,7 @@ def _with_lines(path: str, lines: list[str], folder: str) -> str:
     return place
 
 
-# suffix -> what writes (output, reads, mapper, header lines, command, threads)
+# suffix -> writer of (output, reads, mapper, header lines, command, threads)
 WRITERS: dict[str, Callable[..., None]] = {".bam": _bam, ".paf": _paf, ".paf.gz": _paf}
 # of minimap2: noisy reads, accurate reads, RNA and cDNA across introns
 PRESETS: dict[str, str] = {"map-ont": "map-ont", "lr:hq": "lr:hq", "splice": "splice"}
@@ -187,12 +187,12 @@ POINTS = 400  # of a curve
 
 
 class Depth:
-    """Counts bases over windows of equal size of each sequence of a reference.
+    """Read depth over windows of equal size of each sequence of a reference.
 
     Parameters
     ----------
     lengths : name -> bases of each sequence, in order.
-    windows : int: how many there are at most; as many bases as that are counted one by one.
+    windows : int: maximum number of windows; a reference of at most so many bases has windows of one base.
     """
 
     def __init__(self, lengths: Mapping[str, int], windows: int = WINDOWS) -> None:
@@ -201,7 +201,7 @@ class Depth:
         sizes = [-(-length // self.window) for length in lengths.values()]
         starts = np.concatenate([[0], np.cumsum(sizes)])
         self._starts = dict(zip(lengths, starts[:-1].tolist(), strict=True))
-        # bases in a window that a read only partly covers, and changes of those that it covers whole; (2, windows)
+        # bases of reads that cover a window partly, and differences of those that cover it wholly; (2, windows)
         self._part = np.zeros((2, int(starts[-1]) + 1), np.int64)
         self._change = np.zeros((2, int(starts[-1]) + 1), np.int64)
 
@@ -218,7 +218,7 @@ class Depth:
         self._change[row, at + last] -= size
 
     def bases(self) -> np.ndarray:
-        """Return the bases of reads in each window, int64 (2, W): forward, reverse; all sequences one after another."""
+        """Return the bases of reads in each window, int64 (2, W): forward and reverse, sequences concatenated."""
         return (self._part + np.cumsum(self._change, axis=1))[:, :-1]
 
     def sizes(self) -> np.ndarray:
@@ -229,9 +229,9 @@ class Depth:
         return np.concatenate(found).astype(np.int64)
 
     def summary(self, most: int = 1000) -> dict[str, Any]:
-        """Return window, mean, median, parts covered at least 1, 5, 10 and 30 times, and the longest `most` sequences.
+        """Return window size, mean, median, share at depth 1, 5, 10 and 30 or more, and the longest `most` sequences.
 
-        A window counts with its mean; of windows of one base these are the depths of the bases.
+        A window counts with its mean depth.
         """
         bases, sizes = self.bases().sum(axis=0), self.sizes()
         depth = bases / sizes
@@ -259,7 +259,7 @@ class Depth:
         return slice(start, start - (-self.lengths[name] // self.window))
 
     def curve(self, names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return edges (P + 1,) in bases and mean depths float64 (2, P), forward and reverse, of sequences in a row."""
+        """Return edges (P + 1,) in bases and mean depths float64 (2, P) of concatenated sequences, by strand."""
         bases, sizes = self.bases(), self.sizes()
         places = np.concatenate([np.arange(len(sizes))[self.span(name)] for name in names])
         ends = np.cumsum(sizes[places])
@@ -270,12 +270,12 @@ class Depth:
 
 
 INSERTION, DELETION, INTRON = 1, 2, 3  # of a CIGAR
-RESAMPLED_READS = 20_000  # of more, the intervals are those of as many drawn at random: wider than theirs
-LOW = 10  # mapping qualities below it say that the place may be another
+RESAMPLED_READS = 20_000  # of more reads, the intervals are those of so many drawn at random, which are wider
+LOW = 10  # mapping quality below which the position is uncertain
 
 
 class MappingStats:
-    """Takes reads with their alignments; keeps 24 bytes of each that maps."""
+    """Statistics of mapped reads; keeps 24 bytes per mapped read."""
 
     def __init__(self, mapper: Mapper) -> None:
         self.depth = Depth(mapper.lengths)
@@ -380,7 +380,7 @@ def _pooled(spans: np.ndarray, seed: int) -> dict[str, float]:
 
 def describe_mapping(stats: MappingStats, *, reads: str | Path, reference: Path, preset: str, output: str, name: str,
                      note: str = "", seed: int = 0) -> dict[str, Any]:  # fmt: skip
-    """Return what `biorrn map --stats` writes."""
+    """Return the results of `biorrn map --stats`."""
     content = described("mapping", name, {"reads": reads, "reference": reference}, note) | stats.content(seed)
     content |= {"preset": preset, "output": output}
     if not stats.reads:
@@ -391,7 +391,7 @@ def describe_mapping(stats: MappingStats, *, reads: str | Path, reference: Path,
 
 
 def mapping_lines(content: dict[str, Any]) -> list[str]:
-    """Return what a terminal shows of it."""
+    """Return the results of `describe_mapping` as lines of text."""
     counts, metrics, depth = content["counts"], content["metrics"], content["depth"]
 
     def shown(entry: dict[str, float]) -> str:
@@ -409,7 +409,7 @@ def mapping_lines(content: dict[str, Any]) -> list[str]:
     return [*aligned_rows(rows), *content["cautions"]]
 
 
-SHOWN = 24  # sequences of a reference along the axis; of more the longest
+SHOWN = 24  # sequences along the axis, the longest
 
 
 def _depth(depth: Depth, names: list[str], mean: float) -> Callable[[Figure], None]:
@@ -436,14 +436,14 @@ def _depth(depth: Depth, names: list[str], mean: float) -> Callable[[Figure], No
 
 
 def mapping_figures(content: Mapping[str, Any], stats: MappingStats) -> list[Drawing]:
-    """Draw what `mapping_stats.describe_mapping` returned."""
+    """Return the figures of the results of `describe_mapping`."""
     columns, spans, metrics = stats.columns(), stats.spans(), content["metrics"]
     identity = columns[:, 0] / np.maximum(1, columns.sum(axis=1))
     names = [row["name"] for row in content["depth"]["references"][:SHOWN]]
     few = "" if len(names) == len(stats.depth.lengths) else f" The {SHOWN} longest sequences are shown."
     return [
         draw("identity", "Identity of the reads, primary alignments; band: 95 % interval of the median. The first bin "
-             "holds all that are worse.", identity_histogram(identity, metrics["median_identity"])),
+             "includes all lower identities.", identity_histogram(identity, metrics["median_identity"])),
         draw("errors", "Errors by type, all mapped reads pooled; bars: 95 % intervals.", error_bars(metrics)),
         draw("identity_length", "Length and identity of the mapped reads.", identity_by_length(identity, spans[:, 1])),
         draw("depth", f"Reads over each base of the reference, by strand.{few}",

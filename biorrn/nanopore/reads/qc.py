@@ -1,8 +1,8 @@
-"""What called reads are like: how many, how long, how good, how fast, when and where they came.
+"""Quality control of a sequencing run from its summary: yield, lengths, qualities, speed, channels.
 
-Everything is counted exactly while the summary streams by, in memory that does not grow with the number of reads:
-lengths base by base, qualities in steps of 0.01, times in seconds. N50 is the length such that reads of that length or
-longer hold half of all bases. A mean quality is the mean of the reads' own, not of their bases.
+Counts are exact and streamed, in memory that does not grow with the number of reads: lengths by base, qualities in
+steps of 0.01, times in seconds. N50 is the length such that reads of that length or longer hold half of all bases. A
+mean quality is the mean over reads, not over bases.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from biorrn.stats.results import aligned_rows, bases_label, described
 
 
 def flongle_plan() -> np.ndarray:
-    """Return the channels of a Flongle by number, int64 (10, 13); 126 of 130 places."""
+    """Return the channels of a Flongle in order of their numbers, int64 (10, 13); 4 places are empty."""
     return np.concatenate([np.arange(1, 127), np.zeros(4, np.int64)]).reshape(10, 13)
 
 
 def minion_plan() -> np.ndarray:
-    """Return the channels of a MinION or GridION flow cell in their places, int64 (16, 32).
+    """Return the channel layout of a MinION or GridION flow cell, int64 (16, 32).
 
-    Eight blocks of 64 channels, each of four columns; in a column eight channels count up, and the eight below them,
-    which are of the lower half of the block, count down.
+    Eight blocks of 64 channels in four columns. In a column, eight channels count up, and the eight below, of the lower
+    half of the block, count down.
     """
     columns = []
     for start in (33, 481, 417, 353, 289, 225, 161, 97):
@@ -53,19 +53,19 @@ def minion_plan() -> np.ndarray:
 
 
 def promethion_plan() -> np.ndarray:
-    """Return the channels of a PromethION flow cell in their places, int64 (25, 120): twelve blocks of ten columns."""
+    """Return the channel layout of a PromethION flow cell, int64 (25, 120): twelve blocks of ten columns."""
     block = np.arange(1, 251).reshape(25, 10)
     return np.concatenate([block + 250 * number for number in range(12)], axis=1)
 
 
 def plan_of(largest: int, name: str = "auto") -> tuple[str, np.ndarray]:
-    """Return the name of a flow cell and its channels as rows, 0 where there is none.
+    """Return the name of a flow cell and its channel layout, 0 for empty places.
 
-    The plan of a Flongle is not known here: its channels stand in the order of their numbers.
+    The true layout of a Flongle is not public; its channels are in order of their numbers.
 
     Parameters
     ----------
-    largest : int: the largest channel that gave a read.
+    largest : int: the largest channel with a read.
     name : str: entry of `FLOW_CELLS`; "auto": the smallest that has the channel.
 
     Raises
@@ -88,7 +88,7 @@ def plan_of(largest: int, name: str = "auto") -> tuple[str, np.ndarray]:
     return "unknown", np.where(numbers <= largest, numbers, 0).reshape(rows, 100)
 
 
-# name -> channels, name for people, and what gives the plan; the smallest first
+# name -> channels, title, layout; the smallest first
 FLOW_CELLS: dict[str, tuple[int, str, Callable[[], np.ndarray]]] = {
     "flongle": (126, "Flongle", flongle_plan),
     "minion": (512, "MinION", minion_plan),
@@ -102,18 +102,18 @@ NEEDED = (LENGTH, QUALITY)
 NUMBERS = (LENGTH, QUALITY, "channel", "start_time", "duration", "num_samples", "template_duration",
            "alignment_identity")  # fmt: skip
 NAMES = ("filename", "read_id", "run_id", STATUS, "passes_filtering", ALIGNMENT[0], CHEMISTRY, WARNING)
-LONGEST = 20_000_000  # bases of a read; the longest that was ever reported has some 4 million
+LONGEST = 20_000_000  # bases of a read; the longest reported has about 4 million
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows of a summary; n of them.
+    """n rows of a summary.
 
     Attributes
     ----------
-    table : DataFrame with the columns of `NUMBERS` (float64) and `NAMES` (str) that the file has.
+    table : DataFrame with those columns of `NUMBERS` (float64) and `NAMES` (str) that the file has.
     called : bool array (n,).
-    status : str array (n,): "called", or why the read is left out.
+    status : str array (n,): "called", or why the read was skipped.
     """
 
     table: pd.DataFrame
@@ -122,30 +122,30 @@ class Rows:
 
     @property
     def files(self) -> np.ndarray:
-        """Return which rows are of a file that was left out as a whole, bool (n,): they have no read id."""
+        """Return bool (n,): rows of a file that was skipped as a whole; they have no read id."""
         if "read_id" not in self.table:
             return np.zeros(len(self.table), bool)
         return ~self.called & (self.table["read_id"] == "").to_numpy()
 
     def of(self, rows: np.ndarray) -> Rows:
-        """Return some of the rows, by a bool array (n,)."""
+        """Return the rows selected by a bool array (n,)."""
         return Rows(self.table[rows].reset_index(drop=True), self.called[rows], self.status[rows])
 
     def number(self, name: str) -> np.ndarray:
-        """Return a column as float64 (n,); NaN where the file does not have it."""
+        """Return a column as float64 (n,); NaN if the file does not have it."""
         if name not in self.table:
             return np.full(len(self.table), np.nan)
         return self.table[name].to_numpy(np.float64)
 
 
 def read_rows(path: str | Path) -> Iterator[Rows]:
-    """Yield the rows of a summary that `biorrn basecall`, or another basecaller, wrote; gzip by content, `-` is stdin.
+    """Yield the rows of a summary of `biorrn basecall` or another basecaller; may be gzipped, `-` is standard input.
 
-    Without a column `status` those reads are called that have bases.
+    Without a column `status`, reads with bases count as called.
 
     Raises
     ------
-    InputError: a column is missing, a row has too many or too few cells, or a cell is no number or out of range.
+    InputError: a column is missing, a row has too many or too few cells, or a cell is invalid or out of range.
     """
     with open_text(path) as stream:
         header = stream.readline().rstrip("\r\n").split("\t")
@@ -156,7 +156,7 @@ def read_rows(path: str | Path) -> Iterator[Rows]:
         used = [name for name in (*NUMBERS, *NAMES) if name in header]
         first = 2
         while lines := list(itertools.islice(stream, ROWS)):
-            for number, line in enumerate(lines, first):  # the parser would fill up rows, or cut them
+            for number, line in enumerate(lines, first):  # pandas pads or truncates rows
                 if line.count("\t") != len(header) - 1 or not line.endswith("\n"):
                     found = line.count("\t") + 1
                     raise InputError(path, f"line {number} has {found} cells, the header {len(header)}, or is cut off")
@@ -190,19 +190,19 @@ def _checked(path: str | Path, table: pd.DataFrame, first: int) -> Rows:
     return Rows(table, status == CALLED, status)
 
 
-Q_UNIT = 100  # of the counted qualities
-Q_STEP, Q_TOP = 0.5, 60.0  # bins of length x quality
-LENGTH_EDGES = np.logspace(1, 7, 121)  # of length x quality: 20 a decade, from 10 bases
+Q_UNIT = 100  # qualities are counted in hundredths
+Q_STEP, Q_TOP = 0.5, 60.0  # quality bins of the joint histogram
+LENGTH_EDGES = np.logspace(1, 7, 121)  # length bins of the joint histogram: 20 per decade, from 10 bases
 THRESHOLDS = (7, 8, 9, 10, 12, 15, 20)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-LONGEST_RUN = 30 * 24 * 3600  # seconds; a read that began later has a wrong clock
-MANY = 1500  # reads up to which each is drawn by itself
-POINTS = 120  # of the curve of the yield
-MOST = 1000  # files and reasons that are named one by one; the rest are added up
+LONGEST_RUN = 30 * 24 * 3600  # seconds; later start times are wrong
+MANY = 1500  # reads drawn as points; more are drawn as a histogram
+POINTS = 120  # of the yield curve
+MOST = 1000  # files and reasons listed by name; the rest are summed
 
 
 class ReadQc:
-    """Takes the rows of a summary; see `content`."""
+    """Counts over the rows of a summary; see `content`."""
 
     def __init__(self, flow_cell: str = "auto") -> None:
         self.flow_cell = flow_cell
@@ -298,7 +298,7 @@ class ReadQc:
         self.channel_ms.add(channel[on], np.rint(1000 * np.nan_to_num(rows.number("duration"))[on]))
 
     def content(self) -> dict[str, Any]:
-        """Return the numbers for JSON: see the keys. Quantiles are {"5": ..., "95": ...}, in percent."""
+        """Return the results for JSON. Quantiles are {"5": ..., "95": ...}, keys in percent."""
         bases = self.lengths.sum
         shortest, longest = self.lengths.ends()
         quality = {name: value / Q_UNIT for name, value in _quantiles(self.qualities).items()}
@@ -345,7 +345,7 @@ class ReadQc:
         }  # fmt: skip
 
     def curve(self) -> list[dict[str, float]]:
-        """Return {"hours", "reads", "bases"} up to times that lie evenly over the run."""
+        """Return cumulative {"hours", "reads", "bases"} at evenly spaced times of the run."""
         last = len(self.times.table)
         if not last:
             return []
@@ -356,7 +356,7 @@ class ReadQc:
         ]
 
     def occupancy(self) -> dict[str, Any]:
-        """Return the flow cell, the channels that gave a read and how long there was a read in them."""
+        """Return the flow cell, the channels with a read, and the share of the time with a read in each."""
         used = np.flatnonzero(self.channels.table)
         name, _ = plan_of(int(used[-1]) if len(used) else 0, self.flow_cell)
         run = sum(self.runs.values())
@@ -385,31 +385,31 @@ def _count_names(counter: Counter[str], names: np.ndarray) -> None:
 
 
 def read_qc(path: str | Path, *, name: str, note: str = "", flow_cell: str = "auto") -> tuple[dict[str, Any], ReadQc]:
-    """Return what `biorrn qc` writes of a summary, and the counts behind it.
+    """Return the results of `biorrn qc` for a summary, and the counts behind them.
 
     Parameters
     ----------
-    flow_cell : str: entry of `flow_cells.FLOW_CELLS`; "auto" takes the smallest that has all channels.
+    flow_cell : str: entry of `FLOW_CELLS`; "auto" takes the smallest that has all channels.
 
     Raises
     ------
-    InputError: see `read_qc_table.read_rows`.
+    InputError: see `read_rows`.
     ConfigError: the flow cell is unknown, or has fewer channels.
     """
-    plan_of(0, flow_cell)  # a name that is wrong is said before the table is read
+    plan_of(0, flow_cell)  # an unknown name fails before the table is read
     counted = ReadQc(flow_cell)
     for some in read_rows(path):
         counted.add(some)
     content = described("qc", name, {"summary": path}, note) | counted.content()
     if content["counts"]["runs"] > 1:
-        content["cautions"].append(f"{content['counts']['runs']} runs: times are since the begin of each.")
+        content["cautions"].append(f"{content['counts']['runs']} runs: times are since the start of each.")
     content["cautions"] += [f"{count:,} of {counted.called:,} called reads: {warning}."
                             for warning, count in counted.warnings.most_common()]  # fmt: skip
     return content, counted
 
 
 def qc_lines(content: dict[str, Any]) -> list[str]:
-    """Return what a terminal shows of it."""
+    """Return the results of `read_qc` as lines of text."""
     counts, length, quality = content["counts"], content["length"], content["quality"]
 
     def number(value: float, form: str = ",.0f") -> str:
@@ -440,7 +440,7 @@ def qc_lines(content: dict[str, Any]) -> list[str]:
 
 NOTHING = "no called reads"
 BINS = 50
-Q_BINS = (0.1, 0.25, 0.5, 1.0, 2.0)  # widths to choose from
+Q_BINS = (0.1, 0.25, 0.5, 1.0, 2.0)  # widths
 
 
 def _edges(counts: Counts, logarithmic: bool) -> np.ndarray:
@@ -583,18 +583,18 @@ def _channels(content: Mapping[str, Any], flow_cell: str) -> Callable[[Figure], 
 
 
 def qc_figures(content: Mapping[str, Any], counted: ReadQc) -> list[Drawing]:
-    """Draw what `read_qc.read_qc` returned."""
+    """Return the figures of the results of `read_qc`."""
     name = content["channels"]["flow_cell"]
-    where = "in the order of their numbers" if name in ("Flongle", "unknown") else "in their places"
+    where = "in order of their numbers" if name in ("Flongle", "unknown") else "in the layout of the flow cell"
     if counted.flow_cell == "auto":
-        where += f"; taken for {'a' if name != 'unknown' else 'an'} {name} flow cell, as there is no higher channel"
+        where += f"; {'a' if name != 'unknown' else 'an'} {name} flow cell is assumed, as no channel is higher"
     return [
-        draw("lengths", "Lengths of the reads: above reads, below the bases in them, bin by bin.",
+        draw("lengths", "Read lengths: number of reads (above) and of bases (below) in each bin.",
              _lengths(counted.lengths, content["length"]["n50"]), 4.2),
-        draw("qualities", "Mean quality of the reads, as the basecaller states it.", _qualities(counted.qualities)),
+        draw("qualities", "Mean quality of the reads as given by the basecaller.", _qualities(counted.qualities)),
         draw("length_quality", "Length and mean quality of the reads.", _joint(counted)),
-        draw("yield", "Bases in reads that began up to a time.", _yield(content["time"]["curve"])),
-        draw("speed", "Bases called in a read over the seconds of its signal.", _speed(counted.speeds)),
-        draw("channels", f"Part of the run's time in which a channel had a read, left-out ones included; channels "
+        draw("yield", "Cumulative bases of reads by their start time.", _yield(content["time"]["curve"])),
+        draw("speed", "Bases called per second of signal, by read.", _speed(counted.speeds)),
+        draw("channels", f"Share of the time of the run with a read in each channel, skipped reads included; channels "
              f"{where}.", _channels(content["channels"], counted.flow_cell)),
     ]  # fmt: skip

@@ -468,14 +468,14 @@ def pore_model_of(
         **known,
     )
     flag = np.where(count == 0, FLAGS.index("none"), np.where(count < FEW, FLAGS.index("few"), 0))
-    said = {
+    found = {
         "normaliser": data.normaliser,
         "picoamperes": "measured" if known else "assumed, as the input holds none: those of R9.4.1",
         "events in all": str(int(used.sum())),
         "k-mers flagged": ", ".join(f"{name} {int((flag == FLAGS.index(name)).sum())}" for name in FLAGS if name),
         "left out": data.left_out or "nothing",
     }
-    return PoreModel(k, centre, level, spread, noise, mean_dwell, shape, count, flag, device, notes | said)
+    return PoreModel(k, centre, level, spread, noise, mean_dwell, shape, count, flag, device, notes | found)
 
 
 def _positive(values: np.ndarray, counts: np.ndarray, error: float) -> np.ndarray:
