@@ -367,9 +367,8 @@ def scan(
     (19, 'E5A')
     """
     from biorrn.base.terminal import progress as shown
-    from biorrn.proteins.effects import effects_table
     from biorrn.proteins.predict import target_names, units_of
-    from biorrn.proteins.scan import Plan, parse_spans
+    from biorrn.proteins.scan import Plan, effects_table, parse_spans
     from biorrn.proteins.scan import scan as run
     from biorrn.sequences.rows import read_proteins as read
     from biorrn.sequences.tables.writer import Memory

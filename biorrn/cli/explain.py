@@ -65,8 +65,7 @@ def explain(
     from biorrn.base.errors import stop
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
-    from biorrn.proteins.effects import attributions_table
-    from biorrn.proteins.explain.attribution import attribute, count, explanations
+    from biorrn.proteins.explain.attribution import attribute, attributions_table, count, explanations
     from biorrn.proteins.predict import target_names
     from biorrn.sequences.fasta import read_fasta
     from biorrn.sequences.tally import Tally

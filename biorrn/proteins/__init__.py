@@ -4,9 +4,8 @@ task.py : training task: data, losses, validation score.
 prepare.py : prepared HDF5 file from a table or FASTA.
 predictions.py : readers of prepared proteins, measured values and predictions; their join.
 predict.py : prediction of sequences, and the table of predictions.
-scan.py : mutational scans.
+scan.py : mutational scans, and their table.
 landscape.py : heat maps of scans.
-effects.py : tables of scans and attributions.
 evaluate.py : evaluation of predictions against measured values.
 figures.py : figures of an evaluation.
 compare.py : paired comparison of two models.

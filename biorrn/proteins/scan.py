@@ -1,12 +1,14 @@
-"""Mutational scans: single substitutions, deletions and insertions, or named variants."""
+"""Mutational scans: single substitutions, deletions and insertions, or named variants; table of effects."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from biorrn.nn.store import Stored
 from biorrn.proteins.predict import Prediction, doubts, predict, target_names
 from biorrn.proteins.uncertainty.conformal import LEVEL, difference_widths
 from biorrn.sequences.records import ProteinRecord
+from biorrn.sequences.tables.writer import Memory, Row, late, open_table
 from biorrn.sequences.tally import SHOWN, Tally
 from biorrn.sequences.variants import STANDARD, Applied, variant_texts, variants_of
 
@@ -265,3 +268,56 @@ def _places(record: ProteinRecord, spans: Spans, offset: int) -> Iterable[int]:
                 f"--positions: found {shown}; record '{record.id}' has residues {offset + 1} to {offset + length}"
             )
     return sorted({number - offset - 1 for first, last in spans for number in range(first, last + 1)})
+
+
+DIFFERENCE = ("difference", "difference_lower", "difference_upper")  # of an effect, the last two where there are any
+EXTRA = ("lower", "upper", "spread")  # of a prediction, where the model gives them
+
+
+@contextlib.contextmanager
+def effects_table(
+    path: str | Path | Memory, targets: Sequence[str], position: type = int, units: Sequence[str] = ()
+) -> Iterator[Callable[[Effect], None]]:
+    """Open a table of mutants: id, position, wild_type, mutant, mutation, columns of each target, flags.
+
+    The columns of a target are its name (the value), and with the name before them `_difference` (to the wild type),
+    `_difference_lower` and `_difference_upper` (its interval), `_lower` and `_upper` (the interval of the value),
+    `_spread`; the first effect says which there are. Wild types have no row; a protein that was left out has one with
+    its id and flags alone, a mutation that was left out its mutation too.
+
+    Parameters
+    ----------
+    path : see `sequences.tables.writer.open_table`, for the digits too.
+    units : of the targets, "" where there is none; each a column `_unit` after those of the target.
+    position : int; or str where variants have several mutations, whose positions colons join.
+    """
+    columns: dict[str, type] = {"id": str, "position": position, "wild_type": str, "mutant": str, "mutation": str}
+    extra: list[str] = []
+    of_difference: list[str] = []
+
+    def open(first: Effect | None) -> contextlib.AbstractContextManager[Callable[[Row], None]]:
+        of_difference.extend(name for name in DIFFERENCE if getattr(first, name, None) is not None)
+        extra.extend(name for name in EXTRA if first and getattr(first.prediction, name) is not None)
+        for target, unit in zip(targets, units or [""] * len(targets), strict=True):
+            columns.update({target: float} | {f"{target}_{name}": float for name in (*of_difference, *extra)})
+            columns.update({f"{target}_unit": str} if unit else {})
+        columns["flags"] = str
+        return open_table(path, columns)
+
+    def rows(effect: Effect) -> Iterator[list[object]]:
+        mutant, prediction = effect.mutant, effect.prediction
+        flags = ",".join(prediction.flags) or "."
+        if prediction.left_out:
+            mutation = None if mutant is None else mutant.mutation
+            yield [prediction.id, None, None, None, mutation, *[None] * (len(columns) - 6), flags]
+        elif mutant is not None:
+            numbers = [prediction.values, *(getattr(effect, name) for name in of_difference)]
+            numbers += [getattr(prediction, name) for name in extra]
+            cells: list[object] = []
+            for place, row in enumerate(np.stack(numbers, axis=1).tolist()):  # target by target
+                cells += [*row, *filter(None, units[place : place + 1])]
+            at = position(mutant.position)
+            yield [prediction.id, at, mutant.wild_type, mutant.mutant, mutant.mutation, *cells, flags]
+
+    with late(open, rows, lambda effect: effect.prediction.left_out) as write:
+        yield write

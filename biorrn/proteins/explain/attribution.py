@@ -1,4 +1,4 @@
-"""Residue attributions: integrated gradients, occlusion, attention pooling weights; figure."""
+"""Residue attributions: integrated gradients, occlusion, attention pooling weights; figure and table."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from biorrn.proteins.landscape import GROUPS, LONGEST
 from biorrn.proteins.predict import predict, target_names
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.records import ProteinRecord
+from biorrn.sequences.tables.writer import Row, late, open_table
 from biorrn.sequences.tally import SHOWN, Tally
 from biorrn.stats.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, canvas, figure_files, plain
 
@@ -316,3 +317,43 @@ def explanations(
                 save(figure, found.id, target["name"])
 
         yield add
+
+
+@contextlib.contextmanager
+def attributions_table(
+    path: str | Path, targets: Sequence[str], offset: int = 0
+) -> Iterator[Callable[[Attribution | ProteinRecord], None]]:
+    """Open a table of residues: id, position, residue, columns of each target, attention where the model has any.
+
+    The columns of a target are `_attribution` and, for an ensemble, `_spread`, with the target's name before them; the
+    first attribution says which there are. A record that was left out has a row with its id alone.
+
+    Parameters
+    ----------
+    path : see `sequences.tables.writer.open_table`.
+    offset : int: added to a place in the sequence, counted from 1, gives the position.
+    """
+    columns: dict[str, type] = {"id": str, "position": int, "residue": str}
+
+    def open(first: Attribution | ProteinRecord | None) -> contextlib.AbstractContextManager[Callable[[Row], None]]:
+        spread = getattr(first, "spread", None) is not None
+        for target in targets:
+            columns[f"{target}_attribution"] = float
+            columns.update({f"{target}_spread": float} if spread else {})
+        if getattr(first, "attention", None) is not None:
+            columns["attention"] = float
+        return open_table(path, columns)
+
+    def rows(found: Attribution | ProteinRecord) -> Iterator[list[object]]:
+        if isinstance(found, ProteinRecord):
+            yield [found.id, *[None] * (len(columns) - 1)]
+            return
+        numbers = [found.scores] if found.spread is None else [found.scores, found.spread]
+        cells = np.stack(numbers, axis=2).reshape(len(found.sequence), -1)
+        if found.attention is not None:
+            cells = np.concatenate([cells, found.attention[:, None]], axis=1)
+        for place, (residue, row) in enumerate(zip(found.sequence, cells.tolist(), strict=True), offset + 1):
+            yield [found.id, place, residue, *row]
+
+    with late(open, rows, lambda found: isinstance(found, ProteinRecord)) as write:
+        yield write

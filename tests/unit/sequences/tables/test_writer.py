@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 
 from biorrn.base.errors import ConfigError
-from biorrn.proteins.effects import attributions_table, effects_table
-from biorrn.proteins.explain.attribution import Attribution
+from biorrn.proteins.explain.attribution import Attribution, attributions_table
 from biorrn.proteins.predict import Prediction
-from biorrn.proteins.scan import Effect, Mutant
+from biorrn.proteins.scan import Effect, Mutant, effects_table
 from biorrn.sequences.tables.writer import FORMATS, open_table
 
 WILD = Effect(None, Prediction("p\tq", np.array([1.0, 2.0]), 3), np.zeros(2))
