@@ -1,4 +1,4 @@
-"""Proteins and their measured values, from one table or from FASTA joined with a table by id.
+"""Proteins with measured values, from a table or from FASTA joined with a table by id.
 
 A table holds sequences, or mutations that are applied to a wild type (`sequences.variants`).
 """
@@ -46,12 +46,11 @@ from biorrn.sequences.variants import (
 )
 
 FASTA = (".fa", ".fasta", ".faa", ".fas", ".fna", ".pep")
-WIDE = 100  # columns, and
-FIRST = 200  # rows whose cells tell what a column holds
-SETS = ("set", "split", "stage", "partition")  # by `plain`: columns that may say train, valid and test
+WIDE, FIRST = 100, 200  # columns and rows that are examined
+SETS = ("set", "split", "stage", "partition")  # columns that may hold train, valid and test, as `plain` names
 YES = ("true", "1", "1.0", "yes")
-CHOOSING = ("validation", "is_validation")  # columns that say which training rows choose
-# the published layouts of tables: columns by which one is known, the column of values, that of ids
+CHOOSING = ("validation", "is_validation")  # columns that mark training rows for validation
+# published layouts of tables: their columns, the column of values, the column of ids
 LAYOUTS = {
     "ProteinGym": (("mutant", "mutated_sequence", "DMS_score"), "DMS_score", ""),
     "MaveDB": (("accession", "hgvs_pro", "score"), "score", "accession"),
@@ -62,7 +61,7 @@ LAYOUTS = {
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """How the proteins of a table are found, as options of a command say it.
+    """The options of a command for finding the proteins of a table.
 
     Attributes
     ----------
@@ -105,10 +104,10 @@ class ProteinColumns:
     Attributes
     ----------
     id : str, or None: rows are then named by their mutation, or row1, row2, ...
-    sequence : str, or None: the sequences come of mutations.
+    sequence : str, or None: the sequences follow from mutations.
     variant : str, or None: the column of mutations.
-    mutations : MutationColumn, or None: the same with its wild types, where these are known.
-    layout : str: a key of `LAYOUTS`, "" where the table has none of them.
+    mutations : MutationColumn, or None: the same with its wild types, where known.
+    layout : str: a key of `LAYOUTS`, or "".
     """
 
     id: str | None
@@ -189,7 +188,7 @@ def protein_columns(path: str | Path, options: TableOptions = DEFAULTS) -> Prote
 
 
 def _first_rows(path: str | Path, names: Sequence[str], look: Reading, asked: str | None) -> list[Mapping[str, Any]]:
-    """Return the first rows of a table: of columns whose name is there once, the first `WIDE` and those of proteins."""
+    """Return the first rows of a table: of columns of unique names, the first `WIDE` and those of proteins."""
     once = [name for name, count in Counter(names).items() if name and count == 1]
     named = {named_column(once, wanted) for wanted in (SEQUENCES, MUTATIONS, WILD_SEQUENCES, (asked or "",))}
     once = [name for place, name in enumerate(once) if place < WIDE or name in named]
@@ -202,7 +201,7 @@ def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:
 
 
 def _hold_sequences(cells: Sequence[str]) -> bool:
-    """Tell whether the cells of a column are proteins: most are ten letters or more and nothing else."""
+    """Return whether the cells of a column are proteins: most are ten letters or more and nothing else."""
     known = [cell for cell in cells if cell]
     return 2 * sum(len(cell) >= 10 and cell.rstrip("*").isalpha() for cell in known) > len(known)
 
@@ -219,21 +218,21 @@ def table_rows(
     on_problem: OnProblem | None = None,
     keep: bool = False,
 ) -> Iterator[ProteinRow]:
-    """Yield the rows of a table; of one with mutations that are applied, it is held in memory.
+    """Yield the rows of a table; a table with mutations to apply is held in memory.
 
-    Where the table has a column `validation`, as FLIP's have, its rows of the split train choose.
+    In a table with a column `validation`, as in FLIP, the marked rows of split train become valid.
 
     Parameters
     ----------
     columns : ProteinColumns of the table.
-    cells : further columns, whose cells come as text.
-    reading : how the table is read; takes what was made of it, and rows that cannot be used.
-    on_problem : takes what is wrong with these rows in its place, right before the next row is yielded.
+    cells : further columns, as text.
+    reading : how the table is read; receives what was found, and rows that cannot be used.
+    on_problem : called with the errors of these rows instead, right before the next row is yielded.
     keep : bool: a row that is left out is yielded too, without sequence and with `problem` set.
 
     Raises
     ------
-    InputError: as `sequences.tables.targets` and `MutationColumn.apply`; or a row cannot be used, and neither takes it.
+    InputError: as `sequences.tables.targets` and `MutationColumn.apply`; or a row cannot be used, and neither of them accepts it.
     """
     reading = reading or Reading(strict=True)
     mutations = columns.mutations
@@ -244,7 +243,7 @@ def table_rows(
     more = (*cells, *own, chooser) if chooser else (*cells, *own)
     wanted = (columns.id, columns.sequence, weight_column, split_column, more)
     fault = on_problem or reading.problem
-    held: list[InputError] = []  # what is wrong with rows since the last one
+    held: list[InputError] = []  # errors since the last row
     given = held.append if mutations else fault
     records = read_targets(path, targets, *wanted, reading=reading, on_problem=given, keep=keep)
     if chooser:
@@ -486,10 +485,10 @@ def _bases(path: str | Path, on_repeat: Callable[[str], None] | None) -> Iterato
 def read_mutants(
     path: str | Path, mutations: str, offset: int = 0, *, on_problem: OnProblem = stop, keep: bool = False
 ) -> Iterator[ProteinRecord]:
-    """Yield mutants of the proteins of a sequence file, as many of each protein as mutations are given.
+    """Yield a mutant for each mutation and each protein of a sequence file.
 
-    The id of a mutant is the mutation as written, with the id of the protein before it where there are several; its
-    one cell is the mutation.
+    The id of a mutant is the mutation as written, after the id of the protein where there are several; its one cell is
+    the mutation.
 
     Parameters
     ----------
@@ -500,7 +499,7 @@ def read_mutants(
     Raises
     ------
     InputError: a file cannot be used, or `on_problem` raises.
-    VariantError: none or the fewest of the mutations fit a protein.
+    VariantError: none, or fewer than half, of the mutations fit a protein.
     """
     texts = list(variant_texts(mutations))
     proteins = list(read_fasta(path))
@@ -537,7 +536,7 @@ def _rows(
     say: Callable[[str], None],
 ) -> Iterator[Item]:
     reading = Reading(sheet, strict=True)
-    held: list[InputError] = []  # what is wrong with rows since the last one
+    held: list[InputError] = []  # errors since the last row
 
     def other() -> Iterator[Item]:
         for problem in held:

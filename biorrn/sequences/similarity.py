@@ -21,7 +21,7 @@ LETTERS = len(RESIDUES)
 LISTED = 96  # candidates with most words in common that are kept, a query
 CHECKS = 24  # of these, how many distances are computed
 WALKED = 10_000  # entries of the index that are looked at, a query
-USUAL = 0.4  # of the words that two sequences share on average, how many they must; 0.4 is below the least from 0.8 up
+USUAL = 0.4  # of the expected number of shared words, the part required; 0.4 is below the least from identity 0.8 up
 
 Index = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `empty_index`
 
@@ -248,7 +248,7 @@ def nearest(
     return found, reached
 
 
-NEAR = 0.8  # near-identical: such pairs are in one group whatever the groups are made at
+NEAR = 0.8  # near-identical: such pairs are in one group at any identity
 
 
 def cluster(tokens: np.ndarray, offsets: np.ndarray, identity: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Protein variants: parse mutations, apply them to a wild type, find the numbering that fits.
+"""Protein variants: parsing of mutations, application to a wild type, search for the offset of the numbering.
 
 The notation is that of deep mutational scans (`A23G`, several mutations joined by a separator) and the protein part of
 the HGVS nomenclature (den Dunnen et al. 2016, Human Mutation 37:564), as far as a sequence follows from it:
@@ -56,7 +56,7 @@ _FORM = re.compile(
     r"(?P<first>[A-Za-z]+)(?P<start>-?\d{1,9})(?:_(?P<last>[A-Za-z]+)(?P<end>-?\d{1,9}))?"
     r"(?P<kind>(?i:delins|del|ins|dup)|)(?P<new>[A-Za-z=]*)"
 )
-_UNDEFINED = (  # what names no sequence: a pattern and the reason
+_UNDEFINED = (  # mutations without a sequence: a pattern and the reason
     (re.compile(r"(?i:\dfs)|^(?!.*ins).*fs(?:$|[\d*X?]|Ter)"), "frameshift"),
     (re.compile(r"^(\*|Ter)-?\d|ext[-*?\d]|extTer"), "stop lost"),
     (re.compile(r"\*|Ter|\d(?i:ter|stop|stp|_)$"), "stop codon"),
@@ -109,7 +109,7 @@ class RepeatError(VariantError):
 
 
 class UndefinedError(VariantError):
-    """No sequence follows from the mutation: a stop codon, a frameshift, an unknown effect."""
+    """The mutation has no sequence: a stop codon, a frameshift, an unknown effect."""
 
     reason = "no residue is left"
 
@@ -132,11 +132,11 @@ class Change:
 
     Attributes
     ----------
-    start, end : int: the numbers of the residues that go, `end` not among them; equal for an insertion before `start`.
-    new : str: the residues that come, "" for a deletion.
-    named : tuple of (number, residue): what the mutation says stands there.
+    start, end : int: half-open range of the residues that are replaced; equal for an insertion before `start`.
+    new : str: the new residues, "" for a deletion.
+    named : tuple of (number, residue): residues of the wild type that the mutation names.
     name : str: in one-letter codes.
-    copied : (first, last), optional: the numbers of the residues that come, of a duplication.
+    copied : (first, last), optional: numbers of the residues that a duplication copies.
     """
 
     start: int
@@ -153,13 +153,13 @@ class Change:
 
     @property
     def wild_type(self) -> str:
-        """Return what stood there, as a table shows it: `A`, `A_K` for the ends of a range, `K` before insertions."""
+        """Return the wild-type residue for tables: `A`, `A_K` for the ends of a range, `K` before insertions."""
         named = self.named[-1:] if self.start == self.end and not self.copied else self.named
         return "_".join(residue for _, residue in named)
 
     @property
     def mutant(self) -> str:
-        """Return what stands there afterwards, as a table shows it: `-` where nothing is left, `+` before an insertion.
+        """Return the new residues for tables: `-` for a deletion, `+` before an insertion.
 
         >>> [parse_variant(text).changes[0].mutant for text in ("A23G", "A23del", "A23_G24insWP", "A2_G4dup")]
         ['G', '-', '+WP', '+dup']
@@ -219,7 +219,7 @@ def parse_variant(text: str) -> Variant:
 
     Raises
     ------
-    VariantError: one of its subclasses tells why the text cannot be used.
+    VariantError: one of its subclasses, by the reason.
 
     >>> parse_variant("p.[Ala23Gly;Lys41_Glu43del]").name
     'A23G:K41_E43del'
@@ -405,7 +405,7 @@ def apply_variants(
 def variants_of(
     record: ProteinRecord, texts: Sequence[tuple[str, str]], offset: int, on_problem: OnProblem
 ) -> Iterator[Applied]:
-    """Yield the mutants of one protein that texts spell; what is wrong with one goes to `on_problem` before it comes.
+    """Yield the mutants of one protein; `on_problem` is called with the error of one before it is yielded.
 
     Raises
     ------
@@ -444,7 +444,7 @@ def _check_numbering(made: Sequence[Applied], offset: int) -> None:
 
 
 def is_variant(cell: str) -> bool:
-    """Tell whether a cell looks like a mutation: it is understood, or named something that has no sequence."""
+    """Return whether a cell is a mutation, also one such as a frameshift, from which no sequence follows."""
     try:
         return bool(parse_variant(cell).changes)
     except UndefinedError:
@@ -454,7 +454,7 @@ def is_variant(cell: str) -> bool:
 
 
 def hold_variants(cells: Iterable[str]) -> bool:
-    """Tell whether the cells of a column are mutations: four fifths of those that are not empty.
+    """Return whether the cells of a column are mutations: four fifths of those that are not empty.
 
     >>> hold_variants(["A23G", "WT", "W24*", "p.Lys41Glu"]), hold_variants(["A1", "A2", "MKV"])
     (True, False)
@@ -480,11 +480,11 @@ class WildTypes:
 
     Attributes
     ----------
-    given : str: where they come from, for messages.
+    given : str: their source, for messages.
     one : ProteinRecord, or None: the wild type of all rows.
-    by_name : the proteins of FASTA, by what a table may call them; empty where there is one, or a column holds them.
-    column : str: of the table: it holds the wild types, or their ids where `by_name` has them; "" is none.
-    label : str: the column that names the wild type of a row, "" where there is one for all, or no such column.
+    by_name : the proteins of FASTA by id; empty where there is one, or a column holds them.
+    column : str: column of the wild types, or of their ids in `by_name`; "" is none.
+    label : str: column that names the wild type of a row, or "".
     """
 
     given: str
@@ -494,7 +494,7 @@ class WildTypes:
     label: str = ""
 
     def of(self, cell: str, reference: str = "") -> ProteinRecord | VariantError:
-        """Return the wild type of a row whose cell of `column` is `cell`, or why it has none."""
+        """Return the wild type of a row whose cell of `column` is `cell`, or the error."""
         if self.one is not None:
             return self.one
         if not self.by_name:
@@ -544,7 +544,7 @@ class MutationColumn:
             raise InputError(self.path, str(error)) from error
 
     def said(self, made: Sequence[Applied]) -> str:
-        """Return in one line what was made of the column."""
+        """Return a summary of the column in one line."""
         used = [one for one in made if one.error is None]
         same = sum(one.sequence == one.wild_type.sequence for one in used if one.wild_type)
         most = max((len(one.variant.changes) for one in used if one.variant), default=0)
@@ -605,7 +605,7 @@ def wild_types_in(column: str, names: Sequence[str]) -> WildTypes:
 
 
 def _names(record: ProteinRecord) -> tuple[str, ...]:
-    """Return what a table may call a record: its id, the parts that bars separate, the id without a suffix."""
+    """Return the names of a record in tables: its id, the parts between bars, the id without a suffix."""
     return (*record.id.split("|"), record.id.removesuffix(".csv"), record.id)
 
 
@@ -687,7 +687,7 @@ def _parse(text: str, variant: str = "") -> list[Change]:
 
 
 def _residue(code: str, where: str) -> str:
-    """Return the letter of a residue that the mutation says is there; odd ones are X, as for the readers."""
+    """Return the letter of a residue that a mutation names; ambiguous ones are X, as for the readers."""
     letter = _THREE.get(code.upper(), code.upper())
     if len(letter) == 1 and letter in RESIDUES + AMBIGUOUS:
         return "X" if letter in AMBIGUOUS else letter
@@ -695,7 +695,7 @@ def _residue(code: str, where: str) -> str:
 
 
 def _residues(codes: str, where: str, capitals: bool = False) -> str:
-    """Return the letters of the residues that come, from either kind of code; SER is one residue with `capitals`."""
+    """Return the letters of the new residues, from either kind of code; SER is one residue with `capitals`."""
     parts = re.findall("...", codes)
     spelt = re.fullmatch("(?:[A-Z][a-z]{2})+", codes) or (capitals and len(parts) == 1 and codes.upper() in _THREE)
     letters = "".join(_THREE.get(part.upper(), "?") for part in parts) if spelt else codes.upper()

@@ -23,7 +23,7 @@ PAGE = 4096  # bytes
 
 
 class PatientFile(io.RawIOBase):
-    """A file for h5py's driver of Python files: after the first write that fails, all others go to memory.
+    """A file for h5py's driver of Python files; after the first failed write, further writes go to memory.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class NewFile(h5py.File):  # type: ignore[misc]
     patient: PatientFile
 
     def check(self) -> None:
-        """Say at once that the disk is full, rather than at the end; memory is bounded by what is written in between.
+        """Raise at once where the disk is full, which bounds the memory.
 
         Raises
         ------
@@ -410,7 +410,7 @@ def gather(flat: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarra
 
 
 class SequenceFile(PreparedFile):
-    """A prepared file of proteins or DNA, whatever is known of them, open for reading."""
+    """A prepared file of proteins or DNA of any kind, open for reading."""
 
     def __init__(self, path: str | Path) -> None:
         """Open and check the file; see `PreparedFile`."""

@@ -175,7 +175,7 @@ def _check_storage(file: h5py.File, path: str | Path, name: str, field: Field) -
 
 
 def _check_tags(file: h5py.File, path: str | Path) -> None:
-    """Raise unless a tags file has either labels or values, and says what they are."""
+    """Raise unless a tags file has either labels or values, and their attribute."""
     for name, attribute in (("labels", "tags"), ("values", "targets")):
         if (name in file) != (attribute in file.attrs):
             raise InputError(path, f"is damaged: {name} and the attribute {attribute} do not go together")

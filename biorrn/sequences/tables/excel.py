@@ -1,7 +1,7 @@
-"""Excel workbooks (.xlsx, .xlsm): the rows of one sheet, and what a person should know of it.
+"""Excel workbooks (.xlsx, .xlsm): the rows of a sheet, with notes on merged and hidden cells.
 
-Values are those that Excel has stored. What the cells of a sheet hide is read from its XML beside openpyxl, which in
-its streaming mode tells nothing of it: merged cells, hidden columns and rows, formulas without a stored value.
+Values are those that Excel has stored. Merged cells, hidden columns and rows, and formulas without a stored value are
+read from the XML, since openpyxl's streaming mode does not report them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FORMULA = re.compile(rb'<c\s[^>]*?r="([A-Z]{1,3}\d+)"[^>]*>\s*<f[^<]*(?:</f>|/>
 
 @dataclass
 class Hidden:
-    """What a sheet holds besides its cells."""
+    """Merged cells, hidden columns and rows, and formulas of a sheet."""
 
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)  # first column, row, last column, row; from 1
     columns: list[tuple[int, int]] = field(default_factory=list)
@@ -49,7 +49,7 @@ def check_workbook(path: str | Path) -> None:
 
     Raises
     ------
-    InputError: another kind of archive; the way out is named.
+    InputError: another kind of archive.
     """
     with faults(path, None, *DAMAGE), zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())

@@ -1,7 +1,7 @@
-"""Numbers as people write them in tables: decimal commas, thousands marks, units, errors, bounds, missing values.
+"""Numbers in tables: decimal commas, thousands separators, units, errors, bounds, missing values.
 
-A cell is read in two steps. `write_out` takes it apart; that needs no knowledge of other cells. `Convention` decides
-for a whole column what one cell cannot say: whether `1,234` is one thousand or one, and which unit all cells share.
+`write_out` parses one cell. `Convention` decides for a whole column what a cell leaves open: whether `1,234` is a
+thousand or one, and the common unit.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ APPROXIMATE = 0.5  # weight of a row whose value is written ~50
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A cell, taken apart; what its commas mean is not decided yet.
+    """A parsed cell; the meaning of its commas is not decided yet.
 
     Attributes
     ----------
     number, power : str: digits with marks and sign; the exponent of ten, "" where there is none.
     side : int: 1 a lower bound (`>90`), -1 an upper bound (`<5`), 0 a value.
     approximate : bool: `~50`.
-    error, error_power : str: of `54.8 ± 0.3`; `concise` says that it is in units of the last digit, as in 54.8(3).
+    error, error_power : str: of `54.8 ± 0.3`; `concise`: it is in units of the last digit, as in 54.8(3).
     unit, mark : str: "" where there is none; a mark is that of a footnote.
     """
 
@@ -108,7 +108,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """What a cell says.
+    """The value of a cell.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class Number:
     taken: str = ""
 
 
-# what was odd about a cell -> what was made of it, by one rule
+# what was odd about a cell -> the value taken
 KINDS = {
     "missing": "no value",
     "bound": "a bound, beyond which the true value is",
@@ -141,7 +141,7 @@ KINDS = {
 
 
 def write_out(cell: str) -> Written | None:
-    """Take a cell apart; None where it is missing.
+    """Parse a cell; None where it is missing.
 
     Raises
     ------
@@ -193,7 +193,7 @@ unit='°C', mark='')
 
 
 class Infinite(Fault):
-    """A cell is infinite: no rounding of a person, but a fault of the program that wrote the table."""
+    """A cell is infinite: a fault of the program that wrote the table."""
 
 
 def tidy(cell: str) -> str:
@@ -209,7 +209,7 @@ def tidy(cell: str) -> str:
 
 
 def is_missing(text: str) -> bool:
-    """Say whether a cell is one of the words for a missing value.
+    """Return whether a cell is one of the words for a missing value.
 
     >>> is_missing("N.D."), is_missing("-"), is_missing("0")
     (True, True, False)
@@ -219,7 +219,7 @@ def is_missing(text: str) -> bool:
 
 
 def _other(text: str) -> str:
-    """Return what a text is that has digits and is no number; "" where it is none of these."""
+    """Return ", a date", ", a fraction" or ", a range" for such a text, else ""."""
     for pattern, what in ((_DATE, "a date"), (_FRACTION, "a fraction"), (_RANGE, "a range")):
         if pattern.fullmatch(text):
             return f", {what}"
@@ -254,7 +254,7 @@ def unit_of(text: str) -> str:
 
 
 def _is_unit(unit: str, count: int, cells: int) -> bool:
-    """Say whether what follows `count` of the numbers of a column is a unit: a known one, or a word of most cells."""
+    """Return whether the text after `count` numbers of a column is a unit: a known one, or a word of most cells."""
     return unit in UNITS or (2 * count >= cells and not any(letter.isdecimal() for letter in unit))
 
 
@@ -300,7 +300,7 @@ def says(number: str, power: str = "") -> str:
 
 @dataclass
 class Convention:
-    """What the cells of a column share; `see` each, then `decide`, then `read` each.
+    """The notation of a column of numbers; `see` each cell, then `decide`, then `read` each.
 
     Attributes
     ----------
@@ -324,7 +324,7 @@ class Convention:
     _bare: tuple[int, str] | None = None
 
     def see(self, row: int, cell: Any) -> None:
-        """Take a cell for what it shows of the column.
+        """Record what a cell shows of the notation.
 
         Raises
         ------
@@ -378,13 +378,13 @@ class Convention:
 
         Parameters
         ----------
-        separator : str: of the table: `,` goes with a decimal point, `;` with a decimal comma; others say nothing.
-        decimal : what the user says.
+        separator : str: of the table: `,` goes with a decimal point, `;` with a decimal comma.
+        decimal : the user's choice.
         header_unit : str: in the name of the column.
 
         Raises
         ------
-        Fault: the decimal sign cannot be told, or cells have different units.
+        Fault: the decimal sign is ambiguous, or cells have different units.
         """
         self.decimal = decimal or self._decimal(separator)
         commas = self._shown["?,"] + self._shown[","]
@@ -446,7 +446,7 @@ class Convention:
             )
 
     def read(self, cell: Any) -> Number:
-        """Return what a cell says.
+        """Return the value of a cell.
 
         Raises
         ------
@@ -522,7 +522,7 @@ class Convention:
     def _mantissa(self, number: str, power: str) -> tuple[float | None, str]:
         """Return a number, and the decimal sign it was read with: its own where it shows one, else the column's."""
         shown = says(number, power)
-        # a cell whose marks can only mean one thing is read so, also in a column of another habit
+        # an unambiguous cell is read by its own marks, whatever the column's
         sign = shown if shown in (".", ",") else self.decimal
         value = mantissa(number, sign)
         if value is not None and power:

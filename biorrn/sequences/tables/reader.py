@@ -1,7 +1,7 @@
-"""Tables as people have them: text with any separator, Excel workbooks, parquet; which columns they have, and rows.
+"""Table reader: text with any separator, Excel workbooks, parquet.
 
-Separator, encoding, comment lines, titles above the header and empty rows and columns are found by looking at the
-first lines; what was found is kept in a `Reading`, so that it can be shown.
+Separator, encoding, comment lines, titles above the header and empty rows and columns are found from the first lines,
+and recorded in a `Reading`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ MUTATIONS = (
 )
 DAMAGE = (OSError, ValueError, NotImplementedError, LookupError, TypeError, OverflowError)  # what Arrow raises on it
 SEPARATORS = {"\t": "tab", ",": "','", ";": "';'", "|": "'|'", " ": "spaces"}
-SAMPLE = 200  # lines that are looked at
+SAMPLE = 200  # lines that are examined
 TITLES = 20  # lines above the header that may be titles
-FORM = ("encoding", "separator", "sheet")  # facts that are said together
+FORM = ("encoding", "separator", "sheet")  # facts that are reported in one line
 SHOWN = 20  # odd cells of one kind that are shown
 Row = Mapping[str, Any]
 
@@ -52,7 +52,7 @@ _RESIDUES = re.compile(r"[ACDEFGHIKLMNPQRSTVWYX*-]{15,}")
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A cell that is no plain number, and what was made of it; `row` counts rows of data from 1."""
+    """A cell that is no plain number, and the value taken; `row` counts rows of data from 1."""
 
     row: int
     column: str
@@ -63,7 +63,7 @@ class Odd:
 
 @dataclass
 class Reading:
-    """How a table is to be read, and what was made of it.
+    """Options for reading a table, and a record of what was found.
 
     Attributes
     ----------
@@ -72,10 +72,10 @@ class Reading:
     censored : str: "use" keeps `>90` as a bound, "drop" takes it for missing.
     strict : bool: the first row that cannot be used ends the reading; else it is left out and counted.
     facts : what was found of the file: separator, encoding, sheet, decimal sign, the columns meant.
-    odd : list of Odd: at most `SHOWN` of a kind and column; `counts` has them all, by (column, kind).
-    left_out : list of InputError: the rows that were left out, the first `SHOWN`; `dropped` counts them all.
-    warnings : what deserves a doubt: sentinels, outliers, dates that Excel made.
-    conventions : column -> what its numbers share.
+    odd : list of Odd: at most `SHOWN` of a kind and column; `counts` counts all, by (column, kind).
+    left_out : list of InputError: the first `SHOWN` rows that were left out; `dropped` counts all.
+    warnings : sentinels, outliers, dates that Excel made.
+    conventions : column -> the notation of its numbers.
     """
 
     sheet: str | None = None
@@ -91,7 +91,7 @@ class Reading:
     conventions: dict[str, Convention] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raise ConfigError for a choice that is none."""
+        """Raise ConfigError for an unknown choice."""
         for option, value, allowed in (
             ("--decimal", self.decimal, ("point", "comma", None)),
             ("--censored", self.censored, ("use", "drop")),
@@ -102,11 +102,11 @@ class Reading:
 
     @property
     def decimal_sign(self) -> str | None:
-        """Return what the user says of the decimal sign: "." or ","; None: nothing."""
+        """Return the decimal sign that the user chose: "." or ",", or None."""
         return {"point": ".", "comma": ",", None: None}[self.decimal]
 
     def problem(self, error: InputError) -> None:
-        """Take what is wrong with one row: raise it when strict, else the row is left out."""
+        """Raise the error of a row when strict, else record it."""
         if self.strict:
             raise error
         self.dropped += 1
@@ -125,7 +125,7 @@ class Reading:
             self.warnings.append(text)
 
     def lines(self) -> list[str]:
-        """Return what was found and made of the table, in plain lines."""
+        """Return the record in lines."""
         form = [f"{name} {self.facts[name]}" for name in FORM if name in self.facts]
         said = [", ".join(form)] if form else []
         said += [
@@ -185,7 +185,7 @@ class Grid:
 
 
 def is_table(path: str | Path) -> bool:
-    """Tell whether a file is a table: by its suffix, else by a first line that names a column of proteins."""
+    """Return whether a file is a table: by its suffix, else by a first line that names a column of proteins."""
     if suffix_of(path) in TABLES:
         return True
     if str(path) == "-" or not Path(path).is_file():
@@ -203,11 +203,11 @@ def is_table(path: str | Path) -> bool:
 
 @contextlib.contextmanager
 def open_table(path: str | Path, reading: Reading | None = None) -> Iterator[Grid]:
-    """Open a table; its kind is told by its first bytes, that of text by its lines.
+    """Open a table; its format is found by its first bytes, that of text by its lines.
 
     Raises
     ------
-    InputError: it cannot be read, is empty, or is of a kind that is not read (.xls, .ods): the way out is named.
+    InputError: it cannot be read, is empty, or is of a format that is not read (.xls, .ods).
     ConfigError: a sheet is asked for of a file without sheets.
     """
     reading = reading or Reading()
@@ -246,9 +246,9 @@ def open_table(path: str | Path, reading: Reading | None = None) -> Iterator[Gri
 
 
 def is_labelled(path: str | Path) -> bool:
-    """Tell whether a file is FASTA whose headers hold values: `>id TARGET=0.5 SET=train VALIDATION=False`.
+    """Return whether a file is FASTA whose headers hold values: `>id TARGET=0.5 SET=train VALIDATION=False`.
 
-    Such a file is also a table, with the columns id, sequence, TARGET, SET and what else the first header names.
+    Such a file is also a table, with the columns id, sequence, TARGET, SET and others of the first header.
     """
     if str(path) == "-" or not Path(path).is_file():
         return False
@@ -306,7 +306,7 @@ def numbered_cells(
 ) -> Iterator[tuple[int, Row]]:
     """Yield the number of each row, from 1, and its cells in the columns named; see `read_cells`.
 
-    Rows without any cell count for nothing. A row that is too long or too short is `on_problem`'s.
+    Empty rows are skipped. `on_problem` is called for a row that is too long or too short.
     """
     reading = reading or Reading()
     with open_table(path, reading) as grid:
@@ -445,7 +445,7 @@ def sequence_column(
 
 
 def looks_like_data(cell: str) -> bool:
-    """Say whether the name of a column is rather a number or a protein: the table then has no header."""
+    """Return whether the name of a column is a number or a protein: the table then has no header."""
     cell = cell.strip()
     return bool(_NUMERIC.fullmatch(cell) or _RESIDUES.fullmatch(cell))
 
@@ -483,7 +483,7 @@ def _refuse_markup(path: str | Path, sample: Sequence[str]) -> None:
 
 
 def _sniff(path: str | Path, sample: list[str], whole: bool) -> tuple[str, bool, int]:
-    """Return the separator, whether quotes are quotes, and how many lines above the header are comments.
+    """Return the separator, whether quotes enclose cells, and the number of comment lines above the header.
 
     The separator is the one by which most lines have as many cells as the header, and the header the most.
     """
@@ -529,7 +529,7 @@ def _default(path: str | Path) -> str:
 
 
 def _quoted(lines: Sequence[str]) -> bool:
-    """Say whether quotes in lines parted by tabs are quotes: some cell begins with one, and they come in pairs."""
+    """Return whether quotes in tab-separated lines enclose cells: a cell begins with one, and they come in pairs."""
     return any(line.startswith('"') or '\t"' in line for line in lines) and "".join(lines).count('"') % 2 == 0
 
 
@@ -544,12 +544,12 @@ def _split(lines: Sequence[str], separator: str, quoting: bool) -> list[list[str
 
 
 def _spaced(line: str) -> list[str]:
-    """Return the cells of a line that spaces align: two or more part them where there are such."""
+    """Return the cells of a line that is separated by two or more spaces, or by single ones where there are none."""
     return _cells(r"\s{2,}" if "  " in line.strip() else r"\s+", line)
 
 
 def _cells(pattern: str, line: str) -> list[str]:
-    """Return the cells of a line that white space parts; in one with quotes, as R writes it, what these hold is one."""
+    """Return the cells of a line separated by white space; quotes enclose a cell, as R writes it."""
     line = line.strip()
     if line.startswith('"') or ' "' in line:
         return next(csv.reader([" ".join(line.split())], delimiter=" "))
@@ -578,8 +578,8 @@ def _width(rows: list[list[str]]) -> tuple[int, float]:
 def _header_row(rows: Sequence[Sequence[Any]]) -> int | None:
     """Return the place of the header; None without one.
 
-    It is the first row with two cells or more; but where rows as wide, without numbers and proteins, name a column of
-    proteins, it is the first of the widest of them: what stands above is titles, or names of groups of columns.
+    It is the first row with two cells or more. Where rows at least as wide, without numbers and proteins, name a column
+    of proteins, it is the first of the widest of them; the rows above are titles or names of groups of columns.
     """
     filled = [[str(cell) for cell in row if cell is not None and str(cell).strip()] for row in rows[:TITLES]]
     first = next((place for place, cells in enumerate(filled) if len(cells) > 1), None)
@@ -649,7 +649,7 @@ def _header(
 
 
 def _shifted(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bool:
-    """Say whether the proteins of each row stand one place to the right of the column that is named for them."""
+    """Return whether the proteins of each row are one place to the right of their column."""
     wanted = [place for place, name in enumerate(names) if plain(name) in map(plain, SEQUENCES)]
     return bool(wanted) and all(
         bool(_RESIDUES.fullmatch(str(row[wanted[0] + 1]))) and not _RESIDUES.fullmatch(str(row[wanted[0]]))

@@ -1,4 +1,4 @@
-"""Tables of measured values: rows with ids, sequences, numbers as people write them, weights and splits."""
+"""Tables of measured values: rows with ids, sequences, numbers, weights and splits; warnings about odd values."""
 
 from __future__ import annotations
 
@@ -130,11 +130,11 @@ def read_targets(
 
 
 def survey(path: str | Path, columns: Sequence[str], reading: Reading) -> dict[str, Convention]:
-    """Read columns of numbers once, and return what the cells of each share.
+    """Return the notation of each column of numbers, from a first pass over the table.
 
     Raises
     ------
-    InputError: a column is missing, a cell is infinite, the decimal sign cannot be told, or units differ.
+    InputError: a column is missing, a cell is infinite, the decimal sign is ambiguous, or units differ.
     """
     look = Reading(reading.sheet)
     with open_table(path, look) as grid:
@@ -172,7 +172,7 @@ def _conventions(
 
 
 class _Seen:
-    """What the cells of a table were taken as, for its `Reading`."""
+    """A record of the cells of a table, for its `Reading`."""
 
     def __init__(self, path: str | Path, reading: Reading, texts: Sequence[str], targets: Sequence[str]) -> None:
         self.path, self.reading, self.texts = path, reading, texts
@@ -210,7 +210,7 @@ class _Seen:
         return found
 
     def text(self, row: int, cells: Row) -> None:
-        """Look for dates in columns of text: Excel makes them of names."""
+        """Find dates in columns of text, which Excel makes of names."""
         for column in self.texts:
             cell = cells[column]
             if isinstance(cell, datetime.date | datetime.datetime) or (
@@ -219,7 +219,7 @@ class _Seen:
                 self.dates.setdefault(column, [0, row, text_of(cell)])[0] += 1
 
     def finish(self) -> None:
-        """Keep what the whole columns show.
+        """Add the warnings about whole columns.
 
         Raises
         ------

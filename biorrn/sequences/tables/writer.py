@@ -1,4 +1,4 @@
-"""Tables of results: TSV, CSV, Excel or parquet, by the suffix of the file; each appears whole or not at all."""
+"""Tables of results in TSV, CSV, Excel or parquet, by the suffix of the file; written atomically."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 
 
 class Memory:
-    """A table in memory, which `open_table` takes in place of a path; its numbers keep all digits."""
+    """A table in memory, for `open_table` in place of a path; its numbers keep all digits."""
 
     def __init__(self) -> None:
         self.columns: Mapping[str, type] = {}
@@ -71,15 +71,15 @@ def late(
     rows: Callable[[Item], Iterable[Row]],
     left_out: Callable[[Item], bool] = lambda item: item.left_out,  # type: ignore[attr-defined]
 ) -> Iterator[Callable[[Item], None]]:
-    """Yield `write(item)` to a table that is opened with the first item that is not left out; those before it wait.
+    """Yield `write(item)` to a table that is opened with the first item that is not left out.
 
-    So an error of the input comes before anything stands on standard output. Where all are left out the table is
-    opened at the end, unless the block ends with an error.
+    An error of the input thus precedes any output. Where all items are left out the table is opened at the end, unless
+    the block ends with an error.
 
     Parameters
     ----------
-    open : takes the item with which the table begins, None where there is none; it may say which columns there are.
-    rows : gives the rows of an item; called once the table is open.
+    open : opens the table; called with the first usable item, which may decide the columns, or None.
+    rows : returns the rows of an item; called once the table is open.
     """
     opened: list[Callable[[Row], None]] = []
     held: list[Item] = []
