@@ -43,7 +43,7 @@ from biorrn.nn.sequence import build_frontend
 from biorrn.nn.store import language_models
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.descriptors import descriptors
-from biorrn.sequences.fasta import clean_sequence
+from biorrn.sequences.fasta import cleaned
 from biorrn.sequences.similarity import cluster
 from biorrn.training.batches import ordered_batches, pad_tokens
 
@@ -57,7 +57,7 @@ def read(path: Path, column: str | None) -> tuple[list[np.ndarray], list[str]]:
     """Return the tokens of each protein of a table, and the cells of a column."""
     with open_text(path) as stream:
         rows = list(csv.DictReader(stream))
-    return [tokens(clean_sequence(row["sequence"])[0]) for row in rows], [row[column] if column else "" for row in rows]
+    return [tokens(cleaned(row["sequence"]).residues) for row in rows], [row[column] if column else "" for row in rows]
 
 
 # -- features ----------------------------------------------------------------------------------------------------------

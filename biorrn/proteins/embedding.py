@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,58 @@ from scipy.stats import spearmanr
 
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.base.files import atomic_path, sha256
-from biorrn.sequences.alphabets import N_TOKENS, RESIDUES, STANDARD, blosum62
-from biorrn.sequences.sequence_set import read_sequences, sentences
+from biorrn.sequences.alphabets import N_TOKENS, RESIDUES, STANDARD, blosum62, sequence
+from biorrn.sequences.prepared.files import ProteinFile
+from biorrn.sequences.rows import TableOptions, protein_rows
+from biorrn.sequences.sequence_set import is_prepared
 from biorrn.sequences.tables.reader import Reading
 from biorrn.sequences.tokenisers import SPECIAL, Tokeniser
 from biorrn.sequences.vectors import LONGEST, Vectors, read_vectors
 from biorrn.stats.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, Drawing, as_bytes, draw, plain
 
 Epoch = Callable[[int], None]
+
+
+def sentences(proteins: Iterable[str], k: int) -> Iterator[list[str]]:
+    """Yield the k-mers of each reading frame of each protein; a k-mer with an unknown residue X parts a sentence.
+
+    As in ProtVec (Asgari and Mofrad 2015, PLoS ONE 10:e0141287): frame i holds the k-mers that start at i, i + k, ...
+
+    >>> list(sentences(["MKVLAT"], 3))
+    [['MKV', 'LAT'], ['KVL'], ['VLA']]
+    """
+    for protein in proteins:
+        for frame in range(min(k, len(protein) - k + 1)):
+            words = [protein[start : start + k] for start in range(frame, len(protein) - k + 1, k)]
+            sentence: list[str] = []
+            for word in words:
+                if "X" not in word:
+                    sentence.append(word)
+                elif sentence:
+                    yield sentence
+                    sentence = []
+            if sentence:
+                yield sentence
+
+
+def read_sequences(
+    path: str | Path, column: str = "sequence", split: str | None = None, reading: Reading | None = None
+) -> list[str]:
+    """Return the proteins of FASTA, of a table, or of one split of a prepared file (None: all of it).
+
+    `reading` takes records and rows that cannot be used; without it, the first is an error.
+
+    Raises
+    ------
+    InputError: the file cannot be read, or a sequence cannot be cleaned.
+    """
+    if is_prepared(path):
+        with ProteinFile(path) as file:
+            if file.alphabet != RESIDUES:
+                raise InputError(path, f"holds sequences of {file.alphabet}; expected residues")
+            return [sequence(file.tokens(int(row))) for row in file.rows(split)]
+    rows = protein_rows(path, (), Counter(), options=TableOptions(column), unlabelled=True, reading=reading)
+    return [row.sequence for row in rows]
 
 
 def train_word2vec(
@@ -94,7 +139,7 @@ def embed_kmers(
 
     Parameters
     ----------
-    source : FASTA, table or prepared file; see `sequences.sequence_set.read_sequences`.
+    source : FASTA, table or prepared file; see `read_sequences`.
     k : int: residues a word; others as in `proteins.embedding.train_word2vec`.
     reading : takes records and rows that cannot be used; without it, the first is an error.
 

@@ -99,15 +99,6 @@ def cleaned(written: str) -> Cleaned:
     return Cleaned(sequence, sequence.count("X"), tuple(name for name, there in removed.items() if there))
 
 
-def clean_sequence(written: str) -> tuple[str, int]:
-    """Return the residues and the number of X of `cleaned`.
-
-    >>> clean_sequence("mk-v lu*")
-    ('MKVLX', 1)
-    """
-    return cleaned(written)[:2]
-
-
 def _check_protein(packed: str, length: int) -> None:
     counts = {letter: packed.count(letter) for letter in NUCLEOTIDES}
     part = sum(counts.values()) / length

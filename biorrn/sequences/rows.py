@@ -232,7 +232,7 @@ def table_rows(
 
     Raises
     ------
-    InputError: as `sequences.tables.targets` and `MutationColumn.apply`; or a row cannot be used, and neither of them accepts it.
+    InputError: as `sequences.tables.targets` and `MutationColumn.apply`; or a row cannot be used when strict.
     """
     reading = reading or Reading(strict=True)
     mutations = columns.mutations

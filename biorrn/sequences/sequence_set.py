@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from biorrn.base.errors import InputError, stop
-from biorrn.sequences.alphabets import DNA, RESIDUES, base_tokens, sequence, tokens
+from biorrn.sequences.alphabets import DNA, base_tokens, tokens
 from biorrn.sequences.fasta import read_fasta
 from biorrn.sequences.fastq import read_bases
-from biorrn.sequences.prepared.files import ProteinFile, SequenceFile, gather, offsets_of
-from biorrn.sequences.rows import TableOptions, protein_rows
+from biorrn.sequences.prepared.files import SequenceFile, gather, offsets_of
+from biorrn.sequences.rows import protein_rows
 from biorrn.sequences.tables.reader import Reading
 
 PREPARED = (".h5", ".hdf5")
@@ -24,48 +24,6 @@ PREPARED = (".h5", ".hdf5")
 def is_prepared(path: str | Path) -> bool:
     """Return whether a path names a prepared file, by its suffix."""
     return Path(path).suffix.lower() in PREPARED
-
-
-def sentences(proteins: Iterable[str], k: int) -> Iterator[list[str]]:
-    """Yield the k-mers of each reading frame of each protein; a k-mer with an unknown residue X parts a sentence.
-
-    As in ProtVec (Asgari and Mofrad 2015, PLoS ONE 10:e0141287): frame i holds the k-mers that start at i, i + k, ...
-
-    >>> list(sentences(["MKVLAT"], 3))
-    [['MKV', 'LAT'], ['KVL'], ['VLA']]
-    """
-    for protein in proteins:
-        for frame in range(min(k, len(protein) - k + 1)):
-            words = [protein[start : start + k] for start in range(frame, len(protein) - k + 1, k)]
-            sentence: list[str] = []
-            for word in words:
-                if "X" not in word:
-                    sentence.append(word)
-                elif sentence:
-                    yield sentence
-                    sentence = []
-            if sentence:
-                yield sentence
-
-
-def read_sequences(
-    path: str | Path, column: str = "sequence", split: str | None = None, reading: Reading | None = None
-) -> list[str]:
-    """Return the proteins of FASTA, of a table, or of one split of a prepared file (None: all of it).
-
-    `reading` takes records and rows that cannot be used; without it, the first is an error.
-
-    Raises
-    ------
-    InputError: the file cannot be read, or a sequence cannot be cleaned.
-    """
-    if is_prepared(path):
-        with ProteinFile(path) as file:
-            if file.alphabet != RESIDUES:
-                raise InputError(path, f"holds sequences of {file.alphabet}; expected residues")
-            return [sequence(file.tokens(int(row))) for row in file.rows(split)]
-    rows = protein_rows(path, (), Counter(), options=TableOptions(column), unlabelled=True, reading=reading)
-    return [row.sequence for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from Bio.SeqUtils import IUPACData
 from biorrn.base.errors import BiorrnError, Fault, InputError, OnProblem
 from biorrn.base.files import open_text, suffix_of
 from biorrn.sequences.alphabets import RESIDUES, STANDARD
-from biorrn.sequences.fasta import AMBIGUOUS, clean_sequence, read_fasta
+from biorrn.sequences.fasta import AMBIGUOUS, cleaned, read_fasta
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.reader import MUTATIONS, TABLES, column_names, header_unit, plain, read_cells
 
@@ -499,7 +499,7 @@ class WildTypes:
             return self.one
         if not self.by_name:
             try:
-                return ProteinRecord("", clean_sequence(cell)[0])
+                return ProteinRecord("", cleaned(cell).residues)
             except Fault as fault:
                 return VariantError(f"column '{self.column}': {fault}", "no wild type")
         found = self.by_name.get(cell) or self.by_name.get(reference)
@@ -579,7 +579,7 @@ def find_wild_types(given: str, names: Sequence[str], first: Sequence[Mapping[st
         if Path(given).suffix or os.sep in given:
             raise InputError(given, "not found; --wild-type takes a FASTA file, a sequence or a column of the table")
         try:
-            return WildTypes("--wild-type", ProteinRecord("", clean_sequence(given)[0]))
+            return WildTypes("--wild-type", ProteinRecord("", cleaned(given).residues))
         except Fault as fault:
             allowed = "allowed is a FASTA file, a sequence or a column of the table"
             raise BiorrnError(f"--wild-type: found '{given[:60]}': {fault}; {allowed}") from fault

@@ -15,7 +15,7 @@ import numpy as np
 from biorrn.base.errors import BiorrnError, ConfigError, Fault, InputError, faults
 from biorrn.base.files import decoded, open_text
 from biorrn.sequences.alphabets import DNA, NO_STATE, RESIDUES, States, base_tokens, letters_for, tokens
-from biorrn.sequences.fasta import Ids, clean_sequence, fasta_records
+from biorrn.sequences.fasta import Ids, cleaned, fasta_records
 from biorrn.sequences.splits import Reference, Rows
 from biorrn.sequences.tables.numbers import MISSING
 from biorrn.sequences.tables.reader import column_names, matching, read_cells
@@ -61,7 +61,7 @@ def one_a_label(written: str) -> str:
 
     Raises
     ------
-    Fault: as `sequences.fasta.clean_sequence`; or a gap or a stop codon.
+    Fault: as `sequences.fasta.cleaned`; or a gap or a stop codon.
 
     >>> one_a_label("mkv")
     'MKV'
@@ -70,7 +70,7 @@ def one_a_label(written: str) -> str:
     biorrn.base.errors.Fault: found '-' at position 3; a sequence with one label a residue has no gaps and no '*'
     """
     packed = "".join(written.split())
-    sequence = clean_sequence(packed)[0]
+    sequence = cleaned(packed).residues
     if len(sequence) != len(packed):
         place = next(place for place, letter in enumerate(packed) if letter in "-.*")
         found = f"found {packed[place]!r} at position {place + 1}"

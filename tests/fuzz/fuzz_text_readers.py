@@ -54,7 +54,8 @@ def fasta(path: Path) -> None:
 
 
 def table(path: Path) -> None:
-    from biorrn.sequences.tables.targets import column_names, read_targets
+    from biorrn.sequences.tables.reader import column_names
+    from biorrn.sequences.tables.targets import read_targets
 
     column_names(path)
     take(read_targets(path, ["y"], "id", "sequence", "weight", "split"))

@@ -16,7 +16,6 @@ from biorrn.sequences.fasta import Cleaned, cleaned
 from biorrn.sequences.records import ProteinRow
 from biorrn.sequences.tables.numbers import Convention, Infinite, Number, is_missing
 from biorrn.sequences.tables.reader import Odd, Reading, Row, find_column, header_unit, numbered_cells, open_table
-from biorrn.sequences.tables.reader import column_names as column_names
 
 NO_BOUNDS = (math.nan, math.nan)
 _EXCEL_DATE = re.compile(

@@ -15,11 +15,11 @@ from biorrn.language import task as language
 from biorrn.language.data import IGNORED, SymbolDataset, count, plan, windows
 from biorrn.nn.batch import Batch
 from biorrn.nn.sequence import build_model, next_states
+from biorrn.proteins.embedding import read_sequences, sentences
 from biorrn.proteins.prepare import prepare_proteins
 from biorrn.proteins.task import ProteinData
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.files import protein_writer
-from biorrn.sequences.sequence_set import read_sequences, sentences
 from biorrn.sequences.splits import parse_split
 from biorrn.sequences.tokenisers import BOS, EOS, residue_tokeniser
 from biorrn.training.batches import ProteinDataset

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from biorrn.base.errors import Fault, InputError
 from biorrn.sequences.alphabets import RESIDUES
-from biorrn.sequences.fasta import AMBIGUOUS, FORMATS, Ids, clean_sequence, identify, read_entries, read_fasta
+from biorrn.sequences.fasta import AMBIGUOUS, FORMATS, Ids, cleaned, identify, read_entries, read_fasta
 from biorrn.sequences.records import ProteinRecord
 
 
@@ -50,14 +50,14 @@ def test_residue_letters_are_those_of_the_encoders():
     ],
 )
 def test_what_is_cleaned(written, sequence, unknown):
-    assert clean_sequence(written) == (sequence, unknown)
+    assert cleaned(written)[:2] == (sequence, unknown)
 
 
 @given(st.text(alphabet=RESIDUES + AMBIGUOUS + "-.", min_size=1, max_size=25), st.booleans())
 def test_cleaning_twice_is_cleaning_once(written, lower):
     written = "M" + (written.lower() if lower else written)
-    sequence, unknown = clean_sequence(written)
-    assert clean_sequence(sequence) == (sequence, unknown)
+    sequence, unknown = cleaned(written)[:2]
+    assert cleaned(sequence)[:2] == (sequence, unknown)
     assert set(sequence) <= set(RESIDUES)
     assert len(sequence) == sum(letter not in "-." for letter in written)
 
@@ -77,13 +77,13 @@ def test_cleaning_twice_is_cleaning_once(written, lower):
 )
 def test_what_is_refused(written, message):
     with pytest.raises(Fault) as error:
-        clean_sequence(written)
+        cleaned(written)
     assert message in str(error.value)
 
 
 @pytest.mark.parametrize("written", ["ACGT" * 7, "GA" * 40, "ACGT" * 7 + "MKLV", "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"])
 def test_short_or_repetitive_proteins_are_not_dna(written):
-    assert clean_sequence(written)[0] == written
+    assert cleaned(written).residues == written
 
 
 @pytest.mark.parametrize(
