@@ -1,4 +1,4 @@
-"""`biorrn models activations`."""
+"""`biorrn models activations`: plot the activations of single recurrent units along sequences."""
 
 from typing import Annotated
 

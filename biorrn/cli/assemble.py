@@ -1,4 +1,4 @@
-"""`biorrn assemble`."""
+"""`biorrn assemble`: assemble reads with minimap2, miniasm and racon."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`biorrn basecall`."""
+"""`biorrn basecall`: basecall raw nanopore signal."""
 
 from pathlib import Path
 from typing import Annotated

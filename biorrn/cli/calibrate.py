@@ -1,4 +1,4 @@
-"""`biorrn calibrate`."""
+"""`biorrn calibrate`: calibrate Q-scores of a basecaller, or prediction intervals."""
 
 from __future__ import annotations
 

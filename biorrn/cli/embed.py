@@ -1,4 +1,7 @@
-"""`biorrn prepare word2vec`, `biorrn models embedding` and `biorrn models states`; together formerly `biorrn embed`."""
+"""`biorrn prepare word2vec`, `biorrn models embedding` and `biorrn models states`: embeddings and hidden states.
+
+Together they are also the former group `biorrn embed`.
+"""
 
 from pathlib import Path
 from typing import Annotated

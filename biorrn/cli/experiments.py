@@ -1,4 +1,4 @@
-"""`biorrn experiments`: experiments about recurrent networks themselves."""
+"""`biorrn experiments`: comparison of recurrent cells, and of how far gradients reach."""
 
 from pathlib import Path
 from typing import Annotated

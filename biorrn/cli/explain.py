@@ -1,4 +1,4 @@
-"""`biorrn explain`."""
+"""`biorrn explain`: show which residues a prediction depends on."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`biorrn generate`."""
+"""`biorrn generate`: sample new sequences from a language model."""
 
 from typing import Annotated
 

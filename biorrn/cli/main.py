@@ -1,4 +1,4 @@
-"""The `biorrn` command: its table of subcommands, and how errors become one line and an exit code."""
+"""The command `biorrn`: table of subcommands, lazy loading, and errors as one line with an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`biorrn map`."""
+"""`biorrn map`: map basecalled reads to a reference with minimap2."""
 
 import sys
 from pathlib import Path

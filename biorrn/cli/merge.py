@@ -1,4 +1,4 @@
-"""`biorrn merge`."""
+"""`biorrn merge`: merge the outputs of several basecall runs."""
 
 from pathlib import Path
 from typing import Annotated

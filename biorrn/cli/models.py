@@ -1,4 +1,4 @@
-"""`biorrn models` and its subcommands."""
+"""`biorrn models`: list shipped models, or describe one; the group also holds activations, embedding and states."""
 
 from typing import Annotated
 

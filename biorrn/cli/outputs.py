@@ -1,4 +1,4 @@
-"""Outputs of commands: the checks before a command runs, and the writing of evaluations and reports."""
+"""Outputs of commands: checks before a command runs, and writing of evaluations and summaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`biorrn predict`."""
+"""`biorrn predict`: predict a property of each protein, or a state of each residue."""
 
 from __future__ import annotations
 

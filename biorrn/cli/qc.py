@@ -1,4 +1,4 @@
-"""`biorrn qc`."""
+"""`biorrn qc`: summarise a basecalling run: yield, lengths, Q-scores, channels."""
 
 from pathlib import Path
 from typing import Annotated

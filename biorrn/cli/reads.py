@@ -1,4 +1,4 @@
-"""`biorrn reads`."""
+"""`biorrn reads`: list and check raw nanopore reads."""
 
 import sys
 from typing import Annotated

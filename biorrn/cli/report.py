@@ -1,4 +1,4 @@
-"""`biorrn report`."""
+"""`biorrn report`: build an HTML report of evaluations, runs and data sets."""
 
 from pathlib import Path
 from typing import Annotated

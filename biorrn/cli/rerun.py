@@ -1,4 +1,4 @@
-"""`biorrn rerun`."""
+"""`biorrn rerun`: repeat a training run, and check that the weights are the same."""
 
 from pathlib import Path
 from typing import Annotated
@@ -43,9 +43,7 @@ def rerun(
     if number > 1 and not launch.launched():
         launch.launch(number)
     else:
-        from biorrn.rerun import rerun as repeat_run
-
-        repeat_run(run, folder, data=data, init=init)
+        repeat.rerun(run, folder, data=data, init=init)
     if check and not launch.launched():
         found = repeat.compare(run, folder)
         print("\n".join(found.lines))

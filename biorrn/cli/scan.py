@@ -1,4 +1,4 @@
-"""`biorrn scan`."""
+"""`biorrn scan`: predict the effect of mutations; by default, of every single substitution."""
 
 from typing import Annotated, Any
 

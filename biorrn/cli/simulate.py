@@ -1,4 +1,4 @@
-"""`biorrn simulate`."""
+"""`biorrn simulate`: simulate raw nanopore reads with known bases."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`biorrn train`."""
+"""`biorrn train`: train a recipe on a prepared file, or resume an interrupted training."""
 
 import math
 from pathlib import Path

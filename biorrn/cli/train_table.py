@@ -1,4 +1,4 @@
-"""`biorrn train-table`."""
+"""`biorrn train-table`: train a model on a table of proteins; no recipe needed."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`biorrn translate`."""
+"""`biorrn translate`: translate sequences with an encoder-decoder, e.g. genes to proteins."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`biorrn evaluate` and its subcommands."""
+"""`biorrn evaluate`: compare predictions, basecalls, tags, language models and translations with the truth."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`biorrn evaluate compare`."""
+"""`biorrn evaluate compare`: compare two models on the same rows, with a paired bootstrap test."""
 
 from pathlib import Path
 from typing import Annotated

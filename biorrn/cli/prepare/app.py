@@ -1,4 +1,4 @@
-"""`biorrn prepare` and its subcommands."""
+"""`biorrn prepare`: the group of commands, and `prepare protein`: proteins with measured values."""
 
 from typing import Annotated
 
