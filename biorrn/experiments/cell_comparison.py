@@ -1,4 +1,4 @@
-"""Every recurrent cell at an equal number of parameters, on the tasks of `cell_problems`: `biorrn cells`."""
+"""Comparison of recurrent cells at an equal number of parameters: `biorrn cells`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Once = Callable[[], None]  # forward and backward of one batch
 
 
 class Problem(Protocol):
-    """One task, for every cell."""
+    """A task on which cells are compared."""
 
     name: str
     inputs: int  # features of a step that the core reads
@@ -46,28 +46,28 @@ class Problem(Protocol):
     device: torch.device
 
     def mark(self) -> dict[str, Any]:
-        """Return what makes a result the same again: data and settings."""
+        """Return data and settings that identify a result."""
         ...
 
     def run(self, core: Core, folder: Path) -> dict[str, Any]:
-        """Train one core, or take it up; return metric, score, split, parameters, seconds and stopped."""
+        """Train or resume one core; return metric, score, split, parameters, seconds and stopped."""
         ...
 
     def once(self, folder: Path) -> tuple[Once, int]:
-        """Return a trained model's forward and backward of a batch, the same for every cell, and its steps."""
+        """Return forward and backward of a trained model on a fixed batch, and the time steps of the batch."""
         ...
 
 
 class Prepared:
-    """A task whose rows are in a prepared file; a cell's run is one of `training.train`, in a folder of its own."""
+    """A task on a prepared file; each cell is trained by `training.train` in its own folder."""
 
     def __init__(self, name: str, path: str | Path, options: dict[str, Any]) -> None:
-        """Take a prepared file and what `options` ask for: max_minutes, seed, device, threads, changes, replace.
+        """Open a prepared file; options: max_minutes, seed, device, threads, changes, replace.
 
         Raises
         ------
-        ConfigError: a change that a recipe does not know.
-        InputError: the file is not what the task needs.
+        ConfigError: an unknown recipe key among the changes.
+        InputError: the file does not fit the task.
         """
         self.name, self.path, self.options = name, path, options
         self.device = choose_device(options["device"])
@@ -89,19 +89,19 @@ class Prepared:
         recipe = _with_core(self.recipe, core)
         options = {key: self.options[key] for key in ("seed", "device", "threads", "replace")}
         train(recipe, self.path, folder, self.task, **options)
-        told = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        facts = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         split, collected = self._predictions(folder)
         return {
             "metric": METRICS[self.name],
             "score": float(self.task.score(collected)[METRICS[self.name]]),
             "split": split,
-            "parameters": int(told["parameters"]),
-            "seconds": float(told["seconds"]),
-            "stopped": int(told["epochs"]) < recipe.training.epochs,
+            "parameters": int(facts["parameters"]),
+            "seconds": float(facts["seconds"]),
+            "stopped": int(facts["epochs"]) < recipe.training.epochs,
         }
 
     def _predictions(self, folder: Path) -> tuple[str, list[Any]]:
-        """Return what the task's score needs of the test rows, or of the validation rows where there is no test."""
+        """Return split and predictions: of the test rows, or of the validation rows if there is no test."""
         model: Any = load_model(folder).model.to(self.device)
         data, split = self.task.open_data(self.path, self.recipe), "test"
         rows: Any = data
@@ -129,22 +129,17 @@ class Prepared:
 
 
 class LongMemory:
-    """A synthetic task of `long_memory`, its batches made on the way."""
+    """A synthetic task of `long_memory`."""
 
     def __init__(self, kind: str, length: int, settings: Settings, options: dict[str, Any]) -> None:
-        """Take an entry of SYNTHETIC and a length in steps.
-
-        Raises
-        ------
-        ConfigError: the length is too short for the task.
-        """
+        """Set up an entry of SYNTHETIC with a length in steps; ConfigError if it is too short."""
         self.name, self.task, self.length = "synthetic", SYNTHETIC[kind], length
         if length < self.task.shortest:
             raise ConfigError(f"--length: found {length}; allowed for {kind} is {self.task.shortest} or more")
         self.kind, self.settings, self.options = kind, settings, options
         self.device = choose_device(options["device"])
         self.inputs = FEATURES
-        # forward: a core that runs backward would have the first step at hand at the end
+        # forward only: a backward core ends at the first step
         self.core = Core(layers=1, direction="forward")
 
     def mark(self) -> dict[str, Any]:
@@ -197,13 +192,13 @@ def _with_core(recipe: Recipe, core: Core) -> Recipe:
 
 
 def parameters_of(model: nn.Module) -> int:
-    """Return how many numbers a module learns."""
+    """Return the number of learned parameters."""
     return sum(part.numel() for part in model.parameters())
 
 
 METRICS = {"stability": "spearman", "tagging": "agreement"}
 EMBEDDING = {"name": "embedding", "width": 32, "table": "blosum62+scales"}
-# per task: what all cells have in common
+# task -> recipe shared by all cells
 RECIPES: dict[str, dict[str, Any]] = {
     "stability": {
         "task": "regression",
@@ -233,17 +228,16 @@ class CellRow:
 
     Attributes
     ----------
-    task, cell : str: names of `tasks.cells.PROBLEMS` and `models.recurrent.CELLS`.
-    metric : str: what the score is; larger is better, 1 is perfect.
-    score : float: of rows that were not trained on: the test split, or where there is none the validation split.
-    split : str: which of them.
-    hidden : int: units a direction.
-    core_parameters, parameters : int: numbers learned in the recurrent core, and in the whole model.
-    steps_per_second : float: time steps (residues) through forward and backward, of one batch, all cells in turn; on a
-        CPU a second of processor time.
-    memory_mb : float: what is kept for backward of that batch, in 10^6 bytes, weights left out.
-    seconds : float: of training.
-    stopped : bool: the time limit ended the training before its last step.
+    task, cell : str: names of the task and of an entry of `nn.cells.CELLS`.
+    metric : str: metric of the score; larger is better, 1 is perfect.
+    score : float: on the test split, or on the validation split if there is none.
+    split : str: the split of the score.
+    hidden : int: units per direction.
+    core_parameters, parameters : int: learned parameters of the recurrent core, and of the whole model.
+    steps_per_second : float: time steps through forward and backward of one batch; on a CPU, per second of CPU time.
+    memory_mb : float: memory kept for backward of that batch, in 10^6 bytes, without weights.
+    seconds : float: training time.
+    stopped : bool: training was stopped by the time limit.
     """
 
     task: str
@@ -264,7 +258,7 @@ COLUMNS = tuple(CellRow.__dataclass_fields__)
 
 
 def write_table(path: str | Path, rows: Sequence[CellRow]) -> None:
-    """Write the rows as TSV, a column a field."""
+    """Write the rows as TSV."""
     with write_text(path) as out:
         print(*COLUMNS, sep="\t", file=out)
         for row in rows:
@@ -273,21 +267,21 @@ def write_table(path: str | Path, rows: Sequence[CellRow]) -> None:
 
 
 def write_json(path: str | Path, rows: Sequence[CellRow], settings: dict[str, Any]) -> None:
-    """Write the rows and what they were made with as JSON; a score that is no number is null."""
-    told = [{key: None if value != value else value for key, value in asdict(row).items()} for row in rows]
-    content = {"kind": "cells", "settings": settings, "rows": told}
+    """Write the rows and settings as JSON; NaN is null."""
+    values = [{key: None if value != value else value for key, value in asdict(row).items()} for row in rows]
+    content = {"kind": "cells", "settings": settings, "rows": values}
     with write_text(path) as out:
         json.dump(content, out, indent=1)
         print(file=out)
 
 
 def best_first(rows: Sequence[CellRow], task: str) -> list[CellRow]:
-    """Return the rows of a task, the best score first; a score that is no number, of a model that broke, goes last."""
+    """Return the rows of a task, the best score first; NaN, of a diverged model, last."""
     return sorted((row for row in rows if row.task == task), key=lambda row: (row.score != row.score, -row.score))
 
 
 def table_lines(rows: Sequence[CellRow]) -> list[str]:
-    """Return the rows as aligned text, a block a task, the best score first."""
+    """Return the rows as aligned text, a block per task, the best score first."""
     lines: list[str] = []
     for task in dict.fromkeys(row.task for row in rows):
         own = best_first(rows, task)
@@ -310,7 +304,7 @@ def table_lines(rows: Sequence[CellRow]) -> list[str]:
 
 
 RESULT, MEASURED = "cell.json", "speed.json"
-ROUNDS = 5  # in which each cell takes its turn
+ROUNDS = 5  # of speed measurement
 
 
 def size_core(core: Core, cell: str, inputs: int, budget: int) -> tuple[Core, int]:
@@ -349,14 +343,14 @@ def size_core(core: Core, cell: str, inputs: int, budget: int) -> tuple[Core, in
 def compare_cells(
     problems: Sequence[Problem], cells: Sequence[str], folder: str | Path, budget: int, replace: bool = False
 ) -> list[CellRow]:
-    """Train every cell on every task and return the rows of the table; what is finished is not done again.
+    """Train every cell on every task and return the rows of the table; finished cells are not trained again.
 
-    Each has a folder `folder/task/cell`; speed and memory of all cells of a task are measured after, in turn.
+    Each cell has a folder `folder/task/cell`. Speed and memory of all cells of a task are measured afterwards, in turn.
 
     Raises
     ------
     ConfigError: a folder holds a result of other settings, and `replace` is false.
-    InputError: the data is not what a task needs.
+    InputError: the data does not fit a task.
     """
     rows: list[CellRow] = []
     for problem in problems:
@@ -374,7 +368,7 @@ def compare_cells(
                     file=sys.stderr,
                 )
                 (place / cell).mkdir(parents=True, exist_ok=True)
-                (place / cell / RESULT).unlink(missing_ok=True)  # of other weights than those that come now
+                (place / cell / RESULT).unlink(missing_ok=True)  # of the old weights
                 (place / MEASURED).unlink(missing_ok=True)
                 known = {"mark": mark, **problem.run(core, place / cell)}
                 with write_text(place / cell / RESULT) as out:
@@ -412,7 +406,7 @@ def _known(folder: Path, mark: dict[str, Any]) -> dict[str, Any] | None:
 def _measured(
     problem: Problem, place: Path, cells: Sequence[str], shared: dict[str, Any], replace: bool
 ) -> dict[str, dict[str, float]]:
-    """Return speed and memory of each cell, from the file where it holds just these cells."""
+    """Return speed and memory of each cell, from the file if it is of these cells."""
     path = place / MEASURED
     mark = {**shared, "cells": sorted(cells)}
     if path.is_file() and not replace:
@@ -430,16 +424,16 @@ def _measured(
 
 
 def measure(works: dict[str, tuple[Once, int]], clock: Callable[[], float]) -> dict[str, dict[str, float]]:
-    """Return time steps a second and MB kept for backward of each work; all take their turn in each round.
+    """Return time steps per second and MB kept for backward of each work, measured in turn in each round.
 
     Parameters
     ----------
-    works : {name: (forward and backward, the steps of its batch)}.
+    works : {name: (forward and backward, time steps of the batch)}.
     clock : seconds, see `clock_of`.
     """
     found: dict[str, dict[str, float]] = {}
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    for name, (once, _) in works.items():  # also the call in which kernels are built
+    for name, (once, _) in works.items():  # this call also compiles kernels
         found[name] = {"memory_mb": kept_for_backward(once) / 1e6}
     for _ in range(ROUNDS):
         for name, (once, _) in works.items():
@@ -452,9 +446,9 @@ def measure(works: dict[str, tuple[Once, int]], clock: Callable[[], float]) -> d
 
 
 def clock_of(device: torch.device) -> Callable[[], float]:
-    """Return a clock for work on a device: of a CPU the processor time of all threads.
+    """Return a clock for work on a device: CPU time of all threads on a CPU, else wall time after synchronisation.
 
-    That is what a busy neighbour does not stretch. Elsewhere it is time on the wall, once all that was asked is done.
+    CPU time does not depend on other processes.
     """
     if device.type == "cpu":
         return time.process_time
@@ -468,10 +462,7 @@ def clock_of(device: torch.device) -> Callable[[], float]:
 
 
 def kept_for_backward(once: Once) -> int:
-    """Return the bytes of all tensors that autograd keeps between forward and backward, parameters left out.
-
-    Tensors that share memory count once.
-    """
+    """Return the bytes of tensors that autograd keeps for backward, without parameters; shared memory counts once."""
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -488,18 +479,18 @@ def kept_for_backward(once: Once) -> int:
 def choose_problems(
     names: Sequence[str], files: dict[str, Path | None], synthetic: tuple[str, int, int], options: dict[str, Any]
 ) -> list[Problem]:
-    """Return the tasks that were asked for; where none is named, those with a file and the synthetic one.
+    """Return the named tasks; by default those with a file and the synthetic one.
 
     Parameters
     ----------
     files : {task: prepared file or None}.
-    synthetic : an entry of SYNTHETIC, its length, and steps of gradient.
-    options : what `cell_problems.Prepared` takes.
+    synthetic : an entry of SYNTHETIC, its length, and training steps.
+    options : see `Prepared`.
 
     Raises
     ------
     ConfigError: an unknown task, or one without its file.
-    InputError: a file is not what its task needs.
+    InputError: a file does not fit its task.
     """
     kind, length, steps = synthetic
     lookup(SYNTHETIC, kind, "--synthetic:")
@@ -518,23 +509,18 @@ def choose_problems(
 
 
 def known_cells(names: Sequence[str]) -> list[str]:
-    """Return the cells that were asked for, in the order of the table; all where none is named.
-
-    Raises
-    ------
-    ConfigError: an unknown cell.
-    """
+    """Return the named cells in the order of `CELLS`, by default all; ConfigError for an unknown one."""
     for name in names:
         lookup(CELLS, name, "--cells:")
     return [name for name in CELLS if not names or name in names]
 
 
-ROW = 0.21  # inches a cell
-LOWEST = -0.1  # where a bar ends at the least: a score such as R2 has no bound below
+ROW = 0.21  # inches per cell
+LOWEST = -0.1  # bars are cut here: R2 has no lower bound
 
 
 def cells_figure(rows: Sequence[CellRow]) -> Drawing:
-    """Draw for each task the score of every cell, the best on top, and beside it the speed."""
+    """Return the figure: score of each cell by task, the best on top, and its speed."""
     tasks = list(dict.fromkeys(row.task for row in rows))
     most = max(sum(row.task == task for row in rows) for task in tasks)
 

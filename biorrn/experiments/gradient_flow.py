@@ -1,17 +1,16 @@
-"""How far back a gradient reaches through a recurrent cell: the norm of d loss_T / d h_t against T - t.
+"""Vanishing and exploding gradients of recurrent cells: the norm of d loss_T / d h_t against T - t.
 
-The loss is read off the last state alone, loss_T = v . h_T with v a random unit vector, so that whatever reaches an
-earlier state came through the recurrence: a product of one Jacobian a step, whose norm shrinks or grows like a power of
-their singular values (Bengio, Simard and Frasconi 1994, IEEE Trans. Neural Networks 5:157; Pascanu, Mikolov and Bengio
-2013, ICML 28:1310). h_t is all that a cell hands to its next step: of an LSTM the output and the memory. Identity
-initialisation is that of Le, Jaitly and Hinton 2015, arXiv:1504.00941.
+The loss is a read-out of the last state, loss_T = v . h_T with v a random unit vector, so its gradient reaches earlier
+states only through the recurrence: a product of one Jacobian per step, whose norm shrinks or grows as a power of their
+singular values (Bengio, Simard and Frasconi 1994, IEEE Trans. Neural Networks 5:157; Pascanu, Mikolov and Bengio 2013,
+ICML 28:1310). h_t is the whole state of a cell; of an LSTM, output and memory. Identity initialisation: Le, Jaitly and
+Hinton 2015, arXiv:1504.00941.
 
-Clipping multiplies the whole gradient of the parameters by one number, min(1, bound / norm). Each step's part of it
-shrinks alike, so a clipped gradient reaches no further than before; what clipping prevents is the far step of the
-weights that one exploding gradient would cause.
+Clipping multiplies the gradient of all parameters by one number, min(1, bound / norm). The contributions of all steps
+shrink alike, so a clipped gradient reaches no further back; clipping prevents large steps of the weights.
 
-Each layer is looked at alone, on what it is given of real sequences: its own state at the last step is read out, and
-only its own recurrence leads back. A layer that runs backward counts its steps the way it reads them.
+Layers of a trained model are measured one by one, on their inputs from real sequences: the state at the last step is
+read out, and only the layer's own recurrence leads back. Steps of a backward layer count in its reading direction.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ COLUMNS = ("", "", "half", "1 %", "a step", "gradient", "clipped by")
 
 
 class Reach(NamedTuple):
-    """What one backward pass tells.
+    """Result of one backward pass.
 
     Attributes
     ----------
@@ -70,8 +69,8 @@ class Curve:
 
     Attributes
     ----------
-    panel, name : str: what it is drawn in, and as.
-    runs : one entry a seed, or a member of an ensemble.
+    panel, name : str: panel of the figure, and label.
+    runs : one entry per seed or ensemble member.
     """
 
     panel: str
@@ -83,7 +82,7 @@ class Curve:
         return np.median([run.norms * share(run, clip) for run in self.runs], axis=0)
 
     def steps(self, part: float) -> int | None:
-        """Return the steps back from which on the norm stays below `part` of its largest; None: never so far.
+        """Return the steps back after which the norm stays below `part` of its maximum; None if it does not.
 
         >>> Curve("", "", (Reach(np.array([1.0, 2.0, 0.9, 0.2]), 1.0),)).steps(HALF)
         2
@@ -94,13 +93,13 @@ class Curve:
 
     @property
     def rate(self) -> float:
-        """By what the norm is multiplied a step back, as a geometric mean."""
+        """Geometric mean factor of the norm per step back."""
         norms = self.norms()
         return float((norms[-1] / norms[0]) ** (1 / (len(norms) - 1)))
 
 
 def share(run: Reach, clip: float) -> float:
-    """Return what clipping at the norm `clip` multiplies every gradient by.
+    """Return the factor by which clipping at the norm `clip` multiplies every gradient.
 
     >>> share(Reach(np.ones(2), 8.0), 2.0), share(Reach(np.ones(2), 1.0), 2.0)
     (0.25, 1.0)
@@ -127,7 +126,7 @@ def reach(
         for step in range(x.shape[1]):
             output, after = cell(x[:, step : step + 1]) if state is None else cell(x[:, step : step + 1], state)
             hidden, *memory = after if isinstance(after, tuple) else (after,)
-            # one tensor for what goes up and what goes on, so that its gradient is that of both
+            # one tensor for the layer above and for the next step, so that its gradient is the sum of both
             hidden = output.reshape(hidden.shape)
             state = (hidden, *memory) if memory else hidden
             if not number:
@@ -151,7 +150,7 @@ def reach(
 
 
 def write_curves(path: str | Path, curves: Sequence[Curve], clip: float) -> None:
-    """Write a table: one row a curve, run and step back, with its norm before and after clipping."""
+    """Write a table with a row per curve, run and step back: norm before and after clipping."""
     with write_text(path) as stream:
         print(*HEADER, sep="\t", file=stream)
         for curve in curves:
@@ -163,10 +162,9 @@ def write_curves(path: str | Path, curves: Sequence[Curve], clip: float) -> None
 
 
 def curve_lines(curves: Sequence[Curve], clip: float) -> list[str]:
-    """Return an aligned table: how many steps back the norm has fallen to half and to a hundredth, and its rate.
+    """Return an aligned table: steps back until the norm is half and a hundredth of its maximum, and its rate.
 
-    `gradient` is the median norm of the gradient of the recurrence's parameters, and `clipped by` what clipping at
-    `clip` divides it by, at every step alike.
+    `gradient` is the median gradient norm of the recurrent parameters; `clipped by` is the divisor of clipping.
     """
     rows: list[tuple[str, ...]] = [COLUMNS]
     for curve in curves:
@@ -179,13 +177,13 @@ def curve_lines(curves: Sequence[Curve], clip: float) -> list[str]:
 
 
 def check_clip(clip: float) -> None:
-    """Raise ConfigError where gradients cannot be clipped at this norm."""
+    """Raise ConfigError for an invalid clipping norm."""
     if not clip > 0:
         raise ConfigError(f"--clip: found {clip:g}; allowed is a number above 0")
 
 
-ROWS = 16  # sequences a curve is the median of
-RANDOM = "random"  # in place of a file: random residues
+ROWS = 16  # sequences per curve
+RANDOM = "random"  # random residues instead of a file
 SMALL, LARGE = 0.5, 1.5  # gains of the recurrent matrices
 
 
@@ -194,7 +192,7 @@ def _scaled(gain: float) -> Callable[[Tensor], Any]:
 
 
 def set_recurrent(cell: nn.Module, init: str) -> bool:
-    """Change the recurrent matrix of each gate, (H, H), to an entry of `INITS`; tell whether the cell has any."""
+    """Initialise the recurrent matrix (H, H) of each gate by an entry of `INITS`; return whether there is any."""
     change = lookup(INITS, init, "--init")
     matrices = [weight for name, weight in cell.named_parameters() if name.startswith("weight_hh")]
     with torch.no_grad():
@@ -211,13 +209,13 @@ def random_steps(rows: int, length: int, generator: torch.Generator) -> Tensor:
 
 
 def prepared_steps(path: str | Path, rows: int, length: int, generator: torch.Generator) -> Tensor:
-    """Return stretches of a prepared file: residues one-hot, or current, float64 (B, W, F).
+    """Return stretches of a prepared file: one-hot residues or current, float64 (B, W, F).
 
-    W is `length`, or where fewer than `rows` sequences are as long, the longest that so many reach.
+    W is `length`, or the longest that `rows` sequences reach.
 
     Raises
     ------
-    InputError: no prepared file of proteins or signal, or it holds no sequence of two steps.
+    InputError: not a prepared file of proteins or signal, or no sequence of two steps.
     """
     try:
         opened: ProteinFile | SignalFile = SignalFile(path)
@@ -249,15 +247,15 @@ def cell_curves(
     source: str = RANDOM,
     advance: Callable[[int], None] = lambda done: None,
 ) -> list[Curve]:
-    """Return the curves of untrained cells: one layer by each initialisation, then a stack without and with skips.
+    """Return the curves of untrained cells: one layer per initialisation, then a stack without and with skips.
 
     Parameters
     ----------
     names : of `CELLS`.
-    length : int: steps; hidden : int: units; seeds : int: of first weights and inputs.
-    layers : int: of the stack, whose states are those of the first layer; 1 is no stack.
+    length : int: steps; hidden : int: units; seeds : int: number of seeds of weights and inputs.
+    layers : int: of the stack, measured at the states of the first layer; 1 for no stack.
     inits : of `INITS`. A cell without a recurrent matrix has only the default.
-    source : "random" for random residues, or the path of a prepared file.
+    source : "random" for random residues, or a prepared file.
     advance : called with 1 after each backward pass.
 
     Raises
@@ -288,12 +286,12 @@ def cell_curves(
 
 
 def passes(names: Sequence[str], inits: Sequence[str], seeds: int, layers: int) -> int:
-    """Return how many backward passes `cell_curves` makes."""
+    """Return the number of backward passes of `cell_curves`."""
     return len(names) * seeds * (len(inits) + (2 if layers > 1 else 0))
 
 
 def check(*, cells: Sequence[str], init: Sequence[str], **numbers: int) -> None:
-    """Raise ConfigError where an option is not in its table or its range."""
+    """Raise ConfigError for an unknown name or a number out of range."""
     for name in cells:
         lookup(CELLS, name, "--cells")
     for name in init:
@@ -305,7 +303,7 @@ def check(*, cells: Sequence[str], init: Sequence[str], **numbers: int) -> None:
 
 
 def fresh(name: str, inputs: int, hidden: int, layers: int, seed: int) -> list[nn.Module]:
-    """Return stacked cells as a training begins with them, in float64."""
+    """Return stacked cells with their initial weights, in float64."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         widths = [inputs, *[hidden] * (layers - 1)]
@@ -321,17 +319,12 @@ INITS: dict[str, Callable[[Tensor], Any]] = {
 }
 
 
-EACH = 4  # sequences of a batch that are looked at
+EACH = 4  # sequences per batch
 WAYS = {"f": "forward", "b": "backward"}
 
 
 def first_recipe(stored: Stored) -> Recipe:
-    """Return the recipe by which a model's data is opened: of an ensemble, that of its first member.
-
-    Raises
-    ------
-    ConfigError: a part of the model is no network with a recurrent layer.
-    """
+    """Return the recipe of a model, of an ensemble that of its first member; ConfigError without recurrent layers."""
     found = networks(stored.model) or []
     if not found or not all(any(isinstance(part, Layer) for part in one.core.modules()) for one in found):
         raise ConfigError(
@@ -354,7 +347,7 @@ def longest_rows(batches: Iterable[Batch], rows: int = ROWS) -> tuple[Tensor, Te
 
 
 def layer_inputs(network: SequenceModel, x: Tensor, lengths: Tensor) -> list[tuple[Layer, Tensor, Tensor]]:
-    """Return each recurrent layer of the core, in order, with what it is given: (B, T, F) and lengths (B,)."""
+    """Return each recurrent layer of the core, in order, with its input (B, T, F) and lengths (B,)."""
     seen: list[tuple[Layer, Tensor, Tensor]] = []
 
     def look(layer: nn.Module, given: tuple[Any, ...]) -> None:
@@ -386,10 +379,7 @@ def network_curves(network: SequenceModel, x: Tensor, lengths: Tensor, length: i
 
 
 def last_steps(cell: nn.Module, x: Tensor, lengths: Tensor, length: int) -> tuple[Tensor, Any]:
-    """Return the last steps of each row, (B, W, F), and the cell's state before them.
-
-    W is `length`, or that of the shortest row.
-    """
+    """Return the last steps of each row (B, W, F), W at most `length`, and the state of the cell before them."""
     width = min(length, int(lengths.min()))
     starts = (lengths - width).tolist()
     with torch.no_grad():
@@ -404,7 +394,7 @@ def last_steps(cell: nn.Module, x: Tensor, lengths: Tensor, length: int) -> tupl
 
 
 def untrained(stored: Stored, seed: int) -> list[SequenceModel]:
-    """Return the networks of a model with a core as before training; front ends and heads are as they are now."""
+    """Return the networks of a model with freshly initialised cores; front ends and heads stay trained."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = networks(build(stored.recipe, stored.facts))
@@ -431,15 +421,15 @@ def model_curves(
 
     Parameters
     ----------
-    stored : of which `first_recipe` is known; the members of an ensemble are the runs of a curve.
-    batches : sequences it was made for; the longest few are used.
+    stored : see `first_recipe`; the members of an ensemble are the runs of a curve.
+    batches : sequences; the longest few are used.
     length : int: steps back.
-    seeds : int: of first weights, and of read-outs.
+    seeds : int: number of seeds of initial weights and read-outs.
 
     Raises
     ------
     ConfigError: a number is out of range.
-    InputError: no sequence has two steps when it reaches the core.
+    InputError: no sequence has two steps at the core.
     """
     for option, value, least in (("length", length, 2), ("seeds", seeds, 1)):
         if value < least:
@@ -463,9 +453,9 @@ def model_curves(
 
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, INK, GREY)
-SOLID = 5  # lines; those after them are broken, since some cells lie on one another
+SOLID = 5  # solid lines; further ones are dashed, since curves may coincide
 LINES: tuple[Any, ...] = ((0, (4, 2)), (0, (1, 1.2)), (0, (4, 1.5, 1, 1.5)))
-LOUD = 10.0  # times the norm at which is clipped, from which on a panel is shown clipped too
+LOUD = 10.0  # times the clipping norm, above which a panel is also drawn clipped
 LOW, HIGH = 1e-12, 1e12  # norms beyond these are not drawn
 ACROSS = 2  # panels
 TITLES = {
@@ -476,18 +466,17 @@ TITLES = {
     "large": "recurrent matrices x 1.5",
 }
 CAPTION = (
-    "Norm of d loss_T / d h_t against T - t, the loss read off the last state alone: the median over sequences and "
-    "runs. "
+    "Norm of d loss_T / d h_t against T - t, for a loss on the last state only: the median over sequences and runs. "
 )
 CLIPPED = (
-    "Clipping at {clip:g} multiplies the gradient at every step by the same number: the lines move down and keep their "
-    "slope, so nothing reaches further back. "
+    "Clipping at {clip:g} multiplies the gradient at every step by the same number: the curves are shifted down with "
+    "the same slope, so gradients reach no further back. "
 )
-STACKED = "Of a stack the states of the first layer are shown, so that the gradient came down through all layers."
+STACKED = "For a stack, the states of the first layer are shown, so the gradient passed through all layers."
 
 
 def loudest(curves: Sequence[Curve], clip: float) -> str | None:
-    """Return the panel with the largest gradient, where clipping changes much of that."""
+    """Return the panel with the largest gradient, if it is far above the clipping norm."""
     most = {curve.panel: 0.0 for curve in curves}
     for curve in curves:
         most[curve.panel] = max(most[curve.panel], *(run.gradient for run in curve.runs))
@@ -496,7 +485,7 @@ def loudest(curves: Sequence[Curve], clip: float) -> str | None:
 
 
 def flow_figure(curves: Sequence[Curve], clip: float) -> Drawing:
-    """Draw the curves by panel; that with the largest gradient once more, clipped at the norm `clip`."""
+    """Return the figure of the curves by panel; the panel of an exploding gradient is repeated, clipped at `clip`."""
     exploding = loudest(curves, clip)
     panels: list[tuple[str, list[Curve], float]] = []
     for name in dict.fromkeys(curve.panel for curve in curves):

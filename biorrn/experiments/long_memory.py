@@ -1,8 +1,8 @@
-"""Two synthetic tasks that need memory, made as they are trained on (Hochreiter and Schmidhuber 1997).
+"""Synthetic tasks with long time lags: adding and copying (Hochreiter and Schmidhuber 1997).
 
-`adding`: each step shows a number in [0, 1] and a mark; the sum of the two numbers that are marked, one in either half,
-is to be told at the end. `copying`: ten symbols of eight kinds come first, then nothing for a while; at a sign they are
-to be told in their order. Nothing but the state carries what was seen, so that the score says how far a cell remembers.
+`adding`: each step has a number in [0, 1] and a mark; the target at the end is the sum of the two marked numbers, one
+in either half. `copying`: ten symbols of eight kinds come first, then blanks; after a cue, the symbols are to be output
+in order. Only the state carries the input, so the score shows how far back a cell remembers.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ JUDGED = 1000  # sequences of the test
 class Recall(nn.Module):
     """A linear layer to `FEATURES` a step, a recurrent core, a linear layer: (B, T, inputs) -> (B, T, outputs).
 
-    With the few features of these tasks alone, a budget of parameters would go to thousands of units in a cell whose
-    state has no matrix, which no task of the field asks for.
+    The linear layer in front keeps the number of units realistic for cells without a recurrent matrix, which would
+    otherwise get thousands of units within a parameter budget.
     """
 
     def __init__(self, inputs: int, outputs: int, core: config.Core) -> None:
@@ -60,9 +60,9 @@ def make_adding(rows: int, length: int, generator: torch.Generator) -> tuple[Ten
 
 
 def make_copying(rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return x (B, T + 20, 10), one-hot, and the symbols (B, 10) that the last ten steps are to tell.
+    """Return x (B, T + 20, 10), one-hot, and the symbols (B, 10) to output in the last ten steps.
 
-    The symbols come first; then blanks; a sign at the eleventh step from the end; then blanks again.
+    The symbols come first, then blanks, a cue at the eleventh step from the end, and blanks again.
     """
     symbols = torch.randint(0, SYMBOLS, (rows, COPIED), generator=generator)
     shown = torch.full((rows, length + 2 * COPIED), SYMBOLS)
@@ -76,7 +76,7 @@ def _adding_loss(outputs: Tensor, sums: Tensor) -> Tensor:
 
 
 def _adding_score(outputs: Tensor, sums: Tensor) -> float:
-    """Return R2: the part of the sums' variance that is told; 0 is what their mean gives."""
+    """Return R2; predicting the mean gives 0."""
     return 1 - float((outputs[:, -1, 0] - sums).square().mean() / sums.var(unbiased=False))
 
 
@@ -85,13 +85,13 @@ def _copying_loss(outputs: Tensor, symbols: Tensor) -> Tensor:
 
 
 def _copying_score(outputs: Tensor, symbols: Tensor) -> float:
-    """Return the part of the symbols that are right; chance gives one in eight."""
+    """Return the accuracy of the symbols; chance is one in eight."""
     return float((outputs[:, -COPIED:].argmax(2) == symbols).float().mean())
 
 
 @dataclass(frozen=True, slots=True)
 class Synthetic:
-    """One task: its sizes, what makes a batch, loss and score."""
+    """A synthetic task: sizes, maker of batches, loss and score."""
 
     metric: str
     inputs: int
@@ -104,7 +104,7 @@ class Synthetic:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a synthetic task is trained: steps of gradient, sequences a step, the highest rate, the gradient's norm."""
+    """Training of a synthetic task: steps, sequences per step, peak learning rate, clipping norm."""
 
     steps: int = 2000
     batch_size: int = 32
@@ -123,7 +123,7 @@ def fit(
     max_minutes: float | None,
     what: str,
 ) -> tuple[float, bool]:
-    """Train a model on batches made on the way; return the seconds it took and whether the time limit ended it."""
+    """Train a model on generated batches; return the seconds and whether the time limit stopped it."""
     generator = torch.Generator().manual_seed(derive_seed(seed))
     optimiser = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -141,7 +141,7 @@ def fit(
             optimiser.zero_grad()
             loss.backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            if math.isfinite(float(norm)):  # else this step would end the model
+            if math.isfinite(float(norm)):  # skip a step that would make the weights NaN
                 optimiser.step()
             schedule.step()
             advance(1)
@@ -149,7 +149,7 @@ def fit(
 
 
 def judge(task: Synthetic, model: Recall, length: int, *, seed: int, device: torch.device) -> float:
-    """Return the score of a model on sequences that training has not seen, the same for every model of a seed."""
+    """Return the score of a model on test sequences, the same for every model of a seed."""
     generator = torch.Generator().manual_seed(derive_seed(seed, 1))
     outputs, targets = [], []
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What `biorrn activations` and `biorrn embed states` write: pages, figures, tables and arrays of hidden states."""
+"""Output of hidden states: HTML pages, figures, tables and arrays (`biorrn activations`, `biorrn embed states`)."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from biorrn.sequences.tables.writer import open_table
 from biorrn.stats.figures import GREY, INK, Drawing, draw, plain
 
 BLOCK = 10  # letters between numbers
-SHADES = 9  # of each sign; 0 has none
-PERCENTILE = 99  # of the absolute values, which gets the strongest shade
+SHADES = 9  # of each sign
+PERCENTILE = 99  # of the absolute values, drawn with the strongest shade
 
 STYLE = """:root{color-scheme:light dark;--paper:#fff;--ink:#222;--soft:#767676;--up:0,114,178;--down:213,94,0}
 @media(prefers-color-scheme:dark){:root{--paper:#161616;--ink:#e8e8e8;--soft:#9a9a9a;--up:60,160,225;--down:235,120,30}}
@@ -44,13 +44,13 @@ i{font-style:normal}sub{color:var(--soft);font-size:.6rem;vertical-align:super;m
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is shown.
+    """Content of a page.
 
     Attributes
     ----------
     title : str: the model and the layer.
     units : list of (Choice, direction): direction is "", "forward" or "backward".
-    scales : float array (U,): the value of each unit that has the strongest shade.
+    scales : float array (U,): the value with the strongest shade, by unit.
     """
 
     title: str
@@ -59,7 +59,7 @@ class Page:
 
 
 def scales_of(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the value of each unit, float64 (U,), that gets the strongest shade, given states (T_i, U)."""
+    """Return the value with the strongest shade by unit, float64 (U,), of states (T_i, U)."""
     every = np.abs(np.concatenate(values)) if values else np.ones((1, 1))
     return np.maximum(np.percentile(every, PERCENTILE, axis=0).astype(np.float64), 1e-9)
 
@@ -83,7 +83,7 @@ def _style() -> str:
 
 
 def coloured(sequence: str, values: np.ndarray, scale: float) -> str:
-    """Return a sequence as HTML, in blocks of ten letters with the number of the first before each."""
+    """Return a coloured sequence as HTML, in numbered blocks of ten letters."""
     parts = []
     every = shades(values, scale).tolist()
     for start in range(0, len(sequence), BLOCK):
@@ -101,8 +101,8 @@ def page(shown: Page, sequences: Sequence[States], note: str = "") -> Iterator[s
 
     Parameters
     ----------
-    sequences : their `values` (T, U) hold the units of `shown`, in that order.
-    note : str: said below the title.
+    sequences : their `values` (T, U) are of the units of `shown`.
+    note : str: below the title.
     """
     title = html.escape(shown.title)
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -130,13 +130,13 @@ SHOWN = 20  # sequences of a page or figure
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Units of a model and what they respond to.
+    """Units of a model and the properties they correlate with.
 
     Attributes
     ----------
     states : list of States: of every sequence, all units.
-    units : list of Choice: those to show.
-    directions : list of str: which way each reads; "" where all read the same way.
+    units : list of Choice: the units to show.
+    directions : list of str: reading direction of each; "" if all are the same.
     title : str: the model and its part.
     """
 
@@ -161,19 +161,19 @@ def look(
     most: int = 8,
     name: str = "",
 ) -> Found:
-    """Choose the units to show and say what they correlate with.
+    """Choose the units to show and their best correlations.
 
     Parameters
     ----------
-    units : numbers with commas, or None or "auto": for each property the unit that correlates most with it.
-    properties : names with commas, see `unit_properties.properties_of`; None is all of them.
-    labels : file of labels, see `unit_properties.read_labels`; each becomes a property.
-    most : int: units that "auto" gives at most, the highest correlations first.
+    units : comma-separated numbers; None or "auto" for the unit with the highest correlation for each property.
+    properties : comma-separated names, see `units.properties_of`; None for all.
+    labels : file of labels, see `units.read_labels`; each becomes a property.
+    most : int: maximum number of units of "auto", the highest correlations first.
 
     Raises
     ------
     ConfigError: an unknown property or unit.
-    InputError: labels that do not belong to the sequences.
+    InputError: labels that do not fit the sequences.
     """
     if most < 1:
         raise ConfigError(f"--most: found {most}; allowed is 1 or more")
@@ -189,7 +189,7 @@ def look(
         every.append(one)
     if asked is None:
         chosen: list[Choice] = []
-        for choice in sums.choose():  # a unit that answers to two properties is shown once
+        for choice in sums.choose():  # each unit is shown once
             if choice.unit not in [one.unit for one in chosen] and len(chosen) < most:
                 chosen.append(choice)
     else:
@@ -230,7 +230,7 @@ def _table(path: str | Path, found: Found) -> None:
 
 
 def _arrays(path: str | Path, found: Found) -> None:
-    """Write all units of all sequences, and which were chosen for what."""
+    """Write all units of all sequences, and the chosen units with their properties."""
     chosen = {
         "units": np.array([choice.unit for choice in found.units]),
         "properties": np.array([choice.property for choice in found.units], str),
@@ -257,12 +257,12 @@ def save_states(path: str | Path, states: Sequence[States], more: dict[str, np.n
 def export_states(
     path: str | Path, watched: Watched, sequences: SequenceSet, states: Iterable[States], mean: bool
 ) -> None:
-    """Write the states of sequences, or with `mean` a vector a sequence.
+    """Write the states of sequences, or with `mean` one vector per sequence.
 
     Raises
     ------
-    ConfigError: a suffix that has no writer.
-    BiorrnError: more states than memory should hold, see `experiments.activations.states.check_size`.
+    ConfigError: an unknown suffix.
+    BiorrnError: too many states for memory, see `experiments.activations.states.check_size`.
     """
     suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() != ".gz"]
     suffix = suffixes[-1] if suffixes else ".tsv" if str(path) == "-" else ""
@@ -277,7 +277,7 @@ def export_states(
 
 
 def _save_means(path: str | Path, states: Iterable[States]) -> None:
-    """Write the mean state of each sequence: NPZ of ids (N,) and means float32 (N, H), or a table by another suffix."""
+    """Write the mean state of each sequence: NPZ of ids (N,) and means float32 (N, H), or a table."""
     means = [(one.id, len(one.sequence), one.values.sum(0) / max(len(one.sequence), 1)) for one in states]
     if Path(path).suffix.lower() == ".npz":
         ids = np.array([id for id, _, _ in means], str)
@@ -296,12 +296,7 @@ def _save(path: str | Path, content: dict[str, np.ndarray]) -> None:
 
 
 def writer_of(path: str | Path) -> Callable[[str | Path, Found], None]:
-    """Return what writes a file of this name.
-
-    Raises
-    ------
-    ConfigError: another suffix.
-    """
+    """Return the writer for a file name; ConfigError for an unknown suffix."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() != ".gz"]
     found = WRITERS.get(suffixes[-1] if suffixes else ".tsv" if str(path) == "-" else "")
     packed = str(path).lower().endswith(".gz")
@@ -325,7 +320,7 @@ WRITERS: dict[str, Callable[[str | Path, Found], None]] = {
 
 LINE = 50  # letters
 MOST = 120  # lines of a figure
-HEIGHT, TITLE = 0.2, 0.45  # inches of a line, and of what stands above those of a unit
+HEIGHT, TITLE = 0.2, 0.45  # inches of a line, and of a title
 
 
 def _lines(sequences: Sequence[States]) -> list[tuple[str, int, str, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""What the units of a recurrent layer do along each sequence, for a model of any task that reads proteins or DNA."""
+"""Hidden states of a recurrent layer along sequences, for models of proteins or DNA."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from biorrn.sequences.sequence_set import SequenceSet
 from biorrn.sequences.tokenisers import BOS, EOS, Tokeniser
 from biorrn.training.batches import pad_tokens
 
-MOST = 1 << 28  # states that are held, a gigabyte
+MOST = 1 << 28  # states in memory, a gigabyte
 TASKS = ("language", "regression", "tagging")  # of models that read sequences
 
 
@@ -32,8 +32,7 @@ class States:
     Attributes
     ----------
     id, sequence : str: T letters.
-    values : float32 array (T, H): the state of each unit after the letter was read. A symbol of several letters has
-        one state, which all of them show.
+    values : float32 array (T, H): the state of each unit after each letter; the letters of one symbol share its state.
     """
 
     id: str
@@ -43,15 +42,15 @@ class States:
 
 @dataclass(frozen=True)
 class Watched:
-    """A model whose units are looked at.
+    """A model and its observed part.
 
     Attributes
     ----------
     model : SequenceModel in evaluation mode.
-    part : module inside of it, whose output is taken.
+    part : module of the model whose output is observed.
     name : str: "layer 2 of 2" or "core".
-    directions : str: "f", "b" or "fb": the units of each direction stand side by side.
-    alphabet : str: letters of what it reads.
+    directions : str: "f", "b" or "fb"; units of both directions are concatenated.
+    alphabet : str: letters of the input.
     tokeniser : Tokeniser or None: of a language model.
     """
 
@@ -68,22 +67,22 @@ class Watched:
         return int(self.part.width)  # type: ignore[arg-type]
 
     def direction(self, unit: int) -> str:
-        """Return which way a unit reads: "forward" or "backward"."""
+        """Return the reading direction of a unit: "forward" or "backward"."""
         way = self.directions[unit * len(self.directions) // self.width]
         return {"f": "forward", "b": "backward"}[way]
 
 
 def watch(stored: Stored, layer: int | None = None, member: int = 1) -> Watched:
-    """Return the part of a model whose units are to be looked at.
+    """Return a model with the part to observe.
 
     Parameters
     ----------
-    layer : int: recurrent layer, from 1; None is the last; 0 is what the core as a whole gives.
+    layer : int: recurrent layer, from 1; None for the last, 0 for the output of the core.
     member : int: of an ensemble, from 1.
 
     Raises
     ------
-    ConfigError: a model that reads no sequence or has no such member or layer.
+    ConfigError: the model reads no sequences, or has no such member or layer.
     """
     task = stored.facts.get("task")
     found = networks(stored.model) if task in TASKS else None
@@ -107,12 +106,7 @@ def watch(stored: Stored, layer: int | None = None, member: int = 1) -> Watched:
 
 
 def check_size(watched: Watched, sequences: SequenceSet) -> None:
-    """Check that all states of all units fit into memory.
-
-    Raises
-    ------
-    BiorrnError: there are more than `MOST` of them.
-    """
+    """Raise BiorrnError if the states of all units are more than `MOST`."""
     size = len(sequences.tokens) * watched.width
     if size > MOST:
         raise BiorrnError(
@@ -128,8 +122,8 @@ def activations(
 
     Raises
     ------
-    ConfigError: no batch.
-    BiorrnError: the model's features are not one a letter, as those of variants of one protein.
+    ConfigError: a batch size below 1.
+    BiorrnError: the model does not have one feature per letter, as models of variants of one protein.
     """
     if batch_size < 1:
         raise ConfigError(f"--batch-size: found {batch_size}; allowed is 1 or more")

@@ -1,6 +1,6 @@
-"""Which units of a network respond to what: their correlation with properties along the sequence.
+"""Correlation of hidden units with properties along the sequence.
 
-After Karpathy, Johnson and Fei-Fei 2015 (arXiv:1506.02078), who looked for cells of a character model by eye.
+After Karpathy, Johnson and Fei-Fei 2015 (arXiv:1506.02078), who inspected the cells of a character model.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Choice:
     Attributes
     ----------
     unit : int: from 0.
-    property : str: what it correlates with most, or "" where the user named the unit and there is nothing to tell.
-    correlation : float: Pearson's r over letters that did not choose the unit, where `apart`.
-    letters : int: over how many.
-    apart : bool: the unit was chosen on other sequences than those that the correlation is of.
+    property : str: the property with the highest correlation; "" if none is known.
+    correlation : float: Pearson's r.
+    letters : int: letters that r is computed on.
+    apart : bool: the unit was chosen on other sequences than those of r.
     """
 
     unit: int
@@ -43,19 +43,19 @@ class Choice:
         """Return the choice as words.
 
         >>> Choice(3, "charge", 0.5, 1200, True).sentence()
-        'unit 3: charge, r = 0.50 (1,200 letters of sequences that did not choose it)'
+        'unit 3: charge, r = 0.50 (1,200 letters of held-out sequences)'
         """
         if not self.property:
             return f"unit {self.unit}"
-        where = "of sequences that did not choose it" if self.apart else "of the sequences it was chosen on"
+        where = "of held-out sequences" if self.apart else "of the sequences it was chosen on"
         return f"unit {self.unit}: {self.property}, r = {self.correlation:.2f} ({self.letters:,} letters {where})"
 
 
 class Correlations:
-    """Pearson's correlation of every unit with every property, summed up sequence by sequence.
+    """Pearson's correlation of every unit with every property, accumulated over sequences.
 
-    Each sequence goes to the half that has fewer letters so far: one half chooses units, the other tells how large
-    their correlation is.
+    Each sequence goes to the half that has fewer letters so far. The first half chooses units, the second gives their
+    correlation.
     """
 
     def __init__(self, units: int, names: Sequence[str]) -> None:
@@ -77,7 +77,7 @@ class Correlations:
                 self.sums[half, number, place] += part
 
     def of(self, halves: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return r (P, H), 0 where one side does not vary, and the letters (P,) of these halves."""
+        """Return r (P, H), 0 for a constant, and the letters (P,) of these halves."""
         n, x, xx, y, yy, xy = self.sums[list(halves)].sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
             below = np.sqrt(np.maximum(n * xx - x**2, 0)) * np.sqrt(np.maximum(n * yy - y**2, 0))
@@ -85,34 +85,29 @@ class Correlations:
         return r, n[:, 0] if n.size else np.zeros(len(self.names))
 
     def choose(self) -> list[Choice]:
-        """Return for each property the unit that correlates most with it, up or down."""
+        """Return the unit with the highest absolute correlation for each property."""
         apart = min(self.letters) > 0
         chosen, _ = self.of([0])
-        told, letters = self.of([1] if apart else [0])
+        measured, letters = self.of([1] if apart else [0])
         found = []
         for place, name in enumerate(self.names):
             unit = int(np.abs(chosen[place]).argmax())
-            found.append(Choice(unit, name, float(told[place, unit]), int(letters[place]), apart))
+            found.append(Choice(unit, name, float(measured[place, unit]), int(letters[place]), apart))
         return sorted(found, key=lambda one: -abs(one.correlation))
 
     def best_of(self, unit: int) -> Choice:
-        """Return what a unit that the user named correlates with most."""
+        """Return the property with the highest absolute correlation for a unit."""
         apart = min(self.letters) > 0
         if not self.names:
             return Choice(unit, "", 0.0, 0, apart)
         chosen, _ = self.of([0])
         place = int(np.abs(chosen[:, unit]).argmax())
-        told, letters = self.of([1] if apart else [0])
-        return Choice(unit, self.names[place], float(told[place, unit]), int(letters[place]), apart)
+        measured, letters = self.of([1] if apart else [0])
+        return Choice(unit, self.names[place], float(measured[place, unit]), int(letters[place]), apart)
 
 
 def parse_units(asked: str | None, width: int) -> list[int] | None:
-    """Return the numbers of the units that are named, as in "3,17"; None for "auto".
-
-    Raises
-    ------
-    ConfigError: no number of a unit.
-    """
+    """Return the unit numbers of a text such as "3,17"; None for "auto"; ConfigError for an invalid number."""
     if asked is None or asked.strip() == "auto":
         return None
     units = []
@@ -130,7 +125,7 @@ WINDOWED = ("hydropathy", "charge", "helix")  # of proteins, also as a mean over
 
 
 def mean_along(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
-    """Return the mean of values (T,) over a window around each place, shorter at the ends, NaN left out.
+    """Return the centred moving average of values (T,), with shorter windows at the ends, ignoring NaN.
 
     >>> mean_along(np.array([0.0, 3.0, 6.0]), 3).tolist()
     [1.5, 3.0, 4.5]
@@ -144,10 +139,10 @@ def mean_along(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
 
 
 def properties_of(sequence: str, alphabet: str) -> dict[str, np.ndarray]:
-    """Return name -> float64 (T,) of each property of a sequence; NaN where the letter stands for any.
+    """Return name -> float64 (T,) of each property of a sequence; NaN for ambiguous letters.
 
-    Of proteins the scales of `sequences.alphabets`, some also as a mean over `WINDOW` residues around, as in
-    hydropathy_15; of DNA gc, gc_15 and purine; of both the position, 0 at the first letter and 1 at the last.
+    Proteins: the scales of `sequences.alphabets`, some also averaged over `WINDOW` residues, as hydropathy_15. DNA: gc,
+    gc_15 and purine. Both: position, 0 at the first letter and 1 at the last.
     """
     letters = np.frombuffer(sequence.encode(), np.uint8)
     found = {"position": np.arange(len(sequence)) / max(len(sequence) - 1, 1)}
@@ -168,12 +163,7 @@ def properties_of(sequence: str, alphabet: str) -> dict[str, np.ndarray]:
 
 
 def choose_names(asked: str | None, alphabet: str) -> list[str]:
-    """Return the properties that are named with commas between; None is all there are.
-
-    Raises
-    ------
-    ConfigError: an unknown one.
-    """
+    """Return the comma-separated properties, None for all; ConfigError for an unknown one."""
     known = properties_of("A", alphabet)
     names = list(known) if asked is None else [part.strip() for part in asked.split(",")]
     for name in names:
@@ -182,16 +172,16 @@ def choose_names(asked: str | None, alphabet: str) -> list[str]:
 
 
 def read_labels(path: str | Path) -> dict[str, str]:
-    """Return id -> one letter a residue, of a file of labels.
+    """Return id -> labels, one letter per residue, of a file.
 
     Parameters
     ----------
-    path : as FASTA, with labels in place of residues; or a table with the columns id and state, a row a residue in
-        order, tab-separated, as `biorrn predict` writes for a tagging model.
+    path : FASTA with labels in place of residues; or a TSV table with the columns id and state, a row per residue, as
+        `biorrn predict` writes for a tagging model.
 
     Raises
     ------
-    InputError: neither, or no label.
+    InputError: another format, or no label.
     """
     found: dict[str, list[str]] = {}
     with open_text(path) as stream:
@@ -216,11 +206,11 @@ def read_labels(path: str | Path) -> dict[str, str]:
 def label_properties(
     labels: Mapping[str, str], states: States, known: Sequence[str], path: object
 ) -> dict[str, np.ndarray]:
-    """Return 1 where a sequence has a label and 0 elsewhere, for each label; NaN for a sequence without labels.
+    """Return an indicator of each label along a sequence, NaN for a sequence without labels.
 
     Raises
     ------
-    InputError: there is not one label a letter.
+    InputError: the numbers of labels and letters differ.
     """
     own = labels.get(states.id)
     if own is None:
