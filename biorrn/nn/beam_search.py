@@ -49,7 +49,7 @@ def greedy(decoder: Decoder, values: Tensor, lengths: Tensor, limits: Tensor, at
     before = torch.full_like(lengths, END)
     total = torch.zeros(len(lengths), device=values.device)
     ended = lengths < 0
-    told: list[Tensor] = []
+    chosen: list[Tensor] = []
     looked: list[Tensor] = []
     for number in range(int(limits.max()) + 1):
         scores, state = decoder.step(before, state, memory)
@@ -58,13 +58,13 @@ def greedy(decoder: Decoder, values: Tensor, lengths: Tensor, limits: Tensor, at
         ends = running & (before == END)
         goes = running & (ends | (limits > number))  # at the limit only the end symbol may follow
         total = torch.where(goes, total + best, total)
-        told.append(torch.where(goes & ~ends, before, -1))
+        chosen.append(torch.where(goes & ~ends, before, -1))
         if attention:
             looked.append(state.weights)
         ended = ended | ends
         if not bool((~ended & (limits > number)).any()):
             break
-    table = torch.stack(told, 1).tolist()
+    table = torch.stack(chosen, 1).tolist()
     rows = []
     for row, cells in enumerate(table):
         symbols = [cell for cell in cells if cell >= 0]

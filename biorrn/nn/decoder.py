@@ -118,7 +118,7 @@ END = 0  # start and end symbol
 
 
 class State(NamedTuple):
-    """A decoder between two steps: hidden and cell (B, H), what was looked at (B, F), and where (B, T).
+    """State between two steps: hidden and cell (B, H), context (B, F), and attention weights (B, T).
 
     The cell of a GRU is its hidden state.
     """
@@ -134,7 +134,7 @@ class State(NamedTuple):
 
 
 class Decoder(nn.Module):
-    """Symbols of a sequence of another length than the one that went in.
+    """Encoder-decoder head: the encoder's states to a sequence of symbols of any length.
 
     Parameters
     ----------

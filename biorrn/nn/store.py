@@ -202,7 +202,7 @@ def check_task(facts: dict[str, Any], recipe: Recipe, source: object) -> None:
     if task is None:
         return  # weights of a part of a model
     if task != recipe.task:
-        raise InputError(str(source), f"is of a model for {task}; the recipe beside it is for {recipe.task}")
+        raise InputError(str(source), f"is of a model for {task}; the recipe in its folder is for {recipe.task}")
     missing = [name for name in NEEDED.get(task, ()) if not facts.get(name)]
     if missing:
         raise InputError(str(source), f"fact '{missing[0]}' is missing; a model for {task} needs it")

@@ -145,11 +145,11 @@ def fit_table(part: TablePosterior, codes: Tensor, values: Tensor, noise: Tensor
     part.base[0] = base
     part.effects.copy_(effects)
     singles, before = kernel.singles()
-    told = []
+    explained = []
     for rows in singles.split(BLOCK):
         solved = torch.linalg.solve_triangular(factor, kernel.gram(codes, rows), upper=False)
-        told.append(solved.square().sum(0))
-    variances = (before - torch.cat(told)).clamp(min=0).view(part.variances.shape)
+        explained.append(solved.square().sum(0))
+    variances = (before - torch.cat(explained)).clamp(min=0).view(part.variances.shape)
     part.variances.copy_(variances)
     kept = kernel.reference[kernel.positions]
     part.base[1] = variances[0, kept[0]]

@@ -152,7 +152,7 @@ def test_the_budget_is_of_all_tensors_together() -> None:
         ({**FACTS, "conformal": [1]}, "fact 'conformal'"),
         ({**FACTS, "novelty": {"mean": [1.0]}}, "fact 'novelty.unit'"),
         ({**FACTS, "gaussian": {"reference": "../x", "positions": [], "rows": []}}, "fact 'gaussian.reference'"),
-        ({"task": "basecalling", "outputs": 5}, "the recipe beside it is for regression"),
+        ({"task": "basecalling", "outputs": 5}, "the recipe in its folder is for regression"),
     ],
 )
 def test_facts_of_another_type(facts: Any, said: str, folder: Path) -> None:
