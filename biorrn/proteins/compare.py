@@ -274,7 +274,7 @@ def comparison_figure(content: dict[str, Any], true: np.ndarray, sides: list[Sid
 
     Parameters
     ----------
-    content : of `compare_models.compare_models`, with the measured values `true` (N, K) and the two sides.
+    content : the result of `compare_models`, with the measured values `true` (N, K) and the two sides.
     """
     names = list(content["targets"])
 

@@ -45,7 +45,7 @@ def prepare_proteins(
 ) -> dict[str, Any]:
     """Write the proteins of a table, or of FASTA and a table, to a prepared file and return its account.
 
-    Takes what `protein_rows` and `prepare_protein` take; for the account see `sequences.prepared.summary`.
+    For the other parameters see `protein_rows` and `prepare_protein`; for the account see `sequences.prepared.summary`.
 
     Parameters
     ----------

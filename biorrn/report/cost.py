@@ -15,13 +15,13 @@ from biorrn.report.wording import megabytes, minutes
 
 COLUMNS = ("s", "max_rss")  # every benchmark file has them
 USED = (*COLUMNS, "cpu_time", "io_in", "io_out")  # the others may be absent, or hold words
-MISSING = ("", "-", "NA", "nan", "None")  # cells that Snakemake leaves for a job too short to be measured
+MISSING = ("", "-", "NA", "nan", "None")  # cells of jobs too short to be measured
 NAN = float("nan")
 
 
 @dataclass(slots=True)
 class Cost:
-    """What one rule cost for one name; of several jobs (shards, repeats) the sum, of memory the highest.
+    """Cost of one rule for one name: sums over its jobs (shards, repeats), and the highest memory.
 
     Attributes
     ----------
@@ -62,8 +62,8 @@ def _add(one: float, other: float) -> float:
 def read_benchmarks(folder: Path) -> list[Cost]:
     """Read the benchmark files `<rule>/<name>.tsv` and `<rule>/<name>/<more>.tsv` of a folder, by rule and name.
 
-    Files that lie in the folder itself are of rules that run once; the one of the report itself is left out, for it is
-    of the report before this one.
+    Files in the folder itself are of rules that run once. The file of the report itself is left out: it is of the
+    previous report.
 
     Raises
     ------

@@ -29,7 +29,7 @@ from biorrn.stats.metrics import NAMES, RATES, deciding, headline_metric
 from biorrn.stats.results import read_result
 from biorrn.training.runs import Run, read_run
 
-# keys of an evaluation that are shown by name; of all but a regression the others go into a list of details
+# keys of an evaluation that are shown by name; the others go into the details, except for a regression
 SHOWN = (
     *("kind", "name", "split", "note", "cautions", "inputs", "command", "biorrn", "seed", "resamples", "metrics"),
     *("baselines", "figures", "targets", "flags", "coverage", "region", "min_bases", "within"),

@@ -37,7 +37,7 @@ from biorrn.stats.figures import (
 )
 
 BIG = 200_000  # bytes of an SVG above which the PNG beside it is embedded instead
-# what content of another form than expected raises: JSON holds integers of any size, and what is nested deeply
+# raised by content of an unexpected form: JSON has integers of any size and deep nesting
 UNUSABLE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
 TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 HEADS = {"svg": b"<svg", "png": b"\x89PNG\r\n\x1a\n"}  # what is near the beginning of such a file
@@ -45,7 +45,7 @@ LARGEST = 32_000_000  # bytes of a figure
 LETTERS = 80  # of the name of a download
 SIZE = re.compile(rb'<svg[^>]*?\bwidth="([0-9.]+)(?:pt|px)?"[^>]*?\bheight="([0-9.]+)(?:pt|px)?"')
 MATPLOTLIB = b"Matplotlib v"  # how its SVGs name their maker
-# what matplotlib writes and nobody sees: prolog, metadata, comments, blanks between elements
+# invisible parts of matplotlib's SVGs: prolog, metadata, comments, blanks between elements
 UNSEEN = re.compile(rb"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->|(?<=>)\s+(?=<)", re.DOTALL)
 # coordinates: a hundredth of a point is more than a screen shows; numbers of `scale` are left as they are
 PLACES = re.compile(rb'(?<=[\s]d=")[^"]*(?=")|(?<=[\s][xy]=")[^"]*(?=")|(?<=translate\()[^)]*(?=\))')
@@ -63,7 +63,7 @@ def _placed(found: re.Match[bytes]) -> bytes:
 
 
 def slim(svg: bytes) -> bytes:
-    """Return an SVG of matplotlib in a little more than half its bytes, and any other SVG as it is.
+    """Shrink an SVG of matplotlib to little more than half its bytes; other SVGs are unchanged.
 
     >>> slim(b'<!-- Matplotlib v3 --> <g> <path d="M 1.234567 -0.5 L 2 3"/> </g>')
     b'<g><path d="M1.23 -0.5L2 3"/></g>'
@@ -201,7 +201,7 @@ def _letters(parts: Mapping[str, Mapping[str, float]], letters: list[str]) -> Ca
 
 
 def composition_figure(parts: Mapping[str, Mapping[str, Any]]) -> Drawing | None:
-    """Draw what the sequences of each split are made of; None where nothing is known.
+    """Draw the composition of the sequences of each split; None for no letters.
 
     Parameters
     ----------
@@ -295,7 +295,7 @@ def gradient_depth(history: History) -> Drawing | None:
         return None
     caption = (
         "Mean norm of the gradient by part of the model (input at the top, output at the bottom) and epoch. "
-        "Rows that fade towards the top are gradients that vanish on their way back; grey: none."
+        "Rows that fade towards the top are vanishing gradients; grey: none."
     )
     height = min(1.3 + 0.3 * len(parts), 7.0)
     return draw("gradient_depth", caption, _depth(parts, np.asarray(history["epoch"], float)), max(height, 2.4))
@@ -355,7 +355,7 @@ RULE_COLOURS = (BLUE, ORANGE, GREEN, SKY, PURPLE, RED, PALE)
 
 
 def short(name: str, letters: int = NAME_LETTERS) -> str:
-    """Return a name with its middle left out where it is long.
+    """Shorten a long name in its middle.
 
     >>> short("stability_gru_lr0.003_seed1", 12)
     'stabil…seed1'
@@ -364,14 +364,14 @@ def short(name: str, letters: int = NAME_LETTERS) -> str:
 
 
 def _beginning(names: list[str]) -> str:
-    """Return what all names begin with, up to the end of a word."""
+    """Return the common beginning of names, up to the end of a word."""
     first, last = min(names), max(names)
     same = (place for place, letter in enumerate(first) if place >= len(last) or letter != last[place])
     return re.sub(r"[^_ -]*$", "", first[: next(same, len(first))])
 
 
 def shortened(names: list[str], letters: int = NAME_LETTERS) -> list[str]:
-    """Return names fit for an axis: where one is long, without what all begin with.
+    """Shorten names for an axis: if one is long, without their common beginning.
 
     >>> shortened(["stability_gru_lr0.01", "stability_gru_lr0.03"], 12), shortened(["a1", "a2"])
     (['…lr0.01', '…lr0.03'], ['a1', 'a2'])

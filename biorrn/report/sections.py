@@ -70,7 +70,7 @@ def _sizes(content: Mapping[str, Any]) -> str:
 
 
 def data_set(path: Path) -> dict[str, Any]:
-    """Return a report of `biorrn prepare` for the template; keys that it does not know become tables.
+    """Return a report of `biorrn prepare` for the template; unknown keys become tables.
 
     Raises
     ------
@@ -111,11 +111,11 @@ FIRST = (
     *("called", "reads", "mapped fraction", "median identity", "identity", "depth mean", "contigs", "bases", "N50"),
     *("length N50", "quality mean", "time hours", "longest", "reference fraction", "reference identity"),
 )
-# keys that are shown by name, or are no result
+# keys that are shown by name, or are not results
 APART = ("kind", "name", "note", "cautions", "figures", "skipped", "command", "biorrn", "seed", "inputs", "versions")
 N50 = re.compile(r"\bn\d\d\b")  # and N90: always with a capital
 PLAIN = ("counts", "metrics")  # keys that are no part of the names of their numbers
-# keys that only group others: what they hold is shown as if it stood beside them
+# keys that only group others: their content is shown beside the other keys
 GROUPS = ("facts", "tables")
 
 
@@ -197,7 +197,7 @@ def samples(paths: Mapping[str, Iterable[Path]]) -> list[dict[str, Any]]:
 
 
 def sample_tables(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a table of all samples for each kind: a row a sample, its numbers as columns."""
+    """Return a table for each kind: one row per sample, its numbers as columns."""
     tables = []
     for kind, title in KINDS.items():
         of_kind = [(entry, part) for entry in found for part in entry["parts"] if part["kind"] == kind]
@@ -227,7 +227,7 @@ def sample_tables(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 SENSITIVE = 8  # positions of a scan that are listed
 MOST_FIGURES = 6  # of a table
-ABOUT = ("predicts", "inputs", "measured")  # facts that say what a model is for
+ABOUT = ("predicts", "inputs", "measured")  # facts of a model that are shown
 
 
 def predictions(entries: Iterable[tuple[str, Path]]) -> dict[str, list[Any]]:
@@ -316,7 +316,7 @@ def _values(model: str, target: Mapping[str, Any], rows: list[dict[str, str]], p
 def _states(
     model: str, facts: Mapping[str, Any], header: list[str], rows: list[dict[str, str]], path: Path
 ) -> dict[str, Any]:
-    """Return how much of each protein is in each state, and how sure the model is of it."""
+    """Return the share of each state in each protein, and the mean confidence."""
     states = [column.removeprefix("p_") for column in header if column.startswith("p_")]
     if not states or "state" not in header:
         raise InputError(path, "has no column 'state' with a probability of each state (p_...)")

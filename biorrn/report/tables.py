@@ -57,7 +57,7 @@ def table(title: str, rows: list[tuple[str, dict[str, Any]]]) -> Block:
     columns = list(dict.fromkeys(key for _, row in rows for key in row))
     named = all(name for name, _ in rows)
     if named and len(columns) > max(WIDE, len(rows)):
-        # a phone scrolls down more willingly than sideways
+        # easier to read on a narrow screen
         turned = [(column, {name: row.get(column, "") for name, row in rows}) for column in columns]
         rows, columns = turned, [name for name, _ in rows]
     return {
@@ -76,7 +76,7 @@ def _row(value: Any) -> bool:
 
 
 def blocks(content: Mapping[str, Any], title: str = "", depth: int = DEPTH) -> list[Block]:
-    """Return a mapping as blocks for the template.
+    """Return a mapping as blocks (facts, tables, bars) for the template.
 
     Scalars become one list of facts; a mapping of mappings of scalars, or a list of them, a table; two lists of edges
     and counts bars; anything deeper blocks of its own, down to `depth`.

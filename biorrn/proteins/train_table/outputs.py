@@ -61,7 +61,7 @@ def predicted(folder: Path, rows: Proteins, device: torch.device | str = "cpu") 
 def write_predictions(
     path: Path, predictions: list[Prediction], names: list[str], fold: np.ndarray | None = None
 ) -> None:
-    """Write a table of predictions, with intervals where there are any, and a column of the fold of each row (N,)."""
+    """Write a table of predictions, with intervals if they have any, and the fold of each row (N,) if given."""
     bounded = bool(predictions) and predictions[0].lower is not None
     with open_predictions(path, names, intervals=bounded, carried=() if fold is None else ("fold",)) as write:
         for place, row in enumerate(predictions):
@@ -69,7 +69,7 @@ def write_predictions(
 
 
 def coverage(rows: Proteins, names: list[str], found: list[Prediction]) -> list[str]:
-    """Return a line a target: how often the interval holds the measured value."""
+    """Return the coverage of the intervals, one line per target."""
     lines = []
     for place, name in enumerate(names):
         ends = [
@@ -91,9 +91,9 @@ def evaluate_run(run: Session, model: Path, held_out: str, calibrated: bool, cau
 
     Parameters
     ----------
-    model : Path: of the model as it was before it was fitted to all rows.
+    model : folder of the model before the refit.
     caution : str: which rows the figures are of.
-    calibrated : bool: the rows held out calibrate the intervals; each then has the interval that the others give it.
+    calibrated : bool: the rows held out calibrate the intervals; each then has the interval from the other folds.
     """
     folder = run.folder
     data = read_prepared(folder / DATA)
@@ -122,7 +122,7 @@ def evaluate_run(run: Session, model: Path, held_out: str, calibrated: bool, cau
 
 
 def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Prediction]:
-    """Return predictions of rows that calibrate the intervals, each with the interval that the other folds give it."""
+    """Replace the intervals of rows that calibrate them with intervals calibrated on the other folds."""
     values = np.array([row.values for row in found])
     spread = None if found[0].spread is None else np.array([row.spread for row in found])
     half = np.full_like(values, np.nan)
@@ -136,11 +136,11 @@ def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Predicti
 def write_pages(
     run: Session, content: dict[str, Any], true: np.ndarray, given: Predictions, model: Path | None = None
 ) -> None:
-    """Write evaluation.json, its figures, prepare.json and report.html into a run folder, and say what came out.
+    """Write evaluation.json, its figures, prepare.json and report.html into the run folder, and print the summary.
 
     Parameters
     ----------
-    model : Path, optional: the run that the report shows, where it is not that of the folder.
+    model : folder of the model that the report shows; default: the run folder.
     """
     folder, result = run.folder, run.folder / EVALUATION
     drawings = regression_figures(content, true, given.values, given.lower, given.upper)
@@ -159,7 +159,7 @@ def write_pages(
 
 
 def next_lines(folder: Path) -> list[str]:
-    """Return what can be done with the model now."""
+    """Return the lines with the next commands for the model."""
     return [
         f"report: {folder / REPORT_FILE}; the model is the folder {folder}. Next:",
         f"  biorrn predict {folder} proteins.fasta -o predictions.tsv",

@@ -92,7 +92,7 @@ def search(recipe: Recipe, run: Session, trials: int, seconds: float) -> Recipe:
         try:
             train(own, folder / DATA, place, task, seed=run.seed, replace=True, **run.options)
             score = best_score(place)
-        except Diverged:  # any other error ends the search, which goes on when the command is run again
+        except Diverged:  # any other error ends the search; the command resumes it
             return -1.0
         finally:
             shutil.rmtree(place, ignore_errors=True)

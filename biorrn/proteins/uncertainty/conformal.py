@@ -149,7 +149,7 @@ def _own_scales(errors: np.ndarray, spread: np.ndarray | None, floor: float | No
 
 
 def dealt(rows: np.ndarray, folds: int, seed: int = 0) -> list[np.ndarray]:
-    """Return the rows (N,) in as many parts, by chance."""
+    """Split rows (N,) at random into `folds` parts."""
     return np.array_split(np.random.default_rng(seed).permutation(rows), folds)
 
 
@@ -292,7 +292,7 @@ def cross_coverage(
     ----------
     true, predicted, spread : as for `fit`.
     levels : some of `LEVELS`.
-    folds : int: 2 or more; rows are dealt to them by chance.
+    folds : int: 2 or more; rows are assigned at random.
 
     Returns
     -------
