@@ -151,13 +151,13 @@ def basecall(
                     status = out.write(call, hits)
                     if status == CALLED:
                         tally.add(reads=1, bases=len(call.bases))
-                    elif status in out.wished:
+                    elif status in out.filtered:
                         tally.leave_out(status)
                     else:
                         tally.skip_read(call.record, status)
             except (InputError, NoReads) as error:
                 if not out.called:
-                    out.nothing(error, intake.count, summary)
+                    out.finish_empty(error, intake.count, summary)
                 raise
         for line in intake.warnings():
             tally.say(line)

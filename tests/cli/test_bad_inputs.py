@@ -156,7 +156,7 @@ BAD = {
     "an input that was not prepared": ("gradient-flow --input {d}/good.csv -o {d}/flow", "good.csv"),
     # called reads
     "parts of two formats": ("merge {d}/good.fastq {d}/good.csv -o {d}/m.fastq", "found the suffix '.csv'"),
-    "a part named twice": ("merge {d}/good.fastq {d}/good.fastq -o {d}/m.fastq", "is named twice"),
+    "a part named twice": ("merge {d}/good.fastq {d}/good.fastq -o {d}/m.fastq", "is given twice"),
     "a table that is no summary": ("qc {d}/good.csv -o {d}/qc.json", "column 'sequence_length_template' is missing"),
     "a reference that is none": ("map {d}/good.fastq {d}/good.csv -o {d}/m.bam", "a FASTA file starts with '>'"),
     "reads that are not there to assemble": ("assemble {d}/no.fastq -o {d}/assembly", "no.fastq: cannot be read"),

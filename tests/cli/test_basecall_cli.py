@@ -140,7 +140,7 @@ def test_options_out_of_range(biorrn: Run, model: Path, reads: Path, arguments: 
 
 
 def test_without_a_shipped_model_one_must_be_named(biorrn: Run, reads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from biorrn.nanopore.basecall import defaults as module
+    from biorrn.nanopore.basecall import caller as module
 
     monkeypatch.setattr(module, "shipped_models", list)
     code, _, err = biorrn(reads)
@@ -151,7 +151,7 @@ def test_without_a_shipped_model_one_must_be_named(biorrn: Run, reads: Path, mon
 def test_the_shipped_model_is_the_default(
     biorrn: Run, model: Path, reads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from biorrn.nanopore.basecall import defaults as module
+    from biorrn.nanopore.basecall import caller as module
 
     monkeypatch.setattr(module, "shipped_models", lambda: [str(model)])
     _, named, _ = biorrn(reads, "--model", model, "--max-reads", 2)

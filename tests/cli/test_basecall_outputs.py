@@ -218,7 +218,7 @@ def test_chosen_reads(biorrn: Run, model: Path, few: Path, tmp_path: Path) -> No
         (["--reference", "no.fa", "-o", "{d}/c.bam"], "no.fa: cannot be read"),
         (["--read-ids", "{d}/empty"], "empty: holds no read id"),
         (["--read-ids", "{d}/unknown"], "no read could be called; skipped 1 (read id not found: 1)"),
-        (["--summary", "-"], "--summary: found -, which is the output too"),
+        (["--summary", "-"], "--summary: found -, which is also the output"),
         (["-o", "{d}/folder.bam"], "folder.bam: cannot be written: it is a folder"),
         (["-o", "{d}/empty/c.bam"], "cannot be written"),
         (["-o", "{d}/c.bam", "--summary", "{d}/empty/s.tsv"], "s.tsv: cannot be written"),

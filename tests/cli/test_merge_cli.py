@@ -195,7 +195,7 @@ def test_warnings_that_count_reads_are_added_up(merge: Run, tmp_path: Path) -> N
 
 BAD: dict[str, tuple[str, str]] = {
     "no such part": ("no.fastq -o all.fastq", "no.fastq: cannot be read: No such file"),
-    "a part twice": ("a.fastq a.fastq -o all.fastq", "a.fastq: is named twice"),
+    "a part twice": ("a.fastq a.fastq -o all.fastq", "a.fastq: is given twice"),
     "a folder": ("folder.fastq -o all.fastq", "is a folder"),
     "another suffix": ("a.fasta -o all.fastq", "found the suffix '.fasta'"),
     "two formats": ("a.fastq a.sam -o all.fastq", "a.sam: is sam where"),

@@ -46,14 +46,10 @@ def write_fastq(path: str, texts: Iterable[str], threads: int = 1) -> None:
         with atomic_path(path) as temporary, open(temporary, "wb") as stream, ThreadPoolExecutor(threads) as pool:
             blocks = _blocks(texts)
             while window := list(islice(blocks, 2 * threads)):
-                stream.writelines(pool.map(_gzipped, window))
+                stream.writelines(pool.map(partial(gzip.compress, compresslevel=6, mtime=0), window))
     else:
         with write_text(path) as text:
             text.writelines(texts)
-
-
-def _gzipped(block: bytes) -> bytes:
-    return gzip.compress(block, 6, mtime=0)
 
 
 def _blocks(texts: Iterable[str]) -> Iterator[bytes]:

@@ -93,7 +93,7 @@ class Intake:
             for line in warnings:
                 say(line)
 
-    def _look(self, record: SignalRecord) -> None:
+    def _check_selected(self, record: SignalRecord) -> None:
         """Check the first read selected by id, and warn of the first read of unknown chemistry."""
         purpose = self._purpose
         if purpose is None or not purpose.names:
@@ -125,14 +125,14 @@ class Intake:
 
         for record in read_all(self.paths, report) if not allow_empty else _any(self.paths, report):
             number, self.count = self.count, self.count + 1
-            self._meet(record)
+            self._count_samples(record)
             if self.ids is not None and record.read_id not in self.ids:
                 self.known += len(record.raw)
                 continue
-            self._note(record)
+            self._count_faults(record)
             self.found.add(record.read_id)
             self.taken += 1
-            self._look(record)
+            self._check_selected(record)
             if number in self.done:
                 self.known += len(record.raw)
             else:
@@ -154,7 +154,7 @@ class Intake:
         ]  # fmt: skip
         return lines + ([f"warning: {self._repeats.line()}"] if self._repeats.count else [])
 
-    def _note(self, record: SignalRecord) -> None:
+    def _count_faults(self, record: SignalRecord) -> None:
         self._repeats.add(record)
         kinds = {fault.partition(": ")[0]: fault for fault in reversed(record.faults)}  # the first fault of each field
         for kind, fault in reversed(kinds.items()):
@@ -172,7 +172,7 @@ class Intake:
         rate = samples / size if samples and size else 1 / BYTES_A_SAMPLE
         return max(samples + (self._bytes - size) * rate, self._samples) - self.known
 
-    def _meet(self, record: SignalRecord) -> None:
+    def _count_samples(self, record: SignalRecord) -> None:
         file = str(record.source)
         if file != self._file:
             self._finished = (self._finished[0] + self._left.pop(self._file, 0), self._samples)

@@ -186,7 +186,7 @@ def merge(
     BiorrnError: no part holds a record; or calls and summaries are of different reads.
     """
     job = job or Job()
-    _once(parts)
+    _check_distinct(parts)
     tables = [path for path in parts if _kind(path) == "table"]
     calls = [path for path in parts if _kind(path) != "table"]
     if bool(summary) != bool(tables and calls):
@@ -195,13 +195,13 @@ def merge(
     places = [place for place in (output, summary) if place is not None]
     for place in places:
         if place != "-" and Path(place).exists() and any(Path(place).samefile(path) for path in parts):
-            raise ConfigError(f"{place}: is a part and the output; name another output")
+            raise ConfigError(f"{place}: is both a part and the output; name another output")
     written, called, rows = Reads(unique), Reads(unique and not calls), 0
     with contextlib.ExitStack() as stack:
         # both outputs are complete and checked before either is moved into place
         if tables:
             table = summary or output
-            _fits(table, "table")
+            _check_output(table, "table")
             stream = stack.enter_context(write_text(table))
             for line in table_rows(tables, called.add):
                 stream.write(line)
@@ -209,7 +209,7 @@ def merge(
             rows -= 1
         if calls:
             kind = _one_kind(calls)
-            _fits(output, kind)
+            _check_output(output, kind)
             temporary = output if output == "-" else str(stack.enter_context(atomic_path(output)))
             try:
                 JOINERS[kind](calls, temporary, job, written.add)
@@ -336,7 +336,7 @@ def _renamed_records(path: Path, renamed: Fields, on_read: OnRead, threads: int)
             yield record
 
 
-def _once(parts: Sequence[Path]) -> None:
+def _check_distinct(parts: Sequence[Path]) -> None:
     seen: dict[tuple[int, int], Path] = {}
     for path in parts:
         try:
@@ -347,7 +347,7 @@ def _once(parts: Sequence[Path]) -> None:
             raise InputError(path, "is a folder; allowed are files that biorrn basecall wrote")
         before = seen.setdefault((status.st_dev, status.st_ino), path)
         if before is not path:
-            raise InputError(path, f"is named twice, first as {before}" if before != path else "is named twice")
+            raise InputError(path, f"is given twice, first as {before}" if before != path else "is given twice")
 
 
 def _kind(path: str | Path) -> str:
@@ -370,7 +370,7 @@ def _one_kind(calls: Sequence[Path]) -> str:
     return first
 
 
-def _fits(output: str, kind: str) -> None:
+def _check_output(output: str, kind: str) -> None:
     if output == "-" and kind in ("bam", "cram"):
         raise ConfigError(f"-o -: {kind.upper()} is binary; name a file")
     if output != "-" and _kind(output) != kind:
@@ -413,7 +413,7 @@ def _packed(parts: Sequence[Path], output: str, job: Job, on_read: OnRead, kind:
             texts.append((path, str(file.header)))
     header, renamed = join_headers(texts, job.command)
     with contextlib.ExitStack() as stack:
-        if kind == "cram" and (reference := job.reference or _named(parts[0], header)) is not None:
+        if kind == "cram" and (reference := job.reference or _reference_of(parts[0], header)) is not None:
             bare = ["\t".join(cell for cell in line.split("\t") if line[:3] != "@SQ" or cell[:3] not in ("M5:", "UR:"))
                     for line in header.splitlines()]  # fmt: skip
             header = stack.enter_context(found_by_checksum("\n".join(bare), reference))
@@ -428,7 +428,7 @@ def _packed(parts: Sequence[Path], output: str, job: Job, on_read: OnRead, kind:
             raise BiorrnError(f"{kind.upper()} cannot be written: {error.strerror or error}") from error
 
 
-def _named(path: Path, header: str) -> Path | None:
+def _reference_of(path: Path, header: str) -> Path | None:
     """Return the reference named in a header; None where nothing is aligned. Raises `InputError` if it is missing."""
     cells = [cell for line in header.splitlines() if line.startswith("@SQ\t") for cell in line.split("\t")]
     if not cells:

@@ -49,7 +49,7 @@ class CallOutput:
     kept : dict of str to int: their number by status.
     called : int: reads called so far, including filtered ones and those of the journal.
     warnings : Counter: reads called by --force, by the reason against it.
-    wished : tuple of str: statuses of reads that the user's filters leave out.
+    filtered : tuple of str: statuses of reads that the user's filters leave out.
     absent : list of str: selected ids that do not occur; they have rows at the end of the summary.
     """
 
@@ -61,7 +61,7 @@ class CallOutput:
         self.journal = journal
         self.min_qscore = min_qscore
         self.min_length = min_length
-        self.wished = (f"shorter than {min_length} bases", f"mean quality below {min_qscore:g}")
+        self.filtered = (f"shorter than {min_length} bases", f"mean quality below {min_qscore:g}")
         self.direct = path == "-" and self.format.streams  # written immediately
         self.done: set[int] = set()
         self.kept: dict[str, int] = {}
@@ -82,7 +82,7 @@ class CallOutput:
     def write(self, call: Call, hits: Sequence[Any] | None = None) -> str:
         """Take a call and its alignments; return `CALLED`, or the reason why it is left out of the output."""
         short, low = len(call.bases) < self.min_length, call.mean_q < self.min_qscore
-        status = self.wished[0] if short else self.wished[1] if low else self.format.fault(call.read_id) or CALLED
+        status = self.filtered[0] if short else self.filtered[1] if low else self.format.fault(call.read_id) or CALLED
         self.called += 1
         warning = self._warning(call.record)
         cells = row(call.record, call.samples, status, call, hits, self.style.mapper is not None, warning)
@@ -133,7 +133,8 @@ class CallOutput:
             sys.stdout.flush()
         else:
             texts = (text for _, entry, text in self.journal.entries() if entry["status"] == CALLED)
-            style = dataclasses.replace(self.style, comments=self._comments())
+            comments = tuple(counted_warning(reason, count) for reason, count in self.warnings.items())
+            style = dataclasses.replace(self.style, comments=comments)
             self.format.write(self.path, texts, self._groups.values(), style)
         self.write_summary(summary)
 
@@ -149,15 +150,12 @@ class CallOutput:
         reason = self.style.purpose.misfit(record) if self.style.purpose is not None else ""
         return f"{reason}, called by --force" if reason else ""
 
-    def _comments(self) -> tuple[str, ...]:
-        return tuple(counted_warning(reason, count) for reason, count in self.warnings.items())
-
     def _is_new(self, group: dict[str, str]) -> bool:
         """Return whether a read group has a new id, or has a warning that the known one of its id lacks."""
         known = self._groups.get(group["ID"])
         return known is None or (WARNED in group["DS"] and WARNED not in known["DS"])
 
-    def nothing(self, error: BiorrnError, number: int, summary: str | None) -> None:
+    def finish_empty(self, error: BiorrnError, number: int, summary: str | None) -> None:
         """Write the summary of a run without a usable read; `number` is as for `problem`."""
         if isinstance(error, InputError):
             self.problem(number, error)
@@ -288,7 +286,7 @@ def check_outputs(output: str, summary: str | None, kind: str, reference: Path |
     if reference is not None and kind == "fastq" and summary is None:
         raise ConfigError("--reference: FASTQ holds no alignments; write SAM, BAM or CRAM, or ask for --summary too")
     if summary is not None and _key(output) == _key(summary):
-        raise ConfigError(f"--summary: found {summary}, which is the output too")
+        raise ConfigError(f"--summary: found {summary}, which is also the output")
     for path in (output, summary):
         if path not in (None, "-") and Path(path).is_dir():
             raise BiorrnError(f"{path}: cannot be written: it is a folder")
@@ -299,7 +297,7 @@ def check_outputs(output: str, summary: str | None, kind: str, reference: Path |
         except OSError as error:
             raise BiorrnError(f"{summary}: cannot be written: {error.strerror}") from error
         if not os.access(folder, os.W_OK):
-            raise BiorrnError(f"{summary}: cannot be written: the folder may not be changed")
+            raise BiorrnError(f"{summary}: cannot be written: the folder is not writable")
 
 
 def _key(path: str) -> str:

@@ -137,7 +137,7 @@ class Moves:
             raise InputError(self.path, "the signal runs against the sequence, as RNA does; allowed is DNA", read_id)
         if not (0 <= start <= end <= MAX_SAMPLES and 0 <= first <= last <= len(call.bases)):
             found = f"samples {start} to {end}, bases {first} to {last}"
-            raise InputError(self.path, f"its row says {found:.200}; the call has {len(call.bases)} bases", read_id)
+            raise InputError(self.path, f"its row has {found:.200}; the call has {len(call.bases)} bases", read_id)
         steps = text.decode()
         if not _STEPS.fullmatch(steps):
             raise InputError(self.path, f"ss:Z: holds more than numbers with , I or D: {steps[:40]!r}", read_id)

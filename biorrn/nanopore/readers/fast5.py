@@ -78,7 +78,7 @@ def _checked(events: h5py.Dataset, alignment: h5py.Group, samples: int) -> ReadL
     reference, strand = (text(name, place[name]) for name in ("mapped_chrom", "mapped_strand"))
     first, last = int(place["mapped_start"]), int(place["mapped_end"])
     if last - first != len(table) or strand not in ("+", "-"):
-        raise Fault(f"Events hold {len(table)} bases, but Alignment says {reference}:{first}-{last} ({strand})")
+        raise Fault(f"Events hold {len(table)} bases, but Alignment has {reference}:{first}-{last} ({strand})")
     bases = letters[np.frombuffer(np.ascontiguousarray(table["base"]), np.uint8)]
     return ReadLabels(bases, starts, end, reference, first, last, strand)
 
@@ -357,7 +357,7 @@ def _signal(raw: h5py.Group, notes: Notes) -> np.ndarray:
         raise Fault(f"dataset 'Raw/Signal' is {dataset.dtype} of {dataset.ndim} dimensions; allowed is int16 of 1")
     away = h5py.h5o.get_info(dataset.id).fileno != h5py.h5o.get_info(raw.id).fileno
     if away or dataset.external or dataset.is_virtual:
-        raise Fault("dataset 'Raw/Signal' takes its samples from another file")
+        raise Fault("dataset 'Raw/Signal' has its samples in another file")
     stored = dataset.id.get_storage_size()
     if dataset.size > MAX_SAMPLES or (dataset.size and not stored) or dataset.size > SPARE + MOST_PACKED * stored:
         raise Fault(f"dataset 'Raw/Signal' claims {dataset.size} samples, of which the file holds {stored} bytes")

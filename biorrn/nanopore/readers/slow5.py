@@ -403,7 +403,7 @@ def _parse_text(line: bytes, header: Header) -> tuple[Fields, np.ndarray]:
     except (ValueError, OverflowError) as error:
         raise Fault(f"field 'raw_signal' is not a list of int16: {error!s:.100}") from error
     if len(samples) != values["len_raw_signal"]:
-        raise Fault(f"field 'raw_signal' has {len(samples)} samples; len_raw_signal says {values['len_raw_signal']}")
+        raise Fault(f"field 'raw_signal' has {len(samples)} samples; len_raw_signal is {values['len_raw_signal']}")
     for column, cell in zip(header.columns, cells[len(FIELDS) :], strict=True):
         try:
             values[column.name] = _auxiliary(column, cell)

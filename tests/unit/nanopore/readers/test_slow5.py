@@ -141,7 +141,7 @@ def test_faults_of_the_file(fault, tmp_path):
 CELLS = [cell for _, _, cell in AUX]
 RECORD_FAULTS = {
     "fewer cells": (text([*ROW, *CELLS[1:]]), "the record has 12 fields; the header names 13"),
-    "length": (text([*ROW[:6], "4", ROW[7], *CELLS]), "'raw_signal' has 3 samples; len_raw_signal says 4"),
+    "length": (text([*ROW[:6], "4", ROW[7], *CELLS]), "'raw_signal' has 3 samples; len_raw_signal is 4"),
     "samples": (text([*ROW[:7], "5,x,6", *CELLS]), "'raw_signal' is not a list of int16"),
     "range": (text([*ROW[:7], "5,6,40000", *CELLS]), "'raw_signal' is not a list of int16"),
     "number": (text([*ROW[:2], "many", *ROW[3:], *CELLS]), "'digitisation': found 'many'; allowed is a number"),
