@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from biorrn.base.compute import choose_device
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.lookup import lookup
 from biorrn.config.recipe import Chunks, Recipe
 from biorrn.kernels.crf.loss import crf_loss
 from biorrn.kernels.ctc.loss import ctc_loss
 from biorrn.kernels.distance import identity
+from biorrn.nanopore.alignment import of_label
 from biorrn.nanopore.basecall.decode import DECODERS, Decoded, remembered
 from biorrn.nanopore.chemistry import trained_for
 from biorrn.nanopore.dataset import ChunkDataset, Window
+from biorrn.nanopore.readers.calls import parse_bases
+from biorrn.nanopore.signal import PA_MEAN, PA_STD
 from biorrn.nn.batch import Batch
+from biorrn.nn.forward import model_on
 from biorrn.nn.sequence import SequenceModel, build_model
 from biorrn.nn.store import Stored, load_model, update_facts
-from biorrn.sequences.alphabets import BASES
+from biorrn.sequences.alphabets import BASES, decode_bases
+from biorrn.sequences.records import ReadCall
 
 if TYPE_CHECKING:
-    from biorrn.nanopore.alignment import Alignment
     from biorrn.nanopore.evaluate.calibrate import Fit
-    from biorrn.nanopore.readers.calls import BaseCall
 
 
 unit = "samples"
@@ -182,22 +186,17 @@ def windows_fit(stored: Stored, prepared: str | Path, *, device: str = "auto") -
     ------
     BiorrnError: there are too few windows, or too few wrong bases.
     """
-    from biorrn.base.compute import choose_device
-    from biorrn.nanopore.alignment import of_label
     from biorrn.nanopore.evaluate.calibrate import fit, judge, judged, noise_records, own_calls
-    from biorrn.sequences.alphabets import decode_bases
-
-    def on_label(label: str, call: BaseCall) -> Alignment | None:
-        return of_label(call.bases, label)
 
     data, reads, unmapped, like = _valid(stored, prepared), [], 0, []
     for place, (window, call) in enumerate(_called(stored, data, QUALITY_WINDOWS, "auto", device)):
         label = decode_bases(data.truth(window)[0])
-        found = judge(call, partial(on_label, label)) if call.bases else None
+        aligned = of_label(call.bases, label)
+        found = judge(call, lambda _: aligned) if call.bases else None  # noqa: B023  called at once
         unmapped += found is None
         reads += [] if found is None else [found]
         if place % BATCH == 0:
-            like.append(85 + 14 * data.signal(window).astype(np.float32))  # about picoamperes
+            like.append(PA_MEAN + PA_STD * data.signal(window).astype(np.float32))  # about picoamperes
     noise = noise_records(like, data.sample_rate, NOISE_EACH)
     calls = own_calls(stored, noise, device=choose_device(device)) if len(reads) else ()
     return fit(reads, [judged(call.bases, call.quals, call.evidence) for call in calls], unmapped)
@@ -212,10 +211,6 @@ def _called(
     stored: Stored, data: ChunkDataset, most: int, decoder: str, device: str
 ) -> Iterator[tuple[Window, Decoded]]:
     """Yield up to `most` windows, evenly spread, each with its call by an entry of `DECODERS`."""
-    import torch
-
-    from biorrn.base.compute import choose_device
-    from biorrn.nn.forward import model_on
 
     where = choose_device(device)
     model = model_on(stored.model, where)
@@ -240,8 +235,6 @@ def frames_early(stored: Stored, prepared: str | Path, *, device: str = "auto") 
     prepared : prepared signal file; its split "valid" is used.
     """
     from biorrn.nanopore.labels.transfer import align_to, columns
-    from biorrn.nanopore.readers.calls import parse_bases
-    from biorrn.sequences.records import ReadCall
 
     data, stride = _valid(stored, prepared), int(stored.facts["stride"])
     found: list[np.ndarray] = []
