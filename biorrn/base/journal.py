@@ -253,7 +253,7 @@ def _check(path: Path, was: Entry, now: Entry) -> None:
                 if old.get(key) != new.get(key)
             )
         raise BiorrnError(
-            f"{path}: cannot be resumed: {name} was {_said(old)} and is now {_said(new)}; use the same settings, "
+            f"{path}: cannot be resumed: {name} was {_shown(old)} and is now {_shown(new)}; use the same settings, "
             "or delete the file to start over"
         )
     # order matters too: reads are numbered in it
@@ -262,7 +262,7 @@ def _check(path: Path, was: Entry, now: Entry) -> None:
             raise BiorrnError(f"{path}: cannot be resumed: {name} come in another order; delete the file to start over")
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     if value is None:
         return "absent"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

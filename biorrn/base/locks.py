@@ -69,12 +69,12 @@ def hold(handle: int, path: Path, message: str, wait: float = 0.0) -> int:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            said = message.replace("{who}", _who(path))
+            text = message.replace("{who}", _who(path))
             if time.monotonic() >= until:
                 os.close(handle)
-                raise BiorrnError(f"{said}; wait for its end, or end it") from error
+                raise BiorrnError(f"{text}; wait for its end, or end it") from error
             if not waiting:
-                print(f"{said}; waiting for its end", file=sys.stderr, flush=True)
+                print(f"{text}; waiting for its end", file=sys.stderr, flush=True)
                 waiting = True
             time.sleep(PAUSE)
             # the other process may have removed the file, whose lock then excludes nobody
@@ -99,8 +99,8 @@ def _who(path: Path) -> str:
     """Return ` (pid 12 on node7)` of a lock file, or of any other the number that Linux knows, or nothing."""
     with contextlib.suppress(OSError, ValueError, UnicodeDecodeError):
         if path.name == LOCK:
-            said = path.read_text(encoding="utf-8")[:80]
-            return f" (pid {said})" if said[:1].isdigit() else ""
+            holder = path.read_text(encoding="utf-8")[:80]
+            return f" (pid {holder})" if holder[:1].isdigit() else ""
         number = str(path.stat().st_ino)
         for line in Path("/proc/locks").read_text(encoding="utf-8").splitlines():
             words = line.split()

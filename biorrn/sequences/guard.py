@@ -142,7 +142,7 @@ def _limit_memory() -> None:
 def _serve(request: dict[str, Any], out: BinaryIO) -> None:
     seconds = float(request["seconds"])
 
-    def tell(message: dict[str, Any]) -> None:
+    def send(message: dict[str, Any]) -> None:
         """Send a message and restart the timer that ends this process where a reader loops."""
         _send(out, message)
         signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -150,14 +150,14 @@ def _serve(request: dict[str, Any], out: BinaryIO) -> None:
             raise _NoMoreWanted
 
     def on_problem(problem: InputError) -> None:
-        tell({"problem": problem.problem, "record": problem.record})
+        send({"problem": problem.problem, "record": problem.record})
 
     try:
         signal.setitimer(signal.ITIMER_PROF, seconds)
         with contextlib.suppress(OSError):
             os.chdir(request["folder"])
         for item in _reader(request["reader"])(Path(request["path"]), on_problem, *request["more"]):
-            tell({"item": list(item) if isinstance(item, tuple) else [item]})
+            send({"item": list(item) if isinstance(item, tuple) else [item]})
         answer: dict[str, Any] = {"end": True}
     except _NoMoreWanted:
         answer = {"end": True}

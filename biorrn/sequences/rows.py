@@ -263,7 +263,7 @@ def table_rows(
         held.clear()
     used = [record for record, _ in rows if not record.problem]
     made = mutations.apply([record.id for record in used], [record.cells[place : place + 3] for record in used])
-    reading.facts["mutations"] = mutations.said(made)
+    reading.facts["mutations"] = mutations.summary(made)
     labels = {record.cells[place + 2] for record in used} if mutations.wild_types.label else set()
     differ: list[str] = []
     applied = iter(made)

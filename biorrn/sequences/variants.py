@@ -543,7 +543,7 @@ class MutationColumn:
         except VariantError as error:
             raise InputError(self.path, str(error)) from error
 
-    def said(self, made: Sequence[Applied]) -> str:
+    def summary(self, made: Sequence[Applied]) -> str:
         """Return a summary of the column in one line."""
         used = [one for one in made if one.error is None]
         same = sum(one.sequence == one.wild_type.sequence for one in used if one.wild_type)

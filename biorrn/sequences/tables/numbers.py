@@ -1,6 +1,6 @@
 """Numbers in tables: decimal commas, thousands separators, units, errors, bounds, missing values.
 
-`write_out` parses one cell. `Convention` decides for a whole column what a cell leaves open: whether `1,234` is a
+`parse_cell` parses one cell. `Convention` decides for a whole column what a cell leaves open: whether `1,234` is a
 thousand or one, and the common unit.
 """
 
@@ -83,7 +83,7 @@ APPROXIMATE = 0.5  # weight of a row whose value is written ~50
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ParsedCell:
     """A parsed cell; the meaning of its commas is not decided yet.
 
     Attributes
@@ -140,17 +140,17 @@ KINDS = {
 }
 
 
-def write_out(cell: str) -> Written | None:
+def parse_cell(cell: str) -> ParsedCell | None:
     """Parse a cell; None where it is missing.
 
     Raises
     ------
     Fault: it is no number: a word, a range, a fraction, a date, infinite.
 
-    >>> write_out("≥ 1 234,5 °C")
-    Written(number='1 234,5', power='', side=1, approximate=False, error='', error_power='', concise=False, \
+    >>> parse_cell("≥ 1 234,5 °C")
+    ParsedCell(number='1 234,5', power='', side=1, approximate=False, error='', error_power='', concise=False, \
 unit='°C', mark='')
-    >>> write_out("45-50")
+    >>> parse_cell("45-50")
     Traceback (most recent call last):
     biorrn.base.errors.Fault: found '45-50', a range; allowed is a finite number, one such as 1,234.5, 1.2e-3, \
 >90, 54.8 ± 0.3 or 54 %, or NA where it is missing
@@ -165,7 +165,7 @@ unit='°C', mark='')
     text = _NO_ERROR.sub("", text)
     ten = _TEN.fullmatch(text)
     if ten:
-        return Written(ten["sign"] + "1", ten["power"])
+        return ParsedCell(ten["sign"] + "1", ten["power"])
     match, other = _CELL.fullmatch(text), _other(text)
     if match is None or other:
         raise Fault(f"found {text[:40]!r}{other}; allowed is {ALLOWED}")
@@ -179,7 +179,7 @@ unit='°C', mark='')
         concise = attached and bracket.isdecimal() and any(mark in number for mark in ".,")
         if bracket.isdecimal() and not concise and any(mark in number for mark in ".,"):
             raise Fault(f"found {text[:40]!r}: is the number in brackets an error or a count? Allowed is {ALLOWED}")
-    return Written(
+    return ParsedCell(
         re.sub(r"(?<=^[+-])\s", "", number),
         _power(match["power"]),
         SIDES.get(side, 0),
@@ -278,10 +278,10 @@ def mantissa(text: str, decimal: str) -> float | None:
     return sign * float(f"{whole or '0'}.{part or '0'}")
 
 
-def says(number: str, power: str = "") -> str:
+def decimal_sign(number: str, power: str = "") -> str:
     """Return the decimal sign that a number shows: "." or ","; "?." or "?," where it may also mark thousands; else "".
 
-    >>> [says(text) for text in ("54,8", "1,234.5", "1.234.567", "1,234", "1.234", "0,123", "12")]
+    >>> [decimal_sign(text) for text in ("54,8", "1,234.5", "1.234.567", "1,234", "1.234", "0,123", "12")]
     [',', '.', ',', '?,', '?.', ',', '']
     """
     text = number.lstrip("+-")
@@ -314,7 +314,7 @@ class Convention:
     decimal: str = "."
     unit: str = ""
     error: float = math.nan
-    said: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     cells: int = 0
     unread: list[tuple[int, str]] = field(default_factory=list)
     _shown: Counter[str] = field(default_factory=Counter)
@@ -342,13 +342,13 @@ class Convention:
         if _PLAIN.fullmatch(text):  # as most cells of most tables are
             self.cells += 1
             self._bare = self._bare or (row, text)
-            shown = says(text, "e" if "e" in text or "E" in text else "") if "." in text else ""
+            shown = decimal_sign(text, "e" if "e" in text or "E" in text else "") if "." in text else ""
             if shown:
                 self._shown[shown] += 1
                 self._first.setdefault(shown, (row, text))
             return
         try:
-            written = write_out(text)
+            written = parse_cell(text)
         except Infinite:
             raise
         except Fault as fault:
@@ -364,7 +364,7 @@ class Convention:
         elif written.side == 0 and self._bare is None:
             self._bare = (row, text)
         for number, power in ((written.number, written.power), (written.error, written.error_power)):
-            shown = says(number, power)
+            shown = decimal_sign(number, power)
             if shown:
                 self._shown[shown] += 1
                 self._first.setdefault(shown, (row, text))
@@ -389,12 +389,12 @@ class Convention:
         self.decimal = decimal or self._decimal(separator)
         commas = self._shown["?,"] + self._shown[","]
         if self.decimal == "," and (commas or decimal):
-            self.said.append(f"column '{self.name}': decimal comma" + (" (--decimal)" if decimal else ""))
+            self.notes.append(f"column '{self.name}': decimal comma" + (" (--decimal)" if decimal else ""))
         elif self._shown["?,"]:
             why = " (--decimal)" if decimal else "" if self._shown["."] else " (the separator is a comma too)"
-            self.said.append(f"column '{self.name}': decimal point; the comma marks thousands{why}")
+            self.notes.append(f"column '{self.name}': decimal point; the comma marks thousands{why}")
         elif separator == ";" and self._shown["?."] and not self._shown["."] and not decimal:
-            self.said.append(f"column '{self.name}': decimal point; where it marks thousands, give --decimal comma")
+            self.notes.append(f"column '{self.name}': decimal point; where it marks thousands, give --decimal comma")
         self._decide_unit(unit_of(header_unit))
         known = [error for error in self._errors if error > 0]
         if known:
@@ -441,7 +441,7 @@ class Convention:
                     "one unit in all rows"
                 )
             bare = self.cells - self._units.total()
-            self.said.append(
+            self.notes.append(
                 f"column '{self.name}': {bare} cells have no unit, the first in row {row}: taken as {self.unit}"
             )
 
@@ -465,12 +465,12 @@ class Convention:
             value = float(text)
             if abs(value) < LARGEST:
                 return Number(value)
-        written = write_out(text)
+        written = parse_cell(text)
         if written is None:
             return Number(math.nan, kind="missing", taken="missing")
         return self._value(written, text)
 
-    def _value(self, written: Written, text: str) -> Number:
+    def _value(self, written: ParsedCell, text: str) -> Number:
         wrong = f"found {text.strip()[:40]!r}; allowed is {ALLOWED}"
         if written.unit and written.unit != self.unit:
             problem = f"found {text.strip()[:40]!r}, where '{written.unit}' is no unit of the column"
@@ -521,7 +521,7 @@ class Convention:
 
     def _mantissa(self, number: str, power: str) -> tuple[float | None, str]:
         """Return a number, and the decimal sign it was read with: its own where it shows one, else the column's."""
-        shown = says(number, power)
+        shown = decimal_sign(number, power)
         # an unambiguous cell is read by its own marks, whatever the column's
         sign = shown if shown in (".", ",") else self.decimal
         value = mantissa(number, sign)

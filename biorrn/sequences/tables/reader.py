@@ -127,8 +127,8 @@ class Reading:
     def lines(self) -> list[str]:
         """Return the record in lines."""
         form = [f"{name} {self.facts[name]}" for name in FORM if name in self.facts]
-        said = [", ".join(form)] if form else []
-        said += [
+        lines = [", ".join(form)] if form else []
+        lines += [
             f"{name}: {text}" for name, text in self.facts.items() if name not in ("encoding", "separator", "sheet")
         ]
         for (column, kind), count in self.counts.items():
@@ -141,12 +141,12 @@ class Reading:
                     if self.censored == "drop"
                     else "; networks learn it as such, all else and all metrics leave it out"
                 )
-            said.append(text)
-        said += [f"warning: {text}" for text in self.warnings]
-        said += [f"warning: left out: {error}" for error in self.left_out]
+            lines.append(text)
+        lines += [f"warning: {text}" for text in self.warnings]
+        lines += [f"warning: left out: {error}" for error in self.left_out]
         if self.dropped > len(self.left_out):
-            said.append(f"warning: left out: {self.dropped - len(self.left_out):,} more rows")
-        return said
+            lines.append(f"warning: left out: {self.dropped - len(self.left_out):,} more rows")
+        return lines
 
     def table(self) -> list[str]:
         """Return the odd cells as the lines of a table: row, column, found, taken as; the first `SHOWN` of a kind."""

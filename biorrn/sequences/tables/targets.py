@@ -84,7 +84,7 @@ def read_targets(
         shared = survey(path, numbers, reading) if numbers else {}
         rows = numbered_cells(path, columns, reading, fault)
     reading.conventions |= shared
-    seen = _Seen(path, reading, [name for name in (id_column, split_column, *cells) if name], target_columns)
+    seen = _CellRecord(path, reading, [name for name in (id_column, split_column, *cells) if name], target_columns)
     taken, before = 0, reading.dropped
     for number, row in rows:
         name = f"row{number}" if id_column is None else text_of(row[id_column])
@@ -164,13 +164,13 @@ def _conventions(
                 convention.decide(separator, reading.decimal_sign, (units or {}).get(name, ""))
             except Fault as fault:
                 raise Fault(f"column '{name}': {fault}") from fault
-        for line in convention.said:
+        for line in convention.notes:
             column, _, what = line.partition(": ")
             reading.facts[f"numbers of {column}"] = what
     return found
 
 
-class _Seen:
+class _CellRecord:
     """A record of the cells of a table, for its `Reading`."""
 
     def __init__(self, path: str | Path, reading: Reading, texts: Sequence[str], targets: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from biorrn.base.errors import Fault
-from biorrn.sequences.tables.numbers import MISSING, Convention, Infinite, unit_of, write_out
+from biorrn.sequences.tables.numbers import MISSING, Convention, Infinite, parse_cell, unit_of
 
 
 def read(*cells, separator="", decimal=None, unit=""):
@@ -191,7 +191,7 @@ def test_one_unit_in_all_rows():
     found, convention = read("54 \u00b0C", "55 C", "56")
     assert [number.value for number in found] == [54.0, 55.0, 56.0]
     assert convention.unit == "\u00b0C"
-    assert any("1 cells have no unit" in line for line in convention.said)
+    assert any("1 cells have no unit" in line for line in convention.notes)
     with pytest.raises(Fault, match=r"'54 \u00b0C' in row 1 and '327 K' in row 2; allowed is one unit"):
         read("54 \u00b0C", "327 K")
     with pytest.raises(Fault, match=r"K in its name"):
@@ -228,4 +228,4 @@ def test_every_plain_number_is_what_python_reads():
         (found,), _ = read(cell)
         assert found.value == float(cell)
         assert found.kind == ""
-    assert write_out("") is None
+    assert parse_cell("") is None
