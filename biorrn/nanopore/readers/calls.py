@@ -17,8 +17,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from biorrn.base.errors import Fault, InputError, OnProblem, faults, stop
+from biorrn.base.errors import BiorrnError, Fault, InputError, OnProblem, faults, stop
 from biorrn.base.files import open_text
+from biorrn.sequences.alphabets import encode_bases
 from biorrn.sequences.fasta import fasta_records, first_word
 from biorrn.sequences.fastq import FastqRecord, fastq_records, first_line, quality_letters
 from biorrn.sequences.guard import Guarded
@@ -27,9 +28,7 @@ from biorrn.sequences.records import MAX_SAMPLES, Hit, ReadCall
 PAF_COLUMNS = 12
 _STEP = re.compile(r"([0-9]+)([,ID])")
 _STEPS = re.compile(r"(?:[0-9]{1,18}[,ID])+")
-_CODES = np.full(256, 255, np.uint8)
-for _letters, _code in (("Aa", 1), ("Cc", 2), ("Gg", 3), ("TtUu", 4), ("NnRrYySsWwKkMmBbDdHhVv", 0)):
-    _CODES[[ord(_letter) for _letter in _letters]] = _code
+AMBIGUOUS = str.maketrans("RYSWKMBDHVryswkmbdhv", "N" * 20)  # IUPAC codes of several bases
 
 
 def parse_bases(text: str) -> np.ndarray:
@@ -42,11 +41,10 @@ def parse_bases(text: str) -> np.ndarray:
     >>> parse_bases("ACGTN")
     array([1, 2, 3, 4, 0], dtype=uint8)
     """
-    codes = _CODES[np.frombuffer(text.encode("latin-1", "replace"), np.uint8)]
-    wrong = np.flatnonzero(codes == 255)
-    if len(wrong):
-        raise Fault(f"base {text[wrong[0]]!r} at position {wrong[0] + 1} is not one of ACGTUN")
-    return codes
+    try:
+        return encode_bases(text.translate(AMBIGUOUS))
+    except BiorrnError as error:
+        raise Fault(str(error)) from error
 
 
 def mean_phred(quals: np.ndarray | None) -> float:

@@ -19,7 +19,6 @@ from biorrn.sequences.fastq import fastq_records
 from biorrn.sequences.records import MAX_SAMPLES, ReadCall, ReadLabels, SignalRecord
 
 PLACE = ("mapped_chrom", "mapped_start", "mapped_end", "mapped_strand")
-CODES = {b"A": 1, b"C": 2, b"G": 3, b"T": 4}
 
 
 def labels(holder: h5py.Group, samples: int) -> ReadLabels:
@@ -62,12 +61,9 @@ def _checked(events: h5py.Dataset, alignment: h5py.Group, samples: int) -> ReadL
     table = events[:]
     if len(table) == 0:
         raise Fault("Events hold no bases")
-    unknown = sorted(set(table["base"].tolist()) - CODES.keys())
+    unknown = sorted(set(table["base"].tolist()) - {b"A", b"C", b"G", b"T"})
     if unknown:
         raise Fault(f"Events hold the base {unknown[0]!r}; allowed are A, C, G, T")
-    letters = np.zeros(256, np.uint8)
-    for letter, code in CODES.items():
-        letters[letter[0]] = code
     starts = table["start"].astype(np.int64) + int(events.attrs["read_start_rel_to_raw"])
     end = int(starts[-1]) + int(table["length"][-1])
     if starts[0] < 0 or end > samples or (np.diff(starts) <= 0).any() or end <= starts[-1]:
@@ -79,7 +75,7 @@ def _checked(events: h5py.Dataset, alignment: h5py.Group, samples: int) -> ReadL
     first, last = int(place["mapped_start"]), int(place["mapped_end"])
     if last - first != len(table) or strand not in ("+", "-"):
         raise Fault(f"Events hold {len(table)} bases, but Alignment has {reference}:{first}-{last} ({strand})")
-    bases = letters[np.frombuffer(np.ascontiguousarray(table["base"]), np.uint8)]
+    bases = parse_bases(b"".join(table["base"].tolist()).decode())
     return ReadLabels(bases, starts, end, reference, first, last, strand)
 
 
@@ -385,11 +381,8 @@ def _end_reason(raw: h5py.Group) -> str:
 
 
 def _attribute(role: str, name: str, attributes: h5py.AttributeManager) -> Any:
-    return _clean(role, name, attributes[name])
-
-
-def _clean(role: str, name: str, value: Any) -> Any:
     """Return the value of an attribute after checking its texts; None where it is empty."""
+    value = attributes[name]
     text(f"{role} (the name of an attribute)", name)
     if isinstance(value, str | bytes):
         return value if (role, name) == ("Raw", "read_id") else text(f"{role}/{name}", value)  # see `_read_id`

@@ -305,10 +305,10 @@ LABEL_FAULTS = {
     "empty": (lambda file: add_labels(file, bases=b""), "Events hold no bases"),
     "past the end": (lambda file: add_labels(file, start=61), "Events run from sample 61 to 101"),
     "before the start": (lambda file: add_labels(file, start=-1), "Events run from sample -1"),
-    "strand": (lambda file: add_labels(file, strand="x"), "but Alignment says lambda:30-34 (x)"),
+    "strand": (lambda file: add_labels(file, strand="x"), "but Alignment has lambda:30-34 (x)"),
     "span": (
         lambda file: add_labels(file)["Alignment"].attrs.__setitem__("mapped_end", 40),
-        "Events hold 4 bases, but Alignment says lambda:30-40",
+        "Events hold 4 bases, but Alignment has lambda:30-40",
     ),
     "place": (lambda file: add_labels(file)["Alignment"].attrs.__delitem__("mapped_chrom"), "Alignment lacks one of"),
     "offset": (
