@@ -15,14 +15,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from biorrn.base.compute import choose_device
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import atomic_path, sha256, write_text
 from biorrn.base.lookup import lookup
 from biorrn.config.network import WIDEST
-from biorrn.config.recipe import Core, Recipe, change_recipe, parse_recipe
+from biorrn.config.recipe import Core, change_recipe, parse_recipe
 from biorrn.experiments.long_memory import FEATURES, SYNTHETIC, Recall, Settings, fit, judge
 from biorrn.nn.batch import Batch
 from biorrn.nn.cells import CELLS, Stack
@@ -86,7 +86,7 @@ class Prepared:
         return {"recipe": self.recipe.model_dump(mode="json"), "data": sha256(self.path), "seed": self.options["seed"]}
 
     def run(self, core: Core, folder: Path) -> dict[str, Any]:
-        recipe = _with_core(self.recipe, core)
+        recipe = self.recipe.model_copy(update={"model": self.recipe.network.model_copy(update={"core": core})})
         options = {key: self.options[key] for key in ("seed", "device", "threads", "replace")}
         train(recipe, self.path, folder, self.task, **options)
         facts = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
@@ -185,15 +185,6 @@ class LongMemory:
             self.task.loss(model(x, lengths), targets).backward()
 
         return once, int(lengths.sum())
-
-
-def _with_core(recipe: Recipe, core: Core) -> Recipe:
-    return recipe.model_copy(update={"model": recipe.network.model_copy(update={"core": core})})
-
-
-def parameters_of(model: nn.Module) -> int:
-    """Return the number of learned parameters."""
-    return sum(part.numel() for part in model.parameters())
 
 
 METRICS = {"stability": "spearman", "tagging": "agreement"}
@@ -326,7 +317,7 @@ def size_core(core: Core, cell: str, inputs: int, budget: int) -> tuple[Core, in
     def sized(hidden: int) -> tuple[Core, int]:
         chosen = core.model_copy(update={"cell": cell, "hidden": hidden})
         with torch.device("meta"):  # shapes only
-            return chosen, parameters_of(Stack(inputs, chosen))
+            return chosen, sum(part.numel() for part in Stack(inputs, chosen).parameters())
 
     low, high = 1, 2
     if sized(low)[1] > budget:

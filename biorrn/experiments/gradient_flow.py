@@ -290,16 +290,16 @@ def passes(names: Sequence[str], inits: Sequence[str], seeds: int, layers: int) 
     return len(names) * seeds * (len(inits) + (2 if layers > 1 else 0))
 
 
-def check(*, cells: Sequence[str], init: Sequence[str], **numbers: int) -> None:
+def check(*, cells: Sequence[str] = (), init: Sequence[str] = (), **numbers: int) -> None:
     """Raise ConfigError for an unknown name or a number out of range."""
     for name in cells:
         lookup(CELLS, name, "--cells")
     for name in init:
         lookup(INITS, name, "--init")
-    least = {"length": 2}
     for option, value in numbers.items():
-        if value < least.get(option, 1):
-            raise ConfigError(f"--{option}: found {value}; allowed is {least.get(option, 1)} or more")
+        least = 2 if option == "length" else 1
+        if value < least:
+            raise ConfigError(f"--{option}: found {value}; allowed is {least} or more")
 
 
 def fresh(name: str, inputs: int, hidden: int, layers: int, seed: int) -> list[nn.Module]:
@@ -431,9 +431,7 @@ def model_curves(
     ConfigError: a number is out of range.
     InputError: no sequence has two steps at the core.
     """
-    for option, value, least in (("length", length, 2), ("seeds", seeds, 1)):
-        if value < least:
-            raise ConfigError(f"--{option}: found {value}; allowed is {least} or more")
+    check(length=length, seeds=seeds)
     trained = networks(stored.model) or []
     x, lengths = longest_rows(batches)
     found: dict[tuple[str, str], list[Reach]] = {}

@@ -9,17 +9,17 @@ a CTC-CRF without staying (a state that continues is a move into itself). More s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from biorrn.base.compute import each_row
 from biorrn.base.lookup import lookup
 from biorrn.kernels.crf import cpu
+from biorrn.kernels.ctc.loss import RowLoss
 
 
 def log_partition(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
@@ -189,24 +189,8 @@ def _in_log_space(scores: Tensor) -> Tensor:
     return torch.logsumexp(alpha, 0)
 
 
-class _Partition(torch.autograd.Function):
-    """The log of the sum over all paths (B,) of basecaller's scores (B, T, 20)."""
-
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, lengths: Tensor) -> Tensor:
-        totals, gradient = sums(scores.detach().cpu().numpy(), lengths.cpu().numpy())
-        ctx.save_for_backward(torch.from_numpy(gradient).to(scores.device))
-        return torch.from_numpy(totals).to(scores.device, scores.dtype)
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (gradient,) = ctx.saved_tensors
-        return grad[:, None, None] * gradient, None
-
-
 def _numba(emissions: Tensor, lengths: Tensor, transitions: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    return cast(Tensor, _Partition.apply(dense(emissions, lengths, transitions, start, end), lengths))
+    return cast(Tensor, RowLoss.apply(dense(emissions, lengths, transitions, start, end), sums, lengths))
 
 
 KERNELS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {

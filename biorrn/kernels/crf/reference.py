@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from biorrn.kernels.ctc.reference import logsumexp
+
 
 def all_paths(scores: np.ndarray, state_len: int) -> Iterator[tuple[int, tuple[int, ...], list[int], float]]:
     """Yield (first state, bases emitted, column of each frame, score) of all S * 5**T paths through scores (T, 5 S).
@@ -36,9 +38,9 @@ def log_partition(scores: torch.Tensor, lengths: torch.Tensor, state_len: int) -
     for t, frame in enumerate(scores.unbind(1)):  # the gradient of an index would be of full size
         stay = alpha + frame[:, :states]
         move = alpha.repeat_interleave(4, 1) + frame[:, states:]  # column j: from state j // 4 into j % S
-        after = _logsumexp(torch.cat([stay[:, None], move.view(rows, 4, states)], 1))
+        after = logsumexp(torch.cat([stay[:, None], move.view(rows, 4, states)], 1), 1)
         alpha = torch.where((t < lengths)[:, None], after, alpha)
-    return _logsumexp(alpha)
+    return logsumexp(alpha, 1)
 
 
 def log_target(
@@ -58,7 +60,7 @@ def log_target(
     for t, frame in enumerate(scores.unbind(1)):
         stay = alpha + frame.gather(1, stays)
         move = torch.cat([never, alpha[:, :-1] + frame.gather(1, moves)], 1)
-        alpha = torch.where((t < lengths)[:, None], _logsumexp(torch.stack([stay, move], 1)), alpha)
+        alpha = torch.where((t < lengths)[:, None], logsumexp(torch.stack([stay, move], 1), 1), alpha)
     last = (target_lengths - state_len)[:, None]
     return alpha.gather(1, last.clamp(min=0))[:, 0].masked_fill(last[:, 0] < 0, -torch.inf)
 
@@ -90,12 +92,3 @@ def posteriors(scores: torch.Tensor, lengths: torch.Tensor, state_len: int) -> t
     with torch.enable_grad():
         leaf = scores.detach().requires_grad_()
         return torch.autograd.grad(log_partition(leaf, lengths, state_len).sum(), leaf)[0]
-
-
-def _logsumexp(values: torch.Tensor) -> torch.Tensor:
-    """Return the log of the sum of exponentials over axis 1, with gradient 0 (not NaN) where all are -inf."""
-    top = values.amax(1).detach()
-    shift = top.masked_fill(top == -torch.inf, 0.0)
-    total = (values - shift[:, None]).exp().sum(1)
-    empty = total == 0
-    return torch.where(empty, -torch.inf, total.masked_fill(empty, 1.0).log() + shift)

@@ -29,21 +29,21 @@ def reference(
     for t in range(scores.shape[1]):
         one = torch.cat([never, alpha[:, :-1]], 1)
         two = torch.cat([never, never, alpha[:, :-2]], 1)[:, :width].masked_fill(~skips, -torch.inf)
-        moved = _logsumexp(torch.stack([alpha, one, two])) + log_probs[:, t].gather(1, states)
+        moved = logsumexp(torch.stack([alpha, one, two])) + log_probs[:, t].gather(1, states)
         alpha = torch.where((t < lengths)[:, None], moved, alpha)
     last = 2 * target_lengths[:, None]
     ends = torch.stack([alpha.gather(1, last)[:, 0], alpha.gather(1, (last - 1).clamp(min=0))[:, 0]])
     ends = torch.stack([ends[0], ends[1].masked_fill(target_lengths == 0, -torch.inf)])
-    return -_logsumexp(ends)
+    return -logsumexp(ends)
 
 
-def _logsumexp(values: torch.Tensor) -> torch.Tensor:
-    """Return the log of the sum of exponentials over the first axis, with gradient 0 (not NaN) where all are -inf."""
-    top = values.amax(0).detach()
+def logsumexp(values: torch.Tensor, axis: int = 0) -> torch.Tensor:
+    """Return the log of the sum of exponentials over an axis, with gradient 0 (not NaN) where all are -inf."""
+    top = values.amax(axis, keepdim=True).detach()
     shift = top.masked_fill(top == -torch.inf, 0.0)
-    total = (values - shift).exp().sum(0)
+    total = (values - shift).exp().sum(axis)
     empty = total == 0
-    return torch.where(empty, -torch.inf, total.masked_fill(empty, 1.0).log() + shift)
+    return torch.where(empty, -torch.inf, total.masked_fill(empty, 1.0).log() + shift.squeeze(axis))
 
 
 def exact(

@@ -302,7 +302,10 @@ def mix(inputs: Sequence[tuple[str | Path, float]], out: str | Path, note: str =
         for place, (path, weight) in enumerate(inputs):
             with SignalFile(path) as source:
                 first = first or (path, source.normaliser, source.sample_rate)
-                _check_alike(first, path, source)
+                if source.normaliser != first[1]:
+                    raise InputError(path, f"has the normaliser {source.normaliser}; {first[0]} has {first[1]}")
+                if source.sample_rate != first[2]:
+                    raise InputError(path, f"has {source.sample_rate:g} Hz; {first[0]} has {first[2]:g} Hz")
                 _append(source.file, target)
                 parts.append(_part(source, path, weight / total, place))
                 sources.update(source.sources)
@@ -325,13 +328,6 @@ def mix(inputs: Sequence[tuple[str | Path, float]], out: str | Path, note: str =
         target.attrs["sources"] = json.dumps(sources)
         target.attrs["source_names"] = json.dumps([str(path) for path, _ in inputs])
     return {"segments": rows, **counts}
-
-
-def _check_alike(first: tuple[str | Path, str, float], path: str | Path, source: SignalFile) -> None:
-    if source.normaliser != first[1]:
-        raise InputError(path, f"has the normaliser {source.normaliser}; {first[0]} has {first[1]}")
-    if source.sample_rate != first[2]:
-        raise InputError(path, f"has {source.sample_rate:g} Hz; {first[0]} has {first[2]:g} Hz")
 
 
 def _part(source: SignalFile, path: str | Path, share: float, place: int) -> dict[str, np.ndarray]:
