@@ -1,6 +1,8 @@
 """What all tests share."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,20 @@ ROOT = Path(__file__).resolve().parents[1]
 def root() -> Path:
     """Return the project's root."""
     return ROOT
+
+
+@pytest.fixture
+def run_cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Return a function that runs the command line in this process and returns its exit code."""
+    from biorrn.cli.main import main
+
+    def run(*words: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["biorrn", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return int(stopped.value.code or 0)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -20,23 +20,8 @@ def biorrn(biorrn: Run) -> Run:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an untrained basecaller of the shape of the demo recipe, with scores spread enough to call bases."""
-    import torch
-
-    from biorrn.config.recipe import load_recipe
-    from biorrn.nn.sequence import build_model
-    from biorrn.nn.store import save_model
-
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(3)
-    recipe = load_recipe("demo_basecall")
-    made = build_model(recipe.model, 5)
-    with torch.no_grad():
-        made.head.output[-1].weight.mul_(30)
-    facts = {"task": "basecalling", "outputs": 5, "normaliser": "medmad", "sample_rate": 4000.0, "stride": made.stride}
-    save_model(folder, made, recipe, facts)
-    return folder
+def model(make_caller: Callable[..., Path]) -> Path:
+    return make_caller()
 
 
 @pytest.fixture

@@ -1,22 +1,14 @@
 """`biorrn embed`, from proteins to a table, a figure and a model."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from biorrn.cli.main import main
 from biorrn.nn.store import load_model
 from biorrn.sequences.alphabets import STANDARD
 from biorrn.sequences.vectors import read_vectors
-
-
-def biorrn(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
-    monkeypatch.setattr(sys, "argv", ["biorrn", *map(str, words)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +26,11 @@ def test_from_proteins_to_a_model(
     fasta: Path,
     tiny_proteins: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run_cli: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     table = tmp_path / "t.safetensors"
-    assert biorrn(monkeypatch, "embed", "word2vec", fasta, "-o", table, *SMALL) == 0
+    assert run_cli("embed", "word2vec", fasta, "-o", table, *SMALL) == 0
     assert "2-mers, 8 dimensions, from 40 proteins" in capsys.readouterr().out
     found = read_vectors(table)
     assert found.k == 2
@@ -48,26 +40,26 @@ def test_from_proteins_to_a_model(
         "method": "word2vec", "k": 2, "width": 8, "seed": 0, "proteins": 40, "alphabet": STANDARD + "X",
     }  # fmt: skip
     for picture in ("a.svg", "a.png"):
-        assert biorrn(monkeypatch, "embed", "show", table, "-o", tmp_path / picture) == 0
+        assert run_cli("embed", "show", table, "-o", tmp_path / picture) == 0
         assert "Spearman" in capsys.readouterr().out
         assert (tmp_path / picture).stat().st_size > 5000
     run = tmp_path / "run"
     recipe = f"model.frontend={{name: table, path: '{table}'}}"
     words = ("train", "demo_stability", tiny_proteins, "-o", run, "--set", recipe, "--set", "training.epochs=1")
-    assert biorrn(monkeypatch, *words, "--threads", "1") == 0
+    assert run_cli(*words, "--threads", "1") == 0
     table.unlink()
     assert load_model(run).recipe.network.frontend.name == "table"
-    assert biorrn(monkeypatch, "embed", "show", run, "-o", tmp_path / "b.svg") == 0
+    assert run_cli("embed", "show", run, "-o", tmp_path / "b.svg") == 0
     out = tmp_path / "p.tsv"
-    assert biorrn(monkeypatch, "predict", run, fasta, "-o", out) == 0
+    assert run_cli("predict", run, fasta, "-o", out) == 0
     assert len(out.read_text().splitlines()) == 41
 
 
-def test_same_seed_same_table(fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_seed_same_table(fasta: Path, tmp_path: Path, run_cli: Callable[..., int]) -> None:
     made = {}
     for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
         path = tmp_path / f"{name}.npz"
-        assert biorrn(monkeypatch, "embed", "word2vec", fasta, "-o", path, *SMALL, "--seed", seed) == 0
+        assert run_cli("embed", "word2vec", fasta, "-o", path, *SMALL, "--seed", seed) == 0
         made[name] = read_vectors(path).vectors
     assert np.array_equal(made["a"], made["b"])
     assert not np.array_equal(made["a"], made["c"])
@@ -93,12 +85,12 @@ def test_bad_input_is_one_line(
     fault: str,
     fasta: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run_cli: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "two.csv").write_text("A,1\nC,2\n")
     given = [word.replace("FASTA", str(fasta)).replace("OUT", str(tmp_path)) for word in words]
-    assert biorrn(monkeypatch, "embed", *given) == 2
+    assert run_cli("embed", *given) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("biorrn: error: ")
     assert fault in error

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from biorrn.cli.main import main
 from biorrn.config.recipe import parse_recipe
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import load_model, save_model
@@ -20,13 +19,6 @@ from biorrn.sequences.tokenisers import Tokeniser, kmer_tokeniser, residue_token
 from biorrn.tagging.prepare import tag_writer
 from biorrn.training.task import load_task
 from biorrn.training.train import train
-
-
-def biorrn(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
-    monkeypatch.setattr(sys, "argv", ["biorrn", *map(str, words)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
 
 
 def save(folder: Path, tokeniser: Tokeniser, direction: str = "forward", cell: str = "lstm") -> Path:
@@ -52,26 +44,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_same_seed_same_bytes_for_any_batch(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_seed_same_bytes_for_any_batch(folder: Path, tmp_path: Path, run_cli: Callable[..., int]) -> None:
     made = {}
     for name, options in {
         "one": ("--batch-size", "1"), "many": ("--batch-size", "64"), "odd": ("--batch-size", "7"),
         "other": ("--seed", "1"),
     }.items():  # fmt: skip
         path = tmp_path / f"{name}.fasta"
-        assert biorrn(monkeypatch, "generate", folder / "lm", "-n", "20", "-o", path, "--threads", "1", *options) == 0
+        assert run_cli("generate", folder / "lm", "-n", "20", "-o", path, "--threads", "1", *options) == 0
         made[name] = path.read_bytes()
     assert made["one"] == made["many"] == made["odd"]
     assert made["one"] != made["other"]
 
 
 def test_to_gzip_and_to_standard_output(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("generate", folder / "lm", "-n", "3", "--prompt", "mkv", "--top-k", "5", "--top-p", "0.9")
-    assert biorrn(monkeypatch, *words, "-o", tmp_path / "a.fasta.gz") == 0
+    assert run_cli(*words, "-o", tmp_path / "a.fasta.gz") == 0
     capsys.readouterr()
-    assert biorrn(monkeypatch, *words) == 0
+    assert run_cli(*words) == 0
     out, err = capsys.readouterr()
     assert out == gzip.decompress((tmp_path / "a.fasta.gz").read_bytes()).decode()
     headers = [line for line in out.splitlines() if line.startswith(">")]
@@ -83,41 +75,41 @@ def test_to_gzip_and_to_standard_output(
     assert all(found.tokens[start : start + 3].tolist() == tokens("MKV").tolist() for start in found.offsets[:-1])
 
 
-def test_a_backward_model_ends_with_the_prompt(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backward_model_ends_with_the_prompt(folder: Path, tmp_path: Path, run_cli: Callable[..., int]) -> None:
     path = tmp_path / "a.fasta"
-    assert biorrn(monkeypatch, "generate", folder / "backward", "-n", "4", "--prompt", "MKV", "-o", path) == 0
+    assert run_cli("generate", folder / "backward", "-n", "4", "--prompt", "MKV", "-o", path) == 0
     assert all(row.endswith("MKV") for row in path.read_text().splitlines()[1::2])
 
 
-def test_against_what_it_was_trained_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_against_what_it_was_trained_on(folder: Path, tmp_path: Path, run_cli: Callable[..., int]) -> None:
     first = tmp_path / "first.fasta"
     words = ("generate", folder / "lm", "-n", "6", "--min-length", "20")
-    assert biorrn(monkeypatch, *words, "-o", first) == 0
+    assert run_cli(*words, "-o", first) == 0
     files = ("-o", tmp_path / "b.fasta", "--table", tmp_path / "b.tsv", "--summary", tmp_path / "b.json")
     more = ("--figure", tmp_path / "b.svg", "--drop-copies", "0.9", "-n", "8")
-    assert biorrn(monkeypatch, *words, *files, *more, "--against", first) == 0
+    assert run_cli(*words, *files, *more, "--against", first) == 0
     # the first six are the same, and so copies; two are new
     assert (tmp_path / "b.fasta").read_text().count(">") == 2
     summary = json.loads((tmp_path / "b.json").read_text())
     assert (summary["dropped"], summary["generated"]["copies"]) == (6, 0.75)
     assert (tmp_path / "b.tsv").read_text().count("\n") == 3
     assert (tmp_path / "b.svg").stat().st_size > 4000
-    assert biorrn(monkeypatch, "report", "--generated", tmp_path / "b.json", "-o", tmp_path / "b.html") == 0
+    assert run_cli("report", "--generated", tmp_path / "b.json", "-o", tmp_path / "b.html") == 0
     page = (tmp_path / "b.html").read_text()
     assert "Generated sequences" in page
     assert "generated copies" in page
 
 
-def test_bases(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bases(folder: Path, tmp_path: Path, run_cli: Callable[..., int]) -> None:
     path = tmp_path / "a.fasta"
     words = ("generate", folder / "dna", "-n", "5", "--min-length", "36", "--max-length", "41")
-    assert biorrn(monkeypatch, *words, "-o", path) == 0
+    assert run_cli(*words, "-o", path) == 0
     found = read_set(path, DNA)
     assert found.lengths.min() >= 36
     assert found.lengths.max() <= 41
-    assert biorrn(monkeypatch, *words, "-o", tmp_path / "b.fasta", "--against", path) == 0
+    assert run_cli(*words, "-o", tmp_path / "b.fasta", "--against", path) == 0
     assert (tmp_path / "b.fasta").read_text().count("copy=yes") == 5
-    assert biorrn(monkeypatch, "activations", folder / "dna", path, "-o", tmp_path / "u.tsv", "--units", "0,7") == 0
+    assert run_cli("activations", folder / "dna", path, "-o", tmp_path / "u.tsv", "--units", "0,7") == 0
     rows = (tmp_path / "u.tsv").read_text().splitlines()
     assert len(rows) == 1 + found.lengths.sum()
 
@@ -126,7 +118,7 @@ def test_states_of_models_of_every_task(
     folder: Path,
     tmp_path: Path,
     tiny_proteins: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run_cli: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A tagging model on the hidden states of a language model is trained, looked into and read out."""
@@ -146,12 +138,12 @@ def test_states_of_models_of_every_task(
     run = train(recipe, tmp_path / "tags.h5", tmp_path / "run", load_task("tagging"), threads=1)
     assert load_model(run).model.frontend.width == 16
     words = ("activations", run, tmp_path / "tags.h5", "--split", "valid", "-o", tmp_path / "u.html", "--most", "2")
-    assert biorrn(monkeypatch, *words) == 0
+    assert run_cli(*words) == 0
     assert "of held-out sequences" in capsys.readouterr().err
     assert (tmp_path / "u.html").read_text().count("<section>") == 2
     for name in ("s.npz", "m.npz"):
         mean = ("--mean",) if name == "m.npz" else ()
-        assert biorrn(monkeypatch, "embed", "states", run, tiny_proteins, "-o", tmp_path / name, *mean) == 0
+        assert run_cli("embed", "states", run, tiny_proteins, "-o", tmp_path / name, *mean) == 0
     with np.load(tmp_path / "s.npz") as states, np.load(tmp_path / "m.npz") as means:
         assert len(means["ids"]) == 60
         assert means["means"].shape == (60, 12)
@@ -188,11 +180,11 @@ def test_bad_input_is_one_line(
     words: tuple[str, ...],
     fault: str,
     folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run_cli: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (folder / "p.fa").write_text(">a\nMKVLA\n")
-    assert biorrn(monkeypatch, *(word.replace("D/", f"{folder}/") for word in words)) == 2
+    assert run_cli(*(word.replace("D/", f"{folder}/") for word in words)) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("biorrn: error: ")
     assert fault in error

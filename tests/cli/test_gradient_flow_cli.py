@@ -1,23 +1,14 @@
 """`biorrn gradient-flow`: one command, one table, one figure."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from biorrn.cli.main import main
 
-
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["biorrn", "gradient-flow", *words])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
-
-
-def test_untrained_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_untrained_cells(tmp_path: Path, run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--cells", "rnn", "--cells", "lstm", "--length", "9", "--hidden", "4", "--seeds", "1", "--layers", "2"]
-    assert run(monkeypatch, "-o", str(tmp_path / "flow"), *options) == 0
+    assert run_cli("gradient-flow", "-o", str(tmp_path / "flow"), *options) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "half" in lines[0]
     assert len(lines) == 1 + 5 * 2  # three first matrices, and a stack without and with skip connections
@@ -28,10 +19,10 @@ def test_untrained_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     ]
 
 
-def test_a_shipped_model(tiny_proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_a_shipped_model(tiny_proteins: Path, tmp_path: Path, run_cli: Callable[..., int],
                          capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     words = ["stability", str(tiny_proteins), "-o", str(tmp_path / "flow"), "--seeds", "1", "--length", "5"]
-    assert run(monkeypatch, *words) == 0
+    assert run_cli("gradient-flow", *words) == 0
     out = capsys.readouterr().out
     assert "untrained  lstm 1 forward" in out
     assert (tmp_path / "flow" / "gradient_flow.png").is_file()

@@ -24,22 +24,8 @@ def merge(biorrn: Run) -> Run:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a small untrained basecaller with scores spread enough to call bases."""
-    import torch
-
-    from biorrn.config.recipe import load_recipe
-    from biorrn.nn.sequence import build_model
-    from biorrn.nn.store import save_model
-
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    torch.manual_seed(3)
-    made = build_model((recipe := load_recipe("demo_basecall")).model, 5)
-    with torch.no_grad():
-        made.head.output[-1].weight.mul_(30)
-    facts = {"task": "basecalling", "outputs": 5, "normaliser": "medmad", "sample_rate": 4000.0, "stride": made.stride}
-    save_model(folder, made, recipe, facts)
-    return folder
+def model(make_caller: Callable[..., Path]) -> Path:
+    return make_caller()
 
 
 @pytest.fixture(scope="module")

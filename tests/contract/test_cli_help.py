@@ -4,10 +4,11 @@ import re
 import subprocess
 import sys
 import typing
+from collections.abc import Callable
 
 import pytest
 
-from biorrn.cli.main import COMMANDS, FORMER, Subcommands, load, main
+from biorrn.cli.main import COMMANDS, FORMER, Subcommands, load
 
 
 def commands(listed: bool = True) -> list[list[str]]:
@@ -30,20 +31,9 @@ def command_of(words: list[str]) -> typing.Any:
     return found
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command line in this process and return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["biorrn", *words])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert isinstance(stopped.value.code, int)
-    return stopped.value.code
-
-
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_help_has_examples(
-    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, *command, "--help") == 0
+def test_help_has_examples(command: list[str], run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(*command, "--help") == 0
     out = capsys.readouterr().out
     assert f"Usage: biorrn {' '.join(command)}" in out
     _, found, examples = out.partition("Examples:\n")
@@ -54,9 +44,9 @@ def test_help_has_examples(
 
 @pytest.mark.parametrize("command", commands(listed=False), ids=" ".join)
 def test_former_spellings_work(
-    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: list[str], run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, *command, "--help") == 0
+    assert run_cli(*command, "--help") == 0
     out = capsys.readouterr().out
     assert f"Usage: biorrn {' '.join(command)}" in out
     assert "Examples:\n" in out
@@ -67,8 +57,8 @@ def test_table_has_the_first_line_of_each_help(name: str) -> None:
     assert " ".join(load(name).help.partition("\n\n")[0].split()) == COMMANDS[name].help
 
 
-def test_help_lists_at_most_20_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(monkeypatch, "--help") == 0
+def test_help_lists_at_most_20_commands(run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("--help") == 0
     out = capsys.readouterr().out
     listed = [name for name, entry in COMMANDS.items() if entry.group]
     assert [name for name in COMMANDS if f"\n  {name} " in out] == listed
@@ -85,16 +75,14 @@ def test_help_lists_at_most_20_commands(monkeypatch: pytest.MonkeyPatch, capsys:
     ],
 )
 def test_train_protein_is_train_table(
-    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, "train", *words, "--target", "y") == 2
+    assert run_cli("train", *words, "--target", "y") == 2
     assert capsys.readouterr().err == "biorrn: error: t.csv: cannot be read: No such file or directory\n"
 
 
-def test_a_prepared_file_may_be_named_protein(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, "train", "no_recipe", "protein", "-o", "run") == 2
+def test_a_prepared_file_may_be_named_protein(run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("train", "no_recipe", "protein", "-o", "run") == 2
     assert "no_recipe" in capsys.readouterr().err
 
 
@@ -107,9 +95,9 @@ def test_every_option_has_help(command: list[str]) -> None:
 
 @pytest.mark.parametrize("command", [[], *EVERY], ids=lambda words: " ".join(words) or "biorrn")
 def test_unknown_option_is_one_line(
-    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: list[str], run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, *command, "--no-such-option") == 2
+    assert run_cli(*command, "--no-such-option") == 2
     err = capsys.readouterr().err
     assert err.startswith("biorrn: error: ")
     assert "--no-such-option" in err
@@ -117,10 +105,10 @@ def test_unknown_option_is_one_line(
     assert err.count("\n") == 1
 
 
-def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_version(run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     from biorrn import __version__
 
-    assert run(monkeypatch, "--version") == 0
+    assert run_cli("--version") == 0
     assert capsys.readouterr().out.strip() == __version__
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from biorrn.base.errors import BiorrnError
-from biorrn.cli.main import main
 from biorrn.config.recipe import parse_recipe
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.train_table.folds import join_folds
@@ -34,13 +33,6 @@ RECIPE = {
 }
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["biorrn", *map(str, words)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
-
-
 @pytest.fixture(scope="module")
 def run(tiny_proteins: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run that its time limit ended after one epoch of fifty, in the precision that was measured as faster."""
@@ -55,10 +47,10 @@ def told(run: Path, **changes: Any) -> None:
 
 
 def test_it_is_repeated_by_the_command(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     again = tmp_path / "again"
-    assert command(monkeypatch, "rerun", run, "-o", again, "--check") == 0
+    assert run_cli("rerun", run, "-o", again, "--check") == 0
     assert capsys.readouterr().out.startswith("identical: ")
     first, second = (json.loads((folder / "provenance.json").read_text()) for folder in (run, again))
     for key in ("seed", "data", "epochs", "precision", "threads", "processes", "best", "versions", "machine"):
@@ -69,12 +61,12 @@ def test_it_is_repeated_by_the_command(
     assert all(one[name] == two[name] > 0 for name in names)
     # and a repetition can be repeated
     assert read_plan(again).options == read_plan(run).options
-    assert command(monkeypatch, "rerun", run, "-o", again, "--check") == 0
+    assert run_cli("rerun", run, "-o", again, "--check") == 0
     assert "nothing to do" in capsys.readouterr().err
 
 
 def test_another_result_is_told_with_its_circumstances(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other"
     shutil.copytree(run, other)
@@ -94,7 +86,7 @@ def test_another_result_is_told_with_its_circumstances(
     assert any(line.endswith("then, abacus now") for line in found.lines)
     # a run with the other's weights, repeated, comes out as it should: different from them
     told(other, data=json.loads((run / "provenance.json").read_text())["data"])
-    assert command(monkeypatch, "rerun", other, "-o", tmp_path / "again", "--check") == 1
+    assert run_cli("rerun", other, "-o", tmp_path / "again", "--check") == 1
     assert capsys.readouterr().out.startswith("different: 1 of ")
 
 
@@ -145,7 +137,7 @@ def test_a_run_that_tells_too_little(changes: dict[str, Any], message: str, run:
         read_plan(tmp_path / "run")
 
 
-def test_folds_of_a_table_are_repeated(tiny_proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folds_of_a_table_are_repeated(tiny_proteins: Path, tmp_path: Path, run_cli: Callable[..., int]) -> None:
     """What `biorrn train-table --folds` leaves: a run a fold with its data, and the ensemble that joins them."""
     folder = tmp_path / "tm"
     for place in ("1", "2"):
@@ -156,5 +148,5 @@ def test_folds_of_a_table_are_repeated(tiny_proteins: Path, tmp_path: Path, monk
     shutil.copy(tiny_proteins, folder / "data.h5")
     join_folds([folder / "folds" / place for place in ("1", "2")], folder, read_prepared(folder / "data.h5"), 0)
     moved = folder.rename(tmp_path / "moved")
-    assert command(monkeypatch, "rerun", moved, "--check") == 0
+    assert run_cli("rerun", moved, "--check") == 0
     assert (tmp_path / "moved.rerun" / "folds" / "2" / "provenance.json").is_file()
