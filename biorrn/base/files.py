@@ -31,7 +31,7 @@ MOST_TEXT = 1 << 26  # characters of a file that is read whole
 BLOCK = 1 << 16  # bytes unpacked at a time
 PACKED = (".gz", ".bgz", ".bz2", ".xz", ".zst", ".zstd")  # suffixes of packed text that `open_text` reads
 
-# the bytes with which an archive begins -> its name: it may hold many files, so that the user unpacks it
+# first bytes of an archive -> its name; the user unpacks it, since it may hold many files
 ARCHIVES = {
     b"PK\x03\x04": "a zip archive (or an Excel or npz file)",
     b"PK\x05\x06": "an empty zip archive",
@@ -41,7 +41,7 @@ ARCHIVES = {
     b"LZIP": "packed by lzip",
     b"\x04\x22\x4d\x18": "packed by lz4",
 }
-# the marks (BOM) with which a text may begin; that of UTF-32 begins with that of UTF-16
+# byte order marks; that of UTF-32 begins with that of UTF-16
 MARKS = {
     b"\xff\xfe\x00\x00": "utf-32-le",
     b"\x00\x00\xfe\xff": "utf-32-be",
@@ -49,7 +49,7 @@ MARKS = {
     b"\xff\xfe": "utf-16-le",
     b"\xfe\xff": "utf-16-be",
 }
-FALLBACK = "cp1252"  # of what is not UTF-8: Windows-1252, whose printed characters include those of Latin-1
+FALLBACK = "cp1252"  # for bytes that are not UTF-8: Windows-1252, which includes the printed characters of Latin-1
 NAMES = {FALLBACK: "Windows-1252 (Latin-1)"}  # how a message names an encoding; others by their own name
 DECODERS = {
     "utf-8": codecs.utf_8_decode,
@@ -202,14 +202,14 @@ def _zstd(raw: Any) -> Any:
     return io.BufferedReader(_Raw(pyarrow.CompressedInputStream(pyarrow.PythonFile(raw, "r"), "zstd")), BLOCK)
 
 
-# the bytes with which a packed file begins -> its name, and what unpacks it
+# first bytes of a compressed file -> its name and decompressor
 UNPACKERS: dict[bytes, tuple[str, Callable[[Any], Any]]] = {
     GZIP_MAGIC: ("gzip", lambda raw: gzip.GzipFile(fileobj=raw)),
     b"BZh": ("bzip2", bz2.BZ2File),
     b"\xfd7zXZ\x00": ("xz", lzma.LZMAFile),
     b"\x28\xb5\x2f\xfd": ("zstd", _zstd),
 }
-# what unpackers raise on damage: LZMAError and pyarrow's errors are made of Exception, ValueError and OSError
+# raised on damage; pyarrow's errors derive from ValueError and OSError
 UNPACKING = (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)
 
 

@@ -28,7 +28,7 @@ MAGIC = b"biorrn partial 1\n"
 FRAME = struct.Struct("<II")  # length of the payload, CRC-32 of the payload
 SYNC = 5.0  # seconds between requests to put entries on the disk
 SUFFIX = ".partial"
-KEPT, WAIT = 2000, 5.0  # items, and seconds, after which `Kept` writes what it has
+KEPT, WAIT = 2000, 5.0  # items, and seconds, after which `Kept` writes
 
 Entry = dict[str, Any]
 

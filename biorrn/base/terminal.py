@@ -84,14 +84,14 @@ def progress(
         yield advance
     except BaseException:
         if done and terminal:
-            print(file=sys.stderr)  # the error stands on a line of its own
+            print(file=sys.stderr)  # the error starts on a new line
         raise
     if done and (terminal or time.monotonic() - start >= SHORT):
         print(("\r\x1b[K" if terminal else "") + line(end=True), file=sys.stderr, flush=True)
 
 
 REDRAW = "\r\x1b[K"  # how a line of progress replaces the last one
-RESET = "\x1b[0m"  # back to the terminal's own colours: what the help begins with
+RESET = "\x1b[0m"  # the terminal's own colours; the help begins with it
 
 
 class Screen:

@@ -36,7 +36,7 @@ class ConvLayer(Closed):
 
 class Embedding(Closed):
     name: Literal["embedding"] = "embedding"
-    width: int = Field(64, ge=1, le=WIDEST)  # features a residue
+    width: int = Field(64, ge=1, le=WIDEST)  # features per residue
     symbols: int = Field(21, ge=1, le=WIDEST)  # letters of the alphabet; 21 are the residues and X
     # fixed features joined to the learned ones
     table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "none"
@@ -56,7 +56,7 @@ class Dilated(Closed):
     """Residual convolutions over residues, each block looking further than the last."""
 
     name: Literal["dilated"] = "dilated"
-    embedding: int = Field(32, ge=1, le=WIDEST)  # learned features a residue
+    embedding: int = Field(32, ge=1, le=WIDEST)  # learned features per residue
     table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "blosum62+scales"  # joined to the learned ones
     width: int = Field(128, ge=1, le=WIDEST)  # features of each block
     first: int = Field(7, ge=1, le=WIDEST)  # residues that the first convolution sees; odd
@@ -200,14 +200,14 @@ class Core(Closed):
 
 class SelfAttention(Closed):
     name: Literal["self_attention"] = "self_attention"  # in a recipe, a core without a name is recurrent
-    width: int = Field(128, ge=1, le=WIDEST)  # features a step; what comes in of another width is projected
+    width: int = Field(128, ge=1, le=WIDEST)  # features per step; input of another width is projected
     heads: int = Field(4, ge=1, le=MANY)  # each of width / heads features
     layers: int = Field(1, ge=1, le=MANY)
     feed_forward: int = Field(256, ge=0, le=WIDEST)  # width of the hidden layer after attention; 0 leaves it out
     window: int | None = Field(None, ge=0, le=WIDEST)  # steps on each side that a step sees; null is all
-    position: Literal["none", "sinusoidal", "rotary"] = "rotary"  # how attention knows where a step stands
+    position: Literal["none", "sinusoidal", "rotary"] = "rotary"  # encoding of the position of a step
     causal: bool = False  # a step sees no later one
-    dropout: float = Field(0.0, ge=0, lt=1)  # of what comes in, and of what attention and feed-forward add
+    dropout: float = Field(0.0, ge=0, lt=1)  # of the input, and of the outputs of attention and feed-forward layers
 
     @property
     def direction(self) -> Literal["forward", "bidirectional"]:
@@ -280,7 +280,7 @@ class ChainHead(Closed):
     """States of residues in a chain with scores of neighbours."""
 
     name: Literal["tags_crf"] = "tags_crf"
-    # what is called: the most probable state of each residue, or the most probable of all paths
+    # decoding: the most probable state of each residue, or the most probable path
     call: Literal["state", "path"] = "state"
     hidden: int = Field(0, ge=0, le=WIDEST)
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -288,7 +288,7 @@ class ChainHead(Closed):
 
 class CRFHead(Closed):
     name: Literal["crf"] = "crf"
-    state_len: int = Field(3, ge=1, le=5)  # bases a state remembers
+    state_len: int = Field(3, ge=1, le=5)  # bases per state
     blank: float | None = 2.0  # score of staying in a state; null is learned, one for each state
     scale: float = Field(5.0, gt=0)  # scores of moves lie within +- this
     hidden: int = Field(0, ge=0, le=WIDEST)
@@ -301,15 +301,15 @@ class DecoderHead(Closed):
     name: Literal["decoder"] = "decoder"
     cell: Literal["gru", "lstm"] = "gru"
     hidden: int = Field(128, ge=1, le=WIDEST)  # units
-    embedding: int = Field(32, ge=1, le=WIDEST)  # features of the symbol before
+    embedding: int = Field(32, ge=1, le=WIDEST)  # features of the previous symbol
     attention: Literal["additive", "dot", "location", "moving"] = "additive"  # names of `ATTENTIONS` in nn/decoder.py
     attention_width: int = Field(64, ge=1, le=WIDEST)  # of keys and queries
-    kernel: int = Field(31, ge=1, le=WIDEST)  # steps around that location sees of the weights before; odd
-    pace: float = Field(1.0, gt=0, le=WIDEST)  # steps of the core a symbol, with which a moving attention begins
-    feeding: bool = True  # what was looked at last goes into the cell
+    kernel: int = Field(31, ge=1, le=WIDEST)  # window of the previous weights, in steps, of location attention; odd
+    pace: float = Field(1.0, gt=0, le=WIDEST)  # initial steps of the core per symbol, of moving attention
+    feeding: bool = True  # input feeding: the last context goes into the cell
     dropout: float = Field(0.0, ge=0, lt=1)
-    sampling: float = Field(0.0, ge=0, le=1)  # training: how often a symbol before is the decoder's own
-    smoothing: float = Field(0.0, ge=0, lt=1)  # training: part of the target that is spread over all symbols
+    sampling: float = Field(0.0, ge=0, le=1)  # training: part of the previous symbols that are the decoder's own
+    smoothing: float = Field(0.0, ge=0, lt=1)  # training: label smoothing over all symbols
     ctc: float = Field(0.0, ge=0, lt=1)  # training, of signal: part of the loss that is CTC on the encoder's steps
 
     @model_validator(mode="after")
@@ -328,11 +328,11 @@ class Sites(Closed):
     name: Literal["sites"] = "sites"
     # counted from 1; null: where the training rows differ from their consensus
     positions: list[Annotated[int, Field(ge=1, le=LONGEST)]] | None = Field(None, max_length=WIDEST)
-    orders: int = Field(4, ge=1, le=MANY)  # positions that act together, at most
+    orders: int = Field(4, ge=1, le=MANY)  # largest number of interacting positions
 
 
 class Substitutions(Closed):
-    """Substitutions anywhere in one protein, their effects added: like residues at like positions act alike."""
+    """Additive effects of substitutions anywhere in one protein, shared by similar residues and positions."""
 
     name: Literal["substitutions"] = "substitutions"
     # target of the unchanged sequence where the assay's scale gives it; it counts as one more training row
@@ -346,7 +346,7 @@ class Descriptors(Closed):
 
 
 class Proteins(Closed):
-    """Any proteins: composition, order, pairs of residues and predicted structure, weighed block by block."""
+    """Any proteins: composition, order, pairs of residues and predicted structure, weighted by block."""
 
     name: Literal["proteins"] = "proteins"
 
@@ -355,7 +355,7 @@ KernelRecipe = Annotated[Sites | Substitutions | Descriptors | Proteins, Field(d
 
 
 class GaussianProcess(Closed):
-    """A Gaussian process in closed form; what its kernel learns, it learns by the marginal likelihood."""
+    """An exact Gaussian process; its kernel is trained by the marginal likelihood."""
 
     name: Literal["gaussian_process"] = "gaussian_process"
     kernel: KernelRecipe  # name: one of `KERNELS` in nn/gaussian/model.py
@@ -363,14 +363,14 @@ class GaussianProcess(Closed):
     # "clip": as measured, and never beyond the training targets
     warp: Literal["none", "clip", "log", "rank"] = "rank"
     offset: float = Field(0.1, ge=0)  # of the log, in the target's unit; every target must lie above its negative
-    # what a substitution is expected to cost before any is seen, in standard deviations on that scale
+    # prior mean of a substitution's effect, downwards, in standard deviations on that scale
     cost: float = Field(0.0, ge=0)
-    steps: int = Field(50, ge=0, le=LONGEST)  # of the kernel's learning
-    # rows below which the kernel learns nothing: of 28, those left out were predicted better by the kernel as it starts
+    steps: int = Field(50, ge=0, le=LONGEST)  # of the training of the kernel
+    # with fewer rows the kernel is not trained: of 28 rows, the initial kernel predicted those left out better
     learn_from: int = Field(50, ge=2, le=LONGEST)
-    rows: int = Field(700, ge=2, le=LONGEST)  # that a step sees, about; the fit that follows sees all
+    rows: int = Field(700, ge=2, le=LONGEST)  # per step, about; the final fit has all
     lr: float = Field(0.1, gt=0)
-    restarts: int = Field(1, ge=1, le=MANY)  # kernels learned from other draws of rows, whose predictions are averaged
+    restarts: int = Field(1, ge=1, le=MANY)  # kernels trained on other draws of rows, whose predictions are averaged
     # rows from which the variance is predicted, at most; with fewer than all, it is too wide
     variance_rows: int = Field(512, ge=1, le=LONGEST)
 

@@ -116,7 +116,7 @@ MODEL_KEYS = ("model", "chunks", "training")  # of a recipe, and only of one wit
 class Model(Closed):
     frontend: Frontend
     input_dropout: float = Field(0.0, ge=0, lt=1)
-    locked_dropout: bool = False  # what dropout leaves out at one step of a row it leaves out at all (variational)
+    locked_dropout: bool = False  # variational dropout: one mask for all steps of a row
     core: AnyCore = Core()  # one, or a list of cores that run one after another
     steps: int = Field(0, ge=0, le=WIDEST)  # width of a layer with SiLU at each step, between core and pool; 0 is none
     # entries of nn.heads.POOLS, concatenated; empty keeps every step
@@ -166,7 +166,7 @@ class Neighbours(Closed):
 
     mismatches: int = Field(3, ge=0, le=MANY)  # residues, at most
     noise: float = Field(1.0, gt=0)  # variance of a residual's own noise over that which neighbours share
-    decay: float = Field(0.1, ge=0)  # what two rows share falls by exp(-decay) a mismatch
+    decay: float = Field(0.1, ge=0)  # covariance of two rows falls by exp(-decay) per mismatch
 
 
 class Recipe(Closed):
@@ -211,12 +211,7 @@ class Recipe(Closed):
 
 
 def _check_members(recipe: Recipe) -> None:
-    """Check keys that depend on one another.
-
-    Raises
-    ------
-    ValueError: neither a model nor members, or both; members that cannot be one model; keys of the other kind.
-    """
+    """Check keys that depend on one another."""
     if recipe.members is None:
         if recipe.model is None:
             raise ValueError("key 'model' is missing; a recipe has either 'model' or 'members'")

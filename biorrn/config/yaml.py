@@ -50,12 +50,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def _measure(text: str) -> None:
-    """Check the depth of a text and its number of values, aliases expanded, before anything is built from it.
-
-    Raises
-    ------
-    YAMLError: too deep or too many; or an alias refers to itself.
-    """
+    """Check the depth of a text and its number of values, aliases expanded, before anything is built from it."""
     nodes = 0
     sizes: dict[str, int] = {}  # anchor -> nodes that an alias of it stands for
     opened: list[tuple[str | None, int]] = []  # anchor and first node of the mappings and lists that are open

@@ -500,7 +500,7 @@ def consensus(tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     size = int(np.bincount(lengths).argmax())
     rows = tokens[np.repeat(lengths == size, lengths)].reshape(-1, size)
     counts = np.stack([(rows == residue).sum(0) for residue in range(N_TOKENS)])  # (N_TOKENS, L)
-    counts[UNKNOWN] = 0  # the rows say nothing there; what is left may be 0 everywhere
+    counts[UNKNOWN] = 0  # no information; the rest may be 0 everywhere
     common = counts.argmax(0).astype(np.uint8)
     common[counts.max(0) == 0] = UNKNOWN
     return common

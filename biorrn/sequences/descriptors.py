@@ -163,7 +163,7 @@ LAGS = range(1, 9)
 PLAIN_WINDOWS = (5, 9, 19)  # residues: a strand, a surface stretch, a membrane helix
 ENDS = 10  # residues at each end
 MOMENT_WINDOW = 11  # residues: three turns of a helix
-# degrees a residue -> residues after which the direction comes back: helix and strand
+# degrees per residue -> residues per full turn: helix and strand
 ANGLES = {100: 18, 160: 9}
 COMPLEXITY_WINDOW = 12  # residues; the window of SEG (Wootton and Federhen 1993, Comput Chem 17:149)
 REPEATED = 12  # equal pairs in it, of 66: Simpson's effective number of residues is 4 then, and fewer above
@@ -234,7 +234,7 @@ def ends(layout: Layout) -> np.ndarray:
     stop = layout.starts + layout.lengths
     columns = []
     for begin in (layout.starts, stop - near):
-        # ten residues from there, padding where the sequence is shorter (what follows it is padding)
+        # ten residues, or fewer and padding
         tokens = layout.tokens[begin[:, None] + np.arange(ENDS)]
         for name in ("hydropathy", "charge"):
             columns.append(_scale(name)[tokens].sum(axis=1) / np.maximum(near, 1))
@@ -269,7 +269,7 @@ def repeats(layout: Layout) -> np.ndarray:
         equal[lag] = np.zeros(len(tokens), np.int8)
         equal[lag][:-lag] = (tokens[:-lag] == tokens[lag:]) & (tokens[:-lag] > 0)
     columns = [layout.total(equal[lag]) / np.maximum(layout.lengths - lag, 1) for lag in (1, 2)]
-    # pairs inside a window: each residue adds the pairs that it closes as it enters, and takes those it opens along
+    # pairs inside a window: a residue that enters adds the pairs that it closes; one that leaves removes those it opens
     opened, closed = np.zeros(len(tokens), np.int64), np.zeros(len(tokens), np.int64)
     for lag, pairs in equal.items():
         opened += pairs
@@ -311,7 +311,7 @@ def distribution(layout: Layout) -> np.ndarray:
 assert max(*LAGS, COMPLEXITY_WINDOW) <= GAP  # else residues of two sequences would be compared
 
 
-BLOCK = 200_000  # residues described at once: what numpy holds of them stays below 50 MB, and partly in cache
+BLOCK = 200_000  # residues at once: numpy's arrays stay below 50 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,7 +450,7 @@ RUNS = (10, 30)  # residues at each end
 def _pair_counts(layout: Layout, codes: np.ndarray, kinds: int, gap: int) -> np.ndarray:
     """Return the square root of the part of each pair (first, second) of codes 1..kinds, (N, kinds * kinds)."""
     first, second = codes[:-gap].astype(np.int64), codes[gap:].astype(np.int64)
-    there = (first > 0) & (second > 0)  # both of one sequence: between two stands padding
+    there = (first > 0) & (second > 0)  # both in one sequence; padding separates two
     row = np.repeat(np.arange(len(layout)), layout.lengths + GAP)[:-gap]
     places = ((row * kinds + first - 1) * kinds + second - 1)[there]
     counts = np.bincount(places, minlength=len(layout) * kinds * kinds).reshape(len(layout), kinds * kinds)

@@ -332,7 +332,7 @@ class _Lines(io.TextIOBase):
 EMPTY = "the file is empty; FASTA is a line of > and an id, then lines of sequence"
 FIRST_RECORDS, LETTERS = 100, 60_000  # records, and letters of them, that show whether a file is DNA
 TRANSLATE = "expected proteins; translate it first, as with transeq of EMBOSS or translate() of Biopython"
-Item = ProteinRecord | tuple[InputError, ProteinRecord]  # a record, or what is wrong with one and what stands for it
+Item = ProteinRecord | tuple[InputError, ProteinRecord]  # a record, or an error and an empty record
 _PIR = re.compile(r"(?:P1|F1|DL|DC|RL|RC|N1|N3|XX);\s*(.*)")
 _LEFT_NUMBER = re.compile(r"^\s*\d+\s+(?=[A-Za-z*~.-])")
 _RIGHT_NUMBER = re.compile(r"(?<=[A-Za-z*~.-])\s+\d+\s*$")
@@ -606,12 +606,7 @@ def _headed(number: int, header: str) -> Entry:
 
 
 def _residues(entry: Entry) -> Cleaned:
-    """Return the sequence of an entry in letters of residues.
-
-    Raises
-    ------
-    Fault: a line is text; PIR without an end; or as `sequences.cleaned`.
-    """
+    """Return the sequence of an entry in letters of residues."""
     lines = entry.lines
     if entry.pir and not (lines and lines[-1][1].endswith("*")):
         raise Fault("is PIR, whose sequence ends in '*', and has no such end; is the file cut off?", "cut_off")

@@ -16,7 +16,7 @@ from biorrn.sequences.prepared.schema import SPLITS, split_code
 from biorrn.sequences.similarity import cluster
 
 FRACTIONS = (0.8, 0.1, 0.1)
-# what published tables call the three
+# names in published tables
 SYNONYMS = {"training": "train", "validation": "valid", "val": "valid", "dev": "valid", "testing": "test"}
 
 
@@ -63,7 +63,7 @@ class Splitter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`column:NAME`: the table says train, valid or test (or one of `SYNONYMS`). Needs `values`."""
+    """`column:NAME`: the column holds train, valid or test (or one of `SYNONYMS`). Needs `values`."""
 
     name: str
     kinds: ClassVar[tuple[str, ...]] = ("protein", "pairs")
@@ -199,7 +199,7 @@ def _shares(sizes: np.ndarray, fractions: tuple[float, float, float], what: str)
     wanted = [code for code, part in enumerate(fractions) if part > 0]
     rows, parts = len(sizes), len(wanted)
     ends = np.cumsum([fractions[code] for code in wanted])[:-1] * sizes.sum()
-    cuts = np.searchsorted(np.cumsum(sizes) - sizes / 2, ends)  # a row goes where its middle lies
+    cuts = np.searchsorted(np.cumsum(sizes) - sizes / 2, ends)  # a row goes to the split of its midpoint
     if rows < parts:
         raise ConfigError(f"--split: found {rows} {what}; expected at least {parts}, one for each part above 0")
     for place in range(parts - 1):

@@ -310,7 +310,7 @@ def mutate(sequence: str, variant: Variant, offset: int = 0) -> str:
                 problem = f"found '{sequence[place]}' at position {number} of the wild type, expected '{residue}'"
                 raise ResidueError(f"mutation '{change.name}': {problem}")
     mutant = sequence
-    # from the end, so that the numbers before stay what they were; an insertion before a residue comes after its change
+    # from the end, so that numbers before it stay valid; an insertion before a residue follows its change
     for change in sorted(variant.changes, key=lambda change: (change.start, change.end), reverse=True):
         start, end = change.start - offset - 1, change.end - offset - 1
         new = change.new

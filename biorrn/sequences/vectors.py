@@ -158,7 +158,7 @@ def _read_npz(path: str | Path) -> Content:
             raise InputError(path, f"holds {held:,} bytes once unpacked; allowed are {MOST_BYTES:,}")
         with np.load(path, allow_pickle=False) as stream:
             arrays = {name: np.asarray(stream[name]) for name in stream.files}
-    # what zipfile, zlib and numpy raise on one turned bit or another
+    # raised by zipfile, zlib and numpy on damage
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, AttributeError, TypeError,
             SyntaxError, RuntimeError, OverflowError, MemoryError) as error:  # fmt: skip
         raise InputError(path, f"is not a readable npz file: {str(error)[:200]}") from error
