@@ -1,7 +1,7 @@
 """Experiments on recurrent networks, apart from the prediction pipeline.
 
-cell_comparison  comparison of recurrent cells at an equal number of parameters
-long_memory    synthetic tasks with long time lags: adding, copying
-gradient_flow  gradient norm against steps back in time
-activations/   hidden states: which units respond to what
+cell_comparison  recurrent cells at an equal number of parameters
+long_memory      synthetic tasks with long time lags: adding, copying
+gradient_flow    gradient norm against steps back in time
+activations/     hidden states: which units respond to what
 """

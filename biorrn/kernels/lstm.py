@@ -31,9 +31,9 @@ from biorrn.base.compute import jit
 
 def features() -> set[str]:
     """Return the CPU features that numba compiles for: those of its configuration, else of this processor."""
-    told: Any = config
-    if told.CPU_FEATURES is not None:  # numba takes those of this processor where only a name is given
-        return {name[1:] for name in told.CPU_FEATURES.split(",") if name.startswith("+")}
+    settings: Any = config
+    if settings.CPU_FEATURES is not None:
+        return {name[1:] for name in settings.CPU_FEATURES.split(",") if name.startswith("+")}
     return {name for name, present in binding.get_host_cpu_features().items() if present}
 
 

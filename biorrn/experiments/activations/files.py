@@ -349,12 +349,7 @@ def _unit(axes: Axes, lines: list[tuple[str, int, str, np.ndarray]], column: int
 
 
 def activation_figure(shown: Page, sequences: Sequence[States]) -> Drawing:
-    """Draw every unit of `shown` along every sequence; values as in `activation_page.page`.
-
-    Raises
-    ------
-    BiorrnError: more lines than a figure can show.
-    """
+    """Return the figure of every unit of `shown` along every sequence; BiorrnError for more than `MOST` lines."""
     lines = _lines(sequences)
     if len(lines) * len(shown.units) > MOST:
         raise BiorrnError(
