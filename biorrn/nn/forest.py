@@ -278,5 +278,5 @@ def build_forest(trees: int, facts: dict[str, Any]) -> ForestModel:
     """
     own = facts.get("forest")
     if not isinstance(own, dict) or len(own.get("nodes", ())) != int(facts.get("outputs", 1)):
-        raise ConfigError("a forest without the facts of its trees; was it written by biorrn?")
+        raise ConfigError("fact 'forest' is missing or does not match the outputs; was the model written by biorrn?")
     return ForestModel(torch.from_numpy(tokens(own["reference"])).long(), trees, own["nodes"])

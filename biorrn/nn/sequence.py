@@ -46,7 +46,7 @@ class Budget(TorchFunctionMode):
     >>> with Budget(1000, "recipe 'wide'"):
     ...     torch.nn.Linear(100, 100)
     Traceback (most recent call last):
-    biorrn.base.errors.ConfigError: recipe 'wide': asks for a model of more than 1,000 numbers; allowed are as many
+    biorrn.base.errors.ConfigError: recipe 'wide': asks for a model of more than 1,000 numbers, which is the limit
     """
 
     def __init__(self, numbers: int, what: object) -> None:
@@ -60,7 +60,7 @@ class Budget(TorchFunctionMode):
         if func in MAKERS:
             self.left -= MAKERS[func](args, kwargs or {})
             if self.left < 0:
-                message = f"asks for a model of more than {self.numbers:,} numbers; allowed are as many"
+                message = f"asks for a model of more than {self.numbers:,} numbers, which is the limit"
                 raise ConfigError(f"{self.what}: {message}")
         return func(*args, **(kwargs or {}))
 
@@ -311,11 +311,11 @@ class Stepper:
 
     def __init__(self, model: nn.Module) -> None:
         if not isinstance(model, SequenceModel) or not isinstance(model.head, Tokens):
-            raise ConfigError("is no language model: its head predicts no symbols")
+            raise ConfigError("is not a language model: its head does not predict symbols")
         self.model, self.recurrent = model, carries(model)
         directions = getattr(model.core, "directions", "f")
         if len(directions) != 1 or (directions == "b" and not self.recurrent):
-            raise ConfigError("its core does not run one way, so that a symbol has no state of its own")
+            raise ConfigError("its core does not run in one direction, so it cannot predict symbol by symbol")
 
     def start(self, batch: int) -> Any:
         """Return the state of `batch` sequences before their first symbol."""

@@ -208,7 +208,7 @@ def check_task(facts: dict[str, Any], recipe: Recipe, source: object) -> None:
         raise InputError(str(source), f"fact '{missing[0]}' is missing; a model for {task} needs it")
     if task == "basecalling" and facts["outputs"] != len(BASES):
         # compiled decoders rely on this number
-        raise InputError(str(source), f"is no basecaller: found {facts['outputs']} outputs; expected {len(BASES)}")
+        raise InputError(str(source), f"is not a basecaller: found {facts['outputs']} outputs; expected {len(BASES)}")
     if task == "translation":
         _check_translation(facts, source)
     if task == "tagging":
@@ -407,7 +407,7 @@ def load_model(name: str | Path) -> Stored:
             raise InputError(folder, f"is not a model folder: {part.name} is missing")
     recipe = load_recipe(folder / RECIPE)
     for path in _paths(recipe):
-        raise InputError(folder / RECIPE, f"names the file '{path}'; a model folder holds all that it needs")
+        raise InputError(folder / RECIPE, f"names the file '{path}'; the recipe of a model folder must not name files")
     try:
         with safe_open(str(weights), framework="pt") as stream:
             facts = described(parse_facts((stream.metadata() or {}).get("biorrn"), weights), folder)
@@ -440,7 +440,7 @@ def _built(recipe: Recipe, facts: dict[str, Any], folder: Path) -> nn.Module:
         return build(recipe, facts)
     except (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError) as error:
         words = " ".join(str(error).split())[:100]
-        raise InputError(folder, f"its recipe and the facts of its weights do not go together: {words}") from error
+        raise InputError(folder, f"its recipe does not match the facts of its weights: {words}") from error
 
 
 def language_models(frontend: config.Frontend) -> list[Part]:

@@ -122,7 +122,7 @@ def begin(
 ) -> Begun | None:
     """Open the data and the run folder; return None if the folder holds the same run, finished.
 
-    Of several processes the first opens the folder and tells the others.
+    Of several processes the first opens the folder and informs the others.
 
     Parameters
     ----------
@@ -309,7 +309,7 @@ def possible(precision: str, device: torch.device) -> str:
     if precision != "bf16" or has_bfloat16(device):
         return precision
     processor = "this processor" if device.type == "cpu" else f"{device}"
-    print(f"training.precision: bf16 is not possible, {processor} cannot run it; float32 instead", file=sys.stderr)
+    print(f"training.precision: {processor} does not support bf16; using float32", file=sys.stderr)
     return "32"
 
 

@@ -118,7 +118,7 @@ def _begin(
     if kind != "network":
         launch.refuse(f"{FITTED[kind]} is fitted by one")
         if options["init"] is not None:
-            raise ConfigError(f"--init: recipe '{recipe.name}' is {FITTED[kind]}, which has no first weights")
+            raise ConfigError(f"--init: recipe '{recipe.name}' is {FITTED[kind]}, which has no initial weights")
     return begin(recipe, data_path, folder, task, **options)
 
 

@@ -201,7 +201,7 @@ def build_gaussian(recipe: config.GaussianProcess, facts: dict[str, Any]) -> Gau
     """
     own = facts.get("gaussian")
     if not isinstance(own, dict) or len(own.get("rows", ())) != int(facts.get("outputs", 1)):
-        raise ConfigError("a Gaussian process without the facts of its training rows; was it written by biorrn?")
+        raise ConfigError("fact 'gaussian' is missing or does not match the outputs; was the model written by biorrn?")
     reference = torch.from_numpy(tokens(own["reference"])).long()
     positions = torch.tensor(own["positions"], dtype=torch.int64) - 1
     return GaussianProcess(recipe, Setting(reference, positions), [int(count) for count in own["rows"]])

@@ -50,8 +50,8 @@ def test_a_symbol_at_a_time_is_all_at_once(cell: str, way: str) -> None:
 @pytest.mark.parametrize(
     ("core", "more", "fault"),
     [
-        (lstm(direction="bidirectional"), {}, "does not run one way"),
-        (lstm(), {"head": {"name": "ctc"}}, "is no language model"),
+        (lstm(direction="bidirectional"), {}, "does not run in one direction"),
+        (lstm(), {"head": {"name": "ctc"}}, "is not a language model"),
     ],
 )
 def test_other_models_have_no_steps(core: dict[str, Any], more: dict[str, Any], fault: str) -> None:

@@ -88,7 +88,7 @@ def test_no_pickle_is_ever_opened(kind: str, folder: Path, tmp_path: Path) -> No
             "file '/x'",
         ),
         ({"frontend": {"name": "language_model", "parts": [{"x": 1}]}}, "found 1 parts and 0 tokenisers"),
-        ({"frontend": {"name": "language_model", "parts": [{"x": 1}], "tokenisers": [{}]}}, "do not go together"),
+        ({"frontend": {"name": "language_model", "parts": [{"x": 1}], "tokenisers": [{}]}}, "does not match the facts"),
         (
             {"frontend": {"name": "language_model", "parts": [LM], "tokenisers": [{"name": "words"}]}},
             "found name 'words'",

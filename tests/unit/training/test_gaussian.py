@@ -131,7 +131,7 @@ def test_proteins_that_are_no_variants_are_refused(tmp_path: Path, tiny_proteins
 
 def test_options_without_a_meaning_are_refused(tmp_path: Path) -> None:
     data = landscape(tmp_path / "a.h5")
-    with pytest.raises(ConfigError, match="no first weights"):
+    with pytest.raises(ConfigError, match="no initial weights"):
         train(recipe(), data, tmp_path / "run", _task(), init="demo_stability")
     with pytest.raises(BiorrnError, match="--seed"):
         train(recipe(), data, tmp_path / "run", _task(), seed=-1)

@@ -211,5 +211,5 @@ def test_pick_is_the_same_with_and_without_a_gradient() -> None:
 
 @pytest.mark.parametrize("facts", [{}, {"gaussian": {"rows": []}}, {"gaussian": 3}])
 def test_a_folder_without_its_facts_is_refused(facts: dict) -> None:
-    with pytest.raises(ConfigError, match="without the facts"):
+    with pytest.raises(ConfigError, match="fact 'gaussian' is missing"):
         build_gaussian(config.GaussianProcess(kernel=RECIPES["sites"]), facts)
