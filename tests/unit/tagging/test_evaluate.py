@@ -120,7 +120,7 @@ def test_evaluation_report_and_figures(table: Table, tagged_proteins: Path, tmp_
     write_result(path, content)
     assert read_result(path)["kind"] == "tagging"
     page = render([path])
-    for words in ("accuracy of residues", "segment overlap", "residues right", "majority", "confusion", "synthetic"):
+    for words in ("accuracy of residues", "segment overlap", "residues correct", "majority", "confusion", "synthetic"):
         assert words in page
     lines = summary_lines(json.loads(path.read_text()))
     assert any(line.startswith("window") for line in lines)
