@@ -1,4 +1,4 @@
-"""The Python API gives what the command line gives, for files and for plain objects, and prints nothing."""
+"""The Python API: same results as the command line, from files and from plain objects, without output."""
 
 import json
 import warnings

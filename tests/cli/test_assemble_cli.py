@@ -1,4 +1,4 @@
-"""`biorrn assemble`: contigs of made-up reads where the programs are installed, and what is said where they are not."""
+"""`biorrn assemble`: contigs of synthetic reads, and the messages if the programs are not installed."""
 
 import json
 import shutil

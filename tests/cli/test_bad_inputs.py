@@ -1,4 +1,4 @@
-"""What users get wrong, one entry each: exit code 2 and one line that says what is wrong, never a traceback.
+"""Invalid input, one entry each: exit code 2 and one line with the problem, no traceback.
 
 In a command `{d}` is a folder with the files that `make_files` wrote, and `{data}` the example data of the project.
 """

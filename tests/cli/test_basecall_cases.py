@@ -1,4 +1,4 @@
-"""`biorrn basecall` on reads that other tools and old sequencers leave: named, called, counted, never left out unsaid.
+"""`biorrn basecall` on unusual files of other tools and old sequencers: every read is called or reported.
 
 Each case makes its condition itself, from the example's reads, and has a good read beside the odd one.
 """

@@ -1,4 +1,4 @@
-"""`biorrn basecall`: FASTQ, mixed formats, what is left out and said, exit codes."""
+"""`biorrn basecall`: FASTQ, mixed formats, skipped reads, exit codes."""
 
 import gzip
 import shutil

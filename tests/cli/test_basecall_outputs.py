@@ -1,4 +1,4 @@
-"""`biorrn basecall`: formats, alignment, choice of reads, summary, and going on after kill -9."""
+"""`biorrn basecall`: formats, alignment, selection of reads, summary, and resume after kill -9."""
 
 import csv
 import io

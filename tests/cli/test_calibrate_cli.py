@@ -1,4 +1,4 @@
-"""`biorrn calibrate`: what it writes into a model, what it leaves alone, and what it refuses."""
+"""`biorrn calibrate`: what it changes in a model, and what it refuses."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""`biorrn calibrate` of a protein model: intervals go into its folder, predictions and evaluations use them."""
+"""`biorrn calibrate` of a protein model: predictions and evaluations use the stored intervals."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""`biorrn cells`: one command from prepared files to the table and its figure."""
+"""`biorrn experiments cells`: from prepared files to the table and its figure."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Reads of another chemistry than the model's on the command line: refused, or called by force with a warning."""
+"""Reads of another chemistry than the model: refused, or called with --force and a warning."""
 
 import csv
 import json

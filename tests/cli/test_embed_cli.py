@@ -1,4 +1,4 @@
-"""`biorrn embed`, from proteins to a table, a figure and a model."""
+"""`biorrn embed`: from proteins to a table, a figure and a model."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`biorrn train` with members, then `biorrn predict` with what it made."""
+"""`biorrn train` of an ensemble, then `biorrn predict` with it."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`biorrn explain --attention`: table, arrays, figure, and one line where there is no attention."""
+"""`biorrn explain --attention`: table, arrays, figure, and the error for a model without attention."""
 
 import csv
 import io

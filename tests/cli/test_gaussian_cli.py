@@ -1,4 +1,4 @@
-"""`biorrn train` and `biorrn predict` with a Gaussian process, as a user runs them."""
+"""`biorrn train` and `biorrn predict` with a Gaussian process."""
 
 import itertools
 from collections.abc import Callable

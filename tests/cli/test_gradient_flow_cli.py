@@ -1,4 +1,4 @@
-"""`biorrn gradient-flow`: one command, one table, one figure."""
+"""`biorrn experiments gradient-flow`: table and figure."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""FASTA that hurts: each kind is predicted, flagged or refused in one line that says why."""
+"""Unusual FASTA files: each record is predicted, flagged, or refused with a reason."""
 
 import gzip
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A language model from the command line: bases prepared, trained on, measured, and shown in the report."""
+"""A language model of bases on the command line: prepare, train, evaluate, report."""
 
 import json
 from collections.abc import Callable

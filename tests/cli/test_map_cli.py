@@ -1,4 +1,4 @@
-"""`biorrn map`: records and numbers against what the reads are known to be."""
+"""`biorrn map`: records and statistics of reads with known positions."""
 
 import gzip
 import json

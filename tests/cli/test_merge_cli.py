@@ -1,4 +1,4 @@
-"""`biorrn merge`: shards called one by one and joined are what one process over all of them writes."""
+"""`biorrn merge`: merged shards equal the output of one process."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""`biorrn models`: what the shipped models are for stands where their user looks."""
+"""`biorrn models`: list and descriptions of the shipped models."""
 
 import csv
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What every command checks of its outputs, and a run of `predict` that is ended and goes on."""
+"""Checks of the outputs of every command, and resume of an interrupted `biorrn predict`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`biorrn prepare`: what it writes, what it says, and one clear line and exit code 2 for each fault of a user."""
+"""`biorrn prepare`: outputs, messages, and one line and exit code 2 for each invalid input."""
 
 import json
 

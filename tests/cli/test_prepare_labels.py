@@ -1,4 +1,4 @@
-"""`biorrn prepare signal` with labels from calls, `prepare mix`, `export` and `import`, as a user runs them."""
+"""`biorrn prepare signal` with labels from calls, `prepare mix`, `export` and `import`."""
 
 import array
 import json

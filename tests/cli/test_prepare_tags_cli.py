@@ -1,4 +1,4 @@
-"""`biorrn prepare tags`: what it writes and says, and what it refuses in one line."""
+"""`biorrn prepare tags`: outputs, messages, and errors in one line."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`biorrn qc`: what it says of a summary is in the table."""
+"""`biorrn qc`: its statistics agree with the table."""
 
 import gzip
 import json

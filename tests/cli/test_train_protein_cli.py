@@ -1,4 +1,4 @@
-"""`biorrn train-table TABLE`: one command from a table to a model that can be used, checked and compared."""
+"""`biorrn train-table`: from a table to a model, its report, and its comparison with baselines."""
 
 import csv
 import json

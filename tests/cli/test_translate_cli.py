@@ -1,4 +1,4 @@
-"""From made-up coding sequences to proteins, by the command line alone."""
+"""`biorrn translate`: from synthetic coding sequences to proteins, with all steps on the command line."""
 
 import json
 from collections.abc import Callable
