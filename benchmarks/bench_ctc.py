@@ -24,10 +24,10 @@ def make(kind: str, rows: int, frames: int, bases: int, symbols: int) -> tuple[t
     targets = torch.randint(1, symbols, (rows, bases))
     scores = torch.randn(rows, frames, symbols)
     if kind != "random":
-        said = targets if kind == "trained" else targets.roll(10, 1)
+        peaks = targets if kind == "trained" else targets.roll(10, 1)
         places = torch.linspace(0, frames - 1, bases).long()
         scores[:, :, 0] += 4
-        scores[torch.arange(rows)[:, None], places, said] += 10
+        scores[torch.arange(rows)[:, None], places, peaks] += 10
     return scores, torch.full((rows,), frames), targets, torch.full((rows,), bases)
 
 

@@ -257,7 +257,7 @@ def show_differences(scores: dict[tuple[str, str, int], np.ndarray]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--language", required=True, help="model folder of a recipe of task language, forward")
-    parser.add_argument("--backward", help="another, of direction backward, whose states stand beside")
+    parser.add_argument("--backward", help="a backward model, whose states are appended")
     parser.add_argument("--table", type=Path, help="table of k-mer vectors")
     parser.add_argument("--families", type=Path, help="CSV with the columns sequence and family_accession")
     parser.add_argument("--others", type=Path, help="CSV with sequences of another source")

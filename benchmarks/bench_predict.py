@@ -64,7 +64,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--model", default="stability")
-    parser.add_argument("--table", help="CSV of real sequences, may be gzip; default: made-up ones")
+    parser.add_argument("--table", help="CSV of real sequences, may be gzip; default: random ones")
     parser.add_argument("--column", default="sequence")
     parser.add_argument("--counts", type=int, nargs="+", default=[100_000, 400_000])
     parser.add_argument("--residues", type=int, default=0, help="also a file of so many residues, 50 to 2,000 each")

@@ -186,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=8192, help="training rows (default 8192)")
     parser.add_argument("--valid", type=int, default=2512, help="validation rows (default 2512)")
-    parser.add_argument("--width", type=int, default=96, help="units a direction beside TAPE (default 96)")
+    parser.add_argument("--width", type=int, default=96, help="units per direction, for TAPE (default 96)")
     parser.add_argument("--batch", type=int, default=256, help="rows a batch (default 256)")
     parser.add_argument("--lr", type=float, default=1e-3, help="of the peers (default 1e-3, biotrainer's own)")
     parser.add_argument("--epochs", type=int, default=2, help="of each round (default 2)")
@@ -236,7 +236,7 @@ def main() -> None:
                 entry.score, _ = go(entry, entry.epochs, 0)
 
     print(machine("torch"), versions("biotrainer", "tape_proteins"))
-    source = "stability table" if TABLE.exists() else "made-up proteins"
+    source = "stability table" if TABLE.exists() else "synthetic proteins"
     print(f"# {source}: {rows:,} training and {held_out:,} validation rows, batch {options.batch}, one thread")
     print(
         f"# sequences/s: medians of {options.rounds} rounds of {options.epochs} epochs; ratio: by CPU time, to the peer"

@@ -335,14 +335,14 @@ def lines(summary: dict[str, Any]) -> list[str]:
     own = summary["generated"]
     text = [
         f"{own['sequences']:,} sequences, median length {own['length'].get('0.5', 0):.0f}; "
-        f"{100 * own['ended']:.0f} % reached their end, {100 * own['duplicates']:.1f} % came before; "
-        f"mean log-likelihood {own['log_likelihood']:.3f} nats a symbol"
+        f"{100 * own['ended']:.0f} % with an end, {100 * own['duplicates']:.1f} % duplicates; "
+        f"mean log-likelihood {own['log_likelihood']:.3f} nats per symbol"
     ]
     for name in ("generated", "held_out"):
         if "copies" in summary.get(name, {}):
             side = summary[name]
             text.append(
-                f"{name.replace('_', '-')} beside training: copies {100 * side['copies']:.1f} %; identity to the "
+                f"{name.replace('_', '-')} compared with training: copies {100 * side['copies']:.1f} %; identity to the "
                 f"nearest at most {side['identity_most']:.2f}, of 0.5 or more {100 * side['identity_0.5']:.0f} %; "
                 f"longest match median {side['match_median']:.0f}, at most {side['match_most']}; distance of "
                 f"composition {side['composition_distance']:.3f}, of length {side['length_distance']:.2f}"
@@ -531,7 +531,7 @@ def figure(summary: dict[str, Any]) -> Drawing:
             _steps(panels[3], summary, "matches", "longest exact match with a training sequence, letters")
 
     count = summary["generated"]["sequences"]
-    caption = f"{count:,} generated sequences" + (" beside those that their model was trained on" if compared else "")
+    caption = f"{count:,} generated sequences" + (" compared with the training sequences" if compared else "")
     return draw("generated", caption, paint, 8.4 if compared else 4.4)
 
 

@@ -295,7 +295,7 @@ def unlabelled(paths: Sequence[str | Path], known: SequenceSet, counts: Counter[
             if len(tokens) < SHORTEST:
                 counts[f"left out: shorter than {SHORTEST} residues"] += 1
             elif tokens.tobytes() in seen:
-                counts["left out: came before, or is labelled"] += 1
+                counts["left out: duplicate, or labelled"] += 1
             else:
                 seen.add(tokens.tobytes())
                 ids.append(f"{Path(path).name}:{name}")

@@ -71,7 +71,7 @@ def test_homologs_of_held_out_chains_are_left_out_and_labels_reach_homologs(
     found = prepare_pseudo_labels(path, [tmp_path / "u.fasta"], tmp_path / "o.h5", all_coil, states="HEC")
     assert found["counts"] == {
         "left out: shorter than 20 residues": 1,
-        "left out: came before, or is labelled": 1,
+        "left out: duplicate, or labelled": 1,
         "left out: homologous to a held-out chain": 2,
         "kept: labelled": 3,
         "kept: labelled by the model": 2,
@@ -126,7 +126,7 @@ def test_each_sequence_is_taken_once(tmp_path: Path) -> None:
     counts: Counter[str] = Counter()
     found = unlabelled([tmp_path / "a.fasta"], as_set([], [], RESIDUES), counts)
     assert found.ids == ["a.fasta:x"]
-    assert counts == {"left out: came before, or is labelled": 1}
+    assert counts == {"left out: duplicate, or labelled": 1}
 
 
 BLOSUM62 = substitution_matrices.load("BLOSUM62")
