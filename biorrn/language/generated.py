@@ -342,7 +342,7 @@ def lines(summary: dict[str, Any]) -> list[str]:
         if "copies" in summary.get(name, {}):
             side = summary[name]
             text.append(
-                f"{name.replace('_', '-')} compared with training: copies {100 * side['copies']:.1f} %; identity to the "
+                f"{name.replace('_', '-')} vs training: copies {100 * side['copies']:.1f} %; identity to the "
                 f"nearest at most {side['identity_most']:.2f}, of 0.5 or more {100 * side['identity_0.5']:.0f} %; "
                 f"longest match median {side['match_median']:.0f}, at most {side['match_most']}; distance of "
                 f"composition {side['composition_distance']:.3f}, of length {side['length_distance']:.2f}"
