@@ -80,13 +80,8 @@ class ConfigError(BiorrnError):
 # in TSV and FASTQ one of these would start a new column or record
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-
 SHOWN = 10  # files that a message names
-
-
-OnProblem = Callable[[InputError], None]
-
-
+OnProblem = Callable[[InputError], None]  # called with the error of a record; may raise it
 Item = TypeVar("Item")
 
 

@@ -1,19 +1,17 @@
 """Schema of prepared HDF5 files: every dataset with its shape, dtype, unit and meaning.
 
-In a protein file a row is one protein; `tokens` is cut by `offsets`. In a signal file a row is one segment: a stretch
-of one read whose bases are known and lie wholly in one split; `signal` is cut by `signal_offsets`, `bases` and `starts`
-by `base_offsets`.
+- protein: a row is a protein; `offsets` delimits its `tokens`. The datasets of `BOUNDS` are optional, together.
+- signal: a row is a segment, i.e. a stretch of a read with known bases, all in one split; `signal_offsets` delimits its
+  `signal`, `base_offsets` its `bases` and `starts`. The datasets of `OPTIONAL` are optional: the first two in a file
+  mixed from several, the third where the positions of the bases in the signal are unknown.
+- tags: a protein file with `labels` or `values`, one per residue (or base), in place of `targets`.
+- pairs: a row is a source and a target sequence.
 
-A tags file is a protein file with `labels` or `values`, one a residue (or base), in place of `targets`.
-
-A protein file may hold the datasets of `BOUNDS`, both or neither. A signal file may hold those of `OPTIONAL`: a file
-mixed from several has the first two, and one whose bases have no known place in the signal the third.
-
-File attributes: `kind`, `schema` (this version), `note`, `sources` (JSON: path -> SHA-256), and protein: `alphabet`,
-`targets` (JSON: list of name and unit); signal: `normaliser`, `sample_rate` (Hz), `labels`, `chemistry` (JSON: name of
-`nanopore.chemistry` -> reads), and where there is a dataset `source`, `source_names` (JSON: list of the files that its
-numbers stand for); pairs: `source_alphabet`, `target_alphabet` (entries of `sequences.alphabets.ALPHABETS`); tags:
-`alphabet` (a token is the index + 1), and `tags` (JSON: name, states, names) beside labels, `targets` beside values.
+Attributes of all: `kind`, `schema` (this version), `note`, `sources` (JSON: path -> SHA-256). Protein: `alphabet`,
+`targets` (JSON: list of name and unit). Signal: `normaliser`, `sample_rate` (Hz), `labels`, `chemistry` (JSON: name of
+`nanopore.chemistry` -> reads), and with the dataset `source`, `source_names` (JSON: list of files). Pairs:
+`source_alphabet`, `target_alphabet` (names in `sequences.alphabets.ALPHABETS`). Tags: `alphabet` (token = index +
+1), and `tags` (JSON: name, states, names) with labels, `targets` with values.
 """
 
 import dataclasses
