@@ -95,12 +95,9 @@ class Entry:
         others = sorted({figure.split for figure in self.published} - {self.split})
         if not others:
             return ""
-        ours, theirs = (_rows_of(split) for split in (self.split, " and ".join(others)))
+        named = (split.replace("valid", "validation") for split in (self.split, " and ".join(others)))
+        ours, theirs = (f"{split} rows" for split in named)
         return f"our score is of {ours}, the published ones are of {theirs}"
-
-
-def _rows_of(split: str) -> str:
-    return f"{split.replace('valid', 'validation')} rows"
 
 
 def seed_interval(scores: np.ndarray) -> tuple[float, float]:
@@ -318,22 +315,12 @@ def _between(ends: tuple[float, float]) -> str:
     return "–" if math.isnan(ends[0]) else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
-def _split(entry: Entry) -> str:
-    return entry.split + (" *" if entry.remark else "")
-
-
-def _verdict(entry: Entry) -> str:
-    if not entry.baselines:
-        return "–"
-    return ", ".join(entry.unbeaten) or "none"
-
-
 def _scores(entry: Entry) -> dict[str, str]:
     """Return the cells of a row of the first table, by heading."""
     return {
         "set": entry.set,
         "recipe": entry.recipe,
-        "split": _split(entry),
+        "split": entry.split + (" *" if entry.remark else ""),
         "metric": NAMES[entry.metric],
         "n": f"{entry.n:,}",
         "score": f"{entry.score:.3f}",
@@ -346,11 +333,6 @@ def _scores(entry: Entry) -> dict[str, str]:
     }
 
 
-def _beside(entry: Entry, names: Sequence[str]) -> list[str]:
-    """Return our score, and those of the baselines of these names."""
-    return [f"{entry.score:.3f}", *(_cell(entry.baselines.get(name, math.nan), 3) or "–" for name in names)]
-
-
 def markdown(entries: Sequence[Entry], title: str = "Protein benchmark") -> str:
     """Return the table as Markdown: scores beside published figures, baselines, then remarks and sources.
 
@@ -360,7 +342,13 @@ def markdown(entries: Sequence[Entry], title: str = "Protein benchmark") -> str:
     names = list(dict.fromkeys(name for entry in entries for name in entry.baselines))
     baselines = _table(
         ["set", "metric", "not shown to be beaten", "ours", *names],
-        [[entry.set, NAMES[entry.metric], _verdict(entry), *_beside(entry, names)] for entry in entries],
+        [
+            [
+                *(entry.set, NAMES[entry.metric], ", ".join(entry.unbeaten) or ("none" if entry.baselines else "–")),
+                *(f"{entry.score:.3f}", *(_cell(entry.baselines.get(name, math.nan), 3) or "–" for name in names)),
+            ]
+            for entry in entries
+        ],
         len(names) + 1,
     )
     apart = [entry for entry in entries if entry.remark]

@@ -8,7 +8,7 @@ predicts better is given too, and two tests of the paired absolute errors: the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -279,6 +279,7 @@ def comparison_figure(content: dict[str, Any], true: np.ndarray, sides: list[Sid
     names = list(content["targets"])
 
     def paint(figure: Figure) -> None:
+        figure.set_figwidth(1.4 * WIDTH)
         panels = figure.subplots(len(names), 2, squeeze=False)
         for k, name in enumerate(names):
             known = ~np.isnan(true[:, k])
@@ -291,15 +292,7 @@ def comparison_figure(content: dict[str, Any], true: np.ndarray, sides: list[Sid
             errors.set_title(f"A nearer {won['a']:,}, B nearer {won['b']:,}", fontsize=8)
 
     caption = f"Predictions and absolute errors of A ({content['a']}) and B ({content['b']}); dashed: equal."
-    return draw("compare", caption, _wide(paint), 2.4 * len(names) + 0.2)
-
-
-def _wide(paint: Callable[[Figure], None]) -> Callable[[Figure], None]:
-    def wide(figure: Figure) -> None:
-        figure.set_figwidth(1.4 * WIDTH)
-        paint(figure)
-
-    return wide
+    return draw("compare", caption, paint, 2.4 * len(names) + 0.2)
 
 
 def _pair(axes: Any, figure: Figure, x: np.ndarray, y: np.ndarray, across: str, up: str) -> None:

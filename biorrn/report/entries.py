@@ -188,16 +188,13 @@ def _parts(run: Run) -> dict[str, Any]:
     }
 
 
-def _same(one: str, other: str) -> bool:
-    return bool(one and other) and os.path.normpath(one) == os.path.normpath(other)
-
-
 def _data_of(run: dict[str, Any], prepared: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the data sets that a run was trained or evaluated on, by the paths in its files."""
     train = run["training"]
     paths = [entry["path"] for entry in train["inputs"]] if train else []
     paths += [entry["path"] for result in run["results"] for entry in result["inputs"] if entry["role"] == "prepared"]
-    return [entry for entry in prepared if any(_same(entry["prepared"], path) for path in paths)]
+    named = {os.path.normpath(path) for path in paths if path}
+    return [entry for entry in prepared if entry["prepared"] and os.path.normpath(entry["prepared"]) in named]
 
 
 def collect(

@@ -82,12 +82,8 @@ def compare(
             fitted = lookup(BASELINES, name, "baseline")(problem)
             results[name] = beside(name, fitted.description, rows.targets[:, column], model, fitted.predicted, seed)
             advance(1)
-    return dict(sorted(results.items(), key=_rank))
-
-
-def _rank(item: tuple[str, dict[str, Any]]) -> float:
-    value = float(item[1]["metrics"]["spearman"]["value"])
-    return -value if np.isfinite(value) else np.inf
+    scores = {name: float(entry["metrics"]["spearman"]["value"]) for name, entry in results.items()}
+    return {name: results[name] for name in sorted(results, key=lambda name: -np.nan_to_num(scores[name], nan=-np.inf))}
 
 
 # name -> f(problem); in the order of what they cost

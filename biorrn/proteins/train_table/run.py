@@ -110,14 +110,17 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
     said += [f"data: {line}" for line in lines(seen)]
     said += [f"data: {reason}: {number:,}" for reason, number in table.counts.items()]
     if not wish.folds or split.by_column:
-        said.append(f"split: {_shares(split)}, {split.how} ({split.why})")
+        counts = np.bincount(split.codes, minlength=len(SPLITS))
+        shares = ", ".join(f"{name} {count:,}" for name, count in zip(SPLITS, counts, strict=True))
+        said.append(f"split: {shares}, {split.how} ({split.why})")
     if wish.folds:
         said.append(f"split: {wish.folds} folds of the rows outside test, whole groups together: {split.how}")
+    rows = _training_rows(split, wish.folds)
     made = plan(
         seen,
-        _training_rows(split, wish.folds),
+        rows,
         wish.minutes,
-        lambda recipe: seconds_an_epoch(recipe, table, device, seen.reference) * _training_part(split, wish.folds),
+        lambda recipe: seconds_an_epoch(recipe, table, device, seen.reference) * rows / len(split.codes),
         model=wish.model,
         changes=list(wish.changes),
         seeds=1 if wish.folds else 3,
@@ -304,15 +307,6 @@ def _shown(value: Any) -> str:
 def _training_rows(split: Split, folds: int) -> int:
     rows = int((split.codes != 2).sum() * (1 - 1 / folds)) if folds else int((split.codes == 0).sum())
     return max(1, rows)
-
-
-def _training_part(split: Split, folds: int) -> float:
-    return _training_rows(split, folds) / len(split.codes)
-
-
-def _shares(split: Split) -> str:
-    counts = np.bincount(split.codes, minlength=len(SPLITS))
-    return ", ".join(f"{name} {count:,}" for name, count in zip(SPLITS, counts, strict=True))
 
 
 def _leakage(path: Path) -> list[str]:
