@@ -13,10 +13,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from biorrn.base.errors import BiorrnError, ConfigError, InputError
+from biorrn.base.errors import BiorrnError, ConfigError, InputError, faults
 from biorrn.base.files import atomic_path, open_text, scratch_folder, write_text
 from biorrn.nanopore.chemistry import chemistry_tags
 from biorrn.nanopore.labels.sources import TRUTH_COLUMNS
+from biorrn.nanopore.readers.calls import parse_bases
 from biorrn.nanopore.readers.slow5 import END, FIELDS, HEAD, MAGIC, NUMBERS
 from biorrn.nanopore.simulate.current import Wander
 from biorrn.nanopore.simulate.pore_model import PoreModel, kmer_index
@@ -25,7 +26,6 @@ from biorrn.sequences.fasta import fasta_records, first_word
 from biorrn.sequences.records import ReadLabels, SignalRecord
 
 TRIES = 100  # draws of a fragment without N
-AMBIGUOUS = str.maketrans("RYSWKMBDHVryswkmbdhv", "N" * 20)
 SHORTEST = 50  # bases of a fragment
 
 
@@ -70,10 +70,8 @@ def read_genome(path: str | Path) -> dict[str, np.ndarray]:
 def _codes(path: str | Path, name: str, letters: str) -> np.ndarray:
     if not letters:
         raise InputError(path, "the sequence is empty", name)
-    try:
-        return encode_bases(letters.translate(AMBIGUOUS))
-    except BiorrnError as error:
-        raise InputError(path, str(error), name) from error
+    with faults(path, name):
+        return parse_bases(letters)
 
 
 def random_genome(description: str, seed: int) -> dict[str, np.ndarray]:
