@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biorrn.cli.main import main
 from biorrn.nanopore.alignment import reverse_complement
 from biorrn.proteins.baselines.fit import BASELINES, SETS
 from biorrn.sequences.alphabets import tokens
@@ -19,17 +18,10 @@ GENOME = "".join(np.random.default_rng(3).choice(list("ACGT"), 5000))
 
 
 @pytest.fixture
-def biorrn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Biorrn:
+def biorrn(run_cli: Biorrn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Biorrn:
     """Return a function that runs the command line in the test's folder and returns the exit code."""
-
-    def run(*words: str | Path) -> int:
-        monkeypatch.setattr("sys.argv", ["biorrn", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return int(caught.value.code or 0)
-
     monkeypatch.chdir(tmp_path)
-    return run
+    return run_cli
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import itertools
 import logging
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 
 from biorrn.base.errors import InputError
-from biorrn.cli import main
 from biorrn.nanopore.readers.files import read_signal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,16 +43,11 @@ def formats(shared_data):
 
 
 @pytest.fixture
-def biorrn(monkeypatch, capsys):
+def biorrn(run_cli, capsys):
     """Return a function that runs the command line here and returns its exit code, stdout and errors."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["biorrn", *map(str, arguments)])
-        code = 0
-        try:
-            main.main()
-        except SystemExit as stop:
-            code = stop.code or 0
+        code = run_cli(*arguments)
         out, err = capsys.readouterr()
         assert "Traceback" not in err
         return code, out, [line for line in err.splitlines() if line.startswith("biorrn: error: ")]

@@ -26,9 +26,7 @@ def test_the_folder_may_not_be_written(server: Any, case: Any, left: Any, tmp_pa
     assert run.code == 2, run.error
     assert "Traceback" not in run.error
     last = run.error.splitlines()[-1]
-    assert re.fullmatch(
-        r"biorrn: error: \S+: cannot be written: (Permission denied|the folder is not writable)", last
-    )
+    assert re.fullmatch(r"biorrn: error: \S+: cannot be written: (Permission denied|the folder is not writable)", last)
     assert left(folder) == {}
 
 
