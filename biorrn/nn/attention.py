@@ -69,14 +69,6 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
     return torch.softmax(scores.float().masked_fill(~mask, float("-inf")), dim=-1)
 
 
-def attend_plainly(
-    query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, window: int | None, causal: bool
-) -> Tensor:
-    """Return what `attend` returns, by the plain formula: the reference of its tests."""
-    weights = attention_weights(query, key, seen(lengths, query.shape[2], window, causal))
-    return weights.to(value.dtype) @ value
-
-
 def attend(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, window: int | None, causal: bool) -> Tensor:
     """Return the attended values (B, heads, T, D), by torch's fused kernels.
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from biorrn.base.errors import ConfigError
 from biorrn.config import recipe as config
@@ -18,7 +18,6 @@ from biorrn.nn.attention import (
     MultiHead,
     SelfAttention,
     attend,
-    attend_plainly,
     attention_weights,
     rotate,
     seen,
@@ -26,6 +25,15 @@ from biorrn.nn.attention import (
     slide,
 )
 from biorrn.nn.batch import valid
+
+
+def attend_plainly(
+    query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, window: int | None, causal: bool
+) -> Tensor:
+    """Return what `attend` returns, by the plain formula."""
+    weights = attention_weights(query, key, seen(lengths, query.shape[2], window, causal))
+    return weights.to(value.dtype) @ value
+
 
 LENGTHS = torch.tensor([150, 1, 70, 0])
 TIME = 150  # longer than a block and its window, so that the window slides
