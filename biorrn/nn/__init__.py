@@ -10,7 +10,8 @@ decoder : recurrent decoder with attention (`ATTENTIONS`).
 engine : CPU inference engine for property models.
 ensemble : weighted mean of several models, neighbouring training rows, calibration.
 forest : extremely randomised trees on substitutions.
-forward : batched inference: devices, chunks, padding, memory limits.
+chunks : overlapping chunks of long inputs.
+forward : batched inference: devices, padding, memory limits.
 frontends : tokens or signal to features (`FRONTENDS`).
 gaussian : Gaussian processes: `kernels`, `substitutions`, `proteins` and the `model` (`KERNELS`).
 gradients : integrated gradients of a regression model.

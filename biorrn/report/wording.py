@@ -171,7 +171,7 @@ def result_sentence(
 
 
 def verdict(baselines: dict[str, Any]) -> dict[str, Any]:
-    """Return {"verdict", "good", "bad"}: whether a model beats its baselines."""
+    """Return {"verdict", "good", "bad"} for the table of runs; the sentence is `stats.baselines.headline`."""
     lost = [key for key, entry in baselines.items() if not entry["beats"]]
     words = "–"
     if baselines:

@@ -102,7 +102,9 @@ def headline(compared: dict[str, dict[str, Any]]) -> str:
     for name, entry in compared.items():
         groups.get(beaten(entry), []).append(name)
     if not any(groups.values()):
-        return f"The model beats {'all ' * (len(compared) > 1)}{len(compared)} baseline{'s' * (len(compared) > 1)}."
+        return (
+            "The model beats 1 baseline." if len(compared) == 1 else f"The model beats all {len(compared)} baselines."
+        )
     lost = "; ".join(f"it {kind} {', '.join(names)}" for kind, names in groups.items() if names)
     return f"The model does not beat {sum(map(len, groups.values()))} of {len(compared)} baselines: {lost}."
 

@@ -26,9 +26,10 @@ from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.files import one_line, write_text
 from biorrn.base.lookup import lookup
 from biorrn.kernels.lstm import BFLOAT
+from biorrn.nn.chunks import Span, spans
 from biorrn.nn.engine import chosen_kind
 from biorrn.nn.ensemble import probabilities
-from biorrn.nn.forward import Span, batches, joined, model_on, padded, spans, stream
+from biorrn.nn.forward import batches, joined, model_on, padded, stream
 from biorrn.nn.store import Stored
 from biorrn.sequences.alphabets import RESIDUES, THREE
 from biorrn.sequences.flags import LEFT_OUT, flags

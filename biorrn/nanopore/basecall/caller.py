@@ -24,7 +24,7 @@ from biorrn.nanopore.basecall.quality import calibration_of
 from biorrn.nanopore.chemistry import Purpose
 from biorrn.nanopore.readers.calls import mean_phred, parse_bases
 from biorrn.nanopore.signal import NORMALISERS, Scaling, scaled, trim_start
-from biorrn.nn.forward import check, spans
+from biorrn.nn.chunks import check, spans
 from biorrn.nn.store import RECIPE, Stored, find_model, shipped_models
 from biorrn.sequences.records import ReadCall, SignalRecord
 

@@ -1,4 +1,7 @@
-"""Overlapping chunks of signal, overlapping pieces of scores, and joining of their calls.
+"""Overlapping chunks of signal and pieces of scores of a read, and joining of the calls of pieces.
+
+Two levels overlap: the network scores chunks of signal, the decoder decodes pieces of scores. `nn.chunks.spans` plans
+both; `pipeline.Pipeline` slices the signal and stores the scores of each chunk where `Read.shares` says.
 
 Chunks start at multiples of the model's stride, so that a frame of a chunk is a frame of the whole signal. Scores are
 taken from one chunk up to the middle of the overlap, then from the next: no frame is nearer than half an overlap to a
@@ -16,7 +19,7 @@ import numpy as np
 
 from biorrn.nanopore.basecall.decode import Decoded
 from biorrn.nanopore.signal import Scaling
-from biorrn.nn.forward import Span, frames, spans
+from biorrn.nn.chunks import Span, frames, spans
 from biorrn.sequences.records import SignalRecord
 
 FRAMES = 20_000  # of the longest piece; shorter reads, which are most, are decoded whole

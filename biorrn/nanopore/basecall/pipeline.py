@@ -17,7 +17,7 @@ import numpy as np
 
 from biorrn.nanopore.basecall.chunking import Piece, Read
 from biorrn.nanopore.basecall.engine import Engine
-from biorrn.nn.forward import Span
+from biorrn.nn.chunks import Span
 
 Block = list[tuple[Read, Span]]
 

@@ -14,7 +14,7 @@ from biorrn.nanopore.basecall.chunking import AGREE, Read, join
 from biorrn.nanopore.basecall.decode import Decoded
 from biorrn.nanopore.basecall.engine import Wanted
 from biorrn.nanopore.basecall.pipeline import Pipeline
-from biorrn.nn.forward import frames, spans
+from biorrn.nn.chunks import frames, spans
 from biorrn.sequences.records import SignalRecord
 
 # size, overlap, stride: no overlap, overlap of more than half a chunk (three chunks share a sample), stride 1
