@@ -1,7 +1,7 @@
 """HTML report of evaluations, training runs, data sets, samples and cost.
 
 page.py : the page; `render` and `write_report`.
-report.html, report_parts.html, report.css, report.js : its templates (section headings and all fixed text), style, script.
+report.html, report_parts.html : its templates: section headings and all fixed text. report.css, report.js beside them.
 wording.py : sentences with numbers in them, numbers as text; the one on baselines is `stats.baselines.headline`.
 entries.py : runs: evaluation, training and cost of each, and the overview of all.
 sections.py : data sets, samples of reads, predictions of finished models.
