@@ -275,7 +275,7 @@ def prepare_tags(
     ----------
     out : HDF5 file to write.
     splitter : from `tagging.prepare.parse_tag_split`.
-    window, overlap : int: longer sequences are cut, see `tagging.readers.cut_windows`. Default: `WINDOW` and `OVERLAP` for
+    window, overlap : int: longer sequences are cut, see `tagging.readers.cut_windows`. Default: `WINDOW`, `OVERLAP` for
         DNA; proteins are not cut.
 
     Raises
