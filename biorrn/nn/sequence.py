@@ -21,9 +21,7 @@ from biorrn.config.recipe import Forest, GaussianProcess, Recipe
 from biorrn.nn.attention import SelfAttention
 from biorrn.nn.cells import Stack, lock
 from biorrn.nn.ensemble import Neighbours, ensemble_for
-from biorrn.nn.forest import build_forest
 from biorrn.nn.frontends import FRONTENDS, HiddenStates, Part
-from biorrn.nn.gaussian.model import build_gaussian
 from biorrn.nn.heads import HEADS, Keep, Pool, Tokens
 from biorrn.sequences.tokenisers import Tokeniser
 
@@ -249,9 +247,13 @@ def build(recipe: Recipe, facts: dict[str, Any]) -> nn.Module:
     """
     outputs = int(facts.get("outputs", 1))
     if recipe.members is None:
-        if isinstance(recipe.model, GaussianProcess):
+        if isinstance(recipe.model, GaussianProcess):  # imported here: networks, which are most, need neither
+            from biorrn.nn.gaussian.model import build_gaussian
+
             return build_gaussian(recipe.model, facts)
         if isinstance(recipe.model, Forest):
+            from biorrn.nn.forest import build_forest
+
             return build_forest(recipe.model.trees, facts)
         assert recipe.model is not None  # as every checked recipe
         return build_model(recipe.model, outputs, stored=True)
