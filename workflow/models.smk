@@ -207,7 +207,7 @@ rule differences:
     params:
         python=sys.executable,
     shell:
-        "{params.python:q} -m biorrn.proteins.uncertainty.edge differences {OUT}/stability {input.pairs:q} --wild-type wt_sequence"
+        "{params.python:q} -m biorrn.proteins.uncertainty.extra_intervals differences {OUT}/stability {input.pairs:q} --wild-type wt_sequence"
         " --mutation mutation --target ddg --scale 1.364 > {output:q} 2> {log:q}"
 
 
@@ -225,5 +225,5 @@ rule strangers:
     params:
         python=sys.executable,
     shell:
-        "{params.python:q} -m biorrn.proteins.uncertainty.edge strangers {OUT}/melting_temperature {input.prepared:q} {input.others:q}"
+        "{params.python:q} -m biorrn.proteins.uncertainty.extra_intervals no-relative {OUT}/melting_temperature {input.prepared:q} {input.others:q}"
         " --target tm --left-out {input.test:q} > {output:q} 2> {log:q}"

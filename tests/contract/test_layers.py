@@ -1,6 +1,7 @@
 """Imports point one way, without circles, and the command line starts light."""
 
 import ast
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -237,3 +238,30 @@ def test_a_small_file_has_two_importers_or_tests() -> None:
         if sum(name in used for other, used in users.items() if other != name) < 2 and name not in tested:
             found.add(name)
     assert found == set(ALONE), "fold it into its importer, or say in ALONE why it stays"
+
+
+NAMED = [
+    path
+    for folder in ("workflow", "docs", "benchmarks", "data", "config", "tests", ".ci")
+    for path in sorted((PACKAGE.parent / folder).rglob("*"))
+    if path.suffix in (".py", ".smk", ".md", ".yaml", ".yml", "") and path.is_file() and path.parent.name != "contract"
+]
+NAMED += [PACKAGE.parent / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "Snakefile", "mkdocs.yml")]
+
+
+def test_modules_that_are_named_exist() -> None:
+    """In rules, docs, benchmarks and strings: `biorrn.x.y`, each with what it is said to hold."""
+    wrong = []
+    for path in NAMED:
+        for found in set(re.findall(r"\bbiorrn(?:\.[a-z_]\w*)+", path.read_text(encoding="utf-8"))):
+            place, names = PACKAGE, found.split(".")[1:]
+            while names and (place / names[0]).is_dir():
+                place /= names.pop(0)
+            file = place / f"{names[0]}.py" if names else place
+            if names and file.is_file():
+                names = names[1:]
+            elif names:
+                file = place / "__init__.py"
+            if names and not re.search(rf"\b{names[0]}\b", file.read_text(encoding="utf-8")):
+                wrong.append(f"{path.relative_to(PACKAGE.parent)}: {found}")
+    assert not wrong
