@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import re
 import sys
 import tempfile
 import warnings
@@ -712,6 +713,8 @@ def evaluate(
 
 # -- arguments --------------------------------------------------------------------------------------------------------
 def _model(model: Model | Source) -> Model:
+    if not isinstance(model, Model | str | Path):
+        raise BiorrnError(f"model: found {_named(model)}; expected a Model, a run folder or a shipped id")
     return model if isinstance(model, Model) else load_model(model)
 
 
@@ -738,6 +741,8 @@ def _file_of(data: Proteins, fasta: bool = False) -> Iterator[str | Path]:
     Messages name the type of the object in place of the temporary file.
     """
     if isinstance(data, str | Path):
+        if isinstance(data, str) and data != "-" and not Path(data).exists() and re.fullmatch(r"[A-Za-z*]{5,}", data):
+            raise BiorrnError(f"'{data[:20]}' is not a file; a sequence is given in a list, as ['MKV...']")
         yield data
         return
     import pandas as pd
@@ -745,7 +750,11 @@ def _file_of(data: Proteins, fasta: bool = False) -> Iterator[str | Path]:
     if isinstance(data, pd.DataFrame):
         frame = data
     else:
+        if not isinstance(data, Iterable):
+            raise BiorrnError(f"proteins: found {_named(data)}; expected a file, DataFrame, dict or list of str")
         items = list(data.items() if isinstance(data, Mapping) else enumerate(data, 1))
+        if wrong := [sequence for _, sequence in items if not isinstance(sequence, str)]:
+            raise BiorrnError(f"proteins: found an entry of type {_named(wrong[0])}; expected str")
         ids = [str(name) if isinstance(data, Mapping) else f"row{name}" for name, _ in items]
         frame = pd.DataFrame({"id": ids, "sequence": [sequence for _, sequence in items]}, dtype="object")
     with tempfile.TemporaryDirectory(prefix="biorrn") as folder:
@@ -808,6 +817,8 @@ def _peeked(reads: Any) -> tuple[Any, Iterable[Any]]:
 
     if isinstance(reads, str | Path) or (isinstance(reads, np.ndarray) and reads.ndim == 1):
         return reads, [reads]
+    if isinstance(reads, Sequence) and reads and isinstance(reads[0], int | float):  # one signal as plain numbers
+        return np.asarray(reads), [np.asarray(reads)]
     rest = iter(reads.items() if isinstance(reads, Mapping) else reads)
     first = next(rest, None)
     return first, [] if first is None else itertools.chain([first], rest)
@@ -826,7 +837,7 @@ def _record(read: Any, number: int, sample_rate: float | None) -> SignalRecord:
     if sample_rate is None or not sample_rate > 0:
         raise ConfigError(f"sample_rate: found {sample_rate}; needed with arrays of signal, in samples a second")
     if current.ndim != 1 or not np.isfinite(current).all():
-        raise BiorrnError(f"read '{name}': the signal must be finite numbers in one dimension, in picoamperes")
+        raise BiorrnError(f"read '{name}': the signal must be an array of one dimension, in picoamperes, without NaN")
     return SignalRecord(str(name), current, 0.0, 1.0, float(sample_rate))
 
 

@@ -1,6 +1,7 @@
 """The Python API: same results as the command line, from files and from plain objects, without output."""
 
 import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -122,7 +123,7 @@ def test_reads_that_are_left_out_are_one_warning(model: Path) -> None:
         list(api.basecall([current], model, sample_rate=5000))
     with pytest.raises(api.BiorrnError, match="sample_rate: found None"):
         list(api.basecall([current], model))
-    with pytest.raises(api.BiorrnError, match="read 'read1': the signal must be finite"):
+    with pytest.raises(api.BiorrnError, match="read 'read1': the signal must be an array"):
         list(api.basecall([current * np.nan], model, sample_rate=4000))
     with pytest.raises(api.BiorrnError, match="--batch-size: found 0"):
         api.basecall([current], model, sample_rate=4000, batch_size=0)
@@ -235,3 +236,19 @@ def test_threads_are_as_before(stability: "api.Model") -> None:
     api.predict(stability, ["MKVLAYGGSSQETIEVEDEE"], threads=2)
     next(iter(api.basecall(POD5, max_reads=1, threads=2)))
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("proteins", "said"),
+    [
+        ("RKWEEIAERLREEFN", "'RKWEEIAERLREEFN' is not a file; a sequence is given in a list"),
+        (None, "proteins: found NoneType; expected a file, DataFrame, dict or list of str"),
+        ([b"MKV"], "proteins: found an entry of type bytes; expected str"),
+        ([("a", "MKV")], "proteins: found an entry of type tuple; expected str"),
+    ],
+)
+def test_objects_that_are_no_proteins_are_named(proteins: object, said: str) -> None:
+    with pytest.raises(api.BiorrnError, match=re.escape(said)):
+        api.predict("stability", proteins)  # type: ignore[arg-type]
+    with pytest.raises(api.BiorrnError, match="model: found NoneType"):
+        api.predict(None, ["MKV"])  # type: ignore[arg-type]

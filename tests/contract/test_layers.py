@@ -134,7 +134,7 @@ def dependencies() -> dict[str, set[str]]:
                 wanted |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 module = node.module or ""
-                # `from biorrn.models import store` names a module, `from biorrn.nn.store import x` does not
+                # `from biorrn.nn import store` names a module, `from biorrn.nn.store import x` does not
                 wanted |= {full if (full := f"{module}.{alias.name}") in modules else module for alias in node.names}
         found[name] = (wanted & set(modules)) - {name}
     return found

@@ -93,7 +93,7 @@ def test_joined_convolution_equals_direct(samples: int) -> None:
     layers = [torch.nn.Conv1d(1, 4, 5, padding=2), torch.nn.Conv1d(4, 3, 19, stride=5, padding=9)]
 
     def model(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """(N, T) -> (N, T', 3), with padding masked between the layers as in models.frontends.Conv"""
+        """(N, T) -> (N, T', 3), with padding masked between the layers as in nn.frontends.Conv"""
         h = torch.from_numpy(x)[:, None, :]
         ends = torch.from_numpy(lengths)[:, None, None]
         h = layers[0](h) * (torch.arange(h.shape[2]) < ends)
