@@ -42,7 +42,9 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'biorrn' has no attribute '{name}'")
     from biorrn import api
+    from biorrn.base.compute import quiet_threads
 
+    quiet_threads()  # before a function imports torch
     return getattr(api, name)
 
 

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
 
@@ -119,7 +119,6 @@ def load_model(name: str | Path) -> Model:
     task: regression
     predicts: stability score of a designed mini-protein, ...
     """
-    from biorrn.base import compute as device  # noqa: F401 - sets how torch's threads wait, before torch is imported
     from biorrn.nn import store
 
     return Model(store.load_model(name))
@@ -747,6 +746,8 @@ def _file_of(data: Proteins, fasta: bool = False) -> Iterator[str | Path]:
         return
     import pandas as pd
 
+    from biorrn.sequences.fasta import fasta_text
+
     if isinstance(data, pd.DataFrame):
         frame = data
     else:
@@ -760,7 +761,7 @@ def _file_of(data: Proteins, fasta: bool = False) -> Iterator[str | Path]:
     with tempfile.TemporaryDirectory(prefix="biorrn") as folder:
         path = Path(folder) / (f"{_named(data)}.fasta" if fasta else f"{_named(data)}.parquet")
         if fasta:
-            records = (f">{name}\n{letters}\n" for name, letters in frame[["id", "sequence"]].to_numpy())
+            records = (fasta_text(name, letters) for name, letters in frame[["id", "sequence"]].to_numpy())
             path.write_text("".join(records), encoding="utf-8")
         else:
             _write(frame, path)
@@ -771,7 +772,7 @@ def _file_of(data: Proteins, fasta: bool = False) -> Iterator[str | Path]:
             raise
 
 
-def _write(frame: pd.DataFrame, path: Path) -> None:
+def _write(frame: pd.DataFrame, path: Path | IO[bytes]) -> None:
     """Write a DataFrame as parquet; columns of mixed values become text, and an index with a name a column."""
     frame = frame.reset_index() if frame.index.name is not None else frame.copy()
     frame.columns = [str(name) for name in frame.columns]
@@ -788,7 +789,7 @@ def _kept(frame: pd.DataFrame, folder: Path, replace: bool) -> Path:
     from biorrn.base.files import atomic_path
 
     path, made = folder / TABLE, io.BytesIO()
-    _write(frame, made)  # type: ignore[arg-type]
+    _write(frame, made)
     if path.is_file() and path.read_bytes() != made.getvalue() and not replace:
         raise ConfigError(f"{folder}: holds a run of another DataFrame; give another folder or replace=True")
     with atomic_path(path) as temporary:
@@ -818,7 +819,8 @@ def _peeked(reads: Any) -> tuple[Any, Iterable[Any]]:
     if isinstance(reads, str | Path) or (isinstance(reads, np.ndarray) and reads.ndim == 1):
         return reads, [reads]
     if isinstance(reads, Sequence) and reads and isinstance(reads[0], int | float):  # one signal as plain numbers
-        return np.asarray(reads), [np.asarray(reads)]
+        reads = np.asarray(reads)
+        return reads, [reads]
     rest = iter(reads.items() if isinstance(reads, Mapping) else reads)
     first = next(rest, None)
     return first, [] if first is None else itertools.chain([first], rest)

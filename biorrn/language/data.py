@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from biorrn.nn.batch import Batch
+from biorrn.sequences.prepared.files import offsets_of
 from biorrn.sequences.tokenisers import BOS, EOS, UNK, Tokeniser
 from biorrn.training.batches import MULTIPLE, ProteinDataset, bucketed_batches, pad_tokens
 
@@ -41,7 +42,7 @@ class SymbolDataset:
         self.letters = tokeniser.letters
         self.letters[UNK] = 0
         ids = [tokeniser.encode_tokens(rows.tokens(row)) for row in range(len(rows))]
-        self.offsets = np.concatenate([[0], np.cumsum([len(part) + 2 for part in ids])]).astype(np.int64)
+        self.offsets = offsets_of([len(part) + 2 for part in ids])
         self.flat = np.empty(int(self.offsets[-1]), np.int64)
         for start, part in zip(self.offsets[:-1], ids, strict=True):
             self.flat[start], self.flat[start + 1 + len(part)] = BOS, EOS

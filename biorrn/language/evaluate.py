@@ -23,6 +23,7 @@ from biorrn.nn.forward import model_on
 from biorrn.nn.sequence import SequenceModel, carries, next_states
 from biorrn.nn.store import Stored, load_model
 from biorrn.sequences.alphabets import RESIDUES
+from biorrn.sequences.prepared.files import offsets_of
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.tables.writer import open_table
 from biorrn.sequences.tokenisers import BOS, EOS, UNK, Tokeniser
@@ -239,7 +240,7 @@ def _spread(flat: np.ndarray, nats: np.ndarray, tokeniser: Tokeniser) -> np.ndar
 
 
 def _likelihoods(rows: ProteinDataset, by_letter: np.ndarray) -> Likelihoods:
-    edges = np.concatenate([[0], np.cumsum(rows.lengths)])
+    edges = offsets_of(rows.lengths)
 
     def sums(values: np.ndarray) -> np.ndarray:
         return np.diff(np.concatenate([[0.0], np.cumsum(values)])[edges])

@@ -23,6 +23,7 @@ from biorrn.language.data import IGNORED, SymbolDataset, count, windows
 from biorrn.nn.batch import Batch, valid
 from biorrn.nn.heads import Tokens
 from biorrn.nn.sequence import SequenceModel, build_model, carries
+from biorrn.sequences.prepared.files import offsets_of
 from biorrn.sequences.tokenisers import SPECIAL, make_tokeniser
 from biorrn.training.batches import Batches, ProteinDataset
 
@@ -38,7 +39,7 @@ class LanguageData(Batches):
     def __init__(self, path: str | Path, recipe: Recipe) -> None:
         asked = _frontend(recipe).tokens
         train, valid = ProteinDataset(path, "train"), ProteinDataset(path, "valid")
-        offsets = np.concatenate([[0], np.cumsum(train.lengths)])
+        offsets = offsets_of(train.lengths)
         tokeniser = make_tokeniser(asked.name, asked.k, asked.merges, train.alphabet, train.flat, offsets)
         backward = sees(recipe.network.core) == "backward"
         self.rows: SymbolDataset = SymbolDataset(train, tokeniser, backward)

@@ -15,7 +15,7 @@ import torch
 
 from biorrn.nn.batch import Batch
 from biorrn.sequences.alphabets import NO_STATE, STANDARD, blosum62
-from biorrn.sequences.prepared.files import gather
+from biorrn.sequences.prepared.files import gather, offsets_of
 from biorrn.tagging.prepare import TagFile
 
 MULTIPLE = 32  # batches are padded to a multiple of this: the CPU library builds new kernels for each length
@@ -60,7 +60,7 @@ class TagDataset:
                 found = gather(file.file["probabilities"], offsets, rows)
                 self.probabilities = found if found.any() else None
             self.ids = [str(name) for name in np.asarray(file.strings("id"), object)[rows]]
-        self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+        self._offsets = offsets_of(self.lengths)
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from biorrn.nn.batch import Batch
-from biorrn.sequences.prepared.files import ProteinFile, gather
+from biorrn.sequences.prepared.files import ProteinFile, gather, offsets_of
 
 MULTIPLE = 8  # batches are padded to a multiple of this; CPU libraries build kernels for each new length
 
@@ -39,7 +39,7 @@ class ProteinDataset:
             offsets = file.file["offsets"][:]
             self.lengths = np.diff(offsets)[rows]
             self.flat = gather(file.file["tokens"], offsets, rows)
-            self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+            self._offsets = offsets_of(self.lengths)
             self.targets = file.file["targets"][:][rows]
             self.weights = file.file["weights"][:][rows]
             bounds = file.bounds

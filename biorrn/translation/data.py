@@ -18,7 +18,7 @@ from biorrn.base.lookup import lookup
 from biorrn.nn.batch import Batch
 from biorrn.sequences.alphabets import ALPHABETS, RESIDUES, Alphabet
 from biorrn.sequences.fasta import read_entries
-from biorrn.sequences.prepared.files import PreparedFile, Writer, gather, new_file
+from biorrn.sequences.prepared.files import PreparedFile, Writer, gather, new_file, offsets_of
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.prepared.summary import account
 from biorrn.sequences.splits import Column, Rows, Splitter
@@ -96,7 +96,7 @@ class PairDataset:
             for side in ("source", "target"):
                 offsets = file.file[f"{side}_offsets"][:]
                 self._flat[side] = gather(file.file[side], offsets, rows)
-                self._offsets[side] = np.concatenate([[0], np.cumsum(np.diff(offsets)[rows])])
+                self._offsets[side] = offsets_of(np.diff(offsets)[rows])
             self.ids = [str(name) for name in np.asarray(file.strings("id"), object)[rows]]
         self.lengths, self.target_lengths = (np.diff(self._offsets[side]) for side in ("source", "target"))
 

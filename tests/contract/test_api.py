@@ -3,6 +3,7 @@
 import ast
 import doctest
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -67,3 +68,10 @@ def test_import_is_light_and_changes_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "['biorrn', 'biorrn.version']"]
+
+
+def test_idle_threads_sleep_before_torch_is_imported() -> None:
+    code = "import os, sys, biorrn; biorrn.predict; print('torch' in sys.modules, os.environ.get('OMP_WAIT_POLICY'))"
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "False PASSIVE\n"

@@ -11,6 +11,7 @@ from biorrn.nn.forest import features, learn, learn_in_folds, substitutions
 from biorrn.proteins.baselines.problem import Problem, one_hot, padded, places
 from biorrn.proteins.predictions import Proteins
 from biorrn.sequences.alphabets import consensus
+from biorrn.sequences.prepared.files import offsets_of
 from biorrn.sequences.similarity import nearest
 from biorrn.stats.baselines import Baseline
 
@@ -187,7 +188,7 @@ def closest(rows: np.ndarray, table: np.ndarray, values: np.ndarray, weights: np
 def _cut(rows: Proteins) -> tuple[np.ndarray, np.ndarray]:
     """Return the tokens of all rows, each cut at `EDIT_LONGEST` residues, and their offsets (N + 1,)."""
     lengths = np.minimum(rows.lengths, EDIT_LONGEST)
-    return rows.tokens[places(rows) < EDIT_LONGEST], np.concatenate([[0], np.cumsum(lengths)])
+    return rows.tokens[places(rows) < EDIT_LONGEST], offsets_of(lengths)
 
 
 def neighbour(problem: Problem) -> Baseline:

@@ -14,6 +14,7 @@ import numpy as np
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.sequences.alphabets import consensus as consensus_of
 from biorrn.sequences.alphabets import sequence, tokens
+from biorrn.sequences.prepared.files import offsets_of
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.rows import (
     CHOOSING,
@@ -168,7 +169,7 @@ def read_table(columns: Columns) -> Table:
         [rows[place] for place in kept],
         values[kept],
         np.concatenate(sequences),
-        np.concatenate([[0], np.cumsum([len(entry) for entry in sequences])]).astype(np.int64),
+        offsets_of([len(entry) for entry in sequences]),
         codes[kept],
         None if groups is None else groups[kept],
         split,

@@ -11,6 +11,7 @@ import numpy as np
 from biorrn.proteins.predictions import Predictions, Proteins
 from biorrn.proteins.uncertainty.conformal import LEVEL, LEVELS
 from biorrn.proteins.uncertainty.novelty import FLAG
+from biorrn.sequences.prepared.files import offsets_of
 from biorrn.sequences.similarity import nearest, word_length
 from biorrn.stats.bootstrap import proportion
 
@@ -82,15 +83,11 @@ def nearest_identity(rows: Proteins, train: Proteins, seed: int = 0) -> np.ndarr
     mask[chosen] = True
     some, least = rows.select(mask), IDENTITIES[0]
     _, best = nearest(
-        some.tokens, _offsets(some.lengths), train.tokens, _offsets(train.lengths), least, word_length(least), 1.0
+        some.tokens, offsets_of(some.lengths), train.tokens, offsets_of(train.lengths), least, word_length(least), 1.0
     )
     found = np.full(len(rows), np.nan)
     found[chosen] = best
     return found
-
-
-def _offsets(lengths: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def _held(inside: np.ndarray, width: np.ndarray) -> dict[str, float]:
