@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from biorrn.base.errors import BiorrnError, ConfigError, InputError
+from biorrn.base.errors import BiorrnError, ConfigError, InputError, stop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,7 +211,6 @@ def read_signal(
     >>> read.sample_rate, read.picoamperes().dtype.name
     (4000.0, 'float32')
     """
-    from biorrn.base.errors import stop
     from biorrn.nanopore.readers.files import read_all
 
     wanted = None if read_ids is None else set(read_ids)
@@ -448,7 +447,6 @@ def basecall(
     (True, True)
     """
     from biorrn.base.compute import choose_device, set_threads
-    from biorrn.base.errors import stop
     from biorrn.nanopore.basecall.caller import basecall as run
     from biorrn.nanopore.basecall.caller import default_batch_size, default_model
     from biorrn.nanopore.basecall.intake import Intake
@@ -872,7 +870,6 @@ def _computing(device: str, threads: int | None, progress: bool) -> Iterator[tup
 # -- records that are left out ----------------------------------------------------------------------------------------
 def _taking(problems: list[InputError], strict: bool) -> dict[str, Any]:
     """Return the arguments of readers for unusable records and repeated ids."""
-    from biorrn.base.errors import stop
 
     return {"on_problem": stop if strict else problems.append, "on_repeat": None if strict else (lambda id: None)}
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.base.errors import ConfigError
+from biorrn.base.errors import ConfigError, stop
 from biorrn.cli.options import (
     BatchSize,
     Device,
@@ -62,7 +62,6 @@ def explain(
     if top is not None:
         raise ConfigError("--top: needs --attention")
     from biorrn.base.compute import choose_device, set_threads
-    from biorrn.base.errors import stop
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
     from biorrn.proteins.explain.attribution import attribute, attributions_table, count, explanations
@@ -98,7 +97,6 @@ def _attention(
     threads: int | None,
 ) -> None:  # fmt: skip
     from biorrn.base.compute import choose_device, set_threads
-    from biorrn.base.errors import stop
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
     from biorrn.proteins.explain.attention_maps import attend, attention_figures, attention_file

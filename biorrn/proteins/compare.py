@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import read_json
 from biorrn.config.recipe import load_recipe
-from biorrn.nn.store import RECIPE
+from biorrn.nn.store import RECIPE, load_model
 from biorrn.proteins.predictions import Prepared, Proteins, join, predicted_names, read_measured, read_prepared
 from biorrn.sequences.prediction_files import in_split
 from biorrn.sequences.prepared.schema import SPLITS
@@ -83,7 +83,6 @@ def predictions_of(path: Path, rows: Proteins, data: Prepared, prepared: Path, d
     if not path.is_dir():
         return join(path, rows, data.targets, prepared).values
     from biorrn.base.compute import choose_device
-    from biorrn.nn.store import load_model
     from biorrn.proteins.predict import predict, target_names
 
     stored = load_model(path)

@@ -26,7 +26,7 @@ from biorrn.experiments.activations.units import (
 )
 from biorrn.sequences.sequence_set import SequenceSet
 from biorrn.sequences.tables.writer import open_table
-from biorrn.stats.figures import GREY, INK, Drawing, draw, plain
+from biorrn.stats.figures import GREY, INK, Drawing, as_bytes, draw, plain
 
 BLOCK = 10  # letters between numbers
 SHADES = 9  # of each sign
@@ -213,7 +213,6 @@ def _html(path: str | Path, found: Found) -> None:
 
 
 def _figure(path: str | Path, found: Found) -> None:
-    from biorrn.stats.figures import as_bytes
 
     drawing = activation_figure(*_shown(found, SHOWN))
     with atomic_path(path) as temporary:

@@ -18,7 +18,7 @@ from biorrn.base.errors import BiorrnError, ConfigError, InputError, OnProblem, 
 from biorrn.base.files import open_text, tsv_line, write_text
 from biorrn.base.lookup import lookup
 from biorrn.nanopore.alignment import Mapper
-from biorrn.nanopore.basecall.caller import Caller, Scored
+from biorrn.nanopore.basecall.caller import Caller, Scored, default_batch_size, default_model
 from biorrn.nanopore.basecall.intake import check_chemistry
 from biorrn.nanopore.labels.transfer import Carried, as_called, carry, cut_to_signal, delayed, place_call, settle
 from biorrn.nanopore.readers.calls import BamCalls, Moves, parse_bases, read_sequences
@@ -574,7 +574,6 @@ def make_scorer(
     InputError: the reads are of another chemistry or sample rate than the model, and `force` is False.
     """
     from biorrn.base.compute import choose_device, set_threads
-    from biorrn.nanopore.basecall.caller import default_batch_size, default_model
     from biorrn.nn.store import load_model
 
     used, device = set_threads(threads), choose_device("auto")
