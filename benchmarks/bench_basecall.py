@@ -83,7 +83,7 @@ def forward(stored: Stored, name: str, threads: int) -> Callable[[], int]:
     """Return a job that runs only an engine, on eight blocks."""
     stride = int(stored.facts["stride"])
     size = calling_chunks(stored.recipe.chunks or Chunks(), stride).samples
-    engine = choose(stored.model, "cpu", batch_size=default_batch_size(torch.device("cpu")), size=size, name=name)
+    engine = choose(stored, "cpu", batch_size=default_batch_size(torch.device("cpu")), size=size, name=name)
     x = np.random.default_rng(0).normal(size=(engine.rows, size)).astype(np.float32)
     lengths = np.full(engine.rows, size)
     outs = np.empty((8, engine.rows, -(-size // stride), engine.symbols), np.float32)
@@ -185,7 +185,7 @@ def main() -> None:
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
             return
         print(machine("torch", "numba"))
-        engine = choose(stored.model, "cpu", batch_size=BATCH, size=1000)
+        engine = choose(stored, "cpu", batch_size=BATCH, size=1000)
         print(f"# {stored.path.name}, reads of {arguments.reads.name}; auto is '{engine.name}'")
         for threads in arguments.threads:
             compare(stored, arguments, threads, Path(scratch))

@@ -197,6 +197,16 @@ class Core(Closed):
     skip: bool = False  # add each layer's input to its output where the widths agree
     layer_norm: bool = False  # after each layer
 
+    def directions(self, layer: int) -> str:
+        """Return the directions of a layer, counted from 0: "f" forward, "b" backward, "fb" both.
+
+        >>> [Core(direction="alternating").directions(layer) for layer in range(3)]
+        ['b', 'f', 'b']
+        """
+        if self.direction == "alternating":
+            return "bf"[layer % 2]
+        return {"forward": "f", "backward": "b", "bidirectional": "fb"}[self.direction]
+
 
 class SelfAttention(Closed):
     name: Literal["self_attention"] = "self_attention"  # in a recipe, a core without a name is recurrent

@@ -15,16 +15,15 @@ have 14 bits and powers of two 17, more than the 8 bits kept of a result.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
-from torch import Tensor, nn
 
 from biorrn.base.compute import jit
 
@@ -353,15 +352,37 @@ class Dense:
         return cls(_packed(matrix.astype(np.float32), kind), flat, outputs, activation, scale)
 
     @classmethod
-    def head(cls, modules: Iterable[Any], kind: np.dtype, activation: int = NONE, scale: float = 1.0) -> list[Dense]:
-        """Pack the linear layers among modules: SiLU after each but the last, `activation` and `scale` after that."""
-        layers = [(array(layer.weight), array(layer.bias)) for layer in modules if isinstance(layer, nn.Linear)]
+    def head(
+        cls,
+        layers: Sequence[tuple[np.ndarray, np.ndarray]],
+        kind: np.dtype,
+        activation: int = NONE,
+        scale: float = 1.0,
+    ) -> list[Dense]:
+        """Pack layers (O, K) and (O,) in sequence: SiLU after each but the last, `activation` and `scale` there."""
         packed = [cls.of(*layer, kind, SILU) for layer in layers[:-1]]
         return [*packed, cls.of(*layers[-1], kind, activation, scale)]
 
     def __call__(self, x: np.ndarray, start: int, step: int, out: np.ndarray) -> None:
         """Fill out (N, at most a group wider than `width`): row i reads the flat x from `start + i * step` on."""
         dense(x, start, step, self.weights, self.bias, self.activation, np.float32(self.scale), out)
+
+
+class Direction(NamedTuple):
+    """The weights of one direction of an LSTM layer, float32, gates in torch's order i, f, g, o.
+
+    Attributes
+    ----------
+    backward : bool: the layer begins at the last frame.
+    inputs : array (4 H, K).
+    recurrent : array (4 H, H).
+    bias : array (4 H,): the sum of both biases of torch.
+    """
+
+    backward: bool
+    inputs: np.ndarray
+    recurrent: np.ndarray
+    bias: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -409,28 +430,27 @@ class LSTM:
 
 
 class Layers:
-    """The LSTM layers of a trained model, in one or both directions; see `unsupported_core`.
+    """The LSTM layers of a trained model, each in one or both directions.
 
     Outputs of the directions are concatenated, each zero-padded to a multiple of LANES.
 
     Parameters
     ----------
-    layers : those of `nn.cells.Stack`.
+    layers : the directions of each layer.
     units : int: input width, zero-padded to `padded(units)`.
     kind : dtype: `FLOAT` or `BFLOAT`.
     """
 
-    def __init__(self, layers: Iterable[Any], units: int, kind: np.dtype) -> None:
+    def __init__(self, layers: Iterable[Sequence[Direction]], units: int, kind: np.dtype) -> None:
         self.kind, self.layers = kind, list[list[LSTM]]()
         self.blocks = [units]  # values of each direction of the layer before
-        for layer in layers:
+        for directions in layers:
             cells = []
-            for direction, cell in zip(layer.directions, layer.cells, strict=True):
-                bias = array(cell.bias_ih_l0) + array(cell.bias_hh_l0)
-                inputs, recurrent = self.spread(array(cell.weight_ih_l0)), array(cell.weight_hh_l0)
-                cells.append(LSTM.of(inputs, recurrent, bias, inputs.shape[1], kind, direction == "b"))
+            for backward, inputs, recurrent, bias in directions:
+                wide = self.spread(inputs)
+                cells.append(LSTM.of(wide, recurrent, bias, wide.shape[1], kind, backward))
             self.layers.append(cells)
-            self.blocks = [cell.weight_hh_l0.shape[1] for cell in layer.cells]
+            self.blocks = [direction.recurrent.shape[1] for direction in directions]
 
     def spread(self, matrix: np.ndarray) -> np.ndarray:
         """Return weights (O, K) on the outputs of the last layer with columns of 0 for their padding."""
@@ -451,18 +471,3 @@ class Layers:
                 cell(frames, lengths, out)
             frames = outs[0] if len(outs) == 1 else np.concatenate(outs, axis=2)
         return frames
-
-
-def unsupported_core(core: Any) -> str | None:
-    """Return which part of a `nn.cells.Stack` these kernels do not support, or None."""
-    if core.skip or any(type(norm) is not nn.Identity for norm in core.norms):
-        return "skip connections or layer norm"
-    if any(type(cell) is not nn.LSTM for layer in core.layers for cell in layer.cells):
-        return "recurrent layers other than LSTM"
-    return None if len(core.layers) else "core without layers"
-
-
-def array(tensor: Tensor) -> np.ndarray:
-    """Return the values of a tensor as float32."""
-    found: np.ndarray = tensor.detach().float().cpu().numpy()
-    return found

@@ -16,6 +16,7 @@ frontends : tokens or signal to features (`FRONTENDS`).
 gaussian : Gaussian processes: `kernels`, `substitutions`, `proteins` and the `model` (`KERNELS`).
 gradients : integrated gradients of a regression model.
 heads : pools and heads (`POOLS`, `HEADS`).
+layout : the tensors of a stored network, by name, for kernels that need no torch module.
 residue_profile : secondary structure and disorder of residues, as features of proteins.
 sequence : SequenceModel, its builder, its size limit, and language models run one symbol at a time.
 store : model folders: save, load, check, describe.

@@ -295,14 +295,13 @@ class Stack(nn.Module):
 
     def __init__(self, inputs: int, recipe: config.Core) -> None:
         super().__init__()
-        plan = {"forward": "f", "backward": "b", "bidirectional": "fb", "alternating": "bf"}[recipe.direction]
         self.layers = nn.ModuleList()
         self.norms = nn.ModuleList()
         self.skip = recipe.skip
         self.dropout = nn.Dropout(recipe.dropout)
         width, directions = inputs, "f"  # without layers the final state is the front end's last step
         for number in range(recipe.layers):
-            directions = plan[number % 2] if recipe.direction == "alternating" else plan
+            directions = recipe.directions(number)
             layer = Layer(recipe.cell, width, recipe.hidden, directions, recipe.weight_drop)
             self.layers.append(layer)
             self.norms.append(nn.LayerNorm(layer.width) if recipe.layer_norm else nn.Identity())

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from biorrn.base.compute import jit
 from biorrn.base.errors import ConfigError
 from biorrn.base.lookup import lookup
+from biorrn.config.network import Embedding
+from biorrn.config.recipe import Model, Recipe
 from biorrn.kernels.lstm import (
     BFLOAT,
     FLOAT,
@@ -25,83 +25,79 @@ from biorrn.kernels.lstm import (
     SILU,
     Dense,
     Layers,
-    array,
     padded,
     to_bfloat,
-    unsupported_core,
 )
-from biorrn.nn.cells import Stack
-from biorrn.nn.ensemble import Ensemble
-from biorrn.nn.frontends import Embedding
-from biorrn.nn.heads import Max, Mean, Pool, Regression, Sum
-from biorrn.nn.sequence import SequenceModel
-from biorrn.sequences.alphabets import N_TOKENS
+from biorrn.nn.layout import Tensors, head_layers, linear, lstm_layers, unsupported_core
+from biorrn.sequences.alphabets import N_TOKENS, TABLES
 
 BLOCK = 4 * ROWS  # rows of a block: several tiles share the weights in cache
 STEPS = 12  # steps of a block pooled together
-POOLS = {Max: 0, Mean: 1, Sum: 2}
+POOLS = {"max": 0, "mean": 1, "sum": 2}
 
 
-def unsupported(model: Any) -> str | None:
-    """Return the part of the model that the kernels do not support, or None."""
-    if type(model) is not SequenceModel:
-        return f"a {type(model).__name__}"
-    for name, known in (("frontend", Embedding), ("core", Stack), ("pool", Pool), ("head", Regression)):
-        if type(part := getattr(model, name)) is not known:
-            return f"{name} {type(part).__name__}"
-    parts: Any = model
-    if len(parts.frontend.layers) > 1:
+def unsupported(recipe: Recipe) -> str | None:
+    """Return the part of a model that the kernels do not support, or None."""
+    network = recipe.model
+    if not isinstance(network, Model):
+        return "an ensemble, or a model of another kind than a network"
+    frontend = network.frontend
+    if not isinstance(frontend, Embedding):
+        return f"frontend {frontend.name}"
+    if frontend.symbols + 1 != N_TOKENS:
+        return "alphabets other than the residues"
+    if len(frontend.layers) > 1:
         return "more than one convolution"
-    if any(type(part) not in POOLS for part in parts.pool.parts):
+    if network.head.name != "regression":
+        return f"head {network.head.name}"
+    if any(name not in POOLS for name in network.pool):
         return "pools other than max, mean and sum"
-    return unsupported_core(parts.core)
+    return unsupported_core(network.core)
 
 
-class PropertyEngine(nn.Module):
-    """Packed weights of one model, with the call of the model; safe to call from several threads.
+class PropertyEngine:
+    """Packed weights of one model; safe to call from several threads.
 
     Parameters
     ----------
-    model : SequenceModel for which `unsupported` returns None.
+    network : Model: of a recipe for which `unsupported` returns None.
+    tensors : its weights, by the names of `nn.layout`.
     kind : dtype: `kernels.lstm.FLOAT`, or `BFLOAT` where `HAS_BF16`.
     """
 
-    stride = 1
-
-    def __init__(self, model: Any, kind: np.dtype) -> None:
-        super().__init__()
+    def __init__(self, network: Model, tensors: Tensors, kind: np.dtype) -> None:
         self.kind = kind
-        self._pack_stem(model.frontend)
-        self.core = Layers(model.core.layers, self.stem.width, kind)
+        settings: Any = network
+        self._pack_stem(settings.frontend, tensors)
+        self.core = Layers(lstm_layers(settings.core, tensors), self.stem.width, kind)
         self.steps, self.features = None, sum(self.core.blocks)
-        if model.steps is not None:
-            matrix, self.features = self.core.spread(array(model.steps.weight)), model.steps.out_features
-            self.steps = Dense.of(matrix, array(model.steps.bias), kind, SILU)
-        self.pools = np.array([POOLS[type(part)] for part in model.pool.parts])
-        head = model.head
-        self.head = Dense.head(head.output, FLOAT)
-        self.scale, self.shift = array(head.scale).astype(np.float64), array(head.shift).astype(np.float64)
+        if network.steps:
+            matrix, bias = linear(tensors, "steps")
+            self.steps, self.features = Dense.of(self.core.spread(matrix), bias, kind, SILU), network.steps
+        self.pools = np.array([POOLS[name] for name in network.pool])
+        self.head = Dense.head(head_layers(settings.head, tensors), FLOAT)
+        self.scale, self.shift = (tensors[f"head.{name}"].astype(np.float64) for name in ("scale", "shift"))
 
-    def _pack_stem(self, frontend: Any) -> None:
-        table = array(frontend.learned.weight)  # (N_TOKENS, C)
-        if frontend.fixed is not None:
-            table = np.concatenate([table, array(frontend.fixed.table)], 1)
+    def _pack_stem(self, frontend: Embedding, tensors: Tensors) -> None:
+        table = tensors["frontend.learned.weight"].astype(np.float32)  # (N_TOKENS, C)
+        if frontend.table != "none":
+            table = np.concatenate([table, *(TABLES[name] for name in frontend.table.split("+"))], 1)
         table[0] = 0.0  # padding
-        if len(frontend.layers):
-            weight = array(frontend.layers[0].weight)  # (O, C, K)
+        if frontend.layers:
+            weight, bias = linear(tensors, "frontend.layers.0")  # (O, C, K)
             matrix = np.einsum("ock,nc->okn", weight, table).reshape(len(weight), -1)
-            bias, self.taps, activation = array(frontend.layers[0].bias), weight.shape[2], SILU
+            self.taps, activation = weight.shape[2], SILU
         else:
             matrix, bias, self.taps, activation = table.T, np.zeros(table.shape[1], np.float32), 1, NONE
         self.stem = Dense.of(np.ascontiguousarray(matrix), bias, self.kind, activation)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        tokens, sizes = x.numpy(), lengths.numpy()
+    def __call__(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Return the values, float64 (B, K), of tokens (B, T) and lengths (B,)."""
         out = np.empty((len(tokens), len(self.scale)))
         for start in range(0, len(tokens), BLOCK):
             part = slice(start, start + BLOCK)
-            out[part] = self._block(tokens[part], sizes[part])
-        return torch.from_numpy(out), lengths
+            out[part] = self._block(tokens[part], lengths[part])
+        return out
 
     def _block(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         height, time = -(-len(tokens) // ROWS) * ROWS, int(lengths.max(initial=1))
@@ -168,17 +164,6 @@ def _pool(values, start, lengths, pools, out):  # type: ignore[no-untyped-def]
 
 def _widened(frames: np.ndarray, kind: np.dtype) -> np.ndarray:
     return frames if kind == FLOAT else (frames.astype(np.uint32) << 16).view(np.float32)
-
-
-def accelerated(model: nn.Module, kind: np.dtype) -> nn.Module:
-    """Return the model with each supported member replaced by its engine; the given model is not changed."""
-    if isinstance(model, Ensemble):
-        members = [accelerated(member, kind) for member in model.members]
-        fast = Ensemble(members, model.weights.shape[1], model.calibration is not None, model.neighbours)
-        fast.weights.copy_(model.weights)
-        fast.calibration = model.calibration
-        return fast.eval()
-    return model if unsupported(model) else PropertyEngine(model, kind).eval()
 
 
 def chosen_kind(precision: str) -> np.dtype:

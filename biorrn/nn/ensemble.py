@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from biorrn.config.recipe import Recipe
+from biorrn.nn.engine import PropertyEngine, unsupported
 from biorrn.nn.heads import TagsCRF
 
 MOST = 8  # nearest rows used for a query
@@ -239,3 +241,34 @@ def each(model: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:
 def combine(model: nn.Module, values: Tensor) -> Tensor:
     """Return the values (B, K) of a model from those of `each`, (M, B, K)."""
     return model.combine(values) if isinstance(model, Ensemble) else values[0]
+
+
+class Accelerated(nn.Module):
+    """A `PropertyEngine` with the call of the model."""
+
+    stride = 1
+
+    def __init__(self, engine: PropertyEngine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(self.engine(x.numpy(), lengths.numpy())), lengths
+
+
+def accelerated(model: nn.Module, recipe: Recipe, kind: np.dtype) -> nn.Module:
+    """Return the model of a recipe with each supported member replaced by its engine; the model is not changed."""
+    if isinstance(model, Ensemble):
+        recipes = [member.recipe for member in recipe.members or ()]
+        members = [
+            member if isinstance(own, str) else accelerated(member, own, kind)
+            for member, own in zip(model.members, recipes, strict=True)
+        ]
+        fast = Ensemble(members, model.weights.shape[1], model.calibration is not None, model.neighbours)
+        fast.weights.copy_(model.weights)
+        fast.calibration = model.calibration
+        return fast.eval()
+    if unsupported(recipe):
+        return model
+    tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    return Accelerated(PropertyEngine(recipe.network, tensors, kind)).eval()

@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -270,6 +271,11 @@ class Stored:
     recipe: Recipe
     facts: dict[str, Any]
     path: Path
+
+    @property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the weights by name, as stored or float32."""
+        return {name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
 
     @property
     def name(self) -> str:

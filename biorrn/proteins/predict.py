@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from biorrn.base.errors import ConfigError
-from biorrn.nn.engine import accelerated, chosen_kind
+from biorrn.nn.engine import chosen_kind
+from biorrn.nn.ensemble import accelerated
 from biorrn.nn.forward import batches, joined, model_on, padded, stream, values_and_spread
 from biorrn.nn.store import Stored
 from biorrn.proteins.uncertainty import novelty
@@ -141,7 +142,7 @@ def predict(
     where = torch.device(device)
     model = model_on(stored.model, where)
     if where.type == "cpu":
-        model = accelerated(model, chosen_kind(precision))
+        model = accelerated(model, stored.recipe, chosen_kind(precision))
     run = _Run(model, stored.facts, Intervals.of(stored.facts, names, level), len(names), batch_size, where)
     return stream(records, run.send, run.collect, batch_size=batch_size, threads=threads, device=where)
 

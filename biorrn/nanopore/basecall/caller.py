@@ -128,7 +128,7 @@ class Caller:
         self._cut = chunks or calling_chunks(stored.recipe.chunks or Chunks(), self._stride)
         check(self._cut.samples, self._cut.overlap, self._stride)
         self._decode, self._calibration = lookup(DECODERS, decoder, "decoder"), calibration_of(stored.facts)
-        self._engine = choose(stored.model, device, batch_size=batch_size, size=self._cut.samples, name=engine)
+        self._engine = choose(stored, device, batch_size=batch_size, size=self._cut.samples, name=engine)
 
     def fault(self, record: SignalRecord) -> str | None:
         """Return why the model cannot call a read, or None."""

@@ -7,6 +7,7 @@ signal. `benchmarks/bench_basecall.py` measures their speed.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 
 from biorrn.base.errors import BiorrnError
+from biorrn.config.network import Conv, CRFHead
+from biorrn.config.recipe import Model, Recipe
 from biorrn.kernels.lstm import (
     BFLOAT,
     FLOAT,
@@ -27,32 +30,32 @@ from biorrn.kernels.lstm import (
     TANH,
     Dense,
     Layers,
-    array,
     padded,
-    unsupported_core,
 )
-from biorrn.nn.cells import Stack
 from biorrn.nn.forward import PASS_ROWS, BatchLimit, model_on, padded_rows
-from biorrn.nn.frontends import Conv
-from biorrn.nn.heads import CRF, CTC, Keep
-from biorrn.nn.sequence import SequenceModel
+from biorrn.nn.layout import Tensors, head_layers, linear, lstm_layers, unsupported_core
+from biorrn.nn.store import Stored
+from biorrn.sequences.alphabets import BASES
 
 Wanted = Sequence[Sequence[tuple[int, int, np.ndarray]]]
 SHALLOW = 64  # a convolution with fewer inputs per output stays in float32: it is cheap, and reads the raw signal
 
 
-def unsupported(model: Any) -> str | None:
-    """Return the part of the model that the kernels do not support, or None."""
-    if type(model) is not SequenceModel:
-        return f"a {type(model).__name__}"
-    for name, known in (("frontend", (Conv,)), ("core", (Stack,)), ("pool", (Keep,)), ("head", (CTC, CRF))):
-        part = getattr(model, name)
-        if type(part) not in known:
-            return f"{name} {type(part).__name__}"
-    core: Any = model.core
-    if any(len(layer.directions) != 1 for layer in core.layers):
+def unsupported(recipe: Recipe) -> str | None:
+    """Return the part of a model that the kernels do not support, or None."""
+    network = recipe.model
+    if not isinstance(network, Model):
+        return "an ensemble, or a model of another kind than a network"
+    if not isinstance(network.frontend, Conv):
+        return f"frontend {network.frontend.name}"
+    if network.head.name not in ("ctc", "crf"):
+        return f"head {network.head.name}"
+    if network.steps or network.pool:
+        return "layer between core and head"
+    reason = unsupported_core(network.core)
+    if reason is None and len(network.core.directions(0)) != 1:
         return "recurrent layers other than LSTM in one direction"
-    return unsupported_core(core)
+    return reason
 
 
 class FastEngine:
@@ -60,37 +63,39 @@ class FastEngine:
 
     Parameters
     ----------
-    model : SequenceModel for which `unsupported` returns None.
+    network : Model: of a recipe for which `unsupported` returns None.
+    tensors : its weights, by the names of `nn.layout`.
     kind : dtype: `kernels.lstm.FLOAT`, or `BFLOAT` where `HAS_BF16`.
     """
 
     parallel = True
     rows = 4 * ROWS  # chunks per block, so that weights in the cache serve several tiles
 
-    def __init__(self, model: Any, kind: np.dtype) -> None:
+    def __init__(self, network: Model, tensors: Tensors, kind: np.dtype) -> None:
         self.name = "fast, bfloat16" if kind == BFLOAT else "fast, float32"
         self.kind = kind
-        self.stride = model.stride
-        self._pack_stem(model.frontend)
-        self.core = Layers(model.core.layers, self.stem[-1][0].width, kind)
-        self._pack_head(model.head)
+        self._pack_stem(network, tensors)
+        self.stride = math.prod(stride for _, _, stride, _ in self.stem)
+        self.core = Layers(lstm_layers(network.core, tensors), self.stem[-1][0].width, kind)
+        self._pack_head(network, tensors)
 
-    def _pack_stem(self, stem: Any) -> None:
+    def _pack_stem(self, network: Any, tensors: Tensors) -> None:
         self.stem: list[tuple[Dense, int, int, np.dtype]] = []  # layer, kernel, stride, type of its input
-        for layer, stride in zip(stem.layers, stem.strides, strict=True):
-            weight = array(layer.weight)  # (O, C, K)
+        for place, layer in enumerate(network.frontend.layers):
+            weight, bias = linear(tensors, f"frontend.layers.{place}")  # (O, C, K)
             depth = weight.shape[1] * weight.shape[2]
             kind = FLOAT if depth < SHALLOW else self.kind
             matrix = weight.transpose(0, 2, 1).reshape(len(weight), depth)
-            self.stem.append((Dense.of(matrix, array(layer.bias), kind, SILU), weight.shape[2], stride, kind))
+            self.stem.append((Dense.of(matrix, bias, kind, SILU), layer.kernel, layer.stride, kind))
 
-    def _pack_head(self, head: Any) -> None:
+    def _pack_head(self, network: Any, tensors: Tensors) -> None:
+        head = network.head
         activation, scale, self.blanks, self.blank = NONE, 1.0, 0, 0.0
-        if isinstance(head, CRF):
+        if isinstance(head, CRFHead):
             activation, scale = TANH, head.scale
             if head.blank is not None:
-                self.blanks, self.blank = head.states, head.blank
-        self.head = Dense.head(head.output, self.kind, activation, scale)
+                self.blanks, self.blank = len(BASES[1:]) ** head.state_len, head.blank
+        self.head = Dense.head(head_layers(head, tensors), self.kind, activation, scale)
         self.symbols = self.blanks + self.head[-1].width
 
     def score(self, x: np.ndarray, lengths: np.ndarray, wanted: Wanted) -> None:
@@ -216,12 +221,13 @@ class TorchEngine:
 
 
 def choose(
-    model: torch.nn.Module, device: torch.device | str, *, batch_size: int, size: int, name: str | None = None
+    stored: Stored, device: torch.device | str, *, batch_size: int, size: int, name: str | None = None
 ) -> Engine:
     """Return the engine for a model and chunks of `size` samples.
 
     Parameters
     ----------
+    stored : Stored: a basecalling model.
     name : str, optional: entry of `ENGINES`; default: the variable BIORRN_ENGINE, else "auto".
 
     Raises
@@ -231,15 +237,15 @@ def choose(
     name = name or os.environ.get(VARIABLE) or "auto"
     if name not in ENGINES:
         raise BiorrnError(f"{VARIABLE}: found '{name}'; allowed is one of {', '.join(ENGINES)}")
-    plain = TorchEngine(model, device, batch_size, size)
-    obstacle = unsupported(model) if plain.device.type == "cpu" else f"device {plain.device.type}"
+    plain = TorchEngine(stored.model, device, batch_size, size)
+    obstacle = unsupported(stored.recipe) if plain.device.type == "cpu" else f"device {plain.device.type}"
     if name == "torch" or (name == "auto" and (obstacle or LANES < WORTHWHILE)):
         return plain
     if obstacle:
         raise BiorrnError(f"{VARIABLE}: found '{name}', which does not support this model's {obstacle}; use torch")
     kinds: list[np.dtype] = [BFLOAT, FLOAT] if HAS_BF16 and name != "float32" else [FLOAT]
     for kind in kinds:
-        engine = FastEngine(model, kind)
+        engine = FastEngine(stored.recipe.network, stored.tensors, kind)
         if _difference(engine, plain) <= TOLERANCE[kind]:
             return engine
     if name == "auto":

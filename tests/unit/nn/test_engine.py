@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from biorrn.base.errors import ConfigError
-from biorrn.config import recipe as config
+from biorrn.config.recipe import ConvLayer, Recipe, parse_recipe
 from biorrn.kernels.lstm import BFLOAT, FLOAT, HAS_BF16
 from biorrn.nn import engine as property_engine
-from biorrn.nn.engine import PropertyEngine, accelerated, unsupported
-from biorrn.nn.ensemble import Ensemble
+from biorrn.nn.engine import PropertyEngine, unsupported
+from biorrn.nn.ensemble import Accelerated, Ensemble, accelerated
 from biorrn.nn.sequence import SequenceModel, build_model
 
-CONV = [config.ConvLayer(width=20, kernel=5)]
+CONV = [ConvLayer(width=20, kernel=5)]
 MODELS = {
     "shipped": {"core": {"layers": 1}, "steps": 18, "pool": ["max", "mean"], "frontend": {"layers": CONV}},
     "no steps": {"core": {"layers": 1}, "pool": ["mean", "sum"], "frontend": {"layers": CONV}},
@@ -28,15 +28,26 @@ MODELS = {
 LENGTHS = [9, 1, 30, 17, 30, 2, 25]
 
 
-def model(name: str, **core: object) -> SequenceModel:
-    torch.manual_seed(1)
+def recipe(name: str, **core: object) -> Recipe:
     parts = MODELS[name]
     table = {"name": "embedding", "width": 6, "table": "blosum62+scales", **parts["frontend"]}  # type: ignore[dict-item]
     settings = {"cell": "lstm", "hidden": 10, **parts["core"], **core}  # type: ignore[dict-item]
-    made = build_model(config.Model.model_validate({**parts, "frontend": table, "core": settings}), 2).eval()
+    network = {**parts, "frontend": table, "core": settings}
+    return parse_recipe({"name": "tiny", "task": "regression", "model": network})
+
+
+def model(asked: Recipe) -> SequenceModel:
+    torch.manual_seed(1)
+    made = build_model(asked.network, 2).eval()
     made.head.scale.fill_(2.0)  # type: ignore[operator, union-attr]
     made.head.shift.fill_(-1.0)  # type: ignore[operator, union-attr]
     return made
+
+
+def engine(asked: Recipe, kind: np.dtype) -> PropertyEngine:
+    return PropertyEngine(
+        asked.network, {name: value.numpy() for name, value in model(asked).state_dict().items()}, kind
+    )
 
 
 def inputs() -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,32 +67,36 @@ KINDS = [
 @pytest.mark.parametrize(("kind", "apart"), KINDS)
 @pytest.mark.parametrize("name", MODELS)
 def test_values_are_those_of_torch(name: str, kind: np.dtype, apart: float) -> None:
-    made = model(name)
-    assert unsupported(made) is None
+    asked = recipe(name)
+    assert unsupported(asked) is None
+    x, lengths = inputs()
     with torch.inference_mode():
-        wanted = made(*inputs())[0].double()
-        found, _ = PropertyEngine(made, kind)(*inputs())
-    assert (found - wanted).abs().max() < apart * max(1.0, float(wanted.abs().max()))
+        wanted = model(asked)(x, lengths)[0].double().numpy()
+    found = engine(asked, kind)(x.numpy(), lengths.numpy())
+    assert np.abs(found - wanted).max() < apart * max(1.0, np.abs(wanted).max())
 
 
 @pytest.mark.parametrize(("kind", "apart"), KINDS)
 def test_a_row_is_the_same_alone_and_in_company(kind: np.dtype, apart: float) -> None:
-    engine = PropertyEngine(model("shipped"), kind)
-    x, lengths = inputs()
-    together = engine(x, lengths)[0]
+    made = engine(recipe("shipped"), kind)
+    x, lengths = (part.numpy() for part in inputs())
+    together = made(x, lengths)
     for row, length in enumerate(LENGTHS):
-        assert torch.equal(engine(x[row : row + 1, :length], lengths[row : row + 1])[0][0], together[row])
+        alone = made(x[row : row + 1, :length], lengths[row : row + 1])
+        np.testing.assert_array_equal(alone[0], together[row])
 
 
 def test_what_the_kernels_do_not_know_is_left_to_torch() -> None:
-    gru, lstm = model("shipped", cell="gru"), model("shipped")
-    assert "LSTM" in str(unsupported(gru))
-    assert accelerated(gru, FLOAT) is gru
+    recipes = recipe("shipped", cell="gru"), recipe("shipped")
+    gru, lstm = map(model, recipes)
+    assert "LSTM" in str(unsupported(recipes[0]))
+    assert accelerated(gru, recipes[0], FLOAT) is gru
     both = Ensemble([gru, lstm], 2).eval()
-    fast = accelerated(both, FLOAT)
+    members = [{"recipe": each.model_dump()} for each in recipes]
+    fast = accelerated(both, parse_recipe({"name": "two", "task": "regression", "members": members}), FLOAT)
     assert isinstance(fast, Ensemble)
     assert fast.members[0] is gru
-    assert isinstance(fast.members[1], PropertyEngine)
+    assert isinstance(fast.members[1], Accelerated)
     with torch.inference_mode():
         assert torch.allclose(fast(*inputs())[0].float(), both(*inputs())[0], atol=1e-5)
     assert both.members[1] is lstm

@@ -120,8 +120,8 @@ def test_chunked_equals_unchunked_where_the_model_sees_no_further_than_the_overl
     local.core.forward = lambda x, lengths: (x, lengths)
     bare = dataclasses.replace(stored, model=local)
     records = reads(25)
-    cut = texts(basecall(bare, records, batch_size=8))
-    whole = texts(basecall(bare, records, batch_size=8, chunks=Chunks(samples=4000, overlap=0)))
+    cut = texts(basecall(bare, records, batch_size=8, engine="torch"))
+    whole = texts(basecall(bare, records, batch_size=8, engine="torch", chunks=Chunks(samples=4000, overlap=0)))
     assert len(cut) > 15
     assert cut == whole
 
@@ -197,7 +197,7 @@ def test_a_read_of_five_million_samples_is_decoded_in_pieces(stored: Stored, mon
     record = SignalRecord("long", np.zeros(5_000_003, np.int16), 0.0, 1.0, 4000.0)
     monkeypatch.setattr(SignalRecord, "picoamperes", lambda self: np.arange(5_000_003, dtype=np.float32))
     big = dataclasses.replace(stored, model=Frames().eval())
-    [call] = basecall(big, [record], decoder="check", chunks=Chunks(samples=8000, overlap=300))
+    [call] = basecall(big, [record], decoder="check", engine="torch", chunks=Chunks(samples=8000, overlap=300))
     assert len(held) > 49
     assert max(held) <= pieces.FRAMES
     np.testing.assert_array_equal(call.moves, np.arange(1_000_000) % 3 == 0)

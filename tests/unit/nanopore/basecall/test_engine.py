@@ -1,15 +1,18 @@
 """The kernels give what torch gives, are chosen by model and processor alone, and say why when they cannot serve."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from biorrn.base.errors import BiorrnError
-from biorrn.config.recipe import load_recipe, parse_recipe, recipe_names
+from biorrn.config.recipe import Recipe, load_recipe, parse_recipe, recipe_names
 from biorrn.kernels.lstm import BFLOAT, FLOAT, HAS_BF16
 from biorrn.nanopore.basecall import engine as module
 from biorrn.nanopore.basecall.engine import ENGINES, TOLERANCE, VARIABLE, FastEngine, TorchEngine, choose, unsupported
-from biorrn.nn.sequence import SequenceModel, build_model
+from biorrn.nn.sequence import build_model
+from biorrn.nn.store import Stored
 
 KINDS = [FLOAT, *([BFLOAT] if HAS_BF16 else [])]
 HEADS = {
@@ -20,9 +23,18 @@ HEADS = {
 }
 
 
-def model(head: str = "ctc", hidden: int = 20, **core: object) -> SequenceModel:
-    """A small untrained model of odd widths."""
+def stored(recipe: Recipe) -> Stored:
+    """An untrained model."""
     torch.manual_seed(1)
+    return Stored(build_model(recipe.network, 5).eval(), recipe, {}, Path("tiny"))
+
+
+def fast(made: Stored, kind: np.dtype) -> FastEngine:
+    return FastEngine(made.recipe.network, made.tensors, kind)
+
+
+def model(head: str = "ctc", hidden: int = 20, **core: object) -> Stored:
+    """A small untrained model of odd widths."""
     recipe = parse_recipe(
         {
             "name": "tiny",
@@ -41,7 +53,7 @@ def model(head: str = "ctc", hidden: int = 20, **core: object) -> SequenceModel:
             },
         }
     )
-    return build_model(recipe.model, 5).eval()
+    return stored(recipe)
 
 
 def scored(engine: module.Engine, x: np.ndarray, lengths: np.ndarray, stride: int = 6) -> list[np.ndarray]:
@@ -65,14 +77,14 @@ def signal(rows: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
 def test_scores_are_those_of_torch(head: str, kind: np.dtype) -> None:
     net = model(head)
     x, lengths = signal(9, 301)
-    found, expected = scored(FastEngine(net, kind), x, lengths), scored(TorchEngine(net, "cpu", 64, 301), x, lengths)
+    found, expected = scored(fast(net, kind), x, lengths), scored(TorchEngine(net.model, "cpu", 64, 301), x, lengths)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 if kind == FLOAT else 0.08)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_has_the_same_bits_in_any_company(kind: np.dtype) -> None:
-    engine = FastEngine(model("crf"), kind)
+    engine = fast(model("crf"), kind)
     x, lengths = signal(14, 200)
     together = scored(engine, x, lengths)
     for row, expected in enumerate(together):
@@ -81,7 +93,7 @@ def test_a_row_has_the_same_bits_in_any_company(kind: np.dtype) -> None:
 
 
 def test_only_the_frames_asked_for_are_written() -> None:
-    for engine in (FastEngine(model("crf"), FLOAT), TorchEngine(model("crf"), "cpu", 64, 300)):
+    for engine in (fast(model("crf"), FLOAT), TorchEngine(model("crf").model, "cpu", 64, 300)):
         x, lengths = np.random.default_rng(0).normal(size=(2, 300)).astype(np.float32), np.array([300, 300])
         [whole, _] = scored(engine, x, lengths)
         a, b = np.full((2, 80), 7, np.float32), np.full((9, 80), 7, np.float32)
@@ -96,12 +108,11 @@ CALLERS = [name for name in recipe_names() if load_recipe(name).task == "basecal
 @pytest.mark.parametrize("name", [*CALLERS, "stability_gru"])
 def test_every_recipe_is_run_or_the_reason_is_named(name: str) -> None:
     recipe = load_recipe(name)
-    net = build_model(recipe.model, 5).eval()
     if recipe.task != "basecalling":
-        assert unsupported(net)
+        assert unsupported(recipe)
         return
-    engine = choose(net, "cpu", batch_size=16, size=500, name="auto")
-    if unsupported(net) or module.LANES < module.WORTHWHILE:
+    engine = choose(stored(recipe), "cpu", batch_size=16, size=500, name="auto")
+    if unsupported(recipe) or module.LANES < module.WORTHWHILE:
         assert engine.name == "torch, cpu"
     else:
         assert engine.name == ("fast, bfloat16" if HAS_BF16 else "fast, float32")
@@ -118,7 +129,7 @@ def test_every_recipe_is_run_or_the_reason_is_named(name: str) -> None:
 )
 def test_what_the_kernels_do_not_know_is_run_by_torch(core: dict, reason: str) -> None:
     net = model(**core)
-    assert reason in str(unsupported(net))
+    assert reason in str(unsupported(net.recipe))
     assert choose(net, "cpu", batch_size=8, size=300, name="auto").name == "torch, cpu"
     with pytest.raises(BiorrnError, match=rf"found 'fast', which does not support this model's .*{reason}"):
         choose(net, "cpu", batch_size=8, size=300, name="fast")
@@ -146,13 +157,12 @@ def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_tolerance_lies_between_rounding_and_a_fault() -> None:
     net = model("crf")
-    plain = TorchEngine(net, "cpu", 16, 1000)
+    plain = TorchEngine(net.model, "cpu", 16, 1000)
     for kind in KINDS:
-        difference = module._difference(FastEngine(net, kind), plain)
+        difference = module._difference(fast(net, kind), plain)
         assert 0 < difference < TOLERANCE[kind] / 2
-    turned = model("crf")
-    turned.core.layers[1].directions = "b"
-    assert module._difference(FastEngine(turned, FLOAT), plain) > 2 * max(TOLERANCE.values())
+    turned = model("crf", direction="backward")
+    assert module._difference(fast(turned, FLOAT), plain) > 2 * max(TOLERANCE.values())
 
 
 @pytest.mark.parametrize(
