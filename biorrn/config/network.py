@@ -153,9 +153,20 @@ def _one_source(recipe: Filled, settled: bool, partly: bool) -> Filled:
     return recipe
 
 
+class ActivatedLayer(ConvLayer):
+    activation: Literal["silu", "tanh", "relu"] = "silu"
+    clamp: tuple[float, float] | None = None  # lowest and highest output of the activation
+
+    @model_validator(mode="after")
+    def rising(self) -> ActivatedLayer:
+        if self.clamp is not None and self.clamp[0] >= self.clamp[1]:
+            raise ValueError(f"clamp {list(self.clamp)}: allowed is a lower and a higher number")
+        return self
+
+
 class Conv(Closed):
     name: Literal["conv"] = "conv"
-    layers: list[ConvLayer] = Field(min_length=1, max_length=MANY)
+    layers: list[ActivatedLayer] = Field(min_length=1, max_length=MANY)
 
 
 class Residual(Closed):
@@ -300,8 +311,11 @@ class CRFHead(Closed):
     name: Literal["crf"] = "crf"
     state_len: int = Field(3, ge=1, le=5)  # bases per state
     blank: float | None = 2.0  # score of staying in a state; null is learned, one for each state
-    scale: float = Field(5.0, gt=0)  # scores of moves lie within +- this
+    scale: float = Field(5.0, gt=0)  # scores of moves lie within +- this, unless squash is none
+    squash: Literal["tanh", "clamp", "none"] = "tanh"  # how they are kept within it: scale * tanh(x), or cut off
+    bias: bool = True  # of the last layer
     hidden: int = Field(0, ge=0, le=WIDEST)
+    activation: Literal["silu", "none"] = "silu"  # of the hidden layer; none: the output is a product of two matrices
     dropout: float = Field(0.0, ge=0, lt=1)
 
 

@@ -23,6 +23,7 @@ from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import inside, read_text
 from biorrn.base.lookup import nearest
 from biorrn.config.network import LONGEST, MANY, WIDEST, AnyCore, Closed
+from biorrn.config.network import ActivatedLayer as ActivatedLayer
 from biorrn.config.network import ChainHead as ChainHead
 from biorrn.config.network import Conv as Conv
 from biorrn.config.network import ConvLayer as ConvLayer

@@ -358,9 +358,10 @@ class Dense:
         kind: np.dtype,
         activation: int = NONE,
         scale: float = 1.0,
+        between: int = SILU,
     ) -> list[Dense]:
-        """Pack layers (O, K) and (O,) in sequence: SiLU after each but the last, `activation` and `scale` there."""
-        packed = [cls.of(*layer, kind, SILU) for layer in layers[:-1]]
+        """Pack layers (O, K), (O,) in sequence: `between` after each but the last, `activation` and `scale` there."""
+        packed = [cls.of(*layer, kind, between) for layer in layers[:-1]]
         return [*packed, cls.of(*layers[-1], kind, activation, scale)]
 
     def __call__(self, x: np.ndarray, start: int, step: int, out: np.ndarray) -> None:

@@ -189,7 +189,7 @@ def separable(recipe: config.Separable) -> Blocks:
     return Blocks(blocks, widths[-1], [block.stride for block in recipe.blocks])
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "silu": F.silu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "silu": F.silu, "tanh": torch.tanh}
 
 
 class ByteDropout(nn.Dropout):

@@ -15,7 +15,7 @@ from biorrn.base.errors import ConfigError
 from biorrn.config import recipe as config
 from biorrn.nn.batch import place, valid
 from biorrn.nn.cells import SharedDropout
-from biorrn.nn.convolutions import Dilated, residual, separable
+from biorrn.nn.convolutions import ACTIVATIONS, Dilated, residual, separable
 from biorrn.sequences.alphabets import N_TOKENS, PADDING, RESIDUES, TABLES, tokens
 from biorrn.sequences.tokenisers import BOS, EOS, PAD, SPECIAL, UNK, Tokeniser
 from biorrn.sequences.vectors import read_vectors
@@ -290,7 +290,7 @@ class Tokens(nn.Module):
 
 
 class Conv(nn.Module):
-    """Convolutions with SiLU that shorten the signal by the product of their strides.
+    """Convolutions with activations that shorten the signal by the product of their strides.
 
     Padded steps are set to zero after each layer: otherwise the bias of the layer before would leak from padding into
     the last valid steps.
@@ -306,12 +306,15 @@ class Conv(nn.Module):
         self.width = widths[-1]
         self.strides = [layer.stride for layer in recipe.layers]
         self.stride = math.prod(self.strides)
+        self.activations = [(layer.activation, layer.clamp) for layer in recipe.layers]
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         h = x.transpose(1, 2)  # (B, T, 1) -> (B, 1, T)
         h = h * valid(lengths, h.shape[2])[:, None, :]
-        for layer, stride in zip(self.layers, self.strides, strict=True):
-            h = F.silu(layer(h))  # (B, C, T) -> (B, C', T')
+        for layer, stride, (activation, clamp) in zip(self.layers, self.strides, self.activations, strict=True):
+            h = ACTIVATIONS[activation](layer(h))  # (B, C, T) -> (B, C', T')
+            if clamp is not None:
+                h = h.clamp(*clamp)
             lengths = torch.div(lengths + stride - 1, stride, rounding_mode="floor")
             h = h * valid(lengths, h.shape[2])[:, None, :]
         return h.transpose(1, 2), lengths  # (B, T', C)

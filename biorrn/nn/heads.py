@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -100,8 +102,10 @@ class Keep(nn.Module):
 
 
 def _output(width: int, outputs: int, recipe: config.PlainHead | config.ChainHead | config.CRFHead) -> nn.Sequential:
-    hidden = [nn.Linear(width, recipe.hidden), nn.SiLU()] if recipe.hidden else []
-    return nn.Sequential(nn.Dropout(recipe.dropout), *hidden, nn.Linear(recipe.hidden or width, outputs))
+    activation = nn.Identity if getattr(recipe, "activation", "silu") == "none" else nn.SiLU
+    hidden = [nn.Linear(width, recipe.hidden), activation()] if recipe.hidden else []
+    last = nn.Linear(recipe.hidden or width, outputs, getattr(recipe, "bias", True))
+    return nn.Sequential(nn.Dropout(recipe.dropout), *hidden, last)
 
 
 class Regression(nn.Module):
@@ -179,7 +183,8 @@ class Tied(nn.Module):
 class CRF(nn.Module):
     """Scores of the transitions between states of `state_len` bases, at each step, laid out as in `kernels.crf.loss`.
 
-    Scores of moves lie within +- `scale`, by tanh; staying scores the constant `blank`, or is learned if that is None.
+    Scores of moves lie within +- `scale` by `squash`; staying scores the constant `blank`, or is learned if that is
+    None.
     """
 
     pooled = False
@@ -187,11 +192,11 @@ class CRF(nn.Module):
     def __init__(self, width: int, outputs: int, recipe: config.CRFHead) -> None:
         super().__init__()
         self.state_len, self.blank, self.scale = recipe.state_len, recipe.blank, recipe.scale
-        self.states = (outputs - 1) ** recipe.state_len
+        self.states, self.squash = (outputs - 1) ** recipe.state_len, recipe.squash
         self.output = _output(width, self.states * (outputs - (recipe.blank is not None)), recipe)
 
     def forward(self, x: Tensor) -> Tensor:
-        scores = self.scale * torch.tanh(self.output(x).float())  # (B, T, F) -> (B, T, moves of all states)
+        scores = SQUASHES[self.squash](self.output(x).float(), self.scale)  # (B, T, F) -> (B, T, moves of all states)
         if self.blank is None:
             return scores
         return torch.cat([scores.new_full((*scores.shape[:-1], self.states), self.blank), scores], dim=-1)
@@ -227,6 +232,13 @@ class Values(Regression):
 
     pooled = False
 
+
+# how scores are kept within +- scale
+SQUASHES: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "tanh": lambda x, scale: scale * torch.tanh(x),
+    "clamp": lambda x, scale: x.clamp(-scale, scale),
+    "none": lambda x, scale: x,
+}
 
 POOLS: dict[str, type[nn.Module]] = {
     "last": Last,

@@ -16,8 +16,10 @@ Tensors = Mapping[str, np.ndarray]
 
 
 def linear(tensors: Tensors, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return weight and bias of a linear layer or convolution, float32."""
-    return tensors[f"{name}.weight"].astype(np.float32), tensors[f"{name}.bias"].astype(np.float32)
+    """Return weight and bias of a linear layer or convolution, float32; zeros for a layer without bias."""
+    weight = tensors[f"{name}.weight"].astype(np.float32)
+    bias = tensors.get(f"{name}.bias")
+    return weight, np.zeros(len(weight), np.float32) if bias is None else bias.astype(np.float32)
 
 
 def lstm_layers(core: Core, tensors: Tensors) -> list[list[Direction]]:

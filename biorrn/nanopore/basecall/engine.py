@@ -39,6 +39,7 @@ from biorrn.sequences.alphabets import BASES
 
 Wanted = Sequence[Sequence[tuple[int, int, np.ndarray]]]
 SHALLOW = 64  # a convolution with fewer inputs per output stays in float32: it is cheap, and reads the raw signal
+CONVOLVED = {"silu": SILU, "tanh": TANH}  # activations of convolutions
 
 
 def unsupported(recipe: Recipe) -> str | None:
@@ -52,6 +53,10 @@ def unsupported(recipe: Recipe) -> str | None:
         return f"head {network.head.name}"
     if network.steps or network.pool:
         return "layer between core and head"
+    if any(layer.clamp or layer.activation not in CONVOLVED for layer in network.frontend.layers):
+        return "convolutions with ReLU or clamp"
+    if isinstance(network.head, CRFHead) and network.head.squash == "clamp":
+        return "head with clamp"
     reason = unsupported_core(network.core)
     if reason is None and len(network.core.directions(0)) != 1:
         return "recurrent layers other than LSTM in one direction"
@@ -86,16 +91,19 @@ class FastEngine:
             depth = weight.shape[1] * weight.shape[2]
             kind = FLOAT if depth < SHALLOW else self.kind
             matrix = weight.transpose(0, 2, 1).reshape(len(weight), depth)
-            self.stem.append((Dense.of(matrix, bias, kind, SILU), layer.kernel, layer.stride, kind))
+            self.stem.append(
+                (Dense.of(matrix, bias, kind, CONVOLVED[layer.activation]), layer.kernel, layer.stride, kind)
+            )
 
     def _pack_head(self, network: Any, tensors: Tensors) -> None:
         head = network.head
         activation, scale, self.blanks, self.blank = NONE, 1.0, 0, 0.0
         if isinstance(head, CRFHead):
-            activation, scale = TANH, head.scale
+            activation, scale = (TANH, head.scale) if head.squash == "tanh" else (NONE, 1.0)
             if head.blank is not None:
                 self.blanks, self.blank = len(BASES[1:]) ** head.state_len, head.blank
-        self.head = Dense.head(head_layers(head, tensors), self.kind, activation, scale)
+        between = NONE if isinstance(head, CRFHead) and head.activation == "none" else SILU
+        self.head = Dense.head(head_layers(head, tensors), self.kind, activation, scale, between)
         self.symbols = self.blanks + self.head[-1].width
 
     def score(self, x: np.ndarray, lengths: np.ndarray, wanted: Wanted) -> None:

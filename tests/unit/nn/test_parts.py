@@ -40,7 +40,12 @@ RECIPES = {
         ],
         tokenisers=[residue_tokeniser().to_dict()] * 2,
     ),
-    "conv": config.Conv(layers=[config.ConvLayer(width=4, kernel=5), config.ConvLayer(width=6, kernel=9, stride=5)]),
+    "conv": config.Conv(
+        layers=[
+            config.ActivatedLayer(width=4, kernel=5, clamp=(-0.5, 0.1)),
+            config.ActivatedLayer(width=6, kernel=9, stride=5, activation="tanh"),
+        ]
+    ),
     "residual": config.Residual(
         blocks=[config.ConvLayer(width=6, kernel=5, stride=4), config.ConvLayer(width=7, kernel=3)]
     ),

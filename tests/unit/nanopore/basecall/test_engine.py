@@ -20,6 +20,14 @@ HEADS = {
     "ctc with a hidden layer": {"name": "ctc", "hidden": 9},
     "crf": {"name": "crf", "state_len": 2},
     "crf with learned stays": {"name": "crf", "state_len": 1, "blank": None, "scale": 3.0},
+    "crf of two matrices": {
+        "name": "crf",
+        "state_len": 2,
+        "squash": "none",
+        "bias": False,
+        "hidden": 9,
+        "activation": "none",
+    },
 }
 
 
@@ -44,7 +52,7 @@ def model(head: str = "ctc", hidden: int = 20, **core: object) -> Stored:
                     "name": "conv",
                     "layers": [
                         {"width": 3, "kernel": 5},
-                        {"width": 17, "kernel": 3, "stride": 2},
+                        {"width": 17, "kernel": 3, "stride": 2, "activation": "tanh"},
                         {"width": 10, "kernel": 7, "stride": 3},
                     ],
                 },

@@ -1,0 +1,1 @@
+"""Model folders of other basecallers: Dorado's and Bonito's, read as data, never executed."""
