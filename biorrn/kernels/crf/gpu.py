@@ -1,4 +1,4 @@
-"""CTC-CRF loss and gradient on CUDA in Triton: one program per row, one lane per state.
+"""CTC-CRF loss, gradient and posterior Viterbi decoding on CUDA in Triton: one program per row, one lane per state.
 
 No call synchronises with the device. Mass is kept in float32 log space relative to the maximum of each frame; the
 maxima are summed in float64, so scores of any size are exact to float32. Viewed as (4, S / 4, 4), a move from state
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from biorrn.kernels.crf.decode import FLOOR
 from biorrn.kernels.crf.reference import columns
 
 if find_spec("triton"):
@@ -194,6 +195,152 @@ def loss_and_gradient(
     losses = torch.where(possible, (totals[0] - totals[1]).clamp(min=0), 0.0)
     gradient = torch.where(possible[:, None, None], gradient, 0.0)
     return losses.float(), gradient.to(scores.dtype)
+
+
+@jit
+def _backward_mass(scores, starts, lengths, beta, faults, Q: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Fill beta (N + P, 4 Q), T + 1 rows a read, with the log mass of all paths on from each frame, below its maximum.
+
+    faults (P,): 1 where NaN or infinity came in.
+    """
+    read = tl.program_id(0).to(tl.int64)
+    length = tl.load(lengths + read).to(tl.int32)
+    start = tl.load(starts + read).to(tl.int64)
+    scores += start * 20 * Q
+    beta += (start + read) * 4 * Q
+    s = tl.arange(0, 4 * Q)
+    mass = tl.zeros((4 * Q,), tl.float32)
+    tl.store(beta + length * 4 * Q + s, mass)
+    for back in range(length):
+        t = length - 1 - back
+        mass, _stay, _move = step(scores + t * 20 * Q, mass, Q, True)
+        mass -= finite(tl.max(mass, 0))
+        tl.store(beta + t * 4 * Q + s, mass)
+    tl.store(faults + read, tl.max(tl.where(mass == mass, 0, 1), 0).to(tl.int8))
+
+
+@jit
+def _forward_viterbi(  # type: ignore[no-untyped-def]
+    scores, starts, lengths, beta, choice, emitted, last, floor, Q: tl.constexpr
+):
+    """Advance Viterbi over posteriors, as `cpu.forward_viterbi` does.
+
+    choice uint8 (N, 4 Q): 0 stay, 1 + d a move that forgets base d. emitted (N, 4): posterior probability that a frame
+    emits each base. The rows of beta become the posterior probability of each state after their frame. last int32 (P,):
+    the last state of the best path.
+    """
+    read = tl.program_id(0).to(tl.int64)
+    length = tl.load(lengths + read).to(tl.int32)
+    start = tl.load(starts + read).to(tl.int64)
+    scores += start * 20 * Q
+    beta += (start + read) * 4 * Q
+    choice += start * 4 * Q
+    emitted += start * 4
+    s = tl.arange(0, 4 * Q)
+    forgotten = tl.arange(0, 4)[:, None, None]
+    mass = tl.zeros((4 * Q,), tl.float32)
+    best = tl.full((4 * Q,), 0.25 / Q, tl.float32)
+    for t in range(length):
+        mass, stay, move = step(scores + t * 20 * Q, mass, Q, False)
+        after = tl.load(beta + (t + 1) * 4 * Q + s)
+        whole = log_total(mass + after)
+        stay = tl.exp(stay + after - whole)
+        move = tl.exp(move + tl.reshape(after, (Q, 4))[None, :, :] - whole)
+        tl.store(emitted + t * 4 + tl.arange(0, 4), tl.sum(tl.sum(move, 0), 0))
+        tl.debug_barrier()  # the row that is written was read in the step before, by other threads
+        tl.store(beta + t * 4 * Q + s, tl.exp(mass + after - whole))
+        stay = (stay + floor) * best
+        move = (move + floor) * tl.reshape(best, (4, Q))[:, :, None]
+        top = tl.max(move, 0)
+        pick = tl.min(tl.where(move == top[None, :, :], forgotten, 4), 0)
+        top, pick = tl.reshape(top, (4 * Q,)), tl.reshape(pick, (4 * Q,))
+        tl.store(choice + t * 4 * Q + s, tl.where(top > stay, 1 + pick, 0).to(tl.uint8))
+        best = tl.maximum(top, stay)
+        best /= tl.sum(best, 0)
+        mass -= finite(tl.max(mass, 0))
+    tl.store(last + read, tl.min(tl.where(best == tl.max(best, 0), s, 4 * Q), 0))
+
+
+@jit
+def _trace(  # type: ignore[no-untyped-def]
+    choice, held, emitted, starts, lengths, last, letters, shares, peaks, Q: tl.constexpr
+):
+    """Walk back along the best path.
+
+    letters uint8 (N,): the base 1 to 4 that begins in a frame, or 0. shares, peaks float32 (N,): the evidence of
+    `decode.posterior_viterbi` in the frames in which a base begins, undefined elsewhere. held: beta as
+    `_forward_viterbi` leaves it.
+    """
+    read = tl.program_id(0).to(tl.int64)
+    length = tl.load(lengths + read).to(tl.int32)
+    start = tl.load(starts + read).to(tl.int64)
+    state = tl.load(last + read)
+    choice += start * 4 * Q
+    held += (start + read) * 4 * Q
+    emitted += start * 4
+    letters += start
+    shares += start
+    peaks += start
+    four = tl.arange(0, 4)
+    gap = tl.zeros((4,), tl.float32)  # emitted between the frame and the move that follows it
+    own = tl.zeros((4,), tl.float32)  # emitted from that move to the next, exclusively
+    place, base = -1, 0  # of that move
+    peak = 0.0
+    for back in range(length):
+        t = length - 1 - back
+        pick = tl.load(choice + t * 4 * Q + state).to(tl.int32)
+        here = tl.load(emitted + t * 4 + four)
+        peak = tl.maximum(peak, tl.load(held + t * 4 * Q + state))
+        moved = pick > 0
+        both = gap + own
+        share = tl.sum(tl.where(four == base, both, 0.0), 0) / (tl.sum(both, 0) + 1e-30)
+        tl.store(shares + place, tl.minimum(share, 1.0), mask=moved & (place >= 0))
+        tl.store(letters + t, tl.where(moved, state % 4 + 1, 0).to(tl.uint8))
+        tl.store(peaks + t, tl.minimum(peak, 1.0), mask=moved)
+        own = tl.where(moved, gap + here, own)
+        gap = tl.where(moved, 0.0, gap + here)
+        peak = tl.where(moved, 0.0, peak)
+        place, base = tl.where(moved, t, place), tl.where(moved, state % 4, base)
+        state = tl.where(moved, (pick - 1) * Q + state // 4, state)
+    both = gap + own
+    share = tl.sum(tl.where(four == base, both, 0.0), 0) / (tl.sum(both, 0) + 1e-30)
+    tl.store(shares + place, tl.minimum(share, 1.0), mask=place >= 0)
+
+
+def posterior_viterbi(
+    scores: torch.Tensor, starts: torch.Tensor, lengths: torch.Tensor, state_len: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Decode several reads at once, without synchronising with the device; see `decode.posterior_viterbi`.
+
+    Parameters
+    ----------
+    scores : float tensor (N, 5 S) on CUDA, float32 or a half type: the frames of all reads, contiguous.
+    starts, lengths : int tensors (P,) on the same device: first frame and frames of each read.
+    state_len : int: bases a state remembers.
+
+    Returns
+    -------
+    letters uint8 (N,): the base 1 to 4 that begins in a frame, or 0; evidence float32 (2, N): of the bases, in the
+    frames in which they begin, undefined elsewhere; faults int8 (P,): 1 for a read with NaN or infinity in its scores.
+
+    Memory beside the scores is 5 S + 25 bytes a frame.
+    """
+    frames, width = scores.shape
+    states, reads, device = width // 5, len(starts), scores.device
+    letters = torch.empty(frames, dtype=torch.uint8, device=device)
+    evidence = torch.empty((2, frames), dtype=torch.float32, device=device)
+    faults = torch.zeros(reads, dtype=torch.int8, device=device)
+    if not reads:
+        return letters, evidence, faults
+    beta = torch.empty((frames + reads, states), dtype=torch.float32, device=device)
+    choice = torch.empty((frames, states), dtype=torch.uint8, device=device)
+    emitted = torch.empty((frames, 4), dtype=torch.float32, device=device)
+    last = torch.empty(reads, dtype=torch.int32, device=device)
+    more = {"Q": 4 ** (state_len - 1), "num_warps": warps(width)}
+    _backward_mass[(reads,)](scores, starts, lengths, beta, faults, **more)
+    _forward_viterbi[(reads,)](scores, starts, lengths, beta, choice, emitted, last, FLOOR, **more)
+    _trace[(reads,)](choice, beta, emitted, starts, lengths, last, letters, *evidence, Q=more["Q"], num_warps=1)
+    return letters, evidence, faults
 
 
 def warps(width: int) -> int:

@@ -1,11 +1,16 @@
 """The CRF's kernels in Triton against the others: on CUDA, or with TRITON_INTERPRET=1 in Triton's interpreter."""
 
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from biorrn.kernels.crf import gpu, reference
+from biorrn.kernels.crf.decode import posterior_viterbi
 from biorrn.kernels.crf.loss import crf_loss, default_kernel
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -85,3 +90,93 @@ def test_the_device_chooses() -> None:
     assert default_kernel(torch.zeros(1)) == "numba"
     if torch.cuda.is_available():
         assert default_kernel(torch.zeros(1, dtype=torch.float64, device="cuda")) == "reference"
+
+
+DECODERS: dict[str, tuple[Callable[..., Any], str]] = {
+    "reference": (reference.posterior_viterbi, "cpu"),
+    "triton": (gpu.posterior_viterbi, DEVICE),
+}
+each_decoder = pytest.mark.parametrize("implementation", ["reference", pytest.param("triton", marks=needs_triton)])
+
+
+def reads(k: int, scale: float) -> list[np.ndarray]:
+    """Return scores float32 (T, 5 S) of reads of several lengths, one of them empty, in the form of the CRF head."""
+    rng = np.random.default_rng(k)
+    found = [5 * np.tanh(scale * rng.normal(size=(frames, 5 * 4**k))) for frames in (0, 1, 2, 40, 17)]
+    for scores in found:
+        scores[:, : 4**k] = 2.0
+    return [scores.astype(np.float32) for scores in found]
+
+
+@each_decoder
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 5.0])
+def test_calls_of_many_reads_equal_those_of_each(implementation: str, k: int, scale: float) -> None:
+    decode, device = DECODERS[implementation]
+    each = reads(k, scale)
+    lengths = torch.tensor([len(scores) for scores in each])
+    starts = lengths.cumsum(0) - lengths
+    joined = torch.from_numpy(np.concatenate(each)).to(device)
+    letters, evidence, faults = decode(joined, starts.to(device), lengths.to(device), k)
+    assert not faults.any()
+    for scores, start in zip(each, starts.tolist(), strict=True):
+        part = slice(start, start + len(scores))
+        bases, begun, exact = posterior_viterbi(scores, k)
+        own = letters[part].cpu().numpy()
+        assert np.flatnonzero(own).tolist() == begun.tolist()
+        assert own[begun].tolist() == bases.tolist()
+        np.testing.assert_allclose(evidence[:, part].cpu().numpy()[:, begun].T, exact, rtol=0, atol=1e-5)
+
+
+@each_decoder
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_no_number_is_reported_of_its_read(implementation: str, value: float) -> None:
+    decode, device = DECODERS[implementation]
+    scores = torch.randn(12, 20, generator=torch.Generator().manual_seed(0))
+    scores[5, 7] = value
+    given = (x.to(device) for x in (scores, torch.tensor([0, 4, 8]), torch.tensor([4, 4, 4])))
+    assert decode(*given, 1)[2].tolist() == [0, 1, 0]
+
+
+@needs_triton
+def test_half_precision_is_decoded_as_it_stands() -> None:
+    scores = torch.from_numpy(reads(2, 1.0)[3]).half().to(DEVICE)
+    rest = (torch.tensor([0], device=DEVICE), torch.tensor([len(scores)], device=DEVICE), 2)
+    found, evidence, _ = gpu.posterior_viterbi(scores, *rest)
+    exact, same, _ = gpu.posterior_viterbi(scores.float(), *rest)
+    torch.testing.assert_close(found, exact)
+    torch.testing.assert_close(evidence[:, found > 0], same[:, found > 0])
+
+
+@pytest.mark.skipif(
+    not find_spec("triton") or os.environ.get("TRITON_INTERPRET") == "1",
+    reason="Triton without TRITON_INTERPRET=1 is needed",
+)
+@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("k", [3, 4])
+def test_kernels_compile_where_there_is_no_gpu(k: int, capability: int) -> None:
+    """To machine code of a GPU, which needs the compiler alone."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    places = {"starts": "*i64", "lengths": "*i64"}
+    mass, calls = (
+        {"beta": "*fp32", "faults": "*i8"},
+        {"beta": "*fp32", "choice": "*u8", "emitted": "*fp32", "last": "*i32"},
+    )
+    loss = {"lengths": "*i64", "alpha": "*fp32", "totals": "*fp64", "gradient": "*fp32", "frames": "i32"}
+    strides = {"stride_b": "i32", "stride_t": "i32"}
+    target = {"counts": "*i64", "stays": "*i32", "moves": "*i32", "width": "i32", "columns": "i32"}
+    held = {"held": "*fp32", "letters": "*u8", "shares": "*fp32", "peaks": "*fp32"}
+    kernels: list[tuple[Any, dict[str, str], dict[str, int]]] = [
+        (gpu._all_paths, {"scores": "*fp16", **loss, **strides}, {"Q": 4 ** (k - 1)}),
+        (gpu._target, {"scores": "*fp16", **loss, **target, **strides}, {"M": 512}),
+        (gpu._backward_mass, {"scores": "*fp16", **places, **mass}, {"Q": 4 ** (k - 1)}),
+        (gpu._forward_viterbi, {"scores": "*fp16", **places, **calls, "floor": "fp32"}, {"Q": 4 ** (k - 1)}),
+        (gpu._trace, {**places, **calls, **held}, {"Q": 4 ** (k - 1)}),
+    ]
+    for kernel, types, constants in kernels:
+        names = kernel.arg_names
+        signature = {name: "constexpr" if name in constants else types[name] for name in names}
+        source = ASTSource(kernel, signature, {(names.index(name),): value for name, value in constants.items()})
+        assert compile(source, target=GPUTarget("cuda", capability, 32)).asm["cubin"]
