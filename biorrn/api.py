@@ -420,7 +420,8 @@ def basecall(
     ----------
     reads : FAST5, POD5, SLOW5 or BLOW5 file, a folder, or several; records of `read_signal`; or signals in picoamperes:
         a float array (T,), a list of them, or a dict of read id -> array.
-    model : Model, run folder or shipped id, for basecalling; default: the shipped one.
+    model : Model, model folder or name, for basecalling; default: of files, that of `biorrn models` for their
+        chemistry, else the shipped one.
     sample_rate : float: samples per second (Hz), for arrays.
     read_ids, max_reads : of files: call these reads, or as many.
     min_qscore : float: leave out reads of a lower mean quality.
@@ -448,12 +449,12 @@ def basecall(
     """
     from biorrn.base.compute import choose_device, set_threads
     from biorrn.nanopore.basecall.caller import basecall as run
-    from biorrn.nanopore.basecall.caller import default_batch_size, default_model
+    from biorrn.nanopore.basecall.caller import default_batch_size
     from biorrn.nanopore.basecall.intake import Intake
     from biorrn.nanopore.chemistry import Purpose
+    from biorrn.nanopore.models.catalogue import choose_model, default_model
 
-    stored, left_out = _stored(model or default_model()), Counter[str]()
-    where = choose_device(device)
+    left_out, where = Counter[str](), choose_device(device)
 
     def problem(found: InputError) -> None:
         if strict:
@@ -468,6 +469,9 @@ def basecall(
     first, rest = _peeked(reads)
     is_file = isinstance(first, str | Path)
     intake = Intake(rest, None if read_ids is None else set(read_ids), max_reads) if is_file else None
+    if model is None:
+        model = choose_model(intake.survey(), device=where.type, force=force) if intake else default_model()
+    stored = _stored(model)
     if intake is not None:
         records: Iterable[SignalRecord] = intake.reads(problem)
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.options import ChunkBatch, Device, Threads
+from biorrn.cli.options import ChunkBatch, Device, ModelsDir, Threads
 
 
 def basecall(
@@ -13,7 +13,13 @@ def basecall(
         list[Path] | None, typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Run folder, or name of a shipped model. Default: the shipped R9.4.1 model.")
+        str | None,
+        typer.Option(help="Name of a model that `biorrn models` lists, or a model folder. Default: by chemistry."),
+    ] = None,
+    models_dir: ModelsDir = None,
+    chemistry: Annotated[
+        str | None,
+        typer.Option(help="Only reads of this chemistry, such as rna004_130bps; for folders that hold several."),
     ] = None,
     output: Annotated[
         str, typer.Option("--output", "-o", help="File .fastq, .fastq.gz, .sam, .bam or .cram. - is stdout.")
@@ -65,6 +71,11 @@ def basecall(
     the read is called without that tag. Reads whose flow cell, kit, experiment type or sample rate the model was not
     trained on are refused unless --force is given.
 
+    Without --model, the chemistry in the metadata of the reads chooses among the models at hand, which `biorrn models`
+    lists: those in --models-dir, then those in the folders of the variable BIORRN_MODELS, then the shipped one for
+    R9.4.1 DNA. Of several in one folder it is the largest (hac before fast), on a CPU the largest up to 50 MB (no sup).
+    Files of several chemistries that no single model is for are refused; --chemistry calls one of them.
+
     Records carry the tags of ONT's SAM specification: qs mean Q-score, ns samples, ts trimmed samples, du seconds, ch
     channel, mx mux, rn read number, st start time, fn file, sm, sd and sv scaling, RG read group, mv stride and moves
     (not in FASTQ), NM, AS and MD if aligned; and s0, the first sample. In FASTQ they follow the id. The output appears
@@ -79,6 +90,8 @@ def basecall(
       biorrn basecall reads/ -o calls.bam --summary summary.tsv --resume
       biorrn basecall reads/ -o aligned.bam --reference genome.fa --min-qscore 8
       biorrn basecall archive/ -o some.cram --read-ids ids.txt
+      biorrn basecall rna/ --models-dir dorado_models/ -o rna.bam
+      biorrn basecall mixed/ --chemistry dna_r9.4.1_e8 -o r9.fastq.gz
       biorrn basecall reads.pod5 --model runs/mine | minimap2 -ax map-ont -y reference.fa -
       biorrn basecall reads/ --emit bam | samtools sort -t st -o by_time.bam
       biorrn basecall archive/ --shard 3/8 -o part3.fastq.gz      # on eight machines; then biorrn merge part*.fastq.gz
@@ -91,33 +104,41 @@ def basecall(
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.alignment import Mapper
     from biorrn.nanopore.basecall.caller import basecall as run
-    from biorrn.nanopore.basecall.caller import default_batch_size, default_model
+    from biorrn.nanopore.basecall.caller import default_batch_size
     from biorrn.nanopore.basecall.formats import Style, format_of
     from biorrn.nanopore.basecall.intake import Intake
     from biorrn.nanopore.basecall.intake import read_ids as ids_of
     from biorrn.nanopore.basecall.output import check_outputs, mapped, open_output, resume_settings
     from biorrn.nanopore.basecall.summary import ABSENT, CALLED
     from biorrn.nanopore.chemistry import Purpose
+    from biorrn.nanopore.models.catalogue import choose_model
     from biorrn.nanopore.readers.files import NoReads, choose
-    from biorrn.nn.store import load_model
+    from biorrn.nn.store import find_model, load_model
     from biorrn.sequences.records import SignalRecord
     from biorrn.sequences.tally import Tally
 
     kind = format_of(output, emit)
     check_outputs(output, summary, kind, reference, resume)
-    chosen = choose(paths or [], files, shard)
+    given = choose(paths or [], files, None)
+    chosen = choose(given, None, shard)
     ids = None if read_ids is None else ids_of(read_ids)
     used = set_threads(threads)
     where = choose_device(device)
-    stored = load_model(model or default_model())
+    tally = Tally("basecall", "reads", "samples", "bases")
+    intake = Intake(chosen, ids, max_reads, chemistry=chemistry)
+    if model is None:
+        # of all shards, so that they take the same model
+        survey = intake.survey() if shard is None else Intake(given, ids, max_reads, chemistry=chemistry).survey()
+        folder = choose_model(survey, models_dir or (), tally.say, device=where.type, force=force)
+    else:
+        folder = find_model(model, models_dir or ())
+    stored = load_model(folder)
     mapper = None if reference is None else Mapper(reference)
-    intake = Intake(chosen, ids, max_reads)
     must = resume_settings(stored, intake.files, ids, reference, decoder=decoder, device=where.type, emit=kind,
                            moves=moves, min_qscore=min_qscore, min_length=min_length, max_reads=max_reads,
-                           force=force)  # fmt: skip
+                           force=force, **({"chemistry": chemistry} if chemistry else {}))  # fmt: skip
     purpose = Purpose.of(stored.facts, stored.name)
     style = Style(stored.name, moves, mapper, command_line(), used, purpose)
-    tally = Tally("basecall", "reads", "samples", "bases")
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0, min_length) as out:
         intake.done = out.done
         tally.keep(out.kept)
@@ -143,8 +164,6 @@ def basecall(
                 advance=advance,
             )
             intake.check(purpose, tally.say, force=force, part=shard is not None)
-            if model is None:
-                tally.say(f"model {stored.name} (default)")
             try:
                 for call, hits in mapped(calls, mapper, used):
                     tally.add(samples=call.samples)
@@ -161,6 +180,8 @@ def basecall(
                 raise
         for line in intake.warnings():
             tally.say(line)
+        if intake.others:
+            tally.say(f"{intake.others} reads are not of --chemistry {chemistry}")
         tally.missing(missing := intake.missing(), ABSENT)
         out.absent = missing if shard is None else []  # another shard may hold them
         if not out.called and not allow_empty:

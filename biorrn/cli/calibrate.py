@@ -77,7 +77,7 @@ def calibrate(
     from biorrn.base.terminal import progress
     from biorrn.nanopore.alignment import AlignmentMapper, parse_region
     from biorrn.nanopore.basecall.caller import default_batch_size
-    from biorrn.nanopore.basecall.intake import check_chemistry
+    from biorrn.nanopore.basecall.intake import Survey
     from biorrn.nanopore.chemistry import Purpose
     from biorrn.nanopore.evaluate import calibrate as calibration
     from biorrn.nanopore.readers.files import find_signal_files, read_all
@@ -112,7 +112,7 @@ def calibrate(
     where = choose_device(device)
     tally = Tally("calibrate", "reads")
     purpose = Purpose.of(stored.facts, stored.name)
-    for line in check_chemistry(find_signal_files(paths, lambda problem: None)[:max_reads], purpose):
+    for line in Survey(find_signal_files(paths, lambda problem: None)[:max_reads]).check(purpose):
         tally.say(line)
     options: dict[str, Any] = {
         "device": where,

@@ -1,36 +1,64 @@
-"""`biorrn models`: list shipped models, or describe one; the group also holds activations, embedding and states."""
+"""`biorrn models`: list the models at hand, or describe one; the group also holds activations, embedding and states."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from biorrn.cli.activations import activations
 from biorrn.cli.embed import embedding, states
+from biorrn.cli.options import ModelsDir
 
 app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
-def models(context: typer.Context) -> None:
+def models(
+    context: typer.Context,
+    models_dir: ModelsDir = None,
+    tsv: Annotated[bool, typer.Option("--tsv", help="Tab-separated, with all columns, also on a terminal.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the tab-separated list to a file.")
+    ] = None,
+) -> None:
     """List models, describe one, export or plot its hidden states.
 
-    Without a subcommand, lists the shipped models: what each predicts, its unit, its inputs and its accuracy.
+    Without a subcommand, lists the models at hand: what each is for, its size, licence and accuracy, and where it lies.
+    These are the models in --models-dir, in the folders of the environment variable BIORRN_MODELS (several are
+    separated by a colon, on Windows by a semicolon), and the shipped ones. A folder there may be of biorrn, or of
+    Dorado or Bonito (config.toml); one that cannot be used is listed with the reason. `biorrn basecall --model` takes
+    each by its name, and without --model the one for the chemistry of the reads.
 
     \b
     Examples:
       biorrn models
+      biorrn models --models-dir dorado_models/
+      biorrn models -o models.tsv
       biorrn models show stability
       biorrn models show runs/mine
     """
-    if context.invoked_subcommand is None:
-        from biorrn.nn.store import table_of_models
+    if context.invoked_subcommand is not None:
+        return
+    import sys
 
-        for line in table_of_models():
+    from biorrn.base.files import write_text
+    from biorrn.nanopore.models.catalogue import listing, models_at_hand, table
+
+    found = models_at_hand(models_dir or ())
+    if output is not None:
+        with write_text(output) as stream:
+            stream.writelines(table(found))
+    elif tsv or not sys.stdout.isatty():
+        sys.stdout.writelines(table(found))
+    else:
+        for line in listing(found):
             print(line)
 
 
 @app.command(no_args_is_help=True)
-def show(model: Annotated[str, typer.Argument(help="Name of a shipped model, or a run folder.")]) -> None:
+def show(
+    model: Annotated[str, typer.Argument(help="Name of a model, or a model folder.")], models_dir: ModelsDir = None
+) -> None:
     """Describe a model: what it predicts, unit, sign, inputs, intervals, and its model card if it has one.
 
     \b
@@ -38,9 +66,9 @@ def show(model: Annotated[str, typer.Argument(help="Name of a shipped model, or 
       biorrn models show stability
       biorrn models show runs/mine
     """
-    from biorrn.nn.store import describe
+    from biorrn.nn.store import describe, find_model
 
-    for line in describe(model):
+    for line in describe(find_model(model, models_dir or ())):
         print(line)
 
 

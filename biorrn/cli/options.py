@@ -17,6 +17,13 @@ ChunkBatch = Annotated[
 Level = Annotated[float, typer.Option(help="Coverage of the prediction intervals, 0.5 to 0.99.")]
 Member = Annotated[int, typer.Option(help="Which network of an ensemble, counted from 1.")]
 
+# -- where models lie ------------------------------------------------------------------------------------------------
+
+ModelsDir = Annotated[
+    list[Path] | None,
+    typer.Option(help="Folder of model folders, before those of the variable BIORRN_MODELS. Repeatable."),
+]
+
 # -- inputs ----------------------------------------------------------------------------------------------------------
 
 PropertyModel = Annotated[str, typer.Argument(help="Run folder of a regression model, or the name of a shipped one.")]

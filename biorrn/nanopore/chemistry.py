@@ -73,6 +73,18 @@ KITS = {
     ("RNA", "R9.4.1", "R9.5"): "RNA001 RNA002",
     ("RNA", "RNA004"): "RNA004 DRB004",
 }
+# Basecalling models of Oxford Nanopore for each chemistry, of networks that this project runs: fast and hac (sup v5 is
+# a transformer). From github.com/nanoporetech/dorado, dorado/models/models.cpp; those for R10.4 from
+# github.com/nanoporetech/bonito, bonito/cli/download.py.
+MAKERS = {
+    "dna_r9.4.1_e8": ("dna_r9.4.1_e8_hac@v3.3", "dna_r9.4.1_e8_fast@v3.4"),
+    "dna_r10.4_e8.1": ("dna_r10.4_e8.1_hac@v3.4", "dna_r10.4_e8.1_fast@v3.4"),
+    "dna_r10.4.1_e8.2_260bps": ("dna_r10.4.1_e8.2_260bps_hac@v4.1.0", "dna_r10.4.1_e8.2_260bps_fast@v4.1.0"),
+    "dna_r10.4.1_e8.2_400bps_4khz": ("dna_r10.4.1_e8.2_400bps_hac@v4.1.0", "dna_r10.4.1_e8.2_400bps_fast@v4.1.0"),
+    "dna_r10.4.1_e8.2_400bps_5khz": ("dna_r10.4.1_e8.2_400bps_hac@v5.0.0", "dna_r10.4.1_e8.2_400bps_fast@v5.0.0"),
+    "rna002_70bps": ("rna002_70bps_hac@v3", "rna002_70bps_fast@v3"),
+    "rna004_130bps": ("rna004_130bps_hac@v5.0.0", "rna004_130bps_fast@v5.0.0"),
+}
 GENERATIONS: dict[str, tuple[str, ...]] = {
     "112": ("DNA", "R10.4"),
     "114": ("DNA", "R10.4.1"),

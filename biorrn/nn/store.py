@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from biorrn.base.errors import BiorrnError, ConfigError, InputError
+from biorrn.base.errors import BiorrnError, ConfigError, InputError, reason
 from biorrn.base.files import atomic_path, read_text, sha256, write_text
 from biorrn.base.lookup import nearest
 from biorrn.config import recipe as config
@@ -116,9 +116,10 @@ class Facts(FactPart):
     novelty: Novelty | None = None
     relatives: Annotated[str, Field(max_length=1 << 24)] | None = None
     most_mutations: Count | None = None
-    predicts: Text = ""  # for these four, and unit, sign and bounds of targets, see `About`
+    predicts: Text = ""  # for these five, and unit, sign and bounds of targets, see `About`
     inputs: Text = ""
     measured: Text = ""
+    licence: Text = ""
     mutants: bool | None = None
     source: Text | None = None
     target: Text | None = None
@@ -135,8 +136,8 @@ class About(BaseModel):
     """The keys of `about.yaml`, the description of a model for its users.
 
     predicts: the meaning of a value; inputs: the proteins or reads that it is for; measured: accuracy, and on which
-    data; mutants: whether the training rows hold mutants of its proteins; targets: unit, sign (the meaning of a larger
-    value) and bounds of each.
+    data; licence: of the weights; mutants: whether the training rows hold mutants of its proteins; targets: unit, sign
+    (the meaning of a larger value) and bounds of each.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -144,6 +145,7 @@ class About(BaseModel):
     predicts: Text
     inputs: Text
     measured: Text
+    licence: Text = ""
     mutants: bool | None = None
     most_mutations: Count | None = None
     targets: list[Target] = Field(default_factory=list, max_length=WIDEST)
@@ -252,6 +254,8 @@ NEEDED = {
 
 
 WEIGHTS, RECIPE, ABOUT = "weights.safetensors", "recipe.yaml", "about.yaml"
+FOREIGN = "config.toml"  # of the model folders of Dorado and Bonito
+VARIABLE = "BIORRN_MODELS"  # folders that hold the user's models, separated as in PATH
 LARGE = 1000  # elements from which `shrink` halves a tensor
 
 
@@ -299,21 +303,59 @@ def shipped_models() -> list[str]:
     return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and (entry / WEIGHTS).is_file())
 
 
-def find_model(name: str | Path) -> Path:
-    """Return the folder of a model, by path or by shipped id.
+def model_folders(given: Iterable[str | Path] = ()) -> list[Path]:
+    """Return the folders that hold the user's models: `given`, then those of the environment variable BIORRN_MODELS.
 
     Raises
     ------
-    ConfigError: neither a folder nor the id of a shipped model.
+    ConfigError: one is not a folder.
+    """
+    variable = [place for place in os.environ.get(VARIABLE, "").split(os.pathsep) if place]
+    for name, places in (("--models-dir", given := list(given)), (VARIABLE, variable)):
+        if odd := [place for place in places if not os.path.isdir(place)]:
+            raise ConfigError(f"{name}: '{odd[0]}' is not a folder; expected one that holds model folders")
+    return list({os.path.abspath(place): Path(place) for place in [*given, *variable]}.values())
+
+
+def models_in(folder: Path) -> list[Path]:
+    """Return the model folders in a folder, by name, of biorrn or of another basecaller; or itself if it is one.
+
+    Raises
+    ------
+    InputError: the folder cannot be read.
+    """
+    try:
+        inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(folder, reason(error)) from error
+    return [place for place in (folder, *inside) if (place / WEIGHTS).is_file() or (place / FOREIGN).is_file()]
+
+
+def find_model(name: str | Path, folders: Iterable[str | Path] = ()) -> Path:
+    """Return the folder of a model, by path, by shipped id, or by the name of a model folder in `model_folders`.
+
+    Raises
+    ------
+    ConfigError: no such model.
     """
     if os.path.isdir(name):  # unlike Path.is_dir, no error for a name that is too long
         return Path(name)
     known = shipped_models()
     if str(name) in known:
         return Path(str(resources.files("biorrn.pretrained") / str(name)))
-    close = nearest(str(name), known)
+    places = model_folders(folders)
+    own: dict[str, Path] = {}
+    for place in places:
+        for model in models_in(place):
+            own.setdefault(model.name, model)
+    if str(name) in own:
+        return own[str(name)]
+    close = nearest(str(name), [*own, *known])
     hint = f"; did you mean '{close}'?" if close else "."
-    raise ConfigError(f"model '{name}' is not a folder nor a shipped model{hint} Shipped: {', '.join(known) or 'none'}")
+    also = f" nor in {', '.join(map(str, places))}" if places else ""
+    raise ConfigError(
+        f"model '{name}' is not a folder nor a shipped model{also}{hint} Shipped: {', '.join(known) or 'none'}"
+    )
 
 
 def save_model(folder: str | Path, model: nn.Module, recipe: Recipe, facts: dict[str, Any]) -> None:
@@ -514,28 +556,16 @@ def _fill(model: nn.Module, stream: Any, source: Path) -> None:
 
 
 CARD = "card.md"
-COLUMNS = ("model", "task", "predicts", "unit", "sign", "inputs", "size", "measured")
 
 
-def table_of_models() -> Iterator[str]:
-    """Yield the shipped models as lines of a TSV with a header."""
-    yield "\t".join(COLUMNS)
-    for name in shipped_models():
-        facts = load_facts(name)
-        cells = [name, facts.get("task"), facts.get("predicts"), _of(facts, "unit"), _of(facts, "sign")]
-        cells += [facts.get("inputs"), _size(find_model(name)), facts.get("measured")]
-        yield "\t".join(str(cell or ".") for cell in cells)
-
-
-def describe(name: str) -> Iterator[str]:
+def describe(folder: Path) -> Iterator[str]:
     """Yield the summary of a model as lines, then its card.
 
     Raises
     ------
-    ConfigError, InputError: as `store.load_facts`.
+    InputError: as `store.load_facts`.
     """
-    folder = find_model(name)
-    yield from summary(name, folder, load_facts(name))
+    yield from summary(folder.resolve().name, folder, load_facts(folder))
     if (folder / CARD).is_file():
         yield ""
         yield from (folder / CARD).read_text(encoding="utf-8").splitlines()
@@ -545,7 +575,7 @@ def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
     """Yield a summary of the facts of a model, one line each."""
     yield f"model: {name}"
     yield f"task: {facts.get('task')}"
-    for key in ("predicts", "inputs", "measured"):
+    for key in ("predicts", "inputs", "measured", "licence"):
         if facts.get(key):
             yield f"{key}: {facts[key]}"
     for target in facts.get("targets") or ():
@@ -559,10 +589,6 @@ def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
         known = facts["mutants"] if facts.get("mutants") is not None else bool(facts.get("reference"))
         yield f"mutants among the training rows: {'yes' if known else 'no: biorrn scan flags its differences'}"
     yield f"size: {_size(folder)}"
-
-
-def _of(facts: dict[str, Any], key: str) -> str:
-    return "; ".join(str(target[key]) for target in facts.get("targets") or () if target.get(key))
 
 
 def _detail(target: dict[str, Any], key: str) -> str:

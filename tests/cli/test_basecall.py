@@ -125,20 +125,26 @@ def test_options_out_of_range(biorrn: Run, model: Path, reads: Path, arguments: 
 
 
 def test_without_a_shipped_model_one_must_be_named(biorrn: Run, reads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from biorrn.nanopore.basecall import caller as module
+    from biorrn.nanopore.models import catalogue
 
-    monkeypatch.setattr(module, "shipped_models", list)
+    monkeypatch.setattr(catalogue, "shipped_models", list)
     code, _, err = biorrn(reads)
+    assert code == 2
+    assert err.startswith(f"biorrn: error: {reads}: found chemistry dna_r9.4.1_e8 (flow cell FLO-MIN106, 4000 Hz); no ")
+    assert "of the maker's models dna_r9.4.1_e8_hac@v3.3 or dna_r9.4.1_e8_fast@v3.4 are" in err
+    code, _, err = biorrn(reads, "--force")
     assert code == 2
     assert err.startswith("biorrn: error: --model: name a basecalling model")
 
 
 def test_the_shipped_model_is_the_default(
-    biorrn: Run, model: Path, reads: Path, monkeypatch: pytest.MonkeyPatch
+    biorrn: Run, make_caller: Callable[..., Path], reads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from biorrn.nanopore.basecall import caller as module
+    from biorrn.nanopore.models import catalogue
 
-    monkeypatch.setattr(module, "shipped_models", lambda: [str(model)])
+    model = make_caller(chemistry=["dna_r9.4.1_e8"])
+
+    monkeypatch.setattr(catalogue, "shipped_models", lambda: [str(model)])
     _, named, _ = biorrn(reads, "--model", model, "--max-reads", 2)
     code, default, _ = biorrn(reads, "--max-reads", 2)
     assert code == 0

@@ -11,9 +11,10 @@ import pysam
 import pytest
 
 from biorrn.nanopore.alignment import Mapper
-from biorrn.nanopore.basecall.caller import basecall, default_model
+from biorrn.nanopore.basecall.caller import basecall
 from biorrn.nanopore.basecall.formats import Style, format_of
 from biorrn.nanopore.basecall.output import open_output
+from biorrn.nanopore.models.catalogue import default_model
 from biorrn.nanopore.readers.files import read_all
 from biorrn.nn.store import Stored, load_model
 

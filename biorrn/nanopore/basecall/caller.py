@@ -15,7 +15,7 @@ import torch
 
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.lookup import lookup
-from biorrn.config.recipe import Chunks, load_recipe
+from biorrn.config.recipe import Chunks
 from biorrn.nanopore.basecall.chunking import Read, join, piece_spans
 from biorrn.nanopore.basecall.decode import DECODERS, Decoded, calibrated, move_table
 from biorrn.nanopore.basecall.engine import choose
@@ -25,7 +25,7 @@ from biorrn.nanopore.chemistry import Purpose
 from biorrn.nanopore.readers.calls import mean_phred, parse_bases
 from biorrn.nanopore.signal import NORMALISERS, Scaling, scaled, trim_start
 from biorrn.nn.chunks import check, spans
-from biorrn.nn.store import RECIPE, Stored, find_model, shipped_models
+from biorrn.nn.store import Stored
 from biorrn.sequences.records import ReadCall, SignalRecord
 
 OnSkip = Callable[[SignalRecord, int, str], None]
@@ -267,17 +267,3 @@ def calling_chunks(trained: Chunks, stride: int) -> Chunks:
     3600
     """
     return trained.model_copy(update={"samples": round(LONGER * trained.samples / stride) * stride})
-
-
-def default_model() -> str:
-    """Return the id of the shipped basecalling model.
-
-    Raises
-    ------
-    ConfigError: none is shipped, or more than one.
-    """
-    known = [name for name in shipped_models() if load_recipe(find_model(name) / RECIPE).task == "basecalling"]
-    if len(known) != 1:
-        found = f"several are shipped: {', '.join(known)}" if known else "this version ships none"
-        raise ConfigError(f"--model: name a basecalling model, a run folder or a shipped id; {found}")
-    return known[0]

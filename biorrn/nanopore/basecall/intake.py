@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from biorrn.base.errors import InputError, OnProblem
+from biorrn.base.errors import BiorrnError, ConfigError, InputError, OnProblem
 from biorrn.base.files import open_text
+from biorrn.base.lookup import lookup
 from biorrn.base.terminal import progress
-from biorrn.nanopore.chemistry import Purpose, chemistry_of, same_rate
+from biorrn.nanopore.chemistry import CHEMISTRIES, CONTRADICTORY, UNKNOWN, Found, Purpose, chemistry_of, same_rate
 from biorrn.nanopore.readers.files import NoReads, find_signal_files, read_all, read_runs
 from biorrn.nanopore.readers.summary import Repeats
 from biorrn.sequences.records import SignalRecord
@@ -20,6 +21,12 @@ BYTES_A_SAMPLE = 1.2  # of compressed signal; used until the first file is done
 COLUMN = "read_id"
 MANY = 500  # files; from this number on the check shows its progress
 UNSURE = "the metadata leave the chemistry open"
+Kind = tuple[Found, float]  # chemistry and sample rate (Hz, 0 where unknown)
+
+
+def is_of(found: Found, chemistry: str) -> bool:
+    """Return whether reads are of a chemistry, or may be; `chemistry` as for `Intake`."""
+    return chemistry in found.names or chemistry == found.name
 
 
 class Intake:
@@ -31,6 +38,8 @@ class Intake:
     ids : read ids to select; None selects all.
     limit : int or None: most reads to select.
     done : numbers of reads that an earlier run has finished; they are skipped.
+    chemistry : an entry of `CHEMISTRIES`, "unknown" or "contradictory": selects the reads that are of it by their
+        metadata, or may be.
 
     Attributes
     ----------
@@ -38,17 +47,25 @@ class Intake:
     found : ids of `ids` that occurred so far.
     count : reads read so far, unusable ones included.
     known : samples of reads that are not called: not selected, or done.
+    others : reads of another chemistry than the one selected, so far.
+
+    Raises
+    ------
+    ConfigError: `chemistry` is unknown.
     """
 
     def __init__(self, paths: Iterable[str | Path], ids: Collection[str] | None = None, limit: int | None = None,
-                 done: Collection[int] = ()) -> None:  # fmt: skip
+                 done: Collection[int] = (), chemistry: str | None = None) -> None:  # fmt: skip
+        if chemistry is not None:
+            lookup(dict.fromkeys([*CHEMISTRIES, UNKNOWN, CONTRADICTORY]), chemistry, "--chemistry")
         self.paths = list(paths)
         self.files = find_signal_files(self.paths, lambda problem: None)  # reported when they are read
         self.ids = None if ids is None else set(ids)
         self.limit = limit
         self.done = done
+        self.chemistry = chemistry
         self.found: set[str] = set()
-        self.count = self.taken = self.known = 0
+        self.count = self.taken = self.known = self.others = 0
         self._samples = 0  # of all reads met
         self._left = {str(path): path.stat().st_size for path in self.files}
         self._bytes = sum(self._left.values())
@@ -59,6 +76,32 @@ class Intake:
         self._purpose: Purpose | None = None
         self._say: Callable[[str], None] = lambda line: None
         self._force = self._unsure = False
+        self._survey: Survey | None = None
+
+    def survey(self) -> Survey:
+        """Return the chemistries of the reads, by the metadata of their files.
+
+        Where reads are selected by id and their files are of several chemistries, it is that of the first one.
+
+        Raises
+        ------
+        ConfigError: no read is of the chemistry selected.
+        """
+        if self._survey is None:
+            files = self.files if self.chemistry else self.files[: self.limit]
+            self._survey = Survey(files, self.chemistry)
+            if self.ids is not None and len(self._survey.chemistries()) > 1:
+                self._survey.runs = self._first_selected() or self._survey.runs
+        return self._survey
+
+    def _first_selected(self) -> list[SignalRecord]:
+        """Return the first read selected by id, in a list; none where there is none."""
+        ids = self.ids or set()
+        with contextlib.suppress(BiorrnError):
+            for record in read_all(self.paths, lambda problem: None):
+                if record.read_id in ids:
+                    return [record]
+        return []
 
     def check(
         self,
@@ -82,13 +125,13 @@ class Intake:
 
         Raises
         ------
-        InputError: see `check_chemistry`.
+        InputError: see `Survey.check`.
         """
         self._purpose, self._say, self._force = purpose, say, force
         if not purpose.names:
             say(f"warning: {purpose.model} has no known chemistry, so reads are not checked")
         if self.ids is None:
-            warnings = check_chemistry(self.files[: self.limit], purpose, force=force, part=part)
+            warnings = self.survey().check(purpose, force=force, part=part)
             self._unsure = bool(purpose.names) and any(UNSURE in line for line in warnings)
             for line in warnings:
                 say(line)
@@ -128,6 +171,10 @@ class Intake:
             self._count_samples(record)
             if self.ids is not None and record.read_id not in self.ids:
                 self.known += len(record.raw)
+                continue
+            if self.chemistry is not None and not is_of(chemistry_of(record), self.chemistry):
+                self.known += len(record.raw)
+                self.others += 1
                 continue
             self._count_faults(record)
             self.found.add(record.read_id)
@@ -180,56 +227,99 @@ class Intake:
         self._samples += len(record.raw)
 
 
-def check_chemistry(files: Sequence[Path], purpose: Purpose, *, force: bool = False, part: bool = False) -> list[str]:
-    """Check the run metadata of files against a model, without decoding reads; return warnings.
+class Survey:
+    """The chemistries and sample rates in signal files, by the metadata of their runs; no read is decoded.
 
-    Parameters
+    Attributes
     ----------
-    files : signal files; unreadable ones are skipped here and reported when their reads are read.
-    purpose : Purpose of the model.
-    force, part : see `Intake.check`.
-
-    Raises
-    ------
-    InputError: the chemistry of a file, or the sample rate of all, is not the model's, and `force` is False.
+    files : int: readable files; unreadable ones are reported when their reads are read.
+    runs : one SignalRecord without samples for each chemistry, evidence and sample rate, in the order of the files.
     """
-    counts: Counter[str] = Counter()  # files by chemistry
-    apart: Counter[str] = Counter()  # files by verdict: misfit, another sample rate, unknown chemistry
-    first: dict[str, SignalRecord] = {}
-    shown = len(files) >= MANY
-    with progress("chemistry", "files", len(files)) if shown else contextlib.nullcontext(lambda n: None) as advance:
-        for file in files:
-            kinds: set[str] = set()
-            names: set[str] = set()
-            with contextlib.suppress(InputError):
-                for run in read_runs(file):
-                    found = chemistry_of(run)
-                    names.add(found.name)
-                    fits = purpose.fits(found)
-                    kind = "misfit" if fits is False else "unknown" if fits is None else "fits"
-                    rate = "rate" if run.sample_rate > 0 and not same_rate(run.sample_rate, purpose.rate) else "usual"
-                    kinds |= {kind, rate}
-                    for name in (kind, rate):
-                        first.setdefault(name, run)
-            counts.update(names)
-            apart.update(kinds)
-            advance(1)
-    of_chemistry = ", ".join(f"{name} {count}" for name, count in counts.most_common())
-    why = "misfit" if apart["misfit"] else "rate" if apart["rate"] and not apart["usual"] and not part else ""
-    if why and not force:
-        mixed = f" (among all files: {of_chemistry})" if len(counts) > 1 else ""
-        raise InputError(first[why].source, purpose.refusal(first[why], mixed))
-    warnings = []
-    if why:
-        share = f"{apart[why]} of {len(files)} files"
-        warnings.append(f"warning: {share} {'do' if apart[why] > 1 else 'does'} not fit {purpose.model}, which is for "
-                        f"{purpose}; called by --force (files: {of_chemistry})")  # fmt: skip
-    if apart["unknown"] and purpose.names:
-        run = first["unknown"]
-        stated = chemistry_of(run).evidence or "no flow cell, no kit"
-        warnings.append(f"warning: {apart['unknown']} of {len(files)} files: {UNSURE} (first: {run.source}: {stated}); "
-                        f"called as {purpose}")  # fmt: skip
-    return warnings
+
+    def __init__(self, files: Sequence[Path], chemistry: str | None = None) -> None:
+        """Read the metadata of files; `chemistry` as for `Intake`.
+
+        Raises
+        ------
+        ConfigError: no run is of the chemistry asked for, or there is no such chemistry.
+        """
+        self._total = len(files)
+        self._kinds: Counter[frozenset[Kind]] = Counter()  # files by the kinds of their runs
+        first: dict[Kind, SignalRecord] = {}
+        shown = len(files) >= MANY
+        with progress("chemistry", "files", len(files)) if shown else contextlib.nullcontext(lambda n: None) as advance:
+            for file in files:
+                kinds: set[Kind] = set()
+                with contextlib.suppress(InputError):
+                    for run in read_runs(file):
+                        kind = chemistry_of(run), run.sample_rate if run.sample_rate > 0 else 0.0
+                        kinds.add(kind)
+                        first.setdefault(kind, run)
+                self._kinds[frozenset(kinds)] += 1
+                advance(1)
+        if chemistry is not None:
+            all_of = self.chemistries()
+            kept = {kind for kind in first if is_of(kind[0], chemistry)}
+            if first and not kept:
+                known = ", ".join(f"{name} {count}" for name, count in all_of.most_common())
+                raise ConfigError(f"--chemistry {chemistry}: no read is of it; the files are of {known}")
+            first = {kind: run for kind, run in first.items() if kind in kept}
+            left: Counter[frozenset[Kind]] = Counter()
+            for kinds_of_file, count in self._kinds.items():
+                if kinds_of_file & kept or not kinds_of_file:
+                    left[kinds_of_file & kept] += count
+            self._kinds, self._total = left, sum(left.values())
+        self.runs = list(first.values())
+
+    def chemistries(self) -> Counter[str]:
+        """Return the number of files with runs of each chemistry, by its name."""
+        counts: Counter[str] = Counter()
+        for kinds, count in self._kinds.items():
+            counts.update(dict.fromkeys({found.name for found, _ in kinds}, count))
+        return counts
+
+    def check(self, purpose: Purpose, *, force: bool = False, part: bool = False) -> list[str]:
+        """Compare the runs with the purpose of a model; return warnings.
+
+        Parameters
+        ----------
+        force, part : see `Intake.check`.
+
+        Raises
+        ------
+        InputError: the chemistry of a file, or the sample rate of all, is not the model's, and `force` is False.
+        """
+        verdicts: dict[Kind, set[str]] = {}  # misfit, another sample rate, unknown chemistry
+        first: dict[str, SignalRecord] = {}
+        for run in self.runs:
+            found = chemistry_of(run)
+            fits = purpose.fits(found)
+            kind = "misfit" if fits is False else "unknown" if fits is None else "fits"
+            rate = "rate" if run.sample_rate > 0 and not same_rate(run.sample_rate, purpose.rate) else "usual"
+            verdicts[found, run.sample_rate if run.sample_rate > 0 else 0.0] = {kind, rate}
+            for name in (kind, rate):
+                first.setdefault(name, run)
+        apart: Counter[str] = Counter()  # files by verdict
+        for kinds, count in self._kinds.items():
+            apart.update(dict.fromkeys(set().union(*(verdicts[kind] for kind in kinds)), count))
+        counts = self.chemistries()
+        of_chemistry = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+        why = "misfit" if apart["misfit"] else "rate" if apart["rate"] and not apart["usual"] and not part else ""
+        if why and not force:
+            mixed = f" (among all files: {of_chemistry})" if len(counts) > 1 else ""
+            raise InputError(first[why].source, purpose.refusal(first[why], mixed))
+        warnings = []
+        if why:
+            share = f"{apart[why]} of {self._total} files"
+            does = "do" if apart[why] > 1 else "does"
+            warnings.append(f"warning: {share} {does} not fit {purpose.model}, which is for {purpose}; called by "
+                            f"--force (files: {of_chemistry})")  # fmt: skip
+        if apart["unknown"] and purpose.names:
+            run = first["unknown"]
+            stated = chemistry_of(run).evidence or "no flow cell, no kit"
+            warnings.append(f"warning: {apart['unknown']} of {self._total} files: {UNSURE} (first: {run.source}: "
+                            f"{stated}); called as {purpose}")  # fmt: skip
+        return warnings
 
 
 def _any(paths: Iterable[str | Path], report: OnProblem) -> Iterator[SignalRecord]:

@@ -100,7 +100,8 @@ class Places:
 
 def _load(model: str | None) -> tuple[Caller, str]:
     from biorrn.base.compute import set_threads
-    from biorrn.nanopore.basecall.caller import Caller, default_model
+    from biorrn.nanopore.basecall.caller import Caller
+    from biorrn.nanopore.models.catalogue import default_model
     from biorrn.nn.store import load_model
 
     set_threads(1)  # at most three reads

@@ -18,9 +18,10 @@ from biorrn.base.errors import BiorrnError, ConfigError, InputError, OnProblem, 
 from biorrn.base.files import open_text, tsv_line, write_text
 from biorrn.base.lookup import lookup
 from biorrn.nanopore.alignment import Mapper
-from biorrn.nanopore.basecall.caller import Caller, Scored, default_batch_size, default_model
-from biorrn.nanopore.basecall.intake import check_chemistry
+from biorrn.nanopore.basecall.caller import Caller, Scored, default_batch_size
+from biorrn.nanopore.basecall.intake import Survey
 from biorrn.nanopore.labels.transfer import Carried, as_called, carry, cut_to_signal, delayed, place_call, settle
+from biorrn.nanopore.models.catalogue import choose_model
 from biorrn.nanopore.readers.calls import BamCalls, Moves, parse_bases, read_sequences
 from biorrn.nanopore.readers.files import find_signal_files, read_all, read_calls, read_labels
 from biorrn.sequences.alphabets import decode_bases, encode_bases, reverse_complement
@@ -567,18 +568,24 @@ def open_labels(
 def make_scorer(
     model: str | None, threads: int | None = None, paths: Sequence[str | Path] = (), force: bool = False
 ) -> Caller:
-    """Return a model by name, by default the shipped one, to score the reads of `paths`.
+    """Return a model by name, by default the one at hand for their chemistry, to score the reads of `paths`.
 
     Raises
     ------
-    InputError: the reads are of another chemistry or sample rate than the model, and `force` is False.
+    InputError: the reads are of another chemistry or sample rate than the model, and `force` is False; or without a
+        name, no model at hand is for them.
     """
     from biorrn.base.compute import choose_device, set_threads
     from biorrn.nn.store import load_model
 
     used, device = set_threads(threads), choose_device("auto")
-    stored = load_model(model or default_model())
-    scorer = Caller(stored, device=device, batch_size=default_batch_size(device), threads=used, force=force)
-    for line in check_chemistry(find_signal_files(paths, lambda problem: None), scorer.purpose, force=force):
+    survey = Survey(find_signal_files(paths, lambda problem: None))
+
+    def say(line: str) -> None:
         print(f"biorrn: {line}", file=sys.stderr)
+
+    stored = load_model(model or choose_model(survey, say=say, device=device.type, force=force))
+    scorer = Caller(stored, device=device, batch_size=default_batch_size(device), threads=used, force=force)
+    for line in survey.check(scorer.purpose, force=force):
+        say(line)
     return scorer

@@ -1,1 +1,1 @@
-"""Model folders of other basecallers: Dorado's and Bonito's, read as data, never executed."""
+"""Basecalling models: those at hand, and the model folders of Dorado and Bonito, read as data."""
