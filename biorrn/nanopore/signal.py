@@ -1,10 +1,14 @@
 """Normalisation of the raw current, and trimming of the adapter at the start of a read."""
 
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from biorrn.base.errors import ConfigError
 from biorrn.base.lookup import lookup
 
 LIMIT = 5.0  # normalised current is clipped to +- this; spikes and blocked pores carry no bases
@@ -63,13 +67,28 @@ def quantile_scaling(current: np.ndarray) -> Scaling:
     return Scaling((low + high) / 2, _usable(0.53 * (high - low), kept), "quantile")
 
 
-def picoampere_scaling(current: np.ndarray) -> Scaling:
+def quantile_sum_scaling(
+    current: np.ndarray, low: float = 0.2, high: float = 0.9, shift: float = 0.51, scale: float = 0.53
+) -> Scaling:
+    """Return shift and scale from two quantiles as Bonito and Dorado do, for their models.
+
+    Parameters
+    ----------
+    low, high : float: the quantiles; shift, scale : float: factors of their sum and of their difference. The shift is
+        10 picoamperes or more, the scale 1 or more.
+    """
+    kept = _finite(current)
+    a, b = (float(value) for value in np.quantile(kept.astype(np.float64), [low, high]))
+    return Scaling(max(10.0, shift * (a + b)), max(1.0, scale * (b - a)), "quantile")
+
+
+def picoampere_scaling(current: np.ndarray, mean: float = PA_MEAN, stdev: float = PA_STD) -> Scaling:
     """Return a fixed shift and scale, which keeps the absolute current."""
-    return Scaling(PA_MEAN, PA_STD, "pa")
+    return Scaling(mean, stdev, "pa")
 
 
 def normalise(current: np.ndarray, method: str = "medmad") -> np.ndarray:
-    """Return a current normalised by an entry of `NORMALISERS`.
+    """Return a current normalised by an entry of `NORMALISERS`; see `normaliser_of`.
 
     Parameters
     ----------
@@ -77,9 +96,45 @@ def normalise(current: np.ndarray, method: str = "medmad") -> np.ndarray:
 
     Returns
     -------
-    float32 array (T,), finite, in -5..5; a sample that was NaN is 0. A constant read is 0, except with picoampere.
+    float32 array (T,), finite, in -5..5; a sample that was NaN is 0. A constant read is 0, except with picoampere and
+    quantile_sum.
     """
-    return scaled(current, lookup(NORMALISERS, method, "normaliser")(current))
+    return scaled(current, normaliser_of(method)(current))
+
+
+def normaliser_of(text: str) -> Callable[[np.ndarray], Scaling]:
+    """Return an entry of `NORMALISERS` by its name, which may have numbers in brackets for its parameters.
+
+    Raises
+    ------
+    ConfigError: the name is unknown, or the numbers are not those that it takes.
+
+    >>> normaliser_of("picoampere(91.88, 22.65)")(np.zeros(3, np.float32))
+    Scaling(shift=91.88, scale=22.65, name='pa')
+    """
+    found = re.fullmatch(r"(\w+)(?:\(([-+.\d, e]*)\))?", text)
+    name, numbers = (found[1], found[2]) if found else (text, None)
+    entry = lookup(NORMALISERS, name, "normaliser")
+    if numbers is None:
+        return entry
+    names = list(inspect.signature(entry).parameters)[1:]
+    try:
+        values = [float(number) for number in numbers.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != len(names):
+        allowed = f"{name}({', '.join(names)})" if names else name
+        raise ConfigError(f"normaliser '{text:.80}': allowed is {allowed}, with numbers")
+    if not _possible(dict(zip(names, values, strict=True))):
+        raise ConfigError(
+            f"normaliser '{text:.80}': allowed are quantiles from 0 to 1, the lower first, scales above 0"
+        )
+    return partial(entry, **dict(zip(names, values, strict=True)))
+
+
+def _possible(values: dict[str, float]) -> bool:
+    ordered = 0 <= values.get("low", 0) < values.get("high", 1) <= 1
+    return ordered and all(values.get(name, 1) > 0 for name in ("scale", "stdev"))
 
 
 def _usable(scale: float, kept: np.ndarray) -> float:
@@ -145,9 +200,10 @@ def _stall_end(windows: np.ndarray, spread: float) -> int:
     return end
 
 
-# each returns shift and scale of a current float32 (T,) in picoamperes
-NORMALISERS: dict[str, Callable[[np.ndarray], Scaling]] = {
+# each returns shift and scale of a current float32 (T,) in picoamperes; further parameters are numbers
+NORMALISERS: dict[str, Callable[..., Scaling]] = {
     "medmad": medmad_scaling,
     "quantile": quantile_scaling,
+    "quantile_sum": quantile_sum_scaling,
     "picoampere": picoampere_scaling,
 }

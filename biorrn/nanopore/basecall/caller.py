@@ -23,7 +23,7 @@ from biorrn.nanopore.basecall.pipeline import Pipeline
 from biorrn.nanopore.basecall.quality import calibration_of
 from biorrn.nanopore.chemistry import Purpose
 from biorrn.nanopore.readers.calls import mean_phred, parse_bases
-from biorrn.nanopore.signal import NORMALISERS, Scaling, scaled, trim_start
+from biorrn.nanopore.signal import Scaling, normaliser_of, scaled, trim_start
 from biorrn.nn.chunks import check, spans
 from biorrn.nn.store import Stored
 from biorrn.sequences.records import ReadCall, SignalRecord
@@ -128,6 +128,7 @@ class Caller:
         self._cut = chunks or calling_chunks(stored.recipe.chunks or Chunks(), self._stride)
         check(self._cut.samples, self._cut.overlap, self._stride)
         self._decode, self._calibration = lookup(DECODERS, decoder, "decoder"), calibration_of(stored.facts)
+        self._normalise = normaliser_of(stored.facts["normaliser"])
         self._engine = choose(stored, device, batch_size=batch_size, size=self._cut.samples, name=engine)
 
     def fault(self, record: SignalRecord) -> str | None:
@@ -208,7 +209,7 @@ class Caller:
         """
         current = record.picoamperes()
         trimmed = trim_start(current, record.sample_rate)
-        scaling = lookup(NORMALISERS, self._facts["normaliser"], "normaliser")(current[trimmed:])
+        scaling = self._normalise(current[trimmed:])
         signal = scaled(current[trimmed:], scaling)
         if len(signal) == 0:
             return None

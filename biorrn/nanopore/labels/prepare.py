@@ -15,11 +15,10 @@ import numpy as np
 
 from biorrn.base.errors import BiorrnError, ConfigError, InputError, OnProblem, stop
 from biorrn.base.files import atomic_path, sha256
-from biorrn.base.lookup import lookup
 from biorrn.nanopore.chemistry import chemistry_of
 from biorrn.nanopore.dataset import ChunkDataset
 from biorrn.nanopore.labels.sources import LabelledReads, ReadReport, labelled_reads
-from biorrn.nanopore.signal import NORMALISERS, normalise
+from biorrn.nanopore.signal import normalise, normaliser_of
 from biorrn.sequences.prepared.files import NewFile, SignalFile, SignalWriter, new_file, signal_writer
 from biorrn.sequences.prepared.schema import SIGNAL, SPLITS, add_optional, create
 from biorrn.sequences.prepared.summary import account
@@ -52,7 +51,7 @@ def prepare_reads(
     Parameters as for `labelled_reads` and `prepare_signal`; for the summary see `sequences.prepared.summary.account`.
     Labels from other sources come as `reads`, with the files that they were made from in `tables`.
     """
-    lookup(NORMALISERS, normaliser, "normaliser")
+    normaliser_of(normaliser)
     report = ReadReport() if report is None else report
     if reads is None:
         reads = labelled_reads(paths, labels, truth, report.counts, on_problem)
@@ -439,7 +438,7 @@ def import_chunks(
     InputError: a file is missing, has another shape, or holds an invalid number or base.
     BiorrnError: no chunk could be used.
     """
-    lookup(NORMALISERS, normaliser, "normaliser")
+    normaliser_of(normaliser)
     root = Path(folder)
     present = [split for split in SPLITS if (root / FOLDERS[split] / NAMES[0]).is_file()]
     if "train" not in present:

@@ -11,7 +11,7 @@ import numpy as np
 from biorrn.base.errors import BiorrnError, ConfigError, OnProblem, stop
 from biorrn.nanopore.labels.prepare import prepare_signal
 from biorrn.nanopore.labels.sources import LabelledReads, labelled_reads
-from biorrn.nanopore.signal import PA_MEAN, PA_STD
+from biorrn.nanopore.signal import normaliser_of
 from biorrn.nanopore.simulate.pore_model import kmer_index
 from biorrn.sequences.prepared.files import SignalFile
 from biorrn.sequences.splits import parse_split
@@ -80,7 +80,8 @@ def load_prepared(path: str | Path) -> LabelledSignal:
         lengths = np.cumsum([0, *(len(signal) for signal, _, _ in parts)])
         names = np.array(file.strings("read_id"))[rows]
         edges = [starts.astype(np.int64) + begin for (_, _, starts), begin in zip(parts, lengths, strict=False)]
-        fixed = np.array([[PA_MEAN, PA_STD]]) if file.normaliser == "picoampere" else np.zeros((0, 2))
+        known = normaliser_of(file.normaliser)(np.zeros(1, np.float32))
+        fixed = np.array([[known.shift, known.scale]]) if known.name == "pa" else np.zeros((0, 2))
         return LabelledSignal(
             np.concatenate([signal for signal, _, _ in parts]),
             np.concatenate([bases for _, bases, _ in parts]),

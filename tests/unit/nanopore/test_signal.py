@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from biorrn.nanopore.signal import LIMIT, NORMALISERS, PA_MEAN, PA_STD, normalise, trim_start
+from biorrn.base.errors import ConfigError
+from biorrn.nanopore.signal import LIMIT, NORMALISERS, PA_MEAN, PA_STD, normalise, normaliser_of, trim_start
 
 RATE = 4000.0
 each = pytest.mark.parametrize("name", NORMALISERS)
@@ -135,3 +136,35 @@ def test_never_beyond_the_first_labelled_sample(shared_data):
             gaps.append(int(labels.starts[0]) - trim_start(record.picoamperes(), record.sample_rate))
     assert min(gaps) > 0
     assert np.median(gaps) < 500  # of 600 to 4,000 samples before the first base the stall is most
+
+
+def test_parameters_stand_in_brackets():
+    current = strand(np.random.default_rng(2), 4000)
+    fixed = normaliser_of("picoampere(91.88, 22.65)")(current)
+    assert (fixed.shift, fixed.scale, fixed.name) == (91.88, 22.65, "pa")
+    found = normaliser_of("quantile_sum(0.2, 0.8, 0.48, 0.59)")(current)
+    a, b = np.quantile(current.astype(np.float64), [0.2, 0.8])
+    assert found.shift == pytest.approx(0.48 * (a + b))
+    assert found.scale == pytest.approx(0.59 * (b - a))
+    assert normaliser_of("quantile_sum")(current) == normaliser_of("quantile_sum(0.2,0.9,0.51,0.53)")(current)
+
+
+def test_shift_and_scale_of_sums_have_a_floor():
+    found = normaliser_of("quantile_sum")(np.full(9, 1.0, np.float32))
+    assert (found.shift, found.scale) == (10.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("medmat", "did you mean 'medmad'"),
+        ("medmad(1)", "allowed is medmad, with numbers"),
+        ("picoampere(85)", r"allowed is picoampere\(mean, stdev\)"),
+        ("picoampere(85, x)", "is unknown"),
+        ("picoampere(85, -14)", "scales above 0"),
+        ("quantile_sum(0.9, 0.2, 0.5, 0.5)", "the lower first"),
+    ],
+)
+def test_unknown_names_and_wrong_numbers_are_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        normaliser_of(text)
