@@ -72,6 +72,32 @@ def show(
         print(line)
 
 
+@app.command(no_args_is_help=True)
+def export(
+    model: Annotated[str, typer.Argument(help="Run folder or shipped name of a basecaller with head crf.")],
+    to: Annotated[str, typer.Option("--to", help="Format: dorado or bonito.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="New or empty folder to write.")],
+) -> None:
+    """Export a basecaller as a model folder of Dorado or Bonito: config.toml and the weights.
+
+    Scaling, sample rate, blank score, chunk size and a line for Q-scores are filled in. What a format does not hold,
+    such as other cells than LSTM, is named. Dorado tells the molecule of a model by its folder's name: begin it with
+    dna or rna004.
+
+    \b
+    Examples:
+      biorrn models export runs/mine --to dorado -o dna_r9.4.1_mine
+      biorrn models export dna_r9.4.1_fast --to bonito -o bonito/dna_r9.4.1_fast
+    """
+    import sys
+
+    from biorrn.nanopore.models.exports import export as write
+    from biorrn.nn.store import load_model
+
+    for remark in write(load_model(model), output, to):
+        print(f"{output}: {remark}", file=sys.stderr)
+
+
 app.command(no_args_is_help=True)(states)
 app.command(no_args_is_help=True)(activations)
 app.command(no_args_is_help=True)(embedding)
