@@ -9,10 +9,12 @@ What biorrn alone uses, such as its calibration of Q-scores, stands in a table `
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from biorrn.config.network import Conv, Core, CRFHead
 from biorrn.config.recipe import Chunks, Model
 from biorrn.nanopore.basecall.caller import calling_chunks
 from biorrn.nanopore.basecall.quality import FEATURES, Calibration, calibration_of, phred
-from biorrn.nanopore.signal import PA_MEAN, PA_STD
+from biorrn.nanopore.signal import normaliser_of
 from biorrn.nn.store import Stored
 from biorrn.sequences.alphabets import BASES
 
@@ -231,7 +233,7 @@ def configuration(stored: Stored, layers: list[Table]) -> Table:
         "input": {"features": 1},
         "global_norm": {"state_len": state_len},
         "run_info": {"sample_rate": round(facts["sample_rate"]), "sample_type": _sample_type(facts)},
-        **_scaling(stored),
+        **scaling(facts["normaliser"]),
         "qscore": {"scale": scale, "bias": bias},
         "basecaller": {"chunksize": chunks.samples, "overlap": chunks.overlap},
         "encoder": flat or {"type": "serial", "sublayers": layers},
@@ -244,8 +246,11 @@ def _sample_type(facts: Mapping[str, Any]) -> str:
     return names.pop() if names else "dna"
 
 
-def _scaling(stored: Stored) -> Table:
-    return lookup(SCALINGS, stored.facts["normaliser"], f"{stored.path}: normaliser")
+def scaling(normaliser: str) -> Table:
+    """Return the tables of a normaliser, as the fact `normaliser` names it."""
+    parameters = inspect.signature(normaliser_of(normaliser)).parameters.values()
+    numbers = {each.name: each.default for each in parameters if each.default is not each.empty}
+    return SCALINGS[normaliser.partition("(")[0]](**numbers)
 
 
 def quality_line(facts: Mapping[str, Any]) -> tuple[float, float]:
@@ -338,21 +343,22 @@ def write_bonito(layers: list[Layer], folder: Path) -> None:
 
 
 WRITERS: dict[str, Callable[[list[Layer], Path], None]] = {"dorado": write_dorado, "bonito": write_bonito}
-# normaliser -> its tables. The quantile shift of biorrn is half the sum, where the maker's is 0.51 times; both formats
-# raise a shift below 10 and a scale below 1 picoampere, which no strand has
-SCALINGS: dict[str, Table] = {
-    "medmad": {"scaling": {"strategy": "med_mad"}},
-    "quantile": {
-        "scaling": {"strategy": "quantile"},
-        "normalisation": {
-            "quantile_a": 0.2,
-            "quantile_b": 0.9,
-            "shift_multiplier": 0.5,
-            "scale_multiplier": 0.53,
-        },
-    },
-    "picoampere": {
-        "scaling": {"strategy": "pa"},
-        "standardisation": {"standardise": 1, "mean": PA_MEAN, "stdev": PA_STD},
-    },
+
+
+def _quantiles(low: float, high: float, shift: float, scale: float) -> Table:
+    factors = {"shift_multiplier": shift, "scale_multiplier": scale}
+    return {"scaling": {"strategy": "quantile"}, "normalisation": {"quantile_a": low, "quantile_b": high} | factors}
+
+
+def _picoamperes(mean: float, stdev: float) -> Table:
+    return {"scaling": {"strategy": "pa"}, "standardisation": {"standardise": 1, "mean": mean, "stdev": stdev}}
+
+
+# entry of `signal.NORMALISERS` -> its tables, from the numbers that it takes. The shift of biorrn's own quantiles is
+# half their sum; the formats also raise a shift below 10 and a scale below 1 picoampere, which no strand has
+SCALINGS: dict[str, Callable[..., Table]] = {
+    "medmad": lambda: {"scaling": {"strategy": "med_mad"}},
+    "quantile": partial(_quantiles, 0.2, 0.9, 0.5, 0.53),
+    "quantile_sum": _quantiles,
+    "picoampere": _picoamperes,
 }

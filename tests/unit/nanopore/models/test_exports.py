@@ -12,8 +12,17 @@ import torch
 
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.config.recipe import load_recipe, parse_recipe
-from biorrn.nanopore.models.exports import SCALINGS, WRITERS, configuration, export, quality_line, sublayers, toml
-from biorrn.nanopore.signal import NORMALISERS
+from biorrn.nanopore.models.exports import (
+    SCALINGS,
+    WRITERS,
+    configuration,
+    export,
+    quality_line,
+    scaling,
+    sublayers,
+    toml,
+)
+from biorrn.nanopore.signal import NORMALISERS, normaliser_of
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored, load_model
 
@@ -141,12 +150,15 @@ def test_archives_are_those_of_the_maker(to: str, tmp_path: Path) -> None:
         assert not tensor.requires_grad
 
 
-def test_quantiles_are_those_of_biorrn(oracle: ModuleType) -> None:
+@pytest.mark.parametrize("text", [*NORMALISERS, "quantile_sum(0.25, 0.8, 0.6, 0.4)", "picoampere(91.88, 22.65)"])
+def test_shift_and_scale_are_those_of_the_normaliser(text: str, oracle: ModuleType) -> None:
     current = np.random.default_rng(0).normal(90, 13, 5000).astype(np.float32)
-    for name, tables in SCALINGS.items():
-        made = NORMALISERS[name](current)
-        shift, scale = oracle.shift_and_scale(tables, "dna_r9.4.1" if name == "medmad" else "x", current)
-        assert (made.shift, made.scale) == pytest.approx((shift, scale))
+    made = normaliser_of(text)(current)
+    name = "dna_r9.4.1" if text == "medmad" else "x"
+    assert oracle.shift_and_scale(scaling(text), name, current) == pytest.approx((made.shift, made.scale))
+
+
+def test_every_normaliser_has_tables() -> None:
     assert set(SCALINGS) == set(NORMALISERS)
 
 
