@@ -9,6 +9,7 @@ convolutions : residual, separable and dilated convolution blocks.
 decoder : recurrent decoder with attention (`ATTENTIONS`).
 engine : CPU inference engine for property models.
 ensemble : weighted mean of several models, neighbouring training rows, calibration.
+facts : facts of a model beside its weights, and their checks.
 forest : extremely randomised trees on substitutions.
 chunks : overlapping chunks of long inputs.
 forward : batched inference: devices, padding, memory limits.
@@ -16,8 +17,8 @@ frontends : tokens or signal to features (`FRONTENDS`).
 gaussian : Gaussian processes: `kernels`, `substitutions`, `proteins` and the `model` (`KERNELS`).
 gradients : integrated gradients of a regression model.
 heads : pools and heads (`POOLS`, `HEADS`).
-layout : the tensors of a stored network, by name, for kernels that need no torch module.
+layout : names and shapes of the tensors of a stored network, for kernels that need no torch module.
 residue_profile : secondary structure and disorder of residues, as features of proteins.
 sequence : SequenceModel, its builder, its size limit, and language models run one symbol at a time.
-store : model folders: save, load, check, describe.
+store : model folders: save, load, check, describe; torch only where a module is asked for.
 """

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from biorrn.config.recipe import Recipe
 from biorrn.nn.engine import PropertyEngine, unsupported
 from biorrn.nn.heads import TagsCRF
+from biorrn.nn.layout import KNOTS
 
 MOST = 8  # nearest rows used for a query
 CROWD = 256  # a segment shared by more rows is not used for the search: a tag, a linker, a whole library
@@ -124,9 +125,6 @@ class Neighbours(nn.Module):
         edges = np.linspace(0, rows.shape[1], self.mismatches + 2).astype(int)
         values = rows.astype(np.uint64) * factors
         return [values[:, a:b].sum(1, dtype=np.uint64) for a, b in itertools.pairwise(edges)]
-
-
-KNOTS = 32  # of a `Calibration`
 
 
 class Calibration(nn.Module):

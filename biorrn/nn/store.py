@@ -1,6 +1,7 @@
 """Model folders: weights.safetensors with facts of the training data, and recipe.yaml; read, write and describe.
 
 A model folder contains no code and no paths to other files, and a model is never built larger than its weights file.
+torch is imported only where a module is asked for: kernels read the weights as arrays.
 """
 
 from __future__ import annotations
@@ -9,254 +10,71 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
 
-from biorrn.base.errors import BiorrnError, ConfigError, InputError, reason
+from biorrn.base.errors import ConfigError, InputError, reason
 from biorrn.base.files import atomic_path, read_text, sha256, write_text
 from biorrn.base.lookup import nearest
 from biorrn.config import recipe as config
-from biorrn.config.network import LONGEST, MANY, WIDEST
-from biorrn.config.recipe import Recipe, Tokens, dump_recipe, load_recipe
-from biorrn.nn.frontends import Part
-from biorrn.nn.sequence import SPARE, Budget, build, settle
-from biorrn.sequences import tokenisers
-from biorrn.sequences.alphabets import ALPHABETS, BASES, RESIDUES
+from biorrn.config.recipe import Recipe, dump_recipe, load_recipe
+from biorrn.nn import layout
+from biorrn.nn.facts import check_task, parse_about, parse_facts
+from biorrn.nn.layout import Slot
 from biorrn.version import __version__
 
-Count = Annotated[int, Field(ge=0, le=LONGEST)]
-Residues = Annotated[str, Field(max_length=WIDEST, pattern=f"^[{RESIDUES}]*$")]
-Text = Annotated[str, Field(max_length=WIDEST)]
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
-
-class FactPart(BaseModel):
-    """A mapping whose known keys are checked; unknown keys, as of later versions, are kept."""
-
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False, strict=True)
-
-
-class Target(FactPart):
-    name: Annotated[str, Field(min_length=1, max_length=1000)]
-    unit: Text = ""
-    sign: Text = ""
-    bounds: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
-
-
-class Gaussian(FactPart):
-    reference: Residues
-    positions: list[Annotated[int, Field(ge=1, le=LONGEST)]]
-    rows: list[Count] = Field(max_length=MANY)
-
-
-Quantiles = Annotated[list[Annotated[float, Field(ge=0)] | None], Field(min_length=50, max_length=50)]
-
-
-class Difference(FactPart):
-    quantiles: Quantiles
-    unlike: Difference | None = None
-
-
-class Forest(FactPart):
-    reference: Residues
-    nodes: list[Count] = Field(max_length=MANY)
-
-
-class Interval(FactPart):
-    quantiles: Quantiles
-    floor: Annotated[float, Field(ge=0)] | None = None
-    difference: Quantiles | None = None
-    unlike: Interval | None = None
-
-
-class Novelty(FactPart):
-    mean: list[float]
-    unit: list[Annotated[float, Field(gt=0)]]
-    root: list[float]
-    threshold: float
-
-
-class Tokeniser(FactPart):
-    name: Text
-    alphabet: Text
-    k: Count
-    merges: list[Annotated[list[Count], Field(min_length=2, max_length=2)]] = Field(max_length=WIDEST)
-
-
-class Facts(FactPart):
-    """The facts that inference uses: for regression targets; for basecalling normaliser, sample_rate, stride, and
-    chemistry (entries of `nanopore.chemistry.CHEMISTRIES`) if the training reads name it."""
-
-    task: Literal["regression", "basecalling", "language", "tagging", "translation"] | None = None
-    kind: Literal["states", "values"] | None = None
-    states: Text | None = None
-    state_names: list[Text] = Field(default_factory=list, max_length=WIDEST)
-    outputs: int = Field(1, ge=1, le=WIDEST)
-    targets: list[Target] = Field(default_factory=list, max_length=WIDEST)
-    alphabet: Text | None = None
-    tokeniser: Tokeniser | None = None
-    reference: Residues | None = None
-    min_length: Count = 0
-    max_length: Count = 0
-    gaussian: Gaussian | None = None
-    forest: Forest | None = None
-    neighbours: list[Count] | None = Field(None, min_length=2, max_length=2)
-    members: list[Facts] | None = Field(None, max_length=MANY)
-    conformal: dict[str, Interval | None] | None = None
-    difference: dict[str, Difference | None] | None = None
-    novelty: Novelty | None = None
-    relatives: Annotated[str, Field(max_length=1 << 24)] | None = None
-    most_mutations: Count | None = None
-    predicts: Text = ""  # for these five, and unit, sign and bounds of targets, see `About`
-    inputs: Text = ""
-    measured: Text = ""
-    licence: Text = ""
-    mutants: bool | None = None
-    source: Text | None = None
-    target: Text | None = None
-    symbols_a_step: float | None = Field(None, gt=0, le=1e6)
-    normaliser: Text | None = None
-    sample_rate: float | None = Field(None, gt=0, le=1e9)
-    chemistry: list[Text] | None = Field(None, max_length=MANY)
-    stride: int | None = Field(None, ge=1, le=LONGEST)
-    early: Count = 0
-    qscore: dict[str, Any] | None = None  # checked by `nanopore.basecall.quality.calibration_of`
-
-
-class About(BaseModel):
-    """The keys of `about.yaml`, the description of a model for its users.
-
-    predicts: the meaning of a value; inputs: the proteins or reads that it is for; measured: accuracy, and on which
-    data; licence: of the weights; mutants: whether the training rows hold mutants of its proteins; targets: unit, sign
-    (the meaning of a larger value) and bounds of each.
-    """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    predicts: Text
-    inputs: Text
-    measured: Text
-    licence: Text = ""
-    mutants: bool | None = None
-    most_mutations: Count | None = None
-    targets: list[Target] = Field(default_factory=list, max_length=WIDEST)
-
-
-def parse_about(text: str, source: object) -> dict[str, Any]:
-    """Return the keys that the text of an `about.yaml` sets.
-
-    Raises
-    ------
-    InputError: not YAML, or not valid as `About`.
-    """
-    import yaml
-
-    try:
-        return About.model_validate(yaml.safe_load(text)).model_dump(exclude_unset=True)
-    except yaml.YAMLError as error:
-        raise InputError(str(source), f"is not YAML: {' '.join(str(error).split())[:100]}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InputError(str(source), f"key '{'.'.join(map(str, first['loc']))}': {first['msg'].lower()}") from error
-
-
-def parse_facts(text: str | None, source: object) -> dict[str, Any]:
-    """Return the checked facts from the metadata of a weights file, which are JSON; `source` names the file.
-
-    Raises
-    ------
-    InputError: no facts, not JSON, or a fact of a wrong type or out of range.
-    """
-    try:
-        facts = json.loads(text or "null")
-    except (ValueError, RecursionError) as error:
-        raise InputError(str(source), f"its facts are not JSON: {str(error)[:100]}") from error
-    if not isinstance(facts, dict):
-        raise InputError(str(source), "holds no facts of the training data; was it written by biorrn?")
-    try:
-        checked = Facts.model_validate(facts)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        found = repr(first["input"])[:100]
-        raise InputError(str(source), f"fact '{place}': found {found}; {first['msg'].lower()}") from error
-    if checked.targets and len(checked.targets) != checked.outputs:
-        raise InputError(str(source), f"names {len(checked.targets)} targets for {checked.outputs} outputs")
-    return facts
-
-
-def check_task(facts: dict[str, Any], recipe: Recipe, source: object) -> None:
-    """Check that the facts are those that inference needs for the recipe's task.
-
-    Raises
-    ------
-    InputError: another task than the recipe's, a missing fact, or a wrong number of outputs.
-    """
-    task = facts.get("task")
-    if task is None:
-        return  # weights of a part of a model
-    if task != recipe.task:
-        raise InputError(str(source), f"is of a model for {task}; the recipe in its folder is for {recipe.task}")
-    missing = [name for name in NEEDED.get(task, ()) if not facts.get(name)]
-    if missing:
-        raise InputError(str(source), f"fact '{missing[0]}' is missing; a model for {task} needs it")
-    if task == "basecalling" and facts["outputs"] != len(BASES):
-        # compiled decoders rely on this number
-        raise InputError(str(source), f"is not a basecaller: found {facts['outputs']} outputs; expected {len(BASES)}")
-    if task == "translation":
-        _check_translation(facts, source)
-    if task == "tagging":
-        needed = "states" if facts["kind"] == "states" else "targets"
-        if len(facts.get(needed) or ()) != facts["outputs"]:
-            raise InputError(str(source), f"has {facts['outputs']} outputs for {len(facts.get(needed) or ())} {needed}")
-        if needed == "states" and len(set(facts["states"])) != len(facts.get("state_names") or ()):
-            raise InputError(str(source), "fact 'state_names': expected one name for each of its states")
-    if task == "language":
-        if not isinstance(getattr(recipe.model, "frontend", None), Tokens):
-            raise InputError(str(source), "is of a language model; its recipe has another front end than tokens")
-        try:
-            symbols = tokenisers.Tokeniser.from_dict(facts["tokeniser"]).size
-        except BiorrnError as error:
-            raise InputError(str(source), f"fact 'tokeniser': {error}") from error
-        if facts.get("outputs") != symbols:
-            raise InputError(str(source), f"has {facts.get('outputs')} outputs; its tokeniser has {symbols} symbols")
-
-
-def _check_translation(facts: dict[str, Any], source: object) -> None:
-    known = {"source": [*ALPHABETS, "signal"], "target": [*ALPHABETS, "bases"]}
-    for side, names in known.items():
-        if facts[side] not in names:
-            raise InputError(str(source), f"fact '{side}': found {facts[side]!r:.60}; allowed is {', '.join(names)}")
-    symbols = len(BASES) if facts["target"] == "bases" else len(ALPHABETS[facts["target"]].symbols) + 1
-    if facts["outputs"] != symbols:
-        raise InputError(str(source), f"has {facts['outputs']} outputs; {facts['target']} and the end are {symbols}")
-    if facts["source"] == "signal" and not (facts.get("normaliser") and facts.get("stride")):
-        raise InputError(str(source), "fact 'normaliser' or 'stride' is missing; a model of signal needs both")
-
-
-# task -> facts that it requires
-NEEDED = {
-    "regression": ("targets",),
-    "basecalling": ("outputs", "normaliser", "sample_rate", "stride"),
-    "language": ("tokeniser",),
-    "tagging": ("outputs", "kind", "alphabet"),
-    "translation": ("outputs", "source", "target", "symbols_a_step"),
-}
-
+    from biorrn.nn.frontends import Part
 
 WEIGHTS, RECIPE, ABOUT = "weights.safetensors", "recipe.yaml", "about.yaml"
 FOREIGN = "config.toml"  # of the model folders of Dorado and Bonito
 VARIABLE = "BIORRN_MODELS"  # folders that hold the user's models, separated as in PATH
 LARGE = 1000  # elements from which `shrink` halves a tensor
+
+
+class Weights:
+    """The weights of a model, as arrays by name and as a torch module; each is made when first asked for.
+
+    Parameters
+    ----------
+    tensors : the arrays.
+    make : makes the module of them.
+    """
+
+    def __init__(self, tensors: dict[str, np.ndarray], make: Callable[[dict[str, np.ndarray]], nn.Module]) -> None:
+        self._tensors: dict[str, np.ndarray] | None = tensors
+        self._make = make
+        self._model: nn.Module | None = None
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Weights:
+        """Return the weights of a module that is already there."""
+        found = cls({}, lambda tensors: model)
+        found._tensors, found._model = None, model
+        return found
+
+    @property
+    def model(self) -> nn.Module:
+        """The module, in evaluation mode; it takes the place of the arrays."""
+        if self._model is None:
+            self._model, self._tensors = self._make(self._tensors or {}).eval(), None
+        return self._model
+
+    @property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The arrays, as stored or as the module has them."""
+        if self._tensors is not None:
+            return self._tensors
+        return {name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,21 +83,31 @@ class Stored:
 
     Attributes
     ----------
-    model : module in evaluation mode, on the CPU, as `nn.sequence.build` makes it.
+    weights : Weights: arrays, and the module that is made of them.
     recipe : Recipe: of the model.
-    facts : dict: see `Facts`.
+    facts : dict: see `nn.facts.Facts`.
     path : Path: of the folder.
     """
 
-    model: nn.Module
+    weights: Weights
     recipe: Recipe
     facts: dict[str, Any]
     path: Path
 
+    @classmethod
+    def of(cls, model: nn.Module, recipe: Recipe, facts: dict[str, Any], path: Path) -> Stored:
+        """Return a model whose module is already there."""
+        return cls(Weights.of(model), recipe, facts, path)
+
+    @property
+    def model(self) -> nn.Module:
+        """The module in evaluation mode, on the CPU, as `nn.sequence.build` makes it."""
+        return self.weights.model
+
     @property
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return the weights by name, as stored or float32."""
-        return {name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
+        """The weights by name, see `nn.layout`."""
+        return self.weights.tensors
 
     @property
     def name(self) -> str:
@@ -360,6 +188,10 @@ def find_model(name: str | Path, folders: Iterable[str | Path] = ()) -> Path:
 
 def save_model(folder: str | Path, model: nn.Module, recipe: Recipe, facts: dict[str, Any]) -> None:
     """Write a model folder; each file appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    from biorrn.nn.sequence import settle
+
     folder = Path(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with write_text(folder / RECIPE) as stream:
@@ -387,6 +219,8 @@ def shrink(folder: str | Path) -> None:
     ------
     InputError, BiorrnError: as `update_facts`.
     """
+    import torch
+
     tensors, facts = _stored_weights(folder)
     for name, tensor in tensors.items():
         if tensor.dtype == torch.float32 and tensor.numel() >= LARGE:
@@ -395,17 +229,28 @@ def shrink(folder: str | Path) -> None:
 
 
 def _stored_weights(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    facts = _stored_facts(folder)
     weights = Path(folder) / WEIGHTS
     try:
         with safe_open(str(weights), framework="pt") as stream:
-            facts = parse_facts((stream.metadata() or {}).get("biorrn"), weights)
             names = stream.keys()
             return {name: stream.get_tensor(name) for name in names}, facts
     except (SafetensorError, ValueError, OSError) as error:
         raise InputError(weights, f"is not a readable safetensors file: {error}") from error
 
 
+def _stored_facts(folder: str | Path) -> dict[str, Any]:
+    weights = Path(folder) / WEIGHTS
+    try:
+        with safe_open(str(weights), framework="np") as stream:
+            return parse_facts((stream.metadata() or {}).get("biorrn"), weights)
+    except (SafetensorError, OSError) as error:
+        raise InputError(weights, f"is not a readable safetensors file: {error}") from error
+
+
 def _write_weights(folder: str | Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+    from safetensors.torch import save_file
+
     with atomic_path(Path(folder) / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"biorrn": json.dumps(facts, sort_keys=True)})
 
@@ -437,7 +282,7 @@ def load_facts(name: str | Path) -> dict[str, Any]:
     InputError: the folder holds no readable weights of biorrn.
     """
     folder = find_model(name)
-    return described(_stored_weights(folder)[1], folder)
+    return described(_stored_facts(folder), folder)
 
 
 def load_model(name: str | Path) -> Stored:
@@ -457,18 +302,29 @@ def load_model(name: str | Path) -> Stored:
     for path in _paths(recipe):
         raise InputError(folder / RECIPE, f"names the file '{path}'; the recipe of a model folder must not name files")
     try:
-        with safe_open(str(weights), framework="pt") as stream:
+        with safe_open(str(weights), framework="np") as stream:
             facts = described(parse_facts((stream.metadata() or {}).get("biorrn"), weights), folder)
             check_task(facts, recipe, weights)
-            held = sum(math.prod(stream.get_slice(name).get_shape()) for name in stream.keys())  # noqa: SIM118
-            with Budget(held + SPARE, folder / RECIPE):
-                model = _built(recipe, facts, folder)
-            _fill(model, stream, weights)
+            slots = layout.slots(recipe, facts)
+            if slots is not None:
+                tensors, stride = _checked(stream, slots, weights), layout.stride(recipe)
+                kept = Weights(tensors, lambda tensors: _module(recipe, facts, folder, tensors))
+            else:
+                held = sum(math.prod(stream.get_slice(name).get_shape()) for name in stream.keys())  # noqa: SIM118
+                model: Any = _built(recipe, facts, folder, held)
+                _fill(model, _checked(stream, _slots_of(model), weights), weights)
+                kept, stride = Weights.of(model.eval()), model.stride
     except (SafetensorError, OSError) as error:
         raise InputError(weights, f"is not a readable safetensors file: {error}") from error
-    if facts.get("stride", model.stride) != model.stride:
-        raise InputError(weights, f"fact 'stride': found {facts['stride']}; that of its recipe is {model.stride}")
-    return Stored(model.eval(), recipe, facts, folder)
+    if facts.get("stride", stride) != stride:
+        raise InputError(weights, f"fact 'stride': found {facts['stride']}; that of its recipe is {stride}")
+    return Stored(kept, recipe, facts, folder)
+
+
+def _module(recipe: Recipe, facts: dict[str, Any], folder: Path, tensors: dict[str, np.ndarray]) -> nn.Module:
+    model = _built(recipe, facts, folder, sum(array.size for array in tensors.values()))
+    _fill(model, tensors, folder / WEIGHTS)
+    return model
 
 
 def _paths(recipe: Recipe) -> Iterator[str]:
@@ -483,9 +339,13 @@ def _paths(recipe: Recipe) -> Iterator[str]:
         yield from [member.recipe] if isinstance(member.recipe, str) else _paths(member.recipe)
 
 
-def _built(recipe: Recipe, facts: dict[str, Any], folder: Path) -> nn.Module:
+def _built(recipe: Recipe, facts: dict[str, Any], folder: Path, held: int) -> nn.Module:
+    """Return the untrained module of a recipe, of at most `held` numbers and a few more."""
+    from biorrn.nn.sequence import SPARE, Budget, build
+
     try:
-        return build(recipe, facts)
+        with Budget(held + SPARE, folder / RECIPE):
+            return build(recipe, facts)
     except (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError) as error:
         words = " ".join(str(error).split())[:100]
         raise InputError(folder, f"its recipe does not match the facts of its weights: {words}") from error
@@ -499,6 +359,8 @@ def language_models(frontend: config.Frontend) -> list[Part]:
     ConfigError: no such model, or one of another task.
     InputError: as `load_model`.
     """
+    from biorrn.nn.frontends import Part
+
     parts = []
     for path in (frontend.path, frontend.backward) if isinstance(frontend, config.LanguageModel) else ():
         if path is None:
@@ -517,6 +379,8 @@ def start_from(model: nn.Module, name: str | Path) -> int:
     ------
     ConfigError: no tensor fits, or no such model.
     """
+    import torch
+
     given, own = load_model(name).model.state_dict(), model.state_dict()
     fitting = [key for key, tensor in own.items() if key in given and given[key].shape == tensor.shape]
     if not fitting:
@@ -527,27 +391,48 @@ def start_from(model: nn.Module, name: str | Path) -> int:
     return len(fitting)
 
 
-def _fill(model: nn.Module, stream: Any, source: Path) -> None:
-    own = model.state_dict()
+def _slots_of(model: nn.Module) -> dict[str, Slot]:
+    return {name: Slot(tuple(tensor.shape), tensor.is_floating_point()) for name, tensor in model.state_dict().items()}
+
+
+# types of safetensors that numpy lacks
+NO_NUMPY = ("BF16", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4")
+
+
+def _checked(stream: Any, slots: Mapping[str, Slot], source: Path) -> dict[str, np.ndarray]:
+    """Return the tensors of an open file, which must be those of `slots` and without NaN."""
     names = set(stream.keys())
-    if names != set(own):
-        odd = sorted(names ^ set(own))[0]
+    if names != set(slots):
+        odd = sorted(names ^ set(slots))[0]
         raise InputError(source, f"tensor '{odd}' is {'unexpected' if odd in names else 'missing'} for its recipe")
+    tensors = {}
+    for name, (wanted, floating) in slots.items():
+        held = stream.get_slice(name)
+        shape, kind = tuple(held.get_shape()), held.get_dtype()  # checked before allocation
+        if shape != wanted:
+            raise InputError(source, f"tensor '{name}' has shape {shape}; its recipe asks for {wanted}")
+        if ("F" in kind) != floating:
+            asked = "floating-point numbers" if floating else "integers"
+            raise InputError(source, f"tensor '{name}' is of type {kind}; its recipe asks for {asked}")
+        found = _as_float(source, name) if kind in NO_NUMPY else stream.get_tensor(name)
+        if floating and np.isnan(found).any():
+            raise InputError(source, f"tensor '{name}' holds a NaN")
+        tensors[name] = found
+    return tensors
+
+
+def _as_float(source: Path, name: str) -> np.ndarray:
+    with safe_open(str(source), framework="pt") as stream:
+        found: np.ndarray = stream.get_tensor(name).float().numpy()
+        return found
+
+
+def _fill(model: nn.Module, tensors: Mapping[str, np.ndarray], source: Path) -> None:
+    import torch
+
     with torch.no_grad():
-        for name, tensor in own.items():
-            shape = tuple(stream.get_slice(name).get_shape())  # checked before allocation
-            if shape != tuple(tensor.shape):
-                raise InputError(
-                    source, f"tensor '{name}' has shape {shape}; its recipe asks for {tuple(tensor.shape)}"
-                )
-            found = stream.get_tensor(name)
-            if found.is_floating_point() != tensor.is_floating_point() or found.is_complex():
-                raise InputError(
-                    source, f"tensor '{name}' is of type {found.dtype}; its recipe asks for {tensor.dtype}"
-                )
-            if found.is_floating_point() and found.isnan().any():
-                raise InputError(source, f"tensor '{name}' holds a NaN")
-            tensor.copy_(found)
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(torch.from_numpy(tensors[name]))
     for place, module in model.named_modules():
         for name, limit in module.limits().items() if hasattr(module, "limits") else ():  # type: ignore[operator]
             indices = getattr(module, name)

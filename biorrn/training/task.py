@@ -22,7 +22,7 @@ class Diverged(BiorrnError):
 class Data(Protocol):
     """An open prepared file, in batches as the recipe defines."""
 
-    facts: dict[str, Any]  # for inference, see `nn.store.Facts`; "outputs" is the number of outputs of the head
+    facts: dict[str, Any]  # for inference, see `nn.facts.Facts`; "outputs" is the number of outputs of the head
     training_size: int  # units (see Task.unit) an epoch
     # sized: bool, optional: False if `steps` is only approximate
 

@@ -57,10 +57,10 @@ def unsupported(recipe: Recipe) -> str | None:
         return "convolutions with ReLU or clamp"
     if isinstance(network.head, CRFHead) and network.head.squash == "clamp":
         return "head with clamp"
-    reason = unsupported_core(network.core)
-    if reason is None and len(network.core.directions(0)) != 1:
-        return "recurrent layers other than LSTM in one direction"
-    return reason
+    core: Any = network.core
+    if reason := unsupported_core(core):
+        return reason
+    return None if len(core.directions(0)) == 1 else "recurrent layers other than LSTM in one direction"
 
 
 class FastEngine:
@@ -79,9 +79,10 @@ class FastEngine:
     def __init__(self, network: Model, tensors: Tensors, kind: np.dtype) -> None:
         self.name = "fast, bfloat16" if kind == BFLOAT else "fast, float32"
         self.kind = kind
+        core: Any = network.core
         self._pack_stem(network, tensors)
         self.stride = math.prod(stride for _, _, stride, _ in self.stem)
-        self.core = Layers(lstm_layers(network.core, tensors), self.stem[-1][0].width, kind)
+        self.core = Layers(lstm_layers(core, tensors), self.stem[-1][0].width, kind)
         self._pack_head(network, tensors)
 
     def _pack_stem(self, network: Any, tensors: Tensors) -> None:

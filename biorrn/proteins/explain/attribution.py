@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.lookup import lookup
+from biorrn.config.recipe import Recipe
 from biorrn.nn.ensemble import Ensemble
 from biorrn.nn.forward import model_on
 from biorrn.nn.frontends import Variant
 from biorrn.nn.gradients import BASELINES, COMPLETE, by_residue, gap_of, integrate, networks
-from biorrn.nn.store import Stored
+from biorrn.nn.store import Stored, Weights
 from biorrn.proteins.explain.attention_maps import maps_of, pools_of
 from biorrn.proteins.landscape import GROUPS, LONGEST
 from biorrn.proteins.predict import predict, target_names
@@ -99,7 +100,7 @@ def attribute(
     where = torch.device(device)
     members = networks(stored.model) or []
     distant = method == "auto" and any(isinstance(member.frontend, Variant) for member in members)
-    moved = replace(stored, model=model_on(stored.model, where))
+    moved = replace(stored, weights=Weights.of(model_on(stored.model, where)))
 
     def one(record: ProteinRecord) -> Attribution:
         x = torch.from_numpy(tokens(record.sequence)).long().to(where)[None]
@@ -141,17 +142,29 @@ def occlusion(
             for letter in letters:
                 yield replace(record, sequence=sequence[:place] + letter + sequence[place + 1 :])
 
-    def scores_of(model: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-        bare = replace(stored, model=model, facts=stored.facts | {"novelty": None, "conformal": None})
+    def scores_of(part: Stored) -> tuple[np.ndarray, np.ndarray]:
+        bare = replace(part, facts=stored.facts | {"novelty": None, "conformal": None})
         # the numbers are near each other: bfloat16 would lose their difference
         given = predict(bare, mutants(), batch_size=batch_size, device=x.device, precision="32")
         found = np.array([one.values for one in given])
         return found[0], found[0] - found[1:].reshape(len(sequence), len(letters), -1).mean(1)
 
-    values, scores = scores_of(stored.model)
-    members = list(stored.model.members) if isinstance(stored.model, Ensemble) else []
+    values, scores = scores_of(stored)
+    members = members_of(stored)
     spread = np.std([scores_of(member)[1] for member in members], axis=0) if len(members) > 1 else None
     return Attribution(record.id, sequence, "occlusion", values, np.full_like(values, np.nan), scores, spread)
+
+
+def members_of(stored: Stored) -> list[Stored]:
+    """Return the members of an ensemble as models of their own; none for any other model."""
+    if not isinstance(stored.model, Ensemble):
+        return []
+    recipes = [member.recipe for member in stored.recipe.members or ()]
+    return [
+        replace(stored, weights=Weights.of(model), recipe=recipe)
+        for model, recipe in zip(stored.model.members, recipes, strict=True)
+        if isinstance(recipe, Recipe)  # as all are once trained
+    ]
 
 
 def attention_of(model: nn.Module, x: Tensor, lengths: Tensor) -> np.ndarray | None:

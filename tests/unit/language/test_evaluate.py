@@ -115,7 +115,7 @@ def stored(rows: ProteinDataset, core: dict[str, Any], name: str = "residue") ->
     recipe = parse_recipe({"name": "t", "task": "language", "model": parts})
     torch.manual_seed(1)
     model = build_model(recipe.network, tokeniser.size).eval()
-    return Stored(model, recipe, {"task": "language", "tokeniser": tokeniser.to_dict()}, Path("lm"))
+    return Stored.of(model, recipe, {"task": "language", "tokeniser": tokeniser.to_dict()}, Path("lm"))
 
 
 @pytest.mark.parametrize("name", ["residue", "kmer", "pairs"])
@@ -149,6 +149,6 @@ def test_rows_of_other_letters_are_refused(rows: ProteinDataset, tmp_path: Path)
         writer.add("r", base_tokens("ACGTN"), [])
     with pytest.raises(ConfigError, match="is a model of letters ACDEFGHIKLMNPQRSTVWYX; the rows have ACGTN"):
         symbols_of(made, ProteinDataset(tmp_path / "d.h5", None))
-    other = Stored(made.model, made.recipe, {"task": "regression"}, Path("lm"))
+    other = Stored.of(made.model, made.recipe, {"task": "regression"}, Path("lm"))
     with pytest.raises(ConfigError, match="is a model for regression; expected one for language"):
         symbols_of(other, rows)

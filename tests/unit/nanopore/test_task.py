@@ -74,14 +74,14 @@ def made_recipe() -> Recipe:
 @pytest.mark.parametrize("early", [0, 1, 3])
 def test_frames_early_are_those_of_the_model(early: int, prepared: Path) -> None:
     recipe = made_recipe()
-    found, seen = frames_early(Stored(Sure(early), recipe, {"stride": STRIDE}, Path("sure")), prepared, device="cpu")
+    found, seen = frames_early(Stored.of(Sure(early), recipe, {"stride": STRIDE}, Path("sure")), prepared, device="cpu")
     assert found == early
     assert seen > 500
 
 
 def doubting(prepared: Path) -> Stored:
     facts = {"task": "basecalling", "outputs": 5, "stride": STRIDE, "sample_rate": 4000.0, "normaliser": "picoampere"}
-    return Stored(Doubting(), made_recipe(), facts, prepared)
+    return Stored.of(Doubting(), made_recipe(), facts, prepared)
 
 
 def test_qualities_are_calibrated_on_validation_windows(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def stored_model(cell: str = "gru", direction: str = "bidirectional", pool: list
         }
     )
     facts = {"task": "regression", "targets": [{"name": "a", "unit": ""}, {"name": "b", "unit": "K"}]}
-    return Stored(
+    return Stored.of(
         build_model(recipe.model, 2).eval(), recipe, facts | {"min_length": 5, "max_length": 90}, Path("tiny")
     )
 
@@ -162,7 +162,7 @@ def test_the_given_model_is_left_as_it_is() -> None:
 
 def test_a_basecalling_model_is_refused() -> None:
     stored = stored_model()
-    wrong = Stored(stored.model, stored.recipe, {"task": "basecalling"}, Path("runs/lambda"))
+    wrong = Stored.of(stored.model, stored.recipe, {"task": "basecalling"}, Path("runs/lambda"))
     with pytest.raises(ConfigError, match=r"runs/lambda: is a model for basecalling; .*biorrn basecall"):
         predict(wrong, [])
 

@@ -35,7 +35,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     )
     targets = [{"name": "a", "unit": ""}, {"name": "b", "unit": ""}]
     facts = {"task": "regression", "targets": targets, "outputs": 2, "min_length": 7, "max_length": 7}
-    return Stored(build_model(recipe.network, 2).eval(), recipe, facts, tmp_path_factory.mktemp("model"))
+    return Stored.of(build_model(recipe.network, 2).eval(), recipe, facts, tmp_path_factory.mktemp("model"))
 
 
 def mutants(plan: Plan, record: ProteinRecord = PROTEIN) -> dict[str, str]:

@@ -50,7 +50,7 @@ def tagger(head: str = "tags", alphabet: str = RESIDUES, conv: int = 0, hidden: 
         facts |= {"kind": "values", "targets": [{"name": name, "unit": ""} for name in "abc"]}
     else:
         facts |= {"kind": "states", "states": "HEC", "state_names": ["helix", "strand", "coil"], "targets": []}
-    return Stored(built, recipe, facts, Path("tiny"))
+    return Stored.of(built, recipe, facts, Path("tiny"))
 
 
 def proteins(count: int, longest: int = 120, letters: str = RESIDUES) -> list[ProteinRecord]:
@@ -136,7 +136,7 @@ def test_flags_and_faults() -> None:
     with pytest.raises(BiorrnError, match="--batch-size"):
         tag(stored, [], batch_size=0)
     with pytest.raises(ConfigError, match="is a model for regression; needed here is one for tagging"):
-        tag_columns(Stored(stored.model, stored.recipe, {"task": "regression"}, Path("x")))
+        tag_columns(Stored.of(stored.model, stored.recipe, {"task": "regression"}, Path("x")))
 
 
 def test_reads_ahead_by_two_windows_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def language(tokeniser: Tokeniser, **core: Any) -> Stored:
     recipe = parse_recipe({"name": "lm", "task": "language", "model": parts})
     torch.manual_seed(1)
     model = build_model(recipe.network, tokeniser.size).eval()
-    return Stored(model, recipe, {"task": "language", "tokeniser": tokeniser.to_dict()}, Path("lm"))
+    return Stored.of(model, recipe, {"task": "language", "tokeniser": tokeniser.to_dict()}, Path("lm"))
 
 
 def regression(**core: Any) -> Stored:
@@ -64,7 +64,7 @@ def regression(**core: Any) -> Stored:
     }
     recipe = parse_recipe({"name": "r", "task": "regression", "model": parts})
     torch.manual_seed(2)
-    return Stored(build_model(recipe.network, 1).eval(), recipe, {"task": "regression", "outputs": 1}, Path("r"))
+    return Stored.of(build_model(recipe.network, 1).eval(), recipe, {"task": "regression", "outputs": 1}, Path("r"))
 
 
 RESIDUE = residue_tokeniser(RESIDUES)
@@ -124,7 +124,11 @@ def test_layers_of_another_task() -> None:
         (regression(), {"layer": -1}, "--layer: found -1"),
         (regression(), {"member": 2}, "--member: found 2; allowed is 1 to 1"),
         (regression(layers=0), {}, "has no recurrent layer; allowed is --layer 0"),
-        (Stored(torch.nn.Identity(), regression().recipe, {"task": "basecalling"}, Path("b")), {}, "found task basec"),
+        (
+            Stored.of(torch.nn.Identity(), regression().recipe, {"task": "basecalling"}, Path("b")),
+            {},
+            "found task basec",
+        ),
     ],
 )
 def test_models_without_such_units(stored: Stored, options: dict[str, int], fault: str) -> None:

@@ -26,7 +26,7 @@ from biorrn.nanopore.signal import medmad_scaling, normalise, trim_start
 from biorrn.nanopore.simulate.pore_model import load_pore_model
 from biorrn.nanopore.simulate.reads import Settings, simulate
 from biorrn.nn.sequence import build_model
-from biorrn.nn.store import Stored, load_model
+from biorrn.nn.store import Stored, Weights, load_model
 from biorrn.sequences.alphabets import decode_bases
 from biorrn.sequences.records import ReadCall, SignalRecord
 
@@ -56,7 +56,7 @@ def stored() -> Stored:
     with torch.no_grad():
         model.head.output[-1].weight.mul_(30)
     facts = {"task": "basecalling", "normaliser": "medmad", "sample_rate": 4000.0, "stride": 5}
-    return Stored(model, recipe, facts, Path("tiny"))
+    return Stored.of(model, recipe, facts, Path("tiny"))
 
 
 def read(name: str, samples: int, seed: int = 0, **changes: object) -> SignalRecord:
@@ -118,7 +118,7 @@ def test_chunked_equals_unchunked_where_the_model_sees_no_further_than_the_overl
     local.load_state_dict(stored.model.state_dict())
     monkeypatch.setattr(local, "core", torch.nn.Identity())
     local.core.forward = lambda x, lengths: (x, lengths)
-    bare = dataclasses.replace(stored, model=local)
+    bare = dataclasses.replace(stored, weights=Weights.of(local))
     records = reads(25)
     cut = texts(basecall(bare, records, batch_size=8, engine="torch"))
     whole = texts(basecall(bare, records, batch_size=8, engine="torch", chunks=Chunks(samples=4000, overlap=0)))
@@ -196,7 +196,7 @@ def test_a_read_of_five_million_samples_is_decoded_in_pieces(stored: Stored, mon
     monkeypatch.setattr(module, "scaled", lambda current, scaling: current)
     record = SignalRecord("long", np.zeros(5_000_003, np.int16), 0.0, 1.0, 4000.0)
     monkeypatch.setattr(SignalRecord, "picoamperes", lambda self: np.arange(5_000_003, dtype=np.float32))
-    big = dataclasses.replace(stored, model=Frames().eval())
+    big = dataclasses.replace(stored, weights=Weights.of(Frames().eval()))
     [call] = basecall(big, [record], decoder="check", engine="torch", chunks=Chunks(samples=8000, overlap=300))
     assert len(held) > 49
     assert max(held) <= pieces.FRAMES

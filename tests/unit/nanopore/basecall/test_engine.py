@@ -34,7 +34,7 @@ HEADS = {
 def stored(recipe: Recipe) -> Stored:
     """An untrained model."""
     torch.manual_seed(1)
-    return Stored(build_model(recipe.network, 5).eval(), recipe, {}, Path("tiny"))
+    return Stored.of(build_model(recipe.network, 5).eval(), recipe, {}, Path("tiny"))
 
 
 def fast(made: Stored, kind: np.dtype) -> FastEngine:

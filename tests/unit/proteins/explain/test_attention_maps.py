@@ -57,7 +57,7 @@ def stored(model: torch.nn.Module, facts: dict[str, Any] = FACTS) -> Stored:
     recipe = parse_recipe(
         {"name": "tiny", "task": "regression", "model": {"frontend": {"name": "onehot"}, "pool": ["max"]}}
     )
-    return Stored(model.eval(), recipe, facts, Path("tiny"))
+    return Stored.of(model.eval(), recipe, facts, Path("tiny"))
 
 
 @pytest.mark.parametrize("name", list(MODELS))

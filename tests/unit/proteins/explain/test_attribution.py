@@ -50,8 +50,11 @@ def network(seed: int, model: dict[str, Any] = CURVED) -> SequenceModel:
 
 
 def stored(model: nn.Module) -> Stored:
-    recipe = parse_recipe({"name": "tiny", "task": "regression", "model": CURVED})
-    return Stored(model.eval(), recipe, FACTS, Path("tiny"))
+    recipe = {"name": "tiny", "task": "regression", "model": CURVED}
+    if isinstance(model, Ensemble):
+        members = [{"recipe": recipe, "seed": seed} for seed in range(len(model.members))]
+        recipe = {"name": "several", "task": "regression", "members": members}
+    return Stored.of(model.eval(), parse_recipe(recipe), FACTS, Path("tiny"))
 
 
 def ensemble(calibrated: bool = False, model: dict[str, Any] = CURVED) -> Ensemble:

@@ -115,7 +115,7 @@ def test_a_trained_model_is_completed_once(
 def test_predictions_carry_intervals_and_flags(name: str, prepared: Path, tmp_path: Path) -> None:
     stored = load_model(made(name, tmp_path))
     held = held_out(stored, prepared, "train")  # there both targets are whole
-    calibrated = Stored(
+    calibrated = Stored.of(
         stored.model, stored.recipe, stored.facts | conformal_facts(held) | novelty_facts(prepared), stored.path
     )
     records = [
@@ -151,7 +151,7 @@ def test_what_is_said_of_a_model_without_intervals(prepared: Path, tmp_path: Pat
     assert given == {"intervals": False, "spread": False}
     assert "no intervals: the model carries none (it was never calibrated" in note
     entry = {"rows": 12, "floor": None, "quantiles": [1.0] * 42 + [None] * 8}
-    few = Stored(stored.model, stored.recipe, FACTS | {"conformal": {"a": entry, "b": entry}}, stored.path)
+    few = Stored.of(stored.model, stored.recipe, FACTS | {"conformal": {"a": entry, "b": entry}}, stored.path)
     assert columns_given(few, 0.9) == ({"intervals": True, "spread": False}, "")
     given, note = columns_given(few, 0.99)
     assert not given["intervals"]
