@@ -71,7 +71,7 @@ def stored(model: dict[str, Any] | str, **facts: Any) -> Stored:
         for name, tensor in network.named_parameters():
             if tensor.dim() > 1:
                 tensor.mul_(6 if "head" in name else 2)
-    return Stored(network, recipe, FACTS | {"stride": network.stride} | facts, Path("tiny"))
+    return Stored.of(network, recipe, FACTS | {"stride": network.stride} | facts, Path("tiny"))
 
 
 def scores(of: Stored, signal: np.ndarray) -> np.ndarray:
