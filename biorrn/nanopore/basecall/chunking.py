@@ -33,7 +33,7 @@ class Piece:
 
     span: Span
     missing: int
-    scores: np.ndarray | None = None  # float32 (span.length, S), until decoded
+    scores: Any = None  # (span.length, S), until decoded: float32 array, or a tensor on the device of the engine
     decoded: Any = None  # result of the pipeline's decoder
 
 

@@ -14,6 +14,7 @@ from biorrn.nanopore.basecall.quality import Calibration, phred, qualities
 from biorrn.sequences.alphabets import decode_bases
 
 CTC_BEAM, CRF_BEAM = 5, 32  # prefixes kept per frame
+NOT_FINITE = "the model's scores hold NaN or infinity; allowed are finite numbers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 def _finite(scores: np.ndarray) -> np.ndarray:
     scores = np.ascontiguousarray(scores, np.float32)
     if not np.isfinite(scores).all():
-        raise BiorrnError("the model's scores hold NaN or infinity; allowed are finite numbers")
+        raise BiorrnError(NOT_FINITE)
     return scores
 
 

@@ -246,6 +246,10 @@ def choose(
     name = name or os.environ.get(VARIABLE) or "auto"
     if name not in ENGINES:
         raise BiorrnError(f"{VARIABLE}: found '{name}'; allowed is one of {', '.join(ENGINES)}")
+    if name == "auto" and torch.device(device).type == "cuda":
+        from biorrn.nanopore.basecall.cuda import CudaEngine
+
+        return CudaEngine(stored.model, device, batch_size, size)
     plain = TorchEngine(stored.model, device, batch_size, size)
     obstacle = unsupported(stored.recipe) if plain.device.type == "cpu" else f"device {plain.device.type}"
     if name == "torch" or (name == "auto" and (obstacle or LANES < WORTHWHILE)):

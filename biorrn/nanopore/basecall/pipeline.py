@@ -40,7 +40,11 @@ class Pipeline:
         self.engine, self.decode, self.size, self.batch_size, self.threads = engine, decode, size, batch_size, threads
         self.waiting: deque[Read] = deque()
         self.blocks: dict[Future[None], Block] = {}
-        self.pieces: dict[Future[Any], tuple[Read, Piece]] = {}
+        self.pieces: dict[Future[list[Any]], list[tuple[Read, Piece]]] = {}
+        # an engine on a device has its own memory for scores, and decodes there
+        self.room = getattr(engine, "room", None) or (lambda frames: np.empty((frames, engine.symbols), np.float32))
+        self.launch = getattr(engine, "launch", None)
+        self.in_flight = getattr(engine, "in_flight", 2 * threads)
 
     def run(self, reads: Iterable[Read]) -> Iterator[Read]:
         """Yield each read when all its pieces are decoded."""
@@ -74,13 +78,13 @@ class Pipeline:
         sharers = self.threads if self.engine.parallel else 1
         rows = max(1, min(self.engine.rows, -(-len(gathered) // sharers)))
         for start in range(0, len(gathered), rows):
-            while len(self.blocks) > sharers or len(self.pieces) > 2 * self.threads:
+            while len(self.blocks) > sharers or len(self.pieces) > self.in_flight:
                 self._wait()
             block = gathered[start : start + rows]
             for read, chunk in block:
                 for piece, _, _ in read.shares(chunk):
                     if piece.scores is None:
-                        piece.scores = np.empty((piece.span.length, self.engine.symbols), np.float32)
+                        piece.scores = self.room(piece.span.length)
             self.blocks[self.scorers.submit(self._score, block)] = block
 
     def _score(self, block: Block) -> None:
@@ -102,6 +106,7 @@ class Pipeline:
 
     def _collect(self) -> None:
         """Record finished work, and submit scored pieces to the decoder."""
+        complete: list[tuple[Read, Piece]] = []
         for scored in [future for future in self.blocks if future.done()]:
             block = self.blocks.pop(scored)
             scored.result()
@@ -112,11 +117,27 @@ class Pipeline:
                 for piece, first, last in read.shares(chunk):
                     piece.missing -= last - first
                     if piece.missing == 0 and piece.scores is not None:
-                        self.pieces[self.workers.submit(self.decode, piece.scores)] = (read, piece)
-        for decoded in [future for future in self.pieces if future.done()]:
-            read, piece = self.pieces.pop(decoded)
-            piece.decoded, piece.scores = decoded.result(), None
-            read.undecoded -= 1
+                        complete.append((read, piece))
+        self._decode(complete)
+        for future in [future for future in self.pieces if future.done()]:
+            for (read, piece), decoded in zip(self.pieces.pop(future), future.result(), strict=True):
+                piece.decoded = decoded
+                read.undecoded -= 1
+
+    def _decode(self, complete: list[tuple[Read, Piece]]) -> None:
+        """Submit complete pieces to the decoder: one by one, or together where the engine decodes them."""
+        groups = [[entry] for entry in complete] if self.launch is None else [complete]
+        for group in filter(None, groups):
+            scores = [piece.scores for _, piece in group]
+            for _, piece in group:
+                piece.scores = None
+            self.pieces[self.workers.submit(self._finish(scores))] = group
+
+    def _finish(self, scores: list[Any]) -> Callable[[], list[Any]]:
+        if self.launch is None:
+            return lambda: [self.decode(each) for each in scores]
+        launched = self.scorers.submit(self.launch, scores, self.decode)
+        return lambda: launched.result()()
 
     def _cancel(self) -> None:
         for future in self._in_progress():
