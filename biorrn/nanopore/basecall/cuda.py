@@ -32,7 +32,7 @@ DECODING = 4  # batches of pieces decoded at a time; the longest piece of one wo
 
 Found = TypeVar("Found")
 Finish = Callable[[], list[Any]]
-Wanted = Sequence[Sequence[tuple[int, int, Tensor]]]  # as in `engine`, with places on the device
+Wanted = Sequence[Sequence[tuple[int, int, Any]]]  # as in `engine`; Any: tensors on the device
 
 
 class CudaEngine:
