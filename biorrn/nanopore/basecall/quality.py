@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.base.compute import jit
 from biorrn.base.errors import ConfigError
 
 LOWEST, HIGHEST = 1, 40  # Phred, of raw and of calibrated qualities
@@ -63,43 +62,20 @@ class Calibration:
         """Return the sum of intercept and terms, float64 (L,), for `features` (L, F)."""
         total = np.full(len(features), self.intercept)
         for name, curve in self.terms.items():
-            _add(features, list(FEATURES).index(name), curve.at, curve.gives, total)
+            total += np.interp(features[:, list(FEATURES).index(name)], curve.at, curve.gives)
         return total
 
     def errors(self, features: np.ndarray) -> np.ndarray:
         """Return the probability float64 (L,) that each base is wrong."""
-        odds = np.zeros(len(features))
-        _add(self.sums(features)[:, None], 0, self.final.at, self.final.gives, odds)
-        return np.asarray(1 / (1 + np.exp(-odds)))
+        return np.asarray(1 / (1 + np.exp(-np.interp(self.sums(features), self.final.at, self.final.gives))))
 
 
-@jit()
-def _add(features, column, at, gives, total):  # type: ignore[no-untyped-def]
-    """Add a piecewise linear function of a column of `features` (L, F) to `total` (L,)."""
-    last = at.shape[0] - 1
-    for i in range(features.shape[0]):
-        x = features[i, column]
-        if not x > at[0]:
-            total[i] += gives[0]
-            continue
-        k = 0
-        while k < last and x >= at[k + 1]:
-            k += 1
-        if k == last:
-            total[i] += gives[last]
-        else:
-            total[i] += gives[k] + (gives[k + 1] - gives[k]) * (x - at[k]) / (at[k + 1] - at[k])
-
-
-@jit()
-def _runs(letters, found):  # type: ignore[no-untyped-def]
-    """Fill `found` (L, 2) with the length of the homopolymer around each letter, and the letter's place in it."""
-    begin, count = 0, letters.shape[0]
-    for i in range(count):
-        if i + 1 == count or letters[i + 1] != letters[i]:
-            for j in range(begin, i + 1):
-                found[j, 0], found[j, 1] = min(i + 1 - begin, LONGEST_RUN), min(j - begin, LONGEST_RUN)
-            begin = i + 1
+def _runs(letters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the length of the homopolymer around each letter (L,), and the letter's place in it."""
+    starts = np.flatnonzero(np.concatenate([[True], letters[1:] != letters[:-1]]))
+    counts = np.diff(starts, append=len(letters))
+    places = np.arange(len(letters)) - np.repeat(starts, counts)
+    return np.minimum(np.repeat(counts, counts), LONGEST_RUN), np.minimum(places, LONGEST_RUN)
 
 
 def features(bases: str, evidence: np.ndarray) -> np.ndarray:
@@ -117,7 +93,7 @@ def features(bases: str, evidence: np.ndarray) -> np.ndarray:
     found[:, 0], found[:, 3] = state, share
     found[:-1, 1], found[-1, 1] = state[1:], state[-1]
     found[:-1, 2], found[-1, 2] = found[1:, 1], state[-1]
-    _runs(np.frombuffer(bases.encode("ascii"), np.uint8), found[:, 4:6])
+    found[:, 4], found[:, 5] = _runs(np.frombuffer(bases.encode("ascii"), np.uint8))
     found[:, 6] = 1 - evidence[:, 0].mean(dtype=np.float64)
     return found
 
