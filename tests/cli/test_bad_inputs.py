@@ -112,6 +112,20 @@ BAD = {
     "weights that are damaged": ("predict {d}/damaged {d}/good.fasta", "is not a readable safetensors file"),
     "a basecaller for proteins": ("predict {d}/caller {d}/good.fasta", "caller"),
     "a model of proteins for reads": ("basecall {data}/simulated_reads --model {d}/model", "basecall"),
+    "a folder of models that is not there": ("models --models-dir {d}/no", "--models-dir: '"),
+    "a folder of models that is a file": ("basecall {data}/simulated_reads --models-dir {d}/notes.txt", "not a folder"),
+    "a model of the folder that is misspelt": (
+        "basecall {data}/simulated_reads --models-dir {d} --model callr",
+        "did you mean 'caller'?",
+    ),
+    "a chemistry that is none": (
+        "basecall {data}/simulated_reads --chemistry rna04_130bps",
+        "--chemistry 'rna04_130bps' is unknown; did you mean 'rna004_130bps'?",
+    ),
+    "a chemistry that the reads are not of": (
+        "basecall {data}/simulated_reads --chemistry rna004_130bps",
+        "--chemistry rna004_130bps: no read is of it; the files are of dna_r9.4.1_e8 3",
+    ),
     "an unknown decoder": ("basecall {data}/simulated_reads --model {d}/caller --decoder bean", "did you mean 'beam'?"),
     "a batch of none": ("predict {d}/model {d}/good.fasta --batch-size 0", "found 0"),
     "sequences that are not there": ("predict {d}/model {d}/no.fasta", "no.fasta: cannot be read"),

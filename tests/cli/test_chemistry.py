@@ -1,7 +1,8 @@
-"""Reads of another chemistry than the model: refused, or called with --force and a warning."""
+"""Reads of another chemistry than the model: refused, or called with --force; the model by their chemistry."""
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -147,3 +148,125 @@ def test_what_force_began_goes_on_with_force(biorrn: Run, mixed: Path, model: Pa
     assert "resumed: 1 reads already done" in err
     assert f"flagged 1 ({REASON}, called by --force: 1)" in err  # of the earlier part too
     assert calls.read_text().count("\n") == 12
+
+
+# -- the model by the chemistry of the reads -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(make_caller: Callable[..., Path], tmp_path: Path) -> Path:
+    """Return a folder with a model for R10.4.1 at 4 kHz, called `ten`."""
+    made = make_caller(chemistry=["dna_r10.4.1_e8.2_400bps_4khz"])
+    (tmp_path / "own").mkdir()
+    return shutil.copytree(made, tmp_path / "own" / "ten").parent
+
+
+def test_groups_are_called_one_by_one_and_merged(biorrn: Run, mixed: Path, own: Path, tmp_path: Path) -> None:
+    """What the refusal says to do, done."""
+    code, out, err = biorrn("basecall", mixed, "--models-dir", own, "-o", tmp_path / "all.bam", *QUICK)
+    assert (code, out) == (2, "")
+    assert err == (
+        f"biorrn: error: {mixed / 'a.pod5'}: the files hold reads of several chemistries (dna_r9.4.1_e8 1, "
+        "dna_r10.4.1_e8.2_400bps_4khz 1), and no model at hand is for all; call each by itself, with --chemistry "
+        "dna_r9.4.1_e8 (model dna_r9.4.1_fast) and --chemistry dna_r10.4.1_e8.2_400bps_4khz (model ten), then biorrn "
+        "merge\n"
+    )
+    parts = []
+    for name, model, count in (("dna_r9.4.1_e8", "dna_r9.4.1_fast (default)", 2),
+                               ("dna_r10.4.1_e8.2_400bps_4khz", f"ten ({own})", 1)):  # fmt: skip
+        parts.append(tmp_path / f"{name}.bam")
+        code, out, err = biorrn("basecall", mixed, "--models-dir", own, "--chemistry", name, "-o", parts[-1], *QUICK)
+        assert (code, out) == (0, ""), err
+        assert f"biorrn basecall: model {model}\n" in err
+        assert f"{3 - count} reads are not of --chemistry {name}\n" in err
+    code, _, err = biorrn("merge", *parts, "-o", tmp_path / "all.bam")
+    assert code == 0, err
+    with pysam.AlignmentFile(str(tmp_path / "all.bam"), check_sq=False) as file:
+        groups = {group["ID"]: group["DS"] for group in file.header.to_dict()["RG"]}
+        models = [groups[read.get_tag("RG")].split("basecall_model=")[1].split()[0] for read in file]
+    assert models == ["dna_r9.4.1_fast"] * 2 + ["ten"]
+
+
+def test_the_folders_of_the_variable(
+    biorrn: Run, mixed: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIORRN_MODELS", str(own))
+    by_itself = biorrn("basecall", mixed / "b.fast5", "--emit", "sam", *QUICK)
+    named = biorrn("basecall", mixed / "b.fast5", "--emit", "sam", "--model", "ten", *QUICK)
+    assert (by_itself[0], named[0]) == (0, 0), by_itself[2]
+    same = [[line for line in out.splitlines() if not line.startswith("@PG")] for _, out, _ in (by_itself, named)]
+    assert same[0] == same[1]
+    assert "model" not in named[2]
+    code, _, err = biorrn("basecall", mixed, "--model", "tenn", "-o", tmp_path / "x.fastq")
+    assert code == 2
+    assert f"model 'tenn' is not a folder nor a shipped model nor in {own}; did you mean 'ten'?" in err
+    code, out, _ = biorrn("models")
+    assert code == 0
+    rows = {row["model"]: row for row in csv.DictReader(out.splitlines(), delimiter="\t")}
+    assert (rows["ten"]["folder"], rows["ten"]["problem"]) == (str(own / "ten"), ".")
+    code, out, _ = biorrn("models", "show", "ten")
+    assert out.startswith("model: ten\ntask: basecalling\n")
+
+
+def test_all_shards_take_the_model_of_all_reads(biorrn: Run, mixed: Path, own: Path, tmp_path: Path) -> None:
+    """Each of them alone would be called."""
+    options = ("--models-dir", own, *QUICK)
+    for part in (1, 2):
+        code, _, err = biorrn("basecall", mixed, "--shard", f"{part}/2", "-o", tmp_path / "x.fastq", *options)
+        assert code == 2
+        assert "hold reads of several chemistries" in err
+    name = "dna_r10.4.1_e8.2_400bps_4khz"
+    codes = [biorrn("basecall", mixed, "--shard", f"{part}/2", "--chemistry", name, "-o", tmp_path / f"{part}.fastq",
+                    "--allow-empty", *options)[0] for part in (1, 2)]  # fmt: skip
+    assert codes == [0, 0]
+    assert [(tmp_path / f"{part}.fastq").read_text().count("\n") for part in (1, 2)] == [0, 4]
+
+
+def test_a_run_goes_on_with_the_model_and_chemistry_that_it_began_with(
+    biorrn: Run, mixed: Path, own: Path, tmp_path: Path
+) -> None:
+    from biorrn.base.journal import open_journal
+    from biorrn.nanopore.basecall.intake import Intake
+    from biorrn.nanopore.basecall.output import resume_settings
+    from biorrn.nn.store import load_model
+
+    calls = tmp_path / "calls.fastq"
+    must = resume_settings(load_model(own / "ten"), Intake([mixed]).files, decoder="greedy", device="cpu",
+                           emit="fastq", moves=True, min_qscore=0.0, min_length=1, max_reads=None, force=False,
+                           chemistry="dna_r10.4.1_e8.2_400bps_4khz")  # fmt: skip
+    journal = open_journal(Path(f"{calls}.partial"), {"must": must, "command": ""})
+    journal.append({"number": 9, "status": "skipped", "row": [""] * 40, "called": False})
+    journal.close()
+    words = ("basecall", mixed, "--models-dir", own, "-o", calls, "--resume", "--device", "cpu", *QUICK)
+    code, _, err = biorrn(*words, "--chemistry", "dna_r9.4.1_e8")
+    assert code == 2
+    assert "--model was ten" in err or "--chemistry was" in err
+    code, _, err = biorrn(*words, "--chemistry", "dna_r10.4.1_e8.2_400bps_4khz")
+    assert code == 0, err
+    assert calls.read_text().count("\n") == 4
+
+
+def test_labels_by_a_model_take_that_of_their_chemistry(
+    biorrn: Run, root: Path, mixed: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIORRN_MODELS", str(own))
+    words = ("--labels", "bootstrap", "--reference", root / "data/simulated_reads/reference.fasta", "--split",
+             "random:1,0,0", "-o", tmp_path / "x.h5", "--threads", 1)  # fmt: skip
+    code, _, err = biorrn("prepare", "signal", mixed / "b.fast5", *words)
+    assert f"biorrn: model ten ({own})\n" in err  # it is not trained, so its calls map nowhere
+    code, _, err = biorrn("prepare", "signal", mixed, *words)
+    assert code == 2
+    assert "hold reads of several chemistries" in err
+
+
+def test_the_api_takes_the_model_of_the_chemistry(mixed: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import biorrn
+    from biorrn.base.errors import BiorrnError
+
+    options = {"min_length": 1, "decoder": "greedy", "device": "cpu"}
+    with pytest.raises(BiorrnError, match="no model at hand is for it"):
+        list(biorrn.basecall(mixed / "b.fast5", **options))
+    monkeypatch.setenv("BIORRN_MODELS", str(own))
+    (call,) = biorrn.basecall(mixed / "b.fast5", **options)
+    (named,) = biorrn.basecall(mixed / "b.fast5", own / "ten", **options)
+    assert call.bases == named.bases

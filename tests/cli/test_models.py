@@ -1,4 +1,4 @@
-"""`biorrn models`: list and descriptions of the shipped models."""
+"""`biorrn models`: list and descriptions of the models at hand."""
 
 import csv
 from collections.abc import Callable
@@ -15,6 +15,7 @@ Run = Callable[..., tuple[int, str, str]]
 def test_every_shipped_model_is_listed_with_what_it_is_for(biorrn: Run) -> None:
     code, out, err = biorrn("models")
     assert code == 0, err
+    assert biorrn("models", "--tsv")[1] == out
     rows = list(csv.DictReader(out.splitlines(), delimiter="\t"))
     assert [row["model"] for row in rows] == shipped_models()
     for row in rows:
@@ -22,6 +23,19 @@ def test_every_shipped_model_is_listed_with_what_it_is_for(biorrn: Run) -> None:
         if row["task"] == "regression":
             assert row["unit"] != "."
             assert row["sign"].startswith("larger is")
+
+
+def test_the_list_in_a_file_and_on_a_terminal(biorrn: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = biorrn("models", "-o", tmp_path / "models.tsv")
+    assert (code, out, err) == (0, "", "")
+    assert (tmp_path / "models.tsv").read_text() == biorrn("models")[1]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, err = biorrn("models")
+    assert code == 0, err
+    assert max(map(len, out.splitlines())) <= 100
+    assert all(f"\n  {name} " in out for name in shipped_models())
+    assert biorrn("models", "--tsv")[1].count("\t") > 12
 
 
 @pytest.mark.parametrize("name", shipped_models())

@@ -78,10 +78,11 @@ class Intake:
         self._force = self._unsure = False
         self._survey: Survey | None = None
 
-    def survey(self) -> Survey:
+    def survey(self, part: bool = False) -> Survey:
         """Return the chemistries of the reads, by the metadata of their files.
 
-        Where reads are selected by id and their files are of several chemistries, it is that of the first one.
+        Where reads are selected by id and their files are of several chemistries, it is that of the first one. `part`
+        as for `check`.
 
         Raises
         ------
@@ -89,7 +90,7 @@ class Intake:
         """
         if self._survey is None:
             files = self.files if self.chemistry else self.files[: self.limit]
-            self._survey = Survey(files, self.chemistry)
+            self._survey = Survey(files, self.chemistry, part)
             if self.ids is not None and len(self._survey.chemistries()) > 1:
                 self._survey.runs = self._first_selected() or self._survey.runs
         return self._survey
@@ -121,7 +122,8 @@ class Intake:
         purpose : Purpose of the model.
         say : called with warnings: reads called by `force`, and, once, an unknown chemistry.
         force : bool: accept them.
-        part : bool: the files are a shard of a run, so that another sample rate in all of them is no error.
+        part : bool: the files are a shard of a run, so that another sample rate in all of them is no error, nor that
+            none is of the chemistry selected.
 
         Raises
         ------
@@ -131,7 +133,7 @@ class Intake:
         if not purpose.names:
             say(f"warning: {purpose.model} has no known chemistry, so reads are not checked")
         if self.ids is None:
-            warnings = self.survey().check(purpose, force=force, part=part)
+            warnings = self.survey(part).check(purpose, force=force, part=part)
             self._unsure = bool(purpose.names) and any(UNSURE in line for line in warnings)
             for line in warnings:
                 say(line)
@@ -236,12 +238,12 @@ class Survey:
     runs : one SignalRecord without samples for each chemistry, evidence and sample rate, in the order of the files.
     """
 
-    def __init__(self, files: Sequence[Path], chemistry: str | None = None) -> None:
-        """Read the metadata of files; `chemistry` as for `Intake`.
+    def __init__(self, files: Sequence[Path], chemistry: str | None = None, part: bool = False) -> None:
+        """Read the metadata of files; `chemistry` as for `Intake`, `part` as for its `check`.
 
         Raises
         ------
-        ConfigError: no run is of the chemistry asked for, or there is no such chemistry.
+        ConfigError: no run is of the chemistry asked for, in files that are not a part.
         """
         self._total = len(files)
         self._kinds: Counter[frozenset[Kind]] = Counter()  # files by the kinds of their runs
@@ -260,7 +262,7 @@ class Survey:
         if chemistry is not None:
             all_of = self.chemistries()
             kept = {kind for kind in first if is_of(kind[0], chemistry)}
-            if first and not kept:
+            if first and not kept and not part:
                 known = ", ".join(f"{name} {count}" for name, count in all_of.most_common())
                 raise ConfigError(f"--chemistry {chemistry}: no read is of it; the files are of {known}")
             first = {kind: run for kind, run in first.items() if kind in kept}
