@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.base.files import sha256
 from biorrn.config.recipe import Recipe, parse_recipe
-from biorrn.nn.store import WEIGHTS, find_model, load_facts, update_facts
+from biorrn.nn.store import FOREIGN, WEIGHTS, find_model, load_facts, model_checksum, update_facts
 from biorrn.training import processes as launch
 from biorrn.training.checkpoint import PROVENANCE
 from biorrn.training.task import complete, load_task
@@ -74,7 +74,7 @@ def read_plan(run: str | Path, *, data: str | Path | None = None, init: str | No
     checked.append((str(path), name, checksum))
     if given is not None:
         options["init"] = init or given["model"]
-        checked.append((str(find_model(options["init"]) / WEIGHTS), given["model"], given["sha256"]))
+        checked.append((str(find_model(options["init"])), given["model"], given["sha256"]))
     for place, called, known in checked:
         check_file(place, called, known)
     return Plan(run, recipe, path, options, processes)
@@ -107,10 +107,12 @@ def read_provenance(run: str | Path) -> dict[str, Any]:
 
 def check_file(place: str | Path, called: str, known: str) -> None:
     """Raise InputError where a file, or the weights of a model folder, are missing or have changed since the run."""
-    path = Path(place) / WEIGHTS if Path(place).is_dir() else Path(place)
-    if not path.is_file():
+    folder, path = Path(place).is_dir(), Path(place)
+    if folder and not (path / FOREIGN).is_file():
+        folder, path = False, path / WEIGHTS
+    if not folder and not path.is_file():
         raise InputError(path, f"is missing; the run took values from '{called}'")
-    if (found := sha256(path)) != known:
+    if (found := model_checksum(path) if folder else sha256(path)) != known:
         raise InputError(path, f"is not the file of the run: its SHA-256 is {found[:12]}..., that was {known[:12]}...")
 
 

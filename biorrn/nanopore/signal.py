@@ -103,33 +103,38 @@ def normalise(current: np.ndarray, method: str = "medmad") -> np.ndarray:
 
 
 def normaliser_of(text: str) -> Callable[[np.ndarray], Scaling]:
-    """Return an entry of `NORMALISERS` by its name, which may have numbers in brackets for its parameters.
-
-    Raises
-    ------
-    ConfigError: the name is unknown, or the numbers are not those that it takes.
+    """Return an entry of `NORMALISERS` with its parameters; see `parse_normaliser`.
 
     >>> normaliser_of("picoampere(91.88, 22.65)")(np.zeros(3, np.float32))
     Scaling(shift=91.88, scale=22.65, name='pa')
     """
+    name, parameters = parse_normaliser(text)
+    return partial(NORMALISERS[name], **parameters)
+
+
+def parse_normaliser(text: str) -> tuple[str, dict[str, float]]:
+    """Return the name of an entry of `NORMALISERS`, and its parameters: the numbers in brackets, or their defaults.
+
+    Raises
+    ------
+    ConfigError: the name is unknown, or the numbers are not those that it takes.
+    """
     found = re.fullmatch(r"(\w+)(?:\(([-+.\d, e]*)\))?", text)
     name, numbers = (found[1], found[2]) if found else (text, None)
-    entry = lookup(NORMALISERS, name, "normaliser")
+    known = inspect.signature(lookup(NORMALISERS, name, "normaliser")).parameters
+    values = {key: float(parameter.default) for key, parameter in list(known.items())[1:]}
     if numbers is None:
-        return entry
-    names = list(inspect.signature(entry).parameters)[1:]
+        return name, values
     try:
-        values = [float(number) for number in numbers.split(",")]
+        given = dict(zip(values, map(float, numbers.split(",")), strict=True))
     except ValueError:
-        values = []
-    if len(values) != len(names):
-        allowed = f"{name}({', '.join(names)})" if names else name
-        raise ConfigError(f"normaliser '{text:.80}': allowed is {allowed}, with numbers")
-    if not _possible(dict(zip(names, values, strict=True))):
+        allowed = f"{name}({', '.join(values)}), with numbers" if values else name
+        raise ConfigError(f"normaliser '{text:.80}': allowed is {allowed}") from None
+    if not _possible(given):
         raise ConfigError(
             f"normaliser '{text:.80}': allowed are quantiles from 0 to 1, the lower first, scales above 0"
         )
-    return partial(entry, **dict(zip(names, values, strict=True)))
+    return name, given
 
 
 def _possible(values: dict[str, float]) -> bool:

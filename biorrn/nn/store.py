@@ -7,6 +7,7 @@ torch is imported only where a module is asked for: kernels read the weights as 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
 import os
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 WEIGHTS, RECIPE, ABOUT = "weights.safetensors", "recipe.yaml", "about.yaml"
 FOREIGN = "config.toml"  # of the model folders of Dorado and Bonito
+# file of a model folder of another program -> module that reads it, by `read_model` and `read_facts`; named here as the
+# domains are in `training.task.TASKS`
+READERS = {FOREIGN: "biorrn.nanopore.models.importer"}
 VARIABLE = "BIORRN_MODELS"  # folders that hold the user's models, separated as in PATH
 LARGE = 1000  # elements from which `shrink` halves a tensor
 
@@ -117,12 +121,22 @@ class Stored:
     def settings(self, **options: Any) -> dict[str, Any]:
         """Return version, model and options under their names on the command line, which `--resume` compares."""
         files = [self.path / name for name in (WEIGHTS, RECIPE) if (self.path / name).is_file()]
-        model = hashlib.sha256("".join(map(sha256, files)).encode())
+        checksum = (
+            hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest() if files else model_checksum(self.path)
+        )
         return {
             "biorrn": __version__,
-            "--model": f"{self.name} ({model.hexdigest()[:12]})",
+            "--model": f"{self.name} ({checksum[:12]})",
             **{f"--{name.replace('_', '-')}": value for name, value in options.items()},
         }
+
+
+def model_checksum(folder: Path) -> str:
+    """Return the SHA-256 checksum of the weights of a model folder; of another program, of all its files together."""
+    if (folder / WEIGHTS).is_file():
+        return sha256(folder / WEIGHTS)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()
 
 
 def shipped_models() -> list[str]:
@@ -198,6 +212,17 @@ def save_model(folder: str | Path, model: nn.Module, recipe: Recipe, facts: dict
         stream.write(dump_recipe(settle(recipe, model)))
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(weights, temporary, metadata={"biorrn": json.dumps(facts, sort_keys=True)})
+
+
+def save_arrays(folder: str | Path, tensors: dict[str, np.ndarray], recipe: Recipe, facts: dict[str, Any]) -> None:
+    """Write a model folder from arrays by the names of `nn.layout`, without torch; see `save_model`."""
+    from safetensors.numpy import save_file
+
+    with write_text(Path(folder) / RECIPE) as stream:
+        stream.write(dump_recipe(recipe))
+    whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    with atomic_path(Path(folder) / WEIGHTS) as temporary:
+        save_file(whole, temporary, metadata={"biorrn": json.dumps(facts, sort_keys=True)})
 
 
 def update_facts(folder: str | Path, **entries: Any) -> None:
@@ -282,7 +307,16 @@ def load_facts(name: str | Path) -> dict[str, Any]:
     InputError: the folder holds no readable weights of biorrn.
     """
     folder = find_model(name)
-    return described(_stored_facts(folder), folder)
+    reader = _reader(folder)
+    return described(_stored_facts(folder) if reader is None else reader.read_facts(folder), folder)
+
+
+def _reader(folder: Path) -> Any:
+    """Return the module of `READERS` for a model folder of another program; None for one of biorrn."""
+    if (folder / WEIGHTS).is_file():
+        return None
+    found = next((module for name, module in READERS.items() if (folder / name).is_file()), None)
+    return found and importlib.import_module(found)
 
 
 def load_model(name: str | Path) -> Stored:
@@ -294,6 +328,8 @@ def load_model(name: str | Path) -> Stored:
     InputError: the weights are missing, damaged, or not those of the recipe; or the recipe names a file.
     """
     folder = find_model(name)
+    if (reader := _reader(folder)) is not None:
+        return _read_by(reader, folder)
     weights = folder / WEIGHTS
     for part in (weights, folder / RECIPE):
         if not part.is_file():
@@ -319,6 +355,14 @@ def load_model(name: str | Path) -> Stored:
     if facts.get("stride", stride) != stride:
         raise InputError(weights, f"fact 'stride': found {facts['stride']}; that of its recipe is {stride}")
     return Stored(kept, recipe, facts, folder)
+
+
+def _read_by(reader: Any, folder: Path) -> Stored:
+    """Return a model of another program, by a module of `READERS`."""
+    recipe, facts, tensors = reader.read_model(folder)
+    facts = described(facts, folder)
+    check_task(facts, recipe, folder)
+    return Stored(Weights(tensors, lambda arrays: _module(recipe, facts, folder, arrays)), recipe, facts, folder)
 
 
 def _module(recipe: Recipe, facts: dict[str, Any], folder: Path, tensors: dict[str, np.ndarray]) -> nn.Module:

@@ -27,7 +27,7 @@ from biorrn.base.terminal import announced, progress
 from biorrn.config.recipe import Recipe
 from biorrn.nn.batch import Batch
 from biorrn.nn.sequence import SequenceModel
-from biorrn.nn.store import WEIGHTS, find_model, save_model, start_from
+from biorrn.nn.store import WEIGHTS, find_model, model_checksum, save_model, start_from
 from biorrn.training.alarms import Alarm, Alarms
 from biorrn.training.checkpoint import (
     CHECKPOINTS,
@@ -149,7 +149,7 @@ def begin(
         mark = fingerprint(recipe, data_path, seed)
         mark["files"] = _checksums(recipe)
         if init is not None:
-            mark["init"] = sha256(find_model(init) / WEIGHTS)
+            mark["init"] = model_checksum(find_model(init))
         checkpoint = open_run(folder, mark, replace, keep)
         return data, mark, checkpoint, is_finished(folder)
 

@@ -17,7 +17,7 @@ from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.lookup import lookup
 from biorrn.config.recipe import Chunks
 from biorrn.nanopore.basecall.chunking import Read, join, piece_spans
-from biorrn.nanopore.basecall.decode import DECODERS, Decoded, calibrated, move_table
+from biorrn.nanopore.basecall.decode import DECODERS, Decoded, calibrated, move_table, turned
 from biorrn.nanopore.basecall.engine import choose
 from biorrn.nanopore.basecall.pipeline import Pipeline
 from biorrn.nanopore.basecall.quality import calibration_of
@@ -38,9 +38,10 @@ class Call:
     Attributes
     ----------
     read_id : str.
-    bases : str of A, C, G, T, in the order of the signal; at least one.
+    bases : str of A, C, G, T, 5' to 3'; at least one. Signal of DNA runs that way, signal of RNA runs 3' to 5'.
     quals : uint8 array (L,): Phred quality of each base.
-    moves : uint8 array (T',): 1 at a frame in which a base begins; the first is 1, see `decode.move_table`.
+    moves : uint8 array (T',): 1 at a frame in which a base begins; the first is 1, see `decode.move_table`. They are in
+        the order of the signal, for RNA too, as in ONT's files.
     stride : int: samples per frame.
     samples : int: samples of the raw read.
     trimmed : int: samples before the first base.
@@ -125,7 +126,9 @@ class Caller:
         self.purpose = Purpose.of(stored.facts, stored.name)
         self._facts, self._force, self._batch_size, self._threads = stored.facts, force, batch_size, threads
         self._stride = int(stored.facts["stride"])
-        self._cut = chunks or calling_chunks(stored.recipe.chunks or Chunks(), self._stride)
+        self._cut = chunks or calling_chunks(
+            stored.recipe.chunks or Chunks(), self._stride, stored.facts.get("calling") or {}
+        )
         check(self._cut.samples, self._cut.overlap, self._stride)
         self._decode, self._calibration = lookup(DECODERS, decoder, "decoder"), calibration_of(stored.facts)
         self._normalise = normaliser_of(stored.facts["normaliser"])
@@ -182,7 +185,11 @@ class Caller:
         return Scored(read.pieces[0].decoded, read.trimmed, stride, read.samples)
 
     def call(self, scored: Scored) -> ReadCall:
-        """Return the call of scores, with the sample at which each base begins."""
+        """Return the call of scores, with the sample at which each base begins; for models of DNA."""
+        if self._facts.get("reversed"):
+            raise ConfigError(
+                f"{self.purpose.model}: is a model of RNA, whose signal runs against the sequence; labels are for DNA"
+            )
         if not len(scored.scores):
             return ReadCall(np.zeros(0, np.uint8), np.zeros(0, np.int64))
         pieces = piece_spans(len(scored.scores))
@@ -199,7 +206,7 @@ class Caller:
 
     def _finished(self, decoded: Decoded, samples: int, trimmed: int) -> tuple[Decoded, int]:
         placed, trimmed = move_table(decoded, samples, trimmed, self._stride)
-        return calibrated(placed, self._calibration), trimmed
+        return calibrated(turned(placed) if self._facts.get("reversed") else placed, self._calibration), trimmed
 
     def _plan(self, record: SignalRecord, whole: bool = False) -> Read | None:
         """Trim, normalise and cut a read; None where trimming leaves nothing. `whole`: one piece, whatever the length.
@@ -261,10 +268,14 @@ def default_batch_size(device: torch.device) -> int:
     return 96 if device.type == "cpu" else 256
 
 
-def calling_chunks(trained: Chunks, stride: int) -> Chunks:
+def calling_chunks(trained: Chunks, stride: int, given: Mapping[str, int] | None = None) -> Chunks:
     """Return the chunks for calling: `LONGER` times those of training, so that overlaps are a smaller part.
+
+    `given` has samples and overlap where the maker of the model states them.
 
     >>> calling_chunks(Chunks(samples=2400, overlap=300), 5).samples
     3600
     """
+    if given:
+        return trained.model_copy(update={name: int(given[name]) for name in ("samples", "overlap")})
     return trained.model_copy(update={"samples": round(LONGER * trained.samples / stride) * stride})

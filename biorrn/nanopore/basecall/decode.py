@@ -10,7 +10,7 @@ from biorrn.base.errors import BiorrnError
 from biorrn.kernels import align as forced
 from biorrn.kernels.crf.decode import beam_search, posterior_viterbi
 from biorrn.kernels.ctc import decode as beam
-from biorrn.nanopore.basecall.quality import Calibration, phred, qualities
+from biorrn.nanopore.basecall.quality import Calibration, Line, phred
 from biorrn.sequences.alphabets import decode_bases
 
 CTC_BEAM, CRF_BEAM = 5, 32  # prefixes kept per frame
@@ -107,11 +107,22 @@ def _moved(frames: int, bases: np.ndarray, starts: np.ndarray, evidence: np.ndar
     return Decoded(decode_bases(bases), phred(evidence[:, own]), moves, evidence)
 
 
-def calibrated(decoded: Decoded, calibration: Calibration | None) -> Decoded:
+def calibrated(decoded: Decoded, calibration: Calibration | Line | None) -> Decoded:
     """Return the call of a whole read with calibrated qualities; unchanged without a calibration."""
     if calibration is None or decoded.evidence is None:
         return decoded
-    return replace(decoded, quals=qualities(decoded.bases, decoded.evidence, calibration))
+    return replace(decoded, quals=calibration.qualities(decoded.bases, decoded.evidence))
+
+
+def turned(decoded: Decoded) -> Decoded:
+    """Return the call of a read whose signal runs 3' to 5', as that of RNA does, 5' to 3'; its moves stay as they are.
+
+    >>> found = turned(Decoded("AAC", np.array([9, 8, 7], np.uint8), np.array([1, 0, 1, 1], np.uint8)))
+    >>> found.bases, found.quals.tolist(), found.moves.tolist()
+    ('CAA', [7, 8, 9], [1, 0, 1, 1])
+    """
+    evidence = None if decoded.evidence is None else decoded.evidence[::-1]
+    return Decoded(decoded.bases[::-1], decoded.quals[::-1], decoded.moves, evidence)
 
 
 def move_table(decoded: Decoded, samples: int, trimmed: int, stride: int) -> tuple[Decoded, int]:

@@ -69,6 +69,23 @@ class Calibration:
         """Return the probability float64 (L,) that each base is wrong."""
         return np.asarray(1 / (1 + np.exp(-np.interp(self.sums(features), self.final.at, self.final.gives))))
 
+    def qualities(self, bases: str, evidence: np.ndarray) -> np.ndarray:
+        """Return the calibrated quality of each base of a whole read, uint8 (L,), 1 to 40."""
+        return phred(1.0 - self.errors(features(bases, evidence)))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Calibration of an imported model: the Phred score of a base's own probability, times `scale`, plus `bias`."""
+
+    scale: float
+    bias: float
+
+    def qualities(self, bases: str, evidence: np.ndarray) -> np.ndarray:
+        """Return the quality of each base of a whole read, uint8 (L,), 1 to 40."""
+        found = self.scale * own_q(evidence[:, 0]).astype(np.float64) + self.bias
+        return np.rint(np.clip(found, LOWEST, HIGHEST)).astype(np.uint8)
+
 
 def _runs(letters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the length of the homopolymer around each letter (L,), and the letter's place in it."""
@@ -104,12 +121,17 @@ def own_q(probabilities: np.ndarray) -> np.ndarray:
     return np.float32(-10) * np.log10(np.clip(wrong, np.float32(10 ** (-HIGHEST / 10)), np.float32(1)))
 
 
-def calibration_of(facts: Mapping[str, Any]) -> Calibration | None:
+def calibration_of(facts: Mapping[str, Any]) -> Calibration | Line | None:
     """Return the calibration in the facts of a model, `qscore`; None without one. Raises `ConfigError` if invalid."""
     found = facts.get("qscore")
     if found is None:
         return None
     try:
+        if set(found) == {"scale", "bias"}:
+            line = Line(float(found["scale"]), float(found["bias"]))
+            if not np.isfinite([line.scale, line.bias]).all() or line.scale <= 0:
+                raise ValueError("scale or bias")
+            return line
         terms = {str(term["feature"]): _curve(term) for term in found["terms"]}
         made = Calibration(float(found["intercept"]), terms, _curve(found["final"]))
         odd = [name for name in terms if name not in FEATURES]
@@ -155,8 +177,3 @@ def phred(probabilities: np.ndarray) -> np.ndarray:
     """
     wrong = np.clip(1.0 - np.asarray(probabilities, np.float64), 1e-9, 1.0)
     return np.rint(np.clip(-10.0 * np.log10(wrong), LOWEST, HIGHEST)).astype(np.uint8)
-
-
-def qualities(bases: str, evidence: np.ndarray, calibration: Calibration) -> np.ndarray:
-    """Return the calibrated quality of each base of a whole read, uint8 (L,), 1 to 40."""
-    return phred(1.0 - calibration.errors(features(bases, evidence)))

@@ -9,7 +9,6 @@ What biorrn alone uses, such as its calibration of Q-scores, stands in a table `
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import warnings
@@ -26,8 +25,8 @@ from biorrn.base.lookup import lookup
 from biorrn.config.network import Conv, Core, CRFHead
 from biorrn.config.recipe import Chunks, Model
 from biorrn.nanopore.basecall.caller import calling_chunks
-from biorrn.nanopore.basecall.quality import FEATURES, Calibration, calibration_of, phred
-from biorrn.nanopore.signal import normaliser_of
+from biorrn.nanopore.basecall.quality import FEATURES, Calibration, Line, calibration_of, phred
+from biorrn.nanopore.signal import parse_normaliser
 from biorrn.nn.store import Stored
 from biorrn.sequences.alphabets import BASES
 
@@ -248,9 +247,8 @@ def _sample_type(facts: Mapping[str, Any]) -> str:
 
 def scaling(normaliser: str) -> Table:
     """Return the tables of a normaliser, as the fact `normaliser` names it."""
-    parameters = inspect.signature(normaliser_of(normaliser)).parameters.values()
-    numbers = {each.name: each.default for each in parameters if each.default is not each.empty}
-    return SCALINGS[normaliser.partition("(")[0]](**numbers)
+    name, numbers = parse_normaliser(normaliser)
+    return SCALINGS[name](**numbers)
 
 
 def quality_line(facts: Mapping[str, Any]) -> tuple[float, float]:
@@ -264,6 +262,8 @@ def quality_line(facts: Mapping[str, Any]) -> tuple[float, float]:
     calibration = calibration_of(facts)
     if calibration is None:
         return 1.0, 0.0
+    if isinstance(calibration, Line):
+        return calibration.scale, calibration.bias
     typical = _typical(calibration)
     given = typical[:, list(FEATURES).index("share")]
     scale, bias = np.polyfit(given, phred(1 - calibration.errors(typical)), 1)

@@ -23,7 +23,7 @@ LABELS = ["N", "A", "C", "G", "T"]  # N is the blank
 ACTIVATIONS = {"swish": "silu", "silu": "silu", "tanh": "tanh", "relu": "relu"}
 # tables that say nothing of the network; each is used elsewhere, or is a record of the training
 OTHERS = ("labels", "input", "qscore", "run_info", "scaling", "standardisation", "normalisation", "basecaller",
-          "training", "training_dataset")  # fmt: skip
+          "training", "training_dataset", "biorrn")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def stored(**head: object) -> Stored:
     with torch.no_grad():
         model.head.output[-1].weight.mul_(30)
     facts = {"task": "basecalling", "normaliser": "medmad", "sample_rate": 4000.0, "stride": 5}
-    return Stored(model, recipe, facts, Path("tiny"))
+    return Stored.of(model, recipe, facts, Path("tiny"))
 
 
 CRF = {"name": "crf", "state_len": 2}

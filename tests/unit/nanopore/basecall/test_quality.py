@@ -14,11 +14,11 @@ from biorrn.nanopore.basecall.quality import (
     LOWEST,
     Calibration,
     Curve,
+    Line,
     calibration_of,
     entry_of,
     features,
     phred,
-    qualities,
 )
 
 PLACE = {name: column for column, name in enumerate(FEATURES)}
@@ -80,9 +80,9 @@ def test_a_calibration_adds_its_curves() -> None:
 
 def test_qualities_are_of_the_errors() -> None:
     bases, evidence = a_read(100)
-    found = qualities(bases, evidence, MADE)
+    found = MADE.qualities(bases, evidence)
     assert found.tolist() == phred(1 - MADE.errors(features(bases, evidence))).tolist()
-    assert len(qualities("", np.zeros((0, 2), np.float32), MADE)) == 0
+    assert len(MADE.qualities("", np.zeros((0, 2), np.float32))) == 0
 
 
 def test_calibration_among_the_facts_of_a_model() -> None:
@@ -132,3 +132,13 @@ def test_noise_is_worth_little_to_the_shipped_model() -> None:
     assert len(found) > len(NOISE) / 2
     pure = {"gaussian", "open_pore", "saturated", "scrambled", "smooth"}
     assert {kind: q for kind, q in found.items() if q > (4 if kind in pure else 7)} == {}
+
+
+def test_a_line_turns_the_own_quality_of_a_base() -> None:
+    line = calibration_of({"qscore": {"scale": 0.9, "bias": -0.3}})
+    assert line == Line(0.9, -0.3)
+    evidence = np.array([[0.9, 0], [0.999, 0], [1.0, 0], [0.0, 0]], np.float32)
+    assert line.qualities("ACGT", evidence).tolist() == [9, 27, 36, 1]  # 9, 27 and 36 less 0.3; at least 1
+    for scale in (0.0, float("nan"), "x"):
+        with pytest.raises(ConfigError, match="cannot be used"):
+            calibration_of({"qscore": {"scale": scale, "bias": 0.0}})
