@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import numpy as np
+
 from biorrn.base.errors import Fault, InputError, OnProblem, faults, reason, stop
 from biorrn.base.files import note, one_line, open_text
 from biorrn.sequences.alphabets import RESIDUES
@@ -29,6 +31,7 @@ _CLEAN = str.maketrans(
     | dict.fromkeys(GAPS, "")
 )
 _RESIDUES_AWAY = str.maketrans("", "", RESIDUES)
+_NUCLEOTIDES_AWAY = str.maketrans("", "", NUCLEOTIDES)
 # invisible characters of web pages and PDF documents: zero-width spaces and joiners, soft hyphens
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 # phosphorylated residues as pS, pT and pY among capitals; another p is a proline in lower case
@@ -73,6 +76,10 @@ def cleaned(written: str) -> Cleaned:
     Traceback (most recent call last):
     biorrn.base.errors.Fault: residue '7' at position 3 is not one of ACDEFGHIKLMNPQRSTVWYX
     """
+    if written and not written.translate(_RESIDUES_AWAY) and not _THREE_LETTER.fullmatch(written):  # as nearly all are
+        if len(written) >= DNA_LENGTH:
+            _check_protein(written, len(written))
+        return Cleaned(written, written.count("X"))
     packed, modified = "".join(written.split()), 0
     if not packed.isascii():
         packed = packed.translate(_INVISIBLE)
@@ -100,6 +107,8 @@ def cleaned(written: str) -> Cleaned:
 
 
 def _check_protein(packed: str, length: int) -> None:
+    if (len(packed) - len(packed.translate(_NUCLEOTIDES_AWAY))) / length < DNA_PART:
+        return
     counts = {letter: packed.count(letter) for letter in NUCLEOTIDES}
     part = sum(counts.values()) / length
     # silk and other repeats of glycine and alanine have two of the letters; DNA of this length has more
@@ -133,12 +142,15 @@ class Ids:
     def seen(self, name: str, line: int) -> int:
         """Return the line, 1 or more, on which `name` came before; 0 where it did not, and then remember `line`."""
         code = (hash(name) & 0xFFFFFFFFFFFFFFFF) or 1  # 0 marks a free place
-        place = self._place(code)
-        if self._codes[place]:
-            return self._lines[place]
-        self._codes[place], self._lines[place] = code, line
+        codes, mask = self._codes, len(self._codes) - 1
+        place = code & mask
+        while held := codes[place]:
+            if held == code:
+                return self._lines[place]
+            place = (place + 1) & mask
+        codes[place], self._lines[place] = code, line
         self.count += 1
-        if self.count > FULL * len(self._codes):
+        if self.count > FULL * (mask + 1):
             self._grow()
         return 0
 
@@ -146,21 +158,18 @@ class Ids:
         self._codes = array("Q", bytes(8 * places))
         self._lines = array("Q", bytes(8 * places))
 
-    def _place(self, code: int) -> int:
-        """Return where a code stands, or the free place where it would."""
-        codes, mask = self._codes, len(self._codes) - 1
-        place = code & mask
-        while codes[place] and codes[place] != code:
-            place = (place + 1) & mask
-        return place
-
     def _grow(self) -> None:
-        codes, lines = self._codes, self._lines
-        self._clear(2 * len(codes))
-        for code, line in zip(codes, lines, strict=True):
-            if code:
-                place = self._place(code)
-                self._codes[place], self._lines[place] = code, line
+        taken = np.flatnonzero(self._codes)
+        codes, lines = (np.array(held)[taken] for held in (self._codes, self._lines))
+        self._clear(2 * len(self._codes))
+        new_codes, new_lines = (np.frombuffer(held, np.uint64) for held in (self._codes, self._lines))
+        place = codes & np.uint64(len(new_codes) - 1)
+        while len(codes):  # of ids that meet at a free place one has it, the others go on to the next
+            free = new_codes[place] == 0
+            new_codes[place[free]] = codes[free]
+            own = new_codes[place] == codes
+            new_lines[place[own]] = lines[own]
+            codes, lines, place = codes[~own], lines[~own], (place[~own] + 1) & np.uint64(len(new_codes) - 1)
 
 
 LINES = 50  # of a file, that show its format
@@ -451,12 +460,15 @@ def _records(path: str | Path, on_repeat: Callable[[str], None] | None) -> Itera
                 elif before:
                     problem = f"the id is given twice, {places} {before} and {place}"
                     raise InputError(path, problem, entry.id, "id_given_before")
-                with faults(path, entry.id):
+                try:
                     found = _residues(entry)
+                except (Fault, MemoryError):
+                    with faults(path, entry.id):
+                        raise
             except InputError as problem:
                 yield problem, ProteinRecord(entry.id or ".", "", entry.description, problem=problem.flag)
                 continue
-            changes = (*found.changes, *(["id_given_before"] if before else []))
+            changes = (*found.changes, "id_given_before") if before else found.changes
             yield ProteinRecord(entry.id, found.residues, entry.description, found.unknown, changes)
     if not number:
         raise InputError(path, EMPTY)
@@ -556,8 +568,8 @@ def fasta_records(lines: Iterable[tuple[int, str]], source: str | Path) -> Itera
     start: int | None = None
     header, parts = "", list[str]()
     for number, line in lines:
-        text = line.strip().lstrip("\ufeff")
-        if text.startswith(">"):
+        text = _stripped(line)
+        if text[:1] == ">":
             if start is not None:
                 yield start, header, parts
             start, header, parts = number, text[1:], []
@@ -567,6 +579,12 @@ def fasta_records(lines: Iterable[tuple[int, str]], source: str | Path) -> Itera
             raise InputError(source, f"line {number}: found {text[:30]!r} before the first header '>'")
     if start is not None:
         yield start, header, parts
+
+
+def _stripped(line: str) -> str:
+    """Return a line without blanks and marks of byte order around it."""
+    text = line.strip()
+    return text.lstrip("\ufeff") if text[:1] == "\ufeff" else text
 
 
 def first_word(header: str) -> str:
@@ -580,7 +598,7 @@ def _fasta(path: str | Path, lines: Iterable[tuple[int, str]]) -> Iterator[Entry
         entry = _headed(start, header)
         wait = entry.pir  # for the description, the line after the header of PIR, even where that is blank
         for number, line in enumerate(parts, start + 1):
-            text = line.strip().lstrip("\ufeff")
+            text = _stripped(line)
             if wait:
                 entry.description, wait = text, False
             elif not text or text[0] == ";":
@@ -599,7 +617,7 @@ def _fasta(path: str | Path, lines: Iterable[tuple[int, str]]) -> Iterator[Entry
 
 def _headed(number: int, header: str) -> Entry:
     name, _, description = " ".join(header.split()).partition(" ")
-    found = _PIR.fullmatch(header.strip())
+    found = ";" in header and _PIR.fullmatch(header.strip())
     if found:
         return Entry(number, found[1].strip().partition(" ")[0], "", [], pir=True)
     return Entry(number, name, description, [])
@@ -610,7 +628,7 @@ def _residues(entry: Entry) -> Cleaned:
     lines = entry.lines
     if entry.pir and not (lines and lines[-1][1].endswith("*")):
         raise Fault("is PIR, whose sequence ends in '*', and has no such end; is the file cut off?", "cut_off")
-    written = "".join(text for _, text in lines)
+    written = lines[0][1] if len(lines) == 1 else "".join([text for _, text in lines])
     if (written.isalpha() and written.isupper()) or entry.line == 0:  # as nearly all are
         return cleaned(written)
     parts = [(number, _without_numbers(text)) for number, text in lines if text not in ("//", "ORIGIN")]
