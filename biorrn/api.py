@@ -274,8 +274,7 @@ def predict(
     import pandas as pd
 
     from biorrn.base.terminal import progress as shown
-    from biorrn.proteins.predict import open_predictions, target_names, units_of
-    from biorrn.proteins.predict import predict as run
+    from biorrn.proteins.predict import Predicted, open_predictions, predict_windows, target_names, units_of
     from biorrn.proteins.uncertainty.confidence import columns_given
     from biorrn.sequences.alphabets import RESIDUES
     from biorrn.sequences.rows import TableOptions, other_columns
@@ -300,7 +299,7 @@ def predict(
             given, _ = columns_given(stored, level)
             path = stack.enter_context(_file_of(proteins))
             carried = other_columns(path, columns)
-            made = run(stored, read(path, columns, **taking, carry=carried), level=level, **settings)
+            made = predict_windows(stored, read(path, columns, **taking, carry=carried), level=level, **settings)
             units = units_of(stored.facts)
             write = stack.enter_context(open_predictions(found, names, **given, units=units, carried=carried))
         advance = stack.enter_context(shown("predict", "sequences"))
@@ -308,7 +307,7 @@ def predict(
         for one in made:
             write(one)
             usable |= not one.left_out
-            advance(1)
+            advance(len(one) if isinstance(one, Predicted) else 1)
     if not usable:
         raise BiorrnError(f"{_named(proteins)}: holds no sequence that can be predicted" + _because(problems))
     frame = found.frame()

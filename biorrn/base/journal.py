@@ -28,7 +28,7 @@ MAGIC = b"biorrn partial 1\n"
 FRAME = struct.Struct("<II")  # length of the payload, CRC-32 of the payload
 SYNC = 5.0  # seconds between requests to put entries on the disk
 SUFFIX = ".partial"
-KEPT, WAIT = 2000, 5.0  # items, and seconds, after which `Kept` writes
+KEPT, WAIT = 2000, 5.0  # results, and seconds, after which `Kept` writes
 
 Entry = dict[str, Any]
 
@@ -125,9 +125,11 @@ def open_journal(path: Path | None, head: Entry, resume: bool = False, wait: flo
 class Kept:
     """Items of a run, JSON values, that are kept in a journal while it goes on; see `open_kept`.
 
+    An item may hold several results.
+
     Attributes
     ----------
-    count : int: items of an earlier run.
+    count : int: results of an earlier run.
     """
 
     def __init__(self, path: Path | None, must: Entry, resume: bool) -> None:
@@ -136,7 +138,8 @@ class Kept:
         if path is not None and (path.exists() or resume):
             self.journal = open_journal(path, {"must": must}, resume)
         self.count = sum(entry["items"] for _, entry, _ in self.journal.entries()) if self.journal else 0
-        self._waiting: list[str] = []
+        self._waiting: list[Any] = []
+        self._results = 0  # that the waiting items hold
         self._written = time.monotonic()
 
     def items(self) -> Iterator[Any]:
@@ -145,12 +148,13 @@ class Kept:
             for _, _, text in self.journal.entries():
                 yield from map(json.loads, text.split("\n"))
 
-    def add(self, item: Any) -> None:
-        """Keep an item. Nothing is written in the first seconds, so that a short run leaves no file."""
+    def add(self, item: Any, results: int = 1) -> None:
+        """Keep an item, which must not change. Nothing is written in the first seconds: a short run leaves no file."""
         if self.path is None:
             return
-        self._waiting.append(json.dumps(item))
-        full = len(self._waiting) >= KEPT and self.journal is not None
+        self._waiting.append(item)
+        self._results += results
+        full = self._results >= KEPT and self.journal is not None
         if full or time.monotonic() - self._written >= WAIT:
             self.write()
 
@@ -159,8 +163,9 @@ class Kept:
         if self.journal is None and self.path is not None:
             self.journal = open_journal(self.path, {"must": self.must})
         if self.journal is not None and self._waiting:
-            self.journal.append({"items": len(self._waiting)}, "\n".join(self._waiting))
+            self.journal.append({"items": self._results}, "\n".join(map(json.dumps, self._waiting)))
             self._waiting.clear()
+            self._results = 0
         self._written = time.monotonic()
 
 

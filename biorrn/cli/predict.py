@@ -104,8 +104,8 @@ def predict(
     from biorrn.base.journal import open_kept
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
-    from biorrn.proteins.predict import Prediction, doubts, open_predictions, refuse, target_names, units_of
-    from biorrn.proteins.predict import predict as run
+    from biorrn.proteins.predict import Predicted, open_predictions, refuse, target_names, units_of
+    from biorrn.proteins.predict import predict_windows as run
     from biorrn.proteins.uncertainty.confidence import columns_given, widened
     from biorrn.sequences.rows import TableOptions, other_columns, read_mutants, read_proteins
     from biorrn.sequences.tally import Tally
@@ -164,17 +164,14 @@ def predict(
         if kept.count:
             tally.say(f"resumed: {kept.count:,} sequences already predicted")
         fresh = run(stored, islice(tally.watched(records), kept.count, None), level=level, **settings)
-        for number, prediction in enumerate(chain(map(Prediction.of, kept.items()), fresh), 1):
-            write(prediction)
-            if number > kept.count:
-                kept.add(prediction.plain())
-            if prediction.left_out:
-                continue
-            tally.add(sequences=1, residues=prediction.length)
-            tally.flag(prediction.flags)
-            if reasons := doubts(prediction.flags, stored.facts):
-                tally.outside(prediction.id, reasons)
-            advance(number > kept.count)
+        done = 0
+        for found in chain(map(Predicted.restored, kept.items()), fresh):
+            done += len(found)
+            write(found)
+            found.count(tally, stored.facts)
+            if done > kept.count:
+                kept.add(found.plain(), len(found))
+                advance(len(found))
         tally.require("sequences", f"{proteins}: contains no sequence that can be predicted")
     tally.say_outside(model, str(stored.facts.get("inputs", "")), widened(stored, level), "sequences")
     if note:
@@ -229,7 +226,7 @@ def _predict_tags(
             drawn &= draw(found)
             tally.take(found)
             if reasons := doubts(found.flags, stored.facts):
-                tally.outside(found.id, reasons)
+                tally.outside([found.id], reasons)
             advance(len(found.sequence))
         tally.require("sequences", f"{sequences}: contains no sequence that can be predicted")
     tally.say_outside(stored.path.name, str(stored.facts.get("inputs", "")), None, "sequences")

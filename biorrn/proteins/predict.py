@@ -8,8 +8,10 @@ threads work on different batches.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,7 +30,8 @@ from biorrn.proteins.uncertainty import novelty
 from biorrn.proteins.uncertainty.conformal import LEVEL, Intervals
 from biorrn.sequences.flags import LEFT_OUT, LENGTHS, flags
 from biorrn.sequences.records import ProteinRecord
-from biorrn.sequences.tables.writer import Memory, late, open_table, table_format
+from biorrn.sequences.tables.writer import Memory, Table, late, open_table, table_format
+from biorrn.sequences.tally import Tally
 
 # flags of a protein unknown to the model: it has the interval calibrated on such proteins, or none
 UNKNOWN = ("more_mutations_than_training", "not_a_variant", novelty.FLAG, novelty.NO_RELATIVE)
@@ -67,22 +70,86 @@ class Prediction:
     upper: np.ndarray | None = None
     cells: tuple[str, ...] = ()
 
-    def plain(self) -> list[Any]:
-        """Return JSON values from which `of` restores the prediction."""
-        arrays = [None if one is None else one.tolist() for one in (self.values, self.spread, self.lower, self.upper)]
-        return [self.id, self.length, self.flags, list(self.cells), *arrays]
-
-    @classmethod
-    def of(cls, plain: list[Any]) -> Prediction:
-        """Return the prediction from the values of `plain`."""
-        id, length, flags, cells, values, *more = plain
-        spread, lower, upper = (None if one is None else np.array(one, np.float64) for one in more)
-        return cls(id, np.array(values, np.float64), length, flags, spread, lower, upper, tuple(cells))
-
     @property
     def left_out(self) -> bool:
         """Whether the record could not be used; the flags give the reason."""
         return self.flags[:1] == [LEFT_OUT]
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Predicted of consecutive records; iterating yields a `Prediction` for each.
+
+    Attributes
+    ----------
+    ids : list of str (N,); lengths : list of int (N,); flags, cells : list of tuple of str (N,).
+    values : float64 array (N, K).
+    spread, lower, upper : float64 array (N, K) or None; NaN for a record that was left out.
+    """
+
+    ids: list[str]
+    lengths: list[int]
+    flags: list[tuple[str, ...]]
+    cells: list[tuple[str, ...]]
+    values: np.ndarray
+    spread: np.ndarray | None = None
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, rows: Sequence[Prediction]) -> Predicted:
+        """Return predictions, one or more, as one."""
+        texts = zip(*((row.id, row.length, tuple(row.flags), row.cells) for row in rows), strict=True)
+        values, *more = ([getattr(row, name) for row in rows] for name in ("values", "spread", "lower", "upper"))
+        arrays = (None if all(row is None for row in part) else _stacked(part, values) for part in more)
+        return cls(*map(list, texts), np.array(values), *arrays)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        nothing = itertools.repeat(None)
+        more = [nothing if part is None else part for part in (self.spread, self.lower, self.upper)]
+        columns = zip(self.ids, self.values, self.lengths, self.flags, self.cells, *more, strict=False)
+        for id, values, length, marks, cells, *parts in columns:
+            if marks[:1] == (LEFT_OUT,):
+                parts = [None] * len(parts)
+            yield Prediction(id, values, length, list(marks), *parts, cells)
+
+    @property
+    def left_out(self) -> bool:
+        """Whether none of the records could be used."""
+        return all(marks[:1] == (LEFT_OUT,) for marks in self.flags)
+
+    def plain(self) -> list[Any]:
+        """Return JSON values from which `restored` makes the predictions, to the last bit."""
+        arrays = (self.values, self.spread, self.lower, self.upper)
+        packed = [None if part is None else base64.b64encode(part.tobytes()).decode("ascii") for part in arrays]
+        return [self.ids, self.lengths, self.flags, self.cells, *packed]
+
+    @classmethod
+    def restored(cls, plain: list[Any]) -> Predicted:
+        """Return the predictions from the values of `plain`."""
+        ids, lengths, flags, cells, *packed = plain
+        shape = (len(ids), -1)
+        arrays = (None if part is None else np.frombuffer(base64.b64decode(part)).reshape(shape) for part in packed)
+        return cls(ids, lengths, list(map(tuple, flags)), list(map(tuple, cells)), *arrays)  # type: ignore[arg-type]
+
+    def count(self, tally: Tally, facts: Mapping[str, Any]) -> None:
+        """Count them, their flags, and the proteins that the model with these facts does not know."""
+        kinds = {marks: number for marks, number in Counter(self.flags).items() if marks[:1] != (LEFT_OUT,)}
+        tally.add(sequences=sum(kinds.values()), residues=sum(self.lengths))
+        reasons, all_reasons = {marks: doubts(marks, facts) for marks in kinds}, Counter[str]()
+        for marks, number in kinds.items():
+            tally.flag(marks, number)
+            all_reasons.update(dict.fromkeys(reasons[marks], number))
+        strangers = [id for id, marks in zip(self.ids, self.flags, strict=True) if reasons.get(marks)]
+        tally.outside(strangers, all_reasons)
+
+
+def _stacked(part: Sequence[np.ndarray | None], values: Sequence[np.ndarray]) -> np.ndarray:
+    rows = zip(part, values, strict=True)
+    return np.array([np.full(len(value), np.nan) if row is None else row for row, value in rows])
 
 
 def target_names(stored: Stored) -> list[str]:
@@ -111,7 +178,7 @@ def refuse(stored: Stored, **options: str | None) -> None:
             raise ConfigError(f"--{name}: needs a tagging model; {stored.path} predicts one value a protein")
 
 
-def predict(
+def predict_windows(
     stored: Stored,
     records: Iterable[ProteinRecord],
     *,
@@ -120,8 +187,8 @@ def predict(
     threads: int | None = None,
     level: float = LEVEL,
     precision: str = "auto",
-) -> Iterator[Prediction]:
-    """Predict each record's values, in input order; memory does not grow with the number of records.
+) -> Iterator[Predicted]:
+    """Predict each record's values, in input order, by windows; memory does not grow with the number of records.
 
     Parameters
     ----------
@@ -147,11 +214,17 @@ def predict(
     return stream(records, run.send, run.collect, batch_size=batch_size, threads=threads, device=where)
 
 
+def predict(stored: Stored, records: Iterable[ProteinRecord], **options: Any) -> Iterator[Prediction]:
+    """Predict each record's values, in input order; parameters and errors as of `predict_windows`."""
+    return itertools.chain.from_iterable(predict_windows(stored, records, **options))
+
+
 @dataclass(frozen=True, slots=True)
 class _Window:
     """Records under way: what each batch gives, and which rows of the window it holds."""
 
     records: list[ProteinRecord]
+    lengths: list[int]
     batches: list[tuple[list[int], Future[Passed]]]
     unlike: np.ndarray  # bool (N,)
     alone: np.ndarray  # bool (N,): no relative among the training rows, of a model that knows them
@@ -182,9 +255,9 @@ class _Run:
         unlike = np.zeros(len(records), bool) if entry is None else novelty.unlike(entry, flat, lengths)
         words = self.facts.get("relatives")
         alone = np.zeros(len(records), bool) if words is None else novelty.alone(words, flat, lengths)
-        return _Window(records, sent, unlike, alone)
+        return _Window(records, lengths.tolist(), sent, unlike, alone)
 
-    def collect(self, window: _Window) -> Iterator[Prediction]:
+    def collect(self, window: _Window) -> Iterator[Predicted]:
         values = np.full((len(window.records), self.targets), np.nan)
         spread: np.ndarray | None = None
         for rows, passed in window.batches:
@@ -192,17 +265,17 @@ class _Run:
             if own is not None:
                 spread = np.full_like(values, np.nan) if spread is None else spread
                 spread[rows] = own
-        doubts_of = [flags(record, self.facts) for record in window.records]
-        for record, marked, *found in zip(window.records, doubts_of, window.unlike, window.alone, strict=True):
-            marks = zip((novelty.FLAG, novelty.NO_RELATIVE), found, strict=True)
-            marked += [mark for mark, holds in marks if holds and not record.problem]
-        unknown = np.array([bool(doubts(marked, self.facts)) for marked in doubts_of], bool)
+        marks = [flags(record, self.facts) for record in window.records]
+        for mark, rows in ((novelty.FLAG, window.unlike), (novelty.NO_RELATIVE, window.alone)):
+            for row in np.flatnonzero(rows).tolist():
+                if not window.records[row].problem:
+                    marks[row].append(mark)
+        told = list(map(tuple, marks))
+        strange = {own: bool(doubts(own, self.facts)) for own in set(told)}
+        unknown = np.array([strange[own] for own in told], bool)
         ends = (None, None) if self.intervals is None else self.intervals(values, spread, unknown)
-        nothing = itertools.repeat(None)
-        columns = [nothing if column is None else column for column in (spread, *ends)]
-        for record, value, marked, *more in zip(window.records, values, doubts_of, *columns, strict=False):
-            given = {} if record.problem else dict(zip(("spread", "lower", "upper"), more, strict=True))
-            yield Prediction(record.id, value, len(record.sequence), marked, cells=record.cells, **given)
+        ids, cells = [record.id for record in window.records], [record.cells for record in window.records]
+        yield Predicted(ids, window.lengths, told, cells, values, spread, *ends)
 
     def _forward(self, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Passed:
         """Return the values and spreads of the sequences flat[start:start + length], which share one padded length."""
@@ -245,8 +318,8 @@ def open_predictions(
     spread: bool = False,
     units: Sequence[str] = (),
     carried: Sequence[str] = (),
-) -> Iterator[Callable[[Prediction], None]]:
-    """Open a table of predictions, and yield the function that writes a row.
+) -> Iterator[Callable[[Predicted], None]]:
+    """Open a table of predictions, and yield the function that writes some.
 
     The columns are those of `columns`: the id, the length in residues, for each target its value, the ends of its
     interval, its spread and its unit, then the flags, joined by commas, `.` for none. Formats as in
@@ -275,27 +348,28 @@ def open_predictions(
     if not isinstance(path, Memory):
         table_format(path)
     parts = ["values", *(["lower", "upper"] if intervals else []), *(["spread"] if spread else [])]
-    nothing = [float("nan")] * len(targets)
-    empty = [None] * (len(names) - 2)
     kinds: dict[str, type] = dict.fromkeys(names, float) | {"id": str, "length": int, "flags": str}
     kinds |= dict.fromkeys((name for name in names if name.endswith("_unit") and name not in targets), str)
-    told = [[unit] if unit else [] for unit in units] or [[] for _ in targets]
     for name in carried:
         while name in kinds:
             name = f"input_{name}"
         kinds[name] = str
 
-    def rows(prediction: Prediction) -> Iterator[list[object]]:
-        doubts = ",".join(prediction.flags) or "."
-        if prediction.left_out:
-            yield [prediction.id, *empty, doubts, *prediction.cells]
-            return
-        given = [getattr(prediction, part) for part in parts]
-        columns = [nothing if one is None else one.tolist() for one in given]
-        numbers: list[object] = []
-        for unit, *values in zip(told, *columns, strict=True):
-            numbers += [*values, *unit]
-        yield [prediction.id, prediction.length, *numbers, doubts, *prediction.cells]
+    def put(table: Table, found: Predicted) -> None:
+        text_of = {marks: ",".join(marks) or "." for marks in set(found.flags)}
+        empty = {row for row, marks in enumerate(found.flags) if marks[:1] == (LEFT_OUT,)}
 
-    with late(lambda first: open_table(path, kinds), rows) as write:
+        def filled(column: Any) -> Any:
+            return [None if row in empty else cell for row, cell in enumerate(column)] if empty else column
+
+        numbers: list[Any] = []
+        for place, unit in itertools.zip_longest(range(len(targets)), units, fillvalue=""):
+            given = [getattr(found, part) for part in parts]
+            nothing = np.full(len(found), np.nan)
+            numbers += [filled(nothing if one is None else one[:, place]) for one in given]
+            numbers += [filled([unit] * len(found))] if unit else []
+        told = [text_of[marks] for marks in found.flags]
+        table.add([found.ids, filled(found.lengths), *numbers, told, *zip(*found.cells, strict=True)])
+
+    with late(lambda first: open_table(path, kinds), put) as write:
         yield write

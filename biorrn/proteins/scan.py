@@ -18,7 +18,7 @@ from biorrn.nn.store import Stored
 from biorrn.proteins.predict import Prediction, doubts, predict, target_names
 from biorrn.proteins.uncertainty.conformal import LEVEL, difference_widths
 from biorrn.sequences.records import ProteinRecord
-from biorrn.sequences.tables.writer import Memory, Row, late, open_table
+from biorrn.sequences.tables.writer import Memory, Table, late, open_table
 from biorrn.sequences.tally import SHOWN, Tally
 from biorrn.sequences.variants import STANDARD, Applied, variant_texts, variants_of
 
@@ -251,7 +251,7 @@ def count(tally: Tally, effect: Effect, targets: Sequence[str], facts: Mapping[s
             marks = f" ({', '.join(effect.prediction.flags)})" if effect.prediction.flags else ""
             tally.say(f"record '{effect.prediction.id}': wild type {said}{marks}")
         if reasons := doubts(effect.prediction.flags, facts):
-            tally.outside(effect.prediction.id, reasons)
+            tally.outside([effect.prediction.id], reasons)
     else:
         tally.add(mutants=1)
         tally.flag(effect.prediction.flags)
@@ -295,7 +295,7 @@ def effects_table(
     extra: list[str] = []
     of_difference: list[str] = []
 
-    def open(first: Effect | None) -> contextlib.AbstractContextManager[Callable[[Row], None]]:
+    def open(first: Effect | None) -> contextlib.AbstractContextManager[Table]:
         of_difference.extend(name for name in DIFFERENCE if getattr(first, name, None) is not None)
         extra.extend(name for name in EXTRA if first and getattr(first.prediction, name) is not None)
         for target, unit in zip(targets, units or [""] * len(targets), strict=True):
@@ -304,12 +304,12 @@ def effects_table(
         columns["flags"] = str
         return open_table(path, columns)
 
-    def rows(effect: Effect) -> Iterator[list[object]]:
+    def put(table: Table, effect: Effect) -> None:
         mutant, prediction = effect.mutant, effect.prediction
         flags = ",".join(prediction.flags) or "."
         if prediction.left_out:
             mutation = None if mutant is None else mutant.mutation
-            yield [prediction.id, None, None, None, mutation, *[None] * (len(columns) - 6), flags]
+            table([prediction.id, None, None, None, mutation, *[None] * (len(columns) - 6), flags])
         elif mutant is not None:
             numbers = [prediction.values, *(getattr(effect, name) for name in of_difference)]
             numbers += [getattr(prediction, name) for name in extra]
@@ -317,7 +317,7 @@ def effects_table(
             for place, row in enumerate(np.stack(numbers, axis=1).tolist()):  # target by target
                 cells += [*row, *filter(None, units[place : place + 1])]
             at = position(mutant.position)
-            yield [prediction.id, at, mutant.wild_type, mutant.mutant, mutant.mutation, *cells, flags]
+            table([prediction.id, at, mutant.wild_type, mutant.mutant, mutant.mutation, *cells, flags])
 
-    with late(open, rows, lambda effect: effect.prediction.left_out) as write:
+    with late(open, put, lambda effect: effect.prediction.left_out) as write:
         yield write

@@ -16,16 +16,20 @@ def flags(record: ProteinRecord, facts: dict) -> list[str]:
     """Return the flags of a record, given the facts of the model; an unusable record has "left_out" and the reason."""
     if record.problem:
         return [LEFT_OUT, record.problem]
-    length = len(record.sequence)
-    doubts = {
-        "empty": length == 0,
-        "unknown_residues": record.unknown > 0 or "X" in record.sequence,
-        "shorter_than_training": 0 < length < facts.get("min_length", 0),
-        "longer_than_training": length > facts.get("max_length", length),
-        **{name: name in record.changes for name in ("modifications_removed", "id_given_before")},
-        **_variant_flags(record.sequence, facts),
-    }
-    return [name for name, holds in doubts.items() if holds]
+    length, found = len(record.sequence), list[str]()
+    if length == 0:
+        found.append("empty")
+    if record.unknown > 0 or "X" in record.sequence:
+        found.append("unknown_residues")
+    if 0 < length < facts.get("min_length", 0):
+        found.append("shorter_than_training")
+    if length > facts.get("max_length", length):
+        found.append("longer_than_training")
+    if record.changes:
+        found += [name for name in ("modifications_removed", "id_given_before") if name in record.changes]
+    if facts.get("reference"):
+        found += [name for name, holds in _variant_flags(record.sequence, facts).items() if holds]
+    return found
 
 
 def _variant_flags(sequence: str, facts: dict) -> dict[str, bool]:

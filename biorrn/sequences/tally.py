@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from biorrn.base.errors import BiorrnError, InputError, LeftOut
 from biorrn.base.terminal import human
@@ -43,17 +43,20 @@ class Tally:
         for unit, count in counts.items():
             self.done[unit] += count
 
-    def flag(self, flags: list[str]) -> None:
-        """Count the flags of one result."""
-        self.flagged.update(flags)
-        self.marked += bool(flags)
+    def flag(self, flags: Iterable[str], results: int = 1) -> None:
+        """Count results with these flags."""
+        self.flagged.update(dict.fromkeys(flags, results))
+        self.marked += results * bool(flags)
 
-    def outside(self, name: str, reasons: list[str]) -> None:
-        """Note a protein unlike the training data, with the flags of the reasons."""
+    def outside(self, names: Sequence[str], reasons: Iterable[str] | Mapping[str, int]) -> None:
+        """Note proteins unlike the training data, with the flags of the reasons or how often each comes."""
         self.unknown.update(reasons)
-        self.strangers += 1
-        if len(self.first) < NAMED and name not in self.first:
-            self.first.append(name)
+        self.strangers += len(names)
+        for name in names:
+            if len(self.first) == NAMED:
+                break
+            if name not in self.first:
+                self.first.append(name)
 
     def say_outside(self, model: str, inputs: str, widened: bool | None, unit: str) -> None:
         """Report in one line the proteins unlike the training data, and their intervals.

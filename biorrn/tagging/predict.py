@@ -34,7 +34,7 @@ from biorrn.nn.store import Stored
 from biorrn.sequences.alphabets import RESIDUES, THREE
 from biorrn.sequences.flags import LEFT_OUT, flags
 from biorrn.sequences.records import ProteinRecord
-from biorrn.sequences.tables.writer import Memory, late, open_table, table_format
+from biorrn.sequences.tables.writer import Memory, Table, late, open_table, table_format
 from biorrn.sequences.tally import SHOWN, Tally
 
 LONGEST, OVERLAP = 2048, 256  # residues: maximum window, and overlap of two windows
@@ -313,15 +313,14 @@ def _table(path: str | Path | Memory, layout: Layout) -> Iterator[Write]:
     kinds: dict[str, type] = dict.fromkeys(names, float) | {"id": str, "position": int, "residue": str}
     kinds |= {"state": str} if layout.states else {}
 
-    def rows(found: Tagging) -> Iterator[list[object]]:
+    def put(table: Table, found: Tagging) -> None:
         if found.left_out:
-            yield [found.id, *[None] * (len(kinds) - 1)]
+            table([found.id, *[None] * (len(kinds) - 1)])
             return
-        for place, (letter, scores) in enumerate(zip(found.sequence, found.scores.tolist(), strict=True)):
-            own = [found.states[place]] if layout.states else []
-            yield [found.id, place + 1, letter, *own, *scores]
+        size, own = len(found.sequence), [found.states] if layout.states else []
+        table.add([[found.id] * size, range(1, size + 1), found.sequence, *own, *found.scores.T])
 
-    with late(lambda first: open_table(path, kinds), rows) as write:
+    with late(lambda first: open_table(path, kinds), put) as write:
         yield write
 
 

@@ -26,7 +26,7 @@ from biorrn.proteins.landscape import GROUPS, LONGEST
 from biorrn.proteins.predict import predict, target_names
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.records import ProteinRecord
-from biorrn.sequences.tables.writer import Row, late, open_table
+from biorrn.sequences.tables.writer import Table, late, open_table
 from biorrn.sequences.tally import SHOWN, Tally
 from biorrn.stats.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, canvas, figure_files, plain
 
@@ -348,7 +348,7 @@ def attributions_table(
     """
     columns: dict[str, type] = {"id": str, "position": int, "residue": str}
 
-    def open(first: Attribution | ProteinRecord | None) -> contextlib.AbstractContextManager[Callable[[Row], None]]:
+    def open(first: Attribution | ProteinRecord | None) -> contextlib.AbstractContextManager[Table]:
         spread = getattr(first, "spread", None) is not None
         for target in targets:
             columns[f"{target}_attribution"] = float
@@ -357,16 +357,16 @@ def attributions_table(
             columns["attention"] = float
         return open_table(path, columns)
 
-    def rows(found: Attribution | ProteinRecord) -> Iterator[list[object]]:
+    def put(table: Table, found: Attribution | ProteinRecord) -> None:
         if isinstance(found, ProteinRecord):
-            yield [found.id, *[None] * (len(columns) - 1)]
+            table([found.id, *[None] * (len(columns) - 1)])
             return
         numbers = [found.scores] if found.spread is None else [found.scores, found.spread]
         cells = np.stack(numbers, axis=2).reshape(len(found.sequence), -1)
         if found.attention is not None:
             cells = np.concatenate([cells, found.attention[:, None]], axis=1)
-        for place, (residue, row) in enumerate(zip(found.sequence, cells.tolist(), strict=True), offset + 1):
-            yield [found.id, place, residue, *row]
+        size = len(found.sequence)
+        table.add([[found.id] * size, range(offset + 1, offset + 1 + size), found.sequence, *cells.T])
 
-    with late(open, rows, lambda found: isinstance(found, ProteinRecord)) as write:
+    with late(open, put, lambda found: isinstance(found, ProteinRecord)) as write:
         yield write

@@ -16,7 +16,7 @@ import torch
 from biorrn.nn.store import load_model
 from biorrn.proteins.evaluate import evaluate_regression
 from biorrn.proteins.figures import regression_figures
-from biorrn.proteins.predict import Prediction, open_predictions, predict
+from biorrn.proteins.predict import Predicted, Prediction, open_predictions, predict
 from biorrn.proteins.predictions import Predictions, Proteins, read_prepared
 from biorrn.proteins.uncertainty import conformal
 from biorrn.sequences.prepared.schema import SPLITS
@@ -64,8 +64,10 @@ def write_predictions(
     """Write a table of predictions, with intervals if they have any, and the fold of each row (N,) if given."""
     bounded = bool(predictions) and predictions[0].lower is not None
     with open_predictions(path, names, intervals=bounded, carried=() if fold is None else ("fold",)) as write:
-        for place, row in enumerate(predictions):
-            write(row if fold is None else replace(row, cells=(str(fold[place]),)))
+        if fold is not None:
+            predictions = [replace(row, cells=(str(own),)) for row, own in zip(predictions, fold, strict=True)]
+        if predictions:
+            write(Predicted.of(predictions))
 
 
 def coverage(rows: Proteins, names: list[str], found: list[Prediction]) -> list[str]:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import csv
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from biorrn.base.errors import BiorrnError, ConfigError
-from biorrn.base.files import atomic_path, tsv_line, write_text
+from biorrn.base.files import atomic_path, one_line, write_text
 
 DIGITS = 5  # significant digits of a number in text; float32 arithmetic itself is good for about six
 ROWS = 50_000  # of parquet, written together
 EXCEL_ROWS = 1_048_576  # that a sheet has, the header included
 
 Row = Sequence[Any]
+Columns = Sequence[Sequence[Any] | np.ndarray]  # a block of rows: the cells of each column, or a float array
+Add = Callable[[Columns], None]
 Item = TypeVar("Item")
 
 
@@ -41,10 +46,25 @@ class Memory:
             made[name] = pd.Series(cells, dtype={float: "float64", int: whole, str: "object"}[kind])
         return pd.DataFrame(made)
 
+    def add(self, columns: Columns) -> None:
+        """Add a block of rows."""
+        self.rows += zip(*map(_cells, columns), strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An open table: `add` writes a block of rows by columns, a call writes one row."""
+
+    add: Add
+
+    def __call__(self, row: Row) -> None:
+        """Write a row, one value a column."""
+        self.add([(cell,) for cell in row])
+
 
 @contextlib.contextmanager
-def open_table(path: str | Path | Memory, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
-    """Open a table and yield `write(row)`, one value a column.
+def open_table(path: str | Path | Memory, columns: Mapping[str, type]) -> Iterator[Table]:
+    """Open a table to write to.
 
     Parameters
     ----------
@@ -59,16 +79,16 @@ def open_table(path: str | Path | Memory, columns: Mapping[str, type]) -> Iterat
     """
     if isinstance(path, Memory):
         path.columns = columns
-        yield path.rows.append
+        yield Table(path.add)
         return
-    with FORMATS[table_format(path)](path, columns) as write:
-        yield write
+    with FORMATS[table_format(path)](path, columns) as add:
+        yield Table(add)
 
 
 @contextlib.contextmanager
 def late(
-    open: Callable[[Item | None], contextlib.AbstractContextManager[Callable[[Row], None]]],
-    rows: Callable[[Item], Iterable[Row]],
+    open: Callable[[Item | None], contextlib.AbstractContextManager[Table]],
+    put: Callable[[Table, Item], None],
     left_out: Callable[[Item], bool] = lambda item: item.left_out,  # type: ignore[attr-defined]
 ) -> Iterator[Callable[[Item], None]]:
     """Yield `write(item)` to a table that is opened with the first item that is not left out.
@@ -79,23 +99,21 @@ def late(
     Parameters
     ----------
     open : opens the table; called with the first usable item, which may decide the columns, or None.
-    rows : returns the rows of an item; called once the table is open.
+    put : writes an item; called once the table is open.
     """
-    opened: list[Callable[[Row], None]] = []
+    opened: list[Table] = []
     held: list[Item] = []
     with contextlib.ExitStack() as stack:
 
         def flush() -> None:
             opened.append(stack.enter_context(open(held[-1] if held else None)))
             for item in held:
-                for row in rows(item):
-                    opened[0](row)
+                put(opened[0], item)
             held.clear()
 
         def write(item: Item) -> None:
             if opened:
-                for row in rows(item):
-                    opened[0](row)
+                put(opened[0], item)
                 return
             held.append(item)
             if not left_out(item):
@@ -130,34 +148,48 @@ def table_format(path: str | Path) -> str:
     return suffix or ".tsv"
 
 
-def _cells(row: Row) -> list[str]:
-    return [
-        "" if cell is None or cell != cell else f"{cell:.{DIGITS}g}" if isinstance(cell, float) else str(cell)
-        for cell in row
-    ]
+def _cells(column: Sequence[Any] | np.ndarray) -> Sequence[Any]:
+    return column.tolist() if isinstance(column, np.ndarray) else column
+
+
+def _texts(column: Sequence[Any] | np.ndarray) -> list[str]:
+    if not isinstance(column, np.ndarray):
+        return [
+            "" if cell is None or cell != cell else f"{cell:.{DIGITS}g}" if isinstance(cell, float) else str(cell)
+            for cell in column
+        ]
+    texts = list(map(f"%.{DIGITS}g".__mod__, column.tolist()))
+    for place in np.flatnonzero(np.isnan(column)).tolist():
+        texts[place] = ""
+    return texts
+
+
+def _one_line(texts: list[str]) -> list[str]:
+    return texts if "".join(texts).isprintable() else list(map(one_line, texts))
 
 
 @contextlib.contextmanager
-def _csv(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
+def _csv(path: str | Path, columns: Mapping[str, type]) -> Iterator[Add]:
     with write_text(path) as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
-        yield lambda row: writer.writerow(_cells(row))
+        yield lambda block: writer.writerows(zip(*map(_texts, block), strict=True))
 
 
 @contextlib.contextmanager
-def _tsv(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
+def _tsv(path: str | Path, columns: Mapping[str, type]) -> Iterator[Add]:
     with write_text(path) as stream:
 
-        def write(row: Row) -> None:
-            stream.write(tsv_line(*_cells(row)))
+        def add(block: Columns) -> None:
+            rows = zip(*(_one_line(_texts(column)) for column in block), strict=True)
+            stream.writelines(["\t".join(row) + "\n" for row in rows])
 
-        write(list(columns))
-        yield write
+        add([(name,) for name in columns])
+        yield add
 
 
 @contextlib.contextmanager
-def _parquet(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
+def _parquet(path: str | Path, columns: Mapping[str, type]) -> Iterator[Add]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -167,22 +199,22 @@ def _parquet(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
 
         def flush() -> None:
-            cells = zip(*rows, strict=True) if rows else [[]] * len(schema)
+            cells = zip(*rows[:ROWS], strict=True) if rows else [[]] * len(schema)
             arrays = [pa.array(list(column), kind) for column, kind in zip(cells, schema.types, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-            rows.clear()
+            del rows[:ROWS]
 
-        def write(row: Row) -> None:
-            rows.append(row)
-            if len(rows) == ROWS:
+        def add(block: Columns) -> None:
+            rows.extend(zip(*map(_cells, block), strict=True))
+            while len(rows) >= ROWS:
                 flush()
 
-        yield write
+        yield add
         flush()
 
 
 @contextlib.contextmanager
-def _excel(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[Row], None]]:
+def _excel(path: str | Path, columns: Mapping[str, type]) -> Iterator[Add]:
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
@@ -201,20 +233,21 @@ def _excel(path: str | Path, columns: Mapping[str, type]) -> Iterator[Callable[[
             cell.data_type = "s"  # or an id that begins with = would be a formula
             return cell
 
-        def write(row: Row) -> None:
+        def add(block: Columns) -> None:
             nonlocal count
-            count += 1
-            if count > EXCEL_ROWS:
-                raise BiorrnError(f"{path}: a sheet of Excel has {EXCEL_ROWS:,} rows; write .tsv, .csv or .parquet")
-            sheet.append([cell_of(value) for value in row])
+            for row in zip(*map(_cells, block), strict=True):
+                count += 1
+                if count > EXCEL_ROWS:
+                    raise BiorrnError(f"{path}: a sheet of Excel has {EXCEL_ROWS:,} rows; write .tsv, .csv or .parquet")
+                sheet.append([cell_of(value) for value in row])
 
-        write(list(columns))
-        yield write
+        add([(name,) for name in columns])
+        yield add
         book.save(temporary)
 
 
 # suffix -> context manager of (path, columns)
-FORMATS: dict[str, Callable[..., contextlib.AbstractContextManager[Callable[[Row], None]]]] = {
+FORMATS: dict[str, Callable[..., contextlib.AbstractContextManager[Add]]] = {
     ".csv": _csv,
     ".tsv": _tsv,
     ".txt": _tsv,

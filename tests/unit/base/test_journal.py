@@ -1,11 +1,13 @@
 """The journal: whole entries come back, whatever was torn; settings that differ are named."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
+from biorrn.base import journal as module
 from biorrn.base.errors import BiorrnError
-from biorrn.base.journal import Journal, open_journal
+from biorrn.base.journal import Journal, open_journal, open_kept
 
 HEAD = {"must": {"--decoder": "beam", "--max-reads": None, "input": {"a.pod5": [10, 7], "b.pod5": [20, 8]}}, "seen": 1}
 TEXTS = ["", "one\n", "naïve\n" * 500, "a\nb\n"]
@@ -143,3 +145,16 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BiorrnError, match="cannot be written"):
         open_journal(tmp_path / "file" / "out.partial", HEAD)
+
+
+def test_an_item_may_hold_several_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAIT", 0.0)
+    names = (tmp_path / "out", tmp_path / "in")
+    names[1].write_text("")
+    with contextlib.suppress(KeyboardInterrupt), open_kept(*names, {}) as kept:
+        kept.add([1, 2, 3], 3)
+        kept.add([4])
+        raise KeyboardInterrupt
+    with open_kept(*names, {}, resume=True) as kept:
+        assert kept.count == 4
+        assert list(kept.items()) == [[1, 2, 3], [4]]

@@ -1,5 +1,6 @@
 """Predictions do not depend on company, order or batch size, and come one a record in input order."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from biorrn.nn import forward as module
 from biorrn.nn.forward import TOKENS, padded_length, windows
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored
-from biorrn.proteins.predict import Prediction, open_predictions, predict
+from biorrn.proteins.predict import Predicted, Prediction, open_predictions, predict, predict_windows
 from biorrn.sequences.alphabets import RESIDUES, tokens
 from biorrn.sequences.flags import flags
 from biorrn.sequences.records import ProteinRecord
@@ -49,8 +50,8 @@ def proteins(count: int, longest: int = 120, seed: int = 0) -> list[ProteinRecor
 
 def table(stored: Stored, records: list[ProteinRecord], path: Path, batch_size: int) -> dict[str, str]:
     with open_predictions(path, ["a", "b"]) as write:
-        for prediction in predict(stored, records, batch_size=batch_size, threads=1 + batch_size % 3):
-            write(prediction)
+        for found in predict_windows(stored, records, batch_size=batch_size, threads=1 + batch_size % 3):
+            write(found)
     return {line.split("\t")[0]: line for line in path.read_text().splitlines()[1:]}
 
 
@@ -174,8 +175,9 @@ def test_a_batch_size_of_nothing_is_refused() -> None:
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     with open_predictions("-", ["tm", "stability"]) as write:
-        write(Prediction("p1", np.array([61.23456789, -0.000123456]), 43, []))
-        write(Prediction("p2", np.array([1e6, 0.0]), 9, ["unknown_residues", "shorter_than_training"]))
+        one = Prediction("p1", np.array([61.23456789, -0.000123456]), 43, [])
+        other = Prediction("p2", np.array([1e6, 0.0]), 9, ["unknown_residues", "shorter_than_training"])
+        write(Predicted.of([one, other]))
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "id\tlength\ttm\tstability\tflags",
@@ -216,3 +218,18 @@ def test_flags_of_a_model_of_variants(sequence: str, expected: list[str]) -> Non
     facts = {"reference": "MAKGWLEMAKGWLEMAKGWLE", "most_mutations": 1}
     assert flags(ProteinRecord("p", sequence), facts) == expected
     assert flags(ProteinRecord("p", sequence), {"reference": facts["reference"]}) == []
+
+
+def test_predictions_are_restored_to_the_last_bit_and_those_of_single_records_are_the_same() -> None:
+    records = [*proteins(20), ProteinRecord("bad", "", problem="empty", cells=("c",)), ProteinRecord("none", "")]
+    [found] = predict_windows(stored_model(), records)
+    assert not found.left_out
+    for same in (Predicted.restored(json.loads(json.dumps(found.plain()))), Predicted.of(list(found))):
+        assert (same.ids, same.lengths, same.flags, same.cells) == (found.ids, found.lengths, found.flags, found.cells)
+        assert same.values.tobytes() == found.values.tobytes()
+        assert same.spread is same.lower is same.upper is None
+    rows = list(found)
+    assert [row.left_out for row in rows] == [False] * 20 + [True, False]
+    assert rows[20].flags == ["left_out", "empty"]
+    assert rows[20].cells == ("c",)
+    assert Predicted.of(rows[20:21]).left_out
