@@ -1,7 +1,8 @@
 # make demo: the shipped models on the examples in data/ and a small training, ending in results/report.html
 # make docs: the documentation, ends in site/index.html
 # make test, make lint: for those who change the code; make clean: remove what demo and tests made
-# make test-slow: what make test leaves out; make test-avx2: as a processor with AVX2 and without bfloat16 would run it
+# make test-slow: what make test leaves out; make test-avx2: as a processor with AVX2 and no more would run it
+# make native: the kernels in C, which the others make where their sources have changed
 #
 # Each makes .venv itself and does nothing twice. PIP_FLAGS is for pip: name an index of CPU builds there, on Linux without
 # an NVIDIA GPU, for a torch that is ten times smaller.
@@ -16,26 +17,27 @@ PIP := $(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 SNAKEFILES := Snakefile workflow
 AVX2 := +avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+popcnt,+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2
+NATIVE := build/.stamp-native
 
-.PHONY: demo test test-slow test-avx2 lint docs models basecaller clean help
+.PHONY: demo test test-slow test-avx2 lint native docs models basecaller clean help
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
-demo: $(VENV)/.stamp-run
+demo: $(VENV)/.stamp-run $(NATIVE)
 	@$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES)
 	@echo "The report: $(CURDIR)/results/report.html"
 
-test: $(VENV)/.stamp-dev
+test: $(VENV)/.stamp-dev $(NATIVE)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-test-slow: $(VENV)/.stamp-dev
+test-slow: $(VENV)/.stamp-dev $(NATIVE)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'slow or fuzz or cluster'
 
-# the libraries' own switches: oneDNN and ATen of torch, LLVM of numba
-test-avx2: $(VENV)/.stamp-dev
-	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 NUMBA_CPU_NAME=x86-64-v3 NUMBA_CPU_FEATURES=$(AVX2) \
+# the libraries' own switches: oneDNN and ATen of torch, LLVM of numba; and that of the kernels in C
+test-avx2: $(VENV)/.stamp-dev $(NATIVE)
+	@BIORRN_ISA=avx2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 NUMBA_CPU_NAME=x86-64-v3 NUMBA_CPU_FEATURES=$(AVX2) \
 		$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/unit/kernels tests/unit/nn tests/unit/training \
 		tests/unit/nanopore tests/unit/proteins tests/unit/tagging tests/cli tests/integration/test_train.py
 
@@ -46,18 +48,25 @@ lint: $(VENV)/.stamp-dev
 	@$(BIN)/snakefmt --check $(SNAKEFILES)
 	@$(BIN)/snakemake --lint
 
+# installing biorrn makes them too; without a C compiler, torch does their work
+native: $(NATIVE)
+
+$(NATIVE): setup.py $(wildcard biorrn/kernels/lstm/*.c biorrn/kernels/lstm/*.h) | $(VENV)/.stamp-python
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@mkdir -p $(@D) && touch $@
+
 # the documentation as a site, to read from the folder site/
 docs: $(VENV)/.stamp-dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "The documentation: $(CURDIR)/site/index.html"
 
 # train the shipped protein models again, on the real data (see workflow/models.smk); some hours on two cores
-models: $(VENV)/.stamp-run
+models: $(VENV)/.stamp-run $(NATIVE)
 	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES)
 	@for model in stability beta_lactamase solubility melting_temperature secondary_structure; do \
 		cp results/models/$$model/weights.safetensors results/models/$$model/recipe.yaml biorrn/pretrained/$$model/; done
 
-basecaller: $(VENV)/.stamp-run
+basecaller: $(VENV)/.stamp-run $(NATIVE)
 	@$(BIN)/snakemake -s workflow/basecaller.smk --cores $(CORES)
 	@cp results/basecaller/dna_r9.4.1_fast/weights.safetensors results/basecaller/dna_r9.4.1_fast/recipe.yaml \
 		biorrn/pretrained/dna_r9.4.1_fast/

@@ -16,15 +16,15 @@ from biorrn.base.errors import ConfigError
 from biorrn.base.lookup import lookup
 from biorrn.config.network import Embedding
 from biorrn.config.recipe import Model, Recipe
-from biorrn.kernels.lstm import (
+from biorrn.kernels.lstm.layers import (
     BFLOAT,
     FLOAT,
-    HAS_BF16,
     NONE,
     ROWS,
     SILU,
     Dense,
     Layers,
+    kinds,
     padded,
     to_bfloat,
 )
@@ -38,6 +38,8 @@ POOLS = {"max": 0, "mean": 1, "sum": 2}
 
 def unsupported(recipe: Recipe) -> str | None:
     """Return the part of a model that the kernels do not support, or None."""
+    if not kinds():
+        return "layers: no compiled kernels on this machine"
     network = recipe.model
     if not isinstance(network, Model):
         return "an ensemble, or a model of another kind than a network"
@@ -62,7 +64,7 @@ class PropertyEngine:
     ----------
     network : Model: of a recipe for which `unsupported` returns None.
     tensors : its weights, by the names of `nn.layout`.
-    kind : dtype: `kernels.lstm.FLOAT`, or `BFLOAT` where `HAS_BF16`.
+    kind : dtype: one of `kernels.lstm.layers.kinds()`, `FLOAT` or `BFLOAT`.
     """
 
     def __init__(self, network: Model, tensors: Tensors, kind: np.dtype) -> None:
@@ -173,7 +175,8 @@ def chosen_kind(precision: str) -> np.dtype:
     ------
     ConfigError: another name, or bf16 on a processor without bfloat16 arithmetic.
     """
-    kind = lookup({"auto": BFLOAT if HAS_BF16 else FLOAT, "32": FLOAT, "bf16": BFLOAT}, precision, "--precision")
-    if kind == BFLOAT and not HAS_BF16:
+    narrow = BFLOAT in kinds()
+    kind = lookup({"auto": BFLOAT if narrow else FLOAT, "32": FLOAT, "bf16": BFLOAT}, precision, "--precision")
+    if kind == BFLOAT and not narrow:
         raise ConfigError("--precision bf16: this processor has no bfloat16 arithmetic; allowed here is 32")
     return kind

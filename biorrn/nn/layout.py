@@ -14,7 +14,7 @@ import numpy as np
 
 from biorrn.config.network import ChainHead, Conv, ConvLayer, Core, CRFHead, Embedding, PlainHead, SelfAttention
 from biorrn.config.recipe import Model, Recipe
-from biorrn.kernels.lstm import Direction
+from biorrn.kernels.lstm.layers import Direction
 from biorrn.sequences.alphabets import TABLES
 
 Tensors = Mapping[str, np.ndarray]

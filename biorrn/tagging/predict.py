@@ -25,7 +25,7 @@ from biorrn.base.compute import has_bfloat16
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.files import one_line, write_text
 from biorrn.base.lookup import lookup
-from biorrn.kernels.lstm import BFLOAT
+from biorrn.kernels.lstm.layers import BFLOAT
 from biorrn.nn.chunks import Span, spans
 from biorrn.nn.engine import chosen_kind
 from biorrn.nn.ensemble import probabilities

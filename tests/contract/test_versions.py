@@ -16,7 +16,7 @@ DIRECT = [Requirement(line) for line in PROJECT["dependencies"]]
 EXTRAS = [Requirement(line) for extra in PROJECT["optional-dependencies"].values() for line in extra]
 DEV = [requirement for requirement in EXTRAS if requirement.name != PROJECT["name"]]
 LINES = (ROOT / "constraints.txt").read_text().splitlines()
-PROGRAMS = {"minimap2", "miniasm", "racon"}  # that rule assemble runs; no Python packages
+PROGRAMS = {"minimap2", "miniasm", "racon", "c-compiler"}  # of rule assemble and of the kernels; no Python packages
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 
 

@@ -124,13 +124,13 @@ def pseudo_labels(
     import torch
 
     from biorrn.base.terminal import progress
-    from biorrn.kernels.lstm import HAS_BF16
+    from biorrn.kernels.lstm.layers import BFLOAT, kinds
     from biorrn.nn.store import WEIGHTS, load_model
     from biorrn.sequences.records import ProteinRecord
     from biorrn.tagging.predict import tag, tag_columns
     from biorrn.tagging.pseudo_labels import prepare_pseudo_labels
 
-    if precision == "auto" and HAS_BF16:  # its scores are rounded to 1/255
+    if precision == "auto" and BFLOAT in kinds():  # its scores are rounded to 1/255
         precision = "bf16"
     stored = load_model(teacher)
     states, _ = tag_columns(stored)

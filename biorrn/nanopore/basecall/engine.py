@@ -19,27 +19,33 @@ import torch
 from biorrn.base.errors import BiorrnError
 from biorrn.config.network import Conv, CRFHead
 from biorrn.config.recipe import Model, Recipe
-from biorrn.kernels.lstm import (
+from biorrn.kernels.lstm import reference
+from biorrn.kernels.lstm.layers import (
+    ACTIVATIONS,
+    ANY,
     BFLOAT,
     FLOAT,
-    HAS_BF16,
-    LANES,
+    INT16,
     NONE,
     ROWS,
     SILU,
     TANH,
     Dense,
     Layers,
+    described,
+    kinds,
     padded,
+    unit_of,
 )
+from biorrn.kernels.lstm.native import KINDS
 from biorrn.nn.forward import PASS_ROWS, BatchLimit, model_on, padded_rows
 from biorrn.nn.layout import Tensors, head_layers, linear, lstm_layers, unsupported_core
 from biorrn.nn.store import Stored
 from biorrn.sequences.alphabets import BASES
 
 Wanted = Sequence[Sequence[tuple[int, int, np.ndarray]]]
+MARGIN = 4  # of the integers of a convolution: how far its outputs may go beyond those on an artificial signal
 SHALLOW = 64  # a convolution with fewer inputs per output stays in float32: it is cheap, and reads the raw signal
-CONVOLVED = {"silu": SILU, "tanh": TANH}  # activations of convolutions
 
 
 def unsupported(recipe: Recipe) -> str | None:
@@ -53,10 +59,6 @@ def unsupported(recipe: Recipe) -> str | None:
         return f"head {network.head.name}"
     if network.steps or network.pool:
         return "layer between core and head"
-    if any(layer.clamp or layer.activation not in CONVOLVED for layer in network.frontend.layers):
-        return "convolutions with ReLU or clamp"
-    if isinstance(network.head, CRFHead) and network.head.squash == "clamp":
-        return "head with clamp"
     core: Any = network.core
     if reason := unsupported_core(core):
         return reason
@@ -70,41 +72,50 @@ class FastEngine:
     ----------
     network : Model: of a recipe for which `unsupported` returns None.
     tensors : its weights, by the names of `nn.layout`.
-    kind : dtype: `kernels.lstm.FLOAT`, or `BFLOAT` where `HAS_BF16`.
+    kind : dtype: one of `kernels.lstm.layers.kinds()`.
     """
 
     parallel = True
-    rows = 4 * ROWS  # chunks per block, so that weights in the cache serve several tiles
 
     def __init__(self, network: Model, tensors: Tensors, kind: np.dtype) -> None:
-        self.name = "fast, bfloat16" if kind == BFLOAT else "fast, float32"
+        self.name = described(kind)
         self.kind = kind
         core: Any = network.core
-        self._pack_stem(network, tensors)
+        # as many chunks per block as keep the weights in a cache for long, and the chunks as well
+        self.rows = (2 if core.hidden <= 128 else 4) * ROWS
+        unit = self._pack_stem(network, tensors)
         self.stride = math.prod(stride for _, _, stride, _ in self.stem)
-        self.core = Layers(lstm_layers(core, tensors), self.stem[-1][0].width, kind)
+        self.core = Layers(lstm_layers(core, tensors), self.stem[-1][0].width, kind, unit)
         self._pack_head(network, tensors)
 
-    def _pack_stem(self, network: Any, tensors: Tensors) -> None:
+    def _pack_stem(self, network: Any, tensors: Tensors) -> float:
+        """Return the unit of the last outputs, if they are integers."""
         self.stem: list[tuple[Dense, int, int, np.dtype]] = []  # layer, kernel, stride, type of its input
+        signal, unit = _artificial(1, 2000)[0][:, None], 1.0
         for place, layer in enumerate(network.frontend.layers):
             weight, bias = linear(tensors, f"frontend.layers.{place}")  # (O, C, K)
             depth = weight.shape[1] * weight.shape[2]
             kind = FLOAT if depth < SHALLOW else self.kind
             matrix = weight.transpose(0, 2, 1).reshape(len(weight), depth)
-            self.stem.append(
-                (Dense.of(matrix, bias, kind, CONVOLVED[layer.activation]), layer.kernel, layer.stride, kind)
-            )
+            clamp = layer.clamp or ANY
+            signal = np.clip(reference.convolution(signal, weight, bias, layer.stride, layer.activation), *clamp)
+            out_unit = unit_of(MARGIN * np.abs(signal).max())
+            activation = ACTIVATIONS.index(layer.activation)
+            packed = Dense.of(matrix, bias, kind, activation, clamp=clamp, unit=unit, out_unit=out_unit)
+            self.stem.append((packed, layer.kernel, layer.stride, kind))
+            unit = out_unit
+        return unit
 
     def _pack_head(self, network: Any, tensors: Tensors) -> None:
         head = network.head
-        activation, scale, self.blanks, self.blank = NONE, 1.0, 0, 0.0
+        activation, scale, clamp, self.blanks, self.blank = NONE, 1.0, ANY, 0, 0.0
         if isinstance(head, CRFHead):
             activation, scale = (TANH, head.scale) if head.squash == "tanh" else (NONE, 1.0)
+            clamp = (-head.scale, head.scale) if head.squash == "clamp" else ANY
             if head.blank is not None:
                 self.blanks, self.blank = len(BASES[1:]) ** head.state_len, head.blank
         between = NONE if isinstance(head, CRFHead) and head.activation == "none" else SILU
-        self.head = Dense.head(head_layers(head, tensors), self.kind, activation, scale, between)
+        self.head = Dense.head(head_layers(head, tensors), self.kind, activation, scale, between, clamp)
         self.symbols = self.blanks + self.head[-1].width
 
     def score(self, x: np.ndarray, lengths: np.ndarray, wanted: Wanted) -> None:
@@ -117,13 +128,10 @@ class FastEngine:
         wanted : (first, last, out) entries for each row: frames first to last - 1 are written to out (last - first, S).
         """
         steps = -(-lengths // self.stride)
-        height = -(-len(x) // ROWS) * ROWS
-        frames = np.zeros(
-            (steps.max(), height, padded(self.stem[-1][0].width)), self.kind
-        )  # time first, so that the rows of a step are contiguous
+        # time first, so that the rows of a step are contiguous
+        frames = np.zeros((steps.max(), len(x), padded(self.stem[-1][0].width)), self.kind)
         for row, (signal, length) in enumerate(zip(x, lengths, strict=True)):
             self._convolve(signal[:length], frames[:, row])
-        steps = np.pad(steps, (0, height - len(x)))
         frames = self.core(frames, steps)
         for row, places in enumerate(wanted):
             for first, last, out in places:
@@ -158,21 +166,18 @@ class FastEngine:
 def _bordered(length: int, channels: int, kernel: int, kind: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Return zeros with a border for a convolution kernel, and the view (length, channels) of the signal within.
 
-    The end has one step more, since bfloat16 kernels read pairs: an odd window includes the next value with weight 0.
+    The end has one step more, since narrow numbers are read in pairs: an odd window has the next value with weight 0.
     """
     room = np.zeros((length + kernel, channels), kind)
     return room, room[kernel // 2 : kernel // 2 + length]
 
 
-ENGINES = ("auto", "torch", "fast", "float32")  # fast: bfloat16 where the processor supports it
+ENGINES = ("auto", "torch", "fast", *KINDS.values())  # fast: the kernels, in the kind that is fastest here
 VARIABLE = "BIORRN_ENGINE"
-# Fewest floats in a vector register for the kernels. Speed relative to torch, one thread: 1.0 with 8 floats, 1.9 with
-# 16, 3.2 in bfloat16. Processors other than x86 have 4 and were not measured.
-WORTHWHILE = 8
 SAMPLES_A_PASS = 160_000  # in a forward pass of torch on a CPU; more is not faster and needs more memory
 # Largest root mean square difference from torch, relative to the standard deviation of the scores. In bfloat16, trained
 # models differ by 0.005 and untrained ones, whose scores hardly vary, by up to 0.04; a wrongly packed layer by about 1.
-TOLERANCE: dict[np.dtype, float] = {FLOAT: 1e-3, BFLOAT: 0.1}
+TOLERANCE: dict[np.dtype, float] = {FLOAT: 1e-3, BFLOAT: 0.1, INT16: 0.05}
 
 
 class Engine(Protocol):
@@ -252,12 +257,14 @@ def choose(
         return CudaEngine(stored.model, device, batch_size, size)
     plain = TorchEngine(stored.model, device, batch_size, size)
     obstacle = unsupported(stored.recipe) if plain.device.type == "cpu" else f"device {plain.device.type}"
-    if name == "torch" or (name == "auto" and (obstacle or LANES < WORTHWHILE)):
+    possible = [kind for kind in kinds() if name in ("auto", "fast", KINDS[kind])]
+    if name == "torch" or (name == "auto" and (obstacle or not possible)):
         return plain
     if obstacle:
         raise BiorrnError(f"{VARIABLE}: found '{name}', which does not support this model's {obstacle}; use torch")
-    kinds: list[np.dtype] = [BFLOAT, FLOAT] if HAS_BF16 and name != "float32" else [FLOAT]
-    for kind in kinds:
+    if not possible:
+        raise BiorrnError(f"{VARIABLE}: found '{name}', for which this machine has no compiled kernels; use torch")
+    for kind in possible:
         engine = FastEngine(stored.recipe.network, stored.tensors, kind)
         if _difference(engine, plain) <= TOLERANCE[kind]:
             return engine
@@ -273,12 +280,16 @@ def _difference(fast: FastEngine, plain: TorchEngine) -> float:
     return float(np.sqrt(np.mean(found**2) / max(np.mean(exact.var(axis=0)), 1e-12)))
 
 
-def _scores(engine: Engine, like: FastEngine, rows: int = 2 * PASS_ROWS, samples: int = 1000) -> np.ndarray:
-    """Return the scores (N, S) of an artificial signal: levels of ten samples, and noise."""
+def _artificial(rows: int, samples: int) -> np.ndarray:
+    """Return float32 signal (rows, samples) without a pore: levels of ten samples, and noise."""
     rng = np.random.default_rng(0)
     x = np.repeat(rng.normal(size=(rows, samples // 10)), 10, axis=1)
-    x = (x + 0.15 * rng.normal(size=x.shape)).astype(np.float32)
-    lengths = np.full(rows, samples)
+    return (x + 0.15 * rng.normal(size=x.shape)).astype(np.float32)
+
+
+def _scores(engine: Engine, like: FastEngine, rows: int = 2 * PASS_ROWS, samples: int = 1000) -> np.ndarray:
+    """Return the scores (N, S) of an artificial signal."""
+    x, lengths = _artificial(rows, samples), np.full(rows, samples)
     lengths[rows // 2] = samples // 2 + 1  # padding is part of the test
     outs = [np.empty((steps, like.symbols), np.float32) for steps in -(-lengths // like.stride)]
     engine.score(x, lengths, [[(0, len(out), out)] for out in outs])

@@ -6,7 +6,7 @@ import torch
 
 from biorrn.base.errors import ConfigError
 from biorrn.config.recipe import ConvLayer, Recipe, parse_recipe
-from biorrn.kernels.lstm import BFLOAT, FLOAT, HAS_BF16
+from biorrn.kernels.lstm.layers import BFLOAT, FLOAT, kinds
 from biorrn.nn import engine as property_engine
 from biorrn.nn.engine import PropertyEngine, unsupported
 from biorrn.nn.ensemble import Accelerated, Ensemble, accelerated
@@ -60,7 +60,9 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor]:
 
 KINDS = [
     (FLOAT, 1e-5),
-    pytest.param(BFLOAT, 3e-2, marks=pytest.mark.skipif(not HAS_BF16, reason="this processor has no bfloat16")),
+    pytest.param(
+        BFLOAT, 3e-2, marks=pytest.mark.skipif(BFLOAT not in kinds(), reason="this processor has no bfloat16")
+    ),
 ]
 
 
@@ -104,7 +106,7 @@ def test_what_the_kernels_do_not_know_is_left_to_torch() -> None:
 
 @pytest.mark.parametrize("present", [True, False])
 def test_precision_follows_the_processor(present: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(property_engine, "HAS_BF16", present)
+    monkeypatch.setattr(property_engine, "kinds", lambda: [BFLOAT, FLOAT] if present else [FLOAT])
     assert property_engine.chosen_kind("auto") == (BFLOAT if present else FLOAT)
     assert property_engine.chosen_kind("32") == FLOAT
     if present:

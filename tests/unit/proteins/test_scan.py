@@ -8,7 +8,7 @@ import torch
 
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.config.recipe import parse_recipe
-from biorrn.kernels.lstm import FLOAT
+from biorrn.kernels.lstm.layers import FLOAT
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored
 from biorrn.proteins.predict import predict
@@ -112,13 +112,10 @@ def test_a_scan_has_all_letters() -> None:
     assert {mutant.mutant for mutant in Plan().mutants(PROTEIN)} == set(STANDARD)
 
 
-@pytest.mark.parametrize("has", [True, False])
-def test_differences_are_taken_in_float32(stored: Stored, monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
-    from biorrn.nn import engine as property_engine
+def test_differences_are_taken_in_float32(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     from biorrn.proteins.explain import attribution
 
     asked: list[object] = []
-    monkeypatch.setattr(property_engine, "HAS_BF16", has)
     monkeypatch.setattr("biorrn.proteins.predict.chosen_kind", lambda name: asked.append(name) or FLOAT)
     list(scan(stored, [PROTEIN], Plan(variants="A2G"), precision="auto"))
     list(attribution.attribute(stored, [PROTEIN], method="occlusion"))

@@ -8,13 +8,13 @@ import torch
 
 from biorrn.base.errors import BiorrnError
 from biorrn.config.recipe import Recipe, load_recipe, parse_recipe, recipe_names
-from biorrn.kernels.lstm import BFLOAT, FLOAT, HAS_BF16
+from biorrn.kernels.lstm.layers import FLOAT, INT16, described, kinds
 from biorrn.nanopore.basecall import engine as module
 from biorrn.nanopore.basecall.engine import ENGINES, TOLERANCE, VARIABLE, FastEngine, TorchEngine, choose, unsupported
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored
 
-KINDS = [FLOAT, *([BFLOAT] if HAS_BF16 else [])]
+KINDS = kinds()
 HEADS = {
     "ctc": {"name": "ctc"},
     "ctc with a hidden layer": {"name": "ctc", "hidden": 9},
@@ -120,10 +120,10 @@ def test_every_recipe_is_run_or_the_reason_is_named(name: str) -> None:
         assert unsupported(recipe)
         return
     engine = choose(stored(recipe), "cpu", batch_size=16, size=500, name="auto")
-    if unsupported(recipe) or module.LANES < module.WORTHWHILE:
+    if unsupported(recipe) or not kinds():
         assert engine.name == "torch, cpu"
     else:
-        assert engine.name == ("fast, bfloat16" if HAS_BF16 else "fast, float32")
+        assert engine.name == described(kinds()[0])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_kernels_that_disagree_are_not_used(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "float32")
-    assert choose(model(), "cpu", batch_size=8, size=300).name == "fast, float32"
+    assert choose(model(), "cpu", batch_size=8, size=300).name == described(FLOAT)
     assert choose(model(), "cpu", batch_size=8, size=300, name="torch").name == "torch, cpu"
     monkeypatch.setenv(VARIABLE, "quick")
     with pytest.raises(BiorrnError, match=rf"{VARIABLE}: found 'quick'; allowed is one of {', '.join(ENGINES)}"):
@@ -173,14 +173,11 @@ def test_the_tolerance_lies_between_rounding_and_a_fault() -> None:
     assert module._difference(fast(turned, FLOAT), plain) > 2 * max(TOLERANCE.values())
 
 
-@pytest.mark.parametrize(
-    ("lanes", "narrow", "wanted"),
-    [(4, False, "torch, cpu"), (8, False, "fast, float32"), (16, False, "fast, float32")],
-)
-def test_a_processor_without_bfloat16_gets_what_it_can_run(
-    lanes: int, narrow: bool, wanted: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the processor has is faked; kernels for narrower vectors are compiled and run in test_lstm."""
-    monkeypatch.setattr(module, "LANES", lanes)
-    monkeypatch.setattr(module, "HAS_BF16", narrow)
-    assert choose(model(), "cpu", batch_size=8, size=300, name="auto").name == wanted
+@pytest.mark.parametrize("present", [[], [FLOAT], [INT16, FLOAT]])
+def test_a_processor_gets_what_it_can_run(present: list[np.dtype], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "kinds", lambda: [kind for kind in present if kind in kinds()])
+    chosen = choose(model(), "cpu", batch_size=8, size=300, name="auto").name
+    assert chosen == (described(module.kinds()[0]) if module.kinds() else "torch, cpu")
+    if not present:
+        with pytest.raises(BiorrnError, match="no compiled kernels"):
+            choose(model(), "cpu", batch_size=8, size=300, name="fast")
