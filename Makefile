@@ -51,7 +51,7 @@ lint: $(VENV)/.stamp-dev
 # installing biorrn makes them too; without a C compiler, torch does their work
 native: $(NATIVE)
 
-$(NATIVE): setup.py $(wildcard biorrn/kernels/lstm/*.c biorrn/kernels/lstm/*.h) | $(VENV)/.stamp-python
+$(NATIVE): setup.py $(wildcard biorrn/kernels/*/*.c biorrn/kernels/*/*.h) | $(VENV)/.stamp-python
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@mkdir -p $(@D) && touch $@
 

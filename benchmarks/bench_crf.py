@@ -15,12 +15,12 @@ import torch
 from measure import interleaved, machine, ratio
 
 from biorrn.config.recipe import load_recipe
-from biorrn.kernels.crf.decode import beam_search, posterior_viterbi
+from biorrn.kernels.crf import decode, viterbi
 from biorrn.kernels.crf.loss import crf_loss
 from biorrn.nn.sequence import build_model
 from biorrn.sequences.alphabets import BASES
 
-DECODERS = {"viterbi": posterior_viterbi, "beam": beam_search}
+DECODERS = {"viterbi": viterbi.posterior_viterbi, "numba": decode.posterior_viterbi, "beam": decode.beam_search}
 
 
 def make(rows: int, frames: int, bases: int, state_len: int) -> tuple[torch.Tensor, ...]:
@@ -85,7 +85,7 @@ def main() -> None:
     print(f"{'k':>2} " + " ".join(f"{name:>9}" for name in DECODERS))
     for k in options.state_lens:
         read = np.ascontiguousarray(make(1, options.decoded, k, k)[0][0].numpy())
-        seconds = interleaved({name: partial(decode, read, k) for name, decode in DECODERS.items()}, options.rounds)
+        seconds = interleaved({name: partial(decoder, read, k) for name, decoder in DECODERS.items()}, options.rounds)
         rates = [options.decoded / statistics.median(values) / 1e3 for values in seconds.values()]
         print(f"{k:2} " + " ".join(f"{rate:9.0f}" for rate in rates))
 

@@ -1,4 +1,4 @@
-"""CTC-CRF decoding: posterior Viterbi, beam search, and alignment of a known sequence.
+"""CTC-CRF decoding in numba: posterior Viterbi, beam search, and alignment of a known sequence.
 
 Scores have the layout of `kernels.crf.loss`. All functions take one read (T, 5 S) on the CPU and release the GIL in
 their loops, so they may run in several threads at once.
@@ -13,13 +13,10 @@ import numpy as np
 
 from biorrn.base.compute import jit
 from biorrn.kernels.crf import cpu
-
-# bases uint8 (L,) 1..4, frames of the moves int32 (L,), evidence float32 (L, 2): see `posterior_viterbi`
-Decoded = tuple[np.ndarray, np.ndarray, np.ndarray]
+from biorrn.kernels.crf.scores import FLOOR, Decoded, checked
 
 BLOCK = 2**16  # exponentials held at a time; they stay in the processor's cache
 TRACE = 2**26  # bytes of traceback held at a time in `align`
-FLOOR = 1e-8  # added to posteriors before their product is taken, so that no path is impossible
 DEPTH = 600.0  # nats that float64 can hold below the best
 
 # tried in order: the type, and whether scores too far below the best of their frame are raised, so that k + 1
@@ -29,18 +26,6 @@ EFFORTS: dict[str, list[Effort]] = {
     "float32": [(np.float32, False), (np.float64, False), (np.float64, True)],
     "float64": [(np.float64, False), (np.float64, True)],
 }
-
-
-def checked(scores: np.ndarray, state_len: int) -> np.ndarray:
-    """Return scores as a contiguous float array; ValueError where the shape or a value does not fit.
-
-    >>> checked(np.zeros((7, 20)), 2)
-    Traceback (most recent call last):
-    ValueError: scores of shape (7, 20); state_len 2 needs 80 columns
-    """
-    if scores.ndim != 2 or scores.shape[1] != 5 * 4**state_len:
-        raise ValueError(f"scores of shape {scores.shape}; state_len {state_len} needs {5 * 4**state_len} columns")
-    return np.ascontiguousarray(scores, np.float64 if scores.dtype == np.float64 else np.float32)
 
 
 def blocks(scores: np.ndarray, effort: Effort, state_len: int, reverse: bool = False) -> Iterator[tuple[slice, Any]]:
@@ -77,25 +62,9 @@ def backward_mass(scores: np.ndarray, effort: Effort, state_len: int) -> np.ndar
 
 
 def posterior_viterbi(scores: np.ndarray, state_len: int) -> Decoded:
-    """Return the path with the largest product of posterior transition probabilities.
-
-    Parameters
-    ----------
-    scores : float32 array (T, 5 S).
-    state_len : int: bases a state remembers.
-
-    Returns
-    -------
-    bases uint8 (L,), 1 to 4; starts int32 (L,): the frame of each base's move; evidence float32 (L, 2), 0 to 1. Its
-    first column is the share of the base in the posterior probability of moves between the neighbouring moves (the
-    frame of a move is uncertain, so a single frame is too little). The second is the highest posterior probability of
-    the state that the base leads to, before the next move.
+    """Return what `viterbi.posterior_viterbi` does, for scores of any type and range: its reference and fallback.
 
     Memory is about a third of that of the scores.
-
-    Raises
-    ------
-    ValueError: a shape that does not fit, or NaN or infinity in a frame.
     """
     _, choice, mass, held, last = best_ways(checked(scores, state_len), state_len)
     bases, starts = np.empty(len(scores), np.uint8), np.empty(len(scores), np.int32)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from biorrn.kernels.crf.decode import FLOOR
+from biorrn.kernels.crf.scores import FLOOR
 from biorrn.kernels.crf.reference import columns
 
 if find_spec("triton"):

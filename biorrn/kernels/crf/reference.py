@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from biorrn.kernels.crf.decode import FLOOR
+from biorrn.kernels.crf.scores import FLOOR
 from biorrn.kernels.ctc.reference import logsumexp
 
 

@@ -105,6 +105,7 @@ static void release(void *memory)
 #define LEVEL BASE
 #define LANES 4
 #include "vectors.h"
+#include "../crf/viterbi.h"
 #define KIND FLOAT
 #include "layers.h"
 static const kernels of_base = {4, {lstm_base_0}, {dense_base_0}};
@@ -124,6 +125,7 @@ static const kernels of_base = {4, {lstm_base_0}, {dense_base_0}};
 #define LEVEL AVX2
 #define LANES 8
 #include "vectors.h"
+#include "../crf/viterbi.h"
 #define KIND FLOAT
 #include "layers.h"
 #define KIND INT16
@@ -144,6 +146,7 @@ static const kernels of_avx2 = {8, {lstm_avx2_0, NULL, lstm_avx2_2}, {dense_avx2
 #define LEVEL AVX512
 #define LANES 16
 #include "vectors.h"
+#include "../crf/viterbi.h"
 #define KIND FLOAT
 #include "layers.h"
 #define KIND INT16
@@ -192,6 +195,8 @@ static const kernels of_bf16 = {16, {lstm_bf16_0, lstm_bf16_1, lstm_vnni_2}, {de
 #pragma GCC pop_options
 #endif
 
+static int64_t (*const viterbis[SETS])(const viterbi_call *) = {viterbi_base, viterbi_avx2, viterbi_avx512, viterbi_avx512,
+                                                                viterbi_avx512};
 static const kernels *const sets[SETS] = {&of_base, &of_avx2, &of_avx512, &of_vnni, &of_bf16};
 
 static uint64_t enabled(void)
@@ -221,6 +226,7 @@ EXPORT int biorrn_best(void)
 
 #else
 
+static int64_t (*const viterbis[SETS])(const viterbi_call *) = {viterbi_base};
 static const kernels *const sets[SETS] = {&of_base};
 
 EXPORT int biorrn_best(void) { return BASE; }
@@ -237,6 +243,9 @@ EXPORT int biorrn_has(int set, int kind) { return sets[set]->lstm[kind] != NULL;
 EXPORT int biorrn_lstm(int set, int kind, const lstm_call *call) { return sets[set]->lstm[kind](call); }
 
 EXPORT int biorrn_dense(int set, int kind, const dense_call *call) { return sets[set]->dense[kind](call); }
+
+/* Decode a read of a CTC-CRF; return its number of bases, or a value of viterbi.h below 0. */
+EXPORT int64_t biorrn_viterbi(int set, const viterbi_call *call) { return viterbis[set](call); }
 
 /* setuptools links extensions of Python, which must have this. */
 EXPORT void *PyInit__native(void) { return NULL; }

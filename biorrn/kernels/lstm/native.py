@@ -53,6 +53,15 @@ class DenseCall(ctypes.Structure):
     )
 
 
+class ViterbiCall(ctypes.Structure):
+    """`viterbi_call` of crf/viterbi.h."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("scores", "beta", "mass", "evidence", "choice", "bases", "starts")),
+        *((name, _LONG) for name in ("frames", "states")),
+    )
+
+
 class Kernels:
     """The kernels of one instruction set.
 
@@ -76,6 +85,10 @@ class Kernels:
     def dense(self, kind: np.dtype, call: DenseCall) -> None:
         self._library.biorrn_dense(self._set, NUMBERS[kind], ctypes.byref(call))
 
+    def viterbi(self, call: ViterbiCall) -> int:
+        """Return the number of bases, or -1 where float32 does not suffice and -2 where scores are not finite."""
+        return int(self._library.biorrn_viterbi(self._set, ctypes.byref(call)))
+
 
 @functools.cache
 def _library() -> ctypes.CDLL | None:
@@ -83,9 +96,11 @@ def _library() -> ctypes.CDLL | None:
         path = Path(__file__).with_name("_native" + suffix)
         if path.exists():
             try:
-                return ctypes.CDLL(str(path))
+                library = ctypes.CDLL(str(path))
             except OSError:  # of another system
                 return None
+            library.biorrn_viterbi.restype = _LONG
+            return library
     return None
 
 

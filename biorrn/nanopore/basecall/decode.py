@@ -1,4 +1,7 @@
-"""Decoding of scores by best path or beam search (CTC, CRF), and move tables."""
+"""Decoding of scores by best path or beam search (CTC, CRF), and move tables.
+
+What is compiled by numba is imported where it is called: best paths of a CRF, the usual case, start faster without.
+"""
 
 import math
 from collections.abc import Callable
@@ -7,9 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from biorrn.base.errors import BiorrnError
-from biorrn.kernels import align as forced
-from biorrn.kernels.crf.decode import beam_search, posterior_viterbi
-from biorrn.kernels.ctc import decode as beam
+from biorrn.kernels.crf.viterbi import posterior_viterbi
 from biorrn.nanopore.basecall.quality import Calibration, Line, phred
 from biorrn.sequences.alphabets import decode_bases
 
@@ -56,9 +57,15 @@ def greedy(scores: np.ndarray) -> Decoded:
     """Decode the best path: the most probable class of each frame for CTC, posterior Viterbi for a CRF."""
     state_len = remembered(scores.shape[1])
     if state_len:
-        return _moved(len(scores), *posterior_viterbi(_finite(scores), state_len), own=0)
+        try:
+            called = posterior_viterbi(scores, state_len)
+        except ValueError as error:  # the number of columns fits
+            raise BiorrnError(NOT_FINITE) from error
+        return _moved(len(scores), *called, own=0)
+    from biorrn.kernels.ctc import decode as ctc
+
     probs = softmax(scores)
-    bases, starts = beam.greedy(probs)
+    bases, starts = ctc.greedy(probs)
     return _decoded(probs, bases, starts)
 
 
@@ -66,10 +73,15 @@ def prefix_beam(scores: np.ndarray) -> Decoded:
     """Decode by prefix beam search. For CTC, the bases are then placed by the best path of the found sequence."""
     state_len = remembered(scores.shape[1])
     if state_len:
+        from biorrn.kernels.crf.decode import beam_search
+
         return _moved(len(scores), *beam_search(_finite(scores), state_len, CRF_BEAM), own=0)
+    from biorrn.kernels import align
+    from biorrn.kernels.ctc import decode as ctc
+
     probs = softmax(scores)
-    bases, earliest = beam.beam(probs, CTC_BEAM)
-    return _decoded(probs, bases, forced.align(probs, bases, earliest))
+    bases, earliest = ctc.beam(probs, CTC_BEAM)
+    return _decoded(probs, bases, align.align(probs, bases, earliest))
 
 
 def automatic(scores: np.ndarray) -> Decoded:
@@ -98,7 +110,9 @@ def _finite(scores: np.ndarray) -> np.ndarray:
 
 def _decoded(probs: np.ndarray, bases: np.ndarray, starts: np.ndarray) -> Decoded:
     """Return a CTC call; the probability of a base is its highest in any frame before the next base begins."""
-    return _moved(len(probs), bases, starts, forced.evidence(probs, bases, starts), own=1)
+    from biorrn.kernels.align import evidence
+
+    return _moved(len(probs), bases, starts, evidence(probs, bases, starts), own=1)
 
 
 def _moved(frames: int, bases: np.ndarray, starts: np.ndarray, evidence: np.ndarray, own: int) -> Decoded:
