@@ -83,7 +83,7 @@ def forward(stored: Stored, name: str, threads: int) -> Callable[[], int]:
     """Return a job that runs only an engine, on eight blocks."""
     stride = int(stored.facts["stride"])
     size = calling_chunks(stored.recipe.chunks or Chunks(), stride).samples
-    engine = choose(stored, "cpu", batch_size=default_batch_size(torch.device("cpu")), size=size, name=name)
+    engine = choose(stored, "cpu", batch_size=default_batch_size("cpu"), size=size, name=name)
     x = np.random.default_rng(0).normal(size=(engine.rows, size)).astype(np.float32)
     lengths = np.full(engine.rows, size)
     outs = np.empty((8, engine.rows, -(-size // stride), engine.symbols), np.float32)

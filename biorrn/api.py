@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from biorrn.base.compute import threads_restored
 from biorrn.base.errors import BiorrnError, ConfigError, InputError, stop
 
 if TYPE_CHECKING:
@@ -446,14 +447,14 @@ def basecall(
     >>> len(call.bases) == len(call.quals), set(call.bases) <= set("ACGT")
     (True, True)
     """
-    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.compute import device_name, kind_of, set_threads
     from biorrn.nanopore.basecall.caller import basecall as run
     from biorrn.nanopore.basecall.caller import default_batch_size
     from biorrn.nanopore.basecall.intake import Intake
     from biorrn.nanopore.chemistry import Purpose
     from biorrn.nanopore.models.catalogue import choose_model, default_model
 
-    left_out, where = Counter[str](), choose_device(device)
+    left_out, where = Counter[str](), device_name(device)
 
     def problem(found: InputError) -> None:
         if strict:
@@ -469,7 +470,7 @@ def basecall(
     is_file = isinstance(first, str | Path)
     intake = Intake(rest, None if read_ids is None else set(read_ids), max_reads) if is_file else None
     if model is None:
-        model = choose_model(intake.survey(), device=where.type, force=force) if intake else default_model()
+        model = choose_model(intake.survey(), device=kind_of(where), force=force) if intake else default_model()
     stored = _stored(model)
     if intake is not None:
         records: Iterable[SignalRecord] = intake.reads(problem)
@@ -477,7 +478,7 @@ def basecall(
         records = itertools.islice((_record(one, number, sample_rate) for number, one in enumerate(rest, 1)), max_reads)
     total = 0
     shown: list[Callable[[int], None]] = []  # of the progress, once the calls are taken
-    with _restored(), _quiet(progress):
+    with threads_restored(), _quiet(progress):
         size = default_batch_size(where) if batch_size is None else batch_size
         found = run(stored, records, device=where, batch_size=size, decoder=decoder, threads=set_threads(threads),
                     force=force, on_skip=skip, advance=lambda samples: shown[0](samples))  # fmt: skip
@@ -500,7 +501,7 @@ def basecall(
 
         expected = None if intake is None else intake.expected
         silent: contextlib.AbstractContextManager[Callable[[int], None]] = contextlib.nullcontext(lambda done: None)
-        with _restored(), bar("basecall", "samples", expected) if progress else silent as advance:
+        with threads_restored(), bar("basecall", "samples", expected) if progress else silent as advance:
             set_threads(threads)
             shown.append(advance)
             yield from wished()
@@ -845,18 +846,6 @@ def _record(read: Any, number: int, sample_rate: float | None) -> SignalRecord:
 
 
 # -- settings that are restored after a call --------------------------------------------------------------------------
-@contextlib.contextmanager
-def _restored() -> Iterator[None]:
-    """Restore torch's number of threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _quiet(progress: bool = False) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext() if progress else contextlib.redirect_stderr(io.StringIO())
 
@@ -866,7 +855,7 @@ def _computing(device: str, threads: int | None, progress: bool) -> Iterator[tup
     """Yield device and number of threads."""
     from biorrn.base.compute import choose_device, set_threads
 
-    with _restored(), _quiet(progress):
+    with threads_restored(), _quiet(progress):
         yield choose_device(device), set_threads(threads)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import glob
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -29,24 +31,59 @@ def quiet_threads() -> None:
     os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """Return the torch device that `name` stands for; `auto` prefers CUDA, then MPS, then the CPU.
+def device_name(name: str = "auto") -> str:
+    """Return the name of the torch device that `name` stands for; `auto` prefers CUDA, then MPS, then the CPU.
+
+    torch is imported only where this machine may have another device than the CPU, see `may_accelerate`, or where one
+    is named.
 
     Raises
     ------
     BiorrnError: the name is unknown, or this machine has no such device.
     """
     quiet_threads()
+    kind = kind_of(name)
+    if kind not in DEVICES:
+        raise BiorrnError(f"--device: found '{name}'; allowed is one of {', '.join(DEVICES)}")
+    if name == "cpu" or (name == "auto" and not may_accelerate()):
+        return "cpu"
     import torch
 
-    if name.split(":")[0] not in DEVICES:
-        raise BiorrnError(f"--device: found '{name}'; allowed is one of {', '.join(DEVICES)}")
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
-    if not present[name.split(":")[0]]:
+        return next(kind for kind in ("cuda", "mps", "cpu") if present[kind])
+    if not present[kind]:
         raise BiorrnError(f"--device: found '{name}', which torch does not see on this machine; use auto or cpu")
-    return torch.device(name)
+    return str(torch.device(name))
+
+
+def kind_of(device: object) -> str:
+    """Return the kind of a torch device or of its name.
+
+    >>> kind_of("cuda:1")
+    'cuda'
+    """
+    return str(device).partition(":")[0]
+
+
+def may_accelerate() -> bool:
+    """Return whether torch may find a GPU here, without asking it.
+
+    On Linux each driver that torch can use makes a device file: of NVIDIA (/dev/nvidia*, /dev/nvmap on a Jetson), of
+    AMD (/dev/kfd), or of Windows beneath (/dev/dxg). Other systems have no such sign, so the answer is yes.
+    """
+    if sys.platform != "linux":
+        return True
+    return any(glob.glob(f"/dev/{pattern}") for pattern in ("nvidia*", "nvmap", "kfd", "dxg"))
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the torch device that `name` stands for; see `device_name`, with the errors that it raises."""
+    kind = device_name(name)
+    import torch
+
+    apply_threads()
+    return torch.device(kind)
 
 
 def has_bfloat16(device: torch.device | str = "cpu") -> bool:
@@ -79,16 +116,43 @@ def _runs_bfloat16(kind: str) -> bool:
 
 
 def set_threads(threads: int | None = None) -> int:
-    """Use `threads` CPU threads in torch (None: as many as this process may use) and return that number."""
-    quiet_threads()
-    import torch
+    """Use `threads` CPU threads in torch (None: as many as this process may use) and return that number.
 
+    torch is not imported for it: `apply_threads` passes the number on.
+    """
+    quiet_threads()
     if threads is None:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads < 1:
         raise BiorrnError(f"--threads: found {threads}; allowed is 1 or more")
-    torch.set_num_threads(threads)
+    _State.threads = threads
+    if "torch" in sys.modules:
+        apply_threads()
     return threads
+
+
+def apply_threads() -> None:
+    """Give torch, once it is imported, the number of threads of `set_threads`, if that was called before."""
+    import torch
+
+    if _State.threads is not None:
+        _State.own_threads = _State.own_threads or torch.get_num_threads()
+        torch.set_num_threads(_State.threads)
+        _State.threads = None
+
+
+@contextlib.contextmanager
+def threads_restored() -> Iterator[None]:
+    """Restore torch's number of threads after the block, also where torch is imported in it."""
+    torch: Any = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    try:
+        yield
+    finally:
+        _State.threads = None
+        torch, before = sys.modules.get("torch"), before or _State.own_threads
+        if torch is not None and before is not None:
+            torch.set_num_threads(before)
 
 
 FIRST = "compiling kernels, up to 2 minutes the first time; they are kept for later runs"
@@ -96,7 +160,10 @@ NOT_KEPT = "compiling kernels, up to 2 minutes: no folder can be written to keep
 
 
 class _State:
-    """The listener of compilation and the state of the cache, of this process."""
+    """Threads that torch is to be given, and its own number; the listener of compilation; the state of the cache."""
+
+    threads: int | None = None
+    own_threads: int | None = None
 
     say: Callable[[str], None] | None = None
     listens = False

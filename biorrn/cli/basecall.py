@@ -99,7 +99,7 @@ def basecall(
     """
     import math
 
-    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.compute import device_name, kind_of, set_threads
     from biorrn.base.errors import InputError
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.alignment import Mapper
@@ -123,18 +123,18 @@ def basecall(
     chosen = choose(given, None, shard)
     ids = None if read_ids is None else ids_of(read_ids)
     used = set_threads(threads)
-    where = choose_device(device)
+    where = device_name(device)
     tally = Tally("basecall", "reads", "samples", "bases")
     intake = Intake(chosen, ids, max_reads, chemistry=chemistry)
     if model is None:
         # of all shards, so that they take the same model
         survey = intake.survey() if shard is None else Intake(given, ids, max_reads, chemistry=chemistry).survey()
-        folder = choose_model(survey, models_dir or (), tally.say, device=where.type, force=force)
+        folder = choose_model(survey, models_dir or (), tally.say, device=kind_of(where), force=force)
     else:
         folder = find_model(model, models_dir or ())
     stored = load_model(folder)
     mapper = None if reference is None else Mapper(reference)
-    must = resume_settings(stored, intake.files, ids, reference, decoder=decoder, device=where.type, emit=kind,
+    must = resume_settings(stored, intake.files, ids, reference, decoder=decoder, device=kind_of(where), emit=kind,
                            moves=moves, min_qscore=min_qscore, min_length=min_length, max_reads=max_reads,
                            force=force, **({"chemistry": chemistry} if chemistry else {}))  # fmt: skip
     purpose = Purpose.of(stored.facts, stored.name)

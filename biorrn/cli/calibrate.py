@@ -73,7 +73,7 @@ def calibrate(
     """
     from itertools import islice
 
-    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.compute import device_name, set_threads
     from biorrn.base.terminal import progress
     from biorrn.nanopore.alignment import AlignmentMapper, parse_region
     from biorrn.nanopore.basecall.caller import default_batch_size
@@ -109,7 +109,7 @@ def calibrate(
         raise ConfigError("--reference is missing: a basecaller is calibrated on reads of a known genome")
     mapper = AlignmentMapper(reference)
     regions = [parse_region(one, mapper.lengths) for one in region or []]
-    where = choose_device(device)
+    where = device_name(device)
     tally = Tally("calibrate", "reads")
     purpose = Purpose.of(stored.facts, stored.name)
     for line in Survey(find_signal_files(paths, lambda problem: None)[:max_reads]).check(purpose):

@@ -4,7 +4,7 @@ intake    reading: chooses and numbers the reads, checks that the model is for t
 caller    the model and its settings: trims, normalises and plans a read, returns its call
 chunking  cutting: overlapping chunks of signal, overlapping pieces of scores, joining of their calls
 pipeline  threads: batches of chunks to the engine, pieces of scores to the decoder
-engine    the network: torch, or compiled CPU kernels
+engine    the network: compiled CPU kernels, or torch (torch_engine); reference has its equations in numpy
 decode    scores to bases, raw qualities and the move table
 quality   calibrated Phred qualities
 output    writing: the journal of finished reads, the output and the summary

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.lookup import lookup
@@ -91,6 +90,7 @@ class Caller:
     Parameters
     ----------
     stored : Stored: a basecalling model.
+    device : torch device or its name.
     batch_size : int: chunks gathered before they are scored, and most in a forward pass. Affects speed only.
     decoder : str: entry of `decode.DECODERS`.
     threads : int: threads that decode, and score where the engine is parallel.
@@ -108,7 +108,7 @@ class Caller:
         self,
         stored: Stored,
         *,
-        device: torch.device | str = "cpu",
+        device: object = "cpu",
         batch_size: int = 96,
         decoder: str = "auto",
         threads: int = 1,
@@ -263,9 +263,9 @@ def basecall(
 LONGER = 1.5
 
 
-def default_batch_size(device: torch.device) -> int:
-    """Return the number of chunks per batch that keeps a device busy."""
-    return 96 if device.type == "cpu" else 256
+def default_batch_size(device: object) -> int:
+    """Return the number of chunks per batch that keeps a device, or the device of a name, busy."""
+    return 96 if str(device) == "cpu" else 256
 
 
 def calling_chunks(trained: Chunks, stride: int, given: Mapping[str, int] | None = None) -> Chunks:

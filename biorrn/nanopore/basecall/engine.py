@@ -1,8 +1,9 @@
 """Engines that run a basecalling network: torch on any device, or compiled LSTM kernels on a CPU.
 
 The choice depends only on the model, the processor and the variable BIORRN_ENGINE, not on the input, the batch size or
-measured time, so that a command is reproducible. The kernels are used if they agree with torch on an artificial
-signal. `benchmarks/bench_basecall.py` measures their speed.
+measured time, so that a command is reproducible. The kernels are used if they agree with the plain network of
+`reference` on an artificial signal. torch is imported only where it is chosen. `benchmarks/bench_basecall.py` measures
+the speed of both.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
+from biorrn.base.compute import kind_of
 from biorrn.base.errors import BiorrnError
 from biorrn.config.network import Conv, CRFHead
 from biorrn.config.recipe import Model, Recipe
@@ -38,7 +38,7 @@ from biorrn.kernels.lstm.layers import (
     unit_of,
 )
 from biorrn.kernels.lstm.native import KINDS
-from biorrn.nn.forward import PASS_ROWS, BatchLimit, model_on, padded_rows
+from biorrn.nanopore.basecall.reference import plain_scores
 from biorrn.nn.layout import Tensors, head_layers, linear, lstm_layers, unsupported_core
 from biorrn.nn.store import Stored
 from biorrn.sequences.alphabets import BASES
@@ -174,10 +174,13 @@ def _bordered(length: int, channels: int, kernel: int, kind: np.dtype) -> tuple[
 
 ENGINES = ("auto", "torch", "fast", *KINDS.values())  # fast: the kernels, in the kind that is fastest here
 VARIABLE = "BIORRN_ENGINE"
-SAMPLES_A_PASS = 160_000  # in a forward pass of torch on a CPU; more is not faster and needs more memory
-# Largest root mean square difference from torch, relative to the standard deviation of the scores. In bfloat16, trained
-# models differ by 0.005 and untrained ones, whose scores hardly vary, by up to 0.04; a wrongly packed layer by about 1.
+# Largest root mean square difference from the reference, relative to the standard deviation of the scores. In bfloat16,
+# trained models differ by 0.005 and untrained ones, whose scores hardly vary, by up to 0.04; a wrongly packed layer by
+# about 1.
 TOLERANCE: dict[np.dtype, float] = {FLOAT: 1e-3, BFLOAT: 0.1, INT16: 0.05}
+
+
+FRAMES = 24  # of the artificial signal of the check
 
 
 class Engine(Protocol):
@@ -200,97 +203,61 @@ class Engine(Protocol):
         """Score chunks and write the requested frames; see `FastEngine.score`."""
 
 
-class TorchEngine:
-    """The torch model: float32 on a CPU, half precision on CUDA."""
-
-    parallel = False
-
-    def __init__(self, model: torch.nn.Module, device: torch.device | str, batch_size: int, size: int) -> None:
-        self.device = torch.device(device)
-        self.model = model_on(model, self.device)
-        self.name = f"torch, {self.device.type}"
-        most = max(PASS_ROWS, SAMPLES_A_PASS // size // PASS_ROWS * PASS_ROWS)
-        self.rows = min(batch_size, most) if self.device.type == "cpu" else batch_size
-        self.limit = BatchLimit(self.rows)
-        short = torch.zeros(1, min(size, 100), 1, device=self.device)
-        with torch.inference_mode():
-            self.symbols = int(self.model(short, torch.tensor([short.shape[1]], device=self.device))[0].shape[2])
-
-    def score(self, x: np.ndarray, lengths: np.ndarray, wanted: Wanted) -> None:
-        """Score chunks, in smaller passes where memory does not suffice."""
-
-        def work(part: Sequence[int], rows: int) -> None:
-            padding = padded_rows(len(part), rows, self.device) - len(part)
-            signal = torch.from_numpy(np.pad(x[part], ((0, padding), (0, 0))))
-            steps = torch.from_numpy(np.pad(lengths[part], (0, padding), constant_values=x.shape[1]))
-            half = self.device.type == "cuda"
-            with torch.inference_mode(), torch.autocast("cuda", torch.float16) if half else nullcontext():
-                outputs = self.model(signal[:, :, None].to(self.device), steps.to(self.device))[0]
-                scores = (outputs.half() if half else outputs.float()).cpu().numpy()  # (B, T', S)
-            for row, frames in zip(part, scores, strict=False):
-                for first, last, out in wanted[row]:
-                    out[:] = frames[first:last]
-
-        self.limit.each(range(len(x)), work)
-
-
-def choose(
-    stored: Stored, device: torch.device | str, *, batch_size: int, size: int, name: str | None = None
-) -> Engine:
+def choose(stored: Stored, device: object = "cpu", *, batch_size: int, size: int, name: str | None = None) -> Engine:
     """Return the engine for a model and chunks of `size` samples.
 
     Parameters
     ----------
     stored : Stored: a basecalling model.
+    device : torch device or its name.
     name : str, optional: entry of `ENGINES`; default: the variable BIORRN_ENGINE, else "auto".
 
     Raises
     ------
-    BiorrnError: the name is unknown, or the named kernels do not support the model or do not agree with torch.
+    BiorrnError: the name is unknown, or the named kernels do not support the model or differ from the reference.
     """
     name = name or os.environ.get(VARIABLE) or "auto"
     if name not in ENGINES:
         raise BiorrnError(f"{VARIABLE}: found '{name}'; allowed is one of {', '.join(ENGINES)}")
-    if name == "auto" and torch.device(device).type == "cuda":
+    place = kind_of(device)
+    if name == "auto" and place == "cuda":
         from biorrn.nanopore.basecall.cuda import CudaEngine
 
-        return CudaEngine(stored.model, device, batch_size, size)
-    plain = TorchEngine(stored.model, device, batch_size, size)
-    obstacle = unsupported(stored.recipe) if plain.device.type == "cpu" else f"device {plain.device.type}"
-    possible = [kind for kind in kinds() if name in ("auto", "fast", KINDS[kind])]
-    if name == "torch" or (name == "auto" and (obstacle or not possible)):
-        return plain
+        return CudaEngine(stored.model, str(device), batch_size, size)
+    obstacle = unsupported(stored.recipe) if place == "cpu" else f"device {place}"
+    possible = [] if obstacle else [kind for kind in kinds() if name in ("auto", "fast", KINDS[kind])]
+    for kind in possible:
+        engine = FastEngine(stored.recipe.network, stored.tensors, kind)
+        if difference(engine, stored) <= TOLERANCE[kind]:
+            return engine
+    if name in ("auto", "torch"):
+        from biorrn.nanopore.basecall.torch_engine import TorchEngine
+
+        return TorchEngine(stored.model, str(device), batch_size, size)
     if obstacle:
         raise BiorrnError(f"{VARIABLE}: found '{name}', which does not support this model's {obstacle}; use torch")
     if not possible:
         raise BiorrnError(f"{VARIABLE}: found '{name}', for which this machine has no compiled kernels; use torch")
-    for kind in possible:
-        engine = FastEngine(stored.recipe.network, stored.tensors, kind)
-        if _difference(engine, plain) <= TOLERANCE[kind]:
-            return engine
-    if name == "auto":
-        return plain
-    raise BiorrnError(f"{VARIABLE}: found '{name}', whose scores differ from torch's for this model; use torch")
+    raise BiorrnError(f"{VARIABLE}: found '{name}', whose scores differ from the reference for this model; use torch")
 
 
-def _difference(fast: FastEngine, plain: TorchEngine) -> float:
-    """Return the root mean square difference of scores, relative to their standard deviation along the signal."""
-    exact = _scores(plain, fast)
-    found = _scores(fast, fast) - exact
-    return float(np.sqrt(np.mean(found**2) / max(np.mean(exact.var(axis=0)), 1e-12)))
+def difference(engine: FastEngine, stored: Stored) -> float:
+    """Return the root mean square difference of scores from the reference, relative to their standard deviation.
+
+    The signal is artificial; one row is shorter, so that its padding is a part.
+    """
+    x = _artificial(ROWS + 1, FRAMES * engine.stride)
+    lengths = np.full(len(x), x.shape[1])
+    lengths[len(x) // 2] = x.shape[1] // 2 + 1
+    outs = [np.empty((steps, engine.symbols), np.float32) for steps in -(-lengths // engine.stride)]
+    engine.score(x, lengths, [[(0, len(out), out)] for out in outs])
+    found = np.concatenate(outs)
+    exact = np.concatenate(plain_scores(stored.recipe.network, stored.tensors, x, lengths))
+    return float(np.sqrt(np.mean((found - exact) ** 2) / max(np.mean(exact.var(axis=0)), 1e-12)))
 
 
 def _artificial(rows: int, samples: int) -> np.ndarray:
     """Return float32 signal (rows, samples) without a pore: levels of ten samples, and noise."""
     rng = np.random.default_rng(0)
-    x = np.repeat(rng.normal(size=(rows, samples // 10)), 10, axis=1)
+    x = np.repeat(rng.normal(size=(rows, -(-samples // 10))), 10, axis=1)[:, :samples]
     return (x + 0.15 * rng.normal(size=x.shape)).astype(np.float32)
-
-
-def _scores(engine: Engine, like: FastEngine, rows: int = 2 * PASS_ROWS, samples: int = 1000) -> np.ndarray:
-    """Return the scores (N, S) of an artificial signal."""
-    x, lengths = _artificial(rows, samples), np.full(rows, samples)
-    lengths[rows // 2] = samples // 2 + 1  # padding is part of the test
-    outs = [np.empty((steps, like.symbols), np.float32) for steps in -(-lengths // like.stride)]
-    engine.score(x, lengths, [[(0, len(out), out)] for out in outs])
-    return np.concatenate(outs)

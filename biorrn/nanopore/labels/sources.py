@@ -575,16 +575,16 @@ def make_scorer(
     InputError: the reads are of another chemistry or sample rate than the model, and `force` is False; or without a
         name, no model at hand is for them.
     """
-    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.compute import device_name, kind_of, set_threads
     from biorrn.nn.store import load_model
 
-    used, device = set_threads(threads), choose_device("auto")
+    used, device = set_threads(threads), device_name()
     survey = Survey(find_signal_files(paths, lambda problem: None))
 
     def say(line: str) -> None:
         print(f"biorrn: {line}", file=sys.stderr)
 
-    stored = load_model(model or choose_model(survey, say=say, device=device.type, force=force))
+    stored = load_model(model or choose_model(survey, say=say, device=kind_of(device), force=force))
     scorer = Caller(stored, device=device, batch_size=default_batch_size(device), threads=used, force=force)
     for line in survey.check(scorer.purpose, force=force):
         say(line)
