@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from biorrn.kernels.crf.scores import FLOOR
 from biorrn.kernels.crf.reference import columns
+from biorrn.kernels.crf.scores import FLOOR
 
 if find_spec("triton"):
     import triton.language as tl
