@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from biorrn.base.compute import apply_threads
-from biorrn.nanopore.basecall.engine import Wanted
 from biorrn.nn.forward import PASS_ROWS, BatchLimit, model_on, padded_rows
 
+Wanted = Sequence[Sequence[tuple[int, int, np.ndarray]]]  # as in `engine`
 SAMPLES_A_PASS = 160_000  # in a forward pass on a CPU; more is not faster and needs more memory
 
 
