@@ -125,12 +125,12 @@ def collect(outputs: Tensor, lengths: Tensor, batch: Batch) -> list[float]:
     assert batch.targets is not None
     assert batch.target_lengths is not None
     found = []
-    scores = outputs.float().cpu().numpy()
+    scores, targets = outputs.float().cpu().numpy(), batch.targets.tolist()
     context = remembered(scores.shape[2])
     decode = DECODERS["greedy"]
-    for row in range(len(batch)):
-        call = decode(scores[row, : int(lengths[row])]).bases
-        label = batch.targets[row, context : int(batch.target_lengths[row])].tolist()
+    for row, (length, count) in enumerate(zip(lengths.tolist(), batch.target_lengths.tolist(), strict=True)):
+        call = decode(scores[row, :length]).bases
+        label = targets[row][context:count]
         found.append(identity(call, "".join(BASES[base] for base in label)))
     return found
 
@@ -220,8 +220,9 @@ def _called(
         batch = data.collate(windows).to(where)
         with torch.inference_mode():
             outputs, lengths = model(batch.x, batch.lengths)
-        for row, window in enumerate(windows):
-            yield window, DECODERS[decoder](outputs[row, : int(lengths[row])].float().cpu().numpy())
+        scores = outputs.float().cpu().numpy()
+        for row, (window, length) in enumerate(zip(windows, lengths.tolist(), strict=True)):
+            yield window, DECODERS[decoder](scores[row, :length])
 
 
 def frames_early(stored: Stored, prepared: str | Path, *, device: str = "auto") -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +41,18 @@ class Batch:
     bounds: torch.Tensor | None = None
 
     def to(self, device: Any) -> Batch:
-        """Return the batch with every tensor on `device`."""
-        moved = {
-            item.name: getattr(self, item.name).to(device)
-            for item in fields(self)
-            if hasattr(getattr(self, item.name), "to")
-        }
-        return replace(self, **moved)
+        """Return the batch with every tensor on `device`; the copy of pinned memory to CUDA is not waited for."""
+        later = str(device).startswith("cuda")
+        return self._each(lambda tensor: tensor.to(device, non_blocking=later))
+
+    def pinned(self) -> Batch:
+        """Return the batch in memory that a GPU reads without waiting."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        changed: dict[str, Any] = {name: change(value) for name, value in values.items() if hasattr(value, "to")}
+        return replace(self, **changed)
 
     def __len__(self) -> int:
         return int(self.lengths.shape[0])

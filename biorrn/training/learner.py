@@ -8,6 +8,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -306,9 +307,7 @@ class Learner(pl.LightningModule):
         self.model = model
         # a function, not a module, whose parameters Lightning would count again
         self._run: Callable[..., Any] = Shards(model, workers) if workers > 1 and separable(model) else model.forward
-        self.averaged = (
-            AveragedModel(model, multi_avg_fn=_moving_average(recipe.training.ema)) if recipe.training.ema else None
-        )
+        self.averaged = MovingAverage(model, recipe.training.ema) if recipe.training.ema else None
         if self.averaged is not None:
             self.averaged.requires_grad_(False)
         self.pieces = Pieces(model, task, recipe, self.processes)
@@ -337,7 +336,12 @@ class Learner(pl.LightningModule):
     def train_dataloader(self) -> Batches:
         epoch = self.trainer.current_epoch
         steps = self.data.steps() if getattr(self.data, "sized", True) else None
-        return Batches(lambda: map(self.pieces.cut, self.data.train(epoch, derive_seed(self.seed, epoch))), steps)
+
+        def pieces() -> Iterator[Piece]:
+            made = map(self.pieces.cut, self.data.train(epoch, derive_seed(self.seed, epoch)))
+            return ahead(piece.pinned() for piece in made) if self.device.type == "cuda" else made
+
+        return Batches(pieces, steps)
 
     def val_dataloader(self) -> Batches:
         here = self.processes
@@ -480,14 +484,50 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _moving_average(decay: float) -> Any:
-    """Return the update of an exponential moving average whose decay rises at first, to forget the initial weights."""
+class MovingAverage(AveragedModel):
+    """An exponential moving average of weights, whose decay rises at first, to forget the initial weights.
 
-    def update(averages: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
-        rising = min(decay, (1 + int(steps)) / (10 + int(steps)))
-        torch._foreach_lerp_(averages, current, 1 - rising)
+    Torch's own class asks the device for the number of steps at each of them, which this one counts by itself.
+    """
 
-    return update
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__(model)
+        self.decay = decay
+        self._steps: int | None = None  # None: as many as `n_averaged` says
+
+    def update_parameters(self, model: nn.Module) -> None:
+        """Add the weights of a step."""
+        steps = int(self.n_averaged) if self._steps is None else self._steps
+        averages, current = (
+            [parameter.detach() for parameter in parameters]
+            for parameters in (self.module.parameters(), model.parameters())
+        )
+        if steps:
+            torch._foreach_lerp_(averages, current, 1 - min(self.decay, (1 + steps) / (10 + steps)))
+        else:
+            torch._foreach_copy_(averages, current)
+        for kept, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
+            kept.copy_(buffer)
+        self.n_averaged += 1
+        self._steps = steps + 1
+
+    def _load_from_state_dict(self, *given: Any, **named: Any) -> None:
+        self._steps = None
+        super()._load_from_state_dict(*given, **named)
+
+
+AHEAD = 2  # batches that a thread makes while a GPU works on others
+END = object()
+
+
+def ahead(items: Iterable[Any], count: int = AHEAD) -> Iterator[Any]:
+    """Yield items that another thread makes, up to `count` ahead."""
+    source = iter(items)
+    with ThreadPoolExecutor(1, "batches") as pool:
+        made = deque(pool.submit(next, source, END) for _ in range(count))
+        while (item := made.popleft().result()) is not END:
+            made.append(pool.submit(next, source, END))
+            yield item
 
 
 def count_parameters(model: nn.Module) -> int:

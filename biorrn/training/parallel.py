@@ -57,6 +57,10 @@ class Piece:
         """Return the piece with its own rows on `device`."""
         return replace(self, own=self.own.to(device))
 
+    def pinned(self) -> Piece:
+        """Return the piece with its own rows in memory that a GPU reads without waiting."""
+        return replace(self, own=self.own.pinned())
+
 
 class Pieces:
     """Splits batches, and computes the loss of a piece.

@@ -1,6 +1,7 @@
 """The training step: schedules, gradients, what is watched."""
 
 import math
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from biorrn.config.recipe import Core, Model, cores, load_recipe, recipe_names
 from biorrn.nn.batch import Batch
@@ -20,8 +22,10 @@ from biorrn.training.learner import (
     TENTHS,
     GradientNorms,
     Learner,
+    MovingAverage,
     QuantileClip,
     Watch,
+    ahead,
     by_tenth,
     warmup_cosine,
     weighted_mean,
@@ -243,3 +247,51 @@ def test_gradient_that_is_not_finite_is_dropped_and_not_remembered(bad: float) -
     assert not math.isfinite(clip([odd]))
     assert odd.grad is None
     assert len(clip.norms) == 0
+
+
+def test_the_moving_average_is_that_of_torch_also_when_resumed() -> None:
+    def update(averages: list[torch.Tensor], current: list[torch.Tensor], steps: torch.Tensor) -> None:
+        torch._foreach_lerp_(averages, current, 1 - min(0.5, (1 + int(steps)) / (10 + int(steps))))
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    own, other = MovingAverage(net, 0.5), AveragedModel(net, multi_avg_fn=update)
+    for step in range(15):
+        with torch.no_grad():
+            for values in (*net.parameters(), net[1].running_mean):
+                values.add_(torch.randn_like(values))
+        if step == 6:
+            resumed = MovingAverage(net, 0.5)
+            resumed.update_parameters(net)
+            resumed.load_state_dict(own.state_dict())
+            own = resumed
+        own.update_parameters(net)
+        other.update_parameters(net)
+        assert own.state_dict().keys() == other.state_dict().keys()
+        assert all(torch.equal(value, other.state_dict()[name]) for name, value in own.state_dict().items())
+
+
+def test_batches_made_ahead_come_in_order_and_few_ahead() -> None:
+    made = []
+
+    def make() -> Iterator[int]:
+        for number in range(9):
+            made.append(number)
+            yield number
+
+    source = ahead(make(), 2)
+    assert next(source) == 0
+    assert len(made) <= 3
+    assert list(source) == list(range(1, 9))
+    assert list(ahead([])) == []
+
+
+def test_an_error_of_the_thread_that_makes_batches_is_raised() -> None:
+    def fail() -> Iterator[int]:
+        yield 1
+        raise ValueError("a damaged row")
+
+    source = ahead(fail())
+    assert next(source) == 1
+    with pytest.raises(ValueError, match="a damaged row"):
+        next(source)
