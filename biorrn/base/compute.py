@@ -115,6 +115,11 @@ def _runs_bfloat16(kind: str) -> bool:
     return True
 
 
+def usable_threads() -> int:
+    """Return how many CPU threads this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def set_threads(threads: int | None = None) -> int:
     """Use `threads` CPU threads in torch (None: as many as this process may use) and return that number.
 
@@ -122,7 +127,7 @@ def set_threads(threads: int | None = None) -> int:
     """
     quiet_threads()
     if threads is None:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = usable_threads()
     if threads < 1:
         raise BiorrnError(f"--threads: found {threads}; allowed is 1 or more")
     _State.threads = threads

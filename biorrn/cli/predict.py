@@ -104,9 +104,16 @@ def predict(
     from biorrn.base.journal import open_kept
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
-    from biorrn.proteins.predict import Predicted, open_predictions, refuse, target_names, units_of
+    from biorrn.proteins.predict import (
+        Predicted,
+        columns_given,
+        open_predictions,
+        refuse,
+        target_names,
+        units_of,
+        widened,
+    )
     from biorrn.proteins.predict import predict_windows as run
-    from biorrn.proteins.uncertainty.confidence import columns_given, widened
     from biorrn.sequences.rows import TableOptions, other_columns, read_mutants, read_proteins
     from biorrn.sequences.tally import Tally
 

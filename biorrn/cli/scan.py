@@ -63,10 +63,9 @@ def scan(
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
     from biorrn.proteins.landscape import heat_maps
-    from biorrn.proteins.predict import target_names, units_of
+    from biorrn.proteins.predict import target_names, units_of, widened
     from biorrn.proteins.scan import Plan, count, effects_table, parse_spans, remarks
     from biorrn.proteins.scan import scan as run
-    from biorrn.proteins.uncertainty.confidence import widened
     from biorrn.sequences.fasta import read_fasta
     from biorrn.sequences.tally import Tally
 

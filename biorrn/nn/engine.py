@@ -7,6 +7,7 @@ batch or on threads.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ from biorrn.kernels.lstm.layers import (
     padded,
     to_bfloat,
 )
-from biorrn.nn.layout import Tensors, head_layers, linear, lstm_layers, unsupported_core
+from biorrn.nn.layout import Tensors, head_layers, linear, lstm_layers, under, unsupported_core
+from biorrn.nn.neighbours import Kriging
 from biorrn.sequences.alphabets import N_TOKENS, TABLES
 
 BLOCK = 4 * ROWS  # rows of a block: several tiles share the weights in cache
@@ -136,6 +138,71 @@ class PropertyEngine:
         out = np.zeros((rows * span, padded(self.stem.width)), self.kind)
         self.stem(windows.reshape(-1), 0, N_TOKENS, out[: len(out) - self.taps + 1])
         return out.reshape(rows, span, -1)[:, :time].transpose(1, 0, 2)
+
+
+class EnsembleEngine:
+    """The engines of a network or of the members of an ensemble, with what turns their values into the model's.
+
+    Safe to call from several threads.
+    """
+
+    def __init__(self, recipe: Recipe, tensors: Tensors, kind: np.dtype) -> None:
+        recipes = [recipe] if recipe.members is None else [member.recipe for member in recipe.members]
+        parts = [tensors] if recipe.members is None else [under(tensors, f"members.{n}") for n in range(len(recipes))]
+        self.members = [PropertyEngine(one.network, own, kind) for one, own in zip(recipes, parts, strict=True)]
+        self.weights = tensors.get("weights", np.ones((1, 1), np.float32)).astype(np.float64)  # (M, K)
+        self.knots = under(tensors, "calibration")
+        self.kriging: Kriging | None = None
+        if recipe.neighbours is not None:
+            near, asked = under(tensors, "neighbours"), recipe.neighbours
+            settings = (asked.mismatches, asked.noise, asked.decay)
+            self.kriging = Kriging(near["tokens"], near["residuals"], *settings)
+
+    @classmethod
+    def of(cls, recipe: Recipe, tensors: Callable[[], Tensors], kind: np.dtype) -> EnsembleEngine | None:
+        """Return the engine of a model of which all parts are supported, else None."""
+        recipes = [recipe] if recipe.members is None else [member.recipe for member in recipe.members]
+        if any(isinstance(one, str) or unsupported(one) for one in recipes):
+            return None
+        return cls(recipe, tensors(), kind)
+
+    def __call__(self, tokens: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return values and spread as `nn.forward.values_and_spread`, float64 (B, K), of tokens (B, T)."""
+        members = [member(tokens, lengths) for member in self.members]
+        if self.kriging is not None:
+            correction = self.kriging(tokens, lengths)
+            members = [values + correction for values in members]
+        # sums in a fixed order, so that results do not depend on the number of rows
+        value = members[0] * self.weights[0]
+        for values, weight in zip(members[1:], self.weights[1:], strict=True):
+            value = value + values * weight
+        if self.knots:
+            value = calibrated(value, self.knots["x"], self.knots["y"])
+        return value, deviation(members) if len(members) > 1 else None
+
+
+def calibrated(values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return what `nn.ensemble.Calibration` of knots x and y (K, `KNOTS`) makes of values (N, K)."""
+    out = np.empty_like(values)
+    for target, (column, own, made) in enumerate(zip(values.T, x, y, strict=True)):
+        right = np.clip(np.searchsorted(own, column), 1, len(own) - 1)
+        x0, x1, y0, y1 = own[right - 1], own[right], made[right - 1], made[right]
+        inside = np.minimum(np.maximum(y0 + (column - x0) * ((y1 - y0) / (x1 - x0)), y0), y1)
+        beyond = np.where(column < own[0], made[0] + (column - own[0]), made[-1] + (column - own[-1]))
+        out[:, target] = np.where((column < own[0]) | (column > own[-1]), beyond, inside)
+    return out
+
+
+def deviation(members: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the standard deviation of equal arrays, element by element, summed in their order."""
+    mean = np.zeros_like(members[0])
+    for values in members:
+        mean = mean + values
+    mean = mean / len(members)
+    squares = np.zeros_like(mean)
+    for values in members:
+        squares = squares + np.square(values - mean)
+    return np.sqrt(squares / len(members))
 
 
 @jit()

@@ -120,6 +120,12 @@ def stride(recipe: Recipe) -> int:
     return math.prod(layer.stride for layer in frontend.layers) if isinstance(frontend, Conv) else 1
 
 
+def under(tensors: Tensors, place: str) -> dict[str, np.ndarray]:
+    """Return the tensors of a part of a model by their names in that part."""
+    start = f"{place}."
+    return {name.removeprefix(start): array for name, array in tensors.items() if name.startswith(start)}
+
+
 def linear(tensors: Tensors, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return weight and bias of a linear layer or convolution, float32; zeros for a layer without bias."""
     weight = tensors[f"{name}.weight"].astype(np.float32)

@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
+from biorrn.base.compute import usable_threads
 from biorrn.base.errors import ConfigError
-from biorrn.nn.engine import chosen_kind
-from biorrn.nn.ensemble import accelerated
-from biorrn.nn.forward import batches, joined, model_on, padded, stream, values_and_spread
+from biorrn.nn import windows
+from biorrn.nn.engine import EnsembleEngine, chosen_kind, unsupported
 from biorrn.nn.store import Stored
 from biorrn.proteins.uncertainty import novelty
 from biorrn.proteins.uncertainty.conformal import LEVEL, Intervals
@@ -32,6 +32,9 @@ from biorrn.sequences.flags import LEFT_OUT, LENGTHS, flags
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.writer import Memory, Table, late, open_table, table_format
 from biorrn.sequences.tally import Tally
+
+if TYPE_CHECKING:
+    import torch
 
 # flags of a protein unknown to the model: it has the interval calibrated on such proteins, or none
 UNKNOWN = ("more_mutations_than_training", "not_a_variant", novelty.FLAG, novelty.NO_RELATIVE)
@@ -171,6 +174,39 @@ def units_of(facts: Mapping[str, Any]) -> list[str]:
     return [str(target.get("unit") or "") for target in facts.get("targets") or ()]
 
 
+def columns_given(stored: Stored, level: float) -> tuple[dict[str, bool], str]:
+    """Return whether a model's predictions have "intervals" at a level, and "spread"; and why they have no intervals.
+
+    Raises
+    ------
+    ConfigError: the model is not one for regression, or the level is out of range.
+    """
+    names = target_names(stored)
+    intervals = Intervals.of(stored.facts, names, level) is not None
+    note = ""
+    if not intervals:
+        known = stored.facts.get("conformal") or {}
+        short = [f"{name} ({known[name]['rows']} rows)" for name in names if name in known]
+        reason = f"too few calibration rows for {level:g}: {', '.join(short)}" if short else "it was never calibrated"
+        note = f"no intervals: the model carries none ({reason}; biorrn calibrate adds them from held-out rows)"
+    return {"intervals": intervals, "spread": _has_spread(stored)}, note
+
+
+def widened(stored: Stored, level: float) -> bool | None:
+    """Return whether proteins unknown to the model have intervals of their own; None if the model has no intervals."""
+    intervals = Intervals.of(stored.facts, target_names(stored), level)
+    return None if intervals is None else all(entry is not None for entry in intervals.unlike)
+
+
+def _has_spread(stored: Stored) -> bool:
+    members = stored.recipe.members
+    if members is not None or unsupported(stored.recipe) is None:
+        return len(members or ()) > 1
+    from biorrn.nn.forward import has_spread
+
+    return has_spread(stored.model)
+
+
 def refuse(stored: Stored, **options: str | None) -> None:
     """Raise ConfigError for the first option given that only tagging models use."""
     for name, value in options.items():
@@ -206,12 +242,50 @@ def predict_windows(
     BiorrnError: the batch size is below 1, or a record holds a letter outside the alphabet.
     """
     names = target_names(stored)
+    settings = (stored.facts, Intervals.of(stored.facts, names, level), len(names))
+    kind = chosen_kind(precision) if str(device) == "cpu" else None
+    engine = None if kind is None else EnsembleEngine.of(stored.recipe, lambda: stored.tensors, kind)
+    if engine is not None:
+        workers = threads or usable_threads()
+        batches = functools.partial(windows.even_batches, batch_size=batch_size, workers=workers)
+        run = _Run(*settings, functools.partial(_by_kernels, engine), batches)
+        return windows.stream(records, run.send, run.collect, batch_size=batch_size, workers=workers)
+    import torch
+
+    from biorrn.nn.ensemble import accelerated
+    from biorrn.nn.forward import model_on, stream
+
     where = torch.device(device)
     model = model_on(stored.model, where)
-    if where.type == "cpu":
-        model = accelerated(model, stored.recipe, chosen_kind(precision))
-    run = _Run(model, stored.facts, Intervals.of(stored.facts, names, level), len(names), batch_size, where)
+    if kind is not None:
+        model = accelerated(model, stored.recipe, kind)
+    batches = functools.partial(windows.batches, batch_size=batch_size)
+    run = _Run(*settings, functools.partial(_by_torch, model, batch_size, where), batches)
     return stream(records, run.send, run.collect, batch_size=batch_size, threads=threads, device=where)
+
+
+def _by_kernels(engine: EnsembleEngine, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Passed:
+    return engine(windows.matrix(flat, starts, lengths, int(lengths.max())), lengths)
+
+
+def _by_torch(
+    model: torch.nn.Module,
+    batch_size: int,
+    device: torch.device,
+    flat: np.ndarray,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+) -> Passed:
+    import torch
+
+    from biorrn.nn.forward import padded, values_and_spread
+
+    x, sizes = padded(flat, starts, lengths, batch_size, device)
+    with torch.inference_mode():
+        given = values_and_spread(model, x, sizes)
+        values, spread = (None if one is None else one[: len(lengths)].double().cpu().numpy() for one in given)
+    assert values is not None
+    return values, spread
 
 
 def predict(stored: Stored, records: Iterable[ProteinRecord], **options: Any) -> Iterator[Prediction]:
@@ -225,32 +299,37 @@ class _Window:
 
     records: list[ProteinRecord]
     lengths: list[int]
-    batches: list[tuple[list[int], Future[Passed]]]
+    batches: list[tuple[Sequence[int], Future[Passed]]]
     unlike: np.ndarray  # bool (N,)
     alone: np.ndarray  # bool (N,): no relative among the training rows, of a model that knows them
 
 
 class _Run:
-    """One pass of a model over many records."""
+    """One pass of a model over many records.
+
+    Parameters
+    ----------
+    forward : returns the values and spreads of the sequences flat[start:start + length] of a batch.
+    batches : yields the rows of each batch, of sequences of these lengths.
+    """
 
     def __init__(
         self,
-        model: torch.nn.Module,
-        facts: dict,
+        facts: dict[str, Any],
         intervals: Intervals | None,
         targets: int,
-        batch_size: int,
-        device: torch.device,
+        forward: Callable[[np.ndarray, np.ndarray, np.ndarray], Passed],
+        batches: Callable[[list[int]], Iterable[Sequence[int]]],
     ) -> None:
-        self.model, self.facts, self.intervals = model, facts, intervals
-        self.targets, self.batch_size, self.device = targets, batch_size, device
+        self.facts, self.intervals, self.targets = facts, intervals, targets
+        self.forward, self.batches = forward, batches
 
     def send(self, records: list[ProteinRecord], pool: ThreadPoolExecutor) -> _Window:
         lengths = np.array([len(record.sequence) for record in records], np.int64)
-        flat, starts = joined(records), np.cumsum(lengths) - lengths
+        flat, starts = windows.joined(records), np.cumsum(lengths) - lengths
         sent = []
-        for rows in batches(lengths.tolist(), self.batch_size):
-            sent.append((rows, pool.submit(self._forward, flat, starts[rows], lengths[rows])))
+        for rows in self.batches(lengths.tolist()):
+            sent.append((rows, pool.submit(self.forward, flat, starts[rows], lengths[rows])))
         entry = self.facts.get("novelty")
         unlike = np.zeros(len(records), bool) if entry is None else novelty.unlike(entry, flat, lengths)
         words = self.facts.get("relatives")
@@ -276,15 +355,6 @@ class _Run:
         ends = (None, None) if self.intervals is None else self.intervals(values, spread, unknown)
         ids, cells = [record.id for record in window.records], [record.cells for record in window.records]
         yield Predicted(ids, window.lengths, told, cells, values, spread, *ends)
-
-    def _forward(self, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Passed:
-        """Return the values and spreads of the sequences flat[start:start + length], which share one padded length."""
-        x, sizes = padded(flat, starts, lengths, self.batch_size, self.device)
-        with torch.inference_mode():
-            given = values_and_spread(self.model, x, sizes)
-            values, spread = (None if one is None else one[: len(lengths)].double().cpu().numpy() for one in given)
-        assert values is not None
-        return values, spread
 
 
 def doubts(marks: Iterable[str], facts: Mapping[str, Any]) -> list[str]:

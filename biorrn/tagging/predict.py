@@ -29,8 +29,9 @@ from biorrn.kernels.lstm.layers import BFLOAT
 from biorrn.nn.chunks import Span, spans
 from biorrn.nn.engine import chosen_kind
 from biorrn.nn.ensemble import probabilities
-from biorrn.nn.forward import batches, joined, model_on, padded, stream
+from biorrn.nn.forward import model_on, padded, stream
 from biorrn.nn.store import Stored
+from biorrn.nn.windows import batches, joined
 from biorrn.sequences.alphabets import RESIDUES, THREE
 from biorrn.sequences.flags import LEFT_OUT, flags
 from biorrn.sequences.records import ProteinRecord

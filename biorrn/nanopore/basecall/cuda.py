@@ -24,7 +24,8 @@ from biorrn.base.errors import BiorrnError
 from biorrn.kernels.crf import gpu, reference
 from biorrn.nanopore.basecall.decode import NOT_FINITE, Decoded, automatic, greedy, remembered
 from biorrn.nanopore.basecall.quality import phred
-from biorrn.nn.forward import BatchLimit, out_of_memory, padded_rows
+from biorrn.nn.forward import BatchLimit, out_of_memory
+from biorrn.nn.windows import padded_rows
 from biorrn.sequences.alphabets import decode_bases
 
 AHEAD = 3  # batches of signal on their way to the device or through the network

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from biorrn.base.compute import apply_threads
-from biorrn.nn.forward import PASS_ROWS, BatchLimit, model_on, padded_rows
+from biorrn.nn.forward import BatchLimit, model_on
+from biorrn.nn.windows import PASS_ROWS, padded_rows
 
 Wanted = Sequence[Sequence[tuple[int, int, np.ndarray]]]  # as in `engine`
 SAMPLES_A_PASS = 160_000  # in a forward pass on a CPU; more is not faster and needs more memory

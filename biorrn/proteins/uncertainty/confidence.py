@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from biorrn.base.errors import InputError
-from biorrn.nn.forward import has_spread
 from biorrn.nn.store import Stored
 from biorrn.proteins.predict import predict, target_names
 from biorrn.proteins.uncertainty import conformal, novelty
@@ -47,30 +46,6 @@ class HeldOut:
             self.predicted[:, place],
             None if self.spread is None else self.spread[:, place],
         )
-
-
-def columns_given(stored: Stored, level: float) -> tuple[dict[str, bool], str]:
-    """Return whether a model's predictions have "intervals" at a level, and "spread"; and why they have no intervals.
-
-    Raises
-    ------
-    ConfigError: the model is not one for regression, or the level is out of range.
-    """
-    names = target_names(stored)
-    intervals = conformal.Intervals.of(stored.facts, names, level) is not None
-    note = ""
-    if not intervals:
-        known = stored.facts.get("conformal") or {}
-        short = [f"{name} ({known[name]['rows']} rows)" for name in names if name in known]
-        reason = f"too few calibration rows for {level:g}: {', '.join(short)}" if short else "it was never calibrated"
-        note = f"no intervals: the model carries none ({reason}; biorrn calibrate adds them from held-out rows)"
-    return {"intervals": intervals, "spread": has_spread(stored.model)}, note
-
-
-def widened(stored: Stored, level: float) -> bool | None:
-    """Return whether proteins unknown to the model have intervals of their own; None if the model has no intervals."""
-    intervals = conformal.Intervals.of(stored.facts, target_names(stored), level)
-    return None if intervals is None else all(entry is not None for entry in intervals.unlike)
 
 
 def held_out(

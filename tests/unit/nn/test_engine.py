@@ -8,9 +8,10 @@ from biorrn.base.errors import ConfigError
 from biorrn.config.recipe import ConvLayer, Recipe, parse_recipe
 from biorrn.kernels.lstm.layers import BFLOAT, FLOAT, kinds
 from biorrn.nn import engine as property_engine
-from biorrn.nn.engine import PropertyEngine, unsupported
+from biorrn.nn.engine import EnsembleEngine, PropertyEngine, unsupported
 from biorrn.nn.ensemble import Accelerated, Ensemble, accelerated
-from biorrn.nn.sequence import SequenceModel, build_model
+from biorrn.nn.forward import values_and_spread
+from biorrn.nn.sequence import SequenceModel, build, build_model
 
 CONV = [ConvLayer(width=20, kernel=5)]
 MODELS = {
@@ -114,3 +115,41 @@ def test_precision_follows_the_processor(present: bool, monkeypatch: pytest.Monk
     else:
         with pytest.raises(ConfigError, match="this processor has no bfloat16 arithmetic; allowed here is 32"):
             property_engine.chosen_kind("bf16")
+
+
+@pytest.mark.parametrize("calibrate", ["none", "monotone"])
+def test_an_ensemble_without_torch_is_that_of_torch(calibrate: str) -> None:
+    both = [recipe("shipped"), recipe("no steps")]
+    asked = parse_recipe(
+        {
+            "name": "two",
+            "task": "regression",
+            "members": [{"recipe": each.model_dump(), "seed": seed} for seed, each in enumerate(both)],
+            "calibrate": calibrate,
+            "neighbours": {"mismatches": 3, "noise": 0.5},
+        }
+    )
+    made = build(asked, {"outputs": 2, "neighbours": [5, 30]}).eval()
+    assert isinstance(made, Ensemble)
+    x, lengths = inputs()
+    made.weights[:] = torch.tensor([[0.7, 0.2], [0.3, 0.8]])
+    memory = made.neighbours
+    memory.tokens[:], memory.residuals[:] = x[:5], torch.randn(5, 2)
+    if made.calibration is not None:
+        made.calibration.x[:] = torch.linspace(-0.4, 0.3, made.calibration.x.shape[1])
+        made.calibration.y[:] = made.calibration.x**3
+    tensors = {name: value.numpy() for name, value in made.state_dict().items()}
+    fast = EnsembleEngine.of(asked, lambda: tensors, FLOAT)
+    assert fast is not None
+    values, spread = fast(x.numpy().astype(np.uint8), lengths.numpy())
+    with torch.inference_mode():
+        wanted, apart = values_and_spread(accelerated(made, asked, FLOAT), x, lengths)
+    assert apart is not None
+    np.testing.assert_array_equal(values, wanted.numpy())
+    np.testing.assert_array_equal(spread, apart.numpy())
+
+
+def test_an_ensemble_with_a_member_for_torch_has_no_engine() -> None:
+    members = [{"recipe": recipe("shipped", cell=cell).model_dump()} for cell in ("lstm", "gru")]
+    asked = parse_recipe({"name": "two", "task": "regression", "members": members})
+    assert EnsembleEngine.of(asked, dict, FLOAT) is None

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from biorrn.base.errors import BiorrnError
-from biorrn.nn.forward import PASS_ROWS, BatchLimit, out_of_memory
+from biorrn.nn.forward import BatchLimit, out_of_memory
+from biorrn.nn.windows import PASS_ROWS
 
 FULL = [
     torch.OutOfMemoryError("CUDA out of memory."),

@@ -10,10 +10,10 @@ import torch
 
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.config.recipe import parse_recipe
-from biorrn.nn import forward as module
-from biorrn.nn.forward import TOKENS, padded_length, windows
+from biorrn.nn import windows as module
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored
+from biorrn.nn.windows import TOKENS, padded_length, windows
 from biorrn.proteins.predict import Predicted, Prediction, open_predictions, predict, predict_windows
 from biorrn.sequences.alphabets import RESIDUES, tokens
 from biorrn.sequences.flags import flags

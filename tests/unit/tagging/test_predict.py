@@ -11,9 +11,9 @@ import torch
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.config.recipe import parse_recipe
 from biorrn.kernels import chain as chain_reference
-from biorrn.nn.forward import joined
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored
+from biorrn.nn.windows import joined
 from biorrn.sequences.alphabets import DNA, RESIDUES
 from biorrn.sequences.records import ProteinRecord
 from biorrn.tagging import predict as module

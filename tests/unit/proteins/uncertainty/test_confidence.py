@@ -13,9 +13,8 @@ from biorrn.config.recipe import parse_recipe
 from biorrn.nn.forward import deviation, has_spread, values_and_spread
 from biorrn.nn.sequence import build
 from biorrn.nn.store import Stored, load_model, save_model
-from biorrn.proteins.predict import predict
+from biorrn.proteins.predict import columns_given, predict
 from biorrn.proteins.uncertainty.confidence import (
-    columns_given,
     conformal_facts,
     coverage_lines,
     held_out,
