@@ -26,7 +26,6 @@ from biorrn.base.errors import BiorrnError, ConfigError, InputError, stop
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    import torch
 
     from biorrn.nanopore.basecall.caller import Call
     from biorrn.nn.store import Stored
@@ -857,12 +856,12 @@ def _quiet(progress: bool = False) -> contextlib.AbstractContextManager[Any]:
 
 
 @contextlib.contextmanager
-def _computing(device: str, threads: int | None, progress: bool) -> Iterator[tuple[torch.device, int]]:
-    """Yield device and number of threads."""
-    from biorrn.base.compute import choose_device, set_threads
+def _computing(device: str, threads: int | None, progress: bool) -> Iterator[tuple[str, int]]:
+    """Yield the name of the device and the number of threads."""
+    from biorrn.base.compute import device_name, set_threads
 
     with threads_restored(), _quiet(progress):
-        yield choose_device(device), set_threads(threads)
+        yield device_name(device), set_threads(threads)
 
 
 # -- records that are left out ----------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def predict(
     from dataclasses import asdict
     from itertools import chain, islice
 
-    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.compute import device_name, kind_of, set_threads
     from biorrn.base.errors import ConfigError, stop
     from biorrn.base.journal import open_kept
     from biorrn.base.terminal import progress
@@ -119,7 +119,7 @@ def predict(
 
     used = set_threads(threads)
     stored = load_model(model)
-    where = choose_device(device)
+    where = device_name(device)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
     columns = TableOptions(sequence_column, id, sheet, wild_type, offset)
     if stored.facts.get("task") == "tagging":
@@ -162,7 +162,9 @@ def predict(
             carry=carried,
             say=tally.say,
         )
-    must = stored.settings(level=level, precision=precision, device=where.type, mutations=mutations, **asdict(columns))
+    must = stored.settings(
+        level=level, precision=precision, device=kind_of(where), mutations=mutations, **asdict(columns)
+    )
     with (
         open_kept(output, proteins, must, resume) as kept,
         progress("predict", "sequences") as advance,

@@ -58,7 +58,7 @@ def scan(
       biorrn scan stability protein.fa --mutations "A23G,K41E:L12P,p.Ala23_Gly24insTrp"
       biorrn scan stability proteins.fa --mutations variants.csv --column mutant -o scan.parquet
     """
-    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.compute import device_name, set_threads
     from biorrn.base.errors import stop
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
@@ -73,7 +73,7 @@ def scan(
     plan = Plan(mutations, column, parse_spans(positions), deletions, insertions, offset)
     stored = load_model(model)
     names = target_names(stored)
-    where = choose_device(device)
+    where = device_name(device)
     tally = Tally("scan", "mutants", "proteins")
     options: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}
     take = stop if strict else tally.skip_record

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from biorrn.base.compute import usable_threads
+from biorrn.base.compute import apply_threads, kind_of, usable_threads
 from biorrn.base.errors import ConfigError
 from biorrn.nn import windows
 from biorrn.nn.engine import EnsembleEngine, chosen_kind, unsupported
@@ -243,7 +243,7 @@ def predict_windows(
     """
     names = target_names(stored)
     settings = (stored.facts, Intervals.of(stored.facts, names, level), len(names))
-    kind = chosen_kind(precision) if str(device) == "cpu" else None
+    kind = chosen_kind(precision) if kind_of(device) == "cpu" else None
     engine = None if kind is None else EnsembleEngine.of(stored.recipe, lambda: stored.tensors, kind)
     if engine is not None:
         workers = threads or usable_threads()
@@ -255,6 +255,7 @@ def predict_windows(
     from biorrn.nn.ensemble import accelerated
     from biorrn.nn.forward import model_on, stream
 
+    apply_threads()
     where = torch.device(device)
     model = model_on(stored.model, where)
     if kind is not None:

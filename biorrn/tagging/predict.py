@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from biorrn.base.compute import has_bfloat16
+from biorrn.base.compute import apply_threads, has_bfloat16
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.files import one_line, write_text
 from biorrn.base.lookup import lookup
@@ -113,6 +113,7 @@ def tag(
     BiorrnError: the batch size is below 1, or a record holds a letter outside the alphabet.
     """
     states, columns = tag_columns(stored)
+    apply_threads()
     where = torch.device(device)
     half = precision != "auto" and where.type == "cpu" and chosen_kind(precision) == BFLOAT and has_bfloat16(where)
     run = _Run(model_on(stored.model, where), stored.facts, states, len(columns), batch_size, where, half)
