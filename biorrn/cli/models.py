@@ -72,6 +72,36 @@ def show(
         print(line)
 
 
+@app.command("import", no_args_is_help=True)
+def import_(
+    folder: Annotated[Path, typer.Argument(help="Model folder of Dorado (*.tensor) or Bonito (weights_N.tar).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="New or empty folder to write.")],
+    from_weights: Annotated[
+        bool,
+        typer.Option(
+            "--from-weights",
+            help="For package bonito.ctc, where config.toml is of another network: take the blocks from the weights.",
+        ),
+    ] = False,
+) -> None:
+    """Import a model folder of Dorado or Bonito as a model folder of biorrn: weights, recipe and card.
+
+    `biorrn basecall --model` takes such a folder as it is; an imported one can also be calibrated, and is smaller to
+    copy. CTC-CRF models with LSTM layers are read (versions 3 and 4; fast and hac of version 5), and CTC models of
+    Bonito's package bonito.ctc. Name the folder as its maker does: the name tells the chemistry, and for R9.4.1 the
+    scaling. Archives are read as data, and nothing in them is executed. The weights keep their licence, which the card
+    names.
+
+    \b
+    Examples:
+      biorrn models import dna_r10.4.1_e8.2_400bps_hac@v4.3.0 -o models/r10_hac
+      biorrn models import TINYX0111 -o models/targetcall --from-weights
+    """
+    from biorrn.nanopore.models.importer import import_model
+
+    import_model(folder, output, from_weights)
+
+
 @app.command(no_args_is_help=True)
 def export(
     model: Annotated[str, typer.Argument(help="Run folder or shipped name of a basecaller with head crf.")],

@@ -21,7 +21,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from biorrn.base.errors import ConfigError, InputError, reason
-from biorrn.base.files import atomic_path, read_text, sha256, write_text
+from biorrn.base.files import atomic_path, note, read_text, sha256, write_text
 from biorrn.base.lookup import nearest
 from biorrn.config import recipe as config
 from biorrn.config.recipe import Recipe, dump_recipe, load_recipe
@@ -354,6 +354,7 @@ def load_model(name: str | Path) -> Stored:
         raise InputError(weights, f"is not a readable safetensors file: {error}") from error
     if facts.get("stride", stride) != stride:
         raise InputError(weights, f"fact 'stride': found {facts['stride']}; that of its recipe is {stride}")
+    _name_licence(facts, folder)
     return Stored(kept, recipe, facts, folder)
 
 
@@ -362,7 +363,16 @@ def _read_by(reader: Any, folder: Path) -> Stored:
     recipe, facts, tensors = reader.read_model(folder)
     facts = described(facts, folder)
     check_task(facts, recipe, folder)
+    _name_licence(facts, folder)
     return Stored(Weights(tensors, lambda arrays: _module(recipe, facts, folder, arrays)), recipe, facts, folder)
+
+
+def _name_licence(facts: Mapping[str, Any], folder: Path) -> None:
+    """Print the licence of weights that come from another program, once."""
+    if origin := facts.get("origin"):
+        note(
+            folder, f"weights of {origin}; licence: {facts.get('licence') or 'not stated'}; they are not part of biorrn"
+        )
 
 
 def _module(recipe: Recipe, facts: dict[str, Any], folder: Path, tensors: dict[str, np.ndarray]) -> nn.Module:

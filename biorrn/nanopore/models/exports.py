@@ -37,7 +37,7 @@ Layer = tuple[Table, dict[str, np.ndarray]]  # keys of a sublayer, and its param
 ACTIVATIONS = {"silu": "swish", "tanh": "tanh"}
 TURNS = {"alternating": (1, 0), "forward": (0, 0), "backward": (1, 1)}  # `reverse` of LSTM layers in turn
 # facts that the formats have no place for
-KEPT = ("qscore", "early", "chemistry")
+KEPT = ("qscore", "early", "chemistry", "origin", "licence")
 # Dorado knows the values of its own models alone
 WINLEN, SCALE, LAYERS, CLAMP = 19, 5.0, 5, (-0.5, 3.5)
 NARROW = 128  # features up to which the first of two linear layers has no bias in Dorado

@@ -8,29 +8,33 @@ as Bonito does it, since names changed between its versions.
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from biorrn.base.errors import Fault, InputError, faults
+from biorrn.base.errors import BiorrnError, Fault, InputError, faults
+from biorrn.base.files import scratch_folder
 from biorrn.base.lookup import nearest
 from biorrn.config.recipe import Recipe, parse_recipe
-from biorrn.nanopore.chemistry import CHEMISTRIES
+from biorrn.nanopore.chemistry import CHEMISTRIES, Purpose
 from biorrn.nanopore.models.archives import read_tensor, read_tensors
-from biorrn.nanopore.models.maker import BATCHES, CONFIG, NORM, Keys, Network, network_of, read_config, table
+from biorrn.nanopore.models.ctc import Blocks, blocks_in, blocks_of
+from biorrn.nanopore.models.maker import BATCHES, CONFIG, Keys, Network, network_of, read_config, table
+from biorrn.nn.store import CARD, save_arrays
 from biorrn.sequences.alphabets import BASES
 
-KEPT = ("qscore", "early", "chemistry")
+KEPT = ("qscore", "early", "chemistry", "origin", "licence")
 TENSOR, CHECKPOINT = ".tensor", re.compile(r"weights_(\d+)\.tar")
-EPSILON = 1e-5  # of the batch norm of `bonito.crf`
 OURS = 3600  # samples of a training chunk, as Bonito's are
 CALLED, SHARED = 10_000, 500  # samples of a chunk and of an overlap where the file says nothing: those of Dorado
 # chemistry of a model by the start of its name; the first that fits counts. {}: 4khz or 5khz, by the sample rate
+R9 = "dna_r9.4.1_e8"
 NAMES = {
-    "dna_r9.4.1": "dna_r9.4.1_e8",
+    "dna_r9.4.1": R9,
     "dna_r9.5": "dna_r9.5_450bps",
     "dna_r10.4.1_e8.2_apk": "dna_r10.4.1_e8.2_apk_5khz",
     "dna_r10.4.1_e8.2_260bps": "dna_r10.4.1_e8.2_260bps",
@@ -61,8 +65,12 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
     return _described(Path(folder))[1]
 
 
-def read_model(folder: str | Path) -> tuple[Recipe, dict[str, Any], dict[str, np.ndarray]]:
-    """Read a foreign model folder: recipe, facts (see `nn.store.Facts`), and tensors by the names of `nn.layout`.
+def read_model(folder: str | Path, from_weights: bool = False) -> tuple[Recipe, dict[str, Any], dict[str, np.ndarray]]:
+    """Read a foreign model folder: recipe, facts (see `nn.facts.Facts`), and tensors by the names of `nn.layout`.
+
+    Parameters
+    ----------
+    from_weights : bool: of `bonito.ctc`, the names and shapes of the tensors tell the blocks, not the config.toml.
 
     Raises
     ------
@@ -71,39 +79,108 @@ def read_model(folder: str | Path) -> tuple[Recipe, dict[str, Any], dict[str, np
     """
     folder = Path(folder)
     network, facts = _described(folder)
+    if from_weights:
+        network = _seen(folder, network)
+        facts["stride"] = network.stride
     values = _values(folder, network)
-    recipe = parse_recipe(_recipe(folder.resolve().name, network, facts), str(folder / CONFIG))
-    return recipe, facts, _tensors(network, values)
+    with faults(folder / CONFIG):
+        return _recipe(folder.resolve().name, network), facts, network.tensors(values)
 
 
-def _described(folder: Path) -> tuple[Network, dict[str, Any]]:
+def _seen(folder: Path, network: Network | Blocks) -> Blocks:
+    """Return the blocks that a checkpoint holds."""
+    path = _checkpoint(folder)
+    if not isinstance(network, Blocks) or path is None:
+        raise InputError(
+            folder, "is not a folder of Bonito's package bonito.ctc, which alone can be read from its weights"
+        )
+    with faults(path):
+        found = blocks_in({name: values.shape for name, values in read_tensors(path).items()}, network)
+        found.model()
+        return found
+
+
+def import_model(folder: str | Path, output: str | Path, from_weights: bool = False) -> None:
+    """Write a foreign model as a model folder of biorrn: weights.safetensors, recipe.yaml and card.md.
+
+    Parameters
+    ----------
+    output : new or empty folder; it appears whole or not at all.
+    from_weights : bool: see `read_model`.
+
+    Raises
+    ------
+    InputError: as `read_model`.
+    BiorrnError: the output holds files, or cannot be written.
+    """
+    folder, output = Path(folder), Path(output)
+    if not (folder / CONFIG).is_file():
+        raise InputError(folder, f"is not a model folder of Dorado or Bonito: {CONFIG} is missing")
+    recipe, facts, tensors = read_model(folder, from_weights)
+    try:
+        if output.is_dir() and any(output.iterdir()):
+            raise BiorrnError(f"{output}: holds files; allowed is a new or an empty folder")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(output.parent, output.name) as made:
+            whole = made / "model"
+            whole.mkdir()
+            save_arrays(whole, tensors, recipe, facts)
+            (whole / CARD).write_text(_card(facts), encoding="utf-8")
+            os.replace(whole, output)
+    except OSError as error:
+        raise BiorrnError(f"{output}: cannot be written: {error.strerror}") from error
+
+
+def _card(facts: Mapping[str, Any]) -> str:
+    """Return the card of an imported model."""
+    line = facts.get("qscore")
+    lines = [
+        f"# {facts.get('origin', 'imported')}",
+        "",
+        f"Imported by `biorrn models import` from a folder of that name: {facts['predicts']}.",
+        "",
+        f"- Licence of the weights: {facts.get('licence') or UNSTATED}. They are not part of biorrn.",
+        f"- Signal: {facts['sample_rate']:g} Hz, {', '.join(facts.get('chemistry') or ['chemistry not stated'])}; "
+        f"normaliser {facts['normaliser']}.",
+        f"- Frames of {facts['stride']} samples; chunks of {facts['calling']['samples']:,} samples that share "
+        f"{facts['calling']['overlap']:,}.",
+    ]
+    if line and set(line) == {"scale", "bias"}:
+        lines.append(
+            f"- Q-scores: {line['scale']:g} times the model's own, plus {line['bias']:g}, as its maker states."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _described(folder: Path) -> tuple[Network | Blocks, dict[str, Any]]:
     config = read_config(folder)
     with faults(folder / CONFIG):
         network = _network(config)
         return network, _facts(config, network, folder)
 
 
-def _network(config: Mapping[str, Any]) -> Network:
+def _network(config: Mapping[str, Any]) -> Network | Blocks:
     if "general" in config or "modbases" in config:
         kind = table(config, "general").get("model", "unknown")
         raise Fault(f"is a model of modified bases (general.model = {kind!r:.40}), not a basecaller")
     package = table(config, "model").get("package")
-    if package != "bonito.crf":
-        raise Fault(f"key 'model.package': found {package!r:.40}; allowed is 'bonito.crf'")
-    return network_of(config)
+    if package not in PACKAGES:
+        raise Fault(f"key 'model.package': found {package!r:.40}; allowed is {' or '.join(PACKAGES)}")
+    network = PACKAGES[package](config)
+    network.model()  # what a recipe cannot hold is found before the weights are read
+    return network
 
 
 # -- weights ---------------------------------------------------------------------------------------------------------
 
 
-def _values(folder: Path, network: Network) -> dict[str, np.ndarray]:
+def _values(folder: Path, network: Network | Blocks) -> dict[str, np.ndarray]:
     """Return the parameters of a network by the names of `Network.parameters`, as float32."""
     archives = sorted(path for path in folder.glob(f"*{TENSOR}"))
-    checkpoints = {int(found[1]): path for path in folder.iterdir() if (found := CHECKPOINT.fullmatch(path.name))}
     if archives:
         values = _by_name(folder, archives, network)
-    elif checkpoints:
-        values = _by_shape(checkpoints[max(checkpoints)], network)
+    elif (checkpoint := _checkpoint(folder)) is not None:
+        values = _by_shape(checkpoint, network)
     else:
         raise InputError(folder, f"holds no weights; expected are *{TENSOR} files (Dorado) or weights_N.tar (Bonito)")
     for name, found in values.items():
@@ -114,7 +191,13 @@ def _values(folder: Path, network: Network) -> dict[str, np.ndarray]:
     return {name: found.astype(np.float32) for name, found in values.items()}
 
 
-def _by_name(folder: Path, archives: Iterable[Path], network: Network) -> dict[str, np.ndarray]:
+def _checkpoint(folder: Path) -> Path | None:
+    """Return `weights_N.tar` of the highest N."""
+    found = {int(name[1]): path for path in folder.iterdir() if (name := CHECKPOINT.fullmatch(path.name))}
+    return found[max(found)] if found else None
+
+
+def _by_name(folder: Path, archives: Iterable[Path], network: Network | Blocks) -> dict[str, np.ndarray]:
     wanted = {name: shape for name, shape in network.parameters() if ".norm." not in name}  # Dorado folds batch norm
     present = {path.name.removesuffix(TENSOR): path for path in archives}
     for name in present:
@@ -127,116 +210,57 @@ def _by_name(folder: Path, archives: Iterable[Path], network: Network) -> dict[s
         if name not in present:
             raise InputError(folder, f"tensor '{name}' is missing; its {CONFIG} asks for shape {shape}")
         values[name] = read_tensor(present[name])
-        _check(present[name], name, values[name].shape, shape)
+        if values[name].shape != shape:
+            asked = f"its {CONFIG} asks for {shape}"
+            raise InputError(present[name], f"tensor '{name}' has shape {values[name].shape}; {asked}")
     return values
 
 
-def _by_shape(path: Path, network: Network) -> dict[str, np.ndarray]:
+def _by_shape(path: Path, network: Network | Blocks) -> dict[str, np.ndarray]:
     """Return the parameters of a checkpoint: of equal shapes, the first is the first of the network."""
     found = read_tensors(path)
     left: dict[tuple[int, ...], list[str]] = {}
     for name, values in found.items():
         left.setdefault(values.shape, []).append(name)
     matched = {}
+    way_out = "; biorrn models import --from-weights takes the network from the weights" * isinstance(network, Blocks)
     for name, shape in network.parameters():
         if not left.get(shape):
-            rest = next((other for names in left.values() for other in names), None)
+            rest = next((other for other in found if other in left.get(found[other].shape, ())), None)
             if rest is None:
-                raise InputError(path, f"tensor '{name}' is missing; its {CONFIG} asks for shape {shape}")
-            _check(path, rest, found[rest].shape, shape, name)
+                raise InputError(path, f"tensor '{name}' is missing; its {CONFIG} asks for shape {shape}{way_out}")
+            what = f"tensor '{rest}' has shape {found[rest].shape}"
+            raise InputError(path, f"{what}; its {CONFIG} asks for {shape} at {name}{way_out}")
         matched[name] = found[left[shape].pop(0)]
-    if rest := [name for names in left.values() for name in names]:
-        shape = found[rest[0]].shape
-        raise InputError(path, f"tensor '{rest[0]}' of shape {shape} is unexpected for its {CONFIG}")
+    if rest := next((other for other in found if other in left.get(found[other].shape, ())), None):
+        raise InputError(path, f"tensor '{rest}' of shape {found[rest].shape} is unexpected for its {CONFIG}{way_out}")
     return matched
-
-
-def _check(path: Path, name: str, found: tuple[int, ...], shape: tuple[int, ...], place: str = "") -> None:
-    if found != shape:
-        where = f" at {place}" if place and place != name else ""
-        raise InputError(path, f"tensor '{name}' has shape {found}; its {CONFIG} asks for {shape}{where}")
-
-
-def _tensors(network: Network, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the tensors of the biorrn model, with batch norm folded into the convolutions."""
-    made = {}
-    for place, layer in enumerate(network.convolutions):
-        weight, bias = values[f"{place}.conv.weight"], values.get(f"{place}.conv.bias")
-        bias = np.zeros(layer.size, np.float32) if bias is None else bias
-        if f"{place}.norm.weight" in values:
-            gamma, beta, mean, variance = (values[f"{place}.norm.{name}"].astype(np.float64) for name in NORM)
-            factor = gamma / np.sqrt(variance + EPSILON)
-            weight, bias = weight * factor[:, None, None], (bias - mean) * factor + beta
-        made[f"frontend.layers.{place}.weight"] = weight.astype(np.float32)
-        made[f"frontend.layers.{place}.bias"] = bias.astype(np.float32)
-    first = len(network.convolutions) + 1
-    for layer, place in enumerate(range(first, first + len(network.reverse))):
-        for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
-            made[f"core.layers.{layer}.cells.0.{name}"] = values[f"{place}.rnn.{name}"]
-    head, place, output = network.head, first + len(network.reverse), 1
-    if head.hidden:
-        made["head.output.1.weight"] = values[f"{place}.linear.weight"]
-        made["head.output.1.bias"] = values.get(f"{place}.linear.bias", np.zeros(head.hidden, np.float32))
-        place, output = place + 1, 3
-    for name in ("weight", "bias"):
-        if f"{place}.linear.{name}" in values:
-            rows = _planes(values[f"{place}.linear.{name}"], 4**head.state_len)
-            made[f"head.output.{output}.{name}"] = rows * np.float32(head.scale) if head.squash == "none" else rows
-    return made
-
-
-def _planes(rows: np.ndarray, states: int) -> np.ndarray:
-    """Return rows of the last layer, kept state by state, in the planes of `kernels.crf.loss`."""
-    return np.ascontiguousarray(rows.reshape(states, -1, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape))
 
 
 # -- recipe and facts ------------------------------------------------------------------------------------------------
 
 
-def _recipe(name: str, network: Network, facts: Mapping[str, Any]) -> dict[str, Any]:
-    head, stride = network.head, facts["stride"]
-    return {
+def _recipe(name: str, network: Network | Blocks) -> Recipe:
+    overlap = 2 * network.stride
+    return parse_recipe({
         "name": name,
         "task": "basecalling",
-        "model": {
-            "frontend": {
-                "name": "conv",
-                "layers": [
-                    {"width": layer.size, "kernel": layer.winlen, "stride": layer.stride,
-                     "activation": layer.activation, "clamp": layer.clamp} for layer in network.convolutions
-                ],
-            },
-            "core": {"cell": "lstm", "hidden": network.size, "layers": len(network.reverse),
-                     "direction": _direction(network.reverse)},
-            "head": {"name": "crf", "state_len": head.state_len, "blank": head.blank, "scale": head.scale,
-                     "squash": head.squash, "bias": head.bias, "hidden": head.hidden,
-                     "activation": "none" if head.hidden else "silu"},
-        },
-        "chunks": {"samples": OURS // stride * stride, "overlap": SHARED // (2 * stride) * 2 * stride, "epoch": 4096},
-        "training": {"loss": "crf", "lr": 5e-4, "ema": 0.998, "precision": "auto"},
-    }  # fmt: skip
+        "model": network.model(),
+        "chunks": {"samples": OURS // network.stride * network.stride, "overlap": SHARED // overlap * overlap,
+                   "epoch": 4096},
+        "training": {"loss": network.loss, "lr": 5e-4, "ema": 0.998, "precision": "auto"},
+    }, name)  # fmt: skip
 
 
-def _direction(reverse: tuple[bool, ...]) -> str:
-    plans = {
-        "alternating": lambda layer: layer % 2 == 0,
-        "forward": lambda layer: False,
-        "backward": lambda layer: True,
-    }
-    for name, plan in plans.items():
-        if reverse == tuple(map(plan, range(len(reverse)))):
-            return name
-    order = ", ".join("backward" if way else "forward" for way in reverse)
-    raise Fault(f"its LSTM layers run {order}; supported are backward and forward in turn, or one way for all")
-
-
-def _facts(config: Mapping[str, Any], network: Network, folder: Path) -> dict[str, Any]:
+def _facts(config: Mapping[str, Any], network: Network | Blocks, folder: Path) -> dict[str, Any]:
     name = folder.resolve().name
     run = Keys(table(config, "run_info"), "run_info")
     rate, sample = run.number("sample_rate", None), str(run.table.get("sample_type", ""))
     run.unused("sample_type")
     run.close()
     named = next((entry for start, entry in NAMES.items() for text in (name, sample) if text.startswith(start)), None)
+    if isinstance(network, Blocks) and rate is None:
+        named = named or R9  # Bonito had such networks for R9.4.1 alone
     rate = rate or _rate(name, named)
     if rate is None:
         raise Fault(
@@ -245,23 +269,22 @@ def _facts(config: Mapping[str, Any], network: Network, folder: Path) -> dict[st
     chemistry = named and named.format(f"{rate / 1000:g}khz")
     if named and chemistry not in CHEMISTRIES:
         raise Fault(f"key 'run_info.sample_rate': found {rate:g}; {name} is for 4000 or 5000 Hz")
-    _direction(network.reverse)
-    stride = int(np.prod([layer.stride for layer in network.convolutions]))
     facts: dict[str, Any] = {
         "task": "basecalling",
         "outputs": len(BASES),
-        "normaliser": _normaliser(config, name),
+        "normaliser": _normaliser(config, "med_mad" if named == R9 else "quantile"),
         "sample_rate": rate,
-        "stride": stride,
+        "stride": network.stride,
         "predicts": "bases of RNA from raw nanopore current" if _is_rna(name, sample) else
                     "bases of DNA from raw nanopore current",
-        "calling": _calling(config, stride),
-        "licence": _licence(folder, named),
-        "origin": name,
+        "calling": _calling(config, network.stride),
     }  # fmt: skip
+    if "biorrn" not in config:  # a model that biorrn exported is its user's
+        facts |= {"origin": name, "licence": _licence(folder, named)}
     if chemistry:
         facts["chemistry"] = [chemistry]
     facts |= _kept(config)
+    facts["inputs"] = str(Purpose.of(facts))
     if _is_rna(name, sample):
         facts["reversed"] = True
     if "qscore" not in facts and (qscore := table(config, "qscore")):
@@ -302,11 +325,10 @@ def _rate(name: str, chemistry: str | None) -> float | None:
     return 5000.0 if version and (int(version[1]), int(version[2])) >= (4, 2) else 4000.0
 
 
-def _normaliser(config: Mapping[str, Any], name: str) -> str:
+def _normaliser(config: Mapping[str, Any], usual: str) -> str:
     scaling, pa, quantiles = (
         Keys(table(config, part), part) for part in ("scaling", "standardisation", "normalisation")
     )
-    usual = "med_mad" if name.startswith("dna_r9.4.1") else "quantile"
     strategy = scaling.word("strategy", ("pa", "quantile", "med_mad"), usual)
     scaling.close()
     if strategy == "pa":
@@ -344,3 +366,9 @@ def _licence(folder: Path, chemistry: str | None) -> str:
                     lines = stream.read(4096).decode("utf-8", "replace").split("\n")
                 return next((line.strip()[:100] for line in lines if line.strip()), UNSTATED)
     return MAKER if chemistry else UNSTATED
+
+
+PACKAGES: dict[str, Callable[[Mapping[str, Any]], Network | Blocks]] = {
+    "bonito.crf": network_of,
+    "bonito.ctc": blocks_of,
+}

@@ -7,11 +7,14 @@ follows the public sources of Bonito (github.com/nanoporetech/bonito), which tra
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from biorrn.base.errors import Fault, InputError
 from biorrn.base.files import read_text
@@ -106,7 +109,70 @@ class Network:
         if self.head.bias:
             yield f"{place}.linear.bias", (self.head.outputs,)
 
+    loss = "crf"
 
+    @property
+    def stride(self) -> int:
+        """Return the samples of a frame."""
+        return math.prod(layer.stride for layer in self.convolutions)
+
+    def model(self) -> dict[str, Any]:
+        """Return the model of a biorrn recipe.
+
+        Raises
+        ------
+        Fault: the LSTM layers run in an order that `config.network.Core` does not have.
+        """
+        layers = [{"width": layer.size, "kernel": layer.winlen, "stride": layer.stride, "activation": layer.activation,
+                   "clamp": layer.clamp} for layer in self.convolutions]  # fmt: skip
+        core = {"cell": "lstm", "hidden": self.size, "layers": len(self.reverse), "direction": self._direction()}
+        head = self.head
+        last = {"state_len": head.state_len, "blank": head.blank, "scale": head.scale, "squash": head.squash}
+        last |= {"bias": head.bias, "hidden": head.hidden, "activation": "none" if head.hidden else "silu"}
+        return {"frontend": {"name": "conv", "layers": layers}, "core": core, "head": {"name": "crf"} | last}
+
+    def _direction(self) -> str:
+        plans = {"alternating": (True, False), "forward": (False, False), "backward": (True, True)}
+        for name, plan in plans.items():
+            if self.reverse == tuple(plan[layer % 2] for layer in range(len(self.reverse))):
+                return name
+        order = ", ".join("backward" if way else "forward" for way in self.reverse)
+        raise Fault(f"its LSTM layers run {order}; supported are backward and forward in turn, or one way for all")
+
+    def tensors(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the tensors of the biorrn model from the parameters by name; batch norm goes into the convolutions."""
+        made = {}
+        for place, layer in enumerate(self.convolutions):
+            weight, bias = values[f"{place}.conv.weight"], values.get(f"{place}.conv.bias")
+            bias = np.zeros(layer.size, np.float32) if bias is None else bias
+            if f"{place}.norm.weight" in values:
+                gamma, beta, mean, variance = (values[f"{place}.norm.{name}"].astype(np.float64) for name in NORM)
+                factor = gamma / np.sqrt(variance + EPSILON)
+                weight, bias = weight * factor[:, None, None], (bias - mean) * factor + beta
+            made[f"frontend.layers.{place}.weight"] = weight.astype(np.float32)
+            made[f"frontend.layers.{place}.bias"] = bias.astype(np.float32)
+        first = len(self.convolutions) + 1
+        for layer, place in enumerate(range(first, first + len(self.reverse))):
+            for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+                made[f"core.layers.{layer}.cells.0.{name}"] = values[f"{place}.rnn.{name}"]
+        head, place, output = self.head, first + len(self.reverse), 1
+        if head.hidden:
+            made["head.output.1.weight"] = values[f"{place}.linear.weight"]
+            made["head.output.1.bias"] = values.get(f"{place}.linear.bias", np.zeros(head.hidden, np.float32))
+            place, output = place + 1, 3
+        for name in ("weight", "bias"):
+            if f"{place}.linear.{name}" in values:
+                rows = _planes(values[f"{place}.linear.{name}"], 4**head.state_len)
+                made[f"head.output.{output}.{name}"] = rows * np.float32(head.scale) if head.squash == "none" else rows
+        return made
+
+
+def _planes(rows: np.ndarray, states: int) -> np.ndarray:
+    """Return rows of the last layer, kept state by state, in the planes of `kernels.crf.loss`."""
+    return np.ascontiguousarray(rows.reshape(states, -1, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape))
+
+
+EPSILON = 1e-5  # of the batch norm of `bonito.crf`
 NORM, BATCHES = ("weight", "bias", "running_mean", "running_var"), "num_batches_tracked"
 
 
@@ -139,6 +205,13 @@ class Keys:
         if type(found) is not int or not least <= found <= MOST:
             raise self._odd(name, found, f"a whole number from {least} to {MOST:,}")
         return found
+
+    def listed(self, name: str) -> int:
+        """Return the whole number in a list of one."""
+        found = self._take(name, REQUIRED)
+        if not isinstance(found, list) or len(found) != 1 or type(found[0]) is not int or not 1 <= found[0] <= MOST:
+            raise self._odd(name, found, f"a list of one whole number from 1 to {MOST:,}")
+        return found[0]
 
     def number(self, name: str, default: Any = ...) -> Any:
         """Return a finite number, or the default."""
@@ -219,7 +292,7 @@ def network_of(config: Mapping[str, Any]) -> Network:
     keys = Keys(model, "model")
     keys.unused("package", "type", "encoder", "seqdist")
     keys.close()
-    _check_input(config)
+    check_input(config)
     state_len = _state_len(config, model)
     layers = list(_layers(encoder, place))
     return _flat(encoder, state_len) if not layers else _serial(layers, state_len)
@@ -233,7 +306,8 @@ def table(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
-def _check_input(config: Mapping[str, Any]) -> None:
+def check_input(config: Mapping[str, Any]) -> None:
+    """Check that a network reads one channel and calls A, C, G and T; a `Fault` otherwise."""
     keys = Keys(table(config, "input"), "input")
     keys.same("features", 1)
     keys.unused("n_pre_context_bases", "n_post_context_bases")  # of the training's references
@@ -265,7 +339,7 @@ def _flat(encoder: Mapping[str, Any], state_len: int) -> Network:
     layers = keys.count("num_layers", 5)
     keys.word("rnn_type", ("lstm",))
     keys.unused("expand_blanks")
-    winlen = _odd_window(keys, "winlen")
+    winlen = odd_window(keys, "winlen")
     convolutions = (
         Convolution(1, first, 5, 1, activation, norm=norm),
         Convolution(first, 16, 5, 1, activation, norm=norm),
@@ -276,8 +350,9 @@ def _flat(encoder: Mapping[str, Any], state_len: int) -> Network:
     return Network(convolutions, tuple((layers - number) % 2 == 1 for number in range(layers)), head)
 
 
-def _odd_window(keys: Keys, name: str) -> int:
-    found = keys.count(name)
+def odd_window(keys: Keys, name: str, listed: bool = False) -> int:
+    """Return the samples of a kernel, an odd number."""
+    found = keys.listed(name) if listed else keys.count(name)
     if found % 2 == 0:
         raise Fault(f"key '{keys.place}.{name}': found {found}; allowed is an odd number")
     return found
@@ -357,7 +432,7 @@ class _Serial:
     def convolution(self, keys: Keys) -> None:
         self._order(keys, not self.permuted)
         self._width(keys, "insize", self.convolutions[-1].size if self.convolutions else 1)
-        winlen = _odd_window(keys, "winlen")
+        winlen = odd_window(keys, "winlen")
         padding = keys.count("padding", 0, least=0)
         if padding != winlen // 2:
             raise Fault(f"key '{keys.place}.padding': found {padding}; allowed is half of winlen, {winlen // 2}")

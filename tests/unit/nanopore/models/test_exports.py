@@ -114,7 +114,7 @@ def test_recipes_of_the_maker_s_shape_have_flat_keys(tmp_path: Path) -> None:
     assert found["basecaller"] == {"chunksize": 3000, "overlap": 300}
     facts = load_model("dna_r9.4.1_fast").facts
     assert json.loads(found["biorrn"]["facts"]) == {
-        key: facts[key] for key in ("chemistry", "early", "qscore") if facts.get(key)
+        key: facts[key] for key in ("chemistry", "early", "licence", "qscore") if facts.get(key)
     }
     names = {path.name for path in (tmp_path / "dna_r9.4.1_mine").glob("*.tensor")}
     assert {
