@@ -29,6 +29,7 @@ def basecall(
         Path | None, typer.Option(help="FASTA to align the reads to, with minimap2's preset map-ont.")
     ] = None,
     moves: Annotated[bool, typer.Option("--moves/--no-moves", help="Write move tables in SAM, BAM and CRAM.")] = True,
+    uracil: Annotated[bool, typer.Option("--uracil", help="RNA in FASTQ: write U in place of T.")] = False,
     summary: Annotated[
         str | None, typer.Option(help="Also write a table with one row per read, including skipped ones with reason.")
     ] = None,
@@ -76,6 +77,9 @@ def basecall(
     R9.4.1 DNA. Of several in one folder it is the largest (hac before fast), on a CPU the largest up to 50 MB (no sup).
     Files of several chemistries that no single model is for are refused; --chemistry calls one of them.
 
+    --model also takes a model folder of Dorado or Bonito as it is; see `biorrn models import`. The signal of RNA runs
+    3' to 5': its bases and qualities are written 5' to 3', its move table in the order of the signal.
+
     Records carry the tags of ONT's SAM specification: qs mean Q-score, ns samples, ts trimmed samples, du seconds, ch
     channel, mx mux, rn read number, st start time, fn file, sm, sd and sv scaling, RG read group, mv stride and moves
     (not in FASTQ), NM, AS and MD if aligned; and s0, the first sample. In FASTQ they follow the id. The output appears
@@ -90,6 +94,7 @@ def basecall(
       biorrn basecall reads/ -o calls.bam --summary summary.tsv --resume
       biorrn basecall reads/ -o aligned.bam --reference genome.fa --min-qscore 8
       biorrn basecall archive/ -o some.cram --read-ids ids.txt
+      biorrn basecall reads/ --model dorado_models/dna_r10.4.1_e8.2_400bps_hac@v4.3.0 -o calls.bam
       biorrn basecall rna/ --models-dir dorado_models/ -o rna.bam
       biorrn basecall mixed/ --chemistry dna_r9.4.1_e8 -o r9.fastq.gz
       biorrn basecall reads.pod5 --model runs/mine | minimap2 -ax map-ont -y reference.fa -
@@ -105,7 +110,7 @@ def basecall(
     from biorrn.nanopore.alignment import Mapper
     from biorrn.nanopore.basecall.caller import basecall as run
     from biorrn.nanopore.basecall.caller import default_batch_size
-    from biorrn.nanopore.basecall.formats import Style, format_of
+    from biorrn.nanopore.basecall.formats import Style, check_uracil, format_of
     from biorrn.nanopore.basecall.intake import Intake
     from biorrn.nanopore.basecall.intake import read_ids as ids_of
     from biorrn.nanopore.basecall.output import check_outputs, mapped, open_output, resume_settings
@@ -133,12 +138,16 @@ def basecall(
     else:
         folder = find_model(model, models_dir or ())
     stored = load_model(folder)
+    if uracil:
+        check_uracil(kind, stored.facts, stored.name)
     mapper = None if reference is None else Mapper(reference)
+    rare = {"chemistry": chemistry} if chemistry else {}
+    rare |= {"uracil": True} if uracil else {}
     must = resume_settings(stored, intake.files, ids, reference, decoder=decoder, device=kind_of(where), emit=kind,
                            moves=moves, min_qscore=min_qscore, min_length=min_length, max_reads=max_reads,
-                           force=force, **({"chemistry": chemistry} if chemistry else {}))  # fmt: skip
+                           force=force, **rare)  # fmt: skip
     purpose = Purpose.of(stored.facts, stored.name)
-    style = Style(stored.name, moves, mapper, command_line(), used, purpose)
+    style = Style(stored.name, moves, mapper, command_line(), used, purpose, uracil=uracil)
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0, min_length) as out:
         intake.done = out.done
         tally.keep(out.kept)

@@ -369,10 +369,8 @@ def _read_by(reader: Any, folder: Path) -> Stored:
 
 def _name_licence(facts: Mapping[str, Any], folder: Path) -> None:
     """Print the licence of weights that come from another program, once."""
-    if origin := facts.get("origin"):
-        note(
-            folder, f"weights of {origin}; licence: {facts.get('licence') or 'not stated'}; they are not part of biorrn"
-        )
+    if facts.get("origin"):
+        note(folder, f"its weights are not part of biorrn; their licence: {facts.get('licence') or 'not stated'}")
 
 
 def _module(recipe: Recipe, facts: dict[str, Any], folder: Path, tensors: dict[str, np.ndarray]) -> nn.Module:

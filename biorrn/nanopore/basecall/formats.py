@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 BLOCK = 2**20  # characters compressed at a time
 
 
-def fastq_text(call: Call, model: str = "") -> str:
-    """Return a call as a FASTQ record; SAM tags follow the id, separated by tabs, as minimap2 -y copies them."""
+def fastq_text(call: Call, model: str = "", uracil: bool = False) -> str:
+    """Return a call as a FASTQ record; SAM tags follow the id, separated by tabs, as minimap2 -y copies them.
+
+    `uracil`: write U in place of T.
+    """
     header = "\t".join([call.read_id, *tags(call, model)])
-    return f"@{header}\n{call.bases}\n+\n{quality_letters(call.quals)}\n"
+    bases = call.bases.replace("T", "U") if uracil else call.bases
+    return f"@{header}\n{bases}\n+\n{quality_letters(call.quals)}\n"
 
 
 def write_fastq(path: str, texts: Iterable[str], threads: int = 1) -> None:
@@ -77,6 +81,7 @@ class Style:
     threads : int: threads that compress.
     purpose : Purpose or None: chemistries of the model; reads of others get a warning.
     comments : comment lines of the header.
+    uracil : bool: FASTQ of RNA has U in place of T.
     """
 
     model: str = ""
@@ -86,6 +91,20 @@ class Style:
     threads: int = 1
     purpose: Purpose | None = None
     comments: tuple[str, ...] = ()
+    uracil: bool = False
+
+
+def check_uracil(kind: str, facts: Mapping[str, Any], model: str) -> None:
+    """Check that a format and a model, by its facts, allow U in place of T.
+
+    Raises
+    ------
+    ConfigError: BAM and CRAM have no letter U, and SAM must be convertible to them; or the model is of DNA.
+    """
+    if kind != "fastq":
+        raise ConfigError(f"--uracil: found the format {kind}, which has no letter U; allowed is fastq")
+    if not facts.get("reversed"):
+        raise ConfigError(f"--uracil: {model} is a model of DNA; allowed is one of RNA")
 
 
 Groups = Iterable[dict[str, str]]
@@ -163,7 +182,7 @@ def format_of(path: str | Path, emit: str | None = None) -> str:
 FORMATS: dict[str, Format] = {
     "fastq": Format(
         (".fastq", ".fq"),
-        lambda call, hits, style: fastq_text(call, style.model),
+        lambda call, hits, style: fastq_text(call, style.model, style.uracil),
         lambda path, texts, groups, style: write_fastq(path, texts, style.threads),
         streams=True,
     ),

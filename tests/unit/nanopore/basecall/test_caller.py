@@ -329,3 +329,27 @@ def test_moves_stand_where_the_bases_begin() -> None:
         off.append(starts[own[same]] - truth.starts[places[same]])
     assert len(np.concatenate(off)) > 1000
     assert abs(np.median(np.concatenate(off))) <= stored.facts["stride"]
+
+
+def test_rna_is_turned_round_and_its_moves_stay(stored: Stored) -> None:
+    """The signal of RNA runs 3' to 5'."""
+    rna = dataclasses.replace(stored, facts=stored.facts | {"reversed": True})
+    for forward, back in zip(basecall(stored, reads(5)), basecall(rna, reads(5)), strict=True):
+        assert back.bases == forward.bases[::-1]
+        assert back.quals.tolist() == forward.quals[::-1].tolist()
+        assert back.moves.tolist() == forward.moves.tolist()
+        assert back.trimmed == forward.trimmed
+        assert back.evidence is not None
+        assert forward.evidence is not None
+        assert (back.evidence == forward.evidence[::-1]).all()
+
+
+def test_a_model_of_rna_labels_no_signal(stored: Stored) -> None:
+    caller = Caller(dataclasses.replace(stored, facts=stored.facts | {"reversed": True}))
+    with pytest.raises(ConfigError, match="is a model of RNA, whose signal runs against the sequence"):
+        caller.call(caller.score(read("r", 900)))
+
+
+def test_chunks_of_the_maker_count() -> None:
+    assert module.calling_chunks(Chunks(samples=2400), 6, {"samples": 12000, "overlap": 600}).samples == 12000
+    assert module.calling_chunks(Chunks(samples=2400), 6, {}).samples == 3600

@@ -12,7 +12,7 @@ import pytest
 from biorrn.base.errors import ConfigError
 from biorrn.base.journal import SUFFIX
 from biorrn.nanopore.basecall.caller import Call
-from biorrn.nanopore.basecall.formats import FORMATS, WRITERS, Style, fastq_text, format_of, write_fastq
+from biorrn.nanopore.basecall.formats import FORMATS, WRITERS, Style, check_uracil, fastq_text, format_of, write_fastq
 from biorrn.nanopore.basecall.output import open_output
 from biorrn.nanopore.basecall.sam import tags
 from biorrn.sequences.records import SignalRecord
@@ -48,6 +48,15 @@ def test_fastq_record() -> None:
     assert header == "@r1\tqs:f:6.46\tns:i:4321\tts:i:50\tch:i:12\tmx:i:3\trn:i:77\ts0:i:123456\tdu:f:1.08025"
     assert bases == "ACGT"
     assert quals == [1, 10, 20, 40]
+
+
+def test_uracil_is_for_rna_in_fastq() -> None:
+    assert fastq_text(call(bases="TTAC"), uracil=True).splitlines()[1] == "UUAC"
+    check_uracil("fastq", {"reversed": True}, "rna004_fast")
+    with pytest.raises(ConfigError, match="--uracil: found the format bam, which has no letter U; allowed is fastq"):
+        check_uracil("bam", {"reversed": True}, "rna004_fast")
+    with pytest.raises(ConfigError, match="--uracil: mine is a model of DNA; allowed is one of RNA"):
+        check_uracil("fastq", {}, "mine")
 
 
 def test_a_quality_beyond_the_format_is_kept_within_it() -> None:

@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from biorrn.base.errors import BiorrnError, InputError
+from biorrn.nanopore.basecall.caller import basecall
+from biorrn.nanopore.chemistry import CHEMISTRIES, chemistry_tags
 from biorrn.nanopore.models.exports import toml
 from biorrn.nanopore.models.importer import import_model, read_facts, read_model
 from biorrn.nn.store import Stored, load_facts, load_model
+from biorrn.sequences.records import SignalRecord
 
 RUN = {"run_info": {"sample_rate": 4000}}
 Writer = Callable[[dict[str, Any], str, str], Path]
@@ -86,6 +89,37 @@ def test_names_in_a_checkpoint_do_not_matter(flat: dict[str, Any], written: Writ
     assert all((after[name] == array).all() for name, array in before.items())
 
 
+def record(chemistry: str, samples: int = 4000) -> SignalRecord:
+    rng = np.random.default_rng(0)
+    raw = (np.repeat(rng.normal(500, 90, samples // 10), 10) + rng.normal(0, 15, samples)).astype(np.int16)
+    rate = float(CHEMISTRIES[chemistry].rate)
+    return SignalRecord("r", raw, 10.0, 0.18, rate, run_tags=chemistry_tags(chemistry))
+
+
+@pytest.mark.parametrize("kind", ["dorado", "bonito"])
+@pytest.mark.parametrize(
+    ("name", "generation", "chemistry"),
+    [
+        ("dna_r9.4.1_e8_fast@v3.4", "flat", "dna_r9.4.1_e8"),
+        ("dna_r10.4.1_e8.2_400bps_fast@v4.0.0", "serial", "dna_r10.4.1_e8.2_400bps_4khz"),
+        ("dna_r10.4.1_e8.2_400bps_fast@v5.0.0", "serial", "dna_r10.4.1_e8.2_400bps_5khz"),
+        ("rna002_70bps_fast@v3", "flat", "rna002_70bps"),
+        ("rna004_130bps_fast@v5.0.0", "serial", "rna004_130bps"),
+    ],
+)
+def test_reads_of_each_chemistry_are_called(
+    name: str, generation: str, chemistry: str, kind: str, written: Writer, request: pytest.FixtureRequest
+) -> None:
+    model = load_model(written(request.getfixturevalue(generation), name, kind))
+    (called,) = basecall(model, [record(chemistry)])
+    assert set(called.bases) <= set("ACGT")
+    assert len(called.bases) == len(called.quals) == called.moves.sum()
+    skipped: list[str] = []
+    other = "dna_r9.4.1_e8" if chemistry != "dna_r9.4.1_e8" else "rna004_130bps"
+    assert not list(basecall(model, [record(other)], on_skip=lambda read, samples, reason: skipped.append(reason)))
+    assert "where the model is for" in skipped[0]
+
+
 # -- facts -----------------------------------------------------------------------------------------------------------
 
 QUANTILES = {"normalisation": {"quantile_a": 0.2, "quantile_b": 0.8, "shift_multiplier": 0.48,
@@ -137,7 +171,7 @@ def test_a_licence_beside_the_weights_is_named(flat: dict[str, Any], tmp_path: P
 
 def test_loading_names_the_licence(flat: dict[str, Any], written: Writer, capsys: pytest.CaptureFixture[str]) -> None:
     load_model(written(flat, "dna_r9.4.1_e8_fast@v3.4"))
-    assert "licence: Oxford Nanopore Technologies PLC." in capsys.readouterr().err
+    assert "their licence: Oxford Nanopore Technologies PLC." in capsys.readouterr().err
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
