@@ -26,6 +26,7 @@ from biorrn.config.network import Conv, Core, CRFHead
 from biorrn.config.recipe import Chunks, Model
 from biorrn.nanopore.basecall.caller import calling_chunks
 from biorrn.nanopore.basecall.quality import FEATURES, Calibration, Line, calibration_of, phred
+from biorrn.nanopore.models.importer import KEPT
 from biorrn.nanopore.signal import parse_normaliser
 from biorrn.nn.store import Stored
 from biorrn.sequences.alphabets import BASES
@@ -36,8 +37,7 @@ Layer = tuple[Table, dict[str, np.ndarray]]  # keys of a sublayer, and its param
 
 ACTIVATIONS = {"silu": "swish", "tanh": "tanh"}
 TURNS = {"alternating": (1, 0), "forward": (0, 0), "backward": (1, 1)}  # `reverse` of LSTM layers in turn
-# facts that the formats have no place for
-KEPT = ("qscore", "early", "chemistry", "origin", "licence")
+OWN = "that of whoever trained the model, with biorrn"  # licence of a model that states none
 # Dorado knows the values of its own models alone
 WINLEN, SCALE, LAYERS, CLAMP = 19, 5.0, 5, (-0.5, 3.5)
 NARROW = 128  # features up to which the first of two linear layers has no bias in Dorado
@@ -84,7 +84,7 @@ def _remarks(stored: Stored, to: str) -> list[str]:
     found = []
     if stored.facts["normaliser"] == "medmad" and to == "bonito":
         found.append("Bonito 1 normalises by quantiles or fixed picoamperes; it refuses this model's med_mad")
-    if stored.facts.get("qscore"):
+    if isinstance(calibration_of(stored.facts), Calibration):
         found.append("[qscore] is a line through the calibration of Q-scores; biorrn reads the calibration itself")
     return found
 
@@ -125,13 +125,14 @@ def sublayers(stored: Stored) -> list[Layer]:
         keys = {"type": "linear", "in_features": width, "out_features": head.hidden}
         layers.append((keys, _renamed(tensors, f"{linears[0]}.", "linear.")))
         width = head.hidden
-    moves = {
-        name: values.reshape(4, 4**head.state_len, -1).swapaxes(0, 1).reshape(values.shape)
+    scores = {  # planes of one score of all states -> the scores of each state
+        name: values.reshape(-1, 4**head.state_len, *values.shape[1:]).swapaxes(0, 1).reshape(values.shape)
         for name, values in _renamed(tensors, f"{linears[-1]}.", "linear.").items()
     }
     keys = {"type": "linearcrfencoder", "insize": width, "n_base": 4, "state_len": head.state_len, "bias": head.bias}
     keys |= {"scale": head.scale, "activation": "tanh"} if head.squash == "tanh" else {}
-    layers.append((keys | {"blank_score": head.blank}, moves))
+    keys |= {} if head.blank is None else {"blank_score": head.blank}
+    layers.append((keys, scores))
     if head.squash == "clamp":
         layers.append(({"type": "clamp", "min": -head.scale, "max": head.scale}, {}))
     return layers
@@ -160,8 +161,6 @@ def _beyond(network: Any) -> str:
         return "a layer between core and head"
     if not isinstance(head, CRFHead):
         return f"a head of kind {head.name} on an LSTM; allowed is crf"
-    if head.blank is None:
-        return "learned scores of staying (blank: null); allowed is a number"
     if head.hidden and head.activation != "none":
         return "a hidden layer with SiLU in the head; allowed is hidden: 0, or activation: none"
     return ""
@@ -184,19 +183,22 @@ def _flat(layers: list[Table]) -> Table | None:
     if not (plain and even and "scale" in head and head["bias"]):
         return None
     keys = {"activation": "swish", "features": width, "rnn_type": "lstm", "winlen": last["winlen"]}
-    return keys | {"stride": last["stride"], "scale": head["scale"], "blank_score": head["blank_score"]}
+    keys |= {"stride": last["stride"], "scale": head["scale"]}
+    return keys | ({"blank_score": head["blank_score"]} if "blank_score" in head else {})
 
 
 def beyond_dorado(layers: list[Table]) -> str:
     """Return the part of layers that Dorado does not know, though a Bonito folder holds it; "" where there is none."""
     flat = _flat(layers)
+    head = next(keys for keys in layers if keys["type"] == "linearcrfencoder")
+    if "blank_score" not in head:
+        return "learned scores of staying (blank: null)"
     if flat is not None:
         if (flat["winlen"], flat["scale"]) == (WINLEN, SCALE):
             return ""
         return f"a last kernel of {flat['winlen']} or scores within {flat['scale']:g}; allowed is {WINLEN}, {SCALE:g}"
     convolutions = [keys for keys in layers if keys["type"] == "convolution"]
     lstms = [keys for keys in layers if keys["type"] == "lstm"]
-    head = next(keys for keys in layers if keys["type"] == "linearcrfencoder")
     if "scale" in head:
         shape = f"widths 4, 16 and N, kernels 5, 5 and {WINLEN}, and {LAYERS} alternating LSTM layers of N units"
         return f"scores kept by tanh except after convolutions of {shape}"
@@ -224,7 +226,8 @@ def configuration(stored: Stored, layers: list[Table]) -> Table:
     facts = stored.facts
     flat = _flat(layers)
     state_len = next(keys["state_len"] for keys in layers if keys["type"] == "linearcrfencoder")
-    chunks = calling_chunks(stored.recipe.chunks or Chunks(), int(facts["stride"]))
+    chunks = calling_chunks(stored.recipe.chunks or Chunks(), int(facts["stride"]), facts.get("calling"))
+    kept = {name: facts[name] for name in KEPT if facts.get(name)} | {"licence": facts.get("licence") or OWN}
     scale, bias = quality_line(facts)
     return {
         "model": {"package": "bonito.crf"},
@@ -236,13 +239,13 @@ def configuration(stored: Stored, layers: list[Table]) -> Table:
         "qscore": {"scale": scale, "bias": bias},
         "basecaller": {"chunksize": chunks.samples, "overlap": chunks.overlap},
         "encoder": flat or {"type": "serial", "sublayers": layers},
-        "biorrn": {"facts": json.dumps({name: facts[name] for name in KEPT if facts.get(name)}, sort_keys=True)},
+        "biorrn": {"facts": json.dumps(kept, sort_keys=True)},
     }
 
 
 def _sample_type(facts: Mapping[str, Any]) -> str:
     names = {name.split("_")[0] for name in facts.get("chemistry") or ()} & {"rna002", "rna004"}
-    return names.pop() if names else "dna"
+    return names.pop() if names else "rna004" if facts.get("reversed") else "dna"
 
 
 def scaling(normaliser: str) -> Table:

@@ -27,7 +27,7 @@ from biorrn.nanopore.models.maker import BATCHES, CONFIG, Keys, Network, network
 from biorrn.nn.store import CARD, save_arrays
 from biorrn.sequences.alphabets import BASES
 
-KEPT = ("qscore", "early", "chemistry", "origin", "licence")
+KEPT = ("qscore", "early", "chemistry", "origin", "licence")  # facts that a table [biorrn] holds
 TENSOR, CHECKPOINT = ".tensor", re.compile(r"weights_(\d+)\.tar")
 OURS = 3600  # samples of a training chunk, as Bonito's are
 CALLED, SHARED = 10_000, 500  # samples of a chunk and of an overlap where the file says nothing: those of Dorado

@@ -73,16 +73,15 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The layers of a model, in the order in which they run; `reverse` says of each LSTM layer whether it runs back."""
+    """The layers of a model, in the order in which they run.
+
+    `size` is the units of an LSTM layer; `reverse` says of each whether it runs back.
+    """
 
     convolutions: tuple[Convolution, ...]
+    size: int
     reverse: tuple[bool, ...]
     head: Head
-
-    @property
-    def size(self) -> int:
-        """Return the units of the LSTM layers."""
-        return self.convolutions[-1].size
 
     def parameters(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Yield name and shape of each tensor in the order of the model; names as Dorado's files, batch norm apart."""
@@ -95,9 +94,9 @@ class Network:
                 yield f"{place}.norm.{BATCHES}", ()
         first = len(self.convolutions) + 1  # a permutation of the axes lies between
         for place in range(first, first + len(self.reverse)):
-            yield from (
-                (f"{place}.rnn.{name}", (4 * self.size, self.size)) for name in ("weight_ih_l0", "weight_hh_l0")
-            )
+            insize = self.convolutions[-1].size if place == first else self.size
+            yield f"{place}.rnn.weight_ih_l0", (4 * self.size, insize)
+            yield f"{place}.rnn.weight_hh_l0", (4 * self.size, self.size)
             yield from ((f"{place}.rnn.{name}", (4 * self.size,)) for name in ("bias_ih_l0", "bias_hh_l0"))
         place, width = first + len(self.reverse), self.size
         if self.head.hidden:
@@ -347,7 +346,7 @@ def _flat(encoder: Mapping[str, Any], state_len: int) -> Network:
     )
     head = Head(state_len, keys.number("blank_score", None), _positive(keys, "scale"), "tanh")
     keys.close()
-    return Network(convolutions, tuple((layers - number) % 2 == 1 for number in range(layers)), head)
+    return Network(convolutions, size, tuple((layers - number) % 2 == 1 for number in range(layers)), head)
 
 
 def odd_window(keys: Keys, name: str, listed: bool = False) -> int:
@@ -415,6 +414,7 @@ class _Serial:
     def __init__(self, state_len: int) -> None:
         self.state_len = state_len
         self.convolutions: list[Convolution] = []
+        self.size = 0
         self.reverse: list[bool] = []
         self.permuted = False
         self.linear: tuple[int, bool] | None = None
@@ -470,21 +470,24 @@ class _Serial:
 
     def lstm(self, keys: Keys) -> None:
         self._order(keys, self.permuted and self.linear is None and self.head is None)
-        width = self.convolutions[-1].size
+        width = self.size or self.convolutions[-1].size
         self._width(keys, "insize", width, default=width)
-        self._width(keys, "size", width)
+        size = keys.count("size")
+        if self.reverse and size != self.size:
+            raise Fault(f"key '{keys.place}.size': found {size}; the LSTM layer before has {self.size}")
+        self.size = size
         keys.same("bias", True)
         self.reverse.append(keys.flag("reverse", False))
 
     def decomposed(self, keys: Keys) -> None:
         self._order(keys, bool(self.reverse) and self.linear is None and self.head is None)
-        self._width(keys, "in_features", self.convolutions[-1].size)
+        self._width(keys, "in_features", self.size)
         self.linear = keys.count("out_features"), keys.flag("bias")
 
     def scores(self, keys: Keys) -> None:
         self._order(keys, bool(self.reverse) and self.head is None)
         hidden, hidden_bias = self.linear or (0, True)
-        self._width(keys, "insize", hidden or self.convolutions[-1].size)
+        self._width(keys, "insize", hidden or self.size)
         keys.same("n_base", 4)
         keys.unused("state_len", "expand_blanks", "permute")  # that of the states counts, as in Dorado
         tanh = keys.word("activation", ("tanh",), None) is not None
@@ -495,7 +498,7 @@ class _Serial:
     def network(self) -> Network:
         if self.head is None:
             raise Fault("its encoder has no layer of type linearcrfencoder")
-        return Network(tuple(self.convolutions), tuple(self.reverse), self.head)
+        return Network(tuple(self.convolutions), self.size, tuple(self.reverse), self.head)
 
 
 SUBLAYERS = {

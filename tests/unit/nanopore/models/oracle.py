@@ -80,13 +80,15 @@ class Linear(nn.Module):
 class Transitions(Linear):
     """Scores (T, N, states * 5): five for each state, the fixed score of staying, then those of its four moves."""
 
-    def __init__(self, insize: int, state_len: int, bias: bool, tanh: bool, scale: float, blank: float) -> None:
-        super().__init__(insize, 4 ** (state_len + 1), bias)
+    def __init__(self, insize: int, state_len: int, bias: bool, tanh: bool, scale: float, blank: float | None) -> None:
+        super().__init__(insize, 4**state_len * (4 if blank is not None else 5), bias)
         self.tanh, self.scale, self.blank = tanh, scale, blank
 
     def forward(self, x: Tensor) -> Tensor:
         moves = self.linear(x)
         moves = self.scale * torch.tanh(moves) if self.tanh else moves
+        if self.blank is None:  # it is learned
+            return moves
         moves = moves.unflatten(-1, (-1, 4))
         return torch.cat([torch.full_like(moves[..., :1], self.blank), moves], -1).flatten(-2)
 
@@ -119,7 +121,7 @@ class Network(nn.Module):
             Convolution(16, width, encoder["winlen"], encoder["stride"], active, False),
             Permute(),
             *(Lstm(width, width, reverse=number % 2 == 0) for number in range(5)),
-            Transitions(width, self.state_len, True, True, encoder["scale"], encoder["blank_score"]),
+            Transitions(width, self.state_len, True, True, encoder["scale"], encoder.get("blank_score")),
         ]
 
     def forward(self, signal: Tensor) -> Tensor:
@@ -154,7 +156,7 @@ def _sublayer(entry: dict[str, Any]) -> nn.Module:
     assert kind == "linearcrfencoder", kind
     tanh = entry.get("activation") == "tanh"
     return Transitions(
-        entry["insize"], entry["state_len"], entry["bias"], tanh, entry.get("scale", 1.0), entry["blank_score"]
+        entry["insize"], entry["state_len"], entry["bias"], tanh, entry.get("scale", 1.0), entry.get("blank_score")
     )
 
 
@@ -244,6 +246,112 @@ def read(folder: Path) -> Network:
         state[f"encoder.{numbers[int(number)]}.{name}"] = dict(holder.named_parameters())["0"]
     network.load_state_dict(state)
     return network
+
+
+# --- configurations of each generation, small ---
+
+
+def flat(width: int = 24, state_len: int = 2, stride: int = 5, more: str = "") -> str:
+    """Return a configuration with flat keys, as of v3 and of RNA."""
+    return f"""{_HEAD.format(state_len=state_len)}
+[encoder]
+activation = "swish"
+features = {width}
+rnn_type = "lstm"
+scale = 5.0
+stride = {stride}
+winlen = 19
+blank_score = 2.0
+{more}"""
+
+
+def serial(
+    width: int = 24,
+    state_len: int = 2,
+    *,
+    clamped: bool = False,
+    between: int = 0,
+    last: str = "swish",
+    within: bool = True,
+    strides: tuple[int, int, int] = (1, 1, 6),
+    more: str = "",
+) -> str:
+    """Return a configuration with sublayers.
+
+    Parameters
+    ----------
+    clamped : clamps after the convolutions; between : width of a linear layer before the head, 0 is none; last :
+        activation of the last convolution; within : clamp of the scores.
+    """
+    blocks = []
+    sizes = [1, 16, 16, width]
+    for n, (winlen, stride) in enumerate(zip((5, 5, 19), strides, strict=True)):
+        active = last if n == 2 else "swish"
+        blocks.append(
+            f'type = "convolution"\ninsize = {sizes[n]}\nsize = {sizes[n + 1]}\nbias = true\nwinlen = {winlen}\n'
+            f'stride = {stride}\npadding = {winlen // 2}\nactivation = "{active}"\nnorm = "batchnorm"'
+        )
+        blocks += ['type = "clamp"\nmin = -0.5\nmax = 3.5'] if clamped else []
+    blocks.append('type = "permute"\ndims = [ 2, 0, 1,]')
+    blocks += [f'type = "lstm"\nsize = {width}\ninsize = {width}\nbias = true\nreverse = {1 - n % 2}' for n in range(5)]
+    blocks += [f'type = "linear"\nin_features = {width}\nout_features = {between}'] if between else []
+    blocks.append(
+        f'type = "linearcrfencoder"\ninsize = {between or width}\nn_base = 4\nstate_len = {state_len}\nbias = false\n'
+        "blank_score = 2.0"
+    )
+    blocks += ['type = "clamp"\nmin = -5.0\nmax = 5.0'] if within else []
+    layers = "\n\n".join(f"[[encoder.sublayers]]\n{block}" for block in blocks)
+    return f'{_HEAD.format(state_len=state_len)}\n[encoder]\ntype = "serial"\n{layers}\n{more}'
+
+
+_HEAD = """[model]
+package = "bonito.crf"
+
+[labels]
+labels = [ "N", "A", "C", "G", "T",]
+
+[input]
+features = 1
+
+[global_norm]
+state_len = {state_len}
+"""
+_PA = """
+[scaling]
+strategy = "pa"
+
+[standardisation]
+standardise = 1
+mean = 91.88
+stdev = 22.65
+
+[run_info]
+sample_rate = 5000
+"""
+_RNA = """
+[run_info]
+sample_rate = {rate}
+
+[normalisation]
+quantile_a = 0.2
+quantile_b = 0.8
+shift_multiplier = 0.48
+scale_multiplier = 0.59
+
+[qscore]
+scale = 1.0
+bias = -1.6
+"""
+# name of a folder -> its configuration
+GENERATIONS = {
+    "dna_r9.4.1_e8_fast@v3.4": flat(),
+    "dna_r10.4.1_e8.2_260bps_fast@v4.0.0": serial(within=False, strides=(1, 1, 5)),
+    "dna_r10.4.1_e8.2_400bps_hac@v4.2.0": serial(132, clamped=True, between=16),
+    "dna_r10.4.1_e8.2_400bps_hac@v4.3.0": serial(last="tanh", more=_PA),
+    "dna_r10.4.1_e8.2_400bps_sup@v4.3.0": serial(state_len=3, last="tanh", strides=(1, 2, 3), more=_PA),
+    "rna002_70bps_fast@v3": flat(more=_RNA.format(rate=3000)),
+    "rna004_130bps_hac@v3.0.1": flat(state_len=3, more=_RNA.format(rate=4000)),
+}
 
 
 # --- signal, and bases by enumeration ---

@@ -13,6 +13,7 @@ import torch
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.config.recipe import load_recipe, parse_recipe
 from biorrn.nanopore.models.exports import (
+    OWN,
     SCALINGS,
     WRITERS,
     configuration,
@@ -24,7 +25,7 @@ from biorrn.nanopore.models.exports import (
 )
 from biorrn.nanopore.signal import NORMALISERS, normaliser_of
 from biorrn.nn.sequence import build_model
-from biorrn.nn.store import Stored, load_model
+from biorrn.nn.store import Stored, load_facts, load_model
 
 FACTS = {"task": "basecalling", "outputs": 5, "normaliser": "medmad", "sample_rate": 4000.0}
 SERIAL = {
@@ -113,9 +114,8 @@ def test_recipes_of_the_maker_s_shape_have_flat_keys(tmp_path: Path) -> None:
     assert found["scaling"] == {"strategy": "med_mad"}
     assert found["basecaller"] == {"chunksize": 3000, "overlap": 300}
     facts = load_model("dna_r9.4.1_fast").facts
-    assert json.loads(found["biorrn"]["facts"]) == {
-        key: facts[key] for key in ("chemistry", "early", "licence", "qscore") if facts.get(key)
-    }
+    kept = json.loads(found["biorrn"]["facts"])
+    assert kept == {key: facts[key] for key in ("chemistry", "early", "licence", "qscore") if facts.get(key)}
     names = {path.name for path in (tmp_path / "dna_r9.4.1_mine").glob("*.tensor")}
     assert {
         "0.conv.weight.tensor",
@@ -124,6 +124,11 @@ def test_recipes_of_the_maker_s_shape_have_flat_keys(tmp_path: Path) -> None:
         "9.linear.bias.tensor",
     } <= names
     assert len(names) == 28
+
+
+def test_a_model_of_yours_is_under_no_licence_of_the_maker(tmp_path: Path) -> None:
+    export(stored(FAST), tmp_path / "dna_r9.4.1_e8_fast@v3.4", "dorado")
+    assert load_facts(tmp_path / "dna_r9.4.1_e8_fast@v3.4")["licence"] == OWN
 
 
 def test_names_skip_clamps_and_end_with_both_linear_layers(tmp_path: Path) -> None:
@@ -179,7 +184,6 @@ def test_sample_type_follows_the_chemistry(rna: str, kind: str) -> None:
 
 REFUSED = {
     "a head for CTC": ({**SMALL, "head": {"name": "ctc"}}, "a head of kind ctc on an LSTM"),
-    "learned stays": ({**SMALL, "head": {"name": "crf", "blank": None}}, "learned scores of staying"),
     "another cell": ({**SMALL, "core": {**SMALL["core"], "cell": "gru"}}, "a core of gru, forward"),
     "both directions": ({**SMALL, "core": {**SMALL["core"], "direction": "bidirectional"}}, "lstm, bidirectional"),
     "skip connections": ({**SMALL, "core": {**SMALL["core"], "skip": True}}, "skip connections or layer norm"),
@@ -228,6 +232,7 @@ BEYOND = {
     ),
     "another core": ({**TANH, "core": {**TANH["core"], "layers": 4}}, "other cores than 5"),
     "a bias": ({**TANH, "head": {**TANH["head"], "bias": True}}, "a bias of the head"),
+    "learned stays": ({**FAST, "head": {"name": "crf", "state_len": 2, "blank": None}}, "learned scores of staying"),
     "another clamp": ({**TANH, "head": {**TANH["head"], "scale": 4.0}}, "these clamps"),
 }
 
