@@ -682,11 +682,12 @@ def evaluate(
             return Evaluation(_estimates(tables), _estimates({}), content["cautions"], content)
         if measured is None:
             raise ConfigError("measured: give the measured values; or of called reads, reference")
+        from biorrn.nn.store import is_model
         from biorrn.proteins.evaluate import evaluate_regression
 
         path = stack.enter_context(_file_of(measured))
         used = None
-        if isinstance(predictions, Model) or (isinstance(predictions, str | Path) and _is_model(predictions)):
+        if isinstance(predictions, Model) or (isinstance(predictions, str | Path) and is_model(predictions)):
             used = _model(predictions)
             made = predict(used, path, level=level, wild_type=wild_type, offset=offset, device=device)
             predictions = made[[column for column in made if not str(column).startswith("input_")]]
@@ -726,13 +727,6 @@ def _model(model: Model | Source) -> Model:
 
 def _stored(model: Model | Source) -> Stored:
     return _model(model)._stored
-
-
-def _is_model(name: Source) -> bool:
-    """Return whether a name is a model, i.e. a folder or a shipped id, and not a file of predictions."""
-    from biorrn.nn.store import shipped_models
-
-    return Path(name).is_dir() or str(name) in shipped_models()
 
 
 def _named(data: Any) -> str:

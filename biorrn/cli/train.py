@@ -19,7 +19,10 @@ Replace = Annotated[
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or path to a .yaml file.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="Name of a shipped recipe, or path to a .yaml file; or a model, which is trained further."),
+    ],
     prepared: Annotated[Path, typer.Argument(help="HDF5 file written by `biorrn prepare`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Run folder. It becomes the model.")],
     seed: TrainSeed = 0,
@@ -55,6 +58,10 @@ def train(
     torchrun, several processes train one model; batches and results equal those of one process up to the order of
     floating-point sums.
 
+    A model in place of a recipe, by name or folder, is fine-tuned: its recipe is taken, with its weights as --init. It
+    may be a run, a shipped model, or a folder of Dorado or Bonito. Prepare the reads by `biorrn prepare signal --model`
+    with the same model, so that the signal is normalised as the network expects it.
+
     To train from a plain table without a recipe, use `biorrn train-table`. To repeat a finished run and check that it
     gives the same weights, use `biorrn rerun RUN --check`.
 
@@ -67,14 +74,20 @@ def train(
       biorrn train fast lambda.h5 -o runs/fast --processes 4 --device cuda
       torchrun --nproc-per-node 4 -m biorrn train fast lambda.h5 -o runs/fast
       biorrn train fast modified.h5 -o runs/tuned --init dna_r9.4.1_fast --set training.lr=5e-4
+      biorrn train dna_r10.4.1_e8.2_400bps_hac@v4.3.0/ own.h5 -o runs/own_r10 --set training.epochs=4
     """
-    from biorrn.config.recipe import change_recipe, load_recipe
+    from biorrn.config.recipe import change_recipe, load_recipe, recipe_names
+    from biorrn.nn.store import is_model, load_model
     from biorrn.training import processes as launch
 
     changes = list(settings or [])
     if max_minutes is not None:
         changes.append(f"training.max_minutes={max_minutes}")
-    chosen = change_recipe(load_recipe(recipe), changes)
+    if recipe not in recipe_names() and is_model(recipe):
+        stored = load_model(recipe)
+        chosen, init = change_recipe(stored.recipe, changes), init or str(stored.path)
+    else:
+        chosen = change_recipe(load_recipe(recipe), changes)
 
     number = launch.check(processes)
     if number > 1 and not launch.launched():

@@ -18,6 +18,7 @@ from biorrn.sequences.prepared.files import SignalFile
 IN_MEMORY = 1 << 30  # bytes of signal and labels; a larger file is read window by window
 # samples per base; outside these bounds the labels of a window are wrong (R9.4.1 DNA at 4 kHz: 10 on average)
 FEWEST, MOST = 3, 60
+SLOWER = 4  # times that RNA (70 to 130 bases a second) may stay longer at a base than DNA
 TRIES = 50  # draws for one window
 
 
@@ -47,7 +48,7 @@ class ChunkDataset:
     ----------
     samples : int: T, samples of every window in a batch; shorter segments are padded with zeros.
     dropped : Counter: dropped windows by reason.
-    normaliser, sample_rate, chemistry : as in the file.
+    normaliser, sample_rate, chemistry, rna : as in the file.
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class ChunkDataset:
         self.dropped: Counter[str] = Counter()
         self._file = SignalFile(path)
         self.normaliser, self.sample_rate = self._file.normaliser, self._file.sample_rate
-        self.chemistry = self._file.chemistry
+        self.chemistry, self.rna = self._file.chemistry, self._file.rna
+        self._most = MOST * SLOWER if self.rna else MOST
         file = self._file.file
         self.rows = self._file.rows(split)
         if not len(self.rows):
@@ -219,8 +221,8 @@ class ChunkDataset:
             self.dropped["no base"] += 1
         elif bases > window.samples / FEWEST:
             self.dropped[f"fewer than {FEWEST} samples a base"] += 1
-        elif bases < window.samples / MOST:
-            self.dropped[f"more than {MOST} samples a base"] += 1
+        elif bases < window.samples / self._most:
+            self.dropped[f"more than {self._most} samples a base"] += 1
         else:
             return True
         return False

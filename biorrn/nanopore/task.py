@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,8 @@ class SignalData:
         }
         if known := trained_for(self.windows.chemistry):
             self.facts["chemistry"] = known
+        if self.windows.rna:
+            self.facts["reversed"] = True
 
     def steps(self) -> int:
         return max(1, self.chunks.epoch // self.batch_size)
@@ -83,6 +85,27 @@ class SignalData:
 def open_data(path: str | Path, recipe: Recipe) -> SignalData:
     """Open a prepared signal file."""
     return SignalData(path, recipe)
+
+
+def continue_from(data: SignalData, facts: Mapping[str, Any], name: str | Path) -> None:
+    """Take over the licence of the model that a training starts from.
+
+    Raises
+    ------
+    ConfigError: it is a basecaller of a signal that is normalised in another way, or runs in the other direction.
+    """
+    for fact, what in (
+        (("normaliser", "normalised by"), ("reversed", "that runs 3' to 5'")) if "stride" in facts else ()
+    ):
+        own, other = data.facts.get(fact, False), facts.get(fact, False)
+        if own != other:
+            raise ConfigError(
+                f"--init {name}: is for signal {what} {other}; the prepared file has {own}. Prepare the reads with "
+                f"biorrn prepare signal --model {name}"
+            )
+    for fact in ("licence", "origin"):
+        if facts.get(fact):
+            data.facts[fact] = facts[fact]
 
 
 def make_model(recipe: Recipe, data: SignalData) -> SequenceModel:

@@ -186,10 +186,7 @@ def find_model(name: str | Path, folders: Iterable[str | Path] = ()) -> Path:
     if str(name) in known:
         return Path(str(resources.files("biorrn.pretrained") / str(name)))
     places = model_folders(folders)
-    own: dict[str, Path] = {}
-    for place in places:
-        for model in models_in(place):
-            own.setdefault(model.name, model)
+    own = {model.name: model for place in reversed(places) for model in models_in(place)}
     if str(name) in own:
         return own[str(name)]
     close = nearest(str(name), [*own, *known])
@@ -198,6 +195,13 @@ def find_model(name: str | Path, folders: Iterable[str | Path] = ()) -> Path:
     raise ConfigError(
         f"model '{name}' is not a folder nor a shipped model{also}{hint} Shipped: {', '.join(known) or 'none'}"
     )
+
+
+def is_model(name: str | Path) -> bool:
+    """Return whether a name is that of a model: a folder, a shipped id, or the name of a folder in `model_folders`."""
+    return os.path.isdir(name) or str(name) in {
+        *shipped_models(), *(model.name for place in model_folders() for model in models_in(place))
+    }  # fmt: skip
 
 
 def save_model(folder: str | Path, model: nn.Module, recipe: Recipe, facts: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from biorrn.base.terminal import announced, progress
 from biorrn.config.recipe import Recipe
 from biorrn.nn.batch import Batch
 from biorrn.nn.sequence import SequenceModel
-from biorrn.nn.store import WEIGHTS, find_model, model_checksum, save_model, start_from
+from biorrn.nn.store import find_model, load_facts, model_checksum, save_model, start_from
 from biorrn.training.alarms import Alarm, Alarms
 from biorrn.training.checkpoint import (
     CHECKPOINTS,
@@ -146,6 +146,8 @@ def begin(
     def open_all() -> tuple[Data, dict[str, Any], Path | None, bool]:
         with announced(f"reading {data_path}"):
             data = task.open_data(data_path, data_recipe or recipe)
+        if init is not None and hasattr(task, "continue_from"):
+            task.continue_from(data, load_facts(init), init)
         mark = fingerprint(recipe, data_path, seed)
         mark["files"] = _checksums(recipe)
         if init is not None:

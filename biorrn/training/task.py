@@ -49,6 +49,9 @@ class Task(Protocol):
         """Open a prepared file."""
         ...
 
+    # continue_from(data, facts, name), optional: checks that a training may start from a model, by its facts, and takes
+    # over what becomes of them in those of the data
+
     def make_model(self, recipe: Recipe, data: Data) -> SequenceModel:
         """Return an untrained model for the data."""
         ...

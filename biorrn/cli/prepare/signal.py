@@ -27,7 +27,8 @@ def signal(
         Path | None, typer.Option(help="FASTA: the aligned reference becomes the label. bootstrap requires it.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="calls, bootstrap: run folder or shipped model. Default: the shipped one.")
+        str | None,
+        typer.Option(help="Model whose normalisation to use, as for fine-tuning it; calls and bootstrap call with it."),
     ] = None,
     min_identity: Annotated[float | None, typer.Option(min=0, max=1, help="Minimum identity of the alignment.")] = None,
     min_coverage: Annotated[
@@ -36,10 +37,11 @@ def signal(
     min_mean_q: Annotated[float, typer.Option(min=0, help="Minimum mean Q-score of the read.")] = 0.0,
     lead: Annotated[int, typer.Option(help="Number of bases that moves are early. Guppy on R9.4.1: 3.")] = 0,
     threads: Threads = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="calls, bootstrap: accept reads of another chemistry than the model's.")
-    ] = False,
-    normaliser: Normaliser = "medmad",
+    force: Annotated[bool, typer.Option("--force", help="Accept reads of another chemistry than the model's.")] = False,
+    normaliser: Annotated[
+        str | None,
+        typer.Option(help="Normalisation: medmad, quantile or picoampere. Default: as --model, else medmad."),
+    ] = None,
     seed: SplitSeed = 0,
     report: Report = None,
     table: Annotated[
@@ -58,7 +60,11 @@ def signal(
       truth       the table of a simulator
       bam         basecalls with move table; with --reference, the aligned reference
       calls       FASTQ inside FAST5 or in a file; without moves a model aligns them to the signal
-      bootstrap   a model basecalls, minimap2 maps, and the aligned reference is the label
+      bootstrap   a model basecalls, minimap2 maps, and the aligned reference is the label; without --model it is
+                  the one that `biorrn basecall` would take
+
+    With --model, reads of another chemistry or sample rate than the model's are refused. The bases of RNA are labels in
+    the order of its signal, 3' to 5'; its labels come from calls or bootstrap.
 
     \b
     Splits:
@@ -72,10 +78,12 @@ def signal(
       biorrn prepare signal pod5/ --labels bam --bam calls.bam --reference ref.fa --split random -o calls.h5
       biorrn prepare signal fast5/ --labels calls --min-mean-q 9 --split random -o pseudo.h5 --table reads.tsv
       biorrn prepare signal fast5/ --labels bootstrap --reference ref.fa --split random -o own.h5
+      biorrn prepare signal pod5/ --labels bootstrap --model dna_r10.4.1_e8.2_400bps_hac@v4.3.0/ --reference ref.fa \
+        --split reference:chr1:0-9000=valid -o r10.h5
     """
     from biorrn.base.terminal import progress
     from biorrn.nanopore.labels.prepare import prepare_reads
-    from biorrn.nanopore.labels.sources import LabelOptions, open_labels, open_report
+    from biorrn.nanopore.labels.sources import LabelOptions, check_options, facts_for, open_labels, open_report
     from biorrn.nanopore.readers.summary import Problems
     from biorrn.sequences.splits import parse_split
 
@@ -94,6 +102,8 @@ def signal(
         threads=threads,
         force=force,
     )
+    check_options(labels, options)
+    options, facts = facts_for(paths, labels, options)
     problems = Problems(sys.stderr)
     with progress("preparing", "samples") as advance, open_report(table) as reads:
         account = prepare_reads(
@@ -102,13 +112,14 @@ def signal(
             splitter,
             labels=labels,
             truth=truth,
-            normaliser=normaliser,
+            normaliser=normaliser or facts.get("normaliser", "medmad"),
             note=note,
             on_problem=problems,
             advance=advance,
-            reads=open_labels(paths, labels, options, reads, problems),
+            reads=open_labels(paths, labels, options, reads, problems, facts),
             report=reads,
             tables=options.files(),
+            rna=bool(facts.get("reversed")),
         )
     account["counts"]["files with problems"] = problems.close()
     write_account(account, {"split": split, "seed": seed, **options.shown()}, report)

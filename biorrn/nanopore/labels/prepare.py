@@ -16,7 +16,7 @@ import numpy as np
 from biorrn.base.errors import BiorrnError, ConfigError, InputError, OnProblem, stop
 from biorrn.base.files import atomic_path, sha256
 from biorrn.nanopore.chemistry import chemistry_of
-from biorrn.nanopore.dataset import ChunkDataset
+from biorrn.nanopore.dataset import SLOWER, ChunkDataset
 from biorrn.nanopore.labels.sources import LabelledReads, ReadReport, labelled_reads
 from biorrn.nanopore.signal import normalise, normaliser_of
 from biorrn.sequences.prepared.files import NewFile, SignalFile, SignalWriter, new_file, signal_writer
@@ -26,8 +26,9 @@ from biorrn.sequences.records import ReadLabels, SignalRecord
 from biorrn.sequences.splits import Random, Reference, Rows, Splitter
 
 MIN_BASES = 20  # of a segment
+MOLECULES = {False: "DNA", True: "RNA"}
 # Seconds; a longer base is a stall, where the alignment placed unexplained signal, and segments are cut there. Of the
-# 385,559 bases of 50 lambda reads, 99.99 % last less than 0.05 s; 14 last longer than 0.1 s, up to 0.68 s.
+# 385,559 bases of 50 lambda reads, 99.99 % last less than 0.05 s; 14 last longer than 0.1 s, up to 0.68 s. For DNA.
 STALL = 0.1
 
 
@@ -45,6 +46,7 @@ def prepare_reads(
     reads: LabelledReads | None = None,
     report: ReadReport | None = None,
     tables: Sequence[str | Path] = (),
+    rna: bool = False,
 ) -> dict[str, Any]:
     """Write the labelled reads of files and folders to a prepared file and return its summary.
 
@@ -67,6 +69,7 @@ def prepare_reads(
         advance=advance,
         on_read=report.done,
         dropped=report.counts,
+        rna=rna,
     )
     content = account(out, kept + report.counts, note)
     identities = report.summary()
@@ -85,6 +88,7 @@ def prepare_signal(
     advance: Callable[[int], None] = lambda samples: None,
     on_read: Callable[[str, str | None, int], None] = lambda read_id, fault, bases: None,
     dropped: Mapping[str, int] = types.MappingProxyType({}),
+    rna: bool = False,
 ) -> Counter[str]:
     """Write the segments of labelled reads to a prepared signal file; one read is in memory at a time.
 
@@ -102,6 +106,7 @@ def prepare_signal(
     advance : called with the number of samples of each read.
     on_read : called with the id of each read, why it was dropped (None if kept), and the bases written of it.
     dropped : counts of the reads that `reads` drops, for the error message.
+    rna : bool: the signal runs 3' to 5', and so do the labels.
 
     Returns
     -------
@@ -121,7 +126,7 @@ def prepare_signal(
     everything = itertools.chain([first], iterator)
     del first  # frees its memory
     chemistries: Counter[str] = Counter()
-    with signal_writer(out, normaliser, rate, labels, chemistries) as writer:
+    with signal_writer(out, normaliser, rate, labels, chemistries, rna) as writer:
         writer.file.attrs["note"] = note
         sources = {Path(path) for path in tables}
         for record, truth in everything:
@@ -190,7 +195,7 @@ def _segments(
     where = positions(truth)
     by_base = isinstance(splitter, Reference)
     codes = splitter.assign(Rows(reference=truth.reference, positions=where)) if by_base else np.zeros(len(where), int)
-    stalled = np.diff(edges) > STALL * record.sample_rate
+    stalled = np.diff(edges) > STALL * (SLOWER if writer.file.attrs.get("rna") else 1) * record.sample_rate
     nameless = (truth.bases < 1) | (truth.bases > 4)
     counts["bases dropped: stalled"] += int(stalled.sum())
     counts["bases dropped: no letter"] += int((nameless & ~stalled).sum())
@@ -288,23 +293,25 @@ def mix(inputs: Sequence[tuple[str | Path, float]], out: str | Path, note: str =
 
     Raises
     ------
-    InputError: an input is not a prepared signal file, has another normaliser or sample rate than the first, or has a
-        weight above 0 but no training segments.
+    InputError: an input is not a prepared signal file, has another normaliser, sample rate or molecule than the first,
+        or has a weight above 0 but no training segments.
     """
     total = sum(weight for _, weight in inputs)
     parts, rows, labels, sources = [], 0, [], {}
     chemistries: Counter[str] = Counter()
-    first: tuple[str | Path, str, float] | None = None
+    first: tuple[str | Path, str, float, bool] | None = None
     counts: dict[str, int] = {}
     with new_file(out) as target:
         create(target, "signal")
         for place, (path, weight) in enumerate(inputs):
             with SignalFile(path) as source:
-                first = first or (path, source.normaliser, source.sample_rate)
+                first = first or (path, source.normaliser, source.sample_rate, source.rna)
                 if source.normaliser != first[1]:
                     raise InputError(path, f"has the normaliser {source.normaliser}; {first[0]} has {first[1]}")
                 if source.sample_rate != first[2]:
                     raise InputError(path, f"has {source.sample_rate:g} Hz; {first[0]} has {first[2]:g} Hz")
+                if source.rna != first[3]:
+                    raise InputError(path, f"is of {MOLECULES[source.rna]}; {first[0]} is of {MOLECULES[first[3]]}")
                 _append(source.file, target)
                 parts.append(_part(source, path, weight / total, place))
                 sources.update(source.sources)
@@ -321,7 +328,9 @@ def mix(inputs: Sequence[tuple[str | Path, float]], out: str | Path, note: str =
             del columns["whole"]
         for name, values in columns.items():
             add_optional(target, name, values)
-        target.attrs["normaliser"], target.attrs["sample_rate"] = first[1:]
+        target.attrs["normaliser"], target.attrs["sample_rate"] = first[1:3]
+        if first[3]:
+            target.attrs["rna"] = 1
         target.attrs["labels"], target.attrs["note"] = ", ".join(dict.fromkeys(labels)), note
         target.attrs["chemistry"] = json.dumps(chemistries)
         target.attrs["sources"] = json.dumps(sources)

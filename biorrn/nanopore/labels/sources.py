@@ -6,9 +6,9 @@ import contextlib
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,10 +20,22 @@ from biorrn.base.lookup import lookup
 from biorrn.nanopore.alignment import Mapper
 from biorrn.nanopore.basecall.caller import Caller, Scored, default_batch_size
 from biorrn.nanopore.basecall.intake import Survey
-from biorrn.nanopore.labels.transfer import Carried, as_called, carry, cut_to_signal, delayed, place_call, settle
+from biorrn.nanopore.chemistry import Purpose
+from biorrn.nanopore.dataset import SLOWER
+from biorrn.nanopore.labels.transfer import (
+    Carried,
+    as_called,
+    carry,
+    cut_to_signal,
+    delayed,
+    place_call,
+    settle,
+    turned,
+)
 from biorrn.nanopore.models.catalogue import choose_model
 from biorrn.nanopore.readers.calls import BamCalls, Moves, parse_bases, read_sequences
 from biorrn.nanopore.readers.files import find_signal_files, read_all, read_calls, read_labels
+from biorrn.nn.store import find_model, load_facts, load_model
 from biorrn.sequences.alphabets import decode_bases, encode_bases, reverse_complement
 from biorrn.sequences.records import Hit, ReadCall, ReadLabels, SignalRecord
 
@@ -283,6 +295,7 @@ class Sources:
     limits : Limits.
     lead : int: bases by which calls are ahead; see `nanopore.labels.transfer.delayed`.
     scorer : loads the model, when it is first needed.
+    rna : bool: the signal runs 3' to 5': calls are turned round, to the order of the signal.
     """
 
     bam: Path | None = None
@@ -292,6 +305,7 @@ class Sources:
     limits: Limits = field(default_factory=Limits)
     lead: int = 0
     scorer: Callable[[], Caller] | None = None
+    rna: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +348,7 @@ def labels_by_call(
         read_id, facts = found.record.read_id, Facts(found.identity, found.coverage, found.call.mean_q)
         fault, carried = below(facts, sources.limits), None
         if fault is None:
-            carried, fault = _labelled(cut_to_signal(found.call, len(found.record.raw)), found.hit, mapper)
+            carried, fault = _labelled(cut_to_signal(found.call, len(found.record.raw)), found.hit, mapper, sources.rna)
         if carried is not None:
             if found.scored is not None and mapper is not None:
                 carried = settle(carried, found.scored)
@@ -357,7 +371,9 @@ def _facts(carried: Carried, found: Found) -> Facts:
     return Facts(identity, coverage, found.call.mean_q, dwell, labels.reference)
 
 
-def _labelled(call: ReadCall, hit: Hit | None, mapper: Mapper | None) -> tuple[Carried | None, str | None]:
+def _labelled(
+    call: ReadCall, hit: Hit | None, mapper: Mapper | None, rna: bool = False
+) -> tuple[Carried | None, str | None]:
     """Return the labels of a call with starts, or the reason why there are none."""
     if not len(call.bases):
         return None, "no bases called"
@@ -365,12 +381,14 @@ def _labelled(call: ReadCall, hit: Hit | None, mapper: Mapper | None) -> tuple[C
         carried = as_called(call)
     else:
         usable = hit is not None and hit.reference in mapper.lengths and hit.ref_end <= mapper.lengths[hit.reference]
-        hit = hit if usable else mapped(mapper, call.bases)
+        hit = hit if usable else mapped(mapper, call.bases[::-1] if rna else call.bases)
         if hit is None:
             return None, "maps nowhere on the reference"
         target = parse_bases(mapper.sequence(hit.reference, hit.ref_start, hit.ref_end))
         if hit.strand == "-":
             target = reverse_complement(target)
+        if rna:
+            hit, target = turned(hit, len(call.bases)), target[::-1]
         carried = carry(call, hit, target)
     return carried, None if carried is not None else "fewer samples than bases"
 
@@ -428,7 +446,9 @@ def _calls(paths: Sequence[str | Path], sources: Sources, report: ReadReport, on
         if call.mean_q < sources.limits.mean_q:  # before the model runs
             report.drop(record.read_id, f"mean quality below {sources.limits.mean_q:g}", Facts(mean_q=call.mean_q))
             continue
-        if moves is not None and record.read_id in moves:
+        if sources.rna:  # moves, of which there may be some, run in the other direction than these bases
+            call = replace(call, bases=call.bases[::-1], starts=None)
+        elif moves is not None and record.read_id in moves:
             call = moves.place(record.read_id, call)
         if call.starts is not None:
             yield Found(record, call)
@@ -484,12 +504,13 @@ CALL_LABELS: dict[str, Callable[[Sequence[str | Path], Sources, ReadReport, OnPr
 
 
 LIMITS = ("reference", "min_identity", "min_coverage", "min_mean_q", "lead")
+MODEL = ("model", "force")  # the signal is normalised as for the model, which must be for the reads
 USES = {  # options of each kind of labels
-    "events": (),
-    "truth": ("truth",),
-    "bam": ("bam", "moves", *LIMITS),
-    "calls": ("calls", "moves", "model", "threads", "force", *LIMITS),
-    "bootstrap": ("model", "threads", "force", *LIMITS),
+    "events": MODEL,
+    "truth": ("truth", *MODEL),
+    "bam": ("bam", "moves", *LIMITS, *MODEL),
+    "calls": ("calls", "moves", "threads", *LIMITS, *MODEL),
+    "bootstrap": ("threads", *LIMITS, *MODEL),
 }
 
 # default limits; identity is that to the reference, or of a model's call to the given call
@@ -532,26 +553,30 @@ class LabelOptions:
 
 
 def open_labels(
-    paths: Sequence[str | Path], labels: str, options: LabelOptions, report: ReadReport, on_problem: OnProblem = stop
+    paths: Sequence[str | Path],
+    labels: str,
+    options: LabelOptions,
+    report: ReadReport,
+    on_problem: OnProblem = stop,
+    facts: Mapping[str, Any] | None = None,
 ) -> LabelledReads | None:
     """Return labelled reads for `prepare_reads`; None for the kinds of labels that it reads itself.
 
+    `facts`: of the model, from `facts_for`.
+
     Raises
     ------
-    ConfigError: unknown labels, or an option that they do not take or need.
+    ConfigError: see `check_options`.
     """
-    lookup({**LABELS, **CALL_LABELS}, labels, "--labels")
-    for name in options.given():
-        if name not in USES[labels]:
-            kinds = " or ".join(kind for kind, names in USES.items() if name in names)
-            raise ConfigError(f"--{name.replace('_', '-')}: is for --labels {kinds}; found --labels {labels}")
+    check_options(labels, options)
     if labels not in CALL_LABELS:
         return None
-    usual = DEFAULTS[labels]
+    usual, rna = DEFAULTS[labels], bool(facts and facts.get("reversed"))
     limits = Limits(
         identity=usual.identity if options.min_identity is None else options.min_identity,
         coverage=usual.coverage if options.min_coverage is None else options.min_coverage,
         mean_q=options.min_mean_q,
+        dwell=(usual.dwell[0], usual.dwell[1] * (SLOWER if rna else 1)),
     )
     sources = Sources(
         options.bam,
@@ -561,8 +586,51 @@ def open_labels(
         limits,
         options.lead,
         lambda: make_scorer(options.model, options.threads, paths, options.force),
+        rna,
     )
     return labels_by_call(paths, labels, sources, report, on_problem)
+
+
+def check_options(labels: str, options: LabelOptions) -> None:
+    """Refuse unknown labels, and options that they do not take.
+
+    Raises
+    ------
+    ConfigError: unknown labels, or such an option.
+    """
+    lookup({**LABELS, **CALL_LABELS}, labels, "--labels")
+    for name in options.given():
+        if name not in USES[labels]:
+            kinds = " or ".join(kind for kind, names in USES.items() if name in names)
+            raise ConfigError(f"--{name.replace('_', '-')}: is for --labels {kinds}; found --labels {labels}")
+
+
+def facts_for(paths: Sequence[str | Path], labels: str, options: LabelOptions) -> tuple[LabelOptions, dict[str, Any]]:
+    """Return the facts of the model that the signal is prepared for, and the options with its folder; {} without one.
+
+    It is the model that was named; for labels by bootstrap else the one at hand for the chemistry of the reads.
+
+    Raises
+    ------
+    ConfigError: no such model, or one for another task.
+    InputError: it is not for the reads, and `options.force` is False.
+    """
+    if options.model is None and labels != "bootstrap":
+        return options, {}
+    survey = Survey(find_signal_files(paths, lambda problem: None))
+    folder = find_model(options.model) if options.model else choose_model(survey, say=_say, force=options.force)
+    facts = load_facts(folder)
+    if facts.get("task") != "basecalling":
+        raise ConfigError(f"--model {folder}: is a model for {facts.get('task')}; expected one for basecalling")
+    if labels not in ("calls", "bootstrap"):  # which check it with the model
+        for line in survey.check(Purpose.of(facts, folder.resolve().name), force=options.force):
+            _say(line)
+    name = folder.name if str(folder) not in (".", options.model) and folder.name in shipped_models() else str(folder)
+    return replace(options, model=options.model or name), facts
+
+
+def _say(line: str) -> None:
+    print(f"biorrn: {line}", file=sys.stderr)
 
 
 def make_scorer(
@@ -576,16 +644,11 @@ def make_scorer(
         name, no model at hand is for them.
     """
     from biorrn.base.compute import device_name, kind_of, set_threads
-    from biorrn.nn.store import load_model
 
     used, device = set_threads(threads), device_name()
     survey = Survey(find_signal_files(paths, lambda problem: None))
-
-    def say(line: str) -> None:
-        print(f"biorrn: {line}", file=sys.stderr)
-
-    stored = load_model(model or choose_model(survey, say=say, device=kind_of(device), force=force))
+    stored = load_model(model or choose_model(survey, say=_say, device=kind_of(device), force=force))
     scorer = Caller(stored, device=device, batch_size=default_batch_size(device), threads=used, force=force)
     for line in survey.check(scorer.purpose, force=force):
-        say(line)
+        _say(line)
     return scorer

@@ -113,6 +113,19 @@ def carry(call: ReadCall, hit: Hit, target: np.ndarray) -> Carried | None:
     return Carried(labels, float(equal.sum() / count), float(coverage), int((labels.bases == 0).sum()))
 
 
+def turned(hit: Hit, length: int) -> Hit:
+    """Return the alignment of a sequence of `length` bases as that of the sequence turned round, as RNA is in signal.
+
+    The strand becomes the other one: along it lie the bases in their new order. Bases are not complemented.
+
+    >>> turned(Hit("chr1", 100, 108, "+", 1, ((3, 7), (1, 1), (5, 7))), 12)
+    Hit(reference='chr1', ref_start=100, ref_end=108, strand='-', start=2, cigar=((5, 7), (1, 1), (3, 7)))
+    """
+    used = sum(count for count, kind in hit.cigar if kind in MATCH or kind == INSERTION)
+    strand = {"+": "-", "-": "+"}.get(hit.strand, hit.strand)
+    return replace(hit, strand=strand, start=length - hit.start - used, cigar=hit.cigar[::-1])
+
+
 def as_called(call: ReadCall) -> Carried | None:
     """Return the called bases themselves as labels; None if the signal has fewer samples than bases."""
     assert call.starts is not None

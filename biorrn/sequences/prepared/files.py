@@ -312,7 +312,12 @@ def protein_writer(
 
 @contextlib.contextmanager
 def signal_writer(
-    path: str | Path, normaliser: str, sample_rate: float, labels: str, chemistry: Mapping[str, int] | None = None
+    path: str | Path,
+    normaliser: str,
+    sample_rate: float,
+    labels: str,
+    chemistry: Mapping[str, int] | None = None,
+    rna: bool = False,
 ) -> Iterator[SignalWriter]:
     """Open a new signal file; it takes its place at the end, whole or not at all.
 
@@ -323,10 +328,13 @@ def signal_writer(
     sample_rate : float: samples a second (Hz).
     labels : str: where the bases come from ("events" or "truth").
     chemistry : reads by their chemistry (`nanopore.chemistry`), looked at when the block ends.
+    rna : bool: the signal runs 3' to 5', and so do the bases.
     """
     with new_file(path) as file:
         file.attrs["normaliser"], file.attrs["sample_rate"], file.attrs["labels"] = normaliser, sample_rate, labels
         file.attrs["sources"] = "{}"
+        if rna:
+            file.attrs["rna"] = 1
         writer = SignalWriter(file, "signal")
         yield writer
         writer.flush()
@@ -468,6 +476,11 @@ class SignalFile(PreparedFile):
     def chemistry(self) -> dict[str, int]:
         """Return reads by their chemistry (`nanopore.chemistry`); empty where nothing was kept of it."""
         return dict(json.loads(self.file.attrs.get("chemistry", "{}")))
+
+    @property
+    def rna(self) -> bool:
+        """Return whether the signal, and the bases with it, run 3' to 5'."""
+        return bool(self.file.attrs.get("rna", 0))
 
     def signal(self, row: int) -> np.ndarray:
         """Return the normalised current of one segment, float16 (T,)."""

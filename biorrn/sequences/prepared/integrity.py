@@ -67,6 +67,8 @@ def _attributes(file: h5py.File, kind: str) -> None:
     reads = json.loads(values.get("chemistry", "{}"))
     if not isinstance(reads, dict) or not all(isinstance(count, int) for count in reads.values()):
         raise Fault("attribute 'chemistry' is not a JSON object of numbers")
+    if kind == "signal" and values.get("rna", 0) not in (0, 1):
+        raise Fault(f"attribute 'rna': found {values['rna']!s:.40}; allowed is 0 or 1")
     if kind == "signal" and not 0 < float(values["sample_rate"]) < 1e9:
         raise Fault(f"attribute 'sample_rate': found {values['sample_rate']!s:.40}; allowed is a number above 0")
     if "tags" in values:
