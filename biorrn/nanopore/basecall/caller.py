@@ -6,7 +6,9 @@ does not depend on the other reads nor, on a CPU, on the batch size and the numb
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -147,9 +149,7 @@ class Caller:
         """Call reads, in input order; see `basecall`."""
 
         def planned() -> Iterator[Read]:
-            for record in records:
-                fault = self.fault(record)
-                read = None if fault else self._plan(record)
+            for record, fault, read in self._planned(records):
                 if read is None:
                     on_skip(record, len(record.raw), fault or "nothing left after trimming")
                     advance(len(record.raw))
@@ -207,6 +207,25 @@ class Caller:
     def _finished(self, decoded: Decoded, samples: int, trimmed: int) -> tuple[Decoded, int]:
         placed, trimmed = move_table(decoded, samples, trimmed, self._stride)
         return calibrated(turned(placed) if self._facts.get("reversed") else placed, self._calibration), trimmed
+
+    def _planned(self, records: Iterable[SignalRecord]) -> Iterator[tuple[SignalRecord, str | None, Read | None]]:
+        """Yield each record with why it cannot be called or its plan; by several threads where they are free."""
+
+        def look(record: SignalRecord) -> tuple[SignalRecord, str | None, Read | None]:
+            fault = self.fault(record)
+            return record, fault, None if fault else self._plan(record)
+
+        if self._threads == 1 or self._engine.parallel:
+            yield from map(look, records)
+            return
+        with ThreadPoolExecutor(self._threads, "plan") as pool:
+            waiting: deque[Future[tuple[SignalRecord, str | None, Read | None]]] = deque()
+            for record in records:
+                waiting.append(pool.submit(look, record))
+                if len(waiting) > self._threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
     def _plan(self, record: SignalRecord, whole: bool = False) -> Read | None:
         """Trim, normalise and cut a read; None where trimming leaves nothing. `whole`: one piece, whatever the length.
