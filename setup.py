@@ -9,7 +9,13 @@ setup(
         Extension(
             "biorrn.kernels.lstm._native",
             sources=[f"{FOLDER}/native.c"],
-            depends=[f"{FOLDER}/vectors.h", f"{FOLDER}/layers.h", "biorrn/kernels/crf/viterbi.h", "setup.py"],
+            depends=[
+                f"{FOLDER}/vectors.h",
+                f"{FOLDER}/layers.h",
+                f"{FOLDER}/property.h",
+                "biorrn/kernels/crf/viterbi.h",
+                "setup.py",
+            ],
             # sums must not depend on where a compiler fuses operations: the code says where
             extra_compile_args=["-std=gnu11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wno-psabi"],
             optional=True,

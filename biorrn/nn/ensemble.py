@@ -185,4 +185,4 @@ def accelerated(model: nn.Module, recipe: Recipe, kind: np.dtype) -> nn.Module:
     if unsupported(recipe):
         return model
     tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    return Accelerated(PropertyEngine(recipe.network, tensors, kind)).eval()
+    return Accelerated(PropertyEngine.of(recipe.network, tensors, kind)).eval()

@@ -234,7 +234,7 @@ def predict_windows(
     device : torch device.
     threads : int, optional: CPU threads; default: as many as torch uses. Changes the speed, not the values.
     level : float: of the intervals, 0.5 to 0.99, where the model's facts allow any.
-    precision : str: arithmetic of networks on a CPU: "32", "bf16", or "auto", which is bf16 where the processor has it.
+    precision : str: arithmetic of networks on a CPU: "32", "bf16", or "auto", see `nn.engine.chosen_kind`.
 
     Raises
     ------

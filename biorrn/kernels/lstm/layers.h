@@ -144,7 +144,7 @@ static int M(lstm)(const lstm_call *call)
     for (int64_t n = 0; n < steps; n++) {
         const int64_t t = call->backward ? steps - 1 - n : n;
         const char *x = call->x + t * rows * x_step, *before = state + n % 2 * rows * h_step;
-        char *now = state + (1 - n % 2) * rows * h_step, *out = call->out + t * rows * h_step;
+        char *now = state + (1 - n % 2) * rows * h_step, *out = call->out + t * rows * call->stride;
         for (int64_t u = 0; u < hidden; u += LANES) {
             for (int half = 0; half < 2; half++) { /* the panel stays in the cache for all rows */
                 const int64_t output = 4 * u + 2 * LANES * half;
@@ -163,7 +163,7 @@ static int M(lstm)(const lstm_call *call)
         }
         for (int64_t r = 0; r < rows; r++)
             if (t < call->lengths[r])
-                memcpy(out + r * h_step, now + r * h_step, h_step);
+                memcpy(out + r * call->stride, now + r * h_step, h_step);
     }
     release(memory);
     return 0;
@@ -215,6 +215,8 @@ static int M(dense)(const dense_call *call)
     }
     return 0;
 }
+
+#include "property.h"
 
 #undef ROWS
 #undef SIZE

@@ -91,7 +91,7 @@ def quantised(matrix: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.n
     return np.rint(matrix / scale[:, None]), scale
 
 
-def _aligned(values: np.ndarray) -> np.ndarray:
+def aligned(values: np.ndarray) -> np.ndarray:
     """Return a copy that begins at a cache line."""
     room = np.empty(values.nbytes + 64, np.uint8)
     begin = -room.ctypes.data % 64
@@ -122,7 +122,7 @@ def _packed(matrix: np.ndarray, bias: np.ndarray, largest: np.ndarray, kind: np.
     whole = np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % each)))
     words = whole.reshape(len(matrix) // line, line, -1, each).transpose(0, 2, 1, 3).astype(np.float32)
     numbers = words.astype(INT16) if kind == INT16 else narrowed(words, kind)
-    return _Packed(_aligned(numbers), *(_aligned(each.astype(FLOAT)) for each in (bias, scale)))
+    return _Packed(aligned(numbers), *(aligned(each.astype(FLOAT)) for each in (bias, scale)))
 
 
 def _chosen(given: Kernels | None) -> Kernels:
@@ -212,27 +212,28 @@ class Dense:
         """
         assert (x.dtype, out.strides[1]) == (self.kind, out.itemsize)
         assert out.shape[1] <= len(self.packed.bias)
-        size = x.itemsize
-        end = LARGEST / self.unit if out.dtype == INT16 else math.inf
-        self.kernels.dense(
-            self.kind,
-            DenseCall(
-                **self.addresses,
-                x=x.ctypes.data + start * size,
-                out=out.ctypes.data,
-                count=out.shape[0],
-                step=step * size,
-                depth=self.packed.weights.shape[1],
-                width=out.shape[1],
-                stride=out.strides[0],
-                vectors=self.vectors,
-                activation=self.activation,
-                kind=NUMBERS[out.dtype],
-                factor=self.factor,
-                low=max(self.clamp[0], -end),
-                high=min(self.clamp[1], end),
-                unit=self.unit,
-            ),
+        call = self.call(out.dtype, out.shape[1])
+        call.x, call.out = x.ctypes.data + start * x.itemsize, out.ctypes.data
+        call.count, call.step, call.stride = out.shape[0], step * x.itemsize, out.strides[0]
+        self.kernels.dense(self.kind, call)
+
+    def call(self, kind: np.dtype, width: int) -> DenseCall:
+        """Return the call for rows of x that lie side by side, and of `width` numbers of a kind to write."""
+        depth = self.packed.weights.shape[1]
+        end = LARGEST / self.unit if kind == INT16 else math.inf
+        return DenseCall(
+            **self.addresses,
+            step=4 * depth,
+            depth=depth,
+            width=width,
+            stride=width * kind.itemsize,
+            vectors=self.vectors,
+            activation=self.activation,
+            kind=NUMBERS[kind],
+            factor=self.factor,
+            low=max(self.clamp[0], -end),
+            high=min(self.clamp[1], end),
+            unit=self.unit,
         )
 
 
@@ -260,6 +261,7 @@ class LSTM:
     kernels: Kernels
     kind: np.dtype
     packed: _Packed
+    inputs: int
     width: int
     backward: bool
     addresses: dict[str, int] = field(repr=False)
@@ -275,7 +277,7 @@ class LSTM:
         backward: bool,
         *,
         unit: float = STATE,
-        largest: int = LARGEST,
+        largest: int | np.ndarray = LARGEST,
         kernels: Kernels | None = None,
     ) -> LSTM:
         """Pack weights (4 H, K) and (4 H, H) and the sum of both biases (4 H,), gates in torch's order i, f, g, o.
@@ -298,9 +300,9 @@ class LSTM:
         # units in groups of a vector, the four gates of a group together
         groups = both.reshape(GATES, -1, chosen.lanes, input_width + width).transpose(1, 0, 2, 3)
         flat = offsets.reshape(GATES, -1, chosen.lanes).transpose(1, 0, 2).reshape(-1)
-        most = np.repeat([largest, STATE], [input_width, width])
+        most = np.concatenate([np.broadcast_to(largest, input_width), np.full(width, STATE)])
         packed = _packed(groups.reshape(len(flat), -1), flat, most, kind, 2 * chosen.lanes)
-        return cls(chosen, kind, packed, width, backward, packed.addresses)
+        return cls(chosen, kind, packed, input_width, width, backward, packed.addresses)
 
     def __call__(self, x: np.ndarray, lengths: np.ndarray, out: np.ndarray) -> None:
         """Fill out (T, B, width), which may be x (T, B, input width), with states.
@@ -310,20 +312,16 @@ class LSTM:
         assert x.dtype == out.dtype == self.kind
         assert x.flags.c_contiguous & out.flags.c_contiguous
         sizes = np.ascontiguousarray(lengths, np.int64)
-        self.kernels.lstm(
-            self.kind,
-            LSTMCall(
-                **self.addresses,
-                x=x.ctypes.data,
-                out=out.ctypes.data,
-                lengths=sizes.ctypes.data,
-                rows=x.shape[1],
-                inputs=x.shape[2],
-                hidden=self.width,
-                backward=self.backward,
-                unit=STATE,
-            ),
-        )
+        call = self.call()
+        call.x, call.out, call.lengths, call.rows = x.ctypes.data, out.ctypes.data, sizes.ctypes.data, x.shape[1]
+        assert call.inputs == x.shape[2]
+        self.kernels.lstm(self.kind, call)
+
+    def call(self) -> LSTMCall:
+        """Return the call for states that lie side by side."""
+        stride = self.width * self.kind.itemsize
+        sizes = {"inputs": self.inputs, "hidden": self.width, "backward": self.backward, "stride": stride}
+        return LSTMCall(**self.addresses, **sizes, unit=STATE)
 
 
 class Layers:
@@ -336,7 +334,7 @@ class Layers:
     layers : the directions of each layer.
     units : int: input width, zero-padded to `padded(units)`.
     kind : dtype: one of `kinds()`.
-    unit : float: integer that stands for an input of 1, of integers.
+    unit, largest : integer that stands for an input of 1, and the largest or those of each input, of integers.
     """
 
     def __init__(
@@ -346,10 +344,11 @@ class Layers:
         kind: np.dtype,
         unit: float = STATE,
         kernels: Kernels | None = None,
+        *,
+        largest: int | np.ndarray = LARGEST,
     ) -> None:
         self.kind, self.layers = kind, list[list[LSTM]]()
         self.blocks = [units]  # values of each direction of the layer before
-        largest = LARGEST
         for directions in layers:
             cells = []
             for backward, inputs, recurrent, bias in directions:

@@ -47,14 +47,15 @@
 /* Activations of a dense layer; `ACTIVATIONS` in layers.py. */
 enum { NONE, SILU, TANH, RELU };
 
-/* One direction of an LSTM layer: out (steps, rows, hidden), which may be x (steps, rows, inputs). What is beyond the
-   `lengths` of a row, in steps, is neither used nor written. `bias` and `scale`, of sums of integers, are (4 hidden). */
+/* One direction of an LSTM layer: out (steps, rows, hidden), which may be x (steps, rows, inputs), rows `stride` bytes
+   apart. What is beyond the `lengths` of a row, in steps, is neither used nor written. `bias` and `scale`, of sums of
+   integers, are (4 hidden). */
 typedef struct {
     const char *x, *weights;
     const float *bias, *scale;
     char *out;
     const int64_t *lengths;
-    int64_t rows, inputs, hidden, backward;
+    int64_t rows, inputs, hidden, backward, stride;
     float unit; /* integer that stands for a state of 1 */
 } lstm_call;
 
@@ -68,6 +69,26 @@ typedef struct {
     float factor, low, high, unit;
 } dense_call;
 
+/* Pools over the steps of a row. */
+enum { MAX, MEAN, SUM };
+
+/* A property model of proteins but its head: out (rows, pools, features) of tokens (rows, time) and `lengths` (rows).
+   First layer: activation of `bias` (width) and the rows of a `table` (taps, symbols, width). Then LSTM layers, `cells`
+   two a layer, of one or two `directions` (layers); a `dense` layer a step, or NULL; pools. The multiple of LANES that
+   `features` is has zeros, or what is left out, at its end. `block` is the most rows of a block. */
+typedef struct {
+    const uint8_t *tokens;
+    const int64_t *lengths;
+    const float *table, *bias;
+    const lstm_call *cells;
+    const int64_t *directions;
+    const dense_call *dense;
+    const int64_t *kinds; /* of the pools */
+    float *out;
+    int64_t rows, time, taps, symbols, width, activation, layers, pools, features, block;
+    float unit, state; /* integers that stand for an output of the first layer of 1, and for a state of 1 */
+} property_call;
+
 /* The sums of some rows of x, then h, with one panel of weights: vectors of outputs for each word of a row. */
 typedef void (*product)(const char *x, int64_t x_step, int64_t x_depth, const char *h, int64_t h_step, int64_t h_depth,
                         const char *weights, const float *bias, const float *scale, float *out, int64_t stride);
@@ -76,6 +97,7 @@ typedef struct {
     int lanes;
     int (*lstm[KINDS])(const lstm_call *);
     int (*dense[KINDS])(const dense_call *);
+    int (*property[KINDS])(const property_call *);
 } kernels;
 
 static void *aligned(size_t size)
@@ -108,7 +130,8 @@ static void release(void *memory)
 #include "../crf/viterbi.h"
 #define KIND FLOAT
 #include "layers.h"
-static const kernels of_base = {4, {lstm_base_0}, {dense_base_0}};
+static const kernels of_base = {4, {lstm_base_0}, {dense_base_0},
+                                  {property_base_0}};
 #undef SET
 #undef LEVEL
 #undef LANES
@@ -130,7 +153,8 @@ static const kernels of_base = {4, {lstm_base_0}, {dense_base_0}};
 #include "layers.h"
 #define KIND INT16
 #include "layers.h"
-static const kernels of_avx2 = {8, {lstm_avx2_0, NULL, lstm_avx2_2}, {dense_avx2_0, NULL, dense_avx2_2}};
+static const kernels of_avx2 = {8, {lstm_avx2_0, NULL, lstm_avx2_2}, {dense_avx2_0, NULL, dense_avx2_2},
+                                  {property_avx2_0, NULL, property_avx2_2}};
 #undef SET
 #undef LEVEL
 #undef LANES
@@ -151,7 +175,8 @@ static const kernels of_avx2 = {8, {lstm_avx2_0, NULL, lstm_avx2_2}, {dense_avx2
 #include "layers.h"
 #define KIND INT16
 #include "layers.h"
-static const kernels of_avx512 = {16, {lstm_avx512_0, NULL, lstm_avx512_2}, {dense_avx512_0, NULL, dense_avx512_2}};
+static const kernels of_avx512 = {16, {lstm_avx512_0, NULL, lstm_avx512_2}, {dense_avx512_0, NULL, dense_avx512_2},
+                                  {property_avx512_0, NULL, property_avx512_2}};
 #undef SET
 #undef LEVEL
 #ifdef __clang__
@@ -167,7 +192,8 @@ static const kernels of_avx512 = {16, {lstm_avx512_0, NULL, lstm_avx512_2}, {den
 #include "vectors.h"
 #define KIND INT16
 #include "layers.h"
-static const kernels of_vnni = {16, {lstm_avx512_0, NULL, lstm_vnni_2}, {dense_avx512_0, NULL, dense_vnni_2}};
+static const kernels of_vnni = {16, {lstm_avx512_0, NULL, lstm_vnni_2}, {dense_avx512_0, NULL, dense_vnni_2},
+                                  {property_avx512_0, NULL, property_vnni_2}};
 #undef SET
 #undef LEVEL
 #ifdef __clang__
@@ -185,7 +211,8 @@ static const kernels of_vnni = {16, {lstm_avx512_0, NULL, lstm_vnni_2}, {dense_a
 #include "layers.h"
 #define KIND BFLOAT
 #include "layers.h"
-static const kernels of_bf16 = {16, {lstm_bf16_0, lstm_bf16_1, lstm_vnni_2}, {dense_bf16_0, dense_bf16_1, dense_vnni_2}};
+static const kernels of_bf16 = {16, {lstm_bf16_0, lstm_bf16_1, lstm_vnni_2}, {dense_bf16_0, dense_bf16_1, dense_vnni_2},
+                                  {property_bf16_0, property_bf16_1, property_vnni_2}};
 #undef SET
 #undef LEVEL
 #undef LANES
@@ -243,6 +270,8 @@ EXPORT int biorrn_has(int set, int kind) { return sets[set]->lstm[kind] != NULL;
 EXPORT int biorrn_lstm(int set, int kind, const lstm_call *call) { return sets[set]->lstm[kind](call); }
 
 EXPORT int biorrn_dense(int set, int kind, const dense_call *call) { return sets[set]->dense[kind](call); }
+
+EXPORT int biorrn_property(int set, int kind, const property_call *call) { return sets[set]->property[kind](call); }
 
 /* Decode a read of a CTC-CRF; return its number of bases, or a value of viterbi.h below 0. */
 EXPORT int64_t biorrn_viterbi(int set, const viterbi_call *call) { return viterbis[set](call); }

@@ -38,7 +38,7 @@ class LSTMCall(ctypes.Structure):
 
     _fields_ = (
         *((name, _POINTER) for name in ("x", "weights", "bias", "scale", "out", "lengths")),
-        *((name, _LONG) for name in ("rows", "inputs", "hidden", "backward")),
+        *((name, _LONG) for name in ("rows", "inputs", "hidden", "backward", "stride")),
         ("unit", _FLOAT),
     )
 
@@ -50,6 +50,21 @@ class DenseCall(ctypes.Structure):
         *((name, _POINTER) for name in ("x", "weights", "bias", "scale", "out")),
         *((name, _LONG) for name in ("count", "step", "depth", "width", "stride", "vectors", "activation", "kind")),
         *((name, _FLOAT) for name in ("factor", "low", "high", "unit")),
+    )
+
+
+class PropertyCall(ctypes.Structure):
+    """`property_call` of native.c."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("tokens", "lengths", "table", "bias")),
+        ("cells", ctypes.POINTER(LSTMCall)),
+        ("directions", _POINTER),
+        ("dense", ctypes.POINTER(DenseCall)),
+        *((name, _POINTER) for name in ("kinds", "out")),
+        *((name, _LONG) for name in ("rows", "time", "taps", "symbols", "width", "activation")),
+        *((name, _LONG) for name in ("layers", "pools", "features", "block")),
+        *((name, _FLOAT) for name in ("unit", "state")),
     )
 
 
@@ -84,6 +99,10 @@ class Kernels:
 
     def dense(self, kind: np.dtype, call: DenseCall) -> None:
         self._library.biorrn_dense(self._set, NUMBERS[kind], ctypes.byref(call))
+
+    def property(self, kind: np.dtype, call: PropertyCall) -> None:
+        if self._library.biorrn_property(self._set, NUMBERS[kind], ctypes.byref(call)):
+            raise MemoryError("a property model")
 
     def viterbi(self, call: ViterbiCall) -> int:
         """Return the number of bases, or -1 where float32 does not suffice and -2 where scores are not finite."""

@@ -6,7 +6,7 @@ import torch
 
 from biorrn.base.errors import ConfigError
 from biorrn.config.recipe import ConvLayer, Recipe, parse_recipe
-from biorrn.kernels.lstm.layers import BFLOAT, FLOAT, kinds
+from biorrn.kernels.lstm.layers import BFLOAT, FLOAT, INT16, kinds
 from biorrn.nn import engine as property_engine
 from biorrn.nn.engine import EnsembleEngine, PropertyEngine, unsupported
 from biorrn.nn.ensemble import Accelerated, Ensemble, accelerated
@@ -59,12 +59,8 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor]:
     return x, torch.tensor(LENGTHS)
 
 
-KINDS = [
-    (FLOAT, 1e-5),
-    pytest.param(
-        BFLOAT, 3e-2, marks=pytest.mark.skipif(BFLOAT not in kinds(), reason="this processor has no bfloat16")
-    ),
-]
+APART = {FLOAT: 1e-5, INT16: 4e-3, BFLOAT: 3e-2}
+KINDS = [(kind, APART[kind]) for kind in kinds()]
 
 
 @pytest.mark.parametrize(("kind", "apart"), KINDS)
@@ -105,16 +101,25 @@ def test_what_the_kernels_do_not_know_is_left_to_torch() -> None:
     assert both.members[1] is lstm
 
 
-@pytest.mark.parametrize("present", [True, False])
-def test_precision_follows_the_processor(present: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(property_engine, "kinds", lambda: [BFLOAT, FLOAT] if present else [FLOAT])
-    assert property_engine.chosen_kind("auto") == (BFLOAT if present else FLOAT)
+@pytest.mark.parametrize("present", [[BFLOAT, INT16, FLOAT], [INT16, FLOAT], [FLOAT]])
+def test_precision_follows_the_processor(present: list[np.dtype], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(property_engine, "kinds", lambda: present)
+    assert property_engine.chosen_kind("auto") == (INT16 if INT16 in present else FLOAT)
     assert property_engine.chosen_kind("32") == FLOAT
-    if present:
+    if BFLOAT in present:
         assert property_engine.chosen_kind("bf16") == BFLOAT
     else:
         with pytest.raises(ConfigError, match="this processor has no bfloat16 arithmetic; allowed here is 32"):
             property_engine.chosen_kind("bf16")
+
+
+@pytest.mark.skipif(INT16 not in kinds(), reason="this processor has no kernels for integers")
+def test_integers_are_used_where_they_suffice() -> None:
+    asked = recipe("shipped")
+    tensors = {name: value.numpy().copy() for name, value in model(asked).state_dict().items()}
+    assert PropertyEngine.of(asked.network, tensors, INT16).pools.kind == INT16
+    tensors["frontend.layers.0.weight"][0] *= 3e5  # its outputs leave no bits for the others
+    assert PropertyEngine.of(asked.network, tensors, INT16).pools.kind == FLOAT
 
 
 @pytest.mark.parametrize("calibrate", ["none", "monotone"])
