@@ -140,6 +140,8 @@ def basecall(
     stored = load_model(folder)
     if uracil:
         check_uracil(kind, stored.facts, stored.name)
+    if "origin" in stored.facts:
+        tally.say(f"model {stored.name}: licence of the weights: {stored.facts.get('licence') or 'not stated'}")
     mapper = None if reference is None else Mapper(reference)
     rare = {"chemistry": chemistry} if chemistry else {}
     rare |= {"uracil": True} if uracil else {}

@@ -19,7 +19,7 @@ from biorrn.kernels.crf.loss import crf_loss
 from biorrn.kernels.ctc.loss import ctc_loss
 from biorrn.kernels.distance import identity
 from biorrn.nanopore.alignment import of_label
-from biorrn.nanopore.basecall.decode import DECODERS, Decoded, remembered
+from biorrn.nanopore.basecall.decode import DECODERS, Decoded, remembered, turned
 from biorrn.nanopore.chemistry import trained_for
 from biorrn.nanopore.dataset import ChunkDataset, Window
 from biorrn.nanopore.readers.calls import parse_bases
@@ -94,15 +94,14 @@ def continue_from(data: SignalData, facts: Mapping[str, Any], name: str | Path) 
     ------
     ConfigError: it is a basecaller of a signal that is normalised in another way, or runs in the other direction.
     """
-    for fact, what in (
-        (("normaliser", "normalised by"), ("reversed", "that runs 3' to 5'")) if "stride" in facts else ()
-    ):
-        own, other = data.facts.get(fact, False), facts.get(fact, False)
+    if facts.get("task") == "basecalling":
+        way = f"prepare the reads with biorrn prepare signal --model {name}"
+        own, other = data.facts["normaliser"], facts["normaliser"]
         if own != other:
-            raise ConfigError(
-                f"--init {name}: is for signal {what} {other}; the prepared file has {own}. Prepare the reads with "
-                f"biorrn prepare signal --model {name}"
-            )
+            raise ConfigError(f"--init {name}: is for signal by {other}; the prepared file is by {own}: {way}")
+        if data.windows.rna != bool(facts.get("reversed")):
+            own, other = ("RNA", "DNA") if data.windows.rna else ("DNA", "RNA")
+            raise ConfigError(f"--init {name}: is a model of {other}; the prepared file is of {own}: {way}")
     for fact in ("licence", "origin"):
         if facts.get(fact):
             data.facts[fact] = facts[fact]
@@ -214,6 +213,8 @@ def windows_fit(stored: Stored, prepared: str | Path, *, device: str = "auto") -
     data, reads, unmapped, like = _valid(stored, prepared), [], 0, []
     for place, (window, call) in enumerate(_called(stored, data, QUALITY_WINDOWS, "auto", device)):
         label = decode_bases(data.truth(window)[0])
+        if data.rna:  # whose qualities are made 5' to 3'
+            call, label = turned(call), label[::-1]
         aligned = of_label(call.bases, label)
         found = judge(call, lambda _: aligned) if call.bases else None  # noqa: B023  called at once
         unmapped += found is None

@@ -27,7 +27,7 @@ from biorrn.base.terminal import announced, progress
 from biorrn.config.recipe import Recipe
 from biorrn.nn.batch import Batch
 from biorrn.nn.sequence import SequenceModel
-from biorrn.nn.store import find_model, load_facts, model_checksum, save_model, start_from
+from biorrn.nn.store import WEIGHTS, find_model, load_facts, model_checksum, save_model, start_from
 from biorrn.training.alarms import Alarm, Alarms
 from biorrn.training.checkpoint import (
     CHECKPOINTS,

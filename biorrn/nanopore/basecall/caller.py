@@ -125,7 +125,7 @@ class Caller:
         for name, value in (("--batch-size", batch_size), ("--threads", threads)):
             if value < 1:
                 raise BiorrnError(f"{name}: found {value}; allowed is 1 or more")
-        self.purpose = Purpose.of(stored.facts, stored.name)
+        self.purpose, self.rna = Purpose.of(stored.facts, stored.name), bool(stored.facts.get("reversed"))
         self._facts, self._force, self._batch_size, self._threads = stored.facts, force, batch_size, threads
         self._stride = int(stored.facts["stride"])
         self._cut = chunks or calling_chunks(
@@ -185,19 +185,19 @@ class Caller:
         return Scored(read.pieces[0].decoded, read.trimmed, stride, read.samples)
 
     def call(self, scored: Scored) -> ReadCall:
-        """Return the call of scores, with the sample at which each base begins; for models of DNA."""
-        if self._facts.get("reversed"):
-            raise ConfigError(
-                f"{self.purpose.model}: is a model of RNA, whose signal runs against the sequence; labels are for DNA"
-            )
+        """Return the call of scores in the order of the signal, with the sample at which each base begins.
+
+        The signal of RNA runs 3' to 5'; `rna` says whether it does.
+        """
         if not len(scored.scores):
             return ReadCall(np.zeros(0, np.uint8), np.zeros(0, np.int64))
         pieces = piece_spans(len(scored.scores))
         parts = [self._decode(scored.scores[piece.start : piece.start + piece.length]) for piece in pieces]
         placed, begin = self._finished(join(parts, pieces), scored.samples, scored.trimmed)
+        bases = parse_bases(placed.bases)
         starts = begin + scored.stride * np.flatnonzero(placed.moves).astype(np.int64)
         end = begin + scored.stride * len(placed.moves)
-        return ReadCall(parse_bases(placed.bases), starts, end, mean_phred(placed.quals))
+        return ReadCall(bases[::-1] if self.rna else bases, starts, end, mean_phred(placed.quals))
 
     def _pipeline(self, decode: Callable[[np.ndarray], Any]) -> Pipeline:
         return Pipeline(
@@ -206,7 +206,7 @@ class Caller:
 
     def _finished(self, decoded: Decoded, samples: int, trimmed: int) -> tuple[Decoded, int]:
         placed, trimmed = move_table(decoded, samples, trimmed, self._stride)
-        return calibrated(turned(placed) if self._facts.get("reversed") else placed, self._calibration), trimmed
+        return calibrated(turned(placed) if self.rna else placed, self._calibration), trimmed
 
     def _planned(self, records: Iterable[SignalRecord]) -> Iterator[tuple[SignalRecord, str | None, Read | None]]:
         """Yield each record with why it cannot be called or its plan; by several threads where they are free."""

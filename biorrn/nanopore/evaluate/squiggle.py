@@ -89,6 +89,8 @@ class Places:
         if fault:
             raise BiorrnError(f"no move table, and model {name} cannot replace it: {fault}")
         scored = scorer.score(record)
+        if scorer.rna:
+            raise BiorrnError(f"no move table, and model {name} is of RNA, which runs against its signal")
         own, given = scorer.call(scored), parse_bases(call.bases)
         found = align_to(own, given)
         carried = None if found is None else carry(own, found, given[found.ref_start : found.ref_end])

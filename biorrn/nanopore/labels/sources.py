@@ -35,7 +35,7 @@ from biorrn.nanopore.labels.transfer import (
 from biorrn.nanopore.models.catalogue import choose_model
 from biorrn.nanopore.readers.calls import BamCalls, Moves, parse_bases, read_sequences
 from biorrn.nanopore.readers.files import find_signal_files, read_all, read_calls, read_labels
-from biorrn.nn.store import find_model, load_facts, load_model
+from biorrn.nn.store import find_model, load_facts, load_model, shipped_models
 from biorrn.sequences.alphabets import decode_bases, encode_bases, reverse_complement
 from biorrn.sequences.records import Hit, ReadCall, ReadLabels, SignalRecord
 

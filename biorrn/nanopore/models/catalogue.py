@@ -13,6 +13,7 @@ from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.base.files import read_json, read_text, tsv_line
 from biorrn.nanopore.basecall.intake import Survey
 from biorrn.nanopore.chemistry import MAKERS, Purpose, chemistry_of, same_rate
+from biorrn.nanopore.models.importer import CHECKPOINT, TENSOR
 from biorrn.nn.store import RECIPE, VARIABLE, WEIGHTS, find_model, load_facts, model_folders, models_in, shipped_models
 from biorrn.sequences.records import SignalRecord
 
@@ -93,11 +94,17 @@ def _calls(folder: Path) -> bool:
 def _entry(folder: Path, source: str) -> Entry:
     try:
         facts = load_facts(folder)
+        if not (folder / WEIGHTS).is_file() and not any(_is_weights(path.name) for path in folder.iterdir()):
+            raise InputError(folder, f"holds no weights; expected are *{TENSOR} (Dorado) or weights_N.tar (Bonito)")
     except BiorrnError as error:
         return Entry(folder, source, problem=error.problem if isinstance(error, InputError) else str(error))
     if not facts.get("measured") and (found := _validated(folder)):
         facts = facts | {"measured": found}
     return Entry(folder, source, facts)
+
+
+def _is_weights(name: str) -> bool:
+    return name.endswith(TENSOR) or bool(CHECKPOINT.fullmatch(name))
 
 
 def _validated(folder: Path) -> str:

@@ -310,7 +310,7 @@ def test_every_kind_of_labels_has_its_options():
     [
         ("bsm", {}, "did you mean 'bam'"),
         ("events", {"bam": "x.bam"}, "--bam: is for --labels bam; found --labels events"),
-        ("bam", {"model": "m"}, "--model: is for --labels calls or bootstrap; found --labels bam"),
+        ("bam", {"threads": 2}, "--threads: is for --labels calls or bootstrap; found --labels bam"),
         ("truth", {"min_identity": 0.9}, "--min-identity: is for --labels bam or calls or bootstrap"),
     ],
 )
