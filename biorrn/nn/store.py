@@ -519,6 +519,9 @@ def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
     for key in ("predicts", "inputs", "measured", "licence"):
         if facts.get(key):
             yield f"{key}: {facts[key]}"
+    if facts.get("task") == "basecalling":
+        yield f"chemistry: {', '.join(facts.get('chemistry') or ()) or 'unknown'}"
+        yield f"signal: {facts['sample_rate']:g} Hz, normalised by {facts['normaliser']}"
     for target in facts.get("targets") or ():
         yield f"target: {target['name']}" + "".join(_detail(target, key) for key in ("unit", "sign", "bounds"))
     if facts.get("max_length"):

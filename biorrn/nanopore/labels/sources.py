@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from biorrn.base.compute import device_name, kind_of
 from biorrn.base.errors import BiorrnError, ConfigError, InputError, OnProblem, stop
 from biorrn.base.files import open_text, tsv_line, write_text
 from biorrn.base.lookup import lookup
@@ -484,8 +485,6 @@ def _bootstrap(
     paths: Sequence[str | Path], sources: Sources, report: ReadReport, on_problem: OnProblem
 ) -> Iterator[Found]:
     """Calls of a biorrn model."""
-    if sources.reference is None:
-        raise ConfigError(f"--labels bootstrap: {NO_REFERENCE}")
     scorer = _scorer(sources, "bootstrap")
     for record in read_all(paths, on_problem):
         fault = scorer.fault(record)
@@ -592,17 +591,19 @@ def open_labels(
 
 
 def check_options(labels: str, options: LabelOptions) -> None:
-    """Refuse unknown labels, and options that they do not take.
+    """Refuse unknown labels, options that they do not take, and the lack of one that they need.
 
     Raises
     ------
-    ConfigError: unknown labels, or such an option.
+    ConfigError: for each of these.
     """
     lookup({**LABELS, **CALL_LABELS}, labels, "--labels")
     for name in options.given():
         if name not in USES[labels]:
             kinds = " or ".join(kind for kind, names in USES.items() if name in names)
             raise ConfigError(f"--{name.replace('_', '-')}: is for --labels {kinds}; found --labels {labels}")
+    if labels == "bootstrap" and options.reference is None:
+        raise ConfigError(f"--labels bootstrap: {NO_REFERENCE}")
 
 
 def facts_for(paths: Sequence[str | Path], labels: str, options: LabelOptions) -> tuple[LabelOptions, dict[str, Any]]:
@@ -618,15 +619,18 @@ def facts_for(paths: Sequence[str | Path], labels: str, options: LabelOptions) -
     if options.model is None and labels != "bootstrap":
         return options, {}
     survey = Survey(find_signal_files(paths, lambda problem: None))
-    folder = find_model(options.model) if options.model else choose_model(survey, say=_say, force=options.force)
+    if options.model:
+        folder = find_model(options.model)
+    else:
+        folder = choose_model(survey, say=_say, device=kind_of(device_name()), force=options.force)
     facts = load_facts(folder)
     if facts.get("task") != "basecalling":
         raise ConfigError(f"--model {folder}: is a model for {facts.get('task')}; expected one for basecalling")
     if labels not in ("calls", "bootstrap"):  # which check it with the model
         for line in survey.check(Purpose.of(facts, folder.resolve().name), force=options.force):
             _say(line)
-    name = folder.name if str(folder) not in (".", options.model) and folder.name in shipped_models() else str(folder)
-    return replace(options, model=options.model or name), facts
+    shipped = folder.name in shipped_models() and find_model(folder.name) == folder
+    return replace(options, model=options.model or (folder.name if shipped else str(folder))), facts
 
 
 def _say(line: str) -> None:
@@ -643,7 +647,7 @@ def make_scorer(
     InputError: the reads are of another chemistry or sample rate than the model, and `force` is False; or without a
         name, no model at hand is for them.
     """
-    from biorrn.base.compute import device_name, kind_of, set_threads
+    from biorrn.base.compute import set_threads
 
     used, device = set_threads(threads), device_name()
     survey = Survey(find_signal_files(paths, lambda problem: None))

@@ -71,6 +71,33 @@ def made_recipe() -> Recipe:
     return parse_recipe({"name": "sure", "task": "basecalling", "model": network, "chunks": chunks})
 
 
+def test_a_training_goes_on_from_a_model_of_the_same_signal(tmp_path: Path) -> None:
+    from biorrn.base.errors import ConfigError
+    from biorrn.nanopore.task import continue_from, open_data
+
+    def data(name: str, normaliser: str, rna: bool = False) -> basecalling.SignalData:
+        bases = np.tile(np.arange(1, 5, dtype=np.uint8), 100)
+        with signal_writer(tmp_path / name, normaliser, 4000.0, "truth", rna=rna) as writer:
+            for number in range(2):
+                writer.add(f"r{number}", np.zeros(4000), bases, np.arange(400) * 10, split=number)
+        return open_data(tmp_path / name, made_recipe())
+
+    dna, rna = data("dna.h5", "picoampere(91.9, 22.7)"), data("rna.h5", "medmad", rna=True)
+    assert "reversed" not in dna.facts
+    assert rna.facts["reversed"] is True
+    facts = {"task": "basecalling", "normaliser": "picoampere(91.9, 22.7)", "licence": "theirs", "origin": "hac@v9"}
+    continue_from(dna, facts, "hac@v9")
+    assert (dna.facts["licence"], dna.facts["origin"]) == ("theirs", "hac@v9")
+    with pytest.raises(ConfigError, match=r"--init m: is for signal by picoampere\(.*; the prepared file is by medmad: "
+                       "prepare the reads with biorrn prepare signal --model m"):  # fmt: skip
+        continue_from(rna, facts, "m")
+    with pytest.raises(ConfigError, match="--init m: is a model of DNA; the prepared file is of RNA"):
+        continue_from(rna, facts | {"normaliser": "medmad"}, "m")
+    with pytest.raises(ConfigError, match="--init m: is a model of RNA; the prepared file is of DNA"):
+        continue_from(dna, facts | {"reversed": True}, "m")
+    continue_from(dna, {"task": "translation"}, "m")  # which gives its front end
+
+
 @pytest.mark.parametrize("early", [0, 1, 3])
 def test_frames_early_are_those_of_the_model(early: int, prepared: Path) -> None:
     recipe = made_recipe()

@@ -46,9 +46,12 @@ LEVELS = np.array([0, 300, 400, 500, 600])
 
 
 class Made:
-    """A genome, reads of it in a FAST5, what was read, and calls of them with some errors."""
+    """A genome, reads of it in a FAST5, what was read, and calls of them with some errors, in the order of the signal.
 
-    def __init__(self, folder, reads=4, bases=900):
+    With `rna`, the signal is that of the bases turned round; the strand is the one along which they then lie.
+    """
+
+    def __init__(self, folder, reads=4, bases=900, rna=False):
         rng = np.random.default_rng(5)
         self.genome = rng.integers(1, 5, 6000).astype(np.uint8)
         (folder / "ref.fa").write_text(f">g some words\n{decode_bases(self.genome)}\n")
@@ -60,6 +63,8 @@ class Made:
                 start, strand = int(rng.integers(0, 6000 - bases)), "+-"[number % 2]
                 span = self.genome[start : start + bases]
                 span = span if strand == "+" else reverse_complement(span)
+                if rna:
+                    span, strand = span[::-1], "-+"[number % 2]
                 starts = TRIMMED + np.concatenate([[0], np.cumsum(STRIDE * rng.integers(3, 8, bases))])
                 raw = np.concatenate([np.full(TRIMMED, 450), np.repeat(LEVELS[span], np.diff(starts))])
                 self.truth[name] = (span, starts)
@@ -165,6 +170,29 @@ def test_bam_with_a_reference(made, tmp_path, aligned):
     for name, labels in found.items():
         check_reference(made, name, labels, 30)
     assert report.summary()["kept"]["median"] == pytest.approx(0.925, abs=0.01)
+
+
+def test_rna_is_labelled_in_the_order_of_its_signal(tmp_path):
+    made = Made(tmp_path, rna=True)
+    found, report = run(made, "bootstrap", reference=made.reference, scorer=lambda: Model(made), rna=True)
+    assert found.keys() == made.calls.keys()
+    for name, labels in found.items():
+        check_reference(made, name, labels, 30)
+    assert report.summary()["kept"]["median"] == pytest.approx(0.925, abs=0.01)
+    # the sequences of a file are written 5' to 3', and its moves, if it has some, are not for them
+    calls = tmp_path / "calls.fa"
+    calls.write_text("".join(f">{name}\n{decode_bases(call.bases[::-1])}\n" for name, call in made.calls.items()))
+    for reference in (made.reference, None):
+        placed, _ = run(made, "calls", calls=calls, reference=reference, scorer=lambda: Model(made), rna=True)
+        assert placed.keys() == made.calls.keys()
+        for name, labels in placed.items():
+            if reference is not None:
+                check_reference(made, name, labels, 30)
+            else:
+                own = made.calls[name].bases
+                known = labels.bases > 0
+                assert known.mean() > 0.9
+                assert np.array_equal(labels.bases[known], own[: len(known)][known])
 
 
 def test_bam_without_a_reference_gives_the_calls(made, tmp_path):
@@ -279,7 +307,6 @@ def test_a_call_that_contradicts_itself_is_reported_and_left_out(made, tmp_path)
     ("kind", "message"),
     [
         ("bam", "--labels bam: needs the file of calls; name it with --bam"),
-        ("bootstrap", "--labels bootstrap: needs the sequenced genome as --reference; without one, assemble"),
     ],
 )
 def test_files_that_labels_need(made, kind, message):
@@ -311,6 +338,7 @@ def test_every_kind_of_labels_has_its_options():
         ("bsm", {}, "did you mean 'bam'"),
         ("events", {"bam": "x.bam"}, "--bam: is for --labels bam; found --labels events"),
         ("bam", {"threads": 2}, "--threads: is for --labels calls or bootstrap; found --labels bam"),
+        ("bootstrap", {}, "--labels bootstrap: needs the sequenced genome as --reference; without one, assemble"),
         ("truth", {"min_identity": 0.9}, "--min-identity: is for --labels bam or calls or bootstrap"),
     ],
 )
