@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import random
 import struct
 import tempfile
+import tomllib
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -130,4 +133,90 @@ def call(stored: Any) -> None:
         assert len(found.bases) == len(found.quals)
 
 
-MODELS = {"model": Reader("x.json", make, read)}
+FOREIGN = """[model]
+package = "bonito.crf"
+[labels]
+labels = [ "N", "A", "C", "G", "T",]
+[input]
+features = 1
+[global_norm]
+state_len = 1
+[run_info]
+sample_rate = 4000
+[qscore]
+scale = 0.9
+bias = -0.1
+[basecaller]
+chunksize = 200
+overlap = 20
+[encoder]
+scale = 5.0
+rnn_type = "lstm"
+winlen = 19
+features = 2
+activation = "swish"
+stride = 5
+blank_score = 2.0
+num_layers = 1
+"""
+
+
+@cache
+def archive() -> dict[str, bytes]:
+    """Return the records of a checkpoint of Bonito."""
+    import torch
+
+    shapes = [(4, 1, 5), (4,), (16, 4, 5), (16,), (2, 16, 19), (2,), (8, 2), (8, 2), (8,), (8,), (16, 2), (16,)]
+    torch.manual_seed(0)
+    stream = io.BytesIO()
+    torch.save({f"t{number}": torch.randn(shape) for number, shape in enumerate(shapes)}, stream)
+    with zipfile.ZipFile(stream) as found:
+        return {name: found.read(name) for name in found.namelist()}
+
+
+def packed(records: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as made:
+        for name, data in records.items():
+            made.writestr(zipfile.ZipInfo(name), data)
+    return stream.getvalue()
+
+
+def lines(entry: Any) -> str:
+    """Return a table as TOML, whose values are mostly written as in JSON."""
+    keys = entry if isinstance(entry, dict) else {"x": entry}
+    return "\n".join(f"{json.dumps(str(key))} = {json.dumps(value)}" for key, value in keys.items())
+
+
+def make_foreign(rng: random.Random) -> bytes:
+    """Return a folder of Bonito as JSON, with its configuration, its archive, or the pickle in it changed."""
+    records, config = archive(), FOREIGN.encode()
+    weights = packed(records)
+    match rng.randrange(5):
+        case 0:
+            config = inputs.text(rng, FOREIGN)
+        case 1 | 2:
+            changed = inputs.mapping(rng, tomllib.loads(FOREIGN))
+            tables = changed.items() if isinstance(changed, dict) else [("model", changed)]
+            config = "".join(f"[{name}]\n{lines(entry)}\n" for name, entry in tables).encode("utf-8", "surrogatepass")
+        case 3:
+            weights = inputs.octets(rng, weights)
+        case _:
+            (name,) = (name for name in records if name.endswith("data.pkl"))
+            weights = packed(records | {name: inputs.octets(rng, records[name])})
+    found = {"config.toml": config, "weights_1.tar": weights}
+    return json.dumps({name: base64.b64encode(data).decode() for name, data in found.items()}).encode()
+
+
+def read_foreign(path: Path) -> None:
+    """Load a folder of Bonito and use it on one read."""
+    from biorrn.nn.store import load_model
+
+    folder = path.parent / "foreign"
+    folder.mkdir(exist_ok=True)
+    for name, data in json.loads(path.read_bytes()).items():
+        (folder / name).write_bytes(base64.b64decode(data))
+    call(load_model(folder))
+
+
+MODELS = {"model": Reader("x.json", make, read), "foreign": Reader("x.json", make_foreign, read_foreign)}

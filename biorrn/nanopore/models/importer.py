@@ -164,7 +164,7 @@ def _network(config: Mapping[str, Any]) -> Network | Blocks:
         kind = table(config, "general").get("model", "unknown")
         raise Fault(f"is a model of modified bases (general.model = {kind!r:.40}), not a basecaller")
     package = table(config, "model").get("package")
-    if package not in PACKAGES:
+    if not isinstance(package, str) or package not in PACKAGES:
         raise Fault(f"key 'model.package': found {package!r:.40}; allowed is {' or '.join(PACKAGES)}")
     network = PACKAGES[package](config)
     network.model()  # what a recipe cannot hold is found before the weights are read

@@ -267,8 +267,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / CONFIG
     try:
         return tomllib.loads(read_text(path, MOST))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(path, f"is not TOML: {error}") from error
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
+        raise InputError(path, f"is not TOML: {str(error)[:200]}") from error
     except RecursionError as error:
         raise InputError(path, "is not TOML that a model has: it is nested too deeply") from error
 
