@@ -81,12 +81,14 @@ def calibrate(
     from biorrn.nanopore.chemistry import Purpose
     from biorrn.nanopore.evaluate import calibrate as calibration
     from biorrn.nanopore.readers.files import find_signal_files, read_all
-    from biorrn.nn.store import load_model, shipped_models, update_facts
+    from biorrn.nn.store import FOREIGN, WEIGHTS, load_model, shipped_models, update_facts
     from biorrn.rerun import trained_reads
     from biorrn.sequences.tally import Tally
 
     if not model.is_dir() and str(model) in shipped_models():
         raise ConfigError(f"{model}: is a shipped model and cannot be changed; copy its folder and calibrate the copy")
+    if model.is_dir() and not (model / WEIGHTS).is_file() and (model / FOREIGN).is_file() and not dry_run:
+        raise ConfigError(f"{model}: is a folder of another program and is not changed; biorrn models import copies it")
     used = set_threads(threads)
     stored = load_model(model)
     if stored.facts.get("task") == "regression":

@@ -72,6 +72,8 @@ FAULTS = {
         npz(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(CLAIM)) + CLAIM),
     ),
     "a parquet whose dictionary lacks a word": ("parquet", content_of("parquet", 0, 10029)),
+    "a package that is a list": ("foreign", content_of("foreign", 0, 1052)),
+    "a number of thousands of digits in TOML": ("foreign", content_of("foreign", 0, 5807)),
     "words without rows": ("vectors_safetensors", vector_header(words=COUNT, vectors=ROWS)),
     "words of numbers": ("vectors_safetensors", vector_header(words={**ROWS, "data_offsets": [0, 8]})),
     "facts nested too deeply": ("vectors_npz", seeds.npz(seeds.random.Random(0), facts=seeds.np.array("[" * 3000))),
