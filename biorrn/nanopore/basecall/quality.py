@@ -76,14 +76,18 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Calibration of an imported model: the Phred score of a base's own probability, times `scale`, plus `bias`."""
+    """Calibration of an imported model: the Phred score of a base's own probability, times `scale`, plus `bias`.
+
+    `own` is the column of the evidence that holds the probability: 0 for a CRF, 1 for CTC; see `decode.Decoded`.
+    """
 
     scale: float
     bias: float
+    own: int = 0
 
     def qualities(self, bases: str, evidence: np.ndarray) -> np.ndarray:
         """Return the quality of each base of a whole read, uint8 (L,), 1 to 40."""
-        found = self.scale * own_q(evidence[:, 0]).astype(np.float64) + self.bias
+        found = self.scale * own_q(evidence[:, self.own]).astype(np.float64) + self.bias
         return np.rint(np.clip(found, LOWEST, HIGHEST)).astype(np.uint8)
 
 
@@ -127,9 +131,9 @@ def calibration_of(facts: Mapping[str, Any]) -> Calibration | Line | None:
     if found is None:
         return None
     try:
-        if set(found) == {"scale", "bias"}:
-            line = Line(float(found["scale"]), float(found["bias"]))
-            if not np.isfinite([line.scale, line.bias]).all() or line.scale <= 0:
+        if {"scale", "bias"} <= set(found) <= {"scale", "bias", "own"}:
+            line = Line(float(found["scale"]), float(found["bias"]), int(found.get("own", 0)))
+            if line.own not in (0, 1) or not np.isfinite([line.scale, line.bias]).all() or line.scale <= 0:
                 raise ValueError("scale or bias")
             return line
         terms = {str(term["feature"]): _curve(term) for term in found["terms"]}

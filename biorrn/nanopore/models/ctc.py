@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from biorrn.base.errors import Fault
+from biorrn.config.network import Separable
 from biorrn.nanopore.models.maker import ACTIVATIONS, BATCHES, MOST, NORM, OTHERS, Keys, check_input, odd_window, table
 
 EPSILON = 1e-3  # of the batch norm of `bonito.ctc`
 OURS = 1e-5  # of `nn.convolutions.MaskedBatchNorm`
+NORMS = ("scale", "shift", "mean", "variance")  # of biorrn, in the order of `NORM`
 SYMBOLS = 5  # blank and bases
 PLACE = re.compile(r"\bencoder\.(\d+)\.(conv|residual)\.(\d+)\.(depthwise|pointwise|conv)\.weight$")
 STEP = 4  # places of a convolution in its block: it, batch norm, activation, dropout
@@ -63,6 +65,24 @@ class Blocks:
     def stride(self) -> int:
         """Return the samples of a frame."""
         return math.prod(block.stride for block in self.blocks)
+
+    @classmethod
+    def of(cls, frontend: Separable) -> Blocks:
+        """Return the network of a biorrn front end."""
+        widths = [1, *(block.width for block in frontend.blocks)]
+        made = (
+            Block(width, block.width, block.kernel, block.stride, block.repeat, block.residual, block.separable)
+            for width, block in zip(widths, frontend.blocks, strict=False)
+        )
+        return cls(tuple(made), frontend.activation, frontend.dropout)
+
+    def tables(self) -> list[dict[str, Any]]:
+        """Return the entries of `block` in a `config.toml`."""
+        return [
+            {"filters": block.size, "repeat": block.repeat, "kernel": [block.winlen], "stride": [block.stride],
+             "dilation": [1], "dropout": self.dropout, "residual": block.residual, "separable": block.separable}
+            for block in self.blocks
+        ]  # fmt: skip
 
     def parameters(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Yield name and shape of each tensor, in the order of the file."""
@@ -108,6 +128,30 @@ class Blocks:
         made["head.output.1.weight"] = values["decoder.weight"][:, :, 0]
         made["head.output.1.bias"] = values["decoder.bias"]
         return made
+
+    def values(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the parameters by their names in Bonito from the tensors of the biorrn model; `tensors` undoes it."""
+        made: dict[str, np.ndarray] = {}
+        for place, block in enumerate(self.blocks):
+            for before, ours, shapes in block.convolutions():
+                own, theirs = f"frontend.blocks.{place}.{ours}", f"encoder.encoder.{place}"
+                last = own if "conv" in shapes else f"{own}.mixed"
+                for name in shapes:
+                    source = f"{own}.along.weight" if name == "depthwise" else f"{last}.conv.weight"
+                    made[f"{theirs}.{before}.{name}.weight"] = tensors[source]
+                norm = dict(zip(NORM, (tensors[f"{last}.norm.{part}"] for part in NORMS), strict=True))
+                norm["running_var"] = _before(norm["running_var"], np.float32(EPSILON - OURS))
+                made |= {f"{theirs}.{_after(before)}.{name}": array for name, array in norm.items()}
+                made[f"{theirs}.{_after(before)}.{BATCHES}"] = np.array(0)
+        made["decoder.layers.0.weight"] = tensors["head.output.1.weight"][:, :, None]
+        made["decoder.layers.0.bias"] = tensors["head.output.1.bias"]
+        return made
+
+
+def _before(sums: np.ndarray, added: np.float32) -> np.ndarray:
+    """Return float32 numbers whose sums with `added` are `sums`, to the last bit where float32 has such numbers."""
+    found = sums - added
+    return found + (sums - (found + added))
 
 
 def _after(place: str) -> str:

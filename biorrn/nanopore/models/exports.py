@@ -1,8 +1,9 @@
-"""Export of a CTC-CRF basecaller as a model folder of Dorado or Bonito: `config.toml` and the weights.
+"""Export of a basecaller as a model folder of Dorado or Bonito: `config.toml` and the weights.
 
 A Dorado folder holds one TorchScript archive a parameter; a Bonito folder a state dictionary, `weights_1.tar`. Both
 describe the network in `config.toml`, by flat keys (v3) or as a list of sublayers (v4). Scores of a state stand side by
-side in their files, and in planes here; see `kernels.crf.loss`.
+side in their files, and in planes here; see `kernels.crf.loss`. A network of separable convolutions and CTC is for
+Bonito alone, as its first models were.
 
 What biorrn alone uses, such as its calibration of Q-scores, stands in a table `[biorrn]`, which the others ignore.
 """
@@ -22,10 +23,11 @@ import numpy as np
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.files import scratch_folder
 from biorrn.base.lookup import lookup
-from biorrn.config.network import Conv, Core, CRFHead
+from biorrn.config.network import Conv, Core, CRFHead, Separable
 from biorrn.config.recipe import Chunks, Model
 from biorrn.nanopore.basecall.caller import calling_chunks
 from biorrn.nanopore.basecall.quality import FEATURES, Calibration, Line, calibration_of, phred
+from biorrn.nanopore.models.ctc import Blocks
 from biorrn.nanopore.models.importer import KEPT
 from biorrn.nanopore.signal import parse_normaliser
 from biorrn.nn.store import Stored
@@ -35,7 +37,7 @@ CONFIG = "config.toml"
 Table = dict[str, Any]
 Layer = tuple[Table, dict[str, np.ndarray]]  # keys of a sublayer, and its parameters
 
-ACTIVATIONS = {"silu": "swish", "tanh": "tanh"}
+ACTIVATIONS = {"silu": "swish", "tanh": "tanh", "relu": "relu"}
 TURNS = {"alternating": (1, 0), "forward": (0, 0), "backward": (1, 1)}  # `reverse` of LSTM layers in turn
 OWN = "that of whoever trained the model, with biorrn"  # licence of a model that states none
 # Dorado knows the values of its own models alone
@@ -48,7 +50,7 @@ def export(stored: Stored, folder: str | Path, to: str) -> list[str]:
 
     Parameters
     ----------
-    stored : Stored: a basecaller with head `crf`.
+    stored : Stored: a basecaller.
     folder : new or empty folder to write; it appears whole or not at all.
     to : str: entry of `WRITERS`.
 
@@ -61,10 +63,10 @@ def export(stored: Stored, folder: str | Path, to: str) -> list[str]:
     if stored.facts.get("task") != "basecalling":
         raise ConfigError(f"{stored.path}: is a model for {stored.facts.get('task')}; expected one for basecalling")
     folder = Path(folder)
-    layers = sublayers(stored)
+    tables, layers = described(stored)
     if to == "dorado" and (fault := beyond_dorado([keys for keys, _ in layers])):
         raise ConfigError(f"{stored.path}: Dorado does not know {fault}; --to bonito may")
-    text = toml(configuration(stored, [keys for keys, _ in layers]))
+    text = toml(tables | common(stored))
     try:
         if folder.is_dir() and any(folder.iterdir()):
             raise BiorrnError(f"{folder}: holds files; allowed is a new or an empty folder")
@@ -89,22 +91,34 @@ def _remarks(stored: Stored, to: str) -> list[str]:
     return found
 
 
-def sublayers(stored: Stored) -> list[Layer]:
-    """Return the layers of a basecaller in the order in which they run, with keys and parameters as in a Bonito folder.
+def described(stored: Stored) -> tuple[Table, list[Layer]]:
+    """Return the tables of `config.toml` that describe the network, and its layers.
 
     Raises
     ------
     ConfigError: a part that neither format holds.
     """
-    network = stored.recipe.model
+    network: Any = stored.recipe.model
     if fault := _beyond(network):
         raise ConfigError(f"{stored.path}: neither Dorado nor Bonito folders hold {fault}")
-    assert isinstance(network, Model)
-    frontend, core, head = network.frontend, network.core, network.head
-    assert isinstance(frontend, Conv)
-    assert isinstance(core, Core)
-    assert isinstance(head, CRFHead)
     tensors = {name: np.asarray(values, np.float32) for name, values in stored.tensors.items()}
+    if isinstance(network.frontend, Separable):
+        made = Blocks.of(network.frontend)
+        encoder = {"activation": ACTIVATIONS[made.activation]}
+        return {"model": {"package": "bonito.ctc"}, "block": made.tables(), "encoder": encoder}, [
+            ({"type": "blocks"}, made.values(tensors))
+        ]
+    layers = sublayers(network.frontend, network.core, network.head, tensors)
+    keys = [keys for keys, _ in layers]
+    return {
+        "model": {"package": "bonito.crf"},
+        "global_norm": {"state_len": network.head.state_len},
+        "encoder": _flat(keys) or {"type": "serial", "sublayers": keys},
+    }, layers
+
+
+def sublayers(frontend: Conv, core: Core, head: CRFHead, tensors: Mapping[str, np.ndarray]) -> list[Layer]:
+    """Return the layers of a CRF basecaller in the order in which they run, with keys and parameters as in Bonito."""
     layers: list[Layer] = []
     width = 1
     for number, layer in enumerate(frontend.layers):
@@ -147,10 +161,10 @@ def _beyond(network: Any) -> str:
     if not isinstance(network, Model):
         return "an ensemble, or a model of another kind than a network"
     frontend, core, head = network.frontend, network.core, network.head
+    if isinstance(frontend, Separable):
+        return _beyond_blocks(network)
     if not isinstance(frontend, Conv):
-        return f"a front end of kind {frontend.name}; allowed is conv"
-    if odd := [layer.activation for layer in frontend.layers if layer.activation not in ACTIVATIONS]:
-        return f"convolutions with {odd[0]}; allowed is silu or tanh"
+        return f"a front end of kind {frontend.name}; allowed is conv, or separable with head ctc"
     if not isinstance(core, Core):
         return "a core of another kind than LSTM"
     if core.cell != "lstm" or core.direction not in TURNS:
@@ -163,6 +177,17 @@ def _beyond(network: Any) -> str:
         return f"a head of kind {head.name} on an LSTM; allowed is crf"
     if head.hidden and head.activation != "none":
         return "a hidden layer with SiLU in the head; allowed is hidden: 0, or activation: none"
+    return ""
+
+
+def _beyond_blocks(network: Model) -> str:
+    """Return the part of a network of separable convolutions that Bonito does not know; "" where there is none."""
+    frontend, core, head = network.frontend, network.core, network.head
+    assert isinstance(frontend, Separable)
+    if any(block.stride > 1 and (block.repeat > 1 or block.residual) for block in frontend.blocks):
+        return "a block with a stride that repeats or is residual; allowed is a stride in a block of one convolution"
+    if not isinstance(core, Core) or core.layers or head.name != "ctc" or head.hidden or network.steps:
+        return "a front end of kind separable but with core {layers: 0} and head ctc without a hidden layer"
     return ""
 
 
@@ -189,6 +214,8 @@ def _flat(layers: list[Table]) -> Table | None:
 
 def beyond_dorado(layers: list[Table]) -> str:
     """Return the part of layers that Dorado does not know, though a Bonito folder holds it; "" where there is none."""
+    if layers[0]["type"] == "blocks":
+        return "a head for CTC"
     flat = _flat(layers)
     head = next(keys for keys in layers if keys["type"] == "linearcrfencoder")
     if "blank_score" not in head:
@@ -210,6 +237,8 @@ def beyond_dorado(layers: list[Table]) -> str:
         (keys["size"], keys["reverse"]) != (width, 1 - n % 2) for n, keys in enumerate(lstms)
     ):
         return f"other cores than {LAYERS} alternating LSTM layers of the width of the last convolution, {width}"
+    if odd := [keys["activation"] for keys in convolutions if keys["activation"] not in ("swish", "tanh")]:
+        return f"convolutions with {odd[0]}; allowed is swish or tanh"
     decomposed = any(keys["type"] == "linear" for keys in layers)
     if head["bias"] or (decomposed and width <= NARROW):
         return f"a bias of the head; allowed is one in two linear layers after more than {NARROW} features"
@@ -221,24 +250,19 @@ def beyond_dorado(layers: list[Table]) -> str:
     return ""
 
 
-def configuration(stored: Stored, layers: list[Table]) -> Table:
-    """Return the tables of `config.toml` for a basecaller and the keys of its sublayers."""
+def common(stored: Stored) -> Table:
+    """Return the tables of `config.toml` that all basecallers have."""
     facts = stored.facts
-    flat = _flat(layers)
-    state_len = next(keys["state_len"] for keys in layers if keys["type"] == "linearcrfencoder")
     chunks = calling_chunks(stored.recipe.chunks or Chunks(), int(facts["stride"]), facts.get("calling"))
     kept = {name: facts[name] for name in KEPT if facts.get(name)} | {"licence": facts.get("licence") or OWN}
     scale, bias = quality_line(facts)
     return {
-        "model": {"package": "bonito.crf"},
         "labels": {"labels": ["N", *BASES[1:]]},
         "input": {"features": 1},
-        "global_norm": {"state_len": state_len},
         "run_info": {"sample_rate": round(facts["sample_rate"]), "sample_type": _sample_type(facts)},
         **scaling(facts["normaliser"]),
         "qscore": {"scale": scale, "bias": bias},
         "basecaller": {"chunksize": chunks.samples, "overlap": chunks.overlap},
-        "encoder": flat or {"type": "serial", "sublayers": layers},
         "biorrn": {"facts": json.dumps(kept, sort_keys=True)},
     }
 
@@ -288,7 +312,7 @@ def _typical(calibration: Calibration) -> np.ndarray:
 
 
 def toml(tables: Table) -> str:
-    """Return tables as TOML; a table within a table is a table array.
+    """Return tables, and lists of tables, as TOML; within a table, a table stands in a list.
 
     >>> print(toml({"a": {"x": 1.5, "y": ["b"]}}))
     [a]
@@ -298,6 +322,10 @@ def toml(tables: Table) -> str:
     """
     lines: list[str] = []
     for name, table in tables.items():
+        if _is_tables(table):
+            for entry in table:
+                lines += [f"[[{name}]]", *(f"{key} = {_value(value)}" for key, value in entry.items()), ""]
+            continue
         lines.append(f"[{name}]")
         lines += [f"{key} = {_value(value)}" for key, value in table.items() if not _is_tables(value)]
         for key, entries in table.items():
@@ -334,12 +362,12 @@ def write_dorado(layers: list[Layer], folder: Path) -> None:
 
 
 def write_bonito(layers: list[Layer], folder: Path) -> None:
-    """Write `weights_1.tar`, a state dictionary."""
+    """Write `weights_1.tar`, a state dictionary; the parameters of `Blocks` have their names already."""
     import torch
 
     state = {
-        f"encoder.{number}.{name}": torch.from_numpy(values.copy())
-        for number, (_, parameters) in enumerate(layers)
+        name if keys["type"] == "blocks" else f"encoder.{number}.{name}": torch.from_numpy(values.copy())
+        for number, (keys, parameters) in enumerate(layers)
         for name, values in parameters.items()
     }
     torch.save(state, folder / "weights_1.tar")

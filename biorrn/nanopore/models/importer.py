@@ -289,7 +289,9 @@ def _facts(config: Mapping[str, Any], network: Network | Blocks, folder: Path) -
         facts["reversed"] = True
     if "qscore" not in facts and (qscore := table(config, "qscore")):
         keys = Keys(qscore, "qscore")
-        facts["qscore"] = {"scale": keys.number("scale"), "bias": keys.number("bias")}
+        line = {"scale": keys.number("scale"), "bias": keys.number("bias")}
+        if line != {"scale": 1.0, "bias": 0.0}:  # a model without calibration
+            facts["qscore"] = line | ({"own": 1} if network.loss == "ctc" else {})
         keys.unused("mean_qscore_start_pos")  # of the mean over a read
         keys.close()
     return facts

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-ACTIVATIONS = {"swish": nn.SiLU, "tanh": nn.Tanh}
+ACTIVATIONS = {"swish": nn.SiLU, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 class Norm(nn.Module):

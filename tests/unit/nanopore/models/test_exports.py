@@ -16,11 +16,10 @@ from biorrn.nanopore.models.exports import (
     OWN,
     SCALINGS,
     WRITERS,
-    configuration,
+    common,
     export,
     quality_line,
     scaling,
-    sublayers,
     toml,
 )
 from biorrn.nanopore.signal import NORMALISERS, normaliser_of
@@ -179,7 +178,7 @@ def test_the_line_of_qualities_is_near_the_calibration() -> None:
 )
 def test_sample_type_follows_the_chemistry(rna: str, kind: str) -> None:
     made = stored(TANH, chemistry=[rna])
-    assert configuration(made, [keys for keys, _ in sublayers(made)])["run_info"]["sample_type"] == kind
+    assert common(made)["run_info"]["sample_type"] == kind
 
 
 REFUSED = {
@@ -190,12 +189,20 @@ REFUSED = {
     "layer norm": ({**SMALL, "core": {**SMALL["core"], "layer_norm": True}}, "skip connections or layer norm"),
     "attention": ({**SMALL, "core": {"name": "self_attention"}}, "a core of another kind than LSTM"),
     "another front end": (
-        {**SMALL, "frontend": {"name": "separable", "blocks": [{"width": 8, "kernel": 5}]}},
-        "a front end of kind separable",
+        {**SMALL, "frontend": {"name": "residual", "blocks": [{"width": 8, "kernel": 5}]}},
+        "a front end of kind residual",
     ),
-    "relu": (
-        {**SMALL, "frontend": {"name": "conv", "layers": [{"width": 8, "kernel": 5, "activation": "relu"}]}},
-        "convolutions with relu",
+    "an LSTM after separable convolutions": (
+        {**SMALL, "frontend": {"name": "separable", "blocks": [{"width": 8, "kernel": 5}]}},
+        "a front end of kind separable but with core",
+    ),
+    "a stride that repeats": (
+        {
+            "frontend": {"name": "separable", "blocks": [{"width": 8, "kernel": 5, "stride": 2, "repeat": 2}]},
+            "core": {"layers": 0},
+            "head": {"name": "ctc"},
+        },
+        "a block with a stride that repeats",
     ),
     "a hidden layer": ({**SMALL, "head": {**SMALL["head"], "hidden": 6}}, "a hidden layer with SiLU"),
 }
@@ -230,6 +237,16 @@ BEYOND = {
         {**TANH, "frontend": {"name": "conv", "layers": [{"width": 4, "kernel": 5}, *TANH["frontend"]["layers"][1:]]}},
         "convolutions of widths 4, 16, 20",
     ),
+    "relu": (
+        {
+            **TANH,
+            "frontend": {
+                "name": "conv",
+                "layers": [{"width": 16, "kernel": 5, "activation": "relu"}, *TANH["frontend"]["layers"][1:]],
+            },
+        },
+        "convolutions with relu",
+    ),
     "another core": ({**TANH, "core": {**TANH["core"], "layers": 4}}, "other cores than 5"),
     "a bias": ({**TANH, "head": {**TANH["head"], "bias": True}}, "a bias of the head"),
     "learned stays": ({**FAST, "head": {"name": "crf", "state_len": 2, "blank": None}}, "learned scores of staying"),
@@ -255,6 +272,23 @@ def test_models_of_proteins_are_refused(tmp_path: Path) -> None:
         export(load_model("stability"), tmp_path / "out", "dorado")
     with pytest.raises(ConfigError, match="dorado, bonito"):
         export(stored(FAST), tmp_path / "out", "guppy")
+
+
+def test_separable_convolutions_are_for_bonito_alone(tmp_path: Path) -> None:
+    made = stored("quartz")
+    with torch.no_grad():
+        for name, tensor in made.model.state_dict().items():
+            if name.endswith(".norm.variance"):
+                tensor.copy_(torch.rand_like(tensor) + 0.5)
+            elif ".norm." in name:
+                tensor.copy_(0.5 + 0.1 * torch.randn_like(tensor))
+    with pytest.raises(ConfigError, match="Dorado does not know a head for CTC"):
+        export(made, tmp_path / "quartz", "dorado")
+    export(made, tmp_path / "dna_r9.4.1_quartz", "bonito")
+    again = load_model(tmp_path / "dna_r9.4.1_quartz")
+    assert again.recipe.network == made.recipe.network
+    for name, tensor in made.model.state_dict().items():  # to the last bit, though the epsilons of batch norm differ
+        np.testing.assert_array_equal(again.model.state_dict()[name], tensor, err_msg=name)
 
 
 def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:
