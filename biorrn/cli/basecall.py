@@ -108,14 +108,12 @@ def basecall(
     from biorrn.base.errors import InputError
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.alignment import Mapper
-    from biorrn.nanopore.basecall.caller import basecall as run
-    from biorrn.nanopore.basecall.caller import default_batch_size
+    from biorrn.nanopore.basecall.caller import Caller, default_batch_size
     from biorrn.nanopore.basecall.formats import Style, check_uracil, format_of
     from biorrn.nanopore.basecall.intake import Intake
     from biorrn.nanopore.basecall.intake import read_ids as ids_of
     from biorrn.nanopore.basecall.output import check_outputs, mapped, open_output, resume_settings
     from biorrn.nanopore.basecall.summary import ABSENT, CALLED
-    from biorrn.nanopore.chemistry import Purpose
     from biorrn.nanopore.models.catalogue import choose_model
     from biorrn.nanopore.readers.files import NoReads, choose
     from biorrn.nn.store import find_model, load_model
@@ -142,14 +140,22 @@ def basecall(
         check_uracil(kind, stored.facts, stored.name)
     if "origin" in stored.facts:
         tally.say(f"model {stored.name}: licence of the weights: {stored.facts.get('licence') or 'not stated'}")
+    caller = Caller(
+        stored,
+        device=where,
+        batch_size=default_batch_size(where) if batch_size is None else batch_size,
+        decoder=decoder,
+        threads=used,
+        force=force,
+    )
     mapper = None if reference is None else Mapper(reference)
     rare = {"chemistry": chemistry} if chemistry else {}
     rare |= {"uracil": True} if uracil else {}
-    must = resume_settings(stored, intake.files, ids, reference, decoder=decoder, device=kind_of(where), emit=kind,
-                           moves=moves, min_qscore=min_qscore, min_length=min_length, max_reads=max_reads,
-                           force=force, **rare)  # fmt: skip
-    purpose = Purpose.of(stored.facts, stored.name)
-    style = Style(stored.name, moves, mapper, command_line(), used, purpose, uracil=uracil)
+    must = resume_settings(stored, intake.files, ids, reference, engine=caller.engine, decoder=decoder,
+                           device=kind_of(where), emit=kind, moves=moves, min_qscore=min_qscore,
+                           min_length=min_length, max_reads=max_reads, force=force, **rare)  # fmt: skip
+    purpose = caller.purpose
+    style = Style(stored.name, moves, mapper, command_line(), used, purpose, uracil=uracil, engine=caller.engine)
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0, min_length) as out:
         intake.done = out.done
         tally.keep(out.kept)
@@ -163,20 +169,12 @@ def basecall(
             tally.skip_read(record, reason)
 
         with progress("basecall", "samples", intake.expected, lambda: {"bases": tally.done["bases"]}) as advance:
-            calls = run(
-                stored,
-                intake.reads(problem, allow_empty),
-                device=where,
-                batch_size=default_batch_size(where) if batch_size is None else batch_size,
-                decoder=decoder,
-                threads=used,
-                force=force,
-                on_skip=skip,
-                advance=advance,
-            )
+            calls = caller.calls(intake.reads(problem, allow_empty), skip, advance)
             intake.check(purpose, tally.say, force=force, part=shard is not None)
             try:
-                for call, hits in mapped(calls, mapper, used):
+                for number, (call, hits) in enumerate(mapped(calls, mapper, used)):
+                    if number == 0:
+                        tally.say(f"engine: {caller.engine}")
                     tally.add(samples=call.samples)
                     status = out.write(call, hits)
                     if status == CALLED:

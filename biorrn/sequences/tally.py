@@ -1,14 +1,19 @@
 """Counts and messages of a streaming command on standard error: skipped records, flags, a final line."""
 
+from __future__ import annotations
+
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from biorrn.base.errors import BiorrnError, InputError, LeftOut
 from biorrn.base.terminal import human
 from biorrn.sequences.records import ProteinRecord, SignalRecord
-from biorrn.sequences.tables.reader import Reading
+
+if TYPE_CHECKING:
+    from biorrn.sequences.tables.reader import Reading
 
 # `ProteinRecord.changes` -> start of the message about it
 CHANGES = {"gaps_removed": "gaps removed from", "modifications_removed": "modifications of residues removed from"}

@@ -15,6 +15,8 @@ import numpy as np
 import pysam
 import pytest
 
+from biorrn.kernels.lstm.layers import kinds
+from biorrn.nanopore.basecall.caller import Caller
 from biorrn.nanopore.reads.qc import read_qc
 
 Run = Callable[..., tuple[int, str, str]]
@@ -90,6 +92,22 @@ def test_every_format_holds_the_same_reads(biorrn: Run, model: Path, few: Path, 
     with pysam.AlignmentFile(str(tmp_path / f"c.{kind}"), check_sq=False) as file:
         assert [group["ID"] for group in file.header.to_dict()["RG"]] == ["run_a_tiny", "run_b_tiny"]
         assert "biorrn basecall" in file.header.to_dict()["PG"][0]["CL"]
+        assert "\tDS:engine: torch, cpu" in str(file.header)
+    assert "biorrn basecall: engine: torch, cpu\n" in err
+
+
+def test_the_engine_is_named_in_the_log_and_in_the_header(
+    biorrn: Run, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("torch", *(["float32"] if kinds() else [])):
+        monkeypatch.setenv("BIORRN_ENGINE", name)
+        code, _, err = biorrn(
+            few, "--model", "dna_r9.4.1_fast", "--max-reads", 3, "--device", "cpu", "-o", tmp_path / f"{name}.sam"
+        )
+        assert code == 0, err
+        said = (tmp_path / f"{name}.sam").read_text().split("\tDS:engine: ")[1].split("\n")[0]
+        assert said.startswith(name)
+        assert f"biorrn basecall: engine: {said}\n" in err
 
 
 def test_stdout_takes_any_format(biorrn: Run, model: Path, few: Path, tmp_path: Path) -> None:
@@ -271,7 +289,7 @@ def test_a_journal_cut_anywhere_gives_the_same_bytes(biorrn: Run, unfinished: li
 
 
 def test_other_settings_or_no_word_of_resuming_are_refused(
-    biorrn: Run, unfinished: list[object], tmp_path: Path
+    biorrn: Run, unfinished: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = (tmp_path / "c.sam.partial").read_bytes()
     code, _, err = biorrn(*unfinished[:-1])
@@ -280,6 +298,11 @@ def test_other_settings_or_no_word_of_resuming_are_refused(
     code, _, err = biorrn(*unfinished, "--decoder", "beam")
     assert (code, err.count("\n")) == (2, 1)
     assert "cannot be resumed: --decoder was greedy and is now beam" in err
+    with monkeypatch.context() as patch:
+        patch.setattr(Caller, "engine", "float32, AVX2")
+        code, _, err = biorrn(*unfinished)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "cannot be resumed: engine was torch, cpu and is now float32, AVX2" in err
     assert (tmp_path / "c.sam.partial").read_bytes() == data
     assert biorrn(*unfinished, "--batch-size", 3)[0] == 0  # this one does not matter
 

@@ -126,14 +126,17 @@ def test_labels_by_a_model_are_checked_too(biorrn: Run, root: Path, mixed: Path,
 
 def test_what_force_began_goes_on_with_force(biorrn: Run, mixed: Path, model: Path, tmp_path: Path) -> None:
     from biorrn.base.journal import open_journal
+    from biorrn.nanopore.basecall.caller import Caller
     from biorrn.nanopore.basecall.intake import Intake
     from biorrn.nanopore.basecall.output import resume_settings
     from biorrn.nanopore.basecall.summary import columns, unread
     from biorrn.nn.store import load_model
 
     calls = tmp_path / "calls.fastq"
-    must = resume_settings(load_model(model), Intake([mixed]).files, decoder="greedy", device="cpu", emit="fastq",
-                           moves=True, min_qscore=0.0, min_length=1, max_reads=None, force=True)  # fmt: skip
+    stored = load_model(model)
+    must = resume_settings(stored, Intake([mixed]).files, engine=Caller(stored).engine, decoder="greedy",
+                           device="cpu", emit="fastq", moves=True, min_qscore=0.0, min_length=1, max_reads=None,
+                           force=True)  # fmt: skip
     journal = open_journal(Path(f"{calls}.partial"), {"must": must, "command": ""})
     cells = unread("b.fast5", "r", "called")
     cells[columns(False).index("warning")] = f"{REASON}, called by --force"
@@ -226,12 +229,14 @@ def test_a_run_goes_on_with_the_model_and_chemistry_that_it_began_with(
     biorrn: Run, mixed: Path, own: Path, tmp_path: Path
 ) -> None:
     from biorrn.base.journal import open_journal
+    from biorrn.nanopore.basecall.caller import Caller
     from biorrn.nanopore.basecall.intake import Intake
     from biorrn.nanopore.basecall.output import resume_settings
     from biorrn.nn.store import load_model
 
     calls = tmp_path / "calls.fastq"
-    must = resume_settings(load_model(own / "ten"), Intake([mixed]).files, decoder="greedy", device="cpu",
+    stored = load_model(own / "ten")
+    must = resume_settings(stored, Intake([mixed]).files, engine=Caller(stored).engine, decoder="greedy", device="cpu",
                            emit="fastq", moves=True, min_qscore=0.0, min_length=1, max_reads=None, force=False,
                            chemistry="dna_r10.4.1_e8.2_400bps_4khz")  # fmt: skip
     journal = open_journal(Path(f"{calls}.partial"), {"must": must, "command": ""})

@@ -136,6 +136,11 @@ class Caller:
         self._normalise = normaliser_of(stored.facts["normaliser"])
         self._engine = choose(stored, device, batch_size=batch_size, size=self._cut.samples, name=engine)
 
+    @property
+    def engine(self) -> str:
+        """Return what runs the network, such as "bfloat16, AVX-512 BF16" or "torch, cuda"."""
+        return self._engine.name
+
     def fault(self, record: SignalRecord) -> str | None:
         """Return why the model cannot call a read, or None."""
         return unfit(record, self._facts, self._force)

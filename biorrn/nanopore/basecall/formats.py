@@ -82,6 +82,7 @@ class Style:
     purpose : Purpose or None: chemistries of the model; reads of others get a warning.
     comments : comment lines of the header.
     uracil : bool: FASTQ of RNA has U in place of T.
+    engine : str: what runs the network, for the header.
     """
 
     model: str = ""
@@ -92,6 +93,7 @@ class Style:
     purpose: Purpose | None = None
     comments: tuple[str, ...] = ()
     uracil: bool = False
+    engine: str = ""
 
 
 def check_uracil(kind: str, facts: Mapping[str, Any], model: str) -> None:
@@ -127,7 +129,7 @@ class Format:
 
 def _header(groups: Groups, style: Style) -> str:
     references = style.mapper.references if style.mapper else ()
-    return sam_header(groups, references, style.command, style.comments)
+    return sam_header(groups, references, style.command, style.comments, style.engine)
 
 
 def _sam(path: str, texts: Iterable[str], groups: Groups, style: Style) -> None:

@@ -19,7 +19,6 @@ from biorrn.base.errors import BiorrnError, ConfigError, InputError, LeftOut
 from biorrn.base.files import tsv_line, write_text
 from biorrn.base.journal import SUFFIX, Journal, open_journal, stamp
 from biorrn.nanopore.alignment import in_order
-from biorrn.nanopore.basecall.engine import VARIABLE
 from biorrn.nanopore.basecall.formats import FORMATS, Style
 from biorrn.nanopore.basecall.sam import WARNED, counted_warning, read_group
 from biorrn.nanopore.basecall.summary import ABSENT, CALLED, WARNING, columns, row, unread
@@ -249,6 +248,8 @@ def resume_settings(
     files: Iterable[Path],
     ids: Collection[str] | None = None,
     reference: Path | None = None,
+    *,
+    engine: str,
     **others: Any,
 ) -> dict[str, Any]:
     """Return the settings that decide the output; a run is resumed only with the same. See `open_output`.
@@ -261,12 +262,13 @@ def resume_settings(
     files : Path of each signal file, in order.
     ids : selected read ids.
     reference : FASTA file.
+    engine : str: `Caller.engine`; other kernels round differently, and now and then call another base.
     others : further options; `min_qscore` stands for `--min-qscore`.
     """
     listed = None if ids is None else hashlib.sha256("\n".join(sorted(ids)).encode())
     return {
         **stored.settings(**others),
-        VARIABLE: os.environ.get(VARIABLE) or "auto",
+        "engine": engine,
         "--read-ids": f"{len(ids)} ids ({listed.hexdigest()[:12]})" if ids is not None and listed else None,
         "--reference": None if reference is None else {str(reference): stamp(reference)},
         "input": {str(path): stamp(path) for path in files},

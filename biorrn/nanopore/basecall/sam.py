@@ -216,8 +216,9 @@ def sam_header(
     references: Iterable[tuple[str, int]] = (),
     command: str = "",
     comments: Iterable[str] = (),
+    engine: str = "",
 ) -> str:
-    """Return the header: version, reference sequences, read groups and the program with its command line.
+    """Return the header: version, reference sequences, read groups and the program with its command line and engine.
 
     Parameters
     ----------
@@ -225,8 +226,10 @@ def sam_header(
     references : name and length of each sequence, in the order of the file.
     command : str: the command line.
     comments : str: text of each `@CO` line.
+    engine : str: `Caller.engine`.
     """
     program = {"ID": "basecaller", "PN": "biorrn", "VN": __version__, "CL": printable(command)}
+    program["DS"] = f"engine: {engine}" if engine else ""
     lines = ["@HD\tVN:1.6\tSO:unknown"]
     lines += [f"@SQ\tSN:{name}\tLN:{length}" for name, length in references]
     lines += ["\t".join(["@RG", *(f"{name}:{value}" for name, value in group.items())]) for group in groups]

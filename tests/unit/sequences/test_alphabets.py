@@ -93,6 +93,8 @@ def test_blosum62_holds_the_scores():
     assert np.array_equal(square, square.T)
     assert square[RESIDUES.index("W"), STANDARD.index("W")] * BLOSUM_UNIT == 11
     assert table[UNKNOWN, STANDARD.index("C")] * BLOSUM_UNIT == matrix["X", "C"]
+    wanted = np.array([[matrix[row, column] for column in STANDARD] for row in RESIDUES])
+    assert np.array_equal(np.round(table[1:] * BLOSUM_UNIT, 4), wanted)
 
 
 def test_scales_are_standardised_and_x_is_their_mean():
