@@ -149,7 +149,7 @@ def basecall(
         force=force,
     )
     mapper = None if reference is None else Mapper(reference)
-    rare = {"chemistry": chemistry} if chemistry else {}
+    rare: dict[str, object] = {"chemistry": chemistry} if chemistry else {}
     rare |= {"uracil": True} if uracil else {}
     must = resume_settings(stored, intake.files, ids, reference, engine=caller.engine, decoder=decoder,
                            device=kind_of(where), emit=kind, moves=moves, min_qscore=min_qscore,
