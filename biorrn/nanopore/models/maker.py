@@ -26,7 +26,7 @@ LABELS = ["N", "A", "C", "G", "T"]  # N is the blank
 ACTIVATIONS = {"swish": "silu", "silu": "silu", "tanh": "tanh", "relu": "relu"}
 # tables that say nothing of the network; each is used elsewhere, or is a record of the training
 OTHERS = ("labels", "input", "qscore", "run_info", "scaling", "standardisation", "normalisation", "basecaller",
-          "training", "training_dataset", "biorrn")  # fmt: skip
+          "training", "training_dataset", "poly_a", "biorrn")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +141,9 @@ class Network:
     def tensors(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the tensors of the biorrn model from the parameters by name; batch norm goes into the convolutions."""
         made = {}
-        for place, layer in enumerate(self.convolutions):
+        for place, part in enumerate(self.convolutions):
             weight, bias = values[f"{place}.conv.weight"], values.get(f"{place}.conv.bias")
-            bias = np.zeros(layer.size, np.float32) if bias is None else bias
+            bias = np.zeros(part.size, np.float32) if bias is None else bias
             if f"{place}.norm.weight" in values:
                 gamma, beta, mean, variance = (values[f"{place}.norm.{name}"].astype(np.float64) for name in NORM)
                 factor = gamma / np.sqrt(variance + EPSILON)
