@@ -1,23 +1,28 @@
 """Benchmark of `biorrn predict` on mini-proteins: time and peak memory of whole processes, with start-up and writing.
 
 The proteins are shuffled sequences of a FASTA file or table (same length and composition), or random ones. `--residues`
-adds a run on this number of residues in proteins of natural lengths.
+adds a run on this number of residues in proteins of natural lengths, `--isa` names instruction sets of the kernels.
+`--torch` compares the kernels with the plain model of torch instead: CPU time of one thread, on so many proteins.
 """
 
 import argparse
 import csv
 import gzip
+import itertools
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from measure import machine
+from measure import interleaved, machine, ratio
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+ROUNDS = 5
 
 
 def sources(path: str | None, column: str) -> list[np.ndarray]:
@@ -49,15 +54,50 @@ def write_long(path: Path, residues: int) -> None:
             written, number = written + length, number + 1
 
 
-def measured(words: list[str], proteins: Path, output: Path) -> tuple[float, float, float]:
+def measured(words: list[str], proteins: Path, output: Path, isa: str) -> tuple[float, float, float]:
     """Return wall seconds, CPU seconds and peak memory (MiB) of one process."""
     start = time.perf_counter()
-    with subprocess.Popen([*words, str(proteins), "-o", str(output)], stderr=subprocess.DEVNULL) as process:
+    variables = os.environ | ({"BIORRN_ISA": isa} if isa != "best" else {})
+    words = [*words, str(proteins), "-o", str(output)]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL, env=variables) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} failed with exit code {process.returncode}")
     return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def compare(name: str, letters: list[np.ndarray], count: int) -> None:
+    """Print the rates of the network alone, by kernels of each instruction set and kind of numbers and by torch."""
+    import torch
+
+    from biorrn.kernels.lstm.native import KINDS, kernels
+    from biorrn.nn.engine import EnsembleEngine
+    from biorrn.nn.store import load_model
+    from biorrn.sequences.alphabets import tokens
+
+    torch.set_num_threads(1)
+    stored, best = load_model(name), kernels()
+    assert best is not None, "no library was built"
+    size = min(map(len, letters))
+    rows = np.stack([tokens(letters[n % len(letters)][:size].tobytes().decode()) for n in range(count)])
+    lengths = np.full(count, size)
+    engines = {KINDS[kind]: EnsembleEngine(stored.recipe, stored.tensors, kind) for kind in best.kinds}
+    model, x, sizes = stored.model, torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(lengths)
+
+    def plain() -> None:
+        with torch.inference_mode():
+            for start in range(0, count, 256):
+                model(x[start : start + 256], sizes[start : start + 256])
+
+    torch_name = "torch, float32"
+    work: dict[str, Callable[[], object]] = {torch_name: plain}
+    work |= {f"{best.name}, {kind}": lambda made=made: made(rows, lengths) for kind, made in engines.items()}
+    seconds = interleaved(work, ROUNDS, time.thread_time)
+    print(f"{count:,} proteins of {size} residues; medians of {ROUNDS} rounds, CPU seconds of one thread")
+    for label, times in seconds.items():
+        rate = count / statistics.median(times)
+        print(f"{label:>24} {rate:8,.0f}/s {ratio(seconds, torch_name, label):6.2f} times torch")
 
 
 def main() -> None:
@@ -69,13 +109,17 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[100_000, 400_000])
     parser.add_argument("--residues", type=int, default=0, help="also a file of so many residues, 50 to 2,000 each")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--isa", nargs="+", default=["best"], help="avx2, avx512, ...: values of BIORRN_ISA")
+    parser.add_argument("--torch", type=int, default=0, metavar="N", help="compare with torch on N proteins instead")
     options = parser.parse_args()
 
     letters = sources(options.table, options.column)
     print(machine("torch", "numpy"))
-    print(
-        f"{'input':>18} {'threads':>7} {'wall s':>8} {'CPU s':>8} {'sequences/s':>12} {'per CPU s':>10} {'peak MiB':>9}"
-    )
+    if options.torch:
+        compare(options.model, letters, options.torch)
+        return
+    print(f"{'input':>18} {'isa':>7} {'threads':>7} {'wall s':>8} {'CPU s':>8} ", end="")
+    print(f"{'sequences/s':>12} {'per CPU s':>10} {'peak MiB':>9}")
     with tempfile.TemporaryDirectory() as folder:
         files = {}
         for count in options.counts:
@@ -85,13 +129,13 @@ def main() -> None:
             files[f"{options.residues:,} aa"] = Path(folder) / "long.fasta"
             write_long(files[f"{options.residues:,} aa"], options.residues)
         for name, path in files.items():
-            for threads in options.threads:
+            with path.open() as stream:
+                rows = sum(line.startswith(">") for line in stream)
+            for threads, isa in itertools.product(options.threads, options.isa):
                 words = [sys.executable, "-m", "biorrn", "predict", options.model, "--threads", str(threads)]
-                wall, cpu, peak = measured([*words, "--device", "cpu"], path, Path(folder) / "out.tsv")
-                with path.open() as stream:
-                    rows = sum(line.startswith(">") for line in stream)
+                wall, cpu, peak = measured([*words, "--device", "cpu"], path, Path(folder) / "out.tsv", isa)
                 rates = f"{rows / wall:12,.0f} {rows / cpu:10,.0f}"
-                print(f"{name:>18} {threads:7} {wall:8.1f} {cpu:8.1f} {rates} {peak:9,.0f}", flush=True)
+                print(f"{name:>18} {isa:>7} {threads:7} {wall:8.1f} {cpu:8.1f} {rates} {peak:9,.0f}", flush=True)
 
 
 if __name__ == "__main__":

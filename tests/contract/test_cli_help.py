@@ -5,10 +5,12 @@ import subprocess
 import sys
 import typing
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from biorrn.cli.main import COMMANDS, FORMER, Subcommands, load
+from biorrn.kernels.lstm.native import kernels
 
 
 def commands(listed: bool = True) -> list[list[str]]:
@@ -125,3 +127,31 @@ def test_help_imports_no_heavy_library() -> None:
     heavy = {"torch", "lightning", "numba", "matplotlib", "pandas", "sklearn", "scipy", "h5py", "pod5", "numpy"}
     assert "Usage: biorrn" in done.stdout
     assert not heavy & set(done.stderr.split())
+
+
+@pytest.mark.skipif(kernels() is None, reason="no library was built")
+@pytest.mark.parametrize("command", ["predict", "scan"])
+def test_properties_need_no_heavy_library(command: str, root: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.tsv"
+    words = [
+        "biorrn",
+        command,
+        "stability",
+        str(root / "data" / "proteins.fasta"),
+        "-o",
+        str(output),
+        "--device",
+        "cpu",
+    ]
+    code = (
+        f"import sys; sys.argv = {words!r}\n"
+        "from biorrn.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print(*{name.split('.')[0] for name in sys.modules})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "lightning", "numba", "pandas", "sklearn", "scipy", "h5py", "pod5", "pyarrow"}
+    heavy |= {"matplotlib"} if command == "predict" else set()
+    assert output.read_text().count("\n") > 10
+    assert not heavy & set(done.stdout.split())
