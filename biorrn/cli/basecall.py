@@ -138,8 +138,6 @@ def basecall(
     stored = load_model(folder)
     if uracil:
         check_uracil(kind, stored.facts, stored.name)
-    if "origin" in stored.facts:
-        tally.say(f"model {stored.name}: licence of the weights: {stored.facts.get('licence') or 'not stated'}")
     caller = Caller(
         stored,
         device=where,

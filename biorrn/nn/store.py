@@ -11,6 +11,7 @@ import importlib
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -20,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from biorrn.base.errors import ConfigError, InputError, reason
-from biorrn.base.files import atomic_path, note, read_text, sha256, write_text
+from biorrn.base.errors import ConfigError, InputError, reason, shown
+from biorrn.base.files import atomic_path, read_text, sha256, write_text
 from biorrn.base.lookup import nearest
 from biorrn.config import recipe as config
 from biorrn.config.recipe import Recipe, dump_recipe, load_recipe
@@ -372,9 +373,10 @@ def _read_by(reader: Any, folder: Path) -> Stored:
 
 
 def _name_licence(facts: Mapping[str, Any], folder: Path) -> None:
-    """Print the licence of weights that come from another program, once."""
+    """Print the licence of weights that come from another program."""
     if facts.get("origin"):
-        note(folder, f"its weights are not part of biorrn; their licence: {facts.get('licence') or 'not stated'}")
+        licence = facts.get("licence") or "not stated"
+        print(f"biorrn: {shown(f'model {folder.resolve().name}: licence of the weights: {licence}')}", file=sys.stderr)
 
 
 def _module(recipe: Recipe, facts: dict[str, Any], folder: Path, tensors: dict[str, np.ndarray]) -> nn.Module:

@@ -171,7 +171,7 @@ def test_a_licence_beside_the_weights_is_named(flat: dict[str, Any], tmp_path: P
 
 def test_loading_names_the_licence(flat: dict[str, Any], written: Writer, capsys: pytest.CaptureFixture[str]) -> None:
     load_model(written(flat, "dna_r9.4.1_e8_fast@v3.4"))
-    assert "their licence: Oxford Nanopore Technologies PLC." in capsys.readouterr().err
+    assert "fast@v3.4: licence of the weights: Oxford Nanopore Technologies PLC." in capsys.readouterr().err
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
