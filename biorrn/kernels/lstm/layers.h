@@ -4,9 +4,10 @@
    two tiles give the gates i, f and g, o of the same LANES units. A row is summed in the same order whatever the rows
    beside it, so results depend neither on the batch nor on threads. */
 
-#define SIZE (KIND == FLOAT ? 4 : 2) /* bytes of a number */
+#define BYTES(kind) ((kind) == FLOAT ? 4 : (kind) == INT8 ? 1 : 2)
+#define SIZE BYTES(KIND)
 #define NARROW (KIND != FLOAT)
-#define INTEGER (KIND == INT16)
+#define INTEGER (KIND == INT16 || KIND == INT8)
 
 /* two vectors a row fit the registers, which hold the weights and a value of x as well */
 #if LEVEL >= AVX512
@@ -21,39 +22,54 @@
 #define ROWS 4
 #endif
 
+/* More of a sum: WORDS words of x times the weights of a vector, `line` bytes from word to word. */
 #if INTEGER
 typedef VI M(sum);
-INLINE VI M(spread)(const char *word) { return N(every)(*(const loose_int *)word); }
-INLINE VI M(more)(VI sum, VI x, const char *weights)
-{
-#if LEVEL >= VNNI
-    return (VI)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)x, (__m512i) * (const UI *)weights);
-#elif LEVEL >= AVX512
-    return sum + (VI)_mm512_madd_epi16((__m512i)x, (__m512i) * (const UI *)weights);
 #else
-    return sum + (VI)_mm256_madd_epi16((__m256i)x, (__m256i) * (const UI *)weights);
+typedef VF M(sum);
 #endif
-}
+#if KIND == INT8 && LEVEL < VNNI
+#define WORDS 2
+#else
+#define WORDS 1
+#endif
+#define AT(k) (*(const UI *)(weights + (k) * line))
+#define SPREAD(k) N(every)(*(const loose_int *)(x + 4 * (k)))
+
+INLINE M(sum) M(more)(M(sum) sum, const char *x, const char *weights, const int line)
+{
+    (void)line;
+#if KIND == INT8 && LEVEL >= VNNI
+    return (VI)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)SPREAD(0), (__m512i)AT(0));
+#elif KIND == INT8 && LEVEL >= AVX512 /* sums of four products fit 16 bits: see `clipped` in layers.py */
+    __m512i fours = _mm512_add_epi16(_mm512_maddubs_epi16((__m512i)SPREAD(0), (__m512i)AT(0)),
+                                     _mm512_maddubs_epi16((__m512i)SPREAD(1), (__m512i)AT(1)));
+    return sum + (VI)_mm512_madd_epi16(fours, _mm512_set1_epi16(1));
+#elif KIND == INT8
+    __m256i fours = _mm256_add_epi16(_mm256_maddubs_epi16((__m256i)SPREAD(0), (__m256i)AT(0)),
+                                     _mm256_maddubs_epi16((__m256i)SPREAD(1), (__m256i)AT(1)));
+    return sum + (VI)_mm256_madd_epi16(fours, _mm256_set1_epi16(1));
+#elif KIND == INT16 && LEVEL >= VNNI
+    return (VI)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)SPREAD(0), (__m512i)AT(0));
+#elif KIND == INT16 && LEVEL >= AVX512
+    return sum + (VI)_mm512_madd_epi16((__m512i)SPREAD(0), (__m512i)AT(0));
+#elif KIND == INT16
+    return sum + (VI)_mm256_madd_epi16((__m256i)SPREAD(0), (__m256i)AT(0));
 #elif KIND == BFLOAT
-typedef VF M(sum);
-INLINE VI M(spread)(const char *word) { return N(every)(*(const loose_int *)word); }
-INLINE VF M(more)(VF sum, VI x, const char *weights)
-{
-    return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh) * (const UI *)weights);
-}
+    return _mm512_dpbf16_ps(sum, (__m512bh)SPREAD(0), (__m512bh)AT(0));
 #else
-typedef VF M(sum);
-INLINE VF M(spread)(const char *word) { return N(all)(*(const loose_float *)word); }
-INLINE VF M(more)(VF sum, VF x, const char *weights) { return N(fma)(x, *(const UF *)weights, sum); }
+    return N(fma)(N(all)(*(const loose_float *)x), (VF)AT(0), sum);
 #endif
+}
 
 INLINE void M(add)(const int rows, const int vectors, M(sum) sums[ROWS][2], const char *x, int64_t step, int64_t depth,
                    const char *weights)
 {
-    for (int64_t k = 0; k < depth; k++, x += 4, weights += 4 * LANES * vectors) {
+    const int line = 4 * LANES * vectors;
+    for (int64_t k = 0; k < depth; k += WORDS, x += 4 * WORDS, weights += WORDS * line) {
         UNROLL for (int r = 0; r < rows; r++) {
             UNROLL for (int v = 0; v < vectors; v++)
-                sums[r][v] = M(more)(sums[r][v], M(spread)(x + r * step), weights + 4 * LANES * v);
+                sums[r][v] = M(more)(sums[r][v], x + r * step, weights + 4 * LANES * v, line);
         }
     }
 }
@@ -112,7 +128,7 @@ INLINE product M(product)(int64_t height, int64_t vectors)
 
 /* Cell and state of LANES units of a row. The gates are exponents of 2, of -x and for g of -2 x, in units of ln 2; sigmoids
    and tanh are fractions of such powers, put together so that two divisions suffice. */
-INLINE void M(gates)(const float *gate, float *cell, char *state, float unit)
+INLINE VF M(gates)(const float *gate, float *cell)
 {
     VF one = N(all)(1.0f);
     VF i = N(power)(N(load)(gate), NARROW) + one, f = N(power)(N(load)(gate + LANES), NARROW) + one;
@@ -121,7 +137,7 @@ INLINE void M(gates)(const float *gate, float *cell, char *state, float unit)
     VF c = N(fma)(N(load)(cell), input, (one - g) * f) / (f * input);
     N(put)(cell, c);
     VF e = N(power)(c * N(all)(-2.885390081777927f), NARROW);
-    N(write)(state, (one - e) / (o * (e + one)), KIND, unit);
+    return (one - e) / (o * (e + one));
 }
 
 static int M(lstm)(const lstm_call *call)
@@ -135,6 +151,8 @@ static int M(lstm)(const lstm_call *call)
     float *gates = memory, *cell = gates + rows * 4 * LANES;
     char *state = (char *)(cell + rows * hidden);
     int64_t *last = (int64_t *)(state + 2 * rows * h_step), steps = 0; /* steps of the longest row of a tile */
+    if (KIND == INT8)
+        memset(state, 128, 2 * rows * h_step);
     for (int64_t k = 0; k < tiles; k++) {
         int64_t first = k * height < rows - height ? k * height : rows - height;
         for (int64_t r = first; r < first + height; r++)
@@ -158,10 +176,14 @@ static int M(lstm)(const lstm_call *call)
                 }
             }
             for (int64_t r = 0; r < rows; r++) /* a row that has not begun keeps its zeros */
-                if (t < call->lengths[r])
-                    M(gates)(gates + r * 4 * LANES, cell + r * hidden + u, now + (r * hidden + u) * SIZE, call->unit);
+                if (t < call->lengths[r]) {
+                    VF h = M(gates)(gates + r * 4 * LANES, cell + r * hidden + u);
+                    N(write)(now + (r * hidden + u) * SIZE, h, KIND, call->unit);
+                    if (call->kind != KIND)
+                        N(write)(out + r * call->stride + u * BYTES(call->kind), h, call->kind, call->out_unit);
+                }
         }
-        for (int64_t r = 0; r < rows; r++)
+        for (int64_t r = 0; r < rows && call->kind == KIND; r++) /* not before, since x may be there */
             if (t < call->lengths[r])
                 memcpy(out + r * call->stride, now + r * h_step, h_step);
     }
@@ -169,6 +191,7 @@ static int M(lstm)(const lstm_call *call)
     return 0;
 }
 
+#if KIND != INT8
 INLINE VF M(activate)(VF x, int64_t activation)
 {
     VF one = N(all)(1.0f);
@@ -186,7 +209,7 @@ static int M(dense)(const dense_call *call)
     enum { BLOCK = 48 }; /* rows that stay in the cache for all panels, and a panel for them; a multiple of ROWS */
     float sums[BLOCK * 2 * LANES] __attribute__((aligned(64)));
     char part[4 * LANES];
-    const int64_t size = call->kind == FLOAT ? 4 : 2, line = call->vectors * LANES;
+    const int64_t size = BYTES(call->kind), line = call->vectors * LANES;
     const VF factor = N(all)(call->factor), low = N(all)(call->low), high = N(all)(call->high);
     for (int64_t begin = 0; begin < call->count; begin += BLOCK) {
         const int64_t rows = call->count - begin < BLOCK ? call->count - begin : BLOCK, height = M(height)(rows);
@@ -217,8 +240,13 @@ static int M(dense)(const dense_call *call)
 }
 
 #include "property.h"
+#endif
 
 #undef ROWS
+#undef WORDS
+#undef AT
+#undef SPREAD
+#undef BYTES
 #undef SIZE
 #undef NARROW
 #undef INTEGER

@@ -1,10 +1,10 @@
-"""LSTM, dense and convolution layers of a trained model on the CPU, in float32, bfloat16 or integers of 16 bits.
+"""LSTM, dense and convolution layers of a trained model on the CPU, in float32, bfloat16, or integers of 16 or 8 bits.
 
 Weights are packed once, in the order in which the kernels of native.c read them. A convolution over channels-last
 signal is a dense layer with overlapping rows: output t reads the `kernel * channels` values that begin at
 `t * stride * channels`. Arrays of bfloat16 are its bits in uint16. Arrays of integers stand for numbers `unit` times as
 small: a state of 1 is `STATE`, and what a dense layer writes has a unit of its own. Their sums are exact: weights have
-as many bits as keep a sum below 2 ** 31 for any input.
+as many bits as keep a sum below 2 ** 31 for any input. Bytes are for states between LSTM layers alone, see `Layers`.
 
 Each row is summed in the same order whatever the other rows, so results do not depend on the batch or on threads.
 """
@@ -12,19 +12,32 @@ Each row is summed in the same order whatever the other rows, so results do not 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from biorrn.kernels.lstm.native import BFLOAT, FLOAT, INT16, KINDS, NUMBERS, DenseCall, Kernels, LSTMCall, kernels
+from biorrn.kernels.lstm.native import (
+    BFLOAT,
+    FLOAT,
+    INT8,
+    INT16,
+    KINDS,
+    NUMBERS,
+    DenseCall,
+    Kernels,
+    LSTMCall,
+    kernels,
+)
 
-__all__ = ["BFLOAT", "FLOAT", "INT16"]
+__all__ = ["BFLOAT", "FLOAT", "INT8", "INT16"]
 ACTIVATIONS = ("none", "silu", "tanh", "relu")  # in the order of native.c
 NONE, SILU, TANH, RELU = range(4)
 GATES = 4
 STATE = 4096  # integer of a state of 1
+BYTE = 127  # the same in a byte, which is OFFSET more
+OFFSET = 128
 MOST = 32767  # weight of 16 bits
 LARGEST = 16384  # integer that is written: more bits here are fewer in the weights
 WIDEST = 16  # floats in the widest vector register
@@ -65,6 +78,8 @@ def narrowed(values: np.ndarray, kind: np.dtype, unit: float = STATE) -> np.ndar
         return to_bfloat(values)
     if kind == INT16:
         return np.clip(np.rint(values * unit), -LARGEST, LARGEST).astype(INT16)
+    if kind == INT8:
+        return (np.clip(np.rint(values * BYTE), -BYTE, BYTE) + OFFSET).astype(INT8)
     return values.astype(FLOAT)
 
 
@@ -72,6 +87,8 @@ def widened(values: np.ndarray, unit: float = STATE) -> np.ndarray:
     """Return numbers of a kind as float32."""
     if values.dtype == BFLOAT:
         return (values.astype(np.uint32) << 16).view(np.float32)
+    if values.dtype == INT8:
+        return (values.astype(FLOAT) - OFFSET) / BYTE
     return values / np.float32(unit) if values.dtype == INT16 else values
 
 
@@ -89,6 +106,29 @@ def quantised(matrix: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.n
     scale = np.maximum((np.abs(matrix) @ largest) / room, np.abs(matrix).max(1) / MOST)
     scale[scale == 0] = 1.0
     return np.rint(matrix / scale[:, None]), scale
+
+
+def clipped(matrix: np.ndarray, fours: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return integers (O, K) of at most `BYTE`, and the scale (O,) of each output of a matrix.
+
+    Of scales around the range of an output, that with the least mean square error. Where products with bytes of up to
+    255 are summed by `fours` in 16 bits, weights of one sign among each four are at most 128 together.
+    """
+    whole = np.abs(matrix).max(1)
+    whole[whole == 0] = 1.0
+    best = np.full(len(matrix), np.inf)
+    values, scale = np.zeros_like(matrix), whole.copy()
+    for part in np.geomspace(0.5, 4 if fours else 1, 32 if fours else 24):
+        tried = part * whole / BYTE
+        rounded = np.clip(np.rint(matrix / tried[:, None]), -BYTE, BYTE)
+        better = (error := ((rounded * tried[:, None] - matrix) ** 2).sum(1)) < best
+        if fours:  # of two words side by side, the first halves and the second halves
+            four = rounded.reshape(len(matrix), -1, 2, 2, 2)
+            for sign in (1, -1):
+                better &= np.maximum(sign * four, 0).sum((2, 4)).max((1, 2)) * 255 <= MOST
+        best[better], values[better], scale[better] = error[better], rounded[better], tried[better]
+    assert np.isfinite(best).all()
+    return values, scale
 
 
 def aligned(values: np.ndarray) -> np.ndarray:
@@ -110,18 +150,23 @@ class _Packed(NamedTuple):
         return {name: part.ctypes.data for name, part in self._asdict().items()}
 
 
-def _packed(matrix: np.ndarray, bias: np.ndarray, largest: np.ndarray, kind: np.dtype, line: int) -> _Packed:
+def _packed(
+    matrix: np.ndarray, bias: np.ndarray, largest: np.ndarray, kind: np.dtype, line: int, fours: bool = False
+) -> _Packed:
     """Pack a matrix (O, K) and a bias (O,) in panels of `line` outputs, O a multiple of it.
 
-    A panel has a line for each word of four bytes of the input: one number, or two side by side, of each output.
+    A panel has a line for each word of four bytes of the input: of each output one number, or two or four.
     """
-    scale = np.ones(len(matrix))
+    scale, stored = np.ones(len(matrix)), kind
     if kind == INT16:
         matrix, scale = quantised(matrix, largest)
+    elif kind == INT8:
+        matrix, scale = clipped(matrix, fours)
+        bias, stored = bias - OFFSET * scale * matrix.sum(1), np.dtype(np.int8)
     each = 4 // kind.itemsize
     whole = np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % each)))
     words = whole.reshape(len(matrix) // line, line, -1, each).transpose(0, 2, 1, 3).astype(np.float32)
-    numbers = words.astype(INT16) if kind == INT16 else narrowed(words, kind)
+    numbers = to_bfloat(words) if kind == BFLOAT else words.astype(stored)
     return _Packed(aligned(numbers), *(aligned(each.astype(FLOAT)) for each in (bias, scale)))
 
 
@@ -260,6 +305,7 @@ class LSTM:
 
     kernels: Kernels
     kind: np.dtype
+    out_kind: np.dtype
     packed: _Packed
     inputs: int
     width: int
@@ -275,21 +321,22 @@ class LSTM:
         input_width: int,
         kind: np.dtype,
         backward: bool,
-        *,
         unit: float = STATE,
         largest: int | np.ndarray = LARGEST,
+        out_kind: np.dtype | None = None,
         kernels: Kernels | None = None,
     ) -> LSTM:
         """Pack weights (4 H, K) and (4 H, H) and the sum of both biases (4 H,), gates in torch's order i, f, g, o.
 
-        `input_width`, even, is the width of the input array, K zero-padded; `unit` and `largest` are those of its
-        integers. exp is computed as a power of two, so log2(e) goes into the weights.
+        `input_width`, a multiple of 4, is the width of the input array, K zero-padded; `unit` and `largest` are those
+        of its integers. States are written as `out_kind`, by default `kind`. exp is computed as a power of two, so
+        log2(e) goes into the weights.
         """
         chosen = _chosen(kernels)
-        assert input_width % 2 == 0
+        assert input_width % 4 == 0
         hidden = recurrent.shape[1]
         width = padded(hidden)
-        units = (unit, STATE) if kind == INT16 else (1.0, 1.0)
+        units = {INT16: (unit, STATE), INT8: (BYTE, BYTE)}.get(kind, (1.0, 1.0))
         both = np.zeros((GATES, width, input_width + width))
         both[:, :hidden, : inputs.shape[1]] = inputs.reshape(GATES, hidden, -1) / units[0]
         both[:, :hidden, input_width : input_width + hidden] = recurrent.reshape(GATES, hidden, hidden) / units[1]
@@ -301,15 +348,15 @@ class LSTM:
         groups = both.reshape(GATES, -1, chosen.lanes, input_width + width).transpose(1, 0, 2, 3)
         flat = offsets.reshape(GATES, -1, chosen.lanes).transpose(1, 0, 2).reshape(-1)
         most = np.concatenate([np.broadcast_to(largest, input_width), np.full(width, STATE)])
-        packed = _packed(groups.reshape(len(flat), -1), flat, most, kind, 2 * chosen.lanes)
-        return cls(chosen, kind, packed, input_width, width, backward, packed.addresses)
+        packed = _packed(groups.reshape(len(flat), -1), flat, most, kind, 2 * chosen.lanes, chosen.fours)
+        return cls(chosen, kind, out_kind or kind, packed, input_width, width, backward, packed.addresses)
 
     def __call__(self, x: np.ndarray, lengths: np.ndarray, out: np.ndarray) -> None:
         """Fill out (T, B, width), which may be x (T, B, input width), with states.
 
         `lengths` (B,) are in frames; `backward` begins at the last frame of a row. Nothing past a length is written.
         """
-        assert x.dtype == out.dtype == self.kind
+        assert (x.dtype, out.dtype) == (self.kind, self.out_kind)
         assert x.flags.c_contiguous & out.flags.c_contiguous
         sizes = np.ascontiguousarray(lengths, np.int64)
         call = self.call()
@@ -319,9 +366,15 @@ class LSTM:
 
     def call(self) -> LSTMCall:
         """Return the call for states that lie side by side."""
-        stride = self.width * self.kind.itemsize
+        stride = self.width * self.out_kind.itemsize
         sizes = {"inputs": self.inputs, "hidden": self.width, "backward": self.backward, "stride": stride}
-        return LSTMCall(**self.addresses, **sizes, unit=STATE)
+        units = {"unit": _state(self.kind), "out_unit": _state(self.out_kind)}
+        return LSTMCall(**self.addresses, **sizes, **units, kind=NUMBERS[self.out_kind])
+
+
+def _state(kind: np.dtype) -> int:
+    """Return the integer of a state of 1."""
+    return BYTE if kind == INT8 else STATE
 
 
 class Layers:
@@ -333,13 +386,18 @@ class Layers:
     ----------
     layers : the directions of each layer.
     units : int: input width, zero-padded to `padded(units)`.
-    kind : dtype: one of `kinds()`.
+    kind : dtype: one of `kinds()`. `INT8`: the states between layers, and their weights, are bytes; the first layer,
+        whose inputs have no limit, and what the last one writes are `INT16`.
     unit, largest : integer that stands for an input of 1, and the largest or those of each input, of integers.
+
+    Attributes
+    ----------
+    kind : dtype of inputs and outputs.
     """
 
     def __init__(
         self,
-        layers: Iterable[Sequence[Direction]],
+        layers: Sequence[Sequence[Direction]],
         units: int,
         kind: np.dtype,
         unit: float = STATE,
@@ -347,14 +405,15 @@ class Layers:
         *,
         largest: int | np.ndarray = LARGEST,
     ) -> None:
-        self.kind, self.layers = kind, list[list[LSTM]]()
+        self.kind, self.layers = INT16 if kind == INT8 else kind, list[list[LSTM]]()
         self.blocks = [units]  # values of each direction of the layer before
-        for directions in layers:
+        kinds = [self.kind, *[kind] * (len(layers) - 1), self.kind]
+        for directions, kind, out_kind in zip(layers, kinds[:-1], kinds[1:], strict=True):
             cells = []
             for backward, inputs, recurrent, bias in directions:
                 wide = self.spread(inputs)
-                given = {"unit": unit, "largest": largest, "kernels": kernels}
-                cells.append(LSTM.of(wide, recurrent, bias, wide.shape[1], kind, backward, **given))
+                given = (unit, largest, out_kind, kernels)
+                cells.append(LSTM.of(wide, recurrent, bias, wide.shape[1], kind, backward, *given))
             self.layers.append(cells)
             self.blocks = [direction.recurrent.shape[1] for direction in directions]
             unit, largest = STATE, STATE
@@ -372,8 +431,9 @@ class Layers:
     def __call__(self, frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the states (T, B, W) over frames (T, B, K); `frames` may be overwritten."""
         for cells in self.layers:
-            fits = len(cells) == 1 and cells[0].width == frames.shape[2]
-            outs = [frames if fits else np.zeros((*frames.shape[:2], cell.width), self.kind) for cell in cells]
+            kind = cells[0].out_kind
+            fits = len(cells) == 1 and (kind, cells[0].width) == (frames.dtype, frames.shape[2])
+            outs = [frames if fits else np.zeros((*frames.shape[:2], cell.width), kind) for cell in cells]
             for cell, out in zip(cells, outs, strict=True):
                 cell(frames, lengths, out)
             frames = outs[0] if len(outs) == 1 else np.concatenate(outs, axis=2)

@@ -42,7 +42,8 @@
 #define FLOAT 0
 #define BFLOAT 1
 #define INT16 2
-#define KINDS 3
+#define INT8 3 /* of states, which are bytes from 0 to 255, 128 more than their integer; dense layers do not read them */
+#define KINDS 4
 
 /* Activations of a dense layer; `ACTIVATIONS` in layers.py. */
 enum { NONE, SILU, TANH, RELU };
@@ -55,8 +56,8 @@ typedef struct {
     const float *bias, *scale;
     char *out;
     const int64_t *lengths;
-    int64_t rows, inputs, hidden, backward, stride;
-    float unit; /* integer that stands for a state of 1 */
+    int64_t rows, inputs, hidden, backward, stride, kind; /* kind of out */
+    float unit, out_unit;                                 /* integer that stands for a state of 1, inside and in out */
 } lstm_call;
 
 /* A dense layer: out (count, width), rows `stride` bytes apart, of rows of x that have `depth` words of four bytes and
@@ -153,7 +154,9 @@ static const kernels of_base = {4, {lstm_base_0}, {dense_base_0},
 #include "layers.h"
 #define KIND INT16
 #include "layers.h"
-static const kernels of_avx2 = {8, {lstm_avx2_0, NULL, lstm_avx2_2}, {dense_avx2_0, NULL, dense_avx2_2},
+#define KIND INT8
+#include "layers.h"
+static const kernels of_avx2 = {8, {lstm_avx2_0, NULL, lstm_avx2_2, lstm_avx2_3}, {dense_avx2_0, NULL, dense_avx2_2},
                                   {property_avx2_0, NULL, property_avx2_2}};
 #undef SET
 #undef LEVEL
@@ -175,7 +178,9 @@ static const kernels of_avx2 = {8, {lstm_avx2_0, NULL, lstm_avx2_2}, {dense_avx2
 #include "layers.h"
 #define KIND INT16
 #include "layers.h"
-static const kernels of_avx512 = {16, {lstm_avx512_0, NULL, lstm_avx512_2}, {dense_avx512_0, NULL, dense_avx512_2},
+#define KIND INT8
+#include "layers.h"
+static const kernels of_avx512 = {16, {lstm_avx512_0, NULL, lstm_avx512_2, lstm_avx512_3}, {dense_avx512_0, NULL, dense_avx512_2},
                                   {property_avx512_0, NULL, property_avx512_2}};
 #undef SET
 #undef LEVEL
@@ -192,7 +197,9 @@ static const kernels of_avx512 = {16, {lstm_avx512_0, NULL, lstm_avx512_2}, {den
 #include "vectors.h"
 #define KIND INT16
 #include "layers.h"
-static const kernels of_vnni = {16, {lstm_avx512_0, NULL, lstm_vnni_2}, {dense_avx512_0, NULL, dense_vnni_2},
+#define KIND INT8
+#include "layers.h"
+static const kernels of_vnni = {16, {lstm_avx512_0, NULL, lstm_vnni_2, lstm_vnni_3}, {dense_avx512_0, NULL, dense_vnni_2},
                                   {property_avx512_0, NULL, property_vnni_2}};
 #undef SET
 #undef LEVEL
@@ -211,7 +218,7 @@ static const kernels of_vnni = {16, {lstm_avx512_0, NULL, lstm_vnni_2}, {dense_a
 #include "layers.h"
 #define KIND BFLOAT
 #include "layers.h"
-static const kernels of_bf16 = {16, {lstm_bf16_0, lstm_bf16_1, lstm_vnni_2}, {dense_bf16_0, dense_bf16_1, dense_vnni_2},
+static const kernels of_bf16 = {16, {lstm_bf16_0, lstm_bf16_1, lstm_vnni_2, lstm_vnni_3}, {dense_bf16_0, dense_bf16_1, dense_vnni_2},
                                   {property_bf16_0, property_bf16_1, property_vnni_2}};
 #undef SET
 #undef LEVEL

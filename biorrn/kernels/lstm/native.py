@@ -26,8 +26,9 @@ SETS = {
     "vnni": "AVX-512 VNNI",
     "bf16": "AVX-512 BF16",
 }
-FLOAT, BFLOAT, INT16 = np.dtype(np.float32), np.dtype(np.uint16), np.dtype(np.int16)  # bfloat16 as its bits
-KINDS = {FLOAT: "float32", BFLOAT: "bfloat16", INT16: "int16"}  # in the order of native.c
+FLOAT, BFLOAT = np.dtype(np.float32), np.dtype(np.uint16)  # bfloat16 as its bits
+INT16, INT8 = np.dtype(np.int16), np.dtype(np.uint8)  # bytes are 128 more than their integer
+KINDS = {FLOAT: "float32", BFLOAT: "bfloat16", INT16: "int16", INT8: "int8"}  # in the order of native.c
 NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 _POINTER, _LONG, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
@@ -38,8 +39,8 @@ class LSTMCall(ctypes.Structure):
 
     _fields_ = (
         *((name, _POINTER) for name in ("x", "weights", "bias", "scale", "out", "lengths")),
-        *((name, _LONG) for name in ("rows", "inputs", "hidden", "backward", "stride")),
-        ("unit", _FLOAT),
+        *((name, _LONG) for name in ("rows", "inputs", "hidden", "backward", "stride", "kind")),
+        *((name, _FLOAT) for name in ("unit", "out_unit")),
     )
 
 
@@ -84,14 +85,16 @@ class Kernels:
     ----------
     name : str: of the set, for messages.
     lanes : int: floats in a vector register.
-    kinds : dtypes that layers may have, best first.
+    kinds : dtypes that layers may have, the fastest first.
+    fours : bool: four products of bytes are summed in 16 bits.
     """
 
     def __init__(self, library: ctypes.CDLL, isa: str) -> None:
         self._library, self._set, self.isa = library, list(SETS).index(isa), isa
         self.name = SETS[isa]
         self.lanes: int = library.biorrn_lanes(self._set)
-        self.kinds = [kind for kind in (BFLOAT, INT16, FLOAT) if library.biorrn_has(self._set, NUMBERS[kind])]
+        self.fours = isa not in ("vnni", "bf16")
+        self.kinds = [kind for kind in (INT8, INT16, BFLOAT, FLOAT) if library.biorrn_has(self._set, NUMBERS[kind])]
 
     def lstm(self, kind: np.dtype, call: LSTMCall) -> None:
         if self._library.biorrn_lstm(self._set, NUMBERS[kind], ctypes.byref(call)):

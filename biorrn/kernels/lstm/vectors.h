@@ -29,6 +29,7 @@ INLINE void N(put_int16)(char *to, VF x)
 {
     _mm256_storeu_si256((__m256i *)to, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
 }
+INLINE void N(put_byte)(char *to, VF x) { _mm_storeu_si128((__m128i *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(x))); }
 #elif LEVEL == AVX2
 INLINE VF N(all)(float x) { return _mm256_set1_ps(x); }
 INLINE VI N(every)(int32_t x) { return (VI)_mm256_set1_epi32(x); }
@@ -41,6 +42,12 @@ INLINE void N(put_int16)(char *to, VF x)
     __m256i whole = _mm256_cvtps_epi32(x);
     __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
     _mm_storeu_si128((__m128i *)to, packed);
+}
+INLINE void N(put_byte)(char *to, VF x)
+{
+    __m256i whole = _mm256_cvtps_epi32(x);
+    __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(packed, packed));
 }
 #elif defined(__aarch64__)
 INLINE VF N(all)(float x) { return vdupq_n_f32(x); }
@@ -91,5 +98,7 @@ INLINE void N(write)(char *to, VF x, int64_t kind, float unit)
 #if LEVEL >= AVX2
     if (kind == INT16)
         N(put_int16)(to, x * N(all)(unit));
+    if (kind == INT8)
+        N(put_byte)(to, N(fma)(x, N(all)(unit), N(all)(128.0f)));
 #endif
 }

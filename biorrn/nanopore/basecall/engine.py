@@ -25,6 +25,7 @@ from biorrn.kernels.lstm.layers import (
     ANY,
     BFLOAT,
     FLOAT,
+    INT8,
     INT16,
     NONE,
     ROWS,
@@ -79,7 +80,7 @@ class FastEngine:
 
     def __init__(self, network: Model, tensors: Tensors, kind: np.dtype) -> None:
         self.name = described(kind)
-        self.kind = kind
+        self.kind = INT16 if kind == INT8 else kind  # bytes are between LSTM layers alone
         core: Any = network.core
         # as many chunks per block as keep the weights in a cache for long, and the chunks as well
         self.rows = (2 if core.hidden <= 128 else 4) * ROWS
@@ -176,8 +177,8 @@ ENGINES = ("auto", "torch", "fast", *KINDS.values())  # fast: the kernels, in th
 VARIABLE = "BIORRN_ENGINE"
 # Largest root mean square difference from the reference, relative to the standard deviation of the scores. In bfloat16,
 # trained models differ by 0.005 and untrained ones, whose scores hardly vary, by up to 0.04; a wrongly packed layer by
-# about 1.
-TOLERANCE: dict[np.dtype, float] = {FLOAT: 1e-3, BFLOAT: 0.1, INT16: 0.05}
+# about 1. In bytes the shipped model differs by 0.02, and calls as well as in float32 (see docs/results.md).
+TOLERANCE: dict[np.dtype, float] = {FLOAT: 1e-3, BFLOAT: 0.1, INT16: 0.05, INT8: 0.05}
 
 
 FRAMES = 24  # of the artificial signal of the check

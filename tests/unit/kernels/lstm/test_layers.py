@@ -7,6 +7,7 @@ from biorrn.kernels.lstm import reference
 from biorrn.kernels.lstm.layers import (
     BFLOAT,
     FLOAT,
+    INT8,
     INT16,
     LARGEST,
     LSTM,
@@ -28,10 +29,11 @@ from biorrn.kernels.lstm.layers import (
 from biorrn.kernels.lstm.native import Kernels, available
 
 # float32: rounding in another order. bfloat16 keeps 8 bits, a part in 256 of values of about 1; integers 12.
-TOLERANCE = {FLOAT: 5e-6, BFLOAT: 0.03, INT16: 2e-3}
+TOLERANCE = {FLOAT: 5e-6, BFLOAT: 0.03, INT16: 2e-3, INT8: 0.05}
 UNIT = 2048  # of integers of inputs, here from -8 to 8
 FOUND = available()
 EACH = [pytest.param(each, kind, id=f"{each.isa}-{kind}") for each in FOUND for kind in each.kinds]
+each_dense = pytest.mark.parametrize(("kernels", "kind"), [part for part in EACH if part.values[1] != INT8])
 each_kernel = pytest.mark.parametrize(("kernels", "kind"), EACH)
 pytestmark = pytest.mark.skipif(not FOUND, reason="no library was built")
 
@@ -47,7 +49,7 @@ def run(ours: LSTM, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """x (B, T, K) to (B, T, H or more)."""
     wide = np.zeros((x.shape[1], len(x), padded(x.shape[2])), np.float32)
     wide[:, :, : x.shape[2]] = x.transpose(1, 0, 2)
-    out = np.zeros((*wide.shape[:2], ours.width), ours.kind)
+    out = narrowed(np.zeros((*wide.shape[:2], ours.width), np.float32), ours.kind)
     ours(narrowed(wide, ours.kind, UNIT), lengths, out)
     return widened(out).transpose(1, 0, 2)
 
@@ -61,6 +63,7 @@ def test_lstm_equals_the_reference_for_rows_of_any_length(
     weights, ours = layer(inputs, hidden, kernels, kind, backward)
     lengths = np.array([37, 1, 36, 5, 37, 2, 11])
     x = np.random.default_rng(1).normal(size=(len(lengths), 37, inputs)).astype(np.float32)
+    x = np.clip(x, -1, 1) if kind == INT8 else x
     found = run(ours, x, lengths)
     expected = reference.lstm(x.transpose(1, 0, 2), lengths, *weights[1:], backward).transpose(1, 0, 2)
     np.testing.assert_allclose(found[:, :, :hidden], expected, rtol=0, atol=TOLERANCE[kind])
@@ -100,6 +103,8 @@ def test_large_and_small_gates_saturate_as_they_should(kernels: Kernels, kind: n
     x = np.array([0.0, 1e4, -1e4, 3e4, 1e-6, -3e4], np.float32).reshape(1, -1, 1)
     if kind == INT16:  # which end at 8
         x = np.clip(x, -LARGEST / UNIT, LARGEST / UNIT)
+    if kind == INT8:  # which are states
+        x = np.clip(x, -1, 1)
     expected = reference.lstm(x.transpose(1, 0, 2), np.array([6]), *weights[1:], False).transpose(1, 0, 2)
     np.testing.assert_allclose(run(ours, x, np.array([6]))[:, :, :1], expected, rtol=0, atol=TOLERANCE[kind])
 
@@ -114,7 +119,7 @@ def test_layers_both_ways_equal_the_reference(inputs: int, hidden: int, kernels:
     wide = np.zeros((*x.shape[:2], padded(inputs)), np.float32)
     wide[:, :, :inputs] = x
     ours = Layers(given, inputs, kind, UNIT, kernels)
-    found = widened(ours(narrowed(wide, kind, UNIT), lengths))[:, :, ours.columns()]
+    found = widened(ours(narrowed(wide, ours.kind, UNIT), lengths))[:, :, ours.columns()]
     for ways in given:
         x = np.concatenate([reference.lstm(x, lengths, *way[1:], way[0]) for way in ways], 2)  # type: ignore[assignment]
     for row, length in enumerate(lengths):
@@ -124,7 +129,7 @@ def test_layers_both_ways_equal_the_reference(inputs: int, hidden: int, kernels:
 NAMES = {NONE: "none", SILU: "silu", TANH: "tanh", RELU: "relu"}
 
 
-@each_kernel
+@each_dense
 @pytest.mark.parametrize("activation", NAMES)
 @pytest.mark.parametrize("outputs", [1, 4, 16, 17, 40, 48, 64, 96, 130])
 def test_dense_equals_the_reference(outputs: int, activation: int, kernels: Kernels, kind: np.dtype) -> None:
@@ -140,7 +145,7 @@ def test_dense_equals_the_reference(outputs: int, activation: int, kernels: Kern
         assert (out[:, [0, -2, -1]] == 9).all()  # nothing else is written
 
 
-@each_kernel
+@each_dense
 def test_dense_without_bias_writes_its_own_kind(kernels: Kernels, kind: np.dtype) -> None:
     rng = np.random.default_rng(6)
     matrix, x = rng.normal(size=(21, 32)).astype(np.float32) / 4, rng.normal(size=(9, 32)).astype(np.float32)
@@ -152,7 +157,7 @@ def test_dense_without_bias_writes_its_own_kind(kernels: Kernels, kind: np.dtype
     assert not found[:, 21:].any()
 
 
-@each_kernel
+@each_dense
 @pytest.mark.parametrize(
     ("channels", "width", "kernel"), [(1, 4, 5), (4, 16, 5), (3, 20, 7), (16, 96, 19), (64, 40, 9)]
 )

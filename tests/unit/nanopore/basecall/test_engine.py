@@ -8,12 +8,12 @@ import torch
 
 from biorrn.base.errors import BiorrnError
 from biorrn.config.recipe import Recipe, load_recipe, parse_recipe, recipe_names
-from biorrn.kernels.lstm.layers import FLOAT, INT16, described, kinds
+from biorrn.kernels.lstm.layers import FLOAT, INT8, INT16, described, kinds
 from biorrn.nanopore.basecall import engine as module
 from biorrn.nanopore.basecall.engine import ENGINES, TOLERANCE, VARIABLE, FastEngine, choose, difference, unsupported
 from biorrn.nanopore.basecall.torch_engine import TorchEngine
 from biorrn.nn.sequence import build_model
-from biorrn.nn.store import Stored
+from biorrn.nn.store import Stored, load_model
 
 KINDS = kinds()
 HEADS = {
@@ -124,7 +124,8 @@ def test_every_recipe_is_run_or_the_reason_is_named(name: str) -> None:
     if unsupported(recipe) or not kinds():
         assert engine.name == "torch, cpu"
     else:
-        assert engine.name == described(kinds()[0])
+        # bytes have room for the states of trained models; those of others differ by more than is allowed
+        assert engine.name in map(described, kinds()[:2])
 
 
 @pytest.mark.parametrize(
@@ -165,9 +166,11 @@ def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_tolerance_lies_between_rounding_and_a_fault() -> None:
-    net = model("crf")
+    net, shipped = model("crf"), load_model("dna_r9.4.1_fast")
     for kind in KINDS:
-        assert 0 < difference(fast(net, kind), net) < TOLERANCE[kind] / 2
+        assert 0 < difference(fast(shipped, kind), shipped) < TOLERANCE[kind] / 2
+        if kind != INT8:
+            assert 0 < difference(fast(net, kind), net) < TOLERANCE[kind] / 2
     turned = model("crf", direction="backward")
     assert difference(fast(turned, FLOAT), net) > 2 * max(TOLERANCE.values())
 
