@@ -53,7 +53,7 @@ class PropertyEngine:
     ----------
     network : Model: of a recipe for which `unsupported` returns None.
     tensors : its weights, by the names of `nn.layout`.
-    kind : dtype: one of `kernels.lstm.layers.kinds()`.
+    kind : dtype: one of `kernels.lstm.layers.kinds()`, but not bytes.
     """
 
     def __init__(self, network: Model, tensors: Tensors, kind: np.dtype) -> None:

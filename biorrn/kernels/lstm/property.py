@@ -39,7 +39,7 @@ class Property:
     layers : the directions of each LSTM layer.
     steps : (matrix (O, K), bias (O,)) of the dense layer, with SiLU; or None.
     pools : names among `POOLS`.
-    kind : dtype: one of `kernels.lstm.layers.kinds()`.
+    kind : dtype: one of `kernels.lstm.layers.kinds()`, but not bytes.
     """
 
     def __init__(
