@@ -2,6 +2,8 @@
 
 Run: python benchmarks/bench_basecall.py [--model RUN_DIR] [--threads 1 2] [--reads PATH] [--repeats 3] [--no-memory]
 
+As on a processor with AVX2 and without bfloat16: the variables of `make test-avx2`, and MKL_ENABLE_INSTRUCTIONS=AVX2.
+
 Rates are raw samples per second. The jobs take turns, and each ratio is within one round, because the load of a shared
 machine changes:
 
@@ -9,6 +11,8 @@ machine changes:
   forward, ENGINE  only the engine, on chunks as basecall makes them, over the threads
   basecall, ...    from the file to calls in memory, with an engine and a decoder
   process          the command `biorrn basecall`, including start-up
+
+Start-up is the time of the command on one read. Memory is the peak of the command, on the reads and on ten copies.
 
 The last column is the ratio of CPU time per sample, which other processes disturb less than wall time. Default reads:
 the shared human reads, else the examples in data/. Default model: the shipped one, else an untrained `fast`, which
@@ -19,12 +23,13 @@ costs the same arithmetic but decodes few bases.
 import argparse
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -41,14 +46,18 @@ from measure import interleaved, machine
 from biorrn.base.compute import each_row
 from biorrn.base.errors import BiorrnError
 from biorrn.config.recipe import Chunks, load_recipe
-from biorrn.nanopore.basecall.caller import basecall, calling_chunks, default_batch_size, default_model
+from biorrn.nanopore.basecall.caller import basecall, calling_chunks, default_batch_size
 from biorrn.nanopore.basecall.decode import DECODERS
 from biorrn.nanopore.basecall.engine import choose
+from biorrn.nanopore.models.catalogue import default_model
 from biorrn.nanopore.readers.files import read_all
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored, load_model, save_model
-from biorrn.sequences.records import SignalRecord
 
+# runs a command and prints its peak memory; a child of this process would count the memory of this one
+PEAK = """import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, capture_output=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"""
 PLAIN = "plain forward"
 BATCH, BATCHES = 64, 8  # of the plain forward pass a round
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,11 +113,17 @@ def call(stored: Stored, reads: Path, threads: int, decoder: str, engine: str, c
     return sum(each.samples for each in basecall(stored, records, threads=threads, decoder=decoder, engine=engine))
 
 
+def command(stored: Stored, reads: Path, threads: int, decoder: str, count: int | None, out: Path) -> float:
+    """Run `biorrn basecall` on reads; return its peak resident memory (MB)."""
+    words = [sys.executable, "-m", "biorrn", "basecall", str(reads), "--model", str(stored.path), "-o", str(out)]
+    words += ["--threads", str(threads), "--decoder", decoder, *(["--max-reads", str(count)] if count else [])]
+    done = subprocess.run([sys.executable, "-c", PEAK, *words], check=True, capture_output=True, text=True, cwd=ROOT)
+    return float(done.stdout)
+
+
 def process(stored: Stored, reads: Path, threads: int, decoder: str, count: int | None, out: Path, total: int) -> int:
     """Run the command on reads of `total` samples; return `total`."""
-    command = [sys.executable, "-m", "biorrn", "basecall", str(reads), "--model", str(stored.path), "-o", str(out)]
-    command += ["--threads", str(threads), "--decoder", decoder, *(["--max-reads", str(count)] if count else [])]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    command(stored, reads, threads, decoder, count, out)
     return total
 
 
@@ -126,11 +141,11 @@ def compare(stored: Stored, arguments: argparse.Namespace, threads: int, scratch
     jobs: dict[str, Callable[[], int]] = {PLAIN: partial(plain, stored, x, lengths)}
     for engine in ("float32", "auto"):
         jobs[f"forward, {engine}"] = forward(stored, engine, threads)
-    for decoder in DECODERS:
+    for decoder in arguments.decoders:
         jobs[f"basecall, auto, {decoder}"] = partial(
             call, stored, arguments.reads, threads, decoder, "auto", arguments.count
         )
-    for decoder in DECODERS:
+    for decoder in arguments.decoders:
         given = (stored, arguments.reads, threads, decoder, arguments.count, scratch / "calls.fastq", total)
         jobs[f"process, {decoder}"] = partial(process, *given)
     rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
@@ -154,16 +169,12 @@ def compare(stored: Stored, arguments: argparse.Namespace, threads: int, scratch
         )
 
 
-def repeated(reads: Path, times: int) -> Iterator[SignalRecord]:
-    for _ in range(times):
-        yield from read_all([reads])
-
-
-def peak_memory(stored: Stored, reads: Path, times: int, threads: int) -> float:
-    """Return the peak resident memory (MB) of a process that calls the reads `times` times."""
-    command = [sys.executable, __file__, "--child", str(times), "--threads", str(threads), "--reads", str(reads)]
-    done = subprocess.run([*command, "--model", str(stored.path)], check=True, capture_output=True, text=True)
-    return float(done.stdout)
+def copies(reads: Path, times: int, folder: Path) -> Path:
+    """Return a folder of copies of a file: one that is named twice is read once."""
+    folder.mkdir()
+    for number in range(times):
+        shutil.copyfile(reads, folder / f"{number}{reads.suffix}")
+    return folder
 
 
 def main() -> None:
@@ -174,24 +185,26 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--no-memory", action="store_true")
-    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--decoders", nargs="+", choices=DECODERS, default=["auto"], help="default: auto")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         stored = model_of(arguments.model, Path(scratch) / "model")
-        if arguments.child:
-            threads = set_threads(arguments.threads[0])
-            for _ in basecall(stored, repeated(arguments.reads, arguments.child), threads=threads, decoder="greedy"):
-                pass
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-            return
         print(machine("torch", "numba"))
         engine = choose(stored, "cpu", batch_size=BATCH, size=1000)
         print(f"# {stored.path.name}, reads of {arguments.reads.name}; auto is '{engine.name}'")
         for threads in arguments.threads:
             compare(stored, arguments, threads, Path(scratch))
+        out = Path(scratch) / "calls.fastq"
+        given = (stored, arguments.reads, 1, "auto", 1, out)
+        taken = interleaved({"start": partial(command, *given)}, arguments.repeats)["start"]
+        print(f"\nstart-up: one read in {statistics.median(taken):.2f} s, best {min(taken):.2f} s")
         if not arguments.no_memory:
             print("\ntimes the reads\tpeak resident memory, MB")
-            few, many = (peak_memory(stored, arguments.reads, n, max(arguments.threads)) for n in (1, 10))
+            threads = max(arguments.threads)
+            few, many = (
+                command(stored, copies(arguments.reads, n, Path(scratch) / str(n)), threads, "auto", None, out)
+                for n in (1, 10)
+            )
             print(f"1\t{few:.0f}\n10\t{many:.0f}\nratio\t{many / few:.3f}")
 
 
