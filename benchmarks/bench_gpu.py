@@ -245,9 +245,14 @@ def decode(run: Run) -> Iterator[Row]:
                 worst = max(worst, float(np.abs(evidence[:, part][:, found].T - exact).max(initial=0)))
         return {"pieces": pieces, "equal": alike, "bases": called, "largest difference of evidence": worst}
 
-    def speed(pieces: int, frames: int, k: int) -> dict[str, Any]:
-        given = flat(pieces, frames, k)
-        took = seconds_of(lambda: here(*given), run, 3)
+    def speed(pieces: int, frames: int, k: int, warps: int = 0) -> dict[str, Any]:
+        given, chosen = flat(pieces, frames, k), gpu.warps
+        if warps:
+            gpu.warps = lambda width: warps
+        try:
+            took = seconds_of(lambda: here(*given), run, 3)
+        finally:
+            gpu.warps = chosen
         return {"ms": 1e3 * took, "frames/s": pieces * frames / took, "us a frame of a piece": 1e6 * took / frames}
 
     def processor(frames: int, k: int) -> dict[str, Any]:
@@ -259,6 +264,9 @@ def decode(run: Run) -> Iterator[Row]:
         yield tried(f"k {k}, same as on the CPU", same, 4, 10 * run.sizes.checked, k)
         for pieces, frames in [(1, run.sizes.longest), *((count, run.sizes.long) for count in run.sizes.pieces)]:
             yield tried(f"k {k}, {pieces} pieces of {frames} frames", speed, pieces, frames, k)
+        for warps in (1, 2, 4, 8) if cuda else ():
+            case = f"k {k}, {run.sizes.pieces[1]} pieces of {run.sizes.long} frames, {warps} warps"
+            yield tried(case, speed, run.sizes.pieces[1], run.sizes.long, k, warps)
         yield tried(f"k {k}, one thread of the CPU", processor, run.sizes.long, k)
 
 

@@ -42,12 +42,19 @@ def log_total(x):  # type: ignore[no-untyped-def]
 
 
 @jit
-def step(here, mass, Q: tl.constexpr, BACK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Return (mass (4 Q,) one frame on, or one back; that of staying (4 Q,); that of each move (4, Q, 4))."""
+def frame(here, left, Q: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return the scores of a frame, of staying (4 Q,) and of each move (4, Q, 4), if one or more are `left`."""
     s = tl.arange(0, 4 * Q)
     block = tl.arange(0, 4)[:, None, None] * 4 * Q + tl.arange(0, Q)[None, :, None] * 4 + tl.arange(0, 4)[None, None, :]
-    stay = mass + tl.load(here + s).to(tl.float32)
-    move = tl.load(here + 4 * Q + block).to(tl.float32)
+    stay = tl.load(here + s, mask=s * 0 < left, other=0.0)
+    return stay, tl.load(here + 4 * Q + block, mask=block * 0 < left, other=0.0)
+
+
+@jit
+def advance(stay, move, mass, Q: tl.constexpr, BACK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return (mass (4 Q,) one frame on, or one back; that of staying (4 Q,); that of each move (4, Q, 4))."""
+    stay = mass + stay.to(tl.float32)
+    move = move.to(tl.float32)
     if BACK:
         move += tl.reshape(mass, (Q, 4))[None, :, :]
         top = tl.maximum(stay, tl.reshape(tl.max(move, 2), (4 * Q,)))
@@ -59,6 +66,13 @@ def step(here, mass, Q: tl.constexpr, BACK: tl.constexpr):  # type: ignore[no-un
         shift = finite(top)
         moved = tl.reshape(tl.sum(tl.exp(move - tl.reshape(shift, (Q, 4))[None, :, :]), 0), (4 * Q,))
     return shift + tl.log(tl.exp(stay - shift) + moved), stay, move
+
+
+@jit
+def step(here, mass, Q: tl.constexpr, BACK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return what `advance` returns, with the scores at an address."""
+    stay, move = frame(here, 1, Q)
+    return advance(stay, move, mass, Q, BACK)
 
 
 @jit
@@ -211,9 +225,12 @@ def _backward_mass(scores, starts, lengths, beta, faults, Q: tl.constexpr):  # t
     s = tl.arange(0, 4 * Q)
     mass = tl.zeros((4 * Q,), tl.float32)
     tl.store(beta + length * 4 * Q + s, mass)
+    stay, move = frame(scores + (length - 1) * 20 * Q, length, Q)
     for back in range(length):
         t = length - 1 - back
-        mass, _stay, _move = step(scores + t * 20 * Q, mass, Q, True)
+        next_stay, next_move = frame(scores + (t - 1) * 20 * Q, t, Q)  # on its way while this one is computed
+        mass, _stay, _move = advance(stay, move, mass, Q, True)
+        stay, move = next_stay, next_move
         mass -= finite(tl.max(mass, 0))
         tl.store(beta + t * 4 * Q + s, mass)
     tl.store(faults + read, tl.max(tl.where(mass == mass, 0, 1), 0).to(tl.int8))
@@ -240,14 +257,18 @@ def _forward_viterbi(  # type: ignore[no-untyped-def]
     forgotten = tl.arange(0, 4)[:, None, None]
     mass = tl.zeros((4 * Q,), tl.float32)
     best = tl.full((4 * Q,), 0.25 / Q, tl.float32)
+    next_stay, next_move = frame(scores, length, Q)
+    after_next = tl.load(beta + 4 * Q + s, mask=s * 0 < length, other=0.0)
     for t in range(length):
-        mass, stay, move = step(scores + t * 20 * Q, mass, Q, False)
-        after = tl.load(beta + (t + 1) * 4 * Q + s)
+        mass, stay, move = advance(next_stay, next_move, mass, Q, False)
+        after = after_next
+        next_stay, next_move = frame(scores + (t + 1) * 20 * Q, length - t - 1, Q)
+        after_next = tl.load(beta + (t + 2) * 4 * Q + s, mask=s * 0 < length - t - 1, other=0.0)
         whole = log_total(mass + after)
         stay = tl.exp(stay + after - whole)
         move = tl.exp(move + tl.reshape(after, (Q, 4))[None, :, :] - whole)
         tl.store(emitted + t * 4 + tl.arange(0, 4), tl.sum(tl.sum(move, 0), 0))
-        tl.debug_barrier()  # the row that is written was read in the step before, by other threads
+        tl.debug_barrier()  # the row that is written was read before, by other threads
         tl.store(beta + t * 4 * Q + s, tl.exp(mass + after - whole))
         stay = (stay + floor) * best
         move = (move + floor) * tl.reshape(best, (4, Q))[:, :, None]
