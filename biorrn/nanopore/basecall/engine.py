@@ -177,8 +177,9 @@ ENGINES = ("auto", "torch", "fast", *KINDS.values())  # fast: the kernels, in th
 VARIABLE = "BIORRN_ENGINE"
 # Largest root mean square difference from the reference, relative to the standard deviation of the scores. In bfloat16,
 # trained models differ by 0.005 and untrained ones, whose scores hardly vary, by up to 0.04; a wrongly packed layer by
-# about 1. In bytes the shipped model differs by 0.02, and calls as well as in float32 (see docs/results.md).
-TOLERANCE: dict[np.dtype, float] = {FLOAT: 1e-3, BFLOAT: 0.1, INT16: 0.05, INT8: 0.05}
+# about 1. With states in bytes, trained models that differ by up to 0.024 called as well as in float32, and one that
+# differs by 0.029 lost 0.1 to 0.2 % of identity (docs/results.md): such a model is run in 16 bits.
+TOLERANCE: dict[np.dtype, float] = {FLOAT: 1e-3, BFLOAT: 0.1, INT16: 0.05, INT8: 0.025}
 
 
 FRAMES = 24  # of the artificial signal of the check
