@@ -112,6 +112,14 @@ BAD = {
     "weights that are damaged": ("predict {d}/damaged {d}/good.fasta", "is not a readable safetensors file"),
     "a basecaller for proteins": ("predict {d}/caller {d}/good.fasta", "caller"),
     "a model of proteins for reads": ("basecall {data}/simulated_reads --model {d}/model", "basecall"),
+    "an import of a folder that is no model": (
+        "models import {d}/empty -o {d}/imported",
+        "is not a model folder of Dorado or Bonito: config.toml is missing",
+    ),
+    "letters of RNA for a model of DNA": (
+        "basecall {data}/simulated_reads --model dna_r9.4.1_fast --uracil",
+        "dna_r9.4.1_fast is a model of DNA; allowed is one of RNA",
+    ),
     "a folder of models that is not there": ("models --models-dir {d}/no", "--models-dir: '"),
     "a folder of models that is a file": ("basecall {data}/simulated_reads --models-dir {d}/notes.txt", "not a folder"),
     "a model of the folder that is misspelt": (

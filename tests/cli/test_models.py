@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from biorrn.base.errors import InputError
 from biorrn.nn.store import load_facts, save_model, shipped_models
@@ -75,3 +76,52 @@ def test_what_stands_beside_the_weights_is_checked(tmp_path: Path, text: str, me
     with pytest.raises(InputError, match=r"about\.yaml") as caught:
         load_facts(tmp_path)
     assert message in str(caught.value)
+
+
+CONFIG = """[model]
+package = "bonito.crf"
+[labels]
+labels = [ "N", "A", "C", "G", "T",]
+[input]
+features = 1
+[global_norm]
+state_len = 1
+[encoder]
+scale = 5.0
+rnn_type = "lstm"
+winlen = 19
+features = 4
+activation = "swish"
+stride = 5
+blank_score = 2.0
+num_layers = 1
+"""
+
+
+def test_a_folder_of_bonito_is_imported_listed_shown_and_calls(biorrn: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "theirs" / "dna_r9.4.1_e8_fast@v3.4"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(CONFIG)
+    shapes = [(4, 1, 5), (4,), (16, 4, 5), (16,), (4, 16, 19), (4,), (16, 4), (16, 4), (16,), (16,), (16, 4), (16,)]
+    torch.manual_seed(0)
+    torch.save({f"t{number}": torch.randn(shape) for number, shape in enumerate(shapes)}, folder / "weights_1.tar")
+
+    code, out, err = biorrn("models", "import", folder, "-o", tmp_path / "ours" / "fast")
+    assert (code, out, err) == (0, "", "")
+    assert sorted(path.name for path in (tmp_path / "ours" / "fast").iterdir()) == [
+        "card.md", "recipe.yaml", "weights.safetensors",
+    ]  # fmt: skip
+    code, out, err = biorrn("models", "show", tmp_path / "ours" / "fast")
+    assert code == 0, err
+    assert "Licence of the weights: Oxford Nanopore Technologies PLC." in out
+    calls = []
+    for place in (folder, tmp_path / "ours" / "fast"):
+        words = ("basecall", "data/simulated_reads/simulated.pod5", "--model", place, "--min-length", 0, "--force")
+        code, out, err = biorrn(*words, "--max-reads", 2, "--emit", "fastq", "-o", "-", "--allow-empty")
+        assert code == 0, err
+        assert "licence of the weights: Oxford Nanopore" in err
+        calls.append(out.replace("_dna_r9.4.1_e8_fast@v3.4", "").replace("_fast", ""))
+    assert calls[0] == calls[1]
+    code, out, err = biorrn("models", "import", folder, "-o", tmp_path / "ours" / "fast")
+    assert code == 2
+    assert "holds files; allowed is a new or an empty folder" in err
