@@ -341,7 +341,7 @@ def calling(run: Run) -> Iterator[Row]:
         return {call.read_id: call.bases for call in Caller(model_of("fast", run.scratch), **options).calls(chosen)}
 
     def agreement(chosen: list[Any]) -> dict[str, Any]:
-        here, there = bases(chosen, device=run.device), bases(chosen, engine="float32")
+        here, there = bases(chosen, device=run.device), bases(chosen, engine="torch")
         return {"reads": len(there), "least identity": min(identity(here[read], there[read]) for read in there)}
 
     def right() -> dict[str, Any]:
