@@ -34,6 +34,10 @@ def train(recipe: str, prepared: str = "protein.h5", options: str = "") -> str:
 
 # name: (command, part of the message)
 BAD = {
+    # export
+    "an export of a model of proteins": ("models export stability --to dorado -o {d}/out", "is a model for regression"),
+    "an export to an unknown format": ("models export dna_r9.4.1_fast --to guppy -o {d}/out", "dorado, bonito"),
+    "an export into a folder with files": ("models export dna_r9.4.1_fast --to dorado -o {d}", "holds files"),
     # signal files
     "a signal file that is not there": ("reads {d}/missing.pod5", "missing.pod5"),
     "a folder without signal": ("reads {d}/empty", "the folder holds no file with a suffix of .fast5"),
