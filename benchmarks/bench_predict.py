@@ -71,7 +71,7 @@ def compare(name: str, letters: list[np.ndarray], count: int) -> None:
     """Print the rates of the network alone, by kernels of each instruction set and kind of numbers and by torch."""
     import torch
 
-    from biorrn.kernels.lstm.native import KINDS, kernels
+    from biorrn.kernels.lstm.native import INT8, KINDS, kernels
     from biorrn.nn.engine import EnsembleEngine
     from biorrn.nn.store import load_model
     from biorrn.sequences.alphabets import tokens
@@ -82,7 +82,7 @@ def compare(name: str, letters: list[np.ndarray], count: int) -> None:
     size = min(map(len, letters))
     rows = np.stack([tokens(letters[n % len(letters)][:size].tobytes().decode()) for n in range(count)])
     lengths = np.full(count, size)
-    engines = {KINDS[kind]: EnsembleEngine(stored.recipe, stored.tensors, kind) for kind in best.kinds}
+    engines = {KINDS[kind]: EnsembleEngine(stored.recipe, stored.tensors, kind) for kind in best.kinds if kind != INT8}
     model, x, sizes = stored.model, torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(lengths)
 
     def plain() -> None:

@@ -71,6 +71,7 @@ def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
 
 
 FEWEST, SHARES = 24, 4  # rows of a batch, and batches for each worker
+EVEN_BATCHES = 8  # batches of a window where all are even: less waits at the start and at the end
 WINDOW_BATCHES = 32  # batches of a window of records, which are sorted by length within it
 WINDOW_RESIDUES = 2_000_000  # most residues of a window, to within a record
 
@@ -118,6 +119,7 @@ def stream(
     batch_size: int,
     workers: int,
     residues: int = WINDOW_RESIDUES,
+    even: bool = False,
     begin: Callable[[], None] = lambda: None,
 ) -> Iterator[Found]:
     """Yield the results of `finish(send(window, pool))` for each window, in order, with at most two in progress.
@@ -127,6 +129,7 @@ def stream(
     send : submits the work on a window to the pool.
     finish : waits for the work and yields its results.
     batch_size : int: sequences a forward pass; a window has `WINDOW_BATCHES` batches and about `residues` residues.
+    even : bool: `even_batches` are made of a window, which has `EVEN_BATCHES`.
     workers : int: threads of the pool, each of which calls `begin` at its start.
 
     Raises
@@ -135,7 +138,7 @@ def stream(
     """
     if batch_size < 1:
         raise BiorrnError(f"--batch-size: found {batch_size}; allowed is 1 or more")
-    parts = windows(records, max(batch_size, PASS_ROWS) * WINDOW_BATCHES, residues)
+    parts = windows(records, max(batch_size, PASS_ROWS) * (EVEN_BATCHES if even else WINDOW_BATCHES), residues)
     return _through(parts, send, finish, ThreadPoolExecutor(workers, "predict", initializer=begin))
 
 

@@ -249,7 +249,7 @@ def predict_windows(
         workers = threads or usable_threads()
         batches = functools.partial(windows.even_batches, batch_size=batch_size, workers=workers)
         run = _Run(*settings, functools.partial(_by_kernels, engine), batches)
-        return windows.stream(records, run.send, run.collect, batch_size=batch_size, workers=workers)
+        return windows.stream(records, run.send, run.collect, batch_size=batch_size, workers=workers, even=True)
     import torch
 
     from biorrn.nn.ensemble import accelerated
@@ -350,7 +350,7 @@ class _Run:
             for row in np.flatnonzero(rows).tolist():
                 if not window.records[row].problem:
                     marks[row].append(mark)
-        told = list(map(tuple, marks))
+        told = [tuple(own) for own in marks]
         strange = {own: bool(doubts(own, self.facts)) for own in set(told)}
         unknown = np.array([strange[own] for own in told], bool)
         ends = (None, None) if self.intervals is None else self.intervals(values, spread, unknown)

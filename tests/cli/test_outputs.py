@@ -142,7 +142,7 @@ def test_a_prediction_that_is_resumed_is_the_same_file(
     proteins = tmp_path / "p.fa"
     proteins.write_text((root / "data" / "proteins.fasta").read_text() + ">stop\nMK*V\n>last\nMKVLAETR\n")
     words = ("predict", "stability", proteins, "--threads", 1, "--batch-size", 1, "-o")
-    monkeypatch.setattr(windows, "WINDOW_BATCHES", 1)
+    monkeypatch.setattr(windows, "EVEN_BATCHES", 1)
     assert biorrn(*words, tmp_path / "whole.tsv")[0] == 0
     assert len((tmp_path / "whole.tsv").read_text().splitlines()) > 1 + PASS_ROWS
     add = resume.Kept.add

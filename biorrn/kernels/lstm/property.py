@@ -22,7 +22,7 @@ from biorrn.kernels.lstm.layers import (
     padded,
     unit_of,
 )
-from biorrn.kernels.lstm.native import FLOAT, DenseCall, Kernels, LSTMCall, PropertyCall
+from biorrn.kernels.lstm.native import FLOAT, INT8, DenseCall, Kernels, LSTMCall, PropertyCall
 
 POOLS = ("max", "mean", "sum")  # in the order of native.c
 BLOCK = 96  # rows of a block: the weights, read once for each step, serve eight tiles
@@ -53,6 +53,7 @@ class Property:
         kind: np.dtype,
         kernels: Kernels | None = None,
     ) -> None:
+        assert kind != INT8, "property models do not take bytes"
         self.kind, self.pools = kind, np.array([POOLS.index(name) for name in pools])
         width = padded(table.shape[2])
         wide = ((0, 0), (0, 0), (0, width - table.shape[2]))
