@@ -106,7 +106,7 @@ class EnsembleEngine:
     """
 
     def __init__(self, recipe: Recipe, tensors: Tensors, kind: np.dtype) -> None:
-        recipes = [recipe] if recipe.members is None else [member.recipe for member in recipe.members]
+        recipes: list[Any] = [recipe] if recipe.members is None else [member.recipe for member in recipe.members]
         parts = [tensors] if recipe.members is None else [under(tensors, f"members.{n}") for n in range(len(recipes))]
         self.members = [PropertyEngine.of(one.network, own, kind) for one, own in zip(recipes, parts, strict=True)]
         self.weights = tensors.get("weights", np.ones((1, 1), np.float32)).astype(np.float64)  # (M, K)

@@ -31,7 +31,7 @@ class Neighbours(nn.Module):
         self, rows: int, longest: int, outputs: int, mismatches: int = 3, noise: float = 1.0, decay: float = 0.1
     ) -> None:
         super().__init__()
-        self.settings = {"mismatches": mismatches, "noise": noise, "decay": decay}
+        self.settings: dict[str, Any] = {"mismatches": mismatches, "noise": noise, "decay": decay}
         self.register_buffer("tokens", torch.zeros(rows, longest, dtype=torch.uint8))
         self.register_buffer("residuals", torch.zeros(rows, outputs, dtype=torch.float16))
         self._kriging: Kriging | None = None

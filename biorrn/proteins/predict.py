@@ -102,22 +102,22 @@ class Predicted:
     @classmethod
     def of(cls, rows: Sequence[Prediction]) -> Predicted:
         """Return predictions, one or more, as one."""
-        texts = zip(*((row.id, row.length, tuple(row.flags), row.cells) for row in rows), strict=True)
         values, *more = ([getattr(row, name) for row in rows] for name in ("values", "spread", "lower", "upper"))
-        arrays = (None if all(row is None for row in part) else _stacked(part, values) for part in more)
-        return cls(*map(list, texts), np.array(values), *arrays)  # type: ignore[arg-type]
+        spread, lower, upper = (None if all(row is None for row in part) else _stacked(part, values) for part in more)
+        ids, lengths = [row.id for row in rows], [row.length for row in rows]
+        marks, cells = [tuple(row.flags) for row in rows], [row.cells for row in rows]
+        return cls(ids, lengths, marks, cells, np.array(values), spread, lower, upper)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __iter__(self) -> Iterator[Prediction]:
-        nothing = itertools.repeat(None)
-        more = [nothing if part is None else part for part in (self.spread, self.lower, self.upper)]
+        more = [itertools.repeat(None) if part is None else part for part in (self.spread, self.lower, self.upper)]
         columns = zip(self.ids, self.values, self.lengths, self.flags, self.cells, *more, strict=False)
-        for id, values, length, marks, cells, *parts in columns:
+        for id, values, length, marks, cells, spread, lower, upper in columns:
             if marks[:1] == (LEFT_OUT,):
-                parts = [None] * len(parts)
-            yield Prediction(id, values, length, list(marks), *parts, cells)
+                spread = lower = upper = None
+            yield Prediction(id, values, length, list(marks), spread, lower, upper, cells)
 
     @property
     def left_out(self) -> bool:
@@ -346,8 +346,8 @@ class _Run:
                 spread = np.full_like(values, np.nan) if spread is None else spread
                 spread[rows] = own
         marks = [flags(record, self.facts) for record in window.records]
-        for mark, rows in ((novelty.FLAG, window.unlike), (novelty.NO_RELATIVE, window.alone)):
-            for row in np.flatnonzero(rows).tolist():
+        for mark, where in ((novelty.FLAG, window.unlike), (novelty.NO_RELATIVE, window.alone)):
+            for row in np.flatnonzero(where).tolist():
                 if not window.records[row].problem:
                     marks[row].append(mark)
         told = [tuple(own) for own in marks]
