@@ -111,23 +111,25 @@ def quantised(matrix: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.n
 def clipped(matrix: np.ndarray, fours: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return integers (O, K) of at most `BYTE`, and the scale (O,) of each output of a matrix.
 
-    Of scales around the range of an output, that with the least mean square error. Where products with bytes of up to
-    255 are summed by `fours` in 16 bits, weights of one sign among each four are at most 128 together.
+    Where products with bytes of up to 255 are summed by `fours` in 16 bits, weights of one sign among each four are at
+    most 128 together; rounding adds up to 2. Else the scale has the least mean square error, with the largest cut off.
     """
-    whole = np.abs(matrix).max(1)
-    whole[whole == 0] = 1.0
+    matrix = matrix.astype(FLOAT)
+    scale = np.abs(matrix).max(1) / BYTE
+    scale[scale == 0] = 1.0
+    if fours:  # of two words side by side, the first halves and the second halves
+        four = matrix.reshape(len(matrix), -1, 2, 2, 2)
+        for sign in (1, -1):
+            together = np.maximum(sign * four, 0).sum((2, 4)).max((1, 2))
+            scale = np.maximum(scale, together / (MOST // 255 - 2))
+        return np.rint(matrix / scale[:, None]), scale
     best = np.full(len(matrix), np.inf)
-    values, scale = np.zeros_like(matrix), whole.copy()
-    for part in np.geomspace(0.5, 4 if fours else 1, 32 if fours else 24):
-        tried = part * whole / BYTE
+    values, whole = np.zeros_like(matrix), scale.copy()
+    for part in np.linspace(0.65, 1, 8, dtype=FLOAT):
+        tried = part * whole
         rounded = np.clip(np.rint(matrix / tried[:, None]), -BYTE, BYTE)
         better = (error := ((rounded * tried[:, None] - matrix) ** 2).sum(1)) < best
-        if fours:  # of two words side by side, the first halves and the second halves
-            four = rounded.reshape(len(matrix), -1, 2, 2, 2)
-            for sign in (1, -1):
-                better &= np.maximum(sign * four, 0).sum((2, 4)).max((1, 2)) * 255 <= MOST
         best[better], values[better], scale[better] = error[better], rounded[better], tried[better]
-    assert np.isfinite(best).all()
     return values, scale
 
 

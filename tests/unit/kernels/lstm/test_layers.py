@@ -20,6 +20,7 @@ from biorrn.kernels.lstm.layers import (
     Dense,
     Direction,
     Layers,
+    clipped,
     narrowed,
     padded,
     quantised,
@@ -189,6 +190,20 @@ def test_sums_of_integers_stay_below_2_to_31(depth: int, size: float) -> None:
     assert (np.abs(whole) @ largest < 2**31).all()
     assert np.abs(whole).max() < 2**15
     assert np.abs(whole * scale[:, None] - matrix).max() <= scale.max() / 2 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("fours", [False, True])
+def test_bytes_keep_what_their_sums_allow(fours: bool) -> None:
+    rng = np.random.default_rng(7)
+    matrix = np.stack([rng.normal(size=192), rng.standard_t(2, size=192), np.ones(192), np.zeros(192)])
+    whole, scale = clipped(matrix, fours)
+    assert np.abs(whole).max() <= 127
+    four = whole.reshape(len(matrix), -1, 2, 2, 2).swapaxes(2, 3).reshape(len(matrix), -1, 4)
+    if fours:
+        for sign in (1, -1):
+            assert (255 * np.maximum(sign * four, 0).sum(2)).max() < 2**15
+    error = np.sqrt(((whole * scale[:, None] - matrix) ** 2).mean(1) / np.maximum((matrix**2).mean(1), 1e-12))
+    assert error.max() < (0.08 if fours else 0.05)
 
 
 def test_bfloat16_rounds_to_nearest_and_ties_to_even() -> None:
