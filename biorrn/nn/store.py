@@ -140,6 +140,12 @@ def model_checksum(folder: Path) -> str:
     return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()
 
 
+def model_bytes(folder: Path) -> int:
+    """Return the bytes of the weights of a model folder; of another program, of all its files."""
+    files = [folder / WEIGHTS] if (folder / WEIGHTS).is_file() else [*folder.glob("*")]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def shipped_models() -> list[str]:
     """Return the ids of the shipped models."""
     root = resources.files("biorrn.pretrained")
@@ -534,7 +540,7 @@ def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
     if facts.get("task") == "regression":
         known = facts["mutants"] if facts.get("mutants") is not None else bool(facts.get("reference"))
         yield f"mutants among the training rows: {'yes' if known else 'no: biorrn scan flags its differences'}"
-    yield f"size: {_size(folder)}"
+    yield f"size: {model_bytes(folder) / 1e6:.1f} MB"
 
 
 def _detail(target: dict[str, Any], key: str) -> str:
@@ -542,7 +548,3 @@ def _detail(target: dict[str, Any], key: str) -> str:
     if not value:
         return ""
     return f"; {key}: " + (f"{value[0]:g} to {value[1]:g}" if key == "bounds" else str(value))
-
-
-def _size(folder: Path) -> str:
-    return f"{(folder / WEIGHTS).stat().st_size / 1e6:.1f} MB"

@@ -114,6 +114,9 @@ def test_a_folder_of_bonito_is_imported_listed_shown_and_calls(biorrn: Run, tmp_
     code, out, err = biorrn("models", "show", tmp_path / "ours" / "fast")
     assert code == 0, err
     assert "Licence of the weights: Oxford Nanopore Technologies PLC." in out
+    code, out, err = biorrn("models", "show", folder)
+    assert code == 0, err
+    assert "licence: Oxford Nanopore Technologies PLC." in out
     calls = []
     for place in (folder, tmp_path / "ours" / "fast"):
         words = ("basecall", "data/simulated_reads/simulated.pod5", "--model", place, "--min-length", 0, "--force")

@@ -14,7 +14,17 @@ from biorrn.base.files import read_json, read_text, tsv_line
 from biorrn.nanopore.basecall.intake import Survey
 from biorrn.nanopore.chemistry import MAKERS, Purpose, chemistry_of, same_rate
 from biorrn.nanopore.models.importer import CHECKPOINT, TENSOR
-from biorrn.nn.store import RECIPE, VARIABLE, WEIGHTS, find_model, load_facts, model_folders, models_in, shipped_models
+from biorrn.nn.store import (
+    RECIPE,
+    VARIABLE,
+    WEIGHTS,
+    find_model,
+    load_facts,
+    model_bytes,
+    model_folders,
+    models_in,
+    shipped_models,
+)
 from biorrn.sequences.records import SignalRecord
 
 SHIPPED = "shipped"
@@ -56,8 +66,7 @@ class Entry:
     @property
     def size(self) -> int:
         """Return the bytes of its weights."""
-        files = [self.folder / WEIGHTS] if (self.folder / WEIGHTS).is_file() else [*self.folder.glob("*")]
-        return sum(file.stat().st_size for file in files if file.is_file())
+        return model_bytes(self.folder)
 
     def suits(self, run: SignalRecord, rate: bool = True) -> bool:
         """Return whether the model states a chemistry that a run may be of; with `rate`, also its sample rate."""
