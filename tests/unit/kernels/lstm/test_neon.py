@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import biorrn.kernels.lstm
-from biorrn.kernels.lstm import reference
+from biorrn.kernels.lstm import native, reference
 from biorrn.kernels.lstm.layers import ACTIVATIONS, FLOAT, LSTM, Dense, padded
 from biorrn.kernels.lstm.native import DenseCall, LSTMCall
 
 COMPILER, EMULATOR = (shutil.which(name) for name in ("aarch64-linux-gnu-gcc", "qemu-aarch64"))
 pytestmark = pytest.mark.skipif(not (COMPILER and EMULATOR), reason="needs aarch64-linux-gnu-gcc and qemu-aarch64")
-FOLDER = Path(biorrn.kernels.lstm.__file__).parent
+FOLDER = Path(native.__file__).parent
 
 
 class Emulated:
