@@ -32,7 +32,8 @@ class Sample:
     name : part of the names of what comes out.
     kind : "signal", "protein", or "scan": every substitution of each protein.
     input : files and folders of raw reads; or one FASTA or table of proteins; of a scan a FASTA.
-    model : name of a run of the configuration, id of a shipped model, or a model folder.
+    model : name of a run of the configuration, id of a shipped model, a model folder, or the name of one in the folders
+        of the environment variable BIORRN_MODELS.
     reference : FASTA that reads are mapped to, or None.
     shards : in how many parts reads are called, or None: by their size.
     note : shown in the report.

@@ -192,10 +192,10 @@ def find_model(name: str | Path, folders: Iterable[str | Path] = ()) -> Path:
     known = shipped_models()
     if str(name) in known:
         return Path(str(resources.files("biorrn.pretrained") / str(name)))
-    places = model_folders(folders)
-    own = {model.name: model for place in reversed(places) for model in models_in(place)}
+    own = own_models(folders)
     if str(name) in own:
         return own[str(name)]
+    places = model_folders(folders)
     close = nearest(str(name), [*own, *known])
     hint = f"; did you mean '{close}'?" if close else "."
     also = f" nor in {', '.join(map(str, places))}" if places else ""
@@ -204,11 +204,19 @@ def find_model(name: str | Path, folders: Iterable[str | Path] = ()) -> Path:
     )
 
 
+def own_models(folders: Iterable[str | Path] = ()) -> dict[str, Path]:
+    """Return the model folders in `model_folders(folders)` by name; of equal names the first.
+
+    Raises
+    ------
+    ConfigError, InputError: see `model_folders` and `models_in`.
+    """
+    return {model.name: model for place in reversed(model_folders(folders)) for model in models_in(place)}
+
+
 def is_model(name: str | Path) -> bool:
-    """Return whether a name is that of a model: a folder, a shipped id, or the name of a folder in `model_folders`."""
-    return os.path.isdir(name) or str(name) in {
-        *shipped_models(), *(model.name for place in model_folders() for model in models_in(place))
-    }  # fmt: skip
+    """Return whether a name is that of a model; see `find_model`."""
+    return os.path.isdir(name) or str(name) in shipped_models() or str(name) in own_models()
 
 
 def save_model(folder: str | Path, model: nn.Module, recipe: Recipe, facts: dict[str, Any]) -> None:

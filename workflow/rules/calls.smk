@@ -1,9 +1,11 @@
 """Shared by the rules for samples and basecalling: the sample sheet, models, and shards of reads."""
 
+from dataclasses import replace
 from importlib import resources as package
 
 from biorrn.config.samples import read_samples
 from biorrn.nanopore.readers.files import count_shards, list_files
+from biorrn.nn.store import own_models
 
 STEPS = ("qc", "map")  # default of key steps
 SHARD_GB = 4
@@ -18,14 +20,13 @@ def load_samples(path):
     try:
         tasks = {name: run["task"] for name, run in RUNS.items()}
         samples = {sample.name: sample for sample in read_samples(path, RUNS, tasks)}
-        shipped = {entry.name: None for entry in SHIPPED.iterdir() if entry.is_dir()}
-        for sample in samples.values():
-            if sample.model not in RUNS and not Path(sample.model).is_dir():
-                lookup(
-                    shipped | RUNS,
-                    sample.model,
-                    f"{path}: sample '{sample.name}': model",
-                )
+        known = {entry.name: None for entry in SHIPPED.iterdir() if entry.is_dir()}
+        for name, sample in samples.items():
+            if sample.model not in known | RUNS and not Path(sample.model).is_dir():
+                own = own_models()
+                what = f"{path}: sample '{name}': model"
+                folder = lookup(known | RUNS | own, sample.model, what)
+                samples[name] = replace(sample, model=str(folder))
     except BiorrnError as error:
         raise WorkflowError(f"sample sheet: {error}") from None
     return samples
@@ -34,9 +35,18 @@ def load_samples(path):
 def model_files(model):
     """Return the files of a model as inputs of a job; none for a shipped model."""
     folder = f"{OUT}/runs/{model}" if model in RUNS else model
+    if is_foreign(model):
+        return sorted(str(file) for file in Path(folder).iterdir() if file.is_file())
     if model in RUNS or Path(folder).is_dir():
         return [f"{folder}/weights.safetensors", f"{folder}/recipe.yaml"]
     return []
+
+
+def is_foreign(model):
+    """Return whether a model is a folder of Dorado or Bonito."""
+    folder = Path(model)
+    own = model not in RUNS and not (folder / "weights.safetensors").is_file()
+    return own and (folder / "config.toml").is_file()
 
 
 def folder_of(files):
@@ -50,7 +60,7 @@ def samples_of(kind):
 
 
 def model_of(sample):
-    """Return the model of a sample as in the sheet: a run, a shipped model or a folder."""
+    """Return the model of a sample: a run, a shipped model or a folder."""
     return SAMPLES[sample].model
 
 
@@ -59,6 +69,8 @@ def task_of(sample):
     model = model_of(sample)
     if model in RUNS:
         return RUNS[model]["task"]
+    if is_foreign(model):
+        return "basecalling"
     folder = Path(model) if Path(model).is_dir() else SHIPPED / model
     recipe = folder / "recipe.yaml"
     return yaml.safe_load(recipe.read_text()).get("task") if recipe.is_file() else None

@@ -127,6 +127,23 @@ def test_the_validation_score_of_a_run(tmp_path: Path) -> None:
     assert "measured" not in models_at_hand([tmp_path])[0].facts
 
 
+def test_folders_of_other_programs_are_listed_by_their_configuration(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "nanopore"
+    found = {entry.name: entry for entry in models_at_hand([folder / "models" / "dorado", folder / "model_configs"])}
+    real = found["dna_r9.4.1_e8.1_fast@v3.4"]
+    assert (real.problem, real.purpose.names, real.purpose.rate) == ("", (R9,), 4000.0)
+    assert real.facts["licence"].startswith("Oxford Nanopore Technologies PLC. Public License")
+    assert "0.916" in real.facts["measured"]
+    assert 2e6 < real.size < 4e6
+    hac = found["dna_r10.4.1_e8.2_400bps_hac@v4.3.0"]
+    assert hac.problem.startswith("holds no weights; expected are *.tensor (Dorado)")
+    assert "transformer" in found["dna_r10.4.1_e8.2_400bps_sup@v5.0.0"].problem
+    assert "modified bases" in found["rna004_130bps_sup@v5.0.0_pseU@v1"].problem
+    assert find_model("dna_r9.4.1_e8.1_fast@v3.4", [folder / "models" / "dorado"]) == real.folder
+    # before the shipped one
+    assert choose_model(survey(tmp_path, R9), [folder / "models" / "dorado"]) == real.folder
+
+
 def test_the_order_of_models_that_fit(tmp_path: Path) -> None:
     """Folder, then size up to what a CPU can do, then version."""
     sizes = {"sup@v4.3.0": 13_000_000, "fast@v5.0.0": 400_000, "hac@v4.2.0": 6_000_000, "hac@v4.10.0": 6_000_000}
