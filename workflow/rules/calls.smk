@@ -5,7 +5,6 @@ from importlib import resources as package
 
 from biorrn.config.samples import read_samples
 from biorrn.nanopore.readers.files import count_shards, list_files
-from biorrn.nn.store import own_models
 
 STEPS = ("qc", "map")  # default of key steps
 SHARD_GB = 4
@@ -23,6 +22,8 @@ def load_samples(path):
         known = {entry.name: None for entry in SHIPPED.iterdir() if entry.is_dir()}
         for name, sample in samples.items():
             if sample.model not in known | RUNS and not Path(sample.model).is_dir():
+                from biorrn.nn.store import own_models  # takes a third of a second
+
                 own = own_models()
                 what = f"{path}: sample '{name}': model"
                 folder = lookup(known | RUNS | own, sample.model, what)
