@@ -4,10 +4,11 @@ import importlib.metadata
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def machine(*packages: str) -> str:
@@ -42,6 +43,26 @@ def interleaved(
 def ratio(seconds: Mapping[str, list[float]], slow: str, fast: str) -> float:
     """Return the speed of `fast` relative to `slow`: the median of the ratios of rounds."""
     return statistics.median(a / b for a, b in zip(seconds[slow], seconds[fast], strict=True))
+
+
+class Cost(NamedTuple):
+    """What a process took: wall and CPU seconds, and its largest resident memory in MiB."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def cost(words: list[str]) -> Cost:
+    """Run a command to its end and return what it took; an error ends the benchmark."""
+    start = time.perf_counter()
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        said = process.stderr.read() if process.stderr else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(words)} failed with exit code {process.returncode}:\n{said}")
+    return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 class Clock:

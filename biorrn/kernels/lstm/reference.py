@@ -46,9 +46,10 @@ def lstm(
     steps, rows = x.shape[:2]
     out = np.zeros((steps, rows, recurrent.shape[1]))
     h, c = np.zeros(out.shape[1:]), np.zeros(out.shape[1:])
+    seen, recurrent = x @ inputs.T.astype(np.float64) + bias, recurrent.T.astype(np.float64)
     for t in range(steps)[:: -1 if backward else 1]:
         inside = (t < lengths)[:, None]
-        i, f, g, o = np.split(x[t] @ inputs.T.astype(np.float64) + h @ recurrent.T.astype(np.float64) + bias, 4, axis=1)
+        i, f, g, o = np.split(seen[t] + h @ recurrent, 4, axis=1)
         c = np.where(inside, logistic(f) * c + logistic(i) * np.tanh(g), 0)
         h = np.where(inside, logistic(o) * np.tanh(c), 0)
         out[t] = h
