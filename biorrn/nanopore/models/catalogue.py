@@ -53,7 +53,7 @@ class Entry:
     ----------
     folder : Path.
     source : str: `SHIPPED`, or the folder that it lies in.
-    facts : as `nn.store.Facts`, completed by the folder's `about.yaml`.
+    facts : as `nn.facts.Facts`, completed by the folder's `about.yaml`.
     problem : str: why the model cannot be used; "" where it can.
     """
 
