@@ -5,6 +5,7 @@ import os
 import weakref
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -470,6 +471,21 @@ def test_inputs_that_do_not_fit_are_one_line_and_write_nothing(two, tmp_path, ch
     with pytest.raises(InputError, match=message):
         mix([(two[0], 1.0), (other, 1.0)], tmp_path / "m.h5")
     assert not (tmp_path / "m.h5").exists()
+
+
+def test_rna_is_mixed_with_rna_alone(two, tmp_path):
+    for path in ("c.h5", "d.h5"):
+        write_prepared(tmp_path / path, 4)
+        with h5py.File(tmp_path / path, "a") as file:
+            file.attrs["rna"] = 1
+    with pytest.raises(InputError, match=r"c\.h5: is of RNA; .*a\.h5 is of DNA"):
+        mix([(two[0], 1.0), (tmp_path / "c.h5", 1.0)], tmp_path / "m.h5")
+    mix([(tmp_path / "c.h5", 1.0), (tmp_path / "d.h5", 1.0)], tmp_path / "m.h5")
+    assert ChunkDataset(tmp_path / "m.h5", "train", SAMPLES_OF_FILE).rna
+    with h5py.File(tmp_path / "c.h5", "a") as file:
+        file.attrs["rna"] = 7
+    with pytest.raises(InputError, match="attribute 'rna': found 7; allowed is 0 or 1"):
+        ChunkDataset(tmp_path / "c.h5", "train", SAMPLES_OF_FILE)
 
 
 @pytest.mark.parametrize(
