@@ -88,7 +88,7 @@ def import_(
 
     `biorrn basecall --model` takes such a folder as it is; an imported one can also be calibrated, and is smaller to
     copy. CTC-CRF models with LSTM layers are read (versions 3 and 4; fast and hac of version 5), and CTC models of
-    Bonito's package bonito.ctc. Name the folder as its maker does: the name tells the chemistry, and for R9.4.1 the
+    Bonito's package bonito.ctc. Keep the name of the folder: it tells the chemistry, and for R9.4.1 the
     scaling. Archives are read as data, and nothing in them is executed. The weights keep their licence, which the card
     names.
 

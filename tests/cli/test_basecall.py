@@ -131,7 +131,7 @@ def test_without_a_shipped_model_one_must_be_named(biorrn: Run, reads: Path, mon
     code, _, err = biorrn(reads)
     assert code == 2
     assert err.startswith(f"biorrn: error: {reads}: found chemistry dna_r9.4.1_e8 (flow cell FLO-MIN106, 4000 Hz); no ")
-    assert "of the maker's models dna_r9.4.1_e8_hac@v3.3 or dna_r9.4.1_e8_fast@v3.4 are" in err
+    assert "Oxford Nanopore's dna_r9.4.1_e8_hac@v3.3 or dna_r9.4.1_e8_fast@v3.4 are" in err
     code, _, err = biorrn(reads, "--force")
     assert code == 2
     assert err.startswith("biorrn: error: --model: name a basecalling model")

@@ -295,7 +295,7 @@ def default_batch_size(device: object) -> int:
 def calling_chunks(trained: Chunks, stride: int, given: Mapping[str, int] | None = None) -> Chunks:
     """Return the chunks for calling: `LONGER` times those of training, so that overlaps are a smaller part.
 
-    `given` has samples and overlap where the maker of the model states them.
+    `given` has samples and overlap where an imported model states them.
 
     >>> calling_chunks(Chunks(samples=2400, overlap=300), 5).samples
     3600

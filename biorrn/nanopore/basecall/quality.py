@@ -22,6 +22,7 @@ from biorrn.base.errors import ConfigError
 LOWEST, HIGHEST = 1, 40  # Phred, of raw and of calibrated qualities
 LONGEST_RUN = 12  # bases; longer homopolymers count as this long
 MOST_KNOTS = 100
+DORADO_POWER = 0.4  # of a posterior probability, before its Phred score; dorado/decode/beam_search.cpp
 # columns of `features`, each with the sign of the change in the odds of an error when it increases; 0: either.
 # Probabilities are in Phred: -10 log10(1 - p)
 FEATURES: dict[str, int] = {
@@ -78,16 +79,18 @@ class Calibration:
 class Line:
     """Calibration of an imported model: the Phred score of a base's own probability, times `scale`, plus `bias`.
 
-    `own` is the column of the evidence that holds the probability: 0 for a CRF, 1 for CTC; see `decode.Decoded`.
+    `own` is the column of the evidence that holds the probability (see `decode.Decoded`), which is first raised to
+    `power`. Dorado raises the posterior of a state, with that of its neighbours, to `DORADO_POWER`.
     """
 
     scale: float
     bias: float
     own: int = 0
+    power: float = 1.0
 
     def qualities(self, bases: str, evidence: np.ndarray) -> np.ndarray:
         """Return the quality of each base of a whole read, uint8 (L,), 1 to 40."""
-        found = self.scale * own_q(evidence[:, self.own]).astype(np.float64) + self.bias
+        found = self.scale * own_q(evidence[:, self.own] ** self.power).astype(np.float64) + self.bias
         return np.rint(np.clip(found, LOWEST, HIGHEST)).astype(np.uint8)
 
 
@@ -131,10 +134,11 @@ def calibration_of(facts: Mapping[str, Any]) -> Calibration | Line | None:
     if found is None:
         return None
     try:
-        if {"scale", "bias"} <= set(found) <= {"scale", "bias", "own"}:
-            line = Line(float(found["scale"]), float(found["bias"]), int(found.get("own", 0)))
-            if line.own not in (0, 1) or not np.isfinite([line.scale, line.bias]).all() or line.scale <= 0:
-                raise ValueError("scale or bias")
+        if {"scale", "bias"} <= set(found) <= {"scale", "bias", "own", "power"}:
+            own, power = int(found.get("own", 0)), float(found.get("power", 1))
+            line = Line(float(found["scale"]), float(found["bias"]), own, power)
+            if not np.isfinite([line.scale, line.bias]).all() or line.scale <= 0 or own not in (0, 1) or not power > 0:
+                raise ValueError("scale, bias, own or power")
             return line
         terms = {str(term["feature"]): _curve(term) for term in found["terms"]}
         made = Calibration(float(found["intercept"]), terms, _curve(found["final"]))

@@ -310,11 +310,11 @@ def refusal(
 
 
 def _makers(chemistries: Iterable[str]) -> str:
-    """Return which models of the maker are for chemistries and where they go, as the end of a message."""
+    """Return which of Oxford Nanopore's models are for chemistries and where they go, as the end of a message."""
     names = [name for chemistry in chemistries for name in MAKERS.get(chemistry, ())]
     if not names:
         return ""
     return (
-        f"; of the maker's models {' or '.join(names)} {'is' if len(names) == 1 else 'are'}: lay the folder into one "
+        f"; Oxford Nanopore's {' or '.join(names)} {'is' if len(names) == 1 else 'are'}: put the folder into one "
         f"that {VARIABLE} or --models-dir names"
     )

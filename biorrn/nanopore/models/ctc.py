@@ -17,7 +17,17 @@ import numpy as np
 
 from biorrn.base.errors import Fault
 from biorrn.config.network import Separable
-from biorrn.nanopore.models.maker import ACTIVATIONS, BATCHES, MOST, NORM, OTHERS, Keys, check_input, odd_window, table
+from biorrn.nanopore.models.configs import (
+    ACTIVATIONS,
+    BATCHES,
+    MOST,
+    NORM,
+    OTHERS,
+    Keys,
+    check_input,
+    odd_window,
+    table,
+)
 
 EPSILON = 1e-3  # of the batch norm of `bonito.ctc`
 OURS = 1e-5  # of `nn.convolutions.MaskedBatchNorm`
@@ -204,7 +214,7 @@ def blocks_of(config: Mapping[str, Any]) -> Blocks:
     Fault: a block or key that is not supported or unknown; the message names it.
     """
     for name, entry in config.items():
-        packages = isinstance(entry, dict) and set(entry) == {"package"}  # of other networks of its maker
+        packages = isinstance(entry, dict) and set(entry) == {"package"}  # of other networks of TargetCall
         if not packages and name not in ("block", "encoder", *OTHERS):
             raise Fault(f"key '{name}' is unknown")
     check_input(config)

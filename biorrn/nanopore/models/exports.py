@@ -26,7 +26,7 @@ from biorrn.base.lookup import lookup
 from biorrn.config.network import Conv, Core, CRFHead, Separable
 from biorrn.config.recipe import Chunks, Model
 from biorrn.nanopore.basecall.caller import calling_chunks
-from biorrn.nanopore.basecall.quality import FEATURES, Calibration, Line, calibration_of, phred
+from biorrn.nanopore.basecall.quality import DORADO_POWER, FEATURES, Calibration, Line, calibration_of, own_q, phred
 from biorrn.nanopore.models.ctc import Blocks
 from biorrn.nanopore.models.importer import KEPT
 from biorrn.nanopore.signal import parse_normaliser
@@ -292,7 +292,8 @@ def quality_line(facts: Mapping[str, Any]) -> tuple[float, float]:
     if isinstance(calibration, Line):
         return calibration.scale, calibration.bias
     typical = _typical(calibration)
-    given = typical[:, list(FEATURES).index("share")]
+    wrong = 10 ** (-typical[:, list(FEATURES).index("state")] / 10)
+    given = own_q((1 - wrong) ** DORADO_POWER)  # what Dorado multiplies by the scale
     scale, bias = np.polyfit(given, phred(1 - calibration.errors(typical)), 1)
     return round(float(scale), 4), round(float(bias), 4)
 

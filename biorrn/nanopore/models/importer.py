@@ -20,10 +20,11 @@ from biorrn.base.errors import BiorrnError, Fault, InputError, faults
 from biorrn.base.files import scratch_folder
 from biorrn.base.lookup import nearest
 from biorrn.config.recipe import Recipe, parse_recipe
+from biorrn.nanopore.basecall.quality import DORADO_POWER
 from biorrn.nanopore.chemistry import CHEMISTRIES, Purpose
 from biorrn.nanopore.models.archives import read_tensor, read_tensors
+from biorrn.nanopore.models.configs import BATCHES, CONFIG, Keys, Network, network_of, read_config, table
 from biorrn.nanopore.models.ctc import Blocks, blocks_in, blocks_of
-from biorrn.nanopore.models.maker import BATCHES, CONFIG, Keys, Network, network_of, read_config, table
 from biorrn.nn.store import CARD, save_arrays
 from biorrn.sequences.alphabets import BASES
 
@@ -145,10 +146,8 @@ def _card(facts: Mapping[str, Any]) -> str:
         f"- Frames of {facts['stride']} samples; chunks of {facts['calling']['samples']:,} samples that share "
         f"{facts['calling']['overlap']:,}.",
     ]
-    if line and set(line) == {"scale", "bias"}:
-        lines.append(
-            f"- Q-scores: {line['scale']:g} times the model's own, plus {line['bias']:g}, as its maker states."
-        )
+    if line and "scale" in line:
+        lines.append(f"- Q-scores: {line['scale']:g} times those of the network, plus {line['bias']:g} (`qscore`).")
     return "\n".join(lines) + "\n"
 
 
@@ -264,7 +263,7 @@ def _facts(config: Mapping[str, Any], network: Network | Blocks, folder: Path) -
     rate = rate or _rate(name, named)
     if rate is None:
         raise Fault(
-            "states no sample rate (run_info.sample_rate), and the name of the folder is not one of the maker's"
+            "states no sample rate (run_info.sample_rate), and the name of the folder is not one of Oxford Nanopore's"
         )
     chemistry = named and named.format(f"{rate / 1000:g}khz")
     if named and chemistry not in CHEMISTRIES:
@@ -291,7 +290,7 @@ def _facts(config: Mapping[str, Any], network: Network | Blocks, folder: Path) -
         keys = Keys(qscore, "qscore")
         line = {"scale": keys.number("scale"), "bias": keys.number("bias")}
         if line != {"scale": 1.0, "bias": 0.0}:  # a model without calibration
-            facts["qscore"] = line | ({"own": 1} if network.loss == "ctc" else {})
+            facts["qscore"] = line | {"own": 1} | ({} if network.loss == "ctc" else {"power": DORADO_POWER})
         keys.unused("mean_qscore_start_pos")  # of the mean over a read
         keys.close()
     return facts
@@ -360,7 +359,7 @@ def _calling(config: Mapping[str, Any], stride: int) -> dict[str, int]:
 
 
 def _licence(folder: Path, chemistry: str | None) -> str:
-    """Return the licence of the weights: the first line of a licence beside them, or that of the maker's models."""
+    """Return the licence of the weights: the first line of one beside them, or that of Oxford Nanopore's models."""
     for place in (folder, folder.resolve().parent):
         for name in TERMS:
             if (place / name).is_file():

@@ -141,6 +141,8 @@ def test_a_line_turns_the_own_quality_of_a_base() -> None:
     assert line.qualities("ACGT", evidence).tolist() == [9, 27, 36, 1]  # 9, 27 and 36 less 0.3; at least 1
     line = calibration_of({"qscore": {"scale": 0.9, "bias": -0.3, "own": 1}})  # of CTC
     assert line.qualities("AC", evidence[:2, ::-1]).tolist() == [9, 27]
+    line = calibration_of({"qscore": {"scale": 1.0, "bias": 0.0, "own": 1, "power": 0.5}})  # of Dorado's kind
+    assert line.qualities("AC", np.array([[0, 0.81], [0, 0.9801]], np.float32)).tolist() == [10, 20]
     for scale in (0.0, float("nan"), "x"):
         with pytest.raises(ConfigError, match="cannot be used"):
             calibration_of({"qscore": {"scale": scale, "bias": 0.0}})

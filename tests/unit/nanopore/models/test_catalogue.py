@@ -207,8 +207,8 @@ def test_several_chemistries_are_refused_with_the_way_to_call_each(tmp_path: Pat
     assert str(caught.value).endswith(
         f"reads0.blow5: the files hold reads of several chemistries ({R9} 2, {R10} 1, unknown 1), and no model at hand "
         f"is for all; call each by itself, with --chemistry {R9} (model dna_r9.4.1_fast) and --chemistry {R10} (no "
-        "model at hand), then biorrn merge; of the maker's models dna_r10.4.1_e8.2_400bps_hac@v5.0.0 or "
-        "dna_r10.4.1_e8.2_400bps_fast@v5.0.0 are: lay the folder into one that BIORRN_MODELS or --models-dir names"
+        "model at hand), then biorrn merge; Oxford Nanopore's dna_r10.4.1_e8.2_400bps_hac@v5.0.0 or "
+        "dna_r10.4.1_e8.2_400bps_fast@v5.0.0 are: put the folder into one that BIORRN_MODELS or --models-dir names"
     )
     assert choose_model(found, force=True) == default_model()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from biorrn.base.errors import Fault, InputError
-from biorrn.nanopore.models.maker import Convolution, network_of, read_config
+from biorrn.nanopore.models.configs import Convolution, network_of, read_config
 
 
 def test_flat_keys(flat: dict[str, Any]) -> None:
