@@ -78,8 +78,7 @@ def signal(
       biorrn prepare signal pod5/ --labels bam --bam calls.bam --reference ref.fa --split random -o calls.h5
       biorrn prepare signal fast5/ --labels calls --min-mean-q 9 --split random -o pseudo.h5 --table reads.tsv
       biorrn prepare signal fast5/ --labels bootstrap --reference ref.fa --split random -o own.h5
-      biorrn prepare signal pod5/ --labels bootstrap --model dna_r10.4.1_e8.2_400bps_hac@v4.3.0/ --reference ref.fa \
-        --split reference:chr1:0-9000=valid -o r10.h5
+      biorrn prepare signal pod5/ --labels bootstrap --model models/r10_hac --reference ref.fa --split random -o r10.h5
     """
     from biorrn.base.terminal import progress
     from biorrn.nanopore.labels.prepare import prepare_reads
