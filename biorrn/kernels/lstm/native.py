@@ -119,9 +119,9 @@ def _library() -> ctypes.CDLL | None:
         if path.exists():
             try:
                 library = ctypes.CDLL(str(path))
-            except OSError:  # of another system
+                library.biorrn_viterbi.restype = _LONG
+            except (OSError, AttributeError):  # of another system, or of an earlier version
                 return None
-            library.biorrn_viterbi.restype = _LONG
             return library
     return None
 

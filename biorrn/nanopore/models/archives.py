@@ -20,8 +20,8 @@ import numpy as np
 
 from biorrn.base.errors import Fault, InputError, faults
 
-MOST = 1 << 30  # elements of all tensors of an archive
-LONGEST = 1 << 24  # bytes of the pickle
+MOST = 1 << 28  # elements of all tensors of an archive; the largest networks of LSTM layers have a quarter
+LONGEST = 1 << 20  # bytes of the pickle; those of large networks have 100,000
 DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, ValueError, IndexError, KeyError, TypeError, AttributeError,
           OverflowError, EOFError, RuntimeError, NotImplementedError, UnicodeError)  # fmt: skip
 
@@ -123,10 +123,10 @@ class _Reader:
             self._top(list).extend(values)
         elif name == "SETITEM":
             value, key = stack.pop(), stack.pop()
-            self._top(dict)[key] = value
+            self._top(dict)[_key(key)] = value
         elif name == "SETITEMS":
             values = self._marked()
-            self._top(dict).update(zip(values[::2], values[1::2], strict=True))
+            self._top(dict).update(zip(map(_key, values[::2]), values[1::2], strict=True))
         elif name == "BINPERSID":
             stack.append(_storage(stack.pop()))
         elif name == "NEWOBJ":
@@ -169,6 +169,13 @@ _CONSTANTS: dict[str, Any] = {
 _GIVEN = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE")
 
 
+def _key(key: Any) -> str:
+    """Return a key of a dictionary; not a tuple, whose hash, where it is nested deeply, ends the process."""
+    if type(key) is not str:
+        raise Fault("damaged: its pickle has a dictionary whose keys are not names")
+    return key
+
+
 def _known(name: str) -> _Name:
     if name not in (_REBUILD, _PARAMETER, _ORDERED, *_STORAGES) and not name.startswith("__torch__."):
         raise Fault(f"its pickle names '{name[:80]}', which is no part of a tensor; nothing of it was executed")
@@ -195,7 +202,7 @@ def _reduced(name: Any, arguments: Any) -> Any:
     if not isinstance(name, _Name) or not isinstance(arguments, tuple):
         raise Fault("damaged: its pickle calls something that has no name")
     if name.text == _ORDERED:
-        return dict(arguments[0]) if arguments else {}
+        return {_key(key): value for key, value in arguments[0]} if arguments else {}
     if name.text == _PARAMETER:
         return arguments[0]
     if name.text != _REBUILD:

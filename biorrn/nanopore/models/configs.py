@@ -396,7 +396,7 @@ def _layers(encoder: Mapping[str, Any], place: str) -> Iterator[tuple[str, Mappi
 def _serial(layers: list[tuple[str, Mapping[str, Any]]], state_len: int) -> Network:
     made = _Serial(state_len)
     for place, entry in layers:
-        if (kind := entry.get("type")) not in SUBLAYERS:
+        if not isinstance(kind := entry.get("type"), str) or kind not in SUBLAYERS:
             raise Fault(
                 f"layer '{place}' is of type {kind!r:.40}, which is not supported; allowed is {', '.join(SUBLAYERS)}"
             )

@@ -8,6 +8,7 @@ as Bonito does it, since names changed between its versions.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +23,7 @@ from biorrn.base.lookup import nearest
 from biorrn.config.recipe import Recipe, parse_recipe
 from biorrn.nanopore.basecall.quality import DORADO_POWER
 from biorrn.nanopore.chemistry import CHEMISTRIES, Purpose
-from biorrn.nanopore.models.archives import read_tensor, read_tensors
+from biorrn.nanopore.models.archives import MOST, read_tensor, read_tensors
 from biorrn.nanopore.models.configs import BATCHES, CONFIG, Keys, Network, network_of, read_config, table
 from biorrn.nanopore.models.ctc import Blocks, blocks_in, blocks_of
 from biorrn.nn.store import CARD, save_arrays
@@ -175,6 +176,9 @@ def _network(config: Mapping[str, Any]) -> Network | Blocks:
 
 def _values(folder: Path, network: Network | Blocks) -> dict[str, np.ndarray]:
     """Return the parameters of a network by the names of `Network.parameters`, as float32."""
+    asked = sum(math.prod(shape) for _, shape in network.parameters())
+    if asked > MOST:
+        raise InputError(folder / CONFIG, f"asks for {asked:,} weights; allowed are at most {MOST:,}")
     archives = sorted(path for path in folder.glob(f"*{TENSOR}"))
     if archives:
         values = _by_name(folder, archives, network)
@@ -257,6 +261,8 @@ def _facts(config: Mapping[str, Any], network: Network | Blocks, folder: Path) -
     rate, sample = run.number("sample_rate", None), str(run.table.get("sample_type", ""))
     run.unused("sample_type")
     run.close()
+    if rate is not None and rate < 1:
+        raise Fault(f"key 'run_info.sample_rate': found {rate:g}; allowed is a number of Hz, from 1 on")
     named = next((entry for start, entry in NAMES.items() for text in (name, sample) if text.startswith(start)), None)
     if isinstance(network, Blocks) and rate is None:
         named = named or R9  # Bonito had such networks for R9.4.1 alone
@@ -349,13 +355,14 @@ def _normaliser(config: Mapping[str, Any], usual: str) -> str:
 
 
 def _calling(config: Mapping[str, Any], stride: int) -> dict[str, int]:
-    """Return the chunks for calling; as in Dorado, rounded down to whole strides."""
+    """Return the chunks for calling; as in Dorado, rounded down to whole strides. They share at most half."""
     keys = Keys(table(config, "basecaller"), "basecaller")
     samples, overlap = keys.count("chunksize", CALLED), keys.count("overlap", SHARED, least=0)
     keys.unused("batchsize", "quantize")  # of its speed
     keys.close()
     samples, overlap = max(samples // stride, 1) * stride, overlap // (2 * stride) * 2 * stride
-    return {"samples": samples, "overlap": min(overlap, (samples - 1) // (2 * stride) * 2 * stride)}
+    # chunks that share more than half would take many times as long
+    return {"samples": samples, "overlap": min(overlap, samples // (4 * stride) * 2 * stride)}
 
 
 def _licence(folder: Path, chemistry: str | None) -> str:

@@ -75,3 +75,9 @@ def test_ctypes_structures_are_those_of_the_library(tmp_path: Path) -> None:
         pytest.skip("no C compiler")
     found = subprocess.run([str(tmp_path / "sizes")], check=True, capture_output=True, text=True).stdout.split()
     assert [int(size) for size in found] == [ctypes.sizeof(kind) for kind in names.values()]
+
+
+def test_a_library_of_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without a function of this version is as none."""
+    monkeypatch.setattr(native.ctypes, "CDLL", lambda _: object())
+    assert native._library.__wrapped__() is None

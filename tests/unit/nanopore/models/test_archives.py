@@ -134,6 +134,22 @@ def test_sizes_are_checked_before_memory_is_taken(
     assert read_tensors(path)["weight"].tolist() == [[0, 1], [2, 3]]
 
 
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        b"\x80\x02})" + b"\x85" * 300_000 + b"K\x01s.",
+        b"\x80\x02}()" + b"\x85" * 300_000 + b"K\x01u.",
+        b"\x80\x02ccollections\nOrderedDict\n](])" + b"\x85" * 300_000 + b"aK\x01ae\x85R.",
+    ],
+    ids=["item", "items", "pairs"],
+)
+def test_keys_that_are_not_names_are_refused(tmp_path: Path, pickled: bytes) -> None:
+    """The hash of a tuple that is nested so deeply would end the process."""
+    rewritten(tmp_path / "weights_1.tar", {"a/data.pkl": pickled}, {})
+    with pytest.raises(InputError, match="a dictionary whose keys are not names"):
+        read_tensors(tmp_path / "weights_1.tar")
+
+
 def test_damaged_archives_end_in_the_named_error(tmp_path: Path) -> None:
     path = tmp_path / "weights_1.tar"
     torch.save({"weight": torch.randn(6, 5), "bias": torch.randn(5)}, path)

@@ -186,7 +186,25 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (RUN | {"qscore": {"scale": "x", "bias": 0.0}}, "qscore.scale': found 'x'; allowed is a number"),
     (RUN | {"basecaller": {"chunksize": 0}}, "chunksize': found 0; allowed is a whole number from 1"),
     (RUN | {"biorrn": {"facts": "{"}}, "facts': is not JSON"),
+    ({"run_info": {"sample_rate": -1}}, "run_info.sample_rate': found -1; allowed is a number of Hz"),
 ]
+
+
+def test_chunks_share_at_most_half(flat: dict[str, Any], tmp_path: Path) -> None:
+    for samples, overlap in ((12_000, 60_000), (12_000, 11_000), (5, 500)):
+        basecaller = {"chunksize": samples, "overlap": overlap}
+        (tmp_path / "config.toml").write_text(toml(flat | RUN | {"basecaller": basecaller}))
+        calling = read_facts(tmp_path)["calling"]
+        assert calling["samples"] == samples
+        assert calling["overlap"] == samples // 20 * 10
+
+
+@pytest.mark.parametrize("kind", [[], {}, 3])
+def test_the_type_of_a_layer_is_a_name(kind: Any, serial: dict[str, Any], tmp_path: Path) -> None:
+    serial["encoder"]["sublayers"][2]["type"] = kind
+    (tmp_path / "config.toml").write_text(toml(serial | RUN))
+    with pytest.raises(InputError, match=r"layer 'encoder\.sublayers\[2\]' is of type .* which is not supported"):
+        read_facts(tmp_path)
 
 
 @pytest.mark.parametrize(("more", "message"), WRONG)
@@ -207,6 +225,14 @@ def test_weights_of_another_network_are_one_line(kind: str, flat: dict[str, Any]
     flat["encoder"]["features"] = 9
     (folder / "config.toml").write_text(toml(flat | RUN))
     with pytest.raises(InputError, match=r"has shape \(8, 16, 19\); its config\.toml asks for \(9, 16, 19\)"):
+        load_model(folder)
+
+
+def test_a_network_too_large_is_refused_before_weights_are_read(flat: dict[str, Any], written: Writer) -> None:
+    folder = written(flat | RUN)
+    flat["encoder"]["features"] = 8192
+    (folder / "config.toml").write_text(toml(flat | RUN))
+    with pytest.raises(InputError, match=r"config\.toml: asks for [\d,]+ weights; allowed are at most"):
         load_model(folder)
 
 
