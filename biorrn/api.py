@@ -286,7 +286,6 @@ def predict(
     from biorrn.sequences.rows import TableOptions, other_columns
     from biorrn.sequences.rows import read_proteins as read
     from biorrn.sequences.tables.writer import Memory
-    from biorrn.tagging.predict import Layout, open_taggings, tag, tag_columns
 
     stored, problems, found = _stored(model), list[InputError](), Memory()
     columns = TableOptions(sequence_column, id_column, sheet, wild_type, offset)
@@ -294,6 +293,8 @@ def predict(
     with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
         if stored.facts.get("task") == "tagging":
+            from biorrn.tagging.predict import Layout, open_taggings, tag, tag_columns  # with torch
+
             states, names = tag_columns(stored)
             alphabet = stored.facts.get("alphabet")
             path = stack.enter_context(_file_of(proteins, fasta=alphabet not in (None, RESIDUES)))

@@ -13,6 +13,7 @@ import pytest
 
 import biorrn
 from biorrn import api
+from biorrn.kernels.lstm.native import available
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "numpy", "pandas", "numba", "lightning", "h5py", "scipy", "sklearn", "matplotlib", "pydantic"}
@@ -75,3 +76,10 @@ def test_idle_threads_sleep_before_torch_is_imported() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "False PASSIVE\n"
+
+
+@pytest.mark.skipif(not available(), reason="no library was built")
+def test_a_prediction_by_the_kernels_needs_no_torch() -> None:
+    code = "import sys, biorrn; biorrn.predict('stability', {'a': 'MKVLA'}); print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False"]
