@@ -72,10 +72,11 @@ def basecall(
     the read is called without that tag. Reads whose flow cell, kit, experiment type or sample rate the model was not
     trained on are refused unless --force is given.
 
-    Without --model, the chemistry in the metadata of the reads chooses among the models at hand, which `biorrn models`
-    lists: those in --models-dir, then those in the folders of the variable BIORRN_MODELS, then the shipped one for
-    R9.4.1 DNA. Of several in one folder it is the largest (hac before fast), on a CPU the largest up to 50 MB (no sup).
-    Files of several chemistries that no single model is for are refused; --chemistry calls one of them.
+    Without --model, the chemistry in the metadata of the reads chooses among the available models, which `biorrn
+    models` lists: those in --models-dir, then those in the folders of the variable BIORRN_MODELS, then the shipped
+    one for R9.4.1 DNA. Of several in one folder it is the largest (hac before fast), on a CPU the largest up to 50
+    MB (no sup). Files of several chemistries that no single model is for are refused; --chemistry calls one of
+    them.
 
     --model also takes a model folder of Dorado or Bonito as it is; see `biorrn models import`. The signal of RNA runs
     3' to 5': its bases and qualities are written 5' to 3', its move table in the order of the signal.

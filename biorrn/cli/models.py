@@ -1,4 +1,4 @@
-"""`biorrn models`: list the models at hand, or describe one; the group also holds activations, embedding and states."""
+"""`biorrn models`: list available models, or describe one; the group also holds activations, embedding and states."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ def models(
 ) -> None:
     """List models, describe one, export or plot its hidden states.
 
-    Without a subcommand, lists the models at hand: what each is for, its size, licence and accuracy, and where it lies.
+    Without a subcommand, lists the available models: what each is for, size, licence and accuracy, and where it lies.
     These are the models in --models-dir, in the folders of the environment variable BIORRN_MODELS (several are
     separated by a colon, on Windows by a semicolon), and the shipped ones. A folder there may be of biorrn, or of
     Dorado or Bonito (config.toml); one that cannot be used is listed with the reason. `biorrn basecall --model` takes
@@ -97,9 +97,12 @@ def import_(
       biorrn models import dna_r10.4.1_e8.2_400bps_hac@v4.3.0 -o models/r10_hac
       biorrn models import TINYX0111 -o models/targetcall --from-weights
     """
+    import sys
+
     from biorrn.nanopore.models.importer import import_model
 
     import_model(folder, output, from_weights)
+    print(f"biorrn models import: written; use it with biorrn basecall reads/ --model {output}", file=sys.stderr)
 
 
 @app.command(no_args_is_help=True)
@@ -125,7 +128,8 @@ def export(
     from biorrn.nn.store import load_model
 
     for remark in write(load_model(model), output, to):
-        print(f"{output}: {remark}", file=sys.stderr)
+        print(f"biorrn models export: warning: {output}: {remark}", file=sys.stderr)
+    print(f"biorrn models export: {output}: written, a model folder of {to.capitalize()}", file=sys.stderr)
 
 
 app.command(no_args_is_help=True)(states)

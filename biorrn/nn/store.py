@@ -157,12 +157,17 @@ def model_folders(given: Iterable[str | Path] = ()) -> list[Path]:
 
     Raises
     ------
-    ConfigError: one is not a folder.
+    ConfigError: one is not a folder, or one that is given holds no model folder.
     """
     variable = [place for place in os.environ.get(VARIABLE, "").split(os.pathsep) if place]
     for name, places in (("--models-dir", given := list(given)), (VARIABLE, variable)):
         if odd := [place for place in places if not os.path.isdir(place)]:
             raise ConfigError(f"{name}: '{odd[0]}' is not a folder; expected one that holds model folders")
+    if empty := [place for place in given if not models_in(Path(place))]:
+        raise ConfigError(
+            f"--models-dir: '{empty[0]}' holds no model folder; expected folders with {WEIGHTS} (biorrn) or {FOREIGN} "
+            "(Dorado, Bonito)"
+        )
     return list({os.path.abspath(place): Path(place) for place in [*given, *variable]}.values())
 
 
@@ -200,7 +205,8 @@ def find_model(name: str | Path, folders: Iterable[str | Path] = ()) -> Path:
     hint = f"; did you mean '{close}'?" if close else "."
     also = f" nor in {', '.join(map(str, places))}" if places else ""
     raise ConfigError(
-        f"model '{name}' is not a folder nor a shipped model{also}{hint} Shipped: {', '.join(known) or 'none'}"
+        f"model '{name}' is not a folder nor a shipped model{also}{hint} Shipped: {', '.join(known) or 'none'}; "
+        f"biorrn models lists all, with those of {VARIABLE} and --models-dir"
     )
 
 

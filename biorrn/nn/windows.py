@@ -27,6 +27,7 @@ def padded_rows(rows: int, batch_size: int, device: torch.device) -> int:
 
     On a CPU the next multiple of `PASS_ROWS`; elsewhere the full batch, because each shape has kernels of its own.
 
+    >>> import torch
     >>> [padded_rows(rows, 64, torch.device("cpu")) for rows in (1, 16, 17)], padded_rows(3, 50, torch.device("cuda"))
     ([8, 16, 24], 56)
     """

@@ -170,8 +170,8 @@ def test_groups_are_called_one_by_one_and_merged(biorrn: Run, mixed: Path, own: 
     assert (code, out) == (2, "")
     assert err == (
         f"biorrn: error: {mixed / 'a.pod5'}: the files hold reads of several chemistries (dna_r9.4.1_e8 1, "
-        "dna_r10.4.1_e8.2_400bps_4khz 1), and no model at hand is for all; call each by itself, with --chemistry "
-        "dna_r9.4.1_e8 (model dna_r9.4.1_fast) and --chemistry dna_r10.4.1_e8.2_400bps_4khz (model ten), then biorrn "
+        "dna_r10.4.1_e8.2_400bps_4khz 1), and no available model is for all; call each by itself: --chemistry "
+        "dna_r9.4.1_e8 (model dna_r9.4.1_fast), --chemistry dna_r10.4.1_e8.2_400bps_4khz (model ten); then biorrn "
         "merge\n"
     )
     parts = []
@@ -269,7 +269,7 @@ def test_the_api_takes_the_model_of_the_chemistry(mixed: Path, own: Path, monkey
     from biorrn.base.errors import BiorrnError
 
     options = {"min_length": 1, "decoder": "greedy", "device": "cpu"}
-    with pytest.raises(BiorrnError, match="no model at hand is for it"):
+    with pytest.raises(BiorrnError, match="no available model is for it"):
         list(biorrn.basecall(mixed / "b.fast5", **options))
     monkeypatch.setenv("BIORRN_MODELS", str(own))
     (call,) = biorrn.basecall(mixed / "b.fast5", **options)

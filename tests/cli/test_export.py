@@ -83,7 +83,7 @@ def test_what_was_trained_here_calls_the_same_after_export(
             assert (code, err) == (2, f"biorrn: error: {fault}\n")
             continue
         assert (code, out) == (0, ""), err
-        assert all(line.startswith(f"{folder}: ") for line in err.splitlines())
+        assert all(line.startswith("biorrn models export: ") for line in err.splitlines())
         for suffix, text in expected.items():
             assert called(folder, reads, biorrn, suffix) == text, (to, suffix)
 

@@ -1,4 +1,4 @@
-"""`biorrn models`: list and descriptions of the models at hand."""
+"""`biorrn models`: list and descriptions of the available models."""
 
 import csv
 from collections.abc import Callable

@@ -609,7 +609,7 @@ def check_options(labels: str, options: LabelOptions) -> None:
 def facts_for(paths: Sequence[str | Path], labels: str, options: LabelOptions) -> tuple[LabelOptions, dict[str, Any]]:
     """Return the facts of the model that the signal is prepared for, and the options with its folder; {} without one.
 
-    It is the model that was named; for labels by bootstrap else the one at hand for the chemistry of the reads.
+    It is the model that was named; for labels by bootstrap else the available one for the chemistry of the reads.
 
     Raises
     ------
@@ -640,12 +640,12 @@ def _say(line: str) -> None:
 def make_scorer(
     model: str | None, threads: int | None = None, paths: Sequence[str | Path] = (), force: bool = False
 ) -> Caller:
-    """Return a model by name, by default the one at hand for their chemistry, to score the reads of `paths`.
+    """Return a model by name, by default the available one for their chemistry, to score the reads of `paths`.
 
     Raises
     ------
     InputError: the reads are of another chemistry or sample rate than the model, and `force` is False; or without a
-        name, no model at hand is for them.
+        name, no available model is for them.
     """
     from biorrn.base.compute import set_threads
 

@@ -1,1 +1,1 @@
-"""Basecalling models: those at hand, and the model folders of Dorado and Bonito, read as data."""
+"""Basecalling models: those available, and the model folders of Dorado and Bonito, read as data."""

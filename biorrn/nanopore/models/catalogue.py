@@ -1,4 +1,4 @@
-"""Models at hand, shipped or in the folders of BIORRN_MODELS and --models-dir: their list, and choice by chemistry."""
+"""Available models, shipped or in the folders of BIORRN_MODELS and --models-dir: list, and choice by chemistry."""
 
 from __future__ import annotations
 
@@ -237,13 +237,11 @@ def choose_model(
 
     Raises
     ------
-    InputError: no model at hand is for the reads, or no single one is for all.
+    InputError: no available model is for the reads, or no single one is for all.
     """
     stated = [run for run in survey.runs if chemistry_of(run).names or chemistry_of(run).conflict]
     entries = models_at_hand(folders, basecalling=True) if stated else []
-    fitting = order([entry for entry in entries if all(entry.suits(run) for run in stated)], device)
-    # of another rate than usual: the check of the reads says so
-    fitting = fitting or order([entry for entry in entries if all(entry.suits(run, False) for run in stated)], device)
+    fitting = _fitting(entries, stated, device)
     if not fitting:
         if stated and not force:
             raise refusal(survey, stated, entries, device)
@@ -255,6 +253,14 @@ def choose_model(
     also = f", of {len(fitting)} for {names}; the others: {', '.join(entry.name for entry in others)}" if others else ""
     say(f"model {chosen.name} ({'default' if chosen.source == SHIPPED else chosen.source}{also})")
     return chosen.folder
+
+
+def _fitting(entries: Iterable[Entry], runs: Sequence[SignalRecord], device: str) -> list[Entry]:
+    """Return the models for all runs, the one to be chosen first."""
+    entries = list(entries)
+    fitting = order([entry for entry in entries if all(entry.suits(run) for run in runs)], device)
+    # of another rate than usual: the check of the reads says so
+    return fitting or order([entry for entry in entries if all(entry.suits(run, False) for run in runs)], device)
 
 
 def order(entries: Iterable[Entry], device: str = "cpu") -> list[Entry]:
@@ -282,30 +288,27 @@ def _newest(name: str) -> list[int]:
 def refusal(
     survey: Survey, stated: Sequence[SignalRecord], entries: Sequence[Entry], device: str = "cpu"
 ) -> InputError:
-    """Return the error for reads that no single model at hand is for: of one chemistry, or of several."""
+    """Return the error for reads that no single available model is for: of one chemistry, or of several."""
     groups: dict[str, list[SignalRecord]] = {}
     for run in stated:
         groups.setdefault(chemistry_of(run).name, []).append(run)
-    found = {name: order([entry for entry in entries if all(entry.suits(run) for run in runs)], device)
-             for name, runs in groups.items()}  # fmt: skip
+    found = {name: _fitting(entries, runs, device) for name, runs in groups.items()}
     first = stated[0]
     if len(groups) == 1:
         known = chemistry_of(first)
         evidence = "" if known.conflict else f" ({known.evidence})"
         return InputError(
-            first.source, f"found {known.label}{evidence}; no model at hand is for it{_makers(known.names)}. Name a "
-            "model with --model, or call all the same with the shipped one by --force"
+            first.source, f"found {known.label}{evidence}; no available model is for it{_makers(known.names)}. Name "
+            "a model with --model; --force calls with the shipped one, with poor results"
         )  # fmt: skip
-    ways = [
-        f"--chemistry {name} ({f'model {models[0].name}' if models else 'no model at hand'})"
-        for name, models in found.items()
-    ]
-    lacking = sorted({chemistry for name, models in found.items() if not models
-                      for chemistry in chemistry_of(groups[name][0]).names})  # fmt: skip
+    ways = [f"--chemistry {name} (model {models[0].name})" for name, models in found.items() if models]
+    lacking = ", ".join(name for name, models in found.items() if not models)
+    parts = ["call each by itself: " + ", ".join(ways)] * bool(ways)
+    parts += [f"no model is available for {lacking}"] * bool(lacking)
     counts = ", ".join(f"{name} {count}" for name, count in survey.chemistries().most_common())
     return InputError(
-        first.source, f"the files hold reads of several chemistries ({counts}), and no model at hand is for all; call "
-        f"each by itself, with {' and '.join(ways)}, then biorrn merge{_makers(lacking)}"
+        first.source, f"the files hold reads of several chemistries ({counts}), and no available model is for all; "
+        f"{'; '.join(parts)}; then biorrn merge"
     )  # fmt: skip
 
 
@@ -315,6 +318,6 @@ def _makers(chemistries: Iterable[str]) -> str:
     if not names:
         return ""
     return (
-        f"; Oxford Nanopore's {' or '.join(names)} {'is' if len(names) == 1 else 'are'}: put the folder into one "
-        f"that {VARIABLE} or --models-dir names"
+        f"; Oxford Nanopore's {' or '.join(names)} {'is' if len(names) == 1 else 'are'}: dorado download --model NAME "
+        f"--models-directory FOLDER fetches it, and {VARIABLE} or --models-dir names FOLDER"
     )

@@ -79,11 +79,14 @@ def export(stored: Stored, folder: str | Path, to: str) -> list[str]:
             os.replace(whole, folder)
     except OSError as error:
         raise BiorrnError(f"{folder}: cannot be written: {error.strerror}") from error
-    return _remarks(stored, to)
+    return _remarks(stored, folder.resolve().name, to)
 
 
-def _remarks(stored: Stored, to: str) -> list[str]:
+def _remarks(stored: Stored, name: str, to: str) -> list[str]:
     found = []
+    molecule = _sample_type(stored.facts)
+    if to == "dorado" and not name.startswith(molecule):
+        found.append(f"Dorado tells the molecule by the name of the folder; that of this model begins with {molecule}")
     if stored.facts["normaliser"] == "medmad" and to == "bonito":
         found.append("Bonito 1 normalises by quantiles or fixed picoamperes; it refuses this model's med_mad")
     if isinstance(calibration_of(stored.facts), Calibration):

@@ -315,7 +315,8 @@ def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_rna(name: str, sample: str) -> bool:
-    return name.startswith("rna") or sample.lower().startswith("rna")
+    """Return whether a model is of RNA: by its `sample_type`, else by its name."""
+    return (sample or name).lower().startswith("rna")
 
 
 def _rate(name: str, chemistry: str | None) -> float | None:

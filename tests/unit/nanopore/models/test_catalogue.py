@@ -1,4 +1,4 @@
-"""Models at hand: what is found in folders, the list of them, and the choice by the chemistry of the reads."""
+"""Available models: what is found in folders, the list of them, and the choice by the chemistry of the reads."""
 
 import csv
 import json
@@ -191,10 +191,10 @@ def test_what_no_model_fits_is_refused_with_the_makers_models(tmp_path: Path, ch
     line = str(caught.value)
     assert "\n" not in line
     assert f"reads0.blow5: found chemistry {chemistry} (flow cell FLO-" in line
-    assert "no model at hand is for it" in line
+    assert "no available model is for it" in line
     for name in MAKERS.get(chemistry, ()):
         assert name in line
-        assert f"that {VARIABLE} or --models-dir names" in line
+        assert f"{VARIABLE} or --models-dir names FOLDER" in line
     said: list[str] = []
     assert choose_model(found, say=said.append, force=True) == default_model()
     assert said == ["model dna_r9.4.1_fast (default)"]
@@ -205,10 +205,9 @@ def test_several_chemistries_are_refused_with_the_way_to_call_each(tmp_path: Pat
     with pytest.raises(InputError) as caught:
         choose_model(found)
     assert str(caught.value).endswith(
-        f"reads0.blow5: the files hold reads of several chemistries ({R9} 2, {R10} 1, unknown 1), and no model at hand "
-        f"is for all; call each by itself, with --chemistry {R9} (model dna_r9.4.1_fast) and --chemistry {R10} (no "
-        "model at hand), then biorrn merge; Oxford Nanopore's dna_r10.4.1_e8.2_400bps_hac@v5.0.0 or "
-        "dna_r10.4.1_e8.2_400bps_fast@v5.0.0 are: put the folder into one that BIORRN_MODELS or --models-dir names"
+        f"reads0.blow5: the files hold reads of several chemistries ({R9} 2, {R10} 1, unknown 1), and no "
+        f"available model is for all; call each by itself: --chemistry {R9} (model dna_r9.4.1_fast); "
+        f"no model is available for {R10}; then biorrn merge"
     )
     assert choose_model(found, force=True) == default_model()
 
@@ -217,7 +216,7 @@ def test_contradictory_metadata_fit_no_model(tmp_path: Path) -> None:
     tags = {"flow_cell_product_code": "FLO-MIN106", "sequencing_kit": "SQK-LSK114"}
     with open_signal(tmp_path / "a.blow5") as write:
         write(SignalRecord("r", np.zeros(100, np.int16), 4.0, 0.18, 4000.0, run_tags=tags))
-    with pytest.raises(InputError, match=r"found contradictory metadata \(.*\); no model at hand is for it\. Name"):
+    with pytest.raises(InputError, match=r"found contradictory metadata \(.*\); no available model is for it\. Name"):
         choose_model(Intake([tmp_path]).survey())
 
 
