@@ -105,7 +105,7 @@ DNA_TYPES = ("genomic_dna", "dna", "cdna", "direct_cdna", "amplicon", "pcr")
 STRAY = 0.05  # least part of the training reads for a chemistry to count
 LONGEST = 200  # characters kept of a tag
 
-WAY_OUT = "Name a model of that chemistry with --model, or call all the same with --force"
+WAY_OUT = "Name a model of that chemistry with --model, or call anyway with --force"
 UNKNOWN, CONTRADICTORY = "unknown", "contradictory"
 
 

@@ -104,7 +104,7 @@ def test_no_read_at_all_is_one_error_and_leaves_no_file(biorrn: Run, model: Path
     last = err.splitlines()[-1]
     assert last == (
         f"biorrn: error: {tmp_path / 'a.fast5'}: found a sample rate of 5000 Hz; {model.name} is for signal at 4000 "
-        "Hz. Name a model of that chemistry with --model, or call all the same with --force"
+        "Hz. Name a model of that chemistry with --model, or call anyway with --force"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["a.fast5"]
 

@@ -46,7 +46,7 @@ def test_a_run_that_does_not_fit_is_refused_in_one_line(biorrn: Run, mixed: Path
     assert err == (
         f"biorrn: error: {mixed / 'b.fast5'}: found chemistry dna_r10.4.1_e8.2_400bps_4khz (flow cell FLO-MIN114, kit "
         "SQK-LSK114, 4000 Hz) (among all files: dna_r9.4.1_e8 1, dna_r10.4.1_e8.2_400bps_4khz 1); tiny is for R9.4.1 "
-        "DNA at 4000 Hz (dna_r9.4.1_e8). Name a model of that chemistry with --model, or call all the same with "
+        "DNA at 4000 Hz (dna_r9.4.1_e8). Name a model of that chemistry with --model, or call anyway with "
         "--force\n"
     )
     assert list(tmp_path.iterdir()) == []

@@ -296,7 +296,7 @@ class Sources:
     limits : Limits.
     lead : int: bases by which calls are ahead; see `nanopore.labels.transfer.delayed`.
     scorer : loads the model, when it is first needed.
-    rna : bool: the signal runs 3' to 5': calls are turned round, to the order of the signal.
+    rna : bool: the signal runs 3' to 5': calls are reversed to the order of the signal.
     """
 
     bam: Path | None = None

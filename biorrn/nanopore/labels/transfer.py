@@ -114,7 +114,7 @@ def carry(call: ReadCall, hit: Hit, target: np.ndarray) -> Carried | None:
 
 
 def turned(hit: Hit, length: int) -> Hit:
-    """Return the alignment of a sequence of `length` bases as that of the sequence turned round, as RNA is in signal.
+    """Return the alignment of a sequence of `length` bases as that of the reversed sequence, as RNA is in signal.
 
     The strand becomes the other one: along it lie the bases in their new order. Bases are not complemented.
 
