@@ -25,9 +25,12 @@ from biorrn.nanopore.basecall.quality import calibration_of
 from biorrn.nanopore.chemistry import Purpose
 from biorrn.nanopore.readers.calls import mean_phred, parse_bases
 from biorrn.nanopore.signal import Scaling, normaliser_of, scaled, trim_start
-from biorrn.nn.chunks import check, spans
+from biorrn.nn.chunks import check, frames, spans
 from biorrn.nn.store import Stored
 from biorrn.sequences.records import ReadCall, SignalRecord
+
+SCORES = 150 << 20  # bytes of scores of the chunks gathered; 0.6 GB, of 96 chunks of 256 states, is no faster
+FEWEST = 24  # chunks gathered, which keep the kernels busy
 
 OnSkip = Callable[[SignalRecord, int, str], None]
 
@@ -93,7 +96,8 @@ class Caller:
     ----------
     stored : Stored: a basecalling model.
     device : torch device or its name.
-    batch_size : int: chunks gathered before they are scored, and most in a forward pass. Affects speed only.
+    batch_size : int: chunks gathered before they are scored, and most in a forward pass. Affects speed only. On a CPU
+        fewer where their scores would take more than `SCORES`.
     decoder : str: entry of `decode.DECODERS`.
     threads : int: threads that decode, and score where the engine is parallel.
     chunks : Chunks, optional: how the signal is cut; default: `calling_chunks`.
@@ -205,9 +209,10 @@ class Caller:
         return ReadCall(bases[::-1] if self.rna else bases, starts, end, mean_phred(placed.quals))
 
     def _pipeline(self, decode: Callable[[np.ndarray], Any]) -> Pipeline:
-        return Pipeline(
-            self._engine, decode, size=self._cut.samples, batch_size=self._batch_size, threads=self._threads
-        )
+        size, batch_size = self._cut.samples, self._batch_size
+        if self._engine.parallel:
+            batch_size = min(batch_size, max(FEWEST, SCORES // (4 * self._engine.symbols * frames(size, self._stride))))
+        return Pipeline(self._engine, decode, size=size, batch_size=batch_size, threads=self._threads)
 
     def _finished(self, decoded: Decoded, samples: int, trimmed: int) -> tuple[Decoded, int]:
         placed, trimmed = move_table(decoded, samples, trimmed, self._stride)

@@ -101,6 +101,15 @@ def test_the_same_text_for_any_batch_size_order_and_number_of_threads(
     assert turned == one
 
 
+def test_scores_of_many_states_are_gathered_in_smaller_batches(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Caller(stored, engine="float32")
+    assert made._pipeline(made._decode).batch_size == 96
+    monkeypatch.setattr(module, "SCORES", 4 * 5 * 60 * 30)  # of 30 chunks of 300 samples
+    assert made._pipeline(made._decode).batch_size == 30
+    monkeypatch.setattr(module, "SCORES", 1)
+    assert made._pipeline(made._decode).batch_size == module.FEWEST
+
+
 def test_a_read_in_one_chunk_is_called_as_by_the_bare_model(stored: Stored) -> None:
     record = read("r", 1003)
     [call] = basecall(stored, [record], decoder="greedy", chunks=Chunks(samples=1200, overlap=100), engine="torch")
