@@ -393,6 +393,27 @@ def scratch_folder(folder: str | Path, name: str) -> Iterator[Path]:
         yield Path(made)
 
 
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder to fill, which becomes `folder` at the end; it appears whole or not at all.
+
+    Raises
+    ------
+    BiorrnError: the folder holds files, or cannot be written.
+    """
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise BiorrnError(f"{folder}: holds files; allowed is a new or an empty folder")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(folder.parent, folder.name) as made:
+            whole = made / "whole"
+            whole.mkdir()
+            yield whole
+            os.replace(whole, folder)
+    except OSError as error:
+        raise BiorrnError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
 def disk_fault(error: BaseException) -> str | None:
     """Return the reason why the disk cannot be written, such as "No space left on device"; None for another error.
 

@@ -30,6 +30,16 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* Functions between TARGET and END_TARGET are compiled for more instructions. */
+#define PRAGMA(...) _Pragma(#__VA_ARGS__)
+#ifdef __clang__
+#define TARGET(set) PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
+#define END_TARGET PRAGMA(clang attribute pop)
+#else
+#define TARGET(set) PRAGMA(GCC push_options) PRAGMA(GCC target(set))
+#define END_TARGET PRAGMA(GCC pop_options)
+#endif
+
 /* Instruction sets, each with what is in those before; `SETS` in native.py. */
 #define BASE 0 /* vectors of 16 bytes: SSE2 on x86, NEON on ARM */
 #define AVX2 1 /* and FMA */
@@ -139,12 +149,7 @@ static const kernels of_base = {4, {lstm_base_0}, {dense_base_0},
 
 #if defined(__x86_64__)
 
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
+TARGET("avx2,fma")
 #define SET avx2
 #define LEVEL AVX2
 #define LANES 8
@@ -161,14 +166,8 @@ static const kernels of_avx2 = {8, {lstm_avx2_0, NULL, lstm_avx2_2, lstm_avx2_3}
 #undef SET
 #undef LEVEL
 #undef LANES
-#ifdef __clang__
-#pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
-#else
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
-#endif
+END_TARGET
+TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define SET avx512
 #define LEVEL AVX512
 #define LANES 16
@@ -184,14 +183,8 @@ static const kernels of_avx512 = {16, {lstm_avx512_0, NULL, lstm_avx512_2, lstm_
                                   {property_avx512_0, NULL, property_avx512_2}};
 #undef SET
 #undef LEVEL
-#ifdef __clang__
-#pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
-#else
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
-#endif
+END_TARGET
+TARGET("avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define SET vnni
 #define LEVEL VNNI
 #include "vectors.h"
@@ -203,14 +196,8 @@ static const kernels of_vnni = {16, {lstm_avx512_0, NULL, lstm_vnni_2, lstm_vnni
                                   {property_avx512_0, NULL, property_vnni_2}};
 #undef SET
 #undef LEVEL
-#ifdef __clang__
-#pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512bf16,avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
-#else
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512bf16,avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
-#endif
+END_TARGET
+TARGET("avx512bf16,avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define SET bf16
 #define LEVEL BF16
 #include "vectors.h"
@@ -223,11 +210,7 @@ static const kernels of_bf16 = {16, {lstm_bf16_0, lstm_bf16_1, lstm_vnni_2, lstm
 #undef SET
 #undef LEVEL
 #undef LANES
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+END_TARGET
 
 static int64_t (*const viterbis[SETS])(const viterbi_call *) = {viterbi_base, viterbi_avx2, viterbi_avx512, viterbi_avx512,
                                                                 viterbi_avx512};

@@ -11,7 +11,6 @@ What biorrn alone uses, such as its calibration of Q-scores, stands in a table `
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.base.errors import BiorrnError, ConfigError
-from biorrn.base.files import scratch_folder
+from biorrn.base.errors import ConfigError
+from biorrn.base.files import new_folder
 from biorrn.base.lookup import lookup
 from biorrn.config.network import Conv, Core, CRFHead, Separable
 from biorrn.config.recipe import Chunks, Model
@@ -67,18 +66,9 @@ def export(stored: Stored, folder: str | Path, to: str) -> list[str]:
     if to == "dorado" and (fault := beyond_dorado([keys for keys, _ in layers])):
         raise ConfigError(f"{stored.path}: Dorado does not know {fault}; --to bonito may")
     text = toml(tables | common(stored))
-    try:
-        if folder.is_dir() and any(folder.iterdir()):
-            raise BiorrnError(f"{folder}: holds files; allowed is a new or an empty folder")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(folder.parent, folder.name) as made:
-            whole = made / "model"
-            whole.mkdir()
-            (whole / CONFIG).write_text(text, encoding="utf-8")
-            write(layers, whole)
-            os.replace(whole, folder)
-    except OSError as error:
-        raise BiorrnError(f"{folder}: cannot be written: {error.strerror}") from error
+    with new_folder(folder) as whole:
+        (whole / CONFIG).write_text(text, encoding="utf-8")
+        write(layers, whole)
     return _remarks(stored, folder.resolve().name, to)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.base.errors import BiorrnError, Fault, InputError, faults
-from biorrn.base.files import scratch_folder
+from biorrn.base.errors import Fault, InputError, faults
+from biorrn.base.files import new_folder
 from biorrn.base.lookup import nearest
 from biorrn.config.recipe import Recipe, parse_recipe
 from biorrn.nanopore.basecall.quality import DORADO_POWER
@@ -119,18 +118,9 @@ def import_model(folder: str | Path, output: str | Path, from_weights: bool = Fa
     if not (folder / CONFIG).is_file():
         raise InputError(folder, f"is not a model folder of Dorado or Bonito: {CONFIG} is missing")
     recipe, facts, tensors = read_model(folder, from_weights)
-    try:
-        if output.is_dir() and any(output.iterdir()):
-            raise BiorrnError(f"{output}: holds files; allowed is a new or an empty folder")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(output.parent, output.name) as made:
-            whole = made / "model"
-            whole.mkdir()
-            save_arrays(whole, tensors, recipe, facts)
-            (whole / CARD).write_text(_card(facts), encoding="utf-8")
-            os.replace(whole, output)
-    except OSError as error:
-        raise BiorrnError(f"{output}: cannot be written: {error.strerror}") from error
+    with new_folder(output) as whole:
+        save_arrays(whole, tensors, recipe, facts)
+        (whole / CARD).write_text(_card(facts), encoding="utf-8")
 
 
 def _card(facts: Mapping[str, Any]) -> str:
