@@ -14,7 +14,10 @@ def basecall(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Name of a model that `biorrn models` lists, or a model folder. Default: by chemistry."),
+        typer.Option(
+            help="Name of a model that `biorrn models` lists; fast or hac, of the shipped ones; or a model folder. "
+            "Default: by chemistry."
+        ),
     ] = None,
     models_dir: ModelsDir = None,
     chemistry: Annotated[
@@ -74,9 +77,9 @@ def basecall(
 
     Without --model, the chemistry in the metadata of the reads chooses among the available models, which `biorrn
     models` lists: those in --models-dir, then those in the folders of the variable BIORRN_MODELS, then the shipped
-    one for R9.4.1 DNA. Of several in one folder it is the largest (hac before fast), on a CPU the largest up to 50
-    MB (no sup). Files of several chemistries that no single model is for are refused; --chemistry calls one of
-    them.
+    ones for R9.4.1 DNA. Of several in one folder it is the largest (hac before fast), on a CPU the largest up to 50
+    MB (no sup); of the shipped ones it is the default that `biorrn models` names, and --model fast or hac takes
+    another. Files of several chemistries that no single model is for are refused; --chemistry calls one of them.
 
     --model also takes a model folder of Dorado or Bonito as it is; see `biorrn models import`. The signal of RNA runs
     3' to 5': its bases and qualities are written 5' to 3', its move table in the order of the signal.

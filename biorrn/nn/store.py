@@ -44,6 +44,7 @@ FOREIGN = "config.toml"  # of the model folders of Dorado and Bonito
 READERS = {FOREIGN: "biorrn.nanopore.models.importer"}
 VARIABLE = "BIORRN_MODELS"  # folders that hold the user's models, separated as in PATH
 LARGE = 1000  # elements from which `shrink` halves a tensor
+SIZES = ("fast", "hac", "sup")  # of basecallers: the end of their ids, and a name for the only one shipped that ends so
 
 
 class Weights:
@@ -152,6 +153,19 @@ def shipped_models() -> list[str]:
     return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and (entry / WEIGHTS).is_file())
 
 
+def short_names() -> dict[str, str]:
+    """Return the shipped basecallers by size: "hac" is the one whose id ends with _hac, unless several do."""
+    found: dict[str, list[str]] = {}
+    for name in shipped_models():
+        found.setdefault(name.rpartition("_")[2], []).append(name)
+    return {size: found[size][0] for size in SIZES if len(found.get(size, ())) == 1}
+
+
+def is_shipped(folder: Path) -> bool:
+    """Return whether a folder is that of a shipped model."""
+    return folder.name in shipped_models() and find_model(folder.name) == folder
+
+
 def model_folders(given: Iterable[str | Path] = ()) -> list[Path]:
     """Return the folders that hold the user's models: `given`, then those of the environment variable BIORRN_MODELS.
 
@@ -186,7 +200,7 @@ def models_in(folder: Path) -> list[Path]:
 
 
 def find_model(name: str | Path, folders: Iterable[str | Path] = ()) -> Path:
-    """Return the folder of a model, by path, by shipped id, or by the name of a model folder in `model_folders`.
+    """Return the folder of a model: by path, shipped id, name of a model folder in `model_folders`, or `short_names`.
 
     Raises
     ------
@@ -200,6 +214,8 @@ def find_model(name: str | Path, folders: Iterable[str | Path] = ()) -> Path:
     own = own_models(folders)
     if str(name) in own:
         return own[str(name)]
+    if str(name) in (short := short_names()):
+        return find_model(short[str(name)])
     places = model_folders(folders)
     close = nearest(str(name), [*own, *known])
     hint = f"; did you mean '{close}'?" if close else "."

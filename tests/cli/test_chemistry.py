@@ -10,6 +10,7 @@ from pathlib import Path
 import pysam
 import pytest
 
+from biorrn.config.samples import CALLER
 from biorrn.sequences.records import SignalRecord
 
 Run = Callable[..., tuple[int, str, str]]
@@ -171,23 +172,23 @@ def test_groups_are_called_one_by_one_and_merged(biorrn: Run, mixed: Path, own: 
     assert err == (
         f"biorrn: error: {mixed / 'a.pod5'}: the files hold reads of several chemistries (dna_r9.4.1_e8 1, "
         "dna_r10.4.1_e8.2_400bps_4khz 1), and no available model is for all; call each by itself: --chemistry "
-        "dna_r9.4.1_e8 (model dna_r9.4.1_fast), --chemistry dna_r10.4.1_e8.2_400bps_4khz (model ten); then biorrn "
+        f"dna_r9.4.1_e8 (model {CALLER}), --chemistry dna_r10.4.1_e8.2_400bps_4khz (model ten); then biorrn "
         "merge\n"
     )
     parts = []
-    for name, model, count in (("dna_r9.4.1_e8", "dna_r9.4.1_fast (default)", 2),
+    for name, model, count in (("dna_r9.4.1_e8", f"{CALLER} (default", 2),
                                ("dna_r10.4.1_e8.2_400bps_4khz", f"ten ({own})", 1)):  # fmt: skip
         parts.append(tmp_path / f"{name}.bam")
         code, out, err = biorrn("basecall", mixed, "--models-dir", own, "--chemistry", name, "-o", parts[-1], *QUICK)
         assert (code, out) == (0, ""), err
-        assert f"biorrn basecall: model {model}\n" in err
+        assert f"biorrn basecall: model {model}" in err
         assert f"{3 - count} reads are not of --chemistry {name}\n" in err
     code, _, err = biorrn("merge", *parts, "-o", tmp_path / "all.bam")
     assert code == 0, err
     with pysam.AlignmentFile(str(tmp_path / "all.bam"), check_sq=False) as file:
         groups = {group["ID"]: group["DS"] for group in file.header.to_dict()["RG"]}
         models = [groups[read.get_tag("RG")].split("basecall_model=")[1].split()[0] for read in file]
-    assert models == ["dna_r9.4.1_fast"] * 2 + ["ten"]
+    assert models == [CALLER] * 2 + ["ten"]
 
 
 def test_the_folders_of_the_variable(

@@ -222,13 +222,14 @@ def test_fault_of_the_sample_sheet_is_named(config: dict[str, Any], tmp_path: Pa
 def test_a_sample_may_name_a_model_of_the_users_folders(
     config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By name or by path, also where it is of another program."""
+    """By name or by path, also where it is of another program; a shipped basecaller also by its size."""
     theirs = tmp_path / "models" / "dna_r9.4.1_e8_fast@v3.4"
     theirs.mkdir(parents=True)
     for name in ("config.toml", "0.conv.weight.tensor"):
         (theirs / name).write_text("")
     sheet = tmp_path / "samples.tsv"
-    sheet.write_text(f"name\tkind\tinput\tmodel\na\tsignal\tx.pod5\t{theirs.name}\nb\tsignal\tx.pod5\t{theirs}\n")
+    sheet.write_text(f"name\tkind\tinput\tmodel\na\tsignal\tx.pod5\t{theirs.name}\nb\tsignal\tx.pod5\t{theirs}\n"
+                     "c\tsignal\tx.pod5\tfast\n")  # fmt: skip
     config |= {"samples": str(sheet), "shards": 1}
     with pytest.raises(WorkflowError, match=r"sample 'a': model 'dna_r9.4.1_e8_fast@v3.4' is unknown"):
         load(config)
@@ -239,6 +240,7 @@ def test_a_sample_may_name_a_model_of_the_users_folders(
         assert loaded["model_files"](loaded["CALLS"][name]["model"]) == files
         assert loaded["folder_of"](files) == str(theirs)
         assert loaded["task_of"](name) == "basecalling"
+    assert loaded["CALLS"]["c"]["model"] == "dna_r9.4.1_fast"
 
 
 def test_shards_follow_the_size_of_the_files(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

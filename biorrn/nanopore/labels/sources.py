@@ -36,7 +36,7 @@ from biorrn.nanopore.labels.transfer import (
 from biorrn.nanopore.models.catalogue import choose_model
 from biorrn.nanopore.readers.calls import BamCalls, Moves, parse_bases, read_sequences
 from biorrn.nanopore.readers.files import find_signal_files, read_all, read_calls, read_labels
-from biorrn.nn.store import find_model, load_facts, load_model, shipped_models
+from biorrn.nn.store import find_model, is_shipped, load_facts, load_model
 from biorrn.sequences.alphabets import decode_bases, encode_bases, reverse_complement
 from biorrn.sequences.records import Hit, ReadCall, ReadLabels, SignalRecord
 
@@ -629,8 +629,7 @@ def facts_for(paths: Sequence[str | Path], labels: str, options: LabelOptions) -
     if labels not in ("calls", "bootstrap"):  # which check it with the model
         for line in survey.check(Purpose.of(facts, folder.resolve().name), force=options.force):
             _say(line)
-    shipped = folder.name in shipped_models() and find_model(folder.name) == folder
-    return replace(options, model=options.model or (folder.name if shipped else str(folder))), facts
+    return replace(options, model=options.model or (folder.name if is_shipped(folder) else str(folder))), facts
 
 
 def _say(line: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.base.files import read_json, read_text, tsv_line
+from biorrn.config.samples import CALLER
 from biorrn.nanopore.basecall.intake import Survey
 from biorrn.nanopore.chemistry import MAKERS, Purpose, chemistry_of, same_rate
 from biorrn.nanopore.models.importer import CHECKPOINT, TENSOR
@@ -24,6 +25,7 @@ from biorrn.nn.store import (
     model_folders,
     models_in,
     shipped_models,
+    short_names,
 )
 from biorrn.sequences.records import SignalRecord
 
@@ -170,6 +172,9 @@ def listing(entries: Sequence[Entry], width: int | None = None) -> Iterator[str]
             if entry.problem:
                 yield _cut(f"  {entry.name:{widths[0]}}  cannot be used: {entry.problem}", width)
         yield ""
+    if any(entry.source == SHIPPED and entry.name == CALLER for entry in entries):
+        others = " or ".join(size for size, name in short_names().items() if name != CALLER)
+        yield f"biorrn basecall: default {CALLER}{f', --model {others} for another' if others else ''}"
     yield "biorrn models show NAME describes one; --tsv lists all columns"
 
 
@@ -201,17 +206,17 @@ def _cut(text: str, width: int) -> str:
 
 
 def default_model() -> Path:
-    """Return the folder of the shipped basecalling model.
+    """Return the folder of the shipped basecalling model that is taken where none is named, `CALLER`.
 
     Raises
     ------
-    ConfigError: none is shipped, or more than one.
+    ConfigError: it is not shipped.
     """
-    known = [name for name in shipped_models() if _calls(find_model(name))]
-    if len(known) != 1:
-        found = f"several are shipped: {', '.join(known)}" if known else "this version ships none"
-        raise ConfigError(f"--model: name a basecalling model, a run folder or a shipped id; {found}")
-    return find_model(known[0])
+    if CALLER not in shipped_models():
+        raise ConfigError(
+            f"--model: name a basecalling model, a run folder or a shipped id; this version ships no {CALLER}"
+        )
+    return find_model(CALLER)
 
 
 def choose_model(
@@ -224,10 +229,10 @@ def choose_model(
 ) -> Path:
     """Return the folder of the model for reads, by their chemistry and sample rate, among `models_at_hand`.
 
-    Where several fit, those in `folders` come first, then those of BIORRN_MODELS, then the shipped ones. In a folder it
-    is the largest, which is the most accurate; on a CPU the largest below `LARGE`. Of equal sizes it is the newest by
-    name. Where the metadata leave the chemistry of all reads open, and with `force` where none fits, it is the shipped
-    model.
+    Where several fit, those in `folders` come first, then those of BIORRN_MODELS, then the shipped ones, of which
+    `CALLER` is first. In a folder it is the largest, which is the most accurate; on a CPU the largest below `LARGE`. Of
+    equal sizes it is the newest by name. Where the metadata leave the chemistry of all reads open, and with `force`
+    where none fits, it is `CALLER`.
 
     Parameters
     ----------
@@ -271,7 +276,8 @@ def order(entries: Iterable[Entry], device: str = "cpu") -> list[Entry]:
     def rank(entry: Entry) -> tuple[Any, ...]:
         size = round(entry.size / 1e6)
         slow = device == "cpu" and size > LARGE / 1e6
-        return sources.index(entry.source), slow, size if slow else -size, _newest(entry.name), entry.name
+        other = entry.source == SHIPPED and entry.name != CALLER
+        return sources.index(entry.source), other, slow, size if slow else -size, _newest(entry.name), entry.name
 
     return sorted(usable, key=rank)
 

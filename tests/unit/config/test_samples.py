@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from biorrn.base.errors import InputError
-from biorrn.config.samples import COLUMNS, Sample, read_samples
+from biorrn.config.samples import CALLER, COLUMNS, Sample, read_samples
 
 
 def sheet(folder: Path, *lines: str) -> Path:
@@ -25,7 +25,7 @@ def test_sheet(tmp_path: Path) -> None:
         "designs\tdesigns.fasta\tprotein\t.\t.\tmine\t.",
     )
     assert read_samples(path, ["mine"], {"mine": "regression"}) == [
-        Sample("fc1", "signal", ("one/", "two/x.pod5"), "dna_r9.4.1_fast", "ref.fa", 4, "first"),
+        Sample("fc1", "signal", ("one/", "two/x.pod5"), CALLER, "ref.fa", 4, "first"),
         Sample("designs", "protein", ("designs.fasta",), "mine"),
     ]
 
@@ -65,7 +65,7 @@ def test_sheets_as_spreadsheets_write_them(tmp_path: Path, separator: str) -> No
     cells = [["Name", " Kind", "INPUT", "note", ""], ["fc1", "signal", '"one/;two/"', "", ""], ["", "", "", "", ""]]
     cells[1][2] = "one/;two/" if separator == "\t" else '"one/;two/"'
     path = sheet(tmp_path, *(separator.join(row) for row in cells))
-    assert read_samples(path) == [Sample("fc1", "signal", ("one/", "two/"), "dna_r9.4.1_fast")]
+    assert read_samples(path) == [Sample("fc1", "signal", ("one/", "two/"), CALLER)]
 
 
 def test_every_column_is_in_the_manual() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biorrn.config.samples import CALLER
 from biorrn.nanopore.alignment import Alignment, AlignmentMapper, Region, Score
 from biorrn.nanopore.evaluate.error_profile import GAP, Columns
 from biorrn.nanopore.evaluate.identity import score_reads
@@ -212,7 +213,7 @@ def test_reads_without_moves_are_placed_by_a_model(simulated: dict[str, Path]) -
     by_moves = {one.score.read_id: one for one in drawn(simulated, "sam", simulated["signal"])[0]}
     made, cautions = drawn(simulated, "fastq", simulated["signal"])
     assert cautions == []
-    assert {one.placed_by for one in made} == {"dna_r9.4.1_fast"}
+    assert {one.placed_by for one in made} == {CALLER}
     for one in made:
         other = by_moves[one.score.read_id]
         assert one.score == other.score

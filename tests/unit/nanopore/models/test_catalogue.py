@@ -4,14 +4,17 @@ import csv
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from biorrn.base.errors import ConfigError, InputError
+from biorrn.config.samples import CALLER
 from biorrn.nanopore.basecall.intake import Intake, Survey
 from biorrn.nanopore.chemistry import CHEMISTRIES, MAKERS, chemistry_tags
+from biorrn.nanopore.models import catalogue
 from biorrn.nanopore.models.catalogue import (
     COLUMNS,
     Entry,
@@ -23,6 +26,7 @@ from biorrn.nanopore.models.catalogue import (
     table,
 )
 from biorrn.nanopore.simulate.reads import open_signal
+from biorrn.nn import store
 from biorrn.nn.store import VARIABLE, find_model, model_folders, models_in, shipped_models
 from biorrn.sequences.records import SignalRecord
 
@@ -101,7 +105,8 @@ def test_a_model_that_cannot_be_used_is_listed_with_the_reason(tmp_path: Path) -
     assert rows["bad"]["problem"] == found["bad"].problem
     assert rows["stability"]["unit"] == "log10 EC50"
     callers = models_at_hand([tmp_path], basecalling=True)
-    assert [entry.name for entry in callers] == ["bad", "good", "dna_r9.4.1_fast"]
+    shipped = [name for name in shipped_models() if name.startswith("dna_")]
+    assert [entry.name for entry in callers] == ["bad", "good", *shipped]
 
 
 @pytest.mark.parametrize("width", [60, 100, 160])
@@ -144,6 +149,47 @@ def test_folders_of_other_programs_are_listed_by_their_configuration(shared_data
     assert choose_model(survey(tmp_path, R9), [folder / "models" / "dorado"]) == real.folder
 
 
+@pytest.fixture
+def two_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Ship the default and a larger stand-in, dna_r9.4.1_hac, from a folder that is returned."""
+    folder = tmp_path / "pretrained"
+    write_model(folder / "dna_r9.4.1_fast", R9)
+    write_model(folder / "dna_r9.4.1_hac", R9, numbers=800_000, measured="mean identity 0.93, 300,000 samples/s")
+    write_model(folder / "other_hacked")
+    monkeypatch.setattr(store, "resources", SimpleNamespace(files=lambda package: folder))
+    return folder
+
+
+@pytest.mark.parametrize("default", ["fast", "hac"])
+def test_the_default_and_the_short_names_of_two_sizes(
+    tmp_path: Path, two_sizes: Path, monkeypatch: pytest.MonkeyPatch, default: str
+) -> None:
+    names = {size: f"dna_r9.4.1_{size}" for size in ("fast", "hac")}
+    monkeypatch.setattr(catalogue, "CALLER", names[default])
+    other = "hac" if default == "fast" else "fast"
+    assert store.short_names() == names
+    assert all(find_model(size) == two_sizes / name == find_model(name) for size, name in names.items())
+    assert store.is_shipped(find_model("hac"))
+    assert not store.is_model("hac")  # biorrn train hac is the recipe
+    with pytest.raises(ConfigError, match=r"model 'sup' is not a folder nor a shipped model.*dna_r9.4.1_hac"):
+        find_model("sup")
+    said: list[str] = []
+    assert default_model() == choose_model(survey(tmp_path / "reads", R9), (), said.append) == find_model(default)
+    assert said == [f"model {names[default]} (default, of 2 for {R9}; the others: {names[other]})"]
+    lines = list(listing(models_at_hand(), 160))
+    assert f"biorrn basecall: default {names[default]}, --model {other} for another" in lines
+    assert any(line.startswith("  dna_r9.4.1_hac ") and "3.2 MB" in line and "0.93" in line for line in lines)
+
+
+def test_a_short_name_gives_way_and_is_never_a_guess(tmp_path: Path, two_sizes: Path) -> None:
+    own = write_model(tmp_path / "own" / "hac", R10)
+    assert find_model("hac", [tmp_path / "own"]) == own
+    write_model(two_sizes / "dna_r10.4.1_hac", R10)
+    assert store.short_names() == {"fast": "dna_r9.4.1_fast"}
+    with pytest.raises(ConfigError, match="model 'hac' is not a folder"):
+        find_model("hac")
+
+
 def test_the_order_of_models_that_fit(tmp_path: Path) -> None:
     """Folder, then size up to what a CPU can do, then version."""
     sizes = {"sup@v4.3.0": 13_000_000, "fast@v5.0.0": 400_000, "hac@v4.2.0": 6_000_000, "hac@v4.10.0": 6_000_000}
@@ -166,7 +212,8 @@ def test_the_chemistry_chooses(tmp_path: Path) -> None:
     assert said == [f"model rna@v2 ({models[0]}, of 2 for {RNA}; the others: rna@v1)"]
     assert choose_model(survey(tmp_path / "1", R10), models, said.append) == models[0] / "dna@v1"
     assert choose_model(survey(tmp_path / "2", R9), models, said.append) == default_model()
-    assert said[1:] == [f"model dna@v1 ({models[0]})", "model dna_r9.4.1_fast (default)"]
+    assert said[1] == f"model dna@v1 ({models[0]})"
+    assert said[2].startswith(f"model {CALLER} (default")
     # what says nothing goes with what does, and alone to the shipped model
     assert choose_model(survey(tmp_path / "3", None, RNA), models) == models[0] / "rna@v2"
     assert choose_model(survey(tmp_path / "4", None, None), models) == default_model()
@@ -197,7 +244,7 @@ def test_what_no_model_fits_is_refused_with_the_makers_models(tmp_path: Path, ch
         assert f"{VARIABLE} or --models-dir names FOLDER" in line
     said: list[str] = []
     assert choose_model(found, say=said.append, force=True) == default_model()
-    assert said == ["model dna_r9.4.1_fast (default)"]
+    assert said == [f"model {CALLER} (default)"]
 
 
 def test_several_chemistries_are_refused_with_the_way_to_call_each(tmp_path: Path) -> None:
@@ -206,7 +253,7 @@ def test_several_chemistries_are_refused_with_the_way_to_call_each(tmp_path: Pat
         choose_model(found)
     assert str(caught.value).endswith(
         f"reads0.blow5: the files hold reads of several chemistries ({R9} 2, {R10} 1, unknown 1), and no "
-        f"available model is for all; call each by itself: --chemistry {R9} (model dna_r9.4.1_fast); "
+        f"available model is for all; call each by itself: --chemistry {R9} (model {CALLER}); "
         f"no model is available for {R10}; then biorrn merge"
     )
     assert choose_model(found, force=True) == default_model()
@@ -261,6 +308,6 @@ def test_the_real_reads_of_each_chemistry(tmp_path: Path, shared_data: Path) -> 
     for file in files:
         truth = file.name.split("-")[0]
         chosen = choose_model(Survey([file]), [tmp_path])
-        assert chosen.name == ("dna_r9.4.1_fast" if truth == R9 else truth)
+        assert chosen.name == (CALLER if truth == R9 else truth)
     with pytest.raises(InputError, match="of several chemistries"):
         choose_model(Survey(sorted(files)), [tmp_path])
