@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import glob
 import itertools
@@ -134,6 +135,24 @@ def set_threads(threads: int | None = None) -> int:
     if "torch" in sys.modules:
         apply_threads()
     return threads
+
+
+# parameters of mallopt in glibc, with the values that training takes: no map of its own for a large block, no trimming,
+# one arena for all threads
+MALLOPT = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_ARENA_MAX": (-8, 1)}
+
+
+def keep_memory() -> None:
+    """Keep freed memory in this process, where the C library is glibc; elsewhere do nothing.
+
+    A training step frees and takes hundreds of megabytes. glibc returns them to the system, which then gives them back
+    page by page, filled with zeros: a quarter of the time of a step. The peak of memory stays the same.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # no such function; Windows
+        library = ctypes.CDLL(None)
+        if hasattr(library, "gnu_get_libc_version"):
+            for parameter, value in MALLOPT.values():
+                library.mallopt(parameter, value)
 
 
 def apply_threads() -> None:

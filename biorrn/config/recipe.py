@@ -90,6 +90,7 @@ class Training(Closed):
     # is left to choose another, and the scores of the validation rows are no estimate for new ones
     rows: Literal["train", "train+valid", "all"] = "train"
     max_minutes: float | None = Field(None, gt=0)  # stop at the end of the epoch that passes this
+    optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = Field(2e-3, gt=0)  # peak of the schedule
     warmup: float = Field(0.05, ge=0, lt=1)  # part of all steps
     final_lr: float = Field(0.01, ge=0, le=1)  # where the cosine ends, as a part of the peak
@@ -97,6 +98,9 @@ class Training(Closed):
     betas: tuple[Part, Part] = (0.9, 0.999)
     # an entry of the task's LOSSES
     loss: Literal["mse", "huber", "rank", "mse+rank", "huber+rank", "ctc", "crf", "cross_entropy"] = "mse"
+    # task basecalling: a trained model, by name or folder, whose paths are learned beside the labels, and their share
+    teacher: str | None = None
+    teacher_share: float = Field(0.5, gt=0, le=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # task tagging: share of the target spread over all states
     rank_weight: float = Field(1.0, ge=0)  # of the order of pairs, where the loss has it beside the values
     clip_quantile: float = Field(0.9, gt=0, le=1)  # gradients are clipped at this quantile of the recent norms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +12,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from biorrn.base.compute import choose_device
+from biorrn.base.compute import choose_device, each_row
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.lookup import lookup
 from biorrn.config.recipe import Chunks, Recipe
-from biorrn.kernels.crf.loss import crf_loss
+from biorrn.kernels.crf.loss import crf_cross_entropy, crf_loss, posteriors
 from biorrn.kernels.ctc.loss import ctc_loss
 from biorrn.kernels.distance import identity
 from biorrn.nanopore.alignment import of_label
 from biorrn.nanopore.basecall.decode import DECODERS, Decoded, remembered, turned
+from biorrn.nanopore.basecall.engine import choose
 from biorrn.nanopore.chemistry import trained_for
 from biorrn.nanopore.dataset import ChunkDataset, Window
 from biorrn.nanopore.readers.calls import parse_bases
 from biorrn.nanopore.signal import PA_MEAN, PA_STD
 from biorrn.nn.batch import Batch
 from biorrn.nn.forward import model_on
+from biorrn.nn.layout import stride
 from biorrn.nn.sequence import SequenceModel, build_model
 from biorrn.nn.store import Stored, load_model, update_facts
 from biorrn.sequences.alphabets import BASES, decode_bases
@@ -67,6 +70,7 @@ class SignalData:
             self.facts["chemistry"] = known
         if self.windows.rna:
             self.facts["reversed"] = True
+        self.teacher = Teacher(recipe, self.windows) if recipe.training.teacher is not None else None
 
     def steps(self) -> int:
         return max(1, self.chunks.epoch // self.batch_size)
@@ -74,12 +78,56 @@ class SignalData:
     def train(self, epoch: int, seed: int) -> Iterator[Batch]:
         windows = self.windows.windows(epoch, seed, self.steps() * self.batch_size)
         for start in range(0, len(windows), self.batch_size):
-            yield self.windows.collate(windows[start : start + self.batch_size])
+            batch = self.windows.collate(windows[start : start + self.batch_size])
+            yield batch if self.teacher is None else replace(batch, probabilities=self.teacher(batch))
 
     def valid(self) -> Iterator[Batch]:
         tiles = self.held_out.tiles(VALID_WINDOWS)
         for start in range(0, len(tiles), VALID_BATCH):
             yield self.held_out.collate(tiles[start : start + VALID_BATCH])
+
+
+class Teacher:
+    """A trained CRF model that another one learns from (Hinton et al. 2015, arXiv 1503.02531), on the CPU.
+
+    Raises
+    ------
+    ConfigError: no such model, or one of another kind, stride, number of states or normalisation than the recipe's.
+    """
+
+    def __init__(self, recipe: Recipe, windows: ChunkDataset) -> None:
+        name = str(recipe.training.teacher)
+        stored = load_model(name)
+        own, other = (_shape(one) for one in (recipe, stored.recipe))
+        own, other = (*own, windows.normaliser), (*other, stored.facts.get("normaliser"))
+        if recipe.training.loss != "crf" or own != other:
+            raise ConfigError(
+                f"training.teacher={name}: found head {other[0]}, state_len {other[1]}, stride {other[2]}, normaliser "
+                f"{other[3]}; allowed are those of the recipe and the data: crf, {own[1]}, {own[2]}, {own[3]}"
+            )
+        self.stride = own[2]
+        self.engine = choose(stored, "cpu", batch_size=recipe.training.batch_size, size=windows.samples)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the probability of each transition, float32 (B, T, 5 S), of a batch on the CPU."""
+        lengths = batch.lengths.numpy()
+        frames = -(-lengths // self.stride)
+        scores = np.zeros((len(batch), int(frames.max(initial=0)), self.engine.symbols), np.float32)
+
+        height = self.engine.rows
+
+        def score(place: int) -> None:
+            rows = slice(place * height, (place + 1) * height)
+            wanted = [[(0, int(count), out[:count])] for count, out in zip(frames[rows], scores[rows], strict=True)]
+            self.engine.score(batch.x[rows, :, 0].numpy(), lengths[rows], wanted)
+
+        each_row(score, list(range(-(-len(batch) // height))), torch.get_num_threads())
+        return torch.from_numpy(posteriors(scores, frames))
+
+
+def _shape(recipe: Recipe) -> tuple[str, int, int]:
+    """Return the head, the bases in a state and the samples a frame of a basecaller."""
+    return recipe.network.head.name, state_len(recipe), stride(recipe)
 
 
 def open_data(path: str | Path, recipe: Recipe) -> SignalData:
@@ -132,6 +180,9 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
     assert batch.target_lengths is not None
     if recipe.training.loss == "crf":
         rows = crf_loss(outputs, lengths, batch.targets, batch.target_lengths, state_len(recipe))
+        if batch.probabilities is not None:
+            share = recipe.training.teacher_share
+            rows = (1 - share) * rows + share * crf_cross_entropy(outputs, lengths, batch.probabilities)
     else:
         rows = ctc_loss(outputs, lengths, batch.targets, batch.target_lengths)
     return (rows / batch.target_lengths.clamp(min=1)).mean()

@@ -475,7 +475,11 @@ def start_from(model: nn.Module, name: str | Path) -> int:
     """
     import torch
 
+    from biorrn.nn.widen import widen
+
     given, own = load_model(name).model.state_dict(), model.state_dict()
+    if wide := widen(given, own):
+        given = wide
     fitting = [key for key, tensor in own.items() if key in given and given[key].shape == tensor.shape]
     if not fitting:
         raise ConfigError(f"--init {name}: none of its tensors has the name and shape of one of the recipe's model")

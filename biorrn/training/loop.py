@@ -20,7 +20,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment, TorchEla
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.strategies import DDPStrategy
 
-from biorrn.base.compute import has_bfloat16, set_threads
+from biorrn.base.compute import has_bfloat16, keep_memory, set_threads
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.files import sha256
 from biorrn.base.terminal import announced, progress
@@ -45,7 +45,7 @@ from biorrn.training.parallel import Piece
 from biorrn.training.processes import Processes, choose_place
 from biorrn.training.task import Data, Diverged, Task
 
-FILES = ("path", "backward")  # keys of a front end whose values are files or model folders
+FILES = ("path", "backward", "teacher")  # keys of a front end and of `training` whose values are files or model folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +341,8 @@ def run(begun: Begun, task: Task, stop: int | None = None) -> None:
     Diverged: the gradient is not finite for many steps in a row.
     """
     recipe, data, here, folder = begun.recipe, begun.data, begun.processes, begun.folder
+    if begun.device.type == "cpu":
+        keep_memory()
     torch.manual_seed(derive_seed(begun.seed))
     model = task.make_model(recipe, data)
     taken = start_from(model, begun.init) if begun.init is not None else 0

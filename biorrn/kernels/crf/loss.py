@@ -23,7 +23,7 @@ import torch
 from biorrn.base.compute import each_row
 from biorrn.base.lookup import lookup
 from biorrn.kernels.crf import cpu
-from biorrn.kernels.crf.reference import columns, reference
+from biorrn.kernels.crf.reference import columns, log_partition, reference
 from biorrn.kernels.ctc.loss import RowLoss, checked
 from biorrn.kernels.ctc.reference import exact
 
@@ -135,28 +135,100 @@ def loss_and_gradient(
 
 def one_row(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, gradient: np.ndarray) -> float | None:
     """Fill `gradient` (T, 5 S) and return the loss, in float32 or else float64; None if neither is accurate."""
-    frames, states, size = len(scores), scores.shape[1] // 5, len(stays)
-    for kind in [np.float32, np.float64] if scores.dtype == np.float32 else [np.float64]:
-        top = scores.max(1, keepdims=True) if frames else np.zeros((0, 1))
-        if not np.isfinite(top).all():
-            break
-        e = np.subtract(scores, top, dtype=kind)
-        np.exp(e, out=e)
+    size = len(stays)
+    for kind in kinds_of(scores):
+        if (found := _all_paths(scores, kind)) is None:
+            continue
+        whole, e, filled = found
         least = kind(cpu.LEAST[np.dtype(kind)])
-        filled = gradient if gradient.dtype == kind else np.empty(e.shape, kind)
-        alpha, chain = np.empty((frames + 1, states), kind), np.empty((frames + 1, size + 1), kind)
-        work, rows = np.empty((4, max(4 * states, size)), kind), np.empty((4, size), kind)
-        alpha[0], work[2] = 1 / states, 1
-        whole = np.log(states) + cpu.forward(e, alpha, work[0, : 4 * states])
+        chain, rows = np.empty((len(scores) + 1, size + 1), kind), np.empty((4, size), kind)
         target = cpu.chain_forward(e, stays, moves, chain, rows[0], rows[1], least)
-        if (
-            np.isfinite(whole - target)
-            and cpu.backward(e, alpha, filled, work[:2, : 4 * states], work[2:, :states], least)
-            and cpu.chain_backward(e, stays, moves, chain, filled, rows, least)
-        ):
+        if np.isfinite(whole - target) and cpu.chain_backward(e, stays, moves, chain, filled, rows, least):
             gradient[:] = filled
+            # the target is given without the highest scores of all frames, and so is the whole
             return float(whole - target)
     return None
+
+
+def kinds_of(scores: np.ndarray) -> list[type]:
+    """Return the types to try."""
+    return [np.float32, np.float64] if scores.dtype == np.float32 else [np.float64]
+
+
+def _all_paths(scores: np.ndarray, kind: type) -> tuple[float, np.ndarray, np.ndarray] | None:
+    """Return the log of the sum over all paths of scores (T, 5 S), exponentials and posteriors; None if not accurate.
+
+    The highest score of each frame is subtracted from the scores before.
+    """
+    frames, states = len(scores), scores.shape[1] // 5
+    top = scores.max(1, keepdims=True) if frames else np.zeros((0, 1))
+    if not np.isfinite(top).all():
+        return None
+    e = np.subtract(scores, top, dtype=kind)
+    np.exp(e, out=e)
+    least = kind(cpu.LEAST[np.dtype(kind)])
+    alpha, work, filled = np.empty((frames + 1, states), kind), np.empty((3, 4 * states), kind), np.empty(e.shape, kind)
+    alpha[0], work[2] = 1 / states, 1
+    whole = np.log(states) + cpu.forward(e, alpha, work[0])
+    betas = work[2, : 2 * states].reshape(2, states)
+    trusted = np.isfinite(whole) and cpu.backward(e, alpha, filled, work[:2], betas, least)
+    return (whole, e, filled) if trusted else None
+
+
+def posteriors(scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the posterior probability of every transition, float32 (B, T, 5 S); 0 beyond a row's frames.
+
+    Parameters
+    ----------
+    scores : float32 array (B, T, 5 S), in the layout of this module.
+    lengths : int array (B,): valid frames of each row.
+    """
+    found = np.zeros(scores.shape, np.float32)
+
+    def work(row: int) -> None:
+        own = scores[row, : lengths[row]]
+        for kind in kinds_of(own):
+            if (paths := _all_paths(own, kind)) is not None:
+                found[row, : lengths[row]] = paths[2]
+                return
+        raise ValueError(f"row {row}: scores that are not finite")
+
+    each_row(work, list(range(len(scores))), torch.get_num_threads())
+    return found
+
+
+def crf_cross_entropy(scores: torch.Tensor, lengths: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
+    """Return the cross entropy of each row's paths with those of another model, in nats, differentiable in `scores`.
+
+    The score of a path is a sum over transitions, so the probabilities of single transitions suffice, and the gradient
+    is the difference of both models' posteriors. It is the other model's entropy more than the divergence between them.
+
+    Parameters
+    ----------
+    scores : float tensor (B, T, 5 S); lengths : int tensor (B,): valid frames.
+    probabilities : float32 tensor (B, T, 5 S): of each transition, as `posteriors` returns them; 0 beyond the frames.
+    """
+    if scores.is_cuda:
+        states = scores.shape[2] // 5
+        whole = log_partition(scores.float(), lengths, round(np.log(states) / np.log(4)))
+        return whole - (probabilities * scores.float()).sum((1, 2))
+    return cast(torch.Tensor, RowLoss.apply(scores.float(), _cross_entropy, lengths, probabilities))
+
+
+def _cross_entropy(scores: np.ndarray, lengths: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    gradient, losses = np.zeros_like(scores), np.zeros(len(scores))
+
+    def work(row: int) -> None:
+        own, given = scores[row, : lengths[row]], probabilities[row, : lengths[row]]
+        for kind in kinds_of(own):
+            if (paths := _all_paths(own, kind)) is not None:
+                tops = float(own.max(1).sum(dtype=np.float64)) if len(own) else 0.0
+                losses[row] = paths[0] + tops - float(np.vdot(given, own))
+                np.subtract(paths[2], given, out=gradient[row, : lengths[row]], casting="same_kind")
+                return
+
+    each_row(work, list(range(len(scores))), torch.get_num_threads())
+    return losses, gradient
 
 
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]

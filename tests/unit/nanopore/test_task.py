@@ -8,11 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from biorrn.base.errors import BiorrnError
-from biorrn.config.recipe import Recipe, parse_recipe
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.config.recipe import Recipe, change_recipe, load_recipe, parse_recipe
+from biorrn.kernels.crf.loss import posteriors
 from biorrn.nanopore import task as basecalling
-from biorrn.nanopore.task import frames_early, windows_fit
-from biorrn.nn.store import Stored
+from biorrn.nanopore.task import SignalData, frames_early, windows_fit
+from biorrn.nn.layout import stride
+from biorrn.nn.sequence import build_model
+from biorrn.nn.store import Stored, load_model, save_model
 from biorrn.rerun import trained_reads
 from biorrn.sequences.prepared.files import signal_writer
 from biorrn.training.task import complete
@@ -152,3 +155,63 @@ def test_reads_that_trained_a_model_are_known(prepared: Path, tmp_path: Path) ->
     assert trained_reads(tmp_path) == {"r0"}
     (tmp_path / "provenance.json").write_text(json.dumps({"data": {str(tmp_path / "gone.h5"): "sha"}}))
     assert trained_reads(tmp_path) == set()
+
+
+SMALL = ["model.core.hidden=16", "model.frontend.layers.2.width=16", "model.core.layers=2", "model.head.state_len=2",
+         "chunks.samples=400", "chunks.epoch=8", "training.batch_size=4"]  # fmt: skip
+
+
+def teach(folder: Path, prepared: Path, *changes: str, normaliser: str = "medmad") -> Recipe:
+    """Write an untrained teacher, and return the recipe of a narrower model that learns from it."""
+    torch.manual_seed(0)
+    recipe = change_recipe(load_recipe("fast"), [*SMALL, *changes])
+    facts = {"task": "basecalling", "outputs": 5, "sample_rate": 4000.0, "normaliser": normaliser}
+    facts["stride"] = stride(recipe)
+    save_model(folder, build_model(recipe.network, 5), recipe, facts)
+    return change_recipe(load_recipe("fast"), [*SMALL, "model.core.hidden=8", f"training.teacher={folder}"])
+
+
+def test_a_batch_holds_what_the_teacher_says(prepared: Path, tmp_path: Path) -> None:
+    recipe = teach(tmp_path / "teacher", prepared)
+    data = SignalData(prepared, recipe)
+    teacher = load_model(tmp_path / "teacher").model
+    for batch in data.train(0, 0):
+        scores, frames = teacher(batch.x, batch.lengths)
+        assert batch.probabilities is not None
+        assert batch.probabilities.shape == scores.shape
+        exact = posteriors(scores.detach().numpy(), frames.numpy())
+        # the kernels of a CPU may calculate with fewer digits
+        assert np.abs(batch.probabilities.numpy() - exact).max() < 0.05
+        torch.testing.assert_close(batch.probabilities.sum((1, 2)), frames.float())
+    assert all(batch.probabilities is None for batch in data.valid())
+
+
+def test_a_student_like_its_teacher_has_nothing_to_learn_from_it(prepared: Path, tmp_path: Path) -> None:
+    recipe = change_recipe(teach(tmp_path / "teacher", prepared), ["training.teacher_share=1.0"])
+    batch = next(SignalData(prepared, recipe).train(0, 0))
+    grown: dict[str, float] = {}
+    for name, model in (
+        ("itself", load_model(tmp_path / "teacher").model),
+        ("another", build_model(recipe.network, 5)),
+    ):
+        scores, frames = model(batch.x, batch.lengths)
+        scores.retain_grad()
+        basecalling.loss(model, scores, frames, batch, recipe).backward()
+        grown[name] = float(scores.grad.abs().sum())
+    assert grown["itself"] < 0.1 * grown["another"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "normaliser"),
+    [
+        (["model.head.state_len=3"], "medmad"),
+        (["model.frontend.layers.2.stride=4"], "medmad"),
+        ([], "quantile"),
+    ],
+)
+def test_a_teacher_of_another_kind_is_refused(
+    changes: list[str], normaliser: str, prepared: Path, tmp_path: Path
+) -> None:
+    recipe = teach(tmp_path / "teacher", prepared, *changes, normaliser=normaliser)
+    with pytest.raises(ConfigError, match="allowed are those of the recipe and the data: crf, 2, 5, medmad"):
+        SignalData(prepared, recipe)

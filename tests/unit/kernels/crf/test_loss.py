@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biorrn.kernels.crf import cpu as crf_numba
-from biorrn.kernels.crf.loss import KERNELS, crf_loss, feasible
+from biorrn.kernels.crf.loss import KERNELS, crf_cross_entropy, crf_loss, feasible, posteriors
 from biorrn.kernels.crf.reference import all_paths
 
 Case = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -190,3 +190,25 @@ def test_scores_of_another_width_are_refused() -> None:
     assert set(ON_CPU) == set(KERNELS) - {"triton"}
     with pytest.raises(ValueError, match=r"scores of 20 columns; state_len 2 needs 5 \* 4\*\*2"):
         crf_loss(torch.zeros(1, 2, 20), none, none[:, None], none, 2)
+
+
+@tiny
+def test_posteriors_and_cross_entropy_equal_the_sum_over_all_paths(k: int, frames: int) -> None:
+    own, other = (case(2, frames, k, k, seed=seed)[0].float() for seed in (1, 2))
+    lengths = torch.tensor([frames, max(0, frames - 1)])
+    given = torch.from_numpy(posteriors(other.numpy(), lengths.numpy()))
+    losses = crf_cross_entropy(own.requires_grad_(), lengths, given)
+    losses.sum().backward()
+    for row, count in enumerate(lengths.tolist()):
+        both_scores = [scores.detach()[row, :count].double().numpy() for scores in (own, other)]
+        listed = [list(all_paths(scores, k)) for scores in both_scores]
+        chances = [np.exp([path[3] for path in paths]) for paths in listed]
+        chances = [values / values.sum() for values in chances]
+        assert losses[row].item() == pytest.approx(-(chances[1] * np.log(chances[0])).sum(), rel=1e-5, abs=1e-5)
+        wanted = np.zeros((2, frames, own.shape[2]))
+        for columns, first, second in zip((path[2] for path in listed[0]), *chances, strict=True):
+            wanted[0, np.arange(count), columns] += first
+            wanted[1, np.arange(count), columns] += second
+        np.testing.assert_allclose(given[row], wanted[1], atol=1e-6)
+        assert own.grad is not None
+        np.testing.assert_allclose(own.grad[row], wanted[0] - wanted[1], atol=1e-6)
