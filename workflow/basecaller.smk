@@ -6,7 +6,8 @@
 #   1  phage lambda with labels by Tombo, and recombined walks over those reads (`biorrn prepare recombine`)
 #   2  adds E. coli reads, labelled by the K-12 genome, and reads with calls of another basecaller, aligned by model 1
 #   3  adds Klebsiella reads called by model 2, walks over all others that change read every 2.5 bases on average, and
-#      simulated reads; trained longest. Q-scores are then calibrated on held-out E. coli reads and on noise
+#      simulated reads; trained longest. Stay score and Q-scores are then fitted on held-out E. coli and lambda
+#      reads, Q-scores also on noise
 # Not trained on: lambda 0-12,000 (test) and 12,000-14,500 (selection of the epoch), E. coli 514,000-531,000, and a fifth of
 # the human reads.
 import os
@@ -216,9 +217,7 @@ rule calibrate:
         regions=[f"--region {region}" for region in CALIBRATED],
     shell:
         "(cp {OUT}/model3/weights.safetensors {OUT}/model3/recipe.yaml {OUT}/{MODEL}/"
-        # the stay score balances deletions and insertions: 1.85 is the best on lambda 12,000-14,500
-        " && sed -i.before 's/blank: 2.0/blank: 1.85/' {OUT}/{MODEL}/recipe.yaml"
         " && gzip -dc {REAL}/references/ecoli_K12_MG1655.fna.gz | cat - {REAL}/lambda_r941/reference.fasta > {OUT}/known.fasta"
         " && biorrn calibrate {OUT}/{MODEL} {REAL}/ecoli_r94_nanoreviser {REAL}/lambda_r941/fast5"
-        " --reference {OUT}/known.fasta {params.regions} --unlike {REAL}/r1041_remora --unlike {REAL}/sequin_rna002"
+        " --blank --reference {OUT}/known.fasta {params.regions} --unlike {REAL}/r1041_remora --unlike {REAL}/sequin_rna002"
         " --threads {threads}) > {log:q} 2>&1"

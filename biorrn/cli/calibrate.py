@@ -44,6 +44,10 @@ def calibrate(
         int, typer.Option(min=1, help="Basecaller: minimum aligned bases of a read inside the region.")
     ] = 100,
     decoder: Annotated[str, typer.Option(help="Basecaller: the decoder to calibrate: auto, greedy or beam.")] = "auto",
+    blank: Annotated[
+        bool,
+        typer.Option("--blank", help="Basecaller, head crf: also fit the stay score, and write it to the recipe."),
+    ] = False,
     batch_size: ChunkBatch = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -55,7 +59,8 @@ def calibrate(
     Basecaller: calls reads, aligns them to the reference, marks wrong bases (mismatched, inserted, or next to a gap),
     and fits the error probability to the model's posteriors around each base and over the read. Simulated noise is
     included, so that a read without sequence gets a low Q-score; --unlike adds reads of another chemistry. `biorrn
-    basecall` then uses the fit.
+    basecall` then uses the fit. --blank first fits the stay score of a CRF, which balances insertions and deletions:
+    that of the highest mean identity, if the gain exceeds its standard error.
 
     Proteins: predicts held-out rows; quantiles of the errors become the intervals of `biorrn predict` (split-conformal
     prediction). The printed coverage of each fold is measured with the quantiles of the other folds. `biorrn train`
@@ -67,7 +72,7 @@ def calibrate(
     Examples:
       biorrn calibrate runs/mine held_out/ --reference genome.fa
       biorrn calibrate runs/mine fast5/ --reference lambda.fa --region lambda:12000-14500 --dry-run
-      biorrn calibrate runs/mine held_out/ --reference genome.fa --unlike r10_reads/
+      biorrn calibrate runs/mine held_out/ --reference genome.fa --blank --unlike r10_reads/
       biorrn calibrate runs/stability stability.h5 --split valid
       biorrn calibrate runs/old stability.h5 --novelty
     """
@@ -75,17 +80,28 @@ def calibrate(
 
     from biorrn.base.compute import device_name, set_threads
     from biorrn.base.terminal import progress
+    from biorrn.config.recipe import change_recipe
     from biorrn.nanopore.alignment import AlignmentMapper, parse_region
     from biorrn.nanopore.basecall.caller import default_batch_size
     from biorrn.nanopore.basecall.intake import Survey
     from biorrn.nanopore.chemistry import Purpose
     from biorrn.nanopore.evaluate import calibrate as calibration
     from biorrn.nanopore.readers.files import find_signal_files, read_all
-    from biorrn.nn.store import FOREIGN, WEIGHTS, load_model, shipped_models, update_facts
+    from biorrn.nn.store import (
+        FOREIGN,
+        WEIGHTS,
+        find_model,
+        is_shipped,
+        load_model,
+        update_facts,
+        update_recipe,
+        with_recipe,
+    )
     from biorrn.rerun import trained_reads
     from biorrn.sequences.tally import Tally
 
-    if not model.is_dir() and str(model) in shipped_models():
+    model = find_model(model)
+    if is_shipped(model):
         raise ConfigError(f"{model}: is a shipped model and cannot be changed; copy its folder and calibrate the copy")
     if model.is_dir() and not (model / WEIGHTS).is_file() and (model / FOREIGN).is_file() and not dry_run:
         raise ConfigError(f"{model}: is a folder of another program and is not changed; biorrn models import copies it")
@@ -121,8 +137,16 @@ def calibrate(
         "batch_size": default_batch_size(where) if batch_size is None else batch_size,
         "decoder": decoder,
         "threads": used,
-        "on_skip": lambda record, samples, reason: tally.skip_read(record, reason),
     }
+    changed = None
+    if blank:
+        with progress("calibrate --blank", "samples") as advance:
+            held_out = islice(read_all(paths, lambda problem: None), max_reads)
+            stays = calibration.fit_stay(stored, held_out, mapper.align, regions, min_bases, advance, **options)
+        if stays.best != stays.own:
+            changed = change_recipe(stored.recipe, [f"model.head.blank={stays.best}"])
+            stored = with_recipe(stored, changed)
+    options["on_skip"] = lambda record, samples, reason: tally.skip_read(record, reason)
     like: list[np.ndarray] = []
     seen = 0
     known = trained_reads(model)
@@ -147,10 +171,12 @@ def calibrate(
             noise += [calibration.judged(call.bases, call.quals, call.evidence) for call in calls]
         fit = calibration.fit(reads, noise, unmapped)
     tally.add(reads=fit.reads)
-    for line in calibration.summary_lines(fit):
+    for line in [*(stays.lines() if blank else ()), *calibration.summary_lines(fit)]:
         print(line)
     if not dry_run:
         update_facts(model, **calibration.entries(fit))
+        if changed is not None:
+            update_recipe(model, changed)
     tally.report()
 
 

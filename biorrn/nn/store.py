@@ -13,7 +13,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -276,6 +276,18 @@ def update_facts(folder: str | Path, **entries: Any) -> None:
     """
     tensors, facts = _stored_weights(folder)
     _write_weights(folder, tensors, facts | entries)
+
+
+def update_recipe(folder: str | Path, recipe: Recipe) -> None:
+    """Write another recipe for the weights of a model folder, such as with another stay score."""
+    with write_text(Path(folder) / RECIPE) as stream:
+        stream.write(dump_recipe(recipe))
+
+
+def with_recipe(stored: Stored, recipe: Recipe) -> Stored:
+    """Return a loaded model whose weights are read with another recipe; see `update_recipe`."""
+    weights = Weights(stored.tensors, lambda tensors: _module(recipe, stored.facts, stored.path, tensors))
+    return replace(stored, weights=weights, recipe=recipe)
 
 
 def shrink(folder: str | Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from biorrn.config.recipe import change_recipe, dump_recipe, load_recipe
 from biorrn.nanopore.basecall.quality import calibration_of
 
 Run = Callable[..., tuple[int, str, str]]
@@ -25,7 +26,6 @@ def biorrn(biorrn: Run) -> Run:
 @pytest.fixture
 def shipped() -> str:
     """Return the id of a shipped basecaller: of the simulated reads it calls enough right to map and enough wrong."""
-    from biorrn.config.recipe import load_recipe
     from biorrn.nn.store import RECIPE, find_model, shipped_models
 
     known = [name for name in shipped_models() if load_recipe(find_model(name) / RECIPE).task == "basecalling"]
@@ -88,6 +88,45 @@ def test_dry_run_and_region_leave_the_model_as_it_is(biorrn: Run, model: Path, r
     assert code == 0
     assert "reads: 6 scored" in out  # two of the eight lie wholly before it
     assert (model / "weights.safetensors").read_bytes() == before
+
+
+def with_blank(model: Path, blank: float | None) -> str:
+    """Write another stay score into the recipe of a model, and return the text."""
+    text = dump_recipe(change_recipe(load_recipe(model / "recipe.yaml"), [f"model.head.blank={blank or 'null'}"]))
+    (model / "recipe.yaml").write_text(text)
+    return text
+
+
+def test_the_stay_score_is_fitted(biorrn: Run, model: Path, reads: tuple[Path, ...]) -> None:
+    """From one that deletes far too much: the recipe gets a lower one, and nothing else changes in it."""
+    before, tensors = with_blank(model, 3.5), content(model)[1]
+    options = (model, reads[0], "--reference", reads[1], *FEW, "--blank")
+    code, out, err = biorrn(*options, "--dry-run")
+    assert code == 0, err
+    assert out.startswith(
+        "stay score: 3.5 before, 3 after, of 3 to 4; the last one tried, so fit it again\nmean identity"
+    )
+    identity, insertions, deletions = (
+        [float(part.strip("%")) for part in line.split()[-4::2]]
+        for line in out.splitlines() if line.startswith(("mean identity", "insertions", "deletions"))
+    )  # fmt: skip
+    assert identity[0] < identity[1]
+    assert insertions[0] < insertions[1]
+    assert deletions[0] > deletions[1]
+    assert (model / "recipe.yaml").read_text() == before
+    assert biorrn(*options)[:2] == (0, out)
+    after = load_recipe(model / "recipe.yaml")
+    assert after == change_recipe(load_recipe(model / "recipe.yaml"), ["model.head.blank=3.0"])
+    assert (model / "recipe.yaml").read_text() == before.replace("blank: 3.5", "blank: 3.0")
+    assert calibration_of(content(model)[0]) is not None
+    assert all(np.array_equal(tensors[name], same) for name, same in content(model)[1].items())
+
+
+def test_a_model_without_a_stay_score_is_refused(biorrn: Run, make_caller: Callable[..., Path], reads: tuple) -> None:
+    ctc = make_caller(chemistry=["dna_r9.4.1_e8"])
+    code, out, err = biorrn(ctc, reads[0], "--reference", reads[1], *FEW, "--blank")
+    assert (code, out) == (2, "")
+    assert "--blank: tiny: found head ctc; allowed is head crf with a number for blank" in err
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
-"""Fit of the quality calibration (`nanopore.basecall.quality`) to calls of reads that the model was not trained on.
+"""Fit of a basecaller's stay score and quality calibration to reads that the model was not trained on.
 
-Bases of reads that align to their genome are wrong or right (`nanopore.evaluate.reliability`). Reads without sequence
-for the model are added: synthetic noise, and reads of another chemistry if given; their bases are right by chance, one
-in four. The model is fitted by penalised maximum likelihood, with fixed signs for monotone terms.
+The stay score of a CRF (`head.blank` of the recipe) balances insertions and deletions; that of training is not the best
+for calling.
+
+The quality calibration is that of `nanopore.basecall.quality`. Bases of reads that align to their genome are wrong or
+right (`nanopore.evaluate.reliability`). Reads without sequence for the model are added: synthetic noise, and reads of
+another chemistry if given; their bases are right by chance, one in four. The model is fitted by penalised maximum
+likelihood, with fixed signs for monotone terms.
 """
 
 from __future__ import annotations
@@ -13,17 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from biorrn.base.errors import BiorrnError
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.config.network import CRFHead
 from biorrn.nanopore.alignment import DELETION, INSERTION, MATCH, Alignment, Region
 from biorrn.nanopore.basecall.quality import FEATURES, Calibration, Curve, entry_of, features, phred
 from biorrn.nanopore.evaluate.identity import MIN_BASES
 from biorrn.nanopore.evaluate.reliability import calibration_error, q_gap, wrong_columns
 from biorrn.nanopore.readers.calls import BaseCall, mean_phred
+from biorrn.sequences.alphabets import decode_bases
 from biorrn.sequences.fastq import MAX_Q
 from biorrn.sequences.records import SignalRecord
 
 if TYPE_CHECKING:
-    from biorrn.nanopore.basecall.caller import Call
+    from biorrn.nanopore.basecall.caller import Call, Scored
     from biorrn.nanopore.basecall.decode import Decoded
     from biorrn.nn.store import Stored
 
@@ -84,6 +90,105 @@ class Fit:
     after: dict[str, float] = field(default_factory=dict)
 
 
+STEP, REACH = 0.1, 5  # stay scores tried: so many steps below and above the model's own
+
+
+@dataclass(frozen=True, slots=True)
+class StayFit:
+    """Errors of the same reads at several stay scores.
+
+    Attributes
+    ----------
+    own : float: the model's own.
+    tried : float array (N,), increasing; `own` is in the middle.
+    columns : int array (R, N, 4): matches, mismatches, insertions and deletions of each read at each score.
+    """
+
+    own: float
+    tried: np.ndarray
+    columns: np.ndarray
+
+    @property
+    def identity(self) -> np.ndarray:
+        """Return the identity of each read at each score, (R, N)."""
+        return np.asarray(self.columns[..., 0] / self.columns.sum(2))
+
+    @property
+    def best(self) -> float:
+        """Return the score of the highest mean identity; the own one if the gain is within its standard error."""
+        identity = self.identity
+        best = int(identity.mean(0).argmax())
+        gains = identity[:, best] - identity[:, len(self.tried) // 2]
+        sure = gains.mean() > gains.std(ddof=1) / len(gains) ** 0.5
+        return float(self.tried[best]) if sure else self.own
+
+    def lines(self) -> list[str]:
+        """Return the fit as lines of text."""
+        best = self.best
+        places = len(self.tried) // 2, int(np.searchsorted(self.tried, best))
+        means = [float(self.identity[:, place].mean()) for place in places]
+        rates = [self.columns[:, place].sum(0) / self.columns[:, place].sum() for place in places]
+        edge = "; the last one tried, so fit it again" if places[1] in (0, len(self.tried) - 1) else ""
+        return [
+            f"stay score: {self.own:g} before, {best:g} after, of {self.tried[0]:g} to {self.tried[-1]:g}{edge}",
+            f"mean identity of {len(self.columns):,} reads: {means[0]:.4f} before, {means[1]:.4f} after",
+            *(
+                f"{name}: {rates[0][kind]:.2%} before, {rates[1][kind]:.2%} after"
+                for kind, name in enumerate(("mismatches", "insertions", "deletions"), 1)
+            ),
+        ]
+
+
+def fit_stay(
+    stored: Stored,
+    records: Iterable[SignalRecord],
+    align: Callable[[BaseCall], Alignment | None],
+    regions: Sequence[Region] = (),
+    min_bases: int = MIN_BASES,
+    advance: Callable[[int], None] = lambda samples: None,
+    **options: Any,
+) -> StayFit:
+    """Decode reads at several stay scores; the network scores each read once.
+
+    Parameters
+    ----------
+    align, regions, min_bases : as for `judge`. Reads that it would not score at every stay score are left out.
+    options : of `nanopore.basecall.caller.Caller`.
+
+    Raises
+    ------
+    ConfigError: the model has no fixed stay score.
+    BiorrnError: fewer than 5 reads.
+    """
+    from biorrn.nanopore.basecall.caller import Caller
+
+    head = stored.recipe.network.head
+    if not isinstance(head, CRFHead) or head.blank is None:
+        found = "stay scores that are learned" if isinstance(head, CRFHead) else f"head {head.name}"
+        raise ConfigError(f"--blank: {stored.name}: found {found}; allowed is head crf with a number for blank")
+    caller, states = Caller(stored, **options), 4**head.state_len
+    tried = np.round(head.blank + STEP * np.arange(-REACH, REACH + 1), 4)
+    columns: list[list[np.ndarray]] = []
+
+    def counts(scored: Scored) -> Iterator[np.ndarray]:
+        for blank in tried:
+            scored.scores[:, :states] = blank
+            bases = decode_bases(caller.call(scored).bases)
+            found = _inside(BaseCall("", bases, np.zeros(len(bases), np.uint8)), align, regions)
+            kinds = np.zeros(4, np.int64) if found is None else np.bincount(found[0].kind[found[1]], minlength=4)
+            if kinds.sum() - kinds[INSERTION] < min_bases:
+                break
+            yield kinds
+
+    for record in records:
+        if caller.fault(record) is None and len(row := list(counts(caller.score(record)))) == len(tried):
+            columns.append(row)
+        advance(len(record.raw))
+    if len(columns) < FEWEST_READS:
+        raise BiorrnError(f"--blank: found {len(columns)} scored reads; expected {FEWEST_READS}")
+    return StayFit(float(head.blank), tried, np.array(columns))
+
+
 def own_calls(stored: Stored, records: Iterable[SignalRecord], **options: Any) -> Iterator[Call]:
     """Call reads with the model's own, uncalibrated qualities; options as for `basecall`."""
     from biorrn.nanopore.basecall.caller import basecall
@@ -114,12 +219,10 @@ def judge(
     regions : only columns inside one of them count; empty for all.
     min_bases : int: aligned reference bases that a read needs inside the regions to be scored.
     """
-    alignment = align(BaseCall("", call.bases, call.quals))
-    if alignment is None or alignment.aligned < ALIGNED * len(call.bases):
+    found = _inside(BaseCall("", call.bases, call.quals), align, regions)
+    if found is None:
         return None
-    inside = np.zeros(len(alignment.kind), bool) if regions else alignment.inside(None)
-    for region in regions:
-        inside |= alignment.inside(region)
+    alignment, inside = found
     kind = alignment.kind[inside]
     called = kind != DELETION
     wrong = wrong_columns(alignment)[0][inside][called]
@@ -128,6 +231,19 @@ def judge(
         places, wrong = places[:0], wrong[:0]
     identity = float((kind == MATCH).mean()) if len(kind) else 0.0
     return judged(call.bases, call.quals, call.evidence, places, wrong, identity)
+
+
+def _inside(
+    call: BaseCall, align: Callable[[BaseCall], Alignment | None], regions: Sequence[Region]
+) -> tuple[Alignment, np.ndarray] | None:
+    """Return the alignment of a call and its columns inside the regions, bool (C,); None if less than half aligns."""
+    alignment = align(call)
+    if alignment is None or alignment.aligned < ALIGNED * len(call.bases):
+        return None
+    inside = np.zeros(len(alignment.kind), bool) if regions else alignment.inside(None)
+    for region in regions:
+        inside |= alignment.inside(region)
+    return alignment, inside
 
 
 def judged(

@@ -11,8 +11,11 @@ from biorrn.nanopore.alignment import AlignmentMapper, Region
 from biorrn.nanopore.basecall.quality import FEATURES, calibration_of, features, phred
 from biorrn.nanopore.evaluate.calibrate import (
     NOISE,
+    REACH,
     SHORTEST,
+    STEP,
     Judged,
+    StayFit,
     additive,
     entries,
     fit,
@@ -169,3 +172,32 @@ def test_noise_is_of_every_kind_and_the_same_each_time() -> None:
         assert 1_400 < len(one.raw) <= 40_000
         assert one.raw.std() > 0
         assert one.sample_rate == 4000
+
+
+TRIED = np.round(2.0 + STEP * np.arange(-REACH, REACH + 1), 4)
+
+
+def stay_fit(wrong: np.ndarray) -> StayFit:
+    """A fit around 2.0, from the errors of reads at each score, (R, N), in 10,000 columns."""
+    parts = [10_000 - wrong, 0.4 * wrong, 0.3 * wrong, 0.3 * wrong]
+    return StayFit(2.0, TRIED, np.rint(np.stack(parts, axis=2)).astype(int))
+
+
+@pytest.mark.parametrize("top", [1.5, 1.8, 2.0, 2.3, 2.5])
+def test_the_stay_score_of_the_highest_identity_is_taken(top: float) -> None:
+    found = stay_fit(np.array([[900.0], [1000], [1100]]) + 2000 * (TRIED - top) ** 2)
+    assert found.best == pytest.approx(top)
+    assert ("fit it again" in found.lines()[0]) == (abs(top - 2) > 0.45)
+    before = 1 - (1000 + 2000 * (top - 2) ** 2) / 10_000
+    assert found.lines()[1] == f"mean identity of 3 reads: {before:.4f} before, 0.9000 after"
+
+
+def test_a_stay_score_is_kept_where_the_gain_is_within_its_error() -> None:
+    wrong = np.full((8, len(TRIED)), 1000.0)
+    wrong[:, REACH + 1] += 10
+    wrong[0, REACH + 1] -= 300  # one read
+    found = stay_fit(wrong)
+    assert found.tried[found.identity.mean(0).argmax()] == 2.1
+    assert found.best == 2.0
+    wrong[:, REACH + 1] -= 100
+    assert stay_fit(wrong).best == 2.1
