@@ -6,7 +6,9 @@ position in the direction of the read.
 
 A homopolymer is a maximal run of one base in the reference. Runs at the ends of an alignment, beside N, or not wholly
 in the region are not counted. The called length is the number of its letter in the read between the two neighbours of
-the run; the run is right if that is its length and no other letter is among them.
+the run; the run is right if that is its length and no other letter is among them. Each error belongs to one run:
+mismatches and deletions to that of their reference base, insertions to the next run if they have its letter, else to
+the one before.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from biorrn.nanopore.alignment import DELETION, INSERTION, Alignment, Region
 from biorrn.nanopore.readers.calls import BaseCall
 from biorrn.sequences.alphabets import encode_bases
 from biorrn.stats.bootstrap import wilson
-from biorrn.stats.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, Drawing, draw, say
+from biorrn.stats.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, Drawing, draw, say
 
 GAP = 5  # after the codes 0 N, 1 A, 2 C, 3 G, 4 T
 LETTERS = "ACGT"
@@ -169,7 +171,7 @@ CALLED = 16  # bases; the last column has longer calls too
 
 @jit()
 def _count_runs(true, called, inside, gap, table, sums):  # type: ignore[no-untyped-def]
-    """Add the runs of an alignment to `table` (4, longest + 1, called + 1) and `sums` (4, longest + 1, 4)."""
+    """Add the runs of an alignment to `table` (4, longest + 1, called + 1) and `sums` (4, longest + 1, 7)."""
     columns = true.shape[0]
     longest, most = table.shape[1] - 1, table.shape[2] - 1
     before = -1  # column of the reference base before the run
@@ -190,8 +192,14 @@ def _count_runs(true, called, inside, gap, table, sums):  # type: ignore[no-unty
             stop += 1
         # insertions behind the last base of the run count for this run and for the next
         if before >= 0 and stop < columns and letter > 0 and true[before] > 0 and true[stop] > 0 and whole:
-            found, foreign, waiting = 0, 0, 0
+            found, foreign, waiting, errors = 0, 0, 0, 0
             for column in range(before + 1, stop):
+                if true[column] == letter:
+                    errors += called[column] != letter
+                elif column < first:
+                    errors += called[column] == letter
+                else:
+                    errors += column < last or called[column] != true[stop]
                 if called[column] == letter:
                     found += 1
                     foreign += waiting
@@ -204,6 +212,9 @@ def _count_runs(true, called, inside, gap, table, sums):  # type: ignore[no-unty
             sums[letter - 1, row, 1] += found
             sums[letter - 1, row, 2] += found == length and foreign == 0
             sums[letter - 1, row, 3] += foreign > 0
+            sums[letter - 1, row, 4] += found < length
+            sums[letter - 1, row, 5] += found > length
+            sums[letter - 1, row, 6] += errors
         before = last
         first = stop
 
@@ -215,35 +226,41 @@ class Homopolymers:
     Attributes
     ----------
     called : int64 array (4, LONGEST + 1, CALLED + 1): runs by letter, length and called length.
-    sums : int64 array (4, LONGEST + 1, 4): bases, called bases, runs that are right, runs with another letter within.
+    sums : int64 array (4, LONGEST + 1, 7): bases, called bases, runs that are right, runs with another letter within,
+        runs that are called shorter, longer, and errors.
     """
 
     called: np.ndarray = field(default_factory=lambda: np.zeros((4, LONGEST + 1, CALLED + 1), np.int64))
-    sums: np.ndarray = field(default_factory=lambda: np.zeros((4, LONGEST + 1, 4), np.int64))
+    sums: np.ndarray = field(default_factory=lambda: np.zeros((4, LONGEST + 1, 7), np.int64))
 
     def add(self, columns: Columns) -> None:
         """Count one read."""
         _count_runs(columns.true, columns.called, columns.inside, GAP, self.called, self.sums)
 
     def table(self) -> dict[str, Any]:
-        """Return the counts for JSON."""
+        """Return the counts for JSON: shares of errors and bases are of those of all runs counted."""
+        whole = self.sums.sum(axis=(0, 1))
         by_base = [
             {"base": letter, **row}
             for letter, called, sums in zip(LETTERS, self.called, self.sums, strict=True)
-            for row in _rows(called, sums)
+            for row in _rows(called, sums, whole)
         ]
-        return {"longest": LONGEST, "all": _rows(self.called.sum(axis=0), self.sums.sum(axis=0)), "by_base": by_base}
+        every = _rows(self.called.sum(axis=0), self.sums.sum(axis=0), whole)
+        return {"longest": LONGEST, "all": every, "by_base": by_base}
 
 
-def _rows(called: np.ndarray, sums: np.ndarray) -> list[dict[str, Any]]:
-    """Return a row per run length that occurs."""
+def _rows(called: np.ndarray, sums: np.ndarray, whole: np.ndarray) -> list[dict[str, Any]]:
+    """Return a row per run length that occurs; `whole` (7,) are the sums over all runs."""
     rows = []
     for length in range(1, LONGEST + 1):
         runs = int(called[length].sum())
         if runs:
-            bases, found, right, mixed = sums[length].tolist()
+            bases, found, right, mixed, shorter, longer, errors = sums[length].tolist()
             low, high = wilson(right, runs)
             row = {"length": length, "runs": runs, "right": right / runs, "right_low": low, "right_high": high}
+            row |= {"shorter": shorter / runs, "equal": (runs - shorter - longer) / runs, "longer": longer / runs}
+            row |= {"errors": errors, "share_of_errors": errors / max(int(whole[6]), 1)}
+            row |= {"share_of_bases": bases / int(whole[0])}
             row |= {"mean_length": bases / runs, "mean_called": found / runs, "mixed": mixed}
             rows.append(row | {"called": called[length].tolist()})
     return rows
@@ -316,6 +333,44 @@ def _lengths(rows: Sequence[dict[str, Any]]) -> Callable[[Figure], None]:
         return None
 
     return paint
+
+
+WAYS = (("shorter", ORANGE), ("equal", "#d9d9d9"), ("longer", BLUE))
+HOMOPOLYMER = 3  # bases of the shortest run that the caption counts
+
+
+def _run_errors(rows: Sequence[Mapping[str, Any]]) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        if not rows:
+            return say(figure.add_subplot(), NOTHING)
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+        drawn = [row for row in rows if row["runs"] >= FEW]
+        x, base = np.array([row["length"] for row in drawn]), np.zeros(len(drawn))
+        for name, colour in WAYS:
+            part = 100 * np.array([row[name] for row in drawn])
+            axes.bar(x, part, bottom=base, width=0.7, color=colour, label=name)
+            base = base + part
+        axes.set(ylim=(0, 100), ylabel="runs called (%)")
+        axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=1.2, columnspacing=1.5)
+        places = np.array([row["length"] for row in rows])
+        for shift, name, colour in ((-0.18, "errors", RED), (0.18, "bases", GREEN)):
+            part = 100 * np.array([row[f"share_of_{name}"] for row in rows])
+            below.bar(places + shift, part, width=0.34, color=colour, label=name)
+        below.set_xticks(range(1, LONGEST + 1), TICKS)
+        below.set(xlabel="length of the run in the reference", ylabel="share of all (%)", xlim=(0.4, LONGEST + 0.6))
+        below.legend(loc="upper right", handlelength=1.2)
+        return None
+
+    return paint
+
+
+def _in_homopolymers(rows: Sequence[Mapping[str, Any]]) -> str:
+    errors, bases = (
+        sum(row[f"share_of_{name}"] for row in rows if row["length"] >= HOMOPOLYMER) for name in ("errors", "bases")
+    )
+    if not rows:
+        return ""
+    return f" Runs of {HOMOPOLYMER} bases or more hold {errors:.0%} of the errors and {bases:.0%} of the bases."
 
 
 def _kmers(rows: Sequence[Mapping[str, Any]]) -> Callable[[Figure], None]:
@@ -406,6 +461,13 @@ def context_figures(content: Mapping[str, Any], where: str) -> list[Drawing]:
             f"Called and true length of homopolymers, {where}; dashed: equal.{left_out}",
             _lengths(runs["all"]),
             3.6,
+        ),
+        draw(
+            "homopolymer_errors",
+            f"Runs called shorter, equal and longer by true length, {where}. Below, the share of each length in all "
+            f"errors and bases.{_in_homopolymers(runs['all'])}{left_out}",
+            _run_errors(runs["all"]),
+            4.4,
         ),
         draw(
             "contexts",

@@ -175,7 +175,15 @@ def error_drawings(runs: int) -> list[Drawing]:
         n = runs // length**3
         homopolymers.called[:, length, length] += n
         homopolymers.called[:, length, length - 1] += n // 4
-        homopolymers.sums[:, length] += [length * (n + n // 4), length * n + (length - 1) * (n // 4), n, 0]
+        homopolymers.sums[:, length] += [
+            length * (n + n // 4),
+            length * n + (length - 1) * (n // 4),
+            n,
+            0,
+            n // 4,
+            0,
+            n // 4,
+        ]
     contexts.kmers[:, 0] = runs
     contexts.kmers[:, 1:] = np.arange(192).reshape(64, 3) % 17 * (runs // 100)
     contexts.pairs[:, 1:] = runs * np.eye(4, 5, dtype=int) + runs // 50
@@ -185,7 +193,9 @@ def error_drawings(runs: int) -> list[Drawing]:
 @pytest.mark.parametrize("runs", [0, 30, 100_000])
 def test_errors_are_drawn_whatever_was_counted(runs: int) -> None:
     drawings = error_drawings(runs)
-    assert [one.name for one in drawings] == ["homopolymers", "homopolymer_lengths", "contexts", "substitutions"]
+    assert [one.name for one in drawings] == [
+        "homopolymers", "homopolymer_lengths", "homopolymer_errors", "contexts", "substitutions"]  # fmt: skip
+    assert ("Runs of 3 bases or more hold " in drawings[2].caption) == (runs > 0)
     for one in drawings:
         svg = as_bytes(one.figure, "svg")
         assert ElementTree.fromstring(svg).tag.endswith("svg")
@@ -194,13 +204,13 @@ def test_errors_are_drawn_whatever_was_counted(runs: int) -> None:
 
 
 def test_the_worst_contexts_are_named() -> None:
-    caption = error_drawings(100_000)[2].caption
+    caption = error_drawings(100_000)[3].caption
     named = caption.split("Most errors in all: ")[1].rstrip(".").split(", ")
     assert len(named) == 3
     assert all(entry.split()[0] in KMERS for entry in named)
     shares = [float(entry.split()[1]) for entry in named]
     assert shares == sorted(shares, reverse=True)
-    assert "Most errors" not in error_drawings(30)[2].caption
+    assert "Most errors" not in error_drawings(30)[3].caption
 
 
 def interval_drawing(n: int, level: float | None = 0.9) -> Drawing:
@@ -284,6 +294,9 @@ def test_worked_example_of_runs(counted_runs: Counted, strand: int) -> None:
     runs = counted_runs("4M1D3M1I1M", "GAAACTTTG", "GAAAACTTG", strand)
     assert found(runs) == [("A", 4, 3), ("C", 1, 1), ("T", 2, 3)]
     (one, two, four) = runs.table()["all"]
+    assert [(row["shorter"], row["equal"], row["longer"], row["errors"]) for row in (one, two, four)] == [
+        (0, 1, 0, 0), (0, 0, 1, 1), (1, 0, 0, 1)]  # fmt: skip
+    assert [(row["share_of_errors"], row["share_of_bases"]) for row in (two, four)] == [(0.5, 2 / 7), (0.5, 4 / 7)]
     assert (one["length"], one["runs"], one["right"], one["mean_called"], one["mixed"]) == (1, 1, 1.0, 1.0, 0)
     assert (two["length"], two["right"], two["mean_called"]) == (2, 0.0, 3.0)
     assert (four["length"], four["right"], four["mean_called"]) == (4, 0.0, 3.0)
@@ -291,18 +304,19 @@ def test_worked_example_of_runs(counted_runs: Counted, strand: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cigar", "read", "reference", "called", "right", "mixed"),
+    ("cigar", "read", "reference", "called", "right", "mixed", "errors"),
     [
-        ("6M", "GAAAAC", "GAAAAC", 4, 1, 0),
-        ("6M", "GAATAC", "GAAAAC", 3, 0, 1),  # another letter within
-        ("3M1I3M", "GAATAAC", "GAAAAC", 4, 0, 1),  # the number is right, the run is not whole
-        ("1M1I5M", "GTAAAAC", "GAAAAC", 4, 1, 0),  # another letter before it is not of the run
-        ("5M1I1M", "GAAAATC", "GAAAAC", 4, 1, 0),  # nor one behind it
-        ("6M", "GTAAAC", "GAAAAC", 3, 0, 0),
-        ("1M1I5M", "GATAAAC", "GAAAAC", 4, 0, 1),  # A, then T in the place of the run's first base
-        ("1M4D1M", "GC", "GAAAAC", 0, 0, 0),
-        ("3M20I3M", "GAA" + "A" * 20 + "AAC", "GAAAAC", CALLED, 0, 0),  # the last column holds longer ones
-        ("6M", "TAAAAT", "GAAAAC", 4, 1, 0),  # its neighbours may be wrong
+        ("6M", "GAAAAC", "GAAAAC", 4, 1, 0, 0),
+        ("6M", "GAATAC", "GAAAAC", 3, 0, 1, 1),  # another letter within
+        ("3M1I3M", "GAATAAC", "GAAAAC", 4, 0, 1, 1),  # the number is right, the run is not whole
+        ("1M1I5M", "GTAAAAC", "GAAAAC", 4, 1, 0, 0),  # another letter before it is not of the run
+        ("5M1I1M", "GAAAATC", "GAAAAC", 4, 1, 0, 1),  # nor one behind it, but it is an error of the run
+        ("5M1I1M", "GAAAACC", "GAAAAC", 4, 1, 0, 0),  # unless it lengthens the next run
+        ("6M", "GTAAAC", "GAAAAC", 3, 0, 0, 1),
+        ("1M1I5M", "GATAAAC", "GAAAAC", 4, 0, 1, 2),  # A, then T in the place of the run's first base
+        ("1M4D1M", "GC", "GAAAAC", 0, 0, 0, 4),
+        ("3M20I3M", "GAA" + "A" * 20 + "AAC", "GAAAAC", CALLED, 0, 0, 20),  # the last column holds longer ones
+        ("6M", "TAAAAT", "GAAAAC", 4, 1, 0, 0),  # its neighbours may be wrong
     ],
 )
 @STRANDS
@@ -314,11 +328,12 @@ def test_one_run(
     called: int,
     right: int,
     mixed: int,
+    errors: int,
     strand: int,
 ) -> None:
     runs = counted_runs(cigar, read, reference, strand)
     assert found(runs) == [("A", 4, called)]
-    assert runs.sums[0, 4, 2:].tolist() == [right, mixed]
+    assert runs.sums[0, 4, 2:].tolist() == [right, mixed, called < 4, called > 4, errors]
 
 
 def test_long_runs_share_a_row(counted_runs: Counted) -> None:
@@ -365,10 +380,30 @@ def test_counts_add_up_on_both_strands(counted_runs: Counted, steps: list[tuple[
     expected = [len(list(group)) for _, group in groupby(reference)][1:-1]
     assert forward.called.sum() == len(expected)
     assert forward.sums[:, :, 0].sum() == sum(expected)
-    for row in forward.table()["all"]:
+    rows = forward.table()["all"]
+    for name in ("share_of_errors", "share_of_bases"):
+        assert sum(row[name] for row in rows) == pytest.approx(1) or not forward.sums[..., 6].sum()
+    for row in rows:
         assert sum(row["called"]) == row["runs"]
+        assert row["shorter"] + row["equal"] + row["longer"] == pytest.approx(1)
+        assert row["errors"] >= abs(row["mean_called"] - row["mean_length"]) * row["runs"] - 1e-9
         assert row["right"] * row["runs"] + row["mixed"] <= row["runs"]
         assert row["right_low"] <= row["right"] <= row["right_high"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from("MID")), max_size=15), st.integers(0, 2**32 - 1))
+def test_each_error_is_of_one_run(
+    aligned: Aligned, counted_runs: Counted, steps: list[tuple[int, str]], seed: int
+) -> None:
+    """With a run before and one behind that are right, all errors of the alignment are counted, once."""
+    steps = [(4, "M"), *steps, (4, "M")]
+    rng = np.random.default_rng(seed)
+    size = {op: sum(n for n, kind in steps if kind in ("M", op)) for op in "ID"}
+    read, reference = ("GTTC" + "".join(rng.choice(list("AC"), size[op] - 8)) + "GTTC" for op in "ID")
+    cigar = "".join(f"{n}{op}" for n, op in steps)
+    true, called = (np.array(list(letters)) for letters in rows(*aligned(cigar, read, reference)))
+    assert counted_runs(cigar, read, reference).sums[..., 6].sum() == (true != called).sum()
 
 
 def test_shares_of_nothing_and_of_some(counted_runs: Counted) -> None:
