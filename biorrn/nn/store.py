@@ -163,7 +163,7 @@ def short_names() -> dict[str, str]:
 
 def is_shipped(folder: Path) -> bool:
     """Return whether a folder is that of a shipped model."""
-    return folder.name in shipped_models() and find_model(folder.name) == folder
+    return folder.absolute().parent == Path(str(resources.files("biorrn.pretrained")))
 
 
 def model_folders(given: Iterable[str | Path] = ()) -> list[Path]:

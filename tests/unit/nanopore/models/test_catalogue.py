@@ -181,6 +181,15 @@ def test_the_default_and_the_short_names_of_two_sizes(
     assert any(line.startswith("  dna_r9.4.1_hac ") and "3.2 MB" in line and "0.93" in line for line in lines)
 
 
+def test_a_copy_of_a_shipped_model_is_the_users(
+    tmp_path: Path, two_sizes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store.is_shipped(find_model("dna_r9.4.1_hac"))
+    write_model(tmp_path / "dna_r9.4.1_hac", R9)
+    monkeypatch.chdir(tmp_path)
+    assert not store.is_shipped(find_model("dna_r9.4.1_hac"))
+
+
 def test_a_short_name_gives_way_and_is_never_a_guess(tmp_path: Path, two_sizes: Path) -> None:
     own = write_model(tmp_path / "own" / "hac", R10)
     assert find_model("hac", [tmp_path / "own"]) == own
