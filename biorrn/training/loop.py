@@ -45,6 +45,7 @@ from biorrn.training.parallel import Piece
 from biorrn.training.processes import Processes, choose_place
 from biorrn.training.task import Data, Diverged, Task
 
+SNAPSHOT = f"{CHECKPOINTS}/model"  # model folder of the best epoch so far
 FILES = ("path", "backward", "teacher")  # keys of a front end and of `training` whose values are files or model folders
 
 
@@ -239,6 +240,23 @@ class Reporter(Callback):
             del self.bar
 
 
+class Snapshot(Callback):
+    """Writes the model of the best epoch so far to `SNAPSHOT`, which can be used before a long run ends.
+
+    Parameters
+    ----------
+    facts : of the data.
+    """
+
+    def __init__(self, folder: Path, task: Task, recipe: Recipe, facts: dict[str, Any]) -> None:
+        self.folder, self.name, self.recipe, self.facts = folder / SNAPSHOT, f"valid_{task.monitor}", recipe, facts
+
+    def on_validation_end(self, trainer: pl.Trainer, learner: Any) -> None:
+        scores = [row[self.name] for row in learner.history]
+        if self.recipe.training.rows != "train" or scores.index(max(scores)) == len(scores) - 1:
+            save_model(self.folder, learner.best_model, self.recipe, self.facts)
+
+
 class Watcher(Callback):
     """Prints training warnings after each epoch and writes warnings.tsv.
 
@@ -367,6 +385,7 @@ def run(begun: Begun, task: Task, stop: int | None = None) -> None:
     watching: list[Callback] = [best_saver, last_saver]
     if here.first:
         watching.append(Reporter(folder, task, data.training_size * recipe.training.epochs))
+        watching.append(Snapshot(folder, task, recipe, data.facts))
         watching.append(Watcher(folder, recipe, begun.init is None))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from biorrn.base import compute as device
 from biorrn.config.recipe import Recipe
+from biorrn.nn.store import load_model
 from biorrn.training import loop as precision
 from biorrn.training.task import load_task
 from biorrn.training.train import train
@@ -78,3 +79,11 @@ def test_detection_follows_the_cpu_library() -> None:
         check=True,
     )
     assert told.stdout.strip() == "False"
+
+
+def test_the_best_epoch_so_far_is_a_model(tiny_proteins: Path, tmp_path: Path) -> None:
+    several = recipe("32").model_copy(update={"training": recipe("32").training.model_copy(update={"epochs": 3})})
+    folder = train(several, tiny_proteins, tmp_path / "run", load_task("regression"), threads=1)
+    last, best = (load_file(path / "weights.safetensors") for path in (folder, folder / precision.SNAPSHOT))
+    assert all(torch.equal(last[key], best[key]) for key in last)
+    assert load_model(folder / precision.SNAPSHOT).recipe.task == "regression"
