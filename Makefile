@@ -66,10 +66,11 @@ models: $(VENV)/.stamp-run $(NATIVE)
 	@for model in stability beta_lactamase solubility melting_temperature secondary_structure; do \
 		cp results/models/$$model/weights.safetensors results/models/$$model/recipe.yaml biorrn/pretrained/$$model/; done
 
+# train the shipped basecallers again, on the real data (see workflow/basecaller.smk); a day on two cores
 basecaller: $(VENV)/.stamp-run $(NATIVE)
 	@$(BIN)/snakemake -s workflow/basecaller.smk --cores $(CORES)
-	@cp results/basecaller/dna_r9.4.1_fast/weights.safetensors results/basecaller/dna_r9.4.1_fast/recipe.yaml \
-		biorrn/pretrained/dna_r9.4.1_fast/
+	@for model in dna_r9.4.1_fast dna_r9.4.1_hac; do \
+		cp results/basecaller/$$model/weights.safetensors results/basecaller/$$model/recipe.yaml biorrn/pretrained/$$model/; done
 
 clean:
 	rm -rf results site .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

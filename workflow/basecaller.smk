@@ -1,15 +1,17 @@
-# Training of the shipped basecaller dna_r9.4.1_fast from real reads; takes hours on two cores:
+# Training of the shipped basecallers from real reads; takes a day on two cores. What was stopped goes on from its last
+# epoch when the command is run again:
 #
 #     make basecaller            (or: snakemake -s workflow/basecaller.smk --cores 2)
 #
-# The data is in {real_data}/nanopore, as in config/real.yaml. Three stages, each starting from the weights of the last:
-#   1  phage lambda with labels by Tombo, and recombined walks over those reads (`biorrn prepare recombine`)
-#   2  adds E. coli reads, labelled by the K-12 genome, and reads with calls of another basecaller, aligned by model 1
-#   3  adds Klebsiella reads called by model 2, walks over all others that change read every 2.5 bases on average, and
-#      simulated reads; trained longest. Stay score and Q-scores are then fitted on held-out E. coli and lambda
-#      reads, Q-scores also on noise
-# Not trained on: lambda 0-12,000 (test) and 12,000-14,500 (selection of the epoch), E. coli 514,000-531,000, and a fifth of
-# the human reads.
+# The data is in {real_data}/nanopore, as in config/real.yaml. Four networks, each from the weights of one before:
+#   1     phage lambda with labels by Tombo, and recombined walks over those reads (`biorrn prepare recombine`)
+#   2     adds E. coli reads that network 1 maps on their genome, and reads with calls of another basecaller
+#   hac   network 2 with wider layers (256), on the reads that network 2 maps on their genomes; trained longest
+#   fast  network 2, which learns from the labels and from hac
+# The stay score and the Q-scores of hac and fast are then fitted on held-out reads.
+# Not trained on: lambda 0-12,000 (test) and 12,000-14,500 (valid); Klebsiella 0-530,000 (valid); E. coli 510,000-535,000
+# (test), and 3,000,000-3,500,000 of the reads of 2017 (valid); a fifth of the human reads. The others of Klebsiella's and
+# of the E. coli reads of 2017 are only in the last two networks.
 import os
 import sys
 from pathlib import Path
@@ -24,200 +26,166 @@ REAL = Path(
     "nanopore",
 )
 OUT = config.get("output", "results/basecaller")
-MODEL = "dna_r9.4.1_fast"
-# E. coli without the 40 kb covered by the reads of ecoli_r94; lambda without the test region
-CALIBRATED = [
-    "NC_000913.3:0-514000",
-    "NC_000913.3:531000-718000",
-    "NC_000913.3:738000-4069000",
-    "NC_000913.3:4078000-4641652",
-    "Lambda_NEB:12000-14500",
-]
-HELD_OUT = "reference:Lambda_NEB:0-12000=test,Lambda_NEB:12000-14500=valid"
+SIZES = ("hac", "fast")
+ECOLI = REAL / "references/ecoli_K12_MG1655.fna.gz"
+KLEBSIELLA = REAL / "references/klebsiella_MGH78578.fna.gz"
+# regions of the held-out reads to which stay score and Q-scores are fitted
+CALIBRATED = ["NC_000913.3:3000000-3500000", "Lambda_NEB:12000-14500"]
 
-# sampling weights of the three mixtures, by file
-MIXED = {
-    1: {"lambda": 0.2, "walks1": 0.8},
-    2: {
-        "lambda": 0.12,
-        "walks1": 0.33,
-        "ecoli1": 0.33,
-        "multi1": 0.12,
-        "prom1": 0.05,
-        "human": 0.05,
-    },
-    3: {
-        "lambda": 0.03,
-        "walks2": 0.42,
-        "simulated": 0.1,
-        "ecoli2": 0.04,
-        "multi2": 0.14,
-        "klebsiella": 0.2,
-        "prom2": 0.05,
-        "human": 0.02,
-    },
-}
-EPOCHS = {1: 20, 2: 20, 3: 100}  # of 4,096 windows of 2,000 samples
-LABELLED = {  # reads with calls: files, options, split
-    "ecoli": ("ecoli_r94", f"--calls {REAL}/ecoli_r94/basecalls.fasta --reference {REAL}/references/ecoli_K12_MG1655.fna.gz",
-              "reference:NC_000913.3:514000-531000=test"),
-    "multi": ("formats/fast5/multi_fast5_zip.fast5", "", "random:1,0,0"),
-    "prom": ("promethion_r941/reads.fast5", "", "random:1,0,0"),
+# labelled reads: files, options of `biorrn prepare signal`; the model is a network of above
+WALKED = "--labels bootstrap --min-identity 0.8 --min-coverage 0.5"
+LABELLED = {
+    "lambda": ("lambda_r941/fast5", "--labels events --split reference:Lambda_NEB:0-12000=test,Lambda_NEB:12000-14500=valid"),
+    "human": ("human_r941/reads.blow5", f"--labels bam --bam {REAL}/human_r941/guppy_sup.bam --lead 3"
+              f" --moves {REAL}/human_r941/guppy_sup.moves.paf --split random:0.8,0,0.2"),
+    "multi": ("formats/fast5/multi_fast5_zip.fast5", "--labels calls --split random:1,0,0"),
+    "prom": ("promethion_r941/reads.fast5", "--labels calls --split random:1,0,0"),
+    "ecoli": ("ecoli_r94", f"{WALKED} --reference {ECOLI} --split reference:NC_000913.3:510000-535000=test"),
+    "ecoli2017": ("ecoli_r94_nanoreviser", f"{WALKED} --reference {ECOLI}"
+                  " --split reference:NC_000913.3:510000-535000=test,NC_000913.3:3000000-3500000=valid"),
+    "klebsiella": ("klebsiella_r941", f"{WALKED} --reference {KLEBSIELLA} --split reference:NC_009648.1:0-530000=valid"),
 }  # fmt: skip
+ALONE = ("lambda", "human")  # whose labels need no model
+
+# sampling weights of the mixtures, by file; a number after a name is that of the network that placed its labels
+MIXED = {
+    "1": {"lambda": 0.2, "walks1": 0.8},
+    "2": {"lambda": 0.15, "walks1": 0.3, "ecoli1": 0.35, "multi1": 0.1, "prom1": 0.05, "human": 0.05},
+    "last": {"lambda": 0.16, "walks2": 0.14, "klebsiella2": 0.28, "ecoli20172": 0.15, "ecoli2": 0.07, "multi2": 0.05,
+             "prom2": 0.07, "human": 0.08},
+}  # fmt: skip
+WALKS = {  # joined files, options
+    "1": (["lambda"], "--samples 15000000"),
+    "2": (["lambda", "multi2", "prom2", "human"], "--samples 40000000 --rounds 2 --run 3 --seed 11"),
+}
+WIDE = "--set model.core.hidden=256 --set model.frontend.layers.2.width=256"
+SHORT = "--set training.augment.scale=0.1 --set training.augment.shift=0.15"  # as short reads are normalised
+TRAINED = {  # mixture, network that it starts from, epochs of 4,096 windows of 2,000 samples, options
+    "1": ("1", None, 20, ""),
+    "2": ("2", "1", 20, ""),
+    "hac": ("last", "2", 400, f"--set name=hac {WIDE} {SHORT}"),
+    "fast": ("last", "2", 200, f"{SHORT} --set training.teacher={OUT}/networkhac"),
+}
 
 
 wildcard_constraints:
-    stage="[123]",
-    source="ecoli|multi|prom",
+    network="1|2|hac|fast",
+    number="[12]",
+    source="|".join(LABELLED),
+    alone="|".join(ALONE),
+    size="|".join(SIZES),
+    mixture="1|2|last",
 
 
 rule all:
     input:
-        f"{OUT}/{MODEL}/weights.safetensors",
+        expand(f"{OUT}/dna_r9.4.1_{{size}}/weights.safetensors", size=SIZES),
 
 
-rule tombo:
-    output:
-        f"{OUT}/lambda.h5",
-    log:
-        f"{OUT}/logs/lambda.log",
-    shell:
-        "biorrn prepare signal {REAL}/lambda_r941/fast5 --labels events --split {HELD_OUT:q} -o {output:q} > {log:q} 2>&1"
-
-
-rule human:
-    output:
-        f"{OUT}/human.h5",
-    log:
-        f"{OUT}/logs/human.log",
-    shell:
-        "biorrn prepare signal {REAL}/human_r941/reads.blow5 --labels bam --bam {REAL}/human_r941/guppy_sup.bam"
-        " --moves {REAL}/human_r941/guppy_sup.moves.paf --lead 3 --split random:0.8,0,0.2 -o {output:q} > {log:q} 2>&1"
-
-
-rule called:
-    # known sequences, aligned to the signal by the model of a stage
+rule labelled:
+    # known sequences, aligned to the signal by a network
     input:
-        f"{OUT}/model{{stage}}/weights.safetensors",
+        f"{OUT}/network{{number}}/weights.safetensors",
     output:
-        f"{OUT}/{{source}}{{stage}}.h5",
+        f"{OUT}/{{source}}{{number}}.h5",
     log:
-        f"{OUT}/logs/{{source}}{{stage}}.log",
+        f"{OUT}/logs/{{source}}{{number}}.log",
     params:
         reads=lambda wildcards: REAL / LABELLED[wildcards.source][0],
         options=lambda wildcards: LABELLED[wildcards.source][1],
-        split=lambda wildcards: LABELLED[wildcards.source][2],
     shell:
-        "biorrn prepare signal {params.reads:q} --labels calls --model {OUT}/model{wildcards.stage} {params.options}"
-        " --split {params.split} --threads 1 -o {output:q} > {log:q} 2>&1"
+        "biorrn prepare signal {params.reads:q} --model {OUT}/network{wildcards.number} {params.options}"
+        " --threads 1 -o {output:q} > {log:q} 2>&1"
 
 
-rule klebsiella:
-    # unlabelled reads: labelled with the calls of model 2
-    input:
-        f"{OUT}/model2/weights.safetensors",
+rule events:
     output:
-        calls=f"{OUT}/klebsiella.fastq",
-        prepared=f"{OUT}/klebsiella.h5",
+        f"{OUT}/{{alone}}.h5",
     log:
-        f"{OUT}/logs/klebsiella.log",
-    threads: 2
+        f"{OUT}/logs/{{alone}}.log",
+    params:
+        reads=lambda wildcards: REAL / LABELLED[wildcards.alone][0],
+        options=lambda wildcards: LABELLED[wildcards.alone][1],
     shell:
-        "(biorrn basecall {REAL}/klebsiella_r941 --model {OUT}/model2 --decoder beam -o {output.calls:q}"
-        " && biorrn prepare signal {REAL}/klebsiella_r941 --labels calls --calls {output.calls:q} --model {OUT}/model2"
-        " --split random:1,0,0 --threads 1 -o {output.prepared:q}) > {log:q} 2>&1"
+        "biorrn prepare signal {params.reads:q} {params.options} -o {output:q} > {log:q} 2>&1"
 
 
-rule walks_lambda:
+rule walks:
     input:
-        f"{OUT}/lambda.h5",
+        lambda wildcards: [f"{OUT}/{name}.h5" for name in WALKS[wildcards.number][0]],
     output:
-        f"{OUT}/walks1.h5",
+        joined=temp(f"{OUT}/joined{{number}}.h5"),
+        walks=f"{OUT}/walks{{number}}.h5",
     log:
-        f"{OUT}/logs/walks1.log",
-    shell:
-        "biorrn prepare recombine {input:q} --samples 15000000 -o {output:q} > {log:q} 2>&1"
-
-
-rule walks_all:
-    input:
-        [f"{OUT}/{name}.h5" for name in ("lambda", "ecoli2", "multi2", "prom2")],
-    output:
-        joined=f"{OUT}/joined.h5",
-        walks=f"{OUT}/walks2.h5",
-    log:
-        f"{OUT}/logs/walks2.log",
+        f"{OUT}/logs/walks{{number}}.log",
+    params:
+        options=lambda wildcards: WALKS[wildcards.number][1],
     shell:
         "(biorrn prepare mix {input:q} -o {output.joined:q}"
-        " && biorrn prepare recombine {output.joined:q} --samples 40000000 --rounds 2 --run 2.5 --seed 7 -o {output.walks:q})"
-        " > {log:q} 2>&1"
-
-
-rule simulated:
-    output:
-        reads=f"{OUT}/simulated.blow5",
-        truth=f"{OUT}/simulated.tsv",
-        prepared=f"{OUT}/simulated.h5",
-    log:
-        f"{OUT}/logs/simulated.log",
-    shell:
-        "(biorrn simulate --random-genome 1500000 --coverage 1 --seed 5 -o {output.reads:q} --truth {output.truth:q}"
-        " && biorrn prepare signal {output.reads:q} --labels truth --truth {output.truth:q} --split random:1,0,0"
-        " -o {output.prepared:q}) > {log:q} 2>&1"
+        " && biorrn prepare recombine {output.joined:q} {params.options} -o {output.walks:q}) > {log:q} 2>&1"
 
 
 rule mix:
     input:
-        lambda wildcards: [f"{OUT}/{name}.h5" for name in MIXED[int(wildcards.stage)]],
+        lambda wildcards: [f"{OUT}/{name}.h5" for name in MIXED[wildcards.mixture]],
     output:
-        f"{OUT}/mix{{stage}}.h5",
+        f"{OUT}/mix_{{mixture}}.h5",
     log:
-        f"{OUT}/logs/mix{{stage}}.log",
+        f"{OUT}/logs/mix_{{mixture}}.log",
     params:
         shares=lambda wildcards: [
             f"{OUT}/{name}.h5={share}"
-            for name, share in MIXED[int(wildcards.stage)].items()
+            for name, share in MIXED[wildcards.mixture].items()
         ],
     shell:
         "biorrn prepare mix {params.shares:q} -o {output:q} > {log:q} 2>&1"
 
 
+def needed(network):
+    mixture, before, _, options = TRAINED[network]
+    models = [before] if before else []
+    models += ["hac"] if "teacher" in options else []
+    return [
+        f"{OUT}/mix_{mixture}.h5",
+        *(f"{OUT}/network{name}/weights.safetensors" for name in models),
+    ]
+
+
 rule train:
     input:
-        prepared=f"{OUT}/mix{{stage}}.h5",
-        before=lambda wildcards: (
-            f"{OUT}/model{int(wildcards.stage) - 1}/weights.safetensors"
-            if wildcards.stage > "1"
-            else []
-        ),
+        lambda wildcards: needed(wildcards.network),
     output:
-        f"{OUT}/model{{stage}}/weights.safetensors",
+        f"{OUT}/network{{network}}/weights.safetensors",
     log:
-        f"{OUT}/logs/train{{stage}}.log",
+        f"{OUT}/logs/train_{{network}}.log",
     threads: 2
     params:
-        epochs=lambda wildcards: EPOCHS[int(wildcards.stage)],
-        init=lambda wildcards, input: (
-            ["--init", str(Path(input.before).parent)] if input.before else []
+        before=lambda wildcards: (
+            f"--init {OUT}/network{TRAINED[wildcards.network][1]}"
+            if TRAINED[wildcards.network][1]
+            else ""
         ),
+        epochs=lambda wildcards: TRAINED[wildcards.network][2],
+        options=lambda wildcards: TRAINED[wildcards.network][3],
     shell:
-        "biorrn train fast {input.prepared:q} -o {OUT}/model{wildcards.stage} {params.init:q} --threads {threads}"
-        " --set training.epochs={params.epochs} > {log:q} 2>&1"
+        "biorrn train fast {input[0]:q} -o {OUT}/network{wildcards.network} {params.before} --threads {threads}"
+        " --set training.epochs={params.epochs} {params.options} >> {log:q} 2>&1"
 
 
 rule calibrate:
     input:
-        f"{OUT}/model3/weights.safetensors",
+        f"{OUT}/network{{size}}/weights.safetensors",
     output:
-        f"{OUT}/{MODEL}/weights.safetensors",
+        f"{OUT}/dna_r9.4.1_{{size}}/weights.safetensors",
     log:
-        f"{OUT}/logs/calibrate.log",
+        f"{OUT}/logs/calibrate_{{size}}.log",
     threads: 2
     params:
+        folder=f"{OUT}/dna_r9.4.1_{{size}}",
         regions=[f"--region {region}" for region in CALIBRATED],
     shell:
-        "(cp {OUT}/model3/weights.safetensors {OUT}/model3/recipe.yaml {OUT}/{MODEL}/"
-        " && gzip -dc {REAL}/references/ecoli_K12_MG1655.fna.gz | cat - {REAL}/lambda_r941/reference.fasta > {OUT}/known.fasta"
-        " && biorrn calibrate {OUT}/{MODEL} {REAL}/ecoli_r94_nanoreviser {REAL}/lambda_r941/fast5"
-        " --blank --reference {OUT}/known.fasta {params.regions} --unlike {REAL}/r1041_remora --unlike {REAL}/sequin_rna002"
-        " --threads {threads}) > {log:q} 2>&1"
+        "(cp {OUT}/network{wildcards.size}/weights.safetensors {OUT}/network{wildcards.size}/recipe.yaml {params.folder}/"
+        " && gzip -dc {ECOLI} | cat - {REAL}/lambda_r941/reference.fasta > {params.folder}/known.fasta"
+        " && biorrn calibrate {params.folder} {REAL}/ecoli_r94_nanoreviser {REAL}/lambda_r941/fast5"
+        " --blank --reference {params.folder}/known.fasta {params.regions} --unlike {REAL}/r1041_remora"
+        " --unlike {REAL}/sequin_rna002 --threads {threads}) > {log:q} 2>&1"
