@@ -1,6 +1,7 @@
 """Benchmark of a training step of a basecaller: one thread, threads of torch, rows over threads; float32 and bfloat16.
 
-A step is forward, CTC-CRF loss and backward on random signal, without optimiser and reading.
+A step is forward, CTC-CRF loss and backward on random signal, without optimiser and reading. Freed memory is kept as in
+`biorrn train`; with --give-back it is not, for comparison.
 """
 
 import argparse
@@ -15,7 +16,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from measure import interleaved, machine, ratio
 
-from biorrn.config.recipe import load_recipe
+from biorrn.base.compute import keep_memory
+from biorrn.config.recipe import change_recipe, load_recipe
 from biorrn.kernels.crf.loss import crf_loss
 from biorrn.nn.sequence import build_model
 from biorrn.sequences.alphabets import BASES
@@ -38,11 +40,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=64, help="rows in a batch (B)")
     parser.add_argument("--samples", type=int, default=2000, help="samples a row")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--width", type=int, default=96, help="units a layer")
+    parser.add_argument("--give-back", action="store_true", help="let the C library return freed memory")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved repeats")
     options = parser.parse_args()
 
+    if not options.give_back:
+        keep_memory()
     torch.manual_seed(0)
-    model = build_model(load_recipe("fast").model, len(BASES))
+    wide = [f"model.core.hidden={options.width}", f"model.frontend.layers.2.width={options.width}"]
+    model = build_model(change_recipe(load_recipe("fast"), wide).network, len(BASES))
     rows, samples, threads = options.rows, options.samples, options.threads
     batch = (
         torch.randn(rows, samples, 1),
@@ -62,7 +69,7 @@ def main() -> None:
     }
     seconds = interleaved(work, options.rounds)
     print(machine("torch", "numba"))
-    print(f"# recipe fast, B {rows}, {samples} samples a row; median of {options.rounds} rounds")
+    print(f"# recipe fast, width {options.width}, B {rows}, {samples} samples a row; median of {options.rounds} rounds")
     print(f"{'':32} {'samples/s':>10} {'ratio':>6}")
     for name, values in seconds.items():
         rate = rows * samples / statistics.median(values)
