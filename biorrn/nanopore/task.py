@@ -98,8 +98,8 @@ class Teacher:
     def __init__(self, recipe: Recipe, windows: ChunkDataset) -> None:
         name = str(recipe.training.teacher)
         stored = load_model(name)
-        own, other = (_shape(one) for one in (recipe, stored.recipe))
-        own, other = (*own, windows.normaliser), (*other, stored.facts.get("normaliser"))
+        own = (*_shape(recipe), windows.normaliser)
+        other = (*_shape(stored.recipe), stored.facts.get("normaliser"))
         if recipe.training.loss != "crf" or own != other:
             raise ConfigError(
                 f"training.teacher={name}: found head {other[0]}, state_len {other[1]}, stride {other[2]}, normaliser "

@@ -25,12 +25,12 @@ def widen(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], seed: int =
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, Tensor] = {}
     before = torch.zeros(1, dtype=torch.long)  # for each unit of the layer below, the unit it is a copy of
-    own = before
+    own: Tensor | None = before
     for name, old in given.items():
         new = wanted[name]
         gates = 4 if "_l0" in name else 1
         if name.endswith("weight_ih_l0") or (name.endswith("weight") and old.ndim > 1):
-            if own is not before:
+            if own is not None:
                 before = own
             own = copies(len(old) // gates, len(new) // gates, generator)
         if own is None:

@@ -72,7 +72,7 @@ def groups_of(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     Tables of embeddings, the head and narrow filters are left to AdamW, as by Jordan et al.
     """
     gates = {
-        id(weight): len(weight) // module.hidden_size
+        id(weight): len(weight) // int(module.hidden_size)  # type: ignore[arg-type]
         for module in model.modules()
         for name, weight in module.named_parameters(recurse=False)
         if name.startswith("weight_") and hasattr(module, "hidden_size")

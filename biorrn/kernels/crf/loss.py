@@ -141,7 +141,8 @@ def one_row(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, gradient: 
             continue
         whole, e, filled = found
         least = kind(cpu.LEAST[np.dtype(kind)])
-        chain, rows = np.empty((len(scores) + 1, size + 1), kind), np.empty((4, size), kind)
+        chain: np.ndarray = np.empty((len(scores) + 1, size + 1), kind)
+        rows: np.ndarray = np.empty((4, size), kind)
         target = cpu.chain_forward(e, stays, moves, chain, rows[0], rows[1], least)
         if np.isfinite(whole - target) and cpu.chain_backward(e, stays, moves, chain, filled, rows, least):
             gradient[:] = filled
