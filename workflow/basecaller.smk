@@ -168,7 +168,7 @@ rule train:
         epochs=lambda wildcards: TRAINED[wildcards.network][2],
         options=lambda wildcards: TRAINED[wildcards.network][3],
     shell:
-        "biorrn train fast {input[0]:q} -o {OUT}/network{wildcards.network} {params.before} --threads {threads}"
+        "biorrn train fast {input[0]:q} -o {OUT}/network{wildcards.network} {params.before} --threads {threads} --processes {threads}"
         " --set training.epochs={params.epochs} {params.options} >> {log:q} 2>&1"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,8 @@ class SignalData:
             self.facts["chemistry"] = known
         if self.windows.rna:
             self.facts["reversed"] = True
-        self.teacher = Teacher(recipe, self.windows) if recipe.training.teacher is not None else None
+        if recipe.training.teacher is not None:
+            teacher_of(recipe).check(recipe, self.windows.normaliser)
 
     def steps(self) -> int:
         return max(1, self.chunks.epoch // self.batch_size)
@@ -78,8 +79,7 @@ class SignalData:
     def train(self, epoch: int, seed: int) -> Iterator[Batch]:
         windows = self.windows.windows(epoch, seed, self.steps() * self.batch_size)
         for start in range(0, len(windows), self.batch_size):
-            batch = self.windows.collate(windows[start : start + self.batch_size])
-            yield batch if self.teacher is None else replace(batch, probabilities=self.teacher(batch))
+            yield self.windows.collate(windows[start : start + self.batch_size])
 
     def valid(self) -> Iterator[Batch]:
         tiles = self.held_out.tiles(VALID_WINDOWS)
@@ -88,33 +88,45 @@ class SignalData:
 
 
 class Teacher:
-    """A trained CRF model that another one learns from (Hinton et al. 2015, arXiv 1503.02531), on the CPU.
+    """A trained CRF model that another one learns from (Hinton et al. 2015, arXiv 1503.02531).
 
-    Raises
-    ------
-    ConfigError: no such model, or one of another kind, stride, number of states or normalisation than the recipe's.
+    Parameters
+    ----------
+    batch_size, samples : int: most rows, and samples of a row.
     """
 
-    def __init__(self, recipe: Recipe, windows: ChunkDataset) -> None:
-        name = str(recipe.training.teacher)
-        stored = load_model(name)
-        own = (*_shape(recipe), windows.normaliser)
-        other = (*_shape(stored.recipe), stored.facts.get("normaliser"))
+    def __init__(self, name: str, batch_size: int, samples: int) -> None:
+        self.name, self.stored = name, load_model(name)
+        self.stride = stride(self.stored.recipe)
+        self.engine = choose(self.stored, "cpu", batch_size=batch_size, size=samples)
+        self._network: torch.nn.Module | None = None  # on another device
+
+    def check(self, recipe: Recipe, normaliser: str) -> None:
+        """Check that a model of `recipe` can learn from it, of signal that is normalised as named.
+
+        Raises
+        ------
+        ConfigError: the head, the states, the stride or the normalisation are others.
+        """
+        own = (*_shape(recipe), normaliser)
+        other = (*_shape(self.stored.recipe), self.stored.facts.get("normaliser"))
         if recipe.training.loss != "crf" or own != other:
             raise ConfigError(
-                f"training.teacher={name}: found head {other[0]}, state_len {other[1]}, stride {other[2]}, normaliser "
-                f"{other[3]}; allowed are those of the recipe and the data: crf, {own[1]}, {own[2]}, {own[3]}"
+                f"training.teacher={self.name}: found head {other[0]}, state_len {other[1]}, stride {other[2]}, "
+                f"normaliser {other[3]}; allowed are those of the recipe and the data: crf, {own[1]}, {own[2]}, {own[3]}"
             )
-        self.stride = own[2]
-        self.engine = choose(stored, "cpu", batch_size=recipe.training.batch_size, size=windows.samples)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Return the probability of each transition, float32 (B, T, 5 S), of a batch on the CPU."""
-        lengths = batch.lengths.numpy()
+        """Return the probability of each transition, float32 (B, T, 5 S), of the rows of a batch."""
+        if batch.x.device.type != "cpu":
+            if self._network is None:
+                self._network = model_on(self.stored.model, batch.x.device)
+            with torch.no_grad():
+                scores, frames = self._network(batch.x, batch.lengths)
+            return posteriors(scores.float(), frames)
+        lengths, height = batch.lengths.numpy(), self.engine.rows
         frames = -(-lengths // self.stride)
         scores = np.zeros((len(batch), int(frames.max(initial=0)), self.engine.symbols), np.float32)
-
-        height = self.engine.rows
 
         def score(place: int) -> None:
             rows = slice(place * height, (place + 1) * height)
@@ -122,7 +134,16 @@ class Teacher:
             self.engine.score(batch.x[rows, :, 0].numpy(), lengths[rows], wanted)
 
         each_row(score, list(range(-(-len(batch) // height))), torch.get_num_threads())
-        return torch.from_numpy(posteriors(scores, frames))
+        return posteriors(torch.from_numpy(scores), torch.from_numpy(frames))
+
+
+def teacher_of(recipe: Recipe) -> Teacher:
+    """Return the teacher of a recipe."""
+    chunks = recipe.chunks or Chunks()
+    return _teacher(str(recipe.training.teacher), recipe.training.batch_size, chunks.samples)
+
+
+_teacher = lru_cache(1)(Teacher)
 
 
 def _shape(recipe: Recipe) -> tuple[str, int, int]:
@@ -180,9 +201,9 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
     assert batch.target_lengths is not None
     if recipe.training.loss == "crf":
         rows = crf_loss(outputs, lengths, batch.targets, batch.target_lengths, state_len(recipe))
-        if batch.probabilities is not None:
+        if recipe.training.teacher is not None and torch.is_grad_enabled():  # not in validation
             share = recipe.training.teacher_share
-            rows = (1 - share) * rows + share * crf_cross_entropy(outputs, lengths, batch.probabilities)
+            rows = (1 - share) * rows + share * crf_cross_entropy(outputs, lengths, teacher_of(recipe)(batch))
     else:
         rows = ctc_loss(outputs, lengths, batch.targets, batch.target_lengths)
     return (rows / batch.target_lengths.clamp(min=1)).mean()

@@ -176,26 +176,41 @@ def _all_paths(scores: np.ndarray, kind: type) -> tuple[float, np.ndarray, np.nd
     return (whole, e, filled) if trusted else None
 
 
-def posteriors(scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def posteriors(scores: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Return the posterior probability of every transition, float32 (B, T, 5 S); 0 beyond a row's frames.
 
     Parameters
     ----------
-    scores : float32 array (B, T, 5 S), in the layout of this module.
-    lengths : int array (B,): valid frames of each row.
+    scores : float tensor (B, T, 5 S), in the layout of this module; finite.
+    lengths : int tensor (B,): valid frames of each row.
     """
-    found = np.zeros(scores.shape, np.float32)
+    scores = scores.detach().float()
+    if scores.is_cuda:
+        return _gradient_of_all(scores, lengths)
+    given, counts, found = scores.numpy(), lengths.numpy(), np.zeros(scores.shape, np.float32)
 
     def work(row: int) -> None:
-        own = scores[row, : lengths[row]]
+        own = given[row, : counts[row]]
         for kind in kinds_of(own):
             if (paths := _all_paths(own, kind)) is not None:
-                found[row, : lengths[row]] = paths[2]
+                found[row, : counts[row]] = paths[2]
                 return
         raise ValueError(f"row {row}: scores that are not finite")
 
-    each_row(work, list(range(len(scores))), torch.get_num_threads())
+    each_row(work, list(range(len(given))), torch.get_num_threads())
+    return torch.from_numpy(found)
+
+
+def _gradient_of_all(scores: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return `posteriors` on any device."""
+    with torch.enable_grad():
+        whole = log_partition(scores.requires_grad_(), lengths, _state_len(scores))
+        (found,) = torch.autograd.grad(whole.sum(), scores)
     return found
+
+
+def _state_len(scores: torch.Tensor) -> int:
+    return round(np.log(scores.shape[2] // 5) / np.log(4))
 
 
 def crf_cross_entropy(scores: torch.Tensor, lengths: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
@@ -210,8 +225,7 @@ def crf_cross_entropy(scores: torch.Tensor, lengths: torch.Tensor, probabilities
     probabilities : float32 tensor (B, T, 5 S): of each transition, as `posteriors` returns them; 0 beyond the frames.
     """
     if scores.is_cuda:
-        states = scores.shape[2] // 5
-        whole = log_partition(scores.float(), lengths, round(np.log(states) / np.log(4)))
+        whole = log_partition(scores.float(), lengths, _state_len(scores))
         return whole - (probabilities * scores.float()).sum((1, 2))
     return cast(torch.Tensor, RowLoss.apply(scores.float(), _cross_entropy, lengths, probabilities))
 

@@ -12,7 +12,7 @@ from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.config.recipe import Recipe, change_recipe, load_recipe, parse_recipe
 from biorrn.kernels.crf.loss import posteriors
 from biorrn.nanopore import task as basecalling
-from biorrn.nanopore.task import SignalData, frames_early, windows_fit
+from biorrn.nanopore.task import SignalData, frames_early, teacher_of, windows_fit
 from biorrn.nn.layout import stride
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored, load_model, save_model
@@ -171,34 +171,40 @@ def teach(folder: Path, prepared: Path, *changes: str, normaliser: str = "medmad
     return change_recipe(load_recipe("fast"), [*SMALL, "model.core.hidden=8", f"training.teacher={folder}"])
 
 
-def test_a_batch_holds_what_the_teacher_says(prepared: Path, tmp_path: Path) -> None:
+def test_the_teacher_says_what_its_network_does(prepared: Path, tmp_path: Path) -> None:
     recipe = teach(tmp_path / "teacher", prepared)
-    data = SignalData(prepared, recipe)
-    teacher = load_model(tmp_path / "teacher").model
-    for batch in data.train(0, 0):
-        scores, frames = teacher(batch.x, batch.lengths)
-        assert batch.probabilities is not None
-        assert batch.probabilities.shape == scores.shape
-        exact = posteriors(scores.detach().numpy(), frames.numpy())
+    network = load_model(tmp_path / "teacher").model
+    for batch in SignalData(prepared, recipe).train(0, 0):
+        scores, frames = network(batch.x, batch.lengths)
+        said = teacher_of(recipe)(batch)
         # the kernels of a CPU may calculate with fewer digits
-        assert np.abs(batch.probabilities.numpy() - exact).max() < 0.05
-        torch.testing.assert_close(batch.probabilities.sum((1, 2)), frames.float())
-    assert all(batch.probabilities is None for batch in data.valid())
+        assert (said - posteriors(scores, frames)).abs().max() < 0.05
+        torch.testing.assert_close(said.sum((1, 2)), frames.float())
 
 
 def test_a_student_like_its_teacher_has_nothing_to_learn_from_it(prepared: Path, tmp_path: Path) -> None:
     recipe = change_recipe(teach(tmp_path / "teacher", prepared), ["training.teacher_share=1.0"])
     batch = next(SignalData(prepared, recipe).train(0, 0))
     grown: dict[str, float] = {}
-    for name, model in (
-        ("itself", load_model(tmp_path / "teacher").model),
-        ("another", build_model(recipe.network, 5)),
-    ):
+    models = {"itself": load_model(tmp_path / "teacher").model, "another": build_model(recipe.network, 5)}
+    for name, model in models.items():
         scores, frames = model(batch.x, batch.lengths)
         scores.retain_grad()
         basecalling.loss(model, scores, frames, batch, recipe).backward()
         grown[name] = float(scores.grad.abs().sum())
     assert grown["itself"] < 0.1 * grown["another"]
+
+
+def test_validation_knows_no_teacher(prepared: Path, tmp_path: Path) -> None:
+    recipe = teach(tmp_path / "teacher", prepared)
+    without = change_recipe(recipe, ["training.teacher=null"])
+    data = SignalData(prepared, recipe)
+    model = basecalling.make_model(recipe, data)
+    batch = next(iter(data.valid()))
+    with torch.no_grad():
+        scores, frames = model(batch.x, batch.lengths)
+        losses = [basecalling.loss(model, scores, frames, batch, one) for one in (recipe, without)]
+    assert torch.equal(*losses)
 
 
 @pytest.mark.parametrize(
