@@ -113,7 +113,8 @@ class Teacher:
         if recipe.training.loss != "crf" or own != other:
             raise ConfigError(
                 f"training.teacher={self.name}: found head {other[0]}, state_len {other[1]}, stride {other[2]}, "
-                f"normaliser {other[3]}; allowed are those of the recipe and the data: crf, {own[1]}, {own[2]}, {own[3]}"
+                f"normaliser {other[3]}; allowed are those of the recipe and the data: "
+                f"crf, {own[1]}, {own[2]}, {own[3]}"
             )
 
     def __call__(self, batch: Batch) -> Tensor:
