@@ -69,7 +69,7 @@ models: $(VENV)/.stamp-run $(NATIVE)
 # train the shipped basecallers again, on the real data (see workflow/basecaller.smk); a day on two cores
 basecaller: $(VENV)/.stamp-run $(NATIVE)
 	@$(BIN)/snakemake -s workflow/basecaller.smk --cores $(CORES)
-	@for model in dna_r9.4.1_fast dna_r9.4.1_hac; do \
+	@for model in dna_r9.4.1_fast dna_r9.4.1_hac; do mkdir -p biorrn/pretrained/$$model; \
 		cp results/basecaller/$$model/weights.safetensors results/basecaller/$$model/recipe.yaml biorrn/pretrained/$$model/; done
 
 clean:

@@ -65,7 +65,8 @@ def read_plan(run: str | Path, *, data: str | Path | None = None, init: str | No
         given, processes = record["init"], int(record["processes"])
         if stop := _stop(record, recipe):
             options["stop"] = stop
-        checked = [(path, path, known) for path, known in record["files"].items()]
+        teacher = recipe.training.teacher
+        checked = [(path, path, known) for path, known in record["files"].items() if path != teacher]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise InputError(
             run / PROVENANCE, f"has too little information to repeat the run: {_missing(error)}"
@@ -75,6 +76,8 @@ def read_plan(run: str | Path, *, data: str | Path | None = None, init: str | No
     if given is not None:
         options["init"] = init or given["model"]
         checked.append((str(find_model(options["init"])), given["model"], given["sha256"]))
+    if teacher is not None:
+        checked.append((str(find_model(teacher)), teacher, record["files"].get(teacher, "")))
     for place, called, known in checked:
         check_file(place, called, known)
     return Plan(run, recipe, path, options, processes)

@@ -36,14 +36,14 @@ CALIBRATED = ["NC_000913.3:3000000-3500000", "Lambda_NEB:12000-14500"]
 WALKED = "--labels bootstrap --min-identity 0.8 --min-coverage 0.5"
 LABELLED = {
     "lambda": ("lambda_r941/fast5", "--labels events --split reference:Lambda_NEB:0-12000=test,Lambda_NEB:12000-14500=valid"),
-    "human": ("human_r941/reads.blow5", f"--labels bam --bam {REAL}/human_r941/guppy_sup.bam --lead 3"
-              f" --moves {REAL}/human_r941/guppy_sup.moves.paf --split random:0.8,0,0.2"),
+    "human": ("human_r941/reads.blow5", f"--labels bam --bam '{REAL}/human_r941/guppy_sup.bam' --lead 3"
+              f" --moves '{REAL}/human_r941/guppy_sup.moves.paf' --split random:0.8,0,0.2"),
     "multi": ("formats/fast5/multi_fast5_zip.fast5", "--labels calls --split random:1,0,0"),
     "prom": ("promethion_r941/reads.fast5", "--labels calls --split random:1,0,0"),
-    "ecoli": ("ecoli_r94", f"{WALKED} --reference {ECOLI} --split reference:NC_000913.3:510000-535000=test"),
-    "ecoli2017": ("ecoli_r94_nanoreviser", f"{WALKED} --reference {ECOLI}"
+    "ecoli": ("ecoli_r94", f"{WALKED} --reference '{ECOLI}' --split reference:NC_000913.3:510000-535000=test"),
+    "ecoli2017": ("ecoli_r94_nanoreviser", f"{WALKED} --reference '{ECOLI}'"
                   " --split reference:NC_000913.3:510000-535000=test,NC_000913.3:3000000-3500000=valid"),
-    "klebsiella": ("klebsiella_r941", f"{WALKED} --reference {KLEBSIELLA} --split reference:NC_009648.1:0-530000=valid"),
+    "klebsiella": ("klebsiella_r941", f"{WALKED} --reference '{KLEBSIELLA}' --split reference:NC_009648.1:0-530000=valid"),
 }  # fmt: skip
 ALONE = ("lambda", "human")  # whose labels need no model
 
@@ -56,15 +56,19 @@ MIXED = {
 }  # fmt: skip
 WALKS = {  # joined files, options
     "1": (["lambda"], "--samples 15000000"),
-    "2": (["lambda", "multi2", "prom2", "human"], "--samples 40000000 --rounds 2 --run 3 --seed 11"),
+    "2": (
+        ["lambda", "multi2", "prom2", "human"],
+        "--samples 40000000 --rounds 2 --run 3 --seed 11",
+    ),
 }
 WIDE = "--set model.core.hidden=256 --set model.frontend.layers.2.width=256"
 SHORT = "--set training.augment.scale=0.1 --set training.augment.shift=0.15"  # as short reads are normalised
-TRAINED = {  # mixture, network that it starts from, epochs of 4,096 windows of 2,000 samples, options
-    "1": ("1", None, 20, ""),
-    "2": ("2", "1", 20, ""),
-    "hac": ("last", "2", 400, f"--set name=hac {WIDE} {SHORT}"),
-    "fast": ("last", "2", 200, f"{SHORT} --set training.teacher={OUT}/networkhac"),
+# mixture, network that it starts from, one that it learns from, epochs of 4,096 windows of 2,000 samples, options
+TRAINED = {
+    "1": ("1", None, None, 20, ""),
+    "2": ("2", "1", None, 20, ""),
+    "hac": ("last", "2", None, 400, f"--set name=hac {WIDE} {SHORT}"),
+    "fast": ("last", "2", "hac", 200, SHORT),
 }
 
 
@@ -91,10 +95,11 @@ rule labelled:
     log:
         f"{OUT}/logs/{{source}}{{number}}.log",
     params:
+        model=f"{OUT}/network{{number}}",
         reads=lambda wildcards: REAL / LABELLED[wildcards.source][0],
         options=lambda wildcards: LABELLED[wildcards.source][1],
     shell:
-        "biorrn prepare signal {params.reads:q} --model {OUT}/network{wildcards.number} {params.options}"
+        "biorrn prepare signal {params.reads:q} --model {params.model:q} {params.options}"
         " --threads 1 -o {output:q} > {log:q} 2>&1"
 
 
@@ -142,13 +147,20 @@ rule mix:
 
 
 def needed(network):
-    mixture, before, _, options = TRAINED[network]
-    models = [before] if before else []
-    models += ["hac"] if "teacher" in options else []
+    mixture, *models = TRAINED[network][:3]
     return [
         f"{OUT}/mix_{mixture}.h5",
-        *(f"{OUT}/network{name}/weights.safetensors" for name in models),
+        *(f"{OUT}/network{name}/weights.safetensors" for name in models if name),
     ]
+
+
+def options_of(network):
+    _, before, teacher, epochs, options = TRAINED[network]
+    found = f"--set training.epochs={epochs} {options}"
+    found += f" --init '{OUT}/network{before}'" if before else ""
+    return found + (
+        f" --set 'training.teacher={OUT}/network{teacher}'" if teacher else ""
+    )
 
 
 rule train:
@@ -160,16 +172,11 @@ rule train:
         f"{OUT}/logs/train_{{network}}.log",
     threads: 2
     params:
-        before=lambda wildcards: (
-            f"--init {OUT}/network{TRAINED[wildcards.network][1]}"
-            if TRAINED[wildcards.network][1]
-            else ""
-        ),
-        epochs=lambda wildcards: TRAINED[wildcards.network][2],
-        options=lambda wildcards: TRAINED[wildcards.network][3],
+        folder=f"{OUT}/network{{network}}",
+        options=lambda wildcards: options_of(wildcards.network),
     shell:
-        "biorrn train fast {input[0]:q} -o {OUT}/network{wildcards.network} {params.before} --threads {threads} --processes {threads}"
-        " --set training.epochs={params.epochs} {params.options} >> {log:q} 2>&1"
+        "biorrn train fast {input[0]:q} -o {params.folder:q} --threads {threads} --processes {threads} {params.options}"
+        " >> {log:q} 2>&1"
 
 
 rule calibrate:
@@ -181,11 +188,15 @@ rule calibrate:
         f"{OUT}/logs/calibrate_{{size}}.log",
     threads: 2
     params:
+        network=f"{OUT}/network{{size}}",
         folder=f"{OUT}/dna_r9.4.1_{{size}}",
+        known=f"{OUT}/dna_r9.4.1_{{size}}/known.fasta",
+        genomes=[ECOLI, REAL / "lambda_r941/reference.fasta"],
+        reads=[REAL / "ecoli_r94_nanoreviser", REAL / "lambda_r941/fast5"],
+        unlike=[REAL / "r1041_remora", REAL / "sequin_rna002"],
         regions=[f"--region {region}" for region in CALIBRATED],
     shell:
-        "(cp {OUT}/network{wildcards.size}/weights.safetensors {OUT}/network{wildcards.size}/recipe.yaml {params.folder}/"
-        " && gzip -dc {ECOLI} | cat - {REAL}/lambda_r941/reference.fasta > {params.folder}/known.fasta"
-        " && biorrn calibrate {params.folder} {REAL}/ecoli_r94_nanoreviser {REAL}/lambda_r941/fast5"
-        " --blank --reference {params.folder}/known.fasta {params.regions} --unlike {REAL}/r1041_remora"
-        " --unlike {REAL}/sequin_rna002 --threads {threads}) > {log:q} 2>&1"
+        "(cp {params.network:q}/weights.safetensors {params.network:q}/recipe.yaml {params.folder:q}/"
+        " && gzip -dcf {params.genomes:q} > {params.known:q}"
+        " && biorrn calibrate {params.folder:q} {params.reads:q} --blank --reference {params.known:q} {params.regions}"
+        " --unlike {params.unlike[0]:q} --unlike {params.unlike[1]:q} --threads {threads}) > {log:q} 2>&1"

@@ -174,9 +174,9 @@ def calibrate(
     for line in [*(stays.lines() if blank else ()), *calibration.summary_lines(fit)]:
         print(line)
     if not dry_run:
-        update_facts(model, **calibration.entries(fit))
-        if changed is not None:
+        if changed is not None:  # first: Q-scores are those of its stay score
             update_recipe(model, changed)
+        update_facts(model, **calibration.entries(fit))
     tally.report()
 
 

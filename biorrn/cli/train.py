@@ -33,7 +33,10 @@ def train(
         float | None, typer.Option(help="Time limit: stop at the end of the epoch that exceeds it.")
     ] = None,
     init: Annotated[
-        str | None, typer.Option(help="Fine-tuning: start from the weights of this model, where the shapes match.")
+        str | None,
+        typer.Option(
+            help="Start from the weights of this model, where shapes match; narrower LSTM layers are widened."
+        ),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(help="Ensemble members trained in parallel. Default: one per CPU thread.")
@@ -76,6 +79,7 @@ def train(
       biorrn train fast modified.h5 -o runs/tuned --init dna_r9.4.1_fast --set training.lr=5e-4
       biorrn train dna_r10.4.1_e8.2_400bps_hac@v4.3.0/ own.h5 -o runs/own_r10 --set training.epochs=4
     """
+    from biorrn.base.compute import keep_memory
     from biorrn.config.recipe import change_recipe, load_recipe, recipe_names
     from biorrn.nn.store import is_model, load_model
     from biorrn.training import processes as launch
@@ -97,6 +101,7 @@ def train(
     from biorrn.training.task import complete, load_task
     from biorrn.training.train import train as run
 
+    keep_memory()
     run(
         chosen,
         prepared,

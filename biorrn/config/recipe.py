@@ -90,7 +90,6 @@ class Training(Closed):
     # is left to choose another, and the scores of the validation rows are no estimate for new ones
     rows: Literal["train", "train+valid", "all"] = "train"
     max_minutes: float | None = Field(None, gt=0)  # stop at the end of the epoch that passes this
-    optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = Field(2e-3, gt=0)  # peak of the schedule
     warmup: float = Field(0.05, ge=0, lt=1)  # part of all steps
     final_lr: float = Field(0.01, ge=0, le=1)  # where the cosine ends, as a part of the peak
@@ -193,6 +192,8 @@ class Recipe(Closed):
         _check_members(self)
         if self.training.rows != "train" and self.task != "regression":
             raise ValueError(f"key 'training.rows' is for task regression; found task '{self.task}'")
+        if self.training.teacher is not None and self.training.loss != "crf":
+            raise ValueError(f"key 'training.teacher' is for loss crf; found loss '{self.training.loss}'")
         return self
 
     @property

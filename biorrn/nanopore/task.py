@@ -21,14 +21,13 @@ from biorrn.kernels.ctc.loss import ctc_loss
 from biorrn.kernels.distance import identity
 from biorrn.nanopore.alignment import of_label
 from biorrn.nanopore.basecall.decode import DECODERS, Decoded, remembered, turned
-from biorrn.nanopore.basecall.engine import choose
+from biorrn.nanopore.basecall.engine import Engine, choose
 from biorrn.nanopore.chemistry import trained_for
 from biorrn.nanopore.dataset import ChunkDataset, Window
 from biorrn.nanopore.readers.calls import parse_bases
 from biorrn.nanopore.signal import PA_MEAN, PA_STD
 from biorrn.nn.batch import Batch
 from biorrn.nn.forward import model_on
-from biorrn.nn.layout import stride
 from biorrn.nn.sequence import SequenceModel, build_model
 from biorrn.nn.store import Stored, load_model, update_facts
 from biorrn.sequences.alphabets import BASES, decode_bases
@@ -70,8 +69,6 @@ class SignalData:
             self.facts["chemistry"] = known
         if self.windows.rna:
             self.facts["reversed"] = True
-        if recipe.training.teacher is not None:
-            teacher_of(recipe).check(recipe, self.windows.normaliser)
 
     def steps(self) -> int:
         return max(1, self.chunks.epoch // self.batch_size)
@@ -96,26 +93,26 @@ class Teacher:
     """
 
     def __init__(self, name: str, batch_size: int, samples: int) -> None:
-        self.name, self.stored = name, load_model(name)
-        self.stride = stride(self.stored.recipe)
-        self.engine = choose(self.stored, "cpu", batch_size=batch_size, size=samples)
+        self.stored = load_model(name)
+        self.batch_size, self.samples = batch_size, samples
+        self._engine: Engine | None = None
         self._network: torch.nn.Module | None = None  # on another device
 
-    def check(self, recipe: Recipe, normaliser: str) -> None:
-        """Check that a model of `recipe` can learn from it, of signal that is normalised as named.
+    def check(self, recipe: Recipe, facts: Mapping[str, Any], name: str) -> None:
+        """Check that a model of `recipe`, with these facts, can learn from it.
 
         Raises
         ------
-        ConfigError: the head, the states, the stride or the normalisation are others.
+        ConfigError: the task, head, states, stride, normalisation, sample rate or direction are others.
         """
-        own = (*_shape(recipe), normaliser)
-        other = (*_shape(self.stored.recipe), self.stored.facts.get("normaliser"))
-        if recipe.training.loss != "crf" or own != other:
-            raise ConfigError(
-                f"training.teacher={self.name}: found head {other[0]}, state_len {other[1]}, stride {other[2]}, "
-                f"normaliser {other[3]}; allowed are those of the recipe and the data: "
-                f"crf, {own[1]}, {own[2]}, {own[3]}"
-            )
+        own = _described(recipe, facts)
+        other = _described(self.stored.recipe, self.stored.facts)
+        for what, wanted in own.items():
+            if other[what] != wanted:
+                raise ConfigError(
+                    f"training.teacher={name}: found {what} {other[what]}; allowed is that of the recipe and the data, "
+                    f"{wanted}"
+                )
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the probability of each transition, float32 (B, T, 5 S), of the rows of a batch."""
@@ -124,17 +121,21 @@ class Teacher:
                 self._network = model_on(self.stored.model, batch.x.device)
             with torch.no_grad():
                 scores, frames = self._network(batch.x, batch.lengths)
-            return posteriors(scores.float(), frames)
-        lengths, height = batch.lengths.numpy(), self.engine.rows
-        frames = -(-lengths // self.stride)
-        scores = np.zeros((len(batch), int(frames.max(initial=0)), self.engine.symbols), np.float32)
+            return posteriors(scores, frames)
+        if self._engine is None:
+            self._engine = choose(self.stored, "cpu", batch_size=self.batch_size, size=self.samples)
+        engine, lengths = self._engine, batch.lengths.numpy()
+        height, threads = engine.rows, torch.get_num_threads() if engine.parallel else 1
+        frames = -(-lengths // int(self.stored.facts["stride"]))
+        scores = np.zeros((len(batch), int(frames.max(initial=0)), engine.symbols), np.float32)
 
         def score(place: int) -> None:
             rows = slice(place * height, (place + 1) * height)
             wanted = [[(0, int(count), out[:count])] for count, out in zip(frames[rows], scores[rows], strict=True)]
-            self.engine.score(batch.x[rows, :, 0].numpy(), lengths[rows], wanted)
+            engine.score(batch.x[rows, :, 0].numpy(), lengths[rows], wanted)
 
-        each_row(score, list(range(-(-len(batch) // height))), torch.get_num_threads())
+        with torch.autocast("cpu", enabled=False):
+            each_row(score, list(range(-(-len(batch) // height))), threads)
         return posteriors(torch.from_numpy(scores), torch.from_numpy(frames))
 
 
@@ -147,9 +148,16 @@ def teacher_of(recipe: Recipe) -> Teacher:
 _teacher = lru_cache(1)(Teacher)
 
 
-def _shape(recipe: Recipe) -> tuple[str, int, int]:
-    """Return the head, the bases in a state and the samples a frame of a basecaller."""
-    return recipe.network.head.name, state_len(recipe), stride(recipe)
+def _described(recipe: Recipe, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a model and its teacher have in common."""
+    head = getattr(recipe.model, "head", None)
+    return {
+        "task": recipe.task,
+        "head": getattr(head, "name", None),
+        "state_len": getattr(head, "state_len", 0),
+        **{name: facts.get(name) for name in ("stride", "normaliser", "sample_rate")},
+        "reversed": bool(facts.get("reversed")),
+    }
 
 
 def open_data(path: str | Path, recipe: Recipe) -> SignalData:
@@ -188,6 +196,9 @@ def make_model(recipe: Recipe, data: SignalData) -> SequenceModel:
         )
     model = build_model(recipe.network, len(BASES))
     data.facts["stride"] = model.stride
+    if recipe.training.teacher is not None:
+        _teacher.cache_clear()  # it may have been trained again
+        teacher_of(recipe).check(recipe, data.facts, recipe.training.teacher)
     return model
 
 
@@ -203,8 +214,8 @@ def loss(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, r
     if recipe.training.loss == "crf":
         rows = crf_loss(outputs, lengths, batch.targets, batch.target_lengths, state_len(recipe))
         if recipe.training.teacher is not None and torch.is_grad_enabled():  # not in validation
-            share = recipe.training.teacher_share
-            rows = (1 - share) * rows + share * crf_cross_entropy(outputs, lengths, teacher_of(recipe)(batch))
+            part = recipe.training.teacher_share
+            rows = (1 - part) * rows + part * crf_cross_entropy(outputs, lengths, teacher_of(recipe)(batch))
     else:
         rows = ctc_loss(outputs, lengths, batch.targets, batch.target_lengths)
     return (rows / batch.target_lengths.clamp(min=1)).mean()

@@ -156,6 +156,15 @@ def _head_names(head: PlainHead | ChainHead | CRFHead) -> list[str]:
     return [f"head.output.{place}" for place in ((1, 3) if head.hidden else (1,))]  # dropout and SiLU are 0 and 2
 
 
+def stacked(recipe: Recipe) -> bool:
+    """Return whether a network is plain convolutions, LSTM layers of one direction each, and a head of each step."""
+    network = recipe.model
+    if not isinstance(network, Model) or not isinstance(network.frontend, Conv) or unsupported_core(network.core):
+        return False
+    core: Any = network.core
+    return len(core.directions(0)) == 1 and not network.steps and not network.pool
+
+
 def unsupported_core(core: Core | SelfAttention | list[Core | SelfAttention]) -> str | None:
     """Return which part of a core the kernels of `kernels.lstm` do not support, or None."""
     if not isinstance(core, Core):

@@ -280,8 +280,11 @@ def neighbours(recipe: Recipe, facts: dict[str, Any]) -> Neighbours | None:
 def settle(recipe: Recipe, model: nn.Module) -> Recipe:
     """Return the recipe for the model folder, without paths: values read from files are in the weights.
 
-    A front end that read a file has the recipe to store in its attribute `settled`.
+    A front end that read a file has the recipe to store in its attribute `settled`. What the model learned from a
+    teacher is in its weights too.
     """
+    if recipe.training.teacher is not None:
+        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"teacher": None})})
     if recipe.members is not None:
         parts: Any = getattr(model, "members", [])
         members = [

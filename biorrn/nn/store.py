@@ -163,7 +163,7 @@ def short_names() -> dict[str, str]:
 
 def is_shipped(folder: Path) -> bool:
     """Return whether a folder is that of a shipped model."""
-    return folder.absolute().parent == Path(str(resources.files("biorrn.pretrained")))
+    return folder.resolve().parent == Path(str(resources.files("biorrn.pretrained"))).resolve()
 
 
 def model_folders(given: Iterable[str | Path] = ()) -> list[Path]:
@@ -436,7 +436,7 @@ def _module(recipe: Recipe, facts: dict[str, Any], folder: Path, tensors: dict[s
 def _paths(recipe: Recipe) -> Iterator[str]:
     """Yield the paths in a recipe, which are allowed in training but not in a model folder."""
     frontend = getattr(recipe.model, "frontend", None)
-    found = [getattr(frontend, name, None) for name in ("path", "backward")]
+    found = [getattr(frontend, name, None) for name in ("path", "backward")] + [recipe.training.teacher]
     for part in getattr(frontend, "parts", ()):
         inner = part.get("frontend")
         found += [inner.get(name) for name in ("path", "backward")] if isinstance(inner, dict) else []
@@ -481,6 +481,8 @@ def language_models(frontend: config.Frontend) -> list[Part]:
 def start_from(model: nn.Module, name: str | Path) -> int:
     """Copy the tensors of a stored model that fit another by name and shape, and return their number.
 
+    A narrower stack of convolutions and LSTM layers is widened first; see `nn.widen`.
+
     Raises
     ------
     ConfigError: no tensor fits, or no such model.
@@ -489,9 +491,10 @@ def start_from(model: nn.Module, name: str | Path) -> int:
 
     from biorrn.nn.widen import widen
 
-    given, own = load_model(name).model.state_dict(), model.state_dict()
-    if wide := widen(given, own):
-        given = wide
+    stored, own = load_model(name), model.state_dict()
+    given = stored.model.state_dict()
+    if layout.stacked(stored.recipe) and not getattr(model.core, "skip", False):
+        given = widen(given, own) or given
     fitting = [key for key, tensor in own.items() if key in given and given[key].shape == tensor.shape]
     if not fitting:
         raise ConfigError(f"--init {name}: none of its tensors has the name and shape of one of the recipe's model")

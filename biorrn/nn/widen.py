@@ -13,15 +13,20 @@ from torch import Tensor
 
 
 def widen(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], seed: int = 0) -> dict[str, Tensor] | None:
-    """Return the tensors of a wider network, or None if the networks differ in more than the widths of layers.
+    """Return the tensors of a wider network; None if none is wider, or if they differ in more than widths of layers.
+
+    The last layer has no wider outputs, since each has a meaning; if their number differs, it is left out.
 
     Parameters
     ----------
-    given : tensors of the trained network, in the order of its layers: convolutions, recurrent layers, head.
+    given : tensors of the trained network, for which `nn.layout.stacked` is true, in the order of its layers.
     wanted : tensors of the wider one, whose names, order and shapes count.
     """
-    if list(given) != list(wanted):
+    if list(given) != list(wanted) or all(given[name].shape == wanted[name].shape for name in given):
         return None
+    last = next(name for name in reversed(list(given)) if name.endswith("weight"))
+    if given[last].shape[0] != wanted[last].shape[0]:
+        given = {name: tensor for name, tensor in given.items() if name.rpartition(".")[0] != last.rpartition(".")[0]}
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, Tensor] = {}
     before = torch.zeros(1, dtype=torch.long)  # for each unit of the layer below, the unit it is a copy of

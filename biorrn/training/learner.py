@@ -23,7 +23,6 @@ from biorrn.config.recipe import Recipe
 from biorrn.nn.batch import Batch, valid
 from biorrn.nn.cells import Layer
 from biorrn.nn.sequence import SequenceModel, next_states
-from biorrn.training.muon import Muon, groups_of
 from biorrn.training.parallel import Piece, Pieces, Shards, separable
 from biorrn.training.processes import Processes
 from biorrn.training.task import Data, Diverged, Task
@@ -391,23 +390,15 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         settings = self.recipe.training
-        if settings.optimizer == "muon":
-            made: torch.optim.Optimizer = Muon(
-                groups_of(self.model, settings.weight_decay), lr=settings.lr, betas=settings.betas
-            )
-        else:
-            decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
-            plain = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]  # biases and norms
-            groups = [
-                {"params": decayed, "weight_decay": settings.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ]
-            made = torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, foreach=True)
+        decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
+        plain = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]  # biases and norms
+        groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, foreach=True)
         steps = settings.epochs * self.data.steps()
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            made, lambda step: warmup_cosine(step, steps, settings.warmup, settings.final_lr)
+            optimizer, lambda step: warmup_cosine(step, steps, settings.warmup, settings.final_lr)
         )
-        return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # -- validation ---------------------------------------------------------------------------------------------
     def on_validation_epoch_start(self) -> None:

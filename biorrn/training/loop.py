@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import math
 import os
 import sys
 import time
@@ -20,7 +22,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment, TorchEla
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.strategies import DDPStrategy
 
-from biorrn.base.compute import has_bfloat16, keep_memory, set_threads
+from biorrn.base.compute import has_bfloat16, set_threads
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.files import sha256
 from biorrn.base.terminal import announced, progress
@@ -46,7 +48,7 @@ from biorrn.training.processes import Processes, choose_place
 from biorrn.training.task import Data, Diverged, Task
 
 SNAPSHOT = f"{CHECKPOINTS}/model"  # model folder of the best epoch so far
-FILES = ("path", "backward", "teacher")  # keys of a front end and of `training` whose values are files or model folders
+FILES = ("path", "backward")  # keys of a front end whose values are files or model folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +183,14 @@ def files_of(content: Any) -> set[str]:
 
 
 def _checksums(recipe: Recipe) -> dict[str, str]:
-    """Return the SHA-256 of each existing file; the model reports missing ones."""
+    """Return the SHA-256 of each existing file, and of the teacher; the model reports missing files."""
     found = {}
     for name in sorted(files_of(recipe.model_dump(mode="json"))):
         path = Path(name) / WEIGHTS if Path(name).is_dir() else Path(name)
         if path.is_file():
             found[name] = sha256(path)
+    if (teacher := recipe.training.teacher) is not None:
+        found[teacher] = model_checksum(find_model(teacher))
     return found
 
 
@@ -243,18 +247,22 @@ class Reporter(Callback):
 class Snapshot(Callback):
     """Writes the model of the best epoch so far to `SNAPSHOT`, which can be used before a long run ends.
 
-    Parameters
-    ----------
-    facts : of the data.
+    What is fitted after the last epoch, such as the calibration of Q-scores, is missing there.
     """
 
-    def __init__(self, folder: Path, task: Task, recipe: Recipe, facts: dict[str, Any]) -> None:
-        self.folder, self.name, self.recipe, self.facts = folder / SNAPSHOT, f"valid_{task.monitor}", recipe, facts
+    def __init__(self, folder: Path, task: Task, recipe: Recipe, data: Data) -> None:
+        self.folder, self.task, self.recipe, self.data = folder / SNAPSHOT, task, recipe, data
 
     def on_validation_end(self, trainer: pl.Trainer, learner: Any) -> None:
-        scores = [row[self.name] for row in learner.history]
-        if self.recipe.training.rows != "train" or scores.index(max(scores)) == len(scores) - 1:
-            save_model(self.folder, learner.best_model, self.recipe, self.facts)
+        scores = [row[f"valid_{self.task.monitor}"] for row in learner.history]
+        scores = [score if math.isfinite(score) else -math.inf for score in scores]
+        if self.recipe.training.rows == "train" and scores.index(max(scores)) < len(scores) - 1:
+            return
+        model = learner.best_model
+        if hasattr(self.task, "fit_unit"):
+            model = copy.deepcopy(model)
+            self.task.fit_unit(model, self.recipe, self.data)
+        save_model(self.folder, model, self.recipe, self.data.facts)
 
 
 class Watcher(Callback):
@@ -359,8 +367,6 @@ def run(begun: Begun, task: Task, stop: int | None = None) -> None:
     Diverged: the gradient is not finite for many steps in a row.
     """
     recipe, data, here, folder = begun.recipe, begun.data, begun.processes, begun.folder
-    if begun.device.type == "cpu":
-        keep_memory()
     torch.manual_seed(derive_seed(begun.seed))
     model = task.make_model(recipe, data)
     taken = start_from(model, begun.init) if begun.init is not None else 0
@@ -385,7 +391,7 @@ def run(begun: Begun, task: Task, stop: int | None = None) -> None:
     watching: list[Callback] = [best_saver, last_saver]
     if here.first:
         watching.append(Reporter(folder, task, data.training_size * recipe.training.epochs))
-        watching.append(Snapshot(folder, task, recipe, data.facts))
+        watching.append(Snapshot(folder, task, recipe, data))
         watching.append(Watcher(folder, recipe, begun.init is None))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")

@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from biorrn.base.compute import compiling_told, quiet_threads
+from biorrn.base.compute import compiling_told, keep_memory, quiet_threads
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.locks import exclusive
 from biorrn.base.terminal import note
@@ -157,6 +157,7 @@ def train_member(job: dict[str, Any]) -> None:
 def main() -> None:
     """Train the member given on standard input; a user error is one line and exit code 2."""
     quiet_threads()
+    keep_memory()
     job = _read_job()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     note(job["words"])  # the command in provenance.json

@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 
 from biorrn.config.recipe import parse_recipe
+from biorrn.nn.store import save_model
 from biorrn.rerun import compare
 from biorrn.training import ensemble
 from biorrn.training import processes as launch
 from biorrn.training.runs import read_history
+from biorrn.training.task import load_task
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +61,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "model": {"frontend": CONV, "core": {"hidden": 8, "layers": 1}, "head": {"name": "crf", "state_len": 2}},
         "training": {"loss": "crf", "batch_size": 64},
     },
+    "taught": {
+        "task": "basecalling",
+        "model": {"frontend": CONV, "core": {"hidden": 8, "layers": 1}, "head": {"name": "crf", "state_len": 2}},
+        "training": {"loss": "crf", "batch_size": 64, "teacher": "TEACHER"},
+    },
 }
 MEMBER = {"task": "regression", "model": PROTEIN, "training": {"epochs": 1, "batch_size": 16}}
 OTHERS: dict[str, dict[str, Any]] = {
@@ -76,25 +83,26 @@ OTHERS: dict[str, dict[str, Any]] = {
 # which runs -> what is trained twice so
 TWICE = {
     "one": ["regression", "bf16", "language", "basecalling", "batch norm", *OTHERS],
-    "threads": ["crf", "gaussian"],
-    "two": ["regression", "bf16", "crf"],
+    "threads": ["crf", "taught", "gaussian"],
+    "two": ["regression", "bf16", "crf", "taught"],
 }
 
 
-def recipe(name: str) -> Any:
+def recipe(name: str, teacher: str = "") -> Any:
     content = json.loads(json.dumps({"name": name, **{**NETWORKS, **OTHERS}[name]}))
     if "members" not in content:
         content.setdefault("training", {})
         content["training"] = {"batch_size": 16, "epochs": 2, "lr": 0.01, **content["training"]}
     if content["task"] == "basecalling":
         content["chunks"] = {"samples": 240, "overlap": 40, "epoch": 128}
+        if "teacher" in content["training"]:
+            content["training"]["teacher"] = teacher
     return parse_recipe(content)
 
 
 def train_all(places: dict[str, str], names: list[str], files: dict[str, str], folder: str, threads: int) -> None:
     """Train each of these recipes, in a process that is forked; `places` are the variables that torchrun sets."""
     os.environ.update(places)
-    from biorrn.training.task import load_task
     from biorrn.training.train import train
 
     def here(work: list[dict[str, Any]], jobs: int) -> None:
@@ -108,13 +116,17 @@ def train_all(places: dict[str, str], names: list[str], files: dict[str, str], f
     for name in names:
         if places:
             os.environ[launch.RENDEZVOUS] = f"{folder}/{name}.rendezvous"
-        own = recipe(name)
+        own = recipe(name, files["teacher"])
         train(own, files[own.task], f"{folder}/{name}", load_task(own.task), threads=threads, seed=3)
 
 
 @pytest.fixture(scope="module")
-def files(tiny_proteins: Path, tiny_signal: Path) -> dict[str, str]:
-    return {"regression": str(tiny_proteins), "language": str(tiny_proteins), "basecalling": str(tiny_signal)}
+def files(tiny_proteins: Path, tiny_signal: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    teacher, own = tmp_path_factory.mktemp("teacher"), recipe("crf")
+    data = load_task("basecalling").open_data(tiny_signal, own)
+    save_model(teacher, load_task("basecalling").make_model(own, data), own, data.facts)
+    found = {"regression": tiny_proteins, "language": tiny_proteins, "basecalling": tiny_signal, "teacher": teacher}
+    return {name: str(path) for name, path in found.items()}
 
 
 @pytest.fixture(scope="module")

@@ -107,6 +107,15 @@ def test_real_data_is_named_once(shared_data: Path, tmp_path: Path) -> None:
     assert "no real data at nowhere" in text
 
 
+def test_the_training_of_the_basecallers_plans_its_jobs(tmp_path: Path) -> None:
+    """Without the data: labels, mixtures and four networks, two of which are calibrated and shipped."""
+    words = ("-n", "--quiet", "rules", "--config", f"output={tmp_path}/a folder", "real_data=/no where")
+    code, text = snakemake(folder_for(tmp_path), *words, snakefile=str(ROOT / "workflow/basecaller.smk"))
+    assert code == 0, text
+    wanted = {"events": 2, "labelled": 8, "walks": 2, "mix": 3, "train": 4, "calibrate": 2, "all": 1}
+    assert planned(text) == {**wanted, "total": sum(wanted.values())}
+
+
 def test_a_fault_of_the_configuration_is_one_line(tmp_path: Path) -> None:
     """`test_config.py` has the faults; this is how one looks from outside."""
     code, text = snakemake(folder_for(tmp_path), "-n", "--config", "outptu=x")

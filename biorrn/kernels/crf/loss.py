@@ -23,6 +23,7 @@ import torch
 from biorrn.base.compute import each_row
 from biorrn.base.lookup import lookup
 from biorrn.kernels.crf import cpu
+from biorrn.kernels.crf import reference as plain
 from biorrn.kernels.crf.reference import columns, log_partition, reference
 from biorrn.kernels.ctc.loss import RowLoss, checked
 from biorrn.kernels.ctc.reference import exact
@@ -136,44 +137,47 @@ def loss_and_gradient(
 def one_row(scores: np.ndarray, stays: np.ndarray, moves: np.ndarray, gradient: np.ndarray) -> float | None:
     """Fill `gradient` (T, 5 S) and return the loss, in float32 or else float64; None if neither is accurate."""
     size = len(stays)
-    for kind in kinds_of(scores):
-        if (found := _all_paths(scores, kind)) is None:
-            continue
-        whole, e, filled = found
-        least = kind(cpu.LEAST[np.dtype(kind)])
+    for kind in _kinds(scores):
         chain: np.ndarray = np.empty((len(scores) + 1, size + 1), kind)
         rows: np.ndarray = np.empty((4, size), kind)
+        filled = gradient if gradient.dtype == kind else np.empty(scores.shape, kind)
+        if (found := _all_paths(scores, filled)) is None:
+            continue
+        whole, e, least = found
         target = cpu.chain_forward(e, stays, moves, chain, rows[0], rows[1], least)
         if np.isfinite(whole - target) and cpu.chain_backward(e, stays, moves, chain, filled, rows, least):
             gradient[:] = filled
-            # the target is given without the highest scores of all frames, and so is the whole
             return float(whole - target)
     return None
 
 
-def kinds_of(scores: np.ndarray) -> list[type]:
-    """Return the types to try."""
+def _kinds(scores: np.ndarray) -> list[type]:
+    """Return the types in which to compute, the faster first."""
     return [np.float32, np.float64] if scores.dtype == np.float32 else [np.float64]
 
 
-def _all_paths(scores: np.ndarray, kind: type) -> tuple[float, np.ndarray, np.ndarray] | None:
-    """Return the log of the sum over all paths of scores (T, 5 S), exponentials and posteriors; None if not accurate.
+def _all_paths(scores: np.ndarray, filled: np.ndarray) -> tuple[float, np.ndarray, Any] | None:
+    """Fill `filled` (T, 5 S) with the posterior of each transition, in its type; None if that is not accurate.
 
-    The highest score of each frame is subtracted from the scores before.
+    Returns the log of the sum over all paths and exponentials of scores (T, 5 S), from which the highest score of each
+    frame is subtracted, and the smallest value of the type.
     """
-    frames, states = len(scores), scores.shape[1] // 5
+    kind, frames, states = filled.dtype.type, len(scores), scores.shape[1] // 5
     top = scores.max(1, keepdims=True) if frames else np.zeros((0, 1))
     if not np.isfinite(top).all():
         return None
     e = np.subtract(scores, top, dtype=kind)
     np.exp(e, out=e)
-    least = kind(cpu.LEAST[np.dtype(kind)])
-    alpha, work, filled = np.empty((frames + 1, states), kind), np.empty((3, 4 * states), kind), np.empty(e.shape, kind)
-    alpha[0], work[2] = 1 / states, 1
+    least = kind(cpu.LEAST[filled.dtype])
+    alpha, work, betas = (
+        np.empty((frames + 1, states), kind),
+        np.empty((2, 4 * states), kind),
+        np.ones((2, states), kind),
+    )
+    alpha[0] = 1 / states
     whole = np.log(states) + cpu.forward(e, alpha, work[0])
-    betas = work[2, : 2 * states].reshape(2, states)
-    trusted = np.isfinite(whole) and cpu.backward(e, alpha, filled, work[:2], betas, least)
-    return (whole, e, filled) if trusted else None
+    trusted = np.isfinite(whole) and cpu.backward(e, alpha, filled, work, betas, least)
+    return (whole, e, least) if trusted else None
 
 
 def posteriors(scores: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -181,32 +185,31 @@ def posteriors(scores: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 
     Parameters
     ----------
-    scores : float tensor (B, T, 5 S), in the layout of this module; finite.
+    scores : float tensor (B, T, 5 S), in the layout of this module.
     lengths : int tensor (B,): valid frames of each row.
     """
-    scores = scores.detach().float()
     if scores.is_cuda:
-        return _gradient_of_all(scores, lengths)
-    given, counts, found = scores.numpy(), lengths.numpy(), np.zeros(scores.shape, np.float32)
+        return plain.posteriors(scores.float(), lengths, _state_len(scores))
+    given, counts = scores.detach().float().cpu().numpy(), lengths.cpu().numpy()
+    found = np.zeros(given.shape, np.float32)
 
     def work(row: int) -> None:
-        own = given[row, : counts[row]]
-        for kind in kinds_of(own):
-            if (paths := _all_paths(own, kind)) is not None:
-                found[row, : counts[row]] = paths[2]
-                return
-        raise ValueError(f"row {row}: scores that are not finite")
+        _fill(given[row, : counts[row]], found[row, : counts[row]])
 
     each_row(work, list(range(len(given))), torch.get_num_threads())
-    return torch.from_numpy(found)
+    return torch.from_numpy(found).to(scores.device)
 
 
-def _gradient_of_all(scores: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Return `posteriors` on any device."""
-    with torch.enable_grad():
-        whole = log_partition(scores.requires_grad_(), lengths, _state_len(scores))
-        (found,) = torch.autograd.grad(whole.sum(), scores)
-    return found
+def _fill(scores: np.ndarray, out: np.ndarray) -> float:
+    """Fill `out` with the posterior of each transition of scores (T, 5 S), and return the log of the sum over paths."""
+    for kind in _kinds(scores):
+        filled = out if out.dtype == kind else np.empty(scores.shape, kind)
+        if (found := _all_paths(scores, filled)) is not None:
+            out[:] = filled
+            return float(found[0]) + (float(scores.max(1).sum(dtype=np.float64)) if len(scores) else 0.0)
+    given, count = torch.from_numpy(scores)[None].double(), torch.tensor([len(scores)])
+    out[:] = plain.posteriors(given, count, _state_len(given))[0]
+    return float(log_partition(given, count, _state_len(given)))
 
 
 def _state_len(scores: torch.Tensor) -> int:
@@ -234,13 +237,9 @@ def _cross_entropy(scores: np.ndarray, lengths: np.ndarray, probabilities: np.nd
     gradient, losses = np.zeros_like(scores), np.zeros(len(scores))
 
     def work(row: int) -> None:
-        own, given = scores[row, : lengths[row]], probabilities[row, : lengths[row]]
-        for kind in kinds_of(own):
-            if (paths := _all_paths(own, kind)) is not None:
-                tops = float(own.max(1).sum(dtype=np.float64)) if len(own) else 0.0
-                losses[row] = paths[0] + tops - float(np.vdot(given, own))
-                np.subtract(paths[2], given, out=gradient[row, : lengths[row]], casting="same_kind")
-                return
+        own, given, out = (array[row, : lengths[row]] for array in (scores, probabilities, gradient))
+        losses[row] = _fill(own, out) - float(np.vdot(given, own))
+        out -= given
 
     each_row(work, list(range(len(scores))), torch.get_num_threads())
     return losses, gradient

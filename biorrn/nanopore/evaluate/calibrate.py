@@ -173,7 +173,8 @@ def fit_stay(
     def counts(scored: Scored) -> Iterator[np.ndarray]:
         for blank in tried:
             scored.scores[:, :states] = blank
-            bases = decode_bases(caller.call(scored).bases)
+            called = caller.call(scored).bases
+            bases = decode_bases(called[::-1] if caller.rna else called)
             found = _inside(BaseCall("", bases, np.zeros(len(bases), np.uint8)), align, regions)
             kinds = np.zeros(4, np.int64) if found is None else np.bincount(found[0].kind[found[1]], minlength=4)
             if kinds.sum() - kinds[INSERTION] < min_bases:

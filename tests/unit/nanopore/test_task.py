@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.config.recipe import Recipe, change_recipe, load_recipe, parse_recipe
 from biorrn.kernels.crf.loss import posteriors
 from biorrn.nanopore import task as basecalling
@@ -16,9 +16,10 @@ from biorrn.nanopore.task import SignalData, frames_early, teacher_of, windows_f
 from biorrn.nn.layout import stride
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored, load_model, save_model
-from biorrn.rerun import trained_reads
+from biorrn.rerun import read_plan, trained_reads
 from biorrn.sequences.prepared.files import signal_writer
-from biorrn.training.task import complete
+from biorrn.training.task import complete, load_task
+from biorrn.training.train import train
 
 STRIDE, DWELL, SPREAD = 5, 20, 0.35
 
@@ -208,16 +209,52 @@ def test_validation_knows_no_teacher(prepared: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "normaliser"),
+    ("changes", "normaliser", "message"),
     [
-        (["model.head.state_len=3"], "medmad"),
-        (["model.frontend.layers.2.stride=4"], "medmad"),
-        ([], "quantile"),
+        (["model.head.state_len=3"], "medmad", "found state_len 3; allowed is that of the recipe and the data, 2"),
+        (
+            ["model.frontend.layers.2.stride=4"],
+            "medmad",
+            "found stride 4; allowed is that of the recipe and the data, 5",
+        ),
+        ([], "quantile", "found normaliser quantile; allowed is that of the recipe and the data, medmad"),
     ],
 )
 def test_a_teacher_of_another_kind_is_refused(
-    changes: list[str], normaliser: str, prepared: Path, tmp_path: Path
+    changes: list[str], normaliser: str, message: str, prepared: Path, tmp_path: Path
 ) -> None:
     recipe = teach(tmp_path / "teacher", prepared, *changes, normaliser=normaliser)
-    with pytest.raises(ConfigError, match="allowed are those of the recipe and the data: crf, 2, 5, medmad"):
-        SignalData(prepared, recipe)
+    with pytest.raises(ConfigError, match=message):
+        basecalling.make_model(recipe, SignalData(prepared, recipe))
+
+
+def test_a_teacher_is_of_no_other_task(prepared: Path) -> None:
+    recipe = change_recipe(load_recipe("fast"), [*SMALL, "training.teacher=stability"])
+    with pytest.raises(ConfigError, match="teacher=stability: found task regression"):
+        basecalling.make_model(recipe, SignalData(prepared, recipe))
+    with pytest.raises(ConfigError, match=r"'training\.teacher' is for loss crf; found loss 'huber"):
+        change_recipe(load_recipe("stability_gru"), ["training.teacher=stability"])
+
+
+def test_a_taught_model_forgets_its_teacher_and_the_run_does_not(prepared: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher"
+    recipe = change_recipe(teach(teacher, prepared), ["training.epochs=2", "training.precision='32'"])
+    run = train(recipe, prepared, tmp_path / "run", load_task("basecalling"), threads=1)
+    assert load_model(run).recipe.training.teacher is None
+    plan = read_plan(run)
+    assert plan.recipe.training.teacher == str(teacher)
+    again = train(plan.recipe, prepared, tmp_path / "again", load_task("basecalling"), threads=1)
+    assert (run / "weights.safetensors").read_bytes() == (again / "weights.safetensors").read_bytes()
+    tuned = change_recipe(load_model(run).recipe, ["training.epochs=1"])
+    assert train(tuned, prepared, tmp_path / "tuned", load_task("basecalling"), threads=1, init=run).is_dir()
+    teach(teacher, prepared, "model.core.hidden=12")
+    with pytest.raises(InputError, match="is not the file of the run"):
+        read_plan(run)
+
+
+def test_a_model_folder_that_names_a_teacher_is_refused(prepared: Path, tmp_path: Path) -> None:
+    teach(tmp_path / "model", prepared)
+    text = (tmp_path / "model" / "recipe.yaml").read_text()
+    (tmp_path / "model" / "recipe.yaml").write_text(text.replace("teacher: null", "teacher: /elsewhere"))
+    with pytest.raises(InputError, match="names the file '/elsewhere'"):
+        load_model(tmp_path / "model")
