@@ -27,7 +27,7 @@ from biorrn.base.errors import InputError
 from biorrn.config.recipe import change_recipe, load_recipe
 from biorrn.kernels.distance import identity
 from biorrn.nanopore.basecall.decode import DECODERS
-from biorrn.nanopore.basecall.engine import choose
+from biorrn.nanopore.basecall.engine import choose, score_whole
 from biorrn.nanopore.dataset import ChunkDataset
 from biorrn.nanopore.labels.prepare import mix, parse_inputs
 from biorrn.nanopore.signal import normalise
@@ -54,7 +54,7 @@ def identities(model: str, path: str | Path, samples: int, alone: bool, most: in
                 row[:length] = normalise(row[:length])
         scores = np.zeros((len(x), frames(samples, stride), engine.symbols), np.float32)
         outs = [own[: frames(int(length), stride)] for own, length in zip(scores, lengths, strict=True)]
-        engine.score(x, lengths, [[(0, len(out), out)] for out in outs])
+        score_whole(engine, x, lengths, outs)
         for out, window in zip(outs, windows, strict=True):
             found.append(identity(DECODERS["greedy"](out).bases, decode_bases(data.truth(window)[0])))
     return np.array(found)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from biorrn.base.files import atomic_path, write_text
 from biorrn.stats.figures import BLUE, GREEN, ORANGE, STYLE, as_bytes
+from biorrn.training.runs import read_history
 
 COLUMNS = ("network", "run", "epoch", "samples", "lr", "train_loss", "valid_loss", "valid_identity", "hours")
 
@@ -29,15 +30,14 @@ def rows_of(name: str, folders: list[Path]) -> list[dict[str, Any]]:
     for number, folder in enumerate(folders):
         recipe = json.loads((folder / "run.json").read_text(encoding="utf-8"))["configuration"]
         step = recipe["training"]["batch_size"] * recipe["chunks"]["samples"]
-        with (folder / "history.tsv").open(encoding="utf-8", newline="") as stream:
-            found = list(csv.DictReader(stream, delimiter="\t"))
-        for row in found:
-            own = {"network": name, "run": number + 1, "epoch": int(float(row["epoch"])) + 1}
-            own |= {key: f"{float(row[key]):.5g}" for key in COLUMNS if key in row and key not in own}
-            own["samples"] = round(samples + step * float(row["step"]))
-            own["hours"] = f"{hours + float(row['seconds']) / 3600:.3f}"
+        history = read_history(folder / "history.tsv")
+        for place, epoch in enumerate(history["epoch"]):
+            own = {"network": name, "run": number + 1, "epoch": int(epoch) + 1}
+            own |= {key: f"{history[key][place]:.5g}" for key in COLUMNS if key in history and key not in own}
+            own["samples"] = round(samples + step * history["step"][place])
+            own["hours"] = f"{hours + history['seconds'][place] / 3600:.3f}"
             rows.append(own)
-        if found:
+        if len(history["epoch"]):
             samples, hours = float(rows[-1]["samples"]), float(rows[-1]["hours"])
     return rows
 

@@ -21,7 +21,7 @@ from biorrn.kernels.ctc.loss import ctc_loss
 from biorrn.kernels.distance import identity
 from biorrn.nanopore.alignment import of_label
 from biorrn.nanopore.basecall.decode import DECODERS, Decoded, remembered, turned
-from biorrn.nanopore.basecall.engine import Engine, choose
+from biorrn.nanopore.basecall.engine import Engine, choose, score_whole
 from biorrn.nanopore.chemistry import trained_for
 from biorrn.nanopore.dataset import ChunkDataset, Window
 from biorrn.nanopore.readers.calls import parse_bases
@@ -128,11 +128,11 @@ class Teacher:
         height, threads = engine.rows, torch.get_num_threads() if engine.parallel else 1
         frames = -(-lengths // int(self.stored.facts["stride"]))
         scores = np.zeros((len(batch), int(frames.max(initial=0)), engine.symbols), np.float32)
+        outs = [own[:count] for own, count in zip(scores, frames, strict=True)]
 
         def score(place: int) -> None:
             rows = slice(place * height, (place + 1) * height)
-            wanted = [[(0, int(count), out[:count])] for count, out in zip(frames[rows], scores[rows], strict=True)]
-            engine.score(batch.x[rows, :, 0].numpy(), lengths[rows], wanted)
+            score_whole(engine, batch.x[rows, :, 0].numpy(), lengths[rows], outs[rows])
 
         with torch.autocast("cpu", enabled=False):
             each_row(score, list(range(-(-len(batch) // height))), threads)

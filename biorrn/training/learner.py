@@ -440,10 +440,16 @@ class Learner(pl.LightningModule):
             **{f"valid_{name}": value for name, value in scores.items()},
         }
         self.history = [*[old for old in self.history if old["epoch"] < row["epoch"]], row]
-        # validation rows that are trained on cannot select an epoch: the last one is the best
+        self.log("monitor", self.monitored(row), logger=False)
+
+    def monitored(self, row: dict[str, float]) -> float:
+        """Return the value of an epoch, by its row of the history, of which the highest is the best.
+
+        Validation rows that are trained on cannot select an epoch: the last one is the best.
+        """
         whole = self.recipe.training.rows != "train"
-        score = float(self.current_epoch) if whole else scores[self.task.monitor]
-        self.log("monitor", score if math.isfinite(score) else -1e9, logger=False)
+        score = float(row["epoch"]) if whole else row[f"valid_{self.task.monitor}"]
+        return score if math.isfinite(score) else -1e9
 
     def _of_all(self, own: list[Any]) -> list[Any]:
         """Return the values of the validation batches of all processes, in the order of the batches."""

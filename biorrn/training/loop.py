@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import os
 import sys
 import time
@@ -254,9 +253,8 @@ class Snapshot(Callback):
         self.folder, self.task, self.recipe, self.data = folder / SNAPSHOT, task, recipe, data
 
     def on_validation_end(self, trainer: pl.Trainer, learner: Any) -> None:
-        scores = [row[f"valid_{self.task.monitor}"] for row in learner.history]
-        scores = [score if math.isfinite(score) else -math.inf for score in scores]
-        if self.recipe.training.rows == "train" and scores.index(max(scores)) < len(scores) - 1:
+        scores = [learner.monitored(row) for row in learner.history]
+        if scores.index(max(scores)) < len(scores) - 1:
             return
         model = learner.best_model
         if hasattr(self.task, "fit_unit"):

@@ -22,10 +22,8 @@ def load_samples(path):
         known = {entry.name: None for entry in SHIPPED.iterdir() if entry.is_dir()}
         for name, sample in samples.items():
             if sample.model not in known | RUNS and not Path(sample.model).is_dir():
-                from biorrn.nn.store import (
-                    own_models,
-                    short_names,
-                )  # takes a third of a second
+                # takes a third of a second
+                from biorrn.nn.store import own_models, short_names
 
                 own = short_names() | own_models()
                 what = f"{path}: sample '{name}': model"

@@ -25,6 +25,7 @@ from biorrn.base.lookup import lookup
 from biorrn.kernels.crf import cpu
 from biorrn.kernels.crf import reference as plain
 from biorrn.kernels.crf.reference import columns, log_partition, reference
+from biorrn.kernels.crf.scores import state_len_of
 from biorrn.kernels.ctc.loss import RowLoss, checked
 from biorrn.kernels.ctc.reference import exact
 
@@ -189,7 +190,7 @@ def posteriors(scores: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     lengths : int tensor (B,): valid frames of each row.
     """
     if scores.is_cuda:
-        return plain.posteriors(scores.float(), lengths, _state_len(scores))
+        return plain.posteriors(scores.float(), lengths, state_len_of(scores.shape[2]))
     given, counts = scores.detach().float().cpu().numpy(), lengths.cpu().numpy()
     found = np.zeros(given.shape, np.float32)
 
@@ -208,12 +209,8 @@ def _fill(scores: np.ndarray, out: np.ndarray) -> float:
             out[:] = filled
             return float(found[0]) + (float(scores.max(1).sum(dtype=np.float64)) if len(scores) else 0.0)
     given, count = torch.from_numpy(scores)[None].double(), torch.tensor([len(scores)])
-    out[:] = plain.posteriors(given, count, _state_len(given))[0]
-    return float(log_partition(given, count, _state_len(given)))
-
-
-def _state_len(scores: torch.Tensor) -> int:
-    return round(np.log(scores.shape[2] // 5) / np.log(4))
+    out[:] = plain.posteriors(given, count, state_len_of(given.shape[2]))[0]
+    return float(log_partition(given, count, state_len_of(given.shape[2])))
 
 
 def crf_cross_entropy(scores: torch.Tensor, lengths: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
@@ -228,7 +225,7 @@ def crf_cross_entropy(scores: torch.Tensor, lengths: torch.Tensor, probabilities
     probabilities : float32 tensor (B, T, 5 S): of each transition, as `posteriors` returns them; 0 beyond the frames.
     """
     if scores.is_cuda:
-        whole = log_partition(scores.float(), lengths, _state_len(scores))
+        whole = log_partition(scores.float(), lengths, state_len_of(scores.shape[2]))
         return whole - (probabilities * scores.float()).sum((1, 2))
     return cast(torch.Tensor, RowLoss.apply(scores.float(), _cross_entropy, lengths, probabilities))
 

@@ -1,10 +1,21 @@
 """Scores of a CTC-CRF: their check, and what a decoder returns. Their layout is that of `kernels.crf.loss`."""
 
+import math
+
 import numpy as np
 
 # bases uint8 (L,) 1..4, frames of the moves int32 (L,), evidence float32 (L, 2): see `posterior_viterbi`
 Decoded = tuple[np.ndarray, np.ndarray, np.ndarray]
 FLOOR = 1e-8  # added to posteriors before their product is taken, so that no path is impossible
+
+
+def state_len_of(columns: int) -> int:
+    """Return the number of bases in a state (k) of scores with 5 * 4**k columns; the nearest, for another number.
+
+    >>> state_len_of(5), state_len_of(320)
+    (0, 3)
+    """
+    return round(math.log(max(columns, 1) / 5, 4))
 
 
 def checked(scores: np.ndarray, state_len: int) -> np.ndarray:

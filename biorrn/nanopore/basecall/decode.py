@@ -3,13 +3,13 @@
 What is compiled by numba is imported where it is called: best paths of a CRF, the usual case, start faster without.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from biorrn.base.errors import BiorrnError
+from biorrn.kernels.crf.scores import state_len_of
 from biorrn.kernels.crf.viterbi import posterior_viterbi
 from biorrn.nanopore.basecall.quality import Calibration, Line, phred
 from biorrn.sequences.alphabets import decode_bases
@@ -45,7 +45,7 @@ def remembered(symbols: int) -> int:
     >>> remembered(5), remembered(320)
     (0, 3)
     """
-    state_len = round(math.log(max(symbols, 1) / 5, 4))
+    state_len = state_len_of(symbols)
     if symbols != 5 * 4**state_len:
         raise BiorrnError(
             f"found scores of {symbols} columns; allowed are 5 (CTC) and 5 * 4**k (CRF of k bases a state)"

@@ -243,6 +243,11 @@ def choose(stored: Stored, device: object = "cpu", *, batch_size: int, size: int
     raise BiorrnError(f"{VARIABLE}: found '{name}', whose scores differ from the reference for this model; use torch")
 
 
+def score_whole(engine: Engine, x: np.ndarray, lengths: np.ndarray, outs: Sequence[np.ndarray]) -> None:
+    """Score rows (B, T) and write all frames of row i to `outs[i]` (T'_i, S)."""
+    engine.score(x, lengths, [[(0, len(out), out)] for out in outs])
+
+
 def difference(engine: FastEngine, stored: Stored) -> float:
     """Return the root mean square difference of scores from the reference, relative to their standard deviation.
 
@@ -252,7 +257,7 @@ def difference(engine: FastEngine, stored: Stored) -> float:
     lengths = np.full(len(x), x.shape[1])
     lengths[len(x) // 2] = x.shape[1] // 2 + 1
     outs = [np.empty((steps, engine.symbols), np.float32) for steps in -(-lengths // engine.stride)]
-    engine.score(x, lengths, [[(0, len(out), out)] for out in outs])
+    score_whole(engine, x, lengths, outs)
     found = np.concatenate(outs)
     exact = np.concatenate(plain_scores(stored.recipe.network, stored.tensors, x, lengths))
     return float(np.sqrt(np.mean((found - exact) ** 2) / max(np.mean(exact.var(axis=0)), 1e-12)))
