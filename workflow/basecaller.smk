@@ -66,7 +66,12 @@ WIDE = "--set model.core.hidden=256 --set model.frontend.layers.2.width=256"
 # as short reads are normalised, at more speeds and with more noise than those of the recipe
 HARD = " ".join(
     f"--set training.augment.{key}={value}"
-    for key, value in {"scale": 0.1, "shift": 0.15, "noise": 0.2, "stretch": 0.15}.items()
+    for key, value in {
+        "scale": 0.1,
+        "shift": 0.15,
+        "noise": 0.2,
+        "stretch": 0.15,
+    }.items()
 )
 # mixture, network that it starts from, one that it learns from, epochs of 4,096 windows of 2,000 samples, options
 TRAINED = {
