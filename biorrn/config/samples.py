@@ -16,7 +16,7 @@ from biorrn.base.lookup import nearest
 NAME = re.compile(r"[A-Za-z0-9_-]+")  # part of file names, as in the configuration
 COLUMNS = ("name", "kind", "input", "model", "reference", "shards", "note")
 NEEDED = ("name", "kind", "input")
-CALLER = "dna_r9.4.1_fast"  # the shipped basecaller that is taken where no model is named: change it here alone
+CALLER = "dna_r9.4.1_hac"  # the shipped basecaller that is taken where no model is named: change it here alone
 MODELS = {"signal": CALLER, "protein": None, "scan": None}  # what is taken where no model is named
 # what a run has to be whose model a sample names
 TASKS = {"signal": ("basecalling",), "protein": ("regression", "tagging"), "scan": ("regression",)}
