@@ -27,7 +27,7 @@ from biorrn.nanopore.signal import medmad_scaling, normalise, trim_start
 from biorrn.nanopore.simulate.pore_model import load_pore_model
 from biorrn.nanopore.simulate.reads import Settings, simulate
 from biorrn.nn.sequence import build_model
-from biorrn.nn.store import Stored, Weights, load_model
+from biorrn.nn.store import Stored, Weights, load_model, short_names
 from biorrn.sequences.alphabets import decode_bases
 from biorrn.sequences.records import ReadCall, SignalRecord
 
@@ -325,9 +325,10 @@ def test_the_scorer_of_labels_calls_what_is_called(
         assert len(own.starts) == len(call.bases)
 
 
-def test_moves_stand_where_the_bases_begin() -> None:
-    """On simulated reads, whose truth is known, the starts of the shipped caller's bases are not off as a whole."""
-    stored = load_model("dna_r9.4.1_fast")
+@pytest.mark.parametrize("name", short_names().values())
+def test_moves_stand_where_the_bases_begin(name: str) -> None:
+    """On simulated reads, whose truth is known, the starts of a shipped caller's bases are not off as a whole."""
+    stored = load_model(name)
     assert stored.facts["early"] > 0
     genome = {"random": np.random.default_rng(5).integers(1, 5, 4000).astype(np.uint8)}
     settings = Settings(length_mean=1500.0, noise=0.5)

@@ -392,12 +392,12 @@ def test_settling_puts_starts_where_the_model_is_sure(state_len):
     assert (np.diff(settled.starts) > 0).all()
 
 
-EARLY = 3  # frames, of the shipped model
+EARLY = 3  # frames, of the shipped models
 
 
-@pytest.fixture(scope="module")
-def scorer():
-    return make_scorer("dna_r9.4.1_fast", 1)
+@pytest.fixture(scope="module", params=["fast", "hac"])
+def scorer(request):
+    return make_scorer(f"dna_r9.4.1_{request.param}", 1)
 
 
 def record_of(samples, rate=4000.0):
