@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from biorrn.base.compute import keep_memory, set_threads
-from biorrn.base.errors import InputError
+from biorrn.base.errors import BiorrnError, InputError
 from biorrn.config.recipe import change_recipe, load_recipe
 from biorrn.kernels.distance import identity
 from biorrn.nanopore.basecall.decode import DECODERS
@@ -91,6 +91,9 @@ def main() -> None:
     options = parser.parse_args()
 
     sources: Sources = parse_inputs(options.sources)
+    for path in [*(path for path, _ in sources), *(options.valid or ())]:
+        if not Path(path).is_file():
+            raise InputError(path, "is not a file; expected one of biorrn prepare signal")
     keep_memory()
     set_threads(1)
     print("run", "file", "samples", "normalised", "windows", "median", "mean", "seconds", sep="\t", flush=True)
@@ -118,4 +121,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BiorrnError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

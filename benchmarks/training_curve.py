@@ -79,4 +79,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}; expected a run of biorrn train", file=sys.stderr)
+        sys.exit(2)

@@ -217,11 +217,12 @@ def find_model(name: str | Path, folders: Iterable[str | Path] = ()) -> Path:
     if str(name) in (short := short_names()):
         return find_model(short[str(name)])
     places = model_folders(folders)
-    close = nearest(str(name), [*own, *known])
+    close = nearest(str(name), [*own, *known, *short])
     hint = f"; did you mean '{close}'?" if close else "."
     also = f" nor in {', '.join(map(str, places))}" if places else ""
+    sizes = f" ({' and '.join(sorted(short))} for short)" if short else ""
     raise ConfigError(
-        f"model '{name}' is not a folder nor a shipped model{also}{hint} Shipped: {', '.join(known) or 'none'}; "
+        f"model '{name}' is not a folder nor a shipped model{also}{hint} Shipped: {', '.join(known) or 'none'}{sizes}; "
         f"biorrn models lists all, with those of {VARIABLE} and --models-dir"
     )
 

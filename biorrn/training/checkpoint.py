@@ -119,7 +119,8 @@ def fingerprint(recipe: Recipe, data: str | Path, seed: int) -> dict[str, Any]:
 def open_run(folder: Path, mark: dict[str, Any], replace: bool = False, keep: Sequence[str] = ()) -> Path | None:
     """Prepare a run folder and return the checkpoint to resume from, or None for a new run.
 
-    A run that is replaced is removed as a whole, weights first, so that a folder never mixes two runs.
+    A run that is replaced is removed as a whole, weights first, so that a folder never mixes two runs. One that has
+    trained nothing yet, such as one whose recipe was refused, is replaced without being asked.
 
     Parameters
     ----------
@@ -138,7 +139,8 @@ def open_run(folder: Path, mark: dict[str, Any], replace: bool = False, keep: Se
             differs = _differences(found, mark)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(state, "is damaged; remove the folder to start again") from error
-        if differs and not replace:
+        untouched = not any((folder / name).exists() for name in (WEIGHTS, *RUN) if name != STATE)
+        if differs and not replace and not untouched:
             raise ConfigError(
                 f"{folder}: holds a run with another {'; '.join(differs)}; use the same settings, choose another "
                 "folder, or --replace"

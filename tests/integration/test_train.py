@@ -169,6 +169,13 @@ def test_another_recipe_in_the_same_folder_is_refused(tiny_proteins: Path, tmp_p
         train(recipe("regression", 2), tiny_proteins, tmp_path, load_task("regression"), threads=1)
 
 
+def test_a_run_that_was_refused_does_not_hold_its_folder(tiny_proteins: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="loss 'ctc' is unknown"):
+        train(recipe("regression", 1, loss="ctc"), tiny_proteins, tmp_path, load_task("regression"), threads=1)
+    train(recipe("regression", 1), tiny_proteins, tmp_path, load_task("regression"), threads=1)
+    assert (tmp_path / "weights.safetensors").is_file()
+
+
 def test_data_of_another_kind_is_refused(tiny_signal: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"tiny\.h5"):
         train(recipe("regression", 1), tiny_signal, tmp_path / "run", load_task("regression"), threads=1)

@@ -70,6 +70,7 @@ def test_another_run_is_refused_or_replaces(what: str, data: Path, tmp_path: Pat
     assert open_run(folder, other, replace=True) is None
     assert not is_finished(folder)
     assert open_run(folder, other) is None  # the folder is the other run's now
+    finish(folder)
     with pytest.raises(ConfigError):
         open_run(folder, fingerprint(RECIPE, tmp_path / "data.h5", 7))
 
@@ -77,6 +78,7 @@ def test_another_run_is_refused_or_replaces(what: str, data: Path, tmp_path: Pat
 def test_what_differs_is_named_with_both_values(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     open_run(folder, fingerprint(RECIPE, data, 0))
+    finish(folder)
     was = RECIPE.training
     changed = change_recipe(RECIPE, ["training.epochs=1", "training.lr=0.5"])
     with pytest.raises(ConfigError) as caught:

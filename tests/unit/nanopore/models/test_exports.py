@@ -106,7 +106,7 @@ def test_recipes_of_the_maker_s_shape_have_flat_keys(tmp_path: Path) -> None:
         "winlen": 19,
         "stride": 5,
         "scale": 5.0,
-        "blank_score": 1.85,
+        "blank_score": load_model("dna_r9.4.1_fast").recipe.network.head.blank,
     }
     assert found["global_norm"] == {"state_len": 3}
     assert found["run_info"] == {"sample_rate": 4000, "sample_type": "dna"}
