@@ -66,7 +66,7 @@ models: $(VENV)/.stamp-run $(NATIVE)
 	@for model in stability beta_lactamase solubility melting_temperature secondary_structure; do \
 		cp results/models/$$model/weights.safetensors results/models/$$model/recipe.yaml biorrn/pretrained/$$model/; done
 
-# train the shipped basecallers again, on the real data (see workflow/basecaller.smk); a day on two cores
+# train the shipped basecallers again, on the real data (see workflow/basecaller.smk); about five hours on two cores
 basecaller: $(VENV)/.stamp-run $(NATIVE)
 	@$(BIN)/snakemake -s workflow/basecaller.smk --cores $(CORES)
 	@for model in dna_r9.4.1_fast dna_r9.4.1_hac; do mkdir -p biorrn/pretrained/$$model; \
