@@ -2,9 +2,9 @@
 
 Run: python benchmarks/bench_kernels.py [--widths 96 128 256 384 512 768 1024] [--repeats 5] [--no-avx2]
 
-One thread, on artificial signal: the shipped model, `hac`, and `fast` with other widths, the last two untrained. Rates
-are samples per second; jobs take turns, and a ratio is the median over rounds. The first table is of the instruction
-set in use, the second of AVX2, as on a processor with no more.
+One thread, on artificial signal: the shipped callers, the recipe `hac`, and `fast` with other widths, the last two
+untrained. Rates are samples per second; jobs take turns, and a ratio is the median over rounds. The first table is of
+the instruction set in use, the second of AVX2, as on a processor with no more.
 """
 
 # ruff: noqa: E402
@@ -32,9 +32,8 @@ from biorrn.config.recipe import load_recipe, parse_recipe
 from biorrn.kernels.lstm.layers import described, kinds
 from biorrn.kernels.lstm.native import VARIABLE
 from biorrn.nanopore.basecall.engine import FastEngine, difference
-from biorrn.nanopore.models.catalogue import default_model
 from biorrn.nn.sequence import build_model
-from biorrn.nn.store import Stored, load_model
+from biorrn.nn.store import Stored, load_model, short_names
 
 PLAIN = "torch, float32"
 AVX2 = {
@@ -82,8 +81,7 @@ def jobs(stored: Stored) -> tuple[dict[str, Callable[[], object]], dict[str, int
 
 def table(widths: list[int], repeats: int) -> None:
     """Print one table."""
-    shipped = load_model(default_model())
-    models = {shipped.path.name: shipped, "hac": untrained("hac")}
+    models = {name: load_model(name) for name in short_names().values()} | {"hac": untrained("hac")}
     print("model\tkernel\tsamples/s: median, best\tof torch (range)\tdifference of scores")
     for name, stored in [*models.items(), *((f"fast, {width} wide", untrained("fast", width)) for width in widths)]:
         work, sizes, apart = jobs(stored)

@@ -16,6 +16,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from biorrn.base.errors import BiorrnError
 from biorrn.base.files import atomic_path, write_text
 from biorrn.stats.figures import BLUE, GREEN, ORANGE, STYLE, as_bytes
 from biorrn.training.runs import read_history
@@ -81,6 +82,6 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}; expected a run of biorrn train", file=sys.stderr)
+    except (OSError, BiorrnError) as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -64,7 +64,7 @@ WALKS = {  # joined files, options
 }
 WIDE = "--set model.core.hidden=256 --set model.frontend.layers.2.width=256"
 # against learning the reads by heart, for the wide network
-KEPT = "--set model.core.dropout=0.1 --set model.locked_dropout=true --set training.weight_decay=0.05"
+DROPOUT = "--set model.core.dropout=0.1 --set model.locked_dropout=true --set training.weight_decay=0.05"
 # as short reads are normalised, at more speeds and with more noise than those of the recipe
 HARD = " ".join(
     f"--set training.augment.{key}={value}"
@@ -79,7 +79,7 @@ HARD = " ".join(
 TRAINED = {
     "1": ("1", None, None, 20, ""),
     "2": ("2", "1", None, 120, ""),
-    "hac": ("last", "2", None, 150, f"--set name=hac {WIDE} {HARD} {KEPT}"),
+    "hac": ("last", "2", None, 150, f"--set name=hac {WIDE} {HARD} {DROPOUT}"),
     "fast": ("last", "2", "hac", 120, f"{HARD} --set training.lr=2e-3"),
 }
 

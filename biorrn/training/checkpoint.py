@@ -139,8 +139,7 @@ def open_run(folder: Path, mark: dict[str, Any], replace: bool = False, keep: Se
             differs = _differences(found, mark)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(state, "is damaged; remove the folder to start again") from error
-        untouched = not any((folder / name).exists() for name in (WEIGHTS, *RUN) if name != STATE)
-        if differs and not replace and not untouched:
+        if differs and not replace and any((folder / name).exists() for name in (WEIGHTS, *RUN) if name != STATE):
             raise ConfigError(
                 f"{folder}: holds a run with another {'; '.join(differs)}; use the same settings, choose another "
                 "folder, or --replace"
