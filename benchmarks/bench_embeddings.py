@@ -40,7 +40,7 @@ from sklearn.preprocessing import StandardScaler
 from biorrn.base.files import open_text
 from biorrn.config.recipe import LanguageModel, Vectors
 from biorrn.nn.sequence import build_frontend
-from biorrn.nn.store import language_models
+from biorrn.nn.store import models_of
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.descriptors import descriptors
 from biorrn.sequences.fasta import cleaned
@@ -269,7 +269,7 @@ def main() -> None:
     given = parser.parse_args()
     set_threads(given.threads)
     named = LanguageModel(path=given.language, backward=given.backward)
-    states = build_frontend(named, language_models(named)).eval()
+    states = build_frontend(named, models_of(named)).eval()
     trained, blank = mean_of(states), mean_of(untrained(states))
     if given.families is not None:
         representations: dict[str, Features] = {"composition": composition}

@@ -15,6 +15,12 @@ REAL = Path(
     "protein",
 )
 OUT = config.get("output", "results/models")
+SCRIPTS = Path(workflow.basedir, "scripts")
+PARTS = [
+    "chains",
+    "language_forward",
+    "language_backward",
+]  # models whose outputs are features of ddg
 # table, target, split, threads
 MODELS = {
     "stability": (REAL / "stability/stability.csv.gz", "stability", "column:set", 2),
@@ -38,6 +44,7 @@ rule all:
         expand(f"{OUT}/{{model}}/done", model=[*MODELS, "secondary_structure"]),
         f"{OUT}/stability/differences.txt",
         f"{OUT}/melting_temperature/strangers.txt",
+        f"{OUT}/ddg/intervals.txt",
 
 
 rule prepare_structure:
@@ -209,6 +216,140 @@ rule differences:
     shell:
         "{params.python:q} -m biorrn.proteins.uncertainty.extra_intervals differences {OUT}/stability {input.pairs:q} --wild-type wt_sequence"
         " --mutation mutation --target ddg --scale 1.364 > {output:q} 2> {log:q}"
+
+
+rule ddg_sources:
+    # mutants: of domains and deep mutational scans, split by clusters of domains; see the script
+    input:
+        domains=REAL / "ddg/domains_train.csv.gz",
+        scans=REAL / "dms",
+        script=SCRIPTS / "protein_sources.py",
+    output:
+        f"{OUT}/ddg_{{fold}}.csv",
+    log:
+        f"{OUT}/logs/ddg_{{fold}}.log",
+    wildcard_constraints:
+        fold="all|[0-4]",
+    params:
+        python=sys.executable,
+        fold=lambda wildcards: "" if wildcards.fold == "all" else wildcards.fold,
+    shell:
+        "{params.python:q} {input.script:q} mutants {input.domains:q} {input.scans:q} {params.fold} > {output:q} 2> {log:q}"
+
+
+rule chains_and_sequences:
+    # states and conservation of chains; and sequences for the language models, without the test chains' labels
+    input:
+        structure=REAL / "secondary_structure/splits.zip",
+        conservation=REAL / "unlabelled/flip_conservation.zip",
+        others=[
+            REAL / "unlabelled/domain_homologs.csv.gz",
+            REAL / "unlabelled/domains_862.fasta",
+            REAL / "pfam_domains/domains.csv.gz",
+            REAL / "solubility/esol_train.csv.gz",
+        ],
+        melting=f"{REAL}/meltome/tasks.zip",
+        script=SCRIPTS / "protein_sources.py",
+    output:
+        chains=f"{OUT}/chains.csv",
+        sequences=f"{OUT}/sequences.csv",
+    log:
+        f"{OUT}/logs/chains_and_sequences.log",
+    params:
+        python=sys.executable,
+    shell:
+        "({params.python:q} {input.script:q} chains {input.structure:q} {input.conservation:q} > {output.chains:q}"
+        " && {params.python:q} {input.script:q} unlabelled {input.structure:q}!splits/sequences.fasta"
+        " {input.conservation:q}!splits/sequences.fasta {input.others:q} {input.melting:q}!tasks/full_task.csv"
+        " > {output.sequences:q}) 2> {log:q}"
+
+
+rule train_chains:
+    input:
+        f"{OUT}/chains.csv",
+    output:
+        f"{OUT}/chains/weights.safetensors",
+    log:
+        f"{OUT}/logs/train_chains.log",
+    threads: 2
+    shell:
+        "(biorrn prepare tags {input:q} --value helix --value strand --value coil --value conservation"
+        " --split column:split -o {OUT}/chains.h5"
+        " && biorrn train chains {OUT}/chains.h5 -o {OUT}/chains --threads {threads}) > {log:q} 2>&1"
+
+
+rule train_language:
+    input:
+        f"{OUT}/sequences.csv",
+    output:
+        f"{OUT}/language_{{direction}}/weights.safetensors",
+    log:
+        f"{OUT}/logs/train_language_{{direction}}.log",
+    wildcard_constraints:
+        direction="forward|backward",
+    shell:
+        "(biorrn prepare protein {input:q} --no-target --split column:split -o {OUT}/sequences_{wildcards.direction}.h5"
+        " && biorrn train residue_lm {OUT}/sequences_{wildcards.direction}.h5 -o {OUT}/language_{wildcards.direction}"
+        " --set model.core.direction={wildcards.direction} --set training.batch_size=64 --set training.epochs=3"
+        " --threads {threads}) > {log:q} 2>&1"
+
+
+rule train_ddg:
+    # one of all training domains, which is shipped, and one for each fold, whose valid domains tell the intervals
+    input:
+        mutants=f"{OUT}/ddg_{{fold}}.csv",
+        parts=[f"{OUT}/{name}/weights.safetensors" for name in PARTS],
+    output:
+        f"{OUT}/ddg_{{fold}}/weights.safetensors",
+    log:
+        f"{OUT}/logs/train_ddg_{{fold}}.log",
+    wildcard_constraints:
+        fold="all|[0-4]",
+    params:
+        parts=",".join(f"{OUT}/{name}" for name in PARTS),
+    shell:
+        "(biorrn prepare tags {input.mutants:q} --wild-type wt_sequence --value ddg --split column:split"
+        " -o {OUT}/ddg_{wildcards.fold}.h5"
+        " && biorrn train ddg {OUT}/ddg_{wildcards.fold}.h5 -o {OUT}/ddg_{wildcards.fold}"
+        " --set 'model.frontend.path=[{params.parts}]' --threads {threads}) > {log:q} 2>&1"
+
+
+rule predict_ddg:
+    # of domains that the model was trained without
+    input:
+        mutants=f"{OUT}/ddg_{{fold}}.csv",
+        model=f"{OUT}/ddg_{{fold}}/weights.safetensors",
+    output:
+        f"{OUT}/ddg_{{fold}}.tsv",
+    log:
+        f"{OUT}/logs/predict_ddg_{{fold}}.log",
+    wildcard_constraints:
+        fold="[0-4]",
+    shell:
+        "(awk -F, 'NR == 1 || $4 == \"valid\"' {input.mutants:q} > {OUT}/ddg_{wildcards.fold}_valid.csv"
+        " && biorrn predict $(dirname {input.model:q}) {OUT}/ddg_{wildcards.fold}_valid.csv --wild-type wt_sequence"
+        " -o {output:q}) > {log:q} 2>&1"
+
+
+rule ship_ddg:
+    input:
+        model=f"{OUT}/ddg_all/weights.safetensors",
+        folds=expand(f"{OUT}/ddg_{{fold}}.tsv", fold=range(5)),
+        natural=REAL / "ddg/natural_S8754.csv.gz",
+        script=SCRIPTS / "protein_sources.py",
+    output:
+        f"{OUT}/ddg/intervals.txt",
+    log:
+        f"{OUT}/logs/ship_ddg.log",
+    params:
+        python=sys.executable,
+    shell:
+        "(cp $(dirname {input.model:q})/recipe.yaml $(dirname {input.model:q})/weights.safetensors {OUT}/ddg/"
+        " && {params.python:q} -c 'import sys; from biorrn.nn.store import shrink; shrink(sys.argv[1])' {OUT}/ddg"
+        " && {params.python:q} {input.script:q} pairs {input.natural:q} > {OUT}/natural.csv"
+        " && biorrn predict {OUT}/ddg {OUT}/natural.csv --wild-type wt_sequence -o {OUT}/natural.tsv"
+        " && {params.python:q} -m biorrn.proteins.uncertainty.extra_intervals effects {OUT}/ddg {OUT}/ddg_all.h5"
+        " --predicted {input.folds:q} --unlike {OUT}/natural.tsv --lengths 30 80 > {output:q}) 2> {log:q}"
 
 
 rule strangers:

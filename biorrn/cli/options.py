@@ -58,6 +58,13 @@ WildType = Annotated[
     str | None,
     typer.Option(metavar="FASTA|SEQUENCE|COLUMN", help="For a table of mutations: the wild type they apply to."),
 ]
+Antisymmetric = Annotated[
+    bool,
+    typer.Option(
+        "--antisymmetric",
+        help="Of ddg: exchanging wild type and mutant changes the sign; for pairs of which neither is the natural one.",
+    ),
+]
 Offset = Annotated[int, typer.Option(help="For mutations: number of the first residue, minus 1.")]
 Sheet = Annotated[str | None, typer.Option(help="For an Excel workbook: sheet name or number. Default: the first.")]
 Decimal = Annotated[

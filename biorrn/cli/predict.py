@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from biorrn.cli.options import BatchSize, Device, Level, Offset, Sheet, Threads, WildType
+from biorrn.cli.options import Antisymmetric, BatchSize, Device, Level, Offset, Sheet, Threads, WildType
 
 if TYPE_CHECKING:
     from biorrn.nn.store import Stored
@@ -18,11 +18,13 @@ def predict(
         str, typer.Argument(help="Run folder of a regression or tagging model, or the name of a shipped one.")
     ],
     proteins: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            help="FASTA (may be compressed; - is standard input), or a table (text, Excel, parquet) of sequences."
+            help="FASTA (may be compressed; - is standard input), or a table (text, Excel, parquet) of sequences. "
+            "With --mutations, the wild type; --wild-type may give it instead.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     output: Annotated[
         str,
         typer.Option(
@@ -49,6 +51,7 @@ def predict(
         typer.Option(metavar="LIST|FILE", help="Predict these mutants of the protein, e.g. 'A23G,K41E:L12P'."),
     ] = None,
     offset: Offset = 0,
+    antisymmetric: Antisymmetric = False,
     id: Annotated[
         str | None, typer.Option(help="For a table: the column of ids. Default: id, else rows are numbered.")
     ] = None,
@@ -87,12 +90,17 @@ def predict(
     hgvs_pro or similar. --wild-type gives the protein: FASTA, a sequence, or a column of the table. The mutation
     becomes the id, unless the table has ids, and its column is copied. With --mutations, PROTEINS is the wild type.
 
+    The model ddg predicts what substitutions do to a protein, in kcal/mol: positive is more stable than the wild type.
+    It needs mutations.
+
     \b
     Examples:
       biorrn predict stability proteins.fasta -o predictions.tsv
       biorrn predict runs/mine proteins.csv --sequence-column protein --level 0.95 -o predictions.parquet
       biorrn predict runs/gb1 scan.csv --wild-type gb1.fa -o predictions.tsv
       biorrn predict runs/gb1 gb1.fa --mutations "A24G,A24G:K28R,D47del" -o chosen.tsv
+      biorrn predict ddg --wild-type protein.fa --mutations "A24G,A24G:K28R" -o ddg.tsv
+      biorrn predict ddg variants.csv --wild-type wt_sequence -o ddg.xlsx
       zcat proteins.fa.gz | biorrn predict runs/stability - --threads 2 > predictions.tsv
       biorrn predict runs/structure proteins.fasta -o structure.fasta --figure structure.svg --summary content.tsv
     """
@@ -114,15 +122,19 @@ def predict(
         widened,
     )
     from biorrn.proteins.predict import predict_windows as run
-    from biorrn.sequences.rows import TableOptions, other_columns, read_mutants, read_proteins
+    from biorrn.sequences.rows import TableOptions, is_fasta, other_columns, read_mutants, read_proteins
     from biorrn.sequences.tally import Tally
 
     used = set_threads(threads)
+    if mutations is not None and proteins is None:
+        proteins, wild_type = wild_type, None
+    if proteins is None:
+        raise ConfigError("PROTEINS: found none; give FASTA or a table, or --wild-type with --mutations")
     stored = load_model(model)
     where = device_name(device)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
     columns = TableOptions(sequence_column, id, sheet, wild_type, offset)
-    if stored.facts.get("task") == "tagging":
+    if stored.facts.get("task") == "tagging" and not stored.facts.get("effect"):
         if mutations is not None:
             raise ConfigError("--mutations: needs a regression model; give a tagging model the mutants as a table")
         if resume:
@@ -140,6 +152,9 @@ def predict(
         )
         return
     names = target_names(stored)
+    if stored.facts.get("effect") and mutations is None and wild_type is None and is_fasta(proteins):
+        problem = "is FASTA, and names no mutations"
+        raise ConfigError(f"{proteins}: {problem}; give --mutations, or see biorrn scan for all single substitutions")
     refuse(stored, format=format, figure=figure, summary=summary)
     tally = Tally("predict", "sequences", "residues")
     given, note = columns_given(stored, level)
@@ -162,8 +177,15 @@ def predict(
             carry=carried,
             say=tally.say,
         )
+    if antisymmetric:
+        settings["antisymmetric"] = True
     must = stored.settings(
-        level=level, precision=precision, device=kind_of(where), mutations=mutations, **asdict(columns)
+        level=level,
+        precision=precision,
+        device=kind_of(where),
+        mutations=mutations,
+        antisymmetric=antisymmetric,
+        **asdict(columns),
     )
     with (
         open_kept(output, proteins, must, resume) as kept,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from biorrn.cli.options import (
+    Antisymmetric,
     BatchSize,
     Device,
     Fasta,
@@ -35,6 +36,7 @@ def scan(
         bool, typer.Option("--insertions", help="Also insert each residue between every two neighbours.")
     ] = False,
     offset: Offset = 0,
+    antisymmetric: Antisymmetric = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unusable mutation.")] = False,
     level: Level = 0.9,
     batch_size: BatchSize = 256,
@@ -61,6 +63,7 @@ def scan(
     from biorrn.base.compute import device_name, set_threads
     from biorrn.base.errors import stop
     from biorrn.base.terminal import progress
+    from biorrn.nn.facts import targets_of
     from biorrn.nn.store import load_model
     from biorrn.proteins.landscape import heat_maps
     from biorrn.proteins.predict import target_names, units_of, widened
@@ -76,13 +79,14 @@ def scan(
     where = device_name(device)
     tally = Tally("scan", "mutants", "proteins")
     options: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}
+    options |= {"antisymmetric": True} if antisymmetric else {}
     take = stop if strict else tally.skip_record
     records = tally.watched(read_fasta(fasta, take, None if strict else tally.repeat, keep=True))
     effects = run(stored, records, plan, take, **options)
     with (
         progress("scan", "mutants") as advance,
-        effects_table(output, names, plan.position, units_of(stored.facts)) as write,
-        heat_maps(figure, stored.facts["targets"]) as draw,
+        effects_table(output, names, plan.position, units_of(stored.facts), not stored.facts.get("effect")) as write,
+        heat_maps(figure, targets_of(stored.facts)) as draw,
     ):
         for effect in effects:
             write(effect)

@@ -141,7 +141,30 @@ class LanguageModel(Closed):
         return _one_source(self, bool(self.parts), bool(self.parts))
 
 
-Filled = TypeVar("Filled", Vectors, LanguageModel)
+class Trained(Closed):
+    """What trained models say of each residue, beside its own features, and convolutions over all of it; all joined.
+
+    The models stay as they are. A model folder holds their weights, and recipes instead of paths.
+    """
+
+    name: Literal["trained"] = "trained"
+    # model folders or shipped models: of task tagging, or of task language over residues
+    path: list[str] | None = Field(None, min_length=1, max_length=MANY)
+    embedding: int = Field(16, ge=1, le=WIDEST)  # learned features per residue
+    table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "scales"  # joined to the learned ones
+    layers: list[ConvLayer] = Field(default_factory=list, max_length=MANY)  # each over the one before, with SiLU
+    dropout: float = Field(0.0, ge=0, lt=1)  # of what each convolution reads and gives
+    # recipe and facts of each model; come from the folders
+    parts: list[dict[str, Any]] = Field(default_factory=list, max_length=MANY)
+
+    @model_validator(mode="after")
+    def source(self) -> Trained:
+        if any(layer.stride != 1 for layer in self.layers):
+            raise ValueError("a convolution over residues has stride 1")
+        return _one_source(self, bool(self.parts), bool(self.parts))
+
+
+Filled = TypeVar("Filled", Vectors, LanguageModel, Trained)
 
 
 def _one_source(recipe: Filled, settled: bool, partly: bool) -> Filled:
@@ -149,7 +172,7 @@ def _one_source(recipe: Filled, settled: bool, partly: bool) -> Filled:
     if recipe.path is None and not settled:
         raise ValueError("key 'path' is missing; it names where the values come from")
     if recipe.path is not None and partly:
-        raise ValueError("its shape comes from 'path'; give 'name', 'path' and 'tune' only")
+        raise ValueError("its shape comes from 'path'; give 'path' alone, beside settings")
     return recipe
 
 
@@ -192,7 +215,18 @@ class Separable(Closed):
 
 
 Frontend = Annotated[
-    OneHot | Embedding | Dilated | Fixed | Tokens | Variant | Vectors | LanguageModel | Conv | Residual | Separable,
+    OneHot
+    | Embedding
+    | Dilated
+    | Fixed
+    | Tokens
+    | Variant
+    | Vectors
+    | LanguageModel
+    | Trained
+    | Conv
+    | Residual
+    | Separable,
     Field(discriminator="name"),
 ]
 

@@ -50,6 +50,7 @@ from biorrn.config.network import Sites as Sites
 from biorrn.config.network import Substitutions as Substitutions
 from biorrn.config.network import Tokeniser as Tokeniser
 from biorrn.config.network import Tokens as Tokens
+from biorrn.config.network import Trained as Trained
 from biorrn.config.network import Variant as Variant
 from biorrn.config.network import Vectors as Vectors
 from biorrn.config.network import cores as cores
@@ -65,7 +66,8 @@ class Augment(Closed):
     scale: float = Field(0.0, ge=0)  # standard deviation of a factor around 1
     shift: float = Field(0.0, ge=0)  # standard deviation of an offset, in units of the normalised signal
     noise: float = Field(0.0, ge=0)  # largest standard deviation of white noise added, same units
-    # task tagging: mean share of residues replaced, each by another drawn by BLOSUM62; a chain's share is 0 to twice it
+    # task tagging: mean share of residues replaced, each by another drawn by BLOSUM62; a chain's share is 0 to twice
+    # it. Of effects of substitutions: by a mutant that was measured; see `tagging.data.Mutants`
     substitute: float = Field(0.0, ge=0, le=0.5)
 
 
@@ -96,12 +98,14 @@ class Training(Closed):
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[Part, Part] = (0.9, 0.999)
     # an entry of the task's LOSSES
-    loss: Literal["mse", "huber", "rank", "mse+rank", "huber+rank", "ctc", "crf", "cross_entropy"] = "mse"
+    loss: Literal["mse", "huber", "rank", "mse+rank", "huber+rank", "huber+order", "ctc", "crf", "cross_entropy"] = (
+        "mse"
+    )
     # task basecalling: a trained model, by name or folder, whose paths are learned beside the labels, and their share
     teacher: str | None = None
     teacher_share: float = Field(0.5, gt=0, le=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # task tagging: share of the target spread over all states
-    rank_weight: float = Field(1.0, ge=0)  # of the order of pairs, where the loss has it beside the values
+    rank_weight: float = Field(1.0, ge=0)  # of the order of rows, or of values within one, beside the values
     clip_quantile: float = Field(0.9, gt=0, le=1)  # gradients are clipped at this quantile of the recent norms
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights; 0 is off
     bptt: int = Field(0, ge=0, le=LONGEST)  # task language: steps a gradient goes back, state carried on; 0 is all

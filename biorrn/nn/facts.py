@@ -6,6 +6,7 @@ They are JSON in the metadata of the weights file; `about.yaml` beside it adds a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -87,6 +88,7 @@ class Facts(FactPart):
     alphabet: Text | None = None
     tokeniser: Tokeniser | None = None
     reference: Residues | None = None
+    effect: Target | None = None  # of a tagging model whose values are what a residue does in the place of another
     min_length: Count = 0
     max_length: Count = 0
     gaussian: Gaussian | None = None
@@ -112,6 +114,12 @@ class Facts(FactPart):
     stride: int | None = Field(None, ge=1, le=LONGEST)
     early: Count = 0
     qscore: dict[str, Any] | None = None  # checked by `nanopore.basecall.quality.calibration_of`
+
+
+def targets_of(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the targets of what a model predicts of a protein; of one of effects of substitutions, the effect."""
+    effect = facts.get("effect")
+    return [effect] if effect else list(facts.get("targets") or ())
 
 
 class About(BaseModel):

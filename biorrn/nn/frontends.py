@@ -16,9 +16,11 @@ from biorrn.config import recipe as config
 from biorrn.nn.batch import place, valid
 from biorrn.nn.cells import SharedDropout
 from biorrn.nn.convolutions import ACTIVATIONS, Dilated, residual, separable
-from biorrn.sequences.alphabets import N_TOKENS, PADDING, RESIDUES, TABLES, tokens
+from biorrn.sequences.alphabets import N_TOKENS, PADDING, RESIDUES, STANDARD, TABLES, tokens
 from biorrn.sequences.tokenisers import BOS, EOS, PAD, SPECIAL, UNK, Tokeniser
 from biorrn.sequences.vectors import read_vectors
+
+END = 10  # residues from an end of a protein, within which the distance is a feature of front end `trained`
 
 
 class Reader(nn.Module):
@@ -41,16 +43,21 @@ class Reader(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Return the state after each residue, (B, T, H), of residue tokens (B, T)."""
         ids, counts = self.symbols(x, lengths)
-        bounded = F.pad(ids, (1, 1), value=PAD)
-        bounded[:, 0] = BOS
-        bounded[torch.arange(len(x), device=x.device), counts + 1] = EOS
-        states: Tensor = self.core(*self.frontend(bounded, counts + 2))[0][:, 1:-1]  # (B, symbols, H)
+        states = self.bounded(ids, counts)[:, 1:-1]  # (B, symbols, H)
         if self.tokeniser.name == "residue":
             return states
         found = states.new_zeros(*x.shape, states.shape[2])
         for row, (count, length) in enumerate(zip(counts.tolist(), lengths.tolist(), strict=True)):
             found[row, :length] = states[row, :count].repeat_interleave(self.letters[ids[row, :count]], 0)
         return found
+
+    def bounded(self, ids: Tensor, counts: Tensor) -> Tensor:
+        """Return the state after BOS, after each symbol and after EOS, (B, symbols + 2, H), of ids (B, symbols)."""
+        whole = F.pad(ids, (1, 1), value=PAD)
+        whole[:, 0] = BOS
+        whole[torch.arange(len(ids), device=ids.device), counts + 1] = EOS
+        states: Tensor = self.core(*self.frontend(whole, counts + 2))[0]
+        return states
 
     def symbols(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return padded ids (B, symbols) of residue tokens (B, T), and the symbols of each row, (B,)."""
@@ -117,6 +124,119 @@ def _reader(part: Part) -> Reader:
     if made.alphabet != RESIDUES:
         raise ConfigError(f"{part.source}: is a language model of {made.alphabet}; expected one of residues")
     return Reader(made, part.model.frontend, part.model.core)
+
+
+class Scores(nn.Module):
+    """What a trained language model of residues expects at each residue, without having seen it.
+
+    Twenty-one features: for each standard residue, its log probability minus that of the residue that is there; and the
+    latter. Natural logarithms, from the residues on one side.
+    """
+
+    width = len(STANDARD) + 1
+
+    def __init__(self, tokeniser: Tokeniser, model: nn.Module) -> None:
+        super().__init__()
+        self.reader = Reader(tokeniser, model.frontend, model.core)  # type: ignore[arg-type]
+        self.head: Any = model.head
+        self.backward, self.residues = getattr(model.core, "directions", "f") == "b", len(STANDARD)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        states = self.reader.bounded(*self.reader.symbols(x, lengths))  # (B, T + 2, H)
+        before = states[:, 2:] if self.backward else states[:, :-2]
+        scores: Tensor = self.head(before)
+        known = torch.log_softmax(scores, -1)[..., SPECIAL : SPECIAL + self.residues]  # (B, T, 20)
+        own = known.gather(-1, (x - 1).clamp(0, self.residues - 1)[..., None])
+        own = own.where((x <= self.residues)[..., None], known.mean(-1, keepdim=True))  # of X the mean
+        return torch.cat([known - own, own], -1)
+
+
+class Labels(nn.Module):
+    """What a trained tagging model tells of each residue: the probabilities of its states, or its values."""
+
+    def __init__(self, model: nn.Module, outputs: int, states: bool) -> None:
+        super().__init__()
+        self.model, self.width, self.states = model, outputs, states
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        outputs, steps = self.model(x, lengths)
+        if not self.states:
+            return outputs.float()
+        of_states = getattr(getattr(self.model, "head", None), "probabilities", None)
+        found: Tensor = torch.softmax(outputs, -1) if of_states is None else of_states(outputs, steps)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A trained model whose outputs are features: its module, recipe and facts, the latter two as JSON values."""
+
+    model: nn.Module
+    recipe: dict[str, Any]
+    facts: dict[str, Any]
+
+    def features(self) -> nn.Module:
+        """Return the module of its features, (x, lengths) -> (B, T, width)."""
+        if self.facts["task"] == "language":
+            return Scores(Tokeniser.from_dict(self.facts["tokeniser"]), self.model)
+        return Labels(self.model, int(self.facts["outputs"]), self.facts["kind"] == "states")
+
+
+class Trained(nn.Module):
+    """Features of a residue: its own, what trained models tell of it, and convolutions over these; all joined.
+
+    The models are frozen. The first convolution reads the features, each other one the one before; all have SiLU. The
+    last feature of the own ones is the distance to the nearer end, up to 10 residues, as a part of 10.
+
+    Parameters
+    ----------
+    parts : the models; `store.told` loads those that a recipe names.
+
+    Attributes
+    ----------
+    settled : the recipe for a model folder, without paths; the values are in the weights.
+    """
+
+    def __init__(self, recipe: config.Trained, parts: Sequence[Told]) -> None:
+        super().__init__()
+        self.learned = nn.Embedding(N_TOKENS, recipe.embedding, padding_idx=0)
+        self.fixed = Table(recipe.table.split("+")) if recipe.table != "none" else None
+        features: list[Any] = [part.features() for part in parts]
+        self.models = nn.ModuleList(features).requires_grad_(False)
+        own = recipe.embedding + (self.fixed.width if self.fixed else 0) + 1
+        width = own + sum(model.width for model in features)
+        self.norm = nn.LayerNorm(width - own) if len(self.models) else None
+        widths = [width, *(layer.width for layer in recipe.layers)]
+        self.layers = nn.ModuleList(
+            nn.Conv1d(before, layer.width, layer.kernel, padding=layer.kernel // 2)
+            for before, layer in zip(widths[:-1], recipe.layers, strict=True)
+        )
+        self.dropout = nn.Dropout(recipe.dropout)
+        self.width = sum(widths)
+        told = [{"recipe": part.recipe, "facts": part.facts} for part in parts]
+        self.settled = recipe.model_copy(update={"path": None, "parts": told})
+
+    def train(self, mode: bool = True) -> Trained:
+        super().train(mode)
+        self.models.eval()
+        return self
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        mask = valid(lengths, x.shape[1])[..., None]
+        place = torch.arange(x.shape[1], device=x.device)
+        nearer = torch.minimum(place, (lengths[:, None] - 1 - place)).clamp(0, END) / END
+        parts = [self.learned(x), nearer[..., None]]
+        if self.fixed is not None:
+            parts.append(self.fixed(x, lengths)[0])
+        if self.norm is not None:
+            with torch.no_grad():
+                told = torch.cat([model(x, lengths) for model in self.models], -1)
+            parts.append(self.norm(told))
+        joined = [torch.cat(parts, -1) * mask]
+        for layer in self.layers:
+            h = F.silu(layer(self.dropout(joined[-1]).transpose(1, 2))).transpose(1, 2)  # (B, T, C)
+            joined.append(self.dropout(h) * mask)
+        return torch.cat(joined, -1), lengths
 
 
 class KmerTable(nn.Module):
@@ -338,6 +458,7 @@ FRONTENDS: dict[str, Callable[..., Any]] = {
     "variant": Variant,
     "table": KmerTable,
     "language_model": HiddenStates,
+    "trained": Trained,
     "conv": Conv,
     "residual": residual,
     "separable": separable,

@@ -21,7 +21,7 @@ from biorrn.config.recipe import Forest, GaussianProcess, Recipe
 from biorrn.nn.attention import SelfAttention
 from biorrn.nn.cells import Stack, lock
 from biorrn.nn.ensemble import Neighbours, ensemble_for
-from biorrn.nn.frontends import FRONTENDS, HiddenStates, Part
+from biorrn.nn.frontends import FRONTENDS, HiddenStates, Part, Told, Trained
 from biorrn.nn.heads import HEADS, Keep, Pool, Tokens
 from biorrn.sequences.tokenisers import Tokeniser
 
@@ -162,12 +162,14 @@ class SequenceModel(nn.Module):
         return self.head(x), h, states
 
 
-def build_frontend(recipe: config.Frontend, given: Sequence[Part] = ()) -> Any:
+def build_frontend(recipe: config.Frontend, given: Sequence[Any] = ()) -> Any:
     """Return the front end of a recipe; see `build_model` for errors and `given`."""
-    if not isinstance(recipe, config.LanguageModel):
+    if not isinstance(recipe, config.LanguageModel | config.Trained):
         return FRONTENDS[recipe.name](recipe)
     if recipe.path is not None and not given:
-        raise ConfigError("front end 'language_model': is for proteins: tasks regression and tagging")
+        raise ConfigError(f"front end '{recipe.name}': is for proteins: tasks regression and tagging")
+    if isinstance(recipe, config.Trained):
+        return Trained(recipe, given or [_stored_told(**part) for part in recipe.parts])
     stored = zip(recipe.parts, recipe.tokenisers, strict=True)
     return HiddenStates(recipe, given or [_stored_part(*part) for part in stored])
 
@@ -179,13 +181,20 @@ def _stored_part(part: dict[str, Any], tokeniser: dict[str, Any]) -> Part:
     return Part(made, tokeniser, build_model(made, Tokeniser.from_dict(tokeniser).size, stored=True))
 
 
-def build_model(recipe: config.Model, outputs: int, stored: bool = False, given: Sequence[Part] = ()) -> SequenceModel:
+def _stored_told(recipe: dict[str, Any], facts: dict[str, Any]) -> Told:
+    made = Recipe.model_validate(recipe)
+    if made.task not in ("tagging", "language") or isinstance(getattr(made.model, "frontend", None), config.Trained):
+        raise ConfigError(f"found a part of task {made.task}; expected tagging or language, of residues alone")
+    return Told(build(made, facts), recipe, facts)
+
+
+def build_model(recipe: config.Model, outputs: int, stored: bool = False, given: Sequence[Any] = ()) -> SequenceModel:
     """Return the model of a recipe with `outputs` targets or symbols.
 
     Parameters
     ----------
     stored : bool: the weights will be loaded from a model folder, so a front end of values from a file needs no file.
-    given : the trained language models that the recipe names, as `store.language_models` loads them.
+    given : the trained models that the front end names, as `store.models_of` loads them.
 
     Raises
     ------

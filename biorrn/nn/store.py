@@ -27,15 +27,16 @@ from biorrn.base.lookup import nearest
 from biorrn.config import recipe as config
 from biorrn.config.recipe import Recipe, dump_recipe, load_recipe
 from biorrn.nn import layout
-from biorrn.nn.facts import check_task, parse_about, parse_facts
+from biorrn.nn.facts import check_task, parse_about, parse_facts, targets_of
 from biorrn.nn.layout import Slot
+from biorrn.sequences.alphabets import RESIDUES
 from biorrn.version import __version__
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from biorrn.nn.frontends import Part
+    from biorrn.nn.frontends import Told
 
 WEIGHTS, RECIPE, ABOUT = "weights.safetensors", "recipe.yaml", "about.yaml"
 FOREIGN = "config.toml"  # of the model folders of Dorado and Bonito
@@ -345,11 +346,11 @@ def described(facts: dict[str, Any], folder: Path) -> dict[str, Any]:
         return facts
     about = parse_about(read_text(folder / ABOUT), folder / ABOUT)
     more = {str(target["name"]): target for target in about.pop("targets", [])}
-    names = [str(target["name"]) for target in facts.get("targets") or ()]
+    names = [str(target["name"]) for target in targets_of(facts)]
     if odd := [name for name in more if name not in names]:
         raise InputError(folder / ABOUT, f"target '{odd[0]}': the model has {', '.join(names) or 'none'}")
-    targets = [target | more.get(str(target["name"]), {}) for target in facts.get("targets") or ()]
-    return facts | about | {"targets": targets}
+    targets = [target | more.get(str(target["name"]), {}) for target in targets_of(facts)]
+    return facts | about | ({"effect": targets[0]} if facts.get("effect") else {"targets": targets})
 
 
 def load_facts(name: str | Path) -> dict[str, Any]:
@@ -439,9 +440,12 @@ def _paths(recipe: Recipe) -> Iterator[str]:
     frontend = getattr(recipe.model, "frontend", None)
     found = [getattr(frontend, name, None) for name in ("path", "backward")] + [recipe.training.teacher]
     for part in getattr(frontend, "parts", ()):
+        if "recipe" in part:  # checked again when it is built
+            yield from _paths(Recipe.model_validate(part["recipe"]))
+            continue
         inner = part.get("frontend")
         found += [inner.get(name) for name in ("path", "backward")] if isinstance(inner, dict) else []
-    yield from (path for path in found if path is not None)
+    yield from (str(path) for path in found if path is not None)
     for member in recipe.members or ():
         yield from [member.recipe] if isinstance(member.recipe, str) else _paths(member.recipe)
 
@@ -458,16 +462,18 @@ def _built(recipe: Recipe, facts: dict[str, Any], folder: Path, held: int) -> nn
         raise InputError(folder, f"its recipe does not match the facts of its weights: {words}") from error
 
 
-def language_models(frontend: config.Frontend) -> list[Part]:
-    """Return the loaded language models of a front end `language_model`; none for any other front end.
+def models_of(frontend: config.Frontend) -> list[Any]:
+    """Return the loaded models that a front end names, `frontends.Part` or `frontends.Told`; none for most front ends.
 
     Raises
     ------
-    ConfigError: no such model, or one of another task.
+    ConfigError: no such model, one of another task, or of `trained` one that is not of single residues.
     InputError: as `load_model`.
     """
     from biorrn.nn.frontends import Part
 
+    if isinstance(frontend, config.Trained):
+        return [_told(path) for path in frontend.path or ()]
     parts = []
     for path in (frontend.path, frontend.backward) if isinstance(frontend, config.LanguageModel) else ():
         if path is None:
@@ -477,6 +483,21 @@ def language_models(frontend: config.Frontend) -> list[Part]:
             raise ConfigError(f"{path}: is a model for {stored.facts.get('task')}; expected one for language")
         parts.append(Part(stored.recipe.network, stored.facts["tokeniser"], stored.model, path))
     return parts
+
+
+TOLD = ("task", "kind", "outputs", "states", "state_names", "targets", "alphabet", "tokeniser")  # facts of a part
+
+
+def _told(path: str) -> Told:
+    from biorrn.nn.frontends import Told
+
+    stored = load_model(path)
+    facts = {name: stored.facts[name] for name in TOLD if stored.facts.get(name)}
+    tokeniser = (facts.get("tokeniser") or {}).get("name", "residue")
+    if facts.get("task") not in ("tagging", "language") or facts.get("alphabet") != RESIDUES or tokeniser != "residue":
+        found = f"is a model for {facts.get('task')}, of {facts.get('alphabet') or 'another alphabet'}"
+        raise ConfigError(f"{path}: {found}; expected one for tagging or language, of single residues")
+    return Told(stored.model, stored.recipe.model_dump(mode="json"), facts)
 
 
 def start_from(model: nn.Module, name: str | Path) -> int:
@@ -580,7 +601,7 @@ def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
     if facts.get("task") == "basecalling":
         yield f"chemistry: {', '.join(facts.get('chemistry') or ()) or 'unknown'}"
         yield f"signal: {facts['sample_rate']:g} Hz, normalised by {facts['normaliser']}"
-    for target in facts.get("targets") or ():
+    for target in targets_of(facts):
         yield f"target: {target['name']}" + "".join(_detail(target, key) for key in ("unit", "sign", "bounds"))
     if facts.get("max_length"):
         yield f"lengths trained on: {facts.get('min_length', 0):,} to {facts['max_length']:,} residues"

@@ -25,6 +25,7 @@ from biorrn.base.compute import apply_threads, kind_of, usable_threads
 from biorrn.base.errors import ConfigError
 from biorrn.nn import windows
 from biorrn.nn.engine import EnsembleEngine, chosen_kind, unsupported
+from biorrn.nn.facts import targets_of
 from biorrn.nn.store import Stored
 from biorrn.proteins.uncertainty import novelty
 from biorrn.proteins.uncertainty.conformal import LEVEL, Intervals
@@ -163,15 +164,15 @@ def target_names(stored: Stored) -> list[str]:
     ConfigError: the model is not one for regression.
     """
     task = stored.facts.get("task")
-    if task != "regression":
+    if task != "regression" and not stored.facts.get("effect"):
         hint = f"; a {task} model is for {COMMANDS[task]}" if task in COMMANDS else ""
         raise ConfigError(f"{stored.path}: is a model for {task}; needed here is one for regression{hint}")
-    return [str(target["name"]) for target in stored.facts["targets"]]
+    return [str(target["name"]) for target in targets_of(stored.facts)]
 
 
 def units_of(facts: Mapping[str, Any]) -> list[str]:
     """Return the unit of each target of a model, "" where none is known."""
-    return [str(target.get("unit") or "") for target in facts.get("targets") or ()]
+    return [str(target.get("unit") or "") for target in targets_of(facts)]
 
 
 def columns_given(stored: Stored, level: float) -> tuple[dict[str, bool], str]:
@@ -199,6 +200,8 @@ def widened(stored: Stored, level: float) -> bool | None:
 
 
 def _has_spread(stored: Stored) -> bool:
+    if stored.facts.get("effect"):
+        return False
     members = stored.recipe.members
     if members is not None or unsupported(stored.recipe) is None:
         return len(members or ()) > 1
@@ -223,18 +226,21 @@ def predict_windows(
     threads: int | None = None,
     level: float = LEVEL,
     precision: str = "auto",
+    antisymmetric: bool = False,
 ) -> Iterator[Predicted]:
     """Predict each record's values, in input order, by windows; memory does not grow with the number of records.
 
     Parameters
     ----------
-    stored : Stored: a regression model.
+    stored : Stored: a regression model, or one of effects of substitutions, for which see `proteins.effects`.
     records : iterable of ProteinRecord.
     batch_size : int: sequences a forward pass; fewer where they are long. Changes the speed, not the values.
     device : torch device.
     threads : int, optional: CPU threads; default: as many as torch uses. Changes the speed, not the values.
     level : float: of the intervals, 0.5 to 0.99, where the model's facts allow any.
-    precision : str: arithmetic of networks on a CPU: "32", "bf16", or "auto", see `nn.engine.chosen_kind`.
+    precision : str: arithmetic of networks on a CPU: "32", "bf16", or "auto", see `nn.engine.chosen_kind`; of effects
+        of substitutions always float32.
+    antisymmetric : bool: for a model of effects of substitutions, see `proteins.effects`.
 
     Raises
     ------
@@ -242,6 +248,13 @@ def predict_windows(
     BiorrnError: the batch size is below 1, or a record holds a letter outside the alphabet.
     """
     names = target_names(stored)
+    if stored.facts.get("effect"):
+        from biorrn.proteins import effects
+
+        options: dict[str, Any] = {"batch_size": batch_size, "device": device, "threads": threads, "level": level}
+        return effects.predict_windows(stored, records, **options, antisymmetric=antisymmetric)
+    if antisymmetric:
+        raise ConfigError(f"--antisymmetric: needs a model of effects of substitutions, as ddg; found {stored.path}")
     settings = (stored.facts, Intervals.of(stored.facts, names, level), len(names))
     kind = chosen_kind(precision) if kind_of(device) == "cpu" else None
     engine = None if kind is None else EnsembleEngine.of(stored.recipe, lambda: stored.tensors, kind)
@@ -359,7 +372,12 @@ class _Run:
 
 
 def doubts(marks: Iterable[str], facts: Mapping[str, Any]) -> list[str]:
-    """Return those flags of a prediction that mark a protein unknown to the model with these facts."""
+    """Return those flags of a prediction that mark a protein unknown to the model with these facts.
+
+    The intervals of effects of substitutions were measured on proteins without a relative, which thus are not unknown.
+    """
+    if facts.get("effect"):
+        return [mark for mark in marks if mark in LENGTHS]
     telling = UNKNOWN if facts.get("novelty") else (*UNKNOWN, *LENGTHS)
     return [mark for mark in marks if mark in telling]
 

@@ -184,14 +184,19 @@ def scan(
     def sequences() -> Iterator[ProteinRecord]:
         for record in records:
             waiting.append(None)
-            yield record
+            yield replace(record, wild_type=record.sequence)
             for mutant in () if record.problem else plan.mutants(record, on_problem):
                 waiting.append(mutant)
                 unknown = mutant.sequence.count("X")
-                yield replace(record, sequence=mutant.sequence, unknown=unknown, problem=mutant.problem)
+                own = replace(record, sequence=mutant.sequence, wild_type=record.sequence)
+                yield replace(own, unknown=unknown, problem=mutant.problem)
 
     names, level = target_names(stored), options.get("level", LEVEL)
-    half = {unknown: difference_widths(stored.facts, names, level, unknown) for unknown in (False, True)}
+    of_pairs = bool(stored.facts.get("effect"))  # then the value is itself the difference, and has its interval
+    half = {
+        unknown: None if of_pairs else difference_widths(stored.facts, names, level, unknown)
+        for unknown in (False, True)
+    }
     given = any(widths is not None for widths in half.values())
     strange = [] if knows_mutants(stored.facts) else [NO_MUTANTS]
     wild_type, about = np.zeros(0), list[str]()  # of the last wild type: its values, and doubts
@@ -225,6 +230,8 @@ def _of_unknown(prediction: Prediction, about: list[str], strange: list[str], un
 def knows_mutants(facts: Mapping[str, Any]) -> bool:
     """Return whether a model was trained on mutants of its proteins, so that differences mean something."""
     known = facts.get("mutants")
+    if facts.get("effect"):
+        return True
     return bool(facts.get("reference")) if known is None else bool(known)
 
 
@@ -236,7 +243,8 @@ def remarks(facts: Mapping[str, Any], names: Sequence[str], level: float = LEVEL
             "the model was not trained on mutants: its differences between mutants and wild types are not "
             f"reliable (flag {NO_MUTANTS} in every row)"
         )
-    if all(difference_widths(facts, names, level, unknown) is None for unknown in (False, True)):
+    widths = [difference_widths(facts, names, level, unknown) for unknown in (False, True)]
+    if not facts.get("effect") and widths == [None, None]:
         said.append("differences have no interval: none was measured on pairs of mutant and wild type")
     return said
 
@@ -276,7 +284,11 @@ EXTRA = ("lower", "upper", "spread")  # of a prediction, where the model gives t
 
 @contextlib.contextmanager
 def effects_table(
-    path: str | Path | Memory, targets: Sequence[str], position: type = int, units: Sequence[str] = ()
+    path: str | Path | Memory,
+    targets: Sequence[str],
+    position: type = int,
+    units: Sequence[str] = (),
+    differences: bool = True,
 ) -> Iterator[Callable[[Effect], None]]:
     """Open a table of mutants: id, position, wild_type, mutant, mutation, columns of each target, flags.
 
@@ -290,13 +302,15 @@ def effects_table(
     path : see `sequences.tables.writer.open_table`, for the digits too.
     units : of the targets, "" where there is none; each a column `_unit` after those of the target.
     position : int; or str where variants have several mutations, whose positions colons join.
+    differences : bool: false of a model whose values are differences to the wild type themselves.
     """
     columns: dict[str, type] = {"id": str, "position": position, "wild_type": str, "mutant": str, "mutation": str}
     extra: list[str] = []
     of_difference: list[str] = []
 
     def open(first: Effect | None) -> contextlib.AbstractContextManager[Table]:
-        of_difference.extend(name for name in DIFFERENCE if getattr(first, name, None) is not None)
+        if differences:
+            of_difference.extend(name for name in DIFFERENCE if getattr(first, name, None) is not None)
         extra.extend(name for name in EXTRA if first and getattr(first.prediction, name) is not None)
         for target, unit in zip(targets, units or [""] * len(targets), strict=True):
             columns.update({target: float} | {f"{target}_{name}": float for name in (*of_difference, *extra)})

@@ -18,7 +18,7 @@ from biorrn.config.recipe import Model, Recipe, Variant
 from biorrn.nn.batch import Batch
 from biorrn.nn.heads import Regression
 from biorrn.nn.sequence import SequenceModel, build_model
-from biorrn.nn.store import language_models
+from biorrn.nn.store import models_of
 from biorrn.sequences.alphabets import RESIDUES, consensus, sequence
 from biorrn.stats.metrics import mean_metrics
 from biorrn.training.batches import Batches, ProteinDataset
@@ -155,7 +155,7 @@ def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
     """Return an untrained model whose head has mean and scale of the training targets."""
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
     network = _with_reference(recipe.network, data)
-    model = build_model(network, data.facts["outputs"], given=language_models(network.frontend))
+    model = build_model(network, data.facts["outputs"], given=models_of(network.frontend))
     if not isinstance(model.head, Regression):
         raise ConfigError(f"recipe '{recipe.name}': task regression needs head 'regression'")
     values = data.rows.targets  # (N, K), NaN where missing

@@ -22,6 +22,7 @@ class ProteinRecord:
     changes : tuple of str: "gaps_removed", "modifications_removed", "id_given_before".
     problem : str: why the record cannot be used, as in `InputError.flag`; then the sequence is empty. "" else.
     cells : tuple of str: further columns of a table.
+    wild_type : str: of a mutant that mutations name, the sequence of its wild type; "" else.
     """
 
     id: str
@@ -31,6 +32,7 @@ class ProteinRecord:
     changes: tuple[str, ...] = ()
     problem: str = ""
     cells: tuple[str, ...] = ()
+    wild_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class ProteinRow:
     bounds : tuple of (lowest, highest), one per target column: the range of a value written as a bound, such as `>90`;
         NaN twice for other cells. Empty where the row has no bound.
     mutation : str: the mutation as written in the table, "" without a column of mutations.
-    changes, problem : as in `ProteinRecord`; a row with a problem has id and cells alone.
+    changes, problem, wild_type : as in `ProteinRecord`; a row with a problem has id and cells alone.
     """
 
     id: str
@@ -61,6 +63,7 @@ class ProteinRow:
     mutation: str = ""
     changes: tuple[str, ...] = ()
     problem: str = ""
+    wild_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,7 +278,8 @@ def table_rows(
         name = f"{record.cells[place + 2]}:{one.written}" if len(labels) > 1 else one.written
         name = record.id if columns.id else name or record.id
         sequence = one.sequence if columns.sequence is None else record.sequence
-        row = replace(record, id=name, sequence=sequence, mutation=one.written, cells=own_cells)
+        wild_type = one.wild_type.sequence if one.wild_type else ""
+        row = replace(record, id=name, sequence=sequence, mutation=one.written, cells=own_cells, wild_type=wild_type)
         if columns.sequence is not None:
             if one.sequence != record.sequence:
                 differ.append(row.id)
@@ -509,7 +510,8 @@ def read_mutants(
             problem = one.error.flag if one.error else ""
             if keep or not problem:
                 unknown = one.sequence.count("X")
-                yield ProteinRecord(name, one.sequence, "", unknown, problem=problem, cells=(one.written,))
+                cells, wild_type = (one.written,), protein.sequence
+                yield ProteinRecord(name, one.sequence, "", unknown, (), problem, cells, wild_type)
 
 
 def other_columns(path: str | Path, options: TableOptions = DEFAULTS) -> list[str]:
@@ -560,7 +562,8 @@ def _rows(
             yield own, ProteinRecord(row.id, "", problem=own.flag, cells=row.cells)
             continue
         changes = (*row.changes, *(["id_given_before"] if before else []))
-        yield ProteinRecord(row.id, row.sequence, "", row.sequence.count("X"), changes, cells=row.cells)
+        unknown = row.sequence.count("X")
+        yield ProteinRecord(row.id, row.sequence, "", unknown, changes, cells=row.cells, wild_type=row.wild_type)
     yield from other()
     for warning in reading.warnings if columns.mutations else ():
         say(f"warning: {path}: {warning}")

@@ -23,7 +23,8 @@ SHORTEST = 32  # minimum residues of a piece of a cut sequence
 NO_TARGET = -1  # in a batch: padding, and residues of unknown state
 
 Piece = tuple[int, int, int]  # row, first residue, end (exclusive)
-Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+# tokens (T,) and tags, changed at random
+Change = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 class TagDataset:
@@ -38,6 +39,7 @@ class TagDataset:
     probabilities : uint8 array (total, S) in 1/255, or None: pseudo-labels of residues without a label.
     states : dict {"name", "states", "names"}, or None for values.
     targets : list of {"name", "unit"}: the columns of values.
+    effect : str: name of the value of a substitution, of a file whose columns are the residues that replace another.
     alphabet : str: token t is the letter alphabet[t - 1].
     """
 
@@ -54,6 +56,7 @@ class TagDataset:
             self.lengths = np.diff(offsets)[rows]
             self.flat = gather(file.file["tokens"], offsets, rows)
             self.states, self.targets, self.alphabet = file.tags, file.targets, file.alphabet
+            self.effect = file.effect
             self.tags = gather(file.file["labels" if self.states else "values"], offsets, rows)
             self.probabilities: np.ndarray | None = None
             if "probabilities" in file.file:
@@ -75,7 +78,7 @@ class TagDataset:
 
         Parameters
         ----------
-        change : augmentation; takes the tokens of a piece and `rng`, and returns changed tokens.
+        change : augmentation of the tokens and tags of a piece.
         """
         lengths = np.array([end - start for _, start, end in pieces], np.int64)
         time = -(-int(lengths.max(initial=1)) // MULTIPLE) * MULTIPLE
@@ -90,7 +93,9 @@ class TagDataset:
         for place, (row, start, end) in enumerate(pieces):
             span = slice(self._offsets[row] + start, self._offsets[row] + end)
             tokens, tags = self.flat[span], self.tags[span]
-            x[place, : end - start] = change(tokens, rng) if change is not None and rng is not None else tokens
+            if change is not None and rng is not None:
+                tokens, tags = change(tokens, tags, rng)
+            x[place, : end - start] = tokens
             targets[place, : end - start] = _states(tags) if self.states else tags
             if pseudo is not None and self.probabilities is not None:
                 pseudo[place, : end - start] = self.probabilities[span]
@@ -200,10 +205,10 @@ class Substitution:
         self.rate = rate
         self._sums = conditional(background).cumsum(1)
 
-    def __call__(self, tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return tokens (T,) with some replaced; X stays."""
+    def __call__(self, tokens: np.ndarray, tags: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return tokens (T,) with some replaced, and the same tags; X stays."""
         if self.rate <= 0:
-            return tokens
+            return tokens, tags
         share = rng.uniform(0.0, 2 * self.rate)
         places = np.flatnonzero((rng.random(len(tokens)) < share) & (tokens <= len(STANDARD)))
         changed = tokens.copy()
@@ -212,7 +217,40 @@ class Substitution:
         # the last sum may be below 1 by rounding: stay within the 20 residues, and never draw the same residue
         drawn = np.where(drawn >= len(STANDARD), np.where(before == 19, 18, 19), drawn)
         changed[places] = drawn + 1
-        return changed
+        return changed, tags
+
+
+UNCHANGED = 0.3  # share of sequences left as they are
+
+
+class Mutants:
+    """Replacement of a sequence by a mutant of known effect, of a file of effects of substitutions.
+
+    The effects of a changed place are then those relative to its new residue; those of all others are taken to stay.
+
+    Parameters
+    ----------
+    rate : float: mean share of the residues changed; at least one is.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(self, tokens: np.ndarray, tags: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return tokens (T,) and effects (T, 20) of a mutant, or of the sequence itself."""
+        places, residues = np.nonzero(np.isfinite(tags))
+        if rng.random() < UNCHANGED or not len(places):
+            return tokens, tags
+        chosen = rng.permutation(len(places))[: max(1, rng.binomial(len(tokens), self.rate))]
+        tokens, tags = tokens.copy(), tags.copy()
+        for place, residue in {places[one]: residues[one] for one in chosen}.items():
+            own, effect = int(tokens[place]) - 1, tags[place, residue]
+            tags[place] -= effect
+            tags[place, residue] = np.nan
+            if own < len(STANDARD):
+                tags[place, own] = -effect
+            tokens[place] = residue + 1
+        return tokens, tags
 
 
 @dataclass(frozen=True, slots=True)

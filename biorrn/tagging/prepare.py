@@ -15,11 +15,11 @@ import numpy as np
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import sha256
 from biorrn.base.lookup import lookup
-from biorrn.sequences.alphabets import NO_STATE, RESIDUES, States
+from biorrn.sequences.alphabets import NO_STATE, RESIDUES, STANDARD, States
 from biorrn.sequences.prepared.files import SequenceFile, Writer, new_file
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.prepared.summary import account, bin_edges, histogram, moments, parts, spread
-from biorrn.sequences.rows import is_fasta
+from biorrn.sequences.rows import TableOptions, is_fasta
 from biorrn.sequences.similarity import protein_leakage
 from biorrn.sequences.splits import Cluster, Column, Random, Reference, Rows, parse_split, split_called
 from biorrn.sequences.tables.reader import column_names, matching, read_cells
@@ -30,6 +30,7 @@ from biorrn.tagging.readers import (
     cut_windows,
     is_archive,
     rows_of_fasta,
+    rows_of_mutations,
     rows_of_segments,
     rows_of_table,
     segment_states,
@@ -172,6 +173,11 @@ class TagFile(SequenceFile):
         """{"name", "states", "names"} of labels; None if the file holds values."""
         return dict(json.loads(self.file.attrs["tags"])) if "tags" in self.file.attrs else None
 
+    @property
+    def effect(self) -> str:
+        """Name of the value that a residue gives a protein in the place of another; "" if the file has no such."""
+        return str(self.file.attrs.get("effect", ""))
+
     def labels(self, row: int) -> np.ndarray:
         """Return the states of a row, uint8 (T,), `alphabets.NO_STATE` where unknown; or its values, float32 (T, K)."""
         start, end = self.file["offsets"][row : row + 2]
@@ -194,6 +200,8 @@ class TagInput:
     states : States of the labels.
     label_column, sequence_column : for a table.
     values : for a table: columns of numbers, instead of labels.
+    wild_type, offset : for a table of mutants with one value each: where their wild types are, and what is added to a
+        place in one, counted from 1, to give its number.
     background : str: state of a base outside all segments.
     """
 
@@ -207,9 +215,20 @@ class TagInput:
     values: Sequence[str] = ()
     sequence_column: str = "sequence"
     background: str = "none"
+    wild_type: str | None = None
+    offset: int = 0
 
-    def open(self, split_column: str | None) -> tuple[Iterator[TagRow], States | None, list[str]]:
+    @property
+    def columns(self) -> list[str]:
+        """Return the names of the values of a residue: of mutants, the residue that replaces it."""
+        return list(self.values) if self.wild_type is None else list(STANDARD)
+
+    def open(self, split_column: str | None, counts: Counter[str]) -> tuple[Iterator[TagRow], States | None, list[str]]:
         """Return the rows, their states (None for values), and the input files.
+
+        Parameters
+        ----------
+        counts : receives what is left out.
 
         Raises
         ------
@@ -234,6 +253,11 @@ class TagInput:
             named, segments = segment_states(self.bed, self.background)
             return rows_of_segments(self.source, self.bed, named, segments, self.alphabet), named, files
         states = self.states
+        if self.wild_type is not None:
+            if archive or fasta or len(self.values) != 1 or self.alphabet != "protein":
+                raise ConfigError("--wild-type: is for a table of mutants of proteins with one --value")
+            options = TableOptions(self.sequence_column, None, None, self.wild_type, self.offset)
+            return rows_of_mutations(self.source, self.values[0], options, counts, split_column), None, files
         if not (archive or fasta):
             rows = rows_of_table(
                 self.source, _needed(states, self.values), self.alphabet, self.label_column, self.values,
@@ -285,7 +309,8 @@ def prepare_tags(
     """
     if isinstance(splitter, Cluster) and given.alphabet != "protein":
         raise ConfigError(f"--split cluster: is for proteins; found --alphabet {given.alphabet}")
-    rows, states, files = given.open(splitter.name if isinstance(splitter, Column) else None)
+    counts: Counter[str] = Counter()
+    rows, states, files = given.open(splitter.name if isinstance(splitter, Column) else None, counts)
     size = window or (WINDOW if given.alphabet == "dna" else None)
     regions = splitter if isinstance(splitter, Reference) else None
     if size is None and (overlap is not None or regions is not None):
@@ -293,10 +318,11 @@ def prepare_tags(
     if size is not None:
         shared = min(OVERLAP, size // 8) if overlap is None else overlap
         rows = (part for row in rows for part in cut_windows(row, size, shared, regions))
-    counts: Counter[str] = Counter()
-    targets = [{"name": name, "unit": ""} for name in given.values]
+    targets = [{"name": name, "unit": ""} for name in given.columns]
     with tag_writer(out, ALPHABETS[given.alphabet], states, targets) as writer:
         writer.file.attrs["note"] = note
+        if given.wild_type is not None:
+            writer.file.attrs["effect"] = given.values[0]
         unknown = len(ALPHABETS[given.alphabet])
         _write(writer, rows, splitter, counts, str(given.labels or given.source), unknown, advance)
         writer.file.attrs["sources"] = json.dumps({path: sha256(path) for path in files if Path(path).is_file()})

@@ -6,6 +6,7 @@ import itertools
 import math
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +15,9 @@ import numpy as np
 
 from biorrn.base.errors import BiorrnError, ConfigError, Fault, InputError, faults
 from biorrn.base.files import decoded, open_text
-from biorrn.sequences.alphabets import DNA, NO_STATE, RESIDUES, States, base_tokens, letters_for, tokens
+from biorrn.sequences.alphabets import DNA, NO_STATE, RESIDUES, STANDARD, States, base_tokens, letters_for, tokens
 from biorrn.sequences.fasta import Ids, cleaned, fasta_records
+from biorrn.sequences.rows import TableOptions, protein_rows
 from biorrn.sequences.splits import Reference, Rows
 from biorrn.sequences.tables.numbers import MISSING
 from biorrn.sequences.tables.reader import column_names, matching, read_cells
@@ -275,6 +277,46 @@ def rows_of_table(
         else:
             tags = _states(path, Letters(name, str(row[label_column] or "")), states, len(codes), path)
         yield TagRow(name, codes, tags, str(row[split_column]) if split_column else "")
+
+
+def rows_of_mutations(
+    path: str | Path, value: str, options: TableOptions, counts: Counter[str], split_column: str | None = None
+) -> Iterator[TagRow]:
+    """Yield each wild type of a table of measured mutants, with the value of each standard residue at each place.
+
+    The value of a residue is that of the protein with this residue in the place of its own, the mean where there are
+    several; NaN where none was measured. Rows that are no single substitution are counted and left out.
+
+    Parameters
+    ----------
+    value : column of numbers.
+    options : how the mutants and their wild types are found.
+    counts : receives the rows that are left out.
+
+    Raises
+    ------
+    ConfigError, InputError: as `sequences.rows.protein_rows`; or the mutants of a wild type have two splits.
+    """
+    sums: dict[str, np.ndarray] = {}
+    splits: dict[str, str] = {}
+    for row in protein_rows(path, [value], Counter(), options=options, split_column=split_column):
+        wild = row.wild_type
+        places = [k for k, (old, new) in enumerate(zip(wild, row.sequence, strict=False)) if old != new]
+        if len(wild) != len(row.sequence) or len(places) != 1 or not np.isfinite(row.targets[0]):
+            counts["dropped: mutant that is no single substitution, or has no value"] += 1
+            continue
+        if splits.setdefault(wild, row.split) != row.split:
+            raise InputError(path, f"column '{split_column}': found '{row.split}' and '{splits[wild]}'; the mutants of "
+                             "a protein have one", row.id)  # fmt: skip
+        to = STANDARD.find(row.sequence[places[0]])
+        if to < 0:
+            counts["dropped: mutant that is no single substitution, or has no value"] += 1
+            continue
+        found = sums.setdefault(wild, np.zeros((2, len(wild), len(STANDARD))))
+        found[:, places[0], to] += (row.targets[0], 1)
+    for number, (wild, (total, times)) in enumerate(sums.items(), 1):
+        values = np.divide(total, times, out=np.full_like(total, np.nan), where=times > 0).astype(np.float32)
+        yield TagRow(f"protein{number}", encode_sequence(path, wild[:20], wild, "protein"), values, splits[wild])
 
 
 def _numbers(path: str | Path, name: str, column: str, cell: object, length: int) -> np.ndarray:

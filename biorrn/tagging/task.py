@@ -19,15 +19,26 @@ from biorrn.nn.batch import Batch
 from biorrn.nn.ensemble import probabilities
 from biorrn.nn.heads import TagsCRF, Values
 from biorrn.nn.sequence import SequenceModel, build_model
-from biorrn.nn.store import language_models
+from biorrn.nn.store import models_of
 from biorrn.sequences.alphabets import RESIDUES, STANDARD
 from biorrn.stats.metrics import mean_metrics
-from biorrn.tagging.data import NO_TARGET, Substitution, TagDataset, batches, cut, number_of_batches, whole
+from biorrn.tagging.data import (
+    NO_TARGET,
+    Change,
+    Mutants,
+    Substitution,
+    TagDataset,
+    batches,
+    cut,
+    number_of_batches,
+    whole,
+)
 
 unit = "residues"
 monitor = "agreement"  # accuracy_residue for states, spearman for values
 
 VALID_RESIDUES = 16384  # padded steps per validation batch
+FEWEST = 20  # values of a sequence whose order is scored
 
 
 class TagData:
@@ -37,9 +48,11 @@ class TagData:
         self.rows, self.held_out = TagDataset(path, "train"), TagDataset(path, "valid")
         self.settings = recipe.training
         self.training_size = int(self.rows.lengths.sum())
-        self.change: Substitution | None = None
+        self.change: Change | None = None
         rate = self.settings.augment.substitute
-        if rate:
+        if rate and self.rows.effect:
+            self.change = Mutants(rate)
+        elif rate:
             if self.rows.alphabet != RESIDUES:
                 raise ConfigError(
                     f"recipe '{recipe.name}': training.augment.substitute is for proteins; {path} holds DNA"
@@ -56,6 +69,8 @@ class TagData:
             "max_length": int(self.rows.lengths.max()),
             "alphabet": self.rows.alphabet,
         }
+        if self.rows.effect:
+            self.facts["effect"] = {"name": self.rows.effect}
         if states:
             self.facts |= {"name": states["name"], "states": states["states"], "state_names": states["names"]}
 
@@ -109,7 +124,7 @@ def make_model(recipe: Recipe, data: TagData) -> SequenceModel:
                 f"recipe '{recipe.name}': front end '{recipe.network.frontend.name}' has features of residues; for DNA "
                 "allowed is onehot, or embedding or dilated without a table"
             )
-    model = build_model(recipe.network, data.facts["outputs"], given=language_models(recipe.network.frontend))
+    model = build_model(recipe.network, data.facts["outputs"], given=models_of(recipe.network.frontend))
     if isinstance(model.head, Values):
         model.head.shift.copy_(torch.as_tensor(np.nanmean(data.rows.tags, axis=0)))
         model.head.scale.copy_(torch.as_tensor(np.maximum(np.nanstd(data.rows.tags, axis=0), 1e-6)))
@@ -154,9 +169,30 @@ def _errors(model: SequenceModel, outputs: Tensor, batch: Batch) -> Tensor:
     return (outputs - batch.targets).where(batch.targets.isfinite(), 0.0) / scale
 
 
-def share(batch: Batch, recipe: Recipe) -> float:
-    """Return the number of labels or values, including pseudo-labels."""
+def _huber_and_order(model: SequenceModel, outputs: Tensor, lengths: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    """Return the sum over sequences of the mean Huber loss of their values and of 1 - r between outputs and values.
+
+    Pearson's r of each sequence rewards the order within it; each sequence counts once, however many values it has.
+    """
     assert batch.targets is not None
+    there = batch.targets.isfinite().flatten(1).float()  # (B, T * K)
+    errors = _errors(model, outputs, batch).flatten(1)
+    counts = there.sum(1)
+    huber = F.huber_loss(errors, torch.zeros_like(errors), reduction="none").sum(1) / counts.clamp(min=1)
+    centred = []
+    for values in (outputs.flatten(1), batch.targets.flatten(1).nan_to_num()):
+        mean = (values * there).sum(1) / counts.clamp(min=1)
+        centred.append((values - mean[:, None]) * there)
+    norms = centred[0].square().sum(1) * centred[1].square().sum(1)
+    r = (centred[0] * centred[1]).sum(1) * torch.rsqrt(norms + 1e-6)
+    return (huber + recipe.training.rank_weight * (1 - r) * (counts > 2))[counts > 0].sum()
+
+
+def share(batch: Batch, recipe: Recipe) -> float:
+    """Return the number of labels or values, including pseudo-labels; of sequences where the loss counts these."""
+    assert batch.targets is not None
+    if recipe.training.loss == "huber+order":
+        return float(batch.targets.isfinite().flatten(1).any(1).sum())
     known = batch.targets.isfinite() if batch.targets.is_floating_point() else batch.targets != NO_TARGET
     pseudo = 0.0 if batch.probabilities is None else float(batch.probabilities.sum())
     return float(known.sum()) + pseudo
@@ -169,6 +205,11 @@ def collect_from(
     if isinstance(model.head, TagsCRF):
         called, marginals = model.head.decode(outputs, lengths)
         return _counts(called, marginals.clamp(min=1e-12).log(), batch)
+    if recipe is not None and recipe.training.loss == "huber+order":
+        assert batch.targets is not None
+        there = batch.targets.isfinite()
+        rows = zip(outputs.float(), batch.targets, there, strict=True)
+        return [(found[known].cpu().numpy(), true[known].cpu().numpy()) for found, true, known in rows]
     return collect(outputs, lengths, batch)
 
 
@@ -210,8 +251,15 @@ def score(collected: list[Any]) -> dict[str, float]:
     """Return the metrics of states: accuracy over residues, its mean over proteins, cross-entropy (nats per residue).
 
     For values: those of `stats.metrics` over all residues, averaged over the targets. `agreement`, which selects the
-    best epoch, is accuracy_residue for states and the Spearman correlation for values.
+    best epoch, is accuracy_residue for states and the Spearman correlation for values: where the loss counts the order
+    within a sequence, the mean of that of each sequence, and `spearman` is that of all values together.
     """
+    if collected and isinstance(collected[0], list):
+        of_rows = [row for part in collected for row in part]
+        within = [mean_metrics(t[:, None], p[:, None])["spearman"] for p, t in of_rows if len(t) >= FEWEST]
+        own = [value for value in within if np.isfinite(value)]
+        predicted, true = (np.concatenate(values)[:, None] for values in zip(*of_rows, strict=True))
+        return {"agreement": float(np.mean(own)) if own else float("nan")} | mean_metrics(true, predicted)
     if collected and not isinstance(collected[0], dict) and collected[0][1].ndim == 1:  # from `averaged`
         hits = np.concatenate([predicted.argmax(1) == true for predicted, true in collected])
         return {"agreement": float(hits.mean())}
@@ -241,4 +289,5 @@ LOSSES = {
     "crf": ("states", "tags_crf", _crf),
     "mse": ("values", "values", _squares),
     "huber": ("values", "values", _huber),
+    "huber+order": ("values", "values", _huber_and_order),
 }

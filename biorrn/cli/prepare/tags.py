@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biorrn.cli.options import FileNote, Prepared, Report, SplitSeed, Threads
+from biorrn.cli.options import FileNote, Offset, Prepared, Report, SplitSeed, Threads, WildType
 from biorrn.cli.outputs import write_account
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def tags(
         list[str] | None,
         typer.Option(help="For a table: column of comma-separated numbers, one per residue. Repeatable."),
     ] = None,
+    wild_type: WildType = None,
+    offset: Offset = 0,
     label_column: Annotated[str, typer.Option(help="For a table: the column of labels.")] = "labels",
     sequence_column: Annotated[str, typer.Option(help="For a table: the column of sequences.")] = "sequence",
     background: Annotated[str, typer.Option(help="With BED: state of bases outside all segments.")] = "none",
@@ -55,6 +57,9 @@ def tags(
     of its own half, so that every base counts once. The eight DSSP states are reduced to three as usual: G, H, I are
     helix, E and B strand, all others coil.
 
+    With --wild-type, the table holds mutants (a column of mutations) with one value each; the prepared file has a row
+    a wild type, and for each of its residues the value of each of the 20 that may replace it.
+
     \b
     Splits:
       header:SET                headers of the labels contain SET=train or SET=test, and VALIDATION=True
@@ -69,6 +74,7 @@ def tags(
       biorrn prepare tags splits.zip -o structure.h5
       biorrn prepare tags chains.fasta --labels dssp.fasta --states 8 --split cluster:0.3 -o structure8.h5
       biorrn prepare tags flexibility.csv --value b_factor --split random:0.8,0.1,0.1 -o flexibility.h5
+      biorrn prepare tags mutants.csv --wild-type wt_sequence --value ddg --split column:split -o ddg.h5
       biorrn prepare tags genome.fa --bed genes.bed --alphabet dna --split reference:chr1:0-90000=valid -o genes.h5
     """
     from biorrn.base.terminal import progress
@@ -87,6 +93,8 @@ def tags(
         value or [],
         sequence_column,
         background,
+        wild_type,
+        offset,
     )
     with progress("preparing", "sequences") as advance:
         account = prepare_tags(given, output, splitter, window=window, overlap=overlap, note=note, advance=advance)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.base.errors import ConfigError
+from biorrn.nn.facts import targets_of
 
 LEVELS = tuple(number / 100 for number in range(50, 100))  # whose quantiles a model carries
 LEVEL = 0.9  # of an interval unless asked otherwise; also the one at which the floor is chosen
@@ -228,7 +229,7 @@ class Intervals:
 
 def bounds_of(facts: Mapping[str, Any], names: Sequence[str]) -> list[tuple[float, float]]:
     """Return for each target the lowest and the highest value that there is, from a model's facts; else -inf, inf."""
-    given = {target.get("name"): target.get("bounds") for target in facts.get("targets") or ()}
+    given: dict[Any, Any] = {target.get("name"): target.get("bounds") for target in targets_of(facts)}
     return [(-np.inf, np.inf) if given.get(name) is None else tuple(given[name]) for name in names]
 
 

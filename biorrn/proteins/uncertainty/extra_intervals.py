@@ -1,13 +1,19 @@
-"""Prediction intervals of proteins without a relative in training, and of differences between mutant and wild type.
+"""Prediction intervals of proteins without a relative in training, of differences between mutant and wild type, and of
+effects of substitutions.
 
     python -m biorrn.proteins.uncertainty.extra_intervals no-relative MODEL TRAINED.h5 OTHERS.csv --target tm
     python -m biorrn.proteins.uncertainty.extra_intervals differences MODEL PAIRS.csv --wild-type wt_sequence \\
         --mutation mutation --target ddg
+    python -m biorrn.proteins.uncertainty.extra_intervals effects MODEL TRAINED.h5 --predicted fold*.tsv \\
+        --unlike others.tsv --lengths 30 80
 
-Both write into the facts of the model folder. `no-relative` stores the words (k-mers) of the training rows, by which a
+All write into the facts of the model folder. `no-relative` stores the words (k-mers) of the training rows, by which a
 protein without a relative is flagged, and calibrates an interval for such proteins on a table of other proteins.
 `differences` calibrates the interval of the difference between a mutant and its wild type on measured pairs, with equal
-numbers of pairs for each wild type, separately for wild types that the model knows and does not know. The printed
+numbers of pairs for each wild type, separately for wild types that the model knows and does not know. `effects` does
+so for a model of effects of substitutions, from tables of `biorrn predict` for a table with the columns wt_sequence and
+that of the effect: `--predicted` by models trained without these proteins, and `--unlike` for proteins whose length is
+not within `--lengths`. The words of the wild types of TRAINED.h5 are stored too. The printed
 coverage is measured on wild types, or proteins, that were left out of the calibration.
 """
 
@@ -17,6 +23,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
+import h5py
 import numpy as np
 
 from biorrn.nn.store import Stored, load_model, update_facts
@@ -66,6 +73,48 @@ def no_relative(model: str, trained: str, others: str, target: str, left_out: st
     known = stored.facts["conformal"]
     known[name] = known[name] | {"unlike": {key: entry[key] for key in ("rows", "floor", "quantiles")}}
     update_facts(model, conformal=known, relatives=words)
+
+
+def effects(
+    model: str, trained: str, predicted: list[str], unlike: list[str], lengths: tuple[int, int]
+) -> Iterator[str]:
+    """Calibrate the intervals of effects of substitutions; yield what to print.
+
+    Parameters
+    ----------
+    trained : prepared file of tags of the model.
+    predicted, unlike : tables of predictions, which hold the measured effect in the column `input_` and its name.
+    lengths : residues of the shortest and the longest protein that the first ones stand for.
+    """
+    import pandas as pd
+
+    stored = load_model(model)
+    name = target_names(stored)[0]
+    facts: dict[str, Any] = {}
+    for kind, paths in (("known", predicted), ("unlike", unlike)):
+        table = pd.concat([pd.read_csv(path, sep="\t") for path in paths], ignore_index=True)
+        table = table[table[name].notna() & table[f"input_{name}"].notna()]
+        groups = table.groupby("wt_sequence", sort=True)
+        table = groups.sample(frac=1, random_state=0).groupby("wt_sequence", sort=True).head(PAIRS)
+        errors = np.abs((table[f"input_{name}"] - table[name]).to_numpy(float))
+        owner = table["wt_sequence"].to_numpy()
+        held = []
+        for part in conformal.dealt(np.unique(owner), conformal.FOLDS):
+            left = np.isin(owner, part)
+            width = conformal.quantile(errors[~left], SHOWN)
+            assert width is not None
+            held.append(100 * float((errors[left] <= width).mean()))
+        entry = conformal.fit_differences(errors)
+        facts[kind] = {"rows": entry["rows"], "floor": None, "quantiles": entry["quantiles"]}
+        yield (
+            f"{kind} proteins: {len(np.unique(owner))} with {len(table):,} mutants: 90 % within "
+            f"{conformal.quantile(errors, SHOWN):.3g}; of proteins left out {np.mean(held):.1f} % ({min(held):.0f} to "
+            f"{max(held):.0f} by fold)"
+        )
+    with h5py.File(trained) as file:
+        words = novelty.sketch(file["tokens"][:], np.diff(file["offsets"][:]))
+    bounds = {"min_length": lengths[0], "max_length": lengths[1]}
+    update_facts(model, conformal={name: facts["known"] | {"unlike": facts["unlike"]}}, relatives=words, **bounds)
 
 
 def differences(
@@ -133,7 +182,7 @@ def _errors(
 
 
 def main() -> None:
-    """Run one of the two commands."""
+    """Run one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
     one = kinds.add_parser("no-relative")
@@ -148,9 +197,15 @@ def main() -> None:
     two.add_argument("--mutation", required=True)
     two.add_argument("--target", required=True)
     two.add_argument("--scale", type=float, default=1.0)
+    three = kinds.add_parser("effects")
+    for word in ("model", "trained"):
+        three.add_argument(word)
+    three.add_argument("--predicted", nargs="+", required=True)
+    three.add_argument("--unlike", nargs="+", required=True)
+    three.add_argument("--lengths", nargs=2, type=int, required=True)
     asked = vars(parser.parse_args())
-    run = no_relative if asked.pop("kind") == "no-relative" else differences
-    for line in run(**asked):
+    runs: dict[str, Any] = {"no-relative": no_relative, "differences": differences, "effects": effects}
+    for line in runs[asked.pop("kind")](**asked):
         print(line)
 
 

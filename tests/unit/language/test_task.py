@@ -15,7 +15,7 @@ from biorrn.config.recipe import Recipe, change_recipe, load_recipe, parse_recip
 from biorrn.language import task as language
 from biorrn.nn.frontends import KmerTable
 from biorrn.nn.sequence import build_frontend, build_model, settle
-from biorrn.nn.store import language_models, load_model, save_model
+from biorrn.nn.store import models_of, load_model, save_model
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.files import protein_writer
 from biorrn.sequences.tokenisers import BOS, EOS, Tokeniser
@@ -209,7 +209,7 @@ def test_a_trained_folder_needs_no_file(
         }
     )
     frontend = recipe.network.frontend
-    before = build_frontend(frontend, language_models(frontend)).state_dict()
+    before = build_frontend(frontend, models_of(frontend)).state_dict()
     folder = train(recipe, tiny_proteins, tmp_path / "run", load_task("regression"), threads=1)
     table.unlink()
     stored = load_model(folder)
@@ -233,7 +233,7 @@ def test_a_trained_folder_needs_no_file(
 
 def test_hidden_states_are_those_of_the_models(folders: dict[str, Path]) -> None:
     named = config.LanguageModel(path=str(folders["forward"]), backward=str(folders["backward"]))
-    both = build_frontend(named, language_models(named))
+    both = build_frontend(named, models_of(named))
     x, lengths = torch.tensor([[1, 2, 3, 4, 5, 0, 0]]), torch.tensor([5])
     found, _ = both(x, lengths)
     bounded = torch.tensor([[BOS, 4, 5, 6, 7, 8, EOS]])
@@ -304,4 +304,4 @@ def test_hidden_states_of_another_task_are_refused(table: Path, tmp_path: Path) 
     facts = {"outputs": 1, "task": "regression", "targets": [{"name": "y", "unit": ""}]}
     save_model(tmp_path, build_model(recipe.network, 1), recipe, facts)
     with pytest.raises(ConfigError, match="is a model for regression; expected one for language"):
-        language_models(config.LanguageModel(path=str(tmp_path)))
+        models_of(config.LanguageModel(path=str(tmp_path)))

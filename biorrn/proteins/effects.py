@@ -1,0 +1,193 @@
+"""Effects of substitutions, by a model that tells for each residue of a protein what each other one in its place does.
+
+The effect of several substitutions is the sum of theirs, in the wild type. It uses that the wild type is one: a residue
+that nature chose tells about its place. For two sequences of which neither is known to be the natural one there is the
+antisymmetric effect, which changes its sign when A and B are exchanged, as a difference of stabilities has to (Usmanova
+et al. 2018, Bioinformatics 34:3653): the sum over the places that differ of
+
+    g * table_A[place, residue of B] - (1 - g) * table_B[place, residue of A],    g = 1 / (1 + exp(BETA * (m_A - m_B)))
+
+where m is the mean of a table over the other residues of the place, low where the residue fits. Only substitutions by
+standard residues have an effect; other mutants are left out and flagged.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import expit
+
+from biorrn.nn import windows
+from biorrn.nn.facts import targets_of
+from biorrn.nn.store import Stored
+from biorrn.proteins.predict import Predicted, doubts
+from biorrn.proteins.uncertainty import novelty
+from biorrn.proteins.uncertainty.conformal import LEVEL, Intervals
+from biorrn.sequences.alphabets import STANDARD
+from biorrn.sequences.flags import flags
+from biorrn.sequences.records import ProteinRecord
+
+if TYPE_CHECKING:
+    import torch
+
+NO_WILD_TYPE, OTHER_MUTATION = "no_wild_type", "no_substitution"  # why a record has no effect
+WINDOW_RESIDUES = 200_000  # most residues of a window; each has a row of the table
+BETA = 4.0  # a kcal/mol: how sharply the antisymmetric effect prefers the table of the sequence that fits its place
+
+
+def tables(
+    model: torch.nn.Module,
+    batch_size: int,
+    device: torch.device,
+    flat: np.ndarray,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+) -> np.ndarray:
+    """Return the table of each sequence flat[start:start + length], float32 (B, T, 20), 0 for its own residues."""
+    import torch
+
+    from biorrn.nn.forward import padded
+
+    x, sizes = padded(flat, starts, lengths, batch_size, device)
+    with torch.inference_mode():
+        found = model(x, sizes)[0][: len(lengths)].float().cpu().numpy()
+    tokens = x[: len(lengths)].cpu().numpy()
+    own = tokens[..., None] == np.arange(1, len(STANDARD) + 1)
+    return np.where(own, np.float32(0), found)
+
+
+def effect(one: np.ndarray, other: np.ndarray, table: np.ndarray, table_back: np.ndarray | None = None) -> float:
+    """Return the effect of the substitutions that lead from one sequence to another.
+
+    Parameters
+    ----------
+    one, other : uint8 arrays (T,): tokens of standard residues where they differ.
+    table : float array (T, 20): of the first.
+    table_back : float array (T, 20), optional: of the second, for the antisymmetric effect.
+    """
+    places = np.flatnonzero(one != other)
+    rows = table[places].astype(np.float64)  # (places, 20)
+    there = rows[np.arange(len(places)), other[places] - 1]
+    if table_back is None:
+        return float(there.sum())
+    rows_back = table_back[places].astype(np.float64)
+    back = rows_back[np.arange(len(places)), one[places] - 1]
+    others = len(STANDARD) - 1
+    weight = expit(BETA * (rows_back.sum(1) - rows.sum(1)) / others)
+    return float((weight * there - expit(BETA * (rows.sum(1) - rows_back.sum(1)) / others) * back).sum())
+
+
+def usable(record: ProteinRecord) -> str:
+    """Return why a record has no effect, as a flag; "" where it has one."""
+    if record.problem:
+        return record.problem
+    if not record.wild_type:
+        return NO_WILD_TYPE
+    if len(record.wild_type) != len(record.sequence):
+        return OTHER_MUTATION
+    changed = (new for old, new in zip(record.wild_type, record.sequence, strict=True) if old != new)
+    known = all(new in STANDARD for new in changed)
+    return "" if known and "X" not in record.wild_type else OTHER_MUTATION
+
+
+def predict_windows(
+    stored: Stored,
+    records: Iterable[ProteinRecord],
+    *,
+    batch_size: int = 256,
+    device: torch.device | str = "cpu",
+    threads: int | None = None,
+    level: float = LEVEL,
+    antisymmetric: bool = False,
+) -> Iterator[Predicted]:
+    """Predict the effect of each mutant, in input order, by windows; see `proteins.predict.predict_windows`.
+
+    Parameters
+    ----------
+    records : mutants, each with its wild type.
+    antisymmetric : bool: exchanging mutant and wild type changes the sign.
+    """
+    import torch
+
+    from biorrn.base.compute import apply_threads
+    from biorrn.nn.forward import model_on, stream
+
+    apply_threads()
+    where = torch.device(device)
+    names = [str(target["name"]) for target in targets_of(stored.facts)]
+    intervals = Intervals.of(stored.facts, names, level)
+    forward = functools.partial(tables, model_on(stored.model, where), batch_size, where)
+    run = _Run(stored.facts, intervals, forward, batch_size, antisymmetric)
+    limits: dict[str, Any] = {"batch_size": batch_size, "threads": threads, "residues": WINDOW_RESIDUES}
+    return stream(records, run.send, run.collect, device=where, **limits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Records under way: their pairs of sequences, and the batches of these."""
+
+    records: list[ProteinRecord]
+    pairs: list[tuple[int, int] | None]  # wild type and mutant, among the sequences
+    flat: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    batches: list[tuple[list[int], Future[np.ndarray]]]
+
+
+class _Run:
+    """One pass over many mutants."""
+
+    def __init__(
+        self, facts: dict[str, Any], intervals: Intervals | None, forward: Any, batch_size: int, antisymmetric: bool
+    ) -> None:
+        self.facts, self.intervals, self.forward = facts, intervals, forward
+        self.batch_size, self.antisymmetric = batch_size, antisymmetric
+
+    def send(self, records: list[ProteinRecord], pool: ThreadPoolExecutor) -> _Window:
+        records = [replace(record, problem=usable(record)) for record in records]
+        place: dict[str, int] = {}
+        pairs = [
+            None
+            if record.problem
+            else (place.setdefault(record.wild_type, len(place)), place.setdefault(record.sequence, len(place)))
+            for record in records
+        ]
+        sequences = [ProteinRecord("", text) for text in place]
+        lengths = np.array([len(text) for text in place], np.int64)
+        flat, starts = windows.joined(sequences), np.cumsum(lengths) - lengths
+        needed = np.array(sorted({one for pair in pairs if pair for one in pair[: 1 + self.antisymmetric]}), np.int64)
+        sent = []
+        for part in windows.batches(lengths[needed].tolist(), self.batch_size):
+            rows = needed[part]
+            sent.append((rows.tolist(), pool.submit(self.forward, flat, starts[rows], lengths[rows])))
+        return _Window(records, pairs, flat, starts, lengths, sent)
+
+    def collect(self, window: _Window) -> Iterator[Predicted]:
+        found: dict[int, np.ndarray] = {}
+        for rows, passed in window.batches:
+            found.update(zip(rows, passed.result(), strict=True))
+        tokens = [window.flat[start : start + size] for start, size in zip(window.starts, window.lengths, strict=True)]
+        words = self.facts.get("relatives")
+        strangers = np.zeros(len(tokens), bool)
+        if words is not None and tokens:
+            strangers = novelty.alone(words, window.flat, window.lengths)
+        values = np.full((len(window.records), 1), np.nan)
+        told: list[tuple[str, ...]] = []
+        for row, (record, pair) in enumerate(zip(window.records, window.pairs, strict=True)):
+            marks = flags(record, self.facts)
+            if pair is not None:
+                one, other = pair
+                back = found[other] if self.antisymmetric else None
+                values[row] = effect(tokens[one], tokens[other], found[one], back)
+                marks += [novelty.NO_RELATIVE] if strangers[one] else []
+            told.append(tuple(marks))
+        unknown = np.array([bool(doubts(marks, self.facts)) for marks in told], bool)
+        ends = (None, None) if self.intervals is None else self.intervals(values, None, unknown)
+        lengths = [0 if record.problem else len(record.sequence) for record in window.records]
+        ids, cells = [record.id for record in window.records], [record.cells for record in window.records]
+        yield Predicted(ids, lengths, told, cells, values, None, *ends)
