@@ -15,7 +15,7 @@ from biorrn.config.recipe import Recipe, change_recipe, load_recipe, parse_recip
 from biorrn.language import task as language
 from biorrn.nn.frontends import KmerTable
 from biorrn.nn.sequence import build_frontend, build_model, settle
-from biorrn.nn.store import models_of, load_model, save_model
+from biorrn.nn.store import load_model, models_of, save_model
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.files import protein_writer
 from biorrn.sequences.tokenisers import BOS, EOS, Tokeniser
