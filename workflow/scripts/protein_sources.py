@@ -96,8 +96,9 @@ def mutants(domains: str, scans: str, fold: str = "") -> Iterator[list[object]]:
         scores = np.array([score for _, _, score in found])
         ordered = np.sort(scores)
         ranks = [np.searchsorted(ordered, scores, side) for side in ("left", "right")]  # ties have their mean
-        for (place, new, _), rank in zip(found, (ranks[0] + ranks[1]) / (2 * len(scores)), strict=True):
-            value = np.quantile(values, rank)
+        shares = (ranks[0] + ranks[1]) / (2 * len(scores))
+        mapped = np.quantile(values, shares)
+        for (place, new, _), value in zip(found, mapped.tolist(), strict=True):
             yield [sequence[first:last], f"{sequence[place]}{place - first + 1}{new}", f"{value:.4f}", "train"]
 
 
