@@ -274,14 +274,8 @@ def predict(
     import pandas as pd
 
     from biorrn.base.terminal import progress as shown
-    from biorrn.proteins.predict import (
-        Predicted,
-        columns_given,
-        open_predictions,
-        predict_windows,
-        target_names,
-        units_of,
-    )
+    from biorrn.proteins.predict import columns_given, open_predictions, predict_windows, target_names, units_of
+    from biorrn.proteins.predicted import Predicted
     from biorrn.sequences.alphabets import RESIDUES
     from biorrn.sequences.rows import TableOptions, other_columns
     from biorrn.sequences.rows import read_proteins as read

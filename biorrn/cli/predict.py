@@ -112,16 +112,9 @@ def predict(
     from biorrn.base.journal import open_kept
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
-    from biorrn.proteins.predict import (
-        Predicted,
-        columns_given,
-        open_predictions,
-        refuse,
-        target_names,
-        units_of,
-        widened,
-    )
+    from biorrn.proteins.predict import columns_given, open_predictions, refuse, target_names, units_of, widened
     from biorrn.proteins.predict import predict_windows as run
+    from biorrn.proteins.predicted import Predicted
     from biorrn.sequences.rows import TableOptions, is_fasta, other_columns, read_mutants, read_proteins
     from biorrn.sequences.tally import Tally
 
@@ -227,7 +220,7 @@ def _predict_tags(
 
     from biorrn.base.errors import stop
     from biorrn.base.terminal import progress
-    from biorrn.proteins.predict import doubts
+    from biorrn.proteins.predicted import doubts
     from biorrn.sequences.rows import read_proteins
     from biorrn.tagging.figures import MOST, structure_file
     from biorrn.tagging.predict import Layout, TagTally, open_taggings, summary_table, tag, tag_columns

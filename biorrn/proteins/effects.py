@@ -25,7 +25,7 @@ from scipy.special import expit
 from biorrn.nn import windows
 from biorrn.nn.facts import targets_of
 from biorrn.nn.store import Stored
-from biorrn.proteins.predict import Predicted, doubts
+from biorrn.proteins.predicted import Predicted, doubts
 from biorrn.proteins.uncertainty import novelty
 from biorrn.proteins.uncertainty.conformal import LEVEL, Intervals
 from biorrn.sequences.alphabets import STANDARD

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from biorrn.base.errors import BiorrnError
-from biorrn.proteins.predict import Prediction
+from biorrn.proteins.predicted import Prediction
 from biorrn.proteins.scan import Effect
 from biorrn.stats.figures import GREY, INK, PALE, canvas, figure_files, plain
 

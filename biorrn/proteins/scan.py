@@ -15,7 +15,8 @@ import numpy as np
 
 from biorrn.base.errors import BiorrnError, ConfigError, OnProblem, stop
 from biorrn.nn.store import Stored
-from biorrn.proteins.predict import Prediction, doubts, predict, target_names
+from biorrn.proteins.predict import predict, target_names
+from biorrn.proteins.predicted import Prediction, doubts
 from biorrn.proteins.uncertainty.conformal import LEVEL, difference_widths
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.writer import Memory, Table, late, open_table

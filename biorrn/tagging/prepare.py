@@ -22,7 +22,7 @@ from biorrn.sequences.prepared.summary import account, bin_edges, histogram, mom
 from biorrn.sequences.rows import TableOptions, is_fasta
 from biorrn.sequences.similarity import protein_leakage
 from biorrn.sequences.splits import Cluster, Column, Random, Reference, Rows, parse_split, split_called
-from biorrn.sequences.tables.reader import column_names, matching, read_cells
+from biorrn.sequences.tables.reader import Reading, column_names, matching, read_cells
 from biorrn.tagging.readers import (
     ALPHABETS,
     TagRow,
@@ -202,6 +202,7 @@ class TagInput:
     values : for a table: columns of numbers, instead of labels.
     wild_type, offset : for a table of mutants with one value each: where their wild types are, and what is added to a
         place in one, counted from 1, to give its number.
+    reading : how that table is read; receives what was found in it.
     background : str: state of a base outside all segments.
     """
 
@@ -217,6 +218,7 @@ class TagInput:
     background: str = "none"
     wild_type: str | None = None
     offset: int = 0
+    reading: Reading = field(default_factory=Reading)
 
     @property
     def columns(self) -> list[str]:
@@ -257,7 +259,11 @@ class TagInput:
             if archive or fasta or len(self.values) != 1 or self.alphabet != "protein":
                 raise ConfigError("--wild-type: is for a table of mutants of proteins with one --value")
             options = TableOptions(self.sequence_column, None, None, self.wild_type, self.offset)
-            return rows_of_mutations(self.source, self.values[0], options, counts, split_column), None, files
+            return (
+                rows_of_mutations(self.source, self.values[0], options, counts, split_column, self.reading),
+                None,
+                files,
+            )
         if not (archive or fasta):
             rows = rows_of_table(
                 self.source, _needed(states, self.values), self.alphabet, self.label_column, self.values,

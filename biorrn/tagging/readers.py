@@ -20,7 +20,7 @@ from biorrn.sequences.fasta import Ids, cleaned, fasta_records
 from biorrn.sequences.rows import TableOptions, protein_rows
 from biorrn.sequences.splits import Reference, Rows
 from biorrn.sequences.tables.numbers import MISSING
-from biorrn.sequences.tables.reader import column_names, matching, read_cells
+from biorrn.sequences.tables.reader import Reading, column_names, matching, read_cells
 
 INSIDE = ".zip:"  # separates an archive and the name of a member
 MOST_BYTES = 1 << 31  # maximum unpacked size of a member: a few kB can claim any size
@@ -280,7 +280,12 @@ def rows_of_table(
 
 
 def rows_of_mutations(
-    path: str | Path, value: str, options: TableOptions, counts: Counter[str], split_column: str | None = None
+    path: str | Path,
+    value: str,
+    options: TableOptions,
+    counts: Counter[str],
+    split_column: str | None = None,
+    reading: Reading | None = None,
 ) -> Iterator[TagRow]:
     """Yield each wild type of a table of measured mutants, with the value of each standard residue at each place.
 
@@ -292,6 +297,7 @@ def rows_of_mutations(
     value : column of numbers.
     options : how the mutants and their wild types are found.
     counts : receives the rows that are left out.
+    reading : how the table is read; receives rows that cannot be used. Without it, the first such row is an error.
 
     Raises
     ------
@@ -299,7 +305,7 @@ def rows_of_mutations(
     """
     sums: dict[str, np.ndarray] = {}
     splits: dict[str, str] = {}
-    for row in protein_rows(path, [value], Counter(), options=options, split_column=split_column):
+    for row in protein_rows(path, [value], Counter(), options=options, split_column=split_column, reading=reading):
         wild = row.wild_type
         places = [k for k, (old, new) in enumerate(zip(wild, row.sequence, strict=False)) if old != new]
         if len(wild) != len(row.sequence) or len(places) != 1 or not np.isfinite(row.targets[0]):
@@ -314,6 +320,8 @@ def rows_of_mutations(
             continue
         found = sums.setdefault(wild, np.zeros((2, len(wild), len(STANDARD))))
         found[:, places[0], to] += (row.targets[0], 1)
+    if reading is not None and reading.dropped:
+        counts["dropped: row cannot be used"] += reading.dropped
     for number, (wild, (total, times)) in enumerate(sums.items(), 1):
         values = np.divide(total, times, out=np.full_like(total, np.nan), where=times > 0).astype(np.float32)
         yield TagRow(f"protein{number}", encode_sequence(path, wild[:20], wild, "protein"), values, splits[wild])

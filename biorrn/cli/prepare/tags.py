@@ -79,6 +79,7 @@ def tags(
     """
     from biorrn.base.terminal import progress
     from biorrn.sequences.alphabets import parse_states
+    from biorrn.sequences.tally import Tally
     from biorrn.tagging.prepare import TagInput, parse_tag_split, prepare_tags
 
     splitter = parse_tag_split(split, seed)
@@ -98,6 +99,8 @@ def tags(
     )
     with progress("preparing", "sequences") as advance:
         account = prepare_tags(given, output, splitter, window=window, overlap=overlap, note=note, advance=advance)
+    for line in given.reading.lines():
+        Tally("prepare").say(line)
     write_account(account, {"split": split, "seed": seed}, report)
 
 

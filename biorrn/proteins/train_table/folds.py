@@ -27,7 +27,7 @@ from biorrn.nn.store import load_model, save_model, update_facts
 from biorrn.proteins.baselines.fit import BASELINES, beside
 from biorrn.proteins.baselines.problem import Problem
 from biorrn.proteins.evaluate import evaluate_regression
-from biorrn.proteins.predict import Prediction
+from biorrn.proteins.predicted import Prediction
 from biorrn.proteins.predictions import Prepared, Proteins, join, read_prepared
 from biorrn.proteins.train_table.outputs import (
     DATA,

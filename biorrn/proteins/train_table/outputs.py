@@ -16,7 +16,8 @@ import torch
 from biorrn.nn.store import load_model
 from biorrn.proteins.evaluate import evaluate_regression
 from biorrn.proteins.figures import regression_figures
-from biorrn.proteins.predict import Predicted, Prediction, open_predictions, predict
+from biorrn.proteins.predict import open_predictions, predict
+from biorrn.proteins.predicted import Predicted, Prediction
 from biorrn.proteins.predictions import Predictions, Proteins, read_prepared
 from biorrn.proteins.uncertainty import conformal
 from biorrn.sequences.prepared.schema import SPLITS

@@ -27,7 +27,8 @@ import h5py
 import numpy as np
 
 from biorrn.nn.store import Stored, load_model, update_facts
-from biorrn.proteins.predict import doubts, predict, target_names
+from biorrn.proteins.predict import predict, target_names
+from biorrn.proteins.predicted import doubts
 from biorrn.proteins.uncertainty import conformal, novelty
 from biorrn.proteins.uncertainty.confidence import ROWS
 from biorrn.sequences.records import ProteinRecord

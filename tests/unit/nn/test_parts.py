@@ -40,6 +40,43 @@ RECIPES = {
         ],
         tokenisers=[residue_tokeniser().to_dict()] * 2,
     ),
+    "trained": config.Trained(
+        embedding=3,
+        layers=[config.ConvLayer(width=4, kernel=3), config.ConvLayer(width=5, kernel=5)],
+        dropout=0.3,
+        parts=[
+            *(
+                {
+                    "recipe": {
+                        "name": "part",
+                        "task": "language",
+                        "model": {
+                            "frontend": {"name": "tokens", "size": 24},
+                            "core": {"hidden": 5, "direction": way},
+                            "head": {"name": "tokens"},
+                        },
+                    },
+                    "facts": {"task": "language", "outputs": 24, "tokeniser": residue_tokeniser().to_dict()},
+                }
+                for way in ("forward", "backward")
+            ),
+            *(
+                {
+                    "recipe": {
+                        "name": "part",
+                        "task": "tagging",
+                        "model": {
+                            "frontend": {"name": "onehot"},
+                            "core": {"hidden": 5, "layers": 1},
+                            "head": {"name": head},
+                        },
+                    },
+                    "facts": {"task": "tagging", "outputs": 3, "kind": kind},
+                }
+                for head, kind in (("tags", "states"), ("tags_crf", "states"), ("values", "values"))
+            ),
+        ],
+    ),
     "conv": config.Conv(
         layers=[
             config.ActivatedLayer(width=4, kernel=5, clamp=(-0.5, 0.1)),

@@ -13,7 +13,7 @@ from biorrn.proteins import landscape as module
 from biorrn.proteins.explain import attribution as figures_attribution
 from biorrn.proteins.explain.attribution import Attribution, explanation, explanations
 from biorrn.proteins.landscape import GROUPS, ROWS, Landscape, Landscapes, heat_map, heat_maps
-from biorrn.proteins.predict import Prediction
+from biorrn.proteins.predicted import Prediction
 from biorrn.proteins.scan import Effect, Plan
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.variants import STANDARD

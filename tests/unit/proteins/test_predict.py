@@ -14,7 +14,8 @@ from biorrn.nn import windows as module
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored
 from biorrn.nn.windows import TOKENS, padded_length, windows
-from biorrn.proteins.predict import Predicted, Prediction, open_predictions, predict, predict_windows
+from biorrn.proteins.predict import open_predictions, predict, predict_windows
+from biorrn.proteins.predicted import Predicted, Prediction
 from biorrn.sequences.alphabets import RESIDUES, tokens
 from biorrn.sequences.flags import flags
 from biorrn.sequences.records import ProteinRecord

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biorrn.base.errors import InputError
-from biorrn.sequences.alphabets import RESIDUES, THREE
-from biorrn.tagging.data import MULTIPLE, SHORTEST, TagDataset, batches, cut, number_of_batches, whole
+from biorrn.sequences.alphabets import RESIDUES, THREE, tokens
+from biorrn.tagging.data import MULTIPLE, SHORTEST, Mutants, TagDataset, batches, cut, number_of_batches, whole
 from biorrn.tagging.prepare import tag_writer
 
 lengths_of = st.lists(st.integers(1, 900), min_size=1, max_size=40).map(np.array)
@@ -84,12 +84,46 @@ def test_a_batch_holds_what_the_file_does(prepared: Path) -> None:
 
 def test_residues_are_changed_in_training_alone(prepared: Path) -> None:
     rows, rng = TagDataset(prepared, "train"), np.random.default_rng(0)
-    changed = rows.collate([(0, 0, 19)], lambda tokens, rng: np.full_like(tokens, 7), rng)
+    changed = rows.collate([(0, 0, 19)], lambda tokens, tags, rng: (np.full_like(tokens, 7), tags), rng)
     assert set(changed.x[0, :19].tolist()) == {7}
     plain = rows.collate([(0, 0, 19)])
     assert plain.targets is not None
     assert changed.targets is not None
     assert torch.equal(changed.targets, plain.targets)
+
+
+def test_a_mutant_has_the_effects_relative_to_its_own_residues() -> None:
+    protein = tokens("ACDX")
+    effects = np.arange(80, dtype=np.float32).reshape(4, 20) + 1
+    effects[np.arange(3), [0, 1, 2]] = np.nan  # of the own residues
+    effects[1, 5] = np.nan
+    seen = 0
+    for seed in range(60):
+        changed, tags = Mutants(0.01)(protein, effects, np.random.default_rng(seed))
+        places = np.flatnonzero(changed != protein)
+        if not len(places):
+            assert changed is protein
+            assert tags is effects
+            continue
+        [place] = places
+        residue, own = int(changed[place]) - 1, int(protein[place]) - 1
+        seen += own < 20
+        known = np.isfinite(effects[place])
+        known[residue] = False
+        np.testing.assert_allclose(tags[place][known], effects[place][known] - effects[place, residue])
+        assert np.isnan(tags[place, residue])
+        if own < 20:
+            assert tags[place, own] == -effects[place, residue]
+        rest = np.arange(4) != place
+        np.testing.assert_array_equal(tags[rest], effects[rest])
+    assert seen > 20
+
+
+def test_several_places_change_at_a_higher_rate() -> None:
+    protein, effects = tokens("ACDEFGHIKL"), np.ones((10, 20), np.float32)
+    numbers = [(Mutants(0.5)(protein, effects, np.random.default_rng(seed))[0] != protein).sum() for seed in range(40)]
+    assert max(numbers) > 2
+    assert min(numbers) == 0
 
 
 def test_an_empty_split_is_an_error(prepared: Path) -> None:

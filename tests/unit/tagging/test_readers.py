@@ -1,12 +1,24 @@
 """FASTA of labels, archives of it, and BED."""
 
 import zipfile
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from biorrn.base.errors import InputError
-from biorrn.tagging.readers import is_archive, members, one_a_label, read_letters, read_segments
+from biorrn.sequences.alphabets import STANDARD, sequence
+from biorrn.sequences.rows import TableOptions
+from biorrn.sequences.tables.reader import Reading
+from biorrn.tagging.readers import (
+    is_archive,
+    members,
+    one_a_label,
+    read_letters,
+    read_segments,
+    rows_of_mutations,
+)
 
 
 def written(folder: Path, text: str, name: str = "l.fasta") -> Path:
@@ -91,3 +103,33 @@ def test_bed(tmp_path: Path) -> None:
 def test_bed_that_is_none(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         read_segments(written(tmp_path, text, "s.bed"))
+
+
+def test_mutants_become_a_row_a_wild_type(tmp_path: Path) -> None:
+    table = tmp_path / "mutants.csv"
+    table.write_text(
+        "wt,mutation,ddg,split\nMKV,K2A,-1,train\nMKV,K2A,-3,train\nMKV,V3L,0.5,train\nMKV,M1A:K2C,2,train\n"
+        "ACD,C2W,1.5,valid\nACD,C2del,1,valid\nACD,D3X,1,valid\n"
+    )
+    counts: Counter[str] = Counter()
+    options = TableOptions("sequence", None, None, "wt", 0)
+    reading = Reading()
+    one, other = rows_of_mutations(table, "ddg", options, counts, "split", reading)
+    assert (sequence(one.tokens), sequence(other.tokens)) == ("MKV", "ACD")
+    assert (one.split_text, other.split_text) == ("train", "valid")
+    assert one.tags.shape == (3, 20)
+    known = np.argwhere(np.isfinite(one.tags))
+    found = {(int(place), STANDARD[residue]): one.tags[place, residue] for place, residue in known}
+    assert found == {(1, "A"): -2, (2, "L"): 0.5}  # the mean of two measurements; two mutations at once are no effect
+    assert np.argwhere(np.isfinite(other.tags)).tolist() == [[1, STANDARD.index("W")]]
+    assert sum(counts.values()) == 3
+    assert "D3X" in str(reading.left_out[0])
+    with pytest.raises(InputError, match="D3X"):
+        list(rows_of_mutations(table, "ddg", options, counts, "split"))
+
+
+def test_the_mutants_of_a_protein_have_one_split(tmp_path: Path) -> None:
+    table = tmp_path / "mutants.csv"
+    table.write_text("wt,mutation,ddg,split\nMKV,K2A,-1,train\nMKV,K2C,-3,valid\n")
+    with pytest.raises(InputError, match="'valid' and 'train'; the mutants of a protein have one"):
+        list(rows_of_mutations(table, "ddg", TableOptions("sequence", None, None, "wt", 0), Counter(), "split"))

@@ -1,6 +1,7 @@
 """The task of tagging: it can overfit a tiny set with every loss; masks, padding, ensembles, what cannot be."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from biorrn.training.task import load_task
 from biorrn.training.train import train
 
 TASK = load_task("tagging")
-HEADS = {"cross_entropy": "tags", "crf": "tags_crf", "mse": "values", "huber": "values"}
+HEADS = {"cross_entropy": "tags", "crf": "tags_crf"} | dict.fromkeys(("mse", "huber", "huber+order"), "values")
 
 
 def recipe(loss: str = "cross_entropy", epochs: int = 1, frontend: Any = None, **training: Any) -> Recipe:
@@ -84,10 +85,10 @@ def test_it_learns_a_rule(loss: str, states: Path, values: Path, tmp_path: Path)
         assert stored.facts["state_names"] == ["helix", "strand", "coil"]
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "crf", "mse"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "crf", "mse", "huber+order"])
 def test_padding_and_unknown_states_say_nothing(loss: str, states: Path, values: Path) -> None:
     own = recipe(loss)
-    data = tagging.open_data(values if loss == "mse" else states, own)
+    data = tagging.open_data(values if HEADS[loss] == "values" else states, own)
     model = tagging.make_model(own, data).eval()
     batch = next(iter(data.valid()))
     assert batch.targets is not None
@@ -99,7 +100,8 @@ def test_padding_and_unknown_states_say_nothing(loss: str, states: Path, values:
             total += float(tagging.loss(model, *model(one.x, one.lengths), one, own)) * tagging.share(one, own)
         mean = float(tagging.loss(model, *model(batch.x, batch.lengths), batch, own))
         assert total / tagging.share(batch, own) == pytest.approx(mean, rel=1e-4)
-        none = Batch(batch.x, batch.lengths, torch.full_like(batch.targets, torch.nan if loss == "mse" else -1))
+        missing = torch.nan if HEADS[loss] == "values" else -1
+        none = Batch(batch.x, batch.lengths, torch.full_like(batch.targets, missing))
         assert float(tagging.loss(model, *model(none.x, none.lengths), none, own)) == pytest.approx(0, abs=1e-4)
 
 
@@ -194,13 +196,39 @@ NETWORKS = [name for name in recipe_names() if load_recipe(name).task == "taggin
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_recipes_of_the_package_build(name: str, states: Path) -> None:
+def test_recipes_of_the_package_build(name: str, states: Path, values: Path) -> None:
     own = load_recipe(name)
-    data = tagging.open_data(states, own)
+    numbers = own.network.head.name == "values"
+    data = tagging.open_data(values if numbers else states, own)
     model, batch = tagging.make_model(own, data), next(iter(data.train(0, 0)))
     outputs, lengths = model(batch.x, batch.lengths)
-    assert outputs.shape == (*batch.x.shape, 3)
+    assert outputs.shape == (*batch.x.shape, 1 if numbers else 3)
     assert tagging.loss(model, outputs, lengths, batch, own).isfinite()
+
+
+def test_the_order_within_a_sequence_counts_each_sequence_once() -> None:
+    own = recipe("huber+order", rank_weight=2.0)
+    model: Any = Namespace(head=Namespace(scale=torch.tensor([2.0])))
+    targets = torch.tensor([[[0.0], [1.0], [2.0], [torch.nan]], [[5.0], [4.0], [3.0], [9.0]]])
+    outputs = torch.tensor([[[0.0], [1.0], [2.0], [7.0]], [[3.0], [4.0], [5.0], [-1.0]]])
+    batch = Batch(torch.ones(2, 4), torch.tensor([4, 4]), targets)
+    error = torch.tensor([-1.0, 0.0, 1.0, -5.0])  # of the second row, in units of the scale
+    huber = torch.where(error.abs() < 1, error.square() / 2, error.abs() - 0.5).mean()
+    r = np.corrcoef(outputs[1, :, 0], targets[1, :, 0])[0, 1]
+    found = tagging.loss(model, outputs, batch.lengths, batch, own)
+    assert found.item() == pytest.approx((0.0 + float(huber) + 2 * (1 - r)) / 2, rel=1e-4)
+    assert tagging.share(batch, own) == 2
+
+
+def test_scores_within_and_between_sequences() -> None:
+    own = recipe("huber+order")
+    model: Any = Namespace(head=None)
+    one, two = torch.arange(30.0), torch.arange(30.0).flip(0) + 100
+    batch = Batch(torch.ones(2, 30), torch.tensor([30, 30]), torch.stack([one, two])[..., None])
+    outputs = torch.stack([one, two.flip(0)])[..., None]
+    found = tagging.score([tagging.collect_from(model, outputs, batch.lengths, batch, own)])
+    assert found["agreement"] == pytest.approx(0)  # the mean of 1 and -1
+    assert found["spearman"] > 0.5  # the second sequence is above the first
 
 
 def here(work: list[dict[str, Any]], jobs: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from biorrn.base.errors import ConfigError
 from biorrn.proteins.explain.attribution import Attribution, attributions_table
-from biorrn.proteins.predict import Prediction
+from biorrn.proteins.predicted import Prediction
 from biorrn.proteins.scan import Effect, Mutant, effects_table
 from biorrn.sequences.tables.writer import FORMATS, open_table
 
