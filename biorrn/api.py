@@ -55,12 +55,14 @@ class Model:
     """
 
     def __init__(self, stored: Stored) -> None:
+        from biorrn.nn.facts import targets_of
+
         self._stored = stored
         self.name: str = stored.path.resolve().name
         self.path: Path = stored.path
         self.facts: dict[str, Any] = stored.facts
         self.task: str = str(stored.facts.get("task"))
-        self.targets: list[dict[str, Any]] = list(stored.facts.get("targets") or ())
+        self.targets: list[dict[str, Any]] = targets_of(stored.facts)
 
     def __repr__(self) -> str:
         from biorrn.nn.store import summary
@@ -231,6 +233,7 @@ def predict(
     sheet: str | None = None,
     wild_type: str | None = None,
     offset: int = 0,
+    antisymmetric: bool = False,
     strict: bool = False,
     batch_size: int = 1024,
     device: str = "auto",
@@ -253,6 +256,7 @@ def predict(
     device : str: auto, cpu, cuda or mps.
     threads : int: CPU threads, default all available; affects speed, not values.
     precision : str: auto, 32 or bf16, on a CPU.
+    antisymmetric : bool: of model ddg: exchanging wild type and mutant changes the sign.
     progress : bool: show progress on standard error.
 
     Returns
@@ -286,7 +290,7 @@ def predict(
     taking, carried = _taking(problems, strict) | {"keep": True}, list[str]()
     with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
-        if stored.facts.get("task") == "tagging":
+        if stored.facts.get("task") == "tagging" and not stored.facts.get("effect"):
             from biorrn.tagging.predict import Layout, open_taggings, tag, tag_columns  # with torch
 
             states, names = tag_columns(stored)
@@ -300,7 +304,8 @@ def predict(
             given, _ = columns_given(stored, level)
             path = stack.enter_context(_file_of(proteins))
             carried = other_columns(path, columns)
-            made = predict_windows(stored, read(path, columns, **taking, carry=carried), level=level, **settings)
+            settings |= {"level": level, "antisymmetric": antisymmetric}
+            made = predict_windows(stored, read(path, columns, **taking, carry=carried), **settings)
             units = units_of(stored.facts)
             write = stack.enter_context(open_predictions(found, names, **given, units=units, carried=carried))
         advance = stack.enter_context(shown("predict", "sequences"))
@@ -329,6 +334,7 @@ def scan(
     deletions: bool = False,
     insertions: bool = False,
     offset: int = 0,
+    antisymmetric: bool = False,
     strict: bool = False,
     level: float = 0.9,
     batch_size: int = 256,
@@ -340,7 +346,7 @@ def scan(
 
     Parameters
     ----------
-    model : Model, run folder, or id of a shipped model, for regression.
+    model : Model, run folder, or id of a shipped model, for regression or effects of substitutions.
     proteins : FASTA file, table, DataFrame, dict of id -> sequence, or list of sequences; see `read_proteins`.
     mutations : only these: list such as ["A23G", "K41E:L12P"], the same joined by commas, or a file.
     column : str: column of that file, where it is a table.
@@ -348,6 +354,7 @@ def scan(
     deletions, insertions : bool: also each deletion, each insertion of one residue.
     offset : int: number of the first residue, less 1.
     strict : bool: raise at the first record or mutation that cannot be used; default: its row has flags.
+    antisymmetric : bool: of model ddg: exchanging wild type and mutant changes the sign.
     level, batch_size, device, threads, progress : as in `predict`.
 
     Returns
@@ -383,9 +390,11 @@ def scan(
     taking = _taking(problems, strict)
     with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}
+        settings["antisymmetric"] = antisymmetric
         path = stack.enter_context(_file_of(proteins))
         effects = run(stored, read(path, **taking, keep=True), plan, taking["on_problem"], **settings)
-        write = stack.enter_context(effects_table(found, names, plan.position, units_of(stored.facts)))
+        twice = not stored.facts.get("effect")  # value and difference are two numbers
+        write = stack.enter_context(effects_table(found, names, plan.position, units_of(stored.facts), twice))
         advance = stack.enter_context(shown("scan", "mutants"))
         usable = False
         for effect in effects:

@@ -240,6 +240,8 @@ class TagInput:
         lookup(ALPHABETS, self.alphabet, "--alphabet")
         archive = is_archive(self.source)
         fasta = not archive and is_fasta(self.source)
+        if self.wild_type is not None and (archive or fasta or len(self.values) != 1 or self.alphabet != "protein"):
+            raise ConfigError("--wild-type: is for a table of mutants of proteins with one --value")
         given = {"--labels": self.labels, "--mask": self.mask, "--bed": self.bed, "--value": self.values}
         allowed = {"--labels", "--mask", "--bed"} if fasta else set() if archive else {"--value"}
         wrong = [name for name, value in given.items() if value and name not in allowed]
@@ -256,8 +258,6 @@ class TagInput:
             return rows_of_segments(self.source, self.bed, named, segments, self.alphabet), named, files
         states = self.states
         if self.wild_type is not None:
-            if archive or fasta or len(self.values) != 1 or self.alphabet != "protein":
-                raise ConfigError("--wild-type: is for a table of mutants of proteins with one --value")
             options = TableOptions(self.sequence_column, None, None, self.wild_type, self.offset)
             return (
                 rows_of_mutations(self.source, self.values[0], options, counts, split_column, self.reading),

@@ -126,8 +126,11 @@ def make_model(recipe: Recipe, data: TagData) -> SequenceModel:
             )
     model = build_model(recipe.network, data.facts["outputs"], given=models_of(recipe.network.frontend))
     if isinstance(model.head, Values):
-        model.head.shift.copy_(torch.as_tensor(np.nanmean(data.rows.tags, axis=0)))
-        model.head.scale.copy_(torch.as_tensor(np.maximum(np.nanstd(data.rows.tags, axis=0), 1e-6)))
+        for part, of in ((model.head.shift, np.nanmean), (model.head.scale, np.nanstd)):
+            known = [column[np.isfinite(column)] for column in data.rows.tags.T]
+            found = [of(column if len(column) else data.rows.tags) for column in known]  # a column may be empty
+            part.copy_(torch.as_tensor(np.array(found)))
+        model.head.scale.clamp_(min=1e-6)
     return model
 
 

@@ -345,3 +345,72 @@ def test_mutations_that_cannot_be_predicted(
     assert (code, out) == (2, "")
     assert message in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+@pytest.fixture(scope="module")
+def effects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an untrained model of effects of substitutions."""
+    import torch
+
+    from biorrn.config.recipe import parse_recipe
+    from biorrn.nn.sequence import build_model
+    from biorrn.nn.store import save_model
+    from biorrn.sequences.alphabets import RESIDUES, STANDARD
+
+    folder = tmp_path_factory.mktemp("effects")
+    torch.manual_seed(0)
+    network = {"frontend": {"name": "embedding"}, "core": {"layers": 0}, "head": {"name": "values"}}
+    recipe = parse_recipe({"name": "tiny", "task": "tagging", "model": network})
+    targets = [{"name": letter, "unit": ""} for letter in STANDARD]
+    facts = {"task": "tagging", "kind": "values", "outputs": 20, "targets": targets, "alphabet": RESIDUES}
+    save_model(folder, build_model(recipe.network, 20), recipe, facts | {"effect": {"name": "ddg", "unit": "kcal/mol"}})
+    return folder
+
+
+def test_effects_of_mutations_of_a_wild_type(biorrn: Run, effects: Path, tmp_path: Path) -> None:
+    wild = tmp_path / "wild.fasta"
+    wild.write_text(">w\nMKVLAW\n")
+    code, out, err = biorrn("predict", effects, "--wild-type", wild, "--mutations", "K2A,K2A:V3L,A5del")
+    assert code == 0, err
+    header, one, two, three = (line.split("\t") for line in out.splitlines())
+    assert header == ["id", "length", "ddg", "ddg_unit", "flags", "mutation"]
+    assert [one[0], two[0], three[0]] == ["K2A", "K2A:V3L", "A5del"]
+    assert three[4] == "left_out,no_substitution"
+    table = tmp_path / "table.csv"
+    table.write_text("mutation,wt\nK2A,MKVLAW\nL1K,LKV\n")
+    code, out, err = biorrn("predict", effects, table, "--wild-type", "wt")
+    assert code == 0, err
+    assert out.splitlines()[1].split("\t")[2] == one[2]
+    there = biorrn("predict", effects, "MKVLAW.fa", "--mutations", "K2A")
+    assert there[0] == 2
+    code, there_and_back, err = biorrn("predict", effects, "--wild-type", wild, "--mutations", "K2A", "--antisymmetric")
+    assert code == 0, err
+    (tmp_path / "back.fasta").write_text(">w\nMAVLAW\n")
+    back = biorrn("predict", effects, tmp_path / "back.fasta", "--mutations", "A2K", "--antisymmetric")[1]
+    values = [float(text.splitlines()[1].split("\t")[2]) for text in (there_and_back, back)]
+    assert values[0] == -values[1]
+
+
+def test_a_model_of_effects_needs_mutations(biorrn: Run, effects: Path, model: Path, tmp_path: Path) -> None:
+    wild = tmp_path / "wild.fasta"
+    wild.write_text(">w\nMKVLAW\n")
+    code, _, err = biorrn("predict", effects, wild)
+    assert code == 2
+    assert "names no mutations; give --mutations" in err
+    code, _, err = biorrn("predict", effects)
+    assert code == 2
+    assert "PROTEINS: found none" in err
+    code, _, err = biorrn("predict", model, wild, "--antisymmetric")
+    assert code == 2
+    assert "--antisymmetric: needs a model of effects" in err
+
+
+def test_a_scan_of_effects(biorrn: Run, effects: Path, tmp_path: Path) -> None:
+    wild = tmp_path / "wild.fasta"
+    wild.write_text(">w\nMKVLAW\n")
+    code, out, err = biorrn("scan", effects, wild, "-o", "-", "--figure", tmp_path / "scan.png")
+    assert code == 0, err
+    header = "id position wild_type mutant mutation ddg ddg_unit flags"
+    assert out.splitlines()[0].split("\t") == header.split()
+    assert len(out.splitlines()) == 1 + 6 * 19
+    assert (tmp_path / "scan.png").stat().st_size > 1000

@@ -119,3 +119,57 @@ def test_pseudo_labels_by_a_model_that_ships(biorrn: Run, folder: Path) -> None:
     code, _, err = biorrn(*words, "--teacher", "stability")
     assert (code, len(err.strip().splitlines())) == (2, 1)
     assert "needed here is one for tagging" in err
+
+
+def test_from_mutants_to_a_model_of_their_effects(biorrn: Run, tmp_path: Path) -> None:
+    """Prepare, train on what a shipped model tells, move the folder, predict: it needs no other model any more."""
+    lines = ["wt,mutation,ddg,split"]
+    for number, wild in enumerate(("MKVLAWTGHEYRMKVLAWTGHEYR", "GHEYRAAMKVLAWTGHEYRQQMKV", "TGHEYRMKVLAWWPMKVLAWTGHE")):
+        split = "valid" if number == 2 else "train"
+        for place in range(20):
+            for new in "AGL":
+                if new != wild[place]:
+                    lines.append(f"{wild},{wild[place]}{place + 1}{new},{(place * 7 + ord(new)) % 5 - 3},{split}")
+    lines.append(f"{wild},T1del,1,valid")
+    lines.append(f"{wild},Q1A,1,valid")
+    table = tmp_path / "mutants.csv"
+    table.write_text("\n".join(lines) + "\n")
+    code, out, err = biorrn(
+        "prepare",
+        "tags",
+        table,
+        "--wild-type",
+        "wt",
+        "--value",
+        "ddg",
+        "--split",
+        "column:split",
+        "-o",
+        tmp_path / "m.h5",
+    )
+    assert code == 0, err
+    assert "train: 2 sequences" in out
+    assert "no single substitution" in out
+    assert "Q1A" in err
+    words = ["train", "ddg", tmp_path / "m.h5", "-o", tmp_path / "run", "--set", "training.epochs=1"]
+    code, _, err = biorrn(*words, "--set", "model.frontend.layers=[{width: 8, kernel: 3}]")
+    assert code == 0, err
+    (tmp_path / "run").rename(tmp_path / "moved")
+    code, out, err = biorrn("predict", tmp_path / "moved", table, "--wild-type", "wt", "-o", "-")
+    assert code == 0, err
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert rows[0][:3] == ["id", "length", "ddg"]
+    assert len({row[2] for row in rows[1:50]}) > 20
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["s.fasta", "--wild-type", "wt", "--value", "b"], "is for a table of mutants of proteins with one --value"),
+        (["t.csv", "--wild-type", "wt"], "is for a table of mutants of proteins with one --value"),
+    ],
+)
+def test_a_wild_type_needs_a_table_of_mutants(biorrn: Run, folder: Path, words: list[str], problem: str) -> None:
+    code, _, err = biorrn("prepare", "tags", folder / words[0], *words[1:], "-o", folder / "o.h5")
+    assert code == 2
+    assert problem in err
