@@ -219,10 +219,9 @@ rule differences:
 
 
 rule ddg_sources:
-    # mutants: of domains and deep mutational scans, split by clusters of domains; see the script
+    # mutants of domains, split by clusters; see the script
     input:
         domains=REAL / "ddg/domains_train.csv.gz",
-        scans=REAL / "dms",
         script=SCRIPTS / "protein_sources.py",
     output:
         f"{OUT}/ddg_{{fold}}.csv",
@@ -234,7 +233,7 @@ rule ddg_sources:
         python=sys.executable,
         fold=lambda wildcards: "" if wildcards.fold == "all" else wildcards.fold,
     shell:
-        "{params.python:q} {input.script:q} mutants {input.domains:q} {input.scans:q} {params.fold} > {output:q} 2> {log:q}"
+        "{params.python:q} {input.script:q} mutants {input.domains:q} {params.fold} > {output:q} 2> {log:q}"
 
 
 rule chains_and_sequences:

@@ -1,15 +1,14 @@
 """Training tables of the model `ddg` from public data sets.
 
-    python protein_sources.py mutants DOMAINS.csv.gz SCANS [FOLD] > mutants.csv
+    python protein_sources.py mutants DOMAINS.csv.gz [FOLD] > mutants.csv
     python protein_sources.py chains STRUCTURE.zip CONSERVATION.zip > chains.csv
     python protein_sources.py unlabelled FILE... > unlabelled.csv
     python protein_sources.py pairs NATURAL.csv.gz > natural.csv
 
-`mutants`: measured single substitutions of small domains, with the split of their file; and those of deep mutational
-scans, whose scores, in any unit, are given the values of the same rank among those of the domains. With a number from 0
-to 4, every fifth cluster of domains is split valid instead, and all others are train. `chains`: protein chains with,
-for each residue, 1 or 0 for helix, strand and coil, and how conserved it is, 1 to 9. `unlabelled`: sequences of FASTA
-and tables, also in archives (`file.zip!member`); of those that share a `domain`, `PER_DOMAIN` at most. `pairs`: single
+`mutants`: measured single substitutions of small domains, with the split of their file; with a number from 0 to 4,
+every fifth cluster of domains is split valid instead, and all others are train. `chains`: protein chains with, for
+each residue, 1 or 0 for helix, strand and coil, and how conserved it is, 1 to 9. `unlabelled`: sequences of FASTA and
+tables, also in archives (`file.zip!member`); of those that share a `domain`, `PER_DOMAIN` at most. `pairs`: single
 substitutions of a table with the columns wt_seq, mut_seq and ddG, with the mean of repeated measurements.
 """
 
@@ -22,12 +21,7 @@ import sys
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
-
-AROUND = 10  # residues of a scanned protein kept beside the first and last mutated one
-FEWEST = 200  # substitutions of a scan
 FOLDS = 5  # of clusters of domains
 PER_DOMAIN = 800  # homologs
 LONGEST = 1500  # residues of an unlabelled sequence
@@ -64,42 +58,16 @@ def fasta(source: str) -> Iterator[tuple[str, str]]:
         yield header, "".join(parts)
 
 
-def mutants(domains: str, scans: str, fold: str = "") -> Iterator[list[object]]:
-    """Yield the rows of `mutants`: wild type, mutation, ddG in kcal/mol or what stands for it, split."""
+def mutants(domains: str, fold: str = "") -> Iterator[list[object]]:
+    """Yield the rows of `mutants`: wild type, mutation, ddG in kcal/mol, split."""
     yield ["wt_sequence", "mutation", "ddg", "split"]
-    measured = []
-    of_domains = list(csv.DictReader(lines_of(domains)))
-    clusters = sorted({row["cluster"] for row in of_domains})
+    rows = list(csv.DictReader(lines_of(domains)))
+    clusters = sorted({row["cluster"] for row in rows})
     random.Random(0).shuffle(clusters)
     held_out = set(clusters[int(fold) :: FOLDS]) if fold else set()
-    for row in of_domains:
+    for row in rows:
         split = row["split"] if not fold else "valid" if row["cluster"] in held_out else "train"
         yield [row["wt_sequence"], row["mutation"], row["ddg"], split]
-        if split == "train":
-            measured.append(float(row["ddg"]))
-    values = np.sort(np.array(measured))
-    for path in sorted(Path(scans).glob("*.csv.gz")):
-        [(_, sequence)] = fasta(str(path).removesuffix(".csv.gz") + ".fasta")
-        found = []
-        for row in csv.DictReader(lines_of(str(path))):
-            parsed = SUBSTITUTION.fullmatch(row["mutant"])
-            try:
-                score = float(row["score"])
-            except ValueError:
-                continue
-            if parsed and np.isfinite(score) and sequence[int(parsed[2]) - 1 : int(parsed[2])] == parsed[1]:
-                found.append((int(parsed[2]) - 1, parsed[3], score))
-        if len(found) < FEWEST:
-            continue
-        first = max(0, min(place for place, _, _ in found) - AROUND)
-        last = max(place for place, _, _ in found) + AROUND + 1
-        scores = np.array([score for _, _, score in found])
-        ordered = np.sort(scores)
-        ranks = [np.searchsorted(ordered, scores, side) for side in ("left", "right")]  # ties have their mean
-        shares = (ranks[0] + ranks[1]) / (2 * len(scores))
-        mapped = np.quantile(values, shares)
-        for (place, new, _), value in zip(found, mapped.tolist(), strict=True):
-            yield [sequence[first:last], f"{sequence[place]}{place - first + 1}{new}", f"{value:.4f}", "train"]
 
 
 def chains(structure: str, conservation: str) -> Iterator[list[object]]:
