@@ -300,7 +300,7 @@ def predict(
             made: Iterable[Any] = tag(stored, records, **settings)
             write: Any = stack.enter_context(open_taggings(found, Layout(states, names)))
         else:
-            names = target_names(stored)
+            names = target_names(stored, effects=True)
             given, _ = columns_given(stored, level)
             path = stack.enter_context(_file_of(proteins))
             carried = other_columns(path, columns)
@@ -384,7 +384,7 @@ def scan(
     if positions is not None and not isinstance(positions, str):
         positions = ",".join(str(position) for position in positions)
     stored, problems, found = _stored(model), list[InputError](), Memory()
-    names = target_names(stored)
+    names = target_names(stored, effects=True)
     spans = parse_spans(positions)
     plan = Plan(None if mutations is None else str(mutations), column, spans, deletions, insertions, offset)
     taking = _taking(problems, strict)

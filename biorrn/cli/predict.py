@@ -144,7 +144,7 @@ def predict(
             settings=settings,
         )
         return
-    names = target_names(stored)
+    names = target_names(stored, effects=True)
     if stored.facts.get("effect") and mutations is None and wild_type is None and is_fasta(proteins):
         problem = "is FASTA, and names no mutations"
         raise ConfigError(f"{proteins}: {problem}; give --mutations, or see biorrn scan for all single substitutions")

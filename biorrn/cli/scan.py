@@ -75,7 +75,7 @@ def scan(
     used = set_threads(threads)
     plan = Plan(mutations, column, parse_spans(positions), deletions, insertions, offset)
     stored = load_model(model)
-    names = target_names(stored)
+    names = target_names(stored, effects=True)
     where = device_name(device)
     tally = Tally("scan", "mutants", "proteins")
     options: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}

@@ -42,15 +42,19 @@ COMMANDS = {"basecalling": "biorrn basecall", "tagging": "biorrn predict", "lang
 Passed = tuple[np.ndarray, np.ndarray | None]  # values (B, K) and their spread, float64
 
 
-def target_names(stored: Stored) -> list[str]:
+def target_names(stored: Stored, effects: bool = False) -> list[str]:
     """Return the names of the model's targets.
+
+    Parameters
+    ----------
+    effects : bool: whether a model of effects of substitutions will do too.
 
     Raises
     ------
     ConfigError: the model is not one for regression.
     """
     task = stored.facts.get("task")
-    if task != "regression" and not stored.facts.get("effect"):
+    if task != "regression" and not (effects and stored.facts.get("effect")):
         hint = f"; a {task} model is for {COMMANDS[task]}" if task in COMMANDS else ""
         raise ConfigError(f"{stored.path}: is a model for {task}; needed here is one for regression{hint}")
     return [str(target["name"]) for target in targets_of(stored.facts)]
@@ -68,7 +72,7 @@ def columns_given(stored: Stored, level: float) -> tuple[dict[str, bool], str]:
     ------
     ConfigError: the model is not one for regression, or the level is out of range.
     """
-    names = target_names(stored)
+    names = target_names(stored, effects=True)
     intervals = Intervals.of(stored.facts, names, level) is not None
     note = ""
     if not intervals:
@@ -81,7 +85,7 @@ def columns_given(stored: Stored, level: float) -> tuple[dict[str, bool], str]:
 
 def widened(stored: Stored, level: float) -> bool | None:
     """Return whether proteins unknown to the model have intervals of their own; None if the model has no intervals."""
-    intervals = Intervals.of(stored.facts, target_names(stored), level)
+    intervals = Intervals.of(stored.facts, target_names(stored, effects=True), level)
     return None if intervals is None else all(entry is not None for entry in intervals.unlike)
 
 
@@ -133,7 +137,7 @@ def predict_windows(
     ConfigError: the model is not one for regression, the level is out of range, or there is no such precision here.
     BiorrnError: the batch size is below 1, or a record holds a letter outside the alphabet.
     """
-    names = target_names(stored)
+    names = target_names(stored, effects=True)
     if stored.facts.get("effect"):
         options: dict[str, Any] = {"batch_size": batch_size, "device": device, "threads": threads, "level": level}
         return effects.predict_windows(stored, records, **options, antisymmetric=antisymmetric)

@@ -192,7 +192,7 @@ def scan(
                 own = replace(record, sequence=mutant.sequence, wild_type=record.sequence)
                 yield replace(own, unknown=unknown, problem=mutant.problem)
 
-    names, level = target_names(stored), options.get("level", LEVEL)
+    names, level = target_names(stored, effects=True), options.get("level", LEVEL)
     of_pairs = bool(stored.facts.get("effect"))  # then the value is itself the difference, and has its interval
     half = {
         unknown: None if of_pairs else difference_widths(stored.facts, names, level, unknown)

@@ -90,7 +90,7 @@ def effects(
     import pandas as pd
 
     stored = load_model(model)
-    name = target_names(stored)[0]
+    name = target_names(stored, effects=True)[0]
     facts: dict[str, Any] = {}
     for kind, paths in (("known", predicted), ("unlike", unlike)):
         table = pd.concat([pd.read_csv(path, sep="\t") for path in paths], ignore_index=True)
