@@ -1,14 +1,14 @@
 """Effects of single substitutions on proteins that a model has not seen, beside simple predictors.
 
     python benchmarks/bench_effects.py ddg --tables mutants.csv
-    python benchmarks/bench_effects.py runs/ddg_* --tables results/models/ddg/fold_*.csv
+    python benchmarks/bench_effects.py results/models/ddg_[0-4] --tables results/models/ddg_[0-4].csv
 
 The table has the columns wt_sequence, mutation, ddg and split; `workflow/scripts/protein_sources.py mutants` writes it.
 Rows of split valid are predicted, those of split train fit the predictors beside the model. Printed are the mean over
 proteins of Spearman's correlation within a protein (of those with `FEWEST` mutants or more), that of all mutants
-together, Pearson's correlation and the root mean square error in the unit of the table; and of the model how well
-effects and effects of the way back correlate, which is -1 if it is antisymmetric. With several tables, each for the
-model of the same place, the proteins of all are taken together.
+together, Pearson's correlation and the root mean square error in the unit of the table; and of the model, and of it
+with `--antisymmetric` (`both ways`), how well effects and effects of the way back correlate. With several tables, each
+for the model of the same place, the proteins of all are taken together.
 
 Beside the model: `pair` is the mean of the training rows with the same two residues; `ridge` a ridge regression on the
 pair and the residues of a window of 11; `blosum62` and `hydropathy` (of Kyte and Doolittle, of the mutant minus that of
@@ -49,10 +49,10 @@ def mutant(sequence: str, mutation: str) -> str:
     return sequence[:place] + mutation[-1] + sequence[place + 1 :]
 
 
-def by_model(stored: Stored, wild: list[str], other: list[str]) -> np.ndarray:
-    """Return the effect of each pair of sequences, (N,)."""
+def by_model(stored: Stored, wild: list[str], other: list[str], both_ways: bool = False) -> np.ndarray:
+    """Return the effect of each pair of sequences, (N,); with `both_ways` the antisymmetric one."""
     records = (ProteinRecord("m", two, wild_type=one) for one, two in zip(wild, other, strict=True))
-    return np.array([found.values[0] for found in predict(stored, records)])
+    return np.array([found.values[0] for found in predict(stored, records, antisymmetric=both_ways)])
 
 
 def features(rows: pd.DataFrame) -> sparse.csr_matrix:
@@ -86,17 +86,20 @@ def log_odds(stored: Stored, rows: pd.DataFrame) -> np.ndarray | None:
     return np.array([found[one][int(change[1:-1]) - 1, STANDARD.index(change[-1])] for one, change in places])
 
 
-def predictions(name: str, path: str) -> tuple[pd.DataFrame, dict[str, np.ndarray], float]:
-    """Return the valid rows of a table, the values of each predictor, and the correlation with the way back."""
+def predictions(name: str, path: str) -> tuple[pd.DataFrame, dict[str, np.ndarray], list[float]]:
+    """Return the valid rows of a table, the values of each predictor, and the correlations with the way back."""
     table = pd.read_csv(path)
     train, rows = table[table["split"] == "train"], table[table["split"] == "valid"].reset_index(drop=True)
     stored = load_model(name)
     wild = rows["wt_sequence"].tolist()
     other = [mutant(*pair) for pair in zip(wild, rows["mutation"], strict=True)]
-    found = {"model": by_model(stored, wild, other)}
+    found = {"model": by_model(stored, wild, other), "both ways": by_model(stored, wild, other, True)}
     some = np.random.default_rng(0).permutation(len(rows))[:BACK]
-    back = by_model(stored, [other[k] for k in some], [wild[k] for k in some])
-    r = float(pearsonr(found["model"][some], back)[0])
+    turned = [other[k] for k in some], [wild[k] for k in some]
+    r = [
+        float(pearsonr(found[name][some], by_model(stored, *turned, name == "both ways"))[0])
+        for name in ("model", "both ways")
+    ]
     pairs = train.assign(pair=train["mutation"].str[0] + train["mutation"].str[-1]).groupby("pair")["ddg"].mean()
     found["pair"] = (rows["mutation"].str[0] + rows["mutation"].str[-1]).map(pairs).fillna(pairs.mean()).to_numpy()
     found["ridge"] = Ridge(PENALTY).fit(features(train), train["ddg"]).predict(features(rows))
@@ -117,7 +120,7 @@ def lines(rows: pd.DataFrame, found: dict[str, np.ndarray]) -> Iterator[str]:
     for name, values in found.items():
         within = [spearmanr(true[own], values[own])[0] for own in owners]
         root = np.sqrt(np.mean(np.square(values - true)))
-        error = f"{root:7.3f}" if name in ("model", "pair", "ridge") else ""
+        error = f"{root:7.3f}" if name in ("model", "both ways", "pair", "ridge") else ""
         pooled, r = spearmanr(true, values)[0], pearsonr(true, values)[0]
         yield f"{name:16}{np.nanmean(within):8.3f}{pooled:8.3f}{r:9.3f}{error}"
 
@@ -134,7 +137,8 @@ def main() -> None:
     found = {name: np.concatenate([part[1][name] for part in parts]) for name in parts[0][1] if name in names}
     for line in lines(rows, found):
         print(line)
-    print(f"effects and effects of the way back: r {max(part[2] for part in parts):.3f}")
+    for place, name in enumerate(("model", "both ways")):
+        print(f"{name}, effects and effects of the way back: r {max(part[2][place] for part in parts):.3f}")
 
 
 if __name__ == "__main__":

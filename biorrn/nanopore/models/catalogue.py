@@ -15,6 +15,7 @@ from biorrn.config.samples import CALLER
 from biorrn.nanopore.basecall.intake import Survey
 from biorrn.nanopore.chemistry import MAKERS, Purpose, chemistry_of, same_rate
 from biorrn.nanopore.models.importer import CHECKPOINT, TENSOR
+from biorrn.nn.facts import targets_of
 from biorrn.nn.store import (
     RECIPE,
     VARIABLE,
@@ -155,7 +156,7 @@ def table(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def _of(facts: dict[str, Any], key: str) -> str:
-    return "; ".join(str(target[key]) for target in facts.get("targets") or () if target.get(key))
+    return "; ".join(str(target[key]) for target in targets_of(facts) if target.get(key))
 
 
 def listing(entries: Sequence[Entry], width: int | None = None) -> Iterator[str]:
