@@ -4,11 +4,12 @@
     python benchmarks/bench_effects.py results/models/ddg_[0-4] --tables results/models/ddg_[0-4].csv
 
 The table has the columns wt_sequence, mutation, ddg and split; `workflow/scripts/protein_sources.py mutants` writes it.
-Rows of split valid are predicted, those of split train fit the predictors beside the model. Printed are the mean over
-proteins of Spearman's correlation within a protein (of those with `FEWEST` mutants or more), that of all mutants
-together, Pearson's correlation and the root mean square error in the unit of the table; and of the model, and of it
-with `--antisymmetric` (`both ways`), how well effects and effects of the way back correlate. With several tables, each
-for the model of the same place, the proteins of all are taken together.
+Rows of split valid are predicted, those of split train fit the predictors beside the model; without the column all rows
+are predicted, as those of `protein_sources.py pairs`. Printed are the mean over proteins of Spearman's correlation
+within a protein (of those with `FEWEST` mutants or more), that of all mutants together, Pearson's correlation and the
+root mean square error in the unit of the table; and of the model, and of it with `--antisymmetric` (`both ways`), how
+well effects and effects of the way back correlate. With several tables, each for the model of the same place, the
+proteins of all are taken together.
 
 Beside the model: `pair` is the mean of the training rows with the same two residues; `ridge` a ridge regression on the
 pair and the residues of a window of 11; `blosum62` and `hydropathy` (of Kyte and Doolittle, of the mutant minus that of
@@ -86,9 +87,17 @@ def log_odds(stored: Stored, rows: pd.DataFrame) -> np.ndarray | None:
     return np.array([found[one][int(change[1:-1]) - 1, STANDARD.index(change[-1])] for one, change in places])
 
 
+def fitted(train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the values of the predictors that the training rows fit."""
+    means = train.assign(pair=train["mutation"].str[0] + train["mutation"].str[-1]).groupby("pair")["ddg"].mean()
+    pair = (rows["mutation"].str[0] + rows["mutation"].str[-1]).map(means).fillna(means.mean()).to_numpy()
+    return {"pair": pair, "ridge": Ridge(PENALTY).fit(features(train), train["ddg"]).predict(features(rows))}
+
+
 def predictions(name: str, path: str) -> tuple[pd.DataFrame, dict[str, np.ndarray], list[float]]:
     """Return the valid rows of a table, the values of each predictor, and the correlations with the way back."""
     table = pd.read_csv(path)
+    table["split"] = table.get("split", "valid")
     train, rows = table[table["split"] == "train"], table[table["split"] == "valid"].reset_index(drop=True)
     stored = load_model(name)
     wild = rows["wt_sequence"].tolist()
@@ -100,9 +109,8 @@ def predictions(name: str, path: str) -> tuple[pd.DataFrame, dict[str, np.ndarra
         float(pearsonr(found[name][some], by_model(stored, *turned, name == "both ways"))[0])
         for name in ("model", "both ways")
     ]
-    pairs = train.assign(pair=train["mutation"].str[0] + train["mutation"].str[-1]).groupby("pair")["ddg"].mean()
-    found["pair"] = (rows["mutation"].str[0] + rows["mutation"].str[-1]).map(pairs).fillna(pairs.mean()).to_numpy()
-    found["ridge"] = Ridge(PENALTY).fit(features(train), train["ddg"]).predict(features(rows))
+    if len(train):
+        found |= fitted(train, rows)
     old, new = ([STANDARD.index(text[k]) for text in rows["mutation"]] for k in (0, -1))
     found["blosum62"] = blosum62()[old, new]
     hydropathy = scale("hydropathy")
