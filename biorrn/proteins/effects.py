@@ -8,7 +8,8 @@ et al. 2018, Bioinformatics 34:3653): the sum over the places that differ of
     g * table_A[place, residue of B] - (1 - g) * table_B[place, residue of A],    g = 1 / (1 + exp(BETA * (m_A - m_B)))
 
 where m is the mean of a table over the other residues of the place, low where the residue fits. Only substitutions by
-standard residues have an effect; other mutants are left out and flagged.
+standard residues have an effect; other mutants are left out and flagged. Intervals are of single substitutions; several
+together have none.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import torch
 
 NO_WILD_TYPE, OTHER_MUTATION = "no_wild_type", "no_substitution"  # why a record has no effect
+SEVERAL = "several_substitutions"  # flag of an effect that has no interval
 WINDOW_RESIDUES = 200_000  # most residues of a window; each has a row of the table
 BETA = 4.0  # a kcal/mol: how sharply the antisymmetric effect prefers the table of the sequence that fits its place
 
@@ -176,7 +178,7 @@ class _Run:
         strangers = np.zeros(len(tokens), bool)
         if words is not None and tokens:
             strangers = novelty.alone(words, window.flat, window.lengths)
-        values = np.full((len(window.records), 1), np.nan)
+        values, changes = np.full((len(window.records), 1), np.nan), np.zeros(len(window.records), np.int64)
         told: list[tuple[str, ...]] = []
         for row, (record, pair) in enumerate(zip(window.records, window.pairs, strict=True)):
             marks = flags(record, self.facts)
@@ -184,10 +186,17 @@ class _Run:
                 one, other = pair
                 back = found[other] if self.antisymmetric else None
                 values[row] = effect(tokens[one], tokens[other], found[one], back)
+                changes[row] = (tokens[one] != tokens[other]).sum()
+                marks += [SEVERAL] if changes[row] > 1 else []
                 marks += [novelty.NO_RELATIVE] if strangers[one] else []
             told.append(tuple(marks))
         unknown = np.array([bool(doubts(marks, self.facts)) for marks in told], bool)
-        ends = (None, None) if self.intervals is None else self.intervals(values, None, unknown)
+        ends: tuple[Any, Any] = (None, None)
+        if self.intervals is not None:
+            ends = self.intervals(values, None, unknown)
+            for end in ends:
+                end[changes > 1] = np.nan
+                end[changes == 0] = values[changes == 0]
         lengths = [0 if record.problem else len(record.sequence) for record in window.records]
         ids, cells = [record.id for record in window.records], [record.cells for record in window.records]
         yield Predicted(ids, lengths, told, cells, values, None, *ends)

@@ -183,3 +183,8 @@ def test_intervals_are_those_of_proteins_left_out(tmp_path: Path) -> None:
     assert (far.upper - far.values)[0] == pytest.approx(2.7, abs=0.15)
     assert near.flags == []
     assert far.flags == ["longer_than_training", "no_relative_in_training"]
+    several, none = predict(found, [record("AC" + known[2:], "GG" + known[2:]), record(known, known)])
+    assert several.flags == ["several_substitutions"]
+    assert several.lower is not None
+    assert np.isnan(several.lower).all()
+    assert none.values == none.lower == none.upper == 0
