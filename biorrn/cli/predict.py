@@ -122,7 +122,7 @@ def predict(
     if mutations is not None and proteins is None:
         proteins, wild_type = wild_type, None
     if proteins is None:
-        raise ConfigError("PROTEINS: found none; give FASTA or a table, or --wild-type with --mutations")
+        raise ConfigError("Missing argument 'PROTEINS': give FASTA or a table, or --wild-type with --mutations")
     stored = load_model(model)
     where = device_name(device)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}

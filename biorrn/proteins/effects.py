@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import expit
 
 from biorrn.nn import windows
 from biorrn.nn.facts import targets_of
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 NO_WILD_TYPE, OTHER_MUTATION = "no_wild_type", "no_substitution"  # why a record has no effect
 SEVERAL = "several_substitutions"  # flag of an effect that has no interval
 WINDOW_RESIDUES = 200_000  # most residues of a window; each has a row of the table
+MOST = 60.0  # beyond that, in the exponent, a share is 0 or 1
 BETA = 4.0  # a kcal/mol: how sharply the antisymmetric effect prefers the table of the sequence that fits its place
 
 
@@ -79,9 +79,12 @@ def effect(one: np.ndarray, other: np.ndarray, table: np.ndarray, table_back: np
         return float(there.sum())
     rows_back = table_back[places].astype(np.float64)
     back = rows_back[np.arange(len(places)), one[places] - 1]
-    others = len(STANDARD) - 1
-    weight = expit(BETA * (rows_back.sum(1) - rows.sum(1)) / others)
-    return float((weight * there - expit(BETA * (rows.sum(1) - rows_back.sum(1)) / others) * back).sum())
+    fits = BETA * (rows_back.sum(1) - rows.sum(1)) / (len(STANDARD) - 1)  # how much better the first fits its places
+    return float((_share(fits) * there - _share(-fits) * back).sum())
+
+
+def _share(fits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-fits.clip(-MOST, MOST)))
 
 
 def usable(record: ProteinRecord) -> str:

@@ -399,7 +399,7 @@ def test_a_model_of_effects_needs_mutations(biorrn: Run, effects: Path, model: P
     assert "names no mutations; give --mutations" in err
     code, _, err = biorrn("predict", effects)
     assert code == 2
-    assert "PROTEINS: found none" in err
+    assert "Missing argument 'PROTEINS'" in err
     code, _, err = biorrn("predict", model, wild, "--antisymmetric")
     assert code == 2
     assert "--antisymmetric: needs a model of effects" in err
