@@ -101,6 +101,7 @@ def predict(
       biorrn predict runs/gb1 gb1.fa --mutations "A24G,A24G:K28R,D47del" -o chosen.tsv
       biorrn predict ddg --wild-type protein.fa --mutations "A24G,A24G:K28R" -o ddg.tsv
       biorrn predict ddg variants.csv --wild-type wt_sequence -o ddg.xlsx
+      biorrn predict ddg pairs.csv --wild-type wt_seq --sequence-column mut_seq -o ddg.tsv
       zcat proteins.fa.gz | biorrn predict runs/stability - --threads 2 > predictions.tsv
       biorrn predict runs/structure proteins.fasta -o structure.fasta --figure structure.svg --summary content.tsv
     """

@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from biorrn.base.errors import ConfigError, InputError, OnProblem, stop
+from biorrn.base.errors import ConfigError, Fault, InputError, OnProblem, stop
 from biorrn.base.files import open_text, suffix_of
 from biorrn.sequences.alphabets import RESIDUES
-from biorrn.sequences.fasta import LINES, Ids, Item, identify, kept, read_fasta, usable
+from biorrn.sequences.fasta import LINES, Ids, Item, cleaned, identify, kept, read_fasta, usable
 from biorrn.sequences.fastq import read_bases
 from biorrn.sequences.records import ProteinRecord, ProteinRow
 from biorrn.sequences.tables.reader import (
@@ -108,6 +108,7 @@ class ProteinColumns:
     variant : str, or None: the column of mutations.
     mutations : MutationColumn, or None: the same with its wild types, where known.
     layout : str: a key of `LAYOUTS`, or "".
+    wild_type : str, or None: the column of the sequences of wild types, beside those of mutants.
     """
 
     id: str | None
@@ -115,6 +116,7 @@ class ProteinColumns:
     variant: str | None = None
     mutations: MutationColumn | None = None
     layout: str = ""
+    wild_type: str | None = None
 
 
 def layout_of(names: Sequence[str]) -> str:
@@ -133,7 +135,8 @@ def protein_columns(path: str | Path, options: TableOptions = DEFAULTS) -> Prote
     Raises
     ------
     InputError: no column holds sequences or mutations, or mutations have no wild type.
-    ConfigError: a wild type or an offset for a table without mutations, or for standard input.
+    ConfigError: a wild type or an offset for a table without mutations, or for standard input. A wild type that is
+        a column of sequences needs no mutations beside the sequences of mutants.
     """
     sequence, id, wild_type = options.sequence_column, options.id_column, options.wild_type
     if str(path) == "-":
@@ -163,6 +166,9 @@ def protein_columns(path: str | Path, options: TableOptions = DEFAULTS) -> Prote
         raise InputError(path, missing_column(sequence or SEQUENCES[0], names))
     if column is None and first and (variant is None or not hold_variants(_column(first, variant))):
         variant = next((name for name in first[0] if hold_variants(_column(first, name))), variant)
+    own = named_column(names, (wild_type,)) if wild_type else None
+    if variant is None and column is not None and own is not None and _hold_sequences(_column(first, own)):
+        return ProteinColumns(id, column, layout=layout, wild_type=own)
     if variant is None:
         for option, given in (("--wild-type", wild_type is not None), ("--offset", options.offset != 0)):
             if given:
@@ -236,7 +242,7 @@ def table_rows(
     """
     reading = reading or Reading(strict=True)
     mutations = columns.mutations
-    own = mutations.cells if mutations else (columns.variant,) if columns.variant else ()
+    own = mutations.cells if mutations else tuple(filter(None, (columns.variant or columns.wild_type,)))
     chooser = None
     if split_column is not None and str(path) != "-":
         chooser = named_column(column_names(path, Reading(reading.sheet)), CHOOSING)
@@ -253,6 +259,21 @@ def table_rows(
     place = len(cells)  # of the mutation
     if mutations is None:
         for record in records:
+            if columns.wild_type is not None:
+                row = replace(record, cells=record.cells[:place])
+                if not record.problem:
+                    try:
+                        row = replace(row, wild_type=cleaned(record.cells[place]).residues)
+                    except Fault as odd:
+                        error = InputError(
+                            path, f"column '{columns.wild_type}': {odd}", record.id, "unusable_wild_type"
+                        )
+                        fault(error)
+                        if not keep:
+                            continue
+                        row = replace(row, problem=error.flag)
+                yield row
+                continue
             mutation = record.cells[place] if own else ""
             name = record.id if columns.id else mutation or record.id
             yield replace(record, id=name, mutation=mutation, cells=record.cells[:place])

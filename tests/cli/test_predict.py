@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -414,3 +415,29 @@ def test_a_scan_of_effects(biorrn: Run, effects: Path, tmp_path: Path) -> None:
     assert out.splitlines()[0].split("\t") == header.split()
     assert len(out.splitlines()) == 1 + 6 * 19
     assert (tmp_path / "scan.png").stat().st_size > 1000
+
+
+def test_pairs_of_sequences(biorrn: Run, effects: Path, tmp_path: Path) -> None:
+    """A table of wild types and mutants as sequences, without a column of mutations."""
+    wild = "MKVLAWTGHEYRMKVLAWTGHEYR"
+    mutant, short = wild.replace("K", "A", 1), wild[:-1]
+    rows: list[Any] = [f"{wild},{mutant},a", f"{mutant},{mutant},b", f"{wild},{short},c", f"M1{wild},{mutant},d"]
+    rows.append(f"{wild.lower()},{mutant},e")
+    table = tmp_path / "pairs.csv"
+    table.write_text("wt_seq,mut_seq,note\n" + "\n".join(rows) + "\n")
+    words = ["predict", effects, table, "--wild-type", "wt_seq", "--sequence-column", "mut_seq"]
+    code, out, err = biorrn(*words)
+    assert code == 0, err
+    rows = [line.split("\t") for line in out.splitlines()][1:]
+    (tmp_path / "wild.fasta").write_text(f">w\n{wild}\n")
+    named = biorrn("predict", effects, "--wild-type", tmp_path / "wild.fasta", "--mutations", "K2A")[1]
+    assert rows[0][2] == named.splitlines()[1].split("\t")[2]
+    assert rows[1][2] == "0"
+    assert rows[2][4] == "left_out,no_substitution"
+    assert rows[3][4] == "left_out,unusable_wild_type"
+    assert "column 'wt_seq'" in err
+    assert rows[4][4] == "."
+    assert [row[-1] for row in rows] == list("abcde")
+    assert (
+        biorrn("predict", effects, table, "--wild-type", "wt_seq", "--sequence-column", "mut_seq", "--strict")[0] == 2
+    )
