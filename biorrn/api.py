@@ -278,6 +278,7 @@ def predict(
     import pandas as pd
 
     from biorrn.base.terminal import progress as shown
+    from biorrn.proteins.effects import checked
     from biorrn.proteins.predict import columns_given, open_predictions, predict_windows, target_names, units_of
     from biorrn.proteins.predicted import Predicted
     from biorrn.sequences.alphabets import RESIDUES
@@ -305,7 +306,10 @@ def predict(
             path = stack.enter_context(_file_of(proteins))
             carried = other_columns(path, columns)
             settings |= {"level": level, "antisymmetric": antisymmetric}
-            made = predict_windows(stored, read(path, columns, **taking, carry=carried), **settings)
+            records = read(path, columns, **taking, carry=carried)
+            if stored.facts.get("effect"):
+                records = checked(records, path, taking["on_problem"])
+            made = predict_windows(stored, records, **settings)
             units = units_of(stored.facts)
             write = stack.enter_context(open_predictions(found, names, **given, units=units, carried=carried))
         advance = stack.enter_context(shown("predict", "sequences"))

@@ -113,6 +113,7 @@ def predict(
     from biorrn.base.journal import open_kept
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
+    from biorrn.proteins.effects import checked
     from biorrn.proteins.predict import columns_given, open_predictions, refuse, target_names, units_of, widened
     from biorrn.proteins.predict import predict_windows as run
     from biorrn.proteins.predicted import Predicted
@@ -129,6 +130,8 @@ def predict(
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
     columns = TableOptions(sequence_column, id, sheet, wild_type, offset)
     if stored.facts.get("task") == "tagging" and not stored.facts.get("effect"):
+        if antisymmetric:
+            raise ConfigError(f"--antisymmetric: needs a model of effects of substitutions, as ddg; found {model}")
         if mutations is not None:
             raise ConfigError("--mutations: needs a regression model; give a tagging model the mutants as a table")
         if resume:
@@ -171,6 +174,8 @@ def predict(
             carry=carried,
             say=tally.say,
         )
+    if stored.facts.get("effect"):
+        records = checked(records, proteins, on_problem)
     if antisymmetric:
         settings["antisymmetric"] = True
     must = stored.settings(

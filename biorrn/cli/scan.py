@@ -47,6 +47,7 @@ def scan(
 
     Writes one row per mutant: id, position, wild_type, mutant, mutation, value, difference to the wild type with its
     interval (_difference_lower, _difference_upper), interval and spread of the value if the model has them, flags.
+    The values of ddg are differences to the wild type, with their intervals.
     If the model was not trained on mutants, a message says so and each row is flagged not_trained_on_mutants.
 
     Mutations are written as A23G, A23del, A23_K25del, A23_G24insWWP or A23_K25delinsGP, or in HGVS (p.Ala23Gly).

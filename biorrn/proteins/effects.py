@@ -18,10 +18,12 @@ import functools
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from biorrn.base.errors import InputError, OnProblem, stop
 from biorrn.nn import windows
 from biorrn.nn.facts import targets_of
 from biorrn.nn.store import Stored
@@ -87,17 +89,35 @@ def _share(fits: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-fits.clip(-MOST, MOST)))
 
 
-def usable(record: ProteinRecord) -> str:
-    """Return why a record has no effect, as a flag; "" where it has one."""
-    if record.problem:
-        return record.problem
-    if not record.wild_type:
-        return NO_WILD_TYPE
-    if len(record.wild_type) != len(record.sequence):
-        return OTHER_MUTATION
-    changed = (new for old, new in zip(record.wild_type, record.sequence, strict=True) if old != new)
-    known = all(new in STANDARD for new in changed)
-    return "" if known and "X" not in record.wild_type else OTHER_MUTATION
+def checked(
+    records: Iterable[ProteinRecord], source: str | Path, on_problem: OnProblem = stop
+) -> Iterator[ProteinRecord]:
+    """Yield records; of one that has no effect, `problem` is set, and `on_problem` is called before.
+
+    Parameters
+    ----------
+    source : what the message names: the file of the records, or what made them.
+    """
+    for record in records:
+        flag, text = "", ""
+        if record.problem:
+            yield record
+            continue
+        if not record.wild_type:
+            flag, text = NO_WILD_TYPE, "names no wild type; give --wild-type, or mutations with their protein"
+        elif len(record.wild_type) != len(record.sequence):
+            sizes = f"{len(record.sequence)} residues, its wild type {len(record.wild_type)}"
+            flag, text = OTHER_MUTATION, f"has {sizes}; allowed are substitutions"
+        else:
+            changed = {pair for pair in zip(record.wild_type, record.sequence, strict=True) if pair[0] != pair[1]}
+            if odd := {letter for pair in changed for letter in pair} - set(STANDARD):
+                flag, text = (
+                    OTHER_MUTATION,
+                    f"changes {odd.pop()}; allowed are the 20 standard residues",
+                )
+        if flag:
+            on_problem(InputError(source, text, record.id, flag))
+        yield replace(record, problem=flag)
 
 
 def predict_windows(
@@ -115,7 +135,7 @@ def predict_windows(
     Parameters
     ----------
     records : mutants, each with its wild type.
-    antisymmetric : bool: exchanging mutant and wild type changes the sign.
+    antisymmetric : bool: exchanging mutant and wild type changes the sign; there is no interval of such an effect.
     """
     import torch
 
@@ -125,7 +145,7 @@ def predict_windows(
     apply_threads()
     where = torch.device(device)
     names = [str(target["name"]) for target in targets_of(stored.facts)]
-    intervals = Intervals.of(stored.facts, names, level)
+    intervals = None if antisymmetric else Intervals.of(stored.facts, names, level)
     forward = functools.partial(tables, model_on(stored.model, where), batch_size, where)
     run = _Run(stored.facts, intervals, forward, batch_size, antisymmetric)
     limits: dict[str, Any] = {"batch_size": batch_size, "threads": threads, "residues": WINDOW_RESIDUES}
@@ -142,6 +162,7 @@ class _Window:
     starts: np.ndarray
     lengths: np.ndarray
     batches: list[tuple[list[int], Future[np.ndarray]]]
+    known: dict[int, np.ndarray]  # tables that are there already
 
 
 class _Run:
@@ -152,9 +173,10 @@ class _Run:
     ) -> None:
         self.facts, self.intervals, self.forward = facts, intervals, forward
         self.batch_size, self.antisymmetric = batch_size, antisymmetric
+        self.last: tuple[str, np.ndarray] | None = None  # wild type of the last record, and its table
 
     def send(self, records: list[ProteinRecord], pool: ThreadPoolExecutor) -> _Window:
-        records = [replace(record, problem=usable(record)) for record in records]
+        records = list(checked(records, "mutant", lambda problem: None))  # those who call say it
         place: dict[str, int] = {}
         pairs = [
             None
@@ -165,28 +187,32 @@ class _Run:
         sequences = [ProteinRecord("", text) for text in place]
         lengths = np.array([len(text) for text in place], np.int64)
         flat, starts = windows.joined(sequences), np.cumsum(lengths) - lengths
-        needed = np.array(sorted({one for pair in pairs if pair for one in pair[: 1 + self.antisymmetric]}), np.int64)
+        asked = {one for pair in pairs if pair for one in pair[: 1 + self.antisymmetric]}
+        known = {} if self.last is None or self.last[0] not in place else {place[self.last[0]]: self.last[1]}
+        needed = np.array(sorted(asked - known.keys()), np.int64)
         sent = []
         for part in windows.batches(lengths[needed].tolist(), self.batch_size):
             rows = needed[part]
             sent.append((rows.tolist(), pool.submit(self.forward, flat, starts[rows], lengths[rows])))
-        return _Window(records, pairs, flat, starts, lengths, sent)
+        return _Window(records, pairs, flat, starts, lengths, sent, known)
 
     def collect(self, window: _Window) -> Iterator[Predicted]:
-        found: dict[int, np.ndarray] = {}
+        found = dict(window.known)
         for rows, passed in window.batches:
             found.update(zip(rows, passed.result(), strict=True))
         tokens = [window.flat[start : start + size] for start, size in zip(window.starts, window.lengths, strict=True)]
         words = self.facts.get("relatives")
         strangers = np.zeros(len(tokens), bool)
-        if words is not None and tokens:
-            strangers = novelty.alone(words, window.flat, window.lengths)
+        wild = sorted({pair[0] for pair in window.pairs if pair})
+        if words is not None and wild:
+            strangers[wild] = novelty.alone(words, np.concatenate([tokens[one] for one in wild]), window.lengths[wild])
         values, changes = np.full((len(window.records), 1), np.nan), np.zeros(len(window.records), np.int64)
         told: list[tuple[str, ...]] = []
         for row, (record, pair) in enumerate(zip(window.records, window.pairs, strict=True)):
             marks = flags(record, self.facts)
             if pair is not None:
                 one, other = pair
+                self.last = record.wild_type, found[one]
                 back = found[other] if self.antisymmetric else None
                 values[row] = effect(tokens[one], tokens[other], found[one], back)
                 changes[row] = (tokens[one] != tokens[other]).sum()

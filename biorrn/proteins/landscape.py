@@ -122,8 +122,8 @@ class Landscapes:
         self.cells, self.residues = {}, {}
         return [
             Landscape(
-                wild.id, target["name"], target.get("unit", ""), float(wild.values[k]), numbers, letters, rows,
-                grid[:, :, k],
+                wild.id, target["name"], target.get("unit", "").partition(",")[0], float(wild.values[k]), numbers,
+                letters, rows, grid[:, :, k],
             )
             for k, target in enumerate(self.targets)
         ]  # fmt: skip

@@ -79,7 +79,8 @@ def columns_given(stored: Stored, level: float) -> tuple[dict[str, bool], str]:
         known = stored.facts.get("conformal") or {}
         short = [f"{name} ({known[name]['rows']} rows)" for name in names if name in known]
         reason = f"too few calibration rows for {level:g}: {', '.join(short)}" if short else "it was never calibrated"
-        note = f"no intervals: the model carries none ({reason}; biorrn calibrate adds them from held-out rows)"
+        more = "" if stored.facts.get("effect") else "; biorrn calibrate adds them from held-out rows"
+        note = f"no intervals: the model carries none ({reason}{more})"
     return {"intervals": intervals, "spread": _has_spread(stored)}, note
 
 
@@ -138,13 +139,13 @@ def predict_windows(
     BiorrnError: the batch size is below 1, or a record holds a letter outside the alphabet.
     """
     names = target_names(stored, effects=True)
+    kind = chosen_kind(precision) if kind_of(device) == "cpu" else None
     if stored.facts.get("effect"):
         options: dict[str, Any] = {"batch_size": batch_size, "device": device, "threads": threads, "level": level}
         return effects.predict_windows(stored, records, **options, antisymmetric=antisymmetric)
     if antisymmetric:
         raise ConfigError(f"--antisymmetric: needs a model of effects of substitutions, as ddg; found {stored.path}")
     settings = (stored.facts, Intervals.of(stored.facts, names, level), len(names))
-    kind = chosen_kind(precision) if kind_of(device) == "cpu" else None
     engine = None if kind is None else EnsembleEngine.of(stored.recipe, lambda: stored.tensors, kind)
     if engine is not None:
         workers = threads or usable_threads()

@@ -15,6 +15,7 @@ import numpy as np
 
 from biorrn.base.errors import BiorrnError, ConfigError, OnProblem, stop
 from biorrn.nn.store import Stored
+from biorrn.proteins.effects import checked
 from biorrn.proteins.predict import predict, target_names
 from biorrn.proteins.predicted import Prediction, doubts
 from biorrn.proteins.uncertainty.conformal import LEVEL, difference_widths
@@ -202,7 +203,8 @@ def scan(
     strange = [] if knows_mutants(stored.facts) else [NO_MUTANTS]
     wild_type, about = np.zeros(0), list[str]()  # of the last wild type: its values, and doubts
     # the numbers are near each other: bfloat16 would lose their difference
-    for prediction in predict(stored, sequences(), **{**options, "precision": "32"}):
+    given_mutants = checked(sequences(), "scan", on_problem) if of_pairs else sequences()
+    for prediction in predict(stored, given_mutants, **{**options, "precision": "32"}):
         mutant = waiting.popleft()
         if mutant is None:
             wild_type = prediction.values

@@ -377,6 +377,15 @@ def test_effects_of_mutations_of_a_wild_type(biorrn: Run, effects: Path, tmp_pat
     assert header == ["id", "length", "ddg", "ddg_unit", "flags", "mutation"]
     assert [one[0], two[0], three[0]] == ["K2A", "K2A:V3L", "A5del"]
     assert three[4] == "left_out,no_substitution"
+    assert "skipped: " in err
+    assert "record 'A5del': has 5 residues, its wild type 6" in err
+    assert "skipped 1 (no_substitution: 1)" in err
+    strict = biorrn("predict", effects, "--wild-type", wild, "--mutations", "K2A,A5del", "--strict")
+    assert strict[0] == 2
+    assert "record 'A5del'" in strict[2]
+    code, _, err = biorrn("predict", effects, wild, "--mutations", "A5del")
+    assert code == 2
+    assert "skipped 1 (no_substitution: 1)" in err
     table = tmp_path / "table.csv"
     table.write_text("mutation,wt\nK2A,MKVLAW\nL1K,LKV\n")
     code, out, err = biorrn("predict", effects, table, "--wild-type", "wt")

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from biorrn.base.errors import ConfigError
+from biorrn.base.errors import ConfigError, InputError
 from biorrn.config.recipe import parse_recipe
 from biorrn.nn.facts import targets_of
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored, load_model, save_model
-from biorrn.proteins.effects import BETA, effect
+from biorrn.proteins import effects
+from biorrn.proteins.effects import BETA, checked, effect
 from biorrn.proteins.predict import predict, target_names, units_of
 from biorrn.proteins.scan import Plan, effects_table, remarks, scan
 from biorrn.proteins.uncertainty.extra_intervals import effects as calibrate
@@ -108,6 +109,7 @@ def test_where_the_residue_fits_in_one_sequence_alone_its_table_decides() -> Non
         (ProteinRecord("m", WILD), "no_wild_type"),
         (record(WILD[:-1]), "no_substitution"),
         (record("X" + WILD[1:]), "no_substitution"),
+        (record("A" + WILD[1:], "X" + WILD[1:]), "no_substitution"),
         (ProteinRecord("m", "", problem="empty"), "empty"),
     ],
 )
@@ -116,6 +118,43 @@ def test_what_has_no_effect_is_left_out(stored: Stored, one: ProteinRecord, reas
     assert np.isfinite(fine.values).all()
     assert found.flags == ["left_out", reason]
     assert np.isnan(found.values).all()
+
+
+def test_what_has_no_effect_is_named_once() -> None:
+    said: list[InputError] = []
+    given = [record(WILD), record(WILD[:-1]), ProteinRecord("lone", WILD), ProteinRecord("bad", "", problem="empty")]
+    found = list(checked(given, "table.csv", said.append))
+    assert [one.problem for one in found] == ["", "no_substitution", "no_wild_type", "empty"]
+    assert [str(one).startswith("table.csv: record '") for one in said] == [True, True]
+    assert "has 25 residues, its wild type 26" in str(said[0])
+    with pytest.raises(InputError, match="names no wild type"):
+        list(checked(given[2:3], "table.csv"))
+
+
+def test_an_unknown_residue_elsewhere_is_only_flagged(stored: Stored) -> None:
+    wild = "X" + WILD[1:]
+    found = next(predict(stored, [ProteinRecord("m", mutant((3, "A")).replace("M", "X", 1), wild_type=wild)]))
+    assert found.flags == ["unknown_residues"]
+    assert np.isfinite(found.values).all()
+
+
+def test_the_table_of_a_wild_type_is_kept_between_windows(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [one.prediction.values[0] for one in scan(stored, [ProteinRecord("p", WILD)], Plan())]
+    monkeypatch.setattr("biorrn.proteins.effects.WINDOW_RESIDUES", 100)
+    seen = []
+    real = effects.tables
+    monkeypatch.setattr("biorrn.proteins.effects.tables", lambda *given: seen.append(given[-1]) or real(*given))
+    assert [one.prediction.values[0] for one in scan(stored, [ProteinRecord("p", WILD)], Plan())] == whole
+    assert len(seen) < 5  # of more than a hundred windows
+
+
+def test_antisymmetric_effects_have_no_interval(tmp_path: Path) -> None:
+    quantiles = [1.0] * 50
+    own = made(tmp_path, conformal={"ddg": {"rows": 50, "floor": None, "quantiles": quantiles}})
+    there, both = (next(predict(own, [record(mutant((3, "A")))], antisymmetric=way)) for way in (False, True))
+    assert there.lower is not None
+    assert there.lower[0] == pytest.approx(there.values[0] - 1)
+    assert both.lower is None
 
 
 def test_lengths_beyond_the_trained_ones_are_flagged(stored: Stored) -> None:
