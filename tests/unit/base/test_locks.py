@@ -1,5 +1,6 @@
 """One process at a time: a lock is told of, waited for, and free when its process is gone."""
 
+import io
 import os
 import signal
 import subprocess
@@ -36,17 +37,23 @@ def test_an_error_frees_it(tmp_path: Path) -> None:
     assert not (tmp_path / LOCK).exists()
 
 
-def test_waiting_ends_when_the_other_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_waiting_ends_when_the_other_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other removes its file as it goes: the one that waits holds a new one."""
-    entered, order = threading.Event(), []
+    entered, waiting, order = threading.Event(), threading.Event(), []
+
+    class Stderr(io.StringIO):
+        def write(self, text: str) -> int:
+            if "waiting for its end" in text:
+                waiting.set()
+            return super().write(text)
 
     def first() -> None:
         with exclusive(tmp_path, "training in"):
             entered.set()
-            while "waiting for its end" not in capsys.readouterr().err:
-                pass
+            waiting.wait(60)
             order.append("first")
 
+    monkeypatch.setattr("sys.stderr", Stderr())
     thread = threading.Thread(target=first)
     thread.start()
     entered.wait()
@@ -54,6 +61,7 @@ def test_waiting_ends_when_the_other_does(tmp_path: Path, capsys: pytest.Capture
         order.append("second")
         assert (tmp_path / LOCK).exists()
     thread.join()
+    assert waiting.is_set()
     assert order == ["first", "second"]
 
 
