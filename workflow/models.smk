@@ -277,9 +277,20 @@ rule train_chains:
         " && biorrn train chains {OUT}/chains.h5 -o {OUT}/chains --threads {threads}) > {log:q} 2>&1"
 
 
-rule train_language:
+rule prepare_sequences:
     input:
         f"{OUT}/sequences.csv",
+    output:
+        f"{OUT}/sequences.h5",
+    log:
+        f"{OUT}/logs/prepare_sequences.log",
+    shell:
+        "biorrn prepare protein {input:q} --no-target --split column:split -o {output:q} > {log:q} 2>&1"
+
+
+rule train_language:
+    input:
+        f"{OUT}/sequences.h5",
     output:
         f"{OUT}/language_{{direction}}/weights.safetensors",
     log:
@@ -287,10 +298,9 @@ rule train_language:
     wildcard_constraints:
         direction="forward|backward",
     shell:
-        "(biorrn prepare protein {input:q} --no-target --split column:split -o {OUT}/sequences_{wildcards.direction}.h5"
-        " && biorrn train residue_lm {OUT}/sequences_{wildcards.direction}.h5 -o {OUT}/language_{wildcards.direction}"
+        "biorrn train residue_lm {input:q} -o {OUT}/language_{wildcards.direction}"
         " --set model.core.direction={wildcards.direction} --set training.batch_size=64 --set training.epochs=3"
-        " --threads {threads}) > {log:q} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule train_ddg:

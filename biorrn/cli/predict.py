@@ -176,8 +176,7 @@ def predict(
         )
     if stored.facts.get("effect"):
         records = checked(records, proteins, on_problem)
-    if antisymmetric:
-        settings["antisymmetric"] = True
+    settings["antisymmetric"] = antisymmetric
     must = stored.settings(
         level=level,
         precision=precision,

@@ -80,7 +80,7 @@ def scan(
     where = device_name(device)
     tally = Tally("scan", "mutants", "proteins")
     options: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}
-    options |= {"antisymmetric": True} if antisymmetric else {}
+    options["antisymmetric"] = antisymmetric
     take = stop if strict else tally.skip_record
     records = tally.watched(read_fasta(fasta, take, None if strict else tally.repeat, keep=True))
     effects = run(stored, records, plan, take, **options)

@@ -16,6 +16,7 @@ from biorrn.config import recipe as config
 from biorrn.nn.batch import place, valid
 from biorrn.nn.cells import SharedDropout
 from biorrn.nn.convolutions import ACTIVATIONS, Dilated, residual, separable
+from biorrn.nn.ensemble import probabilities
 from biorrn.sequences.alphabets import N_TOKENS, PADDING, RESIDUES, STANDARD, TABLES, tokens
 from biorrn.sequences.tokenisers import BOS, EOS, PAD, SPECIAL, UNK, Tokeniser
 from biorrn.sequences.vectors import read_vectors
@@ -126,6 +127,15 @@ def _reader(part: Part) -> Reader:
     return Reader(made, part.model.frontend, part.model.core)
 
 
+def convolutions(inputs: int, layers: Sequence[config.ConvLayer]) -> nn.ModuleList:
+    """Return convolutions, each over the output of the one before; with stride 1 they keep the number of steps."""
+    widths = [inputs, *(layer.width for layer in layers)]
+    return nn.ModuleList(
+        nn.Conv1d(before, layer.width, layer.kernel, stride=layer.stride, padding=layer.kernel // 2)
+        for before, layer in zip(widths[:-1], layers, strict=True)
+    )
+
+
 class Scores(nn.Module):
     """What a trained language model of residues expects at each residue, without having seen it.
 
@@ -161,10 +171,8 @@ class Labels(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         outputs, steps = self.model(x, lengths)
         if not self.states:
-            return outputs.float()
-        of_states = getattr(getattr(self.model, "head", None), "probabilities", None)
-        found: Tensor = torch.softmax(outputs, -1) if of_states is None else of_states(outputs, steps)
-        return found
+            return outputs.float()  # type: ignore[no-any-return]
+        return probabilities(self.model, outputs, steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +198,7 @@ class Trained(nn.Module):
 
     Parameters
     ----------
-    parts : the models; `store.told` loads those that a recipe names.
+    parts : the models; `store.models_of` loads those that a recipe names.
 
     Attributes
     ----------
@@ -207,10 +215,7 @@ class Trained(nn.Module):
         width = own + sum(model.width for model in features)
         self.norm = nn.LayerNorm(width - own) if len(self.models) else None
         widths = [width, *(layer.width for layer in recipe.layers)]
-        self.layers = nn.ModuleList(
-            nn.Conv1d(before, layer.width, layer.kernel, padding=layer.kernel // 2)
-            for before, layer in zip(widths[:-1], recipe.layers, strict=True)
-        )
+        self.layers = convolutions(widths[0], recipe.layers)
         self.dropout = nn.Dropout(recipe.dropout)
         self.width = sum(widths)
         told = [{"recipe": part.recipe, "facts": part.facts} for part in parts]
@@ -368,10 +373,7 @@ class Embedding(nn.Module):
         self.fixed = Table(recipe.table.split("+")) if recipe.table != "none" else None
         width = recipe.width + (self.fixed.width if self.fixed else 0)
         widths = [width, *(layer.width for layer in recipe.layers)]
-        self.layers = nn.ModuleList(
-            nn.Conv1d(before, layer.width, layer.kernel, padding=layer.kernel // 2)
-            for before, layer in zip(widths[:-1], recipe.layers, strict=True)
-        )
+        self.layers = convolutions(widths[0], recipe.layers)
         self.width = widths[-1]
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -418,12 +420,8 @@ class Conv(nn.Module):
 
     def __init__(self, recipe: config.Conv) -> None:
         super().__init__()
-        widths = [1, *(layer.width for layer in recipe.layers)]
-        self.layers = nn.ModuleList(
-            nn.Conv1d(before, layer.width, layer.kernel, stride=layer.stride, padding=layer.kernel // 2)
-            for before, layer in zip(widths[:-1], recipe.layers, strict=True)
-        )
-        self.width = widths[-1]
+        self.layers = convolutions(1, recipe.layers)
+        self.width = recipe.layers[-1].width
         self.strides = [layer.stride for layer in recipe.layers]
         self.stride = math.prod(self.strides)
         self.activations = [(layer.activation, layer.clamp) for layer in recipe.layers]

@@ -14,8 +14,7 @@ together have none.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,11 +24,9 @@ import numpy as np
 
 from biorrn.base.errors import InputError, OnProblem, stop
 from biorrn.nn import windows
-from biorrn.nn.facts import targets_of
-from biorrn.nn.store import Stored
-from biorrn.proteins.predicted import Predicted, doubts
+from biorrn.proteins.predicted import Predicted, strangers
 from biorrn.proteins.uncertainty import novelty
-from biorrn.proteins.uncertainty.conformal import LEVEL, Intervals
+from biorrn.proteins.uncertainty.conformal import Intervals
 from biorrn.sequences.alphabets import STANDARD
 from biorrn.sequences.flags import flags
 from biorrn.sequences.records import ProteinRecord
@@ -39,6 +36,7 @@ if TYPE_CHECKING:
 
 NO_WILD_TYPE, OTHER_MUTATION = "no_wild_type", "no_substitution"  # why a record has no effect
 SEVERAL = "several_substitutions"  # flag of an effect that has no interval
+LETTERS = frozenset(STANDARD)
 WINDOW_RESIDUES = 200_000  # most residues of a window; each has a row of the table
 MOST = 60.0  # beyond that, in the exponent, a share is 0 or 1
 BETA = 4.0  # a kcal/mol: how sharply the antisymmetric effect prefers the table of the sequence that fits its place
@@ -101,55 +99,20 @@ def checked(
     for record in records:
         flag, text = "", ""
         if record.problem:
-            yield record
-            continue
-        if not record.wild_type:
+            pass
+        elif not record.wild_type:
             flag, text = NO_WILD_TYPE, "names no wild type; give --wild-type, or mutations with their protein"
         elif len(record.wild_type) != len(record.sequence):
             sizes = f"{len(record.sequence)} residues, its wild type {len(record.wild_type)}"
             flag, text = OTHER_MUTATION, f"has {sizes}; allowed are substitutions"
-        else:
+        elif not LETTERS.issuperset(record.wild_type + record.sequence):  # seldom, and fast to see
             changed = {pair for pair in zip(record.wild_type, record.sequence, strict=True) if pair[0] != pair[1]}
-            if odd := {letter for pair in changed for letter in pair} - set(STANDARD):
-                flag, text = (
-                    OTHER_MUTATION,
-                    f"changes {odd.pop()}; allowed are the 20 standard residues",
-                )
+            if odd := {letter for pair in changed for letter in pair} - LETTERS:
+                flag, text = OTHER_MUTATION, f"changes {odd.pop()}; allowed are the 20 standard residues"
         if flag:
             on_problem(InputError(source, text, record.id, flag))
-        yield replace(record, problem=flag)
-
-
-def predict_windows(
-    stored: Stored,
-    records: Iterable[ProteinRecord],
-    *,
-    batch_size: int = 256,
-    device: torch.device | str = "cpu",
-    threads: int | None = None,
-    level: float = LEVEL,
-    antisymmetric: bool = False,
-) -> Iterator[Predicted]:
-    """Predict the effect of each mutant, in input order, by windows; see `proteins.predict.predict_windows`.
-
-    Parameters
-    ----------
-    records : mutants, each with its wild type.
-    antisymmetric : bool: exchanging mutant and wild type changes the sign; there is no interval of such an effect.
-    """
-    import torch
-
-    from biorrn.base.compute import apply_threads
-    from biorrn.nn.forward import model_on, stream
-
-    apply_threads()
-    where = torch.device(device)
-    names = [str(target["name"]) for target in targets_of(stored.facts)]
-    intervals = None if antisymmetric else Intervals.of(stored.facts, names, level)
-    forward = functools.partial(tables, model_on(stored.model, where), batch_size, where)
-    run = _Run(stored.facts, intervals, forward, batch_size, antisymmetric)
-    limits: dict[str, Any] = {"batch_size": batch_size, "threads": threads, "residues": WINDOW_RESIDUES}
-    return stream(records, run.send, run.collect, device=where, **limits)
+            record = replace(record, problem=flag)
+        yield record
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +128,24 @@ class _Window:
     known: dict[int, np.ndarray]  # tables that are there already
 
 
-class _Run:
-    """One pass over many mutants."""
+class Mutants:
+    """One pass over many mutants, each with its wild type, for `nn.forward.stream`.
+
+    Parameters
+    ----------
+    forward : returns the `tables` of the sequences flat[start:start + length] of a batch.
+    antisymmetric : bool: exchanging mutant and wild type changes the sign; there is no interval of such an effect.
+    """
 
     def __init__(
-        self, facts: dict[str, Any], intervals: Intervals | None, forward: Any, batch_size: int, antisymmetric: bool
+        self,
+        facts: dict[str, Any],
+        intervals: Intervals | None,
+        forward: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+        batch_size: int,
+        antisymmetric: bool,
     ) -> None:
-        self.facts, self.intervals, self.forward = facts, intervals, forward
+        self.facts, self.intervals, self.forward = facts, None if antisymmetric else intervals, forward
         self.batch_size, self.antisymmetric = batch_size, antisymmetric
         self.last: tuple[str, np.ndarray] | None = None  # wild type of the last record, and its table
 
@@ -202,10 +176,10 @@ class _Run:
             found.update(zip(rows, passed.result(), strict=True))
         tokens = [window.flat[start : start + size] for start, size in zip(window.starts, window.lengths, strict=True)]
         words = self.facts.get("relatives")
-        strangers = np.zeros(len(tokens), bool)
+        alone = np.zeros(len(tokens), bool)
         wild = sorted({pair[0] for pair in window.pairs if pair})
         if words is not None and wild:
-            strangers[wild] = novelty.alone(words, np.concatenate([tokens[one] for one in wild]), window.lengths[wild])
+            alone[wild] = novelty.alone(words, np.concatenate([tokens[one] for one in wild]), window.lengths[wild])
         values, changes = np.full((len(window.records), 1), np.nan), np.zeros(len(window.records), np.int64)
         told: list[tuple[str, ...]] = []
         for row, (record, pair) in enumerate(zip(window.records, window.pairs, strict=True)):
@@ -217,12 +191,11 @@ class _Run:
                 values[row] = effect(tokens[one], tokens[other], found[one], back)
                 changes[row] = (tokens[one] != tokens[other]).sum()
                 marks += [SEVERAL] if changes[row] > 1 else []
-                marks += [novelty.NO_RELATIVE] if strangers[one] else []
+                marks += [novelty.NO_RELATIVE] if alone[one] else []
             told.append(tuple(marks))
-        unknown = np.array([bool(doubts(marks, self.facts)) for marks in told], bool)
         ends: tuple[Any, Any] = (None, None)
         if self.intervals is not None:
-            ends = self.intervals(values, None, unknown)
+            ends = self.intervals(values, None, strangers(told, self.facts))
             for end in ends:
                 end[changes > 1] = np.nan
                 end[changes == 0] = values[changes == 0]

@@ -26,7 +26,7 @@ from biorrn.nn.engine import EnsembleEngine, chosen_kind, unsupported
 from biorrn.nn.facts import targets_of
 from biorrn.nn.store import Stored
 from biorrn.proteins import effects
-from biorrn.proteins.predicted import Predicted, Prediction, doubts
+from biorrn.proteins.predicted import Predicted, Prediction, strangers
 from biorrn.proteins.uncertainty import novelty
 from biorrn.proteins.uncertainty.conformal import LEVEL, Intervals
 from biorrn.sequences.flags import LEFT_OUT, flags
@@ -140,13 +140,12 @@ def predict_windows(
     """
     names = target_names(stored, effects=True)
     kind = chosen_kind(precision) if kind_of(device) == "cpu" else None
-    if stored.facts.get("effect"):
-        options: dict[str, Any] = {"batch_size": batch_size, "device": device, "threads": threads, "level": level}
-        return effects.predict_windows(stored, records, **options, antisymmetric=antisymmetric)
-    if antisymmetric:
+    effect = bool(stored.facts.get("effect"))
+    if antisymmetric and not effect:
         raise ConfigError(f"--antisymmetric: needs a model of effects of substitutions, as ddg; found {stored.path}")
-    settings = (stored.facts, Intervals.of(stored.facts, names, level), len(names))
-    engine = None if kind is None else EnsembleEngine.of(stored.recipe, lambda: stored.tensors, kind)
+    intervals = Intervals.of(stored.facts, names, level)
+    settings = (stored.facts, intervals, len(names))
+    engine = None if kind is None or effect else EnsembleEngine.of(stored.recipe, lambda: stored.tensors, kind)
     if engine is not None:
         workers = threads or usable_threads()
         batches = functools.partial(windows.even_batches, batch_size=batch_size, workers=workers)
@@ -160,11 +159,16 @@ def predict_windows(
     apply_threads()
     where = torch.device(device)
     model = model_on(stored.model, where)
+    limits: dict[str, Any] = {"batch_size": batch_size, "threads": threads, "device": where}
+    if effect:
+        forward = functools.partial(effects.tables, model, batch_size, where)
+        pairs = effects.Mutants(stored.facts, intervals, forward, batch_size, antisymmetric)
+        return stream(records, pairs.send, pairs.collect, **limits, residues=effects.WINDOW_RESIDUES)
     if kind is not None:
         model = accelerated(model, stored.recipe, kind)
     batches = functools.partial(windows.batches, batch_size=batch_size)
     run = _Run(*settings, functools.partial(_by_torch, model, batch_size, where), batches)
-    return stream(records, run.send, run.collect, batch_size=batch_size, threads=threads, device=where)
+    return stream(records, run.send, run.collect, **limits)
 
 
 def _by_kernels(engine: EnsembleEngine, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Passed:
@@ -253,8 +257,7 @@ class _Run:
                 if not window.records[row].problem:
                     marks[row].append(mark)
         told = [tuple(own) for own in marks]
-        strange = {own: bool(doubts(own, self.facts)) for own in set(told)}
-        unknown = np.array([strange[own] for own in told], bool)
+        unknown = strangers(told, self.facts)
         ends = (None, None) if self.intervals is None else self.intervals(values, spread, unknown)
         ids, cells = [record.id for record in window.records], [record.cells for record in window.records]
         yield Predicted(ids, window.lengths, told, cells, values, spread, *ends)

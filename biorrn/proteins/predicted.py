@@ -137,3 +137,9 @@ def doubts(marks: Iterable[str], facts: Mapping[str, Any]) -> list[str]:
         return [mark for mark in marks if mark in LENGTHS]
     telling = UNKNOWN if facts.get("novelty") else (*UNKNOWN, *LENGTHS)
     return [mark for mark in marks if mark in telling]
+
+
+def strangers(marks: Sequence[tuple[str, ...]], facts: Mapping[str, Any]) -> np.ndarray:
+    """Return the bool array (N,) that is True where the flags mark a protein unknown to the model with these facts."""
+    strange = {own: bool(doubts(own, facts)) for own in set(marks)}
+    return np.array([strange[own] for own in marks], bool)

@@ -31,17 +31,12 @@ SUBSTITUTION = re.compile(r"([ACDEFGHIKLMNPQRSTVWY])(\d+)([ACDEFGHIKLMNPQRSTVWY]
 
 def lines_of(source: str) -> io.StringIO:
     """Return the lines of a text file, which may be gzip, or of a member of an archive: `file.zip!member`."""
-    return io.StringIO(text_of(source))
-
-
-def text_of(source: str) -> str:
-    """Return the text of a source; see `lines_of`."""
     path, _, member = source.partition("!")
     if member:
         with zipfile.ZipFile(path) as archive:
-            return archive.read(member).decode("utf-8")
+            return io.StringIO(archive.read(member).decode("utf-8"))
     with gzip.open(path, "rt", encoding="utf-8") if path.endswith(".gz") else open(path, encoding="utf-8") as stream:
-        return str(stream.read())
+        return io.StringIO(stream.read())
 
 
 def fasta(source: str) -> Iterator[tuple[str, str]]:

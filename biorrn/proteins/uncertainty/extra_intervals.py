@@ -95,22 +95,14 @@ def effects(
     for kind, paths in (("known", predicted), ("unlike", unlike)):
         table = pd.concat([pd.read_csv(path, sep="\t") for path in paths], ignore_index=True)
         table = table[table[name].notna() & table[f"input_{name}"].notna()]
-        groups = table.groupby("wt_sequence", sort=True)
-        table = groups.sample(frac=1, random_state=0).groupby("wt_sequence", sort=True).head(PAIRS)
+        table = _few_of_each(table, "wt_sequence")
         errors = np.abs((table[f"input_{name}"] - table[name]).to_numpy(float))
         owner = table["wt_sequence"].to_numpy()
-        held = []
-        for part in conformal.dealt(np.unique(owner), conformal.FOLDS):
-            left = np.isin(owner, part)
-            width = conformal.quantile(errors[~left], SHOWN)
-            assert width is not None
-            held.append(100 * float((errors[left] <= width).mean()))
         entry = conformal.fit_differences(errors)
         facts[kind] = {"rows": entry["rows"], "floor": None, "quantiles": entry["quantiles"]}
         yield (
             f"{kind} proteins: {len(np.unique(owner))} with {len(table):,} mutants: 90 % within "
-            f"{conformal.quantile(errors, SHOWN):.3g}; of proteins left out {np.mean(held):.1f} % ({min(held):.0f} to "
-            f"{max(held):.0f} by fold)"
+            f"{conformal.quantile(errors, SHOWN):.3g}; of proteins left out {_held(errors, owner)}"
         )
     with h5py.File(trained) as file:
         words = novelty.sketch(file["tokens"][:], np.diff(file["offsets"][:]))
@@ -135,8 +127,7 @@ def differences(
     name = target_names(stored)[0]
     table = pd.read_csv(pairs)
     table = table[table[mutation].str.fullmatch(r"[A-Z]\d+[A-Z]") & np.isfinite(table[target])]
-    by_wild_type = table.groupby(wild_type, sort=True)
-    table = by_wild_type.sample(frac=1, random_state=0).groupby(wild_type, sort=True).head(PAIRS)
+    table = _few_of_each(table, wild_type)
     errors, owner, unknown = _errors(stored, table, wild_type, mutation, target, scale)
     facts: dict[str, Any] = {}
     for kind, rows in (("known", ~unknown), ("unlike", unknown)):
@@ -145,20 +136,35 @@ def differences(
             yield f"{kind} wild types: {len(wild)}, too few"
             continue
         facts[kind] = conformal.fit_differences(errors[rows])
-        held = []
-        for part in conformal.dealt(wild, conformal.FOLDS):
-            left = rows & np.isin(owner, part)
-            width = conformal.quantile(np.abs(errors[rows & ~left]), SHOWN)
-            assert width is not None
-            held.append(100 * float((np.abs(errors[left]) <= width).mean()))
-        half = conformal.quantile(np.abs(errors[rows]), SHOWN)
+        own = np.abs(errors[rows])
         yield (
-            f"{kind} wild types: {len(wild)} with {int(rows.sum()):,} mutants: 90 % within {half:.3g}; of wild types "
-            f"left out {np.mean(held):.1f} % ({min(held):.0f} to {max(held):.0f} by fold)"
+            f"{kind} wild types: {len(wild)} with {int(rows.sum()):,} mutants: 90 % within "
+            f"{conformal.quantile(own, SHOWN):.3g}; of wild types left out {_held(own, owner[rows])}"
         )
     if "known" in facts:
         unlike = {"unlike": facts["unlike"]} if "unlike" in facts else {}
         update_facts(model, difference={name: facts["known"] | unlike})
+
+
+def _few_of_each(table: Any, column: str) -> Any:
+    """Return at most `PAIRS` rows of a DataFrame, drawn at random, for each value of a column."""
+    return table.groupby(column, sort=True).sample(frac=1, random_state=0).groupby(column, sort=True).head(PAIRS)
+
+
+def _held(errors: np.ndarray, owner: np.ndarray) -> str:
+    """Return which part of the errors of owners that are left out is within the quantile of the others, as text.
+
+    Parameters
+    ----------
+    errors : float array (N,): absolute; owner : array (N,): the protein of each.
+    """
+    held = []
+    for part in conformal.dealt(np.unique(owner), conformal.FOLDS):
+        left = np.isin(owner, part)
+        width = conformal.quantile(errors[~left], SHOWN)
+        assert width is not None
+        held.append(100 * float((errors[left] <= width).mean()))
+    return f"{np.mean(held):.1f} % ({min(held):.0f} to {max(held):.0f} by fold)"
 
 
 def _errors(
