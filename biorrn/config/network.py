@@ -395,6 +395,8 @@ class Substitutions(Closed):
     name: Literal["substitutions"] = "substitutions"
     # target of the unchanged sequence where the assay's scale gives it; it counts as one more training row
     reference_value: float | None = None
+    # model of effects of substitutions, such as ddg: a linear part of the prior mean, which the evidence weighs
+    effects: str | None = None
 
 
 class Descriptors(Closed):
@@ -438,5 +440,6 @@ class Forest(Closed):
 
     name: Literal["forest"] = "forest"
     trees: int = Field(100, ge=1, le=10 * MANY)
-    leaf: int = Field(2, ge=1, le=LONGEST)  # training rows of a leaf, at the least
+    leaf: int = Field(3, ge=1, le=LONGEST)  # training rows of a leaf, at the least; each row is there twice
     columns: float = Field(0.4, gt=0, le=1)  # of the features, tried at each split
+    effects: str | None = None  # model of effects of substitutions, such as ddg, that gives further features

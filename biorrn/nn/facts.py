@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from biorrn.base.errors import BiorrnError, InputError
 from biorrn.config.network import LONGEST, MANY, WIDEST
@@ -17,6 +17,7 @@ from biorrn.config.recipe import Recipe, Tokens
 from biorrn.sequences import tokenisers
 from biorrn.sequences.alphabets import ALPHABETS, BASES, RESIDUES
 
+Features = Annotated[int, Field(ge=0, le=WIDEST)]  # of a substitution, that another model tells
 Count = Annotated[int, Field(ge=0, le=LONGEST)]
 Residues = Annotated[str, Field(max_length=WIDEST, pattern=f"^[{RESIDUES}]*$")]
 Text = Annotated[str, Field(max_length=WIDEST)]
@@ -39,6 +40,7 @@ class Gaussian(FactPart):
     reference: Residues
     positions: list[Annotated[int, Field(ge=1, le=LONGEST)]]
     rows: list[Count] = Field(max_length=MANY)
+    told: Features = 0
 
 
 Quantiles = Annotated[list[Annotated[float, Field(ge=0)] | None], Field(min_length=50, max_length=50)]
@@ -52,11 +54,24 @@ class Difference(FactPart):
 class Forest(FactPart):
     reference: Residues
     nodes: list[Count] = Field(max_length=MANY)
+    told: Features = 0
+
+
+class Profile(FactPart):
+    at: list[float] = Field(min_length=1)
+    size: list[Annotated[float, Field(gt=0)]]
+
+    @model_validator(mode="after")
+    def rising(self) -> Profile:
+        if len(self.at) != len(self.size) or sorted(set(self.at)) != self.at:
+            raise ValueError("'at' has to rise, with a size for each")
+        return self
 
 
 class Interval(FactPart):
     quantiles: Quantiles
     floor: Annotated[float, Field(ge=0)] | None = None
+    profile: Profile | None = None
     difference: Quantiles | None = None
     unlike: Interval | None = None
 

@@ -113,13 +113,21 @@ def learn(known: SiteFeatures, values: np.ndarray, weights: np.ndarray, length: 
     return Effects(*(table.astype(np.float32) for table in tables))
 
 
-def learn_in_folds(known: SiteFeatures, values: np.ndarray, weights: np.ndarray, length: int, seed: int) -> np.ndarray:
-    """Return the effects for each substitution, float64 (M, 6), learned from the folds without its row."""
-    rows = len(values)
-    fold = np.random.default_rng(seed).permutation(rows) % max(1, min(FOLDS, rows))
+def learn_in_folds(
+    known: SiteFeatures, values: np.ndarray, weights: np.ndarray, length: int, seed: int, sites: bool = False
+) -> np.ndarray:
+    """Return the effects for each substitution, float64 (M, 6), learned from the folds without its row.
+
+    Parameters
+    ----------
+    sites : bool: the folds are of sites in place of rows, so that a substitution is seen as one of a new site.
+    """
+    held_together = known.site if sites else known.row
+    number_of = length if sites else len(values)
+    fold = np.random.default_rng(seed).permutation(number_of) % max(1, min(FOLDS, number_of))
     learned = np.zeros((len(known.row), 6))
     for number in range(int(fold.max(initial=0)) + 1):
-        held = fold[known.row] == number
+        held = fold[held_together] == number
         learned[held] = learn(known.part(~held), values, weights, length).of(known.part(held))
     return learned
 
@@ -129,7 +137,7 @@ def features(asked: SiteFeatures, learned: np.ndarray, length: int) -> np.ndarra
 
     Parameters
     ----------
-    learned : float64 array (M, 6): `Effects.of` each substitution.
+    learned : float64 array (M, 6 + F): `Effects.of` each substitution, and what else is known of it.
     """
     old, new = _SCALES[asked.old], _SCALES[asked.new]
     score, place = _BLOSUM[asked.old, asked.new][:, None], asked.site[:, None] / max(length, 1)
@@ -172,8 +180,9 @@ class Trees(nn.Module):
     value: Tensor
     base: Tensor
 
-    def __init__(self, trees: int, nodes: int, length: int) -> None:
+    def __init__(self, trees: int, nodes: int, length: int, told: int = 0) -> None:
         super().__init__()
+        self.columns = COLUMNS + 3 * told
         self.register_buffer("roots", torch.zeros(trees, dtype=torch.int32))
         self.register_buffer("feature", torch.zeros(nodes, dtype=torch.int32))
         self.register_buffer("threshold", torch.zeros(nodes, dtype=torch.float64))
@@ -191,7 +200,7 @@ class Trees(nn.Module):
 
     def limits(self) -> dict[str, int]:
         """Return the upper bound of each tensor of indices, checked when a model is loaded."""
-        return dict.fromkeys(("roots", "left", "right"), len(self.feature)) | {"feature": COLUMNS}
+        return dict.fromkeys(("roots", "left", "right"), len(self.feature)) | {"feature": self.columns}
 
     def effects(self) -> Effects:
         """Return the tables of mean effects."""
@@ -215,10 +224,16 @@ class Trees(nn.Module):
         for name in EFFECT_TABLES:
             getattr(self, name).copy_(torch.from_numpy(getattr(effects, name)))
 
-    def forward(self, codes: Tensor, reference: np.ndarray) -> Tensor:
-        """Return the values float64 (B,) of rows aligned to the reference, (B, L)."""
+    def forward(self, codes: Tensor, reference: np.ndarray, told: np.ndarray) -> Tensor:
+        """Return the values float64 (B,) of rows aligned to the reference, (B, L).
+
+        Parameters
+        ----------
+        told : float array (L, 22, F): what a model tells of each substitution; F may be 0.
+        """
         asked = substitutions(codes.numpy().astype(np.uint8), reference)
-        x = torch.from_numpy(features(asked, self.effects().of(asked), len(reference)))
+        learned = np.concatenate([self.effects().of(asked), told[asked.site, asked.new]], 1)
+        x = torch.from_numpy(features(asked, learned, len(reference)))
         return torch.cat([self._down(part) for part in x.split(BLOCK)]) + self.base.double()
 
     def _down(self, x: Tensor) -> Tensor:
@@ -239,17 +254,22 @@ class ForestModel(nn.Module):
     ----------
     reference : int64 tensor (L,): tokens of the consensus of the training rows.
     trees, nodes : int: of each target, trees, and nodes in all of them together.
+    told : int: features F of each substitution that come from another model, see `nn.told`.
 
     Rows of another length are aligned to the consensus as by `gaussian.substitutions`. It always computes on the CPU.
     """
 
     stride = 1
 
-    def __init__(self, reference: Tensor, trees: int, nodes: Sequence[int]) -> None:
+    told: Tensor
+
+    def __init__(self, reference: Tensor, trees: int, nodes: Sequence[int], told: int = 0) -> None:
         super().__init__()
         self.kernel = SubstitutionKernel(Substitutions(), Setting(reference, torch.arange(len(reference))))
         self.reference = reference.numpy().astype(np.uint8)
-        self.targets = nn.ModuleList(Trees(trees, count, len(reference)) for count in nodes)
+        self.targets = nn.ModuleList(Trees(trees, count, len(reference), told) for count in nodes)
+        # empty ones are not stored, as in the folders of earlier versions
+        self.register_buffer("told", torch.zeros(len(reference), WIDTH, told), persistent=told > 0)
         self.requires_grad_(False)
 
     def _apply(self, fn: Any, recurse: bool = True) -> ForestModel:
@@ -261,7 +281,7 @@ class ForestModel(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         codes = self.encode(x, lengths)
-        values = [trees(codes, self.reference) for trees in self.targets]
+        values = [trees(codes, self.reference, self.told.numpy()) for trees in self.targets]
         return torch.stack(values, 1).float().to(x.device), lengths
 
 
@@ -270,7 +290,8 @@ def build_forest(trees: int, facts: dict[str, Any]) -> ForestModel:
 
     Parameters
     ----------
-    facts : dict: with "forest": {"reference": str, "nodes": list of int, one for each target}.
+    facts : dict: with "forest": {"reference": str, "nodes": list of int, one for each target, and optionally
+        "told": int, the number of features}.
 
     Raises
     ------
@@ -279,4 +300,4 @@ def build_forest(trees: int, facts: dict[str, Any]) -> ForestModel:
     own = facts.get("forest")
     if not isinstance(own, dict) or len(own.get("nodes", ())) != int(facts.get("outputs", 1)):
         raise ConfigError("fact 'forest' is missing or does not match the outputs; was the model written by biorrn?")
-    return ForestModel(torch.from_numpy(tokens(own["reference"])).long(), trees, own["nodes"])
+    return ForestModel(torch.from_numpy(tokens(own["reference"])).long(), trees, own["nodes"], own.get("told", 0))

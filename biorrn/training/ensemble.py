@@ -105,12 +105,16 @@ def _follow(child: subprocess.Popen[str], job: dict[str, Any], stopped: threadin
         raise MemberFailed(f"member {name}: {last.removeprefix('error: ') or f'ended with code {code}'}")
 
 
+PULL = 4.0  # rows, of the weights of a stack towards equal ones
 STRAIGHT = 0.05  # share of a straight line in a calibration, which makes it strictly rising
 FEWEST = 2 * KNOTS  # least measured rows of a calibration
 
 
 def stacked_weights(values: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Return the non-negative weights with sum one of the best mean of the members (stacking, Breiman 1996).
+
+    A ridge pulls them towards equal ones, as strongly as `PULL` rows on which the members differ by one standard
+    deviation of the target: with a few dozen rows the difference of two good members is mostly chance.
 
     Parameters
     ----------
@@ -131,8 +135,9 @@ def stacked_weights(values: np.ndarray, true: np.ndarray) -> np.ndarray:
     # the heavy last row sets the sum of the weights to one; values are centred, which does not change the weights
     middle, spread = wanted.mean(), max(wanted.std(), 1e-12)
     heavy = 1e3 * np.sqrt(len(wanted))
+    rows = [(columns - middle) / spread, np.sqrt(PULL) * np.eye(members), np.full((1, members), heavy)]
     found, _ = nnls(
-        np.vstack([(columns - middle) / spread, np.full(members, heavy)]), [*(wanted - middle) / spread, heavy]
+        np.vstack(rows), np.concatenate([(wanted - middle) / spread, np.full(members, np.sqrt(PULL) / members), [heavy]])
     )
     return found / found.sum()
 

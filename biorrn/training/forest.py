@@ -11,7 +11,8 @@ import torch
 
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.config.recipe import Forest
-from biorrn.nn.forest import ForestModel, features, learn, learn_in_folds, substitutions
+from biorrn.nn.forest import WIDTH, ForestModel, features, learn, learn_in_folds, substitutions
+from biorrn.nn.told import told
 from biorrn.sequences.alphabets import consensus, sequence
 from biorrn.training.gaussian import STRANGE, encode_rows, write_fit
 from biorrn.training.loop import Begun
@@ -40,6 +41,8 @@ def run(begun: Begun, task: Task) -> None:
             f"recipe '{recipe.name}': a forest is for variants of one protein; half of the training rows differ from "
             f"their consensus at {100 * differing:.0f} % of the positions or more"
         )
+    known = told(settings.effects, reference).astype(np.float32) if settings.effects else None
+    told_of = np.zeros((len(reference), WIDTH, 0), np.float32) if known is None else known
     print(f"training {recipe.name}: a forest of {settings.trees} trees on {len(codes):,} rows", file=sys.stderr)
     fits = []
     for k, name in enumerate(data.rows.names):
@@ -47,11 +50,14 @@ def run(begun: Begun, task: Task) -> None:
         there = np.isfinite(measured)
         if there.sum() < 2:
             raise InputError(begun.source, f"target '{name}': {there.sum()} training rows; a forest takes 2 or more")
-        fits.append(_fit(settings, codes[there], reference, measured[there], data.rows.weights[there], begun))
+        weights = data.rows.weights[there]
+        fits.append(_fit(settings, codes[there], reference, told_of, measured[there], weights, begun))
     nodes = [sum(tree.tree_.node_count for tree in forest.estimators_) for forest, *_ in fits]
-    facts = data.facts | {"forest": {"reference": sequence(reference), "nodes": nodes}}
-    facts.setdefault("reference", facts["forest"]["reference"])
-    model = ForestModel(torch.from_numpy(reference).long(), settings.trees, nodes)
+    own = {"reference": sequence(reference), "nodes": nodes}
+    facts = data.facts | {"forest": own if known is None else own | {"told": known.shape[-1]}}
+    facts.setdefault("reference", own["reference"])
+    model = ForestModel(torch.from_numpy(reference).long(), settings.trees, nodes, told_of.shape[-1])
+    model.told.copy_(torch.from_numpy(told_of))
     for trees, (forest, base, effects, _) in zip(model.targets, fits, strict=True):
         trees.fill(forest.estimators_, base, effects)  # type: ignore[operator]
     loss = float(np.mean([fit[3] for fit in fits]))
@@ -62,17 +68,26 @@ def _fit(
     settings: Forest,
     codes: np.ndarray,
     reference: np.ndarray,
+    told_of: np.ndarray,
     measured: np.ndarray,
     weights: np.ndarray,
     begun: Begun,
 ) -> tuple[Any, float, Any, float]:
-    """Return the trees, the mean of the target, the effects, and the training loss relative to the variance."""
+    """Return the trees, the mean of the target, the effects, and the training loss relative to the variance.
+
+    Each row is there twice: with the means of its sites from other rows, and with those of other sites, as a row with
+    substitutions at new sites will have them.
+    """
     from sklearn.ensemble import ExtraTreesRegressor
 
     weights = weights.astype(np.float64) / max(float(weights.mean()), 1e-12)
     base = float(np.average(measured, weights=weights))
-    known = substitutions(codes, reference)
-    learned = learn_in_folds(known, measured - base, weights, len(reference), begun.seed)
+    known, values, length = substitutions(codes, reference), measured - base, len(reference)
+    more = told_of[known.site, known.new]  # (M, F)
+    x = [
+        features(known, np.concatenate([found, more], 1), length)
+        for found in (learn_in_folds(known, values, weights, length, begun.seed, sites) for sites in (False, True))
+    ]
     forest = ExtraTreesRegressor(
         settings.trees,
         min_samples_leaf=settings.leaf,
@@ -80,8 +95,7 @@ def _fit(
         n_jobs=begun.threads,
         random_state=begun.seed,
     )
-    x = features(known, learned, len(reference))
-    forest.fit(x, measured - base, sample_weight=weights)
+    forest.fit(np.concatenate(x), np.tile(values, 2), sample_weight=np.tile(weights, 2))
     forest.n_jobs = 1  # several threads would add the trees in random order
-    loss = float(np.square(forest.predict(x) - measured + base).mean() / max(measured.var(), 1e-12))
-    return forest, base, learn(known, measured - base, weights, len(reference)), loss
+    loss = float(np.square(forest.predict(x[0]) - values).mean() / max(measured.var(), 1e-12))
+    return forest, base, learn(known, values, weights, length), loss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from biorrn.base.errors import ConfigError, InputError
 from biorrn.config.recipe import GaussianProcess as Settings
 from biorrn.config.recipe import Sites, Substitutions
 from biorrn.nn.gaussian.kernels import Setting
-from biorrn.nn.gaussian.model import KNOTS, GaussianProcess, RowsPosterior, TablePosterior, Unwarp, build_gaussian
+from biorrn.nn.gaussian.model import KNOTS, GaussianProcess, RowsPosterior, TablePosterior, Unwarp
 from biorrn.nn.gaussian.proteins import ProteinKernel
 from biorrn.nn.gaussian.substitutions import SubstitutionKernel
 from biorrn.nn.store import save_model
+from biorrn.nn.told import told
 from biorrn.sequences.alphabets import consensus, sequence
 from biorrn.training.checkpoint import write_history, write_provenance
 from biorrn.training.learner import derive_seed
@@ -31,6 +32,7 @@ FIRST_NOISE = 0.1  # initial variance of the noise, on the standardised scale
 BEYOND = 1.0  # standard deviations beyond the training targets covered by the knots of the map back
 FLATTEST = 1e-3  # least slope of the map back at tied targets, relative to its mean slope
 BLOCK = 512  # rows of a block of the covariance
+PLACES = 24  # positions whose substitutions are one block
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +146,12 @@ def fit_table(part: TablePosterior, codes: Tensor, values: Tensor, noise: Tensor
     base, effects = kernel.effects(codes, torch.cholesky_solve(values[:, None], factor)[:, 0])
     part.base[0] = base
     part.effects.copy_(effects)
-    singles, before = kernel.singles()
-    explained = []
-    for rows in singles.split(BLOCK):
+    left = []
+    for at in torch.arange(len(kernel.positions)).split(PLACES):
+        rows, before = kernel.singles(at)
         solved = torch.linalg.solve_triangular(factor, kernel.gram(codes, rows), upper=False)
-        explained.append(solved.square().sum(0))
-    variances = (before - torch.cat(explained)).clamp(min=0).view(part.variances.shape)
+        left.append((before - solved.square().sum(0)).clamp(min=0))
+    variances = torch.cat(left).view(part.variances.shape)
     part.variances.copy_(variances)
     kept = kernel.reference[kernel.positions]
     part.base[1] = variances[0, kept[0]]
@@ -217,10 +219,11 @@ def run(begun: Begun, task: Task) -> None:
             "positions": (setting.positions + 1).tolist(),
             "rows": rows,
         }
+        | ({} if setting.told is None else {"told": setting.told.shape[-1]})
     }
     if len(setting.reference):
         facts.setdefault("reference", facts["gaussian"]["reference"])
-    model = build_gaussian(settings, facts)
+    model = GaussianProcess(settings, setting, rows)
     print(f"training {recipe.name}: a Gaussian process on {max(rows):,} rows", file=sys.stderr)
     loss = _fit(model, settings, data, begun.source, begun.seed)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -289,6 +292,8 @@ def setting_of(settings: Settings, rows: Any) -> Setting:
             f"kernel '{settings.kernel.name}': the training rows are not variants of one protein: half of them differ "
             f"from the commonest residues at {100 * float(differs.double().mean(1).median()):.0f} % of the positions"
         )
+    if isinstance(settings.kernel, Substitutions) and settings.kernel.effects is not None:
+        return replace(every, told=torch.from_numpy(told(settings.kernel.effects, reference.numpy().astype(np.uint8))))
     if not isinstance(settings.kernel, Sites):
         return every
     if settings.kernel.positions is not None:

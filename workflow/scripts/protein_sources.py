@@ -1,20 +1,28 @@
-"""Training tables of the model `ddg` from public data sets.
+"""Training tables of the models `ddg` and `stability` from public data sets.
 
     python protein_sources.py mutants DOMAINS.csv.gz [FOLD] > mutants.csv
     python protein_sources.py chains STRUCTURE.zip CONSERVATION.zip > chains.csv
     python protein_sources.py unlabelled FILE... > unlabelled.csv
     python protein_sources.py pairs NATURAL.csv.gz > natural.csv
+    python protein_sources.py made DESIGNS.csv.gz > made.csv
+    python protein_sources.py stability DESIGNS.csv.gz DOMAINS.csv.gz made.csv made.tsv > stability.csv
 
 `mutants`: measured single substitutions of small domains, with the split of their file; with a number from 0 to 4,
 every fifth cluster of domains is split valid instead, and all others are train. `chains`: protein chains with, for
 each residue, 1 or 0 for helix, strand and coil, and how conserved it is, 1 to 9. `unlabelled`: sequences of FASTA and
 tables, also in archives (`file.zip!member`); of those that share a `domain`, `PER_DOMAIN` at most. `pairs`: single
-substitutions of a table with the columns wt_seq, mut_seq and ddG, with the mean of repeated measurements.
+substitutions of a table with the columns wt_seq, mut_seq and ddG, with the mean of repeated measurements. `made`:
+random single mutants of stable designs, `MADE` of each; `biorrn predict ddg made.csv --wild-type wt_sequence` values
+them. `stability`: designs with their measured score, and with less weight the made mutants and measured ones of domains,
+whose scores follow from that of the wild type and ddG. A score s above 0 is log10(1 + K), where K is the equilibrium
+constant of folding (Rocklin et al. 2017), so that a mutant has log10(1 + K * 10 ** (ddG / 1.364)). That a domain's
+mutants do not fall below the score of an unfolded protein tells its K: `FLOOR` below the lowest ones.
 """
 
 import csv
 import gzip
 import io
+import math
 import random
 import re
 import sys
@@ -26,6 +34,11 @@ FOLDS = 5  # of clusters of domains
 PER_DOMAIN = 800  # homologs
 LONGEST = 1500  # residues of an unlabelled sequence
 HELD_OUT = 100  # every so many-th unlabelled sequence is of split valid
+MADE, STABLE = 2, 0.4  # mutants of a design; score that it has at the least
+MOST, FEWEST, SIZE = 250, 30, 72  # mutants of a domain at most and at least; its residues at most
+LOWEST, FLOOR, RANGE = 0.02, 0.7, (0.3, 4.5)  # quantile of a domain's ddG; kcal/mol above it where K is 1; limits of dG
+LOG = 1.364  # RT ln 10 in kcal/mol at 25 degrees C
+WEIGHTS = {"made": 0.5, "domain": 0.3}  # of a row; a design has 1
 SUBSTITUTION = re.compile(r"([ACDEFGHIKLMNPQRSTVWY])(\d+)([ACDEFGHIKLMNPQRSTVWY])")
 
 
@@ -135,7 +148,50 @@ def pairs(source: str) -> Iterator[list[object]]:
         yield [wild, mutation, f"{sum(values) / len(values):.4f}"]
 
 
-KINDS = {"mutants": mutants, "chains": chains, "pairs": pairs}
+def made(designs: str) -> Iterator[list[object]]:
+    """Yield the rows of `made`: wild type, mutation, score of the wild type."""
+    yield ["wt_sequence", "mutation", "wt_score"]
+    draw = random.Random(0)
+    for row in csv.DictReader(lines_of(designs)):
+        sequence = row["sequence"]
+        if row["set"] == "train" and float(row["stability"]) > STABLE:
+            for place in draw.sample(range(len(sequence)), MADE):
+                other = draw.choice([letter for letter in "ACDEFGHIKLMNPQRSTVWY" if letter != sequence[place]])
+                yield [sequence, f"{sequence[place]}{place + 1}{other}", row["stability"]]
+
+
+def mutant(sequence: str, mutation: str) -> str:
+    """Return the sequence with one substitution."""
+    place = int(mutation[1:-1]) - 1
+    return sequence[:place] + mutation[-1] + sequence[place + 1 :]
+
+
+def stability(designs: str, domains: str, asked: str, valued: str) -> Iterator[list[object]]:
+    """Yield the rows of `stability`: id, sequence, score, weight, set."""
+    yield ["id", "sequence", "stability", "weight", "set"]
+    for row in csv.DictReader(lines_of(designs)):
+        yield [row["id"], row["sequence"], row["stability"], 1, row["set"]]
+    values = csv.DictReader(lines_of(valued), delimiter="\t")
+    for number, (row, found) in enumerate(zip(csv.DictReader(lines_of(asked)), values, strict=True)):
+        folding = 10 ** float(row["wt_score"]) - 1
+        score = math.log10(1 + folding * 10 ** (float(found["ddg"]) / LOG))
+        yield [f"made_{number}", mutant(row["wt_sequence"], row["mutation"]), f"{score:.4f}", WEIGHTS["made"], "train"]
+    by_domain: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for row in csv.DictReader(lines_of(domains)):
+        if row["split"] == "train" and len(row["wt_sequence"]) <= SIZE:
+            by_domain[row["wt_sequence"]].append(row)
+    for sequence, rows in by_domain.items():
+        if len(rows) < FEWEST:
+            continue
+        lowest = sorted(float(row["ddg"]) for row in rows)[int(LOWEST * len(rows))]
+        wild = min(max(-lowest - FLOOR, RANGE[0]), RANGE[1])
+        for row in random.Random(0).sample(rows, min(MOST, len(rows))):
+            score = math.log10(1 + 10 ** ((wild + float(row["ddg"])) / LOG))
+            name = f"{row['wt_id']}_{row['mutation']}"
+            yield [name, mutant(sequence, row["mutation"]), f"{score:.4f}", WEIGHTS["domain"], "train"]
+
+
+KINDS = {"mutants": mutants, "chains": chains, "pairs": pairs, "made": made, "stability": stability}
 
 if __name__ == "__main__":
     kind, *paths = sys.argv[1:]

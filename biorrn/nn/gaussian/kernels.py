@@ -30,10 +30,12 @@ class Setting:
     ----------
     reference : int64 tensor (L,): tokens of the consensus; empty if the kernel needs none.
     positions : int64 tensor (P,): positions that the kernel compares, from 0.
+    told : float64 tensor (L, N_TOKENS, F), optional: what a model tells of each substitution, see `nn.told`.
     """
 
     reference: Tensor
     positions: Tensor
+    told: Tensor | None = None
 
 
 def residue_features() -> Tensor:

@@ -193,7 +193,8 @@ def build_gaussian(recipe: config.GaussianProcess, facts: dict[str, Any]) -> Gau
 
     Parameters
     ----------
-    facts : dict: with "gaussian": {"reference": str, "positions": list of int from 1, "rows": list of int}.
+    facts : dict: with "gaussian": {"reference": str, "positions": list of int from 1, "rows": list of int, and
+        optionally "told": int, the number of features}.
 
     Raises
     ------
@@ -204,7 +205,9 @@ def build_gaussian(recipe: config.GaussianProcess, facts: dict[str, Any]) -> Gau
         raise ConfigError("fact 'gaussian' is missing or does not match the outputs; was the model written by biorrn?")
     reference = torch.from_numpy(tokens(own["reference"])).long()
     positions = torch.tensor(own["positions"], dtype=torch.int64) - 1
-    return GaussianProcess(recipe, Setting(reference, positions), [int(count) for count in own["rows"]])
+    # what was told is in the table of effects; only its number has to be known
+    told = torch.zeros(len(reference), N_TOKENS, int(own["told"])).double() if own.get("told") else None
+    return GaussianProcess(recipe, Setting(reference, positions, told), [int(count) for count in own["rows"]])
 
 
 # kernel of a recipe -> its class

@@ -31,6 +31,7 @@ USED = 0.8  # part of the time that training may plan with; the rest is evaluati
 KERNEL_ROWS = 6000  # training rows up to which a Gaussian process is a candidate
 FOREST_ROWS = 50_000  # training rows up to which a forest is
 SITES = 8  # varied positions up to which their interactions are modelled one by one
+EFFECTS = "ddg"  # shipped model whose effects of substitutions are features for variants
 WIDTHS = (128, 96, 64, 48, 32)  # units a direction of a recurrent layer, widest first
 
 # seconds that one epoch of a recipe takes here
@@ -200,13 +201,14 @@ def _gaussian(seen: Look, rows: int) -> Candidate | None:
     if seen.kind == "variants" and seen.positions <= SITES:
         kernel, why = "sites", f"{seen.positions} positions vary together, and a Gaussian process sees all their terms"
     elif seen.kind == "variants":
-        kernel, why = "substitutions", "a Gaussian process is strong where variants are few"
+        kernel, why = "substitutions", f"a Gaussian process, with {EFFECTS} in its mean, is strong where variants are few"
     else:
         kernel, why = (
             "proteins",
             "a Gaussian process on what a protein is made of works well with few dissimilar proteins",
         )
-    model = {"name": "gaussian_process", "kernel": {"name": kernel}, **SETTINGS.get(kernel, {})}
+    own = {"effects": EFFECTS} if kernel == "substitutions" else {}
+    model = {"name": "gaussian_process", "kernel": {"name": kernel, **own}, **SETTINGS.get(kernel, {})}
     recipe = parse_recipe({"name": f"own_{kernel}", "task": "regression", "model": model})
     return Candidate(recipe, why, network=False, most=KERNEL_ROWS)
 
@@ -214,8 +216,8 @@ def _gaussian(seen: Look, rows: int) -> Candidate | None:
 def _forest(seen: Look, rows: int) -> Candidate | None:
     if seen.kind != "variants":
         return None
-    recipe = parse_recipe({"name": "own_forest", "task": "regression", "model": {"name": "forest"}})
-    why = "a forest on substitutions and the means of sites is strong where most sites were measured"
+    recipe = parse_recipe({"name": "own_forest", "task": "regression", "model": {"name": "forest", "effects": EFFECTS}})
+    why = f"a forest on substitutions, means of sites and {EFFECTS} is strong where most sites were measured"
     return Candidate(recipe, why, network=False, most=FOREST_ROWS)
 
 

@@ -8,8 +8,9 @@ mean, whatever the model. Rows of another distribution (more mutations, other fo
 
 The scale is 1 for a single model, and sqrt(spread^2 + floor^2) where a prediction has a spread. The floor is the one
 of a grid whose intervals have the best score at 90 % (Gneiting and Raftery 2007, J Am Stat Assoc 102:359: width, plus
-what lies outside times 2 / 0.1). No row is scored by a floor that it helped to choose: each fold of the rows is scored
-with the floor of the others.
+what lies outside times 2 / 0.1). Where `PROFILED` rows or more are there, the scale is also proportional to the mean
+error of rows with a similar prediction, so that intervals hold as often for high as for low values. No row is scored by
+what it helped to choose: each fold of the rows is scored with the floor and the profile of the others.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ LEVELS = tuple(number / 100 for number in range(50, 100))  # whose quantiles a m
 LEVEL = 0.9  # of an interval unless asked otherwise; also the one at which the floor is chosen
 FLOORS = tuple(2.0**power for power in np.arange(-3, 7.5, 0.5))  # times the median spread, up to no effect of it
 FEWEST = 10  # rows: from so few on there is a quantile at 90 %
+PROFILED, BINS = 500, 8  # rows from which on errors are profiled along the prediction; bins of the profile
 DIGITS = 6  # of a stored number
 FOLDS = 5  # of the calibration rows, where a part is scored by what the others chose
 
@@ -62,11 +64,32 @@ def quantile(scores: np.ndarray, level: float) -> float | None:
     return low + (rank - below) * (high - low) if above > below else low
 
 
-def scales(spread: np.ndarray | None, floor: float | None, rows: int) -> np.ndarray:
-    """Return the scale of each row, (N,): 1 where there is no floor, else sqrt(spread^2 + floor^2)."""
-    if floor is None or spread is None:
-        return np.ones(rows)
-    return np.hypot(spread, floor)
+def scales(entry: Mapping[str, Any], predicted: np.ndarray, spread: np.ndarray | None) -> np.ndarray:
+    """Return the scale of each row, (N,), from what `fit` gave, the predictions and their spread, both (N,)."""
+    floor, profile = entry.get("floor"), entry.get("profile")
+    own = np.ones(len(predicted)) if floor is None or spread is None else np.hypot(spread, floor)
+    return own if profile is None else own * np.interp(predicted, profile["at"], profile["size"])
+
+
+def profile_of(predicted: np.ndarray, errors: np.ndarray) -> dict[str, list[float]] | None:
+    """Return the mean error along the prediction, relative to that of all rows; None for too few rows.
+
+    Parameters
+    ----------
+    predicted, errors : float arrays (N,): predictions and absolute errors.
+
+    Returns
+    -------
+    {"at", "size"}: medians of the predictions in `BINS` bins of as many rows, rising, and the relative errors there.
+    """
+    middle = float(errors.mean()) if len(errors) >= PROFILED else 0.0
+    if not middle > 0:
+        return None
+    parts = np.array_split(np.argsort(predicted, kind="stable"), BINS)
+    at = np.array([np.median(predicted[part]) for part in parts])
+    size = np.array([errors[part].mean() / middle for part in parts])
+    at, first = np.unique(at, return_index=True)
+    return {"at": [_short(value) for value in at], "size": [_short(max(value, 0.1)) for value in size[first]]}
 
 
 def choose_floor(errors: np.ndarray, spread: np.ndarray) -> float:
@@ -105,20 +128,27 @@ def fit(true: np.ndarray, predicted: np.ndarray, spread: np.ndarray | None = Non
     errors = np.abs(true[known] - predicted[known]).astype(np.float64)
     if len(errors) < FEWEST:
         return None
-    floor = None
-    if spread is not None:
-        spread = np.asarray(spread[known], np.float64)
-        floor = _short(choose_floor(errors, spread))
-    scores = errors / _own_scales(errors, spread, floor)
+    given = predicted[known].astype(np.float64)
+    own = None if spread is None else np.asarray(spread[known], np.float64)
+    entry = _settings(errors, given, own)
+    scores = errors / _own_scales(errors, given, own, entry)
     signed = (true - predicted)[known].astype(np.float64)
     order = np.random.default_rng(0).permutation(len(signed))
     gaps = np.abs(signed[order] - np.roll(signed[order], 1))
     return {
         "rows": len(errors),
-        "floor": floor,
+        **entry,
         "quantiles": _quantiles(scores),
         "difference": _quantiles(gaps),
     }
+
+
+def _settings(errors: np.ndarray, predicted: np.ndarray, spread: np.ndarray | None) -> dict[str, Any]:
+    """Return {"floor"} and, of enough rows, {"profile"} as these rows choose them."""
+    profile = profile_of(predicted, errors)
+    found: dict[str, Any] = {} if profile is None else {"profile": profile}
+    floor = None if spread is None else _short(choose_floor(errors / scales(found, predicted, None), spread))
+    return {"floor": floor} | found
 
 
 def _quantiles(scores: np.ndarray) -> list[float | None]:
@@ -136,16 +166,20 @@ def fit_differences(errors: np.ndarray) -> dict[str, Any]:
     return {"rows": len(errors), "quantiles": _quantiles(np.abs(errors))}
 
 
-def _own_scales(errors: np.ndarray, spread: np.ndarray | None, floor: float | None) -> np.ndarray:
-    """Return the scale of each calibration row (N,): its floor was chosen without it, and brought to the final one."""
-    if spread is None or floor is None:
+def _own_scales(
+    errors: np.ndarray, predicted: np.ndarray, spread: np.ndarray | None, final: Mapping[str, Any]
+) -> np.ndarray:
+    """Return the scale of each calibration row (N,): chosen without it, and brought to the unit of the final one."""
+    if final["floor"] is None and "profile" not in final:
         return np.ones(len(errors))
     out = np.empty(len(errors))
+    last = scales(final, predicted, spread)
     for part in dealt(np.arange(len(errors)), FOLDS):
         rest = np.setdiff1d(np.arange(len(errors)), part)
-        own = np.hypot(spread, choose_floor(errors[rest], spread[rest]))
-        # a larger floor makes every scale larger: in the units of the final floor, by what the other rows have of both
-        out[part] = own[part] * float(np.median(np.hypot(spread[rest], floor)) / np.median(own[rest]))
+        some = None if spread is None else spread[rest]
+        own = scales(_settings(errors[rest], predicted[rest], some), predicted, spread)
+        # a larger floor makes every scale larger: in the units of the final one, by what the other rows have of both
+        out[part] = own[part] * float(np.median(last[rest]) / np.median(own[rest]))
     return out
 
 
@@ -158,15 +192,18 @@ def _short(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def half_widths(entry: Mapping[str, Any], level: float, spread: np.ndarray | None, rows: int) -> np.ndarray | None:
+def half_widths(
+    entry: Mapping[str, Any], level: float, predicted: np.ndarray, spread: np.ndarray | None
+) -> np.ndarray | None:
     """Return half the width of each row's interval, (N,), from what `fit` gave; None where the level has no quantile.
 
     Parameters
     ----------
     level : float: one of `LEVELS`; see `check_level`.
+    predicted, spread : float arrays (N,); the latter None where the model gives none.
     """
     found = entry["quantiles"][LEVELS.index(level)]
-    return None if found is None else found * scales(spread, entry.get("floor"), rows)
+    return None if found is None else found * scales(entry, predicted, spread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +253,12 @@ class Intervals:
         half = np.empty_like(values)
         for column, entry in enumerate(self.entries):
             own = None if spread is None else spread[:, column]
-            widths = half_widths(entry, self.level, own, len(values))
+            widths = half_widths(entry, self.level, values[:, column], own)
             assert widths is not None  # checked by `of`
             half[:, column] = widths
             if unknown is not None and unknown.any():
                 other = self.unlike[column]
-                wider = None if other is None else half_widths(other, self.level, own, len(values))
+                wider = None if other is None else half_widths(other, self.level, values[:, column], own)
                 half[unknown, column] = np.nan if wider is None else np.maximum(wider, widths)[unknown]
         low, high = np.array(self.bounds).T
         return np.clip(values - half, low, high), np.clip(values + half, low, high)
@@ -271,7 +308,7 @@ def cross_half_widths(
     for part in dealt(np.arange(len(true)), FOLDS):
         rest = np.setdiff1d(known, part)
         entry = fit(true[rest], predicted[rest], None if spread is None else spread[rest])
-        half = entry and half_widths(entry, level, None if spread is None else spread[part], len(part))
+        half = entry and half_widths(entry, level, predicted[part], None if spread is None else spread[part])
         if half is None:
             return None
         out[part] = half
@@ -316,7 +353,7 @@ def cross_coverage(
         assert entry is not None  # the check above leaves enough rows
         errors = np.abs(true[part] - predicted[part])
         for level in levels:
-            half = half_widths(entry, level, None if spread is None else spread[part], len(part))
+            half = half_widths(entry, level, predicted[part], None if spread is None else spread[part])
             if half is not None:
                 inside[level].append(errors <= half)
                 widths[level].append(2 * half)

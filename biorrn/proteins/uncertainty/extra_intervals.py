@@ -72,7 +72,7 @@ def no_relative(model: str, trained: str, others: str, target: str, left_out: st
     entry = conformal.fit(*own)
     assert entry is not None
     known = stored.facts["conformal"]
-    known[name] = known[name] | {"unlike": {key: entry[key] for key in ("rows", "floor", "quantiles")}}
+    known[name] = known[name] | {"unlike": {key: value for key, value in entry.items() if key != "difference"}}
     update_facts(model, conformal=known, relatives=words)
 
 

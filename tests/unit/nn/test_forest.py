@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from biorrn.base.errors import BiorrnError
-from biorrn.config.recipe import parse_recipe
+from biorrn.config.recipe import change_recipe, parse_recipe
 from biorrn.nn.forest import COLUMNS, ForestModel, features, learn, learn_in_folds, substitutions
 from biorrn.nn.store import load_model
+from biorrn.nn.told import told
 from biorrn.proteins import task as regression
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.files import protein_writer
@@ -58,15 +59,40 @@ def test_its_values_are_those_of_scikit_learn(folder: Path) -> None:
     # the file keeps targets as float32
     kept = values[:100].astype(np.float32).astype(np.float64)
     base = kept.mean()
-    own = features(known, learn_in_folds(known, kept - base, weights, len(WILD), 3), len(WILD))
-    assert own.shape[1] == COLUMNS
-    forest.fit(own, kept - base)
+    own = [
+        features(known, learn_in_folds(known, kept - base, weights, len(WILD), 3, sites), len(WILD))
+        for sites in (False, True)
+    ]
+    assert own[0].shape[1] == COLUMNS
+    forest.fit(np.concatenate(own), np.tile(kept - base, 2))
     asked = substitutions(table[100:], WILD)
     wanted = base + forest.predict(features(asked, learn(known, kept - base, weights, len(WILD)).of(asked), len(WILD)))
     model = load_model(folder / "run").model
     found = model(*pad_tokens(rows[100:]))[0][:, 0].numpy()
     assert found == pytest.approx(wanted, abs=1e-5)
     assert np.corrcoef(found, values[100:])[0, 1] > 0.5
+
+
+def test_a_site_in_folds_of_sites_is_as_if_never_seen() -> None:
+    rows, values = variants(60)
+    known = substitutions(np.stack(rows), WILD)
+    learned = learn_in_folds(known, values, np.ones(60), len(WILD), 0, sites=True)
+    assert (learned[:, -1] == 0).all()  # rows with the site
+    assert learned[:, 2].any()  # its neighbours are known
+    assert (learn_in_folds(known, values, np.ones(60), len(WILD), 0)[:, -1] > 0).any()
+
+
+def test_effects_of_another_model_are_features_that_the_folder_keeps(folder: Path, tmp_path: Path) -> None:
+    recipe = change_recipe(RECIPE, ["model.effects=ddg"])
+    train(recipe, folder / "d.h5", tmp_path / "run", regression, seed=3, threads=1)  # type: ignore[arg-type]
+    stored = load_model(tmp_path / "run")
+    known = told("ddg", WILD)
+    assert stored.model.told.numpy() == pytest.approx(known, abs=1e-5)
+    rows = variants(20, 9)[0]
+    found = stored.model(*pad_tokens(rows))[0]
+    assert not torch.equal(found, load_model(folder / "run").model(*pad_tokens(rows))[0])
+    stored.model.told.zero_()
+    assert not torch.equal(found, stored.model(*pad_tokens(rows))[0])
 
 
 def test_a_row_alone_or_padded_or_in_company_is_the_same(folder: Path) -> None:

@@ -166,10 +166,14 @@ def test_weights_are_shares_and_no_worse_than_equal_ones(seed: int, members: int
     assert error(weights) <= error(np.full(members, 1 / members)) * (1 + 1e-4)
 
 
-def test_a_perfect_member_gets_all() -> None:
+def test_a_perfect_member_gets_the_more_the_more_rows_say_so() -> None:
     rng = np.random.default_rng(0)
-    true = rng.normal(60, 5, 100)
-    assert stacked_weights(np.stack([rng.normal(60, 5, 100), true]), true) == pytest.approx([0, 1], abs=1e-3)
+    true = rng.normal(60, 5, 10_000)
+    both = np.stack([rng.normal(60, 5, 10_000), true])
+    shares = [stacked_weights(both[:, :rows], true[:rows])[1] for rows in (4, 100, 10_000)]
+    assert 0.5 < shares[0] < shares[1] < shares[2]
+    assert shares[1] > 0.95
+    assert shares[2] > 0.999
 
 
 def test_too_few_rows_are_not_fitted() -> None:

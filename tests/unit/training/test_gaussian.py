@@ -39,9 +39,26 @@ def landscape(path: Path, count: int = 90, missing: bool = False, wild: str = WI
     return path
 
 
-def recipe(kernel: str = "sites", **changes: Any) -> Any:
-    model = {"name": "gaussian_process", "kernel": {"name": kernel}, "steps": 8, "rows": 40, **changes}
+def recipe(kernel: str | dict[str, Any] = "sites", **changes: Any) -> Any:
+    own = {"name": kernel} if isinstance(kernel, str) else kernel
+    model = {"name": "gaussian_process", "kernel": own, "steps": 8, "rows": 40, **changes}
     return parse_recipe({"name": "tiny", "task": "regression", "model": model})
+
+
+def test_effects_of_another_model_are_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, task = landscape(tmp_path / "a.h5"), load_task("regression")
+    with_effects = recipe(kernel={"name": "substitutions", "effects": "ddg"})
+    train(with_effects, data, tmp_path / "with", task, threads=1)
+    train(recipe("substitutions"), data, tmp_path / "without", task, threads=1)
+    monkeypatch.setattr("biorrn.nn.told.load_model", None)  # a folder needs the other model no more
+    stored, other = load_model(tmp_path / "with"), load_model(tmp_path / "without")
+    assert stored.facts["gaussian"]["told"] > 2
+    x, lengths = torch.from_numpy(tokens(WILD)).long().repeat(15, 1), torch.full((15,), 15)
+    x[torch.arange(15), torch.arange(15)] = 20
+    values, variances = stored.model.with_variance(x, lengths)
+    assert bool(values.isfinite().all())
+    assert bool((variances >= 0).all())
+    assert not torch.allclose(values, other.model(x, lengths)[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("kernel", ["sites", "substitutions", "descriptors", "proteins"])

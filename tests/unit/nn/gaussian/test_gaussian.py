@@ -22,9 +22,11 @@ RECIPES = {
 }
 
 
-def setting(name: str) -> Setting:
+def setting(name: str, told: bool = False) -> Setting:
     positions = torch.tensor([1, 4, 5, 10]) if name == "sites" else torch.arange(len(REFERENCE))
-    return Setting(REFERENCE, positions)
+    known = torch.from_numpy(np.random.default_rng(8).normal(size=(len(REFERENCE), N_TOKENS, 3)))
+    known[torch.arange(len(REFERENCE)), REFERENCE] = 0.0
+    return Setting(REFERENCE, positions, known if told else None)
 
 
 def rows(count: int, seed: int = 0, changes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,9 +39,9 @@ def rows(count: int, seed: int = 0, changes: int = 3) -> tuple[torch.Tensor, tor
     return x, torch.full((count,), len(REFERENCE))
 
 
-def fitted(name: str, count: int = 40, restarts: int = 1) -> GaussianProcess:
+def fitted(name: str, count: int = 40, restarts: int = 1, told: bool = False) -> GaussianProcess:
     recipe = config.GaussianProcess(kernel=RECIPES[name], restarts=restarts)
-    model = GaussianProcess(recipe, setting(name), [count])
+    model = GaussianProcess(recipe, setting(name, told), [count])
     codes = model.encode(*rows(count))
     values = torch.linspace(-1, 1, count, dtype=torch.float64)
     for part in model.targets[0]:  # type: ignore[attr-defined]
@@ -74,9 +76,10 @@ def test_the_diagonal_is_that_of_the_matrix(name: str) -> None:
     assert torch.allclose(kernel.diagonal(codes), kernel.gram(codes, codes).diagonal(), atol=1e-6)
 
 
-def test_the_variances_of_singles_are_those_of_the_matrix() -> None:
-    kernel = SubstitutionKernel(config.Substitutions(), setting("substitutions"))
-    codes, variances = kernel.singles()
+@pytest.mark.parametrize("told", [False, True])
+def test_the_variances_of_singles_are_those_of_the_matrix(told: bool) -> None:
+    kernel = SubstitutionKernel(config.Substitutions(), setting("substitutions", told))
+    codes, variances = kernel.singles(torch.arange(len(kernel.positions)))
     some = torch.arange(0, len(codes), 17)
     assert torch.allclose(kernel.gram(codes[some], codes[some]).diagonal(), variances[some], atol=1e-9)
 
@@ -134,9 +137,10 @@ def test_what_follows_an_insertion_is_shifted_back() -> None:
     assert torch.equal(model(longer, torch.tensor([13]))[0], model(REFERENCE[None], torch.tensor([12]))[0])
 
 
-def test_a_table_says_what_the_rows_would() -> None:
+@pytest.mark.parametrize("told", [False, True])
+def test_a_table_says_what_the_rows_would(told: bool) -> None:
     """The posterior of added effects, kept as a table, is K(new, old) (K + noise)^-1 y."""
-    model = fitted("substitutions", 30)
+    model = fitted("substitutions", 30, told=told)
     part = model.targets[0][0]  # type: ignore[index]
     old, new = model.encode(*rows(30)), model.encode(*rows(9, seed=3))
     covariance = part.kernel.gram(old, old) + 0.1 * torch.eye(30) + 1e-6 * torch.eye(30)

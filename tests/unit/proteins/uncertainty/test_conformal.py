@@ -159,9 +159,25 @@ def test_mean_coverage_of_new_rows_is_the_level_however_few_calibrate(kind: str,
         own = None if kind == "no spread" else spread
         entry = fit(errors[:count], np.zeros(count), None if own is None else own[:count])
         assert entry is not None
-        half = conformal.half_widths(entry, 0.9, None if own is None else own[count:], 1000)
+        half = conformal.half_widths(entry, 0.9, np.zeros(1000), None if own is None else own[count:])
         held.append(np.mean(np.abs(errors[count:]) <= half))
     assert 0.88 <= np.mean(held) <= 0.92
+
+
+@pytest.mark.parametrize("with_spread", [False, True])
+def test_intervals_hold_as_often_for_high_values_as_for_low_ones(with_spread: bool) -> None:
+    true, predicted, spread = rows(4000, noise=1.0)
+    true = predicted + (true - predicted) * np.where(predicted > 0, 2.0, 0.5)
+    half = conformal.cross_half_widths(true, predicted, spread if with_spread else None)
+    assert half is not None
+    held = np.abs(true - predicted) <= half
+    assert held.mean() == pytest.approx(0.9, abs=0.01)
+    for part in (predicted < -0.5, predicted > 0.5):
+        assert held[part].mean() == pytest.approx(0.9, abs=0.03)
+    entry = fit(true, predicted, spread if with_spread else None)
+    assert entry is not None
+    assert entry["profile"]["at"] == sorted(entry["profile"]["at"])
+    assert "profile" not in (fit(true[:400], predicted[:400]) or {})  # too few rows to tell
 
 
 def test_the_interval_of_a_row_does_not_depend_on_its_own_error() -> None:

@@ -1,0 +1,33 @@
+"""What a model of effects tells of each substitution of a protein."""
+
+import numpy as np
+import pytest
+
+from biorrn.base.errors import ConfigError
+from biorrn.nn.told import told
+from biorrn.proteins.effects import tables
+from biorrn.nn.store import load_model
+from biorrn.sequences.alphabets import N_TOKENS, tokens
+
+WILD = tokens("MKVLAAGIVGLCAKRTEDFYWHNQSPMKTEXA")
+
+
+def test_the_first_feature_is_the_effect_and_own_residues_have_none() -> None:
+    import torch
+
+    found = told("ddg", WILD)
+    length = len(WILD)
+    assert found.shape[:2] == (length, N_TOKENS)
+    assert np.isfinite(found).all()
+    assert (found[np.arange(length), WILD] == 0).all()
+    model = load_model("ddg").model.eval()
+    table = tables(model, 4, torch.device("cpu"), WILD, np.array([0]), np.array([length]))[0]
+    other = np.arange(1, 21) != WILD[:, None]
+    assert np.corrcoef(found[:, 1:21, 0][other], table[other])[0, 1] == pytest.approx(1, abs=1e-6)
+    assert found[:, 1:21][other].std(0) == pytest.approx(1, abs=0.05)
+    assert found[3, 0, 0] == pytest.approx(found[3, 1:21, 0].sum() / 20, rel=0.1)  # a deletion is as the mean
+
+
+def test_another_model_is_refused() -> None:
+    with pytest.raises(ConfigError, match="effects: stability is a model for regression; expected one such as ddg"):
+        told("stability", WILD)
