@@ -8,8 +8,8 @@ Rows of split valid are predicted, those of split train fit the predictors besid
 are predicted, as those of `protein_sources.py pairs`. Printed are the mean over proteins of Spearman's correlation
 within a protein (of those with `FEWEST` mutants or more), that of all mutants together, Pearson's correlation and the
 root mean square error in the unit of the table; and of the model, and of it with `--antisymmetric` (`both ways`), how
-well effects and effects of the way back correlate. With several tables, each for the model of the same place, the
-proteins of all are taken together.
+well effects and effects of the way back correlate. A model of scores, as `stability`, is judged by its differences.
+With several tables, each for the model of the same place, the proteins of all are taken together.
 
 Beside the model: `pair` is the mean of the training rows with the same two residues; `ridge` a ridge regression on the
 pair and the residues of a window of 11; `blosum62` and `hydropathy` (of Kyte and Doolittle, of the mutant minus that of
@@ -40,6 +40,7 @@ from biorrn.sequences.records import ProteinRecord
 FEWEST = 20  # mutants of a protein whose order is scored
 WINDOW = 5  # residues on each side
 PENALTY = 300.0  # of ridge; chosen on other proteins than those of the valid split
+SCORE = 1.364  # kcal/mol of a unit of the score of stability, a tenfold concentration
 BACK = 500  # mutants whose way back is predicted too
 
 
@@ -51,7 +52,15 @@ def mutant(sequence: str, mutation: str) -> str:
 
 
 def by_model(stored: Stored, wild: list[str], other: list[str], both_ways: bool = False) -> np.ndarray:
-    """Return the effect of each pair of sequences, (N,); with `both_ways` the antisymmetric one."""
+    """Return the effect of each pair of sequences, (N,); with `both_ways` the antisymmetric one.
+
+    Of a model of stability scores it is the difference of two scores, in kcal/mol.
+    """
+    if not stored.facts.get("effect"):
+        every = sorted({*wild, *other})
+        values = predict(stored, (ProteinRecord("m", one) for one in every))
+        scores = dict(zip(every, (found.values[0] for found in values), strict=True))
+        return SCORE * np.array([scores[two] - scores[one] for one, two in zip(wild, other, strict=True)])
     records = (ProteinRecord("m", two, wild_type=one) for one, two in zip(wild, other, strict=True))
     return np.array([found.values[0] for found in predict(stored, records, antisymmetric=both_ways)])
 

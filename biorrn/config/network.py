@@ -148,7 +148,8 @@ class Trained(Closed):
     """
 
     name: Literal["trained"] = "trained"
-    # model folders or shipped models: of task tagging, or of task language over residues
+    # model folders or shipped models: of task tagging, or of task language over residues; one that has such a front end
+    # itself, as ddg, gives what its own models tell
     path: list[str] | None = Field(None, min_length=1, max_length=MANY)
     embedding: int = Field(16, ge=1, le=WIDEST)  # learned features per residue
     table: Literal["none", "blosum62", "scales", "blosum62+scales"] = "scales"  # joined to the learned ones

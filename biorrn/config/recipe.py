@@ -175,6 +175,7 @@ class Neighbours(Closed):
     mismatches: int = Field(3, ge=0, le=MANY)  # residues, at most
     noise: float = Field(1.0, gt=0)  # variance of a residual's own noise over that which neighbours share
     decay: float = Field(0.1, ge=0)  # covariance of two rows falls by exp(-decay) per mismatch
+    weight: float = Field(0.0, ge=0)  # of a training row in the loss, at the least
 
 
 class Recipe(Closed):

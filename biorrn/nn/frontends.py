@@ -177,7 +177,10 @@ class Labels(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A trained model whose outputs are features: its module, recipe and facts, the latter two as JSON values."""
+    """A trained model whose outputs are features: its module, recipe and facts, the latter two as JSON values.
+
+    In place of its module it may be the module of its features, as the front end of another model has it.
+    """
 
     model: nn.Module
     recipe: dict[str, Any]
@@ -185,6 +188,8 @@ class Told:
 
     def features(self) -> nn.Module:
         """Return the module of its features, (x, lengths) -> (B, T, width)."""
+        if isinstance(self.model, Scores | Labels):
+            return self.model
         if self.facts["task"] == "language":
             return Scores(Tokeniser.from_dict(self.facts["tokeniser"]), self.model)
         return Labels(self.model, int(self.facts["outputs"]), self.facts["kind"] == "states")

@@ -473,7 +473,7 @@ def models_of(frontend: config.Frontend) -> list[Any]:
     from biorrn.nn.frontends import Part
 
     if isinstance(frontend, config.Trained):
-        return [_told(path) for path in frontend.path or ()]
+        return [part for path in frontend.path or () for part in _told(path)]
     parts = []
     for path in (frontend.path, frontend.backward) if isinstance(frontend, config.LanguageModel) else ():
         if path is None:
@@ -488,16 +488,20 @@ def models_of(frontend: config.Frontend) -> list[Any]:
 TOLD = ("task", "kind", "outputs", "states", "state_names", "targets", "alphabet", "tokeniser")  # facts of a part
 
 
-def _told(path: str) -> Told:
-    from biorrn.nn.frontends import Told
+def _told(path: str) -> list[Told]:
+    from biorrn.nn.frontends import Told, Trained
 
     stored = load_model(path)
+    inner = getattr(stored.model, "frontend", None)
+    if isinstance(inner, Trained):  # what its own models tell
+        parts = zip(inner.models, inner.settled.parts, strict=True)
+        return [Told(module, part["recipe"], part["facts"]) for module, part in parts]
     facts = {name: stored.facts[name] for name in TOLD if stored.facts.get(name)}
     tokeniser = (facts.get("tokeniser") or {}).get("name", "residue")
     if facts.get("task") not in ("tagging", "language") or facts.get("alphabet") != RESIDUES or tokeniser != "residue":
         found = f"is a model for {facts.get('task')}, of {facts.get('alphabet') or 'another alphabet'}"
         raise ConfigError(f"{path}: {found}; expected one for tagging or language, of single residues")
-    return Told(stored.model, stored.recipe.model_dump(mode="json"), facts)
+    return [Told(stored.model, stored.recipe.model_dump(mode="json"), facts)]
 
 
 def start_from(model: nn.Module, name: str | Path) -> int:

@@ -193,6 +193,7 @@ def fit_neighbours(
     The residuals are those of training rows, so they are smaller than on new rows; the recipe's `noise` is chosen for
     such residuals.
     """
+    assert recipe.neighbours is not None
     tokens, residuals = [], []
     model = model.to(device)
     with torch.inference_mode():
@@ -200,10 +201,13 @@ def fit_neighbours(
             batch = batch.to(device)
             assert batch.targets is not None
             missing = (batch.targets - model(batch.x, batch.lengths)[0]).nan_to_num()
-            residuals.append(missing.cpu().numpy().astype(np.float16))
-            tokens.append(batch.x.cpu().numpy().astype(np.uint8))
+            kept = torch.ones(len(batch.x), dtype=torch.bool)
+            if batch.weights is not None:
+                kept = batch.weights.cpu() >= recipe.neighbours.weight
+            residuals.append(missing.cpu()[kept].numpy().astype(np.float16))
+            tokens.append(batch.x.cpu()[kept].numpy().astype(np.uint8))
     model.cpu()
-    longest = max(int((part > 0).sum(1).max()) for part in tokens)
+    longest = max(int((part > 0).sum(1).max(initial=1)) for part in tokens)
     size = (sum(len(part) for part in tokens), longest)
     memory = neighbours(recipe, facts | {"neighbours": size})
     assert memory is not None

@@ -6,6 +6,7 @@
     python protein_sources.py pairs NATURAL.csv.gz > natural.csv
     python protein_sources.py made DESIGNS.csv.gz > made.csv
     python protein_sources.py stability DESIGNS.csv.gz DOMAINS.csv.gz made.csv made.tsv > stability.csv
+    python protein_sources.py left_out DOMAINS.csv.gz > left_out.csv
 
 `mutants`: measured single substitutions of small domains, with the split of their file; with a number from 0 to 4,
 every fifth cluster of domains is split valid instead, and all others are train. `chains`: protein chains with, for
@@ -16,7 +17,8 @@ random single mutants of stable designs, `MADE` of each; `biorrn predict ddg mad
 them. `stability`: designs with their measured score, and with less weight the made mutants and measured ones of domains,
 whose scores follow from that of the wild type and ddG. A score s above 0 is log10(1 + K), where K is the equilibrium
 constant of folding (Rocklin et al. 2017), so that a mutant has log10(1 + K * 10 ** (ddG / 1.364)). That a domain's
-mutants do not fall below the score of an unfolded protein tells its K: `FLOOR` below the lowest ones.
+mutants do not fall below the score of an unfolded protein tells its K: `FLOOR` below the lowest ones. `left_out`: the
+measured mutants that are not among these: of domains of split valid, and of designs.
 """
 
 import csv
@@ -38,6 +40,7 @@ MADE, STABLE = 2, 0.4  # mutants of a design; score that it has at the least
 MOST, FEWEST, SIZE = 250, 30, 72  # mutants of a domain at most and at least; its residues at most
 LOWEST, FLOOR, RANGE = 0.02, 0.7, (0.3, 4.5)  # quantile of a domain's ddG; kcal/mol above it where K is 1; limits of dG
 LOG = 1.364  # RT ln 10 in kcal/mol at 25 degrees C
+DESIGN = re.compile(r"TrROS|^(HHH|HEEH|EHEE|EEHEE)_|\|run\d")  # in the name of a domain
 WEIGHTS = {"made": 0.5, "domain": 0.3}  # of a row; a design has 1
 SUBSTITUTION = re.compile(r"([ACDEFGHIKLMNPQRSTVWY])(\d+)([ACDEFGHIKLMNPQRSTVWY])")
 
@@ -148,6 +151,21 @@ def pairs(source: str) -> Iterator[list[object]]:
         yield [wild, mutation, f"{sum(values) / len(values):.4f}"]
 
 
+def in_training(row: dict[str, str]) -> bool:
+    """Return whether a measured mutant of a domain trains `stability`."""
+    return row["split"] == "train" and not DESIGN.search(row["wt_id"]) and len(row["wt_sequence"]) <= SIZE
+
+
+def left_out(domains: str) -> Iterator[list[object]]:
+    """Yield the rows of `left_out`: wild type, mutation, ddG in kcal/mol."""
+    yield ["wt_sequence", "mutation", "ddg"]
+    rows = list(csv.DictReader(lines_of(domains)))
+    trained = {row["wt_sequence"] for row in rows if in_training(row)}
+    for row in rows:
+        if row["wt_sequence"] not in trained:
+            yield [row["wt_sequence"], row["mutation"], row["ddg"]]
+
+
 def made(designs: str) -> Iterator[list[object]]:
     """Yield the rows of `made`: wild type, mutation, score of the wild type."""
     yield ["wt_sequence", "mutation", "wt_score"]
@@ -178,7 +196,7 @@ def stability(designs: str, domains: str, asked: str, valued: str) -> Iterator[l
         yield [f"made_{number}", mutant(row["wt_sequence"], row["mutation"]), f"{score:.4f}", WEIGHTS["made"], "train"]
     by_domain: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in csv.DictReader(lines_of(domains)):
-        if row["split"] == "train" and len(row["wt_sequence"]) <= SIZE:
+        if in_training(row):
             by_domain[row["wt_sequence"]].append(row)
     for sequence, rows in by_domain.items():
         if len(rows) < FEWEST:
@@ -191,7 +209,7 @@ def stability(designs: str, domains: str, asked: str, valued: str) -> Iterator[l
             yield [name, mutant(sequence, row["mutation"]), f"{score:.4f}", WEIGHTS["domain"], "train"]
 
 
-KINDS = {"mutants": mutants, "chains": chains, "pairs": pairs, "made": made, "stability": stability}
+KINDS = {"mutants": mutants, "chains": chains, "pairs": pairs, "made": made, "left_out": left_out, "stability": stability}
 
 if __name__ == "__main__":
     kind, *paths = sys.argv[1:]
