@@ -30,11 +30,12 @@ from biorrn.nn.store import Stored, load_model, update_facts
 from biorrn.proteins.predict import predict, target_names
 from biorrn.proteins.predicted import doubts
 from biorrn.proteins.uncertainty import conformal, novelty
-from biorrn.proteins.uncertainty.confidence import ROWS
+from biorrn.proteins.uncertainty.confidence import ROWS, novelty_facts
 from biorrn.sequences.records import ProteinRecord
 from biorrn.training.batches import ProteinDataset
 
 PAIRS = 60  # of one wild type, at most
+FEWEST = 100  # pairs of known wild types, below which all pairs tell their interval
 SHOWN = 0.9  # level whose coverage is printed
 
 
@@ -111,7 +112,13 @@ def effects(
 
 
 def differences(
-    model: str, pairs: str, wild_type: str, mutation: str, target: str, scale: float = 1.0
+    model: str,
+    pairs: str,
+    wild_type: str,
+    mutation: str,
+    target: str,
+    scale: float = 1.0,
+    known_rows: str | None = None,
 ) -> Iterator[str]:
     """Calibrate the intervals of differences between mutants and wild types; yield what to print.
 
@@ -120,9 +127,15 @@ def differences(
     pairs : table with columns of the sequence of the wild type, of one substitution each, and of the measured
         difference, mutant minus wild type; none of them trained on.
     scale : float: units of the table in one unit of the model.
+    known_rows : prepared file: proteins unlike its training rows are those that the model does not know, where it was
+        trained with others beside.
     """
     import pandas as pd
 
+    if known_rows is not None:
+        lengths = ProteinDataset(known_rows, "train").lengths
+        scope = {"min_length": int(lengths.min()), "max_length": int(lengths.max())}
+        update_facts(model, **scope, **novelty_facts(known_rows))
     stored = load_model(model)
     name = target_names(stored)[0]
     table = pd.read_csv(pairs)
@@ -131,6 +144,8 @@ def differences(
     errors, owner, unknown = _errors(stored, table, wild_type, mutation, target, scale)
     facts: dict[str, Any] = {}
     for kind, rows in (("known", ~unknown), ("unlike", unknown)):
+        if kind == "known" and FEWEST > rows.sum() > 0:
+            rows = np.ones(len(errors), bool)  # too few to be a class of their own
         wild = np.unique(owner[rows])
         if len(wild) < conformal.FOLDS:
             yield f"{kind} wild types: {len(wild)}, too few"
@@ -204,6 +219,7 @@ def main() -> None:
     two.add_argument("--mutation", required=True)
     two.add_argument("--target", required=True)
     two.add_argument("--scale", type=float, default=1.0)
+    two.add_argument("--known-rows")
     three = kinds.add_parser("effects")
     for word in ("model", "trained"):
         three.add_argument(word)
