@@ -9,7 +9,6 @@ of its Gaussian process and its forest; `before`, the same without the effects; 
 The network that the command tries too is left out here: with scans its weight is nearly always 0, and it takes longer.
 """
 
-# ruff: noqa: E402
 import argparse
 import contextlib
 import io
@@ -106,7 +105,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1500, help="of a scan at most, at random")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    every = sorted(path for path in asked.folder.glob("*.csv.gz") if path.with_name(path.name[:-7] + ".fasta").is_file())
+    every = sorted(
+        path for path in asked.folder.glob("*.csv.gz") if path.with_name(path.name[:-7] + ".fasta").is_file()
+    )
     chosen = [every[k] for k in np.unique(np.linspace(0, len(every) - 1, asked.scans).round().astype(int))]
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     for path in chosen:
@@ -132,7 +133,9 @@ def main() -> None:
                 scores = scores_of(table, held_out(table, kind, asked.seed), Path(folder))
             found[kind].append(scores)
             said = "  ".join(f"{name} {score:.3f}" for name, score in scores.items())
-            print(f"{path.name[:-7]}, {kind}, {len(table):,} rows: {said}; {time.monotonic() - began:.0f} s", flush=True)
+            print(
+                f"{path.name[:-7]}, {kind}, {len(table):,} rows: {said}; {time.monotonic() - began:.0f} s", flush=True
+            )
     for kind, all_scores in found.items():
         means = {name: np.mean([scores[name] for scores in all_scores]) for name in all_scores[0]}
         print(f"mean of {len(all_scores)}, {kind}: " + "  ".join(f"{name} {mean:.3f}" for name, mean in means.items()))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from biorrn.nn.ensemble import Ensemble, combine
+from biorrn.nn.frontends import Trained
 from biorrn.nn.sequence import SequenceModel
 from biorrn.sequences.alphabets import STANDARD, tokens
 
@@ -53,9 +54,13 @@ def gap_of(values: np.ndarray, baseline: np.ndarray, scores: np.ndarray) -> np.n
 
 
 def networks(model: nn.Module) -> list[SequenceModel] | None:
-    """Return the members of an ensemble, or the model alone; None where one of them is not a `SequenceModel`."""
+    """Return the members of an ensemble, or the model alone; None where one of them has no gradients by residue.
+
+    These are those that are not a `SequenceModel`, and those that read what other models tell, which has no gradient.
+    """
     members = list(model.members) if isinstance(model, Ensemble) else [model]
     found = [member for member in members if isinstance(member, SequenceModel)]
+    found = [member for member in found if not isinstance(member.frontend, Trained)]
     return found if len(found) == len(members) else None
 
 

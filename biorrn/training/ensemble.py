@@ -137,7 +137,8 @@ def stacked_weights(values: np.ndarray, true: np.ndarray) -> np.ndarray:
     heavy = 1e3 * np.sqrt(len(wanted))
     rows = [(columns - middle) / spread, np.sqrt(PULL) * np.eye(members), np.full((1, members), heavy)]
     found, _ = nnls(
-        np.vstack(rows), np.concatenate([(wanted - middle) / spread, np.full(members, np.sqrt(PULL) / members), [heavy]])
+        np.vstack(rows),
+        np.concatenate([(wanted - middle) / spread, np.full(members, np.sqrt(PULL) / members), [heavy]]),
     )
     return found / found.sum()
 

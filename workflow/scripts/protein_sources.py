@@ -14,11 +14,11 @@ each residue, 1 or 0 for helix, strand and coil, and how conserved it is, 1 to 9
 tables, also in archives (`file.zip!member`); of those that share a `domain`, `PER_DOMAIN` at most. `pairs`: single
 substitutions of a table with the columns wt_seq, mut_seq and ddG, with the mean of repeated measurements. `made`:
 random single mutants of stable designs, `MADE` of each; `biorrn predict ddg made.csv --wild-type wt_sequence` values
-them. `stability`: designs with their measured score, and with less weight the made mutants and measured ones of domains,
-whose scores follow from that of the wild type and ddG. A score s above 0 is log10(1 + K), where K is the equilibrium
-constant of folding (Rocklin et al. 2017), so that a mutant has log10(1 + K * 10 ** (ddG / 1.364)). That a domain's
-mutants do not fall below the score of an unfolded protein tells its K: `FLOOR` below the lowest ones. `left_out`: the
-measured mutants that are not among these: of domains of split valid, and of designs.
+them. `stability`: designs with their measured score, and with less weight the made mutants and measured ones of
+domains, whose scores follow from that of the wild type and ddG. A score s above 0 is log10(1 + K), where K is the
+equilibrium constant of folding (Rocklin et al. 2017), so that a mutant has log10(1 + K * 10 ** (ddG / 1.364)). That a
+domain's mutants do not fall below the score of an unfolded protein tells its K: `FLOOR` below the lowest ones. `left_out`:
+the measured mutants that are not among these: of domains of split valid, and of designs.
 """
 
 import csv
@@ -209,7 +209,14 @@ def stability(designs: str, domains: str, asked: str, valued: str) -> Iterator[l
             yield [name, mutant(sequence, row["mutation"]), f"{score:.4f}", WEIGHTS["domain"], "train"]
 
 
-KINDS = {"mutants": mutants, "chains": chains, "pairs": pairs, "made": made, "left_out": left_out, "stability": stability}
+KINDS = {
+    "mutants": mutants,
+    "chains": chains,
+    "pairs": pairs,
+    "made": made,
+    "left_out": left_out,
+    "stability": stability,
+}
 
 if __name__ == "__main__":
     kind, *paths = sys.argv[1:]

@@ -201,7 +201,10 @@ def _gaussian(seen: Look, rows: int) -> Candidate | None:
     if seen.kind == "variants" and seen.positions <= SITES:
         kernel, why = "sites", f"{seen.positions} positions vary together, and a Gaussian process sees all their terms"
     elif seen.kind == "variants":
-        kernel, why = "substitutions", f"a Gaussian process, with {EFFECTS} in its mean, is strong where variants are few"
+        kernel, why = (
+            "substitutions",
+            f"a Gaussian process, with {EFFECTS} in its mean, is strong where variants are few",
+        )
     else:
         kernel, why = (
             "proteins",

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from biorrn.base.errors import ConfigError
+from biorrn.nn.store import load_model
 from biorrn.nn.told import told
 from biorrn.proteins.effects import tables
-from biorrn.nn.store import load_model
 from biorrn.sequences.alphabets import N_TOKENS, tokens
 
 WILD = tokens("MKVLAAGIVGLCAKRTEDFYWHNQSPMKTEXA")
