@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -35,7 +37,7 @@ def told(name: str, reference: np.ndarray) -> np.ndarray:
     x, lengths = torch.from_numpy(reference.astype(np.int64))[None], torch.tensor([len(reference)])
     model = stored.model.eval()
     frontend = getattr(model, "frontend", None)
-    parts = frontend.models if isinstance(frontend, Trained) else []
+    parts: list[Any] = list(frontend.models) if isinstance(frontend, Trained) else []
     with torch.inference_mode():
         table = model(x, lengths)[0][0].double().numpy()  # (L, 20)
         others = [part(x, lengths)[0].double().numpy() for part in parts]  # (L, width)

@@ -17,7 +17,8 @@ random single mutants of stable designs, `MADE` of each; `biorrn predict ddg mad
 them. `stability`: designs with their measured score, and with less weight the made mutants and measured ones of
 domains, whose scores follow from that of the wild type and ddG. A score s above 0 is log10(1 + K), where K is the
 equilibrium constant of folding (Rocklin et al. 2017), so that a mutant has log10(1 + K * 10 ** (ddG / 1.364)). That a
-domain's mutants do not fall below the score of an unfolded protein tells its K: `FLOOR` below the lowest ones. `left_out`:
+domain's mutants do not fall below the score of an unfolded protein tells its K: `FLOOR` below the lowest ones.
+`left_out`:
 the measured mutants that are not among these: of domains of split valid, and of designs.
 """
 
