@@ -31,6 +31,11 @@ def test_what_is_written_is_read(name: str, tmp_path: Path) -> None:
     # what only training data says is filled in
     text = dump_recipe(load_recipe(name)).replace("reference: null", "reference: MKV").replace("size: 0", "size: 24")
     recipe = parse_recipe(yaml.safe_load(text))
+    if recipe.members is not None:  # each is written and read on its own, too
+        plain = [
+            one for one in recipe.members if getattr(getattr(one.recipe.model, "frontend", None), "path", None) is None
+        ]
+        recipe = recipe.model_copy(update={"members": plain})
     facts = {
         "task": recipe.task,
         "outputs": OUTPUTS.get(name, OUTPUTS[recipe.task]),
