@@ -68,6 +68,23 @@ def tiny_proteins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def kernel_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small untrained property model that the compiled kernels run."""
+    import torch
+
+    from biorrn.config.recipe import load_recipe
+    from biorrn.nn.sequence import build
+    from biorrn.nn.store import save_model
+
+    folder = tmp_path_factory.mktemp("models") / "lstm"
+    torch.manual_seed(3)
+    facts = {"task": "regression", "outputs": 1, "targets": [{"name": "stability"}]}
+    recipe = load_recipe("stability_net")
+    save_model(folder, build(recipe, facts), recipe, facts)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_signal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a prepared signal file: made-up reads, one level a base, 8 samples a base, a little noise."""
     import numpy as np

@@ -328,7 +328,7 @@ def first_recipe(stored: Stored) -> Recipe:
     found = networks(stored.model) or []
     if not found or not all(any(isinstance(part, Layer) for part in one.core.modules()) for one in found):
         raise ConfigError(
-            f"model '{stored.path.name}': has a part without a recurrent layer; MODEL is a network with one"
+            f"model '{stored.path.name}': has a part without a recurrent layer, or one that reads other models"
         )
     recipe = stored.recipe if stored.recipe.members is None else stored.recipe.members[0].recipe
     assert isinstance(recipe, Recipe)  # as in every model folder

@@ -19,9 +19,9 @@ def test_untrained_cells(tmp_path: Path, run_cli: Callable[..., int], capsys: py
     ]
 
 
-def test_a_shipped_model(tiny_proteins: Path, tmp_path: Path, run_cli: Callable[..., int],
-                         capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
-    words = ["stability", str(tiny_proteins), "-o", str(tmp_path / "flow"), "--seeds", "1", "--length", "5"]
+def test_a_model_folder(kernel_model: Path, tiny_proteins: Path, tmp_path: Path, run_cli: Callable[..., int],
+                        capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    words = [str(kernel_model), str(tiny_proteins), "-o", str(tmp_path / "flow"), "--seeds", "1", "--length", "5"]
     assert run_cli("gradient-flow", *words) == 0
     out = capsys.readouterr().out
     assert "untrained  lstm 1 forward" in out

@@ -133,7 +133,11 @@ def test_a_short_run_and_standard_streams_leave_nothing(given: Path) -> None:
 
 @pytest.mark.usefixtures("at_once")
 def test_a_prediction_that_is_resumed_is_the_same_file(
-    biorrn: Callable[..., tuple[int, str, str]], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    biorrn: Callable[..., tuple[int, str, str]],
+    kernel_model: Path,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from biorrn.base import journal as resume
     from biorrn.nn import windows
@@ -141,7 +145,7 @@ def test_a_prediction_that_is_resumed_is_the_same_file(
 
     proteins = tmp_path / "p.fa"
     proteins.write_text((root / "data" / "proteins.fasta").read_text() + ">stop\nMK*V\n>last\nMKVLAETR\n")
-    words = ("predict", "stability", proteins, "--threads", 1, "--batch-size", 1, "-o")
+    words = ("predict", kernel_model, proteins, "--threads", 1, "--batch-size", 1, "-o")
     monkeypatch.setattr(windows, "EVEN_BATCHES", 1)
     assert biorrn(*words, tmp_path / "whole.tsv")[0] == 0
     assert len((tmp_path / "whole.tsv").read_text().splitlines()) > 1 + PASS_ROWS

@@ -79,7 +79,7 @@ def test_idle_threads_sleep_before_torch_is_imported() -> None:
 
 
 @pytest.mark.skipif(not available(), reason="no library was built")
-def test_a_prediction_by_the_kernels_needs_no_torch() -> None:
-    code = "import sys, biorrn; biorrn.predict('stability', {'a': 'MKVLA'}); print('torch' in sys.modules)"
+def test_a_prediction_by_the_kernels_needs_no_torch(kernel_model: Path) -> None:
+    code = f"import sys, biorrn; biorrn.predict('{kernel_model}', {{'a': 'MKVLA'}}); print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False"]

@@ -131,12 +131,12 @@ def test_help_imports_no_heavy_library() -> None:
 
 @pytest.mark.skipif(kernels() is None, reason="no library was built")
 @pytest.mark.parametrize("command", ["predict", "scan"])
-def test_properties_need_no_heavy_library(command: str, root: Path, tmp_path: Path) -> None:
+def test_properties_need_no_heavy_library(command: str, kernel_model: Path, root: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.tsv"
     words = [
         "biorrn",
         command,
-        "stability",
+        str(kernel_model),
         str(root / "data" / "proteins.fasta"),
         "-o",
         str(output),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,7 +102,8 @@ def test_arrays_and_module_hold_the_same(name: str) -> None:
         assert torch.equal(torch.from_numpy(stored.tensors[key]), tensor)
 
 
-@pytest.mark.parametrize("name", ["dna_r9.4.1_fast", "dna_r9.4.1_hac"])
-def test_models_of_the_engines_are_loaded_without_torch(name: str) -> None:
+@pytest.mark.parametrize("name", ["dna_r9.4.1_fast", "dna_r9.4.1_hac", None])
+def test_models_of_the_engines_are_loaded_without_torch(name: str | None, kernel_model: Path) -> None:
+    name = name or str(kernel_model)
     told = f"import sys; from biorrn.nn.store import load_model; load_model('{name}').tensors; assert 'torch' not in "
     subprocess.run([sys.executable, "-c", told + "sys.modules"], check=True)
