@@ -1,0 +1,175 @@
+"""Nanopore kits: sequences of adapters, primers and barcodes, from `kits.toml` or a TOML file of the user."""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from biorrn.base.errors import ConfigError, InputError
+from biorrn.base.files import read_text
+from biorrn.base.lookup import lookup
+from biorrn.config.network import Closed
+from biorrn.config.yaml import explain
+from biorrn.nanopore.alignment import reverse_complement
+
+_BASES = re.compile("[ACGT]+")
+_AMBIGUOUS = re.compile("[ACGTRYSWKMBDHVN]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """The sequences of a kit, 5' to 3' as at the start of a read; at its end stands the reverse complement.
+
+    Attributes
+    ----------
+    name : str.
+    barcodes : name -> bases, such as barcode01; empty for a kit without.
+    flanks : what stands before and behind the barcode, as pairs: several where the primers of both ends differ.
+    both : bool: the barcode stands at both ends of a read, not at its start alone.
+    adapters, primers : tuple of str: the last letters stand next to the insert.
+    """
+
+    name: str
+    barcodes: Mapping[str, str]
+    flanks: tuple[tuple[str, str], ...]
+    both: bool
+    adapters: tuple[str, ...]
+    primers: tuple[str, ...]
+
+
+class _Set(Closed):
+    sequences: list[str] | None = None
+    of: str | None = None
+    turned: tuple[int, int] | None = None  # numbers, from 1, both included
+    other: dict[str, str] = {}  # number -> bases
+
+
+class _Span(Closed):
+    set: str
+    first: int = Field(1, ge=1, alias="from")
+    last: int | None = Field(None, ge=1, alias="to")
+
+
+class _Kit(Closed):
+    names: list[str] = Field(min_length=1)
+    barcodes: _Span | None = None
+    flanks: list[tuple[str, str]] = []
+    ends: Literal["both", "start"] = "both"
+    adapters: list[str] = []
+    primers: list[str] = []
+
+
+class _File(Closed):
+    sets: dict[str, _Set] = {}
+    adapters: dict[str, list[str]] = {}
+    primers: dict[str, list[str]] = {}
+    kits: list[_Kit] = Field(min_length=1)
+
+
+def find_kit(name: str) -> Kit:
+    """Return a kit by its name, such as SQK-RBK114-24, or by FILE.toml or FILE.toml:NAME.
+
+    Raises
+    ------
+    ConfigError: the name is unknown, or the file holds several kits and none is named.
+    InputError: the file is not TOML, has an unknown key, or a sequence is not of bases.
+
+    >>> find_kit("sqk-nbd114-24").barcodes["barcode01"]
+    'CACAAAGACACCGACAACTTTCTT'
+    """
+    path, _, inside = name.partition(".toml")
+    if inside == "" and not name.endswith(".toml") or inside[:1] not in ("", ":"):
+        return lookup(_shipped(), name.upper().replace("_", "-"), "--kit:")
+    file = Path(path + ".toml")
+    known = _kits(read_text(file), file)
+    if inside[1:]:
+        return lookup(known, inside[1:], f"{file}: kit")
+    if len(known) > 1:
+        raise ConfigError(f"{file}: holds {len(known)} kits; name one, as in --kit {file}:{next(iter(known))}")
+    return next(iter(known.values()))
+
+
+def kit_names() -> list[str]:
+    """Return the names of the kits that are known without a file, in alphabetic order."""
+    return sorted(_shipped())
+
+
+@functools.cache
+def _shipped() -> dict[str, Kit]:
+    place = resources.files("biorrn.nanopore.reads") / "kits.toml"
+    return _kits(place.read_text(encoding="utf-8"), Path("kits.toml"))
+
+
+def _kits(text: str, source: Path) -> dict[str, Kit]:
+    try:
+        held = _File.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(source, f"is not TOML: {error}") from error
+    except ValidationError as error:
+        raise InputError(source, explain(error, _File)) from error
+    found: dict[str, Kit] = {}
+    for kit in held.kits:
+        for name in kit.names:
+            if name in found:
+                raise InputError(source, "the name is given twice", name)
+            found[name] = _kit(name, kit, held, source)
+    return found
+
+
+def _kit(name: str, kit: _Kit, held: _File, source: Path) -> Kit:
+    barcodes: dict[str, str] = {}
+    if kit.barcodes is not None:
+        if not kit.flanks:
+            raise InputError(source, "has barcodes but no 'flanks'", name)
+        every = _sequences(kit.barcodes.set, held, source)
+        last = kit.barcodes.last or len(every)
+        if not kit.barcodes.first <= last <= len(every):
+            found = f"{kit.barcodes.first} to {last}"
+            raise InputError(source, f"barcodes {found}: set '{kit.barcodes.set}' has 1 to {len(every)}", name)
+        barcodes = {f"barcode{n:02d}": every[n - 1] for n in range(kit.barcodes.first, last + 1)}
+        if len(set(barcodes.values())) < len(barcodes):
+            raise InputError(source, "two of its barcodes are equal", name)
+    extras = []
+    for what, names in (("adapters", kit.adapters), ("primers", kit.primers)):
+        table: dict[str, list[str]] = getattr(held, what)
+        listed = [bases for one in names for bases in lookup(table, one, f"{source}: kit '{name}': {what}")]
+        extras.append(tuple(_checked(bases, _AMBIGUOUS, name, source) for bases in listed))
+    flanks = tuple((_flank(one, name, source), _flank(other, name, source)) for one, other in kit.flanks)
+    return Kit(name, barcodes, flanks, kit.ends == "both", *extras)
+
+
+def _sequences(name: str, held: _File, source: Path) -> list[str]:
+    """Return the barcodes of a set."""
+    wanted = lookup(held.sets, name, f"{source}: set")
+    if (wanted.sequences is None) == (wanted.of is None):
+        raise InputError(source, "give 'sequences', or 'of' another set", name)
+    if wanted.of is not None and lookup(held.sets, wanted.of, f"{source}: set").sequences is None:
+        raise InputError(source, f"'of' names '{wanted.of}', which has no sequences of its own", name)
+    bases = list(wanted.sequences or held.sets[str(wanted.of)].sequences or ())
+    if wanted.turned is not None:
+        first, last = wanted.turned
+        bases[first - 1 : last] = [reverse_complement(each) for each in bases[first - 1 : last]]
+    for number, each in wanted.other.items():
+        if not number.isdecimal() or not 1 <= int(number) <= len(bases):
+            raise InputError(source, f"'other' has the number '{number}'; allowed is 1 to {len(bases)}", name)
+        bases[int(number) - 1] = each
+    return [_checked(each, _BASES, name, source) for each in bases]
+
+
+def _flank(bases: str, name: str, source: Path) -> str:
+    return _checked(bases, _AMBIGUOUS, name, source) if bases else ""
+
+
+def _checked(bases: str, allowed: re.Pattern[str], name: str, source: Path) -> str:
+    upper = bases.upper()
+    if not allowed.fullmatch(upper):
+        raise InputError(source, f"sequence '{bases:.40}': allowed are the letters {allowed.pattern[1:-2]}", name)
+    return upper
