@@ -205,6 +205,8 @@ COMMANDS = {
         ("reads", "reads", "Reads", "List and check raw nanopore reads."),
         ("simulate", "simulate", "Reads", "Simulate raw nanopore reads with known bases."),
         ("merge", "merge", "Reads", "Merge the outputs of several basecall runs."),
+        ("trim", "trim", "Reads", "Cut adapters and primers from basecalled reads."),
+        ("demux", "demux", "Reads", "Sort basecalled reads by barcode."),
         ("qc", "qc", "Reads", "Summarise a basecalling run: yield, lengths, Q-scores, channels."),
         ("map", "map", "Reads", "Map basecalled reads to a reference with minimap2."),
         ("assemble", "assemble", "Reads", "Assemble reads with minimap2, miniasm and racon."),

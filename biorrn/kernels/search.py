@@ -21,6 +21,11 @@ CODES = {"R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC", "B": 
 class Patterns:
     """Patterns of A, C, G, T and the ambiguous letters of IUPAC, each of 1 to `LONGEST` bases.
 
+    Parameters
+    ----------
+    patterns : sequence of str.
+    overhang : bool: a pattern may begin before the text; two missing bases count as one edit.
+
     >>> search = Patterns(["ACGT", "TTTT"])
     >>> distance, end = search(np.array([[1, 1, 2, 3, 4, 4]], np.uint8), np.array([6]))
     >>> distance.tolist(), end.tolist()
@@ -29,9 +34,10 @@ class Patterns:
     [1]
     """
 
-    def __init__(self, patterns: Sequence[str]) -> None:
+    def __init__(self, patterns: Sequence[str], overhang: bool = False) -> None:
         assert all(0 < len(pattern) <= LONGEST for pattern in patterns)
         self.lengths = np.array([len(pattern) for pattern in patterns], np.int32)
+        self._before = np.uint32(0xAAAAAAAA if overhang else 0xFFFFFFFF)  # bases that cost an edit before the text
         self._forward = _masks(patterns)
         self._backward = _masks([pattern[::-1] for pattern in patterns])
 
@@ -45,13 +51,13 @@ class Patterns:
 
         Returns
         -------
-        int32 array (N, P): the distances; of an empty text, the length of the pattern.
+        int32 array (N, P): the distances; of an empty text, the length of the pattern, with `overhang` half of it.
         int32 array (N, P): the number of bases up to the end of the part; the first of several.
         """
         shape = (len(texts), len(self.lengths))
         distances, ends = np.empty(shape, np.int32), np.empty(shape, np.int32)
         texts = np.ascontiguousarray(texts, np.uint8)
-        _search(texts, np.ascontiguousarray(lengths, np.int64), self._forward, self.lengths, distances, ends)
+        _search(texts, np.ascontiguousarray(lengths, np.int64), self._forward, self.lengths, self._before, distances, ends)
         return distances, ends
 
     def starts(self, texts: np.ndarray, which: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -73,18 +79,21 @@ def _masks(patterns: Sequence[str]) -> np.ndarray:
 
 
 @jit()
-def _search(texts, lengths, masks, sizes, distances, ends):  # type: ignore[no-untyped-def]
+def _search(texts, lengths, masks, sizes, before, distances, ends):  # type: ignore[no-untyped-def]
     count = masks.shape[1]
-    one, none, all_ones = np.uint32(1), np.uint32(0), np.uint32(0xFFFFFFFF)
+    one, none = np.uint32(1), np.uint32(0)
     up, down = np.empty(count, np.uint32), np.empty(count, np.uint32)
     last = np.empty(count, np.uint32)
     score, best, place = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.int32)
+    first = np.zeros(count, np.int32)
     for j in range(count):
         last[j] = np.uint32(sizes[j] - 1)
+        for bit in range(sizes[j]):
+            first[j] += np.int32((before >> np.uint32(bit)) & one)
     for row in range(texts.shape[0]):
         for j in range(count):
-            up[j], down[j] = all_ones, none
-            score[j] = best[j] = sizes[j]
+            up[j], down[j] = before, none
+            score[j] = best[j] = first[j]
             place[j] = 0
         for t in range(lengths[row]):
             equal = masks[texts[row, t]]

@@ -1,0 +1,81 @@
+"""`biorrn demux`: sort basecalled reads by barcode."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from biorrn.cli.options import CalledReads
+
+
+def demux(
+    reads: CalledReads,
+    kit: Annotated[
+        str, typer.Option(help="Kit, such as SQK-RBK114-24, or FILE.toml[:NAME] with barcodes of your own.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write: new or empty.")],
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sample-sheet", help="Table with the columns barcode and alias, as MinKNOW writes it."),
+    ] = None,
+    emit: Annotated[str | None, typer.Option(help="fastq, sam, bam or cram. Default: as READS.")] = None,
+    both_ends: Annotated[bool, typer.Option("--both-ends", help="A read needs its barcode at both ends.")] = False,
+    trim: Annotated[bool, typer.Option("--trim/--no-trim", help="Cut barcodes, adapters and primers.")] = True,
+) -> None:
+    """Sort basecalled reads by barcode.
+
+    Writes one file for each barcode, or for each alias of the sample sheet, and `unclassified`; reads.tsv.gz has a row
+    for each read with its barcode, the scores, what was cut and why it has no barcode; barcodes.tsv and barcodes.png
+    count them. A barcode and four bases of its flanks on each side are searched in the first and the last 150 bases.
+    Its score is 10 less the edits, at least 0, added over both ends. The best barcode is taken if it leads the second
+    by 3, and if no other leads by 3 at one end. On random sequence, about 1 read in 1,000 or fewer gets a barcode.
+
+    Records get the tags BC (KIT_barcode01), RG and, where they were cut, xt; see `biorrn trim`. Reads with a tag BC of
+    the kit are not classified again. Reads whose barcode is not in the sample sheet are unclassified.
+
+    \b
+    Examples:
+      biorrn demux calls.fastq.gz --kit SQK-NBD114-24 -o demux/
+      biorrn demux calls.bam --kit EXP-NBD196 --sample-sheet samples.csv -o demux/ --both-ends
+      biorrn basecall reads/ | biorrn demux - --kit my_barcodes.toml --no-trim -o demux/
+    """
+    import sys
+
+    from biorrn.base.files import new_folder
+    from biorrn.base.lookup import lookup
+    from biorrn.base.terminal import command_line, progress
+    from biorrn.nanopore.readers.calls import called_reads
+    from biorrn.nanopore.reads.demux import UNCLASSIFIED, Demultiplexer, Sorted, assign, read_sheet
+    from biorrn.nanopore.reads.kits import find_kit
+    from biorrn.nanopore.reads.records import SUFFIXES, Header, kind_of
+    from biorrn.nanopore.reads.trim import Adapters
+    from biorrn.sequences.tally import Tally
+    from biorrn.stats.figures import save_drawings
+
+    chosen = find_kit(kit)
+    demultiplexer = Demultiplexer(chosen, both_ends)
+    if emit is not None:
+        lookup(SUFFIXES, emit, "--emit: format")
+    aliases = None if sheet is None else read_sheet(sheet, chosen.barcodes)
+    adapters = Adapters([chosen], "all" if chosen.adapters or chosen.primers else "none") if trim else None
+    header = Header(reads, command_line(), "demux")
+    tally = Tally("demux", "reads", "bases")
+    with new_folder(output) as folder, progress("demux", "reads") as advance:
+        with Sorted(folder, chosen, header, emit or kind_of(reads), aliases) as out:
+            found = assign(called_reads(reads, tally.say), demultiplexer, adapters, aliases, header.rna)
+            for each in found:
+                out.write(each)
+                tally.add(reads=1, bases=len(each.read.bases))
+                advance(1)
+        tally.require("reads", f"{reads}: holds no reads")
+        out.finish()
+        save_drawings([out.figure()], folder, folder / "barcodes.tsv")
+    tally.report()
+    total = tally.done["reads"]
+    for name in out.names():
+        count = out.counts.get(name)
+        alias = f" ({out.sheet[name]})" if name in out.sheet else ""
+        number = count.reads if count else 0
+        print(f"{name or UNCLASSIFIED}{alias}\t{number:,} reads\t{100 * number / total:.2f} %")
+    for reason, number in sorted(out.reasons.items(), key=lambda entry: -entry[1]):
+        print(f"  {reason}\t{number:,} reads", file=sys.stdout)

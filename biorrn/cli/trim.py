@@ -1,0 +1,71 @@
+"""`biorrn trim`: cut adapters and primers from basecalled reads."""
+
+from typing import Annotated
+
+import typer
+
+from biorrn.cli.options import CalledReads
+
+
+def trim(
+    reads: CalledReads,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="File .fastq, .fastq.gz, .sam, .bam or .cram. - is FASTQ on stdout.")
+    ] = "-",
+    kit: Annotated[
+        str, typer.Option(help="Kit, such as SQK-LSK114, or FILE.toml[:NAME]. any: the sequences of all kits.")
+    ] = "any",
+    what: Annotated[str, typer.Option("--trim", help="adapters, primers or all.")] = "all",
+    summary: Annotated[str | None, typer.Option(help="Also write a table with one row per read.")] = None,
+) -> None:
+    """Cut adapters and primers from basecalled reads.
+
+    They are searched in the first and the last 150 bases of each read, by edit distance: up to a quarter of the bases
+    of a sequence may differ, and it may begin before the read. Bases, qualities, move table and modified bases are cut
+    together; the tag xt holds the bases cut from both ends. Reads that have it are not searched again. Alignments are
+    not kept. A read that is nothing but adapters is left out, with a row in --summary.
+
+    \b
+    Examples:
+      biorrn trim calls.fastq.gz -o trimmed.fastq.gz --kit SQK-LSK109
+      biorrn trim calls.bam -o trimmed.bam --kit SQK-PCS111 --trim primers --summary trim.tsv
+      zcat calls.fastq.gz | biorrn trim - --kit my_adapters.toml > trimmed.fastq
+    """
+    import contextlib
+    import sys
+
+    from biorrn.base.files import atomic_path, tsv_line, write_text
+    from biorrn.base.terminal import command_line, progress
+    from biorrn.nanopore.basecall.formats import format_of
+    from biorrn.nanopore.readers.calls import called_reads
+    from biorrn.nanopore.reads.kits import find_kit, kit_names
+    from biorrn.nanopore.reads.records import Header, RecordWriter
+    from biorrn.nanopore.reads.trim import COLUMNS, NOTHING, Adapters, trim_reads
+    from biorrn.sequences.tally import Tally
+
+    kind = format_of(output)
+    adapters = Adapters(map(find_kit, kit_names() if kit == "any" else [kit]), what)
+    header = Header(reads, command_line(), "trim")
+    tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0}
+    with contextlib.ExitStack() as stack:
+        place = output if output == "-" else stack.enter_context(atomic_path(output))
+        writer = stack.enter_context(RecordWriter(place, kind, header.text(), output.endswith(".gz")))
+        table = None if summary is None else stack.enter_context(write_text(summary))
+        if table is not None:
+            table.write("\t".join(COLUMNS) + "\n")
+        advance = stack.enter_context(progress("trim", "reads", None))
+        for made, cells in trim_reads(called_reads(reads, tally.say), adapters, header.rna):
+            if made is None:
+                tally.leave_out(NOTHING.partition(": ")[2])
+            else:
+                writer.write(made)
+                tally.add(reads=1, bases=len(made.bases))
+                counted["start"] += cells[2] != "0"
+                counted["end"] += cells[3] != "0"
+                counted["bases"] += int(cells[2]) + int(cells[3])
+            if table is not None:
+                table.write(tsv_line(*cells))
+            advance(1)
+    tally.report()
+    done = f"trim: {counted['start']:,} reads cut at the start, {counted['end']:,} at the end; {counted['bases']:,} bases"
+    print(done, file=sys.stderr)

@@ -1,0 +1,347 @@
+"""Demultiplexing: the barcode of a read by edit distance at both ends.
+
+The rule. Each barcode, with four bases of its flanks on either side (32 bases), is searched in the first 150 bases of
+the read and in the reverse complement of the last 150. Its similarity at an end is `MOST` less the edit distance there,
+at least 0; both ends are added. The read gets the barcode of the largest sum if it exceeds the second largest by
+`LEAD`, and if no other barcode leads by as much at one end. On random bases the rule gives less than 0.1 % of the reads
+a barcode; simulated reads with 10 % errors get the right one in 99 % with one end and in all with two.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from biorrn.base.errors import ConfigError, InputError
+from biorrn.base.files import open_text, tsv_line, write_text
+from biorrn.kernels.search import LONGEST, Patterns
+from biorrn.nanopore.readers.calls import BaseCall, mean_phred
+from biorrn.nanopore.reads.kits import Kit
+from biorrn.nanopore.reads.records import SUFFIXES, Header, RecordWriter, group_name, with_tags
+from biorrn.nanopore.reads.trim import Adapters, Windows, batches, cut
+from biorrn.stats.figures import BLUE, GREY, Drawing, draw, plain
+
+MOST = 10  # edits of 32 bases at which a barcode counts no more
+LEAD = 3  # of the best barcode over the second
+FLANK = 4  # bases before the barcode
+REACH = 8  # edits between the place of the barcode and that of the whole flank behind it
+UNCLASSIFIED = "unclassified"
+NONE, CLOSE, DIFFERENT, ONE_END = (
+    "no barcode",
+    "two barcodes are as similar",
+    "different barcodes at both ends",
+    "barcode at one end only",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The barcodes of a batch of N reads.
+
+    Attributes
+    ----------
+    barcode : int array (N,): which barcode of the kit; -1 for none.
+    best, second : int arrays (N,): the most similar barcode and the next.
+    score, second_score : int arrays (N,): their similarity, both ends together.
+    distance : int array (2, N): edits of the best barcode at the start and at the end.
+    start, end : int arrays (N,): the part of each read inside the barcodes and their flanks.
+    reason : list of str: why a read has none; "" for one that has.
+    """
+
+    barcode: np.ndarray
+    best: np.ndarray
+    second: np.ndarray
+    score: np.ndarray
+    second_score: np.ndarray
+    distance: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    reason: list[str]
+
+
+class Demultiplexer:
+    """Classification of reads by the barcodes of a kit.
+
+    Parameters
+    ----------
+    kit : Kit.
+    both_ends : bool: a read needs its barcode at both ends.
+
+    Raises
+    ------
+    ConfigError: the kit has no barcodes, one that is too long, or both ends are asked of a kit with one.
+    """
+
+    def __init__(self, kit: Kit, both_ends: bool = False) -> None:
+        if not kit.barcodes:
+            raise ConfigError(f"--kit: {kit.name} has no barcodes")
+        if both_ends and not kit.both:
+            raise ConfigError(f"--both-ends: {kit.name} has barcodes at the start of a read only")
+        if long := next((name for name, bases in kit.barcodes.items() if len(bases) > LONGEST), None):
+            raise ConfigError(f"kit {kit.name}: {long} has more than {LONGEST} bases")
+        self.kit, self.names, self._both_ends = kit, list(kit.barcodes), both_ends
+        patterns, behind = [], []
+        for before, after in kit.flanks:
+            for bases in kit.barcodes.values():
+                left = before[-FLANK:] if len(bases) < LONGEST else ""
+                left = left[: LONGEST - len(bases)]
+                right = after[: LONGEST - len(bases) - len(left)]
+                patterns.append(left + bases + right)
+                behind.append(len(after) - len(right))
+        self._patterns, self._behind = Patterns(patterns), np.array(behind)
+        # the last bases of the flank, whose end is where the insert begins
+        self._flanks = Patterns([after[-LONGEST:] or "N" for _, after in kit.flanks])
+
+    def __call__(self, windows: Windows) -> Found:
+        """Return the barcodes of reads."""
+        count, names = len(windows.sizes), len(self.names)
+        rows = np.arange(count)
+        sides = [self._side(*windows.front), self._side(*windows.rear)][: 2 if self.kit.both else 1]
+        similar = [np.maximum(0, MOST - distance) for distance, _ in sides]
+        total = np.sum(similar, axis=0)
+        best, second, lead = _first_two(total)
+        score = total[rows, best]
+        second_score = score - lead
+        differs = np.zeros(count, bool)
+        for each in similar:
+            leader, _, by = _first_two(each)
+            differs |= (by >= LEAD) & (leader != best)
+        one_end = np.zeros(count, bool)
+        if self._both_ends:
+            one_end = np.any([each[rows, best] == 0 for each in similar], axis=0)
+        good = (lead >= LEAD) & ~differs & ~one_end
+        distances, start, end = np.full((2, count), -1), np.zeros(count, int), windows.sizes.copy()
+        for side, (distance, place) in enumerate(sides):
+            near = distance[rows, best]
+            distances[side] = near
+            inner = np.where(good & (near < MOST), place[rows, best], 0)
+            if side == 0:
+                start = inner
+            else:
+                end = windows.sizes - inner
+        reason = [
+            "" if good[row]
+            else NONE if score[row] < LEAD
+            else DIFFERENT if differs[row]
+            else ONE_END if one_end[row]
+            else CLOSE
+            for row in range(count)
+        ]  # fmt: skip
+        barcode = np.where(good, best, -1)
+        return Found(barcode, best, second, score, second_score, distances, start, end, reason)
+
+    def _side(self, texts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return edit distance and end of the flank behind each barcode in a window, int arrays (N, barcodes)."""
+        distance, end = self._patterns(texts, lengths)
+        edits, flank_end = self._flanks(texts, lengths)
+        count, names = len(texts), len(self.names)
+        distance, end = (each.reshape(count, -1, names) for each in (distance, end))
+        # where the flank behind the barcode ends: of the flank that stands there, else counted from the barcode
+        which = (edits / self._flanks.lengths).argmin(1)
+        place = end[np.arange(count), which]
+        counted = np.minimum(place + self._behind.reshape(-1, names)[which], lengths[:, None])
+        measured = flank_end[np.arange(count), which][:, None]
+        place = np.where(np.abs(measured - counted) <= REACH, measured, counted)
+        return distance.min(1), place
+
+
+def _first_two(similar: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return which columns of (N, barcodes) are the largest and the second largest, and by how much the first leads."""
+    rows, best = np.arange(len(similar)), similar.argmax(1)
+    others = similar.copy()
+    others[rows, best] = -1
+    second = others.argmax(1)
+    return best, second, similar[rows, best] - np.maximum(others[rows, second], 0)
+
+
+def read_sheet(path: str | Path, barcodes: Collection[str]) -> dict[str, str]:
+    """Return {barcode: alias} of a sample sheet, as MinKNOW writes it: a table with the columns barcode and alias.
+
+    Separated by commas or tabs; other columns are ignored. A barcode is barcode01, 01 or 1.
+
+    Raises
+    ------
+    InputError: a column is missing, a barcode is not of the kit, or a barcode or an alias is given twice.
+    """
+    with open_text(path) as stream:
+        lines = [line for line in stream if line.strip()]
+    if not lines:
+        raise InputError(path, "is empty; a sample sheet has the columns barcode and alias")
+    table = csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ",")
+    names = {(name or "").strip().lower(): name for name in table.fieldnames or ()}
+    if missing := [name for name in ("barcode", "alias") if name not in names]:
+        raise InputError(path, f"has no column '{missing[0]}'; found {', '.join(names)}")
+    found: dict[str, str] = {}
+    for number, row in enumerate(table, 2):
+        given, alias = ((row[names[name]] or "").strip() for name in ("barcode", "alias"))
+        digits = given.lower().removeprefix("barcode")
+        barcode = f"barcode{int(digits):02d}" if digits.isdecimal() else given
+        if barcode not in barcodes:
+            first, *_, last = [*barcodes, *barcodes]
+            raise InputError(path, f"line {number}: barcode '{given}': the kit has {first} to {last}")
+        if barcode in found or alias in found.values():
+            raise InputError(path, f"line {number}: {'barcode ' + given if barcode in found else alias} is given twice")
+        if not alias or not all(letter.isalnum() or letter in "._-" for letter in alias) or alias == UNCLASSIFIED:
+            raise InputError(path, f"line {number}: alias '{alias}': allowed are letters, digits and ._-")
+        found[barcode] = alias
+    if not found:
+        raise InputError(path, "names no barcode")
+    return found
+
+
+COLUMNS = ("read_id", "length", "barcode", "alias", "score", "second", "second_score", "edits_start", "edits_end",
+           "trimmed_start", "trimmed_end", "reason")  # fmt: skip
+KNOWN = "by its tag BC"
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """One read with its barcode: "" for none; and its cells in the order of `COLUMNS`."""
+
+    read: BaseCall
+    barcode: str
+    cells: list[str]
+
+
+def assign(
+    reads: Iterable[BaseCall],
+    demultiplexer: Demultiplexer,
+    adapters: Adapters | None,
+    sheet: dict[str, str] | None = None,
+    rna: bool = False,
+) -> Iterator[Assigned]:
+    """Yield each read with its barcode, cut where it has one, and tagged `BC` (KIT_barcode01) and `RG`.
+
+    A read with the tag `BC` of this kit keeps its barcode and is not cut again.
+
+    Parameters
+    ----------
+    adapters : search of adapters and primers, which are cut off too; None: nothing is cut.
+    sheet : barcode -> alias: reads of any other barcode get none.
+    """
+    kit, names = demultiplexer.kit.name, demultiplexer.names
+    for some in batches(reads):
+        windows = Windows.of([read.bases for read in some])
+        found, ends = demultiplexer(windows), None if adapters is None else adapters(windows)
+        for row, read in enumerate(some):
+            size = len(read.bases)
+            known = _known(read, kit, names)
+            barcode = known or (names[found.barcode[row]] if found.barcode[row] >= 0 else "")
+            reason = KNOWN if known else found.reason[row]
+            if barcode and sheet is not None and barcode not in sheet:
+                barcode, reason = "", f"{barcode} is not in the sample sheet"
+            start, end = 0, size
+            if barcode and not known and ends is not None:
+                start = max(int(found.start[row]), int(ends.start[row]))
+                end = min(int(found.end[row]), int(ends.end[row]))
+                if start >= end:
+                    start, end, reason = 0, size, "nothing between the barcodes; not cut"
+            made = cut(read, start, end, rna) if (start, end) != (0, size) else read
+            if barcode and not known:
+                group = next((tag[5:] for tag in read.tags if tag.startswith("RG:Z:")), "")
+                made = with_tags(made, [f"BC:Z:{kit}_{barcode}", f"RG:Z:{group_name(group, barcode)}"])
+            edits = ["" if each < 0 else str(each) for each in found.distance[:, row].tolist()]
+            cells = [read.id, str(size), barcode or UNCLASSIFIED, (sheet or {}).get(barcode, "")]
+            cells += [str(found.score[row]), names[found.second[row]], str(found.second_score[row]), *edits]
+            yield Assigned(made, barcode, [*cells, str(start), str(size - end), reason])
+
+
+def _known(read: BaseCall, kit: str, names: Collection[str]) -> str:
+    """Return the barcode that the tag `BC` of a read names, or ""."""
+    for tag in read.tags:
+        if tag.startswith(f"BC:Z:{kit}_") and (name := tag.removeprefix(f"BC:Z:{kit}_")) in names:
+            return name
+    return ""
+
+
+@dataclass(slots=True)
+class Count:
+    """Reads and bases of one barcode."""
+
+    reads: int = 0
+    bases: int = 0
+    quality: float = 0.0  # sum of the mean error probabilities
+
+
+class Sorted:
+    """Writer of a folder with one file for each barcode that has reads, `reads.tsv.gz` and `barcodes.tsv`.
+
+    Parameters
+    ----------
+    folder : to be filled.
+    kit : Kit.
+    header : of the reads.
+    kind : str: fastq, sam, bam or cram.
+    sheet : barcode -> alias, which names the files.
+    """
+
+    def __init__(self, folder: Path, kit: Kit, header: Header, kind: str, sheet: dict[str, str] | None) -> None:
+        self.folder, self.kit, self.kind, self.sheet = folder, kit, kind, sheet or {}
+        self.counts: dict[str, Count] = {}
+        self.reasons: dict[str, int] = {}
+        self._header, self._writers, self._stack = header, dict[str, RecordWriter](), ExitStack()
+        self._table = self._stack.enter_context(write_text(folder / "reads.tsv.gz"))
+        self._table.write("\t".join(COLUMNS) + "\n")
+
+    def __enter__(self) -> Sorted:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def write(self, found: Assigned) -> None:
+        """Write a read to the file of its barcode, and its row."""
+        self._table.write(tsv_line(*found.cells))
+        if found.barcode not in self._writers:
+            alias = self.sheet.get(found.barcode, "")
+            text = self._header.text(found.barcode, self.kit.barcodes.get(found.barcode, ""), alias)
+            name = (alias or found.barcode or UNCLASSIFIED) + SUFFIXES[self.kind]
+            writer = RecordWriter(self.folder / name, self.kind, text, packed=True)
+            self._writers[found.barcode] = self._stack.enter_context(writer)
+        self._writers[found.barcode].write(found.read)
+        count = self.counts.setdefault(found.barcode, Count())
+        count.reads += 1
+        count.bases += len(found.read.bases)
+        if len(found.read.quals):
+            count.quality += 10 ** (-mean_phred(found.read.quals) / 10)
+        if not found.barcode:
+            self.reasons[found.cells[-1]] = self.reasons.get(found.cells[-1], 0) + 1
+
+    def names(self) -> list[str]:
+        """Return the barcodes that have reads or an alias, in order, the unclassified last."""
+        listed = [name for name in self.kit.barcodes if name in self.counts or name in self.sheet]
+        return [*listed, *([""] if "" in self.counts else [])]
+
+    def finish(self) -> None:
+        """Write `barcodes.tsv`: reads, share, bases, mean length and mean quality of each barcode."""
+        total = sum(count.reads for count in self.counts.values())
+        with write_text(self.folder / "barcodes.tsv") as stream:
+            print("barcode", "alias", "reads", "share", "bases", "mean_length", "mean_qscore", sep="\t", file=stream)
+            for name in self.names():
+                count = self.counts.get(name, Count())
+                share, length = count.reads / max(1, total), count.bases / max(1, count.reads)
+                quality = -10 * np.log10(count.quality / count.reads) if count.quality else float("nan")
+                cells = [name or UNCLASSIFIED, self.sheet.get(name, ""), count.reads, f"{share:.4f}", count.bases]
+                stream.write(tsv_line(*cells, f"{length:.0f}", "" if np.isnan(quality) else f"{quality:.2f}"))
+
+    def figure(self) -> Drawing:
+        """Return the reads of each barcode as bars."""
+        names = self.names()
+        labels = [plain(self.sheet.get(name) or name or UNCLASSIFIED) for name in names]
+        reads = [self.counts.get(name, Count()).reads for name in names]
+
+        def paint(figure: Figure) -> None:
+            axes = figure.subplots()
+            axes.barh(range(len(names)), reads, color=[BLUE if name else GREY for name in names])
+            axes.set_yticks(range(len(names)), labels, fontsize=10 if len(names) < 30 else 6)
+            axes.invert_yaxis()
+            axes.set_xlabel("reads")
+            axes.grid(axis="y", visible=False)
+
+        return draw("barcodes", f"Reads by barcode of {self.kit.name}.", paint, max(2.0, 0.22 * len(names) + 0.8))
