@@ -67,5 +67,7 @@ def trim(
                 table.write(tsv_line(*cells))
             advance(1)
     tally.report()
-    done = f"trim: {counted['start']:,} reads cut at the start, {counted['end']:,} at the end; {counted['bases']:,} bases"
+    done = (
+        f"trim: {counted['start']:,} reads cut at the start, {counted['end']:,} at the end; {counted['bases']:,} bases"
+    )
     print(done, file=sys.stderr)

@@ -57,7 +57,9 @@ class Patterns:
         shape = (len(texts), len(self.lengths))
         distances, ends = np.empty(shape, np.int32), np.empty(shape, np.int32)
         texts = np.ascontiguousarray(texts, np.uint8)
-        _search(texts, np.ascontiguousarray(lengths, np.int64), self._forward, self.lengths, self._before, distances, ends)
+        _search(
+            texts, np.ascontiguousarray(lengths, np.int64), self._forward, self.lengths, self._before, distances, ends
+        )
         return distances, ends
 
     def starts(self, texts: np.ndarray, which: np.ndarray, ends: np.ndarray) -> np.ndarray:

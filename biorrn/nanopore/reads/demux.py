@@ -100,7 +100,7 @@ class Demultiplexer:
 
     def __call__(self, windows: Windows) -> Found:
         """Return the barcodes of reads."""
-        count, names = len(windows.sizes), len(self.names)
+        count = len(windows.sizes)
         rows = np.arange(count)
         sides = [self._side(*windows.front), self._side(*windows.rear)][: 2 if self.kit.both else 1]
         similar = [np.maximum(0, MOST - distance) for distance, _ in sides]

@@ -49,7 +49,7 @@ class _Set(Closed):
     sequences: list[str] | None = None
     of: str | None = None
     turned: tuple[int, int] | None = None  # numbers, from 1, both included
-    other: dict[str, str] = {}  # number -> bases
+    other: dict[str, str] = Field({})  # number -> bases
 
 
 class _Span(Closed):
@@ -61,16 +61,16 @@ class _Span(Closed):
 class _Kit(Closed):
     names: list[str] = Field(min_length=1)
     barcodes: _Span | None = None
-    flanks: list[tuple[str, str]] = []
+    flanks: list[tuple[str, str]] = Field([])
     ends: Literal["both", "start"] = "both"
-    adapters: list[str] = []
-    primers: list[str] = []
+    adapters: list[str] = Field([])
+    primers: list[str] = Field([])
 
 
 class _File(Closed):
-    sets: dict[str, _Set] = {}
-    adapters: dict[str, list[str]] = {}
-    primers: dict[str, list[str]] = {}
+    sets: dict[str, _Set] = Field({})
+    adapters: dict[str, list[str]] = Field({})
+    primers: dict[str, list[str]] = Field({})
     kits: list[_Kit] = Field(min_length=1)
 
 
@@ -86,7 +86,7 @@ def find_kit(name: str) -> Kit:
     'CACAAAGACACCGACAACTTTCTT'
     """
     path, _, inside = name.partition(".toml")
-    if inside == "" and not name.endswith(".toml") or inside[:1] not in ("", ":"):
+    if (inside == "" and not name.endswith(".toml")) or inside[:1] not in ("", ":"):
         return lookup(_shipped(), name.upper().replace("_", "-"), "--kit:")
     file = Path(path + ".toml")
     known = _kits(read_text(file), file)

@@ -88,7 +88,7 @@ class RecordWriter:
         self.path, self._kind, self._head = path, kind, None
         self._file: Any
         if kind == "fastq":
-            self._raw: Any = sys.stdout.buffer if str(path) == "-" else open(path, "wb")
+            self._raw: Any = sys.stdout.buffer if str(path) == "-" else open(path, "wb")  # noqa: SIM115
             self._file = gzip.GzipFile("", "wb", LEVEL, self._raw, mtime=0) if packed else self._raw
             return
         import pysam

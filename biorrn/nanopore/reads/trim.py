@@ -1,4 +1,4 @@
-"""Trimming of adapters and primers: search at both ends of a read, and cutting of bases, qualities and tags together."""
+"""Trimming of adapters and primers: search at both ends of a read; bases, qualities and tags are cut together."""
 
 from __future__ import annotations
 
@@ -200,10 +200,10 @@ def _cut_modifications(tags: dict[str, str], bases: str, start: int, end: int) -
         first = int(np.searchsorted(places, start))
         counted = np.diff(np.concatenate([[first - 1], calls[inside]])) - 1
         made.append(f"{letter}{strand}{codes}{mode}" + "".join(f",{number}" for number in counted) + ";")
-        if likely:
-            own = np.array(likely[used : used + each_base * len(calls)]).reshape(len(calls), -1)
-            kept += own[inside].reshape(-1).tolist() if len(calls) else []
+        own = np.array(likely[used : used + each_base * len(calls)], int)
         used += each_base * len(calls)
+        if likely and used <= len(likely):
+            kept += own[np.repeat(inside, each_base)].tolist()
     if len(made) < len(held) or (likely and used != len(likely)):
         for name in MODIFIED:
             tags.pop(name, None)

@@ -1,0 +1,137 @@
+"""`biorrn demux` and `biorrn trim` on files: nothing is lost, tags fit, a second run changes nothing."""
+
+import csv
+import gzip
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pysam
+import pytest
+
+from biorrn.nanopore.alignment import reverse_complement
+from biorrn.nanopore.readers.calls import called_reads
+from biorrn.nanopore.reads.kits import find_kit
+
+Run = Callable[..., tuple[int, str, str]]
+KIT = "SQK-NBD114-24"
+
+
+@pytest.fixture
+def reads(tmp_path: Path) -> Path:
+    """Return a BAM of 60 made-up reads with move tables: of three barcodes, and without."""
+    rng, kit = np.random.default_rng(0), find_kit(KIT)
+    (before, after), names = kit.flanks[0], ["barcode01", "barcode02", "barcode24", ""]
+    path = tmp_path / "reads.bam"
+    header = {"HD": {"VN": "1.6"}, "RG": [{"ID": "run_model", "PL": "ONT", "SM": "pool"}]}
+    with pysam.AlignmentFile(str(path), "wb", header=header) as file:
+        for number in range(60):
+            inside = "".join(rng.choice(list("ACGT"), 200))
+            name = names[number % 4]
+            own = before + kit.barcodes[name] + after if name else ""
+            bases = "CTTCGTTCAGTTACGT" * bool(name) + own + inside + reverse_complement(own)
+            moves = [5] + [bit for _ in bases for bit in (1, 0)]
+            read = pysam.AlignedSegment(file.header)
+            read.query_name, read.query_sequence, read.flag = f"r{number}_{name or 'none'}", bases, 4
+            read.query_qualities = pysam.qualitystring_to_array("5" * len(bases))
+            read.set_tags([("RG", "run_model"), ("ts", 10), ("ns", 10 + 10 * len(bases) + 3)])
+            read.set_tag("mv", array("b", moves))
+            file.write(read)
+    return path
+
+
+def table_of(path: Path) -> list[dict[str, str]]:
+    with gzip.open(path, "rt") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+def test_each_read_is_in_the_file_of_its_barcode(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    code, out, err = biorrn("demux", reads, "--kit", KIT, "-o", tmp_path / "d")
+    assert code == 0, err
+    assert "barcode24\t15 reads" in out
+    assert "no barcode\t15 reads" in out
+    rows = {row["read_id"]: row for row in table_of(tmp_path / "d" / "reads.tsv.gz")}
+    assert len(rows) == 60
+    seen = 0
+    for name in ("barcode01", "barcode02", "barcode24", "unclassified"):
+        with pysam.AlignmentFile(str(tmp_path / "d" / f"{name}.bam"), check_sq=False) as file:
+            groups = {group["ID"]: group for group in file.header.to_dict()["RG"]}
+            for read in file:
+                seen += 1
+                assert read.query_name.endswith(name if name != "unclassified" else "none")
+                assert rows[read.query_name]["barcode"] == name
+                assert read.get_tag("RG") in groups
+                if name != "unclassified":
+                    assert read.get_tag("BC") == f"{KIT}_{name}"
+                    assert groups[read.get_tag("RG")]["BC"] == find_kit(KIT).barcodes[name]
+                    assert abs(len(read.query_sequence) - 200) <= 4
+                moves = read.get_tag("mv")
+                assert sum(moves[1:]) == len(read.query_sequence)
+                assert (read.get_tag("ns") - read.get_tag("ts")) // moves[0] == len(moves) - 1
+    assert seen == 60
+    assert (tmp_path / "d" / "barcodes.png").stat().st_size > 1000
+
+
+def test_a_second_run_changes_nothing(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    assert biorrn("demux", reads, "--kit", KIT, "-o", tmp_path / "a")[0] == 0
+    assert biorrn("demux", tmp_path / "a" / "barcode02.bam", "--kit", KIT, "-o", tmp_path / "b")[0] == 0
+    one, two = (list(called_reads(tmp_path / name / "barcode02.bam")) for name in "ab")
+    assert [(read.id, read.bases, set(read.tags)) for read in one] == [
+        (read.id, read.bases, set(read.tags)) for read in two
+    ]
+    assert biorrn("trim", reads, "-o", tmp_path / "t.sam", "--kit", "any")[0] == 0
+    assert biorrn("trim", tmp_path / "t.sam", "-o", tmp_path / "u.sam", "--kit", "any")[0] == 0
+    assert [read.bases for read in called_reads(tmp_path / "t.sam")] == [
+        read.bases for read in called_reads(tmp_path / "u.sam")
+    ]
+
+
+def test_aliases_name_the_files_and_other_barcodes_are_unclassified(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("barcode,alias\nbarcode01,liver\nbarcode24,kidney\n")
+    words = ("--kit", KIT, "--sample-sheet", sheet, "--emit", "fastq", "--no-trim")
+    code, out, err = biorrn("demux", reads, *words, "-o", tmp_path / "d")
+    assert code == 0, err
+    assert {path.name for path in (tmp_path / "d").glob("*.fastq.gz")} == {
+        "liver.fastq.gz",
+        "kidney.fastq.gz",
+        "unclassified.fastq.gz",
+    }
+    assert "barcode02 is not in the sample sheet\t15 reads" in out
+    first = next(called_reads(tmp_path / "d" / "liver.fastq.gz"))
+    assert len(first.bases) > 280
+    assert f"BC:Z:{KIT}_barcode01" in first.tags
+
+
+def test_a_summary_of_trimming_has_each_read(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    words = ("trim", reads, "-o", tmp_path / "t.fastq.gz", "--kit", "SQK-LSK114", "--trim", "adapters")
+    code, _, err = biorrn(*words, "--summary", tmp_path / "t.tsv")
+    assert code == 0, err
+    assert "trim: 45 reads cut at the start" in err
+    rows = list(csv.DictReader((tmp_path / "t.tsv").open(), delimiter="\t"))
+    assert len(rows) == 60
+    assert {row["status"] for row in rows} == {"written"}
+    made = {read.id: read for read in called_reads(tmp_path / "t.fastq.gz")}
+    assert all(len(made[row["read_id"]].bases) == int(row["length"]) - int(row["trimmed_start"])
+               - int(row["trimmed_end"]) for row in rows)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("demux", "{reads}", "--kit", "SQK-NBD11424", "-o", "{new}"), "did you mean 'SQK-NBD114-24'"),
+        (("demux", "{reads}", "--kit", "SQK-LSK109", "-o", "{new}"), "SQK-LSK109 has no barcodes"),
+        (("demux", "{reads}", "--kit", KIT, "-o", "{full}"), "holds files; allowed is a new or an empty folder"),
+        (("demux", "{reads}", "--kit", KIT, "--emit", "fasta", "-o", "{new}"), "--emit: format 'fasta' is unknown"),
+        (("trim", "{reads}", "--kit", "SQK-RNA004", "--trim", "primers", "-o", "{new}.fq"), "has no primers"),
+        (("trim", "{reads}", "--trim", "ends", "-o", "{new}.fq"), "found 'ends'; allowed is adapters, primers, all"),
+    ],
+)
+def test_bad_settings_are_one_line(words: tuple[str, ...], message: str, biorrn: Run, reads: Path, tmp_path: Path
+                                   ) -> None:  # fmt: skip
+    code, _, err = biorrn(*(word.format(reads=reads, new=tmp_path / "new", full=tmp_path) for word in words))
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "new").exists()

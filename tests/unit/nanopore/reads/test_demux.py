@@ -1,0 +1,104 @@
+"""The rule of demultiplexing, on made-up reads with errors, and sample sheets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.nanopore.alignment import reverse_complement
+from biorrn.nanopore.reads.demux import CLOSE, DIFFERENT, NONE, ONE_END, Demultiplexer, read_sheet
+from biorrn.nanopore.reads.kits import Kit, find_kit
+from biorrn.nanopore.reads.trim import Windows
+
+
+def noisy(rng: np.random.Generator, bases: str, errors: float) -> str:
+    """Return bases with substitutions, deletions and insertions, each a third of the errors."""
+    made = []
+    for base in bases:
+        draw = rng.random() / errors
+        made.append("" if draw < 1 / 3 else str(rng.choice(list("ACGT"))) if draw < 2 / 3 else base)
+        made.append(str(rng.choice(list("ACGT"))) if 2 / 3 <= draw < 1 else "")
+    return "".join(made)
+
+
+def insert(rng: np.random.Generator, size: int = 300) -> str:
+    return "".join(rng.choice(list("ACGT"), size))
+
+
+def molecule(kit: Kit, barcode: str, inside: str, other: str | None = None) -> tuple[str, str, str]:
+    """Return what stands before, in and behind the insert of a read of a kit."""
+    (before, after), (second, inner) = kit.flanks[0], kit.flanks[-1]
+    front = "AATGTACTTCGTTCAGTTACGT" + before + kit.barcodes[barcode] + after
+    rear = reverse_complement(second + kit.barcodes[other or barcode] + inner) if kit.both else ""
+    return front, inside, rear + ("ACGTAACTGAACGAAGT" if kit.both else "")
+
+
+@pytest.mark.parametrize("name", ["EXP-NBD104", "EXP-NBD196", "SQK-RBK114-96", "EXP-PBC096", "SQK-RPB114-24"])
+def test_barcodes_of_noisy_reads(name: str) -> None:
+    rng, kit = np.random.default_rng(0), find_kit(name)
+    names, reads, places = [], [], []
+    for _ in range(300):
+        names.append(str(rng.choice(list(kit.barcodes))))
+        parts = [noisy(rng, part, 0.1) for part in molecule(kit, names[-1], insert(rng))]
+        reads.append("".join(parts))
+        places.append((len(parts[0]), len(parts[0]) + len(parts[1])))
+    found = Demultiplexer(kit)(Windows.of(reads))
+    given = [list(kit.barcodes)[each] if each >= 0 else None for each in found.barcode]
+    right = np.array([one == other for one, other in zip(given, names, strict=True)])
+    assert right.mean() >= 0.97
+    assert not any(one not in (None, other) for one, other in zip(given, names, strict=True))
+    near = np.abs(np.array([found.start, found.end]).T - places)[right] <= 3
+    assert near.mean() >= 0.95
+
+
+def test_random_reads_get_no_barcode() -> None:
+    rng = np.random.default_rng(1)
+    reads = [insert(rng, int(rng.integers(1, 500))) for _ in range(2000)]
+    found = Demultiplexer(find_kit("EXP-NBD196"))(Windows.of(reads))
+    assert (found.barcode >= 0).mean() <= 0.002
+    assert set(found.reason) <= {NONE, CLOSE, DIFFERENT, ""}
+
+
+def test_a_read_with_two_barcodes_gets_none() -> None:
+    rng, kit = np.random.default_rng(2), find_kit("SQK-NBD114-24")
+    whole = "".join(molecule(kit, "barcode03", insert(rng)))
+    mixed = "".join(molecule(kit, "barcode03", insert(rng), "barcode07"))
+    half = "".join(molecule(kit, "barcode03", insert(rng))[:2])
+    found = Demultiplexer(kit)(Windows.of([whole, mixed, half]))
+    assert found.barcode.tolist() == [2, -1, 2]
+    assert found.reason == ["", DIFFERENT, ""]
+    strict = Demultiplexer(kit, both_ends=True)(Windows.of([whole, mixed, half]))
+    assert strict.barcode.tolist() == [2, -1, -1]
+    assert strict.reason[2] == ONE_END
+
+
+def test_a_kit_without_barcodes_or_with_one_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="SQK-LSK109 has no barcodes"):
+        Demultiplexer(find_kit("SQK-LSK109"))
+    with pytest.raises(ConfigError, match="at the start of a read only"):
+        Demultiplexer(find_kit("SQK-RBK004"), both_ends=True)
+
+
+def test_a_sample_sheet_of_minknow(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.csv"
+    path.write_text("flow_cell_id,kit,barcode,alias\nFAA1,SQK-RBK004,barcode01,liver\nFAA1,SQK-RBK004,2,kidney-b\n")
+    assert read_sheet(path, find_kit("SQK-RBK004").barcodes) == {"barcode01": "liver", "barcode02": "kidney-b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("barcode,name\n1,a\n", "has no column 'alias'"),
+        ("barcode,alias\n13,a\n", "barcode '13': the kit has barcode01 to barcode12"),
+        ("barcode,alias\n1,a\n1,b\n", "barcode 1 is given twice"),
+        ("barcode,alias\n1,a\n2,a\n", "a is given twice"),
+        ("barcode,alias\n1,../a\n", "allowed are letters, digits"),
+    ],
+)
+def test_a_fault_of_a_sample_sheet_is_named(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "sheet.csv"
+    path.write_text(text)
+    with pytest.raises(BiorrnError, match=message):
+        read_sheet(path, find_kit("SQK-RBK004").barcodes)

@@ -1,0 +1,63 @@
+"""Kits: those that ship, and files of the user."""
+
+from pathlib import Path
+
+import pytest
+
+from biorrn.base.errors import BiorrnError
+from biorrn.nanopore.alignment import reverse_complement
+from biorrn.nanopore.reads.kits import find_kit, kit_names
+
+OWN = """
+[sets.own]
+sequences = ["ACGTACGTACGT", "TTTTCCCCGGGG"]
+
+[[kits]]
+names = ["OWN"]
+barcodes = { set = "own" }
+flanks = [["AAAA", "GGGG"]]
+ends = "start"
+"""
+
+
+@pytest.mark.parametrize("name", kit_names())
+def test_a_kit_has_different_barcodes_and_something_to_search(name: str) -> None:
+    kit = find_kit(name)
+    assert kit.barcodes or kit.adapters
+    assert len(set(kit.barcodes.values())) == len(kit.barcodes)
+    assert all(len(bases) == 24 for bases in kit.barcodes.values())
+
+
+def test_native_barcodes_are_the_reverse_complement_of_the_others_up_to_12() -> None:
+    native, others = find_kit("EXP-NBD196").barcodes, find_kit("EXP-PBC096").barcodes
+    for number, (one, other) in enumerate(zip(native.values(), others.values(), strict=True), 1):
+        assert one == (reverse_complement(other) if number <= 12 else other)
+
+
+def test_a_file_of_the_user(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(OWN)
+    kit = find_kit(str(path))
+    assert kit.barcodes == {"barcode01": "ACGTACGTACGT", "barcode02": "TTTTCCCCGGGG"}
+    assert find_kit(f"{path}:OWN") == kit
+    assert not kit.both
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("flanks =", "flank ="), "kits.0.flank' is unknown; did you mean 'flanks'?"),
+        (("ACGTACGTACGT", "ACGTACGXACGT"), "'OWN'|sequence 'ACGTACGXACGT': allowed are the letters ACGT"),
+        (('set = "own"', 'set = "others"'), "'others' is unknown"),
+        (('set = "own"', 'set = "own", to = 3'), "barcodes 1 to 3: set 'own' has 1 to 2"),
+        (("[sets.own]", "[sets.own"), "is not TOML"),
+        (("TTTTCCCCGGGG", "ACGTACGTACGT"), "two of its barcodes are equal"),
+    ],
+)
+def test_a_fault_is_named(change: tuple[str, str], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(OWN.replace(*change))
+    with pytest.raises(BiorrnError) as raised:
+        find_kit(str(path))
+    assert str(path) in str(raised.value)
+    assert message.split("|")[-1] in str(raised.value)
