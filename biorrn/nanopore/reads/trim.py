@@ -15,9 +15,9 @@ from biorrn.nanopore.readers.calls import MODIFIED, TURNED, BaseCall, mean_phred
 from biorrn.nanopore.reads.kits import Kit
 
 WINDOW = 150  # bases at each end that are searched
+REACH = 75  # those of them in which an adapter ends; primers stand behind adapters and barcodes
 BATCH = 512  # reads searched at a time
-# Edits of a sequence by which it may differ. Measured on 20,000 random windows: 0.04 % hold an adapter by chance.
-SHARE, SHORT, SHORT_SHARE = 1 / 4, 24, 1 / 5
+SHARE = 1 / 4  # edits of a sequence by which it may differ
 TRIMMED = "xt"  # tag of what was cut off: bases from the start and from the end
 WHAT = ("adapters", "primers", "all", "none")
 _CODES = np.zeros(256, np.uint8)
@@ -57,35 +57,29 @@ class Adapters:
     def __init__(self, kits: Iterable[Kit], what: str = "all") -> None:
         if what not in WHAT:
             raise ConfigError(f"--trim: found '{what}'; allowed is {', '.join(WHAT)}")
-        found: dict[str, None] = {}
-        for kit in kits:
-            wanted = (kit.adapters if what in ("adapters", "all") else ()) + (
-                kit.primers if what in ("primers", "all") else ()
-            )
-            found |= dict.fromkeys(each[-LONGEST:] for each in wanted)
-        if not found and what != "none":
+        self._searches: list[tuple[Patterns, np.ndarray, int]] = []
+        known = list(kits)
+        for name, reach in (("adapters", REACH), ("primers", WINDOW)):
+            found = dict.fromkeys(bases[-LONGEST:] for kit in known for bases in getattr(kit, name))
+            if found and what in (name, "all"):
+                search = Patterns(list(found), overhang=True)
+                self._searches.append((search, (search.lengths * SHARE).astype(int), reach))
+        if not self._searches and what != "none":
             raise ConfigError(f"--trim {what}: the kit has no {what if what != 'all' else 'adapters or primers'}")
-        self._patterns = Patterns(list(found), overhang=True) if found else None
-        lengths = np.array([len(each) for each in found])
-        self._most = np.where(lengths >= SHORT, lengths * SHARE, lengths * SHORT_SHARE).astype(int)
 
     def __call__(self, windows: Windows) -> Ends:
         """Return what stands at the ends of reads."""
         count = len(windows.sizes)
-        start, end, distance = np.zeros(count, int), windows.sizes.copy(), np.full((2, count), -1)
-        if self._patterns is None:
-            return Ends(start, end, distance)
+        rows, inner, distance = np.arange(count), np.zeros((2, count), int), np.full((2, count), -1)
         for side, (texts, lengths) in enumerate((windows.front, windows.rear)):
-            edits, places = self._patterns(texts, lengths)
-            places = np.where(edits <= self._most, places, 0)
-            nearest = places.argmax(1)  # the adapter stands before the primer
-            place, rows = places[np.arange(count), nearest], np.arange(count)
-            distance[side] = np.where(place > 0, edits[rows, nearest], -1)
-            if side == 0:
-                start = place
-            else:
-                end = windows.sizes - place
-        return Ends(start, end, distance)
+            for search, most, reach in self._searches:
+                edits, places = search(texts, np.minimum(lengths, reach))
+                places = np.where(edits <= most, places, 0)
+                nearest = places.argmax(1)  # to the insert
+                place = places[rows, nearest]
+                distance[side] = np.where(place > inner[side], edits[rows, nearest], distance[side])
+                inner[side] = np.maximum(inner[side], place)
+        return Ends(inner[0], windows.sizes - inner[1], distance)
 
 
 @dataclass(frozen=True, slots=True)
