@@ -6,7 +6,7 @@ Simulated reads: an insert of the genome between adapter, flanks and barcode of 
 substitution, deletion or insertion (a third each) so that their identity is that asked. The last bases of a read are
 cut off at random, up to 20, as in real reads. Reported are the reads with the right and a wrong barcode, and of the
 right ones how many are cut to within 3 bases of the insert. Real reads: pieces from the middle of the calls, which hold
-no barcode. Speed: reads of 5,000 bases on one thread, the search alone, in CPU time.
+no barcode. Two molecules in one read: two such inserts with adapters. Speed: reads of 5,000 bases on one thread, the search alone, in CPU time.
 """
 
 import argparse
@@ -19,13 +19,14 @@ from biorrn.nanopore.alignment import reverse_complement
 from biorrn.nanopore.readers.calls import called_reads
 from biorrn.nanopore.reads.demux import Demultiplexer
 from biorrn.nanopore.reads.kits import find_kit
-from biorrn.nanopore.reads.trim import Adapters, Windows
+from biorrn.nanopore.reads.split import parts_of
+from biorrn.nanopore.reads.trim import Adapters, Windows, bases_of
 from biorrn.nanopore.simulate.reads import read_genome
 from biorrn.sequences.alphabets import decode_bases
 
 KITS = ("EXP-NBD104", "SQK-NBD114-24", "EXP-NBD196", "SQK-RBK004", "SQK-RBK114-96", "EXP-PBC096", "SQK-PCB114-24")
 ADAPTER, TAIL = "AATGTACTTCGTTCAGTTACGTATTGCT", "GCAATACGTAACTGAACGAAGT"
-PIECE, NEAR = 1000, 3  # bases
+PIECE, LONG, NEAR = 1000, 5000, 3  # bases
 
 
 def noisy(rng: np.random.Generator, bases: str, identity: float) -> str:
@@ -92,6 +93,24 @@ def adapters(rng: np.random.Generator, genome: str, count: int, identity: float)
           f"{100 * near[:, 0].mean():.1f} %, at the end {100 * near[:, 1].mean():.1f} %")  # fmt: skip
 
 
+def doubles(rng: np.random.Generator, genome: str, count: int, identity: float) -> None:
+    """Print how many reads of two molecules are split, and how many of one."""
+    found = near = 0
+    for insert, other in zip(inserts(rng, genome, count), inserts(rng, genome, count), strict=True):
+        parts = (ADAPTER + insert, TAIL, ADAPTER[int(rng.integers(8)) :], other + TAIL)
+        first, tail, adapter, second = (noisy(rng, part, identity) for part in parts)
+        made = parts_of(bases_of(first + tail + adapter + second))
+        found += len(made) == 2
+        if len(made) == 2:
+            places = (len(first), len(first) + len(tail) + len(adapter))
+            near += max(abs(made[0][1] - places[0]), abs(made[1][0] - places[1])) <= NEAR
+    starts = rng.integers(0, len(genome) - LONG, count)
+    alone = [len(parts_of(bases_of(genome[start : start + LONG]))) for start in starts]
+    print(f"two molecules, identity {identity:.2f}: split {100 * found / count:.2f} %, of these both ends to within "
+          f"{NEAR} bases {100 * near / max(1, found):.1f} %; of one molecule of {LONG:,} bases, split "
+          f"{100 * (np.array(alone) > 1).mean():.3f} %", flush=True)  # fmt: skip
+
+
 def unbarcoded(pieces: list[str], source: str) -> None:
     """Print how many reads without a barcode get one, or are cut."""
     windows = Windows.of(pieces)
@@ -131,6 +150,7 @@ def main() -> None:
         for name in KITS:
             barcoded(rng, name, genome, asked.reads, identity)
         adapters(rng, genome, asked.reads, identity)
+        doubles(rng, genome, asked.reads, identity)
     unbarcoded(inserts(rng, genome, 20_000), "genome")
     pieces = [
         read.bases[start : start + PIECE]

@@ -206,6 +206,7 @@ COMMANDS = {
         ("simulate", "simulate", "Reads", "Simulate raw nanopore reads with known bases."),
         ("merge", "merge", "Reads", "Merge the outputs of several basecall runs."),
         ("trim", "trim", "Reads", "Cut adapters and primers from basecalled reads."),
+        ("split", "split", "Reads", "Split basecalled reads that hold two molecules, at the adapters between them."),
         ("demux", "demux", "Reads", "Sort basecalled reads by barcode."),
         ("qc", "qc", "Reads", "Summarise a basecalling run: yield, lengths, Q-scores, channels."),
         ("map", "map", "Reads", "Map basecalled reads to a reference with minimap2."),

@@ -103,9 +103,14 @@ class Windows:
         lengths = np.minimum(sizes, size)
         front, rear = np.zeros((2, len(reads), size), np.uint8)
         for row, read in enumerate(reads):
-            front[row, : lengths[row]] = _CODES[np.frombuffer(read[:size].encode("ascii"), np.uint8)]
-            rear[row, : lengths[row]] = _CODES[np.frombuffer(read[-size:].encode("ascii"), np.uint8)][::-1]
+            front[row, : lengths[row]] = bases_of(read[:size])
+            rear[row, : lengths[row]] = bases_of(read[-size:])[::-1]
         return cls(sizes, (front, lengths), (_OTHER[rear], lengths))
+
+
+def bases_of(text: str) -> np.ndarray:
+    """Return the bases of a text of ACGTN as uint8 array (L,): 1 to 4, 0 for N."""
+    return _CODES[np.frombuffer(text.encode("ascii"), np.uint8)]
 
 
 def batches(reads: Iterable[BaseCall], size: int = BATCH) -> Iterator[list[BaseCall]]:

@@ -1,0 +1,61 @@
+"""`biorrn split`: split basecalled reads that hold two molecules."""
+
+from typing import Annotated
+
+import typer
+
+from biorrn.cli.options import CalledReads
+
+
+def split(
+    reads: CalledReads,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="File .fastq, .fastq.gz, .sam, .bam or .cram. - is FASTQ on stdout.")
+    ] = "-",
+    summary: Annotated[str | None, typer.Option(help="Also write a table with one row per part.")] = None,
+) -> None:
+    """Split basecalled reads that hold two molecules, at the adapters between them.
+
+    The adapter of ligation and rapid kits is searched in the whole read but its first and last 200 bases: with at most
+    6 edits, or 12 together with the adapter that ends a molecule, where that stands before it. Bases, qualities, move
+    table and modified bases are split together. A part gets an id of its own, the tag pi with the id of the read, and
+    sp, its first sample; the adapters between the parts are left out. Other reads are written as they are.
+
+    \b
+    Examples:
+      biorrn split calls.fastq.gz -o parts.fastq.gz --summary parts.tsv
+      biorrn split calls.bam -o parts.bam
+      biorrn split calls.bam | biorrn demux - --kit SQK-NBD114-24 -o demux/
+    """
+    import contextlib
+    import sys
+
+    from biorrn.base.files import atomic_path, tsv_line, write_text
+    from biorrn.base.terminal import command_line, progress
+    from biorrn.nanopore.basecall.formats import format_of
+    from biorrn.nanopore.readers.calls import called_reads
+    from biorrn.nanopore.reads.records import Header, RecordWriter
+    from biorrn.nanopore.reads.split import COLUMNS, split_reads
+    from biorrn.sequences.tally import Tally
+
+    kind = format_of(output)
+    header = Header(reads, command_line(), "split")
+    tally, whole, parents = Tally("split", "reads", "bases"), 0, 0
+    with contextlib.ExitStack() as stack:
+        place = output if output == "-" else stack.enter_context(atomic_path(output))
+        writer = stack.enter_context(RecordWriter(place, kind, header.text(), output.endswith(".gz")))
+        table = None if summary is None else stack.enter_context(write_text(summary))
+        if table is not None:
+            table.write("\t".join(COLUMNS) + "\n")
+        advance = stack.enter_context(progress("split", "reads"))
+        for made, cells in split_reads(called_reads(reads, tally.say), header.rna):
+            writer.write(made)
+            tally.add(reads=1, bases=len(made.bases))
+            whole += cells[1] == "1"
+            parents += cells[1] == "1" and cells[2] != "1"
+            if table is not None:
+                table.write(tsv_line(*cells))
+            advance(1)
+    tally.report()
+    made_of = tally.done["reads"] - whole + parents
+    print(f"split: {parents:,} of {whole:,} reads split, into {made_of:,}", file=sys.stderr)

@@ -1,0 +1,109 @@
+"""Splitting of reads that hold two molecules or more, at an adapter in the middle.
+
+Two molecules that follow each other through a pore within a moment are often read as one. Between them stand the
+adapter of the bottom strand, which ends the first, and that of the top strand, which begins the second.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from biorrn.kernels.search import Patterns
+from biorrn.nanopore.readers.calls import BaseCall
+from biorrn.nanopore.reads.records import with_tags
+from biorrn.nanopore.reads.trim import bases_of, cut
+
+TOP, BOTTOM = "AATGTACTTCGTTCAGTTACGTATTGCT", "GCAATACGTAACTGAACGAAGT"  # of ONT's ligation and rapid kits
+# Edits of the top strand's adapter alone, and of both together where they stand side by side
+ALONE, TOGETHER, MOST_TOP = 6, 12, 9
+GAP = 80  # bases between both
+EDGE = 200  # bases of the shortest part
+MOST = 20  # parts of a read
+SHIFTED = ("st", "s0", "xt")  # tags that are of the whole read
+COLUMNS = ("read_id", "part", "parts", "start", "end", "edits_top", "edits_bottom", "parent_id")
+
+
+def middle(codes: np.ndarray) -> tuple[int, int, int, int] | None:
+    """Return where the first molecule ends and the second begins, and the edits of both adapters; None for one.
+
+    Parameters
+    ----------
+    codes : uint8 array (L,): bases of a read, 1 to 4.
+    """
+    inside = codes[EDGE : len(codes) - EDGE]
+    if len(inside) < len(TOP):
+        return None
+    edits, ends = _TOP(inside[None], np.array([len(inside)]))
+    top, end = int(edits[0, 0]), int(ends[0, 0])
+    if top > MOST_TOP:
+        return None
+    start = int(_TOP.starts(inside[None], np.array([0]), np.array([end]))[0])
+    before = inside[max(0, start - GAP - len(BOTTOM)) : start]
+    found, places = _BOTTOM(before[None], np.array([len(before)]))
+    bottom = int(found[0, 0])
+    near = top + bottom <= TOGETHER
+    if not (top <= ALONE or near):
+        return None
+    first = start
+    if near:
+        place = np.array([int(places[0, 0])])
+        first = start - len(before) + int(_BOTTOM.starts(before[None], np.array([0]), place)[0])
+    return EDGE + first, EDGE + end, top, bottom
+
+
+_TOP, _BOTTOM = Patterns([TOP]), Patterns([BOTTOM])
+
+
+def parts_of(codes: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Return start, end and the edits of both adapters before each part of a read; one part where it is whole."""
+    parts: list[tuple[int, int, int, int]] = []
+    todo = [(0, len(codes), -1, -1)]
+    while todo:
+        start, end, top, bottom = todo.pop()
+        found = middle(codes[start:end]) if len(todo) + len(parts) < MOST else None
+        if found is None:
+            parts.append((start, end, top, bottom))
+            continue
+        first, second, above, below = found
+        todo += [(start + second, end, above, below), (start, start + first, top, bottom)]
+    return sorted(parts)
+
+
+def split_reads(reads: Iterable[BaseCall], rna: bool = False) -> Iterator[tuple[BaseCall, list[str]]]:
+    """Yield each read, or its parts, with its cells in the order of `COLUMNS`.
+
+    A part has an id of its own, made from that of the read and its place; `pi` names the read, and `sp` the first
+    sample of the part where the read has a move table.
+    """
+    for read in reads:
+        codes = bases_of(read.bases)
+        parts = parts_of(codes)
+        for number, (start, end, *edits) in enumerate(parts, 1):
+            made = read if len(parts) == 1 else part(read, start, end, rna)
+            told = ["" if each < 0 else str(each) for each in edits]
+            parent = read.id if len(parts) > 1 else ""
+            yield made, [made.id, str(number), str(len(parts)), str(start), str(end), *told, parent]
+
+
+def part(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
+    """Return a part of a read as a read of its own: see `split_reads`."""
+    made = cut(read, start, end, rna)
+    tags = {tag[:2]: tag for tag in made.tags if tag[:2] not in SHIFTED}
+    parent = tags.get("pi", f"pi:Z:{read.id}")
+    place = f"{parent[5:]}:{start}:{end}"
+    added = [parent]
+    if "mv" in tags and "ts" in tags:
+        begin = int(tags["ts"][5:])
+        stride, *moves = tags["mv"][7:].split(",")
+        samples = int(stride) * len(moves)
+        before = int(tags["sp"][5:]) if "sp" in tags else 0
+        added += [f"sp:i:{before + begin}", "ts:i:0", f"ns:i:{samples}"]
+        whole = next((int(tag[5:]) for tag in read.tags if tag.startswith("ns:")), 0)
+        if "du" in tags and whole:
+            added.append(f"du:f:{float(tags['du'][5:]) * samples / whole:.5f}")
+    name = str(uuid.uuid5(uuid.NAMESPACE_OID, place))
+    return with_tags(replace(made, id=name, tags=tuple(tags.values())), added)

@@ -1,0 +1,51 @@
+"""Splitting of reads of two molecules, with their tags."""
+
+import numpy as np
+
+from biorrn.nanopore.readers.calls import BaseCall
+from biorrn.nanopore.reads.split import BOTTOM, TOP, parts_of, split_reads
+from biorrn.nanopore.reads.trim import bases_of
+
+
+def insert(rng: np.random.Generator, size: int) -> str:
+    return "".join(rng.choice(list("ACGT"), size))
+
+
+def test_two_and_three_molecules_and_one() -> None:
+    rng = np.random.default_rng(0)
+    one, two, three = (insert(rng, size) for size in (500, 800, 300))
+    joined = one + BOTTOM + TOP + two + BOTTOM + "ACGTAC" + TOP + three
+    assert [joined[start:end] for start, end, *_ in parts_of(bases_of(joined))] == [one, two, three]
+    assert parts_of(bases_of(one)) == [(0, 500, -1, -1)]
+    assert parts_of(bases_of(TOP + one + BOTTOM)) == [(0, 550, -1, -1)]
+    assert parts_of(bases_of("ACGT")) == [(0, 4, -1, -1)]
+
+
+def test_random_reads_are_left_whole() -> None:
+    rng = np.random.default_rng(1)
+    assert sum(len(parts_of(bases_of(insert(rng, 3000)))) > 1 for _ in range(1000)) <= 2
+
+
+def test_parts_have_their_own_ids_moves_and_samples() -> None:
+    rng = np.random.default_rng(2)
+    one, two = insert(rng, 400), insert(rng, 300)
+    bases = one + BOTTOM + TOP + two
+    moves = "1,0," * (len(bases) - 1) + "1"
+    tags = ("ts:i:7", f"ns:i:{7 + 5 * (2 * len(bases) - 1)}", f"mv:B:c,5,{moves}", "du:f:2.0", "RG:Z:g", "s0:i:3")
+    read = BaseCall("parent", bases, np.full(len(bases), 20, np.uint8), tags)
+    made = list(split_reads([read, BaseCall("whole", one, np.zeros(0, np.uint8))]))
+    assert [len(part.bases) for part, _ in made] == [400, 300, 400]
+    parts = [{tag[:2]: tag[5:] for tag in part.tags} for part, _ in made[:2]]
+    assert [tags["pi"] for tags in parts] == ["parent", "parent"]
+    assert [int(tags["sp"]) for tags in parts] == [7, 7 + 10 * (len(bases) - 300)]
+    for (part, _), own in zip(made, parts, strict=False):
+        moves = own["mv"].split(",")[2:]
+        assert moves.count("1") == len(part.bases)
+        assert (int(own["ts"]), int(own["ns"])) == (0, 5 * len(moves))
+        assert "s0" not in own
+        assert own["RG"] == "g"
+    assert len({part.id for part, _ in made}) == 3
+    assert made[2][0].id == "whole"
+    again = list(split_reads([part for part, _ in made]))
+    assert [part for part, _ in again] == [part for part, _ in made]
+    assert [cells[1:3] for _, cells in made] == [["1", "2"], ["2", "2"], ["1", "1"]]
