@@ -6,7 +6,8 @@ Simulated reads: an insert of the genome between adapter, flanks and barcode of 
 substitution, deletion or insertion (a third each) so that their identity is that asked. The last bases of a read are
 cut off at random, up to 20, as in real reads. Reported are the reads with the right and a wrong barcode, and of the
 right ones how many are cut to within 3 bases of the insert. Real reads: pieces from the middle of the calls, which hold
-no barcode. Two molecules in one read: two such inserts with adapters. Speed: reads of 5,000 bases on one thread, the search alone, in CPU time.
+no barcode. Two molecules in one read: two such inserts with adapters. Speed: reads of 5,000 bases on one thread, the
+search alone, in CPU time.
 """
 
 import argparse
