@@ -4,7 +4,7 @@
 
 Each seed draws a protein, nonlinear effects of its substitutions, a table of variants with noise, and 2,000 new
 variants to measure the coverage. `train` is `biorrn train-table` without baselines and figures; `calibrate` is
-`biorrn calibrate` with as many new rows as the table has.
+`biorrn evaluate calibrate` with as many new rows as the table has.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Benchmark of Q-scores: calibration on real reads of ../shared/data, and scores of noise and of other chemistries.
 
 Reads are called, aligned and evaluated as by `biorrn evaluate basecalls`. Noise has another seed, and other kinds,
-than in `biorrn calibrate`; reads of other chemistries are called with --force. The gap is the mean of |predicted -
-observed Q| over the qualities from Q3 to Q25 with enough bases.
+than in `biorrn evaluate calibrate`; reads of other chemistries are called with --force. The gap is the mean of
+|predicted - observed Q| over the qualities from Q3 to Q25 with enough bases.
 """
 
 from __future__ import annotations

@@ -210,5 +210,5 @@ rule calibrate:
     shell:
         "(cp {params.network:q}/weights.safetensors {params.network:q}/recipe.yaml {params.folder:q}/"
         " && gzip -dcf {params.genomes:q} > {params.known:q}"
-        " && biorrn calibrate {params.folder:q} {params.reads:q} --blank --reference {params.known:q} {params.regions}"
+        " && biorrn evaluate calibrate {params.folder:q} {params.reads:q} --blank --reference {params.known:q} {params.regions}"
         " --unlike {params.unlike[0]:q} --unlike {params.unlike[1]:q} --threads {threads}) > {log:q} 2>&1"

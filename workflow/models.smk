@@ -202,7 +202,7 @@ rule train:
     shell:
         "(biorrn train {wildcards.model} {input:q} -o {OUT}/{wildcards.model} --threads {threads}"
         " && {params.python:q} -c 'import sys; from biorrn.nn.store import shrink; {params.kept}' {OUT}/{wildcards.model}"
-        " && biorrn calibrate {OUT}/{wildcards.model} {input:q} --threads {threads}"
+        " && biorrn evaluate calibrate {OUT}/{wildcards.model} {input:q} --threads {threads}"
         " && touch {output:q}) > {log:q} 2>&1"
 
 

@@ -1,4 +1,4 @@
-"""`biorrn calibrate`: calibrate Q-scores of a basecaller, or prediction intervals."""
+"""`biorrn evaluate calibrate`: calibrate Q-scores of a basecaller, or prediction intervals."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def calibrate(
 
     \b
     Examples:
-      biorrn calibrate runs/mine held_out/ --reference genome.fa
-      biorrn calibrate runs/mine fast5/ --reference lambda.fa --region lambda:12000-14500 --dry-run
-      biorrn calibrate runs/mine held_out/ --reference genome.fa --blank --unlike r10_reads/
-      biorrn calibrate runs/stability stability.h5 --split valid
-      biorrn calibrate runs/old stability.h5 --novelty
+      biorrn evaluate calibrate runs/mine held_out/ --reference genome.fa
+      biorrn evaluate calibrate runs/mine fast5/ --reference lambda.fa --region lambda:12000-14500 --dry-run
+      biorrn evaluate calibrate runs/mine held_out/ --reference genome.fa --blank --unlike r10_reads/
+      biorrn evaluate calibrate runs/stability stability.h5 --split valid
+      biorrn evaluate calibrate runs/old stability.h5 --novelty
     """
     from itertools import islice
 

@@ -47,8 +47,8 @@ def demux(
     from biorrn.nanopore.readers.calls import called_reads
     from biorrn.nanopore.reads.demux import UNCLASSIFIED, Demultiplexer, Sorted, assign, read_sheet
     from biorrn.nanopore.reads.kits import find_kit
-    from biorrn.nanopore.reads.records import SUFFIXES, Header, kind_of
     from biorrn.nanopore.reads.trim import Adapters
+    from biorrn.nanopore.reads.unaligned import SUFFIXES, Header, kind_of
     from biorrn.sequences.tally import Tally
     from biorrn.stats.figures import save_drawings
 

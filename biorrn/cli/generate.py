@@ -1,4 +1,4 @@
-"""`biorrn generate`: sample new sequences from a language model."""
+"""`biorrn models generate`: sample new sequences from a language model."""
 
 from typing import Annotated
 
@@ -55,9 +55,9 @@ def generate(
 
     \b
     Examples:
-      biorrn generate runs/lm -n 100 -o new.fasta
-      biorrn generate runs/lm -n 1000 --temperature 0.8 --top-p 0.95 --prompt MKT --max-length 200 -o new.fasta.gz
-      biorrn generate runs/lm -n 500 --against pfam.h5 --drop-copies 0.9 --figure new.svg -o new.fasta
+      biorrn models generate runs/lm -n 100 -o new.fasta
+      biorrn models generate runs/lm -n 1000 --temperature 0.8 --prompt MKT --max-length 200 -o new.fasta.gz
+      biorrn models generate runs/lm -n 500 --against pfam.h5 --drop-copies 0.9 --figure new.svg -o new.fasta
     """
     from biorrn.base.compute import set_threads
     from biorrn.base.terminal import progress

@@ -190,12 +190,9 @@ COMMANDS = {
         ("scan", "scan", "Use", "Predict the effect of mutations; by default, of every single substitution."),
         ("explain", "explain", "Use", "Show which residues a prediction depends on."),
         ("basecall", "basecall", "Use", "Basecall raw nanopore signal."),
-        ("generate", "generate", "Use", "Sample new sequences from a language model."),
-        ("translate", "translate", "Use", "Translate sequences with an encoder-decoder, e.g. genes to proteins."),
         ("prepare", "prepare.app", "Train", "Convert proteins or labelled reads to one HDF5 file with a split."),
         ("train", "train", "Train", "Train a recipe on a prepared file, or resume an interrupted training."),
         ("train-table", "train_table", "Train", "Train a model on a table of proteins; no recipe needed."),
-        ("calibrate", "calibrate", "Train", "Calibrate Q-scores of a basecaller, or prediction intervals."),
         (
             "evaluate",
             "evaluate.app",
@@ -206,16 +203,17 @@ COMMANDS = {
         ("simulate", "simulate", "Reads", "Simulate raw nanopore reads with known bases."),
         ("merge", "merge", "Reads", "Merge the outputs of several basecall runs."),
         ("trim", "trim", "Reads", "Cut adapters and primers from basecalled reads."),
-        ("split", "split", "Reads", "Split basecalled reads that hold two molecules, at the adapters between them."),
         ("demux", "demux", "Reads", "Sort basecalled reads by barcode."),
         ("qc", "qc", "Reads", "Summarise a basecalling run: yield, lengths, Q-scores, channels."),
         ("map", "map", "Reads", "Map basecalled reads to a reference with minimap2."),
         ("assemble", "assemble", "Reads", "Assemble reads with minimap2, miniasm and racon."),
         ("models", "models", "Inspect", "List models, describe one, export or plot its hidden states."),
         ("report", "report", "Inspect", "Build an HTML report of evaluations, runs and data sets."),
-        ("experiments", "experiments", "Inspect", "Compare recurrent cells, and measure how far gradients reach."),
-        # not listed: rerun is named by the help of train, embed is the former name of commands in models and prepare
+        # not listed: rerun is named by the help of train, split by that of trim; experiments is for
+        # developers of methods; embed is the former name of commands in models and prepare
         ("rerun", "rerun", "", "Repeat a training run, and check that the weights are the same."),
+        ("experiments", "experiments", "", "Compare recurrent cells, and measure how far gradients reach."),
+        ("split", "split", "", "Split basecalled reads that hold two molecules, at the adapters between them."),
         ("embed", "embed", "", "Learn k-mer embeddings, plot residue embeddings, export hidden states."),
     )
 }
@@ -224,6 +222,9 @@ FORMER = {
     "compare": "evaluate compare",
     "pore-model": "prepare pore-model",
     "activations": "models activations",
+    "generate": "models generate",
+    "translate": "models translate",
+    "calibrate": "evaluate calibrate",
     "cells": "experiments cells",
     "gradient-flow": "experiments gradient-flow",
 }

@@ -1,4 +1,4 @@
-"""`biorrn models`: list available models, or describe one; the group also holds activations, embedding and states."""
+"""`biorrn models`: list available models, or describe one; the group also runs language and translation models."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,9 @@ import typer
 
 from biorrn.cli.activations import activations
 from biorrn.cli.embed import embedding, states
+from biorrn.cli.generate import generate
 from biorrn.cli.options import ModelsDir
+from biorrn.cli.translate import translate
 
 app = typer.Typer()
 
@@ -135,3 +137,5 @@ def export(
 app.command(no_args_is_help=True)(states)
 app.command(no_args_is_help=True)(activations)
 app.command(no_args_is_help=True)(embedding)
+app.command(no_args_is_help=True)(generate)
+app.command(no_args_is_help=True)(translate)

@@ -27,7 +27,7 @@ def report(
         list[Path] | None, typer.Option("--assembly", help="JSON of `biorrn assemble`. Repeatable.")
     ] = None,
     generated: Annotated[
-        list[Path] | None, typer.Option("--generated", help="JSON of `biorrn generate --summary`. Repeatable.")
+        list[Path] | None, typer.Option("--generated", help="JSON of `biorrn models generate --summary`. Repeatable.")
     ] = None,
     benchmarks: Annotated[
         Path | None, typer.Option(help="Folder of Snakemake benchmark files, <rule>/<run>.tsv: minutes and memory.")

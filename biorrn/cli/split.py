@@ -34,8 +34,8 @@ def split(
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.basecall.formats import format_of
     from biorrn.nanopore.readers.calls import called_reads
-    from biorrn.nanopore.reads.records import Header, RecordWriter
     from biorrn.nanopore.reads.split import COLUMNS, split_reads
+    from biorrn.nanopore.reads.unaligned import Header, RecordWriter
     from biorrn.sequences.tally import Tally
 
     kind = format_of(output)

@@ -1,4 +1,4 @@
-"""`biorrn translate`: translate sequences with an encoder-decoder, e.g. genes to proteins."""
+"""`biorrn models translate`: translate sequences with an encoder-decoder, e.g. genes to proteins."""
 
 from typing import Annotated
 
@@ -26,8 +26,8 @@ def translate(
 
     \b
     Examples:
-      biorrn translate runs/codons genes.fa -o proteins.fa
-      biorrn translate runs/codons genes.fa --beam 1 --attention where.svg -o proteins.fa
+      biorrn models translate runs/codons genes.fa -o proteins.fa
+      biorrn models translate runs/codons genes.fa --beam 1 --attention where.svg -o proteins.fa
     """
     from biorrn.base.compute import choose_device, set_threads
     from biorrn.base.errors import stop

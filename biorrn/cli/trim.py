@@ -24,6 +24,7 @@ def trim(
     quarter of the bases of a sequence may differ, and it may begin before the read. Bases, qualities, move table and
     modified bases are cut together; the tag xt holds the bases cut from both ends. Reads that have it are not searched
     again. Alignments are not kept. A read that is nothing but adapters is left out, with a row in --summary.
+    `biorrn split` separates two molecules that were read as one.
 
     \b
     Examples:
@@ -39,8 +40,8 @@ def trim(
     from biorrn.nanopore.basecall.formats import format_of
     from biorrn.nanopore.readers.calls import called_reads
     from biorrn.nanopore.reads.kits import find_kit, kit_names
-    from biorrn.nanopore.reads.records import Header, RecordWriter
     from biorrn.nanopore.reads.trim import COLUMNS, NOTHING, Adapters, trim_reads
+    from biorrn.nanopore.reads.unaligned import Header, RecordWriter
     from biorrn.sequences.tally import Tally
 
     kind = format_of(output)

@@ -271,11 +271,11 @@ def complete(folder: Path, prepared: Path, device: str) -> None:
         try:
             fit = windows_fit(stored, prepared, device=device)
         except BiorrnError as error:
-            print(f"{folder}: no calibration of Q-scores ({error}); biorrn calibrate {folder} READS --reference GENOME "
-                  "makes one", file=sys.stderr)  # fmt: skip
+            print(f"{folder}: no calibration of Q-scores ({error}); biorrn evaluate calibrate {folder} READS "
+                  "--reference GENOME makes one", file=sys.stderr)  # fmt: skip
             return
-        print(f"{folder}: Q-scores calibrated on {fit.reads} validation windows; biorrn calibrate takes whole reads",
-              file=sys.stderr)  # fmt: skip
+        print(f"{folder}: Q-scores calibrated on {fit.reads} validation windows; biorrn evaluate calibrate takes "
+              "whole reads", file=sys.stderr)  # fmt: skip
         update_facts(folder, **entries(fit))
 
 

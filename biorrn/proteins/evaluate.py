@@ -79,8 +79,8 @@ def evaluate_regression(
         content["cautions"] += refit_cautions(Path(model), rows)
     if bounded and split == "valid":
         content["cautions"].append(
-            "Intervals are calibrated on validation rows unless `biorrn calibrate` was given others: on these rows "
-            "they hold as often as they should. `biorrn calibrate` measures them on folds that were left out."
+            "Intervals are calibrated on validation rows unless `biorrn evaluate calibrate` was given others: on these "
+            "rows they hold as often as they should. `biorrn evaluate calibrate` measures them on folds left out."
         )
     if names and not len(train):
         content["cautions"].append(NOTHING_FITTED)

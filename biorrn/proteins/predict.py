@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import torch
 
 # task -> the command that its models are for
-COMMANDS = {"basecalling": "biorrn basecall", "tagging": "biorrn predict", "language": "biorrn generate"}
+COMMANDS = {"basecalling": "biorrn basecall", "tagging": "biorrn predict", "language": "biorrn models generate"}
 
 Passed = tuple[np.ndarray, np.ndarray | None]  # values (B, K) and their spread, float64
 
@@ -79,7 +79,7 @@ def columns_given(stored: Stored, level: float) -> tuple[dict[str, bool], str]:
         known = stored.facts.get("conformal") or {}
         short = [f"{name} ({known[name]['rows']} rows)" for name in names if name in known]
         reason = f"too few calibration rows for {level:g}: {', '.join(short)}" if short else "it was never calibrated"
-        more = "" if stored.facts.get("effect") else "; biorrn calibrate adds them from held-out rows"
+        more = "" if stored.facts.get("effect") else "; biorrn evaluate calibrate adds them from held-out rows"
         note = f"no intervals: the model carries none ({reason}{more})"
     return {"intervals": intervals, "spread": _has_spread(stored)}, note
 

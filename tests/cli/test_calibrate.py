@@ -1,4 +1,4 @@
-"""`biorrn calibrate`: what it changes in a model, and what it refuses."""
+"""`biorrn evaluate calibrate`: what it changes in a model, and what it refuses."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ FEW = ("--decoder", "greedy", "--max-reads", 8, "--threads", 1)
 
 @pytest.fixture
 def biorrn(biorrn: Run) -> Run:
-    """Return a function that runs `biorrn calibrate` and returns its exit code, stdout and stderr."""
+    """Return a function that runs `biorrn evaluate calibrate` and returns its exit code, stdout and stderr."""
     return partial(biorrn, "calibrate")
 
 

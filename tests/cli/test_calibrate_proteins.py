@@ -1,4 +1,4 @@
-"""`biorrn calibrate` of a protein model: predictions and evaluations use the stored intervals."""
+"""`biorrn evaluate calibrate` of a protein model: predictions and evaluations use the stored intervals."""
 
 import json
 import shutil
@@ -59,7 +59,7 @@ def test_training_ends_with_intervals(biorrn: Run, trained: Path, tiny_proteins:
         assert found["overall"]["value"] >= 0.8 - 1 / found["overall"]["n"]
         assert found["levels"][0]["level"] == 0.5
         assert "leucine: intervals for 80 % hold" in out
-        assert any("biorrn calibrate" in caution for caution in content["cautions"])
+        assert any("biorrn evaluate calibrate" in caution for caution in content["cautions"])
         assert any(figure["path"].endswith("coverage.svg") for figure in content["figures"])
         assert biorrn("report", result, "-o", tmp_path / "r.html")[0] == 0
         assert "nearest below" in (tmp_path / "r.html").read_text()

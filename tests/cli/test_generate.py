@@ -1,4 +1,4 @@
-"""`biorrn generate`, `biorrn activations` and `biorrn embed states`, from a model folder to files."""
+"""`biorrn models generate`, `biorrn activations` and `biorrn embed states`, from a model folder to files."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""`biorrn translate`: from synthetic coding sequences to proteins, with all steps on the command line."""
+"""`biorrn models translate`: from synthetic coding sequences to proteins, with all steps on the command line."""
 
 import json
 from collections.abc import Callable

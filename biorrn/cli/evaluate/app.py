@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from biorrn.cli.calibrate import calibrate
 from biorrn.cli.evaluate.compare import compare
 from biorrn.cli.evaluate.table import sweep, table
 from biorrn.cli.options import (
@@ -290,6 +291,7 @@ def translation(
     write_evaluation(output, content, figures, lambda: sample_drawings(content, scored), table_lines)
 
 
+app.command(no_args_is_help=True)(calibrate)
 app.command(no_args_is_help=True)(compare)
 app.command(no_args_is_help=True)(table)
 app.command(no_args_is_help=True)(sweep)

@@ -4,8 +4,8 @@ The probability that a model gives a base is not its observed accuracy. The inpu
 probabilities per base from the decoder. `features` derives from them those of the base and the next bases, the
 homopolymer around it, and a mean over the read, which indicates noise and other chemistries. Each feature adds a
 piecewise linear term to the log-odds of an error (Hastie and Tibshirani 1986, Statistical Science 1:297). A final
-monotone piecewise linear map transforms their sum. `biorrn calibrate` fits the terms to reads of a known genome; they
-are stored with the model.
+monotone piecewise linear map transforms their sum. `biorrn evaluate calibrate` fits the terms to reads of a known
+genome; they are stored with the model.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def calibration_of(facts: Mapping[str, Any]) -> Calibration | Line | None:
         fault = " ".join(f"{type(error).__name__} {error}".split())[:80]
     if fault:
         raise ConfigError(
-            f"model: its calibration of Q-scores cannot be used ({fault}); biorrn calibrate makes a new one"
+            f"model: its calibration of Q-scores cannot be used ({fault}); biorrn evaluate calibrate makes a new one"
         )
     return made
 

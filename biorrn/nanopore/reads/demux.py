@@ -20,11 +20,11 @@ from matplotlib.figure import Figure
 
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import open_text, tsv_line, write_text
-from biorrn.kernels.search import LONGEST, Patterns
+from biorrn.kernels.edits import LONGEST, Patterns
 from biorrn.nanopore.readers.calls import BaseCall, mean_phred
 from biorrn.nanopore.reads.kits import Kit
-from biorrn.nanopore.reads.records import SUFFIXES, Header, RecordWriter, group_name, with_tags
 from biorrn.nanopore.reads.trim import Adapters, Windows, batches, cut
+from biorrn.nanopore.reads.unaligned import SUFFIXES, Header, RecordWriter, group_name, with_tags
 from biorrn.stats.figures import BLUE, GREY, Drawing, draw, plain
 
 MOST = 10  # edits of 32 bases at which a barcode counts no more

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from biorrn.kernels.search import Patterns
+from biorrn.kernels.edits import Patterns
 from biorrn.nanopore.readers.calls import BaseCall
-from biorrn.nanopore.reads.records import with_tags
 from biorrn.nanopore.reads.trim import bases_of, cut
+from biorrn.nanopore.reads.unaligned import with_tags
 
 TOP, BOTTOM = "AATGTACTTCGTTCAGTTACGTATTGCT", "GCAATACGTAACTGAACGAAGT"  # of ONT's ligation and rapid kits
 # Edits of the top strand's adapter alone, and of both together where they stand side by side

@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from biorrn.base.errors import ConfigError
-from biorrn.kernels.search import LONGEST, Patterns
+from biorrn.kernels.edits import LONGEST, Patterns
 from biorrn.nanopore.readers.calls import MODIFIED, TURNED, BaseCall, mean_phred
 from biorrn.nanopore.reads.kits import Kit
 
@@ -84,7 +84,7 @@ class Adapters:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The ends of a batch of N reads, as bases (N, W) and lengths (N,), for `kernels.search`.
+    """The ends of a batch of N reads, as bases (N, W) and lengths (N,), for `kernels.edits`.
 
     Attributes
     ----------

@@ -158,7 +158,7 @@ def complete(folder: Path, prepared: Path, device: str) -> None:
             why = "chose the model, and what its epochs predicted of them is not kept"
             why = why if stored.recipe.fitted == "train" else "trained the model"
             print(
-                f"{folder}: no intervals: the validation rows {why}; biorrn calibrate makes intervals from other rows",
+                f"{folder}: no intervals: the validation rows {why}; biorrn evaluate calibrate takes other rows",
                 file=sys.stderr,
             )
         else:

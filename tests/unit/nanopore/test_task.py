@@ -147,7 +147,7 @@ def test_a_model_without_a_calibration_says_how_to_make_one(
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "no calibration of Q-scores" in said
-    assert "biorrn calibrate run READS --reference GENOME makes one" in said
+    assert "biorrn evaluate calibrate run READS --reference GENOME makes one" in said
 
 
 def test_reads_that_trained_a_model_are_known(prepared: Path, tmp_path: Path) -> None:

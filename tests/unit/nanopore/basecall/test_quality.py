@@ -112,7 +112,7 @@ FINAL = {"at": [0, 1], "gives": [0, 1]}
 )
 def test_calibration_that_is_none_is_one_line(found: object, said: str) -> None:
     with pytest.raises(
-        ConfigError, match=r"calibration of Q-scores cannot be used .*; biorrn calibrate makes"
+        ConfigError, match=r"calibration of Q-scores cannot be used .*; biorrn evaluate calibrate makes"
     ) as error:
         calibration_of({"qscore": found})
     assert said in str(error.value)

@@ -4,7 +4,7 @@ import edlib
 import numpy as np
 import pytest
 
-from biorrn.kernels.search import LONGEST, Patterns
+from biorrn.kernels.edits import LONGEST, Patterns
 
 
 @pytest.mark.parametrize("size", [1, 8, 31, LONGEST])
