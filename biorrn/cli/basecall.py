@@ -36,6 +36,13 @@ def basecall(
     summary: Annotated[
         str | None, typer.Option(help="Also write a table with one row per read, including skipped ones with reason.")
     ] = None,
+    kit: Annotated[
+        str | None,
+        typer.Option(help="Kit, such as SQK-RBK114-24, or FILE.toml: name the barcode of each read, and cut --trim."),
+    ] = None,
+    trim: Annotated[
+        str, typer.Option(help="With --kit: adapters (and barcodes), primers, all or none are cut off.")
+    ] = "all",
     min_qscore: Annotated[float, typer.Option(min=0, help="Leave out reads with a lower mean Q-score.")] = 0.0,
     min_length: Annotated[
         int, typer.Option(min=0, help="Leave out shorter reads (bases). Empty pores give some tens of bases.")
@@ -90,6 +97,10 @@ def basecall(
     when it is complete. Until then, finished reads are kept in OUTPUT.partial, from which --resume continues. SAM, BAM
     and CRAM on stdout are written at the end.
 
+    With --kit, each read gets the tag BC (KIT_barcode01) where it has a barcode, and adapters, barcodes and primers are
+    cut off together with the move table, by the rules of `biorrn demux` and `biorrn trim`; the tag xt and the summary
+    hold what was cut. `biorrn demux` then sorts the reads by that tag.
+
     `biorrn merge` merges the outputs of several runs, such as those of --shard.
 
     \b
@@ -100,6 +111,7 @@ def basecall(
       biorrn basecall archive/ -o some.cram --read-ids ids.txt
       biorrn basecall reads/ --model dorado_models/dna_r10.4.1_e8.2_400bps_hac@v4.3.0 -o calls.bam
       biorrn basecall rna/ --models-dir dorado_models/ -o rna.bam
+      biorrn basecall pool/ -o calls.bam --kit EXP-NBD104 && biorrn demux calls.bam --kit EXP-NBD104 -o demux/
       biorrn basecall mixed/ --chemistry dna_r9.4.1_e8 -o r9.fastq.gz
       biorrn basecall reads.pod5 --model runs/mine | minimap2 -ax map-ont -y reference.fa -
       biorrn basecall reads/ --emit bam | samtools sort -t st -o by_time.bam
@@ -125,6 +137,12 @@ def basecall(
     from biorrn.sequences.tally import Tally
 
     kind = format_of(output, emit)
+    chosen_kit = trimmer = None
+    if kit is not None:
+        from biorrn.nanopore.basecall.trimming import Trimmer
+        from biorrn.nanopore.reads.kits import find_kit
+
+        chosen_kit = find_kit(kit)
     check_outputs(output, summary, kind, reference, resume)
     given = choose(paths or [], files, None)
     chosen = choose(given, None, shard)
@@ -150,14 +168,18 @@ def basecall(
         threads=used,
         force=force,
     )
+    if chosen_kit is not None:
+        trimmer = Trimmer(chosen_kit, trim, caller.rna)
     mapper = None if reference is None else Mapper(reference)
     rare: dict[str, object] = {"chemistry": chemistry} if chemistry else {}
     rare |= {"uracil": True} if uracil else {}
+    rare |= {"kit": kit, "trim": trim} if kit else {}
     must = resume_settings(stored, intake.files, ids, reference, engine=caller.engine, decoder=decoder,
                            device=kind_of(where), emit=kind, moves=moves, min_qscore=min_qscore,
                            min_length=min_length, max_reads=max_reads, force=force, **rare)  # fmt: skip
     purpose = caller.purpose
-    style = Style(stored.name, moves, mapper, command_line(), used, purpose, uracil=uracil, engine=caller.engine)
+    style = Style(stored.name, moves, mapper, command_line(), used, purpose, uracil=uracil, engine=caller.engine,
+                  kit=chosen_kit.name if chosen_kit else "")  # fmt: skip
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0, min_length) as out:
         intake.done = out.done
         tally.keep(out.kept)
@@ -172,6 +194,7 @@ def basecall(
 
         with progress("basecall", "samples", intake.expected, lambda: {"bases": tally.done["bases"]}) as advance:
             calls = caller.calls(intake.reads(problem, allow_empty), skip, advance)
+            calls = calls if trimmer is None else trimmer.cut(calls)
             intake.check(purpose, tally.say, force=force, part=shard is not None)
             try:
                 for number, (call, hits) in enumerate(mapped(calls, mapper, used)):

@@ -80,6 +80,9 @@ def test_a_second_run_changes_nothing(biorrn: Run, reads: Path, tmp_path: Path) 
     assert [(read.id, read.bases, set(read.tags)) for read in one] == [
         (read.id, read.bases, set(read.tags)) for read in two
     ]
+    with pysam.AlignmentFile(str(tmp_path / "b" / "barcode02.bam"), check_sq=False) as file:
+        groups = {group["ID"] for group in file.header.to_dict()["RG"]}
+        assert {read.get_tag("RG") for read in file} == groups == {f"run_model_{KIT}_barcode02"}
     assert biorrn("trim", reads, "-o", tmp_path / "t.sam", "--kit", "any")[0] == 0
     assert biorrn("trim", tmp_path / "t.sam", "-o", tmp_path / "u.sam", "--kit", "any")[0] == 0
     assert [read.bases for read in called_reads(tmp_path / "t.sam")] == [

@@ -52,6 +52,8 @@ class Call:
     record : SignalRecord: the read's metadata; its `raw` is empty.
     scaling : Scaling or None: how the current was normalised.
     evidence : float32 array (L, 2): see `decode.Decoded`.
+    cut : (int, int): bases cut off before and behind those here, as adapters and barcodes.
+    barcode : str: KIT_barcode01, or "".
     """
 
     read_id: str
@@ -64,6 +66,8 @@ class Call:
     record: SignalRecord
     scaling: Scaling | None = None
     evidence: np.ndarray | None = None
+    cut: tuple[int, int] = (0, 0)
+    barcode: str = ""
 
     @property
     def mean_q(self) -> float:

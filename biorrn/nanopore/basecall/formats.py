@@ -83,6 +83,7 @@ class Style:
     comments : comment lines of the header.
     uracil : bool: FASTQ of RNA has U in place of T.
     engine : str: what runs the network, for the header.
+    kit : str: whose barcodes are looked for; "" for none.
     """
 
     model: str = ""
@@ -94,6 +95,12 @@ class Style:
     comments: tuple[str, ...] = ()
     uracil: bool = False
     engine: str = ""
+    kit: str = ""
+
+    @property
+    def tables(self) -> tuple[bool, bool]:
+        """Return whether the summary has the columns of alignments, and of barcodes."""
+        return self.mapper is not None, bool(self.kit)
 
 
 def check_uracil(kind: str, facts: Mapping[str, Any], model: str) -> None:

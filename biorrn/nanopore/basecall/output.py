@@ -69,7 +69,7 @@ class CallOutput:
         self.absent: list[str] = []
         self._groups: dict[str, dict[str, str]] = {}
         self._number = 0
-        self._warned = columns(style.mapper is not None).index(WARNING)
+        self._warned = columns(*style.tables).index(WARNING)
         self._files: set[tuple[str, str]] = set()  # unusable files, with the reason
         for _, entry, _ in journal.entries():
             self._note(entry)
@@ -84,11 +84,11 @@ class CallOutput:
         status = self.filtered[0] if short else self.filtered[1] if low else self.format.fault(call.read_id) or CALLED
         self.called += 1
         warning = self._warning(call.record)
-        cells = row(call.record, call.samples, status, call, hits, self.style.mapper is not None, warning)
+        cells = row(call.record, call.samples, status, call, hits, self.style.tables[0], warning, self.style.tables[1])
         text = "" if status != CALLED else self.format.record(call, hits, self.style)
         group = None
         if self.style.model and status == CALLED:
-            made = read_group(call.record, self.style.model, bool(warning))
+            made = read_group(call.record, self.style.model, bool(warning), call.barcode)
             group = made if self._is_new(made) else None
         if self.direct:
             sys.stdout.write(text)
@@ -98,7 +98,8 @@ class CallOutput:
 
     def skip(self, record: SignalRecord, samples: int, reason: str) -> None:
         """Take a read that could not be called."""
-        self._append(record.number, reason, row(record, samples, reason, aligned=self.style.mapper is not None))
+        aligned, barcoded = self.style.tables
+        self._append(record.number, reason, row(record, samples, reason, aligned=aligned, barcoded=barcoded))
 
     def problem(self, number: int, problem: InputError) -> bool:
         """Take an unusable read or unusable files; return whether it is new, not in the journal.
@@ -107,11 +108,11 @@ class CallOutput:
         ----------
         number : int: of the read; for a file, the number of the next read.
         """
-        reason, aligned = problem.problem, self.style.mapper is not None
+        reason = problem.problem
         if problem.record is not None:
             if number in self.done:
                 return False
-            cells = unread(Path(problem.source).name, problem.record, reason, aligned)
+            cells = unread(Path(problem.source).name, problem.record, reason, *self.style.tables)
             self._append(number, "unusable read", cells)
             return True
         kind = problem.kind if isinstance(problem, LeftOut) else "unusable file"
@@ -121,7 +122,7 @@ class CallOutput:
         for file in map(str, left_out):
             if (file, why) not in self._files:
                 new = True
-                self._append(number, kind, unread(Path(file).name, "", why, aligned), file=file)
+                self._append(number, kind, unread(Path(file).name, "", why, *self.style.tables), file=file)
         return new
 
     def finish(self, summary: str | None = None) -> None:
@@ -141,7 +142,7 @@ class CallOutput:
         """Write the summary, unless it is None: a row for each read and each unusable file."""
         if summary is not None:
             with write_text(summary) as stream:
-                stream.write("\t".join(columns(self.style.mapper is not None)) + "\n")
+                stream.write("\t".join(columns(*self.style.tables)) + "\n")
                 stream.writelines(tsv_line(*cells) for cells in self._rows())
 
     def _warning(self, record: SignalRecord) -> str:
@@ -168,7 +169,7 @@ class CallOutput:
         for index in np.argsort(np.array(numbers, np.int64), kind="stable"):
             yield self.journal.entry(places[index])[0]["row"]
         for read_id in self.absent:
-            yield unread("", read_id, ABSENT, self.style.mapper is not None)
+            yield unread("", read_id, ABSENT, *self.style.tables)
 
     def _append(
         self,

@@ -48,17 +48,18 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub("?", text)
 
 
-def group_id(record: SignalRecord, model: str) -> str:
-    """Return the id of the read group: run id and model, without spaces."""
-    return printable(f"{record.run_id or 'unknown'}_{model}").replace(" ", "_")
+def group_id(record: SignalRecord, model: str, barcode: str = "") -> str:
+    """Return the id of the read group: run id, model and barcode, without spaces."""
+    name = "_".join(filter(None, (record.run_id or "unknown", model, barcode)))
+    return printable(name).replace(" ", "_")
 
 
-def read_group(record: SignalRecord, model: str, warned: bool = False) -> dict[str, str]:
+def read_group(record: SignalRecord, model: str, warned: bool = False, barcode: str = "") -> dict[str, str]:
     """Return the known fields of a read's `@RG` line, ID first; `warned`: of a chemistry that the model is not for."""
     odd = f" chemistry={chemistry_of(record).name.replace(' ', '_')} {WARNED}" if warned else ""
     run = f" runid={record.run_id}" if record.run_id else ""
     fields = {
-        "ID": group_id(record, model),
+        "ID": group_id(record, model, barcode),
         "PU": record.flow_cell,
         "PM": record.device,
         "DT": "" if record.run_start is None else iso(record.run_start),
@@ -89,7 +90,7 @@ def tags(call: Call, model: str = "") -> list[str]:
     """Return the tags of a call except `mv`; `RG` where a model is named. Unknown metadata have no tag."""
     record = call.record
     numbers = {
-        "ns": call.samples,
+        "ns": call.trimmed + call.stride * len(call.moves) if call.cut[1] else call.samples,
         "ts": call.trimmed,
         "ch": record.channel,
         "mx": record.mux,
@@ -106,7 +107,11 @@ def tags(call: Call, model: str = "") -> list[str]:
             made.append(f"st:Z:{iso(record.run_start + timedelta(seconds=seconds(record.start_time, record)))}")
     if record.source.name:
         made.append(f"fn:Z:{printable(record.source.name)}")
-    return [*made, f"RG:Z:{group_id(record, model)}"] if model else made
+    if call.cut != (0, 0):
+        made.append(f"xt:B:I,{call.cut[0]},{call.cut[1]}")
+    if call.barcode:
+        made.append(f"BC:Z:{call.barcode}")
+    return [*made, f"RG:Z:{group_id(record, model, call.barcode)}"] if model else made
 
 
 def move_tag(call: Call) -> str:

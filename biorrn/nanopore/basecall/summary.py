@@ -48,13 +48,14 @@ ALIGNMENT = (
 )
 # chemistry by the metadata, and a warning such as that the call was forced
 CHEMISTRY, WARNING = "chemistry", "warning"
+BARCODE = ("barcode", "bases_cut_start", "bases_cut_end")  # with --kit
 STATUS = "status"
 UNMAPPED = ("*", "-1", "-1", "*", "0", "0")
 
 
-def columns(aligned: bool) -> list[str]:
-    """Return the column names, with or without those of the alignment."""
-    return [*COLUMNS, *(ALIGNMENT if aligned else ()), CHEMISTRY, WARNING, STATUS]
+def columns(aligned: bool, barcoded: bool = False) -> list[str]:
+    """Return the column names, with or without those of the alignment and of the barcode."""
+    return [*COLUMNS, *(ALIGNMENT if aligned else ()), *(BARCODE if barcoded else ()), CHEMISTRY, WARNING, STATUS]
 
 
 def row(
@@ -65,6 +66,7 @@ def row(
     hits: Sequence[Any] | None = None,
     aligned: bool = False,
     warning: str = "",
+    barcoded: bool = False,
 ) -> list[str]:
     """Return a read's cells, in the order of `columns`.
 
@@ -77,6 +79,7 @@ def row(
     hits : `mappy.Alignment` of the read, the primary one first.
     aligned : bool: the table has the columns of the alignment.
     warning : str: of the call.
+    barcoded : bool: the table has the columns of the barcode.
     """
     trimmed = call.trimmed if call else 0
     start = None if record.start_time is None else seconds(record.start_time, record)
@@ -86,16 +89,21 @@ def row(
     cells += [_time(template), _time(seconds(samples - trimmed, record)), str(trimmed)]
     cells += [str(len(call.bases) if call else 0), f"{call.mean_q if call else 0:.2f}"]
     cells.append("TRUE" if status == CALLED else "FALSE")
-    return [*cells, *(_alignment(call, hits) if aligned else ()), chemistry_of(record).name, warning, status]
+    if aligned:
+        cells += _alignment(call, hits)
+    if barcoded:
+        cells += [call.barcode, *map(str, call.cut)] if call else ["", "0", "0"]
+    return [*cells, chemistry_of(record).name, warning, status]
 
 
 def _time(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.6f}"
 
 
-def unread(name: str, read_id: str, status: str, aligned: bool = False) -> list[str]:
+def unread(name: str, read_id: str, status: str, aligned: bool = False, barcoded: bool = False) -> list[str]:
     """Return the cells of an unusable file, or of an unusable read; unknown cells are empty."""
-    cells = dict.fromkeys(columns(aligned), "") | dict(zip(ALIGNMENT if aligned else (), UNMAPPED, strict=False))
+    cells = dict.fromkeys(columns(aligned, barcoded), "")
+    cells |= dict(zip(ALIGNMENT if aligned else (), UNMAPPED, strict=False))
     cells |= {"filename": name, "read_id": read_id, "passes_filtering": "FALSE", STATUS: status}
     cells |= {"sequence_length_template": "0", "mean_qscore_template": "0.00"}
     return list(cells.values())

@@ -244,8 +244,9 @@ def assign(
                     start, end, reason = 0, size, "nothing between the barcodes; not cut"
             made = cut(read, start, end, rna) if (start, end) != (0, size) else read
             if barcode and not known:
+                own = f"{kit}_{barcode}"
                 group = next((tag[5:] for tag in read.tags if tag.startswith("RG:Z:")), "")
-                made = with_tags(made, [f"BC:Z:{kit}_{barcode}", f"RG:Z:{group_name(group, barcode)}"])
+                made = with_tags(made, [f"BC:Z:{own}", f"RG:Z:{group_name(group, own)}"])
             edits = ["" if each < 0 else str(each) for each in found.distance[:, row].tolist()]
             cells = [read.id, str(size), barcode or UNCLASSIFIED, (sheet or {}).get(barcode, "")]
             cells += [str(found.score[row]), names[found.second[row]], str(found.second_score[row]), *edits]
@@ -300,7 +301,8 @@ class Sorted:
         self._table.write(tsv_line(*found.cells))
         if found.barcode not in self._writers:
             alias = self.sheet.get(found.barcode, "")
-            text = self._header.text(found.barcode, self.kit.barcodes.get(found.barcode, ""), alias)
+            named = f"{self.kit.name}_{found.barcode}" if found.barcode else ""
+            text = self._header.text(named, self.kit.barcodes.get(found.barcode, ""), alias)
             name = (alias or found.barcode or UNCLASSIFIED) + SUFFIXES[self.kind]
             writer = RecordWriter(self.folder / name, self.kind, text, packed=True)
             self._writers[found.barcode] = self._stack.enter_context(writer)

@@ -27,8 +27,8 @@ def kind_of(path: str | Path) -> str:
 
 
 def group_name(name: str, barcode: str) -> str:
-    """Return the id of a read group for the reads of one barcode; "" leaves it as it is."""
-    return "_".join(filter(None, (name, barcode)))
+    """Return the id of a read group for the reads of a barcode, KIT_barcode01; one that has it is left as it is."""
+    return name if name.endswith(barcode) else "_".join(filter(None, (name, barcode)))
 
 
 class Header:

@@ -1,0 +1,72 @@
+"""Trimming and demultiplexing of reads as they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from biorrn.nanopore.basecall.caller import Call
+from biorrn.nanopore.reads.demux import Demultiplexer
+from biorrn.nanopore.reads.kits import Kit
+from biorrn.nanopore.reads.trim import Adapters, Windows
+
+
+class Trimmer:
+    """Cuts barcodes, adapters and primers off calls, and names their barcode.
+
+    Parameters
+    ----------
+    kit : Kit.
+    what : str: adapters (with barcodes), primers, all or none, as in `reads.trim.Adapters`.
+    rna : bool: the moves run against the bases.
+    both_ends : bool: a read needs its barcode at both ends.
+
+    Raises
+    ------
+    ConfigError: as `Adapters` and `Demultiplexer`.
+    """
+
+    def __init__(self, kit: Kit, what: str = "all", rna: bool = False, both_ends: bool = False) -> None:
+        self._demux = Demultiplexer(kit, both_ends) if kit.barcodes or both_ends else None
+        self._adapters = Adapters([kit], what)
+        self._barcodes_too = what in ("adapters", "all")
+        self._kit, self._rna = kit, rna
+
+    def __call__(self, call: Call) -> Call:
+        """Return a call without what stands around its insert; whole where nothing would be left."""
+        windows = Windows.of([call.bases])
+        ends = self._adapters(windows)
+        start, end, barcode = int(ends.start[0]), int(ends.end[0]), ""
+        if self._demux is not None:
+            found = self._demux(windows)
+            if found.barcode[0] >= 0:
+                barcode = f"{self._kit.name}_{self._demux.names[found.barcode[0]]}"
+                if self._barcodes_too:
+                    start, end = max(start, int(found.start[0])), min(end, int(found.end[0]))
+        made = part_of(call, start, end, self._rna) if start < end else call
+        return replace(made, barcode=barcode)
+
+    def cut(self, calls: Iterable[Call]) -> Iterator[Call]:
+        """Yield calls in order."""
+        return map(self, calls)
+
+
+def part_of(call: Call, start: int, end: int, rna: bool = False) -> Call:
+    """Return a part of a call, 0-based and half-open in the order of its bases, with its moves and samples."""
+    size = len(call.bases)
+    if (start, end) == (0, size):
+        return call
+    first, last = (size - end, size - start) if rna else (start, end)
+    places = np.flatnonzero(call.moves)
+    begin, stop = int(places[first]), int(places[last]) if last < size else len(call.moves)
+    return replace(
+        call,
+        bases=call.bases[start:end],
+        quals=call.quals[start:end],
+        moves=call.moves[begin:stop],
+        trimmed=call.trimmed + call.stride * begin,
+        evidence=None if call.evidence is None else call.evidence[start:end],
+        cut=(start, size - end),
+    )
