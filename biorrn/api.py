@@ -539,7 +539,7 @@ def train(
     groups: str | None = None,
     split: str | None = None,
     model: str | None = None,
-    folds: int = 0,
+    folds: int | str = 0,
     search: int = 0,
     sheet: str | None = None,
     strict: bool = False,
@@ -571,7 +571,8 @@ def train(
     groups : str: column whose equal values stay on one side of the split.
     split : str: "column:NAME", "random[:0.8,0.1,0.1]" or "cluster:IDENTITY"; default: chosen.
     model : str: a candidate, recipe or .yaml file; default: chosen.
-    folds : int: folds of a cross-validation, whose models become one ensemble; 0 is none.
+    folds : int or str: folds of a cross-validation, whose models become one ensemble; 0 is none. "position", "random:10",
+        ... say what is held out together, see `biorrn train-table --help`.
     search : int: trials of a hyperparameter search; 0 is none.
     strict : bool: raise at the first row that cannot be used; default: leave it out.
     init, jobs : with `recipe`: model with the initial weights; ensemble members trained at a time.
@@ -620,7 +621,7 @@ def train(
                       split=named, wild_type=wild_type, offset=offset, sheet=sheet, strict=strict)  # fmt: skip
     minutes_of_all = MINUTES if max_minutes is None else max_minutes
     wish = Wish(columns, folder, model=model, split=split, seed=seed, changes=changes, minutes=minutes_of_all,
-                folds=folds, trials=search)  # fmt: skip
+                folds=str(folds or ""), trials=search)  # fmt: skip
     say = (lambda line: print(line, file=sys.stderr, flush=True)) if progress else (lambda line: None)
     with _computing(device, threads, progress) as (_, used):
         train_own(wish, device=device, threads=used, replace=replace, say=say, report=write_report)
