@@ -46,7 +46,8 @@ def train_table(
         str | None,
         typer.Option(
             metavar="[KIND:]N",
-            help="Cross-validate: the models of the N folds form an ensemble. KIND: random, position, contiguous, group.",
+            help="Cross-validate; the models of the N folds form an ensemble. KIND: random, position, contiguous, "
+            "group, order.",
         ),
     ] = None,
     search: Annotated[int | None, typer.Option(help="Trials of a hyperparameter search.")] = None,
@@ -73,10 +74,11 @@ def train_table(
     of mutations (A23G:K41E, p.Ala23Gly, WT) can replace the sequences; --wild-type names what they apply to. The
     former spelling `biorrn train protein TABLE` still works.
 
-    For variants of one protein, --folds says what is held out together: random rows; the rows of whole positions
-    (position, or modulo as in ProteinGym), which tells how the model does at positions that were not measured; stretches
-    of positions (contiguous); the groups of --groups (group). --folds order:2 trains on at most 2 mutations and tests on
-    more. Random rows give higher scores than new positions; where it takes little time, the summary has both.
+    For variants of one protein, --folds says what is held out together: rows at random (random); the rows of whole
+    positions (position, or modulo as in ProteinGym), which tells how the model does where nothing was measured;
+    stretches of positions (contiguous); the groups of --groups (group). --folds order:2 trains on rows of at most 2
+    mutations and tests on rows of more. Scores of random rows are higher than those at new positions; the summary has
+    both where that takes little time.
 
     \b
     Examples:

@@ -384,7 +384,7 @@ def site_folds(sites: Sites, folds: Folds) -> np.ndarray:
     """Return the fold of each mutated position, int64 (S,) from 0, as ProteinGym has them.
 
     `position` deals the mutated positions out in turn (ProteinGym: modulo), so that those beside a held-out position
-    train; `contiguous` cuts them into stretches of equally many (Notin et al. 2023, NeurIPS, ProteinGym and ProteinNPT).
+    train; `contiguous` cuts them into stretches of equally many (Notin et al. 2023, NeurIPS: ProteinGym, ProteinNPT).
 
     Raises
     ------

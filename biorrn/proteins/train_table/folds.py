@@ -60,9 +60,7 @@ Beside = Callable[[Path], dict[str, Any]]
 STEP = 100  # of seeds: folds of runs with neighbouring seeds share none
 
 
-def train_folds(
-    recipe: Recipe, run: Session, folds: Folds, groups: np.ndarray, wild_type: str, beside: Beside
-) -> None:
+def train_folds(recipe: Recipe, run: Session, folds: Folds, groups: np.ndarray, wild_type: str, beside: Beside) -> None:
     """Train a model per fold, predict each row with the one that did not see it, and join all to one model.
 
     Parameters
@@ -277,8 +275,8 @@ def fold_scores(true: np.ndarray, values: np.ndarray, fold: np.ndarray) -> dict[
 def fold_line(entry: dict[str, Any]) -> str:
     """Return the scores of folds as a sentence."""
     return (
-        f"mean Spearman over {entry['folds']} folds {entry['spearman']:.3f}, SD {entry['deviation']:.3f}, 95 % interval "
-        f"{entry['low']:.3f} to {entry['high']:.3f}; the folds share training rows, so it is narrow."
+        f"mean Spearman over {entry['folds']} folds {entry['spearman']:.3f}, SD {entry['deviation']:.3f}, "
+        f"95 % interval {entry['low']:.3f} to {entry['high']:.3f}; the folds share training rows, so it is narrow."
     )
 
 

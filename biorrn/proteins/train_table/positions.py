@@ -20,6 +20,7 @@ from biorrn.config.recipe import Recipe
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.train_table.folds import fold_scores, out_of_fold, sites_of
 from biorrn.proteins.train_table.outputs import DATA, Session
+from biorrn.proteins.train_table.refit import parts_of
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.splits import FOLD_NUMBER, Folds, fold_splits, site_fold_splits
 from biorrn.training.checkpoint import PROVENANCE
@@ -27,11 +28,12 @@ from biorrn.training.ensemble import MemberFailed
 from biorrn.training.task import Diverged
 
 FOLDER = "positions"  # of the trainings; removed in the end
-SHARE = 0.2  # of the time that the user gave, for both kinds together
+SHARE = 0.1  # of the time that the user gave, for both kinds together
 LEAST_SITES, LEAST_TESTED = 10, 50  # mutated positions, rows that folds of them test; of fewer the score says little
 ASK = "`--folds position` trains and tests for new positions."
 WARNING = (
-    "These scores are of rows at random, whose positions have training rows too; at new positions they are lower. " + ASK
+    "These scores are of rows at random, whose positions have training rows too; at new positions they are lower. "
+    + ASK
 )
 
 
@@ -86,7 +88,7 @@ def measure_positions(
             found.setdefault(str(target["name"]), {})[name] = scores
     shutil.rmtree(run.folder / FOLDER)
     found = {target: entry for target, entry in found.items() if all(entry.values())}
-    members = ", ".join(part.name for part in ([fast] if fast.members is None else [m.recipe for m in fast.members]))
+    members = ", ".join(part.name for part in parts_of(fast))
     lines = [fall_line(target, entry, kind, members) for target, entry in found.items()]
     return {"line": " ".join(lines), "scores": found}
 
@@ -101,16 +103,14 @@ def fast_part(recipe: Recipe, trained: Path, seconds: float) -> Recipe | None:
     told = json.loads((trained / PROVENANCE).read_text(encoding="utf-8"))
     if recipe.members is None:
         return recipe if not told.get("epochs") and told["seconds"] <= seconds else None
-    pairs = zip(recipe.members, told["members"].values(), strict=True)
-    timed = [(float(own["seconds"]), member) for member, own in pairs if not own.get("epochs")]
-    kept, spent = [], 0.0
-    for took, member in sorted(timed, key=lambda entry: entry[0]):
-        spent += took
-        if spent <= seconds:
-            kept.append(member)
+    timed = [
+        (float(own["seconds"]), place) for place, own in enumerate(told["members"].values()) if not own.get("epochs")
+    ]
+    spent = np.cumsum([took for took, _ in sorted(timed)])
+    kept = sorted(place for (_, place), until in zip(sorted(timed), spent, strict=True) if until <= seconds)
     if len(kept) < 2:
-        return kept[0].recipe if kept else None
-    return recipe.model_copy(update={"members": kept})
+        return parts_of(recipe)[kept[0]] if kept else None
+    return recipe.model_copy(update={"members": [recipe.members[place] for place in kept]})
 
 
 def fall_line(target: str, entry: dict[str, dict[str, Any]], kind: str, members: str) -> str:

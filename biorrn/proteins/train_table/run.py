@@ -41,7 +41,19 @@ from biorrn.training.train import train
 
 # what a run makes in its folder beside what any training does; removed by --replace
 MADE = [
-    *(CHOICE, MEASURED, "folds", "calibration", "positions", "search", "figures", DATA, "prepare.json", "search.db", "search.yaml"),
+    *(
+        CHOICE,
+        MEASURED,
+        "folds",
+        "calibration",
+        "positions",
+        "search",
+        "figures",
+        DATA,
+        "prepare.json",
+        "search.db",
+        "search.yaml",
+    ),
     *("trials.tsv", "out_of_fold.tsv", "evaluation.json", "predictions.tsv"),
 ]
 # of `Wish`, as the user writes it
