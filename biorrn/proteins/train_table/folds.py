@@ -114,7 +114,9 @@ def train_folds(recipe: Recipe, run: Session, folds: Folds, groups: np.ndarray, 
     if not seen.all():
         content["cautions"].append(
             f"{int((~seen).sum()):,} of {len(rows):,} rows are tested in no fold: their mutations lie in several, or "
-            f"they have none. Of each fold {np.mean(astride):,.0f} rows in the mean were left out of training."
+            "they have none."
+            + f" In the mean {np.mean(astride):,.0f} rows of a fold were left out of training."
+            * any(astride)
         )
     add_positions(content, beside(runs[0]))
     for k, name in enumerate(names):

@@ -28,13 +28,10 @@ from biorrn.training.ensemble import MemberFailed
 from biorrn.training.task import Diverged
 
 FOLDER = "positions"  # of the trainings; removed in the end
-SHARE = 0.1  # of the time that the user gave, for both kinds together
+SHARE = 0.05  # of the time that the user gave, for both kinds together
 LEAST_SITES, LEAST_TESTED = 10, 50  # mutated positions, rows that folds of them test; of fewer the score says little
-ASK = "`--folds position` trains and tests for new positions."
-WARNING = (
-    "These scores are of rows at random, whose positions have training rows too; at new positions they are lower. "
-    + ASK
-)
+FALL = "These scores are of rows at random, whose positions have training rows too; at new positions they are lower"
+WARNING = f"{FALL}: see --folds position."
 
 
 def measure_positions(
@@ -68,8 +65,8 @@ def measure_positions(
     except ConfigError:  # a fold has no rows
         tested = np.zeros(len(rows), bool)
     if tested.sum() < LEAST_TESTED:  # as of rows with many mutations each
-        line = f"{WARNING} Only {int(tested.sum()):,} rows have all their mutations in one fold of positions; "
-        return {"line": line + "`--folds order` tests rows of more mutations than those trained on.", "scores": {}}
+        line = f"{FALL}. Folds cannot tell how far: {int(tested.sum()):,} rows have all their mutations in one of them."
+        return {"line": line, "scores": {}}
     fast = fast_part(recipe, trained, seconds / (2 * FOLD_NUMBER))
     if fast is None:
         return {"line": WARNING, "scores": {}}
@@ -80,6 +77,7 @@ def measure_positions(
         try:
             predictions, fold, _ = out_of_fold(fast, inside, run.folder / FOLDER / name, rows, data, splits)
         except (ConfigError, Diverged, MemberFailed):  # too few rows of a fold for a member
+            shutil.rmtree(run.folder / FOLDER)
             return {"line": WARNING, "scores": {}}
         values = np.full(rows.targets.shape, np.nan)
         values[fold > 0] = [one.values for one in predictions]

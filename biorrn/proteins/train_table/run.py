@@ -218,7 +218,9 @@ def train_own(
             left = min(seconds - (time.monotonic() - began), SHARE * seconds)
             kind = folds.kind if folds.rounds and folds.by_site else "position"
             given = state["wild_type"]
-            state["positions"] = measure_positions(recipe, run, given, trained, left, kind) if given else {}
+            told = measure_positions(recipe, run, given, trained, left, kind) if given else {}
+            # what is said without scores is of rows at random
+            state["positions"] = told if told.get("scores") or not folds.by_site else {}
             keep_state(folder, state)
         return dict(state["positions"])
 
