@@ -45,7 +45,7 @@ def train_table(
     folds: Annotated[
         str | None,
         typer.Option(
-            metavar="[KIND:]N",
+            metavar="N|KIND|KIND:N",
             help="Cross-validate; the models of the N folds form an ensemble. KIND: random, position, contiguous, "
             "group, order.",
         ),

@@ -108,7 +108,7 @@ def train_folds(recipe: Recipe, run: Session, folds: Folds, groups: np.ndarray, 
     content, true, given = evaluate_regression(
         folder / OUT_OF_FOLD, folder / FOLDS / DATA, name=folder.name, split="test", baselines="none", seed=seed
     )
-    content["split"] = f"out of {number} folds" + (f" of kind {folds.kind}" if folds.kind else "")
+    content["split"] = f"out of {number} {folds.kind} folds".replace("  ", " ")
     content["folds"] = {name: fold_scores(true[:, k], given.values[:, k], fold) for k, name in enumerate(names)}
     content["cautions"] += [f"{name}: {fold_line(entry)}" for name, entry in content["folds"].items() if entry]
     if not seen.all():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def measure_positions(
     if fast is None:
         return {"line": WARNING, "scores": {}}
     same = np.unique(rows.sequences(), return_inverse=True)[1]
-    inside = Session(run.folder, run.seed, run.options | {"inside": True}, run.device, run.say, run.report)
+    inside = replace(run, options=run.options | {"inside": True})
     found: dict[str, dict[str, Any]] = {}
     for name, splits in (("random", fold_splits(same, FOLD_NUMBER, run.seed)), (kind, rounds)):
         try:

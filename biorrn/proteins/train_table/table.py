@@ -478,8 +478,10 @@ def choose_split(
         if folds.kind == "order":
             how = f"rows with more than {folds.number} mutations are test"
             return Split(order_split(sites, groups, folds.number, seed), groups, how, why, wild_type=wild_type)
-        if not by_column:
-            list(site_fold_splits(sites, folds, seed))  # before anything is written or trained
+        if not by_column:  # so that folds that cannot be are told before anything is written or trained
+            codes = np.array(list(site_fold_splits(sites, folds, seed)))
+            tested = int((codes == SPLITS.index("test")).any(axis=0).sum())
+            how += f", {tested:,} of {len(table):,} rows are tested" * (tested < len(table))
     else:
         groups, how, why = _groups(table, seen, isinstance(wanted, Random) or folds.kind == "random", identity)
     if by_column:
