@@ -263,8 +263,8 @@ def predict(
     -------
     DataFrame, in the order of the input. Regression has a row per protein: id, length (residues), and for each target
     its value, interval (_lower, _upper), spread of the ensemble members (_spread) and unit (_unit); then flags ("." for
-    none) and the other columns of the input. Tagging has a row per residue: id, position (from 1), residue, state, and
-    the probability of each state (p_*); or a column per value.
+    none) and the other columns of the input; a DataFrame's index and columns are kept as they are. Tagging has a row
+    per residue: id, position (from 1), residue, state, and the probability of each state (p_*); or a column per value.
 
     Raises
     ------
@@ -291,7 +291,8 @@ def predict(
     taking, carried = _taking(problems, strict) | {"keep": True}, list[str]()
     with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
-        if stored.facts.get("task") == "tagging" and not stored.facts.get("effect"):
+        tagging = stored.facts.get("task") == "tagging" and not stored.facts.get("effect")
+        if tagging:
             from biorrn.tagging.predict import Layout, open_taggings, tag, tag_columns  # with torch
 
             states, names = tag_columns(stored)
@@ -321,10 +322,20 @@ def predict(
     if not usable:
         raise BiorrnError(f"{_named(proteins)}: holds no sequence that can be predicted" + _because(problems))
     frame = found.frame()
-    if isinstance(proteins, pd.DataFrame) and carried:  # numbers travel as text
-        for name, column in zip(carried, frame.columns[-len(carried) :], strict=True):
-            if name in proteins and pd.api.types.is_numeric_dtype(proteins[name]):
-                frame[column] = pd.to_numeric(frame[column])
+    return _beside(frame, proteins, carried) if isinstance(proteins, pd.DataFrame) and not tagging else frame
+
+
+def _beside(frame: pd.DataFrame, given: pd.DataFrame, carried: Sequence[str]) -> pd.DataFrame:
+    """Return predictions with the index and the columns `carried` of the DataFrame that they are of, row by row."""
+    assert len(frame) == len(given)
+    name = given.index.name
+    own = {str(column): given[column] for column in given}
+    for column, place in zip(carried, frame.columns[len(frame.columns) - len(carried) :], strict=True):
+        if column in own:  # as it was given: on the way it became text
+            frame[place] = own[column].array.copy()
+        elif column == str(name):
+            frame = frame.drop(columns=place)
+    frame.index = given.index.rename(None) if name in frame else given.index
     return frame
 
 
@@ -539,7 +550,7 @@ def train(
     groups: str | None = None,
     split: str | None = None,
     model: str | None = None,
-    folds: int = 0,
+    folds: int | str = 0,
     search: int = 0,
     sheet: str | None = None,
     strict: bool = False,
@@ -571,7 +582,8 @@ def train(
     groups : str: column whose equal values stay on one side of the split.
     split : str: "column:NAME", "random[:0.8,0.1,0.1]" or "cluster:IDENTITY"; default: chosen.
     model : str: a candidate, recipe or .yaml file; default: chosen.
-    folds : int: folds of a cross-validation, whose models become one ensemble; 0 is none.
+    folds : int or str: folds of a cross-validation, whose models become one ensemble; 0 is none. Or what is held out
+        together, as "position" or "random:10"; see `biorrn train-table --help`.
     search : int: trials of a hyperparameter search; 0 is none.
     strict : bool: raise at the first row that cannot be used; default: leave it out.
     init, jobs : with `recipe`: model with the initial weights; ensemble members trained at a time.
@@ -620,7 +632,7 @@ def train(
                       split=named, wild_type=wild_type, offset=offset, sheet=sheet, strict=strict)  # fmt: skip
     minutes_of_all = MINUTES if max_minutes is None else max_minutes
     wish = Wish(columns, folder, model=model, split=split, seed=seed, changes=changes, minutes=minutes_of_all,
-                folds=folds, trials=search)  # fmt: skip
+                folds=str(folds or ""), trials=search)  # fmt: skip
     say = (lambda line: print(line, file=sys.stderr, flush=True)) if progress else (lambda line: None)
     with _computing(device, threads, progress) as (_, used):
         train_own(wish, device=device, threads=used, replace=replace, say=say, report=write_report)

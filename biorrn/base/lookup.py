@@ -11,13 +11,13 @@ Entry = TypeVar("Entry")
 MOST, LONGEST = 1000, 100  # names, and characters of one, among which a near one is looked for
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like `name`, or None.
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Return the known name most like `name`, or None where none is as like as `cutoff`, 0 to 1.
 
     Long names, and all but the first `MOST`, are not compared: names come from files too.
     """
     near = [word for word in islice(known, MOST) if len(word) <= LONGEST]
-    found = difflib.get_close_matches(name[:LONGEST], near, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name[:LONGEST], near, n=1, cutoff=cutoff)
     return found[0] if found else None
 
 

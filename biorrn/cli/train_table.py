@@ -43,7 +43,12 @@ def train_table(
         str | None, typer.Option(help="Candidate model, recipe name or .yaml file. Default: automatic.")
     ] = None,
     folds: Annotated[
-        int | None, typer.Option(help="Cross-validate with this many folds; the models of the folds form an ensemble.")
+        str | None,
+        typer.Option(
+            metavar="N|KIND|KIND:N",
+            help="Cross-validate; the models of the N folds form an ensemble. KIND: random, position, contiguous, "
+            "group, order.",
+        ),
     ] = None,
     search: Annotated[int | None, typer.Option(help="Trials of a hyperparameter search.")] = None,
     sheet: Sheet = None,
@@ -69,10 +74,17 @@ def train_table(
     of mutations (A23G:K41E, p.Ala23Gly, WT) can replace the sequences; --wild-type names what they apply to. The
     former spelling `biorrn train protein TABLE` still works.
 
+    For variants of one protein, --folds says what is held out together: rows at random (random); the rows of whole
+    positions (position, or modulo as in ProteinGym), which tells how the model does where nothing was measured;
+    stretches of positions (contiguous); the groups of --groups (group). --folds order:2 trains on rows of at most 2
+    mutations and tests on rows of more. Scores of random rows are higher than those at new positions; the summary has
+    both where that takes little time.
+
     \b
     Examples:
       biorrn train-table mine.csv --target tm -o runs/tm
       biorrn train-table mine.csv --target tm --groups family --folds 5 -o runs/tm5
+      biorrn train-table scan.csv --wild-type gb1.fa --target score --folds position -o runs/gb1_positions
       biorrn train-table all.fasta --targets values.csv --target kcat --search 30 --max-minutes 60 -o runs/kcat
       biorrn train-table scan.csv --wild-type gb1.fa --target score -o runs/gb1
       biorrn train-table mine.csv --target tm --dry-run
@@ -112,7 +124,7 @@ def train_table(
         seed=seed,
         changes=tuple(settings or ()),
         minutes=MINUTES if max_minutes is None else max_minutes,
-        folds=folds or 0,
+        folds=folds or "",
         trials=search or 0,
     )
     say = partial(print, flush=True)  # lines appear at once in the log of a long run

@@ -119,8 +119,9 @@ def evaluation(path: Path) -> dict[str, Any]:
         if content["kind"] != "regression":
             for key in content:
                 parts += blocks({key: content[key]}) if key not in SHOWN and content[key] else []
-        elif content.get("coverage"):
-            parts += blocks({"intervals": content["coverage"]})
+        else:
+            shown = {"intervals": "coverage", "folds": "folds", "random and new positions": "positions"}
+            parts += blocks({title: content[key] for title, key in shown.items() if content.get(key)})
         name = str(content["name"])
         return {
             "name": name,

@@ -36,8 +36,10 @@ from biorrn.sequences.tables.reader import (
 from biorrn.sequences.tables.targets import read_targets, text_of
 from biorrn.sequences.variants import (
     WILD_SEQUENCES,
+    Applied,
     MutationColumn,
     find_wild_types,
+    given_protein,
     hold_variants,
     named_column,
     variant_texts,
@@ -170,6 +172,8 @@ def protein_columns(path: str | Path, options: TableOptions = DEFAULTS) -> Prote
     if variant is None and column is not None and own is not None and _hold_sequences(_column(first, own)):
         return ProteinColumns(id, column, layout=layout, wild_type=own)
     if variant is None:
+        if wild_type is not None and own is None and not Path(wild_type).exists():
+            given_protein(wild_type, names)  # says where it is a misspelt column
         for option, given in (("--wild-type", wild_type is not None), ("--offset", options.offset != 0)):
             if given:
                 raise ConfigError(
@@ -285,9 +289,9 @@ def table_rows(
     used = [record for record, _ in rows if not record.problem]
     made = mutations.apply([record.id for record in used], [record.cells[place : place + 3] for record in used])
     reading.facts["mutations"] = mutations.summary(made)
-    labels = {record.cells[place + 2] for record in used} if mutations.wild_types.label else set()
+    labels = [record.cells[place + 2] for record in used] if mutations.wild_types.label else None
     differ: list[str] = []
-    applied = iter(made)
+    applied = iter(zip(made, _named(made, labels), strict=True))
     for record, before in rows:
         for problem in before:
             fault(problem)
@@ -295,8 +299,7 @@ def table_rows(
         if record.problem:
             yield replace(record, cells=own_cells)
             continue
-        one = next(applied)
-        name = f"{record.cells[place + 2]}:{one.written}" if len(labels) > 1 else one.written
+        one, name = next(applied)
         name = record.id if columns.id else name or record.id
         sequence = one.sequence if columns.sequence is None else record.sequence
         wild_type = one.wild_type.sequence if one.wild_type else ""
@@ -317,6 +320,21 @@ def table_rows(
             f"{len(differ):,} sequences of column '{columns.sequence}' differ from the wild type with the mutations of "
             f"column '{columns.variant}', first that of '{differ[0]}'; the sequences are used"
         )
+
+
+def _named(made: Sequence[Applied], labels: Sequence[str] | None) -> list[str]:
+    """Return each mutation as written; where the wild types are several, with a name of its own before it.
+
+    That is the label of the row, or the id of the wild type, or protein1, protein2, ... of those that have none.
+    """
+    places: dict[str, int] = {}
+    names = labels or [
+        "" if wild is None else wild.id or f"protein{places.setdefault(wild.sequence, len(places) + 1)}"
+        for wild in (one.wild_type for one in made)
+    ]
+    if len(set(names) - {""}) < 2:
+        return [one.written for one in made]
+    return [f"{name}:{one.written}" if name else one.written for name, one in zip(names, made, strict=True)]
 
 
 def _chosen(record: ProteinRow) -> ProteinRow:
@@ -507,7 +525,7 @@ def _bases(path: str | Path, on_repeat: Callable[[str], None] | None) -> Iterato
 def read_mutants(
     path: str | Path, mutations: str, offset: int = 0, *, on_problem: OnProblem = stop, keep: bool = False
 ) -> Iterator[ProteinRecord]:
-    """Yield a mutant for each mutation and each protein of a sequence file.
+    """Yield a mutant for each mutation and each protein of a sequence file, or of a sequence.
 
     The id of a mutant is the mutation as written, after the id of the protein where there are several; its one cell is
     the mutation.
@@ -524,7 +542,8 @@ def read_mutants(
     VariantError: none, or fewer than half, of the mutations fit a protein.
     """
     texts = list(variant_texts(mutations))
-    proteins = list(read_fasta(path))
+    given = not Path(path).exists() and str(path) != "-"
+    proteins = [replace(given_protein(str(path)), id="wild type")] if given else list(read_fasta(path))
     for protein in proteins:
         for one in variants_of(protein, texts, offset, on_problem):
             name = one.written if len(proteins) == 1 else f"{protein.id}:{one.written}"

@@ -1,11 +1,15 @@
-"""Splits into train, valid and test: by a column, at random, by sequence identity, by position on the reference."""
+"""Splits into train, valid and test: by a column, at random, by sequence identity, by position on the reference.
+
+Below them, the folds of a cross-validation: at random, by mutated position, by stretches of positions, by groups.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -244,4 +248,278 @@ SPLITTERS: dict[str, type[Column] | type[Random] | type[Cluster] | type[Referenc
     "random": Random,
     "cluster": Cluster,
     "reference": Reference,
+}
+
+
+# --- folds of a cross-validation --------------------------------------------------------------------------------------
+
+CHOOSING_PART = 0.1  # part of the training rows that chooses the epoch, if a column names none
+LEFT_OUT = len(SPLITS)  # code of a row that is in no split of a fold
+FOLD_NUMBER, MOST_TRAINED = 5, 2  # where `--folds` gives a kind alone: folds; mutations of a training row of `order`
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """How a table is divided for cross-validation: `--folds N|KIND|KIND:N`.
+
+    Attributes
+    ----------
+    kind : str: a key of `FOLDS`; "" takes the groups that fit the data.
+    number : int: of folds, 0 for none; of `order`, the most mutations of a training row.
+    """
+
+    kind: str = ""
+    number: int = 0
+
+    @property
+    def rounds(self) -> int:
+        """Return how many models are trained: 0 for none, or for `order`, which is a single split."""
+        return 0 if self.kind == "order" else self.number
+
+    @property
+    def by_site(self) -> bool:
+        """Return whether rows are divided by the positions of their mutations."""
+        return self.kind in ("position", "contiguous", "order")
+
+
+def parse_folds(text: str) -> Folds:
+    """Return what `--folds` asks for; "" is none.
+
+    Raises
+    ------
+    ConfigError: an unknown kind, or a number out of range.
+
+    >>> parse_folds("5"), parse_folds("modulo"), parse_folds("order")
+    (Folds(kind='', number=5), Folds(kind='position', number=5), Folds(kind='order', number=2))
+    """
+    if not text:
+        return Folds()
+    kind, _, number = ("", "", text) if re.fullmatch(r"-?\d+", text) else text.partition(":")
+    if kind or not number:
+        lookup(FOLDS, kind, "--folds")
+    least = 1 if kind == "order" else 2
+    if number and not (re.fullmatch(r"\d{1,6}", number) and int(number) >= least):
+        raise ConfigError(f"--folds: found {text}; allowed is a number of {least} or more")
+    default = MOST_TRAINED if kind == "order" else FOLD_NUMBER
+    return Folds("position" if kind == "modulo" else kind, int(number or default))
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """Mutated positions of N variants of one protein, as M pairs of row and position.
+
+    Attributes
+    ----------
+    rows : int: N. A row without a pair is the wild type.
+    row, site : int64 arrays (M,): the row, from 0, and the place of the position in `positions`.
+    positions : int64 array (S,): positions of the protein, from 0, that any row changes, ascending.
+    """
+
+    rows: int
+    row: np.ndarray
+    site: np.ndarray
+    positions: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Return the mutated positions of each row, int64 (N,)."""
+        return np.bincount(self.row, minlength=self.rows)
+
+    @property
+    def first(self) -> np.ndarray:
+        """Return the first site of each row, int64 (N,); S for the wild type."""
+        first = np.full(self.rows, len(self.positions))
+        np.minimum.at(first, self.row, self.site)
+        return first
+
+    @property
+    def shared(self) -> np.ndarray:
+        """Return, for each site, whether two rows or more change it: bool (S,)."""
+        return np.bincount(self.site, minlength=len(self.positions)) > 1
+
+
+def changed_positions(residues: np.ndarray, wild_type: np.ndarray) -> np.ndarray:
+    """Return the positions of the wild type, from 0, at which a protein differs from it: int64 (M,), ascending.
+
+    Proteins of other lengths are aligned (edit distance, edlib): a residue that is missing counts at its position, one
+    that is inserted at the position before it. The sequence decides, not how a mutation is written, since one deletion
+    in a run of equal residues has several names.
+
+    >>> changed_positions(np.array([1, 2, 9, 4]), np.array([1, 2, 3, 4])).tolist()
+    [2]
+    >>> changed_positions(np.array([1, 4]), np.array([1, 2, 3, 4])).tolist()
+    [1, 2]
+    """
+    if len(residues) == len(wild_type):
+        return np.flatnonzero(residues != wild_type)
+    import edlib
+
+    letters = ["".join(chr(64 + int(token)) for token in tokens) for tokens in (residues, wild_type)]
+    place, found = 0, set()
+    for count, step in re.findall(r"(\d+)(.)", edlib.align(*letters, mode="NW", task="path")["cigar"]):
+        if step == "I":  # residues that the wild type lacks
+            found.add(max(place - 1, 0))
+            continue
+        found.update(range(place, place + int(count)) if step != "=" else ())
+        place += int(count)
+    return np.array(sorted(found), np.int64)
+
+
+def mutated_sites(tokens: np.ndarray, offsets: np.ndarray, wild_type: np.ndarray) -> Sites:
+    """Return the mutated positions of variants.
+
+    Parameters
+    ----------
+    tokens, offsets : uint8 (total,) and int64 (N + 1,): the sequences of all rows.
+    wild_type : uint8 (L,): the protein that they are variants of.
+    """
+    changed = [changed_positions(tokens[start:end], wild_type) for start, end in pairwise(offsets.tolist())]
+    row = np.repeat(np.arange(len(changed)), [len(entry) for entry in changed])
+    every = np.concatenate(changed) if changed else np.zeros(0, np.int64)
+    positions, site = np.unique(every, return_inverse=True)
+    return Sites(len(changed), row, site, positions)
+
+
+def site_folds(sites: Sites, folds: Folds) -> np.ndarray:
+    """Return the fold of each mutated position, int64 (S,) from 0, as ProteinGym has them.
+
+    `position` deals the mutated positions out in turn (ProteinGym: modulo), so that those beside a held-out position
+    train; `contiguous` cuts them into stretches of equally many (Notin et al. 2023, NeurIPS: ProteinGym, ProteinNPT).
+
+    Raises
+    ------
+    ConfigError: fewer positions than folds.
+    """
+    size, number = len(sites.positions), folds.number
+    if size < 2:
+        raise ConfigError(f"--folds {folds.kind}: the rows have mutations at {size} positions; expected 2 or more")
+    if not 2 <= number <= size:
+        raise ConfigError(f"--folds {folds.kind}: found {number}; allowed is 2 to {size}, the mutated positions")
+    if folds.kind == "position":
+        return np.arange(size) % number
+    return np.repeat(np.arange(number), [len(part) for part in np.array_split(np.arange(size), number)])
+
+
+def site_fold_splits(sites: Sites, folds: Folds, seed: int) -> Iterator[np.ndarray]:
+    """Yield the codes (N,) of each fold of positions.
+
+    A row all of whose mutations are at positions of the fold is test, one with none there trains, or is among the tenth
+    that chooses, by whole positions as far as rows have one mutation. One with mutations on both sides is `LEFT_OUT`.
+    The wild type is never tested.
+
+    Raises
+    ------
+    ConfigError: fewer positions than folds, or a fold without test rows or without two positions to train on.
+    """
+    own, first = site_folds(sites, folds), sites.first
+    for fold in range(folds.number):
+        inside = np.bincount(sites.row[own[sites.site] == fold], minlength=sites.rows)
+        codes = np.full(sites.rows, LEFT_OUT, np.uint8)
+        codes[(inside > 0) & (inside == sites.counts)] = SPLITS.index("test")
+        rest = np.flatnonzero(inside == 0)
+        if not (codes == SPLITS.index("test")).any() or len(np.unique(first[rest])) < 2:
+            astride = int((codes == LEFT_OUT).sum())
+            raise ConfigError(
+                f"--folds {folds.kind}: fold {fold + 1} of {folds.number} has no rows to test or to train on: "
+                f"{astride:,} of {sites.rows:,} rows have mutations at its positions and elsewhere; give fewer folds "
+                f"({folds.kind}:2), or random or order"
+            )
+        codes[rest] = shares(first[rest], (1 - CHOOSING_PART, CHOOSING_PART, 0.0), seed + fold)
+        yield codes
+
+
+def order_split(sites: Sites, groups: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return codes (N,): rows with more than `most` mutations are test, a tenth of the others chooses.
+
+    Parameters
+    ----------
+    groups : int64 array (N,): rows of one group stay together among those that train and choose.
+
+    Raises
+    ------
+    ConfigError: no row has more mutations, or fewer than two groups have no more.
+    """
+    counts = sites.counts
+    codes = np.full(sites.rows, SPLITS.index("test"), np.uint8)
+    rest = np.flatnonzero(counts <= most)
+    if len(rest) == sites.rows or len(np.unique(groups[rest])) < 2:
+        raise ConfigError(
+            f"--folds order:{most}: {len(rest):,} of {sites.rows:,} rows have at most {most} mutations, the most is "
+            f"{counts.max(initial=0)}; some must have more, to test, and some not, to train on"
+        )
+    codes[rest] = shares(groups[rest], (1 - CHOOSING_PART, CHOOSING_PART, 0.0), seed)
+    return codes
+
+
+def shares(groups: np.ndarray, fractions: tuple[float, float, float], seed: int) -> np.ndarray:
+    """Return codes (N,): whole groups in random order to train, valid and test, each about its part of the rows.
+
+    Groups larger than a quarter of the smallest part come first, so that they train: one of them as the whole of a
+    test would make it a test of one family.
+
+    Raises
+    ------
+    ConfigError: fewer groups than parts above 0.
+    """
+    wanted = [code for code, part in enumerate(fractions) if part > 0]
+    numbers, place = np.unique(groups, return_inverse=True)
+    if len(numbers) < len(wanted):
+        raise ConfigError(f"--groups: found {len(numbers)} groups; expected at least {len(wanted)}, one a split")
+    sizes = np.bincount(place)
+    order = np.random.default_rng([seed, 7]).permutation(len(numbers))
+    smallest = min(part for part in fractions if part > 0) * len(groups)
+    large = sizes[order] > max(1.0, 0.25 * smallest)
+    order = np.concatenate([order[large], order[~large]])
+    ends = np.cumsum([fractions[code] for code in wanted])[:-1] * len(groups)
+    cuts = np.searchsorted(np.cumsum(sizes[order]) - sizes[order] / 2, ends)
+    for part in range(len(cuts)):
+        before = cuts[part - 1] if part else 0
+        cuts[part] = min(max(cuts[part], before + 1), len(order) - (len(cuts) - part))
+    codes = np.empty(len(order), np.uint8)
+    codes[order] = np.repeat(np.array(wanted, np.uint8), np.diff([0, *cuts, len(order)]))
+    return codes[place]
+
+
+def group_folds(groups: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Return the fold of each row, int64 (N,) from 0: whole groups, the largest first, each to the smallest fold.
+
+    Raises
+    ------
+    ConfigError: fewer than two folds, or fewer groups than folds.
+    """
+    numbers, place = np.unique(groups, return_inverse=True)
+    if not 2 <= number <= len(numbers):
+        raise ConfigError(f"--folds: found {number}; allowed is 2 to {len(numbers)}, the groups of the rows")
+    sizes = np.bincount(place)
+    shuffled = np.random.default_rng([seed, 11]).permutation(len(numbers))
+    held = np.zeros(number, np.int64)
+    chosen = np.empty(len(numbers), np.int64)
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        chosen[group] = int(held.argmin())
+        held[chosen[group]] += sizes[group]
+    return chosen[place]
+
+
+def fold_splits(groups: np.ndarray, number: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield the codes (N,) of each fold: its rows test, a tenth of the others chooses, the rest trains."""
+    membership = group_folds(groups, number, seed)
+    for fold in range(number):
+        codes = np.full(len(groups), SPLITS.index("test"), np.uint8)
+        rest = np.flatnonzero(membership != fold)
+        if len(np.unique(groups[rest])) < 2:
+            raise ConfigError(
+                f"--folds {number}: only one group is left for training and selection; expected more groups"
+            )
+        codes[rest] = shares(groups[rest], (1 - CHOOSING_PART, CHOOSING_PART, 0.0), seed + fold)
+        yield codes
+
+
+# kind of `--folds` -> what is held out together
+FOLDS: dict[str, str] = {
+    "random": "rows at random",
+    "position": "whole positions, dealt out in turn",
+    "modulo": "as position, the name that ProteinGym has for it",
+    "contiguous": "stretches of positions",
+    "group": "whole groups of --groups, or families of similar proteins",
+    "order": "rows with more mutations than N",
 }

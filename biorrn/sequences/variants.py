@@ -21,6 +21,7 @@ from Bio.SeqUtils import IUPACData
 
 from biorrn.base.errors import BiorrnError, Fault, InputError, OnProblem
 from biorrn.base.files import open_text, suffix_of
+from biorrn.base.lookup import nearest
 from biorrn.sequences.alphabets import RESIDUES, STANDARD
 from biorrn.sequences.fasta import AMBIGUOUS, cleaned, read_fasta
 from biorrn.sequences.records import ProteinRecord
@@ -48,6 +49,7 @@ WILD_TYPE = frozenset(
 )
 MOST_OFFSETS = 1_000_000  # beyond that a number is no position
 LONGEST = 500  # letters of one mutation, or of the name of a column
+SMALL, NEAR = 30, 0.75  # small letters that are a sequence; likeness of what is rather the misspelt name of a column
 LEAST_MATCHES = 3  # fewer residues fit at some offset by chance
 
 _THREE = {name.upper(): letter for name, letter in IUPACData.protein_letters_3to1.items()}
@@ -576,13 +578,7 @@ def find_wild_types(given: str, names: Sequence[str], first: Sequence[Mapping[st
         own = named_column(names, (given,)) if given else None
         if own is not None:
             return wild_types_in(own, names)
-        if Path(given).suffix or os.sep in given:
-            raise InputError(given, "not found; --wild-type takes a FASTA file, a sequence or a column of the table")
-        try:
-            return WildTypes("--wild-type", ProteinRecord("", cleaned(given).residues))
-        except Fault as fault:
-            allowed = "allowed is a FASTA file, a sequence or a column of the table"
-            raise BiorrnError(f"--wild-type: found '{given[:60]}': {fault}; {allowed}") from fault
+        return WildTypes("--wild-type", given_protein(given, names))
     records = list(read_fasta(given))
     if len(records) == 1:
         return WildTypes(given, records[0])
@@ -596,6 +592,38 @@ def find_wild_types(given: str, names: Sequence[str], first: Sequence[Mapping[st
         return WildTypes(given, by_name=by_name)
     raise InputError(
         given, f"holds {len(records):,} proteins; a column of the table must name the wild type of each row by its id"
+    )
+
+
+def given_protein(given: str, names: Sequence[str] = ()) -> ProteinRecord:
+    """Return the protein whose sequence an option gives as text.
+
+    Small letters are a sequence from `SMALL` on: `wildtype` spells residues too, and is rather the name of a column.
+
+    Parameters
+    ----------
+    names : columns of the table, which `given` is none of.
+
+    Raises
+    ------
+    InputError, BiorrnError: it is the name of a file that is not there, or no sequence.
+    """
+    kinds = "a FASTA file, a sequence or a column of the table" if names else "a FASTA file or a sequence"
+    if Path(given).suffix or os.sep in given:
+        raise InputError(given, f"not found; --wild-type takes {kinds}")
+    near = nearest(plain(given), (plain(name) for name in names), NEAR)
+    known = {plain(name): name for name in names}
+    reason = "small letters are taken for a name"
+    if not near and (given.isupper() or len(given) >= SMALL):
+        try:
+            return ProteinRecord("", cleaned(given).residues)
+        except Fault as fault:
+            reason = str(fault)
+    hint = f"did you mean the column '{known[near]}'? " if near else ""
+    columns = f", nor a column of the table ({', '.join(names)[:200]})" if names else ""
+    raise BiorrnError(
+        f"--wild-type: found '{given[:60]}', which is neither a file nor a sequence ({reason}){columns}; {hint}"
+        f"allowed is {kinds}"
     )
 
 

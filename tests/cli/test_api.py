@@ -82,6 +82,26 @@ def test_predict_of_mutations(biorrn: Run, tmp_path: Path, stability: "api.Model
     assert found["id"].tolist() == ["E5A", "WT", "R17G:V18A"]
 
 
+def test_a_data_frame_keeps_its_index_and_columns(stability: "api.Model") -> None:
+    """An empty row is a row, also where there is no other column, and no column changes its type."""
+    wild = "GSSQETIEVEDEEEARRVAKELRKKGYEVEVRVRGNKVEVRVRR"
+    one = pd.DataFrame({"sequence": [wild, "", None, wild[:-1]]}, index=list("abcd"))
+    found = api.predict(stability, one)
+    assert found.index.tolist() == list("abcd")
+    assert found["length"].tolist()[::3] == [44, 43]
+    assert found["flags"].str.startswith("left_out").tolist() == [False, True, True, False]
+    more = {"n": [3, 1, 2, 0], "ok": [True, False, True, True], "day": pd.to_datetime(["2020-01-01"] * 4), "flags": 1.5}
+    frame = one.assign(**more).set_index(pd.Index([7, 5, 5, 1], name="clone"))
+    found = api.predict(stability, frame)
+    pd.testing.assert_index_equal(found.index, frame.index)
+    pd.testing.assert_frame_equal(found[["n", "ok", "day"]], frame[["n", "ok", "day"]])
+    assert found["input_flags"].tolist() == [1.5] * 4
+    assert "clone" not in found
+    named = api.predict(stability, frame.set_index(pd.Index(list("wxyz"), name="id")))
+    assert named["id"].tolist() == named.index.tolist() == list("wxyz")
+    assert named.merge(frame.assign(id=list("wxyz")), on="id")["n_x"].tolist() == [3, 1, 2, 0]
+
+
 def test_scan_is_that_of_the_command_line(biorrn: Run, tmp_path: Path, stability: "api.Model") -> None:
     words = ("--positions", "3-5", "--deletions", "-o", tmp_path / "s.parquet")
     assert biorrn("scan", "stability", FASTA, *words)[0] == 0

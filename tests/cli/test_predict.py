@@ -326,6 +326,8 @@ def test_mutations_are_predicted_as_their_sequences_are(
     chosen = list(csv.DictReader(io.StringIO(listed), delimiter="\t"))
     assert [(row["id"], row["mutation"]) for row in chosen] == [(name, name) for name in ("K6A", "K6A/T7G", "W11*")]
     assert [row["stability"] for row in chosen] == [values["K6A"], values["K6A/T7G"], ""]
+    # the wild type as text says the same
+    assert biorrn("predict", model, "--wild-type", sequence, "--mutations", "K6A,K6A/T7G,W11*")[1] == listed
 
 
 @pytest.mark.parametrize(
@@ -334,6 +336,8 @@ def test_mutations_are_predicted_as_their_sequences_are(
         ([], "column 'mutant' holds mutations, as 'K6A', and no column holds sequences; give what"),
         (["--wild-type", "{wild}", "--strict"], "record 'row2': mutation 'W11*': stop codon"),
         (["--wild-type", "{wild}", "--offset", "100"], "position 6 is outside the wild type"),
+        (["--wild-type", "wildtyp"], "found 'wildtyp', which is neither a file nor a sequence (small letters are"),
+        (["--wild-type", "mutants"], "did you mean the column 'mutant'?"),
         (["--wild-type", "no.fasta"], "no.fasta: not found; --wild-type takes a FASTA file, a sequence or a column"),
         (["--wild-type", "{wild}", "--mutations", "K6A"], "--wild-type: needs a table of mutations"),
     ],

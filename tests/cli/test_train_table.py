@@ -34,12 +34,14 @@ def few_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fit only baselines that take no time: the others have tests of their own."""
     from biorrn.proteins.baselines import fit as baselines
     from biorrn.proteins.train_table import folds as own_folds
+    from biorrn.proteins.train_table import run
 
     fast = {name: baselines.BASELINES[name] for name in ("mean", "length")}
     monkeypatch.setattr(baselines, "BASELINES", fast)
     monkeypatch.setitem(baselines.SETS, "all", tuple(fast))
     monkeypatch.setattr(own_folds, "COMPARED", tuple(fast))
     monkeypatch.setattr(own_folds, "CROSS_FOLDS", (3, 3))
+    monkeypatch.setattr(run, "SHARE", 0.0)  # no time to measure new positions
 
 
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(biorrn, table: Path, tmp_path: Path) -> None:
@@ -291,6 +293,117 @@ def test_folds_predict_every_row_once_and_are_one_model(biorrn, table: Path, tmp
     assert code == 0, err
     assert "No verdict" in out
     assert "caution: A: " in out
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return three mutants of each position; an effect is that of the position, and a little of the residue."""
+    rng = np.random.default_rng(0)
+    lines = ["mutant,score,batch", "WT,0,b0"]
+    for place, letter in enumerate(WILD, 1):
+        effect = rng.normal()
+        for new in [one for one in "GWKD" if one != letter][:3]:
+            lines.append(f"{letter}{place}{new},{effect + 0.1 * rng.normal() + 0.3 * (new == 'W'):.3f},b{place % 4}")
+    path = tmp_path_factory.mktemp("scan") / "scan.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+FOREST = ["--target", "score", "--wild-type", WILD, "--model", "forest", "--threads", 1, "--device", "cpu"]
+FOREST += ["--set", "model.trees=20"]
+
+
+@pytest.mark.parametrize("kind", ["position:3", "contiguous:3"])
+def test_folds_of_positions_say_how_far_scores_fall(
+    biorrn, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Where a position decides the effect, rows at random are predicted well, and new positions not at all."""
+    from biorrn.proteins.train_table import run
+
+    monkeypatch.setattr(run, "SHARE", 0.1)
+    code, out, err = biorrn("train", "protein", scan, *FOREST, "--folds", kind, "-o", tmp_path / "run")
+    assert code == 0, err
+    assert "fold 3 of 3: " in out
+    assert "1 of 169 rows are tested in no fold" in out  # the wild type
+    name = kind.partition(":")[0]
+    with open(tmp_path / "run" / "out_of_fold.tsv") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    places = {int(row["id"][1:-1]): row["fold"] for row in rows}
+    assert len(rows) == 168
+    assert all(places[int(row["id"][1:-1])] == row["fold"] for row in rows)
+    wanted = np.arange(56) % 3 if name == "position" else np.repeat([0, 1, 2], [19, 19, 18])
+    assert [int(places[place]) - 1 for place in range(1, 57)] == wanted.tolist()
+    result = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert result["folds"]["score"]["folds"] == 3
+    measured = result["positions"]["score"]
+    assert {entry["rows"] for entry in measured.values()} == {168}
+    assert measured["random"]["spearman"] > 0.5 > measured[name]["spearman"] + 0.2
+    assert "at random" in out
+    assert "at random" in (tmp_path / "run" / "report.html").read_text()
+    assert not (tmp_path / "run" / "positions").exists()
+    assert biorrn("predict", tmp_path / "run", "--wild-type", WILD, "--mutations", "A24W")[0] == 0
+
+
+def test_a_run_on_variants_measures_new_positions_or_warns(
+    biorrn, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from biorrn.proteins.train_table import positions, run
+
+    monkeypatch.setattr(run, "SHARE", 0.1)
+    code, out, err = biorrn("train", "protein", scan, *FOREST, "-o", tmp_path / "run")
+    assert code == 0, err
+    assert "score: at new positions Spearman is " in out
+    assert positions.WARNING not in out
+    monkeypatch.setattr(run, "SHARE", 0.0)
+    code, out, err = biorrn("train", "protein", scan, *FOREST, "--folds", "random:3", "-o", tmp_path / "short")
+    assert code == 0, err
+    assert out.count(positions.WARNING) == 1
+    assert "positions" not in json.loads((tmp_path / "short" / "evaluation.json").read_text())
+
+
+def test_the_order_of_mutations_is_one_split(biorrn, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    cells = []
+    for number in [1] * 60 + [2] * 60 + [3] * 30:
+        places = np.sort(rng.choice(len(WILD), number, replace=False))
+        new = ["W" if WILD[place] != "W" else "G" for place in places]
+        cells.append(
+            (":".join(f"{WILD[p]}{p + 1}{letter}" for p, letter in zip(places, new, strict=True)), places.sum())
+        )
+    (tmp_path / "t.csv").write_text(
+        "mutant,score\n" + "".join(f"{cell},{value}\n" for cell, value in dict(cells).items())
+    )
+    code, out, err = biorrn("train", "protein", tmp_path / "t.csv", *FOREST, "--folds", "order", "-o", tmp_path / "run")
+    assert code == 0, err
+    assert "Trained on rows of at most 2 mutations, tested on rows of more." in out
+    with open(tmp_path / "run" / "predictions.tsv") as stream:
+        assert {row["id"].count(":") for row in csv.DictReader(stream, delimiter="\t")} == {2}
+    assert f"refitted on all {len(dict(cells)):,} rows" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--folds", "group"], "--folds group: variants of one protein are a single family; name a column"),
+        (["--folds", "position", "--groups", "batch"], "--folds position: not with --groups; --folds group keeps"),
+        (["--folds", "position", "--split", "random"], "--folds position: not with --split random"),
+        (["--folds", "order"], "169 of 169 rows have at most 2 mutations, the most is 1"),
+        (["--folds", "position:57"], "--folds position: found 57; allowed is 2 to 56, the mutated positions"),
+        (["--folds", "positon"], "--folds 'positon' is unknown; did you mean 'position'?"),
+        (["--folds", "position", "--search", "3"], "--search: not with --folds"),
+    ],
+)
+def test_folds_that_do_not_fit_are_one_line(biorrn, scan: Path, tmp_path: Path, words: list[str], message: str) -> None:
+    code, out, err = biorrn("train", "protein", scan, *FOREST, *words, "-o", tmp_path / "run")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_folds_of_positions_need_one_protein(biorrn, table: Path) -> None:
+    code, _, err = biorrn("train", "protein", table, "--target", "y", "--folds", "position", "--dry-run")
+    assert (code, "the rows are not variants of one protein" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

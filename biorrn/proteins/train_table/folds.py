@@ -5,13 +5,16 @@ mean of the models of the folds: it has seen every row, needs no further trainin
 that it had not seen, which is impossible for a model of all rows. The intervals come from the residuals of the rows
 outside each fold (cross-conformal, CV+ style: Barber et al. 2021, Annals of Statistics 49:486); the errors of an
 ensemble are smaller than those of one fold's model, so the intervals are slightly too wide.
+
+Folds of positions (`sequences.splits.site_fold_splits`) do not predict every row: one whose mutations lie in several
+folds is known in part to each model that could be asked, and the wild type has no position.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,15 +36,17 @@ from biorrn.proteins.train_table.outputs import (
     DATA,
     PREDICTIONS,
     Session,
+    add_positions,
     coverage,
     predicted,
     write_pages,
     write_predictions,
 )
-from biorrn.proteins.train_table.table import fold_splits
 from biorrn.proteins.uncertainty import conformal, novelty
-from biorrn.sequences.prepared.files import protein_writer
+from biorrn.sequences.alphabets import tokens
+from biorrn.sequences.prepared.files import offsets_of, protein_writer
 from biorrn.sequences.prepared.schema import SPLITS
+from biorrn.sequences.splits import LEFT_OUT, Folds, Sites, fold_splits, mutated_sites, site_fold_splits
 from biorrn.stats.metrics import METRICS, paired
 from biorrn.training.checkpoint import write_provenance
 from biorrn.training.task import load_task
@@ -51,51 +56,72 @@ FOLDS, OUT_OF_FOLD, CROSS = "folds", "out_of_fold.tsv", "calibration"
 CROSS_FOLDS = (10, 5)  # calibrate a run without folds, below and from MANY rows on: of few rows each fold needs most
 MANY = 100
 COMPARED = ("mean", "length", "ridge", "neighbour", "site_trees", "extra_trees")  # baselines, fitted once a fold
+Beside = Callable[[Path], dict[str, Any]]
 STEP = 100  # of seeds: folds of runs with neighbouring seeds share none
 
 
-def train_folds(recipe: Recipe, run: Session, number: int, groups: np.ndarray) -> None:
+def train_folds(recipe: Recipe, run: Session, folds: Folds, groups: np.ndarray, wild_type: str, beside: Beside) -> None:
     """Train a model per fold, predict each row with the one that did not see it, and join all to one model.
 
     Parameters
     ----------
     recipe : what every fold trains.
     run : its folder has the prepared file, whose test rows are in no fold; its seed assigns the groups to folds.
-    number : int: of folds.
-    groups : int64 array (N,): of all rows of the prepared file; whole groups are in one fold.
+    folds : which kind, and how many.
+    groups : int64 array (N,): of all rows of the prepared file; whole groups are in one fold, if not positions are.
+    wild_type : str: of folds of positions, what they are positions of.
+    beside : returns what is told of new positions, given the folder of a model; see `positions.measure_positions`.
 
     Raises
     ------
-    ConfigError: fewer groups than folds.
+    ConfigError: fewer groups or positions than folds.
     """
-    folder, seed = run.folder, run.seed
+    folder, seed, number = run.folder, run.seed, folds.number
     data = read_prepared(folder / DATA)
     names = [str(target["name"]) for target in data.targets]
     outside = data.split != SPLITS.index("test")
     rows, own = data.rows.select(outside), groups[outside]
     baselines = {key: np.full(rows.targets.shape, np.nan) for key in COMPARED}
+    astride: list[int] = []
 
     def after(codes: np.ndarray, held: np.ndarray, place: int) -> None:
         fit_baselines(rows.select(codes == 0), rows.select(held), seed, run.options["threads"], baselines, held)
-        run.say(f"fold {place} of {number}: {int(held.sum()):,} rows")
+        astride.append(int((codes == LEFT_OUT).sum()))
+        left = f"; {astride[-1]:,} with mutations there and elsewhere are left out" if astride[-1] else ""
+        run.say(f"fold {place} of {number}: {int(held.sum()):,} rows{left}")
 
-    found, fold, runs = out_of_fold(recipe, run, folder / FOLDS, rows, data, own, number, after)
+    rounds = fold_splits(own, number, seed)
+    if folds.by_site:
+        rounds = site_fold_splits(sites_of(rows, wild_type), folds, seed)
+    found, fold, runs = out_of_fold(recipe, run, folder / FOLDS, rows, data, rounds, after)
+    seen = fold > 0  # rows that a fold has tested
+    tested, fold = rows.select(seen), fold[seen]
     write_predictions(folder / OUT_OF_FOLD, found, names, fold)
     join_folds(runs, folder, data, seed)
     # without a spread: that of one fold's members is not that of the ensemble
     values = np.array([prediction.values for prediction in found])
-    entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}
+    entries = {name: conformal.fit(tested.targets[:, k], values[:, k]) for k, name in enumerate(names)}
     entry = novelty.fit(rows.tokens, rows.lengths, rows.tokens[:0], rows.lengths[:0])
     facts = {} if entry is None else {"novelty": entry, "mutants": novelty.has_mutants(rows.tokens, rows.lengths)}
     update_facts(folder, conformal={name: one for name, one in entries.items() if one is not None}, **facts)
-    write_rows(folder / FOLDS / DATA, rows, np.full(len(rows), SPLITS.index("test"), np.uint8), data)
+    write_rows(folder / FOLDS / DATA, tested, np.full(len(tested), SPLITS.index("test"), np.uint8), data)
     content, true, given = evaluate_regression(
         folder / OUT_OF_FOLD, folder / FOLDS / DATA, name=folder.name, split="test", baselines="none", seed=seed
     )
-    content["split"] = f"out of {number} folds"
-    content["cautions"] += fold_scores(rows, given.values, fold, names)
+    content["split"] = f"out of {number} {folds.kind} folds".replace("  ", " ")
+    content["folds"] = {name: fold_scores(true[:, k], given.values[:, k], fold) for k, name in enumerate(names)}
+    content["cautions"] += [f"{name}: {fold_line(entry)}" for name, entry in content["folds"].items() if entry]
+    if not seen.all():
+        content["cautions"].append(
+            f"{int((~seen).sum()):,} of {len(rows):,} rows are tested in no fold: their mutations lie in several, or "
+            "they have none."
+            + f" In the mean {np.mean(astride):,.0f} rows of a fold were left out of training."
+            * any(astride)
+        )
+    add_positions(content, beside(runs[0]))
     for k, name in enumerate(names):
-        content["baselines"][name] = compare_baselines(rows.targets[:, k], given.values[:, k], baselines, k, seed)
+        fitted = {key: entry[seen] for key, entry in baselines.items()}
+        content["baselines"][name] = compare_baselines(tested.targets[:, k], given.values[:, k], fitted, k, seed)
     write_pages(run, content, true, given)
     if not outside.all():
         test = data.rows.select(~outside)
@@ -109,30 +135,34 @@ def train_folds(recipe: Recipe, run: Session, number: int, groups: np.ndarray) -
             run.say(f"test: {line}")
 
 
+def sites_of(rows: Proteins, wild_type: str) -> Sites:
+    """Return the mutated positions of variants of one protein."""
+    return mutated_sites(rows.tokens, offsets_of(rows.lengths), tokens(wild_type))
+
+
 def out_of_fold(
     recipe: Recipe,
     run: Session,
     folder: Path,
     rows: Proteins,
     data: Prepared,
-    groups: np.ndarray,
-    number: int,
+    rounds: Iterable[np.ndarray],
     after: Callable[[np.ndarray, np.ndarray, int], None] = lambda codes, held, place: None,
 ) -> tuple[list[Prediction], np.ndarray, list[Path]]:
-    """Train a model per fold in folders 1, 2, ... and predict each row with the one that did not see it.
+    """Train a model per fold in folders 1, 2, ... and predict the test rows of each with it.
 
-    Returns the predictions in the order of the rows, the fold of each, and the run folders.
+    Returns the predictions in the order of the rows, the fold of each row, 0 for a row of none, and the run folders.
 
     Parameters
     ----------
-    groups : int64 array (N,): of the rows; whole groups are in one fold.
+    rounds : for each fold the code of each row, uint8 (N,): of its split, or `LEFT_OUT`.
     after : takes, after each fold, the split of each row in it, which rows were held out, and its number.
     """
     found: dict[int, Prediction] = {}
     fold, runs = np.zeros(len(rows), np.int64), []
-    for place, codes in enumerate(fold_splits(groups, number, run.seed), 1):
-        model, held = folder / str(place), codes == SPLITS.index("test")
-        write_rows(model / DATA, rows, codes, data)
+    for place, codes in enumerate(rounds, 1):
+        model, held, used = folder / str(place), codes == SPLITS.index("test"), codes != LEFT_OUT
+        write_rows(model / DATA, rows.select(used), codes[used], data)
         train(recipe, model / DATA, model, load_task("regression"), seed=STEP * run.seed + place - 1, **run.options)
         found.update(zip(np.flatnonzero(held).tolist(), predicted(model, rows.select(held), run.device), strict=True))
         fold[held] = place
@@ -162,7 +192,8 @@ def cross_fit(recipe: Recipe, run: Session, groups: np.ndarray) -> dict[str, Any
         return {}
     if not (folder / OUT_OF_FOLD).is_file():
         inside = replace(run, options=run.options | {"inside": True})
-        found, fold, _ = out_of_fold(one_of_each(recipe), inside, folder / CROSS, rows, data, own, number)
+        rounds = fold_splits(own, number, run.seed)
+        found, fold, _ = out_of_fold(one_of_each(recipe), inside, folder / CROSS, rows, data, rounds)
         write_predictions(folder / OUT_OF_FOLD, found, names, fold)
         shutil.rmtree(folder / CROSS)
     values = join(folder / OUT_OF_FOLD, rows, data.targets, folder / DATA).values
@@ -222,23 +253,33 @@ def compare_baselines(
     return results
 
 
-def fold_scores(rows: Proteins, values: np.ndarray, fold: np.ndarray, names: list[str]) -> list[str]:
-    """Return a line a target: mean over folds of the score, with the 95 % interval of Student's t."""
-    lines = []
-    for k, name in enumerate(names):
-        scores = []
-        for place in np.unique(fold):
-            true, ours = paired(rows.targets[fold == place, k], values[fold == place, k])
-            scores.append(METRICS["spearman"](true, ours))
-        known = np.array(scores)[np.isfinite(scores)]
-        if len(known) < 2:
-            continue
-        half = float(stats.t.ppf(0.975, len(known) - 1)) * known.std(ddof=1) / np.sqrt(len(known))
-        lines.append(
-            f"{name}: mean Spearman over {len(known)} folds {known.mean():.3f}, 95 % interval "
-            f"{known.mean() - half:.3f} to {known.mean() + half:.3f}; the folds share training rows, so it is narrow."
-        )
-    return lines
+def fold_scores(true: np.ndarray, values: np.ndarray, fold: np.ndarray) -> dict[str, Any]:
+    """Return Spearman's correlation over folds: mean, standard deviation, 95 % interval of Student's t, counts.
+
+    Empty where it is defined in fewer than two folds. The folds share training rows, so that the interval is narrow.
+
+    Parameters
+    ----------
+    true, values : float64 arrays (N,): measured, NaN is missing; predicted.
+    fold : int64 array (N,).
+    """
+    pairs = [paired(true[fold == place], values[fold == place]) for place in np.unique(fold)]
+    scores = np.array([METRICS["spearman"](*pair) for pair in pairs])
+    known = scores[np.isfinite(scores)]
+    if len(known) < 2:
+        return {}
+    mean, deviation = float(known.mean()), float(known.std(ddof=1))
+    half = float(stats.t.ppf(0.975, len(known) - 1)) * deviation / np.sqrt(len(known))
+    counts = {"folds": len(known), "rows": sum(len(pair[0]) for pair in pairs)}
+    return {"spearman": mean, "deviation": deviation, "low": mean - half, "high": mean + half, **counts}
+
+
+def fold_line(entry: dict[str, Any]) -> str:
+    """Return the scores of folds as a sentence."""
+    return (
+        f"mean Spearman over {entry['folds']} folds {entry['spearman']:.3f}, SD {entry['deviation']:.3f}, "
+        f"95 % interval {entry['low']:.3f} to {entry['high']:.3f}; the folds share training rows, so it is narrow."
+    )
 
 
 def join_folds(runs: list[Path], folder: Path, data: Prepared, seed: int) -> None:

@@ -89,14 +89,17 @@ def coverage(rows: Proteins, names: list[str], found: list[Prediction]) -> list[
     return lines
 
 
-def evaluate_run(run: Session, model: Path, held_out: str, calibrated: bool, caution: str) -> None:
+def evaluate_run(
+    run: Session, model: Path, held_out: str, calibrated: bool, cautions: list[str], positions: dict[str, Any]
+) -> None:
     """Evaluate the model of a run on the rows held out, and write the report.
 
     Parameters
     ----------
     model : folder of the model before the refit.
-    caution : str: which rows the figures are of.
     calibrated : bool: the rows held out calibrate the intervals; each then has the interval from the other folds.
+    cautions : which rows the figures are of.
+    positions : see `add_positions`.
     """
     folder = run.folder
     data = read_prepared(folder / DATA)
@@ -120,8 +123,17 @@ def evaluate_run(run: Session, model: Path, held_out: str, calibrated: bool, cau
         )
     else:
         content["cautions"] += coverage(rows, names, found)
-    content["cautions"].append(caution)
+    content["cautions"] += cautions
+    add_positions(content, positions)
     write_pages(run, content, true, given, model)
+
+
+def add_positions(content: dict[str, Any], positions: dict[str, Any]) -> None:
+    """Add the scores at new positions to an evaluation; `positions` is what `positions.measure_positions` returned."""
+    if positions.get("line"):
+        content["cautions"].append(positions["line"])
+    if positions.get("scores"):
+        content["positions"] = positions["scores"]
 
 
 def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Prediction]:

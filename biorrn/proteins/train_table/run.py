@@ -28,19 +28,32 @@ from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.prepare import prepare_protein
 from biorrn.proteins.train_table.choice import plan, seconds_an_epoch
 from biorrn.proteins.train_table.outputs import DATA, REPORT_FILE, Report, Say, Session, evaluate_run, next_lines
+from biorrn.proteins.train_table.positions import SHARE, measure_positions
 from biorrn.proteins.train_table.refit import MEASURED, keep_state, refit_or_keep
 from biorrn.proteins.train_table.table import Columns, Split, Table, choose_split, lines, look, read_table, sources
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.similarity import protein_leakage
-from biorrn.sequences.splits import Column
+from biorrn.sequences.splits import Column, Folds, parse_folds
 from biorrn.training.checkpoint import CHOICE, STATE, flat, remove_run
 from biorrn.training.task import complete, load_task
 from biorrn.training.train import train
 
 # what a run makes in its folder beside what any training does; removed by --replace
 MADE = [
-    *(CHOICE, MEASURED, "folds", "calibration", "search", "figures", DATA, "prepare.json", "search.db", "search.yaml"),
+    *(
+        CHOICE,
+        MEASURED,
+        "folds",
+        "calibration",
+        "positions",
+        "search",
+        "figures",
+        DATA,
+        "prepare.json",
+        "search.db",
+        "search.yaml",
+    ),
     *("trials.tsv", "out_of_fold.tsv", "evaluation.json", "predictions.tsv"),
 ]
 # of `Wish`, as the user writes it
@@ -63,7 +76,8 @@ class Wish:
     model, split : str, optional: instead of what would be chosen; see `choice.plan`, `table.choose_split`.
     changes : KEY=VALUE of the recipe.
     minutes : float: of training, search and folds together, about.
-    folds, trials : int: 0 is none.
+    folds : str: see `sequences.splits.parse_folds`; "" is none.
+    trials : int: 0 is none.
     """
 
     columns: Columns
@@ -73,7 +87,7 @@ class Wish:
     seed: int = 0
     changes: tuple[str, ...] = ()
     minutes: float = MINUTES
-    folds: int = 0
+    folds: str = ""
     trials: int = 0
 
     def mark(self) -> dict[str, Any]:
@@ -100,22 +114,23 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
     ------
     ConfigError, InputError: as `table.read_table`, `table.choose_split` and `choice.plan`.
     """
-    check(wish)
+    folds = check(wish)
     table = read_table(wish.columns)
     seen = look(table, wish.columns.targets, wish.seed)
-    split = choose_split(table, seen, wish.split, wish.seed)
-    if wish.folds and not split.by_column:
+    split = choose_split(table, seen, wish.split, wish.seed, folds)
+    if folds.rounds and not split.by_column:
         split = dataclasses.replace(split, codes=np.zeros(len(table), np.uint8))
     said = [f"table: {line}" for line in table.reading.lines()]
     said += [f"data: {line}" for line in lines(seen)]
     said += [f"data: {reason}: {number:,}" for reason, number in table.counts.items()]
-    if not wish.folds or split.by_column:
+    if not folds.rounds or split.by_column:
         counts = np.bincount(split.codes, minlength=len(SPLITS))
         shares = ", ".join(f"{name} {count:,}" for name, count in zip(SPLITS, counts, strict=True))
         said.append(f"split: {shares}, {split.how} ({split.why})")
-    if wish.folds:
-        said.append(f"split: {wish.folds} folds of the rows outside test, whole groups together: {split.how}")
-    rows = _training_rows(split, wish.folds)
+    if folds.rounds:
+        together = split.how if folds.by_site else f"whole groups together: {split.how}"
+        said.append(f"split: {folds.rounds} folds of the rows outside test, {together}")
+    rows = _training_rows(split, folds.rounds)
     made = plan(
         seen,
         rows,
@@ -123,23 +138,24 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
         lambda recipe: seconds_an_epoch(recipe, table, device, seen.reference) * rows / len(split.codes),
         model=wish.model,
         changes=list(wish.changes),
-        seeds=1 if wish.folds else 3,
+        seeds=1 if folds.rounds else 3,
         repeats=_repeats(wish, split),
     )
     return Choice(made.recipe, split.held_out, seen.reference, said + made.lines), table, split
 
 
-def check(wish: Wish) -> None:
-    """Raise ConfigError for a number out of range."""
-    for name, value, least in (("--folds", wish.folds, 2), ("--search", wish.trials, 1)):
-        if value and value < least:
-            raise ConfigError(f"{name}: found {value}; allowed is {least} or more")
-    if wish.folds and wish.trials:
+def check(wish: Wish) -> Folds:
+    """Return the folds of a wish, or raise ConfigError for one that cannot be."""
+    folds = parse_folds(wish.folds)
+    if wish.trials < 0:
+        raise ConfigError(f"--search: found {wish.trials}; allowed is 1 or more")
+    if folds.rounds and wish.trials:
         raise ConfigError("--search: not with --folds; search first, then set the best values of trials.tsv with --set")
     if wish.seed < 0:
         raise ConfigError(f"--seed: found {wish.seed}; allowed is 0 or more")
     if not wish.minutes > 0:
         raise ConfigError(f"--max-minutes: found {wish.minutes:g}; allowed is a number above 0")
+    return folds
 
 
 def train_own(
@@ -165,7 +181,7 @@ def train_own(
     """
     where, cores = choose_device(device), set_threads(threads)
     began = time.monotonic()
-    folder, mark = wish.folder, wish.mark()
+    folder, mark, folds = wish.folder, wish.mark(), check(wish)
     if (state := _open(folder, mark, replace)) is not None and (folder / REPORT_FILE).is_file():
         say(f"{folder}: this run is finished; nothing to do")
         return
@@ -181,7 +197,8 @@ def train_own(
             "rows": "train+valid" if split.by_column and choice.held_out == "test" else "all",
             "reference": choice.reference,
             "lines": choice.lines + _leakage(folder / DATA),
-            "groups": split.groups.tolist() if wish.folds or cross_fits(split) else [],
+            "groups": split.groups.tolist() if folds.rounds or cross_fits(split) else [],
+            "wild_type": split.wild_type,
         }
         keep_state(folder, state)
     for line in state["lines"]:
@@ -193,10 +210,24 @@ def train_own(
         from biorrn.proteins.train_table.search import search
 
         recipe = search(recipe, run, wish.trials, 30 * wish.minutes)
-    if wish.folds:
+
+    def new_positions(trained: Path) -> dict[str, Any]:
+        """Return the scores at new positions, measured once for a run; none where the rows are no variants."""
+        if "positions" not in state:
+            seconds = 60 * wish.minutes
+            left = min(seconds - (time.monotonic() - began), SHARE * seconds)
+            kind = folds.kind if folds.rounds and folds.by_site else "position"
+            given = state["wild_type"]
+            told = measure_positions(recipe, run, given, trained, left, kind) if given else {}
+            # what is said without scores is of rows at random
+            state["positions"] = told if told.get("scores") or not folds.by_site else {}
+            keep_state(folder, state)
+        return dict(state["positions"])
+
+    if folds.rounds:
         from biorrn.proteins.train_table.folds import train_folds
 
-        train_folds(recipe, run, wish.folds, groups)
+        train_folds(recipe, run, folds, groups, state["wild_type"], new_positions)
     else:
         measured = folder / MEASURED
         # on one thread members train one after the other, and a process for each would only add its start
@@ -204,9 +235,10 @@ def train_own(
         inner = dataclasses.replace(run, options=run.options | inside)
         train(recipe, folder / DATA, measured, load_task("regression"), seed=wish.seed, **inner.options)
         known = intervals(recipe, run, measured, groups)
+        order = [f"Trained on rows of at most {folds.number} mutations, tested on rows of more."] * bool(folds.number)
         complete("regression", measured, folder / DATA, device=str(where), conformal=known)
         caution = refit_or_keep(recipe, inner, state, 60 * wish.minutes - (time.monotonic() - began))
-        evaluate_run(run, measured, state["held_out"], not state["groups"], caution)
+        evaluate_run(run, measured, state["held_out"], not state["groups"], [caution, *order], new_positions(measured))
     if state["reference"]:
         most = most_mutations(folder / DATA, state["reference"])
         update_facts(folder, reference=state["reference"], most_mutations=most)
@@ -216,7 +248,7 @@ def train_own(
 
 def _repeats(wish: Wish, split: Split) -> int:
     """Return how many trainings share the time budget."""
-    once = wish.folds or (CROSS_REPEATS if cross_fits(split) else 1) + 1  # the last fits all rows
+    once = parse_folds(wish.folds).rounds or (CROSS_REPEATS if cross_fits(split) else 1) + 1  # the last fits all rows
     # a search has half of the time, and most of its trials are stopped early
     return once * (max(2, wish.trials // 3) if wish.trials else 1)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,19 @@ from biorrn.sequences.rows import (
     protein_rows,
 )
 from biorrn.sequences.similarity import cluster, edit_distance, families
-from biorrn.sequences.splits import Cluster, Column, Random, parse_split
+from biorrn.sequences.splits import (
+    CHOOSING_PART,
+    FOLDS,
+    Cluster,
+    Column,
+    Folds,
+    Random,
+    mutated_sites,
+    order_split,
+    parse_split,
+    shares,
+    site_fold_splits,
+)
 from biorrn.sequences.tables.reader import Reading, column_names, find_column, is_labelled, plain
 
 NO_SPLIT = len(SPLITS)  # code of a row that no column has placed
@@ -104,6 +116,12 @@ class Table:
     def lengths(self) -> np.ndarray:
         """Return the residues of each row, int64 (N,)."""
         return np.diff(self.offsets)
+
+    @property
+    def wild_type(self) -> str:
+        """Return the protein that all mutations are of, "" where it is not given or there are several."""
+        known = {row.wild_type for row in self.rows}
+        return known.pop() if len(known) == 1 else ""
 
     def sequence(self, row: int) -> np.ndarray:
         """Return the tokens of one row, uint8 (T,)."""
@@ -399,7 +417,6 @@ def lines(seen: Look) -> list[str]:
 
 
 FRACTIONS = (0.8, 0.1, 0.1)
-CHOOSING_PART = 0.1  # part of the training rows that chooses the epoch, if a column names none
 # families are made at the first of these parts of shared words where none holds half of the rows; the identity that
 # such pairs have, about
 SHARED = ((0.05, 50), (0.2, 70), (0.5, 90))
@@ -417,6 +434,7 @@ class Split:
     groups : int64 array (N,): rows of one group are in one split, unless a column says otherwise.
     how, why : str: how it was made and why, for the log.
     by_column : bool: the split is a column of the table.
+    wild_type : str: what positions of mutations are of, for variants of one protein; else "".
     """
 
     codes: np.ndarray
@@ -424,6 +442,7 @@ class Split:
     how: str
     why: str
     by_column: bool = False
+    wild_type: str = ""
 
     @property
     def held_out(self) -> str:
@@ -431,24 +450,59 @@ class Split:
         return "test" if (self.codes == SPLITS.index("test")).any() else "valid"
 
 
-def choose_split(table: Table, seen: Look, asked: str | None = None, seed: int = 0) -> Split:
+def choose_split(
+    table: Table, seen: Look, asked: str | None = None, seed: int = 0, folds: Folds | None = None
+) -> Split:
     """Return the split that fits the data, or the one asked for.
 
     Parameters
     ----------
     asked : as `biorrn prepare protein --split` takes it; a column must be that of `table.split_column`.
+    folds : of a cross-validation, which decide the groups, or for `order` the split.
 
     Raises
     ------
-    ConfigError: the split asked for cannot be made, or there are too few groups.
+    ConfigError: the split or the folds asked for cannot be made, or there are too few groups.
     """
+    folds = folds or Folds()
     wanted = parse_split(asked, "protein", seed) if asked else None
     fractions = wanted.fractions if isinstance(wanted, Random | Cluster) else FRACTIONS
     identity = wanted.identity if isinstance(wanted, Cluster) else None
-    groups, how, why = _groups(table, seen, isinstance(wanted, Random), identity)
-    if (table.codes != NO_SPLIT).all() and not isinstance(wanted, Random | Cluster):
-        return _by_column(table, groups, how, seed)
-    return Split(shares(groups, fractions, seed), groups, how, why)
+    wild_type = (table.wild_type or seen.reference) if seen.kind == "variants" else ""
+    _check_folds(table, seen, folds, asked)
+    by_column = (table.codes != NO_SPLIT).all() and not isinstance(wanted, Random | Cluster)
+    if folds.by_site:
+        sites = mutated_sites(table.tokens, table.offsets, tokens(wild_type))
+        groups, how = distinct(table), f"{FOLDS[folds.kind]}, {len(sites.positions):,} positions are mutated"
+        why = f"--folds {folds.kind}"
+        if folds.kind == "order":
+            how = f"rows with more than {folds.number} mutations are test"
+            return Split(order_split(sites, groups, folds.number, seed), groups, how, why, wild_type=wild_type)
+        if not by_column:  # so that folds that cannot be are told before anything is written or trained
+            codes = np.array(list(site_fold_splits(sites, folds, seed)))
+            tested = int((codes == SPLITS.index("test")).any(axis=0).sum())
+            how += f", {tested:,} of {len(table):,} rows are tested" * (tested < len(table))
+    else:
+        groups, how, why = _groups(table, seen, isinstance(wanted, Random) or folds.kind == "random", identity)
+    if by_column:
+        return replace(_by_column(table, groups, how, seed), wild_type=wild_type)
+    return Split(shares(groups, fractions, seed), groups, how, why, wild_type=wild_type)
+
+
+def _check_folds(table: Table, seen: Look, folds: Folds, asked: str | None) -> None:
+    """Raise ConfigError if the folds do not go with the table or with another option."""
+    given = f"--folds {folds.kind}"
+    if asked and (folds.kind == "order" or (folds.kind and not asked.startswith("column:"))):
+        raise ConfigError(f"{given}: not with --split {asked}; allowed is one of them")
+    if folds.kind not in ("", "group") and table.groups is not None:
+        raise ConfigError(f"{given}: not with --groups; --folds group keeps its groups whole")
+    if folds.kind == "group" and table.groups is None and seen.kind == "variants":
+        raise ConfigError(f"{given}: variants of one protein are a single family; name a column with --groups")
+    if folds.by_site and seen.kind != "variants":
+        raise ConfigError(
+            f"{given}: the rows are not variants of one protein, so that no positions are shared; allowed is random or "
+            "group"
+        )
 
 
 def _by_column(table: Table, groups: np.ndarray, how: str, seed: int) -> Split:
@@ -484,66 +538,3 @@ def _groups(table: Table, seen: Look, by_chance: bool, identity: float | None) -
                 f"dissimilar proteins, {len(sizes):,} families: no relative of a held-out protein in training",
             )
     return distinct(table), same, f"at {SHARED[-1][1]} % identity most proteins are still one family"
-
-
-def shares(groups: np.ndarray, fractions: tuple[float, float, float], seed: int) -> np.ndarray:
-    """Return codes (N,): whole groups in random order to train, valid and test, each about its part of the rows.
-
-    Groups larger than a quarter of the smallest part come first, so that they train: one of them as the whole of a
-    test would make it a test of one family.
-
-    Raises
-    ------
-    ConfigError: fewer groups than parts above 0.
-    """
-    wanted = [code for code, part in enumerate(fractions) if part > 0]
-    numbers, place = np.unique(groups, return_inverse=True)
-    if len(numbers) < len(wanted):
-        raise ConfigError(f"--groups: found {len(numbers)} groups; expected at least {len(wanted)}, one a split")
-    sizes = np.bincount(place)
-    order = np.random.default_rng([seed, 7]).permutation(len(numbers))
-    smallest = min(part for part in fractions if part > 0) * len(groups)
-    large = sizes[order] > max(1.0, 0.25 * smallest)
-    order = np.concatenate([order[large], order[~large]])
-    ends = np.cumsum([fractions[code] for code in wanted])[:-1] * len(groups)
-    cuts = np.searchsorted(np.cumsum(sizes[order]) - sizes[order] / 2, ends)
-    for part in range(len(cuts)):
-        before = cuts[part - 1] if part else 0
-        cuts[part] = min(max(cuts[part], before + 1), len(order) - (len(cuts) - part))
-    codes = np.empty(len(order), np.uint8)
-    codes[order] = np.repeat(np.array(wanted, np.uint8), np.diff([0, *cuts, len(order)]))
-    return codes[place]
-
-
-def folds(groups: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Return the fold of each row, int64 (N,) from 0: whole groups, the largest first, each to the smallest fold.
-
-    Raises
-    ------
-    ConfigError: fewer than two folds, or fewer groups than folds.
-    """
-    numbers, place = np.unique(groups, return_inverse=True)
-    if not 2 <= number <= len(numbers):
-        raise ConfigError(f"--folds: found {number}; allowed is 2 to {len(numbers)}, the groups of the rows")
-    sizes = np.bincount(place)
-    shuffled = np.random.default_rng([seed, 11]).permutation(len(numbers))
-    held = np.zeros(number, np.int64)
-    chosen = np.empty(len(numbers), np.int64)
-    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-        chosen[group] = int(held.argmin())
-        held[chosen[group]] += sizes[group]
-    return chosen[place]
-
-
-def fold_splits(groups: np.ndarray, number: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield the codes (N,) of each fold: its rows test, a tenth of the others chooses, the rest trains."""
-    membership = folds(groups, number, seed)
-    for fold in range(number):
-        codes = np.full(len(groups), SPLITS.index("test"), np.uint8)
-        rest = np.flatnonzero(membership != fold)
-        if len(np.unique(groups[rest])) < 2:
-            raise ConfigError(
-                f"--folds {number}: only one group is left for training and selection; expected more groups"
-            )
-        codes[rest] = shares(groups[rest], (1 - CHOOSING_PART, CHOOSING_PART, 0.0), seed + fold)
-        yield codes

@@ -177,11 +177,13 @@ class Grid:
     separator : key of `SEPARATORS`; "" of a workbook or parquet.
     rows : f(places of columns) -> rows as (line of the file or sheet, cells), one cell a name; those of other columns
         may be None. A row of another width has as many cells as it has.
+    keeps_empty : bool: a row without any cell is a row.
     """
 
     names: list[str]
     separator: str
     rows: Callable[[Sequence[int]], Iterator[tuple[int, list[Any]]]]
+    keeps_empty: bool = False
 
 
 def is_table(path: str | Path) -> bool:
@@ -216,7 +218,7 @@ def open_table(path: str | Path, reading: Reading | None = None) -> Iterator[Gri
         raise ConfigError(f"--sheet: needs an Excel workbook; {path} is {'parquet' if kind == 'parquet' else 'text'}")
     if kind == "parquet":
         with _open_parquet(path) as file:
-            yield Grid(list(file.schema_arrow.names), "", lambda wanted: _parquet_rows(path, file, wanted))
+            yield Grid(list(file.schema_arrow.names), "", lambda wanted: _parquet_rows(path, file, wanted), True)
     elif kind == "workbook":
         from biorrn.sequences.tables.excel import open_sheet
 
@@ -306,7 +308,8 @@ def numbered_cells(
 ) -> Iterator[tuple[int, Row]]:
     """Yield the number of each row, from 1, and its cells in the columns named; see `read_cells`.
 
-    Empty rows are skipped. `on_problem` is called for a row that is too long or too short.
+    Empty rows are skipped, but not those of parquet, where they are no blank lines. `on_problem` is called for a row
+    that is too long or too short.
     """
     reading = reading or Reading()
     with open_table(path, reading) as grid:
@@ -315,7 +318,7 @@ def numbered_cells(
         for line, cells in grid.rows(places):
             if len(cells) != width:
                 cells = _fitted(cells, grid)
-            if not any(cell is not None and str(cell).strip() for cell in cells):
+            if not grid.keeps_empty and not any(cell is not None and str(cell).strip() for cell in cells):
                 continue
             number += 1
             if len(cells) != width:

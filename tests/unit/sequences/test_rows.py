@@ -152,13 +152,31 @@ def test_a_column_is_taken_for_what_it_holds(tmp_path):
     assert [(row.id, row.sequence) for row in named] == [("v1", mutant("K10Y")), ("v2", mutant("T18E"))]
 
 
+def test_mutants_of_several_proteins_have_names_of_their_own(tmp_path):
+    """By the ids of their wild types, or numbered where these have none; mutants of one protein keep theirs."""
+    lines = [f"{mutation},{wild},1\n" for wild in (WILD, WILD + "A") for mutation in ("K10Y", "WT")]
+    found, _, _ = read(write(tmp_path, "t.csv", "mutant,wt_seq,score\n" + "".join(lines)))
+    assert [row.id for row in found] == ["protein1:K10Y", "protein1:WT", "protein2:K10Y", "protein2:WT"]
+    found, _, _ = read(write(tmp_path, "o.csv", "mutant,wt_seq,score\n" + "".join(lines[:2])))
+    assert [row.id for row in found] == ["K10Y", "WT"]
+    fasta = write(tmp_path, "w.fa", f">P1\n{WILD}\n>P2\n{WILD}A\n")
+    text = "hgvs_pro,score\nP1:p.Lys10Tyr,1\nP2:p.Lys10Tyr,2\n"
+    found, _, _ = read(write(tmp_path, "h.csv", text), wild_type=str(fasta))
+    assert [row.id.partition(":")[0] for row in found] == ["P1", "P2"]
+
+
 def test_a_table_of_mutations_alone_asks_for_their_wild_type(tmp_path):
     path = write(tmp_path, "t.csv", "mutant,DMS_score\nK10Y,1\nT18E,2\n")
     with pytest.raises(InputError, match=r"column 'mutant' holds mutations, as 'K10Y'.* --wild-type FASTA\|SEQUENCE"):
         rows(path, ["DMS_score"])
     for given, message in (
         ("none.fa", "none.fa: not found"),
-        ("column_x", "--wild-type: found 'column_x': residue '_' at position 7"),
+        (
+            "column_x",
+            "found 'column_x', which is neither a file nor a sequence .*nor a column of the table .mutant, DMS",
+        ),
+        ("wildtyp", "--wild-type: found 'wildtyp', which is neither a file nor a sequence"),
+        ("mutants", "did you mean the column 'mutant'"),
         ("MKV" * 9, "mutation 'K10Y': found 'M' at position 10 of the wild type, expected 'K'"),
     ):
         with pytest.raises(BiorrnError, match=message):

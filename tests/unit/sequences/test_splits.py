@@ -8,7 +8,24 @@ from hypothesis import strategies as st
 from biorrn.base.errors import ConfigError
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.schema import SPLITS
-from biorrn.sequences.splits import SPLITTERS, SYNONYMS, Cluster, Column, Random, Rows, parse_split
+from biorrn.sequences.splits import (
+    FOLDS,
+    LEFT_OUT,
+    SPLITTERS,
+    SYNONYMS,
+    Cluster,
+    Column,
+    Folds,
+    Random,
+    Rows,
+    changed_positions,
+    mutated_sites,
+    order_split,
+    parse_folds,
+    parse_split,
+    site_fold_splits,
+    site_folds,
+)
 
 EXAMPLES = {
     "column": "column:set",
@@ -177,3 +194,153 @@ def test_a_bad_split_is_one_clear_line(text, kind, message):
 
 def test_random_alone_has_default_parts():
     assert parse_split("random", "protein").fractions == (0.8, 0.1, 0.1)
+
+
+# -- folds of positions ------------------------------------------------------------------------------------------------
+WILD = "MKVLAAGIVGLCAKRTEDFYWHNQSP"
+TEST = SPLITS.index("test")
+
+
+def mutant(*positions, letter="W"):
+    """Return the wild type with another residue at these positions, from 0."""
+    letters = list(WILD)
+    for place in positions:
+        letters[place] = letter if WILD[place] != letter else "D"
+    return "".join(letters)
+
+
+def sites_of(sequences):
+    offsets = np.concatenate([[0], np.cumsum([len(text) for text in sequences])])
+    return mutated_sites(tokens("".join(sequences)), offsets, tokens(WILD))
+
+
+def scan(letters="GWK"):
+    """Return three mutants of each position."""
+    return [mutant(place, letter=letter) for letter in letters for place in range(len(WILD))]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", Folds()),
+        ("7", Folds("", 7)),
+        ("random", Folds("random", 5)),
+        ("modulo:4", Folds("position", 4)),
+        ("contiguous", Folds("contiguous", 5)),
+        ("order", Folds("order", 2)),
+        ("order:1", Folds("order", 1)),
+    ],
+)
+def test_what_folds_accepts(text, found):
+    assert parse_folds(text) == found
+    assert found.rounds == (0 if found.kind in ("order",) or not text else found.number)
+
+
+@pytest.mark.parametrize(
+    "text", ["1", "-3", "0", "position:1", "position:x", "order:0", "position:", "positions", "5:5"]
+)
+def test_what_folds_refuses(text):
+    if text == "position:":
+        assert parse_folds(text) == Folds("position", 5)
+        return
+    with pytest.raises(ConfigError, match="--folds"):
+        parse_folds(text)
+
+
+def test_a_misspelt_kind_is_told():
+    with pytest.raises(ConfigError, match="did you mean 'contiguous'"):
+        parse_folds("contigous")
+    assert all(parse_folds(kind).kind in FOLDS for kind in FOLDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        (WILD, []),
+        (mutant(3), [3]),
+        (mutant(3, 20), [3, 20]),
+        (WILD[:7] + WILD[8:], [7]),
+        (WILD[:7] + WILD[10:], [7, 8, 9]),
+        (WILD[1:], [0]),
+        (WILD[:8] + "WW" + WILD[8:], [7]),
+        ("W" + WILD, [0]),
+        (mutant(20)[:7] + mutant(20)[8:], [7, 20]),
+    ],
+)
+def test_the_positions_of_a_mutant(text, places):
+    assert changed_positions(tokens(text), tokens(WILD)).tolist() == places
+
+
+def test_a_deletion_in_a_run_is_at_one_position_however_it_is_written():
+    places = {tuple(changed_positions(tokens(WILD[:k] + WILD[k + 1 :]), tokens(WILD)).tolist()) for k in (4, 5)}
+    assert len(places) == 1  # of the run AA
+
+
+@pytest.mark.parametrize("kind", ["position", "contiguous"])
+@pytest.mark.parametrize("number", [2, 5, 26])
+def test_no_position_is_on_both_sides(kind, number):
+    """Single mutants: each is tested once, by rows that have no mutation at its position."""
+    sites = sites_of([*scan(), WILD])
+    tested = np.zeros(sites.rows, int)
+    for codes in site_fold_splits(sites, Folds(kind, number), 0):
+        tested += codes == TEST
+        assert set(codes.tolist()) == {0, 1, TEST}
+        assert not set(sites.first[codes == TEST]) & set(sites.first[codes != TEST])
+        assert not set(sites.first[codes == 0]) & set(sites.first[codes == 1])  # whole positions choose, too
+    assert tested.tolist() == [1] * (sites.rows - 1) + [0]  # the wild type is in no test
+
+
+def test_positions_are_dealt_out_as_in_proteingym():
+    """Modulo by the rank of a mutated position, and stretches of equally many; of positions 3, 4, ..., 14 here."""
+    sites = sites_of([mutant(place) for place in range(3, 15)])
+    assert sites.positions.tolist() == list(range(3, 15))
+    assert site_folds(sites, Folds("position", 5)).tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+    assert site_folds(sites, Folds("contiguous", 5)).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+@given(
+    st.lists(st.sets(st.integers(0, 11), max_size=4), min_size=30, max_size=60), st.integers(2, 4), st.integers(0, 2)
+)
+def test_rows_with_mutations_on_both_sides_are_in_neither(places, number, seed):
+    sites = sites_of([mutant(*entry) for entry in places])
+    for kind in ("position", "contiguous"):
+        try:
+            rounds = list(site_fold_splits(sites, Folds(kind, number), seed))
+        except ConfigError:
+            continue
+        own = dict(zip(sites.positions.tolist(), site_folds(sites, Folds(kind, number)).tolist(), strict=True))
+        for fold, codes in enumerate(rounds):
+            for entry, code in zip(places, codes.tolist(), strict=True):
+                inside = [own[place] == fold for place in entry]
+                assert code in ((0, 1) if not any(inside) else (TEST,) if all(inside) else (LEFT_OUT,))
+
+
+def test_double_mutants_alone_can_be_folded():
+    rng = np.random.default_rng(0)
+    sites = sites_of([mutant(*rng.choice(26, 2, replace=False)) for _ in range(200)])
+    rounds = np.array(list(site_fold_splits(sites, Folds("position", 5), 0)))
+    assert 10 < (rounds == TEST).any(0).sum() < 80  # about a fifth
+    assert ((rounds == TEST).sum(0) <= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("sequences", "message"),
+    [
+        ([mutant(3, letter=letter) for letter in "GWHR"], "mutations at 1 positions; expected 2 or more"),
+        ([mutant(3), mutant(4), mutant(5), WILD], "found 5; allowed is 2 to 3, the mutated positions"),
+        ([mutant(1, 2, 3, 4, 5, 6)] * 9, "fold 1 of 5 has no rows to test or to train on: 9 of 9 rows have mutations"),
+    ],
+)
+def test_folds_of_positions_that_cannot_be(sequences, message):
+    with pytest.raises(ConfigError, match=message):
+        list(site_fold_splits(sites_of(sequences), Folds("position", 5), 0))
+
+
+def test_the_order_of_mutations_splits_once():
+    sequences = [*scan("G"), *(mutant(k, k + 1) for k in range(20)), *(mutant(k, k + 1, k + 2) for k in range(9)), WILD]
+    sites = sites_of(sequences)
+    codes = order_split(sites, np.arange(len(sequences)), 2, 0)
+    assert (codes == TEST).tolist() == (sites.counts > 2).tolist()
+    assert set(codes.tolist()) == {0, 1, TEST}
+    with pytest.raises(ConfigError, match="--folds order:3: 56 of 56 rows have at most 3 mutations, the most is 3"):
+        order_split(sites, np.arange(len(sequences)), 3, 0)

@@ -15,16 +15,14 @@ from biorrn.proteins.train_table.table import (
     Columns,
     choose_split,
     distinct,
-    fold_splits,
-    folds,
     lines,
     look,
     read_table,
-    shares,
     variant_limit,
 )
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.similarity import families
+from biorrn.sequences.splits import fold_splits, group_folds, shares
 
 WILD = "MKVLAAGIVGLCAKRTEDFYWHNQSP"
 
@@ -254,7 +252,7 @@ def test_groups_are_whole_and_every_part_has_rows(numbers: list[int], seed: int)
 def test_every_row_is_tested_in_one_fold(numbers: list[int], number: int, seed: int) -> None:
     groups = np.array(numbers)
     tested = np.zeros(len(groups), int)
-    if len(np.unique(groups)) < number or min(len(np.unique(groups[folds(groups, number, seed) != k]))
+    if len(np.unique(groups)) < number or min(len(np.unique(groups[group_folds(groups, number, seed) != k]))
                                               for k in range(number)) < 2:  # fmt: skip
         with pytest.raises(ConfigError, match="--folds"):
             list(fold_splits(groups, number, seed))
@@ -270,14 +268,14 @@ def test_every_row_is_tested_in_one_fold(numbers: list[int], number: int, seed: 
 def test_parts_are_near_what_is_asked() -> None:
     codes = shares(np.arange(1000), FRACTIONS, 0)
     assert np.bincount(codes).tolist() == [800, 100, 100]
-    assert np.bincount(folds(np.arange(100), 5, 0)).tolist() == [20] * 5
+    assert np.bincount(group_folds(np.arange(100), 5, 0)).tolist() == [20] * 5
 
 
 def test_too_few_groups_are_refused() -> None:
     with pytest.raises(ConfigError, match="found 2 groups; expected at least 3"):
         shares(np.array([0, 0, 1, 1]), FRACTIONS, 0)
     with pytest.raises(ConfigError, match="--folds: found 5; allowed is 2 to 3"):
-        folds(np.array([0, 1, 2]), 5, 0)
+        group_folds(np.array([0, 1, 2]), 5, 0)
 
 
 def random_proteins(number: int, length: int, seed: int = 0) -> list[str]:
