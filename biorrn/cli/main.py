@@ -189,6 +189,7 @@ COMMANDS = {
         ("predict", "predict", "Use", "Predict a property of each protein, or a state of each residue."),
         ("scan", "scan", "Use", "Predict the effect of mutations; by default, of every single substitution."),
         ("explain", "explain", "Use", "Show which residues a prediction depends on."),
+        ("suggest", "suggest", "Use", "Choose the variants to measure next."),
         ("basecall", "basecall", "Use", "Basecall raw nanopore signal."),
         ("generate", "generate", "Use", "Sample new sequences from a language model."),
         ("translate", "translate", "Use", "Translate sequences with an encoder-decoder, e.g. genes to proteins."),
