@@ -53,7 +53,7 @@ def suggest(
     acquisition: Annotated[str, typer.Option(help="ucb, ei, thompson or greedy.")] = "ucb",
     explore: Annotated[
         float, typer.Option(min=0, help="For ucb: weight of the uncertainty, in standard deviations.")
-    ] = 1.0,
+    ] = 2.0,
     minimise: Annotated[bool, typer.Option("--minimise", help="Lower is better. Default: higher.")] = False,
     plate: Annotated[
         int | None, typer.Option(metavar="WELLS", help="Lay out on plates of 24, 48, 96 or 384 wells, with controls.")
@@ -102,25 +102,26 @@ def suggest(
     from biorrn.proteins.suggest.campaign import Wish, open_campaign
     from biorrn.proteins.suggest.campaign import suggest as run
     from biorrn.proteins.suggest.candidates import Rules, parse_motifs
+    from biorrn.proteins.suggest.figures import round_figures
     from biorrn.proteins.suggest.plate import laid_out, room, write_round
+    from biorrn.sequences.tables.writer import table_format
     from biorrn.sequences.tally import Tally
 
     used = set_threads(threads)
+    table_format(output)  # before anything is computed
     tally = Tally("suggest", "variants")
     take = stop if strict else tally.skip_record
     count = number if number is not None else 96 if plate is None else room(plate, controls)
     rules = Rules.of(max_mutations, positions, keep, parse_motifs(avoid or ()), offset)
     wish = Wish(count, acquisition, rules, candidates, explore=explore, minimise=minimise, seed=seed)
     reading: dict[str, Any] = {"sequence": sequence_column, "sheet": sheet, "decimal": decimal, "strict": strict}
-    measured, stored = open_campaign(model, table, target, wild_type, offset, reading, tally.say)
     options = {"device": device_name(device), "threads": used}
-    made = run(measured, wish, stored, options=options, on_problem=take)
-    for line in made.lines:
-        tally.say(line)
-    write_round(output, made, laid_out(made, plate, controls) if plate is not None else ())
-    if figure is not None:
-        from biorrn.proteins.suggest.figures import write_round_figure
-
-        write_round_figure(figure, made)
+    with round_figures(figure) as draw:
+        measured, stored = open_campaign(model, table, target, wild_type, offset, reading, tally.say)
+        made = run(measured, wish, stored, options=options, on_problem=take)
+        for line in made.lines:
+            tally.say(line)
+        write_round(output, made, laid_out(made, plate, controls) if plate is not None else ())
+        draw(made)
     tally.add(variants=len(made.chosen))
     tally.report()

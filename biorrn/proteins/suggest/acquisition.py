@@ -17,7 +17,7 @@ import numpy as np
 SHORTLIST = 2000  # candidates whose joint covariance is computed
 WIDE = 3.0  # deviations above the mean that make a candidate one of them
 JITTER = 1e-6
-EXPLORE = 1.0  # deviations above the mean in the upper confidence bound
+EXPLORE = 2.0  # deviations above the mean in the upper confidence bound
 
 
 @dataclass(frozen=True, slots=True)

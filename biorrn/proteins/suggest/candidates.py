@@ -101,7 +101,7 @@ class Rules:
         return cls(most or 0, parse_spans(positions), parse_spans(keep, "--keep"), tuple(avoid), offset)
 
     def places(self, wild_type: str) -> list[int]:
-        """Return the places that may change, from 0.
+        """Return the places that may change, from 0; a methionine with number 1 only where `positions` names it.
 
         Raises
         ------
@@ -115,6 +115,8 @@ class Rules:
         inside = [place for place in range(len(wild_type)) if not _within(self.keep, place + first)]
         if self.positions:
             inside = [place for place in inside if _within(self.positions, place + first)]
+        elif first == 1 and wild_type.startswith("M"):  # that of the start codon
+            inside = [place for place in inside if place]
         if not inside:
             raise ConfigError("--keep: no position is left that may change")
         return inside
@@ -206,9 +208,8 @@ def combinations(
     else:
         level = [_changed(wild_type, step) for step in steps]
         found = level
-        rated = rate(level)
-        steps = [steps[k] for k in np.argsort(-rated, kind="stable")[:STEPS]]
-        parents = _best(level, rated)
+        order = np.argsort(-rate(level), kind="stable")
+        steps, parents = [steps[k] for k in order[:STEPS]], [level[k] for k in order[:PARENTS]]
         own = [(one, value) for one, value in zip(measured, values, strict=True) if not rules.broken(one, wild_type)]
         for size in range(2, rules.most + 1):
             before = [one for one in own if len(one[0]) == len(wild_type) and _distance(one[0], wild_type) == size - 1]
@@ -222,11 +223,9 @@ def combinations(
             )  # fmt: skip
             level = [one for one in level if not rules.motif(one, wild_type)]
             rated = rate(level) if level else np.zeros(0)
-            found = found + level
-            parents = _best(level, rated)
-            if len(found) > most:  # the most promising of this level take the place
-                found = found[: len(found) - len(level)]
-                found += [level[k] for k in np.argsort(-rated, kind="stable")[: max(0, most - len(found))]]
+            order = np.argsort(-rated, kind="stable")
+            found = found + [level[k] for k in order[: most // rules.most]]
+            parents = [level[k] for k in order[:PARENTS]]
     kept = []
     for one in found:
         if one in known:
@@ -251,10 +250,6 @@ def _every(wild_type: str, places: Sequence[int], most: int) -> Iterator[str]:
 
 def _changed(sequence: str, step: tuple[int, str]) -> str:
     return sequence[: step[0]] + step[1] + sequence[step[0] + 1 :]
-
-
-def _best(level: Sequence[str], rated: np.ndarray) -> list[str]:
-    return [level[k] for k in np.argsort(-rated, kind="stable")[:PARENTS]]
 
 
 def _distance(one: str, other: str) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +13,29 @@ from matplotlib.figure import Figure
 
 from biorrn.proteins.landscape import ROWS
 from biorrn.proteins.suggest.campaign import Round
-from biorrn.stats.figures import BLUE, GREY, INK, ORANGE, PALE, Drawing, draw, plain, say, write_figure
+from biorrn.stats.figures import BLUE, GREY, INK, ORANGE, PALE, WIDTH, canvas, figure_files, plain, say
 
 RESIDUES = ROWS[:20]
 COLUMNS = 30  # positions of the map, the most chosen ones
+HEIGHT = 6.2  # inches
 SHOWN = 20_000  # candidates drawn, at random
 
 
-def round_figure(made: Round) -> Drawing:
-    """Draw a round."""
-    return draw(
-        "suggest",
-        f"{len(made.chosen)} of {len(made.library):,} candidates: above, prediction and uncertainty of all, the chosen "
-        "in orange; below, which substitutions the chosen hold, and how many of them.",
-        lambda figure: _paint(figure, made),
-        height=6.2,
-    )
+@contextlib.contextmanager
+def round_figures(path: str | Path | None) -> Iterator[Callable[[Round], None]]:
+    """Yield `draw(round)`, which writes the figure of a round, see `stats.figures.figure_files`; nothing for None."""
+    if path is None:
+        yield lambda made: None
+        return
+    with figure_files(path) as save:
+        yield lambda made: save(round_figure(made), made.measured.target, "")
 
 
-def write_round_figure(path: str | Path, made: Round) -> None:
-    """Write the figure of a round as SVG or PNG, by the suffix."""
-    write_figure(Path(path), round_figure(made))
+def round_figure(made: Round) -> Figure:
+    """Draw a round: prediction and uncertainty of all candidates, and the substitutions of the chosen below."""
+    with canvas(WIDTH, HEIGHT, {}, layout="constrained") as figure:
+        _paint(figure, made)
+    return figure
 
 
 def _paint(figure: Figure, made: Round) -> None:
