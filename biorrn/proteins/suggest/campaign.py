@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ def open_campaign(
     measured = read_run(stored.path, target, wild_type, reference)
     if measured is None:
         given, source = (one_protein(wild_type), "--wild-type") if wild_type else (reference, "the model")
-        unit = units_of(stored.facts)[names.index(target)]
+        unit = units_of(stored.facts)[place_of(target, names)]
         measured = averaged(target, unit, [], np.zeros(0), given, source)
     return measured, stored
 
@@ -334,22 +335,27 @@ class Oracle:
 
     def believe(self, sequences: Sequence[str]) -> Belief:
         """Return the belief about some proteins, on the scale on which a batch is chosen."""
-        posterior, known = self.posterior, self.measured.sequences
+        posterior = self.posterior
         if posterior is None:
             wild = self.measured.wild_type
             return self._by_members(sequences, wild or sequences[0])
         codes = posterior.encode(sequences)
         mean, deviation = posterior.marginals(codes)
-        if self.stored is None:
-            best = posterior.marginals(posterior.codes)[0].max()
-        else:
-            mean, own = np.split(posterior.latent(self.sign * self._predicted([*sequences, *known])[0]), [len(mean)])
-            best = own.max()
+        if self.stored is not None:
+            mean = posterior.latent(self.sign * self._predicted(sequences)[0])
 
         def covariance(rows: np.ndarray) -> np.ndarray:
             return posterior.covariance(codes[torch.from_numpy(rows)])
 
-        return Belief(mean, deviation, covariance, float(best), posterior.noise)
+        return Belief(mean, deviation, covariance, self.best, posterior.noise)
+
+    @cached_property
+    def best(self) -> float:
+        """The mean of the best of the measured, which is steadier than its measured value."""
+        assert self.posterior is not None
+        if self.stored is None:
+            return float(self.posterior.marginals(self.posterior.codes)[0].max())
+        return float(self.posterior.latent(self.sign * self._predicted(self.measured.sequences)[0]).max())
 
     def in_unit(self, belief: Belief) -> tuple[np.ndarray, np.ndarray]:
         """Return means and deviations in the target's unit."""
@@ -461,18 +467,19 @@ def suggest(
     values, deviations = oracle.in_unit(belief)
     chances = acquisition.chance(belief)
 
-    def one(candidate: Candidate, role: str, value: float, deviation: float, chance: float) -> Suggestion:
-        return Suggestion(candidate, role, float(value), float(deviation), float(chance))
+    chosen = [
+        Suggestion(library.candidates[k], NEW, float(values[k]), float(deviations[k]), float(chances[k]))
+        for k in indices
+    ]
 
-    chosen = [one(library.candidates[k], NEW, values[k], deviations[k], chances[k]) for k in indices]
-    best = known[int(np.argmax(sign * measured.values))] if known else ""
-    controls = []
-    for role, sequence in ((THE_WILD_TYPE, wild), (THE_BEST, best)):
+    def control(role: str, sequence: str) -> Suggestion | None:
         if not sequence:
-            controls.append(None)
-            continue
-        own = oracle.believe([sequence])
-        (value,), (deviation,) = oracle.in_unit(own)
-        candidate = Candidate.of(sequence, wild, rules.offset, role)
-        controls.append(one(candidate, role, value, deviation, np.nan))
+            return None
+        (value,), (deviation,) = oracle.in_unit(oracle.believe([sequence]))
+        return Suggestion(
+            Candidate.of(sequence, wild, rules.offset, role), role, float(value), float(deviation), np.nan
+        )
+
+    best = known[int(np.argmax(sign * measured.values))] if known else ""
+    controls = control(THE_WILD_TYPE, wild), control(THE_BEST, best)
     return Round(chosen, *controls, measured, library, values, deviations, indices, lines)
