@@ -425,6 +425,7 @@ def suggest(
     avoid: Sequence[str] = (),
     acquisition: str = "ucb",
     explore: float = 2.0,
+    max_share: float = 1.0,
     minimise: bool = False,
     plate: int | None = None,
     controls: int = 2,
@@ -452,6 +453,7 @@ def suggest(
     avoid : regular expressions: motifs that must not arise.
     acquisition : str: ucb, ei, thompson or greedy.
     explore : float: of ucb, weight of the uncertainty in standard deviations.
+    max_share : float: most of the variants that may hold the same substitution.
     minimise : bool: lower is better.
     plate, controls : int: lay out on plates of so many wells, with so many of each control on each plate.
     sequence_column, sheet : of the table; default: found by name.
@@ -489,7 +491,7 @@ def suggest(
         candidates = ",".join(candidates)
     rules = Rules.of(max_mutations, spans(positions), spans(keep), parse_motifs(avoid), offset)
     wish = Wish(number, acquisition, rules, None if candidates is None else str(candidates), explore=explore,
-                minimise=minimise, seed=seed)  # fmt: skip
+                share=max_share, minimise=minimise, seed=seed)  # fmt: skip
     found, problems = Memory(), list[InputError]()
     reading: dict[str, Any] = {"sequence": sequence_column, "sheet": sheet, "strict": strict}
     with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:

@@ -54,6 +54,9 @@ def suggest(
     explore: Annotated[
         float, typer.Option(min=0, help="For ucb: weight of the uncertainty, in standard deviations.")
     ] = 2.0,
+    max_share: Annotated[
+        float, typer.Option(help="Most of the variants that may hold the same substitution, e.g. 0.3 of them.")
+    ] = 1.0,
     minimise: Annotated[bool, typer.Option("--minimise", help="Lower is better. Default: higher.")] = False,
     plate: Annotated[
         int | None, typer.Option(metavar="WELLS", help="Lay out on plates of 24, 48, 96 or 384 wells, with controls.")
@@ -113,7 +116,7 @@ def suggest(
     take = stop if strict else tally.skip_record
     count = number if number is not None else 96 if plate is None else room(plate, controls)
     rules = Rules.of(max_mutations, positions, keep, parse_motifs(avoid or ()), offset)
-    wish = Wish(count, acquisition, rules, candidates, explore=explore, minimise=minimise, seed=seed)
+    wish = Wish(count, acquisition, rules, candidates, explore=explore, share=max_share, minimise=minimise, seed=seed)
     reading: dict[str, Any] = {"sequence": sequence_column, "sheet": sheet, "decimal": decimal, "strict": strict}
     options = {"device": device_name(device), "threads": used}
     with round_figures(figure) as draw:

@@ -83,6 +83,7 @@ def test_a_run_folder(
         (("--target", "activty"), "did you mean 'activity'?"),
         (("--candidates", "A2W,K3W"), "expected 'K'"),
         (("--number", "0"), "--number: found 0"),
+        (("--max-share", "0"), "--max-share: found 0"),
         (("--figure", "x.bmp"), "allowed is a name with .svg or .png"),
     ],
 )

@@ -9,7 +9,9 @@ best candidate of each (Kandasamy et al. 2018, AISTATS).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,13 +43,64 @@ class Belief:
     def __len__(self) -> int:
         return len(self.mean)
 
-    def shortlist(self, count: int) -> np.ndarray:
-        """Return the indices of the candidates that may be chosen, int64 (S,), the most promising first."""
-        return np.argsort(-(self.mean + WIDE * self.deviation), kind="stable")[: max(SHORTLIST, 2 * count)]
+    def promising(self) -> np.ndarray:
+        """Return the indices of the candidates, int64 (M,), the most promising first."""
+        return np.argsort(-(self.mean + WIDE * self.deviation), kind="stable")
+
+
+Holds = Sequence[Sequence[str]]  # the substitutions of each candidate
+
+
+class Quota:
+    """The candidates that may still be chosen, where no substitution may be in more than a share of the batch.
+
+    Parameters
+    ----------
+    order : int64 array: indices of candidates, the most promising first. The first `SHORTLIST` are kept in `near`, in
+        which the share holds too, lest a substitution that is used up leaves none.
+    count : int: of the batch.
+    holds, share : substitutions of each candidate, and the largest share; None for no limit.
+    """
+
+    def __init__(self, order: np.ndarray, count: int, holds: Holds | None, share: float) -> None:
+        self.holds, self.most = holds, max(1, int(share * count))
+        size = max(SHORTLIST, 2 * count)
+        if holds is None:
+            self.near = order[:size]
+        else:
+            counts, kept = Counter[str](), list[int]()
+            for k in order.tolist():
+                if all(counts[one] < share * size for one in holds[k]):
+                    counts.update(holds[k])
+                    kept.append(k)
+                if len(kept) == size:
+                    break
+            self.near = np.array(kept, np.int64)
+        self.left = np.ones(len(self.near), bool)
+        self.used = Counter[str]()
+
+    def take(self, scores: np.ndarray) -> int | None:
+        """Return the place in `near` of the best candidate left, float array (S,), and count it; None for none left."""
+        if not self.left.any():
+            return None
+        pick = int(np.where(self.left, scores, -np.inf).argmax())
+        self.left[pick] = False
+        if self.holds is not None:
+            own = self.holds[self.near[pick]]
+            self.used.update(own)
+            if full := {one for one in own if self.used[one] >= self.most}:
+                self.left &= np.array([full.isdisjoint(self.holds[k]) for k in self.near.tolist()], bool)
+        return pick
 
 
 def choose(
-    belief: Belief, count: int, acquisition: str, rng: np.random.Generator, explore: float = EXPLORE
+    belief: Belief,
+    count: int,
+    acquisition: str,
+    rng: np.random.Generator,
+    explore: float = EXPLORE,
+    holds: Holds | None = None,
+    share: float = 1.0,
 ) -> np.ndarray:
     """Return the indices of a batch of candidates, int64 (`count`,), in the order of choice; fewer if there are fewer.
 
@@ -55,49 +108,49 @@ def choose(
     ----------
     acquisition : str: one of `ACQUISITIONS`.
     explore : float: standard deviations above the mean, of "ucb".
+    holds : the substitutions of each candidate, optional: none is in more than `share` of the batch.
     """
-    return ACQUISITIONS[acquisition](belief, min(count, len(belief)), rng, explore)
+    promising = np.argsort(-belief.mean, kind="stable") if acquisition == "greedy" else belief.promising()
+    quota = Quota(promising, count, holds, share)
+    chosen = list(itertools.islice(ACQUISITIONS[acquisition](belief, quota, rng, explore), count))
+    return quota.near[np.array(chosen, np.int64)]
 
 
-def _greedy(belief: Belief, count: int, rng: np.random.Generator, explore: float) -> np.ndarray:
-    return np.argsort(-belief.mean, kind="stable")[:count]
+def _greedy(belief: Belief, quota: Quota, rng: np.random.Generator, explore: float) -> Iterator[int]:
+    while (pick := quota.take(belief.mean[quota.near])) is not None:
+        yield pick
 
 
-def _upper_confidence(belief: Belief, count: int, rng: np.random.Generator, explore: float) -> np.ndarray:
-    return _one_by_one(belief, count, lambda mean, deviation, best: mean + explore * deviation)
+def _upper_confidence(belief: Belief, quota: Quota, rng: np.random.Generator, explore: float) -> Iterator[int]:
+    return _one_by_one(belief, quota, lambda mean, deviation, best: mean + explore * deviation)
 
 
-def _expected_improvement(belief: Belief, count: int, rng: np.random.Generator, explore: float) -> np.ndarray:
-    return _one_by_one(belief, count, log_expected_improvement)
+def _expected_improvement(belief: Belief, quota: Quota, rng: np.random.Generator, explore: float) -> Iterator[int]:
+    return _one_by_one(belief, quota, log_expected_improvement)
 
 
-def _thompson(belief: Belief, count: int, rng: np.random.Generator, explore: float) -> np.ndarray:
-    near = belief.shortlist(count)
-    covariance = belief.covariance(near)
-    factor = np.linalg.cholesky(covariance + JITTER * max(1.0, float(np.diag(covariance).max())) * np.eye(len(near)))
-    left, chosen = np.ones(len(near), bool), []
-    for _ in range(count):
-        drawn = belief.mean[near] + factor @ rng.standard_normal(len(near))
-        pick = int(np.where(left, drawn, -np.inf).argmax())
-        left[pick] = False
-        chosen.append(near[pick])
-    return np.array(chosen, np.int64)
+def _thompson(belief: Belief, quota: Quota, rng: np.random.Generator, explore: float) -> Iterator[int]:
+    covariance = belief.covariance(quota.near)
+    size = len(covariance)
+    factor = np.linalg.cholesky(covariance + JITTER * max(1.0, float(np.diag(covariance).max())) * np.eye(size))
+    while (pick := quota.take(belief.mean[quota.near] + factor @ rng.standard_normal(size))) is not None:
+        yield pick
 
 
-def _one_by_one(belief: Belief, count: int, score: Callable[[np.ndarray, np.ndarray, float], np.ndarray]) -> np.ndarray:
-    """Return the candidates of the best score, each after conditioning on the choices before it."""
-    near = belief.shortlist(count)
-    covariance, mean, best = belief.covariance(near).copy(), belief.mean[near], belief.best
-    left, chosen = np.ones(len(near), bool), []
-    for _ in range(count):
+def _one_by_one(
+    belief: Belief, quota: Quota, score: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+) -> Iterator[int]:
+    """Yield the candidates of the best score, each after conditioning on the choices before it."""
+    covariance, mean, best = belief.covariance(quota.near).copy(), belief.mean[quota.near], belief.best
+    while True:
         deviation = np.sqrt(np.maximum(covariance.diagonal(), JITTER))
-        pick = int(np.where(left, score(mean, deviation, best), -np.inf).argmax())
-        left[pick] = False
-        chosen.append(near[pick])
+        pick = quota.take(score(mean, deviation, best))
+        if pick is None:
+            return
+        yield pick
         column = covariance[:, pick].copy()
         covariance -= np.outer(column, column / (column[pick] + belief.noise + JITTER))
         best = max(best, float(mean[pick]))
-    return np.array(chosen, np.int64)
 
 
 def chance(belief: Belief) -> np.ndarray:
@@ -127,8 +180,9 @@ def log_expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: floa
     return np.log(deviation) + np.where(z > -5.0, plain, tail)
 
 
-# name -> f(belief, count, rng, explore) -> indices of the batch
-ACQUISITIONS: dict[str, Callable[[Belief, int, np.random.Generator, float], np.ndarray]] = {
+Acquisition = Callable[[Belief, Quota, np.random.Generator, float], Iterator[int]]
+# name -> f(belief, quota, rng, explore), which yields places in `quota.near`
+ACQUISITIONS: dict[str, Acquisition] = {
     "ucb": _upper_confidence,
     "ei": _expected_improvement,
     "thompson": _thompson,

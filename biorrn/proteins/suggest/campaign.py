@@ -125,6 +125,7 @@ class Wish:
     candidates : str, optional: a list, see `candidates.listed`; None makes them.
     column : str, optional: of that list.
     rules : Rules: `most` 0 is one more than measured so far.
+    share : float: largest share of the suggestions that hold the same substitution.
     minimise : bool: lower is better.
     seed : int: of Thompson sampling and the fit.
     """
@@ -135,6 +136,7 @@ class Wish:
     candidates: str | None = None
     column: str | None = None
     explore: float = EXPLORE
+    share: float = 1.0
     minimise: bool = False
     seed: int = 0
 
@@ -420,6 +422,8 @@ def suggest(
     lookup(ACQUISITIONS, wish.acquisition, "--acquisition")
     if wish.count < 1:
         raise ConfigError(f"--number: found {wish.count}; allowed is 1 or more")
+    if not 0 < wish.share <= 1:
+        raise ConfigError(f"--max-share: found {wish.share:g}; allowed is above 0, to 1")
     if not len(measured) and stored is None:
         raise ConfigError("found neither measured values nor a model; give a table, a run folder, or a shipped model")
     wild, sign, place = measured.wild_type, -1.0 if wish.minimise else 1.0, 0
@@ -461,9 +465,11 @@ def suggest(
             f"--acquisition {wish.acquisition}: needs an uncertainty, which this model does not give; give the table "
             "measured so far, or --acquisition greedy"
         )
-    indices = acquisition.choose(belief, wish.count, wish.acquisition, np.random.default_rng(wish.seed), wish.explore)
+    holds = [one.mutation.split(":") for one in library.candidates] if wish.share < 1 else None
+    rng = np.random.default_rng(wish.seed)
+    indices = acquisition.choose(belief, wish.count, wish.acquisition, rng, wish.explore, holds, wish.share)
     if len(indices) < wish.count:
-        lines.append(f"only {len(indices)} candidates are left; {wish.count} were asked for")
+        lines.append(f"chosen: {len(indices)}, not {wish.count}: no more candidates are left within the rules")
     values, deviations = oracle.in_unit(belief)
     chances = acquisition.chance(belief)
 

@@ -67,3 +67,21 @@ def test_log_of_the_expected_improvement() -> None:
 def test_chance() -> None:
     found = chance(belief([0.0, 1.0, -1.0], np.eye(3)))
     assert found == pytest.approx([0.5, 0.8413, 0.1587], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ACQUISITIONS)
+def test_no_substitution_is_in_more_than_its_share(name: str) -> None:
+    """The best candidates all hold A1W; with a share there are others, beyond the shortlist too."""
+    rng = np.random.default_rng(0)
+    size = 3000
+    holds = [["A1W" if k < 2500 else "A1G", f"C2{k}"] for k in range(size)]
+    mean = np.where(np.arange(size) < 2500, 5.0, 0.0) + 0.1 * rng.standard_normal(size)
+    own = Belief(mean, np.full(size, 0.1), lambda rows: 0.01 * np.eye(len(rows)), 0.0, 0.01)
+    free, limited = (
+        choose(own, 20, name, np.random.default_rng(1), 1.0, holds if share < 1 else None, share)
+        for share in (1.0, 0.3)
+    )
+    assert (free < 2500).all()
+    assert len(limited) == len(set(limited.tolist()))
+    assert (limited < 2500).sum() == 6
+    assert (limited >= 2500).sum() == 6  # A1G has its share too, and no more are left
