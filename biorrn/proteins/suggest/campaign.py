@@ -264,7 +264,7 @@ def place_of(target: str | None, names: Sequence[str]) -> int:
     """
     if target is None and len(names) == 1:
         return 0
-    if target not in names:
+    if target is None or target not in names:
         found = "none" if target is None else f"'{target}'"
         raise ConfigError(f"--target: found {found}; allowed is {', '.join(names)}")
     return list(names).index(target)
