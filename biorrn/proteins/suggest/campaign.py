@@ -32,6 +32,8 @@ from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.rows import TableOptions, protein_columns
 from biorrn.training.batches import pad_tokens
 
+ENCODED = 4096  # candidates that are encoded together
+STRANGE = 0.5  # part of the residues that differ from the wild type, above which a protein is no variant of it
 BATCH = 128  # sequences of a forward pass of all members
 THE_WILD_TYPE, THE_BEST, NEW = "wild_type", "best", "new"  # roles of a suggestion
 
@@ -123,7 +125,6 @@ class Wish:
     count : int: proteins to suggest.
     acquisition, explore : see `acquisition.choose`.
     candidates : str, optional: a list, see `candidates.listed`; None makes them.
-    column : str, optional: of that list.
     rules : Rules: `most` 0 is one more than measured so far.
     share : float: largest share of the suggestions that hold the same substitution.
     minimise : bool: lower is better.
@@ -134,7 +135,6 @@ class Wish:
     acquisition: str
     rules: Rules
     candidates: str | None = None
-    column: str | None = None
     explore: float = EXPLORE
     share: float = 1.0
     minimise: bool = False
@@ -302,6 +302,15 @@ def one_protein(given: str) -> str:
         raise BiorrnError(f"--wild-type: found '{given[:60]}'; {fault}; allowed is FASTA or a sequence") from fault
 
 
+def is_variant(sequence: str, wild_type: str) -> bool:
+    """Return whether a protein has the length of the wild type and most of its residues.
+
+    >>> is_variant("MAKGS", "MWKGS"), is_variant("MAKGSD", "MAKGS")
+    (True, False)
+    """
+    return len(sequence) == len(wild_type) and (tokens(sequence) != tokens(wild_type)).mean() <= STRANGE
+
+
 class Oracle:
     """What is known of any protein: from the measured rows, a model, or both.
 
@@ -341,13 +350,15 @@ class Oracle:
         if posterior is None:
             wild = self.measured.wild_type
             return self._by_members(sequences, wild or sequences[0])
-        codes = posterior.encode(sequences)
-        mean, deviation = posterior.marginals(codes)
+        # in blocks, since the codes of all candidates of a long protein would fill the memory
+        blocks = (sequences[start : start + ENCODED] for start in range(0, len(sequences), ENCODED))
+        parts = [posterior.marginals(posterior.encode(block)) for block in blocks]
+        mean, deviation = (np.concatenate(part) for part in zip(*parts, strict=True))
         if self.stored is not None:
             mean = posterior.latent(self.sign * self._predicted(sequences)[0])
 
         def covariance(rows: np.ndarray) -> np.ndarray:
-            return posterior.covariance(codes[torch.from_numpy(rows)])
+            return posterior.covariance(posterior.encode([sequences[k] for k in rows.tolist()]))
 
         return Belief(mean, deviation, covariance, self.best, posterior.noise)
 
@@ -433,13 +444,17 @@ def suggest(
         raise ConfigError(
             "--wild-type: found none, and the measured proteins are not variants of one; give it, or --candidates"
         )
-    rules = wish.rules
-    known = measured.sequences
+    rules, known = wish.rules, measured.sequences
+    if wild and known and 2 * sum(is_variant(one, wild) for one in known) <= len(known):
+        raise ConfigError(
+            f"--wild-type: most of the {len(known):,} measured proteins are no variants of it (from {measured.source}, "
+            f"{len(wild)} residues): another length, or more than half of the residues differ"
+        )
     lines = [f"measured: {len(known):,} proteins"] if known else ["measured: none; the model alone is asked"]
     if wild:
         lines.append(f"wild type: {len(wild)} residues, from {measured.source}")
     if wish.candidates is not None:
-        library = listed(wish.candidates, wild, rules, known, wish.column, on_problem)
+        library = listed(wish.candidates, wild, rules, known, on_problem)
         varied = [one.sequence for one in library.candidates]
         oracle = Oracle(measured, stored, place, sign, wish.seed, varied, options=options)
     else:

@@ -9,11 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from biorrn.base.errors import BiorrnError, ConfigError, OnProblem, stop
+from biorrn.base.errors import ConfigError, OnProblem, stop
 from biorrn.proteins.scan import Spans, parse_spans
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.rows import TableOptions, is_fasta, protein_columns, read_proteins
@@ -261,7 +260,6 @@ def listed(
     wild_type: str,
     rules: Rules,
     measured: Sequence[str],
-    column: str | None = None,
     on_problem: OnProblem = stop,
 ) -> Library:
     """Return the candidates of a list: FASTA, a table of sequences or mutations, or mutations as of `biorrn scan`.
@@ -270,7 +268,6 @@ def listed(
     ----------
     given : str: the file, or mutations joined by commas.
     wild_type : str: of mutations; "" for none.
-    column : str, optional: of the table.
     on_problem : takes what is wrong with an entry, which is then left out.
 
     Raises
@@ -279,7 +276,7 @@ def listed(
     InputError: the file cannot be read, or `on_problem` raises.
     """
     known, left_out, kept, seen = set(measured), Counter[str](), [], set[str]()
-    for name, sequence in _read(given, wild_type, rules.offset, column, on_problem):
+    for name, sequence in _read(given, wild_type, rules.offset, on_problem):
         candidate = Candidate.of(sequence, wild_type, rules.offset, name)
         if sequence in seen:
             left_out["repeated"] += 1
@@ -295,29 +292,23 @@ def listed(
     return Library(kept, left_out)
 
 
-def _read(
-    given: str, wild_type: str, offset: int, column: str | None, on_problem: OnProblem
-) -> Iterator[tuple[str, str]]:
-    file = os.path.isfile(given)
-    if file and (is_fasta(given) or is_table(given)):
-        options: dict[str, Any] = {}
-        if not is_fasta(given) and wild_type and _of_mutations(given, column, wild_type):
-            options = {"wild_type": wild_type, "offset": offset}
-        records = read_proteins(
-            given, TableOptions(column, **options), on_problem=on_problem, on_repeat=lambda name: None
-        )
+def _read(given: str, wild_type: str, offset: int, on_problem: OnProblem) -> Iterator[tuple[str, str]]:
+    if os.path.isfile(given) and (is_table(given) or is_fasta(given)):
+        of_wild = TableOptions(None, wild_type=wild_type, offset=offset)
+        options = of_wild if wild_type and is_table(given) and _of_mutations(given, of_wild) else TableOptions()
+        records = read_proteins(given, options, on_problem=on_problem, on_repeat=lambda name: None)
         yield from ((record.id, record.sequence) for record in records)
         return
     if not wild_type:
         raise ConfigError(f"--candidates {given[:60]}: mutations need --wild-type")
-    texts = list(variant_texts(given, column))
-    for one in variants_of(ProteinRecord("wild type", wild_type), texts, offset, on_problem):
+    record = ProteinRecord("wild type", wild_type)
+    for one in variants_of(record, list(variant_texts(given)), offset, on_problem):
         if not one.error:
             yield one.written, one.sequence
 
 
-def _of_mutations(path: str, column: str | None, wild_type: str) -> bool:
+def _of_mutations(path: str, options: TableOptions) -> bool:
     try:
-        return protein_columns(path, TableOptions(column, wild_type=wild_type)).variant is not None
-    except BiorrnError:
+        return protein_columns(path, options).variant is not None
+    except ConfigError:  # the table has sequences
         return False

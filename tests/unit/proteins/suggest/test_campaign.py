@@ -219,3 +219,11 @@ def shared_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     save_model(folder, build(recipe, facts).eval(), recipe, facts)
     return folder
+
+
+def test_another_wild_type() -> None:
+    known = campaign()
+    for other in (WILD[::-1], WILD + "A"):
+        measured = averaged("y", "", known.sequences, known.values, other, "--wild-type")
+        with pytest.raises(ConfigError, match="most of the 60 measured proteins are no variants"):
+            suggest(measured, wish())
