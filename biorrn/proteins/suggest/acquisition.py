@@ -166,8 +166,8 @@ def log_expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: floa
     The expectation is deviation * (z * Phi(z) + phi(z)) with z = (mean - best) / deviation (Jones, Schonlau and Welch
     1998); far below the best it tends to phi(z) / z ** 2 (Ament et al. 2023, NeurIPS 36).
 
-    >>> log_expected_improvement(np.array([1.0, -50.0]), np.array([1.0, 1.0]), 0.0).round(2)
-    array([  0.08, -1258.74])
+    >>> log_expected_improvement(np.array([1.0, -50.0]), np.array([1.0, 1.0]), 0.0).round(2).tolist()
+    [0.08, -1258.74]
     """
     from scipy.special import ndtr
 

@@ -308,7 +308,7 @@ def is_variant(sequence: str, wild_type: str) -> bool:
     >>> is_variant("MAKGS", "MWKGS"), is_variant("MAKGSD", "MAKGS")
     (True, False)
     """
-    return len(sequence) == len(wild_type) and (tokens(sequence) != tokens(wild_type)).mean() <= STRANGE
+    return len(sequence) == len(wild_type) and bool((tokens(sequence) != tokens(wild_type)).mean() <= STRANGE)
 
 
 class Oracle:
