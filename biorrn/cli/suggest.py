@@ -88,8 +88,8 @@ def suggest(
     best predictions.
 
     Writes one row per variant, in the order of choice: rank, id, mutation, mutations (their number), the predicted
-    value, its standard deviation (_spread), chance (to be better than the best so far), sequence. With --plate also
-    plate, well and role (new, wild_type, best), one row per well.
+    value, its standard deviation (_spread), chance (to be better than the best so far; without measured values, than
+    the wild type), sequence. With --plate also plate, well and role (new, wild_type, best), one row per well.
 
     \b
     Examples:

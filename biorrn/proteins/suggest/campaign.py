@@ -80,7 +80,7 @@ class Suggestion:
     candidate : Candidate.
     role : str: `NEW`, or the control that it is: `THE_WILD_TYPE`, `THE_BEST`.
     value, deviation : float: prediction and its standard deviation, in the target's unit.
-    chance : float: probability that it is better than the best of the measured.
+    chance : float: probability that it is better than the best of the measured, or than the wild type without any.
     """
 
     candidate: Candidate
@@ -404,7 +404,13 @@ class Oracle:
                 parts.append(each(model, *batch)[:, :, self.place].double())
         members = torch.cat(parts, 1).numpy()[:, np.argsort(order, kind="stable")]  # (M, N + 1)
         away = ((members - members.mean(0)) / np.sqrt(len(members)))[:, :-1]
-        return Belief(mean, np.sqrt((away**2).sum(0)), lambda rows: away[:, rows].T @ away[:, rows], best, 0.0)
+        variance = (away**2).sum(0)
+        own = 1 / len(members)  # few members overstate how candidates go together: shrunk towards independence
+
+        def covariance(rows: np.ndarray) -> np.ndarray:
+            return (1 - own) * away[:, rows].T @ away[:, rows] + own * np.diag(variance[rows])
+
+        return Belief(mean, np.sqrt(variance), covariance, best, 0.0)
 
 
 def suggest(

@@ -193,6 +193,14 @@ def test_a_model_alone_asks_its_members(shared_model: Path) -> None:
     assert len(made.chosen) == 5
     assert made.best is None
     assert (made.deviations > 0).any()
+    oracle = Oracle(measured, stored, 0, 1.0)
+    sequences = [one.sequence for one in made.library.candidates[:40]]
+    own = oracle.believe(sequences)
+    covariance = own.covariance(np.arange(40))
+    assert covariance.diagonal() == pytest.approx(own.deviation**2)
+    assert np.linalg.matrix_rank(covariance) == 40  # one choice does not tell all others
+    alone = oracle.believe(sequences[7:8])
+    assert (alone.mean[0], alone.deviation[0]) == pytest.approx((own.mean[7], own.deviation[7]), rel=1e-4)
 
 
 @pytest.fixture(scope="module")
