@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         read_proteins,
         read_signal,
         scan,
+        suggest,
         train,
     )
 
@@ -34,6 +35,7 @@ __all__ = [
     "read_proteins",
     "read_signal",
     "scan",
+    "suggest",
     "train",
 ]
 

@@ -421,6 +421,103 @@ def scan(
     return found.frame()
 
 
+def suggest(
+    model: Model | Source | pd.DataFrame,
+    table: Source | pd.DataFrame | None = None,
+    *,
+    number: int = 96,
+    target: str | None = None,
+    wild_type: str | None = None,
+    offset: int = 0,
+    candidates: str | Path | Sequence[str] | None = None,
+    max_mutations: int | None = None,
+    positions: str | Iterable[int] | None = None,
+    keep: str | Iterable[int] | None = None,
+    avoid: Sequence[str] = (),
+    acquisition: str = "ucb",
+    explore: float = 2.0,
+    max_share: float = 1.0,
+    minimise: bool = False,
+    plate: int | None = None,
+    controls: int = 2,
+    sequence_column: str | None = None,
+    sheet: str | None = None,
+    seed: int = 0,
+    strict: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Choose the variants to measure next; as `biorrn suggest` does.
+
+    Parameters
+    ----------
+    model : Model, run folder or id of a shipped model, for regression; or the table, without a model.
+    table : table or DataFrame with the variants measured so far; default: the rows that trained the run folder.
+    number : int: variants to choose.
+    target : str: column of the measured numbers.
+    wild_type : str: FASTA, sequence, or column of the table; default: from the model or the table.
+    offset : int: number of the first residue, less 1.
+    candidates : FASTA, table, or list of mutations such as ["A23G", "K41E:L12P"]; default: substitutions.
+    max_mutations : int: most substitutions in a variant; default: one more than measured so far.
+    positions, keep : str such as "10-40,55", or list of int: change only these positions; do not change these.
+    avoid : regular expressions: motifs that must not arise.
+    acquisition : str: ucb, ei, thompson or greedy.
+    explore : float: of ucb, weight of the uncertainty in standard deviations.
+    max_share : float: most of the variants that may hold the same substitution.
+    minimise : bool: lower is better.
+    plate, controls : int: lay out on plates of so many wells, with so many of each control on each plate.
+    sequence_column, sheet : of the table; default: found by name.
+    seed : int: the same seed gives the same choice.
+    strict : bool: raise at the first row or candidate that cannot be used; default: leave it out.
+    device, threads, progress : as in `predict`.
+
+    Returns
+    -------
+    DataFrame with a row per variant, in the order of choice: rank, id, mutation, mutations (their number), the
+    predicted value, its standard deviation (_spread) and unit, chance (to be better than the best so far), sequence;
+    with `plate` a row per well, and plate, well and role.
+
+    Raises
+    ------
+    BiorrnError: no such model, the table cannot be used, or no candidate is left.
+
+    >>> import biorrn
+    >>> table = biorrn.suggest("stability", wild_type="GSSQETIEVEDEEEARRVAKELRKKGYEVEVRVRGNKVEVRVRR", number=4)
+    >>> table["rank"].tolist(), table["mutations"].tolist()
+    ([1, 2, 3, 4], [1, 1, 1, 1])
+    """
+    import pandas as pd
+
+    from biorrn.proteins.suggest.campaign import Wish, open_campaign
+    from biorrn.proteins.suggest.campaign import suggest as run
+    from biorrn.proteins.suggest.candidates import Rules, parse_motifs
+    from biorrn.proteins.suggest.plate import laid_out, write_round
+    from biorrn.sequences.tables.writer import Memory
+
+    def spans(given: str | Iterable[int] | None) -> str | None:
+        return given if given is None or isinstance(given, str) else ",".join(str(number) for number in given)
+
+    if candidates is not None and not isinstance(candidates, str | Path):
+        candidates = ",".join(candidates)
+    rules = Rules.of(max_mutations, spans(positions), spans(keep), parse_motifs(avoid), offset)
+    wish = Wish(number, acquisition, rules, None if candidates is None else str(candidates), explore=explore,
+                share=max_share, minimise=minimise, seed=seed)  # fmt: skip
+    found, problems = Memory(), list[InputError]()
+    reading: dict[str, Any] = {"sequence": sequence_column, "sheet": sheet, "strict": strict}
+    with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
+        first, second = (
+            str(stack.enter_context(_file_of(one))) if isinstance(one, pd.DataFrame) else one for one in (model, table)
+        )
+        name = str(first.path if isinstance(first, Model) else first)
+        measured, stored = open_campaign(name, None if second is None else str(second), target, wild_type, offset,
+                                         reading)  # fmt: skip
+        options: dict[str, Any] = {"device": where, "threads": used}
+        made = run(measured, wish, stored, options=options, on_problem=stop if strict else problems.append)
+        write_round(found, made, laid_out(made, plate, controls) if plate is not None else ())
+    return found.frame()
+
+
 def basecall(
     reads: Any,
     model: Model | Source | None = None,

@@ -189,6 +189,7 @@ COMMANDS = {
         ("predict", "predict", "Use", "Predict a property of each protein, or a state of each residue."),
         ("scan", "scan", "Use", "Predict the effect of mutations; by default, of every single substitution."),
         ("explain", "explain", "Use", "Show which residues a prediction depends on."),
+        ("suggest", "suggest", "Use", "Choose the variants to measure next."),
         ("basecall", "basecall", "Use", "Basecall raw nanopore signal."),
         ("prepare", "prepare.app", "Train", "Convert proteins or labelled reads to one HDF5 file with a split."),
         ("train", "train", "Train", "Train a recipe on a prepared file, or resume an interrupted training."),

@@ -136,7 +136,7 @@ def _mutant(one: Applied) -> Mutant:
     return Mutant(columns[0], columns[1], columns[2], one.variant.name, one.sequence)
 
 
-def parse_spans(text: str | None) -> Spans:
+def parse_spans(text: str | None, option: str = "--positions") -> Spans:
     """Return the spans of positions that a list such as `10-40,55` spells; both ends belong to a span.
 
     Raises
@@ -155,7 +155,7 @@ def parse_spans(text: str | None) -> Spans:
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if last < first:
             raise ConfigError(
-                f"--positions: found '{part.strip()}'; allowed is a list of numbers and spans such as 10-40,55"
+                f"{option}: found '{part.strip()}'; allowed is a list of numbers and spans such as 10-40,55"
             )
         spans.append((first, last))
     return tuple(spans)

@@ -20,7 +20,8 @@ HEAVY = {"torch", "numpy", "pandas", "numba", "lightning", "h5py", "scipy", "skl
 
 
 def test_names() -> None:
-    functions = {"load_model", "predict", "scan", "basecall", "read_signal", "read_proteins", "train", "evaluate"}
+    functions = {"load_model", "predict", "scan", "suggest", "basecall"}
+    functions |= {"read_signal", "read_proteins", "train", "evaluate"}
     assert set(biorrn.__all__) == functions | {"BiorrnError", "Evaluation", "Model"}
     assert sorted(biorrn.__all__) == biorrn.__all__
     assert dir(biorrn) == sorted([*biorrn.__all__, "__version__"])

@@ -244,6 +244,8 @@ def train_own(
         update_facts(folder, reference=state["reference"], most_mutations=most)
     for line in next_lines(folder):
         say(line)
+    if state["reference"]:
+        say(f"  biorrn suggest {folder} -n 96 -o next.csv")
 
 
 def _repeats(wish: Wish, split: Split) -> int:
