@@ -73,6 +73,8 @@ def measure_positions(
         return {"line": WARNING, "scores": {}}
     same = np.unique(rows.sequences(), return_inverse=True)[1]
     inside = replace(run, options=run.options | {"inside": True})
+    members = ", ".join(part.name for part in parts_of(fast))
+    run.say(f"new positions: {FOLD_NUMBER} folds of them and {FOLD_NUMBER} at random, by {members}")
     found: dict[str, dict[str, Any]] = {}
     for name, splits in (("random", fold_splits(same, FOLD_NUMBER, run.seed)), (kind, rounds)):
         try:
@@ -87,7 +89,6 @@ def measure_positions(
             found.setdefault(str(target["name"]), {})[name] = scores
     shutil.rmtree(run.folder / FOLDER)
     found = {target: entry for target, entry in found.items() if all(entry.values())}
-    members = ", ".join(part.name for part in parts_of(fast))
     lines = [fall_line(target, entry, kind, members) for target, entry in found.items()]
     return {"line": " ".join(lines), "scores": found}
 

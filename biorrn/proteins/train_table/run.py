@@ -217,7 +217,7 @@ def train_own(
             seconds = 60 * wish.minutes
             left = min(seconds - (time.monotonic() - began), SHARE * seconds)
             kind = folds.kind if folds.rounds and folds.by_site else "position"
-            given = state["wild_type"]
+            given = state.get("wild_type", "")
             told = measure_positions(recipe, run, given, trained, left, kind) if given else {}
             # what is said without scores is of rows at random
             state["positions"] = told if told.get("scores") or not folds.by_site else {}
@@ -227,7 +227,7 @@ def train_own(
     if folds.rounds:
         from biorrn.proteins.train_table.folds import train_folds
 
-        train_folds(recipe, run, folds, groups, state["wild_type"], new_positions)
+        train_folds(recipe, run, folds, groups, state.get("wild_type", ""), new_positions)
     else:
         measured = folder / MEASURED
         # on one thread members train one after the other, and a process for each would only add its start
