@@ -260,7 +260,7 @@ def prepare(table: Table, codes: np.ndarray, path: Path, columns: Columns) -> No
     """Write the rows of a table with these codes of splits (N,) to a prepared file."""
     rows = (dataclasses.replace(row, split=SPLITS[code]) for row, code in zip(table.rows, codes, strict=True))
     files = {str(source): sha256(source) for source in sources(columns)}
-    names = [{"name": name, "unit": table.reading.unit(name)} for name in columns.targets]
+    names = [table.reading.target(name) for name in columns.targets]
     prepare_protein(rows, path, Column("split"), names, source=columns.table, sources=files)
 
 
