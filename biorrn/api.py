@@ -534,6 +534,7 @@ def train(
     target: str | Sequence[str] | None = None,
     *,
     output: Source,
+    target_type: str = "auto",
     recipe: str | Path | None = None,
     sequence_column: str | None = None,
     id_column: str | None = None,
@@ -566,7 +567,8 @@ def train(
     ----------
     data : DataFrame or table with sequences (or mutations) and measured values; with `recipe` the HDF5 file of
         `biorrn prepare`.
-    target : str or list of str: columns of numbers to learn.
+    target : str or list of str: columns of numbers to learn, or one of classes.
+    target_type : str: "number", "class" or "auto": words, and few whole numbers, are classes.
     output : the run folder, which becomes the model. A DataFrame is kept in it as table.parquet.
     recipe : a recipe of the package by name, or a .yaml file.
     sequence_column, id_column, sheet : of the table; default: found by name.
@@ -621,7 +623,8 @@ def train(
     named = split.partition(":")[2] or None if split and split.startswith("column:") else None
     path = data if isinstance(data, str | Path) else _kept(data, folder, replace)
     columns = Columns(str(path), targets, sequence=sequence_column, id=id_column, weight=weight, groups=groups,
-                      split=named, wild_type=wild_type, offset=offset, sheet=sheet, strict=strict)  # fmt: skip
+                      split=named, wild_type=wild_type, offset=offset, sheet=sheet, strict=strict,
+                      type=target_type)  # fmt: skip
     minutes_of_all = MINUTES if max_minutes is None else max_minutes
     wish = Wish(columns, folder, model=model, split=split, seed=seed, changes=changes, minutes=minutes_of_all,
                 folds=folds, trials=search)  # fmt: skip

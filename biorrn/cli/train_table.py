@@ -16,6 +16,7 @@ from biorrn.cli.options import (
     Strict,
     Target,
     Targets,
+    TargetType,
     Threads,
     Weight,
     WildType,
@@ -27,6 +28,7 @@ def train_table(
     table: Annotated[str, typer.Argument(help="Table of proteins (text, Excel, parquet), or FASTA with --targets.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder. It becomes the model.")] = None,
     target: Target = None,
+    target_type: TargetType = "auto",
     targets: Targets = None,
     sequence_column: SequenceColumn = None,
     wild_type: WildType = None,
@@ -66,7 +68,8 @@ def train_table(
 
     Inspects the table, chooses split, model and size and prints the reasons, trains, compares with baselines, and
     writes report.html. If the run was interrupted, the same command resumes it. Column names are detected. A column
-    of mutations (A23G:K41E, p.Ala23Gly, WT) can replace the sequences; --wild-type names what they apply to. The
+    of mutations (A23G:K41E, p.Ala23Gly, WT) can replace the sequences; --wild-type names what they apply to. A
+    target of words, or of few whole numbers, is a class; a line says so, and --target-type number learns a number. The
     former spelling `biorrn train protein TABLE` still works.
 
     \b
@@ -75,6 +78,7 @@ def train_table(
       biorrn train-table mine.csv --target tm --groups family --folds 5 -o runs/tm5
       biorrn train-table all.fasta --targets values.csv --target kcat --search 30 --max-minutes 60 -o runs/kcat
       biorrn train-table scan.csv --wild-type gb1.fa --target score -o runs/gb1
+      biorrn train-table mine.csv --target family -o runs/family
       biorrn train-table mine.csv --target tm --dry-run
     """
     if output is None and not dry_run:
@@ -103,6 +107,7 @@ def train_table(
         decimal=decimal,
         censored=censored,
         strict=strict,
+        type=target_type,
     )
     wish = Wish(
         columns,

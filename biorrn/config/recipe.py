@@ -88,8 +88,8 @@ class Training(Closed):
     batch_residues: int | None = Field(None, ge=1, le=LONGEST)
     crop: int | None = Field(None, ge=32, le=LONGEST)  # task tagging: longer chains are cut, at new places every epoch
     epochs: int = Field(10, ge=1, le=LONGEST)
-    # tasks regression and classification: rows of the prepared file that are fitted. Beyond `train` the last epoch is kept, since no row
-    # is left to choose another, and the scores of the validation rows are no estimate for new ones
+    # tasks regression and classification: rows of the prepared file that are fitted. Beyond `train` the last epoch is
+    # kept, since no row is left to choose another, and the scores of the validation rows are no estimate for new ones
     rows: Literal["train", "train+valid", "all"] = "train"
     max_minutes: float | None = Field(None, gt=0)  # stop at the end of the epoch that passes this
     lr: float = Field(2e-3, gt=0)  # peak of the schedule
@@ -246,7 +246,7 @@ def _check_members(recipe: Recipe) -> None:
     plain = {"combine": recipe.combine == "mean", "calibrate": recipe.calibrate == "none"}
     for key, fine in (plain | {"neighbours": recipe.neighbours is None}).items():
         if recipe.task != "regression" and not fine:
-            raise ValueError(f"key '{key}' is for task regression; an ensemble for {recipe.task} is its members' mean")
+            raise ValueError(f"key '{key}' is for task regression; an ensemble of task {recipe.task} is a mean")
     seen: list[tuple[object, int]] = []
     for place, member in enumerate(recipe.members):
         own_recipe = member.recipe

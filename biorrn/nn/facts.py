@@ -82,7 +82,7 @@ class ClassCalibration(FactPart):
     rows: Count
     temperature: Annotated[float, Field(gt=0)]
     quantiles: Quantiles
-    evidence: float  # below it a protein is of no known class
+    doubt: Annotated[float, Field(ge=0, le=1)]  # a protein with a less probable class is of none that is known
 
 
 class Novelty(FactPart):

@@ -150,8 +150,10 @@ def predict_windows(
     if antisymmetric and not effect:
         raise ConfigError(f"--antisymmetric: needs a model of effects of substitutions, as ddg; found {stored.path}")
     intervals = None if classes is not None else Intervals.of(stored.facts, names, level)
-    settings = (stored.facts, intervals, len(names) + (classes is not None))
-    engine = None if kind is None or effect or classes is not None else EnsembleEngine.of(stored.recipe, lambda: stored.tensors, kind)
+    settings = (stored.facts, intervals, len(names))
+    engine = None
+    if kind is not None and not effect and classes is None:
+        engine = EnsembleEngine.of(stored.recipe, lambda: stored.tensors, kind)
     if engine is not None:
         workers = threads or usable_threads()
         batches = functools.partial(windows.even_batches, batch_size=batch_size, workers=workers)
@@ -167,14 +169,14 @@ def predict_windows(
     model = model_on(stored.model, where)
     limits: dict[str, Any] = {"batch_size": batch_size, "threads": threads, "device": where}
     if effect:
-        forward = functools.partial(effects.tables, model, batch_size, where)
-        pairs = effects.Mutants(stored.facts, intervals, forward, batch_size, antisymmetric)
+        tables = functools.partial(effects.tables, model, batch_size, where)
+        pairs = effects.Mutants(stored.facts, intervals, tables, batch_size, antisymmetric)
         return stream(records, pairs.send, pairs.collect, **limits, residues=effects.WINDOW_RESIDUES)
     if kind is not None and classes is None:
         model = accelerated(model, stored.recipe, kind)
     batches = functools.partial(windows.batches, batch_size=batch_size)
-    forward = _by_torch if classes is None else _scores_by_torch
-    run = _Run(*settings, functools.partial(forward, model, batch_size, where), batches, classes)
+    forward = functools.partial(_by_torch if classes is None else _logs_by_torch, model, batch_size, where)
+    run = _Run(*settings, forward, batches, classes)
     return stream(records, run.send, run.collect, **limits)
 
 
@@ -202,7 +204,7 @@ def _by_torch(
     return values, spread
 
 
-def _scores_by_torch(
+def _logs_by_torch(
     model: torch.nn.Module,
     batch_size: int,
     device: torch.device,
@@ -242,7 +244,7 @@ class _Run:
     ----------
     forward : returns the values and spreads of the sequences flat[start:start + length] of a batch.
     batches : yields the rows of each batch, of sequences of these lengths.
-    classes : of a model of classes: what the values, scores and their evidence, become.
+    classes : of a model of classes: what the values, logarithms of probabilities, become.
     """
 
     def __init__(

@@ -85,9 +85,7 @@ def differences(
     def gap(statistic: Statistic) -> Statistic:
         return lambda true, model, other, counts: statistic(true, model, counts) - statistic(true, other, counts)
 
-    return {
-        name: estimate(gap(f), true, model, other, resamples=resamples, seed=seed) for name, f in RESAMPLED.items()
-    }
+    return {name: estimate(gap(f), true, model, other, resamples=resamples, seed=seed) for name, f in RESAMPLED.items()}
 
 
 def by_class(true: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -179,9 +179,9 @@ def confusion(table: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> C
             axes.text(predicted, true, text, ha="center", va="center", fontsize=8, color=colour)
         if len(names) <= MOST_NAMED:
             labels = [plain(name) for name in names]
-            size = {} if len(names) <= MOST_WRITTEN else {"fontsize": 5}
-            axes.set_xticks(range(len(names)), labels, rotation=0 if len(names) <= 4 else 60, **size)
-            axes.set_yticks(range(len(names)), labels, **size)
+            size = 10 if len(names) <= MOST_WRITTEN else 5
+            axes.set_xticks(range(len(names)), labels, rotation=0 if len(names) <= 4 else 60, fontsize=size)
+            axes.set_yticks(range(len(names)), labels, fontsize=size)
         axes.set(xlabel="predicted", ylabel="true")
         axes.grid(visible=False)
         figure.colorbar(drawn, ax=axes, label="part of the true class", pad=0.02)

@@ -204,3 +204,16 @@ def class_lines(content: Mapping[str, Any]) -> list[str]:
         f"{100 * part['high']:.1f}) of {part['n']:,} proteins of {which}"
         for which, part in content["flagged"].items()
     ]
+
+
+def coverage_lines(content: Mapping[str, Any]) -> list[str]:
+    """Return the coverage of the intervals of an evaluation, one line per target."""
+    lines = []
+    for name, entry in content.get("coverage", {}).items():
+        overall = entry["overall"]
+        lines.append(
+            f"{name}: intervals for {100 * entry['level']:.0f} % hold {100 * overall['value']:.1f} % "
+            f"({100 * overall['low']:.1f} to {100 * overall['high']:.1f}) of {overall['n']:,} measured values; "
+            f"mean width {overall['width']:.4g}"
+        )
+    return lines

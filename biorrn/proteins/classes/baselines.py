@@ -77,7 +77,9 @@ class ClassProblem:
 def majority(problem: ClassProblem) -> Baseline:
     """Predict the most frequent class of the training rows."""
     most = int(np.bincount(problem.classes).argmax())
-    return Baseline(np.full(len(problem.rows), most), f"the most frequent class of {len(problem.train):,} training rows")
+    return Baseline(
+        np.full(len(problem.rows), most), f"the most frequent class of {len(problem.train):,} training rows"
+    )
 
 
 def kmer(problem: ClassProblem) -> Baseline:
@@ -115,8 +117,8 @@ def neighbour(problem: ClassProblem) -> Baseline:
     found = problem.classes[problem.chosen][np.concatenate([*nearest, np.zeros(0, np.int64)])]
     return Baseline(
         found,
-        f"the class of the nearest of {len(problem.chosen):,} of {len(problem.train):,} training rows, by the cosine of "
-        f"their words of {K} residues",
+        f"the class of the nearest of {len(problem.chosen):,} of {len(problem.train):,} training rows, by the cosine "
+        f"of their words of {K} residues",
     )
 
 

@@ -4,9 +4,10 @@ All three are fitted to rows that neither trained the model nor chose anything o
 of all classes (Guo et al. 2017, ICML 70:1321). A set has each class whose probability is at least 1 - q, with q the
 conformal quantile of 1 - probability of the true class (Sadinle, Lei and Wasserman 2019, J Am Stat Assoc 114:223): it
 holds the true class of new rows of the same distribution as often as its level says. Where the model is right more
-often than the level asks, some sets are empty: then no class is likely enough. The evidence of a protein is the
-log-sum-exp of its scores, the mean over the members of an ensemble (the energy score of Liu et al. 2020, NeurIPS
-33:21464); one with less of it than `FLAGGED` of the calibration rows is flagged.
+often than the level asks, some sets are empty: then no class is likely enough. A protein whose most probable class is
+less probable than that of `FLAGGED` of the calibration rows is flagged as of no known class (Hendrycks and Gimpel 2017,
+ICLR). On domains of families that were held out, this found more of them than the energy of the scores, distances in
+the space of the last layer, or the nearest training row by k-mers.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from biorrn.proteins.uncertainty.conformal import FOLDS, LEVELS, check_level, dealt, quantile
+from biorrn.stats.classification import reliability
 
 FEWEST = 20  # rows of a calibration
-FLAGGED = 0.05  # part of the calibration rows that has the flag
+FLAGGED = 0.1  # part of the calibration rows that has the flag
 FLAG = "of_no_known_class"
 WARMEST = 20.0  # temperature; the coldest is the inverse
 DIGITS = 6  # of a stored number
@@ -55,25 +57,50 @@ def out_of_fold(logs: np.ndarray, true: np.ndarray) -> np.ndarray:
     return found
 
 
-def fit(logs: np.ndarray, evidence: np.ndarray, true: np.ndarray) -> dict[str, Any] | None:
+def fit(logs: np.ndarray, true: np.ndarray) -> dict[str, Any] | None:
     """Return the fact `class_calibration` of a model; None for fewer than `FEWEST` rows.
 
     Parameters
     ----------
     logs : float array (N, C): logarithms of probabilities, or scores.
-    evidence : float array (N,): log-sum-exp of the scores.
     true : int array (N,).
     """
     if len(true) < FEWEST:
         return None
-    errors = 1 - out_of_fold(logs, true)[np.arange(len(true)), true]
+    found = out_of_fold(logs, true)
+    errors = 1 - found[np.arange(len(true)), true]
     quantiles = [quantile(errors, level) for level in LEVELS]
     return {
         "rows": len(true),
         "temperature": _short(fit_temperature(logs, true)),
         "quantiles": [None if found is None else _short(max(found, 0.0)) for found in quantiles],
-        "evidence": _short(float(np.quantile(evidence, FLAGGED))),
+        "doubt": _short(float(np.quantile(found.max(axis=1), FLAGGED))),
     }
+
+
+SHOWN = (0.5, 0.8, 0.9, 0.95)  # levels of the summary
+
+
+def fit_lines(entry: Mapping[str, Any], logs: np.ndarray, true: np.ndarray) -> list[str]:
+    """Return a calibration in lines: temperature, calibration error, and coverage and size of sets, out of fold."""
+    found = out_of_fold(logs, true)
+    rows = np.arange(len(true))
+    error = reliability(found.argmax(1) == true, found.max(1), "rows")["calibration_error"]
+    before = reliability(logs.argmax(1) == true, softmax(logs).max(1), "rows")["calibration_error"]
+    lines = [
+        f"{entry['rows']:,} rows; temperature {entry['temperature']:.3f}; calibration error {before:.3f} before, "
+        f"{error:.3f} after (out of fold)",
+        "level\theld\tmean_size",
+    ]
+    for level in SHOWN:
+        held, sizes = np.zeros(len(true), bool), np.zeros(len(true), np.int64)
+        for part in dealt(rows, FOLDS):
+            rest = np.setdiff1d(rows, part)
+            most = quantile(1 - found[rest, true[rest]], level)
+            sets = found[part] >= (1 - most if most is not None else 0.0)
+            held[part], sizes[part] = sets[np.arange(len(part)), true[part]], sets.sum(1)
+        lines.append(f"{level:g}\t{held.mean():.3f}\t{sizes.mean():.2f}")
+    return lines
 
 
 def _short(value: float) -> float:
@@ -88,12 +115,12 @@ class Calibrated:
     ----------
     temperature : float.
     least : float, optional: the least probability of a class in a set; None where the model has no sets.
-    evidence : float: below it a protein is of no known class.
+    doubt : float: a protein whose most probable class is less probable than this is flagged.
     """
 
     temperature: float
     least: float | None
-    evidence: float
+    doubt: float
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], level: float) -> Calibrated | None:
@@ -108,19 +135,19 @@ class Calibrated:
             return None
         entry = facts.get("class_calibration")
         if not entry:
-            return cls(1.0, None, -np.inf)
+            return cls(1.0, None, 0.0)
         most = entry["quantiles"][place]
-        return cls(entry["temperature"], None if most is None else 1.0 - most, entry["evidence"])
+        return cls(entry["temperature"], None if most is None else 1.0 - most, entry["doubt"])
 
-    def __call__(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities (N, C), and the bool array (N,) of proteins of no known class.
 
         Parameters
         ----------
-        values : float array (N, C + 1): scores, and the evidence; NaN for a record that was left out.
+        logs : float array (N, C): logarithms of probabilities before calibration; NaN for a record that was left out.
         """
-        with np.errstate(invalid="ignore"):
-            return softmax(values[:, :-1], self.temperature), values[:, -1] < self.evidence
+        probabilities = softmax(logs, self.temperature)
+        return probabilities, probabilities.max(axis=1) < self.doubt
 
     def sets(self, probabilities: np.ndarray) -> np.ndarray | None:
         """Return the bool array (N, C) of the classes in each set; None where the model has no sets."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.base.errors import ConfigError, InputError
+from biorrn.base.errors import InputError
 from biorrn.nn.store import WEIGHTS, find_model, is_model, load_facts, load_model
 from biorrn.proteins.classes.baselines import ClassProblem, choose, compare
 from biorrn.proteins.classes.calibration import Calibrated
-from biorrn.proteins.classes.predict import BETWEEN, NONE
+from biorrn.proteins.classes.predict import NONE
 from biorrn.proteins.evaluate import refit_cautions
 from biorrn.proteins.predict import predict
 from biorrn.proteins.predicted import UNKNOWN
@@ -22,6 +22,7 @@ from biorrn.proteins.predictions import Proteins, read_measured
 from biorrn.proteins.uncertainty.conformal import LEVEL
 from biorrn.sequences.prediction_files import finite, in_split, prediction_rows
 from biorrn.sequences.records import ProteinRecord
+from biorrn.sequences.tables.classes import BETWEEN
 from biorrn.sequences.tables.reader import column_names, is_table
 from biorrn.stats.bootstrap import proportion
 from biorrn.stats.classification import by_class, confusion, coverage, evaluate, reliability
@@ -151,8 +152,8 @@ def evaluate_classes(
     data = read_measured(prepared, [what], target, type="class")
     places = [place for place, entry in enumerate(data.targets) if entry.get("classes") and entry["name"] == what]
     if not places:
-        names = ", ".join(entry["name"] for entry in data.targets)
-        raise InputError(prepared, f"has the targets {names[:200]}; the predictions are classes of '{what}'")
+        others = ", ".join(entry["name"] for entry in data.targets)
+        raise InputError(prepared, f"has the targets {others[:200]}; the predictions are classes of '{what}'")
     classes, values = list(data.targets[places[0]]["classes"]), data.rows.targets[:, places[0]]
     split = split or ("all" if is_table(prepared) else "test")
     known = np.isfinite(values)
@@ -183,7 +184,11 @@ def evaluate_classes(
     place_of = {one: place for place, one in enumerate(names)}
     called = np.array([place_of[one] for one in given.called])
     ours = np.isin(np.array(classes, object)[true], np.array(seen, object))
-    content["counts"] = {"proteins": len(rows), "classes": len(np.unique(true)), "of classes not trained": int((~ours).sum())}
+    content["counts"] = {
+        "proteins": len(rows),
+        "classes": len(np.unique(true)),
+        "of classes not trained": int((~ours).sum()),
+    }
     content["flagged"] = _flagged(given.marks, ours)
     if not ours.any():
         return content | {"by_class": {}, "confused": [], "confusion": {}, "confidence": {}, "sets": {}}
@@ -210,6 +215,8 @@ def _flagged(marks: list[list[str]], ours: np.ndarray) -> dict[str, Any]:
 
 def _confused(table: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
     """Return the pairs of classes that were confused most: {"true", "predicted", "rows"}."""
-    pairs = [(true, other, rows) for true, row in table.items() for other, rows in row.items() if rows and other != true]
+    pairs = [
+        (true, other, rows) for true, row in table.items() for other, rows in row.items() if rows and other != true
+    ]
     pairs.sort(key=lambda pair: (-pair[2], pair[:2]))
     return [{"true": true, "predicted": other, "rows": rows} for true, other, rows in pairs[:PAIRS]]

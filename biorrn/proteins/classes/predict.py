@@ -13,17 +13,17 @@ from biorrn.base.errors import ConfigError
 from biorrn.proteins.classes.calibration import Calibrated
 from biorrn.proteins.predicted import Predicted
 from biorrn.sequences.flags import LEFT_OUT
+from biorrn.sequences.tables.classes import BETWEEN
 from biorrn.sequences.tables.writer import Memory, Table, late, open_table, table_format
 
 if TYPE_CHECKING:
     import torch
 
 NONE = "."  # cell of an empty set, as of no flags
-BETWEEN = ";"  # classes of a set
 
 
 def scores_of(model: torch.nn.Module, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Return the logarithm of the probability of each class, and last the evidence, float (B, C + 1).
+    """Return the logarithm of the probability of each class before calibration, float (B, C).
 
     Parameters
     ----------
@@ -31,12 +31,8 @@ def scores_of(model: torch.nn.Module, x: torch.Tensor, lengths: torch.Tensor) ->
     """
     import torch
 
-    from biorrn.nn.ensemble import combine, each
-
-    scores = each(model, x, lengths).float()  # (M, B, C)
-    whole = torch.logsumexp(scores, -1)  # (M, B)
-    shares = combine(model, (scores - whole[..., None]).exp())
-    return torch.cat([shares.clamp(min=torch.finfo(shares.dtype).tiny).log(), whole.mean(0)[:, None]], 1)
+    scores, _ = model(x, lengths)
+    return torch.log_softmax(scores.float(), -1)
 
 
 def uncalibrated(facts: Mapping[str, Any], level: float) -> str:

@@ -138,8 +138,10 @@ def make_model(recipe: Recipe, data: ClassData) -> SequenceModel:
         raise ConfigError(f"recipe '{recipe.name}': task classification needs head 'classes'")
     values = data.rows.targets[:, 0]
     counts = np.bincount(values[np.isfinite(values)].astype(np.int64), minlength=data.facts["outputs"]) + 1.0
+    last = model.head.output[-1]
+    assert isinstance(last, torch.nn.Linear)
     with torch.no_grad():
-        model.head.output[-1].bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
+        last.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
     return model
 
 
@@ -194,10 +196,8 @@ def size(batch: Batch) -> int:
 
 
 # -- calibration -------------------------------------------------------------------------------------------------------
-def scored(
-    stored: Stored, path: str | Path, split: str | None, device: torch.device
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return logarithms of probabilities (N, C), evidence (N,) and true classes (N,) of the rows of a calibration.
+def scored(stored: Stored, path: str | Path, split: str | None, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """Return logarithms of probabilities (N, C) and true classes (N,) of the rows of a calibration.
 
     Rows of a class that the model does not know are left out.
 
@@ -223,9 +223,8 @@ def scored(
             true.append(_true(batch).numpy())
     model.cpu()
     if not found:
-        return np.zeros((0, len(names))), np.zeros(0), np.zeros(0, np.int64)
-    values = np.concatenate(found)
-    return values[:, :-1], values[:, -1], np.concatenate(true)
+        return np.zeros((0, len(names))), np.zeros(0, np.int64)
+    return np.concatenate(found), np.concatenate(true)
 
 
 def complete(folder: Path, prepared: Path, device: str) -> None:

@@ -27,7 +27,16 @@ from biorrn.nn.store import WEIGHTS, load_model, update_facts
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.prepare import prepare_protein
 from biorrn.proteins.train_table.choice import plan, seconds_an_epoch
-from biorrn.proteins.train_table.outputs import DATA, REPORT_FILE, Report, Say, Session, evaluate_run, next_lines
+from biorrn.proteins.train_table.outputs import (
+    DATA,
+    REPORT_FILE,
+    Report,
+    Say,
+    Session,
+    evaluate_class_run,
+    evaluate_run,
+    next_lines,
+)
 from biorrn.proteins.train_table.refit import MEASURED, keep_state, refit_or_keep
 from biorrn.proteins.train_table.table import Columns, Split, Table, choose_split, lines, look, read_table, sources
 from biorrn.sequences.alphabets import tokens
@@ -115,6 +124,9 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
         said.append(f"split: {shares}, {split.how} ({split.why})")
     if wish.folds:
         said.append(f"split: {wish.folds} folds of the rows outside test, whole groups together: {split.how}")
+    if table.classes and (wish.folds or wish.trials):
+        option = "--folds" if wish.folds else "--search"
+        raise ConfigError(f"{option}: is for numbers; '{wish.columns.targets[0]}' holds classes")
     rows = _training_rows(split, wish.folds)
     made = plan(
         seen,
@@ -124,7 +136,7 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
         model=wish.model,
         changes=list(wish.changes),
         seeds=1 if wish.folds else 3,
-        repeats=_repeats(wish, split),
+        repeats=_repeats(wish, split, not table.classes),
     )
     return Choice(made.recipe, split.held_out, seen.reference, said + made.lines), table, split
 
@@ -181,7 +193,7 @@ def train_own(
             "rows": "train+valid" if split.by_column and choice.held_out == "test" else "all",
             "reference": choice.reference,
             "lines": choice.lines + _leakage(folder / DATA),
-            "groups": split.groups.tolist() if wish.folds or cross_fits(split) else [],
+            "groups": split.groups.tolist() if wish.folds or (cross_fits(split) and not table.classes) else [],
         }
         keep_state(folder, state)
     for line in state["lines"]:
@@ -202,11 +214,15 @@ def train_own(
         # on one thread members train one after the other, and a process for each would only add its start
         inside: dict[str, Any] = {"inside": True} if recipe.members is not None and cores == 1 else {}
         inner = dataclasses.replace(run, options=run.options | inside)
-        train(recipe, folder / DATA, measured, load_task("regression"), seed=wish.seed, **inner.options)
-        known = intervals(recipe, run, measured, groups)
-        complete("regression", measured, folder / DATA, device=str(where), conformal=known)
+        train(recipe, folder / DATA, measured, load_task(recipe.task), seed=wish.seed, **inner.options)
+        classes = recipe.task == "classification"
+        known = {} if classes else {"conformal": intervals(recipe, run, measured, groups)}
+        complete(recipe.task, measured, folder / DATA, device=str(where), **known)
         caution = refit_or_keep(recipe, inner, state, 60 * wish.minutes - (time.monotonic() - began))
-        evaluate_run(run, measured, state["held_out"], not state["groups"], caution)
+        if classes:
+            evaluate_class_run(run, measured, state["held_out"], caution)
+        else:
+            evaluate_run(run, measured, state["held_out"], not state["groups"], caution)
     if state["reference"]:
         most = most_mutations(folder / DATA, state["reference"])
         update_facts(folder, reference=state["reference"], most_mutations=most)
@@ -214,9 +230,9 @@ def train_own(
         say(line)
 
 
-def _repeats(wish: Wish, split: Split) -> int:
+def _repeats(wish: Wish, split: Split, numbers: bool) -> int:
     """Return how many trainings share the time budget."""
-    once = wish.folds or (CROSS_REPEATS if cross_fits(split) else 1) + 1  # the last fits all rows
+    once = wish.folds or (CROSS_REPEATS if cross_fits(split) and numbers else 1) + 1  # the last fits all rows
     # a search has half of the time, and most of its trials are stopped early
     return once * (max(2, wish.trials // 3) if wish.trials else 1)
 

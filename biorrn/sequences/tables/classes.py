@@ -15,6 +15,7 @@ TYPES = ("auto", "number", "class")  # what --target-type takes
 FEW = 10  # different whole numbers of a column that is taken for classes, at most
 ROWS = 10  # rows of each of them in the mean, at the least
 MOST = 5_000  # classes of a column
+BETWEEN = ";"  # classes of a set, in tables of predictions
 _WHOLE = re.compile(r"[+-]?\d+")
 
 
@@ -68,11 +69,14 @@ class Classes:
 
         Raises
         ------
-        Fault: fewer than two classes, or more than `MOST`.
+        Fault: fewer than two classes, or more than `MOST`; or the name of one has `BETWEEN`.
         """
         if not 2 <= len(self.counts) <= MOST:
             found = f"more than {MOST:,}" if len(self.counts) > MOST else str(len(self.counts))
             raise Fault(f"found {found} different classes; allowed is 2 to {MOST:,}")
+        joined = next((name for name in self.counts if BETWEEN in name), None)
+        if joined is not None:
+            raise Fault(f"found '{joined[:60]}'; a protein has one class here, whose name has no '{BETWEEN}'")
         whole = all(map(_WHOLE.fullmatch, self.counts))
         self.names = sorted(self.counts, key=int if whole else str)  # type: ignore[arg-type]
         self._places = {name: place for place, name in enumerate(self.names)}
@@ -92,4 +96,3 @@ class Classes:
     def weight(self, number: Number) -> float:
         """Return 1: a class has no error."""
         return 1.0
-

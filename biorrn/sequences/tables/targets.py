@@ -47,9 +47,9 @@ def read_targets(
     ----------
     path : text, an Excel workbook or parquet, see `sequences.tables.reader`; `-` for standard input.
     target_columns : columns of numbers, in the notations of `sequences.tables.numbers`; or of classes, where
-        `reading.type` allows them: the value is then the index of a class, see `sequences.tables.classes`. A bound such as `>90` is a
-        missing value with an entry in the row's `bounds`. An error as in `54.8 ± 0.3`, and `~50`, give a weight
-        (`Convention.weight`); the row has their mean over the columns.
+        `reading.type` allows them: the value is then the index of a class, see `sequences.tables.classes`. A bound
+        such as `>90` is a missing value with an entry in the row's `bounds`. An error as in `54.8 ± 0.3`, and `~50`,
+        give a weight (`Convention.weight`); the row has their mean over the columns.
     id_column : column of ids, which may repeat; None numbers the rows: row1, row2, ...
     sequence_column : column of proteins, cleaned as in FASTA.
     weight_column : column of numbers of 0 or more.
@@ -172,26 +172,24 @@ def _conventions(
                 convention.see(number, row[name])
             except Infinite as fault:
                 raise InputError(path, f"row {number}: column '{name}': {fault}") from fault
-        for name, column in classes.items():
-            column.see(row[name])
+        for name, own in classes.items():
+            own.see(row[name])
     found: dict[str, Column] = {}
     for name in columns:
         with faults(path):
             try:
-                own = classes.get(name)
-                if own is not None and (asked or own.likely(len(numbers[name].unread), reading.whole)):
-                    own.decide(asked)
-                    found[name] = own
+                if name in classes and (asked or classes[name].likely(len(numbers[name].unread), reading.whole)):
+                    classes[name].decide(asked)
+                    found[name] = classes[name]
                 else:
-                    convention = found[name] = numbers[name]
-                    convention.decide(separator, reading.decimal_sign, (units or {}).get(name, ""))
+                    numbers[name].decide(separator, reading.decimal_sign, (units or {}).get(name, ""))
+                    found[name] = numbers[name]
             except Fault as fault:
                 raise Fault(f"column '{name}': {fault}") from fault
-    for name, convention in found.items():
-        for line in convention.notes:
+    for one in found.values():
+        for line in one.notes:
             column, _, what = line.partition(": ")
-            kind = "classes" if isinstance(convention, Classes) else "numbers"
-            reading.facts[f"{kind} of {column}"] = what
+            reading.facts[f"{'classes' if isinstance(one, Classes) else 'numbers'} of {column}"] = what
     return found
 
 

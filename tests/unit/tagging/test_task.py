@@ -278,5 +278,5 @@ def test_each_member_goes_on_from_that_of_another_ensemble(
 @pytest.mark.parametrize("more", [{"combine": "stack"}, {"calibrate": "monotone"}, {"neighbours": {}}])
 def test_what_an_ensemble_of_taggers_cannot_have(more: dict[str, Any]) -> None:
     members = [{"recipe": recipe().model_dump(mode="json")}]
-    with pytest.raises(ConfigError, match="an ensemble of taggers is the mean"):
+    with pytest.raises(ConfigError, match="an ensemble of task tagging is a mean"):
         parse_recipe({"name": "two", "task": "tagging", "members": members, **more})
