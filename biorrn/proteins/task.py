@@ -134,6 +134,9 @@ class ProteinData(Batches):
         self.held_out = ProteinDataset(path, "valid")
         if not self.rows.names:
             raise InputError(path, "holds proteins without values (--no-target); task regression needs a target")
+        classes = [name for name, own in zip(self.rows.names, self.rows.classes, strict=True) if own]
+        if classes:
+            raise InputError(path, f"holds classes of '{classes[0]}'; task regression needs numbers")
         self.batch_size, self.valid_batch = recipe.training.batch_size, VALID_BATCH
         self.training_size = len(self.rows)
         self.facts: dict[str, Any] = {
