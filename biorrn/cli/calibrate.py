@@ -253,7 +253,7 @@ def _calibrate_classes(
     found = scored(stored, paths[0], rows, choose_device(device))
     entry = fit(*found)
     if entry is None:
-        raise InputError(paths[0], f"has {len(found[1])} rows of known classes in split '{split}'; expected 20 or more")
+        raise InputError(paths[0], f"has {len(found[1])} rows of known classes in split '{split}'; expected 10 or more")
     for line in fit_lines(entry, *found):
         print(line)
     if not dry_run:

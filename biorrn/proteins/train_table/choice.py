@@ -200,7 +200,7 @@ def _variant(seen: Look, rows: int) -> Candidate | None:
 
 
 def _classes(seen: Look, rows: int) -> Candidate | None:
-    if "classes" not in seen.targets[0]:
+    if not any("classes" in target for target in seen.targets):
         return None
     content = copy.deepcopy(CLASSES)
     content["training"]["batch_size"] = min(_batch(rows), 32)

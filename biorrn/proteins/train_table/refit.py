@@ -60,6 +60,7 @@ def refit(recipe: Recipe, run: Session, rows: str) -> None:
     train(final, folder / DATA, folder, load_task(final.task), seed=run.seed, **stop, **run.options)
     kept = "class_calibration" if final.task == "classification" else "conformal"
     known = {kept: load_facts(measured).get(kept) or {}}
+    known = known if known[kept] or final.task == "regression" else {}
     complete(final.task, folder, folder / DATA, device=run.options["device"], **known)
 
 

@@ -439,6 +439,7 @@ def lines(seen: Look) -> list[str]:
 
 
 FRACTIONS = (0.8, 0.1, 0.1)
+CLASS_FRACTIONS = (0.7, 0.2, 0.1)  # of classes: half of the validation rows calibrate
 CHOOSING_PART = 0.1  # part of the training rows that chooses the epoch, if a column names none
 # families are made at the first of these parts of shared words where none holds half of the rows; the identity that
 # such pairs have, about
@@ -483,7 +484,8 @@ def choose_split(table: Table, seen: Look, asked: str | None = None, seed: int =
     ConfigError: the split asked for cannot be made, or there are too few groups.
     """
     wanted = parse_split(asked, "protein", seed) if asked else None
-    fractions = wanted.fractions if isinstance(wanted, Random | Cluster) else FRACTIONS
+    usual = CLASS_FRACTIONS if table.classes else FRACTIONS
+    fractions = wanted.fractions if isinstance(wanted, Random | Cluster) else usual
     identity = wanted.identity if isinstance(wanted, Cluster) else None
     groups, how, why = _groups(table, seen, isinstance(wanted, Random), identity)
     if (table.codes != NO_SPLIT).all() and not isinstance(wanted, Random | Cluster):

@@ -82,7 +82,7 @@ def test_too_few_rows() -> None:
     entry = fit(*drawn(FEWEST, 5))
     assert entry is not None
     assert entry["quantiles"][LEVELS.index(0.9)] is not None
-    assert entry["quantiles"][-1] is None  # 20 rows say nothing of 99 %
+    assert entry["quantiles"][-1] is None  # so few rows say nothing of 99 %
 
 
 def test_without_a_calibration_there_are_probabilities_alone() -> None:
@@ -120,3 +120,10 @@ def test_lines_tell_coverage_out_of_fold() -> None:
     for level, held, size in (map(float, row.split("\t")) for row in rows):
         assert held == pytest.approx(level, abs=0.05)
         assert 0 < size <= CLASSES
+
+
+def test_few_rows_that_are_all_right_do_not_make_the_model_certain() -> None:
+    logs = np.log(np.where(np.eye(CLASSES)[np.arange(12) % CLASSES] > 0, 0.8, 0.2 / (CLASSES - 1)))
+    entry = fit(logs, np.arange(12) % CLASSES)
+    assert entry is not None
+    assert 0.3 < entry["temperature"] < 1
