@@ -86,7 +86,9 @@ def test_predict_writes_class_probability_set_and_flags(
         assert listed[:1] in ([], [row["family"]])  # the most probable first
         assert 1 / 3 - 1e-4 <= float(row["family_probability"]) <= 1
     # another input, order and batch: the same rows
-    fasta = "".join(f">{row['id']}\n{one}\n" for row, one in zip(rows[::-1], sequences(tiny_classes)[::-1], strict=True))
+    fasta = "".join(
+        f">{row['id']}\n{one}\n" for row, one in zip(rows[::-1], sequences(tiny_classes)[::-1], strict=True)
+    )
     (tmp_path / "p.fasta").write_text(f">bad\nMK1\n{fasta}")
     code, _, _ = biorrn("predict", trained, tmp_path / "p.fasta", "--batch-size", 7, "-o", tmp_path / "q.tsv")
     assert code == 0

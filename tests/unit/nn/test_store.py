@@ -13,7 +13,15 @@ from biorrn.nn.sequence import build, build_model, settle
 from biorrn.nn.store import LARGE, load_model, models_of, save_model, shrink, update_facts
 from biorrn.sequences.tokenisers import residue_tokeniser
 
-OUTPUTS = {"regression": 3, "classification": 3, "basecalling": 5, "language": 24, "tagging": 3, "translation": 22, "signal_decoder": 5}
+OUTPUTS = {
+    "regression": 3,
+    "classification": 3,
+    "basecalling": 5,
+    "language": 24,
+    "tagging": 3,
+    "translation": 22,
+    "signal_decoder": 5,
+}
 TARGETS = [{"name": "y", "unit": ""}, {"name": "z", "unit": "kcal/mol"}]
 FACTS = {"task": "regression", "outputs": 2, "targets": TARGETS}
 GAUSSIAN = {"reference": "M" * 60, "positions": [39, 40, 41, 54], "rows": [9, 9, 9]}

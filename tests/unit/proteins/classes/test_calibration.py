@@ -106,7 +106,7 @@ def test_a_record_that_was_left_out_is_not_flagged() -> None:
 
 
 def test_level_out_of_range() -> None:
-    with pytest.raises(ConfigError, match="--level: found 0.3; allowed is 0.5 to 0.99"):
+    with pytest.raises(ConfigError, match=r"--level: found 0\.3; allowed is 0\.5 to 0\.99"):
         Calibrated.of({"task": "classification"}, 0.3)
 
 
