@@ -1,9 +1,9 @@
 """Make every example in this folder again, the same each time: `python data/make_examples.py [FOLDER]`.
 
 Nothing here was measured. `synthetic_stability.csv` and `synthetic_motif.csv` hold made-up proteins with a made-up
-property, `synthetic_families.csv` made-up families; `simulated_reads/` holds simulated nanopore reads of a made-up sequence, its `reference.fasta`. Only the pore
-model that the simulation takes its levels from was estimated from real reads; it is in the package
-(`biorrn/simulation/pore_models`).
+property, `synthetic_families.csv` made-up families; `simulated_reads/` holds simulated nanopore reads of a made-up
+sequence, its `reference.fasta`. Only the pore model that the simulation takes its levels from was estimated from real
+reads; it is in the package (`biorrn/simulation/pore_models`).
 """
 
 import csv

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from biorrn.base.errors import Fault
-from biorrn.sequences.tables.numbers import Number, is_missing, text_of
+from biorrn.sequences.tables.numbers import Convention, Number, is_missing, text_of
 
 TYPES = ("auto", "number", "class")  # what --target-type takes
 FEW = 10  # different whole numbers of a column that is taken for classes, at most
@@ -17,6 +17,14 @@ ROWS = 10  # rows of each of them in the mean, at the least
 MOST = 5_000  # classes of a column
 BETWEEN = ";"  # classes of a set, in tables of predictions
 _WHOLE = re.compile(r"[+-]?\d+")
+
+
+def _reads(numbers: Convention, text: str) -> bool:
+    try:
+        numbers.read(text)
+    except Fault:
+        return False
+    return True
 
 
 @dataclass
@@ -45,16 +53,17 @@ class Classes:
             if len(self.counts) <= MOST or text in self.counts:
                 self.counts[text] += 1
 
-    def likely(self, words: int, whole: bool) -> bool:
+    def likely(self, numbers: Convention, whole: bool) -> bool:
         """Return whether the column holds classes: words that repeat, or few whole numbers.
 
         Parameters
         ----------
-        words : int: cells that are no numbers.
+        numbers : what the same cells show as numbers.
         whole : bool: whether whole numbers may be classes.
         """
         if not 2 <= len(self.counts) <= MOST:
             return False
+        words = sum(count for text, count in self.counts.items() if not _reads(numbers, text))
         if 2 * words > self.cells:
             return 2 * len(self.counts) <= self.cells
         few = len(self.counts) <= FEW and self.cells >= ROWS * len(self.counts)

@@ -172,15 +172,16 @@ def _conventions(
                 convention.see(number, row[name])
             except Infinite as fault:
                 raise InputError(path, f"row {number}: column '{name}': {fault}") from fault
-        for name, own in classes.items():
-            own.see(row[name])
+        for name, kinds in classes.items():
+            kinds.see(row[name])
     found: dict[str, Column] = {}
     for name in columns:
         with faults(path):
             try:
-                if name in classes and (asked or classes[name].likely(len(numbers[name].unread), reading.whole)):
-                    classes[name].decide(asked)
-                    found[name] = classes[name]
+                own = classes.get(name)
+                if own is not None and (asked or own.likely(numbers[name], reading.whole)):
+                    own.decide(asked)
+                    found[name] = own
                 else:
                     numbers[name].decide(separator, reading.decimal_sign, (units or {}).get(name, ""))
                     found[name] = numbers[name]
