@@ -152,7 +152,7 @@ def test_evaluate_model_and_table_agree_and_the_report_shows_them(
     assert code == 0, err
     text = page.read_text()
     assert "Macro F1" in text
-    assert "confused" in text
+    assert "by class" in text
 
 
 def test_classes_that_were_not_trained_count_for_the_flag_alone(
@@ -243,3 +243,69 @@ def test_few_whole_numbers_are_a_class_in_train_table_unless_told(biorrn: Run, t
     code, shown, _ = biorrn(*words, "--target-type", "number")
     assert code == 0
     assert "60 values" in shown
+
+
+def test_python_predicts_and_evaluates_as_the_command_line_does(
+    biorrn: Run, trained: Path, tiny_classes: Path, tmp_path: Path
+) -> None:
+    import pandas as pd
+
+    import biorrn as package
+
+    table = pd.read_csv(tiny_classes.parent / "x.csv")
+    found = package.predict(package.load_model(trained), table)
+    assert biorrn("predict", trained, tiny_classes.parent / "x.csv", "-o", tmp_path / "p.tsv")[0] == 0
+    rows = rows_of(tmp_path / "p.tsv")
+    assert found["family"].tolist() == [row["family"] for row in rows]
+    assert found["family_set"].tolist() == [row["family_set"] for row in rows]
+    scores = [package.evaluate(given, table, baselines="none").metrics for given in (trained, found)]
+    assert scores[0].equals(scores[1])
+    assert scores[0]["metric"].tolist() == ["macro_f1", "accuracy", "mcc"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"classes": ["a", "a", "b"]}, "names 2 classes for 3 outputs"),
+        ({"classes": []}, "fact 'classes' is missing; a model for classification needs it"),
+        ({"class_calibration": {"rows": 9, "temperature": -1}}, "fact 'class_calibration.temperature': found -1"),
+        ({"class_calibration": {"rows": 9, "temperature": 1.0, "doubt": 0.5}}, "fact 'class_calibration.quantiles'"),
+    ],
+)
+def test_damaged_facts_are_one_line(
+    facts: dict[str, object], message: str, biorrn: Run, trained: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    from biorrn.nn.store import update_facts
+
+    shutil.copytree(trained, tmp_path / "copy")
+    update_facts(tmp_path / "copy", **facts)
+    (tmp_path / "p.fasta").write_text(">p\nMKTAYIAKQRQISFVKSHFSRQ\n")
+    code, _, err = biorrn("predict", tmp_path / "copy", tmp_path / "p.fasta", "-o", tmp_path / "p.tsv")
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "values", "message"),
+    [
+        (["a"], [0], "does not name the classes of y"),
+        ([1, 2], [0], "does not name the classes of y"),
+        (["a", "b"], [2], "y holds a value that is no index of its 2 classes"),
+        (["a", "b"], [0.5], "y holds a value that is no index of its 2 classes"),
+    ],
+)
+def test_a_damaged_prepared_file_is_one_line(
+    classes: list[object], values: list[float], message: str, biorrn: Run, tmp_path: Path
+) -> None:
+    from biorrn.sequences.alphabets import tokens
+    from biorrn.sequences.prepared.files import protein_writer
+
+    with protein_writer(tmp_path / "y.h5", [{"name": "y", "unit": "", "classes": classes}]) as writer:
+        for number, value in enumerate(values):
+            writer.add(f"p{number}", tokens("ACDEF"), [value])
+    code, _, err = biorrn("train", "protein_motifs", tmp_path / "y.h5", "-o", tmp_path / "run")
+    assert code == 2
+    assert message in err

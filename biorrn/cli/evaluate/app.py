@@ -125,7 +125,7 @@ def classification(
       biorrn evaluate classification predictions.tsv families.h5 --split test --baselines none -o test.json
       biorrn evaluate classification runs/family new.csv --target family=pfam -o new.json
     """
-    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.compute import set_threads
     from biorrn.proteins.classes.evaluate import evaluate_classes
     from biorrn.proteins.classes.figures import class_figures
 
@@ -140,7 +140,7 @@ def classification(
         seed=seed,
         threads=set_threads(threads),
         level=level,
-        device=str(choose_device(device)),
+        device=device,
     )
     write_evaluation(output, content, figures, lambda: class_figures(content))
 

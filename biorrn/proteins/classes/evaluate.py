@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from biorrn.base.compute import device_name
 from biorrn.base.errors import InputError
 from biorrn.nn.store import WEIGHTS, find_model, is_model, load_facts, load_model
 from biorrn.proteins.classes.baselines import ClassProblem, choose, compare
@@ -163,7 +164,7 @@ def evaluate_classes(
     rows, train = data.rows.select(mask), data.rows.select((data.split == 0) & known)
     true, trained = (values[part].astype(np.int64) for part in (mask, (data.split == 0) & known))
     given = (
-        run_model(predictions, rows, level, threads=threads, device=device)
+        run_model(predictions, rows, level, threads=threads, device=device_name(device))
         if is_model(predictions)
         else join_classes(predictions, rows, what, prepared)
     )
