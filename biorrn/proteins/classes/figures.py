@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from biorrn.stats.figures import BLUE, ORANGE, PALE, Drawing, bars, confusion, draw, reliability, slug
 
-SHOWN = 12  # classes up to which the matrix grows
+SHOWN = 12  # classes up to which the matrix grows; of more, its cells hold no numbers
 
 
 def _baselines(metrics: Mapping[str, Any], baselines: Mapping[str, Any]) -> Callable[[Figure], None]:
@@ -30,7 +30,7 @@ def class_figures(content: Mapping[str, Any]) -> list[Drawing]:
     where, table = f"{content['split']} split", content["confusion"]
     if not table:
         return []
-    high = 1.8 + 0.4 * min(len(table), SHOWN)
+    high = 1.8 + 0.4 * len(table) if len(table) <= SHOWN else 4.0
     caption = f"Which class was predicted for which, {where}: parts of the proteins of each true class."
     drawings = [draw("confusion", caption, confusion(table, list(table)), high)]
     if content["confidence"]:
