@@ -157,7 +157,7 @@ def open_data(path: str | Path, recipe: Recipe) -> ProteinData:
 def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
     """Return an untrained model whose head has mean and scale of the training targets."""
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
-    network = _with_reference(recipe.network, data)
+    network = with_reference(recipe.network, data.rows)
     model = build_model(network, data.facts["outputs"], given=models_of(network.frontend))
     if not isinstance(model.head, Regression):
         raise ConfigError(f"recipe '{recipe.name}': task regression needs head 'regression'")
@@ -167,12 +167,12 @@ def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
     return model
 
 
-def _with_reference(network: Model, data: ProteinData) -> Model:
+def with_reference(network: Model, rows: ProteinDataset) -> Model:
     """Return the network with the consensus of the training rows as reference, if the front end needs one."""
     frontend = network.frontend
     if not isinstance(frontend, Variant) or frontend.reference is not None:
         return network
-    found = sequence(consensus(data.rows.flat, data.rows.lengths))
+    found = sequence(consensus(rows.flat, rows.lengths))
     return network.model_copy(update={"frontend": frontend.model_copy(update={"reference": found})})
 
 

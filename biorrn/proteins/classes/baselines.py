@@ -19,9 +19,9 @@ from biorrn.stats.classification import differences, evaluate
 
 K = 3  # residues of a word
 ROWS = 20_000  # training rows of the logistic regression and neighbours that are looked at, at most
-COSTS = (1.0, 10.0, 100.0)  # inverse penalties of the logistic regression that are tried
+COSTS = (10.0, 100.0, 1000.0)  # inverse penalties of the logistic regression that are tried
 HELD = 0.25  # part of the training rows on which they are tried
-STEPS = 100  # of its optimiser
+STEPS, TOLERANCE = 200, 1e-4  # of its optimiser
 BLOCK = 500  # rows compared with all training rows at once
 
 
@@ -92,7 +92,7 @@ def kmer(problem: ClassProblem) -> Baseline:
         return Baseline(np.full(len(problem.rows), classes[0]), "one class in the training rows")
 
     def fit(part: np.ndarray, cost: float) -> LogisticRegression:
-        return LogisticRegression(C=cost, max_iter=STEPS, tol=1e-3).fit(train[part], classes[part])
+        return LogisticRegression(C=cost, max_iter=STEPS, tol=TOLERANCE).fit(train[part], classes[part])
 
     order = np.random.default_rng(problem.seed).permutation(len(classes))
     held, rest = np.split(order, [int(HELD * len(order))])

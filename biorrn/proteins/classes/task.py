@@ -22,6 +22,7 @@ from biorrn.nn.sequence import SequenceModel, build_model
 from biorrn.nn.store import Stored, load_model, models_of, update_facts
 from biorrn.proteins.classes import calibration
 from biorrn.proteins.classes.predict import scores_of
+from biorrn.proteins.task import with_reference
 from biorrn.proteins.uncertainty.confidence import novelty_facts
 from biorrn.sequences.alphabets import RESIDUES
 from biorrn.stats.classification import score as score_classes
@@ -133,7 +134,8 @@ def make_model(recipe: Recipe, data: ClassData) -> SequenceModel:
         raise ConfigError(
             f"recipe '{recipe.name}': training.loss {recipe.training.loss}; task classification has cross_entropy"
         )
-    model = build_model(recipe.network, data.facts["outputs"], given=models_of(recipe.network.frontend))
+    network = with_reference(recipe.network, data.rows)
+    model = build_model(network, data.facts["outputs"], given=models_of(network.frontend))
     if not isinstance(model.head, Classes):
         raise ConfigError(f"recipe '{recipe.name}': task classification needs head 'classes'")
     values = data.rows.targets[:, 0]

@@ -202,9 +202,12 @@ def _variant(seen: Look, rows: int) -> Candidate | None:
 def _classes(seen: Look, rows: int) -> Candidate | None:
     if not any("classes" in target for target in seen.targets):
         return None
-    content = copy.deepcopy(CLASSES)
+    content, why = copy.deepcopy(CLASSES), "a convolution finds the motifs of a class anywhere in a protein"
     content["training"]["batch_size"] = min(_batch(rows), 32)
-    return Candidate(parse_recipe(content), "a convolution finds the motifs of a class anywhere in a protein")
+    if seen.kind == "variants":
+        content["model"] = copy.deepcopy(VARIANT["model"]) | {"head": {"name": "classes", "hidden": 32, "dropout": 0.1}}
+        why = "effects of substitutions add up to the scores of the classes"
+    return Candidate(parse_recipe(content), why)
 
 
 def _gaussian(seen: Look, rows: int) -> Candidate | None:
