@@ -145,7 +145,7 @@ def test_evaluate_model_and_table_agree_and_the_report_shows_them(
     assert first["sets"] == second["sets"]
     assert first["metrics"]["family"]["accuracy"]["value"] > 0.9
     assert first["baselines"]["family"]["majority"]["beats"]
-    assert set(first["baselines"]["family"]) == {"majority", "neighbour", "kmer"}
+    assert set(first["baselines"]["family"]) == {"majority", "neighbour", "kmer", "onehot"}
     assert {Path(one["path"]).stem for one in first["figures"]} == {"confusion", "confidence", "baselines_family"}
     page = tmp_path / "report.html"
     code, _, err = biorrn("report", tmp_path / "model.json", "--run", trained, "-o", page)

@@ -117,7 +117,8 @@ def classification(
     Metrics have bootstrap intervals. The probabilities are compared with the accuracy (reliability diagram, expected
     calibration error), and the sets with how often they hold the true class. Rows of classes that were not trained
     count only for the share that is flagged. Baselines are fitted on the training rows: majority, neighbour (the most
-    similar by words of three residues) and kmer (logistic regression on these words). `fast` is the first two.
+    similar by words of three residues), kmer and onehot (logistic regressions on these words, and on the residue at
+    each position, as for variants of one protein). `fast` is the first two.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Baselines of classes: the most frequent class, logistic regression on k-mers, the nearest neighbour by k-mers."""
+"""Baselines of classes: the most frequent class, the nearest neighbour by k-mers, logistic regressions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from biorrn.base.errors import BiorrnError
 from biorrn.base.lookup import lookup
 from biorrn.base.terminal import progress
+from biorrn.proteins.baselines.problem import one_hot
 from biorrn.proteins.predictions import Proteins
 from biorrn.sequences.alphabets import N_TOKENS
 from biorrn.stats.baselines import Baseline, choose_from, entry_of
@@ -20,6 +21,8 @@ from biorrn.stats.classification import differences, evaluate
 K = 3  # residues of a word
 ROWS = 20_000  # training rows of the logistic regression and neighbours that are looked at, at most
 COSTS = (10.0, 100.0, 1000.0)  # inverse penalties of the logistic regression that are tried
+SITE_COSTS = (0.1, 1.0, 10.0)  # the same, of residues by position
+LONGEST = 500  # residues that are read by position
 HELD = 0.25  # part of the training rows on which they are tried
 STEPS, TOLERANCE = 200, 1e-4  # of its optimiser
 BLOCK = 500  # rows compared with all training rows at once
@@ -82,11 +85,10 @@ def majority(problem: ClassProblem) -> Baseline:
     )
 
 
-def kmer(problem: ClassProblem) -> Baseline:
-    """Logistic regression on the weighted words, its penalty chosen inside the training rows."""
+def _logistic(problem: ClassProblem, train: Any, rows: Any, costs: tuple[float, ...], what: str) -> Baseline:
+    """Return a logistic regression of features of the chosen training rows; a quarter of them chooses its penalty."""
     from sklearn.linear_model import LogisticRegression
 
-    train, rows = problem.words
     classes = problem.classes[problem.chosen]
     if len(np.unique(classes)) < 2:
         return Baseline(np.full(len(problem.rows), classes[0]), "one class in the training rows")
@@ -98,13 +100,25 @@ def kmer(problem: ClassProblem) -> Baseline:
     held, rest = np.split(order, [int(HELD * len(order))])
     right = [0.0]
     if len(held) and len(np.unique(classes[rest])) > 1:
-        right = [float((fit(rest, cost).predict(train[held]) == classes[held]).mean()) for cost in COSTS]
-    cost = COSTS[int(np.argmax(right))]
+        right = [float((fit(rest, cost).predict(train[held]) == classes[held]).mean()) for cost in costs]
+    cost = costs[int(np.argmax(right))]
     return Baseline(
         fit(order, cost).predict(rows),
-        f"logistic regression on the words of {K} residues (logarithm of counts, by rarity), {len(classes):,} of "
-        f"{len(problem.train):,} training rows, penalty 1/{cost:g} chosen on a quarter of them",
+        f"logistic regression on {what}, {len(classes):,} of {len(problem.train):,} training rows, penalty 1/{cost:g} "
+        "chosen on a quarter of them",
     )
+
+
+def kmer(problem: ClassProblem) -> Baseline:
+    """Logistic regression on the weighted words, its penalty chosen inside the training rows."""
+    return _logistic(problem, *problem.words, COSTS, f"the words of {K} residues (logarithm of counts, by rarity)")
+
+
+def onehot(problem: ClassProblem) -> Baseline:
+    """Logistic regression on one-hot residues by position, its penalty chosen inside the training rows."""
+    longest = min(int(problem.train.lengths.max()), LONGEST)
+    train = one_hot(problem.train, longest)[problem.chosen]
+    return _logistic(problem, train, one_hot(problem.rows, longest), SITE_COSTS, "one-hot residues by position")
 
 
 def neighbour(problem: ClassProblem) -> Baseline:
@@ -126,6 +140,7 @@ BASELINES: dict[str, Callable[[ClassProblem], Baseline]] = {
     "majority": majority,
     "neighbour": neighbour,
     "kmer": kmer,
+    "onehot": onehot,
 }
 # what --baselines takes besides names
 SETS: dict[str, tuple[str, ...]] = {"all": tuple(BASELINES), "fast": ("majority", "neighbour"), "none": ()}
