@@ -46,6 +46,12 @@ def test_a_candidate_can_be_asked_for(name: str) -> None:
     assert made.recipe.members is None
 
 
+def test_classes_of_variants_read_substitutions() -> None:
+    made = plan(replace(SEEN["classes"], kind="variants", reference="MKV" * 30), 500, 20, lambda recipe: 1.0, seeds=1)
+    assert made.recipe.network.frontend.name == "variant"
+    assert made.recipe.network.head.name == "classes"
+
+
 def test_few_positions_are_modelled_with_their_interactions() -> None:
     few = plan(replace(SEEN["variants"], positions=4), 300, 20, lambda recipe: 1.0, model="gaussian").recipe
     assert isinstance(few.model, GaussianProcess)
