@@ -44,7 +44,7 @@ class Model:
     ----------
     name : str: name of the folder; the id of a shipped model.
     path : Path: the model folder.
-    task : str: "regression", "tagging", "basecalling", "language" or "translation".
+    task : str: "regression", "classification", "tagging", "basecalling", "language" or "translation".
     targets : list of dict: name, unit and sign of each predicted property.
     facts : dict: all that is stored beside the weights.
 
@@ -241,11 +241,11 @@ def predict(
     precision: str = "auto",
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Predict a property of each protein, or a state of each of its residues; as `biorrn predict` does.
+    """Predict a property or a class of each protein, or a state of each of its residues; as `biorrn predict` does.
 
     Parameters
     ----------
-    model : Model, run folder, or id of a shipped model, for regression or tagging.
+    model : Model, run folder, or id of a shipped model, for regression, classification or tagging.
     proteins : FASTA file, table, DataFrame, dict of id -> sequence, or list of sequences; see `read_proteins`.
     level : float: coverage of the prediction intervals, 0.5 to 0.99.
     sequence_column, id_column, sheet : of a table, see `read_proteins`.
@@ -263,8 +263,9 @@ def predict(
     -------
     DataFrame, in the order of the input. Regression has a row per protein: id, length (residues), and for each target
     its value, interval (_lower, _upper), spread of the ensemble members (_spread) and unit (_unit); then flags ("." for
-    none) and the other columns of the input; a DataFrame's index and columns are kept as they are. Tagging has a row
-    per residue: id, position (from 1), residue, state, and the probability of each state (p_*); or a column per value.
+    none) and the other columns of the input; a DataFrame's index and columns are kept as they are. Classification has
+    the class, its probability (_probability) and the conformal set (_set) instead. Tagging has a row per residue: id,
+    position (from 1), residue, state, and the probability of each state (p_*); or a column per value.
 
     Raises
     ------
@@ -278,6 +279,7 @@ def predict(
     import pandas as pd
 
     from biorrn.base.terminal import progress as shown
+    from biorrn.proteins.classes.predict import open_classes
     from biorrn.proteins.effects import checked
     from biorrn.proteins.predict import columns_given, open_predictions, predict_windows, target_names, units_of
     from biorrn.proteins.predicted import Predicted
@@ -302,8 +304,6 @@ def predict(
             made: Iterable[Any] = tag(stored, records, **settings)
             write: Any = stack.enter_context(open_taggings(found, Layout(states, names)))
         else:
-            names = target_names(stored, effects=True)
-            given, _ = columns_given(stored, level)
             path = stack.enter_context(_file_of(proteins))
             carried = other_columns(path, columns)
             settings |= {"level": level, "antisymmetric": antisymmetric}
@@ -311,8 +311,12 @@ def predict(
             if stored.facts.get("effect"):
                 records = checked(records, path, taking["on_problem"])
             made = predict_windows(stored, records, **settings)
-            units = units_of(stored.facts)
-            write = stack.enter_context(open_predictions(found, names, **given, units=units, carried=carried))
+            if stored.facts.get("task") == "classification":
+                opened = open_classes(found, stored.facts, level, carried)
+            else:
+                names, (given, _) = target_names(stored, effects=True), columns_given(stored, level)
+                opened = open_predictions(found, names, **given, units=units_of(stored.facts), carried=carried)
+            write = stack.enter_context(opened)
         advance = stack.enter_context(shown("predict", "sequences"))
         usable = False
         for one in made:
@@ -638,6 +642,7 @@ def train(
     target: str | Sequence[str] | None = None,
     *,
     output: Source,
+    target_type: str = "auto",
     recipe: str | Path | None = None,
     sequence_column: str | None = None,
     id_column: str | None = None,
@@ -670,7 +675,8 @@ def train(
     ----------
     data : DataFrame or table with sequences (or mutations) and measured values; with `recipe` the HDF5 file of
         `biorrn prepare`.
-    target : str or list of str: columns of numbers to learn.
+    target : str or list of str: columns of numbers to learn, or one of classes.
+    target_type : str: "number", "class" or "auto": words, and few whole numbers, are classes.
     output : the run folder, which becomes the model. A DataFrame is kept in it as table.parquet.
     recipe : a recipe of the package by name, or a .yaml file.
     sequence_column, id_column, sheet : of the table; default: found by name.
@@ -726,7 +732,8 @@ def train(
     named = split.partition(":")[2] or None if split and split.startswith("column:") else None
     path = data if isinstance(data, str | Path) else _kept(data, folder, replace)
     columns = Columns(str(path), targets, sequence=sequence_column, id=id_column, weight=weight, groups=groups,
-                      split=named, wild_type=wild_type, offset=offset, sheet=sheet, strict=strict)  # fmt: skip
+                      split=named, wild_type=wild_type, offset=offset, sheet=sheet, strict=strict,
+                      type=target_type)  # fmt: skip
     minutes_of_all = MINUTES if max_minutes is None else max_minutes
     wish = Wish(columns, folder, model=model, split=split, seed=seed, changes=changes, minutes=minutes_of_all,
                 folds=str(folds or ""), trials=search)  # fmt: skip
@@ -804,6 +811,24 @@ def evaluate(
 
         path = stack.enter_context(_file_of(measured))
         used = None
+        if (source := stack.enter_context(_of_classes(predictions))) is not None:
+            from biorrn.proteins.classes.evaluate import evaluate_classes, predicted_class
+
+            if isinstance(target, str):
+                target = {predicted_class(source): target}
+            content = evaluate_classes(
+                Path(source),
+                Path(path),
+                name=name,
+                split=split,
+                target=[f"{one}={column}" for one, column in (target or {}).items()],
+                baselines=baselines,
+                seed=seed,
+                threads=threads,
+                level=level,
+                device=device,
+            )
+            return _evaluation(content)
         if isinstance(predictions, Model) or (isinstance(predictions, str | Path) and is_model(predictions)):
             used = _model(predictions)
             made = predict(used, path, level=level, wild_type=wild_type, offset=offset, device=device)
@@ -830,6 +855,25 @@ def evaluate(
             level=level,
             model=None if used is None else str(used.path),
         )
+    return _evaluation(content)
+
+
+@contextlib.contextmanager
+def _of_classes(predictions: Any) -> Iterator[str | Path | None]:
+    """Yield the path of a model of classes, or of a table of its predictions; None where they are of another kind."""
+    from biorrn.nn.store import is_model
+    from biorrn.sequences.tables.reader import column_names
+
+    if isinstance(predictions, Model) or (isinstance(predictions, str | Path) and is_model(predictions)):
+        used = _model(predictions)
+        yield used.path if used.task == "classification" else None
+        return
+    with _file_of(predictions) as path:
+        names = column_names(path)
+        yield path if any(f"{name}_probability" in names for name in names) else None
+
+
+def _evaluation(content: dict[str, Any]) -> Evaluation:
     compared = {one: {other: entry["metrics"] for other, entry in entries.items()}
                 for one, entries in content["baselines"].items()}  # fmt: skip
     return Evaluation(_estimates(content["metrics"]), _baselines(compared), content["cautions"], content)

@@ -1,9 +1,9 @@
 """Make every example in this folder again, the same each time: `python data/make_examples.py [FOLDER]`.
 
 Nothing here was measured. `synthetic_stability.csv` and `synthetic_motif.csv` hold made-up proteins with a made-up
-property; `simulated_reads/` holds simulated nanopore reads of a made-up sequence, its `reference.fasta`. Only the pore
-model that the simulation takes its levels from was estimated from real reads; it is in the package
-(`biorrn/simulation/pore_models`).
+property, `synthetic_families.csv` made-up families; `simulated_reads/` holds simulated nanopore reads of a made-up
+sequence, its `reference.fasta`. Only the pore model that the simulation takes its levels from was estimated from real
+reads; it is in the package (`biorrn/simulation/pore_models`).
 """
 
 import csv
@@ -109,6 +109,27 @@ def synthetic_motifs(rng: np.random.Generator, number: int = MOTIF_ROWS) -> list
     return rows
 
 
+# --- synthetic families -----------------------------------------------------------------------------------------------
+
+FAMILIES = ("A", "B", "C", "D")
+FAMILY_SEED, FAMILY_ROWS = 5, 240
+
+
+def synthetic_families(rng: np.random.Generator, number: int = FAMILY_ROWS) -> list[tuple[str, str, str]]:
+    """Return rows of id, sequence and family: 45 % of the residues of a random ancestor of 40 are drawn again.
+
+    Then up to six random residues are put before it and after it.
+    """
+    ancestors = {name: rng.choice(list(RESIDUES), 40) for name in FAMILIES}
+    rows = []
+    for place in range(number):
+        name = FAMILIES[place % len(FAMILIES)]
+        letters = np.where(rng.random(40) < 0.45, rng.choice(list(RESIDUES), 40), ancestors[name])
+        ends = [rng.choice(list(RESIDUES), rng.integers(0, 7)) for _ in range(2)]
+        rows.append((f"SYNTHETIC_{place:04d}", "".join([*ends[0], *letters, *ends[1]]), name))
+    return rows
+
+
 # --- simulated reads --------------------------------------------------------------------------------------------------
 
 REFERENCE = "simulated_reference"
@@ -153,6 +174,10 @@ def main(folder: Path = HERE) -> None:
             table = csv.writer(out, lineterminator="\n")
             table.writerow(["id", "sequence", "stability" if name == "stability" else "signal", "set"])
             table.writerows((row, sequence, f"{value:.3f}", group) for row, sequence, value, group in rows)
+    with open(folder / "synthetic_families.csv", "w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow(["id", "sequence", "family"])
+        table.writerows(synthetic_families(np.random.default_rng(FAMILY_SEED)))
     rng = np.random.default_rng(SEED)
     reference = "".join(rng.choice(list("ACGT"), LENGTH))
     with open(out_reads / "reference.fasta", "w", encoding="utf-8") as out:

@@ -68,6 +68,34 @@ def tiny_proteins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a prepared protein file of three made-up families, each with a motif; in three splits.
+
+    Beside it, x.csv holds the rows, with a column of the split.
+    """
+    import numpy as np
+
+    from biorrn.proteins.prepare import prepare_proteins
+    from biorrn.sequences.alphabets import RESIDUES
+    from biorrn.sequences.splits import Column
+    from biorrn.sequences.tables.reader import Reading
+
+    rng = np.random.default_rng(0)
+    folder, motifs = tmp_path_factory.mktemp("classes"), {"kinase": "DFGHRD", "channel": "TVGYGW", "globin": "LHCKPF"}
+    rows = ["id,sequence,family,set"]
+    for number in range(180):
+        family = list(motifs)[number % 3]
+        letters = rng.choice(list(RESIDUES[:-1]), int(rng.integers(16, 30)))
+        at = int(rng.integers(0, len(letters)))
+        sequence = "".join(letters[:at]) + motifs[family] + "".join(letters[at:])
+        rows.append(f"p{number},{sequence},{family},{('train', 'valid', 'test')[(number >= 90) + (number >= 140)]}")
+    (folder / "x.csv").write_text("\n".join(rows) + "\n")
+    reading = Reading(strict=True, type="auto")
+    prepare_proteins(folder / "x.csv", folder / "tiny.h5", Column("set"), ["family"], reading=reading)
+    return folder / "tiny.h5"
+
+
+@pytest.fixture(scope="session")
 def kernel_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a small untrained property model that the compiled kernels run."""
     import torch

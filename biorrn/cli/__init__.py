@@ -4,7 +4,7 @@ main             the command `biorrn`: table of subcommands, errors and exit cod
 options          options shared by several commands
 outputs          checks of output paths; writing of evaluations
 prepare/         biorrn prepare: protein, signal, tags, pairs, pore-model, ...
-evaluate/        biorrn evaluate: regression, basecalls, tagging, language, translation, compare, table, sweep
+evaluate/        biorrn evaluate: regression, classification, basecalls, tagging, language, translation, ...
 experiments      biorrn experiments: cells, gradient-flow
 models           biorrn models; with activations, and embedding and states in embed
 predict scan explain basecall generate translate                    use a model

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from biorrn.base.errors import ConfigError
+from biorrn.base.errors import ConfigError, InputError
 from biorrn.cli.options import ChunkBatch, Device, Threads
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ def calibrate(
     prediction). The printed coverage of each fold is measured with the quantiles of the other folds. `biorrn train`
     does this with its validation rows; repeat it for proteins of another kind.
 
+    Models of classes: the same rows give the temperature of the probabilities, the sets, and the flag of proteins of no
+    known class.
+
     Use reads or proteins that the model was not trained on, because it is more certain about those it has seen.
 
     \b
@@ -120,9 +123,12 @@ def calibrate(
             device=device,
             threads=used,
         )
+    if stored.facts.get("task") == "classification":
+        return _calibrate_classes(model, stored, paths, split=split, novelty=novelty, dry_run=dry_run, device=device)
     if stored.facts.get("task") != "basecalling":
         task = stored.facts.get("task")
-        raise ConfigError(f"{model}: is a model for {task}; allowed are models for regression or basecalling")
+        allowed = "regression, classification or basecalling"
+        raise ConfigError(f"{model}: is a model for {task}; allowed are models for {allowed}")
     if reference is None:
         raise ConfigError("--reference is missing: a basecaller is calibrated on reads of a known genome")
     mapper = AlignmentMapper(reference)
@@ -223,3 +229,33 @@ def _calibrate_proteins(
     entries = conformal_facts(held) | (novelty_facts(paths[0], split) if novelty else {})
     if not dry_run:
         update_facts(model, **entries)
+
+
+def _calibrate_classes(
+    model: Path, stored: Stored, paths: list[Path], *, split: str, novelty: bool, dry_run: bool, device: str
+) -> None:
+    """Fit temperature, sets and the flag of a model of classes on rows of a prepared file."""
+    from biorrn.base.compute import choose_device
+    from biorrn.nn.store import update_facts
+    from biorrn.proteins.classes.calibration import fit, fit_lines
+    from biorrn.proteins.classes.task import scored
+    from biorrn.proteins.uncertainty.confidence import novelty_facts
+    from biorrn.proteins.uncertainty.replay import trained_here
+
+    if len(paths) != 1:
+        raise ConfigError(f"{model}: is a model of classes and needs one prepared file; found {len(paths)} paths")
+    rows: str | None = split
+    if trained_here(stored, paths[0]):
+        fitted = stored.recipe.fitted
+        if fitted is None or split in fitted.split("+"):
+            raise ConfigError(f"--split {split}: these rows of {paths[0]} trained {model}; use other rows")
+        rows = None if split == "valid" else split  # of those that chose the model, the half that did not
+    found = scored(stored, paths[0], rows, choose_device(device))
+    entry = fit(*found)
+    if entry is None:
+        raise InputError(paths[0], f"has {len(found[1])} rows of known classes in split '{split}'; expected 10 or more")
+    for line in fit_lines(entry, *found):
+        print(line)
+    if not dry_run:
+        more = novelty_facts(paths[0], split) if novelty else {}
+        update_facts(model, class_calibration=entry, **more)

@@ -186,7 +186,7 @@ def usage_error(error: Any) -> int:
 COMMANDS = {
     name: Command(f"biorrn.cli.{module}", group, help)
     for name, module, group, help in (
-        ("predict", "predict", "Use", "Predict a property of each protein, or a state of each residue."),
+        ("predict", "predict", "Use", "Predict a property or a class of each protein, or a state of each residue."),
         ("scan", "scan", "Use", "Predict the effect of mutations; by default, of every single substitution."),
         ("explain", "explain", "Use", "Show which residues a prediction depends on."),
         ("suggest", "suggest", "Use", "Choose the variants to measure next."),

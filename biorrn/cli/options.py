@@ -47,7 +47,11 @@ Columns = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=COLUMN", help="For a table: the column that holds the target. Repeatable."),
 ]
-Target = Annotated[list[str] | None, typer.Option(help="Column of numbers to predict. Repeatable.")]
+Target = Annotated[list[str] | None, typer.Option(help="Column to predict: numbers (repeatable), or one of classes.")]
+TargetType = Annotated[
+    str,
+    typer.Option(help="number, class (one for each protein), or auto: words that repeat are classes."),
+]
 Targets = Annotated[str | None, typer.Option(help="For FASTA input: table of measured values, joined by id.")]
 SequenceColumn = Annotated[
     str | None, typer.Option(help="Column of sequences or mutations. Default: detected from the column names.")

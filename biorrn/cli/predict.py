@@ -1,4 +1,4 @@
-"""`biorrn predict`: predict a property of each protein, or a state of each residue."""
+"""`biorrn predict`: predict a property or a class of each protein, or a state of each residue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def predict(
     model: Annotated[
-        str, typer.Argument(help="Run folder of a regression or tagging model, or the name of a shipped one.")
+        str, typer.Argument(help="Run folder of a model for regression, classification or tagging; or a shipped one.")
     ],
     proteins: Annotated[
         str | None,
@@ -67,7 +67,7 @@ def predict(
         str, typer.Option(help="On a CPU: auto, 32 or bf16. auto is integers of 16 bits, which are faster than 32.")
     ] = "auto",
 ) -> None:
-    """Predict a property of each protein, or a state of each residue.
+    """Predict a property or a class of each protein, or a state of each residue.
 
     Writes one row per sequence, in input order: id, length, and for each target its value, the ends of its prediction
     interval (_lower, _upper), the disagreement of an ensemble's members (_spread), its unit (_unit) if known, then
@@ -75,6 +75,10 @@ def predict(
     outside the training data: unlike_training, no_relative_in_training, more_mutations_than_training, not_a_variant.
     The interval of such a protein is the one calibrated for such proteins, or empty, and one line on standard error
     reports it. `biorrn models` describes what each model is for.
+
+    A model of classes writes, after id and length, the most probable class, its probability, the conformal set (_set:
+    the classes that hold the true one as often as --level says, joined by ;, or . where none is likely enough), then
+    flags. of_no_known_class marks a protein whose class is less probable than that of 90 % of those of known classes.
 
     A tagging model writes one row per residue: id, position (from 1), residue, state, and the probability of each
     state, or one column per value. With --format ss2 (PSIPRED), an output that ends in / is a folder with one file
@@ -97,6 +101,7 @@ def predict(
     Examples:
       biorrn predict stability proteins.fasta -o predictions.tsv
       biorrn predict runs/mine proteins.csv --sequence-column protein --level 0.95 -o predictions.parquet
+      biorrn predict runs/family proteins.fasta --level 0.95 -o families.tsv
       biorrn predict runs/gb1 scan.csv --wild-type gb1.fa -o predictions.tsv
       biorrn predict runs/gb1 gb1.fa --mutations "A24G,A24G:K28R,D47del" -o chosen.tsv
       biorrn predict ddg --wild-type protein.fa --mutations "A24G,A24G:K28R" -o ddg.tsv
@@ -113,6 +118,7 @@ def predict(
     from biorrn.base.journal import open_kept
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
+    from biorrn.proteins.classes.predict import open_classes, uncalibrated
     from biorrn.proteins.effects import checked
     from biorrn.proteins.predict import columns_given, open_predictions, refuse, target_names, units_of, widened
     from biorrn.proteins.predict import predict_windows as run
@@ -148,13 +154,14 @@ def predict(
             settings=settings,
         )
         return
-    names = target_names(stored, effects=True)
+    classes = stored.facts.get("task") == "classification"
+    names = [] if classes else target_names(stored, effects=True)
     if stored.facts.get("effect") and mutations is None and wild_type is None and is_fasta(proteins):
         problem = "is FASTA, and names no mutations"
         raise ConfigError(f"{proteins}: {problem}; give --mutations, or see biorrn scan for all single substitutions")
     refuse(stored, format=format, figure=figure, summary=summary)
     tally = Tally("predict", "sequences", "residues")
-    given, note = columns_given(stored, level)
+    given, note = ({}, uncalibrated(stored.facts, level)) if classes else columns_given(stored, level)
     on_problem = stop if strict else tally.skip_record
     if mutations is not None:
         if wild_type is not None:
@@ -185,10 +192,15 @@ def predict(
         antisymmetric=antisymmetric,
         **asdict(columns),
     )
+    opened = (
+        open_classes(output, stored.facts, level, carried)
+        if classes
+        else open_predictions(output, names, **given, units=units_of(stored.facts), carried=carried)
+    )
     with (
         open_kept(output, proteins, must, resume) as kept,
         progress("predict", "sequences") as advance,
-        open_predictions(output, names, **given, units=units_of(stored.facts), carried=carried) as write,
+        opened as write,
     ):
         if kept.count:
             tally.say(f"resumed: {kept.count:,} sequences already predicted")
@@ -202,7 +214,8 @@ def predict(
                 kept.add(found.plain(), len(found))
                 advance(len(found))
         tally.require("sequences", f"{proteins}: contains no sequence that can be predicted")
-    tally.say_outside(model, str(stored.facts.get("inputs", "")), widened(stored, level), "sequences")
+    wide = None if classes else widened(stored, level)
+    tally.say_outside(model, str(stored.facts.get("inputs", "")), wide, "sequences")
     if note:
         tally.say(note)
     tally.report()

@@ -16,6 +16,7 @@ from biorrn.cli.options import (
     Strict,
     Target,
     Targets,
+    TargetType,
     Threads,
     Weight,
     WildType,
@@ -27,6 +28,7 @@ def train_table(
     table: Annotated[str, typer.Argument(help="Table of proteins (text, Excel, parquet), or FASTA with --targets.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder. It becomes the model.")] = None,
     target: Target = None,
+    target_type: TargetType = "auto",
     targets: Targets = None,
     sequence_column: SequenceColumn = None,
     wild_type: WildType = None,
@@ -71,7 +73,8 @@ def train_table(
 
     Inspects the table, chooses split, model and size and prints the reasons, trains, compares with baselines, and
     writes report.html. If the run was interrupted, the same command resumes it. Column names are detected. A column
-    of mutations (A23G:K41E, p.Ala23Gly, WT) can replace the sequences; --wild-type names what they apply to. The
+    of mutations (A23G:K41E, p.Ala23Gly, WT) can replace the sequences; --wild-type names what they apply to. A
+    target of words, or of few whole numbers, is a class; a line says so, and --target-type number learns a number. The
     former spelling `biorrn train protein TABLE` still works.
 
     For variants of one protein, --folds says what is held out together: rows at random (random); the rows of whole
@@ -87,6 +90,7 @@ def train_table(
       biorrn train-table scan.csv --wild-type gb1.fa --target score --folds position -o runs/gb1_positions
       biorrn train-table all.fasta --targets values.csv --target kcat --search 30 --max-minutes 60 -o runs/kcat
       biorrn train-table scan.csv --wild-type gb1.fa --target score -o runs/gb1
+      biorrn train-table mine.csv --target family -o runs/family
       biorrn train-table mine.csv --target tm --dry-run
     """
     if output is None and not dry_run:
@@ -115,6 +119,7 @@ def train_table(
         decimal=decimal,
         censored=censored,
         strict=strict,
+        type=target_type,
     )
     wish = Wish(
         columns,

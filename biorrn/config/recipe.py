@@ -88,8 +88,8 @@ class Training(Closed):
     batch_residues: int | None = Field(None, ge=1, le=LONGEST)
     crop: int | None = Field(None, ge=32, le=LONGEST)  # task tagging: longer chains are cut, at new places every epoch
     epochs: int = Field(10, ge=1, le=LONGEST)
-    # task regression: rows of the prepared file that are fitted. Beyond `train` the last epoch is kept, since no row
-    # is left to choose another, and the scores of the validation rows are no estimate for new ones
+    # tasks regression and classification: rows of the prepared file that are fitted. Beyond `train` the last epoch is
+    # kept, since no row is left to choose another, and the scores of the validation rows are no estimate for new ones
     rows: Literal["train", "train+valid", "all"] = "train"
     max_minutes: float | None = Field(None, gt=0)  # stop at the end of the epoch that passes this
     lr: float = Field(2e-3, gt=0)  # peak of the schedule
@@ -104,7 +104,7 @@ class Training(Closed):
     # task basecalling: a trained model, by name or folder, whose paths are learned beside the labels, and their share
     teacher: str | None = None
     teacher_share: float = Field(0.5, gt=0, le=1)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)  # task tagging: share of the target spread over all states
+    label_smoothing: float = Field(0.0, ge=0, lt=1)  # of cross_entropy: share of the target spread over all states
     rank_weight: float = Field(1.0, ge=0)  # of the order of rows, or of values within one, beside the values
     clip_quantile: float = Field(0.9, gt=0, le=1)  # gradients are clipped at this quantile of the recent norms
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights; 0 is off
@@ -182,7 +182,8 @@ class Recipe(Closed):
     """What `biorrn train` makes: one task, and either one model and one way of training it, or members."""
 
     name: str = Field(max_length=200)
-    task: Literal["regression", "basecalling", "language", "tagging", "translation"]  # an entry of training.task.TASKS
+    # an entry of training.task.TASKS
+    task: Literal["regression", "classification", "basecalling", "language", "tagging", "translation"]
     model: AnyModel | None = None
     chunks: Chunks | None = None
     training: Training = Training()
@@ -195,8 +196,10 @@ class Recipe(Closed):
     @model_validator(mode="after")
     def one_kind(self) -> Recipe:
         _check_members(self)
-        if self.training.rows != "train" and self.task != "regression":
-            raise ValueError(f"key 'training.rows' is for task regression; found task '{self.task}'")
+        if self.training.rows != "train" and self.task not in ("regression", "classification"):
+            raise ValueError(
+                f"key 'training.rows' is for tasks regression and classification; found task '{self.task}'"
+            )
         if self.training.teacher is not None and self.training.loss != "crf":
             raise ValueError(f"key 'training.teacher' is for loss crf; found loss '{self.training.loss}'")
         return self
@@ -233,8 +236,8 @@ def _check_members(recipe: Recipe) -> None:
     others = sorted(recipe.model_fields_set.intersection(MODEL_KEYS))
     if others:
         raise ValueError(f"key '{others[0]}' cannot be combined with 'members'; set it in the recipe of each member")
-    if recipe.task not in ("regression", "tagging"):
-        raise ValueError(f"'members' are for task regression and tagging; found task '{recipe.task}'")
+    if recipe.task not in ("regression", "classification", "tagging"):
+        raise ValueError(f"'members' are for tasks regression, classification and tagging; found task '{recipe.task}'")
     lists = {len(member.weight) for member in recipe.members if isinstance(member.weight, list)}
     if lists and (len(lists) > 1 or not all(isinstance(member.weight, list) for member in recipe.members)):
         raise ValueError("key 'weight' of the members: either each has one number, or each a list of one length")
@@ -242,8 +245,8 @@ def _check_members(recipe: Recipe) -> None:
         raise ValueError("key 'weight' of the members: a target for which every member has weight 0")
     plain = {"combine": recipe.combine == "mean", "calibrate": recipe.calibrate == "none"}
     for key, fine in (plain | {"neighbours": recipe.neighbours is None}).items():
-        if recipe.task == "tagging" and not fine:
-            raise ValueError(f"key '{key}' is for task regression; an ensemble of taggers is the mean of its members")
+        if recipe.task != "regression" and not fine:
+            raise ValueError(f"key '{key}' is for task regression; an ensemble of task {recipe.task} is a mean")
     seen: list[tuple[object, int]] = []
     for place, member in enumerate(recipe.members):
         own_recipe = member.recipe

@@ -19,7 +19,7 @@ NEEDED = ("name", "kind", "input")
 CALLER = "dna_r9.4.1_hac"  # the shipped basecaller that is taken where no model is named: change it here alone
 MODELS = {"signal": CALLER, "protein": None, "scan": None}  # what is taken where no model is named
 # what a run has to be whose model a sample names
-TASKS = {"signal": ("basecalling",), "protein": ("regression", "tagging"), "scan": ("regression",)}
+TASKS = {"signal": ("basecalling",), "protein": ("regression", "classification", "tagging"), "scan": ("regression",)}
 BETWEEN = ";"  # of several inputs in a cell
 EMPTY = ("", ".")
 

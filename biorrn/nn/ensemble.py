@@ -114,10 +114,10 @@ class Ensemble(nn.Module):
         return mean if self.calibration is None else self.calibration(mean)
 
 
-class TagEnsemble(Ensemble):
-    """Maps `(x, lengths)` to `(scores, lengths)`: the log of the weighted mean (B, T, S) of the members' probabilities.
+class ProbabilityEnsemble(Ensemble):
+    """Maps `(x, lengths)` to `(scores, lengths)`: the log of the weighted mean of the members' probabilities.
 
-    The softmax of the scores is that mean.
+    Of states of residues (B, T, S), or of classes of rows (B, C). The softmax of the scores is that mean.
     """
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,7 +126,7 @@ class TagEnsemble(Ensemble):
 
 
 def probabilities(model: nn.Module, outputs: Tensor, steps: Tensor) -> Tensor:
-    """Return the probability of each state at each step, float32 (B, T, S), from a tagger's outputs.
+    """Return the probability of each state or class, float32 (B, T, S) or (B, C), from a model's outputs.
 
     For a linear-chain CRF these are the marginal probabilities.
     """
@@ -136,7 +136,8 @@ def probabilities(model: nn.Module, outputs: Tensor, steps: Tensor) -> Tensor:
 
 def ensemble_for(facts: Mapping[str, Any]) -> type[Ensemble]:
     """Return the class of an ensemble of models with these facts."""
-    return TagEnsemble if facts.get("kind") == "states" else Ensemble
+    apart = facts.get("kind") == "states" or facts.get("task") == "classification"
+    return ProbabilityEnsemble if apart else Ensemble
 
 
 def each(model: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:

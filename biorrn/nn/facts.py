@@ -76,6 +76,15 @@ class Interval(FactPart):
     unlike: Interval | None = None
 
 
+class ClassCalibration(FactPart):
+    """How scores of classes become probabilities, sets and a flag; see `proteins.classes.calibration`."""
+
+    rows: Count
+    temperature: Annotated[float, Field(gt=0)]
+    quantiles: Quantiles
+    doubt: Annotated[float, Field(ge=0, le=1)]  # a protein with a less probable class is of none that is known
+
+
 class Novelty(FactPart):
     mean: list[float]
     unit: list[Annotated[float, Field(gt=0)]]
@@ -94,10 +103,13 @@ class Facts(FactPart):
     """The facts that inference uses: for regression targets; for basecalling normaliser, sample_rate, stride, and
     chemistry (entries of `nanopore.chemistry.CHEMISTRIES`) if the training reads name it."""
 
-    task: Literal["regression", "basecalling", "language", "tagging", "translation"] | None = None
+    task: Literal["regression", "classification", "basecalling", "language", "tagging", "translation"] | None = None
     kind: Literal["states", "values"] | None = None
     states: Text | None = None
     state_names: list[Text] = Field(default_factory=list, max_length=WIDEST)
+    name: Text | None = None  # of the states, or of what the classes are of
+    classes: list[Text] = Field(default_factory=list, max_length=WIDEST)
+    class_calibration: ClassCalibration | None = None
     outputs: int = Field(1, ge=1, le=WIDEST)
     targets: list[Target] = Field(default_factory=list, max_length=WIDEST)
     alphabet: Text | None = None
@@ -217,6 +229,8 @@ def check_task(facts: dict[str, Any], recipe: Recipe, source: object) -> None:
     if task == "basecalling" and facts["outputs"] != len(BASES):
         # compiled decoders rely on this number
         raise InputError(str(source), f"is not a basecaller: found {facts['outputs']} outputs; expected {len(BASES)}")
+    if task == "classification" and not 2 <= len(set(facts["classes"])) == facts["outputs"]:
+        raise InputError(str(source), f"names {len(set(facts['classes']))} classes for {facts['outputs']} outputs")
     if task == "translation":
         _check_translation(facts, source)
     if task == "tagging":
@@ -251,6 +265,7 @@ def _check_translation(facts: dict[str, Any], source: object) -> None:
 # task -> facts that it requires
 NEEDED = {
     "regression": ("targets",),
+    "classification": ("name", "classes", "outputs"),
     "basecalling": ("outputs", "normaliser", "sample_rate", "stride"),
     "language": ("tokeniser",),
     "tagging": ("outputs", "kind", "alphabet"),

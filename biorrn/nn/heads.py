@@ -141,6 +141,12 @@ class CTC(nn.Module):
         return self.output(x).float()  # (B, T, F) -> (B, T, S)
 
 
+class Classes(CTC):
+    """Raw scores (B, C) of the classes of a row; their softmax has the probabilities before calibration."""
+
+    pooled = True
+
+
 class Tokens(CTC):
     """Raw scores of the next symbol at each step, for a language model.
 
@@ -251,6 +257,7 @@ POOLS: dict[str, type[nn.Module]] = {
 
 HEADS: dict[str, type[Regression] | type[CTC] | type[CRF] | type[Decoder]] = {
     "regression": Regression,
+    "classes": Classes,
     "ctc": CTC,
     "crf": CRF,
     "tokens": Tokens,

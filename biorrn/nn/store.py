@@ -612,6 +612,11 @@ def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
     for target, entry in (facts.get("conformal") or {}).items():
         others = "have their own" if entry.get("unlike") else "have none"
         yield f"intervals: {target}: from {entry['rows']:,} rows; proteins that the model does not know {others}"
+    if facts.get("task") == "classification":
+        classes = facts["classes"]
+        yield f"classes of {facts['name']}: {len(classes):,}: {', '.join(classes[:5])}{', ...' * (len(classes) > 5)}"
+        entry = facts.get("class_calibration")
+        yield f"probabilities and sets: from {entry['rows']:,} rows" if entry else "probabilities: not calibrated"
     if facts.get("task") == "regression":
         known = facts["mutants"] if facts.get("mutants") is not None else bool(facts.get("reference"))
         yield f"mutants among the training rows: {'yes' if known else 'no: biorrn scan flags its differences'}"

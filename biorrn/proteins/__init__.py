@@ -1,4 +1,4 @@
-"""Proteins: property regression, mutational scans, explanations, uncertainty, baselines.
+"""Proteins: property regression, classification, mutational scans, explanations, uncertainty, baselines.
 
 task.py : training task: data, losses, validation score.
 prepare.py : prepared HDF5 file from a table or FASTA.
@@ -13,6 +13,7 @@ benchmark.py : table of several data sets and seeds beside published figures.
 sweep.py : table of a parameter sweep.
 embedding.py : k-mer embeddings.
 baselines/ : classical and neural baselines.
+classes/ : a class for each protein: task, calibration, predictions, evaluation.
 explain/ : attributions and attention weights.
 train_table/ : training on a user's table without a recipe.
 uncertainty/ : prediction intervals, novelty, coverage.

@@ -26,6 +26,9 @@ from biorrn.nn.engine import EnsembleEngine, chosen_kind, unsupported
 from biorrn.nn.facts import targets_of
 from biorrn.nn.store import Stored
 from biorrn.proteins import effects
+from biorrn.proteins.classes.calibration import FLAG as NO_CLASS
+from biorrn.proteins.classes.calibration import Calibrated
+from biorrn.proteins.classes.predict import scores_of
 from biorrn.proteins.predicted import Predicted, Prediction, strangers
 from biorrn.proteins.uncertainty import novelty
 from biorrn.proteins.uncertainty.conformal import LEVEL, Intervals
@@ -37,7 +40,8 @@ if TYPE_CHECKING:
     import torch
 
 # task -> the command that its models are for
-COMMANDS = {"basecalling": "biorrn basecall", "tagging": "biorrn predict", "language": "biorrn models generate"}
+COMMANDS = {"basecalling": "biorrn basecall", "language": "biorrn models generate"}
+COMMANDS |= dict.fromkeys(("tagging", "classification"), "biorrn predict")
 
 Passed = tuple[np.ndarray, np.ndarray | None]  # values (B, K) and their spread, float64
 
@@ -123,7 +127,8 @@ def predict_windows(
 
     Parameters
     ----------
-    stored : Stored: a regression model, or one of effects of substitutions, for which see `proteins.effects`.
+    stored : Stored: a regression model; one of effects of substitutions, for which see `proteins.effects`; or one of
+        classes, whose values are the calibrated probabilities (N, C).
     records : iterable of ProteinRecord.
     batch_size : int: sequences a forward pass; fewer where they are long. Changes the speed, not the values.
     device : torch device.
@@ -138,14 +143,17 @@ def predict_windows(
     ConfigError: the model is not one for regression, the level is out of range, or there is no such precision here.
     BiorrnError: the batch size is below 1, or a record holds a letter outside the alphabet.
     """
-    names = target_names(stored, effects=True)
+    classes = Calibrated.of(stored.facts, level)
+    names = target_names(stored, effects=True) if classes is None else list(stored.facts["classes"])
     kind = chosen_kind(precision) if kind_of(device) == "cpu" else None
     effect = bool(stored.facts.get("effect"))
     if antisymmetric and not effect:
         raise ConfigError(f"--antisymmetric: needs a model of effects of substitutions, as ddg; found {stored.path}")
-    intervals = Intervals.of(stored.facts, names, level)
+    intervals = None if classes is not None else Intervals.of(stored.facts, names, level)
     settings = (stored.facts, intervals, len(names))
-    engine = None if kind is None or effect else EnsembleEngine.of(stored.recipe, lambda: stored.tensors, kind)
+    engine = None
+    if kind is not None and not effect and classes is None:
+        engine = EnsembleEngine.of(stored.recipe, lambda: stored.tensors, kind)
     if engine is not None:
         workers = threads or usable_threads()
         batches = functools.partial(windows.even_batches, batch_size=batch_size, workers=workers)
@@ -161,13 +169,14 @@ def predict_windows(
     model = model_on(stored.model, where)
     limits: dict[str, Any] = {"batch_size": batch_size, "threads": threads, "device": where}
     if effect:
-        forward = functools.partial(effects.tables, model, batch_size, where)
-        pairs = effects.Mutants(stored.facts, intervals, forward, batch_size, antisymmetric)
+        tables = functools.partial(effects.tables, model, batch_size, where)
+        pairs = effects.Mutants(stored.facts, intervals, tables, batch_size, antisymmetric)
         return stream(records, pairs.send, pairs.collect, **limits, residues=effects.WINDOW_RESIDUES)
-    if kind is not None:
+    if kind is not None and classes is None:
         model = accelerated(model, stored.recipe, kind)
     batches = functools.partial(windows.batches, batch_size=batch_size)
-    run = _Run(*settings, functools.partial(_by_torch, model, batch_size, where), batches)
+    forward = functools.partial(_by_torch if classes is None else _logs_by_torch, model, batch_size, where)
+    run = _Run(*settings, forward, batches, classes)
     return stream(records, run.send, run.collect, **limits)
 
 
@@ -195,6 +204,23 @@ def _by_torch(
     return values, spread
 
 
+def _logs_by_torch(
+    model: torch.nn.Module,
+    batch_size: int,
+    device: torch.device,
+    flat: np.ndarray,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+) -> Passed:
+    import torch
+
+    from biorrn.nn.forward import padded
+
+    x, sizes = padded(flat, starts, lengths, batch_size, device)
+    with torch.inference_mode():
+        return scores_of(model, x, sizes)[: len(lengths)].double().cpu().numpy(), None
+
+
 def predict(stored: Stored, records: Iterable[ProteinRecord], **options: Any) -> Iterator[Prediction]:
     """Predict each record's values, in input order; parameters and errors as of `predict_windows`."""
     return itertools.chain.from_iterable(predict_windows(stored, records, **options))
@@ -218,6 +244,7 @@ class _Run:
     ----------
     forward : returns the values and spreads of the sequences flat[start:start + length] of a batch.
     batches : yields the rows of each batch, of sequences of these lengths.
+    classes : of a model of classes: what the values, logarithms of probabilities, become.
     """
 
     def __init__(
@@ -227,9 +254,10 @@ class _Run:
         targets: int,
         forward: Callable[[np.ndarray, np.ndarray, np.ndarray], Passed],
         batches: Callable[[list[int]], Iterable[Sequence[int]]],
+        classes: Calibrated | None = None,
     ) -> None:
         self.facts, self.intervals, self.targets = facts, intervals, targets
-        self.forward, self.batches = forward, batches
+        self.forward, self.batches, self.classes = forward, batches, classes
 
     def send(self, records: list[ProteinRecord], pool: ThreadPoolExecutor) -> _Window:
         lengths = np.array([len(record.sequence) for record in records], np.int64)
@@ -252,7 +280,14 @@ class _Run:
                 spread = np.full_like(values, np.nan) if spread is None else spread
                 spread[rows] = own
         marks = [flags(record, self.facts) for record in window.records]
-        for mark, where in ((novelty.FLAG, window.unlike), (novelty.NO_RELATIVE, window.alone)):
+        strange = np.zeros(len(marks), bool)
+        if self.classes is not None:
+            values, strange = self.classes(values)
+        for mark, where in (
+            (novelty.FLAG, window.unlike),
+            (novelty.NO_RELATIVE, window.alone),
+            (NO_CLASS, strange),
+        ):
             for row in np.flatnonzero(where).tolist():
                 if not window.records[row].problem:
                     marks[row].append(mark)

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from biorrn.proteins.classes.calibration import FLAG
 from biorrn.proteins.uncertainty import novelty
 from biorrn.sequences.flags import LEFT_OUT, LENGTHS
 from biorrn.sequences.tally import Tally
 
 # flags of a protein unknown to the model: it has the interval calibrated on such proteins, or none
-UNKNOWN = ("more_mutations_than_training", "not_a_variant", novelty.FLAG, novelty.NO_RELATIVE)
+UNKNOWN = ("more_mutations_than_training", "not_a_variant", novelty.FLAG, novelty.NO_RELATIVE, FLAG)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class Prepared:
 
     rows: Proteins
     split: np.ndarray  # uint8 (N,)
-    targets: list[dict[str, str]]  # {"name", "unit"} for each of the K targets
+    targets: list[dict[str, Any]]  # {"name", "unit"} for each of the K targets; "classes" of one of classes
     note: str  # as "simulated"; "" for none
 
 
@@ -121,6 +121,7 @@ def read_measured(
     *,
     wild_type: str | None = None,
     offset: int = 0,
+    type: str = "number",
 ) -> Prepared:
     """Read the rows that predictions are compared with: of a prepared file, or of a table of sequences or mutations.
 
@@ -129,6 +130,7 @@ def read_measured(
     predicted : names of the targets that are predicted; the columns of a table are those of these names.
     chosen : NAME=COLUMN: the column of the table that holds the target NAME.
     wild_type, offset : of a table with mutations; see `sequences.rows.TableOptions`.
+    type : of the columns of a table, see `sequences.tables.reader.Reading`.
 
     Rows of a table are in the split that its column says, or else all in test.
 
@@ -156,7 +158,7 @@ def read_measured(
         )
     found = protein_columns(path, TableOptions(wild_type=wild_type, offset=offset))
     split = named_column(names, SETS)
-    reading = Reading()
+    reading = Reading(type=type)
     rows = list(table_rows(path, list(columns.values()), found, split_column=split, reading=reading))
     codes = [Column(split).code(row.split) if split else None for row in rows]
     if None in codes:
@@ -173,7 +175,7 @@ def read_measured(
             np.array([row.weight for row in rows], np.float64),
         ),
         np.array(codes, np.uint8),
-        [{"name": name, "unit": reading.unit(column)} for name, column in columns.items()],
+        [reading.target(column, name) for name, column in columns.items()],
         "",
     )
 

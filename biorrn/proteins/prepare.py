@@ -82,7 +82,7 @@ def prepare_proteins(
     files = [path for path in (source, table, wild_type) if path is not None and Path(path).is_file()]
     sources = {str(path): sha256(path) for path in files}
     first = list(islice(rows, 1))  # with it, the units that the table gives are known
-    columns = [{"name": name, "unit": reading.unit(name)} for name in targets]
+    columns = [reading.target(name) for name in targets]
     rows = chain(first, rows)
     named = source if table is None else table
     kept = prepare_protein(
@@ -97,7 +97,7 @@ def prepare_protein(
     rows: Iterable[ProteinRow],
     out: str | Path,
     splitter: Splitter,
-    targets: Sequence[Mapping[str, str]],
+    targets: Sequence[Mapping[str, Any]],
     *,
     source: str | Path = "",
     sources: Mapping[str, str] | None = None,
@@ -115,7 +115,7 @@ def prepare_protein(
     rows : the proteins.
     out : the HDF5 file to write.
     splitter : from `sequences.splits.parse_split(..., "protein")`.
-    targets : list of {"name", "unit"}: one a target column.
+    targets : list of {"name", "unit"}: one a target column; one of classes has them too, see `Reading.target`.
     source : the table, named in errors.
     sources : path -> SHA-256 of the inputs, kept as an attribute.
     note : str: kept as an attribute.

@@ -134,6 +134,9 @@ class ProteinData(Batches):
         self.held_out = ProteinDataset(path, "valid")
         if not self.rows.names:
             raise InputError(path, "holds proteins without values (--no-target); task regression needs a target")
+        classes = [name for name, own in zip(self.rows.names, self.rows.classes, strict=True) if own]
+        if classes:
+            raise InputError(path, f"holds classes of '{classes[0]}'; task regression needs numbers")
         self.batch_size, self.valid_batch = recipe.training.batch_size, VALID_BATCH
         self.training_size = len(self.rows)
         self.facts: dict[str, Any] = {
@@ -154,7 +157,7 @@ def open_data(path: str | Path, recipe: Recipe) -> ProteinData:
 def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
     """Return an untrained model whose head has mean and scale of the training targets."""
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
-    network = _with_reference(recipe.network, data)
+    network = with_reference(recipe.network, data.rows)
     model = build_model(network, data.facts["outputs"], given=models_of(network.frontend))
     if not isinstance(model.head, Regression):
         raise ConfigError(f"recipe '{recipe.name}': task regression needs head 'regression'")
@@ -164,12 +167,12 @@ def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
     return model
 
 
-def _with_reference(network: Model, data: ProteinData) -> Model:
+def with_reference(network: Model, rows: ProteinDataset) -> Model:
     """Return the network with the consensus of the training rows as reference, if the front end needs one."""
     frontend = network.frontend
     if not isinstance(frontend, Variant) or frontend.reference is not None:
         return network
-    found = sequence(consensus(data.rows.flat, data.rows.lengths))
+    found = sequence(consensus(rows.flat, rows.lengths))
     return network.model_copy(update={"frontend": frontend.model_copy(update={"reference": found})})
 
 

@@ -5,6 +5,8 @@ Properties of proteins
     solubility, melting_temperature : natural proteins, by Gaussian processes.
     beta_lactamase, fluorescence, gb1, variant_net : variants of one protein.
     demo_motif, demo_stability : examples.
+Classes of proteins
+    protein_classes, protein_motifs : families, localisation and the like; three networks and one.
 Basecalling
     fast, hac : CTC-CRF, for any machine and for a GPU.
     ctc_fast, chiron, quartz, signal_ctc : CTC.

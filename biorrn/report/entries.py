@@ -35,6 +35,8 @@ SHOWN = (
     *("baselines", "figures", "targets", "flags", "coverage", "region", "min_bases", "within"),
 )
 
+MATRIX = 20  # classes up to which a confusion matrix is shown as a table too
+
 
 def _baseline_rows(metrics: dict[str, Any], baselines: dict[str, Any]) -> list[dict[str, Any]]:
     """Return one row for the model and one for each baseline: every metric, the deciding difference, the verdict."""
@@ -118,6 +120,8 @@ def evaluation(path: Path) -> dict[str, Any]:
         parts: list[dict[str, Any]] = []
         if content["kind"] != "regression":
             for key in content:
+                if key == "confusion" and len(content[key]) > MATRIX:
+                    continue
                 parts += blocks({key: content[key]}) if key not in SHOWN and content[key] else []
         else:
             shown = {"intervals": "coverage", "folds": "folds", "random and new positions": "positions"}

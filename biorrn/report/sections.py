@@ -58,6 +58,8 @@ def _targets(content: dict[str, Any]) -> dict[str, Family]:
     found = {}
     for name, entry in dict(content.get("targets") or {}).items():
         family = {str(split): histogram(value) for split, value in dict(entry.pop("histograms", {})).items()}
+        if not family:  # classes
+            continue
         found[f"measured {name}"] = {split: value for split, value in family.items() if value is not None}
     return found
 
@@ -261,6 +263,8 @@ def predictions(entries: Iterable[tuple[str, Path]]) -> dict[str, list[Any]]:
         else:
             proteins = tuple(row["id"] for row in rows)
             columns = sets.setdefault(proteins, [])
+            if facts.get("task") == "classification":
+                columns.append(_classes(name, str(facts["name"]), rows, path))
             columns += [_values(name, target, rows, path) for target in facts.get("targets") or ()]
     for proteins, columns in sets.items():
         lines = [
@@ -311,6 +315,17 @@ def _values(model: str, target: Mapping[str, Any], rows: list[dict[str, str]], p
         )
     unit = f", {target['unit']}" if target.get("unit") else ""
     return {"title": (name if name == model else f"{name} ({model})") + unit, "cells": cells}
+
+
+def _classes(model: str, name: str, rows: list[dict[str, str]], path: Path) -> dict[str, Any]:
+    cells = []
+    for row in rows:
+        sure = _number(row, f"{name}_probability", path)
+        held = (row.get(f"{name}_set") or "").replace(";", ", ")
+        flags = "" if row["flags"] == "." else row["flags"].replace("_", " ").replace(",", ", ")
+        called = "–" if sure is None else f"{row.get(name, '')} ({text(sure)})"
+        cells.append({"text": called, "raw": sure, "interval": "" if held == "." else held, "flags": flags})
+    return {"title": name if name == model else f"{name} ({model})", "cells": cells}
 
 
 def _states(

@@ -16,6 +16,7 @@ ITEMS = 40  # of a list, shown at most
 SHARES = ("fraction", "identity", "mismatch", "insertion", "deletion", "occupancy")  # how names of shares end
 DETAILS = {  # what the list of details of an evaluation is called
     "regression": "Coverage of the prediction intervals",
+    "classification": "Counts and tables: classes, sets, flags",
     "basecalls": "Counts and tables: read lengths, qualities, errors",
     "tagging": "Counts and tables: states, lengths, confidence",
     "language": "Counts, and perplexity by position",
@@ -155,6 +156,9 @@ def result_sentence(
             f"{shown['value']} of the residues correct (95 % interval {shown['interval']}) in {where}; "
             f"segment overlap {overlap}."
         )
+    if content["kind"] == "classification":
+        right = estimate("accuracy", metrics.get("accuracy", {}))["value"]
+        return f"Macro F1 {shown['value']} (95 % interval {shown['interval']}) on {where}; accuracy {right}."
     if content["kind"] == "language":
         found = estimate("perplexity", metrics.get("perplexity", {}))
         where = f"the {target} of {shown['n']} sequences ({content['split']})"

@@ -1,6 +1,7 @@
 """Statistics that know no domain.
 
 metrics.py : Spearman, Pearson, RMSE, MAE, R²; names of all metrics.
+classification.py : accuracy, macro F1, Matthews correlation, confusion, reliability.
 bootstrap.py : bootstrap and Wilson intervals.
 baselines.py : comparison of a model with baselines.
 results.py : result files of evaluations.

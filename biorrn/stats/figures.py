@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,57 @@ def bars(axes: Axes, rows: list[tuple[str, Mapping[str, Any], str]], label: str)
 
 
 FORMATS = (".svg", ".png")
+
+
+MOST_WRITTEN, MOST_NAMED = 12, 40  # classes of a confusion matrix whose cells hold numbers, and whose names are shown
+
+
+def confusion(table: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Callable[[Figure], None]:
+    """Return what paints a confusion matrix: {true: {predicted: rows}}, as parts of each true class.
+
+    Parameters
+    ----------
+    names : of the classes, in the order of the table.
+    """
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        counts = np.array([list(row.values()) for row in table.values()], float)
+        total = counts.sum(axis=1, keepdims=True)
+        share = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
+        drawn = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        for (true, predicted), part in np.ndenumerate(share) if len(share) <= MOST_WRITTEN else ():
+            colour = "white" if part > 0.55 else INK
+            text = f"{100 * part:.1f} %" if len(share) <= 5 else f"{100 * part:.0f}"
+            axes.text(predicted, true, text, ha="center", va="center", fontsize=8, color=colour)
+        if len(names) <= MOST_NAMED:
+            labels = [plain(name) for name in names]
+            size = 10 if len(names) <= MOST_WRITTEN else 5
+            axes.set_xticks(range(len(names)), labels, rotation=0 if len(names) <= 4 else 60, fontsize=size)
+            axes.set_yticks(range(len(names)), labels, fontsize=size)
+        axes.set(xlabel="predicted", ylabel="true")
+        axes.grid(visible=False)
+        figure.colorbar(drawn, ax=axes, label="part of the true class", pad=0.02)
+
+    return paint
+
+
+def reliability(table: Mapping[str, Any], unit: str) -> Callable[[Figure], None]:
+    """Return what paints a reliability diagram, from `stats.classification.reliability` with this unit."""
+
+    def paint(figure: Figure) -> None:
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        rows = table["bins"]
+        sure, right = [row["confidence"] for row in rows], [row["accuracy"] for row in rows]
+        top.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+        top.plot(sure, right, "o-", color=BLUE, markersize=5)
+        top.set(ylabel="accuracy", xlim=(min(0.25, min(sure) - 0.02), 1), ylim=(min(0.25, min(right) - 0.02), 1))
+        top.text(0.03, 0.94, f"calibration error {table['calibration_error']:.3f}", transform=top.transAxes, va="top")
+        widths = [row["to"] - row["from"] for row in rows]
+        bottom.bar([row["from"] for row in rows], [row[unit] for row in rows], widths, align="edge", color=PALE)
+        bottom.set(xlabel="probability of what was called", ylabel=unit)
+
+    return paint
 
 
 def write_figure(path: Path, drawing: Drawing) -> None:

@@ -177,6 +177,9 @@ NAMES = {
     "accuracy_protein": "mean accuracy of a protein",
     "sov": "segment overlap (SOV)",
     "f1": "F1",
+    "macro_f1": "macro F1",
+    "accuracy": "accuracy",
+    "mcc": "Matthews correlation",
     "perplexity": "perplexity",
     "log2_likelihood": "log2-likelihood a letter",
     "symbol_error_rate": "edits a symbol",
@@ -185,7 +188,7 @@ NAMES = {
 # shown in per cent
 RATES = (
     *("median_identity", "identity", "mismatch", "insertion", "deletion", "aligned_fraction"),
-    *("accuracy_residue", "accuracy_protein", "sov", "precision", "recall", "f1"),
+    *("accuracy_residue", "accuracy_protein", "sov", "precision", "recall", "f1", "accuracy"),
     *("symbol_error_rate", "exact"),
 )
 LOWER = ("perplexity", "rmse", "mae", "mismatch", "insertion", "deletion", "symbol_error_rate")  # better where lower
@@ -194,11 +197,12 @@ HEADLINES = {
     "regression": ("spearman",),
     "basecalls": ("median_identity",),
     "tagging": ("accuracy_residue", "spearman"),
+    "classification": ("macro_f1",),
     "language": ("log2_likelihood",),
     "translation": ("identity", "exact"),
 }
 # the metric that decides -> the one that a terminal shows beside it
-BESIDE = {"spearman": "rmse", "accuracy_residue": "sov", "log2_likelihood": "perplexity"}
+BESIDE = {"spearman": "rmse", "macro_f1": "accuracy", "accuracy_residue": "sov", "log2_likelihood": "perplexity"}
 
 
 def headline_metric(kind: str, metrics: Mapping[str, Any]) -> str:

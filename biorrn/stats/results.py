@@ -18,7 +18,7 @@ from biorrn.stats.bootstrap import RESAMPLES
 from biorrn.stats.metrics import BESIDE, NAMES, RATES, deciding
 from biorrn.version import __version__
 
-KINDS = ("regression", "basecalls", "tagging", "language", "translation")
+KINDS = ("regression", "classification", "basecalls", "tagging", "language", "translation")
 
 NOTHING_FITTED = "The prepared file has no training rows, so no baseline was fitted."  # a caution
 
@@ -183,7 +183,27 @@ def summary_lines(content: dict[str, Any]) -> list[str]:
         compared = content["baselines"].get(name, {})
         if compared:
             lines += comparison_lines(metrics, compared)
-    return [*lines, *coverage_lines(content), *content["cautions"]]
+    return [*lines, *coverage_lines(content), *class_lines(content), *content["cautions"]]
+
+
+def class_lines(content: Mapping[str, Any]) -> list[str]:
+    """Return what an evaluation of classes says of its sets, probabilities and flags, one line each."""
+    if content["kind"] != "classification":
+        return []
+    lines, sets, sure = [], content["sets"], content["confidence"]
+    if sets:
+        lines.append(
+            f"sets for {100 * sets['level']:.0f} % hold the class of {100 * sets['value']:.1f} % "
+            f"({100 * sets['low']:.1f} to {100 * sets['high']:.1f}) of {sets['n']:,} proteins; mean size "
+            f"{sets['size']:.2f} classes, {sets['empty']:,} empty"
+        )
+    if sure:
+        lines.append(f"calibration error of the probabilities: {sure['calibration_error']:.3f}")
+    return lines + [
+        f"flagged as unlike training: {100 * part['value']:.1f} % ({100 * part['low']:.1f} to "
+        f"{100 * part['high']:.1f}) of {part['n']:,} proteins of {which}"
+        for which, part in content["flagged"].items()
+    ]
 
 
 def coverage_lines(content: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ from biorrn.nn.store import WEIGHTS, Stored, find_model, load_model
 from biorrn.sequences.prediction_files import finite, in_split, prediction_rows
 from biorrn.sequences.records import ProteinRecord
 from biorrn.stats.baselines import entry_of
+from biorrn.stats.classification import reliability
 from biorrn.stats.results import NOTHING_FITTED, common, trained_on
 from biorrn.tagging.baselines import BASELINES, VALUE_BASELINES, TagProblem, choose
 from biorrn.tagging.data import PreparedTags, Tagged, read_prepared_tags
@@ -38,7 +39,6 @@ from biorrn.tagging.metrics import (
 from biorrn.tagging.predict import tag, tag_columns
 
 LENGTHS = (0, 100, 200, 300, 500, 1_000)  # residues: edges of the length classes
-EDGES = np.linspace(0.0, 1.0, 11)  # of the confidence bins
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +161,7 @@ def length_table(rows: Tagged, called: np.ndarray) -> list[dict[str, Any]]:
 
 
 def confidence_table(labels: np.ndarray, called: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    """Return {"calibration_error", "bins"}: accuracy of labelled residues by the probability of the predicted state.
-
-    The error is the expected calibration error: the mean over residues of |mean probability - accuracy| of their bin
-    (Guo et al. 2017).
+    """Return the `reliability` of the predicted states over labelled residues.
 
     Parameters
     ----------
@@ -172,20 +169,7 @@ def confidence_table(labels: np.ndarray, called: np.ndarray, scores: np.ndarray)
     scores : float array (total, S): probabilities. If all are NaN, the result is empty.
     """
     known = (labels >= 0) & ~np.isnan(scores).any(axis=1)
-    if not known.any():
-        return {}
-    sure = scores[known, called[known]].astype(np.float64)
-    right = labels[known] == called[known]
-    bins = np.clip(np.digitize(sure, EDGES) - 1, 0, len(EDGES) - 2)
-    rows, gap = [], 0.0
-    for place in range(len(EDGES) - 1):
-        inside = bins == place
-        if inside.any():
-            mean, share = float(sure[inside].mean()), float(right[inside].mean())
-            gap += abs(mean - share) * int(inside.sum())
-            low, high = EDGES[place : place + 2].round(2).tolist()
-            rows.append({"from": low, "to": high, "residues": int(inside.sum()), "confidence": mean, "accuracy": share})
-    return {"calibration_error": gap / len(sure), "bins": rows}
+    return reliability(labels[known] == called[known], scores[known, called[known]], "residues")
 
 
 def compare(

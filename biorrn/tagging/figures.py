@@ -33,8 +33,10 @@ from biorrn.stats.figures import (
     as_bytes,
     bars,
     cloud,
+    confusion,
     draw,
     plain,
+    reliability,
     say,
     slug,
 )
@@ -205,44 +207,6 @@ TRACKS = 5  # proteins drawn in an evaluation
 SUITED = (60, 250)  # preferred lengths of these, for a readable figure
 
 
-def _confusion(table: Mapping[str, Mapping[str, int]], names: list[str]) -> Callable[[Figure], None]:
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        counts = np.array([list(row.values()) for row in table.values()], float)
-        total = counts.sum(axis=1, keepdims=True)
-        share = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
-        drawn = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        for (true, predicted), part in np.ndenumerate(share):
-            colour = "white" if part > 0.55 else INK
-            text = f"{100 * part:.1f} %" if len(share) <= 5 else f"{100 * part:.0f}"
-            axes.text(predicted, true, text, ha="center", va="center", fontsize=8, color=colour)
-        labels = [plain(name) for name in names]
-        turn = 0 if len(names) <= 4 else 60
-        axes.set_xticks(range(len(names)), labels, rotation=turn)
-        axes.set_yticks(range(len(names)), labels)
-        axes.set(xlabel="predicted", ylabel="true")
-        axes.grid(visible=False)
-        figure.colorbar(drawn, ax=axes, label="part of the true state", pad=0.02)
-
-    return paint
-
-
-def _reliability(table: Mapping[str, Any]) -> Callable[[Figure], None]:
-    def paint(figure: Figure) -> None:
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        rows = table["bins"]
-        sure, right = [row["confidence"] for row in rows], [row["accuracy"] for row in rows]
-        top.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
-        top.plot(sure, right, "o-", color=BLUE, markersize=5)
-        top.set(ylabel="accuracy", xlim=(min(0.25, min(sure) - 0.02), 1), ylim=(min(0.25, min(right) - 0.02), 1))
-        top.text(0.03, 0.94, f"calibration error {table['calibration_error']:.3f}", transform=top.transAxes, va="top")
-        widths = [row["to"] - row["from"] for row in rows]
-        bottom.bar([row["from"] for row in rows], [row["residues"] for row in rows], widths, align="edge", color=PALE)
-        bottom.set(xlabel="probability of the state that was called", ylabel="residues")
-
-    return paint
-
-
 def _baselines(metrics: Mapping[str, Any], baselines: Mapping[str, Any]) -> Callable[[Figure], None]:
     first = deciding(next(iter(baselines.values())))
 
@@ -341,10 +305,10 @@ def tagging_figures(content: Mapping[str, Any], evaluated: EvaluatedRows) -> lis
         names = list(content["state_names"])
         high = 1.4 + 0.5 * len(names)
         caption = f"Which state was called for which, {where}: parts of the residues of each true state."
-        drawings.append(draw("confusion", caption, _confusion(content["confusion"], names), high))
+        drawings.append(draw("confusion", caption, confusion(content["confusion"], names), high))
         if content["confidence"]:
             caption = f"Accuracy by the probability of the called state, {where}; dashed: as promised."
-            drawings.append(draw("confidence", caption, _reliability(content["confidence"]), 3.6))
+            drawings.append(draw("confidence", caption, reliability(content["confidence"], "residues"), 3.6))
         caption = f"Predicted states above the true ones, {where}; the worst protein first, the best last."
         drawings.append(Drawing("tracks", caption, tracks(evaluated, names)))
     for column, target in enumerate(content["targets"]):

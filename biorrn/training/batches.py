@@ -24,6 +24,7 @@ class ProteinDataset:
     weights : float32 array (N,).
     bounds : float32 array (N, K, 2), or None: see `batch.Batch`.
     names, units : list of str: of each target column.
+    classes : list of list of str: the classes of a target column, whose values are their indices; of numbers none.
     alphabet : str: the letters; a token is the position of its letter, from 1.
     """
 
@@ -47,6 +48,7 @@ class ProteinDataset:
             self.ids = [str(name) for name in np.asarray(file.strings("id"), object)[rows]]
             self.names = [target["name"] for target in file.targets]
             self.units = [target["unit"] for target in file.targets]
+            self.classes = [list(target.get("classes") or ()) for target in file.targets]
             self.alphabet = file.alphabet
 
     def __len__(self) -> int:

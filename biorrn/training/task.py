@@ -86,6 +86,7 @@ class Task(Protocol):
 # task of a recipe -> the module that implements `Task`, imported on demand
 TASKS = {
     "regression": "biorrn.proteins.task",
+    "classification": "biorrn.proteins.classes.task",
     "basecalling": "biorrn.nanopore.task",
     "language": "biorrn.language.task",
     "tagging": "biorrn.tagging.task",
@@ -93,7 +94,11 @@ TASKS = {
 }
 
 # task of a recipe -> the module whose `complete` adds facts to a trained model folder
-COMPLETES = {"regression": "biorrn.proteins.uncertainty.replay", "basecalling": "biorrn.nanopore.task"}
+COMPLETES = {
+    "regression": "biorrn.proteins.uncertainty.replay",
+    "classification": "biorrn.proteins.classes.task",
+    "basecalling": "biorrn.nanopore.task",
+}
 
 
 def load_task(name: str) -> Task:

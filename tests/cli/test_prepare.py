@@ -94,7 +94,10 @@ BAD_PROTEIN = {
     "a column that says no split": ({"--split": "column:id"}, "record 'p0': column 'id': found 'p0'; allowed is train"),
     "parts that do not sum to 1": ({"--split": "random:0.5,0.1,0.1"}, "allowed is three parts that sum to 1"),
     "an identity in per cent": ({"--split": "cluster:50"}, "found identity '50'; allowed is 0.3 to 1"),
-    "a target of text": ({"--target": "set"}, "row 1: column 'set': found 'train'; allowed is a finite number"),
+    "a target of text": (
+        {"--target": "set", "--target-type": "number"},
+        "row 1: column 'set': found 'train'; allowed is a finite number",
+    ),
     "no such file": ({"INPUT": "absent.csv"}, "absent.csv: cannot be read: No such file or directory"),
     "a folder": ({"INPUT": "."}, "cannot be read: Is a directory"),
     "a table with a table": ({"--targets": "t.csv"}, "is for FASTA input"),

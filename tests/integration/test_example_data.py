@@ -19,6 +19,7 @@ from biorrn.sequences.fasta import read_fasta
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"
 TEXT = (
+    "synthetic_families.csv",
     "synthetic_motif.csv",
     "synthetic_stability.csv",
     "simulated_reads/reference.fasta",
@@ -124,6 +125,14 @@ def test_synthetic_motif_is_as_described() -> None:
     for residue in "ACDEFGHIKLMNPQRSTVWY":  # composition says nothing: |r| of 0.12 would be four standard errors
         count = [row["sequence"].count(residue) for row in rows]
         assert abs(np.corrcoef(count, signal)[0, 1]) < 0.12
+
+
+def test_synthetic_families_are_as_described() -> None:
+    rows = table(DATA / "synthetic_families.csv")
+    assert all(row["id"].startswith("SYNTHETIC_") for row in rows)
+    assert len({row["sequence"] for row in rows}) == len(rows) == 240
+    assert {name: sum(row["family"] == name for row in rows) for name in "ABCD"} == dict.fromkeys("ABCD", 60)
+    assert all(40 <= len(row["sequence"]) <= 52 for row in rows)
 
 
 # average mass in daltons of the chain, disulphides reduced, as UniProt and the literature give it

@@ -29,6 +29,12 @@ MODELS = {
         "core": {"cell": "lstm", "hidden": 24, "layers": 2, "direction": "alternating", "dropout": 0.1},
         "head": {"name": "ctc"},
     },
+    "classification": {
+        "frontend": {"name": "embedding", "width": 8},
+        "core": {"cell": "gru", "hidden": 16, "layers": 1, "dropout": 0.1},
+        "pool": ["max", "mean"],
+        "head": {"name": "classes", "dropout": 0.1},
+    },
     "language": {
         "frontend": {"name": "tokens", "width": 8},
         "core": {"cell": "gru", "hidden": 16, "layers": 1, "direction": "forward", "dropout": 0.1},
@@ -46,7 +52,7 @@ MODELS = {
     },
 }
 LOSS = {"regression": "mse", "basecalling": "ctc", "language": "cross_entropy", "tagging": "crf"}
-LOSS |= {"translation": "cross_entropy"}
+LOSS |= {"translation": "cross_entropy", "classification": "cross_entropy"}
 
 
 # a run that kills itself as it tells of its third epoch: from outside, a busy machine would come too late
@@ -79,6 +85,7 @@ def recipe(task: str, epochs: int, **training: object) -> Recipe:
 def data(request: pytest.FixtureRequest) -> dict[str, Path]:
     return {
         "regression": request.getfixturevalue("tiny_proteins"),
+        "classification": request.getfixturevalue("tiny_classes"),
         "basecalling": request.getfixturevalue("tiny_signal"),
         "language": request.getfixturevalue("tiny_proteins"),
         "tagging": request.getfixturevalue("tagged_proteins"),
@@ -86,7 +93,7 @@ def data(request: pytest.FixtureRequest) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize(("task", "epochs"), [("regression", 30), ("basecalling", 25)])
+@pytest.mark.parametrize(("task", "epochs"), [("regression", 30), ("classification", 30), ("basecalling", 25)])
 def test_it_can_overfit_a_tiny_set(task: str, epochs: int, data: dict[str, Path], tmp_path: Path) -> None:
     folder = train(recipe(task, epochs), data[task], tmp_path / "run", load_task(task), threads=1)
     facts = json.loads((folder / "provenance.json").read_text())

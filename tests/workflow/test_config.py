@@ -10,6 +10,8 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from biorrn.proteins.baselines.fit import BASELINES, SETS
+from biorrn.proteins.classes.baselines import BASELINES as CLASS_BASELINES
+from biorrn.proteins.classes.baselines import SETS as CLASS_SETS
 from biorrn.tagging.baselines import BASELINES as TAG_BASELINES
 from biorrn.tagging.baselines import VALUE_BASELINES
 
@@ -98,6 +100,13 @@ FAULTS = [
 
 @pytest.mark.parametrize("names", [*SETS, *BASELINES, ",".join(BASELINES)])
 def test_every_baseline_can_be_asked_for(config: dict[str, Any], names: str) -> None:
+    set_key(config, "runs/0/baselines", names)
+    load(config)
+
+
+@pytest.mark.parametrize("names", [*CLASS_SETS, *CLASS_BASELINES, ",".join(CLASS_BASELINES)])
+def test_every_baseline_of_classes_can_be_asked_for(names: str) -> None:
+    config = yaml.safe_load((ROOT / "tests/workflow/classes/config.yaml").read_text())
     set_key(config, "runs/0/baselines", names)
     load(config)
 

@@ -65,6 +65,8 @@ JOBS = {
     | {"report": 1, "all": 1, "total": 6},
     "tagging": {"prepare_tags": 1, "train": 1, "predict": 1, "evaluate_tagging": 1}
     | {"report": 1, "all": 1, "total": 6},
+    "classes": {"prepare_protein": 1, "train": 1, "predict": 1, "evaluate_classification": 1}
+    | {"report": 1, "all": 1, "total": 6},
     "samples": {"basecall": 1, "list_reads": 1, "basecall_shard": 3, "merge_basecalls": 1, "qc": 2, "map": 1}
     | {"assemble": 2, "predict_sample": 1, "report": 1, "all": 1, "total": 14},
     "sweep": {"prepare_protein": 1, "train": 7, "predict": 7, "evaluate_regression": 7, "sweep": 2}

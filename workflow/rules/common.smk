@@ -21,6 +21,7 @@ os.environ.update(
 
 KINDS = {
     "regression": "protein",
+    "classification": "protein",
     "basecalling": "signal",
     "tagging": "tags",
 }  # task of a run -> kind of its data
@@ -273,7 +274,7 @@ def user_predictions():
     """Return the prediction table of each FASTA listed under `predict`."""
     return [
         f"{OUT}/predictions/{name}/{fasta['name']}.tsv"
-        for name in [*runs_of("regression"), *runs_of("tagging")]
+        for name in PREDICTING
         for fasta in RUNS[name].get("predict", [])
     ]
 
@@ -281,6 +282,11 @@ def user_predictions():
 with open(workflow.source_path("../schemas/config.schema.yaml")) as _schema:
     DATA, RUNS, SWEEPS = check_config(config, yaml.safe_load(_schema))
 DATA, RUNS = place_real_data(DATA), place_real_data(RUNS)
+PREDICTING = [
+    name
+    for task in ("regression", "classification", "tagging")
+    for name in runs_of(task)
+]
 OUT = config["output"]
 REPORT = f"{OUT}/report.html"
 ENVIRONMENT = "../../environment.yml"

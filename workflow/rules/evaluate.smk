@@ -106,6 +106,7 @@ rule evaluate_tagging:
         mem_mb=4000,
         runtime=60,
     params:
+        task=lambda wildcards: RUNS[wildcards.run]["task"],
         model=lambda wildcards, input: folder_of(input.model),
         split=lambda wildcards: judged(wildcards.run),
         options=lambda wildcards: options(
@@ -114,5 +115,23 @@ rule evaluate_tagging:
     message:
         "Evaluating {wildcards.run} on its {params.split} rows"
     shell:
-        "exec biorrn evaluate tagging {params.model:q} {input.prepared:q} --split {params.split} --name {wildcards.run:q}"
+        "exec biorrn evaluate {params.task} {params.model:q} {input.prepared:q} --split {params.split} --name {wildcards.run:q}"
         " {params.options:q} --threads {threads} -o {output.evaluation:q} --figures {output.figures:q} > {log:q} 2>&1"
+
+
+use rule evaluate_tagging as evaluate_classification with:
+    output:
+        evaluation=f"{OUT}/evaluation/{{run}}.json",
+        figures=report(
+            directory(f"{OUT}/evaluation/{{run}}"),
+            patterns=["{figure}.svg"],
+            caption="../report/classification.rst",
+            category="Evaluation",
+            labels={"run": "{run}", "figure": "{figure}"},
+        ),
+    log:
+        f"{OUT}/logs/evaluate_classification/{{run}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/evaluate_classification/{{run}}.tsv"
+    wildcard_constraints:
+        run=only(runs_of("classification")),

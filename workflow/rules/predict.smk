@@ -18,7 +18,7 @@ rule predict:
     benchmark:
         f"{OUT}/benchmarks/predict/{{run}}/{{fasta}}.tsv"
     wildcard_constraints:
-        run=only([*runs_of("regression"), *runs_of("tagging")]),
+        run=only(PREDICTING),
         fasta="[A-Za-z0-9_-]+",
     conda:
         ENVIRONMENT

@@ -27,6 +27,7 @@ rule prepare_protein:
             DATA[wildcards.data],
             table="--targets",
             targets="--target",
+            target_type="--target-type",
             sequence_column="--sequence-column",
             id_column="--id-column",
             weight="--weight",

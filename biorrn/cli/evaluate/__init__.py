@@ -1,6 +1,6 @@
 """Commands of `biorrn evaluate`.
 
-app          regression, basecalls, tagging, language, translation, and the group of commands
+app          regression, classification, basecalls, tagging, language, translation, and the group of commands
 compare      compare: two models on the same rows
 table        table and sweep: several evaluations
 """

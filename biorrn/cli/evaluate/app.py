@@ -93,6 +93,61 @@ def regression(
 
 
 @app.command(no_args_is_help=True)
+def classification(
+    predictions: Annotated[Path, typer.Argument(help="Table of `biorrn predict`; or a model, to run on the rows.")],
+    prepared: Annotated[
+        Path, typer.Argument(help="True classes: HDF5 file of `biorrn prepare protein`, or a table of proteins.")
+    ],
+    output: EvaluationOutput,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Rows to evaluate: train, valid, test or all. Default: test; for a table, all."),
+    ] = None,
+    target: Columns = None,
+    baselines: Baselines = "all",
+    figures: Figures = None,
+    name: Name = None,
+    note: Note = "",
+    seed: Seed = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the model.")] = 1,
+    level: Annotated[float, typer.Option(help="Coverage for which the sets in the table were made.")] = 0.9,
+    device: Device = "auto",
+) -> None:
+    """Compare predicted with true classes: macro F1, accuracy, Matthews correlation, calibration, coverage of sets.
+
+    Metrics have bootstrap intervals. The probabilities are compared with the accuracy (reliability diagram, expected
+    calibration error), and the sets with how often they hold the true class. Rows of classes that were not trained
+    count only for the share that is flagged. Baselines are fitted on the training rows: majority, neighbour (the most
+    similar by words of three residues), kmer and onehot (logistic regressions on these words, and on the residue at
+    each position, as for variants of one protein). `fast` is the first two.
+
+    \b
+    Examples:
+      biorrn evaluate classification runs/family families.h5 -o family.json --figures figures
+      biorrn evaluate classification predictions.tsv families.h5 --split test --baselines none -o test.json
+      biorrn evaluate classification runs/family new.csv --target family=pfam -o new.json
+    """
+    from biorrn.base.compute import set_threads
+    from biorrn.proteins.classes.evaluate import evaluate_classes
+    from biorrn.proteins.classes.figures import class_figures
+
+    content = evaluate_classes(
+        predictions,
+        prepared,
+        name=name or output.stem,
+        split=split,
+        target=target or (),
+        baselines=baselines,
+        note=note,
+        seed=seed,
+        threads=set_threads(threads),
+        level=level,
+        device=device,
+    )
+    write_evaluation(output, content, figures, lambda: class_figures(content))
+
+
+@app.command(no_args_is_help=True)
 def basecalls(
     reads: Annotated[Path, typer.Argument(help="Basecalled reads: FASTQ, may be gzip, SAM, BAM or CRAM.")],
     reference: Annotated[Path, typer.Argument(help="FASTA of the genome, may be gzip.")],

@@ -19,6 +19,7 @@ from biorrn.cli.options import (
     Strict,
     Target,
     Targets,
+    TargetType,
     Weight,
     WildType,
 )
@@ -39,6 +40,7 @@ def protein(
     split: Annotated[str, typer.Option(help="column:NAME, random:0.8,0.1,0.1 or cluster:IDENTITY[:0.8,0.1,0.1].")],
     output: Prepared,
     target: Target = None,
+    target_type: TargetType = "auto",
     no_target: Annotated[
         bool, typer.Option("--no-target", help="Sequences only, for a language model. INPUT may be FASTA alone.")
     ] = False,
@@ -70,6 +72,9 @@ def protein(
     Numbers may be written as 54,8, 1.234,5 or 1,234.5; 54 %; 54.8 ± 0.3, whose error becomes a weight; >90, a bound.
     NA, n.d., - and empty cells are missing. The interpretation is reported on standard error.
 
+    A target of words that repeat, such as a family, is a class: the names are stored in the file, for task
+    classification. Whole numbers are classes with --target-type class.
+
     A table may hold mutations (A23G, A23G:K41E, p.Ala23Gly, WT) instead of sequences; --wild-type gives the protein.
     Tables of ProteinGym, MaveDB and FLIP are recognised.
 
@@ -84,6 +89,7 @@ def protein(
       biorrn prepare protein stability.csv.gz --target stability --split column:set -o stability.h5
       biorrn prepare protein all.fasta --targets tm.tsv --target tm --split cluster:0.5 -o tm.h5 --report tm.json
       biorrn prepare protein scan.csv --wild-type gb1.fa --target score --split random:0.8,0.1,0.1 -o scan.h5
+      biorrn prepare protein domains.csv.gz --target family --split cluster:0.5 -o families.h5
       biorrn prepare protein domains.csv.gz --no-target --split cluster:0.5 -o domains.h5
       biorrn prepare protein reads.fastq.gz --no-target --alphabet dna --split random:0.8,0.1,0.1 -o reads.h5
     """
@@ -95,7 +101,7 @@ def protein(
 
     splitter = parse_split(split, "protein", seed)
     exports = parse_exports(export_fasta or [])
-    reading = Reading(sheet, decimal, censored, strict)
+    reading = Reading(sheet, decimal, censored, strict, target_type)
     with progress("preparing", "proteins") as advance:
         account = prepare_proteins(
             source,

@@ -94,7 +94,8 @@ def plan(
     if model is not None and model not in CANDIDATES:
         recipe = change_recipe(load_recipe(model), changes or [])
         return Plan(_within(recipe, minutes / repeats), [f"model: recipe {recipe.name}, as asked for"])
-    names = [model] if model is not None else KINDS[seen.kind]
+    classes = any("classes" in target for target in seen.targets)
+    names = [model] if model is not None else KINDS["classes" if classes else seen.kind]
     candidates = []
     for name in names:
         made = lookup(CANDIDATES, name, "--model")(seen, rows)
@@ -122,7 +123,8 @@ def plan(
         chosen = parse_recipe(members[0]["recipe"])
     else:
         combine = "stack" if len({member["recipe"]["name"] for member in members}) > 1 else "mean"
-        chosen = parse_recipe({"name": "own", "task": "regression", "members": members, "combine": combine})
+        task = candidates[0].recipe.task
+        chosen = parse_recipe({"name": "own", "task": task, "members": members, "combine": combine})
         lines.append(
             f"{len(members)} members are one ensemble, "
             + ("weighted by the validation rows" if combine == "stack" else "their plain mean")
@@ -197,6 +199,17 @@ def _variant(seen: Look, rows: int) -> Candidate | None:
     return Candidate(parse_recipe(content), "effects of substitutions that add up on a curved scale")
 
 
+def _classes(seen: Look, rows: int) -> Candidate | None:
+    if not any("classes" in target for target in seen.targets):
+        return None
+    content, why = copy.deepcopy(CLASSES), "a convolution finds the motifs of a class anywhere in a protein"
+    content["training"]["batch_size"] = min(_batch(rows), 32)
+    if seen.kind == "variants":
+        content["model"] = copy.deepcopy(VARIANT["model"]) | {"head": {"name": "classes", "hidden": 32, "dropout": 0.1}}
+        why = "effects of substitutions add up to the scores of the classes"
+    return Candidate(parse_recipe(content), why)
+
+
 def _gaussian(seen: Look, rows: int) -> Candidate | None:
     if seen.kind == "variants" and seen.positions <= SITES:
         kernel, why = "sites", f"{seen.positions} positions vary together, and a Gaussian process sees all their terms"
@@ -250,18 +263,39 @@ VARIANT: dict[str, Any] = {
     "training": {"lr": 5e-3, "weight_decay": 0.02, "ema": 0.99, "loss": "huber"},
 }
 
+# as recipe protein_classes
+CLASSES: dict[str, Any] = {
+    "name": "own_classes",
+    "task": "classification",
+    "model": {
+        "frontend": {
+            "name": "embedding",
+            "width": 16,
+            "table": "blosum62+scales",
+            "layers": [{"width": 512, "kernel": 9}],
+        },
+        "input_dropout": 0.1,
+        "core": {"layers": 0},
+        "pool": ["max"],
+        "head": {"name": "classes", "dropout": 0.5},
+    },
+    "training": {"lr": 2e-3, "weight_decay": 0.01, "ema": 0.99, "loss": "cross_entropy"},
+}
+
 # name -> f(look, training rows) -> what is tried, None where it does not fit the data
 CANDIDATES: dict[str, Callable[[Look, int], Candidate | None]] = {
     "gaussian": _gaussian,
     "forest": _forest,
     "variant": _variant,
     "gru": _gru,
+    "classes": _classes,
 }
 # kind of data -> the candidates, in order
 KINDS: dict[str, list[str]] = {
     "variants": ["gaussian", "forest", "variant"],
     "designs": ["gaussian", "gru"],
     "natural": ["gaussian", "gru"],
+    "classes": ["classes"],
 }
 
 
@@ -279,7 +313,7 @@ def seconds_an_epoch(recipe: Recipe, table: Table, device: torch.device, referen
     table : the rows; batches of them, of median length, are timed.
     reference : str: of a variant front end that names none.
     """
-    facts = {"outputs": table.targets.shape[1]}
+    facts = {"outputs": len(table.classes) or table.targets.shape[1]}
     model = build(with_reference(recipe, reference), facts).to(device).train()
     rng = np.random.default_rng(seed)
     order = np.argsort(table.lengths, kind="stable")

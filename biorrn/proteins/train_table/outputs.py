@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from biorrn.nn.store import load_model
+from biorrn.nn.store import load_facts, load_model
+from biorrn.proteins.classes.evaluate import evaluate_classes
+from biorrn.proteins.classes.figures import class_figures
+from biorrn.proteins.classes.predict import open_classes
 from biorrn.proteins.evaluate import evaluate_regression
 from biorrn.proteins.figures import regression_figures
 from biorrn.proteins.predict import open_predictions, predict
@@ -23,7 +26,7 @@ from biorrn.proteins.uncertainty import conformal
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.prepared.summary import account, write_account
 from biorrn.sequences.records import ProteinRecord
-from biorrn.stats.figures import save_drawings
+from biorrn.stats.figures import Drawing, save_drawings
 from biorrn.stats.results import summary_lines, write_result
 
 DATA, PREPARE, PREDICTIONS = "data.h5", "prepare.json", "predictions.tsv"
@@ -136,6 +139,23 @@ def add_positions(content: dict[str, Any], positions: dict[str, Any]) -> None:
         content["positions"] = positions["scores"]
 
 
+def evaluate_class_run(run: Session, model: Path, held_out: str, caution: str) -> None:
+    """Evaluate the model of classes of a run on the rows held out, and write predictions and report.
+
+    Parameters as of `evaluate_run`.
+    """
+    folder = run.folder
+    data, stored = read_prepared(folder / DATA), load_model(model)
+    rows = data.rows.select(data.split == SPLITS.index(held_out))
+    with open_classes(folder / PREDICTIONS, stored.facts, conformal.LEVEL) as write:
+        write(Predicted.of(predicted(model, rows, run.device)))
+    content = evaluate_classes(
+        folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, seed=run.seed, level=conformal.LEVEL
+    )
+    content["cautions"].append(caution)
+    _write_pages(run, content, class_figures(content), model)
+
+
 def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Prediction]:
     """Replace the intervals of rows that calibrate them with intervals calibrated on the other folds."""
     values = np.array([row.values for row in found])
@@ -157,8 +177,11 @@ def write_pages(
     ----------
     model : folder of the model that the report shows; default: the run folder.
     """
+    _write_pages(run, content, regression_figures(content, true, given.values, given.lower, given.upper), model)
+
+
+def _write_pages(run: Session, content: dict[str, Any], drawings: list[Drawing], model: Path | None) -> None:
     folder, result = run.folder, run.folder / EVALUATION
-    drawings = regression_figures(content, true, given.values, given.lower, given.upper)
     content["figures"] = save_drawings(drawings, folder / FIGURES, result)
     write_result(result, content)
     write_account(folder / PREPARE, account(folder / DATA, {}, content["note"]))
@@ -175,9 +198,14 @@ def write_pages(
 
 def next_lines(folder: Path) -> list[str]:
     """Return the lines with the next commands for the model."""
-    return [
+    lines = [
         f"report: {folder / REPORT_FILE}; the model is the folder {folder}. Next:",
         f"  biorrn predict {folder} proteins.fasta -o predictions.tsv",
+    ]
+    if load_facts(folder).get("task") == "classification":
+        return lines
+    return [
+        *lines,
         f"  biorrn scan {folder} protein.fasta -o scan.tsv",
         f"  biorrn explain {folder} protein.fasta -o explained.tsv",
     ]

@@ -57,9 +57,11 @@ def refit(recipe: Recipe, run: Session, rows: str) -> None:
         stop = {"stop": ends}
     elif provenance.get("epochs"):
         stop = {"stop": provenance["best"]["epoch"] + 1}
-    train(final, folder / DATA, folder, load_task("regression"), seed=run.seed, **stop, **run.options)
-    known = {"conformal": load_facts(measured).get("conformal") or {}}
-    complete("regression", folder, folder / DATA, device=run.options["device"], **known)
+    train(final, folder / DATA, folder, load_task(final.task), seed=run.seed, **stop, **run.options)
+    kept = "class_calibration" if final.task == "classification" else "conformal"
+    known = {kept: load_facts(measured).get(kept) or {}}
+    known = known if known[kept] or final.task == "regression" else {}
+    complete(final.task, folder, folder / DATA, device=run.options["device"], **known)
 
 
 def keep_measured(folder: Path) -> None:
@@ -100,7 +102,8 @@ def reason_against(recipe: Recipe, folder: Path, rows: str, left: float) -> str:
         return f"recipe {recipe.name} calibrates its values by rows that trained nothing"
     data = ProteinDataset(folder / DATA, None if rows == "all" else rows)
     for part in parts_of(recipe):
-        if isinstance(part.model, Model) and LOSSES[part.training.loss].point is None:
+        loss = LOSSES.get(part.training.loss)  # none of classes
+        if isinstance(part.model, Model) and loss is not None and loss.point is None:
             return f"recipe {part.name} gets its unit from rows that trained nothing"
         if isinstance(part.model, GaussianProcess):
             if (most := int(np.isfinite(data.targets).sum(0).max())) > MOST_ROWS:

@@ -27,7 +27,16 @@ from biorrn.nn.store import WEIGHTS, load_model, update_facts
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.prepare import prepare_protein
 from biorrn.proteins.train_table.choice import plan, seconds_an_epoch
-from biorrn.proteins.train_table.outputs import DATA, REPORT_FILE, Report, Say, Session, evaluate_run, next_lines
+from biorrn.proteins.train_table.outputs import (
+    DATA,
+    REPORT_FILE,
+    Report,
+    Say,
+    Session,
+    evaluate_class_run,
+    evaluate_run,
+    next_lines,
+)
 from biorrn.proteins.train_table.positions import SHARE, measure_positions
 from biorrn.proteins.train_table.refit import MEASURED, keep_state, refit_or_keep
 from biorrn.proteins.train_table.table import Columns, Split, Table, choose_split, lines, look, read_table, sources
@@ -127,6 +136,9 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
         counts = np.bincount(split.codes, minlength=len(SPLITS))
         shares = ", ".join(f"{name} {count:,}" for name, count in zip(SPLITS, counts, strict=True))
         said.append(f"split: {shares}, {split.how} ({split.why})")
+    if table.classes and (folds.rounds or folds.kind or wish.trials):
+        option = "--search" if wish.trials else "--folds"
+        raise ConfigError(f"{option}: is for numbers; '{wish.columns.targets[0]}' holds classes")
     if folds.rounds:
         together = split.how if folds.by_site else f"whole groups together: {split.how}"
         said.append(f"split: {folds.rounds} folds of the rows outside test, {together}")
@@ -139,7 +151,7 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
         model=wish.model,
         changes=list(wish.changes),
         seeds=1 if folds.rounds else 3,
-        repeats=_repeats(wish, split),
+        repeats=_repeats(wish, split, not table.classes),
     )
     return Choice(made.recipe, split.held_out, seen.reference, said + made.lines), table, split
 
@@ -197,7 +209,7 @@ def train_own(
             "rows": "train+valid" if split.by_column and choice.held_out == "test" else "all",
             "reference": choice.reference,
             "lines": choice.lines + _leakage(folder / DATA),
-            "groups": split.groups.tolist() if folds.rounds or cross_fits(split) else [],
+            "groups": split.groups.tolist() if folds.rounds or (cross_fits(split) and not table.classes) else [],
             "wild_type": split.wild_type,
         }
         keep_state(folder, state)
@@ -233,12 +245,19 @@ def train_own(
         # on one thread members train one after the other, and a process for each would only add its start
         inside: dict[str, Any] = {"inside": True} if recipe.members is not None and cores == 1 else {}
         inner = dataclasses.replace(run, options=run.options | inside)
-        train(recipe, folder / DATA, measured, load_task("regression"), seed=wish.seed, **inner.options)
-        known = intervals(recipe, run, measured, groups)
-        order = [f"Trained on rows of at most {folds.number} mutations, tested on rows of more."] * bool(folds.number)
-        complete("regression", measured, folder / DATA, device=str(where), conformal=known)
+        train(recipe, folder / DATA, measured, load_task(recipe.task), seed=wish.seed, **inner.options)
+        classes = recipe.task == "classification"
+        known = {} if classes else {"conformal": intervals(recipe, run, measured, groups)}
+        complete(recipe.task, measured, folder / DATA, device=str(where), **known)
         caution = refit_or_keep(recipe, inner, state, 60 * wish.minutes - (time.monotonic() - began))
-        evaluate_run(run, measured, state["held_out"], not state["groups"], [caution, *order], new_positions(measured))
+        if classes:
+            evaluate_class_run(run, measured, state["held_out"], caution)
+        else:
+            cautions = [caution]
+            if folds.number:
+                cautions.append(f"Trained on rows of at most {folds.number} mutations, tested on rows of more.")
+            whole = not state["groups"]
+            evaluate_run(run, measured, state["held_out"], whole, cautions, new_positions(measured))
     if state["reference"]:
         most = most_mutations(folder / DATA, state["reference"])
         update_facts(folder, reference=state["reference"], most_mutations=most)
@@ -248,9 +267,10 @@ def train_own(
         say(f"  biorrn suggest {folder} -n 96 -o next.csv")
 
 
-def _repeats(wish: Wish, split: Split) -> int:
+def _repeats(wish: Wish, split: Split, numbers: bool) -> int:
     """Return how many trainings share the time budget."""
-    once = parse_folds(wish.folds).rounds or (CROSS_REPEATS if cross_fits(split) else 1) + 1  # the last fits all rows
+    rounds = parse_folds(wish.folds).rounds
+    once = rounds or (CROSS_REPEATS if cross_fits(split) and numbers else 1) + 1  # the last fits all rows
     # a search has half of the time, and most of its trials are stopped early
     return once * (max(2, wish.trials // 3) if wish.trials else 1)
 
@@ -294,7 +314,7 @@ def prepare(table: Table, codes: np.ndarray, path: Path, columns: Columns) -> No
     """Write the rows of a table with these codes of splits (N,) to a prepared file."""
     rows = (dataclasses.replace(row, split=SPLITS[code]) for row, code in zip(table.rows, codes, strict=True))
     files = {str(source): sha256(source) for source in sources(columns)}
-    names = [{"name": name, "unit": table.reading.unit(name)} for name in columns.targets]
+    names = [table.reading.target(name) for name in columns.targets]
     prepare_protein(rows, path, Column("split"), names, source=columns.table, sources=files)
 
 

@@ -41,9 +41,11 @@ from biorrn.sequences.splits import (
     shares,
     site_fold_splits,
 )
+from biorrn.sequences.tables.classes import Classes
 from biorrn.sequences.tables.reader import Reading, column_names, find_column, is_labelled, plain
 
 NO_SPLIT = len(SPLITS)  # code of a row that no column has placed
+LEAST_OF_CLASS = 5  # proteins; rows of a smaller class are left out
 LEAST_ROWS = 12  # fewer measured proteins than this can train nothing that could be checked
 
 
@@ -59,7 +61,7 @@ class Columns:
     wild_type, offset : for a table of mutations; see `sequences.rows.TableOptions`.
     weight, groups : columns; None is none.
     split : the column that says train, valid or test; None looks for one of `SETS`.
-    sheet, decimal, censored, strict : how the table is read, see `sequences.tables.reader.Reading`.
+    sheet, decimal, censored, strict, type : how the table is read, see `sequences.tables.reader.Reading`.
     """
 
     path: str
@@ -76,6 +78,7 @@ class Columns:
     decimal: str | None = None
     censored: str = "use"
     strict: bool = False
+    type: str = "auto"
 
     @property
     def table(self) -> str:
@@ -123,6 +126,12 @@ class Table:
         known = {row.wild_type for row in self.rows}
         return known.pop() if len(known) == 1 else ""
 
+    @property
+    def classes(self) -> list[str]:
+        """Return the classes of the target, by index; none of numbers."""
+        named = [target.names for target in self.reading.conventions.values() if isinstance(target, Classes)]
+        return named[0] if named else []
+
     def sequence(self, row: int) -> np.ndarray:
         """Return the tokens of one row, uint8 (T,)."""
         return self.tokens[self.offsets[row] : self.offsets[row + 1]]
@@ -140,13 +149,14 @@ def read_table(columns: Columns) -> Table:
         raise ConfigError("biorrn train-table reads its table more than once; found standard input, give a file")
     if columns.values is None and is_fasta(columns.path) and not is_labelled(columns.path):
         raise ConfigError(f"{columns.path}: is FASTA, which holds no values; name their table with --targets")
-    reading = Reading(columns.sheet, columns.decimal, columns.censored, columns.strict)
+    reading = Reading(columns.sheet, columns.decimal, columns.censored, columns.strict, columns.type, whole=True)
     names = column_names(columns.table, reading)
     if not columns.targets:
         layout = layout_of(names)
         hint = f"; {layout} has its values in '{LAYOUTS[layout][1]}'" if layout else ""
         raise ConfigError(
-            f"--target: found none; name a column of numbers of {columns.table}: {', '.join(names)[:200]}{hint}"
+            f"--target: found none; name a column of numbers or classes of {columns.table}: "
+            f"{', '.join(names)[:200]}{hint}"
         )
     counts: Counter[str] = Counter()
     sets = [columns.split] if columns.split else [name for name in names if plain(name) in SETS]
@@ -174,9 +184,15 @@ def read_table(columns: Columns) -> Table:
     groups = None
     if columns.groups is not None:
         groups = np.unique(cells[columns.groups], return_inverse=True)[1]
+    classes = _one_class_column(columns, reading)
+    if classes:
+        small = _small(values[:, 0], len(classes))
+        values[small, 0] = np.nan
+        if small.any():
+            counts[f"dropped: of a class with fewer than {LEAST_OF_CLASS} proteins"] = int(small.sum())
     usable = np.isfinite(values).any(axis=1) | np.array([bool(row.bounds) for row in rows], bool)
-    if not usable.all():
-        counts["dropped: no target value"] = int((~usable).sum())
+    if missing := int((~usable).sum()) - (int(small.sum()) if classes else 0):
+        counts["dropped: no target value"] = missing
     known = np.array([bool(row.sequence.strip("X")) for row in rows], bool)
     if not known.all():
         counts["dropped: no known residue"] = int((~known).sum())
@@ -194,6 +210,23 @@ def read_table(columns: Columns) -> Table:
         {reason: number for reason, number in counts.items() if number},
         reading,
     )
+
+
+def _one_class_column(columns: Columns, reading: Reading) -> list[str]:
+    """Return the classes of the target, none of numbers; ConfigError for classes beside other targets."""
+    found = [name for name in columns.targets if reading.classes(name)]
+    if found and len(columns.targets) > 1:
+        raise ConfigError(
+            f"--target: '{found[0]}' holds classes, which are learned alone; found {len(columns.targets)} targets"
+        )
+    return reading.classes(found[0]) if found else []
+
+
+def _small(values: np.ndarray, classes: int) -> np.ndarray:
+    """Return the bool array (N,) of rows whose class, of indices (N,), has too few rows to learn and to check."""
+    known = np.isfinite(values)
+    places = np.where(known, values, 0).astype(np.int64)
+    return known & (np.bincount(places[known], minlength=classes)[places] < LEAST_OF_CLASS)
 
 
 def distinct(table: Table) -> np.ndarray:
@@ -277,7 +310,8 @@ class Look:
     reference : str: the consensus of a set of variants, "" otherwise.
     positions : int: places of the consensus where more than 2 rows in 1,000 of its length differ.
     repeats : float: standard deviation between measurements of one sequence, of the first target; NaN without any.
-    targets : list of {"name", "known", "missing", "mean", "standard_deviation", "lowest", "highest", "distinct"}.
+    targets : list of {"name", "known", "missing", "mean", "standard_deviation", "lowest", "highest", "distinct"}; of
+        classes {"name", "known", "missing", "classes": {name: rows}}.
     """
 
     rows: int
@@ -330,8 +364,8 @@ def look(table: Table, names: tuple[str, ...] | list[str], seed: int = 0) -> Loo
         most_edits=float(np.quantile(near, 0.99)) if is_variants else float("nan"),
         reference=sequence(consensus) if is_variants else "",
         positions=_positions(table, consensus) if is_variants else 0,
-        repeats=_repeats(numbers, table.targets[:, 0]),
-        targets=[_target(name, table.targets[:, place]) for place, name in enumerate(names)],
+        repeats=float("nan") if table.classes else _repeats(numbers, table.targets[:, 0]),
+        targets=[_target(name, table.targets[:, place], table.classes) for place, name in enumerate(names)],
     )
 
 
@@ -377,8 +411,12 @@ def _repeats(numbers: np.ndarray, target: np.ndarray) -> float:
     return float(np.sqrt(squares / free))
 
 
-def _target(name: str, values: np.ndarray) -> dict[str, Any]:
+def _target(name: str, values: np.ndarray, classes: Sequence[str] = ()) -> dict[str, Any]:
     known = values[np.isfinite(values)]
+    if classes:
+        counts = np.bincount(known.astype(np.int64), minlength=len(classes)).tolist()
+        rows = {one: count for one, count in zip(classes, counts, strict=True) if count}
+        return {"name": name, "known": len(known), "missing": len(values) - len(known), "classes": rows}
     return {
         "name": name,
         "known": len(known),
@@ -408,15 +446,18 @@ def lines(seen: Look) -> list[str]:
     else:
         said.append("not variants of one protein, and of different lengths: treated as natural proteins")
     for target in seen.targets:
+        if "classes" in target:
+            rows = target["classes"].values()
+            said.append(f"{target['name']}: a class: {len(rows):,} classes of {min(rows):,} to {max(rows):,} proteins")
+            continue
         text = f"{target['name']}: {target['known']:,} values, mean {target['mean']:.4g}, SD "
         text += f"{target['standard_deviation']:.3g}, {target['lowest']:.4g} to {target['highest']:.4g}"
         said.append(text + (f", {target['missing']:,} missing" if target["missing"] else ""))
-        if target["distinct"] <= 2:
-            said.append(f"{target['name']} has two values: the model predicts a number between them, not a class")
     return said
 
 
 FRACTIONS = (0.8, 0.1, 0.1)
+CLASS_FRACTIONS = (0.7, 0.2, 0.1)  # of classes: half of the validation rows calibrate
 # families are made at the first of these parts of shared words where none holds half of the rows; the identity that
 # such pairs have, about
 SHARED = ((0.05, 50), (0.2, 70), (0.5, 90))
@@ -466,7 +507,8 @@ def choose_split(
     """
     folds = folds or Folds()
     wanted = parse_split(asked, "protein", seed) if asked else None
-    fractions = wanted.fractions if isinstance(wanted, Random | Cluster) else FRACTIONS
+    usual = CLASS_FRACTIONS if table.classes else FRACTIONS
+    fractions = wanted.fractions if isinstance(wanted, Random | Cluster) else usual
     identity = wanted.identity if isinstance(wanted, Cluster) else None
     wild_type = (table.wild_type or seen.reference) if seen.kind == "variants" else ""
     _check_folds(table, seen, folds, asked)
@@ -486,7 +528,10 @@ def choose_split(
         groups, how, why = _groups(table, seen, isinstance(wanted, Random) or folds.kind == "random", identity)
     if by_column:
         return replace(_by_column(table, groups, how, seed), wild_type=wild_type)
-    return Split(shares(groups, fractions, seed), groups, how, why, wild_type=wild_type)
+    codes = shares(groups, fractions, seed)
+    if table.classes and (moved := train_every_class(codes, groups, table.targets[:, 0])):
+        why += f"; {moved:,} rows were moved to train, as their class had none there"
+    return Split(codes, groups, how, why, wild_type=wild_type)
 
 
 def _check_folds(table: Table, seen: Look, folds: Folds, asked: str | None) -> None:
@@ -503,6 +548,21 @@ def _check_folds(table: Table, seen: Look, folds: Folds, asked: str | None) -> N
             f"{given}: the rows are not variants of one protein, so that no positions are shared; allowed is random or "
             "group"
         )
+
+
+def train_every_class(codes: np.ndarray, groups: np.ndarray, classes: np.ndarray) -> int:
+    """Put the largest group of each class without training rows into train; change `codes`, return the rows moved.
+
+    Parameters
+    ----------
+    codes, groups : arrays (N,): split and group of each row.
+    classes : float array (N,): indices of classes.
+    """
+    before = int((codes == 0).sum())
+    for one in np.setdiff1d(classes, classes[codes == 0]):
+        own = groups[classes == one]
+        codes[groups == np.bincount(own).argmax()] = 0
+    return int((codes == 0).sum()) - before
 
 
 def _by_column(table: Table, groups: np.ndarray, how: str, seed: int) -> Split:

@@ -292,14 +292,14 @@ class SignalWriter(Writer):
 
 @contextlib.contextmanager
 def protein_writer(
-    path: str | Path, targets: Sequence[Mapping[str, str]], alphabet: str = RESIDUES
+    path: str | Path, targets: Sequence[Mapping[str, Any]], alphabet: str = RESIDUES
 ) -> Iterator[ProteinWriter]:
     """Open a new protein file; it takes its place at the end, whole or not at all.
 
     Parameters
     ----------
     path : the HDF5 file to write.
-    targets : list of {"name", "unit"}: one a column.
+    targets : list of {"name", "unit"}: one a column; one of classes has "classes", the names of its values.
     alphabet : str: letters of the sequences; a token is the place of its letter, from 1.
     """
     with new_file(path) as file:
@@ -434,7 +434,7 @@ class SequenceFile(PreparedFile):
         return str(self.file.attrs["alphabet"])
 
     @property
-    def targets(self) -> list[dict[str, str]]:
+    def targets(self) -> list[dict[str, Any]]:
         """Return {"name", "unit"} of each column of targets or of values; none in a file of labels."""
         return list(json.loads(self.file.attrs.get("targets", "[]")))
 

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -87,6 +88,18 @@ def _attributes(file: h5py.File, kind: str) -> None:
         )
         if not whole or len(targets) != file[columns].shape[1]:
             raise Fault(f"attribute 'targets' does not name the {file[columns].shape[1]} columns of {columns}")
+        for place, item in enumerate(targets if kind == "protein" else ()):
+            if "classes" in item:
+                _check_classes(item["classes"], file[columns][:, place], item["name"])
+
+
+def _check_classes(classes: Any, values: np.ndarray, name: str) -> None:
+    """Raise where the classes of a target are no names, or a value is no index of one."""
+    if not isinstance(classes, list) or not all(isinstance(one, str) for one in classes) or len(classes) < 2:
+        raise Fault(f"attribute 'targets' does not name the classes of {name[:60]}")
+    known = values[~np.isnan(values)]
+    if not np.isin(known, np.arange(len(classes))).all():
+        raise Fault(f"targets: {name[:60]} holds a value that is no index of its {len(classes)} classes")
 
 
 def _walk(data: h5py.Dataset, name: str, field: schema.Field) -> None:

@@ -1,7 +1,7 @@
 """Summary of a prepared file: rows kept and dropped, lengths, composition, targets, leakage between splits."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -130,7 +130,7 @@ def protein_summary(path: str | Path) -> dict[str, Any]:
         targets, weights = file["targets"][:].astype(np.float64), file["weights"][:]
         alphabet = prepared.alphabet
         residues = _composition(file["tokens"], np.repeat(codes, lengths), len(alphabet) + 1)[:, 1:]
-        names = [target["name"] for target in prepared.targets]
+        named = [(target["name"], target.get("classes")) for target in prepared.targets]
     present = [code for code in range(len(SPLITS)) if (codes == code).any()]
     summary: dict[str, Any] = {"splits": {}, "lengths": {}, "composition": {}, "targets": {}}
     if alphabet != RESIDUES:
@@ -145,8 +145,14 @@ def protein_summary(path: str | Path) -> dict[str, Any]:
         }
         summary["lengths"][SPLITS[code]] = histogram(lengths[here], bin_edges(lengths, whole=True))
         summary["composition"][SPLITS[code]] = parts(residues[code], alphabet)
-    for place, name in enumerate(names):
+    for place, (name, classes) in enumerate(named):
         values = targets[:, place]
+        if classes:
+            parts_of = {SPLITS[code]: values[codes == code] for code in present}
+            summary["targets"][name] = {
+                "statistics": {split: class_counts(own, classes) for split, own in parts_of.items()}
+            }
+            continue
         edges = bin_edges(values[np.isfinite(values)])
         entry: dict[str, Any] = {"statistics": {}, "histograms": {}}
         for code in present:
@@ -217,6 +223,19 @@ def spread(values: np.ndarray, name: str) -> dict[str, float]:
         f"shortest_{name}": int(values.min()),
         f"median_{name}": float(np.median(values)),
         f"longest_{name}": int(values.max()),
+    }
+
+
+def class_counts(values: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Return how many rows and classes there are, and the largest one, of indices of classes (N,); NaN is missing."""
+    counts = np.bincount(values[np.isfinite(values)].astype(np.int64), minlength=len(classes))
+    largest = int(counts.argmax())
+    return {
+        "n": int(counts.sum()),
+        "missing": int(len(values) - counts.sum()),
+        "classes": int((counts > 0).sum()),
+        "largest_class": classes[largest] if counts.any() else None,
+        "rows_of_it": int(counts[largest]),
     }
 
 

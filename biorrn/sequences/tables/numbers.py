@@ -218,6 +218,15 @@ def is_missing(text: str) -> bool:
     return len(text) <= 14 and text.lower() in MISSING
 
 
+def text_of(cell: Any) -> str:
+    """Return a cell as text: no value is empty, a whole number has no decimals."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
+        return str(int(cell))
+    return str(cell).strip()
+
+
 def _other(text: str) -> str:
     """Return ", a date", ", a fraction" or ", a range" for such a text, else ""."""
     for pattern, what in ((_DATE, "a date"), (_FRACTION, "a fraction"), (_RANGE, "a range")):

@@ -20,6 +20,7 @@ from biorrn.base.errors import ConfigError, InputError, OnProblem, faults, guard
 from biorrn.base.files import encoding_of, open_text, suffix_of
 from biorrn.base.lookup import nearest
 from biorrn.sequences.fasta import fasta_records, first_word
+from biorrn.sequences.tables.classes import TYPES, Classes
 from biorrn.sequences.tables.numbers import KINDS, Convention, unit_of
 
 TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
@@ -71,30 +72,35 @@ class Reading:
     decimal : str, optional: "point" or "comma"; None finds it.
     censored : str: "use" keeps `>90` as a bound, "drop" takes it for missing.
     strict : bool: the first row that cannot be used ends the reading; else it is left out and counted.
+    type : str: of target columns: "number", "class", or "auto": classes where the cells are words that repeat.
+    whole : bool: "auto" takes few whole numbers for classes too.
     facts : what was found of the file: separator, encoding, sheet, decimal sign, the columns meant.
     odd : list of Odd: at most `SHOWN` of a kind and column; `counts` counts all, by (column, kind).
     left_out : list of InputError: the first `SHOWN` rows that were left out; `dropped` counts all.
     warnings : sentinels, outliers, dates that Excel made.
-    conventions : column -> the notation of its numbers.
+    conventions : column -> the notation of its numbers, or its classes.
     """
 
     sheet: str | None = None
     decimal: str | None = None
     censored: str = "use"
     strict: bool = False
+    type: str = "number"
+    whole: bool = False
     facts: dict[str, str] = field(default_factory=dict)
     odd: list[Odd] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     left_out: list[InputError] = field(default_factory=list)
     dropped: int = 0
     warnings: list[str] = field(default_factory=list)
-    conventions: dict[str, Convention] = field(default_factory=dict)
+    conventions: dict[str, Convention | Classes] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise ConfigError for an unknown choice."""
         for option, value, allowed in (
             ("--decimal", self.decimal, ("point", "comma", None)),
             ("--censored", self.censored, ("use", "drop")),
+            ("--target-type", self.type, TYPES),
         ):
             if value not in allowed:
                 names = " or ".join(name for name in allowed if name)
@@ -165,6 +171,17 @@ class Reading:
         """Return the unit that the header or the cells of a column of numbers give, "" where none."""
         convention = self.conventions.get(column)
         return convention.unit if convention is not None else ""
+
+    def classes(self, column: str) -> list[str]:
+        """Return the classes of a column of classes, by index; of any other column none."""
+        convention = self.conventions.get(column)
+        return convention.names if isinstance(convention, Classes) else []
+
+    def target(self, column: str, name: str | None = None) -> dict[str, Any]:
+        """Return {"name", "unit"} of a target column, as a prepared file keeps it; of classes with their "classes"."""
+        classes = self.classes(column)
+        entry: dict[str, Any] = {"name": name or column, "unit": self.unit(column)}
+        return entry | {"classes": classes} if classes else entry
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import Any
 from biorrn.base.errors import ConfigError, Fault, InputError, OnProblem, faults
 from biorrn.sequences.fasta import Cleaned, cleaned
 from biorrn.sequences.records import ProteinRow
-from biorrn.sequences.tables.numbers import Convention, Infinite, Number, is_missing
+from biorrn.sequences.tables.classes import Classes
+from biorrn.sequences.tables.numbers import Convention, Infinite, Number, is_missing, text_of
 from biorrn.sequences.tables.reader import Odd, Reading, Row, find_column, header_unit, numbered_cells, open_table
 
 NO_BOUNDS = (math.nan, math.nan)
@@ -45,9 +46,10 @@ def read_targets(
     Parameters
     ----------
     path : text, an Excel workbook or parquet, see `sequences.tables.reader`; `-` for standard input.
-    target_columns : columns of numbers, in the notations of `sequences.tables.numbers`. A bound such as `>90` is a
-        missing value with an entry in the row's `bounds`. An error as in `54.8 ± 0.3`, and `~50`, give a weight
-        (`Convention.weight`); the row has their mean over the columns.
+    target_columns : columns of numbers, in the notations of `sequences.tables.numbers`; or of classes, where
+        `reading.type` allows them: the value is then the index of a class, see `sequences.tables.classes`. A bound
+        such as `>90` is a missing value with an entry in the row's `bounds`. An error as in `54.8 ± 0.3`, and `~50`,
+        give a weight (`Convention.weight`); the row has their mean over the columns.
     id_column : column of ids, which may repeat; None numbers the rows: row1, row2, ...
     sequence_column : column of proteins, cleaned as in FASTA.
     weight_column : column of numbers of 0 or more.
@@ -78,10 +80,10 @@ def read_targets(
     rows: Iterable[tuple[int, Row]]
     if numbers and str(path) == "-":
         held: list[tuple[int, Row]] = list(numbered_cells(path, columns, reading, fault))
-        shared = _conventions(path, numbers, held, reading, ",")
+        shared = _conventions(path, numbers, held, reading, ",", targets=target_columns)
         rows = held
     else:
-        shared = survey(path, numbers, reading) if numbers else {}
+        shared = survey(path, numbers, reading, target_columns) if numbers else {}
         rows = numbered_cells(path, columns, reading, fault)
     reading.conventions |= shared
     seen = _CellRecord(path, reading, [name for name in (id_column, split_column, *cells) if name], target_columns)
@@ -128,8 +130,17 @@ def read_targets(
         raise InputError(path, f"{dropped} of {dropped + taken} rows cannot be used; the first: {problem}")
 
 
-def survey(path: str | Path, columns: Sequence[str], reading: Reading) -> dict[str, Convention]:
-    """Return the notation of each column of numbers, from a first pass over the table.
+Column = Convention | Classes
+
+
+def survey(
+    path: str | Path, columns: Sequence[str], reading: Reading, targets: Sequence[str] = ()
+) -> dict[str, Column]:
+    """Return the notation of each column of numbers or classes, from a first pass over the table.
+
+    Parameters
+    ----------
+    targets : those of the columns that may hold classes, see `Reading.type`.
 
     Raises
     ------
@@ -140,7 +151,7 @@ def survey(path: str | Path, columns: Sequence[str], reading: Reading) -> dict[s
         separator = grid.separator
         units = {name: header_unit(grid.names[find_column(path, name, grid.names, look)])[1] for name in columns}
     rows = numbered_cells(path, columns, Reading(reading.sheet), lambda error: None)
-    return _conventions(path, columns, rows, reading, separator, units)
+    return _conventions(path, columns, rows, reading, separator, units, targets)
 
 
 def _conventions(
@@ -150,23 +161,36 @@ def _conventions(
     reading: Reading,
     separator: str,
     units: dict[str, str] | None = None,
-) -> dict[str, Convention]:
-    found = {name: Convention(name) for name in columns}
+    targets: Sequence[str] = (),
+) -> dict[str, Column]:
+    asked = reading.type == "class"
+    numbers = {name: Convention(name) for name in columns if not (asked and name in targets)}
+    classes = {name: Classes(name) for name in columns if reading.type != "number" and name in targets}
     for number, row in rows:
-        for name, convention in found.items():
+        for name, convention in numbers.items():
             try:
                 convention.see(number, row[name])
             except Infinite as fault:
                 raise InputError(path, f"row {number}: column '{name}': {fault}") from fault
-    for name, convention in found.items():
+        for name, kinds in classes.items():
+            kinds.see(row[name])
+    found: dict[str, Column] = {}
+    for name in columns:
         with faults(path):
             try:
-                convention.decide(separator, reading.decimal_sign, (units or {}).get(name, ""))
+                own = classes.get(name)
+                if own is not None and (asked or own.likely(numbers[name], reading.whole)):
+                    own.decide(asked)
+                    found[name] = own
+                else:
+                    numbers[name].decide(separator, reading.decimal_sign, (units or {}).get(name, ""))
+                    found[name] = numbers[name]
             except Fault as fault:
                 raise Fault(f"column '{name}': {fault}") from fault
-        for line in convention.notes:
+    for one in found.values():
+        for line in one.notes:
             column, _, what = line.partition(": ")
-            reading.facts[f"numbers of {column}"] = what
+            reading.facts[f"{'classes' if isinstance(one, Classes) else 'numbers'} of {column}"] = what
     return found
 
 
@@ -182,7 +206,7 @@ class _CellRecord:
         self.first: dict[str, str] = {}
         self.dates: dict[str, list[Any]] = {}
 
-    def number(self, row: int, column: str, cell: Any, convention: Convention) -> Number:
+    def number(self, row: int, column: str, cell: Any, convention: Column) -> Number:
         """Return a cell as a number.
 
         Raises
@@ -199,7 +223,7 @@ class _CellRecord:
             raise InputError(self.path, problem) from fault
         if found.kind != "missing":
             self.cells[column] += 1
-            if not found.side:
+            if not found.side and isinstance(convention, Convention):
                 self.values[column].append(found.value)
                 self.rows[column].append(row)
         if found.side and self.reading.censored == "drop":
@@ -322,7 +346,7 @@ def _sequence(column: str, cell: Any) -> Cleaned:
     return cleaned(written)
 
 
-def _weight(path: str | Path, row: int, column: str, cells: Row, shared: dict[str, Convention]) -> float:
+def _weight(path: str | Path, row: int, column: str, cells: Row, shared: dict[str, Column]) -> float:
     try:
         found = shared[column].read(cells[column])
     except Fault as fault:
@@ -331,12 +355,3 @@ def _weight(path: str | Path, row: int, column: str, cells: Row, shared: dict[st
         problem = f"row {row}: column '{column}': found {found.value:g}; allowed is a number of 0 or more"
         raise InputError(path, problem)
     return found.value
-
-
-def text_of(cell: Any) -> str:
-    """Return a cell as text: no value is empty, a whole number has no decimals."""
-    if cell is None:
-        return ""
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
-        return str(int(cell))
-    return str(cell).strip()

@@ -203,16 +203,16 @@ FAULTS: dict[str, tuple[dict[str, object], str]] = {
     "a weight below 0": ({"members": [{"recipe": SMALL, "weight": [1, -1]}]}, "'members.0.weight': found"),
     "twice the same": ({"members": [{"recipe": SMALL}] * 2}, "members 0 and 1 have the same recipe and seed"),
     "an ensemble": ({"members": [{"recipe": PAIR.model_dump(mode="json")}]}, "member 0 is an ensemble"),
-    "another task": ({"task": "basecalling"}, "'members' are for task regression and tagging"),
+    "another task": ({"task": "basecalling"}, "'members' are for tasks regression, classification and tagging"),
     "a caller": ({"members": [{"recipe": "fast"}]}, "member 0 is for task 'basecalling'"),
     "nobody": ({"members": [{"recipe": "demo_stabilty"}]}, "unknown; did you mean 'demo_stability'"),
     "combine": ({"combine": "stak"}, "'combine': found 'stak'"),
 }
 
 
-def test_rows_that_are_fitted_are_of_regression() -> None:
+def test_rows_that_are_fitted_are_of_regression_and_classes() -> None:
     assert [one.fitted for one in (PAIR, change_recipe(PAIR, ["training.rows=all"]))] == ["train", None]
-    with pytest.raises(ConfigError, match=r"key 'training\.rows' is for task regression"):
+    with pytest.raises(ConfigError, match=r"key 'training\.rows' is for tasks regression and classification"):
         change_recipe(load_recipe("fast"), ["training.rows=all"])
 
 

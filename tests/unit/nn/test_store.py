@@ -13,7 +13,15 @@ from biorrn.nn.sequence import build, build_model, settle
 from biorrn.nn.store import LARGE, load_model, models_of, save_model, shrink, update_facts
 from biorrn.sequences.tokenisers import residue_tokeniser
 
-OUTPUTS = {"regression": 3, "basecalling": 5, "language": 24, "tagging": 3, "translation": 22, "signal_decoder": 5}
+OUTPUTS = {
+    "regression": 3,
+    "classification": 3,
+    "basecalling": 5,
+    "language": 24,
+    "tagging": 3,
+    "translation": 22,
+    "signal_decoder": 5,
+}
 TARGETS = [{"name": "y", "unit": ""}, {"name": "z", "unit": "kcal/mol"}]
 FACTS = {"task": "regression", "outputs": 2, "targets": TARGETS}
 GAUSSIAN = {"reference": "M" * 60, "positions": [39, 40, 41, 54], "rows": [9, 9, 9]}
@@ -52,6 +60,8 @@ def test_what_is_written_is_read(name: str, tmp_path: Path) -> None:
         facts |= {"normaliser": "medmad", "sample_rate": 4000.0, "stride": model.stride}
     if recipe.task == "regression":
         facts["targets"] = [{"name": name, "unit": ""} for name in "abc"]
+    if recipe.task == "classification":
+        facts |= {"name": "family", "classes": list("abc")}
     if recipe.task == "tagging":
         facts |= {"kind": "states", "states": "HEC", "state_names": ["helix", "strand", "coil"], "alphabet": "ACGTN"}
         if getattr(getattr(recipe.model, "head", None), "name", "") == "values":

@@ -285,7 +285,7 @@ def change(path: Path, **entries: Any) -> None:
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"kind": "regresion"}, "key 'kind': found 'regresion'; allowed is regression or basecalls"),
+        ({"kind": "regresion"}, "key 'kind': found 'regresion'; allowed is regression or classification"),
         ({"metrics": [1]}, "key 'metrics': found list; expected a mapping"),
         ({"metrics": {"tm": 3}}, "is not as `biorrn evaluate` writes it"),
         ({"baselines": {"tm": {"mean": {}}}}, "is not as `biorrn evaluate` writes it"),

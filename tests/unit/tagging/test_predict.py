@@ -104,10 +104,10 @@ def test_long_chains_are_cut_and_joined(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_ensemble_is_the_mean_of_marginals() -> None:
-    from biorrn.nn.ensemble import TagEnsemble
+    from biorrn.nn.ensemble import ProbabilityEnsemble
 
     members = [tagger("tags").model, tagger("tags_crf").model]
-    together = TagEnsemble(members, 3).eval()
+    together = ProbabilityEnsemble(members, 3).eval()
     x, lengths = torch.randint(1, 21, (2, 9)), torch.tensor([9, 4])
     with torch.inference_mode():
         path, marginals = states_and_marginals(together, x, lengths)

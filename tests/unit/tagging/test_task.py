@@ -13,7 +13,7 @@ import yaml
 from biorrn.base.errors import ConfigError
 from biorrn.config.recipe import Recipe, load_recipe, parse_recipe, recipe_names
 from biorrn.nn.batch import Batch
-from biorrn.nn.ensemble import TagEnsemble, probabilities
+from biorrn.nn.ensemble import ProbabilityEnsemble, probabilities
 from biorrn.nn.store import load_model
 from biorrn.sequences.alphabets import DNA, RESIDUES, THREE
 from biorrn.tagging import task as tagging
@@ -245,7 +245,7 @@ def test_an_ensemble_averages_probabilities(states: Path, tmp_path: Path, monkey
     ]
     own = parse_recipe({"name": "two", "task": "tagging", "members": members})
     stored = load_model(train(own, states, tmp_path / "run", TASK, threads=1))
-    assert isinstance(stored.model, TagEnsemble)
+    assert isinstance(stored.model, ProbabilityEnsemble)
     batch = next(iter(tagging.open_data(states, recipe()).valid()))
     with torch.no_grad():
         found = stored.model(batch.x, batch.lengths)[0].softmax(-1)
@@ -278,5 +278,5 @@ def test_each_member_goes_on_from_that_of_another_ensemble(
 @pytest.mark.parametrize("more", [{"combine": "stack"}, {"calibrate": "monotone"}, {"neighbours": {}}])
 def test_what_an_ensemble_of_taggers_cannot_have(more: dict[str, Any]) -> None:
     members = [{"recipe": recipe().model_dump(mode="json")}]
-    with pytest.raises(ConfigError, match="an ensemble of taggers is the mean"):
+    with pytest.raises(ConfigError, match="an ensemble of task tagging is a mean"):
         parse_recipe({"name": "two", "task": "tagging", "members": members, **more})

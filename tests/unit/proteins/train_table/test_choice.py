@@ -21,6 +21,7 @@ SEEN = {
     "natural": NATURAL,
     "designs": replace(NATURAL, kind="designs"),
     "variants": replace(NATURAL, kind="variants", reference="MKV" * 30, positions=40),
+    "classes": replace(NATURAL, targets=[{"name": "family", "known": 2000, "missing": 0, "classes": {"a": 9, "b": 9}}]),
 }
 
 
@@ -33,15 +34,22 @@ def parts(recipe: Recipe) -> list[Recipe]:
 def test_every_kind_and_size_has_a_recipe(kind: str, rows: int) -> None:
     made = plan(SEEN[kind], rows, 20, lambda recipe: rows / 2000)
     kinds = [isinstance(part.model, GaussianProcess) for part in parts(made.recipe)]
-    assert any(kinds) == (rows <= KERNEL_ROWS)
+    assert any(kinds) == (rows <= KERNEL_ROWS and kind != "classes")
+    assert made.recipe.task == ("classification" if kind == "classes" else "regression")
     assert not all(kinds)
     assert made.lines
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_candidate_can_be_asked_for(name: str) -> None:
-    made = plan(SEEN["variants"], 500, 20, lambda recipe: 1.0, model=name, seeds=1)
+    made = plan(SEEN["classes" if name == "classes" else "variants"], 500, 20, lambda recipe: 1.0, model=name, seeds=1)
     assert made.recipe.members is None
+
+
+def test_classes_of_variants_read_substitutions() -> None:
+    made = plan(replace(SEEN["classes"], kind="variants", reference="MKV" * 30), 500, 20, lambda recipe: 1.0, seeds=1)
+    assert made.recipe.network.frontend.name == "variant"
+    assert made.recipe.network.head.name == "classes"
 
 
 def test_few_positions_are_modelled_with_their_interactions() -> None:

@@ -1,0 +1,97 @@
+"""Columns of classes: which columns are taken for classes, their order, missing cells, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biorrn.base.errors import ConfigError, InputError
+from biorrn.sequences.tables.reader import Reading
+from biorrn.sequences.tables.targets import read_targets
+
+SEQUENCE = "MKTAYIAKQR"
+
+
+def table(folder: Path, cells: list[str]) -> Path:
+    path = folder / "x.csv"
+    path.write_text("id,sequence,y\n" + "".join(f"p{n},{SEQUENCE},{cell}\n" for n, cell in enumerate(cells)))
+    return path
+
+
+def read(path: Path, **settings: object) -> tuple[list[float], Reading]:
+    reading = Reading(**settings)  # type: ignore[arg-type]
+    return [row.targets[0] for row in read_targets(path, ["y"], "id", "sequence", reading=reading)], reading
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (["b", "a", "b", "a"], ["a", "b"]),
+        (["1.1.1.1", "2.7.1.1", "1.1.1.1", "2.7.1.1", "3", "3"], ["1.1.1.1", "2.7.1.1", "3"]),
+        (["membrane", "NA", "membrane", "cytosol", "", "cytosol"], ["cytosol", "membrane"]),
+        (["0", "1"] * 20, None),  # numbers, unless asked
+        (["0.5", "1.5", "2.5"], None),
+    ],
+)
+def test_what_is_taken_for_classes(cells: list[str], names: list[str] | None, tmp_path: Path) -> None:
+    values, reading = read(table(tmp_path, cells), type="auto")
+    assert reading.classes("y") == (names or [])
+    if names:
+        missing = ("", "NA")
+        found = [None if np.isnan(value) else names[int(value)] for value in values]
+        assert found == [None if cell in missing else cell for cell in cells]
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["0", "1"] * 20, ["0", "1"]),
+        (["2", "10", "1"] * 20, ["1", "2", "10"]),  # by size
+        ([str(n) for n in range(11)] * 20, []),  # too many
+        (["1", "2"] * 5, []),  # too few rows
+        (["0.5", "1"] * 20, []),
+    ],
+)
+def test_few_whole_numbers(cells: list[str], classes: list[str], tmp_path: Path) -> None:
+    values, reading = read(table(tmp_path, cells), type="auto", whole=True)
+    assert reading.classes("y") == classes
+    told = [line for line in reading.lines() if "--target-type number" in line]
+    assert bool(told) == bool(classes)
+    if classes:
+        assert [classes[int(value)] for value in values] == cells
+
+
+@pytest.mark.parametrize("cells", [["x1", "x2", "x3", "x4"], ["a", "b", "b", "c", "d"]])
+def test_words_that_hardly_repeat_are_names(cells: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cells are no numbers"):
+        read(table(tmp_path, cells), type="auto")
+
+
+def test_numbers_are_classes_when_asked(tmp_path: Path) -> None:
+    values, reading = read(table(tmp_path, ["3", "-1", "3", "-1"]), type="class")
+    assert reading.classes("y") == ["-1", "3"]
+    assert values == [1.0, 0.0, 1.0, 0.0]
+    assert reading.target("y") == {"name": "y", "unit": "", "classes": ["-1", "3"]}
+
+
+def test_a_class_is_no_number_when_numbers_are_asked(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cells are no numbers"):
+        read(table(tmp_path, ["a", "b", "a", "b"]), type="number")
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["a", "a"], "column 'y': found 1 different classes; allowed is 2 to 5,000"),
+        (["a;b", "a", "b"], "column 'y': found 'a;b'; a protein has one class here, whose name has no ';'"),
+    ],
+)
+def test_what_cannot_be_classes(cells: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read(table(tmp_path, cells), type="class")
+    assert message in str(caught.value)
+
+
+def test_unknown_type(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--target-type: found 'kind'; allowed is auto or number or class"):
+        read(table(tmp_path, ["a", "b"]), type="kind")
