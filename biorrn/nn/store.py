@@ -439,6 +439,7 @@ def _paths(recipe: Recipe) -> Iterator[str]:
     """Yield the paths in a recipe, which are allowed in training but not in a model folder."""
     frontend = getattr(recipe.model, "frontend", None)
     found = [getattr(frontend, name, None) for name in ("path", "backward")] + [recipe.training.teacher]
+    found.append(getattr(getattr(recipe.model, "kernel", None), "path", None))
     for part in getattr(frontend, "parts", ()):
         if "recipe" in part:  # checked again when it is built
             yield from _paths(Recipe.model_validate(part["recipe"]))

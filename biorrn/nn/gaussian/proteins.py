@@ -34,6 +34,8 @@ class ProteinKernel(Kernel):
     After learning a row is reduced to `RANK` principal components (`condense`), which keep nearly all distances.
     """
 
+    rank = RANK
+
     group: Tensor
     mean: Tensor
     spread: Tensor
