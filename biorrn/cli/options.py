@@ -71,6 +71,14 @@ Decimal = Annotated[
     str | None, typer.Option(help="Decimal separator, point or comma. Default: detected from the numbers.")
 ]
 
+Embeddings = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Embeddings by a language model: .h5, .npz, .pt or a table, joined by sequence or id; see embed plm.",
+    ),
+]
+
 # -- outputs ---------------------------------------------------------------------------------------------------------
 
 Table = Annotated[

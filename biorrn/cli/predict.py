@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from biorrn.cli.options import Antisymmetric, BatchSize, Device, Level, Offset, Sheet, Threads, WildType
+from biorrn.cli.options import Antisymmetric, BatchSize, Device, Embeddings, Level, Offset, Sheet, Threads, WildType
 
 if TYPE_CHECKING:
     from biorrn.nn.store import Stored
@@ -55,6 +55,7 @@ def predict(
     id: Annotated[
         str | None, typer.Option(help="For a table: the column of ids. Default: id, else rows are numbered.")
     ] = None,
+    embeddings: Embeddings = None,
     sheet: Sheet = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first unusable record or repeated id. Default: flag it.")
@@ -117,6 +118,7 @@ def predict(
     from biorrn.proteins.predict import columns_given, open_predictions, refuse, target_names, units_of, widened
     from biorrn.proteins.predict import predict_windows as run
     from biorrn.proteins.predicted import Predicted
+    from biorrn.sequences.embeddings import FLAG, Missing, joined
     from biorrn.sequences.rows import TableOptions, is_fasta, other_columns, read_mutants, read_proteins
     from biorrn.sequences.tally import Tally
 
@@ -126,6 +128,7 @@ def predict(
     if proteins is None:
         raise ConfigError("Missing argument 'PROTEINS': give FASTA or a table, or --wild-type with --mutations")
     stored = load_model(model)
+    opened, missing = open_embeddings(stored, embeddings), Missing()
     where = device_name(device)
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
     columns = TableOptions(sequence_column, id, sheet, wild_type, offset)
@@ -146,6 +149,7 @@ def predict(
             strict=strict,
             columns=columns,
             settings=settings,
+            opened=opened,
         )
         return
     names = target_names(stored, effects=True)
@@ -174,6 +178,8 @@ def predict(
             carry=carried,
             say=tally.say,
         )
+    if opened:
+        records = joined(records, opened, missing)
     if stored.facts.get("effect"):
         records = checked(records, proteins, on_problem)
     settings["antisymmetric"] = antisymmetric
@@ -183,6 +189,7 @@ def predict(
         device=kind_of(where),
         mutations=mutations,
         antisymmetric=antisymmetric,
+        embeddings=embeddings,
         **asdict(columns),
     )
     with (
@@ -203,9 +210,40 @@ def predict(
                 advance(len(found))
         tally.require("sequences", f"{proteins}: contains no sequence that can be predicted")
     tally.say_outside(model, str(stored.facts.get("inputs", "")), widened(stored, level), "sequences")
+    if missing.count:
+        tally.say(missing.line([str(embeddings)]))
+        tally.left_out[FLAG] += missing.count
     if note:
         tally.say(note)
     tally.report()
+
+
+def open_embeddings(stored: Stored, path: str | None) -> list[Any]:
+    """Open the file of embeddings for a model that reads them; return it, or none for another model.
+
+    Raises
+    ------
+    ConfigError: the model reads embeddings and no file is given; the file holds others; or the model reads none.
+    """
+    from biorrn.base.errors import ConfigError
+    from biorrn.sequences.embeddings import needs, use, wanted
+
+    reads = wanted(stored.recipe)
+    if not reads:
+        if path is not None:
+            raise ConfigError(f"--embeddings: {stored.path} reads sequences alone; leave the option out")
+        return []
+    if path is None:
+        width, name, _ = reads[0]
+        made = f"biorrn embed plm proteins.fasta --model {name or 'MODEL'} -o embeddings.h5"
+        raise ConfigError(f"{stored.path}: the model {needs(width, name)}; give their file with --embeddings ({made})")
+    source = use(path)
+    for width, name, mean in reads:
+        if width != source.width or (name and source.model not in ("", name)):
+            raise ConfigError(f"{path}: holds {source.described}; the model {needs(width, name)}")
+        if not mean and source.per == "protein":
+            raise ConfigError(f"{path}: holds {source.described}; the model reads one vector a residue")
+    return [source]
 
 
 def _predict_tags(
@@ -219,13 +257,18 @@ def _predict_tags(
     strict: bool,
     columns: TableOptions,
     settings: dict[str, Any],
+    opened: list[Any],
 ) -> None:
-    """Predict a state, or values, of each residue; `columns` are options of a table, `settings` those of the model."""
+    """Predict a state, or values, of each residue; `columns` are options of a table, `settings` those of the model.
+
+    `opened` are the embeddings that the model reads.
+    """
     from contextlib import ExitStack
 
     from biorrn.base.errors import stop
     from biorrn.base.terminal import progress
     from biorrn.proteins.predicted import doubts
+    from biorrn.sequences.embeddings import FLAG, Missing, joined
     from biorrn.sequences.rows import read_proteins
     from biorrn.tagging.figures import MOST, structure_file
     from biorrn.tagging.predict import Layout, TagTally, open_taggings, summary_table, tag, tag_columns
@@ -241,6 +284,9 @@ def _predict_tags(
         on_repeat=None if strict else tally.repeat,
         keep=True,
     )
+    missing = Missing()
+    if opened:
+        records = joined(records, opened, missing)
     with ExitStack() as stack:
         draw = stack.enter_context(structure_file(figure, states, called))
         sum_up = stack.enter_context(summary_table(summary, states, names))
@@ -258,6 +304,9 @@ def _predict_tags(
                 tally.outside([found.id], reasons)
             advance(len(found.sequence))
         tally.require("sequences", f"{sequences}: contains no sequence that can be predicted")
+    if missing.count:
+        tally.say(missing.line([one.path for one in opened]))
+        tally.left_out[FLAG] += missing.count
     tally.say_outside(stored.path.name, str(stored.facts.get("inputs", "")), None, "sequences")
     if not drawn:
         tally.say(f"{figure}: shows only the first {MOST} sequences")

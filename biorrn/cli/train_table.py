@@ -9,6 +9,7 @@ from biorrn.base.errors import ConfigError
 from biorrn.cli.options import (
     Decimal,
     Device,
+    Embeddings,
     IdColumn,
     Offset,
     SequenceColumn,
@@ -46,6 +47,7 @@ def train_table(
         int | None, typer.Option(help="Cross-validate with this many folds; the models of the folds form an ensemble.")
     ] = None,
     search: Annotated[int | None, typer.Option(help="Trials of a hyperparameter search.")] = None,
+    embeddings: Embeddings = None,
     sheet: Sheet = None,
     decimal: Decimal = None,
     censored: Annotated[
@@ -75,6 +77,7 @@ def train_table(
       biorrn train-table mine.csv --target tm --groups family --folds 5 -o runs/tm5
       biorrn train-table all.fasta --targets values.csv --target kcat --search 30 --max-minutes 60 -o runs/kcat
       biorrn train-table scan.csv --wild-type gb1.fa --target score -o runs/gb1
+      biorrn train-table mine.csv --target tm --embeddings esm2.h5 -o runs/tm_esm2
       biorrn train-table mine.csv --target tm --dry-run
     """
     if output is None and not dry_run:
@@ -114,6 +117,7 @@ def train_table(
         minutes=MINUTES if max_minutes is None else max_minutes,
         folds=folds or 0,
         trials=search or 0,
+        embeddings=embeddings,
     )
     say = partial(print, flush=True)  # lines appear at once in the log of a long run
     if dry_run:

@@ -326,7 +326,7 @@ class Embeddings(nn.Module):
         self.register_buffer("spread", torch.ones(self.width))
 
     def settle(self, flat: np.ndarray, lengths: np.ndarray) -> None:
-        """Set mean and spread from training rows, at most `SETTLED`: tokens of all, uint8 (total,), and lengths (N,)."""
+        """Set mean and spread from at most `SETTLED` training rows: tokens uint8 (total,) and lengths (N,) of all."""
         ends = np.cumsum(lengths)
         chosen = np.unique(np.linspace(0, len(lengths) - 1, min(len(lengths), SETTLED)).astype(np.int64))
         rows = [flat[ends[row] - lengths[row] : ends[row]] for row in chosen if lengths[row]]

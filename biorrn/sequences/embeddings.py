@@ -1,7 +1,8 @@
-"""Embeddings of proteins by language models: readers of the files that other programs write, and the join to sequences.
+"""Embeddings of proteins by language models: readers of the files of other programs, and the join to sequences.
 
-Read are HDF5 as biotrainer and bio_embeddings write it (a data set a sequence, named by a hash of the sequence or by the
-id, with the attribute `original_id`), .npz, .pt (also folders of ESM's `extract.py`), and tables with a row a protein.
+Read are HDF5 as biotrainer and bio_embeddings write it (a data set a sequence, named by a hash of the sequence or by
+the id, with the attribute `original_id`), .npz, .pt (also folders of ESM's `extract.py`), and tables with a row a
+protein.
 An embedding is (L, D), a vector a residue without those of start and end tokens, or (D,), one a protein.
 
 A model looks its embeddings up by sequence among the files that `use` opened in this process, so that no batch has to
@@ -142,7 +143,9 @@ class Torch:
         self.content: dict[str, Any] = {}
         if path.is_dir():
             self.files = {
-                str(file.relative_to(path).with_suffix("")): file for file in sorted(path.rglob("*.pt")) if file.is_file()
+                str(file.relative_to(path).with_suffix("")): file
+                for file in sorted(path.rglob("*.pt"))
+                if file.is_file()
             }
             return
         content = self._load(path)
@@ -185,7 +188,9 @@ class Rows:
     """A table with a column of ids or sequences, and one column a number; other columns are ignored."""
 
     def __init__(self, path: Path) -> None:
-        self.model, self.known, values = "", {}, []
+        self.model = ""
+        self.known: dict[str, str] = {}
+        values: list[np.ndarray] = []
         with open_table(path) as grid:
             places = {plain(name): place for place, name in reversed(list(enumerate(grid.names)))}
             named = [[places[name] for name in known if name in places][:1] for known in (IDS, SEQUENCES)]
@@ -197,7 +202,9 @@ class Rows:
                 if not any(str(cell or "").strip() for cell in cells):
                     continue
                 if not numbers:
-                    numbers = [place for place in range(len(grid.names)) if place not in keys and _is_number(cells[place])]
+                    numbers = [
+                        place for place in range(len(grid.names)) if place not in keys and _is_number(cells[place])
+                    ]
                 try:
                     values.append(np.array([cells[place] for place in numbers], np.float32))
                 except (ValueError, IndexError, TypeError):
@@ -273,8 +280,8 @@ class Embeddings:
             raise InputError(path, "cannot be read: no such file or folder")
         if make is None:
             if not is_table(file):
-                known = ", ".join(FORMATS)
-                raise InputError(path, f"{problem}; allowed are {known}, a folder of .pt, or a table with id or sequence")
+                known = f"{', '.join(FORMATS)}, a folder of .pt, or a table with id or sequence"
+                raise InputError(path, f"{problem}; allowed are {known}")
             make = Rows
         try:
             reader = make(file)
@@ -290,9 +297,17 @@ class Embeddings:
         if found.ndim == 3 and found.shape[0] == 1:
             found = found[0]
         if found.ndim not in (1, 2) or found.dtype.kind not in "fiu" or not found.shape[-1]:
-            raise InputError(path, f"holds {found.dtype} of shape {found.shape}; expected numbers (L, D) or (D,)", first)
+            raise InputError(
+                path, f"holds {found.dtype} of shape {found.shape}; expected numbers (L, D) or (D,)", first
+            )
         per = "protein" if found.ndim == 1 or (found.shape[0] == 1 and make is Hdf5) else "residue"
         return cls(str(path), found.shape[-1], per, reader.model, len(set(names.values())), reader, names)
+
+    @property
+    def described(self) -> str:
+        """Return what the file holds, for a message."""
+        of = f" of {self.model}" if self.model else ""
+        return f"{self.size:,} embeddings{of}, {self.width} numbers a {self.per}"
 
     def find(self, id: str, sequence: str) -> str | None:
         """Return the key of a protein, by its sequence, else by its id; None where it is not there."""

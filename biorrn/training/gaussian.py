@@ -16,6 +16,7 @@ from biorrn.config.recipe import GaussianProcess as Settings
 from biorrn.config.recipe import Sites, Substitutions
 from biorrn.nn.gaussian.kernels import Setting
 from biorrn.nn.gaussian.model import KNOTS, GaussianProcess, RowsPosterior, TablePosterior, Unwarp
+from biorrn.nn.gaussian.proteins import EmbeddingKernel, ProteinKernel
 from biorrn.nn.gaussian.substitutions import SubstitutionKernel
 from biorrn.nn.store import save_model
 from biorrn.nn.told import told
@@ -126,7 +127,7 @@ def learn(
 
 def fit_rows(part: RowsPosterior, codes: Tensor, values: Tensor, noise: Tensor) -> None:
     """Solve for the weights of the training rows, and choose the pivot rows of the variance."""
-    if hasattr(part.kernel, "condense"):
+    if isinstance(part.kernel, ProteinKernel | EmbeddingKernel):
         codes = part.kernel.condense(codes)
     covariance = _covariance(part.kernel, codes)
     alpha = torch.cholesky_solve(values[:, None], _cholesky(covariance, noise))[:, 0]

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from biorrn.base.errors import ConfigError
 from biorrn.config import recipe as config
-from biorrn.nn.gaussian.embeddings import EmbeddingKernel
 from biorrn.nn.gaussian.kernels import DescriptorKernel, Setting, SiteKernel
-from biorrn.nn.gaussian.proteins import ProteinKernel
+from biorrn.nn.gaussian.proteins import EmbeddingKernel, ProteinKernel
 from biorrn.nn.gaussian.substitutions import SubstitutionKernel
 from biorrn.sequences.alphabets import N_TOKENS, tokens
 
@@ -55,7 +54,9 @@ class RowsPosterior(nn.Module):
     pivots: Tensor
     factor: Tensor
 
-    def __init__(self, kernel: SiteKernel | DescriptorKernel | ProteinKernel | EmbeddingKernel, rows: int, pivots: int) -> None:
+    def __init__(
+        self, kernel: SiteKernel | DescriptorKernel | ProteinKernel | EmbeddingKernel, rows: int, pivots: int
+    ) -> None:
         super().__init__()
         self.kernel = kernel
         kind = torch.uint8 if isinstance(kernel, SiteKernel) else torch.float32

@@ -29,8 +29,19 @@ from biorrn.proteins.prepare import prepare_protein
 from biorrn.proteins.train_table.choice import plan, seconds_an_epoch
 from biorrn.proteins.train_table.outputs import DATA, REPORT_FILE, Report, Say, Session, evaluate_run, next_lines
 from biorrn.proteins.train_table.refit import MEASURED, keep_state, refit_or_keep
-from biorrn.proteins.train_table.table import Columns, Split, Table, choose_split, lines, look, read_table, sources
+from biorrn.proteins.train_table.table import (
+    Columns,
+    Split,
+    Table,
+    choose_split,
+    lines,
+    look,
+    read_table,
+    sources,
+    with_embeddings,
+)
 from biorrn.sequences.alphabets import tokens
+from biorrn.sequences.embeddings import join_prepared
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.similarity import protein_leakage
 from biorrn.sequences.splits import Column
@@ -64,6 +75,7 @@ class Wish:
     changes : KEY=VALUE of the recipe.
     minutes : float: of training, search and folds together, about.
     folds, trials : int: 0 is none.
+    embeddings : str, optional: file of embeddings of the rows, or a language model that makes them; see `embedded`.
     """
 
     columns: Columns
@@ -75,11 +87,13 @@ class Wish:
     minutes: float = MINUTES
     folds: int = 0
     trials: int = 0
+    embeddings: str | None = None
 
     def mark(self) -> dict[str, Any]:
         """Return the settings and checksums that identify a run."""
         asked = {key: value for key, value in asdict(self).items() if key != "folder"}
-        files = {str(path): sha256(path) for path in sources(self.columns) if path.is_file()}
+        given = [*sources(self.columns), *([Path(self.embeddings)] if self.embeddings else [])]
+        files = {str(path): sha256(path) for path in given if path.is_file()}
         return json.loads(json.dumps({"asked": asked, "sources": files}))
 
 
@@ -102,13 +116,14 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
     """
     check(wish)
     table = read_table(wish.columns)
-    seen = look(table, wish.columns.targets, wish.seed)
+    table, own = (table, []) if wish.embeddings is None else with_embeddings(table, wish.columns, wish.embeddings)
+    seen = dataclasses.replace(look(table, wish.columns.targets, wish.seed), embeddings=wish.embeddings or "")
     split = choose_split(table, seen, wish.split, wish.seed)
     if wish.folds and not split.by_column:
         split = dataclasses.replace(split, codes=np.zeros(len(table), np.uint8))
     said = [f"table: {line}" for line in table.reading.lines()]
     said += [f"data: {line}" for line in lines(seen)]
-    said += [f"data: {reason}: {number:,}" for reason, number in table.counts.items()]
+    said += [f"data: {reason}: {number:,}" for reason, number in table.counts.items()] + own
     if not wish.folds or split.by_column:
         counts = np.bincount(split.codes, minlength=len(SPLITS))
         shares = ", ".join(f"{name} {count:,}" for name, count in zip(SPLITS, counts, strict=True))
@@ -189,6 +204,7 @@ def train_own(
     recipe = parse_recipe(yaml.safe_load(state["recipe"]), str(folder / CHOICE))
     run = Session(folder, wish.seed, {"device": device, "threads": cores}, where, say, report)
     groups = np.array(state["groups"])
+    join_prepared(recipe, folder / DATA)  # for the models that are loaded from here on
     if wish.trials:
         from biorrn.proteins.train_table.search import search
 
