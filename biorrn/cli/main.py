@@ -213,7 +213,7 @@ COMMANDS = {
         ("experiments", "experiments", "Inspect", "Compare recurrent cells, and measure how far gradients reach."),
         # not listed: rerun is named by the help of train, embed is the former name of commands in models and prepare
         ("rerun", "rerun", "", "Repeat a training run, and check that the weights are the same."),
-        ("embed", "embed", "", "Learn k-mer embeddings, plot residue embeddings, export hidden states."),
+        ("embed", "embed", "", "Embed proteins with language models; learn k-mer embeddings, export hidden states."),
     )
 }
 # former names of commands that moved into a group

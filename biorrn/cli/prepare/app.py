@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.embed import word2vec
+from biorrn.cli.embed import plm, word2vec
 from biorrn.cli.options import (
     Decimal,
     ExportFasta,
@@ -130,4 +130,5 @@ app.command("import", no_args_is_help=True)(import_)
 app.command(no_args_is_help=True)(pairs)
 app.command(no_args_is_help=True)(codons)
 app.command(no_args_is_help=True)(word2vec)
+app.command(no_args_is_help=True)(plm)
 app.command("pore-model", no_args_is_help=True)(pore_model)
