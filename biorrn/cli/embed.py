@@ -4,7 +4,7 @@
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -138,11 +138,12 @@ def plm(
         proteins, columns, on_problem=stop if strict else tally.skip_record, on_repeat=tally.repeat, say=tally.say
     )
     made = LanguageModel.load(model, choose_device(device), precision)
-    options = {"mean": mean, "half": not float32, "window": window, "batch_size": batch_size, "replace": replace}
+    options: dict[str, Any] = {"mean": mean, "half": not float32, "window": window, "batch_size": batch_size}
     with progress("embedding", "proteins") as advance:
-        counts = run(made, records, output, **options, advance=advance)
+        counts = run(made, records, output, **options, replace=replace, advance=advance)
     kept = f", {counts['kept']:,} were there" if counts["kept"] else ""
-    tally.say(f"{output}: {counts['embedded']:,} proteins embedded by {made.name}, {made.width} numbers a {per}{kept}")
+    one = f"{made.width} numbers a {'protein' if mean else 'residue'}"
+    tally.say(f"{output}: {counts['embedded']:,} proteins embedded by {made.model}, {one}{kept}")
 
 
 @app.command("show", no_args_is_help=True)

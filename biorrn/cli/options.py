@@ -74,8 +74,8 @@ Decimal = Annotated[
 Embeddings = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE",
-        help="Embeddings by a language model: .h5, .npz, .pt or a table, joined by sequence or id; see embed plm.",
+        metavar="FILE|MODEL",
+        help="Embeddings by a language model: .h5, .npz, .pt or a table; or the model that makes them, see embed plm.",
     ),
 ]
 

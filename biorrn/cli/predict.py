@@ -115,7 +115,15 @@ def predict(
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
     from biorrn.proteins.effects import checked
-    from biorrn.proteins.predict import columns_given, open_predictions, refuse, target_names, units_of, widened
+    from biorrn.proteins.predict import (
+        columns_given,
+        open_embeddings,
+        open_predictions,
+        refuse,
+        target_names,
+        units_of,
+        widened,
+    )
     from biorrn.proteins.predict import predict_windows as run
     from biorrn.proteins.predicted import Predicted
     from biorrn.sequences.embeddings import FLAG, Missing, joined
@@ -128,8 +136,8 @@ def predict(
     if proteins is None:
         raise ConfigError("Missing argument 'PROTEINS': give FASTA or a table, or --wild-type with --mutations")
     stored = load_model(model)
-    opened, missing = open_embeddings(stored, embeddings), Missing()
     where = device_name(device)
+    opened, missing = open_embeddings(stored, embeddings, where), Missing()
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
     columns = TableOptions(sequence_column, id, sheet, wild_type, offset)
     if stored.facts.get("task") == "tagging" and not stored.facts.get("effect"):
@@ -216,34 +224,6 @@ def predict(
     if note:
         tally.say(note)
     tally.report()
-
-
-def open_embeddings(stored: Stored, path: str | None) -> list[Any]:
-    """Open the file of embeddings for a model that reads them; return it, or none for another model.
-
-    Raises
-    ------
-    ConfigError: the model reads embeddings and no file is given; the file holds others; or the model reads none.
-    """
-    from biorrn.base.errors import ConfigError
-    from biorrn.sequences.embeddings import needs, use, wanted
-
-    reads = wanted(stored.recipe)
-    if not reads:
-        if path is not None:
-            raise ConfigError(f"--embeddings: {stored.path} reads sequences alone; leave the option out")
-        return []
-    if path is None:
-        width, name, _ = reads[0]
-        made = f"biorrn embed plm proteins.fasta --model {name or 'MODEL'} -o embeddings.h5"
-        raise ConfigError(f"{stored.path}: the model {needs(width, name)}; give their file with --embeddings ({made})")
-    source = use(path)
-    for width, name, mean in reads:
-        if width != source.width or (name and source.model not in ("", name)):
-            raise ConfigError(f"{path}: holds {source.described}; the model {needs(width, name)}")
-        if not mean and source.per == "protein":
-            raise ConfigError(f"{path}: holds {source.described}; the model reads one vector a residue")
-    return [source]
 
 
 def _predict_tags(

@@ -8,6 +8,7 @@ from biorrn.cli.options import (
     Antisymmetric,
     BatchSize,
     Device,
+    Embeddings,
     Fasta,
     Level,
     Offset,
@@ -37,6 +38,7 @@ def scan(
     ] = False,
     offset: Offset = 0,
     antisymmetric: Antisymmetric = False,
+    embeddings: Embeddings = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unusable mutation.")] = False,
     level: Level = 0.9,
     batch_size: BatchSize = 256,
@@ -60,6 +62,7 @@ def scan(
       biorrn scan stability protein.fa --positions 10-40,55 --deletions -o scan.csv
       biorrn scan stability protein.fa --mutations "A23G,K41E:L12P,p.Ala23_Gly24insTrp"
       biorrn scan stability proteins.fa --mutations variants.csv --column mutant -o scan.parquet
+      biorrn scan runs/tm_esm2 protein.fa --embeddings esm2_t12_35M_UR50D -o scan.tsv
     """
     from biorrn.base.compute import device_name, set_threads
     from biorrn.base.errors import stop
@@ -67,7 +70,7 @@ def scan(
     from biorrn.nn.facts import targets_of
     from biorrn.nn.store import load_model
     from biorrn.proteins.landscape import heat_maps
-    from biorrn.proteins.predict import target_names, units_of, widened
+    from biorrn.proteins.predict import open_embeddings, target_names, units_of, widened
     from biorrn.proteins.scan import Plan, count, effects_table, parse_spans, remarks
     from biorrn.proteins.scan import scan as run
     from biorrn.sequences.fasta import read_fasta
@@ -78,6 +81,7 @@ def scan(
     stored = load_model(model)
     names = target_names(stored, effects=True)
     where = device_name(device)
+    open_embeddings(stored, embeddings, where)
     tally = Tally("scan", "mutants", "proteins")
     options: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}
     options["antisymmetric"] = antisymmetric

@@ -85,6 +85,7 @@ def train_table(
     from functools import partial
 
     from biorrn.base.compute import choose_device, set_threads
+    from biorrn.proteins.plm import is_plm
     from biorrn.proteins.train_table.run import MINUTES, Wish, choose, train_own
     from biorrn.proteins.train_table.table import Columns
     from biorrn.report.page import write_report
@@ -121,6 +122,8 @@ def train_table(
     )
     say = partial(print, flush=True)  # lines appear at once in the log of a long run
     if dry_run:
+        if embeddings is not None and is_plm(embeddings):
+            raise ConfigError(f"--dry-run: embeds nothing; give --embeddings a file, as embed plm --model {embeddings}")
         set_threads(threads)
         choice, rows, _ = choose(wish, choose_device(device))
         for line in [*choice.lines, *rows.reading.table()]:

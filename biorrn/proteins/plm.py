@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from biorrn.base.files import atomic_path
 from biorrn.base.lookup import lookup
 from biorrn.nn.chunks import Span, spans
 from biorrn.nn.forward import BatchLimit
+from biorrn.sequences.alphabets import sequence
 from biorrn.sequences.embeddings import FORMATS, sequence_hash
 from biorrn.sequences.prepared.files import new_file
 from biorrn.sequences.records import ProteinRecord
@@ -88,7 +90,7 @@ def _folder(name: str) -> Path:
             try:
                 found = Path(snapshot_download(repository, local_files_only=local, allow_patterns=wanted))
             except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-                why = why if local else (" ".join(str(error).split()) or type(error).__name__)[:80]
+                why = why if local else str(error).splitlines()[0].removeprefix("Got: ")[:100]
                 break
             if any(found.glob(weights)):
                 return found
@@ -139,15 +141,14 @@ class LanguageModel:
 
     Attributes
     ----------
-    name : str: as files of embeddings name it.
+    model : str: its name, as files of embeddings have it.
     network : module of transformers: token ids to hidden states.
     ids, before, after : the id of each residue, and the ids around a sequence.
     width : int: numbers of a hidden state (D).
     device : torch.device.
-    masked : bool: with a head that predicts residues, for `log_odds`.
     """
 
-    name: str
+    model: str
     network: Any
     ids: dict[str, int]
     before: list[int]
@@ -156,6 +157,7 @@ class LanguageModel:
     pad: int
     width: int
     device: torch.device
+    _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def load(
@@ -188,11 +190,10 @@ class LanguageModel:
             except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
                 words = " ".join(str(error).split())[:160]
                 raise ConfigError(f"--model {name}: {folder} cannot be loaded: {words}") from error
-        lacking = [
-            key for key in info["missing_keys"] if not SPARE_WEIGHTS.search(key) or (masked and "lm_head" in key)
-        ]
+        spare = [key for key in info["missing_keys"] if SPARE_WEIGHTS.search(key) and not (masked and "lm_head" in key)]
+        lacking = sorted(set(info["missing_keys"]) - set(spare))
         if lacking:
-            raise ConfigError(f"--model {name}: its weights lack '{sorted(lacking)[0]}' and {len(lacking) - 1} others")
+            raise ConfigError(f"--model {name}: its weights lack '{lacking[0]}' and {len(lacking) - 1} others")
         ids, before, after = _token_ids(tokeniser, name)
         width = int(getattr(config, "hidden_size", None) or config.d_model)
         short = name.rstrip("/").rpartition("/")[2]
@@ -201,15 +202,35 @@ class LanguageModel:
 
     def tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return token ids (B, T) of sequences, with their special tokens, padded, and the mask of valid ones."""
-        rows = [
-            [*self.before, *(self.ids.get(letter, self.ids["X"]) for letter in text), *self.after] for text in texts
-        ]
+        unknown = self.ids["X"]
+        rows = [[*self.before, *(self.ids.get(letter, unknown) for letter in text), *self.after] for text in texts]
         ids = torch.full((len(rows), max(map(len, rows))), self.pad)
         mask = torch.zeros_like(ids)
         for place, row in enumerate(rows):
             ids[place, : len(row)] = torch.tensor(row)
             mask[place, : len(row)] = 1
         return ids.to(self.device), mask.to(self.device)
+
+    per = "residue"
+
+    @property
+    def described(self) -> str:
+        """Return what it makes, for a message."""
+        return f"embeddings by {self.model}, {self.width} numbers a residue"
+
+    def vectors(self, rows: Sequence[np.ndarray], mean: bool) -> list[np.ndarray]:
+        """Return the embeddings of rows of tokens, uint8 (L,), as `sequences.embeddings.lookup` does; float16.
+
+        A model may call it from several threads.
+        """
+        texts = [sequence(row) for row in rows]
+        distinct = list(dict.fromkeys(texts))
+        with self._lock:
+            found = {
+                distinct[row]: stored_as(values, True)
+                for row, values in _embedded(self, distinct, WINDOW, mean, BatchLimit(64))
+            }
+        return [found[text] for text in texts]
 
     def states(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return the last hidden state of each residue of each sequence, float32 (L, D), special tokens left out."""
@@ -289,7 +310,7 @@ def embed(
     if window and window <= OVERLAP:
         raise ConfigError(f"--window: found {window}; allowed is 0, or more than {OVERLAP}")
     output = Path(output)
-    kind = {"model": model.name, "per": "protein" if mean else "residue", "window": window}
+    kind = {"model": model.model, "per": "protein" if mean else "residue", "window": window}
     known = _known(output, kind, replace)
     parts = output.parent / f".{output.name}.parts"
     parts.mkdir(parents=True, exist_ok=True)
@@ -312,6 +333,18 @@ def embed(
     return counts
 
 
+def made(given: str, records: Iterable[ProteinRecord], output: Path, device: torch.device | str = "cpu") -> str:
+    """Return a file of embeddings: the one given; or `output`, with the mean embeddings by the model that is given."""
+    if not is_plm(given):
+        return given
+    from biorrn.base.terminal import progress
+
+    model = LanguageModel.load(given, device)
+    with progress(f"embedding by {model.model}", "proteins") as advance:
+        embed(model, records, output, mean=True, advance=advance)
+    return str(output)
+
+
 def _known(output: Path, kind: dict[str, Any], replace: bool) -> set[str]:
     """Return the names in an output of an earlier run."""
     if not output.exists():
@@ -320,14 +353,9 @@ def _known(output: Path, kind: dict[str, Any], replace: bool) -> set[str]:
     if held is not None:
         return held
     if not replace:
-        raise ConfigError(
-            f"{output}: holds something else than embeddings {_shown(kind)}; give another file or --replace"
-        )
+        wanted = f"of {kind['model']}, one a {kind['per']}, in windows of {kind['window']}"
+        raise ConfigError(f"{output}: holds no embeddings {wanted}; give another file or --replace")
     return set()
-
-
-def _shown(kind: dict[str, Any]) -> str:
-    return f"of {kind['model']} a {kind['per']}, windows of {kind['window']}"
 
 
 def _names(path: Path, kind: dict[str, Any]) -> set[str] | None:
@@ -402,6 +430,15 @@ def _embedded(
     yield from finished
 
 
+def stored_as(values: np.ndarray, half: bool) -> np.ndarray:
+    """Return an embedding as it is stored: with `half` as float16, unless it has numbers beyond its range."""
+    if not half:
+        return values
+    with np.errstate(over="ignore"):
+        small = values.astype(np.float16)
+    return small if np.isfinite(small).all() else values
+
+
 class _Parts:
     """Writes embeddings to parts, files of their own that appear whole."""
 
@@ -414,10 +451,7 @@ class _Parts:
         """Take an embedding, float32 (L, D) or (D,)."""
         if not np.isfinite(values).all():
             raise BiorrnError(f"record '{record.id}': its embedding is not finite; use --precision 32")
-        if self.half:
-            with np.errstate(over="ignore"):
-                small = values.astype(np.float16)
-            values = small if np.isfinite(small).all() else values
+        values = stored_as(values, self.half)
         self.held.append((record, values))
         self.bytes += values.nbytes
         if self.bytes >= PART:

@@ -311,7 +311,7 @@ class Embeddings:
 
     def find(self, id: str, sequence: str) -> str | None:
         """Return the key of a protein, by its sequence, else by its id; None where it is not there."""
-        wanted = [*names_of(sequence), id]
+        wanted = [*names_of(sequence), *([id] if id else [])]
         for name in wanted:
             if name in self._names:
                 return self._names[name]
@@ -335,15 +335,16 @@ class Embeddings:
         return True
 
     def get(self, row: np.ndarray, mean: bool) -> np.ndarray | None:
-        """Return the embedding of tokens, uint8 (L,): (L, D), or with `mean` (D,); None where it was not joined.
+        """Return the embedding of tokens, uint8 (L,): (L, D), or with `mean` (D,); None where it is not there.
 
         Raises
         ------
         InputError: it has another shape, or a number that is not finite.
         """
-        key = self._rows.get(_digest(row.tobytes()))
-        if key is None:
+        digest = _digest(row.tobytes())
+        if digest not in self._rows and not self.join("", letters(row)):
             return None
+        key = self._rows[digest]
         found = self._kept.get((key, mean))
         if found is None:
             found = self._read(key, len(row), mean)
@@ -384,7 +385,19 @@ def _digest(row: bytes) -> bytes:
     return hashlib.blake2b(row, digest_size=16).digest()
 
 
+class Live(Protocol):
+    """A language model that embeds sequences as they are asked for."""
+
+    width: int
+    model: str
+
+    def vectors(self, rows: Sequence[np.ndarray], mean: bool) -> list[np.ndarray]:
+        """Return the embedding of each row of tokens, as `lookup` does."""
+        ...
+
+
 _OPEN: dict[str, Embeddings] = {}  # what `use` opened in this process
+_LIVE: list[Live] = []
 
 
 def use(path: str | Path) -> Embeddings:
@@ -395,9 +408,15 @@ def use(path: str | Path) -> Embeddings:
     return _OPEN[place]
 
 
+def use_live(model: Live) -> None:
+    """Let a language model embed the sequences that are in no open file."""
+    _LIVE.append(model)
+
+
 def release() -> None:
-    """Forget the open files."""
+    """Forget the open files and language models."""
     _OPEN.clear()
+    _LIVE.clear()
 
 
 def lookup(rows: Sequence[np.ndarray], width: int, mean: bool, model: str = "") -> list[np.ndarray]:
@@ -412,18 +431,23 @@ def lookup(rows: Sequence[np.ndarray], width: int, mean: bool, model: str = "") 
     ConfigError: no file of this width is open.
     InputError: a sequence is in none of them.
     """
-    fitting = [one for one in _OPEN.values() if one.width == width and not (model and one.model not in ("", model))]
-    if not fitting:
+
+    def fits(one: Embeddings | Live) -> bool:
+        return one.width == width and not (model and one.model not in ("", model))
+
+    fitting, live = [one for one in _OPEN.values() if fits(one)], [one for one in _LIVE if fits(one)]
+    if not fitting and not live:
         raise ConfigError(f"the model {needs(width, model)}; give their file with --embeddings")
-    found = []
-    for row in rows:
-        own = next((values for one in fitting if (values := one.get(row, mean)) is not None), None)
-        if own is None:
-            text = letters(row)
-            shown = f"{text[:12]}..." if len(text) > 12 else text
-            raise InputError(fitting[0].path, f"holds no embedding of the sequence {shown} ({len(text)} residues)")
-        found.append(own)
-    return found
+    found = [next((values for one in fitting if (values := one.get(row, mean)) is not None), None) for row in rows]
+    missing = [place for place, values in enumerate(found) if values is None]
+    if missing and not live:
+        text = letters(rows[missing[0]])
+        shown = f"{text[:12]}..." if len(text) > 12 else text
+        raise InputError(fitting[0].path, f"holds no embedding of the sequence {shown} ({len(text)} residues)")
+    if missing:
+        for place, values in zip(missing, live[0].vectors([rows[place] for place in missing], mean), strict=True):
+            found[place] = values
+    return [values for values in found if values is not None]
 
 
 Read = TypeVar("Read", network.Embeddings, network.MeanEmbeddings)

@@ -24,6 +24,7 @@ from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import sha256
 from biorrn.config.recipe import Recipe, dump_recipe, parse_recipe
 from biorrn.nn.store import WEIGHTS, load_model, update_facts
+from biorrn.proteins.plm import is_plm, made
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.prepare import prepare_protein
 from biorrn.proteins.train_table.choice import plan, seconds_an_epoch
@@ -43,6 +44,7 @@ from biorrn.proteins.train_table.table import (
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.embeddings import join_prepared
 from biorrn.sequences.prepared.schema import SPLITS
+from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.similarity import protein_leakage
 from biorrn.sequences.splits import Column
 from biorrn.training.checkpoint import CHOICE, STATE, flat, remove_run
@@ -59,6 +61,7 @@ OPTIONS = {"minutes": "--max-minutes", "trials": "--search", "changes": "--set",
 OPTIONS |= {"columns.values": "--targets", "columns.path": "TABLE"}
 OPTIONS |= {f"columns.{name}": f"--{name}-column" for name in ("sequence", "id")}
 MINUTES = 20.0
+EMBEDDED = "embeddings.h5"  # made by a run; kept by --replace, since it depends on the proteins alone
 ENOUGH = 200  # rows held out for the test, from which on they calibrate the intervals
 CROSS_REPEATS = 4  # trainings' worth of time, where folds calibrate them
 
@@ -181,6 +184,10 @@ def train_own(
     where, cores = choose_device(device), set_threads(threads)
     began = time.monotonic()
     folder, mark = wish.folder, wish.mark()
+    if wish.embeddings is not None and is_plm(wish.embeddings):
+        check(wish)
+        records = (ProteinRecord(row.id, row.sequence) for row in read_table(wish.columns).rows)
+        wish = dataclasses.replace(wish, embeddings=made(wish.embeddings, records, folder / EMBEDDED, where))
     if (state := _open(folder, mark, replace)) is not None and (folder / REPORT_FILE).is_file():
         say(f"{folder}: this run is finished; nothing to do")
         return
