@@ -153,8 +153,6 @@ def with_and_without(run: Session, model: Path, rows: Proteins, names: list[str]
             f"embeddings, {scores[1]:.3f} of the {(~reads).sum()} on sequences, "
             f"{METRICS['spearman'](true, ours):.3f} of all together"
         )
-    for line in lines:
-        run.say(line)
     return lines
 
 
