@@ -29,8 +29,8 @@ from biorrn.config.recipe import Recipe, dump_recipe, load_recipe
 from biorrn.nn import layout
 from biorrn.nn.facts import check_task, parse_about, parse_facts, targets_of
 from biorrn.nn.layout import Slot
+from biorrn.sequences import embeddings
 from biorrn.sequences.alphabets import RESIDUES
-from biorrn.sequences.embeddings import wanted
 from biorrn.version import __version__
 
 if TYPE_CHECKING:
@@ -607,7 +607,7 @@ def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
     if facts.get("task") == "basecalling":
         yield f"chemistry: {', '.join(facts.get('chemistry') or ()) or 'unknown'}"
         yield f"signal: {facts['sample_rate']:g} Hz, normalised by {facts['normaliser']}"
-    for width, model, mean in wanted(load_recipe(folder / RECIPE)) if (folder / RECIPE).is_file() else ():
+    for width, model, mean in embeddings.wanted(load_recipe(folder / RECIPE)) if (folder / RECIPE).is_file() else ():
         yield f"reads: embeddings of {model or 'a language model'}, {width} numbers{', means of proteins' * mean}"
     for target in targets_of(facts):
         yield f"target: {target['name']}" + "".join(_detail(target, key) for key in ("unit", "sign", "bounds"))

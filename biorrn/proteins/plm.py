@@ -24,9 +24,12 @@ from biorrn.base.compute import has_bfloat16
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.base.files import atomic_path
 from biorrn.base.lookup import lookup
+from biorrn.config.recipe import parse_recipe
 from biorrn.nn.chunks import Span, spans
 from biorrn.nn.forward import BatchLimit
-from biorrn.sequences.alphabets import sequence
+from biorrn.nn.store import Stored
+from biorrn.sequences.alphabets import RESIDUES as LETTERS
+from biorrn.sequences.alphabets import STANDARD, sequence
 from biorrn.sequences.embeddings import FORMATS, sequence_hash
 from biorrn.sequences.prepared.files import new_file
 from biorrn.sequences.records import ProteinRecord
@@ -45,7 +48,6 @@ MODELS = {
     "ankh-large": "ElnaggarLab/ankh-large",
 }
 PACKAGES = "pip install 'biorrn[plm]'"
-LETTERS = "ACDEFGHIKLMNPQRSTVWYX"
 WINDOW, OVERLAP = 1022, 256  # residues of a pass, for which ESM was trained; residues shared by neighbouring windows
 RESIDUES = {"cpu": 8192, "cuda": 32768}  # of a pass, padding included
 READ_AHEAD = 2_000_000  # residues that are sorted by length together
@@ -239,6 +241,83 @@ class LanguageModel:
             found = self.network(input_ids=ids, attention_mask=mask).last_hidden_state.float().cpu().numpy()
         start = len(self.before)
         return [found[place, start : start + len(text)] for place, text in enumerate(texts)]
+
+    def log_odds(self, text: str, window: int = WINDOW) -> np.ndarray:
+        """Return the log odds of each standard residue against the one that is there, float32 (L, 20): masked marginals.
+
+        Each residue is masked in turn; of a longer protein the model sees the `window` residues around it. Natural
+        logarithms (Meier et al. 2021, Language models enable zero-shot prediction of the effects of mutations on
+        protein function, NeurIPS 34).
+        """
+        letters = torch.tensor([self.ids[letter] for letter in STANDARD], device=self.device)
+        length = min(len(text), window)
+        rows = max(1, RESIDUES.get(self.device.type, RESIDUES["cuda"]) // (length + len(self.before) + len(self.after)))
+        starts = [max(0, min(place - window // 2, len(text) - window)) for place in range(len(text))]
+        table = np.empty((len(text), len(STANDARD)), np.float32)
+        for first in range(0, len(text), rows):
+            places = list(range(first, min(first + rows, len(text))))
+            ids, mask = self.tokens([text[starts[place] : starts[place] + length] for place in places])
+            at = torch.tensor([len(self.before) + place - starts[place] for place in places], device=self.device)
+            every = torch.arange(len(places), device=self.device)
+            ids[every, at] = int(self.mask or 0)
+            with torch.inference_mode():
+                scores = self.network(input_ids=ids, attention_mask=mask).logits[every, at][:, letters].float().cpu()
+            table[places] = scores.numpy()
+        place_of = {letter: place for place, letter in enumerate(STANDARD)}
+        own = [table[row, place_of[one]] if one in place_of else table[row].mean() for row, one in enumerate(text)]
+        return table - np.array(own, np.float32)[:, None]
+
+
+class LogOdds(torch.nn.Module):
+    """Maps `(x, lengths)` to `(log odds, lengths)`, (B, T, 20), as a trained model of effects of substitutions does.
+
+    Equal rows, as those that only fill a batch, are computed once. The network stays on its device.
+    """
+
+    stride = 1
+
+    def __init__(self, model: LanguageModel) -> None:
+        super().__init__()
+        self.of, self.network = model, model.network
+
+    def _apply(self, fn: Any, recurse: bool = True) -> LogOdds:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> LogOdds:
+        return self
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        codes = x.to("cpu", torch.uint8).numpy()
+        texts = [sequence(codes[row, :length]) for row, length in enumerate(lengths.tolist())]
+        tables = {text: torch.from_numpy(self.of.log_odds(text)) for text in dict.fromkeys(texts)}
+        found = torch.zeros(*x.shape, len(STANDARD))
+        for row, text in enumerate(texts):
+            found[row, : len(text)] = tables[text]
+        return found.to(x.device), lengths
+
+
+def zero_shot(name: str, device: torch.device | str = "cpu") -> Stored:
+    """Return a masked language model as one of effects of substitutions, for `proteins.scan` and `proteins.predict`.
+
+    Its value is the log odds of the mutant against the wild type, which no measurement has trained; of several
+    substitutions their sum.
+
+    Raises
+    ------
+    ConfigError: as `LanguageModel.load`, or it has no head that predicts masked residues.
+    """
+    model = LanguageModel.load(name, device, masked=True)
+    if model.mask is None:
+        raise ConfigError(f"--zero-shot {name}: its tokeniser has no mask; log odds need a masked model, as ESM-2")
+    effect = {"name": "log_odds", "unit": "nats", "sign": "positive is likelier than the wild type"}
+    facts = {"task": "tagging", "kind": "values", "effect": effect, "outputs": len(STANDARD), "alphabet": LETTERS}
+    # a recipe that nothing is built of: the module is there
+    recipe = {
+        "name": "zero_shot",
+        "task": "tagging",
+        "model": {"frontend": {"name": "onehot"}, "head": {"name": "values"}},
+    }
+    return Stored.of(LogOdds(model), parse_recipe(recipe), facts, Path(name))
 
 
 def _class_of(library: Any, config: Any, masked: bool, name: str) -> tuple[Any, dict[str, Any]]:

@@ -14,7 +14,7 @@ from biorrn.base.errors import ConfigError
 from biorrn.proteins import plm
 from biorrn.proteins.plm import MODELS, OVERLAP, LanguageModel, embed, is_plm
 from biorrn.sequences import embeddings
-from biorrn.sequences.alphabets import tokens
+from biorrn.sequences.alphabets import STANDARD, tokens
 from biorrn.sequences.embeddings import Embeddings, sequence_hash
 from biorrn.sequences.records import ProteinRecord
 
@@ -255,6 +255,49 @@ def test_weights_that_are_missing_are_an_error(esm: Path, tmp_path: Path) -> Non
     save_file(held, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ConfigError, match="its weights lack"):
         LanguageModel.load(str(tmp_path))
+
+
+def test_log_odds_are_masked_marginals(esm: Path) -> None:
+    text, place, new = TEXTS[4], 5, "W"
+    tokeniser = transformers.AutoTokenizer.from_pretrained(esm)
+    model = transformers.AutoModelForMaskedLM.from_pretrained(esm).eval()
+    given = tokeniser(text, return_tensors="pt")
+    given["input_ids"][0, place + 1] = tokeniser.mask_token_id
+    with torch.inference_mode():
+        scores = torch.log_softmax(model(**given).logits[0, place + 1], -1)
+    wanted = scores[tokeniser.convert_tokens_to_ids(new)] - scores[tokeniser.convert_tokens_to_ids(text[place])]
+    found = LanguageModel.load(str(esm), masked=True).log_odds(text)
+    assert found.shape == (len(text), 20)
+    assert abs(found[place, STANDARD.index(new)] - float(wanted)) < 1e-5
+    assert all(found[row, STANDARD.index(letter)] == 0 for row, letter in enumerate(text))
+
+
+def test_log_odds_of_a_long_protein_see_the_residues_around(esm: Path) -> None:
+    model, text = LanguageModel.load(str(esm), masked=True), TEXTS[2] * 3
+    found = model.log_odds(text, window=50)
+    middle = model.log_odds(text[35:85], window=50)  # of place 60 the window is 35 to 85
+    np.testing.assert_allclose(found[60], middle[25], atol=1e-5)
+    np.testing.assert_allclose(found[0], model.log_odds(text[:50])[0], atol=1e-5)
+
+
+def test_zero_shot_scan(esm: Path, tmp_path: Path, run_cli: Callable[..., int]) -> None:
+    fasta = tmp_path / "p.fasta"
+    fasta.write_text(f">a\n{TEXTS[4]}\n")
+    assert run_cli("scan", "--zero-shot", esm, fasta, "--device", "cpu", "-o", tmp_path / "s.tsv") == 0
+    lines = [line.split("\t") for line in (tmp_path / "s.tsv").read_text().splitlines()]
+    assert len(lines) == 1 + 19 * len(TEXTS[4])
+    table = LanguageModel.load(str(esm), masked=True).log_odds(TEXTS[4])
+    column = lines[0].index("log_odds")
+    for line in lines[1:]:
+        assert float(line[column]) == pytest.approx(
+            table[int(line[1]) - 1, STANDARD.index(line[3])], rel=1e-3, abs=1e-5
+        )
+
+
+def test_zero_shot_needs_a_masked_model(tmp_path: Path) -> None:
+    build_t5(tmp_path / "t5")
+    with pytest.raises(ConfigError, match="log odds need a masked model"):
+        plm.zero_shot(str(tmp_path / "t5"))
 
 
 def test_names() -> None:
