@@ -243,7 +243,7 @@ class LanguageModel:
         return [found[place, start : start + len(text)] for place, text in enumerate(texts)]
 
     def log_odds(self, text: str, window: int = WINDOW) -> np.ndarray:
-        """Return the log odds of each standard residue against the one that is there, float32 (L, 20): masked marginals.
+        """Return the log odds of each standard residue against the one that is there, (L, 20): masked marginals.
 
         Each residue is masked in turn; of a longer protein the model sees the `window` residues around it. Natural
         logarithms (Meier et al. 2021, Language models enable zero-shot prediction of the effects of mutations on
