@@ -187,7 +187,7 @@ def predict(
             say=tally.say,
         )
     if opened:
-        records = joined(records, opened, missing)
+        records = joined(records, opened, missing, strict)
     if stored.facts.get("effect"):
         records = checked(records, proteins, on_problem)
     settings["antisymmetric"] = antisymmetric
@@ -266,7 +266,7 @@ def _predict_tags(
     )
     missing = Missing()
     if opened:
-        records = joined(records, opened, missing)
+        records = joined(records, opened, missing, strict)
     with ExitStack() as stack:
         draw = stack.enter_context(structure_file(figure, states, called))
         sum_up = stack.enter_context(summary_table(summary, states, names))

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import h5py
 import numpy as np
 
 from biorrn.base.errors import ConfigError, InputError, reason
@@ -29,7 +28,6 @@ from biorrn.config import network
 from biorrn.config.recipe import Recipe
 from biorrn.sequences.alphabets import sequence as letters
 from biorrn.sequences.alphabets import tokens
-from biorrn.sequences.prepared.files import SequenceFile
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.reader import is_table, open_table, plain
 
@@ -76,6 +74,8 @@ class Hdf5:
     """A data set a protein, at the root or in groups."""
 
     def __init__(self, path: Path) -> None:
+        import h5py  # `biorrn predict` needs no HDF5 for most models
+
         self.file = h5py.File(path, "r")
         if "schema" in self.file.attrs and "kind" in self.file.attrs:
             raise InputError(path, "is a prepared file of biorrn; expected embeddings, a data set a protein")
@@ -90,7 +90,7 @@ class Hdf5:
             group = stack.pop()
             for name in group:
                 item = group[name]
-                if isinstance(item, h5py.Group):  # of an id that holds a /
+                if hasattr(item, "keys"):  # a group, of an id that holds a /
                     stack.append(item)
                     continue
                 key = item.name.lstrip("/")
@@ -396,21 +396,28 @@ class Live(Protocol):
         ...
 
 
-_OPEN: dict[str, Embeddings] = {}  # what `use` opened in this process
-_LIVE: list[Live] = []
+_OPEN: dict[str, tuple[int, Embeddings]] = {}  # what `use` opened in this process, with the time of the file's change
+_LIVE: dict[str, Live] = {}  # by the name of the model
 
 
 def use(path: str | Path) -> Embeddings:
-    """Open a file for the models of this process, once, and return it; the errors are those of `Embeddings.open`."""
+    """Open a file for the models of this process, and return it; again only where the file has changed.
+
+    Raises
+    ------
+    InputError: as `Embeddings.open`.
+    """
     place = os.path.realpath(path)
-    if place not in _OPEN:
-        _OPEN[place] = Embeddings.open(path)
-    return _OPEN[place]
+    changed = os.stat(place).st_mtime_ns if os.path.exists(place) else 0
+    if place not in _OPEN or _OPEN[place][0] != changed:
+        _OPEN.pop(place, None)
+        _OPEN[place] = changed, Embeddings.open(path)
+    return _OPEN[place][1]
 
 
 def use_live(model: Live) -> None:
     """Let a language model embed the sequences that are in no open file."""
-    _LIVE.append(model)
+    _LIVE[model.model] = model
 
 
 def release() -> None:
@@ -435,7 +442,7 @@ def lookup(rows: Sequence[np.ndarray], width: int, mean: bool, model: str = "") 
     def fits(one: Embeddings | Live) -> bool:
         return one.width == width and not (model and one.model not in ("", model))
 
-    fitting, live = [one for one in _OPEN.values() if fits(one)], [one for one in _LIVE if fits(one)]
+    fitting, live = [one for _, one in _OPEN.values() if fits(one)], [one for one in _LIVE.values() if fits(one)]
     if not fitting and not live:
         raise ConfigError(f"the model {needs(width, model)}; give their file with --embeddings")
     found = [next((values for one in fitting if (values := one.get(row, mean)) is not None), None) for row in rows]
@@ -501,6 +508,8 @@ def join_prepared(recipe: Recipe, prepared: str | Path) -> None:
     ------
     InputError: a file cannot be used, or has no embedding of a row.
     """
+    from biorrn.sequences.prepared.files import SequenceFile
+
     for path in paths_of(recipe):
         source, missing = use(path), Missing()
         with SequenceFile(prepared) as file:
@@ -514,13 +523,20 @@ def join_prepared(recipe: Recipe, prepared: str | Path) -> None:
 
 
 def joined(
-    records: Iterable[ProteinRecord], sources: Sequence[Embeddings], missing: Missing
+    records: Iterable[ProteinRecord], sources: Sequence[Embeddings], missing: Missing, strict: bool = False
 ) -> Iterator[ProteinRecord]:
-    """Yield records, joined to their embeddings; one that a file lacks is counted and has no sequence any more."""
+    """Yield records, joined to their embeddings; one that a file lacks is counted and has no sequence any more.
+
+    Raises
+    ------
+    InputError: with `strict`, at the first that a file lacks.
+    """
     for record in records:
         if not record.problem:
             missing.asked += 1
             if not all([one.join(record.id, record.sequence) for one in sources]):
+                if strict:
+                    raise InputError(sources[0].path, "holds no embedding of it", record.id, FLAG)
                 missing.add(record.id)
                 record = replace(record, sequence="", problem=FLAG)
         yield record
