@@ -3,9 +3,9 @@
 Run: python benchmarks/bench_plm.py exchange --model FOLDER --peer /path/to/python/of/biotrainer
      python benchmarks/bench_plm.py memory [--proteins 100000] [--width 320] [--length 60] [--per mean residue]
 
-  exchange  biotrainer and biorrn embed the same made-up proteins with the model in FOLDER (any of transformers, such as
-            a download of facebook/esm2_t6_8M_UR50D); each reads the file that the other wrote: how many proteins are
-            found, and the largest difference of two numbers
+  exchange  biotrainer and biorrn embed the same made-up proteins with the model in FOLDER; each reads the file that the
+            other wrote: how many proteins are found, and the largest difference of two numbers. biotrainer knows ESM-2
+            and ProtT5 by their names on the hub: run it where facebook/esm2_t6_8M_UR50D is such a folder
   memory    made-up embeddings on disk; a recipe is trained from them for one epoch and predicts all proteins: wall
             seconds, and the largest memory of each process
 """

@@ -392,7 +392,6 @@ def embed(
     kind = {"model": model.model, "per": "protein" if mean else "residue", "window": window}
     known = _known(output, kind, replace)
     parts = output.parent / f".{output.name}.parts"
-    parts.mkdir(parents=True, exist_ok=True)
     done = set(known)
     for part in sorted(parts.glob("*.h5")):
         if (held := _names(part, kind)) is None:
@@ -540,6 +539,7 @@ class _Parts:
         """Write what is held as one part."""
         if not self.held:
             return
+        self.folder.mkdir(parents=True, exist_ok=True)
         with new_file(self.folder / f"{self.number:06d}.h5") as file:
             file.attrs.update(self.kind)
             for record, values in self.held:
@@ -560,8 +560,9 @@ def _merge(output: Path, parts: Path, kind: dict[str, Any], known: set[str]) -> 
                     for name in part:
                         if name not in whole:
                             part.copy(name, whole)
-    elif not known:
-        raise InputError(output, "no protein could be embedded")
     for path in files:
         path.unlink()
-    parts.rmdir()
+    if parts.is_dir():
+        parts.rmdir()
+    if not files and not known:
+        raise InputError(output, "is not written: no protein could be embedded")
