@@ -102,6 +102,8 @@ def plan(
             candidates.append(made)
     lines: list[str] = []
     members: list[dict[str, Any]] = []
+    if model in EMBEDDED and not seen.embeddings:
+        raise ConfigError(f"--model {model}: reads embeddings; give their file with --embeddings")
     if not candidates:
         raise ConfigError(f"--model {model}: does not fit this data or is not in this version")
     each = USED * 60 * minutes / repeats / max(1, sum(entry.network for entry in candidates))  # seconds
