@@ -109,13 +109,16 @@ def _transformers() -> Iterator[Any]:
         import transformers
     except ImportError as error:
         raise ConfigError(f"protein language models need the package transformers: {PACKAGES}") from error
-    before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    log = transformers.logging
+    before, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
     try:
         yield transformers
     finally:
-        transformers.logging.set_verbosity(before)
+        log.set_verbosity(before)
+        if bars:
+            log.enable_progress_bar()
 
 
 def _token_ids(tokeniser: Any, name: str) -> tuple[dict[str, int], list[int], list[int]]:
