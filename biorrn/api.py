@@ -234,6 +234,7 @@ def predict(
     wild_type: str | None = None,
     offset: int = 0,
     antisymmetric: bool = False,
+    embeddings: str | Path | None = None,
     strict: bool = False,
     batch_size: int = 1024,
     device: str = "auto",
@@ -257,6 +258,7 @@ def predict(
     threads : int: CPU threads, default all available; affects speed, not values.
     precision : str: auto, 32 or bf16, on a CPU.
     antisymmetric : bool: of model ddg: exchanging wild type and mutant changes the sign.
+    embeddings : file of embeddings, or a language model by name, for a model that reads them; see `biorrn embed plm`.
     progress : bool: show progress on standard error.
 
     Returns
@@ -281,9 +283,17 @@ def predict(
     from biorrn.base.terminal import progress as shown
     from biorrn.proteins.classes.predict import open_classes
     from biorrn.proteins.effects import checked
-    from biorrn.proteins.predict import columns_given, open_predictions, predict_windows, target_names, units_of
+    from biorrn.proteins.predict import (
+        columns_given,
+        open_embeddings,
+        open_predictions,
+        predict_windows,
+        target_names,
+        units_of,
+    )
     from biorrn.proteins.predicted import Predicted
     from biorrn.sequences.alphabets import RESIDUES
+    from biorrn.sequences.embeddings import Missing, joined
     from biorrn.sequences.rows import TableOptions, other_columns
     from biorrn.sequences.rows import read_proteins as read
     from biorrn.sequences.tables.writer import Memory
@@ -293,6 +303,7 @@ def predict(
     taking, carried = _taking(problems, strict) | {"keep": True}, list[str]()
     with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
+        sources, missing = open_embeddings(stored, None if embeddings is None else str(embeddings), where), Missing()
         tagging = stored.facts.get("task") == "tagging" and not stored.facts.get("effect")
         if tagging:
             from biorrn.tagging.predict import Layout, open_taggings, tag, tag_columns  # with torch
@@ -300,14 +311,14 @@ def predict(
             states, names = tag_columns(stored)
             alphabet = stored.facts.get("alphabet")
             path = stack.enter_context(_file_of(proteins, fasta=alphabet not in (None, RESIDUES)))
-            records = read(path, columns, alphabet=alphabet, **taking)
+            records = joined(read(path, columns, alphabet=alphabet, **taking), sources, missing, strict)
             made: Iterable[Any] = tag(stored, records, **settings)
             write: Any = stack.enter_context(open_taggings(found, Layout(states, names)))
         else:
             path = stack.enter_context(_file_of(proteins))
             carried = other_columns(path, columns)
             settings |= {"level": level, "antisymmetric": antisymmetric}
-            records = read(path, columns, **taking, carry=carried)
+            records = joined(read(path, columns, **taking, carry=carried), sources, missing, strict)
             if stored.facts.get("effect"):
                 records = checked(records, path, taking["on_problem"])
             made = predict_windows(stored, records, **settings)
@@ -354,6 +365,7 @@ def scan(
     insertions: bool = False,
     offset: int = 0,
     antisymmetric: bool = False,
+    embeddings: str | Path | None = None,
     strict: bool = False,
     level: float = 0.9,
     batch_size: int = 256,
@@ -374,7 +386,7 @@ def scan(
     offset : int: number of the first residue, less 1.
     strict : bool: raise at the first record or mutation that cannot be used; default: its row has flags.
     antisymmetric : bool: of model ddg: exchanging wild type and mutant changes the sign.
-    level, batch_size, device, threads, progress : as in `predict`.
+    level, embeddings, batch_size, device, threads, progress : as in `predict`.
 
     Returns
     -------
@@ -392,7 +404,7 @@ def scan(
     (19, 'E5A')
     """
     from biorrn.base.terminal import progress as shown
-    from biorrn.proteins.predict import target_names, units_of
+    from biorrn.proteins.predict import open_embeddings, target_names, units_of
     from biorrn.proteins.scan import Plan, effects_table, parse_spans
     from biorrn.proteins.scan import scan as run
     from biorrn.sequences.rows import read_proteins as read
@@ -410,6 +422,7 @@ def scan(
     with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}
         settings["antisymmetric"] = antisymmetric
+        open_embeddings(stored, None if embeddings is None else str(embeddings), where)
         path = stack.enter_context(_file_of(proteins))
         effects = run(stored, read(path, **taking, keep=True), plan, taking["on_problem"], **settings)
         twice = not stored.facts.get("effect")  # value and difference are two numbers
@@ -654,6 +667,7 @@ def train(
     model: str | None = None,
     folds: int | str = 0,
     search: int = 0,
+    embeddings: str | Path | None = None,
     sheet: str | None = None,
     strict: bool = False,
     init: str | None = None,
@@ -688,6 +702,7 @@ def train(
     folds : int or str: folds of a cross-validation, whose models become one ensemble; 0 is none. Or what is held out
         together, as "position" or "random:10"; see `biorrn train-table --help`.
     search : int: trials of a hyperparameter search; 0 is none.
+    embeddings : for a table, file of embeddings of its proteins, or a language model that makes them.
     strict : bool: raise at the first row that cannot be used; default: leave it out.
     init, jobs : with `recipe`: model with the initial weights; ensemble members trained at a time.
     settings : dict of recipe keys to change, such as {"training.epochs": 3}.
@@ -736,7 +751,8 @@ def train(
                       type=target_type)  # fmt: skip
     minutes_of_all = MINUTES if max_minutes is None else max_minutes
     wish = Wish(columns, folder, model=model, split=split, seed=seed, changes=changes, minutes=minutes_of_all,
-                folds=str(folds or ""), trials=search)  # fmt: skip
+                folds=str(folds or ""), trials=search,
+                embeddings=None if embeddings is None else str(embeddings))  # fmt: skip
     say = (lambda line: print(line, file=sys.stderr, flush=True)) if progress else (lambda line: None)
     with _computing(device, threads, progress) as (_, used):
         train_own(wish, device=device, threads=used, replace=replace, say=say, report=write_report)

@@ -1,14 +1,27 @@
-"""`biorrn prepare word2vec`, `biorrn models embedding` and `biorrn models states`: embeddings and hidden states.
+"""`biorrn embed plm`: embeddings by protein language models; and commands of `prepare` and `models` about vectors.
 
-Together they are also the former group `biorrn embed`.
+`prepare word2vec`, `models embedding` and `models states` are also here under the names that they had in this group.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from biorrn.cli.options import BatchSize, Device, Member, Sequences, Split, StateModel, Strict, Threads
+from biorrn.cli.options import (
+    BatchSize,
+    Device,
+    IdColumn,
+    Member,
+    Offset,
+    SequenceColumn,
+    Sequences,
+    Split,
+    StateModel,
+    Strict,
+    Threads,
+    WildType,
+)
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -60,6 +73,77 @@ def word2vec(
     Tally("prepare word2vec").took(reading)
     write_vectors(output, table)
     print(f"{output}: {len(table.words):,} {k}-mers, {width} dimensions, from {table.facts['proteins']:,} proteins")
+
+
+@app.command(no_args_is_help=True)
+def plm(
+    proteins: Annotated[
+        str, typer.Argument(help="FASTA, may be compressed, - is standard input; or a table of sequences or mutations.")
+    ],
+    model: Annotated[
+        str, typer.Option("--model", help="Name as esm2_t12_35M_UR50D, a model of the hub, or a folder with one.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="HDF5 file to write, or to add to.")],
+    per: Annotated[str, typer.Option(help="mean: one vector a protein; residue: one a residue.")] = "mean",
+    float32: Annotated[bool, typer.Option("--float32", help="Store float32. Default: float16, half the size.")] = False,
+    window: Annotated[
+        int, typer.Option(help="Residues of a pass; longer proteins are cut into overlapping windows. 0: no limit.")
+    ] = 1022,
+    sequence_column: SequenceColumn = None,
+    id_column: IdColumn = None,
+    wild_type: WildType = None,
+    offset: Offset = 0,
+    strict: Strict = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Start over if OUTPUT holds embeddings of another model or kind.")
+    ] = False,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+    threads: Threads = None,
+    precision: Annotated[
+        str, typer.Option(help="Arithmetic: auto, 32, bf16 or 16. auto is 16 on a GPU (T5: bf16) and 32 on a CPU.")
+    ] = "auto",
+) -> None:
+    """Embed proteins with a protein language model: ESM-2, ProtT5, Ankh, ProtBert.
+
+    Needs the package transformers: pip install 'biorrn[plm]'. Models are known by the names esm2_t6_8M_UR50D,
+    esm2_t12_35M_UR50D, esm2_t30_150M_UR50D, esm2_t33_650M_UR50D, prot_t5_xl_uniref50, ankh-base and others; they are
+    fetched from the Hugging Face hub once.
+
+    The file is that of biotrainer and bio_embeddings: a data set a sequence, of shape (L, D) or (D,), named by the
+    hash of the sequence, with the attribute original_id. What it already holds is not made again, and the same command
+    resumes an interrupted run. `biorrn prepare plm` is the same command.
+
+    \b
+    Examples:
+      biorrn embed plm proteins.fasta --model esm2_t12_35M_UR50D -o esm2.h5
+      biorrn embed plm mine.csv --model esm2_t33_650M_UR50D --per residue --device cuda -o residues.h5
+      biorrn embed plm scan.csv --wild-type gb1.fa --model models/prot_t5 -o variants.h5
+      biorrn prepare plm proteins.fasta --model ankh-base -o ankh.h5
+    """
+    from biorrn.base.compute import choose_device, set_threads
+    from biorrn.base.errors import stop
+    from biorrn.base.lookup import lookup
+    from biorrn.base.terminal import progress
+    from biorrn.proteins.plm import LanguageModel
+    from biorrn.proteins.plm import embed as run
+    from biorrn.sequences.rows import TableOptions, read_proteins
+    from biorrn.sequences.tally import Tally
+
+    mean = lookup({"mean": True, "protein": True, "residue": False}, per, "--per")
+    set_threads(threads)
+    tally = Tally("embed plm")
+    columns = TableOptions(sequence_column or "sequence", id_column, None, wild_type, offset)
+    records = read_proteins(
+        proteins, columns, on_problem=stop if strict else tally.skip_record, on_repeat=tally.repeat, say=tally.say
+    )
+    made = LanguageModel.load(model, choose_device(device), precision)
+    options: dict[str, Any] = {"mean": mean, "half": not float32, "window": window, "batch_size": batch_size}
+    with progress("embedding", "proteins") as advance:
+        counts = run(made, records, output, **options, replace=replace, advance=advance)
+    kept = f", {counts['kept']:,} were there" if counts["kept"] else ""
+    one = f"{made.width} numbers a {'protein' if mean else 'residue'}"
+    tally.say(f"{output}: {counts['embedded']:,} proteins embedded by {made.model}, {one}{kept}")
 
 
 @app.command("show", no_args_is_help=True)

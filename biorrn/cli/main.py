@@ -190,6 +190,7 @@ COMMANDS = {
         ("scan", "scan", "Use", "Predict the effect of mutations; by default, of every single substitution."),
         ("explain", "explain", "Use", "Show which residues a prediction depends on."),
         ("suggest", "suggest", "Use", "Choose the variants to measure next."),
+        ("embed", "embed", "Use", "Embed proteins with language models; learn k-mer embeddings, export hidden states."),
         ("basecall", "basecall", "Use", "Basecall raw nanopore signal."),
         ("prepare", "prepare.app", "Train", "Convert proteins or labelled reads to one HDF5 file with a split."),
         ("train", "train", "Train", "Train a recipe on a prepared file, or resume an interrupted training."),
@@ -210,12 +211,10 @@ COMMANDS = {
         ("assemble", "assemble", "Reads", "Assemble reads with minimap2, miniasm and racon."),
         ("models", "models", "Inspect", "List models, describe one, export or plot its hidden states."),
         ("report", "report", "Inspect", "Build an HTML report of evaluations, runs and data sets."),
-        # not listed: rerun is named by the help of train, split by that of trim; experiments is for
-        # developers of methods; embed is the former name of commands in models and prepare
+        # not listed: rerun is named by the help of train, split by that of trim; experiments is for developers
         ("rerun", "rerun", "", "Repeat a training run, and check that the weights are the same."),
         ("experiments", "experiments", "", "Compare recurrent cells, and measure how far gradients reach."),
         ("split", "split", "", "Split basecalled reads that hold two molecules, at the adapters between them."),
-        ("embed", "embed", "", "Learn k-mer embeddings, plot residue embeddings, export hidden states."),
     )
 }
 # former names of commands that moved into a group

@@ -75,6 +75,14 @@ Decimal = Annotated[
     str | None, typer.Option(help="Decimal separator, point or comma. Default: detected from the numbers.")
 ]
 
+Embeddings = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|MODEL",
+        help="Embeddings by a language model: .h5, .npz, .pt or a table; or the model that makes them, see embed plm.",
+    ),
+]
+
 # -- outputs ---------------------------------------------------------------------------------------------------------
 
 Table = Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from biorrn.cli.options import Antisymmetric, BatchSize, Device, Level, Offset, Sheet, Threads, WildType
+from biorrn.cli.options import Antisymmetric, BatchSize, Device, Embeddings, Level, Offset, Sheet, Threads, WildType
 
 if TYPE_CHECKING:
     from biorrn.nn.store import Stored
@@ -55,6 +55,7 @@ def predict(
     id: Annotated[
         str | None, typer.Option(help="For a table: the column of ids. Default: id, else rows are numbered.")
     ] = None,
+    embeddings: Embeddings = None,
     sheet: Sheet = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first unusable record or repeated id. Default: flag it.")
@@ -120,9 +121,18 @@ def predict(
     from biorrn.nn.store import load_model
     from biorrn.proteins.classes.predict import open_classes, uncalibrated
     from biorrn.proteins.effects import checked
-    from biorrn.proteins.predict import columns_given, open_predictions, refuse, target_names, units_of, widened
+    from biorrn.proteins.predict import (
+        columns_given,
+        open_embeddings,
+        open_predictions,
+        refuse,
+        target_names,
+        units_of,
+        widened,
+    )
     from biorrn.proteins.predict import predict_windows as run
     from biorrn.proteins.predicted import Predicted
+    from biorrn.sequences.embeddings import FLAG, Missing, joined
     from biorrn.sequences.rows import TableOptions, is_fasta, other_columns, read_mutants, read_proteins
     from biorrn.sequences.tally import Tally
 
@@ -133,6 +143,7 @@ def predict(
         raise ConfigError("Missing argument 'PROTEINS': give FASTA or a table, or --wild-type with --mutations")
     stored = load_model(model)
     where = device_name(device)
+    opened, missing = open_embeddings(stored, embeddings, where), Missing()
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
     columns = TableOptions(sequence_column, id, sheet, wild_type, offset)
     if stored.facts.get("task") == "tagging" and not stored.facts.get("effect"):
@@ -152,6 +163,7 @@ def predict(
             strict=strict,
             columns=columns,
             settings=settings,
+            opened=opened,
         )
         return
     classes = stored.facts.get("task") == "classification"
@@ -181,6 +193,8 @@ def predict(
             carry=carried,
             say=tally.say,
         )
+    if opened:
+        records = joined(records, opened, missing, strict)
     if stored.facts.get("effect"):
         records = checked(records, proteins, on_problem)
     settings["antisymmetric"] = antisymmetric
@@ -190,6 +204,7 @@ def predict(
         device=kind_of(where),
         mutations=mutations,
         antisymmetric=antisymmetric,
+        embeddings=embeddings,
         **asdict(columns),
     )
     opened = (
@@ -216,6 +231,9 @@ def predict(
         tally.require("sequences", f"{proteins}: contains no sequence that can be predicted")
     wide = None if classes else widened(stored, level)
     tally.say_outside(model, str(stored.facts.get("inputs", "")), wide, "sequences")
+    if missing.count:
+        tally.say(missing.line([str(embeddings)]))
+        tally.left_out[FLAG] += missing.count
     if note:
         tally.say(note)
     tally.report()
@@ -232,13 +250,18 @@ def _predict_tags(
     strict: bool,
     columns: TableOptions,
     settings: dict[str, Any],
+    opened: list[Any],
 ) -> None:
-    """Predict a state, or values, of each residue; `columns` are options of a table, `settings` those of the model."""
+    """Predict a state, or values, of each residue; `columns` are options of a table, `settings` those of the model.
+
+    `opened` are the embeddings that the model reads.
+    """
     from contextlib import ExitStack
 
     from biorrn.base.errors import stop
     from biorrn.base.terminal import progress
     from biorrn.proteins.predicted import doubts
+    from biorrn.sequences.embeddings import FLAG, Missing, joined
     from biorrn.sequences.rows import read_proteins
     from biorrn.tagging.figures import MOST, structure_file
     from biorrn.tagging.predict import Layout, TagTally, open_taggings, summary_table, tag, tag_columns
@@ -254,6 +277,9 @@ def _predict_tags(
         on_repeat=None if strict else tally.repeat,
         keep=True,
     )
+    missing = Missing()
+    if opened:
+        records = joined(records, opened, missing, strict)
     with ExitStack() as stack:
         draw = stack.enter_context(structure_file(figure, states, called))
         sum_up = stack.enter_context(summary_table(summary, states, names))
@@ -271,6 +297,9 @@ def _predict_tags(
                 tally.outside([found.id], reasons)
             advance(len(found.sequence))
         tally.require("sequences", f"{sequences}: contains no sequence that can be predicted")
+    if missing.count:
+        tally.say(missing.line([one.path for one in opened]))
+        tally.left_out[FLAG] += missing.count
     tally.say_outside(stored.path.name, str(stored.facts.get("inputs", "")), None, "sequences")
     if not drawn:
         tally.say(f"{figure}: shows only the first {MOST} sequences")

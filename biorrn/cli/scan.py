@@ -8,6 +8,7 @@ from biorrn.cli.options import (
     Antisymmetric,
     BatchSize,
     Device,
+    Embeddings,
     Fasta,
     Level,
     Offset,
@@ -37,6 +38,11 @@ def scan(
     ] = False,
     offset: Offset = 0,
     antisymmetric: Antisymmetric = False,
+    embeddings: Embeddings = None,
+    zero_shot: Annotated[
+        bool,
+        typer.Option("--zero-shot", help="MODEL is a protein language model, as esm2_t33_650M_UR50D: its log odds."),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unusable mutation.")] = False,
     level: Level = 0.9,
     batch_size: BatchSize = 256,
@@ -50,6 +56,9 @@ def scan(
     The values of ddg are differences to the wild type, with their intervals.
     If the model was not trained on mutants, a message says so and each row is flagged not_trained_on_mutants.
 
+    With --zero-shot the value is the log odds of the mutant against the wild type by a masked language model, each
+    residue masked in turn: no measurement trained it, and it has no unit of a property.
+
     Mutations are written as A23G, A23del, A23_K25del, A23_G24insWWP or A23_K25delinsGP, or in HGVS (p.Ala23Gly).
     An unusable mutation is reported and left out. If most do not match the protein, the error names the --offset at
     which they would.
@@ -60,6 +69,8 @@ def scan(
       biorrn scan stability protein.fa --positions 10-40,55 --deletions -o scan.csv
       biorrn scan stability protein.fa --mutations "A23G,K41E:L12P,p.Ala23_Gly24insTrp"
       biorrn scan stability proteins.fa --mutations variants.csv --column mutant -o scan.parquet
+      biorrn scan --zero-shot esm2_t33_650M_UR50D proteins.fa -o log_odds.tsv
+      biorrn scan runs/tm_esm2 protein.fa --embeddings esm2_t12_35M_UR50D -o scan.tsv
     """
     from biorrn.base.compute import device_name, set_threads
     from biorrn.base.errors import stop
@@ -67,17 +78,21 @@ def scan(
     from biorrn.nn.facts import targets_of
     from biorrn.nn.store import load_model
     from biorrn.proteins.landscape import heat_maps
-    from biorrn.proteins.predict import target_names, units_of, widened
+    from biorrn.proteins.predict import open_embeddings, target_names, units_of, widened
     from biorrn.proteins.scan import Plan, count, effects_table, parse_spans, remarks
     from biorrn.proteins.scan import scan as run
     from biorrn.sequences.fasta import read_fasta
     from biorrn.sequences.tally import Tally
 
+    if zero_shot:
+        from biorrn.proteins.plm import zero_shot as zero_shot_model
+
     used = set_threads(threads)
     plan = Plan(mutations, column, parse_spans(positions), deletions, insertions, offset)
-    stored = load_model(model)
-    names = target_names(stored, effects=True)
     where = device_name(device)
+    stored = zero_shot_model(model, where) if zero_shot else load_model(model)
+    names = target_names(stored, effects=True)
+    open_embeddings(stored, embeddings, where)
     tally = Tally("scan", "mutants", "proteins")
     options: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}
     options["antisymmetric"] = antisymmetric

@@ -9,6 +9,7 @@ from biorrn.base.errors import ConfigError
 from biorrn.cli.options import (
     Decimal,
     Device,
+    Embeddings,
     IdColumn,
     Offset,
     SequenceColumn,
@@ -53,6 +54,7 @@ def train_table(
         ),
     ] = None,
     search: Annotated[int | None, typer.Option(help="Trials of a hyperparameter search.")] = None,
+    embeddings: Embeddings = None,
     sheet: Sheet = None,
     decimal: Decimal = None,
     censored: Annotated[
@@ -91,6 +93,7 @@ def train_table(
       biorrn train-table all.fasta --targets values.csv --target kcat --search 30 --max-minutes 60 -o runs/kcat
       biorrn train-table scan.csv --wild-type gb1.fa --target score -o runs/gb1
       biorrn train-table mine.csv --target family -o runs/family
+      biorrn train-table mine.csv --target tm --embeddings esm2.h5 -o runs/tm_esm2
       biorrn train-table mine.csv --target tm --dry-run
     """
     if output is None and not dry_run:
@@ -98,6 +101,7 @@ def train_table(
     from functools import partial
 
     from biorrn.base.compute import choose_device, set_threads
+    from biorrn.proteins.plm import is_plm
     from biorrn.proteins.train_table.run import MINUTES, Wish, choose, train_own
     from biorrn.proteins.train_table.table import Columns
     from biorrn.report.page import write_report
@@ -131,9 +135,12 @@ def train_table(
         minutes=MINUTES if max_minutes is None else max_minutes,
         folds=folds or "",
         trials=search or 0,
+        embeddings=embeddings,
     )
     say = partial(print, flush=True)  # lines appear at once in the log of a long run
     if dry_run:
+        if embeddings is not None and is_plm(embeddings):
+            raise ConfigError(f"--dry-run: embeds nothing; give --embeddings a file, as embed plm --model {embeddings}")
         set_threads(threads)
         choice, rows, _ = choose(wish, choose_device(device))
         for line in [*choice.lines, *rows.reading.table()]:

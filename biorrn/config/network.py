@@ -141,6 +141,20 @@ class LanguageModel(Closed):
         return _one_source(self, bool(self.parts), bool(self.parts))
 
 
+class Embeddings(Closed):
+    """Embeddings of a large language model, from a file; a model folder holds their width, and no path."""
+
+    name: Literal["embeddings"] = "embeddings"
+    path: str | None = None  # HDF5, .npz, .pt, or a table; see `sequences.embeddings`
+    per: Literal["residue", "mean"] = "residue"  # a step a residue, or one step a protein: their mean
+    width: int = Field(0, ge=0, le=WIDEST)  # numbers of a vector; this and the next come from the file
+    model: str = ""  # the language model, where the file names it
+
+    @model_validator(mode="after")
+    def source(self) -> Embeddings:
+        return _one_source(self, bool(self.width), bool(self.width or self.model))
+
+
 class Trained(Closed):
     """What trained models say of each residue, beside its own features, and convolutions over all of it; all joined.
 
@@ -165,7 +179,7 @@ class Trained(Closed):
         return _one_source(self, bool(self.parts), bool(self.parts))
 
 
-Filled = TypeVar("Filled", Vectors, LanguageModel, Trained)
+Filled = TypeVar("Filled", "Vectors", "LanguageModel", "Trained", "Embeddings", "MeanEmbeddings")
 
 
 def _one_source(recipe: Filled, settled: bool, partly: bool) -> Filled:
@@ -224,6 +238,7 @@ Frontend = Annotated[
     | Variant
     | Vectors
     | LanguageModel
+    | Embeddings
     | Trained
     | Conv
     | Residual
@@ -412,7 +427,20 @@ class Proteins(Closed):
     name: Literal["proteins"] = "proteins"
 
 
-KernelRecipe = Annotated[Sites | Substitutions | Descriptors | Proteins, Field(discriminator="name")]
+class MeanEmbeddings(Closed):
+    """Any proteins: embeddings of a large language model, the mean over the residues."""
+
+    name: Literal["embeddings"] = "embeddings"
+    path: str | None = None  # as of the front end of this name, and the next two
+    width: int = Field(0, ge=0, le=WIDEST)
+    model: str = ""
+
+    @model_validator(mode="after")
+    def source(self) -> MeanEmbeddings:
+        return _one_source(self, bool(self.width), bool(self.width or self.model))
+
+
+KernelRecipe = Annotated[Sites | Substitutions | Descriptors | Proteins | MeanEmbeddings, Field(discriminator="name")]
 
 
 class GaussianProcess(Closed):

@@ -33,12 +33,14 @@ from biorrn.config.network import DecoderHead as DecoderHead
 from biorrn.config.network import Descriptors as Descriptors
 from biorrn.config.network import Dilated as Dilated
 from biorrn.config.network import Embedding as Embedding
+from biorrn.config.network import Embeddings as Embeddings
 from biorrn.config.network import Fixed as Fixed
 from biorrn.config.network import Forest as Forest
 from biorrn.config.network import Frontend as Frontend
 from biorrn.config.network import GaussianProcess as GaussianProcess
 from biorrn.config.network import Head as Head
 from biorrn.config.network import LanguageModel as LanguageModel
+from biorrn.config.network import MeanEmbeddings as MeanEmbeddings
 from biorrn.config.network import OneHot as OneHot
 from biorrn.config.network import PlainHead as PlainHead
 from biorrn.config.network import Proteins as Proteins

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,10 +18,12 @@ from biorrn.nn.batch import place, valid
 from biorrn.nn.cells import SharedDropout
 from biorrn.nn.convolutions import ACTIVATIONS, Dilated, residual, separable
 from biorrn.nn.ensemble import probabilities
+from biorrn.sequences import embeddings
 from biorrn.sequences.alphabets import N_TOKENS, PADDING, RESIDUES, STANDARD, TABLES, tokens
 from biorrn.sequences.tokenisers import BOS, EOS, PAD, SPECIAL, UNK, Tokeniser
 from biorrn.sequences.vectors import read_vectors
 
+SETTLED = 512  # training rows that mean and spread of embeddings are taken from
 END = 10  # residues from an end of a protein, within which the distance is a feature of front end `trained`
 
 
@@ -302,6 +305,51 @@ class KmerTable(nn.Module):
         return features * valid(lengths, x.shape[1])[:, :, None], lengths
 
 
+class Embeddings(nn.Module):
+    """Embeddings of a large language model, looked up by sequence among the open files of `sequences.embeddings`.
+
+    They are standardised by mean and spread of the training rows, see `settle`. With `per: mean` a protein is one step.
+
+    Attributes
+    ----------
+    settled : the recipe for a model folder, without path; the file's width and language model are in it.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, recipe: config.Embeddings) -> None:
+        super().__init__()
+        self.settled = embeddings.settled(recipe)
+        self.width, self.whole = self.settled.width, recipe.per == "mean"
+        self.register_buffer("mean", torch.zeros(self.width))
+        self.register_buffer("spread", torch.ones(self.width))
+
+    def settle(self, flat: np.ndarray, lengths: np.ndarray) -> None:
+        """Set mean and spread from at most `SETTLED` training rows: tokens uint8 (total,) and lengths (N,) of all."""
+        ends = np.cumsum(lengths)
+        chosen = np.unique(np.linspace(0, len(lengths) - 1, min(len(lengths), SETTLED)).astype(np.int64))
+        rows = [flat[ends[row] - lengths[row] : ends[row]] for row in chosen if lengths[row]]
+        found = [torch.from_numpy(one).double() for one in self._found(rows)]
+        values = torch.stack(found) if self.whole else torch.cat(found)
+        self.mean.copy_(values.mean(0))
+        self.spread.copy_(values.std(0).clamp(min=1e-6))
+
+    def _found(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return embeddings.lookup(rows, self.width, self.whole, self.settled.model)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        steps = lengths.clamp(max=1) if self.whole else lengths
+        features = torch.zeros(len(x), 1 if self.whole else x.shape[1], self.width)
+        codes = x.detach().to("cpu", torch.uint8).numpy()
+        there = [(row, int(length)) for row, length in enumerate(lengths.tolist()) if length]
+        found = self._found([codes[row, :length] for row, length in there])
+        for (row, length), values in zip(there, found, strict=True):
+            features[row, : 1 if self.whole else length] = torch.from_numpy(values)  # float16 becomes float32
+        scaled = (features.to(x.device) - self.mean) / self.spread
+        return scaled * valid(steps, features.shape[1])[:, :, None], steps
+
+
 class Variant(nn.Module):
     """Maps tokens (B, T) to vectors (B, L, width), one for each position of the reference, zero where a row equals it.
 
@@ -443,6 +491,12 @@ class Conv(nn.Module):
         return h.transpose(1, 2), lengths  # (B, T', C)
 
 
+def settle(frontend: nn.Module, flat: np.ndarray, lengths: np.ndarray) -> None:
+    """Set from training rows what a front end of embeddings does not learn; any other has nothing of the kind."""
+    if isinstance(frontend, Embeddings):
+        frontend.settle(flat, lengths)
+
+
 def _fixed(recipe: config.Fixed | config.OneHot) -> Table:
     return Table([recipe.name])
 
@@ -461,6 +515,7 @@ FRONTENDS: dict[str, Callable[..., Any]] = {
     "variant": Variant,
     "table": KmerTable,
     "language_model": HiddenStates,
+    "embeddings": Embeddings,
     "trained": Trained,
     "conv": Conv,
     "residual": residual,

@@ -302,6 +302,9 @@ def settle(recipe: Recipe, model: nn.Module) -> Recipe:
             if not isinstance(member.recipe, str)  # as all are once trained
         ]
         return recipe.model_copy(update={"members": members})
+    if isinstance(recipe.model, GaussianProcess):
+        kernel = getattr(model.targets[0][0].kernel, "settled", recipe.model.kernel)  # type: ignore[index,union-attr]
+        return recipe.model_copy(update={"model": recipe.model.model_copy(update={"kernel": kernel})})
     settled = getattr(getattr(model, "frontend", None), "settled", None)
     if recipe.model is None or settled is None:
         return recipe

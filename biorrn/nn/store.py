@@ -29,6 +29,7 @@ from biorrn.config.recipe import Recipe, dump_recipe, load_recipe
 from biorrn.nn import layout
 from biorrn.nn.facts import check_task, parse_about, parse_facts, targets_of
 from biorrn.nn.layout import Slot
+from biorrn.sequences import embeddings
 from biorrn.sequences.alphabets import RESIDUES
 from biorrn.version import __version__
 
@@ -439,6 +440,7 @@ def _paths(recipe: Recipe) -> Iterator[str]:
     """Yield the paths in a recipe, which are allowed in training but not in a model folder."""
     frontend = getattr(recipe.model, "frontend", None)
     found = [getattr(frontend, name, None) for name in ("path", "backward")] + [recipe.training.teacher]
+    found.append(getattr(getattr(recipe.model, "kernel", None), "path", None))
     for part in getattr(frontend, "parts", ()):
         if "recipe" in part:  # checked again when it is built
             yield from _paths(Recipe.model_validate(part["recipe"]))
@@ -605,6 +607,8 @@ def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
     if facts.get("task") == "basecalling":
         yield f"chemistry: {', '.join(facts.get('chemistry') or ()) or 'unknown'}"
         yield f"signal: {facts['sample_rate']:g} Hz, normalised by {facts['normaliser']}"
+    for width, model, mean in embeddings.wanted(load_recipe(folder / RECIPE)) if (folder / RECIPE).is_file() else ():
+        yield f"reads: embeddings of {model or 'a language model'}, {width} numbers{', means of proteins' * mean}"
     for target in targets_of(facts):
         yield f"target: {target['name']}" + "".join(_detail(target, key) for key in ("unit", "sign", "bounds"))
     if facts.get("max_length"):

@@ -32,6 +32,7 @@ from biorrn.proteins.classes.predict import scores_of
 from biorrn.proteins.predicted import Predicted, Prediction, strangers
 from biorrn.proteins.uncertainty import novelty
 from biorrn.proteins.uncertainty.conformal import LEVEL, Intervals
+from biorrn.sequences import embeddings
 from biorrn.sequences.flags import LEFT_OUT, flags
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.writer import Memory, Table, late, open_table, table_format
@@ -103,6 +104,47 @@ def _has_spread(stored: Stored) -> bool:
     from biorrn.nn.forward import has_spread
 
     return has_spread(stored.model)
+
+
+def open_embeddings(stored: Stored, given: str | None, device: str = "cpu") -> list[embeddings.Embeddings]:
+    """Open the embeddings that a model reads, for this process.
+
+    Parameters
+    ----------
+    given : str, optional: a file of embeddings, or a language model that makes them as they are asked for.
+
+    Returns
+    -------
+    list of Embeddings: the open file, to which proteins are joined by id too; none for a language model, or where the
+    model reads sequences alone.
+
+    Raises
+    ------
+    ConfigError: the model reads embeddings and none are given, or others than it reads; or it reads none.
+    InputError: as `Embeddings.open`.
+    """
+    reads = embeddings.wanted(stored.recipe)
+    if not reads:
+        if given is not None:
+            raise ConfigError(f"--embeddings: {stored.path} reads sequences alone; leave the option out")
+        return []
+    width, name, mean = reads[0]
+    if given is None:
+        made = f"biorrn embed plm proteins.fasta --model {name or 'MODEL'} -o embeddings.h5"
+        needs = embeddings.needs(width, name)
+        raise ConfigError(f"{stored.path}: the model {needs}; give their file with --embeddings ({made})")
+    from biorrn.proteins.plm import LanguageModel, is_plm
+
+    source: Any = LanguageModel.load(given, device) if is_plm(given) else embeddings.use(given)
+    for width, name, mean in reads:
+        if width != source.width or (name and source.model not in ("", name)):
+            raise ConfigError(f"{given}: holds {source.described}; the model {embeddings.needs(width, name)}")
+        if not mean and source.per == "protein":
+            raise ConfigError(f"{given}: holds {source.described}; the model reads one vector a residue")
+    if isinstance(source, embeddings.Embeddings):
+        return [source]
+    embeddings.use_live(source)
+    return []
 
 
 def refuse(stored: Stored, **options: str | None) -> None:

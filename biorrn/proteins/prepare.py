@@ -14,6 +14,7 @@ from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import one_line, sha256, write_text
 from biorrn.base.lookup import lookup
 from biorrn.sequences.alphabets import DNA, RESIDUES, base_tokens, sequence, tokens
+from biorrn.sequences.embeddings import Embeddings, Missing, use
 from biorrn.sequences.fastq import read_bases
 from biorrn.sequences.prepared.files import ProteinFile, protein_writer
 from biorrn.sequences.prepared.schema import SPLITS, split_code
@@ -42,6 +43,8 @@ def prepare_proteins(
     note: str = "",
     advance: Callable[[int], None] = lambda proteins: None,
     reading: Reading | None = None,
+    embeddings: str | None = None,
+    missing: Missing | None = None,
 ) -> dict[str, Any]:
     """Write the proteins of a table, or of FASTA and a table, to a prepared file and return its account.
 
@@ -51,6 +54,7 @@ def prepare_proteins(
     ----------
     alphabet : "protein"; or "dna" for sequences of bases alone, from FASTA or FASTQ, for a language model.
     reading : how the table is read; it records unusual cells. Without it, the first bad row is an error.
+    embeddings : file of embeddings; proteins without one are left out, counted, and named in `missing`.
     """
     reading = reading or Reading(strict=True)
     counts: Counter[str] = Counter()
@@ -79,6 +83,8 @@ def prepare_proteins(
                 "--alphabet dna: allowed is --split random; FASTA has no columns, and clusters are of proteins"
             )
         rows = distinct((ProteinRow(name, bases, ()) for name, bases in read_bases(source)), counts)
+    if embeddings is not None:
+        rows = embedded(rows, use(embeddings), missing or Missing(), counts)
     files = [path for path in (source, table, wild_type) if path is not None and Path(path).is_file()]
     sources = {str(path): sha256(path) for path in files}
     first = list(islice(rows, 1))  # with it, the units that the table gives are known
@@ -91,6 +97,19 @@ def prepare_proteins(
     if reading.dropped:
         counts["dropped: row cannot be used"] = reading.dropped
     return account(out, kept + counts, note)
+
+
+def embedded(
+    rows: Iterable[ProteinRow], source: Embeddings, missing: Missing, counts: Counter[str]
+) -> Iterator[ProteinRow]:
+    """Yield the rows that a file has an embedding of."""
+    for row in rows:
+        missing.asked += 1
+        if not row.sequence or source.join(row.id, row.sequence):
+            yield row
+        else:
+            missing.add(row.id)
+            counts["dropped: no embedding"] += 1
 
 
 def prepare_protein(

@@ -16,6 +16,7 @@ from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.lookup import lookup
 from biorrn.config.recipe import Model, Recipe, Variant
 from biorrn.nn.batch import Batch
+from biorrn.nn.frontends import settle
 from biorrn.nn.heads import Regression
 from biorrn.nn.sequence import SequenceModel, build_model
 from biorrn.nn.store import models_of
@@ -159,6 +160,7 @@ def make_model(recipe: Recipe, data: ProteinData) -> SequenceModel:
     lookup(LOSSES, recipe.training.loss, f"recipe '{recipe.name}': loss")
     network = with_reference(recipe.network, data.rows)
     model = build_model(network, data.facts["outputs"], given=models_of(network.frontend))
+    settle(model.frontend, data.rows.flat, data.rows.lengths)
     if not isinstance(model.head, Regression):
         raise ConfigError(f"recipe '{recipe.name}': task regression needs head 'regression'")
     values = data.rows.targets  # (N, K), NaN where missing

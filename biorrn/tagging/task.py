@@ -17,6 +17,7 @@ from biorrn.config.recipe import Recipe
 from biorrn.kernels.chain import chain_loss
 from biorrn.nn.batch import Batch
 from biorrn.nn.ensemble import probabilities
+from biorrn.nn.frontends import settle
 from biorrn.nn.heads import TagsCRF, Values
 from biorrn.nn.sequence import SequenceModel, build_model
 from biorrn.nn.store import models_of
@@ -125,6 +126,7 @@ def make_model(recipe: Recipe, data: TagData) -> SequenceModel:
                 "allowed is onehot, or embedding or dilated without a table"
             )
     model = build_model(recipe.network, data.facts["outputs"], given=models_of(recipe.network.frontend))
+    settle(model.frontend, data.rows.flat, data.rows.lengths)
     if isinstance(model.head, Values):
         for part, of in ((model.head.shift, np.nanmean), (model.head.scale, np.nanstd)):
             known = [column[np.isfinite(column)] for column in data.rows.tags.T]

@@ -16,7 +16,7 @@ from biorrn.config.recipe import GaussianProcess as Settings
 from biorrn.config.recipe import Sites, Substitutions
 from biorrn.nn.gaussian.kernels import Setting
 from biorrn.nn.gaussian.model import KNOTS, GaussianProcess, RowsPosterior, TablePosterior, Unwarp
-from biorrn.nn.gaussian.proteins import ProteinKernel
+from biorrn.nn.gaussian.proteins import EmbeddingKernel, ProteinKernel
 from biorrn.nn.gaussian.substitutions import SubstitutionKernel
 from biorrn.nn.store import save_model
 from biorrn.nn.told import told
@@ -127,7 +127,7 @@ def learn(
 
 def fit_rows(part: RowsPosterior, codes: Tensor, values: Tensor, noise: Tensor) -> None:
     """Solve for the weights of the training rows, and choose the pivot rows of the variance."""
-    if isinstance(part.kernel, ProteinKernel):
+    if isinstance(part.kernel, ProteinKernel | EmbeddingKernel):
         codes = part.kernel.condense(codes)
     covariance = _covariance(part.kernel, codes)
     alpha = torch.cholesky_solve(values[:, None], _cholesky(covariance, noise))[:, 0]
@@ -281,7 +281,7 @@ def setting_of(settings: Settings, rows: Any) -> Setting:
     ------
     ConfigError: the rows are not variants of one protein, or vary at more positions than the kernel allows.
     """
-    if settings.kernel.name in ("descriptors", "proteins"):
+    if settings.kernel.name in ("descriptors", "proteins", "embeddings"):
         return Setting(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
     reference = torch.from_numpy(consensus(rows.flat, rows.lengths)).long()
     every = Setting(reference, torch.arange(len(reference)))

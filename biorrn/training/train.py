@@ -76,9 +76,11 @@ def train(
     kind, folder, recipe = kind_of(recipe), Path(folder), resolve(recipe)
     # the first of several processes locks the folder for all
     with contextlib.nullcontext() if launch.rank() else exclusive(folder, "training in", wait), compiling_told(_say):
+        from biorrn.sequences.embeddings import join_prepared
         from biorrn.training.processes import leave
 
         try:
+            join_prepared(recipe, data_path)
             options = {"seed": seed, "device": device, "threads": threads, "replace": replace, "init": init}
             begun = _begin(kind, recipe, data_path, folder, task, jobs, options)
             if begun is None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.embed import word2vec
+from biorrn.cli.embed import plm, word2vec
 from biorrn.cli.options import (
     Decimal,
     ExportFasta,
@@ -53,6 +53,9 @@ def protein(
     offset: Offset = 0,
     id_column: IdColumn = None,
     weight: Weight = None,
+    embeddings: Annotated[
+        str | None, typer.Option(help="File of embeddings that a recipe will read: leave out proteins without one.")
+    ] = None,
     sheet: Sheet = None,
     decimal: Decimal = None,
     censored: Annotated[
@@ -90,18 +93,20 @@ def protein(
       biorrn prepare protein all.fasta --targets tm.tsv --target tm --split cluster:0.5 -o tm.h5 --report tm.json
       biorrn prepare protein scan.csv --wild-type gb1.fa --target score --split random:0.8,0.1,0.1 -o scan.h5
       biorrn prepare protein domains.csv.gz --target family --split cluster:0.5 -o families.h5
+      biorrn prepare protein tm.csv --target tm --split cluster:0.5 --embeddings residues.h5 -o tm.h5
       biorrn prepare protein domains.csv.gz --no-target --split cluster:0.5 -o domains.h5
       biorrn prepare protein reads.fastq.gz --no-target --alphabet dna --split random:0.8,0.1,0.1 -o reads.h5
     """
     from biorrn.base.terminal import progress
     from biorrn.proteins.prepare import export_fastas, parse_exports, prepare_proteins
+    from biorrn.sequences.embeddings import Missing
     from biorrn.sequences.splits import parse_split
     from biorrn.sequences.tables.reader import Reading
     from biorrn.sequences.tally import Tally
 
     splitter = parse_split(split, "protein", seed)
     exports = parse_exports(export_fasta or [])
-    reading = Reading(sheet, decimal, censored, strict, target_type)
+    reading, missing = Reading(sheet, decimal, censored, strict, target_type), Missing()
     with progress("preparing", "proteins") as advance:
         account = prepare_proteins(
             source,
@@ -119,8 +124,10 @@ def protein(
             reading=reading,
             wild_type=wild_type,
             offset=offset,
+            embeddings=embeddings,
+            missing=missing,
         )
-    for line in reading.lines():
+    for line in [*reading.lines(), *([missing.line([str(embeddings)])] if missing.count else [])]:
         Tally("prepare").say(line)
     export_fastas(output, exports)
     write_account(account, {"split": split, "seed": seed}, report)
@@ -136,4 +143,5 @@ app.command("import", no_args_is_help=True)(import_)
 app.command(no_args_is_help=True)(pairs)
 app.command(no_args_is_help=True)(codons)
 app.command(no_args_is_help=True)(word2vec)
+app.command(no_args_is_help=True)(plm)
 app.command("pore-model", no_args_is_help=True)(pore_model)

@@ -2,6 +2,6 @@
 
 kernels : base classes, kernel of few sites, kernel of descriptors.
 model : posterior, the model of several targets, and the table `KERNELS`.
-proteins : kernel on natural proteins.
+proteins : kernels on natural proteins.
 substitutions : kernel of additive substitution effects.
 """

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from biorrn.base.errors import ConfigError
 from biorrn.config import recipe as config
 from biorrn.nn.gaussian.kernels import DescriptorKernel, Setting, SiteKernel
-from biorrn.nn.gaussian.proteins import RANK, ProteinKernel
+from biorrn.nn.gaussian.proteins import EmbeddingKernel, ProteinKernel
 from biorrn.nn.gaussian.substitutions import SubstitutionKernel
 from biorrn.sequences.alphabets import N_TOKENS, tokens
 
@@ -54,12 +54,14 @@ class RowsPosterior(nn.Module):
     pivots: Tensor
     factor: Tensor
 
-    def __init__(self, kernel: SiteKernel | DescriptorKernel | ProteinKernel, rows: int, pivots: int) -> None:
+    def __init__(
+        self, kernel: SiteKernel | DescriptorKernel | ProteinKernel | EmbeddingKernel, rows: int, pivots: int
+    ) -> None:
         super().__init__()
         self.kernel = kernel
         kind = torch.uint8 if isinstance(kernel, SiteKernel) else torch.float32
         width = len(kernel.positions) if isinstance(kernel, SiteKernel) else len(kernel.mean)
-        width = RANK if isinstance(kernel, ProteinKernel) else width
+        width = int(getattr(kernel, "rank", width))  # of a kernel that condenses its rows
         self.register_buffer("support", torch.zeros(rows, width, dtype=kind))
         # each weight is the sum of two float32, since the weighted sum nearly cancels
         self.register_buffer("alpha", torch.zeros(2, rows))
@@ -216,4 +218,5 @@ KERNELS: dict[str, Any] = {
     "substitutions": SubstitutionKernel,
     "descriptors": DescriptorKernel,
     "proteins": ProteinKernel,
+    "embeddings": EmbeddingKernel,
 }

@@ -94,8 +94,11 @@ def plan(
     if model is not None and model not in CANDIDATES:
         recipe = change_recipe(load_recipe(model), changes or [])
         return Plan(_within(recipe, minutes / repeats), [f"model: recipe {recipe.name}, as asked for"])
-    classes = any("classes" in target for target in seen.targets)
-    names = [model] if model is not None else KINDS["classes" if classes else seen.kind]
+    if any("classes" in target for target in seen.targets):
+        kinds = ["plm_classes"] if seen.embeddings else KINDS["classes"]
+    else:
+        kinds = KINDS[seen.kind] + (EMBEDDED if seen.embeddings else [])
+    names = [model] if model is not None else kinds
     candidates = []
     for name in names:
         made = lookup(CANDIDATES, name, "--model")(seen, rows)
@@ -103,6 +106,8 @@ def plan(
             candidates.append(made)
     lines: list[str] = []
     members: list[dict[str, Any]] = []
+    if model in EMBEDDED and not seen.embeddings:
+        raise ConfigError(f"--model {model}: reads embeddings; give their file with --embeddings")
     if not candidates:
         raise ConfigError(f"--model {model}: does not fit this data or is not in this version")
     each = USED * 60 * minutes / repeats / max(1, sum(entry.network for entry in candidates))  # seconds
@@ -237,6 +242,35 @@ def _forest(seen: Look, rows: int) -> Candidate | None:
     return Candidate(recipe, why, network=False, most=FOREST_ROWS)
 
 
+def _embedded_gaussian(seen: Look, rows: int) -> Candidate | None:
+    if not seen.embeddings:
+        return None
+    kernel = {"name": "embeddings", "path": seen.embeddings}
+    model = {"name": "gaussian_process", "kernel": kernel, "warp": "clip", "steps": 40, "lr": 0.15}
+    recipe = parse_recipe({"name": "own_plm_gaussian", "task": "regression", "model": model})
+    why = "a Gaussian process on the embeddings, whose linear part is ridge regression"
+    return Candidate(recipe, why, network=False, most=KERNEL_ROWS)
+
+
+def _embedded_network(seen: Look, rows: int) -> Candidate | None:
+    if not seen.embeddings:
+        return None
+    content = copy.deepcopy(EMBEDDED_NETWORK)
+    content["model"]["frontend"]["path"] = seen.embeddings
+    content["training"]["batch_size"] = _batch(rows)
+    return Candidate(parse_recipe(content), "a network of one hidden layer on the mean embedding of a protein")
+
+
+def _embedded_classes(seen: Look, rows: int) -> Candidate | None:
+    if not seen.embeddings or not any("classes" in target for target in seen.targets):
+        return None
+    content = copy.deepcopy(EMBEDDED_NETWORK) | {"name": "own_plm_classes", "task": "classification"}
+    content["model"]["frontend"]["path"] = seen.embeddings
+    content["model"]["head"] = {"name": "classes", "hidden": 128, "dropout": 0.3}
+    content["training"] |= {"loss": "cross_entropy", "batch_size": min(_batch(rows), 32)}
+    return Candidate(parse_recipe(content), "a network of one hidden layer on the mean embedding of a protein")
+
+
 # of a kernel, where the defaults are not what its recipe in the package found
 SETTINGS: dict[str, dict[str, Any]] = {"proteins": {"warp": "clip", "steps": 40, "rows": 800, "lr": 0.15}}
 GRU: dict[str, Any] = {
@@ -282,6 +316,19 @@ CLASSES: dict[str, Any] = {
     "training": {"lr": 2e-3, "weight_decay": 0.01, "ema": 0.99, "loss": "cross_entropy"},
 }
 
+EMBEDDED_NETWORK: dict[str, Any] = {
+    "name": "own_plm_network",
+    "task": "regression",
+    "model": {
+        "frontend": {"name": "embeddings", "per": "mean"},
+        "input_dropout": 0.1,
+        "core": {"layers": 0},
+        "pool": ["mean"],
+        "head": {"name": "regression", "hidden": 128, "dropout": 0.3},
+    },
+    "training": {"lr": 2e-3, "weight_decay": 0.05, "ema": 0.99, "loss": "huber"},
+}
+
 # name -> f(look, training rows) -> what is tried, None where it does not fit the data
 CANDIDATES: dict[str, Callable[[Look, int], Candidate | None]] = {
     "gaussian": _gaussian,
@@ -289,7 +336,11 @@ CANDIDATES: dict[str, Callable[[Look, int], Candidate | None]] = {
     "variant": _variant,
     "gru": _gru,
     "classes": _classes,
+    "plm_gaussian": _embedded_gaussian,
+    "plm_network": _embedded_network,
+    "plm_classes": _embedded_classes,
 }
+EMBEDDED = ["plm_gaussian", "plm_network"]  # tried beside the others where there are embeddings
 # kind of data -> the candidates, in order
 KINDS: dict[str, list[str]] = {
     "variants": ["gaussian", "forest", "variant"],

@@ -23,11 +23,14 @@ from biorrn.proteins.predict import open_predictions, predict
 from biorrn.proteins.predicted import Predicted, Prediction
 from biorrn.proteins.predictions import Predictions, Proteins, read_prepared
 from biorrn.proteins.uncertainty import conformal
+from biorrn.sequences.embeddings import wanted
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.prepared.summary import account, write_account
 from biorrn.sequences.records import ProteinRecord
 from biorrn.stats.figures import Drawing, save_drawings
+from biorrn.stats.metrics import METRICS, paired
 from biorrn.stats.results import summary_lines, write_result
+from biorrn.training.checkpoint import MEMBERS
 
 DATA, PREPARE, PREDICTIONS = "data.h5", "prepare.json", "predictions.tsv"
 EVALUATION, REPORT_FILE, FIGURES = "evaluation.json", "report.html", "figures"
@@ -126,6 +129,7 @@ def evaluate_run(
         )
     else:
         content["cautions"] += coverage(rows, names, found)
+    content["cautions"] += with_and_without(run, model, rows, names, found)
     content["cautions"] += cautions
     add_positions(content, positions)
     write_pages(run, content, true, given, model)
@@ -154,6 +158,34 @@ def evaluate_class_run(run: Session, model: Path, held_out: str, caution: str) -
     )
     content["cautions"].append(caution)
     _write_pages(run, content, class_figures(content), model)
+
+
+def with_and_without(run: Session, model: Path, rows: Proteins, names: list[str], found: list[Prediction]) -> list[str]:
+    """Return a line a target: the score of the members on embeddings, of those on sequences, and of all, on same rows.
+
+    Members of a kind are joined by their weights in the ensemble. Without members of both kinds there is no line.
+    """
+    stored = load_model(model)
+    runs = sorted(path for path in (model / MEMBERS).glob("*") if path.is_dir())
+    reads = np.array([bool(wanted(load_model(path).recipe)) for path in runs], bool)
+    if not reads.any() or reads.all():
+        return []
+    values = np.array([[row.values for row in predicted(path, rows, run.device)] for path in runs])  # (M, N, K)
+    weights = np.array(stored.facts["weights"])  # (M, K)
+    lines = []
+    for k, name in enumerate(names):
+        scores = []
+        for kind in (reads, ~reads):
+            own = weights[kind, k]
+            own = own / own.sum() if own.sum() > 0 else np.full(len(own), 1 / len(own))
+            scores.append(METRICS["spearman"](*paired(rows.targets[:, k], own @ values[kind, :, k])))
+        true, ours = paired(rows.targets[:, k], np.array([row.values[k] for row in found]))
+        lines.append(
+            f"{name}: Spearman on the same {len(true):,} rows: {scores[0]:.3f} of the {reads.sum()} members on "
+            f"embeddings, {scores[1]:.3f} of the {(~reads).sum()} on sequences, "
+            f"{METRICS['spearman'](true, ours):.3f} of all together"
+        )
+    return lines
 
 
 def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Prediction]:
@@ -198,6 +230,11 @@ def _write_pages(run: Session, content: dict[str, Any], drawings: list[Drawing],
 
 def next_lines(folder: Path) -> list[str]:
     """Return the lines with the next commands for the model."""
+    if wanted(load_model(folder).recipe):
+        return [
+            f"report: {folder / REPORT_FILE}; the model is the folder {folder}. Next:",
+            f"  biorrn predict {folder} proteins.fasta --embeddings proteins.h5 -o predictions.tsv",
+        ]
     lines = [
         f"report: {folder / REPORT_FILE}; the model is the folder {folder}. Next:",
         f"  biorrn predict {folder} proteins.fasta -o predictions.tsv",

@@ -24,6 +24,7 @@ from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import sha256
 from biorrn.config.recipe import Recipe, dump_recipe, parse_recipe
 from biorrn.nn.store import WEIGHTS, load_model, update_facts
+from biorrn.proteins.plm import is_plm, made
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.prepare import prepare_protein
 from biorrn.proteins.train_table.choice import plan, seconds_an_epoch
@@ -39,9 +40,21 @@ from biorrn.proteins.train_table.outputs import (
 )
 from biorrn.proteins.train_table.positions import SHARE, measure_positions
 from biorrn.proteins.train_table.refit import MEASURED, keep_state, refit_or_keep
-from biorrn.proteins.train_table.table import Columns, Split, Table, choose_split, lines, look, read_table, sources
+from biorrn.proteins.train_table.table import (
+    Columns,
+    Split,
+    Table,
+    choose_split,
+    lines,
+    look,
+    read_table,
+    sources,
+    with_embeddings,
+)
 from biorrn.sequences.alphabets import tokens
+from biorrn.sequences.embeddings import join_prepared
 from biorrn.sequences.prepared.schema import SPLITS
+from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.similarity import protein_leakage
 from biorrn.sequences.splits import Column, Folds, parse_folds
 from biorrn.training.checkpoint import CHOICE, STATE, flat, remove_run
@@ -70,6 +83,7 @@ OPTIONS = {"minutes": "--max-minutes", "trials": "--search", "changes": "--set",
 OPTIONS |= {"columns.values": "--targets", "columns.path": "TABLE"}
 OPTIONS |= {f"columns.{name}": f"--{name}-column" for name in ("sequence", "id")}
 MINUTES = 20.0
+EMBEDDED = "embeddings.h5"  # made by a run; kept by --replace, since it depends on the proteins alone
 ENOUGH = 200  # rows held out for the test, from which on they calibrate the intervals
 CROSS_REPEATS = 4  # trainings' worth of time, where folds calibrate them
 
@@ -87,6 +101,7 @@ class Wish:
     minutes : float: of training, search and folds together, about.
     folds : str: see `sequences.splits.parse_folds`; "" is none.
     trials : int: 0 is none.
+    embeddings : str, optional: file of embeddings of the rows, or a language model that makes them; see `embedded`.
     """
 
     columns: Columns
@@ -98,11 +113,13 @@ class Wish:
     minutes: float = MINUTES
     folds: str = ""
     trials: int = 0
+    embeddings: str | None = None
 
     def mark(self) -> dict[str, Any]:
         """Return the settings and checksums that identify a run."""
         asked = {key: value for key, value in asdict(self).items() if key != "folder"}
-        files = {str(path): sha256(path) for path in sources(self.columns) if path.is_file()}
+        given = [*sources(self.columns), *([Path(self.embeddings)] if self.embeddings else [])]
+        files = {str(path): sha256(path) for path in given if path.is_file()}
         return json.loads(json.dumps({"asked": asked, "sources": files}))
 
 
@@ -125,13 +142,14 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
     """
     folds = check(wish)
     table = read_table(wish.columns)
-    seen = look(table, wish.columns.targets, wish.seed)
+    table, own = (table, []) if wish.embeddings is None else with_embeddings(table, wish.columns, wish.embeddings)
+    seen = dataclasses.replace(look(table, wish.columns.targets, wish.seed), embeddings=wish.embeddings or "")
     split = choose_split(table, seen, wish.split, wish.seed, folds)
     if folds.rounds and not split.by_column:
         split = dataclasses.replace(split, codes=np.zeros(len(table), np.uint8))
     said = [f"table: {line}" for line in table.reading.lines()]
     said += [f"data: {line}" for line in lines(seen)]
-    said += [f"data: {reason}: {number:,}" for reason, number in table.counts.items()]
+    said += [f"data: {reason}: {number:,}" for reason, number in table.counts.items()] + own
     if not folds.rounds or split.by_column:
         counts = np.bincount(split.codes, minlength=len(SPLITS))
         shares = ", ".join(f"{name} {count:,}" for name, count in zip(SPLITS, counts, strict=True))
@@ -194,6 +212,9 @@ def train_own(
     where, cores = choose_device(device), set_threads(threads)
     began = time.monotonic()
     folder, mark, folds = wish.folder, wish.mark(), check(wish)
+    if wish.embeddings is not None and is_plm(wish.embeddings):
+        records = (ProteinRecord(row.id, row.sequence) for row in read_table(wish.columns).rows)
+        wish = dataclasses.replace(wish, embeddings=made(wish.embeddings, records, folder / EMBEDDED, where))
     if (state := _open(folder, mark, replace)) is not None and (folder / REPORT_FILE).is_file():
         say(f"{folder}: this run is finished; nothing to do")
         return
@@ -218,6 +239,7 @@ def train_own(
     recipe = parse_recipe(yaml.safe_load(state["recipe"]), str(folder / CHOICE))
     run = Session(folder, wish.seed, {"device": device, "threads": cores}, where, say, report)
     groups = np.array(state["groups"])
+    join_prepared(recipe, folder / DATA)  # for the models that are loaded from here on
     if wish.trials:
         from biorrn.proteins.train_table.search import search
 

@@ -155,7 +155,7 @@ def propose(base: Recipe, trial: Any) -> Recipe:
         }
         model["pool"] = one_of("pool", POOLS).split("+")
     else:
-        if "width" in model["frontend"]:
+        if model["frontend"].get("width"):  # 0 where the width comes from a file
             model["frontend"]["width"] = one_of("width", [4, 8, 16, 32])
     training["lr"] = trial.suggest_float("lr", 3e-4, 1e-2, log=True)
     training["loss"] = one_of("loss", LOSSES)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.base.errors import ConfigError, InputError
+from biorrn.sequences import embeddings
 from biorrn.sequences.alphabets import consensus as consensus_of
 from biorrn.sequences.alphabets import sequence, tokens
 from biorrn.sequences.prepared.files import offsets_of
@@ -229,6 +230,40 @@ def _small(values: np.ndarray, classes: int) -> np.ndarray:
     return known & (np.bincount(places[known], minlength=classes)[places] < LEAST_OF_CLASS)
 
 
+def with_embeddings(table: Table, columns: Columns, path: str) -> tuple[Table, list[str]]:
+    """Return the rows that a file has an embedding of, and lines about it and the others.
+
+    The file is then open in this process, and joined to the rows; see `sequences.embeddings`.
+
+    Raises
+    ------
+    InputError: the file cannot be used, or too few rows have an embedding.
+    """
+    source, missing = embeddings.use(path), embeddings.Missing(asked=len(table))
+    there = np.array([source.join(row.id, row.sequence) for row in table.rows], bool)
+    for row in np.flatnonzero(~there):
+        missing.add(table.rows[row].id)
+    said = [f"embeddings: {path}: {source.described}"]
+    if there.all():
+        return table, said
+    if not there.any():
+        hint = "ids and sequences are compared; the first row is "
+        raise InputError(path, f"{missing.line([columns.table])}; {hint}'{table.rows[0].id}'")
+    kept = np.flatnonzero(there)
+    _check(columns, table.targets[kept])
+    chosen = replace(
+        table,
+        rows=[table.rows[row] for row in kept],
+        targets=table.targets[kept],
+        tokens=np.concatenate([table.sequence(row) for row in kept.tolist()]),
+        offsets=offsets_of(table.lengths[kept]),
+        codes=table.codes[kept],
+        groups=None if table.groups is None else table.groups[kept],
+        counts=table.counts | {"dropped: no embedding": missing.count},
+    )
+    return chosen, [*said, f"embeddings: {missing.line([path])}; their rows are left out"]
+
+
 def distinct(table: Table) -> np.ndarray:
     """Return a number for each row, the same for rows of the same sequence: int64 (N,)."""
     whole = table.tokens.tobytes()
@@ -310,6 +345,7 @@ class Look:
     reference : str: the consensus of a set of variants, "" otherwise.
     positions : int: places of the consensus where more than 2 rows in 1,000 of its length differ.
     repeats : float: standard deviation between measurements of one sequence, of the first target; NaN without any.
+    embeddings : str: file of the rows' embeddings, "" for none.
     targets : list of {"name", "known", "missing", "mean", "standard_deviation", "lowest", "highest", "distinct"}; of
         classes {"name", "known", "missing", "classes": {name: rows}}.
     """
@@ -328,6 +364,7 @@ class Look:
     reference: str
     positions: int
     repeats: float
+    embeddings: str = ""
     targets: list[dict[str, Any]] = field(default_factory=list)
 
 

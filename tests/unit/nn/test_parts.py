@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from biorrn.nn.decoder import ATTENTIONS, STEPS
 from biorrn.nn.frontends import FRONTENDS
 from biorrn.nn.heads import CRF, HEADS, POOLS, Attention, Last, Regression
 from biorrn.nn.sequence import build_frontend, build_model
+from biorrn.sequences import embeddings
 from biorrn.sequences.alphabets import N_TOKENS
 from biorrn.sequences.tokenisers import residue_tokeniser
 
@@ -40,6 +42,7 @@ RECIPES = {
         ],
         tokenisers=[residue_tokeniser().to_dict()] * 2,
     ),
+    "embeddings": config.Embeddings(width=7),
     "trained": config.Trained(
         embedding=3,
         layers=[config.ConvLayer(width=4, kernel=3), config.ConvLayer(width=5, kernel=5)],
@@ -113,6 +116,13 @@ def inputs(frontend: str, lengths: torch.Tensor, time: int) -> torch.Tensor:
 
 def crop(x: torch.Tensor, row: int, length: int) -> torch.Tensor:
     return x[row : row + 1, :length]
+
+
+@pytest.fixture(autouse=True)
+def made_up_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer for any sequence with a vector a residue, so that the front end needs no file."""
+    vectors = np.random.default_rng(0).normal(size=(N_TOKENS, 7)).astype(np.float16)
+    monkeypatch.setattr(embeddings, "lookup", lambda rows, *more: [vectors[row] for row in rows])
 
 
 @pytest.mark.parametrize("name", list(FRONTENDS))

@@ -9,6 +9,7 @@ from biorrn.config import recipe as config
 from biorrn.nn.gaussian.kernels import Setting, substitution_cost
 from biorrn.nn.gaussian.model import KERNELS, KNOTS, GaussianProcess, Unwarp, build_gaussian, make_posterior
 from biorrn.nn.gaussian.substitutions import SubstitutionKernel, pick
+from biorrn.sequences import embeddings
 from biorrn.sequences.alphabets import N_TOKENS, tokens
 from biorrn.training.gaussian import fit_rows, fit_table
 
@@ -19,7 +20,17 @@ RECIPES = {
     "substitutions": config.Substitutions(),
     "descriptors": config.Descriptors(),
     "proteins": config.Proteins(),
+    "embeddings": config.MeanEmbeddings(width=9),
 }
+
+
+@pytest.fixture(autouse=True)
+def made_up_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer for any sequence with a vector a protein, so that the kernel needs no file."""
+    vectors = np.random.default_rng(9).normal(size=(40, N_TOKENS, 9)).astype(np.float16)  # by place and residue
+    monkeypatch.setattr(
+        embeddings, "lookup", lambda rows, *more: [vectors[np.arange(len(row)), row].mean(0) for row in rows]
+    )
 
 
 def setting(name: str, told: bool = False) -> Setting:

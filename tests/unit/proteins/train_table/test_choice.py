@@ -10,12 +10,25 @@ import torch
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.config.recipe import GaussianProcess, Recipe, load_recipe, parse_recipe
 from biorrn.proteins.train_table import search as own_search
-from biorrn.proteins.train_table.choice import CANDIDATES, EPOCHS, GRU, KERNEL_ROWS, KINDS, VARIANT, fit_time, plan
+from biorrn.proteins.train_table.choice import (
+    CANDIDATES,
+    EMBEDDED_NETWORK,
+    EPOCHS,
+    GRU,
+    KERNEL_ROWS,
+    KINDS,
+    VARIANT,
+    fit_time,
+    plan,
+)
 from biorrn.proteins.train_table.outputs import Session
 from biorrn.proteins.train_table.search import first_values, network_of, propose, with_network
 from biorrn.proteins.train_table.table import Look
 from biorrn.training.task import Diverged
 
+EMBEDDED: dict[str, Any] = EMBEDDED_NETWORK | {
+    "model": EMBEDDED_NETWORK["model"] | {"frontend": {"name": "embeddings", "per": "mean", "path": "e.h5"}}
+}
 NATURAL = Look(2000, 600_000, 2000, 50, 300, 900, 500, "natural", 0.0, 0.0, 0.0, "", 0, 0.0)
 SEEN = {
     "natural": NATURAL,
@@ -42,7 +55,8 @@ def test_every_kind_and_size_has_a_recipe(kind: str, rows: int) -> None:
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_candidate_can_be_asked_for(name: str) -> None:
-    made = plan(SEEN["classes" if name == "classes" else "variants"], 500, 20, lambda recipe: 1.0, model=name, seeds=1)
+    seen = replace(SEEN["classes" if name.endswith("classes") else "variants"], embeddings="e.h5")
+    made = plan(seen, 500, 20, lambda recipe: 1.0, model=name, seeds=1)
     assert made.recipe.members is None
 
 
@@ -50,6 +64,22 @@ def test_classes_of_variants_read_substitutions() -> None:
     made = plan(replace(SEEN["classes"], kind="variants", reference="MKV" * 30), 500, 20, lambda recipe: 1.0, seeds=1)
     assert made.recipe.network.frontend.name == "variant"
     assert made.recipe.network.head.name == "classes"
+
+
+def test_classes_of_embeddings_read_embeddings() -> None:
+    made = plan(replace(SEEN["classes"], embeddings="e.h5"), 500, 20, lambda recipe: 1.0, seeds=1)
+    assert made.recipe.network.frontend.name == "embeddings"
+    assert (made.recipe.task, made.recipe.network.head.name) == ("classification", "classes")
+
+
+def test_embeddings_add_candidates_and_those_need_them() -> None:
+    names = [part.name for part in parts(plan(SEEN["natural"], 500, 20, lambda recipe: 1.0).recipe)]
+    seen = replace(SEEN["natural"], embeddings="e.h5")
+    more = [part.name for part in parts(plan(seen, 500, 20, lambda recipe: 1.0).recipe)]
+    assert set(more) - set(names) == {"own_plm_gaussian", "own_plm_network"}
+    assert {part.name for part in parts(plan(seen, 50_000, 20, lambda recipe: 1.0).recipe)} >= {"own_plm_network"}
+    with pytest.raises(ConfigError, match="--model plm_gaussian: reads embeddings; give their file with --embeddings"):
+        plan(SEEN["natural"], 500, 20, lambda recipe: 1.0, model="plm_gaussian")
 
 
 def test_few_positions_are_modelled_with_their_interactions() -> None:
@@ -91,7 +121,7 @@ def test_more_time_never_makes_less(seconds: float) -> None:
     assert epochs == 1 or total * width / 64 <= seconds
 
 
-@pytest.mark.parametrize("content", [GRU, VARIANT])
+@pytest.mark.parametrize("content", [GRU, VARIANT, EMBEDDED])
 def test_a_search_starts_from_what_was_chosen(content: dict) -> None:
     optuna = pytest.importorskip("optuna")
     base = parse_recipe(content)
