@@ -190,7 +190,6 @@ COMMANDS = {
         ("scan", "scan", "Use", "Predict the effect of mutations; by default, of every single substitution."),
         ("explain", "explain", "Use", "Show which residues a prediction depends on."),
         ("suggest", "suggest", "Use", "Choose the variants to measure next."),
-        ("embed", "embed", "Use", "Embed proteins with language models; learn k-mer embeddings, export hidden states."),
         ("basecall", "basecall", "Use", "Basecall raw nanopore signal."),
         ("prepare", "prepare.app", "Train", "Convert proteins or labelled reads to one HDF5 file with a split."),
         ("train", "train", "Train", "Train a recipe on a prepared file, or resume an interrupted training."),
@@ -211,9 +210,11 @@ COMMANDS = {
         ("assemble", "assemble", "Reads", "Assemble reads with minimap2, miniasm and racon."),
         ("models", "models", "Inspect", "List models, describe one, export or plot its hidden states."),
         ("report", "report", "Inspect", "Build an HTML report of evaluations, runs and data sets."),
-        # not listed: rerun is named by the help of train, split by that of trim; experiments is for developers
+        # not listed: rerun is named by the help of train, split by that of trim; experiments is for developers; embed has
+        # commands of prepare and models
         ("rerun", "rerun", "", "Repeat a training run, and check that the weights are the same."),
         ("experiments", "experiments", "", "Compare recurrent cells, and measure how far gradients reach."),
+        ("embed", "embed", "", "Embed proteins with language models; learn k-mer embeddings, export hidden states."),
         ("split", "split", "", "Split basecalled reads that hold two molecules, at the adapters between them."),
     )
 }

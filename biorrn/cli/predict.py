@@ -207,7 +207,7 @@ def predict(
         embeddings=embeddings,
         **asdict(columns),
     )
-    opened = (
+    writing = (
         open_classes(output, stored.facts, level, carried)
         if classes
         else open_predictions(output, names, **given, units=units_of(stored.facts), carried=carried)
@@ -215,7 +215,7 @@ def predict(
     with (
         open_kept(output, proteins, must, resume) as kept,
         progress("predict", "sequences") as advance,
-        opened as write,
+        writing as write,
     ):
         if kept.count:
             tally.say(f"resumed: {kept.count:,} sequences already predicted")
