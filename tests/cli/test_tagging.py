@@ -119,7 +119,7 @@ def test_model_and_its_table_are_evaluated_alike(
         (("predict", "stability", "FASTA", "--figure", "x.svg"), "--figure: needs a tagging model"),
         (
             ("calibrate", "MODEL", "FASTA"),
-            "is a model for tagging; allowed are models for regression or basecalling",
+            "is a model for tagging; allowed are models for regression, classification or basecalling",
         ),
         (("scan", "MODEL", "FASTA"), "needed here is one for regression; a tagging model is for biorrn predict"),
         (("evaluate", "tagging", "stability", "TAGS", "-o", "x.json"), "needed here is one for tagging"),
