@@ -210,8 +210,8 @@ COMMANDS = {
         ("assemble", "assemble", "Reads", "Assemble reads with minimap2, miniasm and racon."),
         ("models", "models", "Inspect", "List models, describe one, export or plot its hidden states."),
         ("report", "report", "Inspect", "Build an HTML report of evaluations, runs and data sets."),
-        # not listed: the help of train names rerun, that of trim split; experiments is for developers; embed has commands
-        # of prepare and models
+        # not listed: the help of train names rerun, that of trim split; experiments is for developers; embed holds
+        # commands of prepare and models
         ("rerun", "rerun", "", "Repeat a training run, and check that the weights are the same."),
         ("experiments", "experiments", "", "Compare recurrent cells, and measure how far gradients reach."),
         ("embed", "embed", "", "Embed proteins with language models; learn k-mer embeddings, export hidden states."),
