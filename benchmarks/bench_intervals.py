@@ -15,15 +15,18 @@ import csv
 import io
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from biorrn.nn.store import load_facts, load_model
+from biorrn.nn.store import load_facts, load_model, update_facts
 from biorrn.proteins.predict import predict
 from biorrn.proteins.train_table import run as own_property
+from biorrn.proteins.train_table.outputs import Session
 from biorrn.proteins.train_table.table import Columns
 from biorrn.proteins.uncertainty import conformal
+from biorrn.report.page import write_report
 from biorrn.sequences.records import ProteinRecord
 from biorrn.training.task import load_task
 from biorrn.training.train import train
@@ -56,12 +59,13 @@ def coverage(rows: int, seed: int, model: str | None, folder: Path) -> tuple[flo
     device = torch.device("cpu")
     choice, table, split = own_property.choose(wish, device)
     own_property.prepare(table, split.codes, folder / "run" / "data.h5", wish.columns)
-    options = {"device": "cpu", "threads": 1}
+    options: dict[str, Any] = {"device": "cpu", "threads": 1}
     task = load_task("regression")
     inside = {"inside": True} if choice.recipe.members is not None else {}
     train(choice.recipe, folder / "run" / "data.h5", folder / "run", task, seed=seed, **inside, **options)
     groups = split.groups if own_property.cross_fits(split) else np.zeros(0, np.int64)
-    own_property.calibrate(choice.recipe, folder / "run", groups, seed, device, options, lambda line: None)
+    run = Session(folder / "run", seed, options, device, lambda line: None, write_report)
+    update_facts(folder / "run", conformal=own_property.intervals(choice.recipe, run, folder / "run", groups))
     entry = load_facts(folder / "run")["conformal"]["y"]
     records = [ProteinRecord(str(k), sequence) for k, sequence in enumerate(sequences[rows:])]
     found = list(predict(load_model(folder / "run"), records))
@@ -72,7 +76,7 @@ def coverage(rows: int, seed: int, model: str | None, folder: Path) -> tuple[flo
     assert again is not None
     held = []
     for one in (entry, again):
-        half = conformal.half_widths(one, 0.9, None if spread is None else spread[rows:], NEW)
+        half = conformal.half_widths(one, 0.9, given[rows:], None if spread is None else spread[rows:])
         held.append(float(np.mean(errors[rows:] <= half)))
     return held[0], held[1]
 
