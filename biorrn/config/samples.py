@@ -14,7 +14,7 @@ from biorrn.base.files import open_text
 from biorrn.base.lookup import nearest
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")  # part of file names, as in the configuration
-COLUMNS = ("name", "kind", "input", "model", "reference", "shards", "note")
+COLUMNS = ("name", "kind", "input", "model", "reference", "shards", "kit", "aliases", "note")
 NEEDED = ("name", "kind", "input")
 CALLER = "dna_r9.4.1_hac"  # the shipped basecaller that is taken where no model is named: change it here alone
 MODELS = {"signal": CALLER, "protein": None, "scan": None}  # what is taken where no model is named
@@ -38,6 +38,8 @@ class Sample:
     reference : FASTA that reads are mapped to, or None.
     shards : in how many parts reads are called, or None: by their size.
     note : shown in the report.
+    kit : whose barcodes are looked for, such as SQK-RBK114-24, or None.
+    aliases : table with the columns barcode and alias, or None.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Sample:
     reference: str | None = None
     shards: int | None = None
     note: str = ""
+    kit: str | None = None
+    aliases: str | None = None
 
 
 def read_samples(path: str | Path, taken: Collection[str] = (), runs: Mapping[str, str] | None = None) -> list[Sample]:
@@ -142,11 +146,13 @@ def _sample(path: str | Path, number: int, row: dict[str, str], runs: Mapping[st
     if model in runs and runs[model] not in tasks:
         wanted = " or ".join(tasks)
         raise fault("model", f"a run of task {wanted} for kind {row['kind']}; that run is of task {runs[model]}")
-    for column in ("reference", "shards"):
+    for column in ("reference", "shards", "kit", "aliases"):
         if column in row and not signal:
             raise fault(column, f"nothing for kind {row['kind']}")
+    if "aliases" in row and "kit" not in row:
+        raise fault("kit", "the kit of the barcodes, where there are aliases")
     shards = row.get("shards")
     if shards is not None and (not shards.isdecimal() or len(shards) > 6 or not 1 <= int(shards) <= 100_000):
         raise fault("shards", "a whole number from 1 to 100000")
     return Sample(row["name"], row["kind"], inputs, model, row.get("reference"), int(shards) if shards else None,
-                  row.get("note", ""))  # fmt: skip
+                  row.get("note", ""), row.get("kit"), row.get("aliases"))  # fmt: skip

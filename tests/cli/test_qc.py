@@ -145,6 +145,23 @@ def test_alignments_are_counted(qc: Run, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "qc.json").read_text())["alignment"] == {"mapped": 2, "median_identity": 0.92}
 
 
+def test_barcodes_are_counted(qc: Run, tmp_path: Path) -> None:
+    rows = [row | {"barcode": "K_barcode02" if number % 3 else "", "bases_cut_start": 0, "bases_cut_end": 0}
+            for number, row in enumerate(ROWS)]  # fmt: skip
+    table = write(tmp_path / "s.tsv", rows, columns(False, True))
+    code, out, _ = qc(table, "-o", tmp_path / "qc.json", "--figures", tmp_path / "figures")
+    assert code == 0
+    called = rows[:10]
+    own = [row["sequence_length_template"] for row in called if row["barcode"]]
+    none = [row["sequence_length_template"] for row in called if not row["barcode"]]
+    assert json.loads((tmp_path / "qc.json").read_text())["barcodes"] == [
+        {"name": "K_barcode02", "reads": len(own), "bases": sum(own)},
+        {"name": "unclassified", "reads": len(none), "bases": sum(none)},
+    ]
+    assert f"reads of K_barcode02 {len(own)}" in " ".join(out.split())
+    assert (tmp_path / "figures" / "barcodes.svg").is_file()
+
+
 HEADER = "\t".join(columns(False)) + "\n"
 GOOD = "\t".join(str(cell) for cell in made(1).values()) + "\n"
 BAD: dict[str, tuple[str | list[dict[str, Any]], str]] = {

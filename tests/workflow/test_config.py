@@ -252,6 +252,14 @@ def test_a_sample_may_name_a_model_of_the_users_folders(
     assert loaded["CALLS"]["c"]["model"] == "dna_r9.4.1_fast"
 
 
+def test_a_pool_is_called_with_its_kit_and_sorted(config: dict[str, Any], tmp_path: Path) -> None:
+    sheet = tmp_path / "samples.tsv"
+    sheet.write_text("name\tkind\tinput\tkit\npool\tsignal\tx.pod5\tSQK-RBK004\nalone\tsignal\ty.pod5\t\n")
+    loaded = load(config | {"samples": str(sheet), "shards": 1})
+    assert loaded["barcoded_samples"]() == ["pool"]
+    assert [loaded["CALLS"][name]["kit"] for name in ("pool", "alone")] == ["SQK-RBK004", None]
+
+
 def test_shards_follow_the_size_of_the_files(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert load(config)["CALLS"]["basecaller"]["shards"] == 1

@@ -30,6 +30,7 @@ rule basecall:
             decoder="--decoder",
             device="--device",
             force="--force",
+            kit="--kit",
         ),
     message:
         "Calling the reads of {wildcards.call}"
@@ -95,6 +96,7 @@ rule basecall_shard:
             decoder="--decoder",
             device="--device",
             force="--force",
+            kit="--kit",
         ),
     message:
         "Calling the reads of {wildcards.call}, part {wildcards.part} of {wildcards.parts}"

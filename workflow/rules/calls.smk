@@ -126,6 +126,7 @@ def find_calls():
         calls[name] = {"input": list(sample.input), "model": sample.model}
         calls[name]["device"] = config.get("device")
         calls[name]["force"] = config.get("force")
+        calls[name]["kit"] = sample.kit
         if sample.shards:
             calls[name]["shards"] = sample.shards
     for call in calls.values():
@@ -187,11 +188,17 @@ def mapped_samples():
     return [name for name in samples_of("signal") if SAMPLES[name].reference]
 
 
+def barcoded_samples():
+    """Return the names of the samples with a kit of barcodes."""
+    return [name for name in samples_of("signal") if SAMPLES[name].kit]
+
+
 def sample_outputs():
     """Return the outputs of the sample sheet, besides the report."""
     return [
         *predicted_samples().values(),
         *expand(f"{OUT}/basecalls/{{name}}.fastq.gz", name=samples_of("signal")),
+        *expand(f"{OUT}/demux/{{name}}", name=barcoded_samples()),
         *step_outputs("map", "mapped/{name}.bam", mapped_samples()),
         *step_outputs(
             "assemble", "assembly/{name}/contigs.fasta", samples_of("signal")

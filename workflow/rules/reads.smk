@@ -34,6 +34,35 @@ rule qc:
         " --figures {output.figures:q} > {log:q} 2>&1"
 
 
+rule demux:
+    input:
+        reads=f"{OUT}/basecalls/{{sample}}.fastq.gz",
+        aliases=lambda wildcards: SAMPLES[wildcards.sample].aliases or [],
+    output:
+        sorted=directory(f"{OUT}/demux/{{sample}}"),
+    log:
+        f"{OUT}/logs/demux/{{sample}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/demux/{{sample}}.tsv"
+    wildcard_constraints:
+        sample=only(barcoded_samples()),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        kit=lambda wildcards: SAMPLES[wildcards.sample].kit,
+        aliases=lambda wildcards, input: (
+            ["--sample-sheet", input.aliases] if input.aliases else []
+        ),
+    message:
+        "Sorting the reads of {wildcards.sample} by barcode"
+    shell:
+        "exec biorrn demux {input.reads:q} --kit {params.kit:q} {params.aliases:q} -o {output.sorted:q} > {log:q} 2>&1"
+
+
 rule map:
     input:
         reads=f"{OUT}/basecalls/{{sample}}.fastq.gz",

@@ -25,9 +25,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import open_text
 from biorrn.base.lookup import lookup
-from biorrn.nanopore.basecall.summary import ALIGNMENT, CALLED, CHEMISTRY, STATUS, WARNING
+from biorrn.nanopore.basecall.summary import ALIGNMENT, BARCODE, CALLED, CHEMISTRY, STATUS, WARNING
 from biorrn.stats.counts import Counts
-from biorrn.stats.figures import BLUE, GREEN, INK, ORANGE, Drawing, draw, say
+from biorrn.stats.figures import BLUE, GREEN, GREY, INK, ORANGE, Drawing, draw, plain, say
 from biorrn.stats.results import aligned_rows, bases_label, described
 
 
@@ -101,7 +101,8 @@ LENGTH, QUALITY = "sequence_length_template", "mean_qscore_template"
 NEEDED = (LENGTH, QUALITY)
 NUMBERS = (LENGTH, QUALITY, "channel", "start_time", "duration", "num_samples", "template_duration",
            "alignment_identity")  # fmt: skip
-NAMES = ("filename", "read_id", "run_id", STATUS, "passes_filtering", ALIGNMENT[0], CHEMISTRY, WARNING)
+NAMES = ("filename", "read_id", "run_id", STATUS, "passes_filtering", ALIGNMENT[0], CHEMISTRY, WARNING,
+         BARCODE[0])  # fmt: skip
 LONGEST = 20_000_000  # bases of a read; the longest reported has about 4 million
 
 
@@ -190,6 +191,7 @@ def _checked(path: str | Path, table: pd.DataFrame, first: int) -> Rows:
     return Rows(table, status == CALLED, status)
 
 
+UNCLASSIFIED = "unclassified"
 Q_UNIT = 100  # qualities are counted in hundredths
 Q_STEP, Q_TOP = 0.5, 60.0  # quality bins of the joint histogram
 LENGTH_EDGES = np.logspace(1, 7, 121)  # length bins of the joint histogram: 20 per decade, from 10 bases
@@ -220,6 +222,7 @@ class ReadQc:
         self.reasons: Counter[str] = Counter()
         self.chemistries: Counter[str] = Counter()
         self.warnings: Counter[str] = Counter()  # of called reads
+        self.barcodes: dict[str, np.ndarray] | None = None  # name, "" for none -> called reads, their bases
         self.files: dict[str, np.ndarray] = {}  # name -> rows, called, bases
         self.runs: dict[str, float] = {}  # run -> seconds to the end of its last read
 
@@ -243,6 +246,7 @@ class ReadQc:
         self._add_files(rows, length)
         self._add_times(rows, length)
         self._add_channels(rows, length)
+        self._add_barcodes(rows, length)
         quality = np.nan_to_num(rows.number(QUALITY))[rows.called]
         duration = rows.number("template_duration")[rows.called]
         length = length[rows.called]
@@ -276,6 +280,17 @@ class ReadQc:
                 continue
             key = str(name) if name in self.files or len(self.files) < MOST else "(other files)"
             self.files[key] = self.files.get(key, np.zeros(3, np.int64)) + [int(count[place]) for count in counts]
+
+    def _add_barcodes(self, rows: Rows, length: np.ndarray) -> None:
+        if BARCODE[0] not in rows.table:
+            return
+        self.barcodes = self.barcodes or {}
+        names, places = np.unique(rows.table[BARCODE[0]].to_numpy(dtype=str), return_inverse=True)
+        counts = [np.bincount(places, weights) for weights in (rows.called, length)]
+        for place, name in enumerate(names):
+            new = [int(count[place]) for count in counts]
+            if new[0]:
+                self.barcodes[str(name)] = self.barcodes.get(str(name), np.zeros(2, np.int64)) + new
 
     def _add_times(self, rows: Rows, length: np.ndarray) -> None:
         start = rows.number("start_time")
@@ -338,6 +353,10 @@ class ReadQc:
             "channels": self.occupancy(),
             "alignment": {"mapped": self.mapped, "median_identity": self.identities.quantile(0.5) / 10_000}
             if self.aligned else None,
+            "barcodes": None if self.barcodes is None else [
+                {"name": name or UNCLASSIFIED, "reads": int(reads), "bases": int(held)}
+                for name, (reads, held) in sorted(self.barcodes.items(), key=lambda entry: (not entry[0], entry[0]))
+            ],
             "files": [
                 {"name": name, "rows": int(row[0]), "called": int(row[1]), "bases": int(row[2])}
                 for name, row in self.files.items()
@@ -433,6 +452,7 @@ def qc_lines(content: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     if content["alignment"]:
         rows.append(("reads mapped", f"{content['alignment']['mapped']:,}"))
+    rows += [(f"reads of {row['name']}", f"{row['reads']:,}") for row in content["barcodes"] or ()]
     rows += [(f"chemistry {name}", f"{count:,}") for name, count in content["chemistry"].items()]
     rows += [(f"left out: {reason}", f"{count:,}") for reason, count in list(content["reasons"].items())[:10]]
     return [*aligned_rows(rows), *(f"caution: {caution}" for caution in content["cautions"])]
@@ -582,12 +602,30 @@ def _channels(content: Mapping[str, Any], flow_cell: str) -> Callable[[Figure], 
     return paint
 
 
+def _barcodes(table: list[dict[str, Any]]) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        if not table:
+            return say(axes, NOTHING)
+        colours = [GREY if row["name"] == UNCLASSIFIED else BLUE for row in table]
+        axes.barh(range(len(table)), [row["reads"] for row in table], color=colours)
+        labels = [plain(row["name"]) for row in table]
+        axes.set_yticks(range(len(table)), labels, fontsize=10 if len(table) < 30 else 6)
+        axes.invert_yaxis()
+        axes.set_xlabel("reads")
+        axes.grid(axis="y", visible=False)
+        return None
+
+    return paint
+
+
 def qc_figures(content: Mapping[str, Any], counted: ReadQc) -> list[Drawing]:
     """Return the figures of the results of `read_qc`."""
     name = content["channels"]["flow_cell"]
     where = "in order of their numbers" if name in ("Flongle", "unknown") else "in the layout of the flow cell"
     if counted.flow_cell == "auto":
         where += f"; {'a' if name != 'unknown' else 'an'} {name} flow cell is assumed, as no channel is higher"
+    barcodes = content["barcodes"]
     return [
         draw("lengths", "Read lengths: number of reads (above) and of bases (below) in each bin.",
              _lengths(counted.lengths, content["length"]["n50"]), 4.2),
@@ -597,4 +635,7 @@ def qc_figures(content: Mapping[str, Any], counted: ReadQc) -> list[Drawing]:
         draw("speed", "Bases called per second of signal, by read.", _speed(counted.speeds)),
         draw("channels", f"Share of the time of the run with a read in each channel, skipped reads included; channels "
              f"{where}.", _channels(content["channels"], counted.flow_cell)),
+        *([] if barcodes is None else [
+            draw("barcodes", "Called reads by barcode.", _barcodes(barcodes), max(2.0, 0.22 * len(barcodes) + 0.8))
+        ]),
     ]  # fmt: skip

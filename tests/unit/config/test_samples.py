@@ -30,6 +30,13 @@ def test_sheet(tmp_path: Path) -> None:
     ]
 
 
+def test_a_pool_has_a_kit_and_aliases(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "name\tkind\tinput\tkit\taliases", "fc1\tsignal\tx.pod5\tSQK-RBK004\tnames.csv")
+    (found,) = read_samples(path)
+    assert (found.kit, found.aliases) == ("SQK-RBK004", "names.csv")
+
+
+POOL = "name\tkind\tinput\tmodel\tkit\taliases"
 HEAD = "name\tkind\tinput\tmodel\treference\tshards"
 FAULTS = [
     ([], "is empty"),
@@ -46,6 +53,8 @@ FAULTS = [
     ([HEAD, "a\tprotein\tx\t\t\t"], "line 2, column 'model': found nothing"),
     ([HEAD, "a\tprotein\tx\tm\tr.fa\t"], "line 2, column 'reference': found 'r.fa'; allowed is nothing"),
     ([HEAD, "a\tsignal\tx\t\t\t0"], "line 2, column 'shards': found '0'; allowed is a whole number"),
+    ([POOL, "a\tprotein\tx\tm\tSQK-RBK004\t"], "line 2, column 'kit': found 'SQK-RBK004'; allowed is nothing"),
+    ([POOL, "a\tsignal\tx\t\t\tnames.csv"], "line 2, column 'kit': found nothing; allowed is the kit"),
     ([HEAD, "a\tsignal\tx\t\t\t2", "a\tsignal\ty\t\t\t2"], "line 3: name 'a' is taken by line 2"),
     ([HEAD, "run\tsignal\tx\t\t\t"], "line 2: name 'run' is taken by a run of the configuration"),
     ([HEAD, "a\tsignal\tx\trun\t\t"], "allowed is a run of task basecalling for kind signal"),
