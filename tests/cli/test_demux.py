@@ -13,6 +13,9 @@ import pytest
 from biorrn.nanopore.alignment import reverse_complement
 from biorrn.nanopore.readers.calls import called_reads
 from biorrn.nanopore.reads.kits import find_kit
+from biorrn.nanopore.simulate.pore_model import load_pore_model
+from biorrn.nanopore.simulate.reads import Settings, Simulator
+from biorrn.sequences.alphabets import decode_bases
 
 Run = Callable[..., tuple[int, str, str]]
 KIT = "SQK-NBD114-24"
@@ -138,3 +141,19 @@ def test_bad_settings_are_one_line(words: tuple[str, ...], message: str, biorrn:
     assert message in err
     assert "Traceback" not in err
     assert not (tmp_path / "new").exists()
+
+
+def test_simulated_pools_have_the_barcodes_of_the_truth(biorrn: Run, tmp_path: Path) -> None:
+    kit, signal, truth = find_kit(KIT), tmp_path / "pool.pod5", tmp_path / "pool.tsv"
+    words = ("simulate", "--random-genome", 5000, "--reads", 6, "--length-mean", 200, "--length-shape", 50)
+    assert biorrn(*words, "--kit", KIT, "-o", signal, "--truth", truth)[0] == 0
+    rows = list(csv.DictReader(truth.open(), delimiter="\t"))
+    assert {row["barcode"] for row in rows} <= set(kit.barcodes)
+    simulator = Simulator(load_pore_model("dna_r9.4.1_6mer"), Settings(kit=kit), seed=0)
+    front, rear = (decode_bases(bases) for bases in simulator.ends(0))
+    own = kit.barcodes[rows[0]["barcode"]]
+    assert front == "AATGTACTTCGTTCAGTTACGTATTGCTAAGGTTAA" + own + "CAGCACCT"
+    assert rear == "AGGTGCTG" + reverse_complement(own) + "TTAACCTTAGCAATACGTAACTGAACGAAGT"
+    assert biorrn(*words, "-o", tmp_path / "alone.pod5", "--truth", tmp_path / "alone.tsv")[0] == 0
+    alone = list(csv.DictReader((tmp_path / "alone.tsv").open(), delimiter="\t"))
+    assert [row["bases"] for row in alone] == [row["bases"] for row in rows]

@@ -19,6 +19,7 @@ from biorrn.nanopore.chemistry import chemistry_tags
 from biorrn.nanopore.labels.sources import TRUTH_COLUMNS
 from biorrn.nanopore.readers.calls import parse_bases
 from biorrn.nanopore.readers.slow5 import END, FIELDS, HEAD, MAGIC, NUMBERS
+from biorrn.nanopore.reads.kits import Kit
 from biorrn.nanopore.simulate.current import Wander
 from biorrn.nanopore.simulate.pore_model import PoreModel, kmer_index
 from biorrn.sequences.alphabets import decode_bases, encode_bases, reverse_complement
@@ -156,12 +157,14 @@ class Settings:
     length_mean, length_shape : float: of the gamma distribution of fragment lengths, bases.
     noise : float: factor on noise, jitter and drift; 0 gives the bare levels.
     speed : float or None: mean bases per second; None: that of the pore model.
+    kit : Kit or None: whose barcodes stand between adapter and fragment; see `barcode_of`.
     """
 
     length_mean: float = 4000.0
     length_shape: float = 2.0
     noise: float = 1.0
     speed: float | None = None
+    kit: Kit | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value out of range."""
@@ -194,7 +197,8 @@ class Simulator:
         device = self.model.device
         lead = rng.lognormal(np.log(STALL), STALL_SHAPE) * device.sample_rate
         stall = STALL_LEVEL + self.settings.noise * STALL_NOISE * rng.standard_normal(max(1, int(lead)))
-        bases = np.concatenate([ADAPTER, fragment.bases, TAIL])
+        front, rear = self.ends(number)
+        bases = np.concatenate([front, fragment.bases, rear])
         current, edges = self.current(bases, rng)
         units = np.concatenate([stall.astype(np.float32), current])
         shift = device.shift + device.shift_sd * rng.standard_normal()
@@ -202,7 +206,7 @@ class Simulator:
         offset = float(rng.integers(int(OFFSETS[0]), int(OFFSETS[1]) + 1))
         digits = units * np.float32(scale / SCALE) + np.float32(shift / SCALE - offset)
         raw = np.clip(np.rint(digits), *ADC).astype(np.int16)
-        edges = edges[len(ADAPTER) : len(ADAPTER) + len(fragment.bases) + 1] + len(stall)
+        edges = edges[len(front) : len(front) + len(fragment.bases) + 1] + len(stall)
         record = SignalRecord(
             str(uuid.uuid5(SPACE, f"{self.seed}:{number}")),
             raw,
@@ -222,6 +226,22 @@ class Simulator:
         place = (fragment.reference, fragment.start, fragment.end, fragment.strand)
         return record, ReadLabels(fragment.bases, edges[:-1], int(edges[-1]), *place)
 
+    def ends(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bases before and behind the fragment of a read: adapters, and barcodes with their flanks."""
+        kit = self.settings.kit
+        if kit is None:
+            return ADAPTER, TAIL
+        bases = kit.barcodes[barcode_of(kit, self.seed, number)]
+        # where both ends differ, the strand decides which comes first
+        order = 1 if np.random.default_rng([self.seed, 3, number]).integers(2) else -1
+        flanks = kit.flanks[::order]
+        (before, after), (other, inner) = flanks[0], flanks[-1]
+        front = joined(decode_bases(ADAPTER), before + bases + after)
+        if not kit.both:
+            return encode_bases(front), TAIL
+        behind = decode_bases(reverse_complement(encode_bases(other + bases + inner)))
+        return encode_bases(front), encode_bases(joined(behind, decode_bases(TAIL)))
+
     def current(self, bases: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return the current of a strand, float32 (T,) in units of the read, and the edges of its bases (L + 1,).
 
@@ -234,6 +254,21 @@ class Simulator:
         logs = self._log_dwell[kmers] + self._shape[kmers] * rng.standard_normal(len(kmers)) - speed
         dwell = np.maximum(1, np.rint(np.exp(logs))).astype(np.int64)
         return self.wander.current(kmers, dwell, rng), np.concatenate([[0], np.cumsum(dwell)])
+
+
+def joined(one: str, other: str) -> str:
+    """Return one sequence and another, whose first bases may be the last of the one.
+
+    >>> joined("AATGTATTGCT", "ATTGCTAAGG"), joined("AATGT", "CCG")
+    ('AATGTATTGCTAAGG', 'AATGTCCG')
+    """
+    size = next(size for size in range(min(len(one), len(other)), -1, -1) if one.endswith(other[:size]))
+    return one + other[size:]
+
+
+def barcode_of(kit: Kit, seed: int, number: int) -> str:
+    """Return the name of the barcode of a simulated read, drawn uniformly."""
+    return str(np.random.default_rng([seed, 2, number]).choice(list(kit.barcodes)))
 
 
 def simulate(
@@ -530,18 +565,18 @@ def open_signal(path: str | Path) -> Iterator[Write]:
 
 
 @contextlib.contextmanager
-def open_truth(path: str | Path) -> Iterator[Callable[[str, ReadLabels], None]]:
-    """Open a truth table for writing; yields a function of read id and labels.
+def open_truth(path: str | Path, barcodes: bool = False) -> Iterator[Callable[..., None]]:
+    """Open a truth table for writing; yields a function of read id, labels and, with `barcodes`, the barcode.
 
     `biorrn prepare signal --labels truth` reads it; a name that ends in .gz is compressed.
     """
     with write_text(path) as out:
-        print(*TRUTH_COLUMNS, sep="\t", file=out)
+        print(*TRUTH_COLUMNS, *(["barcode"] if barcodes else []), sep="\t", file=out)
 
-        def write(read_id: str, labels: ReadLabels) -> None:
+        def write(read_id: str, labels: ReadLabels, *barcode: str) -> None:
             place = (labels.reference, labels.ref_start, labels.ref_end, labels.strand)
             starts = ",".join(map(str, labels.starts.tolist()))
-            print(read_id, *place, decode_bases(labels.bases), starts, labels.end, sep="\t", file=out)
+            print(read_id, *place, decode_bases(labels.bases), starts, labels.end, *barcode, sep="\t", file=out)
 
         yield write
 
