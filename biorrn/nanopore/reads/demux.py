@@ -24,7 +24,7 @@ from biorrn.kernels.edits import LONGEST, Patterns
 from biorrn.nanopore.readers.calls import BaseCall, mean_phred
 from biorrn.nanopore.reads.kits import Kit
 from biorrn.nanopore.reads.trim import Adapters, Windows, batches, cut
-from biorrn.nanopore.reads.unaligned import SUFFIXES, Header, RecordWriter, group_name, with_tags
+from biorrn.nanopore.reads.unaligned import SUFFIXES, Header, RecordWriter, for_barcode, group_name, with_tags
 from biorrn.stats.figures import BLUE, GREY, Drawing, draw, plain
 
 MOST = 10  # edits of 32 bases at which a barcode counts no more
@@ -302,9 +302,14 @@ class Sorted:
         if found.barcode not in self._writers:
             alias = self.sheet.get(found.barcode, "")
             named = f"{self.kit.name}_{found.barcode}" if found.barcode else ""
-            text = self._header.text(named, self.kit.barcodes.get(found.barcode, ""), alias)
+            sequence = self.kit.barcodes.get(found.barcode, "")
+            text = self._header.text(named, sequence, alias)
             name = (alias or found.barcode or UNCLASSIFIED) + SUFFIXES[self.kind]
-            writer = RecordWriter(self.folder / name, self.kind, text, packed=True)
+
+            def group(missing: str) -> str:
+                return for_barcode(f"@RG\tID:{missing}", named, sequence, alias) if named else f"@RG\tID:{missing}"
+
+            writer = RecordWriter(self.folder / name, self.kind, text, packed=True, group=group)
             self._writers[found.barcode] = self._stack.enter_context(writer)
         self._writers[found.barcode].write(found.read)
         count = self.counts.setdefault(found.barcode, Count())
