@@ -90,6 +90,18 @@ def test_a_second_run_changes_nothing(biorrn: Run, reads: Path, tmp_path: Path) 
     ]
 
 
+def test_a_header_has_each_group_once(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    """Reads of several barcodes in one file, as `basecall --kit` writes them."""
+    assert biorrn("demux", reads, "--kit", KIT, "-o", tmp_path / "a")[0] == 0
+    parts = [tmp_path / "a" / f"{name}.bam" for name in ("barcode01", "barcode02", "unclassified")]
+    assert biorrn("merge", *parts, "-o", tmp_path / "all.bam")[0] == 0
+    assert biorrn("demux", tmp_path / "all.bam", "--kit", KIT, "-o", tmp_path / "b")[0] == 0
+    for name in ("barcode01", "barcode02"):
+        with pysam.AlignmentFile(str(tmp_path / "b" / f"{name}.bam"), check_sq=False) as file:
+            assert [group["ID"] for group in file.header.to_dict()["RG"]] == [f"run_model_{KIT}_{name}"]
+            assert {read.get_tag("RG") for read in file} == {f"run_model_{KIT}_{name}"}
+
+
 def test_aliases_name_the_files_and_other_barcodes_are_unclassified(biorrn: Run, reads: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.csv"
     sheet.write_text("barcode,alias\nbarcode01,liver\nbarcode24,kidney\n")
@@ -167,6 +179,8 @@ def test_records_without_qualities_forward_and_reverse(biorrn: Run, tmp_path: Pa
         (("demux", "{reads}", "--kit", KIT, "-o", "{full}"), "holds files; allowed is a new or an empty folder"),
         (("demux", "{reads}", "--kit", KIT, "--emit", "fasta", "-o", "{new}"), "--emit: format 'fasta' is unknown"),
         (("trim", "{reads}", "--kit", "SQK-RNA004", "--trim", "primers", "-o", "{new}.fq"), "has no primers"),
+        (("trim", "{reads}", "--summary", "-"), "--summary: found -, which is also the output"),
+        (("split", "{reads}", "--summary", "-"), "--summary: found -, which is also the output"),
         (("basecall", "{reads}", "--trim", "all", "-o", "{new}.fq"), "--trim: needs --kit"),
         (("trim", "{reads}", "--trim", "ends", "-o", "{new}.fq"), "found 'ends'; allowed is adapters, primers, all"),
     ],

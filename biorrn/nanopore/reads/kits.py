@@ -159,6 +159,8 @@ def _sequences(name: str, held: _File, source: Path) -> list[str]:
     bases = list(wanted.sequences or held.sets[str(wanted.of)].sequences or ())
     if wanted.turned is not None:
         first, last = wanted.turned
+        if not 1 <= first <= last <= len(bases):
+            raise InputError(source, f"'turned' has {first} to {last}; allowed is 1 to {len(bases)}", name)
         bases[first - 1 : last] = [reverse_complement(each) for each in bases[first - 1 : last]]
     for number, each in wanted.other.items():
         if not number.isdecimal() or not 1 <= int(number) <= len(bases):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -59,9 +60,12 @@ class Header:
         """Return the lines; with a barcode, its read groups have its name in their ids, its bases and its sample."""
         groups = self._groups
         if barcode:
-            groups = [for_barcode(line, barcode, sequence, sample) for line in groups]
-            if not groups:
-                groups = [for_barcode("@RG", barcode, sequence, sample)]
+            kit = re.escape(barcode.rpartition("_")[0])
+            other = re.compile(rf"(?!.*{re.escape(barcode)}$).*{kit}_barcode[0-9]+")  # of reads demultiplexed before
+            mine = [line for line in groups if not any(map(other.fullmatch, group_ids(line)))] or ["@RG"]
+            # a group of this barcode and the one that it was made of become the same
+            groups = list({tuple(group_ids(line)): line for line in (
+                for_barcode(line, barcode, sequence, sample) for line in mine)}.values())  # fmt: skip
         return "\n".join(["@HD\tVN:1.6\tSO:unknown", *groups, *self._programs, *self._comments]) + "\n"
 
 

@@ -52,6 +52,7 @@ def test_a_file_of_the_user(tmp_path: Path) -> None:
         (('set = "own"', 'set = "own", to = 3'), "barcodes 1 to 3: set 'own' has 1 to 2"),
         (("[sets.own]", "[sets.own"), "is not TOML"),
         (("TTTTCCCCGGGG", "ACGTACGTACGT"), "two of its barcodes are equal"),
+        (("[sets.own]", "[sets.own]\nturned = [0, 5]"), "'turned' has 0 to 5; allowed is 1 to 2"),
         (('"OWN"', '"MY KIT"'), "kit 'MY KIT': allowed in a name are letters, digits and ._-"),
     ],
 )
