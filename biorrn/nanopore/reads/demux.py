@@ -3,8 +3,8 @@
 The rule. Each barcode, with four bases of its flanks on either side (32 bases), is searched in the first 150 bases of
 the read and in the reverse complement of the last 150. Its similarity at an end is `MOST` less the edit distance there,
 at least 0; both ends are added. `MOST` is one less for each two bases that a barcode with its flanks has less than 32.
-The read gets the barcode of the largest sum if it exceeds the second largest by `LEAD`, and if no other barcode leads by
-as much at one end. On random bases the rule gives less than 0.1 % of the reads a barcode; simulated reads with 10 %
+The read gets the barcode of the largest sum if it exceeds the second largest by `LEAD`, and if no other barcode leads
+by as much at one end. On random bases the rule gives less than 0.1 % of the reads a barcode; simulated reads with 10 %
 errors get the right one in 99 % with one end and in all with two.
 """
 
