@@ -41,8 +41,9 @@ def basecall(
         typer.Option(help="Kit, such as SQK-RBK114-24, or FILE.toml: name the barcode of each read, and cut --trim."),
     ] = None,
     trim: Annotated[
-        str, typer.Option(help="With --kit: adapters (and barcodes), primers, all or none are cut off.")
-    ] = "all",
+        str | None,
+        typer.Option(help="With --kit: adapters (and barcodes), primers, all or none are cut off. Default: all."),
+    ] = None,
     min_qscore: Annotated[float, typer.Option(min=0, help="Leave out reads with a lower mean Q-score.")] = 0.0,
     min_length: Annotated[
         int, typer.Option(min=0, help="Leave out shorter reads (bases). Empty pores give some tens of bases.")
@@ -121,7 +122,7 @@ def basecall(
     import math
 
     from biorrn.base.compute import device_name, kind_of, set_threads
-    from biorrn.base.errors import InputError
+    from biorrn.base.errors import ConfigError, InputError
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.alignment import Mapper
     from biorrn.nanopore.basecall.caller import Caller, default_batch_size
@@ -138,6 +139,9 @@ def basecall(
 
     kind = format_of(output, emit)
     chosen_kit = trimmer = None
+    if trim is not None and kit is None:
+        raise ConfigError("--trim: needs --kit")
+    trim = trim or "all"
     if kit is not None:
         from biorrn.nanopore.basecall.trimming import Trimmer
         from biorrn.nanopore.reads.kits import find_kit

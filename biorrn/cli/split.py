@@ -30,6 +30,7 @@ def split(
     import contextlib
     import sys
 
+    from biorrn.base.errors import ConfigError
     from biorrn.base.files import atomic_path, tsv_line, write_text
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.basecall.formats import format_of
@@ -39,6 +40,8 @@ def split(
     from biorrn.sequences.tally import Tally
 
     kind = format_of(output)
+    if output == summary == "-":
+        raise ConfigError("--summary: found -, which is also the output")
     header = Header(reads, command_line(), "split")
     tally, whole, parents = Tally("split", "reads", "bases"), 0, 0
     with contextlib.ExitStack() as stack:

@@ -35,6 +35,7 @@ def trim(
     import contextlib
     import sys
 
+    from biorrn.base.errors import ConfigError
     from biorrn.base.files import atomic_path, tsv_line, write_text
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.basecall.formats import format_of
@@ -45,6 +46,8 @@ def trim(
     from biorrn.sequences.tally import Tally
 
     kind = format_of(output)
+    if output == summary == "-":
+        raise ConfigError("--summary: found -, which is also the output")
     adapters = Adapters(map(find_kit, kit_names() if kit == "any" else [kit]), what)
     header = Header(reads, command_line(), "trim")
     tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0}

@@ -93,6 +93,18 @@ def test_a_second_run_changes_nothing(biorrn: Run, reads: Path, tmp_path: Path) 
     ]
 
 
+def test_a_header_has_each_group_once(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    """Reads of several barcodes in one file, as `basecall --kit` writes them."""
+    assert biorrn("demux", reads, "--kit", KIT, "-o", tmp_path / "a")[0] == 0
+    parts = [tmp_path / "a" / f"{name}.bam" for name in ("barcode01", "barcode02", "unclassified")]
+    assert biorrn("merge", *parts, "-o", tmp_path / "all.bam")[0] == 0
+    assert biorrn("demux", tmp_path / "all.bam", "--kit", KIT, "-o", tmp_path / "b")[0] == 0
+    for name in ("barcode01", "barcode02"):
+        with pysam.AlignmentFile(str(tmp_path / "b" / f"{name}.bam"), check_sq=False) as file:
+            assert [group["ID"] for group in file.header.to_dict()["RG"]] == [f"run_model_{KIT}_{name}"]
+            assert {read.get_tag("RG") for read in file} == {f"run_model_{KIT}_{name}"}
+
+
 def test_aliases_name_the_files_and_other_barcodes_are_unclassified(biorrn: Run, reads: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.csv"
     sheet.write_text("barcode,alias\nbarcode01,liver\nbarcode24,kidney\n")
@@ -123,6 +135,45 @@ def test_a_summary_of_trimming_has_each_read(biorrn: Run, reads: Path, tmp_path:
                - int(row["trimmed_end"]) for row in rows)  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["sam", "bam", "cram"])
+@pytest.mark.parametrize("command", ["trim", "split", "demux"])
+def test_the_group_of_a_record_is_in_the_header(command: str, kind: str, biorrn: Run, reads: Path, tmp_path: Path
+                                                ) -> None:  # fmt: skip
+    """FASTQ has no header, but its reads have groups."""
+    assert biorrn("trim", reads, "-o", tmp_path / "reads.fastq", "--trim", "none")[0] == 0
+    out = ("-o", tmp_path / "d", "--kit", KIT, "--emit", kind) if command == "demux" else ("-o", tmp_path / f"o.{kind}")
+    assert biorrn(command, tmp_path / "reads.fastq", *out)[0] == 0
+    files = list(tmp_path.glob(f"d/*.{kind}")) if command == "demux" else [tmp_path / f"o.{kind}"]
+    seen = 0
+    for path in files:
+        with pysam.AlignmentFile(str(path), check_sq=False) as file:
+            groups = {group["ID"]: group for group in file.header.to_dict()["RG"]}
+            for read in file.fetch(until_eof=True):
+                seen += 1
+                group = groups[read.get_tag("RG")]
+                assert group["ID"].startswith("run_model")
+                if read.has_tag("BC"):
+                    assert group["BC"] == find_kit(KIT).barcodes[str(read.get_tag("BC")).rpartition("_")[2]]
+    assert seen == 60
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+
+
+def test_records_without_qualities_forward_and_reverse(biorrn: Run, tmp_path: Path) -> None:
+    path = tmp_path / "reads.bam"
+    header = {"HD": {"VN": "1.6"}, "SQ": [{"SN": "c", "LN": 1000}]}
+    with pysam.AlignmentFile(str(path), "wb", header=header) as file:
+        for number, flag in enumerate((0, 16)):
+            read = pysam.AlignedSegment(file.header)
+            read.query_name, read.query_sequence, read.flag = f"r{number}", "ACCGT" * 40, flag
+            read.reference_id, read.reference_start, read.cigarstring = 0, 10, "200M"
+            file.write(read)
+    code, _, err = biorrn("trim", path, "-o", tmp_path / "t.fastq")
+    assert code == 0, err
+    made = list(called_reads(tmp_path / "t.fastq"))
+    assert [read.bases for read in made] == ["ACCGT" * 40, "ACGGT" * 40]
+    assert [set(read.quals.tolist()) for read in made] == [{1}, {1}]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -131,6 +182,9 @@ def test_a_summary_of_trimming_has_each_read(biorrn: Run, reads: Path, tmp_path:
         (("demux", "{reads}", "--kit", KIT, "-o", "{full}"), "holds files; allowed is a new or an empty folder"),
         (("demux", "{reads}", "--kit", KIT, "--emit", "fasta", "-o", "{new}"), "--emit: format 'fasta' is unknown"),
         (("trim", "{reads}", "--kit", "SQK-RNA004", "--trim", "primers", "-o", "{new}.fq"), "has no primers"),
+        (("trim", "{reads}", "--summary", "-"), "--summary: found -, which is also the output"),
+        (("split", "{reads}", "--summary", "-"), "--summary: found -, which is also the output"),
+        (("basecall", "{reads}", "--trim", "all", "-o", "{new}.fq"), "--trim: needs --kit"),
         (("trim", "{reads}", "--trim", "ends", "-o", "{new}.fq"), "found 'ends'; allowed is adapters, primers, all"),
     ],
 )

@@ -30,7 +30,9 @@ class Trimmer:
 
     def __init__(self, kit: Kit, what: str = "all", rna: bool = False, both_ends: bool = False) -> None:
         self._demux = Demultiplexer(kit, both_ends) if kit.barcodes or both_ends else None
-        self._adapters = Adapters([kit], what)
+        # a kit of barcodes alone has nothing else to cut
+        nothing = what in ("adapters", "all") and kit.barcodes and not (kit.adapters or kit.primers)
+        self._adapters = Adapters([kit], "none" if nothing else what)
         self._barcodes_too = what in ("adapters", "all")
         self._kit, self._rna = kit, rna
 

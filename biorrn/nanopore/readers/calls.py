@@ -522,8 +522,10 @@ def _packed_reads(path: Path, reference: str | Path | None, tags: bool) -> Itera
             if record.flag & SECONDARY:
                 continue
             with faults(path, record.query_name, *DAMAGE):
-                bases, quals = record.get_forward_sequence() or "", record.get_forward_qualities()
+                bases, quals = record.get_forward_sequence() or "", record.query_qualities
                 found = np.asarray(quals if bases and quals is not None else [], np.uint8)
+                if record.is_reverse:  # pysam's get_forward_qualities fails where there are none
+                    found = found[::-1].copy()
                 own = tuple(_record_tags(record, len(bases))) if tags else ()
             yield str(record.query_name), bases, found, own
 

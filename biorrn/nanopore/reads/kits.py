@@ -14,12 +14,13 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from biorrn.base.errors import ConfigError, InputError
-from biorrn.base.files import read_text
+from biorrn.base.files import one_line, read_text
 from biorrn.base.lookup import lookup
 from biorrn.config.network import Closed
 from biorrn.config.yaml import explain
 from biorrn.nanopore.alignment import reverse_complement
 
+_NAME = re.compile("[A-Za-z0-9._-]+")  # it becomes part of tags
 _BASES = re.compile("[ACGT]+")
 _AMBIGUOUS = re.compile("[ACGTRYSWKMBDHVN]+")
 
@@ -118,6 +119,8 @@ def _kits(text: str, source: Path) -> dict[str, Kit]:
     found: dict[str, Kit] = {}
     for kit in held.kits:
         for name in kit.names:
+            if not _NAME.fullmatch(name):
+                raise InputError(source, f"kit '{one_line(name):.40}': allowed in a name are letters, digits and ._-")
             if name in found:
                 raise InputError(source, "the name is given twice", name)
             found[name] = _kit(name, kit, held, source)
@@ -156,6 +159,8 @@ def _sequences(name: str, held: _File, source: Path) -> list[str]:
     bases = list(wanted.sequences or held.sets[str(wanted.of)].sequences or ())
     if wanted.turned is not None:
         first, last = wanted.turned
+        if not 1 <= first <= last <= len(bases):
+            raise InputError(source, f"'turned' has {first} to {last}; allowed is 1 to {len(bases)}", name)
         bases[first - 1 : last] = [reverse_complement(each) for each in bases[first - 1 : last]]
     for number, each in wanted.other.items():
         if not number.isdecimal() or not 1 <= int(number) <= len(bases):

@@ -94,7 +94,7 @@ def part(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
     made = cut(read, start, end, rna)
     tags = {tag[:2]: tag for tag in made.tags if tag[:2] not in SHIFTED}
     parent = tags.get("pi", f"pi:Z:{read.id}")
-    place = f"{parent[5:]}:{start}:{end}"
+    place = f"{read.id}:{start}:{end}"
     added = [parent]
     if "mv" in tags and "ts" in tags:
         begin = int(tags["ts"][5:])

@@ -20,6 +20,8 @@ BATCH = 512  # reads searched at a time
 SHARE = 1 / 4  # edits of a sequence by which it may differ
 TRIMMED = "xt"  # tag of what was cut off: bases from the start and from the end
 WHAT = ("adapters", "primers", "all", "none")
+OLD_MODIFIED = {"Mm", "Ml"}  # of modified bases before SAM had MM and ML: left out of a part of a read
+_RNA = re.compile(r"[:_]rna[0-9]{3}_")  # in the tag RG: RUN_rna004_130bps_sup@v5.1.0
 _CODES = np.zeros(256, np.uint8)
 _CODES[np.frombuffer(b"ACGT", np.uint8)] = (1, 2, 3, 4)
 _OTHER = np.array([0, 4, 3, 2, 1], np.uint8)  # the complement
@@ -129,13 +131,14 @@ def cut(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
     """Return the part of a read, with all tags that count its bases or samples.
 
     The move table, `ts`, `ns`, `MM`, `ML`, `MN`, `qs` and texts of one letter a base are those of the part; `xt` tells
-    the bases cut off. `ns` then ends with the last move, as ONT's basecaller has it. A tag that does not fit the bases
-    of the read is left out.
+    the bases cut off, earlier cuts included. `ns` then ends with the last move, as ONT's basecaller has it. A tag that
+    does not fit the bases of the read is left out.
 
     Parameters
     ----------
     start, end : int: 0-based, half-open, in the order of the bases; at least one base.
-    rna : bool: the move table runs against the bases.
+    rna : bool: the move table runs against the bases, as it does too where the read group names a model of RNA: some
+        aligners drop the header of the basecaller.
     """
     size = len(read.bases)
     assert 0 <= start < end <= size
@@ -144,9 +147,12 @@ def cut(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
     tags = {tag[:2]: tag for tag in read.tags}
     quals = read.quals[start:end]
     if "mv" in tags:
-        _cut_moves(tags, (size - end, size - start) if rna else (start, end), size)
+        turned = rna or _RNA.search(tags.get("RG", "")) is not None
+        _cut_moves(tags, (size - end, size - start) if turned else (start, end), size)
     if "MM" in tags:
         _cut_modifications(tags, read.bases, start, end)
+    for name in OLD_MODIFIED & tags.keys():
+        del tags[name]
     if "qs" in tags and len(quals):
         tags["qs"] = f"qs:f:{mean_phred(quals):.2f}"
     for name in TURNED & tags.keys():
@@ -154,7 +160,9 @@ def cut(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
             tags[name] = tags[name][:5] + tags[name][5 + start : 5 + end]
         else:
             del tags[name]
-    tags[TRIMMED] = f"{TRIMMED}:B:I,{start},{size - end}"
+    before = tags.get(TRIMMED, "").removeprefix(f"{TRIMMED}:B:I,").split(",")
+    first, last = map(int, before) if len(before) == 2 else (0, 0)
+    tags[TRIMMED] = f"{TRIMMED}:B:I,{first + start},{last + size - end}"
     return replace(read, bases=read.bases[start:end], quals=quals, tags=tuple(tags.values()))
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from biorrn.base.errors import BiorrnError
+from biorrn.base.files import scratch_folder
 from biorrn.nanopore.basecall.merge import Fields, add_program, add_programs, program_lines
 from biorrn.nanopore.basecall.sam import sam_lines
-from biorrn.nanopore.readers.calls import BaseCall, header_lines
+from biorrn.nanopore.readers.calls import BaseCall, header_lines, quiet
 
 SUFFIXES = {"fastq": ".fastq.gz", "sam": ".sam", "bam": ".bam", "cram": ".cram"}  # of files that we name
 MODES = {"sam": "w", "bam": "wb", "cram": "wc"}
+LOWEST = '"'  # quality of each base in FASTQ where the record has none, as `samtools fastq` writes it
 LEVEL = 4  # of gzip: 6 takes twice as long for 3 %
 
 
@@ -55,15 +60,24 @@ class Header:
         """Return the lines; with a barcode, its read groups have its name in their ids, its bases and its sample."""
         groups = self._groups
         if barcode:
-            groups = [_for_barcode(line, barcode, sequence, sample) for line in groups]
-            if not groups:
-                groups = [_for_barcode("@RG", barcode, sequence, sample)]
+            kit = re.escape(barcode.rpartition("_")[0])
+            other = re.compile(rf"(?!.*{re.escape(barcode)}$).*{kit}_barcode[0-9]+")  # of reads demultiplexed before
+            mine = [line for line in groups if not any(map(other.fullmatch, group_ids(line)))] or ["@RG"]
+            # a group of this barcode and the one that it was made of become the same
+            groups = list({tuple(group_ids(line)): line for line in (
+                for_barcode(line, barcode, sequence, sample) for line in mine)}.values())  # fmt: skip
         return "\n".join(["@HD\tVN:1.6\tSO:unknown", *groups, *self._programs, *self._comments]) + "\n"
 
 
-def _for_barcode(line: str, barcode: str, sequence: str, sample: str) -> str:
+def group_ids(line: str) -> list[str]:
+    """Return the id of a line @RG, as a list of one, or none."""
+    return [cell[3:] for cell in line.split("\t") if cell.startswith("ID:")]
+
+
+def for_barcode(line: str, barcode: str, sequence: str, sample: str) -> str:
+    """Return a line @RG for the reads of a barcode."""
     cells = line.split("\t")
-    name = next((cell[3:] for cell in cells if cell.startswith("ID:")), "")
+    name = next(iter(group_ids(line)), "")
     kept = [cell for cell in cells[1:] if cell[:3] not in ("ID:", "BC:", *(["SM:"] if sample else []))]
     made = [f"ID:{group_name(name, barcode)}", *kept, f"BC:{sequence}"]
     return "\t".join(["@RG", *made, *([f"SM:{sample}"] if sample else [])])
@@ -78,13 +92,18 @@ class RecordWriter:
     kind : str: fastq, sam, bam or cram.
     header : str: text of the header; FASTQ has none.
     packed : bool: compress FASTQ.
+    group : makes a line @RG of an id that records have and the header lacks, as that of FASTQ does; the file is then
+        written again at the end.
 
     Raises
     ------
     BiorrnError: the file cannot be written, or binary records are asked on a terminal.
     """
 
-    def __init__(self, path: str | Path, kind: str, header: str = "", packed: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, kind: str, header: str = "", packed: bool = False,
+        group: Callable[[str], str] = "@RG\tID:{}".format,
+    ) -> None:  # fmt: skip
         self.path, self._kind, self._head = path, kind, None
         self._file: Any
         if kind == "fastq":
@@ -96,16 +115,25 @@ class RecordWriter:
         if str(path) == "-" and kind != "sam" and sys.stdout.isatty():
             raise BiorrnError(f"-o -: {kind.upper()} is binary; name a file, or pipe it into another program")
         self._head = pysam.AlignmentHeader.from_text(header)
+        self._header, self._group = header, group
+        self._groups = {name for line in header.splitlines() if line.startswith("@RG") for name in group_ids(line)}
+        self._missing: dict[str, None] = {}
+        self._calm = ExitStack()
+        self._calm.enter_context(quiet())  # CRAM warns of each record whose group the header lacks
         self._file = pysam.AlignmentFile(str(path), MODES[kind], header=self._head)
 
     def write(self, read: BaseCall) -> None:
         """Write one read."""
         if self._head is None:
             head = "\t".join([read.id, *read.tags])
-            self._file.write(f"@{head}\n{read.bases}\n+\n{read.letters if len(read.quals) else ''}\n".encode())
+            letters = read.letters if len(read.quals) else LOWEST * len(read.bases)
+            self._file.write(f"@{head}\n{read.bases}\n+\n{letters}\n".encode())
             return
         import pysam
 
+        for tag in read.tags:
+            if tag.startswith("RG:Z:") and tag[5:] not in self._groups:
+                self._missing.setdefault(tag[5:])
         line = sam_lines(read.id, read.bases, read.letters, read.tags, ())
         try:
             self._file.write(pysam.AlignedSegment.fromstring(line.rstrip("\n"), self._head))
@@ -120,6 +148,8 @@ class RecordWriter:
         self._file.close()
         if self._head is None:
             self._raw.close()
+        else:
+            self._calm.close()
 
     def __enter__(self) -> Self:
         return self
@@ -128,6 +158,27 @@ class RecordWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if error is None and self._head is not None and self._missing and Path(self.path).is_file():
+            self._describe()
+
+    def _describe(self) -> None:
+        """Write the file again with the missing groups in its header."""
+        import pysam
+
+        lines = self._header.splitlines()
+        place = next((at for at, line in enumerate(lines) if line.startswith(("@PG", "@CO"))), len(lines))
+        lines[place:place] = [self._group(name) for name in self._missing]
+        head = pysam.AlignmentHeader.from_text("\n".join(lines) + "\n")
+        path = Path(self.path)
+        with scratch_folder(path.parent, "groups") as folder, quiet():
+            again = folder / path.name
+            with (
+                pysam.AlignmentFile(str(path), check_sq=False) as old,
+                pysam.AlignmentFile(str(again), MODES[self._kind], header=head) as new,
+            ):
+                for record in old.fetch(until_eof=True):
+                    new.write(record)
+            os.replace(again, path)
 
 
 def with_tags(read: BaseCall, tags: Sequence[str]) -> BaseCall:

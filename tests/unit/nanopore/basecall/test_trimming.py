@@ -1,5 +1,7 @@
 """Trimming of calls: moves and samples of the part, barcodes, and the same cuts as on finished reads."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,14 @@ def test_a_barcode_is_named_and_cut() -> None:
     assert Trimmer(kit, "none")(call).bases == call.bases
     assert Trimmer(kit, "none")(call).barcode == cut_off.barcode
     assert not Trimmer(kit)(made(inside)).barcode
+
+
+def test_a_kit_of_barcodes_alone_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        '[sets.OWN]\nsequences = ["ACGTTGCAACGTAGCTAGCATCGA", "TTGACCATTGACCGATTGACAGAT"]\n'
+        '[[kits]]\nnames = ["OWN"]\nbarcodes = { set = "OWN" }\nflanks = [["GGTT", "CCAA"]]\nends = "start"\n'
+    )
+    inside = "".join(np.random.default_rng(1).choice(list("ACGT"), 300))
+    cut_off = Trimmer(find_kit(str(path)))(made("GGTTACGTTGCAACGTAGCTAGCATCGACCAA" + inside))
+    assert (cut_off.bases, cut_off.barcode) == (inside, "OWN_barcode01")

@@ -95,6 +95,7 @@ def test_a_sample_sheet_of_minknow(tmp_path: Path) -> None:
         ("barcode,alias\n1,a\n1,b\n", "barcode 1 is given twice"),
         ("barcode,alias\n1,a\n2,a\n", "a is given twice"),
         ("barcode,alias\n1,../a\n", "allowed are letters, digits"),
+        ("barcode,alias\n1,..\n", "the first one a letter or a digit"),
     ],
 )
 def test_a_fault_of_a_sample_sheet_is_named(text: str, message: str, tmp_path: Path) -> None:
@@ -102,3 +103,19 @@ def test_a_fault_of_a_sample_sheet_is_named(text: str, message: str, tmp_path: P
     path.write_text(text)
     with pytest.raises(BiorrnError, match=message):
         read_sheet(path, find_kit("SQK-RBK004").barcodes)
+
+
+@pytest.mark.parametrize(("count", "size", "flank"), [(1, 24, 4), (1, 24, 0), (12, 20, 0), (1, 12, 4)])
+def test_short_barcodes_of_ones_own_are_not_found_in_random_reads(count: int, size: int, flank: int) -> None:
+    rng = np.random.default_rng(5)
+    barcodes = {f"barcode{number:02d}": insert(rng, size) for number in range(1, count + 1)}
+    kit = Kit("X", barcodes, ((insert(rng, flank), insert(rng, flank)),), True, (), ())
+    search = Demultiplexer(kit)
+    assert (search(Windows.of([insert(rng, 400) for _ in range(500)])).barcode >= 0).sum() <= 1
+    own = kit.flanks[0][0] + barcodes["barcode01"] + kit.flanks[0][1]
+    assert search(Windows.of([insert(rng, 30) + own + insert(rng, 400)])).barcode.tolist() == [0]
+
+
+def test_a_barcode_that_is_too_short_is_refused() -> None:
+    with pytest.raises(ConfigError, match="barcode01 has 10 bases with its flanks; allowed is 18 or more"):
+        Demultiplexer(Kit("X", {"barcode01": "ACGTTGCAAC"}, (("", ""),), True, (), ()))

@@ -52,6 +52,8 @@ def test_a_file_of_the_user(tmp_path: Path) -> None:
         (('set = "own"', 'set = "own", to = 3'), "barcodes 1 to 3: set 'own' has 1 to 2"),
         (("[sets.own]", "[sets.own"), "is not TOML"),
         (("TTTTCCCCGGGG", "ACGTACGTACGT"), "two of its barcodes are equal"),
+        (("[sets.own]", "[sets.own]\nturned = [0, 5]"), "'turned' has 0 to 5; allowed is 1 to 2"),
+        (('"OWN"', '"MY KIT"'), "kit 'MY KIT': allowed in a name are letters, digits and ._-"),
     ],
 )
 def test_a_fault_is_named(change: tuple[str, str], message: str, tmp_path: Path) -> None:
@@ -61,3 +63,14 @@ def test_a_fault_is_named(change: tuple[str, str], message: str, tmp_path: Path)
         find_kit(str(path))
     assert str(path) in str(raised.value)
     assert message.split("|")[-1] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "before"),
+    [("SQK-RBK114-24", 24, "GCTTGGGTGTTTAACC"), ("VSK-VMK004", 10, "GCTTGGGTGTTTAACC"), ("vsk_vmk001", 4, "TATTGCT"),
+     ("EXP-NBD114-24", 24, "ATTGCTAAGGTTAA")],
+)  # fmt: skip
+def test_barcodes_and_flanks_of_rapid_kits(name: str, count: int, before: str) -> None:
+    kit = find_kit(name)
+    assert len(kit.barcodes) == count
+    assert kit.flanks[0][0] == before

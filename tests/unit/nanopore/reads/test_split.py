@@ -3,7 +3,7 @@
 import numpy as np
 
 from biorrn.nanopore.readers.calls import BaseCall
-from biorrn.nanopore.reads.split import BOTTOM, TOP, parts_of, split_reads
+from biorrn.nanopore.reads.split import BOTTOM, TOP, part, parts_of, split_reads
 from biorrn.nanopore.reads.trim import bases_of
 
 
@@ -38,9 +38,9 @@ def test_parts_have_their_own_ids_moves_and_samples() -> None:
     parts = [{tag[:2]: tag[5:] for tag in part.tags} for part, _ in made[:2]]
     assert [tags["pi"] for tags in parts] == ["parent", "parent"]
     assert [int(tags["sp"]) for tags in parts] == [7, 7 + 10 * (len(bases) - 300)]
-    for (part, _), own in zip(made, parts, strict=False):
+    for (each, _), own in zip(made, parts, strict=False):
         moves = own["mv"].split(",")[2:]
-        assert moves.count("1") == len(part.bases)
+        assert moves.count("1") == len(each.bases)
         assert (int(own["ts"]), int(own["ns"])) == (0, 5 * len(moves))
         assert "s0" not in own
         assert own["RG"] == "g"
@@ -49,3 +49,10 @@ def test_parts_have_their_own_ids_moves_and_samples() -> None:
     again = list(split_reads([part for part, _ in made]))
     assert [part for part, _ in again] == [part for part, _ in made]
     assert [cells[1:3] for _, cells in made] == [["1", "2"], ["2", "2"], ["1", "1"]]
+
+
+def test_parts_of_two_parts_of_a_read_have_different_ids() -> None:
+    bases = insert(np.random.default_rng(3), 600)
+    one, two = (BaseCall(name, bases, np.zeros(0, np.uint8), ("pi:Z:whole",)) for name in ("a", "b"))
+    assert part(one, 0, 300).id != part(two, 0, 300).id
+    assert part(one, 0, 300).tags == part(two, 0, 300).tags == ("pi:Z:whole",)
