@@ -190,7 +190,7 @@ def class_lines(content: Mapping[str, Any]) -> list[str]:
     """Return what an evaluation of classes says of its sets, probabilities and flags, one line each."""
     if content["kind"] != "classification":
         return []
-    lines, sets, sure = [], content["sets"], content["confidence"]
+    lines, sets, sure = [], content.get("sets"), content.get("confidence")
     if sets:
         lines.append(
             f"sets for {100 * sets['level']:.0f} % hold the class of {100 * sets['value']:.1f} % "
