@@ -177,7 +177,7 @@ def basecall(
     mapper = None if reference is None else Mapper(reference)
     rare: dict[str, object] = {"chemistry": chemistry} if chemistry else {}
     rare |= {"uracil": True} if uracil else {}
-    rare |= {"kit": kit, "trim": trim} if kit else {}
+    rare |= {"kit": repr(chosen_kit), "trim": trim} if kit else {}
     must = resume_settings(stored, intake.files, ids, reference, engine=caller.engine, decoder=decoder,
                            device=kind_of(where), emit=kind, moves=moves, min_qscore=min_qscore,
                            min_length=min_length, max_reads=max_reads, force=force, **rare)  # fmt: skip

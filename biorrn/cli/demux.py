@@ -27,8 +27,9 @@ def demux(
     Writes one file for each barcode, or for each alias of the sample sheet, and `unclassified`; reads.tsv.gz has a row
     for each read with its barcode, the scores, what was cut and why it has no barcode; barcodes.tsv and barcodes.png
     count them. A barcode and four bases of its flanks on each side are searched in the first and the last 150 bases.
-    Its score is 10 less the edits, at least 0, added over both ends. The best barcode is taken if it leads the second
-    by 3, and if no other leads by 3 at one end. On random sequence, about 1 read in 1,000 or fewer gets a barcode.
+    Its score is 10 less the edits of 32 bases (less for shorter barcodes), at least 0, added over both ends. The best
+    barcode is taken if it leads the second by 3, and if no other leads by 3 at one end. On random sequence, about 1
+    read in 1,000 or fewer gets a barcode.
 
     Records get the tags BC (KIT_barcode01), RG and, where they were cut, xt; see `biorrn trim`. Reads with a tag BC of
     the kit are not classified again. Reads whose barcode is not in the sample sheet are unclassified.
@@ -41,6 +42,7 @@ def demux(
     """
     import sys
 
+    from biorrn.base.errors import ConfigError
     from biorrn.base.files import new_folder
     from biorrn.base.lookup import lookup
     from biorrn.base.terminal import command_line, progress
@@ -52,6 +54,8 @@ def demux(
     from biorrn.sequences.tally import Tally
     from biorrn.stats.figures import save_drawings
 
+    if str(output) == "-":
+        raise ConfigError("-o -: found standard output; demux writes a folder")
     chosen = find_kit(kit)
     demultiplexer = Demultiplexer(chosen, both_ends)
     if emit is not None:

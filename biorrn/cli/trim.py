@@ -15,7 +15,9 @@ def trim(
     kit: Annotated[
         str, typer.Option(help="Kit, such as SQK-LSK114, or FILE.toml[:NAME]. any: the sequences of all kits.")
     ] = "any",
-    what: Annotated[str, typer.Option("--trim", help="adapters, primers or all.")] = "all",
+    what: Annotated[
+        str | None, typer.Option("--trim", help="adapters, primers or all. Default: all; with --kit any, adapters.")
+    ] = None,
     summary: Annotated[str | None, typer.Option(help="Also write a table with one row per read.")] = None,
 ) -> None:
     """Cut adapters and primers from basecalled reads.
@@ -48,7 +50,8 @@ def trim(
     kind = format_of(output)
     if output == summary == "-":
         raise ConfigError("--summary: found -, which is also the output")
-    adapters = Adapters(map(find_kit, kit_names() if kit == "any" else [kit]), what)
+    every = kit == "any"  # its many primers are found by chance more often
+    adapters = Adapters(map(find_kit, kit_names() if every else [kit]), what or ("adapters" if every else "all"))
     header = Header(reads, command_line(), "trim")
     tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0}
     with contextlib.ExitStack() as stack:
