@@ -115,7 +115,7 @@ def predict(
     from itertools import chain, islice
 
     from biorrn.base.compute import device_name, kind_of, set_threads
-    from biorrn.base.errors import ConfigError, stop
+    from biorrn.base.errors import ConfigError, InputError, stop
     from biorrn.base.journal import open_kept
     from biorrn.base.terminal import progress
     from biorrn.nn.store import load_model
@@ -228,6 +228,8 @@ def predict(
             if done > kept.count:
                 kept.add(found.plain(), len(found))
                 advance(len(found))
+        if missing.count and not tally.done["sequences"]:
+            raise InputError(proteins, missing.line([str(embeddings)]))
         tally.require("sequences", f"{proteins}: contains no sequence that can be predicted")
     wide = None if classes else widened(stored, level)
     tally.say_outside(model, str(stored.facts.get("inputs", "")), wide, "sequences")

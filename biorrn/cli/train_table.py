@@ -96,6 +96,8 @@ def train_table(
       biorrn train-table mine.csv --target tm --embeddings esm2.h5 -o runs/tm_esm2
       biorrn train-table mine.csv --target tm --dry-run
     """
+    if str(output) == "-":
+        raise ConfigError("-o -: found standard output; a run is a folder")
     if output is None and not dry_run:
         raise ConfigError("Missing option '--output' / '-o'; see 'biorrn train-table --help'")
     from functools import partial

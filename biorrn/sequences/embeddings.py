@@ -444,7 +444,7 @@ def lookup(rows: Sequence[np.ndarray], width: int, mean: bool, model: str = "") 
 
     fitting, live = [one for _, one in _OPEN.values() if fits(one)], [one for one in _LIVE.values() if fits(one)]
     if not fitting and not live:
-        raise ConfigError(f"the model {needs(width, model)}; give their file with --embeddings (of predict and scan)")
+        raise ConfigError(f"the model {needs(width, model)}; predict and scan take their file with --embeddings")
     found = [next((values for one in fitting if (values := one.get(row, mean)) is not None), None) for row in rows]
     missing = [place for place, values in enumerate(found) if values is None]
     if missing and not live:

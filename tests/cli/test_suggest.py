@@ -77,6 +77,7 @@ def test_a_run_folder(
     ("words", "message"),
     [
         (("--acquisition", "uct"), "did you mean 'ucb'"),
+        (("-n", "999999"), "-n: found 999,999; allowed is 2,000 at most"),
         (("--plate", "95"), "--plate: found 95; allowed is 24, 48, 96, 384"),
         (("--keep", "99"), "--keep: found 99-99; the wild type has residues 1 to 16"),
         (("--avoid", "(["), "is no regular expression"),

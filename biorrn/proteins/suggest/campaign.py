@@ -116,6 +116,9 @@ class Round:
     lines: list[str]
 
 
+MOST_CHOSEN = 2000  # suggestions of a round, of which each depends on those before
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """The settings of a round.
@@ -139,6 +142,11 @@ class Wish:
     share: float = 1.0
     minimise: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for more suggestions than can be chosen one after the other."""
+        if self.count > MOST_CHOSEN:
+            raise ConfigError(f"-n: found {self.count:,}; allowed is {MOST_CHOSEN:,} at most")
 
 
 def open_campaign(
@@ -364,11 +372,12 @@ class Oracle:
 
     @cached_property
     def best(self) -> float:
-        """The mean of the best of the measured, which is steadier than its measured value."""
+        """The mean of the best of the measured, which is steadier than its measured value.
+
+        A model's own predictions of them would not do: they are drawn to the middle, and would be easy to exceed.
+        """
         assert self.posterior is not None
-        if self.stored is None:
-            return float(self.posterior.marginals(self.posterior.codes)[0].max())
-        return float(self.posterior.latent(self.sign * self._predicted(self.measured.sequences)[0]).max())
+        return float(self.posterior.marginals(self.posterior.codes)[0].max())
 
     def in_unit(self, belief: Belief) -> tuple[np.ndarray, np.ndarray]:
         """Return means and deviations in the target's unit."""

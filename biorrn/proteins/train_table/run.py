@@ -285,7 +285,7 @@ def train_own(
         update_facts(folder, reference=state["reference"], most_mutations=most)
     for line in next_lines(folder):
         say(line)
-    if state["reference"]:
+    if state["reference"] and recipe.task == "regression":
         say(f"  biorrn suggest {folder} -n 96 -o next.csv")
 
 

@@ -221,12 +221,12 @@ def test_lookup_asks_the_open_files_of_the_same_width_and_language_model(tmp_pat
     path = biotrainer(tmp_path, MEANS)
     with h5py.File(path, "a") as file:
         file.attrs["model"] = "esm2_t6_8M_UR50D"
-    with pytest.raises(ConfigError, match=r"reads embeddings of esm2_t6_8M_UR50D \(6 numbers\); give their file"):
+    with pytest.raises(ConfigError, match=r"reads embeddings of esm2_t6_8M_UR50D \(6 numbers\); predict and scan take"):
         lookup([tokens("MKV")], WIDTH, True, "esm2_t6_8M_UR50D")
     use(path).join("p2", "MKV")
     np.testing.assert_array_equal(lookup([tokens("MKV")], WIDTH, True, "esm2_t6_8M_UR50D")[0], MEANS["p2"])
     for width, model in ((WIDTH + 1, ""), (WIDTH, "prot_t5_xl_uniref50")):
-        with pytest.raises(ConfigError, match="give their file"):
+        with pytest.raises(ConfigError, match="predict and scan take"):
             lookup([tokens("MKV")], width, True, model)
     np.testing.assert_array_equal(lookup([tokens(PROTEINS["p3"])], WIDTH, True)[0], MEANS["p3"])  # by its hash alone
     with pytest.raises(InputError, match=r"no embedding of the sequence ACDEFGHIKLMN\.\.\. \(15 residues\)"):
