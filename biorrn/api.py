@@ -827,23 +827,18 @@ def evaluate(
 
         path = stack.enter_context(_file_of(measured))
         used = None
+        shared: dict[str, Any] = {"name": name, "split": split, "baselines": baselines, "seed": seed}
+        shared |= {"threads": threads, "level": level}
+
+        def renamed(columns: Mapping[str, str] | None) -> list[str]:
+            return [f"{one}={column}" for one, column in (columns or {}).items()]
+
         if (source := stack.enter_context(_of_classes(predictions))) is not None:
             from biorrn.proteins.classes.evaluate import evaluate_classes, predicted_class
 
             if isinstance(target, str):
                 target = {predicted_class(source): target}
-            content = evaluate_classes(
-                Path(source),
-                Path(path),
-                name=name,
-                split=split,
-                target=[f"{one}={column}" for one, column in (target or {}).items()],
-                baselines=baselines,
-                seed=seed,
-                threads=threads,
-                level=level,
-                device=device,
-            )
+            content = evaluate_classes(Path(source), Path(path), target=renamed(target), device=device, **shared)
             return _evaluation(content)
         if isinstance(predictions, Model) or (isinstance(predictions, str | Path) and is_model(predictions)):
             used = _model(predictions)
@@ -860,16 +855,11 @@ def evaluate(
         content, *_ = evaluate_regression(
             Path(given),
             Path(path),
-            name=name,
-            split=split,
-            target=[f"{one}={column}" for one, column in (target or {}).items()],
+            target=renamed(target),
             wild_type=wild_type,
             offset=offset,
-            baselines=baselines,
-            seed=seed,
-            threads=threads,
-            level=level,
             model=None if used is None else str(used.path),
+            **shared,
         )
     return _evaluation(content)
 

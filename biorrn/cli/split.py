@@ -27,37 +27,22 @@ def split(
       biorrn split calls.bam -o parts.bam
       biorrn split calls.bam | biorrn demux - --kit SQK-NBD114-24 -o demux/
     """
-    import contextlib
     import sys
 
-    from biorrn.base.errors import ConfigError
-    from biorrn.base.files import atomic_path, tsv_line, write_text
     from biorrn.base.terminal import command_line, progress
-    from biorrn.nanopore.basecall.formats import format_of
     from biorrn.nanopore.readers.calls import called_reads
     from biorrn.nanopore.reads.split import COLUMNS, split_reads
-    from biorrn.nanopore.reads.unaligned import Header, RecordWriter
+    from biorrn.nanopore.reads.unaligned import Header, open_reads
     from biorrn.sequences.tally import Tally
 
-    kind = format_of(output)
-    if output == summary == "-":
-        raise ConfigError("--summary: found -, which is also the output")
     header = Header(reads, command_line(), "split")
     tally, whole, parents = Tally("split", "reads", "bases"), 0, 0
-    with contextlib.ExitStack() as stack:
-        place = output if output == "-" else stack.enter_context(atomic_path(output))
-        writer = stack.enter_context(RecordWriter(place, kind, header.text(), output.endswith(".gz")))
-        table = None if summary is None else stack.enter_context(write_text(summary))
-        if table is not None:
-            table.write("\t".join(COLUMNS) + "\n")
-        advance = stack.enter_context(progress("split", "reads"))
+    with open_reads(output, summary, COLUMNS, header) as write, progress("split", "reads") as advance:
         for made, cells in split_reads(called_reads(reads, tally.say), header.rna):
-            writer.write(made)
+            write(made, cells)
             tally.add(reads=1, bases=len(made.bases))
             whole += cells[1] == "1"
             parents += cells[1] == "1" and cells[2] != "1"
-            if table is not None:
-                table.write(tsv_line(*cells))
             advance(1)
     tally.report()
     made_of = tally.done["reads"] - whole + parents

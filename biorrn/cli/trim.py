@@ -34,44 +34,29 @@ def trim(
       biorrn trim calls.bam -o trimmed.bam --kit SQK-PCS111 --trim primers --summary trim.tsv
       zcat calls.fastq.gz | biorrn trim - --kit my_adapters.toml > trimmed.fastq
     """
-    import contextlib
     import sys
 
-    from biorrn.base.errors import ConfigError
-    from biorrn.base.files import atomic_path, tsv_line, write_text
     from biorrn.base.terminal import command_line, progress
-    from biorrn.nanopore.basecall.formats import format_of
     from biorrn.nanopore.readers.calls import called_reads
     from biorrn.nanopore.reads.kits import find_kit, kit_names
     from biorrn.nanopore.reads.trim import COLUMNS, NOTHING, Adapters, trim_reads
-    from biorrn.nanopore.reads.unaligned import Header, RecordWriter
+    from biorrn.nanopore.reads.unaligned import Header, open_reads
     from biorrn.sequences.tally import Tally
 
-    kind = format_of(output)
-    if output == summary == "-":
-        raise ConfigError("--summary: found -, which is also the output")
     every = kit == "any"  # its many primers are found by chance more often
     adapters = Adapters(map(find_kit, kit_names() if every else [kit]), what or ("adapters" if every else "all"))
     header = Header(reads, command_line(), "trim")
     tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0}
-    with contextlib.ExitStack() as stack:
-        place = output if output == "-" else stack.enter_context(atomic_path(output))
-        writer = stack.enter_context(RecordWriter(place, kind, header.text(), output.endswith(".gz")))
-        table = None if summary is None else stack.enter_context(write_text(summary))
-        if table is not None:
-            table.write("\t".join(COLUMNS) + "\n")
-        advance = stack.enter_context(progress("trim", "reads", None))
+    with open_reads(output, summary, COLUMNS, header) as write, progress("trim", "reads") as advance:
         for made, cells in trim_reads(called_reads(reads, tally.say), adapters, header.rna):
+            write(made, cells)
             if made is None:
                 tally.leave_out(NOTHING.partition(": ")[2])
             else:
-                writer.write(made)
                 tally.add(reads=1, bases=len(made.bases))
                 counted["start"] += cells[2] != "0"
                 counted["end"] += cells[3] != "0"
                 counted["bases"] += int(cells[2]) + int(cells[3])
-            if table is not None:
-                table.write(tsv_line(*cells))
             advance(1)
     tally.report()
     done = (

@@ -204,7 +204,7 @@ def predict_windows(
     import torch
 
     from biorrn.nn.ensemble import accelerated
-    from biorrn.nn.forward import model_on, stream
+    from biorrn.nn.forward import model_on, stream, values_and_spread
 
     apply_threads()
     where = torch.device(device)
@@ -217,7 +217,8 @@ def predict_windows(
     if kind is not None and classes is None:
         model = accelerated(model, stored.recipe, kind)
     batches = functools.partial(windows.batches, batch_size=batch_size)
-    forward = functools.partial(_by_torch if classes is None else _logs_by_torch, model, batch_size, where)
+    score = values_and_spread if classes is None else lambda *given: (scores_of(*given), None)
+    forward = functools.partial(_by_torch, score, model, batch_size, where)
     run = _Run(*settings, forward, batches, classes)
     return stream(records, run.send, run.collect, **limits)
 
@@ -227,26 +228,7 @@ def _by_kernels(engine: EnsembleEngine, flat: np.ndarray, starts: np.ndarray, le
 
 
 def _by_torch(
-    model: torch.nn.Module,
-    batch_size: int,
-    device: torch.device,
-    flat: np.ndarray,
-    starts: np.ndarray,
-    lengths: np.ndarray,
-) -> Passed:
-    import torch
-
-    from biorrn.nn.forward import padded, values_and_spread
-
-    x, sizes = padded(flat, starts, lengths, batch_size, device)
-    with torch.inference_mode():
-        given = values_and_spread(model, x, sizes)
-        values, spread = (None if one is None else one[: len(lengths)].double().cpu().numpy() for one in given)
-    assert values is not None
-    return values, spread
-
-
-def _logs_by_torch(
+    score: Callable[..., tuple[torch.Tensor, torch.Tensor | None]],
     model: torch.nn.Module,
     batch_size: int,
     device: torch.device,
@@ -260,7 +242,10 @@ def _logs_by_torch(
 
     x, sizes = padded(flat, starts, lengths, batch_size, device)
     with torch.inference_mode():
-        return scores_of(model, x, sizes)[: len(lengths)].double().cpu().numpy(), None
+        given = score(model, x, sizes)
+        values, spread = (None if one is None else one[: len(lengths)].double().cpu().numpy() for one in given)
+    assert values is not None
+    return values, spread
 
 
 def predict(stored: Stored, records: Iterable[ProteinRecord], **options: Any) -> Iterator[Prediction]:

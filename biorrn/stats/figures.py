@@ -207,6 +207,21 @@ def reliability(table: Mapping[str, Any], unit: str) -> Callable[[Figure], None]
     return paint
 
 
+def count_bars(figure: Figure, counts: Mapping[str, int], other: str, label: str) -> None:
+    """Draw counts by name as bars from top to bottom; that of the name `other` is grey."""
+    axes = figure.add_subplot()
+    axes.barh(range(len(counts)), list(counts.values()), color=[GREY if name == other else BLUE for name in counts])
+    axes.set_yticks(range(len(counts)), list(map(plain, counts)), fontsize=10 if len(counts) < 30 else 6)
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    axes.grid(axis="y", visible=False)
+
+
+def count_height(counts: int) -> float:
+    """Return the inches that `count_bars` needs for so many names."""
+    return max(2.0, 0.22 * counts + 0.8)
+
+
 def write_figure(path: Path, drawing: Drawing) -> None:
     """Write a drawing as SVG or PNG, by the suffix.
 

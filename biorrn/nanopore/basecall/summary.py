@@ -48,6 +48,7 @@ ALIGNMENT = (
 )
 # chemistry by the metadata, and a warning such as that the call was forced
 CHEMISTRY, WARNING = "chemistry", "warning"
+UNCLASSIFIED = "unclassified"  # in place of the barcode of a read that has none
 BARCODE = ("barcode", "bases_cut_start", "bases_cut_end")  # with --kit
 STATUS = "status"
 UNMAPPED = ("*", "-1", "-1", "*", "0", "0")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from biorrn.nanopore.basecall.caller import Call
 from biorrn.nanopore.reads.demux import Demultiplexer
 from biorrn.nanopore.reads.kits import Kit
-from biorrn.nanopore.reads.trim import Adapters, Windows
+from biorrn.nanopore.reads.trim import Adapters, Windows, frames_of
 
 
 class Trimmer:
@@ -60,9 +58,7 @@ def part_of(call: Call, start: int, end: int, rna: bool = False) -> Call:
     size = len(call.bases)
     if (start, end) == (0, size):
         return call
-    first, last = (size - end, size - start) if rna else (start, end)
-    places = np.flatnonzero(call.moves)
-    begin, stop = int(places[first]), int(places[last]) if last < size else len(call.moves)
+    begin, stop = frames_of(call.moves, start, end, rna)
     return replace(
         call,
         bases=call.bases[start:end],

@@ -22,17 +22,17 @@ from matplotlib.figure import Figure
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import open_text, tsv_line, write_text
 from biorrn.kernels.edits import LONGEST, Patterns
+from biorrn.nanopore.basecall.summary import UNCLASSIFIED
 from biorrn.nanopore.readers.calls import BaseCall, mean_phred
 from biorrn.nanopore.reads.kits import Kit
 from biorrn.nanopore.reads.trim import Adapters, Windows, batches, cut
 from biorrn.nanopore.reads.unaligned import SUFFIXES, Header, RecordWriter, for_barcode, group_name, with_tags
-from biorrn.stats.figures import BLUE, GREY, Drawing, draw, plain
+from biorrn.stats.figures import Drawing, count_bars, count_height, draw
 
 MOST = 10  # edits of 32 bases at which a barcode counts no more
 LEAD = 3  # of the best barcode over the second
 FLANK = 4  # bases before the barcode
 REACH = 8  # edits between the place of the barcode and that of the whole flank behind it
-UNCLASSIFIED = "unclassified"
 NONE, CLOSE, DIFFERENT, ONE_END = (
     "no barcode",
     "two barcodes are as similar",
@@ -353,15 +353,9 @@ class Sorted:
     def figure(self) -> Drawing:
         """Return the reads of each barcode as bars."""
         names = self.names()
-        labels = [plain(self.sheet.get(name) or name or UNCLASSIFIED) for name in names]
-        reads = [self.counts.get(name, Count()).reads for name in names]
+        reads = {self.sheet.get(name) or name or UNCLASSIFIED: self.counts.get(name, Count()).reads for name in names}
 
         def paint(figure: Figure) -> None:
-            axes = figure.subplots()
-            axes.barh(range(len(names)), reads, color=[BLUE if name else GREY for name in names])
-            axes.set_yticks(range(len(names)), labels, fontsize=10 if len(names) < 30 else 6)
-            axes.invert_yaxis()
-            axes.set_xlabel("reads")
-            axes.grid(axis="y", visible=False)
+            count_bars(figure, reads, UNCLASSIFIED, "reads")
 
-        return draw("barcodes", f"Reads by barcode of {self.kit.name}.", paint, max(2.0, 0.22 * len(names) + 0.8))
+        return draw("barcodes", f"Reads by barcode of {self.kit.name}.", paint, count_height(len(reads)))

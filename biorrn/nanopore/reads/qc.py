@@ -25,9 +25,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import open_text
 from biorrn.base.lookup import lookup
-from biorrn.nanopore.basecall.summary import ALIGNMENT, BARCODE, CALLED, CHEMISTRY, STATUS, WARNING
+from biorrn.nanopore.basecall.summary import ALIGNMENT, BARCODE, CALLED, CHEMISTRY, STATUS, UNCLASSIFIED, WARNING
 from biorrn.stats.counts import Counts
-from biorrn.stats.figures import BLUE, GREEN, GREY, INK, ORANGE, Drawing, draw, plain, say
+from biorrn.stats.figures import BLUE, GREEN, INK, ORANGE, Drawing, count_bars, count_height, draw, say
 from biorrn.stats.results import aligned_rows, bases_label, described
 
 
@@ -191,7 +191,6 @@ def _checked(path: str | Path, table: pd.DataFrame, first: int) -> Rows:
     return Rows(table, status == CALLED, status)
 
 
-UNCLASSIFIED = "unclassified"
 Q_UNIT = 100  # qualities are counted in hundredths
 Q_STEP, Q_TOP = 0.5, 60.0  # quality bins of the joint histogram
 LENGTH_EDGES = np.logspace(1, 7, 121)  # length bins of the joint histogram: 20 per decade, from 10 bases
@@ -604,16 +603,9 @@ def _channels(content: Mapping[str, Any], flow_cell: str) -> Callable[[Figure], 
 
 def _barcodes(table: list[dict[str, Any]]) -> Callable[[Figure], None]:
     def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
         if not table:
-            return say(axes, NOTHING)
-        colours = [GREY if row["name"] == UNCLASSIFIED else BLUE for row in table]
-        axes.barh(range(len(table)), [row["reads"] for row in table], color=colours)
-        labels = [plain(row["name"]) for row in table]
-        axes.set_yticks(range(len(table)), labels, fontsize=10 if len(table) < 30 else 6)
-        axes.invert_yaxis()
-        axes.set_xlabel("reads")
-        axes.grid(axis="y", visible=False)
+            return say(figure.add_subplot(), NOTHING)
+        count_bars(figure, {row["name"]: row["reads"] for row in table}, UNCLASSIFIED, "reads")
         return None
 
     return paint
@@ -636,6 +628,6 @@ def qc_figures(content: Mapping[str, Any], counted: ReadQc) -> list[Drawing]:
         draw("channels", f"Share of the time of the run with a read in each channel, skipped reads included; channels "
              f"{where}.", _channels(content["channels"], counted.flow_cell)),
         *([] if barcodes is None else [
-            draw("barcodes", "Called reads by barcode.", _barcodes(barcodes), max(2.0, 0.22 * len(barcodes) + 0.8))
+            draw("barcodes", "Called reads by barcode.", _barcodes(barcodes), count_height(len(barcodes)))
         ]),
     ]  # fmt: skip

@@ -148,7 +148,7 @@ def cut(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
     quals = read.quals[start:end]
     if "mv" in tags:
         turned = rna or _RNA.search(tags.get("RG", "")) is not None
-        _cut_moves(tags, (size - end, size - start) if turned else (start, end), size)
+        _cut_moves(tags, start, end, size, turned)
     if "MM" in tags:
         _cut_modifications(tags, read.bases, start, end)
     for name in OLD_MODIFIED & tags.keys():
@@ -166,16 +166,25 @@ def cut(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
     return replace(read, bases=read.bases[start:end], quals=quals, tags=tuple(tags.values()))
 
 
-def _cut_moves(tags: dict[str, str], part: tuple[int, int], size: int) -> None:
+def frames_of(moves: np.ndarray, start: int, end: int, rna: bool = False) -> tuple[int, int]:
+    """Return the span of a move table (T,) that belongs to the bases `start` to `end` of a read, half-open.
+
+    `rna`: the table runs against the bases.
+    """
+    places = np.flatnonzero(moves)
+    size = len(places)
+    first, last = (size - end, size - start) if rna else (start, end)
+    return int(places[first]), int(places[last]) if last < size else len(moves)
+
+
+def _cut_moves(tags: dict[str, str], start: int, end: int, size: int, rna: bool) -> None:
     table = np.fromstring(tags["mv"][7:], np.int64, sep=",")
     stride, moves = int(table[0]), table[1:]
-    places = np.flatnonzero(moves)
-    if len(places) != size:
+    if np.count_nonzero(moves) != size:
         for name in ("mv", "ts", "ns"):
             tags.pop(name, None)
         return
-    first, last = part
-    begin, stop = int(places[first]), int(places[last]) if last < size else len(moves)
+    begin, stop = frames_of(moves, start, end, rna)
     before = int(tags["ts"][5:]) if "ts" in tags else 0
     tags["mv"] = f"mv:B:c,{stride}," + ",".join(map(str, moves[begin:stop].tolist()))
     tags["ts"] = f"ts:i:{before + stride * begin}"

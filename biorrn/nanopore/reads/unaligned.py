@@ -6,15 +6,16 @@ import gzip
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from biorrn.base.errors import BiorrnError
-from biorrn.base.files import scratch_folder
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.base.files import atomic_path, scratch_folder, tsv_line, write_text
+from biorrn.nanopore.basecall.formats import format_of
 from biorrn.nanopore.basecall.merge import Fields, add_program, add_programs, program_lines
 from biorrn.nanopore.basecall.sam import sam_lines
 from biorrn.nanopore.readers.calls import BaseCall, header_lines, quiet
@@ -179,6 +180,35 @@ class RecordWriter:
                 for record in old.fetch(until_eof=True):
                     new.write(record)
             os.replace(again, path)
+
+
+@contextmanager
+def open_reads(
+    output: str, summary: str | None, columns: Sequence[str], header: Header
+) -> Iterator[Callable[[BaseCall | None, Sequence[str]], None]]:
+    """Open an output of reads, by its suffix, and a table of them; yields a function of a read or None and its row.
+
+    Raises
+    ------
+    ConfigError: another suffix, or both are standard output.
+    """
+    kind = format_of(output)
+    if output == summary == "-":
+        raise ConfigError("--summary: found -, which is also the output")
+    with ExitStack() as stack:
+        place = output if output == "-" else stack.enter_context(atomic_path(output))
+        writer = stack.enter_context(RecordWriter(place, kind, header.text(), output.endswith(".gz")))
+        table = None if summary is None else stack.enter_context(write_text(summary))
+        if table is not None:
+            table.write("\t".join(columns) + "\n")
+
+        def write(read: BaseCall | None, cells: Sequence[str]) -> None:
+            if read is not None:
+                writer.write(read)
+            if table is not None:
+                table.write(tsv_line(*cells))
+
+        yield write
 
 
 def with_tags(read: BaseCall, tags: Sequence[str]) -> BaseCall:
