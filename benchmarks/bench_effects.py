@@ -1,4 +1,4 @@
-"""Effects of single substitutions on proteins that a model has not seen, beside simple predictors.
+"""Effects of substitutions on proteins that a model has not seen, beside simple predictors.
 
     python benchmarks/bench_effects.py ddg --tables mutants.csv
     python benchmarks/bench_effects.py results/models/ddg_[0-4] --tables results/models/ddg_[0-4].csv
@@ -9,7 +9,8 @@ are predicted, as those of `protein_sources.py pairs`. Printed are the mean over
 within a protein (of those with `FEWEST` mutants or more), that of all mutants together, Pearson's correlation and the
 root mean square error in the unit of the table; and of the model, and of it with `--antisymmetric` (`both ways`), how
 well effects and effects of the way back correlate. A model of scores, as `stability`, is judged by its differences.
-With several tables, each for the model of the same place, the proteins of all are taken together.
+With several tables, each for the model of the same place, the proteins of all are taken together. Mutants of several
+substitutions (`protein_sources.py several`) are told apart by their number.
 
 Beside the model: `pair` is the mean of the training rows with the same two residues; `ridge` a ridge regression on the
 pair and the residues of a window of 11; `blosum62` and `hydropathy` (of Kyte and Doolittle, of the mutant minus that of
@@ -36,19 +37,13 @@ from biorrn.nn.store import Stored, load_model
 from biorrn.proteins.predict import predict
 from biorrn.sequences.alphabets import STANDARD, blosum62, scale, tokens
 from biorrn.sequences.records import ProteinRecord
+from biorrn.sequences.variants import mutate, parse_variant
 
 FEWEST = 20  # mutants of a protein whose order is scored
 WINDOW = 5  # residues on each side
 PENALTY = 300.0  # of ridge; chosen on other proteins than those of the valid split
 SCORE = 1.364  # kcal/mol of a unit of the score of stability, a tenfold concentration
 BACK = 500  # mutants whose way back is predicted too
-
-
-def mutant(sequence: str, mutation: str) -> str:
-    """Return the sequence with one substitution."""
-    place = int(mutation[1:-1]) - 1
-    assert sequence[place] == mutation[0], mutation
-    return sequence[:place] + mutation[-1] + sequence[place + 1 :]
 
 
 def by_model(stored: Stored, wild: list[str], other: list[str], both_ways: bool = False) -> np.ndarray:
@@ -68,7 +63,7 @@ def by_model(stored: Stored, wild: list[str], other: list[str], both_ways: bool 
 def features(rows: pd.DataFrame) -> sparse.csr_matrix:
     """Return the pair and the window of each row as a sparse matrix of ones (N, 400 + 21 * 10)."""
     letters = {letter: place for place, letter in enumerate(STANDARD)}
-    data, columns, starts = [], [], [0]
+    columns, starts = list[int](), [0]
     for sequence, mutation in zip(rows["wt_sequence"], rows["mutation"], strict=True):
         place = int(mutation[1:-1]) - 1
         columns.append(20 * letters[mutation[0]] + letters[mutation[-1]])
@@ -96,21 +91,21 @@ def log_odds(stored: Stored, rows: pd.DataFrame) -> np.ndarray | None:
     return np.array([found[one][int(change[1:-1]) - 1, STANDARD.index(change[-1])] for one, change in places])
 
 
-def fitted(train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the values of the predictors that the training rows fit."""
+def fitted(train: pd.DataFrame, singles: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the values of the predictors that the training rows fit, for each single substitution."""
     means = train.assign(pair=train["mutation"].str[0] + train["mutation"].str[-1]).groupby("pair")["ddg"].mean()
-    pair = (rows["mutation"].str[0] + rows["mutation"].str[-1]).map(means).fillna(means.mean()).to_numpy()
-    return {"pair": pair, "ridge": Ridge(PENALTY).fit(features(train), train["ddg"]).predict(features(rows))}
+    pair = (singles["mutation"].str[0] + singles["mutation"].str[-1]).map(means).fillna(means.mean()).to_numpy()
+    return {"pair": pair, "ridge": Ridge(PENALTY).fit(features(train), train["ddg"]).predict(features(singles))}
 
 
-def predictions(name: str, path: str) -> tuple[pd.DataFrame, dict[str, np.ndarray], list[float]]:
+def predictions(name: str, path: str, target: str) -> tuple[pd.DataFrame, dict[str, np.ndarray], list[float]]:
     """Return the valid rows of a table, the values of each predictor, and the correlations with the way back."""
-    table = pd.read_csv(path)
+    table = pd.read_csv(path).rename(columns={target: "ddg"})
     table["split"] = table.get("split", "valid")
     train, rows = table[table["split"] == "train"], table[table["split"] == "valid"].reset_index(drop=True)
     stored = load_model(name)
     wild = rows["wt_sequence"].tolist()
-    other = [mutant(*pair) for pair in zip(wild, rows["mutation"], strict=True)]
+    other = [mutate(one, parse_variant(change)) for one, change in zip(wild, rows["mutation"], strict=True)]
     found = {"model": by_model(stored, wild, other), "both ways": by_model(stored, wild, other, True)}
     some = np.random.default_rng(0).permutation(len(rows))[:BACK]
     turned = [other[k] for k in some], [wild[k] for k in some]
@@ -118,21 +113,36 @@ def predictions(name: str, path: str) -> tuple[pd.DataFrame, dict[str, np.ndarra
         float(pearsonr(found[name][some], by_model(stored, *turned, name == "both ways"))[0])
         for name in ("model", "both ways")
     ]
-    if len(train):
-        found |= fitted(train, rows)
-    old, new = ([STANDARD.index(text[k]) for text in rows["mutation"]] for k in (0, -1))
-    found["blosum62"] = blosum62()[old, new]
+    rows["substitutions"] = rows["mutation"].str.count(":") + 1
+    singles = rows.assign(mutation=rows["mutation"].str.split(":")).explode("mutation")
+    of_one = fitted(train, singles) if len(train) else {}
+    old, new = ([STANDARD.index(text[k]) for text in singles["mutation"]] for k in (0, -1))
     hydropathy = scale("hydropathy")
-    found["hydropathy"] = hydropathy[new] - hydropathy[old]
-    odds = log_odds(stored, rows)
-    return rows, found | ({} if odds is None else {"language model": odds}), r
+    of_one |= {"blosum62": blosum62()[old, new], "hydropathy": hydropathy[new] - hydropathy[old]}
+    odds = log_odds(stored, singles)
+    of_one |= {} if odds is None else {"language model": odds}
+    return rows, found | {name: np.bincount(singles.index, values) for name, values in of_one.items()}, r
 
 
 def lines(rows: pd.DataFrame, found: dict[str, np.ndarray]) -> Iterator[str]:
-    """Yield a line a predictor."""
+    """Yield a line a predictor, of all mutants and of those with each number of substitutions."""
+    kinds = [number for number, own in rows.groupby("substitutions") if len(own) >= FEWEST]
+    for number in [None, *(kinds if len(kinds) > 1 else [])]:
+        own = np.flatnonzero(rows["substitutions"] == number) if number else np.arange(len(rows))
+        yield from scores(rows.iloc[own].reset_index(drop=True), {name: values[own] for name, values in found.items()})
+
+
+def scores(rows: pd.DataFrame, found: dict[str, np.ndarray]) -> Iterator[str]:
+    """Yield a head, and a line a predictor."""
     true = rows["ddg"].to_numpy()
     owners = [own.index.to_numpy() for _, own in rows.groupby("wt_sequence") if len(own) >= FEWEST]
-    yield f"{rows['wt_sequence'].nunique()} proteins ({len(owners)} of {FEWEST} mutants or more), {len(rows):,} mutants"
+    numbers = sorted(rows["substitutions"].unique())
+    together = "" if numbers == [1] else f" of {'-'.join(str(one) for one in {numbers[0]: 0, numbers[-1]: 0})}"
+    together += " substitutions" if together else ""
+    yield (
+        f"{rows['wt_sequence'].nunique()} proteins ({len(owners)} of {FEWEST} mutants or more), {len(rows):,} mutants"
+        + together
+    )
     yield f"{'':16}{'within':>8}{'pooled':>8}{'Pearson':>9}{'RMSE':>7}"
     for name, values in found.items():
         within = [spearmanr(true[own], values[own])[0] for own in owners]
@@ -147,8 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--tables", nargs="+", required=True)
+    parser.add_argument("--target", default="ddg", help="column of the measured effect")
     asked = parser.parse_args()
-    parts = [predictions(*pair) for pair in zip(asked.models, asked.tables, strict=True)]
+    parts = [predictions(*pair, asked.target) for pair in zip(asked.models, asked.tables, strict=True)]
     rows = pd.concat([part[0] for part in parts], ignore_index=True)
     names = set.intersection(*(set(part[1]) for part in parts))
     found = {name: np.concatenate([part[1][name] for part in parts]) for name in parts[0][1] if name in names}

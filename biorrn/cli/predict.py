@@ -95,7 +95,8 @@ def predict(
     hgvs_pro or similar. --wild-type gives the protein: FASTA, a sequence, or a column of the table. The mutation
     becomes the id, unless the table has ids, and its column is copied. With --mutations, PROTEINS is the wild type.
 
-    The model ddg predicts what substitutions do to a protein, in kcal/mol: positive is more stable than the wild type.
+    The model ddg predicts what substitutions, or the deletion of one residue, do to a protein, in kcal/mol: positive is
+    more stable than the wild type.
     It needs mutations.
 
     \b

@@ -7,9 +7,14 @@ et al. 2018, Bioinformatics 34:3653): the sum over the places that differ of
 
     g * table_A[place, residue of B] - (1 - g) * table_B[place, residue of A],    g = 1 / (1 + exp(BETA * (m_A - m_B)))
 
-where m is the mean of a table over the other residues of the place, low where the residue fits. Only substitutions by
-standard residues have an effect; other mutants are left out and flagged. Intervals are of single substitutions; several
-together have none.
+where m is the mean of a table over the other residues of the place, low where the residue fits.
+
+The deletion of one residue counts as the mean of all substitutions of it and its two neighbours: how well a place
+takes substitutions tells how well it takes a deletion (Topolska et al. 2025, Nat Commun 16:2617). No deletion was
+measured here in kcal/mol, so that it has no interval. Other mutants are left out and flagged.
+
+Intervals of up to `TOGETHER` substitutions are those of one, times their number to a power that the errors of sums of
+measured single effects tell; that effects add up is taken for granted. More have none.
 """
 
 from __future__ import annotations
@@ -35,7 +40,9 @@ if TYPE_CHECKING:
     import torch
 
 NO_WILD_TYPE, OTHER_MUTATION = "no_wild_type", "no_substitution"  # why a record has no effect
-SEVERAL = "several_substitutions"  # flag of an effect that has no interval
+SEVERAL, DELETION = "several_substitutions", "deletion"  # flags of effects that are less sure
+TOGETHER = 5  # substitutions of a mutant that has an interval, at most
+BESIDE = 1  # neighbours on each side of a deleted residue whose substitutions count too
 LETTERS = frozenset(STANDARD)
 WINDOW_RESIDUES = 200_000  # most residues of a window; each has a row of the table
 MOST = 60.0  # beyond that, in the exponent, a share is 0 or 1
@@ -63,24 +70,56 @@ def tables(
     return np.where(own, np.float32(0), found)
 
 
-def effect(one: np.ndarray, other: np.ndarray, table: np.ndarray, table_back: np.ndarray | None = None) -> float:
-    """Return the effect of the substitutions that lead from one sequence to another.
+def differences(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, int | None]:
+    """Return the substitutions that lead from one sequence to another of its length, or one residue shorter.
 
     Parameters
     ----------
-    one, other : uint8 arrays (T,): tokens of standard residues where they differ.
-    table : float array (T, 20): of the first.
-    table_back : float array (T, 20), optional: of the second, for the antisymmetric effect.
+    one : uint8 array (T,); other : uint8 array (T,) or (T - 1,): tokens, or letters as bytes.
+
+    Returns
+    -------
+    int arrays (S,), (S,): the places that differ, in the first and in the second.
+    int or None: the place in the first of the residue that the second lacks: where the fewest substitutions remain, of
+    several such places the middle one.
+
+    >>> differences(*(np.frombuffer(text, np.uint8) for text in (b"MKKKW", b"MKKC")))
+    (array([4]), array([3]), 2)
     """
-    places = np.flatnonzero(one != other)
+    if len(one) == len(other):
+        places = np.flatnonzero(one != other)
+        return places, places, None
+    before = np.concatenate([[0], np.cumsum(one[:-1] != other)])  # differences before the residue, if it is the one
+    after = np.concatenate([np.cumsum((one[1:] != other)[::-1])[::-1], [0]])
+    fewest = np.flatnonzero(before + after == (before + after).min())
+    gone = int(fewest[len(fewest) // 2])
+    kept = np.delete(np.arange(len(one)), gone)
+    there = np.flatnonzero(one[kept] != other)
+    return kept[there], there, gone
+
+
+def effect(one: np.ndarray, other: np.ndarray, table: np.ndarray, table_back: np.ndarray | None = None) -> float:
+    """Return the effect of the substitutions, and the deletion of a residue, that lead from one sequence to another.
+
+    Parameters
+    ----------
+    one, other : uint8 arrays (T,), (T,) or (T - 1,): tokens of standard residues where they differ.
+    table : float array (T, 20): of the first.
+    table_back : float array (len(other), 20), optional: of the second, for the antisymmetric effect of substitutions.
+    """
+    places, there, gone = differences(one, other)
+    deletion = 0.0
+    if gone is not None:
+        near = table[max(0, gone - BESIDE) : gone + BESIDE + 1].astype(np.float64)
+        deletion = float(near.sum() / near[:, 1:].size)  # the own residue of a place has 0
     rows = table[places].astype(np.float64)  # (places, 20)
-    there = rows[np.arange(len(places)), other[places] - 1]
+    ahead = rows[np.arange(len(places)), other[there] - 1]
     if table_back is None:
-        return float(there.sum())
-    rows_back = table_back[places].astype(np.float64)
+        return float(ahead.sum()) + deletion
+    rows_back = table_back[there].astype(np.float64)
     back = rows_back[np.arange(len(places)), one[places] - 1]
     fits = BETA * (rows_back.sum(1) - rows.sum(1)) / (len(STANDARD) - 1)  # how much better the first fits its places
-    return float((_share(fits) * there - _share(-fits) * back).sum())
+    return float((_share(fits) * ahead - _share(-fits) * back).sum()) + deletion
 
 
 def _share(fits: np.ndarray) -> np.ndarray:
@@ -102,17 +141,24 @@ def checked(
             pass
         elif not record.wild_type:
             flag, text = NO_WILD_TYPE, "names no wild type; give --wild-type, or mutations with their protein"
-        elif len(record.wild_type) != len(record.sequence):
+        elif len(record.wild_type) - len(record.sequence) not in (0, 1) or not record.sequence:
             sizes = f"{len(record.sequence)} residues, its wild type {len(record.wild_type)}"
-            flag, text = OTHER_MUTATION, f"has {sizes}; allowed are substitutions"
-        elif not LETTERS.issuperset(record.wild_type + record.sequence):  # seldom, and fast to see
-            changed = {pair for pair in zip(record.wild_type, record.sequence, strict=True) if pair[0] != pair[1]}
-            if odd := {letter for pair in changed for letter in pair} - LETTERS:
-                flag, text = OTHER_MUTATION, f"changes {odd.pop()}; allowed are the 20 standard residues"
+            flag, text = OTHER_MUTATION, f"has {sizes}; allowed are substitutions and the deletion of one residue"
+        elif odd := _odd(record.wild_type, record.sequence):
+            flag, text = OTHER_MUTATION, f"changes {odd.pop()}; allowed are the 20 standard residues"
         if flag:
             on_problem(InputError(source, text, record.id, flag))
             record = replace(record, problem=flag)
         yield record
+
+
+def _odd(one: str, other: str) -> set[str]:
+    """Return the letters beside the standard ones in the mutations that lead from one sequence to another."""
+    if LETTERS.issuperset(one + other):  # fast to see
+        return set()
+    places, there, gone = differences(*(np.frombuffer(text.encode(), np.uint8) for text in (one, other)))
+    lost = "" if gone is None else one[gone]
+    return {*lost, *(one[place] for place in places), *(other[place] for place in there)} - LETTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +226,8 @@ class Mutants:
         wild = sorted({pair[0] for pair in window.pairs if pair})
         if words is not None and wild:
             alone[wild] = novelty.alone(words, np.concatenate([tokens[one] for one in wild]), window.lengths[wild])
-        values, changes = np.full((len(window.records), 1), np.nan), np.zeros(len(window.records), np.int64)
+        values = np.full((len(window.records), 1), np.nan)
+        changes, sure = np.zeros(len(values), np.int64), np.zeros(len(values), bool)
         told: list[tuple[str, ...]] = []
         for row, (record, pair) in enumerate(zip(window.records, window.pairs, strict=True)):
             marks = flags(record, self.facts)
@@ -189,16 +236,17 @@ class Mutants:
                 self.last = record.wild_type, found[one]
                 back = found[other] if self.antisymmetric else None
                 values[row] = effect(tokens[one], tokens[other], found[one], back)
-                changes[row] = (tokens[one] != tokens[other]).sum()
+                places, _, gone = differences(tokens[one], tokens[other])
+                changes[row], sure[row] = len(places), gone is None and len(places) <= TOGETHER
                 marks += [SEVERAL] if changes[row] > 1 else []
+                marks += [DELETION] if gone is not None else []
                 marks += [novelty.NO_RELATIVE] if alone[one] else []
             told.append(tuple(marks))
         ends: tuple[Any, Any] = (None, None)
         if self.intervals is not None:
-            ends = self.intervals(values, None, strangers(told, self.facts))
+            ends = self.intervals(values, None, strangers(told, self.facts), changes)
             for end in ends:
-                end[changes > 1] = np.nan
-                end[changes == 0] = values[changes == 0]
+                end[~sure] = np.nan
         lengths = [0 if record.problem else len(record.sequence) for record in window.records]
         ids, cells = [record.id for record in window.records], [record.cells for record in window.records]
         yield Predicted(ids, lengths, told, cells, values, None, *ends)

@@ -375,19 +375,20 @@ def effects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_effects_of_mutations_of_a_wild_type(biorrn: Run, effects: Path, tmp_path: Path) -> None:
     wild = tmp_path / "wild.fasta"
     wild.write_text(">w\nMKVLAW\n")
-    code, out, err = biorrn("predict", effects, "--wild-type", wild, "--mutations", "K2A,K2A:V3L,A5del")
+    code, out, err = biorrn("predict", effects, "--wild-type", wild, "--mutations", "K2A,K2A:V3L,V3_L4del,A5del")
     assert code == 0, err
-    header, one, two, three = (line.split("\t") for line in out.splitlines())
+    header, one, two, three, four = (line.split("\t") for line in out.splitlines())
     assert header == ["id", "length", "ddg", "ddg_unit", "flags", "mutation"]
-    assert [one[0], two[0], three[0]] == ["K2A", "K2A:V3L", "A5del"]
+    assert [one[0], two[0], three[0]] == ["K2A", "K2A:V3L", "V3_L4del"]
     assert three[4] == "left_out,no_substitution"
+    assert (four[1], four[4]) == ("5", "deletion")
     assert "skipped: " in err
-    assert "record 'A5del': has 5 residues, its wild type 6" in err
+    assert "record 'V3_L4del': has 4 residues, its wild type 6" in err
     assert "skipped 1 (no_substitution: 1)" in err
-    strict = biorrn("predict", effects, "--wild-type", wild, "--mutations", "K2A,A5del", "--strict")
+    strict = biorrn("predict", effects, "--wild-type", wild, "--mutations", "K2A,V3_L4del", "--strict")
     assert strict[0] == 2
-    assert "record 'A5del'" in strict[2]
-    code, _, err = biorrn("predict", effects, wild, "--mutations", "A5del")
+    assert "record 'V3_L4del'" in strict[2]
+    code, _, err = biorrn("predict", effects, wild, "--mutations", "V3_L4del")
     assert code == 2
     assert "skipped 1 (no_substitution: 1)" in err
     table = tmp_path / "table.csv"
@@ -433,7 +434,7 @@ def test_a_scan_of_effects(biorrn: Run, effects: Path, tmp_path: Path) -> None:
 def test_pairs_of_sequences(biorrn: Run, effects: Path, tmp_path: Path) -> None:
     """A table of wild types and mutants as sequences, without a column of mutations."""
     wild = "MKVLAWTGHEYRMKVLAWTGHEYR"
-    mutant, short = wild.replace("K", "A", 1), wild[:-1]
+    mutant, short = wild.replace("K", "A", 1), wild[:-2]
     rows: list[Any] = [f"{wild},{mutant},a", f"{mutant},{mutant},b", f"{wild},{short},c", f"M1{wild},{mutant},d"]
     rows.append(f"{wild.lower()},{mutant},e")
     table = tmp_path / "pairs.csv"

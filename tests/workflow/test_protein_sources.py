@@ -108,3 +108,10 @@ def test_it_writes_csv(domains: str) -> None:
     words = [sys.executable, str(SCRIPT), "mutants", domains]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert len(list(csv.DictReader(text.splitlines()))) == 20
+
+
+def test_mutants_of_several_substitutions_count_from_one(tmp_path: Path) -> None:
+    scan = packed(tmp_path / "scan.tsv.gz", "variant\tnum_mutations\tscore\nM0A,V2C\t2\t0.5\nK1*\t1\t-3\n")
+    (tmp_path / "wild.yml").write_text("own:\n  wt_aa: MKV\nother:\n  wt_aa: AAA\n")
+    found = rows(SOURCES.several(scan, str(tmp_path / "wild.yml"), "own"))
+    assert found == [{"wt_sequence": "MKV", "mutation": "M1A:V3C", "score": "0.5"}]

@@ -7,6 +7,7 @@
     python protein_sources.py made DESIGNS.csv.gz > made.csv
     python protein_sources.py stability DESIGNS.csv.gz DOMAINS.csv.gz made.csv made.tsv > stability.csv
     python protein_sources.py left_out DOMAINS.csv.gz > left_out.csv
+    python protein_sources.py several SCAN.tsv.gz WILD_TYPES.yml NAME > several.csv
 
 `mutants`: measured single substitutions of small domains, with the split of their file; with a number from 0 to 4,
 every fifth cluster of domains is split valid instead, and all others are train. `chains`: protein chains with, for
@@ -19,7 +20,8 @@ domains, whose scores follow from that of the wild type and ddG. A score s above
 equilibrium constant of folding (Rocklin et al. 2017), so that a mutant has log10(1 + K * 10 ** (ddG / 1.364)). That a
 domain's mutants do not fall below the score of an unfolded protein tells its K: `FLOOR` below the lowest ones.
 `left_out`:
-the measured mutants that are not among these: of domains of split valid, and of designs.
+the measured mutants that are not among these: of domains of split valid, and of designs. `several`: scores of mutants
+with several substitutions each, whose places the file counts from 0.
 """
 
 import csv
@@ -32,6 +34,10 @@ import sys
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
+
+import yaml
+
+from biorrn.sequences.variants import mutate, parse_variant
 
 FOLDS = 5  # of clusters of domains
 PER_DOMAIN = 800  # homologs
@@ -179,12 +185,6 @@ def made(designs: str) -> Iterator[list[object]]:
                 yield [sequence, f"{sequence[place]}{place + 1}{other}", row["stability"]]
 
 
-def mutant(sequence: str, mutation: str) -> str:
-    """Return the sequence with one substitution."""
-    place = int(mutation[1:-1]) - 1
-    return sequence[:place] + mutation[-1] + sequence[place + 1 :]
-
-
 def stability(designs: str, domains: str, asked: str, valued: str) -> Iterator[list[object]]:
     """Yield the rows of `stability`: id, sequence, score, weight, set."""
     yield ["id", "sequence", "stability", "weight", "set"]
@@ -194,7 +194,13 @@ def stability(designs: str, domains: str, asked: str, valued: str) -> Iterator[l
     for number, (row, found) in enumerate(zip(csv.DictReader(lines_of(asked)), values, strict=True)):
         folding = 10 ** float(row["wt_score"]) - 1
         score = math.log10(1 + folding * 10 ** (float(found["ddg"]) / LOG))
-        yield [f"made_{number}", mutant(row["wt_sequence"], row["mutation"]), f"{score:.4f}", WEIGHTS["made"], "train"]
+        yield [
+            f"made_{number}",
+            mutate(row["wt_sequence"], parse_variant(row["mutation"])),
+            f"{score:.4f}",
+            WEIGHTS["made"],
+            "train",
+        ]
     by_domain: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in csv.DictReader(lines_of(domains)):
         if in_training(row):
@@ -206,8 +212,18 @@ def stability(designs: str, domains: str, asked: str, valued: str) -> Iterator[l
         wild = min(max(-lowest - FLOOR, RANGE[0]), RANGE[1])
         for row in random.Random(0).sample(rows, min(MOST, len(rows))):
             score = math.log10(1 + 10 ** ((wild + float(row["ddg"])) / LOG))
-            name = f"{row['wt_id']}_{row['mutation']}"
-            yield [name, mutant(sequence, row["mutation"]), f"{score:.4f}", WEIGHTS["domain"], "train"]
+            name, changed = f"{row['wt_id']}_{row['mutation']}", mutate(sequence, parse_variant(row["mutation"]))
+            yield [name, changed, f"{score:.4f}", WEIGHTS["domain"], "train"]
+
+
+def several(scan: str, wild_types: str, name: str) -> Iterator[list[object]]:
+    """Yield the rows of `several`: wild type, mutations, score."""
+    yield ["wt_sequence", "mutation", "score"]
+    wild = yaml.safe_load(lines_of(wild_types))[name]["wt_aa"]
+    for row in csv.DictReader(lines_of(scan), delimiter="\t"):
+        if "*" not in row["variant"]:
+            changes = [f"{one[0]}{int(one[1:-1]) + 1}{one[-1]}" for one in row["variant"].split(",")]
+            yield [wild, ":".join(changes), row["score"]]
 
 
 KINDS = {
@@ -216,6 +232,7 @@ KINDS = {
     "pairs": pairs,
     "made": made,
     "left_out": left_out,
+    "several": several,
     "stability": stability,
 }
 

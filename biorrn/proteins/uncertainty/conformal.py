@@ -30,6 +30,7 @@ FLOORS = tuple(2.0**power for power in np.arange(-3, 7.5, 0.5))  # times the med
 FEWEST = 10  # rows: from so few on there is a quantile at 90 %
 PROFILED, BINS = 500, 8  # rows from which on errors are profiled along the prediction; bins of the profile
 DIGITS = 6  # of a stored number
+TERMS, SUMS = (2, 3, 4, 5), 60  # effects that are added up to see how errors grow, and sums of each protein
 FOLDS = 5  # of the calibration rows, where a part is scored by what the others chose
 
 
@@ -193,7 +194,11 @@ def _short(value: float) -> float:
 
 
 def half_widths(
-    entry: Mapping[str, Any], level: float, predicted: np.ndarray, spread: np.ndarray | None
+    entry: Mapping[str, Any],
+    level: float,
+    predicted: np.ndarray,
+    spread: np.ndarray | None,
+    together: np.ndarray | None = None,
 ) -> np.ndarray | None:
     """Return half the width of each row's interval, (N,), from what `fit` gave; None where the level has no quantile.
 
@@ -201,9 +206,42 @@ def half_widths(
     ----------
     level : float: one of `LEVELS`; see `check_level`.
     predicted, spread : float arrays (N,); the latter None where the model gives none.
+    together : int array (N,), optional: effects whose sum a value is, by whose number the width grows; see `growth`.
     """
     found = entry["quantiles"][LEVELS.index(level)]
-    return None if found is None else found * scales(entry, predicted, spread)
+    if found is None:
+        return None
+    half = found * scales(entry, predicted, spread)
+    if together is None:
+        return half
+    rises = entry.get("growth")
+    larger = np.where(together == 1, 1.0, np.nan) if rises is None else together ** rises[LEVELS.index(level)]
+    return np.where(together == 0, 0.0, half * larger)
+
+
+def growth(errors: np.ndarray, owner: np.ndarray, place: np.ndarray) -> list[float]:
+    """Return the power g at each of `LEVELS`: a sum of k effects of one protein has k ** g times the error of one.
+
+    Of each protein, `SUMS` sums of measured effects at k different places are drawn, for k of `TERMS`; g is the mean
+    over k.
+
+    Parameters
+    ----------
+    errors : float array (N,): measured minus predicted effects; owner, place : arrays (N,): of which protein and place.
+    """
+    draw, names = np.random.default_rng(0), np.unique(owner)
+    found: dict[int, np.ndarray] = {}
+    for terms in (1, *TERMS):
+        sums = []
+        for name in names:
+            own = np.flatnonzero(owner == name)
+            for _ in range(SUMS if len(np.unique(place[own])) >= terms else 0):
+                mixed = draw.permutation(own)
+                _, first = np.unique(place[mixed], return_index=True)
+                sums.append(float(errors[mixed[np.sort(first)[:terms]]].sum()))
+        found[terms] = np.quantile(np.abs(sums), LEVELS)
+    powers = [np.log(found[terms] / found[1]) / np.log(terms) for terms in TERMS]
+    return [_short(value) for value in np.mean(powers, axis=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +279,11 @@ class Intervals:
         return cls(own, level, [entry.get("unlike") for entry in own], bounds_of(facts, names))
 
     def __call__(
-        self, values: np.ndarray, spread: np.ndarray | None, unknown: np.ndarray | None = None
+        self,
+        values: np.ndarray,
+        spread: np.ndarray | None,
+        unknown: np.ndarray | None = None,
+        together: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the lower and upper ends (N, K) of values (N, K) with their spread (N, K).
 
@@ -249,16 +291,17 @@ class Intervals:
         ----------
         unknown : bool array (N,), optional: proteins that the model does not know. They have the interval that was
             measured for such, NaN where none was.
+        together : int array (N,), optional: as for `half_widths`.
         """
         half = np.empty_like(values)
         for column, entry in enumerate(self.entries):
             own = None if spread is None else spread[:, column]
-            widths = half_widths(entry, self.level, values[:, column], own)
+            widths = half_widths(entry, self.level, values[:, column], own, together)
             assert widths is not None  # checked by `of`
             half[:, column] = widths
             if unknown is not None and unknown.any():
                 other = self.unlike[column]
-                wider = None if other is None else half_widths(other, self.level, values[:, column], own)
+                wider = None if other is None else half_widths(other, self.level, values[:, column], own, together)
                 half[unknown, column] = np.nan if wider is None else np.maximum(wider, widths)[unknown]
         low, high = np.array(self.bounds).T
         return np.clip(values - half, low, high), np.clip(values + half, low, high)

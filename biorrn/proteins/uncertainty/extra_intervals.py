@@ -13,8 +13,9 @@ protein without a relative is flagged, and calibrates an interval for such prote
 numbers of pairs for each wild type, separately for wild types that the model knows and does not know. `effects` does
 so for a model of effects of substitutions, from tables of `biorrn predict` for a table with the columns wt_sequence and
 that of the effect: `--predicted` by models trained without these proteins, and `--unlike` for proteins whose length is
-not within `--lengths`. The words of the wild types of TRAINED.h5 are stored too. The printed
-coverage is measured on wild types, or proteins, that were left out of the calibration.
+not within `--lengths`. Sums of effects in one protein tell how the interval of several substitutions grows. The words
+of the wild types of TRAINED.h5 are stored too. The printed coverage is measured on wild types, or proteins, that were
+left out of the calibration.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from biorrn.proteins.predicted import doubts
 from biorrn.proteins.uncertainty import conformal, novelty
 from biorrn.proteins.uncertainty.confidence import ROWS, novelty_facts
 from biorrn.sequences.records import ProteinRecord
+from biorrn.sequences.variants import VariantError, mutate, parse_variant
 from biorrn.training.batches import ProteinDataset
 
 PAIRS = 60  # of one wild type, at most
@@ -97,13 +99,15 @@ def effects(
         table = pd.concat([pd.read_csv(path, sep="\t") for path in paths], ignore_index=True)
         table = table[table[name].notna() & table[f"input_{name}"].notna()]
         table = _few_of_each(table, "wt_sequence")
-        errors = np.abs((table[f"input_{name}"] - table[name]).to_numpy(float))
-        owner = table["wt_sequence"].to_numpy()
-        entry = conformal.fit_differences(errors)
-        facts[kind] = {"rows": entry["rows"], "floor": None, "quantiles": entry["quantiles"]}
+        errors = (table[f"input_{name}"] - table[name]).to_numpy(float)
+        owner, place = table["wt_sequence"].to_numpy(), table["mutation"].str[1:-1].to_numpy()
+        entry = conformal.fit_differences(errors) | {"growth": conformal.growth(errors, owner, place)}
+        facts[kind] = {"floor": None} | entry
+        rises = entry["growth"][conformal.LEVELS.index(SHOWN)]
         yield (
             f"{kind} proteins: {len(np.unique(owner))} with {len(table):,} mutants: 90 % within "
-            f"{conformal.quantile(errors, SHOWN):.3g}; of proteins left out {_held(errors, owner)}"
+            f"{conformal.quantile(np.abs(errors), SHOWN):.3g}; of proteins left out {_held(np.abs(errors), owner)}; "
+            f"of k effects together within k ** {rises:.2f} times as much"
         )
     with h5py.File(trained) as file:
         words = novelty.sketch(file["tokens"][:], np.diff(file["offsets"][:]))
@@ -189,11 +193,12 @@ def _errors(
     records, measured, owner = [], [], []
     wild: dict[str, int] = {}
     for text, change, value in zip(table[wild_type], table[mutation], table[target], strict=True):
-        place = int(change[1:-1]) - 1
-        if not (place < len(text) and text[place] == change[0]):
+        try:
+            sequence = mutate(text, parse_variant(change))
+        except VariantError:
             continue
         wild.setdefault(text, len(wild))
-        records.append(ProteinRecord("m", text[:place] + change[-1] + text[place + 1 :]))
+        records.append(ProteinRecord("m", sequence))
         measured.append(float(value) / scale)
         owner.append(wild[text])
     own = list(predict(stored, [ProteinRecord("w", text) for text in wild], precision="32"))

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.config.recipe import parse_recipe
@@ -13,7 +15,7 @@ from biorrn.nn.facts import targets_of
 from biorrn.nn.sequence import build_model
 from biorrn.nn.store import Stored, load_model, save_model
 from biorrn.proteins import effects
-from biorrn.proteins.effects import BETA, checked, effect
+from biorrn.proteins.effects import BETA, checked, differences, effect
 from biorrn.proteins.predict import predict, target_names, units_of
 from biorrn.proteins.scan import Plan, effects_table, remarks, scan
 from biorrn.proteins.uncertainty.extra_intervals import effects as calibrate
@@ -80,6 +82,44 @@ def test_effects_are_those_of_the_table_of_the_wild_type(stored: Stored) -> None
         np.testing.assert_allclose(again, values, atol=1e-6)
 
 
+def test_a_deletion_counts_as_the_substitutions_there_and_beside(stored: Stored) -> None:
+    own = table(stored, WILD)
+    inside, end, both = (
+        WILD[:5] + WILD[6:],
+        WILD[1:],
+        mutant((10, "W"))[:5] + mutant((10, "W"))[6:],
+    )
+    found = list(predict(stored, [record(one) for one in (inside, end, both)]))
+    wanted = [own[4:7].sum() / 57, own[:2].sum() / 38]
+    wanted.append(wanted[0] + own[10, STANDARD.index("W")])
+    np.testing.assert_allclose([one.values[0] for one in found], wanted, atol=1e-5)
+    assert [one.flags for one in found] == [["deletion"]] * 3
+    turned = next(predict(stored, [record(both)], antisymmetric=True)).values[0]
+    shorter = table(stored, both)
+    share = 1 / (1 + np.exp(-BETA * (shorter[9].sum() - own[10].sum()) / 19))
+    there, back = own[10, STANDARD.index("W")], shorter[9, STANDARD.index(WILD[10])]
+    assert turned == pytest.approx(wanted[0] + share * there - (1 - share) * back, abs=1e-5)
+    named = scan(stored, [ProteinRecord("p", WILD)], Plan(deletions=True))
+    lost = {one.mutant.mutation: one.difference[0] for one in named if one.mutant is not None}
+    assert lost["W6del"] == pytest.approx(wanted[0], abs=1e-5)
+
+
+@given(st.text("ACDW", min_size=2, max_size=12), st.data())
+def test_a_deletion_is_found_where_the_fewest_substitutions_remain(wild: str, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(wild) - 1))
+    other = data.draw(st.text("ACDW", min_size=len(wild) - 1, max_size=len(wild) - 1))
+    for mutant in (wild[:place] + wild[place + 1 :], other):
+        one, two = (np.frombuffer(text.encode(), np.uint8) for text in (wild, mutant))
+        places, there, gone = differences(one, two)
+        assert gone is not None
+        rebuilt = wild
+        for old, new in zip(places, there, strict=True):
+            rebuilt = rebuilt[:old] + mutant[new] + rebuilt[old + 1 :]
+        assert rebuilt[:gone] + rebuilt[gone + 1 :] == mutant
+        counts = [sum(a != b for a, b in zip(wild[:k] + wild[k + 1 :], mutant, strict=True)) for k in range(len(wild))]
+        assert len(places) == min(counts)
+
+
 def test_the_antisymmetric_effect_changes_its_sign(stored: Stored) -> None:
     other = mutant((3, "A"), (10, "W"))
     there, back, none = (
@@ -107,7 +147,9 @@ def test_where_the_residue_fits_in_one_sequence_alone_its_table_decides() -> Non
     ("one", "reason"),
     [
         (ProteinRecord("m", WILD), "no_wild_type"),
-        (record(WILD[:-1]), "no_substitution"),
+        (record(WILD[:-2]), "no_substitution"),
+        (record(WILD + "A"), "no_substitution"),
+        (record(WILD, "X" + WILD), "no_substitution"),
         (record("X" + WILD[1:]), "no_substitution"),
         (record("A" + WILD[1:], "X" + WILD[1:]), "no_substitution"),
         (ProteinRecord("m", "", problem="empty"), "empty"),
@@ -122,13 +164,13 @@ def test_what_has_no_effect_is_left_out(stored: Stored, one: ProteinRecord, reas
 
 def test_what_has_no_effect_is_named_once() -> None:
     said: list[InputError] = []
-    given = [record(WILD), record(WILD[:-1]), ProteinRecord("lone", WILD), ProteinRecord("bad", "", problem="empty")]
-    found = list(checked(given, "table.csv", said.append))
+    records = [record(WILD), record(WILD[:-2]), ProteinRecord("lone", WILD), ProteinRecord("bad", "", problem="empty")]
+    found = list(checked(records, "table.csv", said.append))
     assert [one.problem for one in found] == ["", "no_substitution", "no_wild_type", "empty"]
     assert [str(one).startswith("table.csv: record '") for one in said] == [True, True]
-    assert "has 25 residues, its wild type 26" in str(said[0])
+    assert "has 24 residues, its wild type 26" in str(said[0])
     with pytest.raises(InputError, match="names no wild type"):
-        list(checked(given[2:3], "table.csv"))
+        list(checked(records[2:3], "table.csv"))
 
 
 def test_an_unknown_residue_elsewhere_is_only_flagged(stored: Stored) -> None:
@@ -203,14 +245,14 @@ def test_intervals_are_those_of_proteins_left_out(tmp_path: Path) -> None:
         writer.add("p", tokens(known), np.zeros((len(known), 1), np.float32))
     paths = []
     for name, width in (("held_out", 1.0), ("others", 3.0)):
-        lines = ["id\tddg\tinput_ddg\twt_sequence"]
+        lines = ["id\tddg\tinput_ddg\twt_sequence\tmutation"]
         for protein in range(12):
             errors = rng.uniform(-width, width, 80)
-            lines += [f"m\t0.5\t{0.5 + error}\tW{protein}" for error in errors]
+            lines += [f"m\t0.5\t{0.5 + error}\tW{protein}\tA{place}G" for place, error in enumerate(errors)]
         paths.append(tmp_path / f"{name}.tsv")
         paths[-1].write_text("\n".join(lines) + "\n")
-    given = [str(path) for path in paths]
-    told = list(calibrate(str(stored.path), str(tmp_path / "trained.h5"), given[:1], given[1:], (20, 300)))
+    files = [str(path) for path in paths]
+    told = list(calibrate(str(stored.path), str(tmp_path / "trained.h5"), files[:1], files[1:], (20, 300)))
     assert "12 with 720 mutants" in told[0]
     found = load_model(stored.path)
     assert (found.facts["min_length"], found.facts["max_length"]) == (20, 300)
@@ -222,8 +264,19 @@ def test_intervals_are_those_of_proteins_left_out(tmp_path: Path) -> None:
     assert (far.upper - far.values)[0] == pytest.approx(2.7, abs=0.15)
     assert near.flags == []
     assert far.flags == ["longer_than_training", "no_relative_in_training"]
-    several, none = predict(found, [record("AC" + known[2:], "GG" + known[2:]), record(known, known)])
-    assert several.flags == ["several_substitutions"]
-    assert several.lower is not None
-    assert np.isnan(several.lower).all()
+    two, same, six, less = (start + known[6:] for start in ("ACDDDD", "GGDDDD", "ACACAC", "GGDDD"))
+    wild = "GGDDDD" + known[6:]
+    several, none, many, shorter = predict(found, [record(one, wild) for one in (two, same, six, less)])
+    assert [one.flags for one in (several, many, shorter)] == [
+        ["several_substitutions"],
+        ["several_substitutions"],
+        ["deletion"],
+    ]
+    assert several.upper is not None
+    # of errors that are independent, the sum grows with the root of their number
+    assert (several.upper - several.values)[0] == pytest.approx(0.9 * 2**0.5, rel=0.1)
     assert none.values == none.lower == none.upper == 0
+    for one in (many, shorter):
+        assert np.isfinite(one.values).all()
+        assert one.lower is not None
+        assert np.isnan(one.lower).all()
