@@ -2,6 +2,8 @@
 
     python benchmarks/bench_effects.py ddg --tables mutants.csv
     python benchmarks/bench_effects.py results/models/ddg_[0-4] --tables results/models/ddg_[0-4].csv
+    python benchmarks/bench_effects.py results/models/ddg_[0-4] --tables results/models/ddg_[0-4].csv \\
+        --deletions domains_train.csv.gz domain_homologs.csv.gz
 
 The table has the columns wt_sequence, mutation, ddg and split; `workflow/scripts/protein_sources.py mutants` writes it.
 Rows of split valid are predicted, those of split train fit the predictors beside the model; without the column all rows
@@ -16,9 +18,14 @@ Beside the model: `pair` is the mean of the training rows with the same two resi
 pair and the residues of a window of 11; `blosum62` and `hydropathy` (of Kyte and Doolittle, of the mutant minus that of
 the wild type) are not fitted, so that they have no error; nor has `language model`, where the model has such a part:
 the log odds of the two residues in the protein.
+
+`--deletions` takes the file of domains and that of their homologs. Printed is how well the estimate for the deletion of
+each residue of a domain of split valid goes with how often homologs (identity of `ALIKE` or more, aligned with
+BLOSUM62, gaps 11 and 1) lack residues there: no energies of deletions are at hand.
 """
 
 import argparse
+import itertools
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +35,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 import torch
+from Bio import Align
+from Bio.Align import substitution_matrices
 from scipy import sparse
 from scipy.stats import pearsonr, spearmanr
 from sklearn.linear_model import Ridge
@@ -39,10 +48,16 @@ from biorrn.sequences.alphabets import STANDARD, blosum62, scale, tokens
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.variants import mutate, parse_variant
 
+LETTERS = frozenset(STANDARD)
 FEWEST = 20  # mutants of a protein whose order is scored
 WINDOW = 5  # residues on each side
 PENALTY = 300.0  # of ridge; chosen on other proteins than those of the valid split
 SCORE = 1.364  # kcal/mol of a unit of the score of stability, a tenfold concentration
+ALIKE, GAPS, END = (
+    0.3,
+    10,
+    3,
+)  # identity of a homolog; places with gaps that a domain needs; residues of its ends left out
 BACK = 500  # mutants whose way back is predicted too
 
 
@@ -152,13 +167,56 @@ def scores(rows: pd.DataFrame, found: dict[str, np.ndarray]) -> Iterator[str]:
         yield f"{name:16}{np.nanmean(within):8.3f}{pooled:8.3f}{r:9.3f}{error}"
 
 
+def gaps(wild: str, homologs: list[str]) -> np.ndarray:
+    """Return the share of homologs that lack each residue, (L,), smoothed over three places, since gaps are placed roughly."""
+    aligner = Align.PairwiseAligner(mode="global", substitution_matrix=substitution_matrices.load("BLOSUM62"))
+    aligner.open_gap_score, aligner.extend_gap_score, aligner.end_gap_score = -11, -1, 0
+    lack, seen = np.zeros(len(wild)), np.zeros(len(wild))
+    for other in homologs:
+        spans, others = aligner.align(wild, other)[0].aligned
+        same = sum(
+            a == b
+            for (start, end), (first, last) in zip(spans, others, strict=True)
+            for a, b in zip(wild[start:end], other[first:last], strict=True)
+        )
+        if same >= ALIKE * len(wild):
+            seen[spans[0][0] : spans[-1][1]] += 1
+            for (_, before), (after, _) in itertools.pairwise(spans):
+                lack[before:after] += 1
+    rate = np.pad(lack / np.maximum(seen, 1), 1, mode="edge")
+    return (rate[:-2] + rate[1:-1] + rate[2:]) / 3
+
+
+def deletions(names: list[str], tables: list[str], domains: str, homologs: str) -> str:
+    """Return the line about deletions."""
+    wild_of = pd.read_csv(domains).groupby("wt_id")["wt_sequence"].first()
+    by_domain = pd.read_csv(homologs).groupby("domain")["sequence"].unique()
+    known = {wild_of[domain]: list(own) for domain, own in by_domain.items() if domain in wild_of}
+    found = []
+    for name, path in zip(names, tables, strict=True):
+        table = pd.read_csv(path)
+        stored = load_model(name)
+        for wild in table.loc[table["split"] == "valid", "wt_sequence"].unique():
+            inner = slice(END, len(wild) - END)
+            lacking = gaps(wild, [one for one in known.get(wild, []) if LETTERS.issuperset(one)])[inner]
+            if (lacking > 0).sum() >= GAPS:
+                shorter = [wild[:place] + wild[place + 1 :] for place in range(len(wild))]
+                found.append(spearmanr(by_model(stored, [wild] * len(wild), shorter)[inner], lacking)[0])
+    error = np.std(found, ddof=1) / len(found) ** 0.5
+    return f"deletions and gaps of homologs, {len(found)} domains: Spearman {np.mean(found):.3f} ± {error:.3f}"
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--tables", nargs="+", required=True)
     parser.add_argument("--target", default="ddg", help="column of the measured effect")
+    parser.add_argument("--deletions", nargs=2, metavar=("DOMAINS", "HOMOLOGS"))
     asked = parser.parse_args()
+    if asked.deletions:
+        print(deletions(asked.models, asked.tables, *asked.deletions))
+        return
     parts = [predictions(*pair, asked.target) for pair in zip(asked.models, asked.tables, strict=True)]
     rows = pd.concat([part[0] for part in parts], ignore_index=True)
     names = set.intersection(*(set(part[1]) for part in parts))
