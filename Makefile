@@ -60,17 +60,22 @@ docs: $(VENV)/.stamp-dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "The documentation: $(CURDIR)/site/index.html"
 
-# train the shipped protein models again, on the real data (see workflow/models.smk); some hours on two cores
+# $(call ship,FOLDER,MODELS): make models of results/FOLDER the shipped ones
+ship = for model in $(2); do mkdir -p biorrn/pretrained/$$model; \
+	cp results/$(1)/$$model/weights.safetensors results/$(1)/$$model/recipe.yaml biorrn/pretrained/$$model/ || exit 1; done
+
+# train the shipped protein models again, on the real data (see workflow/models.smk); some hours on two cores. It
+# is resumed where it was interrupted; ddg comes first, since stability learns from the shipped one
 models: $(VENV)/.stamp-run $(NATIVE)
+	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES) results/models/ddg/intervals.txt
+	@$(call ship,models,ddg)
 	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES)
-	@for model in stability beta_lactamase solubility melting_temperature secondary_structure; do \
-		cp results/models/$$model/weights.safetensors results/models/$$model/recipe.yaml biorrn/pretrained/$$model/; done
+	@$(call ship,models,stability beta_lactamase solubility melting_temperature secondary_structure)
 
 # train the shipped basecallers again, on the real data (see workflow/basecaller.smk); about five hours on two cores
 basecaller: $(VENV)/.stamp-run $(NATIVE)
 	@$(BIN)/snakemake -s workflow/basecaller.smk --cores $(CORES)
-	@for model in dna_r9.4.1_fast dna_r9.4.1_hac; do mkdir -p biorrn/pretrained/$$model; \
-		cp results/basecaller/$$model/weights.safetensors results/basecaller/$$model/recipe.yaml biorrn/pretrained/$$model/; done
+	@$(call ship,basecaller,dna_r9.4.1_fast dna_r9.4.1_hac)
 
 clean:
 	rm -rf results site .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -168,7 +168,7 @@ def scores(rows: pd.DataFrame, found: dict[str, np.ndarray]) -> Iterator[str]:
 
 
 def gaps(wild: str, homologs: list[str]) -> np.ndarray:
-    """Return the share of homologs that lack each residue, (L,), smoothed over three places, since gaps are placed roughly."""
+    """Return the share of homologs that lack each residue, (L,), over three places, since a gap's place is unsure."""
     aligner = Align.PairwiseAligner(mode="global", substitution_matrix=substitution_matrices.load("BLOSUM62"))
     aligner.open_gap_score, aligner.extend_gap_score, aligner.end_gap_score = -11, -1, 0
     lack, seen = np.zeros(len(wild)), np.zeros(len(wild))

@@ -212,6 +212,7 @@ rule stability_table:
     input:
         designs=REAL / "stability/stability.csv.gz",
         domains=REAL / "ddg/domains_train.csv.gz",
+        effects=f"{OUT}/ddg/intervals.txt",
         script=SCRIPTS / "protein_sources.py",
     output:
         table=f"{OUT}/stability_mutants.csv",
