@@ -25,7 +25,7 @@ from biorrn.base.errors import ConfigError, InputError, reason, shown
 from biorrn.base.files import atomic_path, read_text, sha256, write_text
 from biorrn.base.lookup import nearest
 from biorrn.config import recipe as config
-from biorrn.config.recipe import Recipe, dump_recipe, load_recipe
+from biorrn.config.recipe import Recipe, adapted, dump_recipe, load_recipe
 from biorrn.nn import layout
 from biorrn.nn.facts import check_task, parse_about, parse_facts, targets_of
 from biorrn.nn.layout import Slot
@@ -609,6 +609,8 @@ def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
         yield f"signal: {facts['sample_rate']:g} Hz, normalised by {facts['normaliser']}"
     for width, model, mean in embeddings.wanted(load_recipe(folder / RECIPE)) if (folder / RECIPE).is_file() else ():
         yield f"reads: embeddings of {model or 'a language model'}, {width} numbers{', means of proteins' * mean}"
+    for part in adapted(load_recipe(folder / RECIPE)) if (folder / RECIPE).is_file() else ():
+        yield f"adapters of: the language model {part.model} (weights {part.sha256[:12]}), which it needs to predict"
     for target in targets_of(facts):
         yield f"target: {target['name']}" + "".join(_detail(target, key) for key in ("unit", "sign", "bounds"))
     if facts.get("max_length"):

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from biorrn.base.errors import ConfigError
+from biorrn.nn import hub
+from biorrn.nn.hub import MODELS, OVERLAP, LanguageModel, is_plm
 from biorrn.proteins import plm
-from biorrn.proteins.plm import MODELS, OVERLAP, LanguageModel, embed, is_plm
+from biorrn.proteins.plm import embed
 from biorrn.sequences import embeddings
 from biorrn.sequences.alphabets import STANDARD, tokens
 from biorrn.sequences.embeddings import Embeddings, sequence_hash
@@ -186,7 +188,7 @@ def test_a_long_protein_is_joined_from_windows(esm: Path, tmp_path: Path) -> Non
     assert found is not None
     assert found.shape == (len(text), 16)
     assert np.isfinite(found).all()
-    cuts = plm.spans(len(text), window, OVERLAP, 1)
+    cuts = hub.spans(len(text), window, OVERLAP, 1)
     assert len(cuts) > 2
     for cut in cuts:
         alone = by_transformers(esm, text[cut.start : cut.start + cut.length])
@@ -195,8 +197,8 @@ def test_a_long_protein_is_joined_from_windows(esm: Path, tmp_path: Path) -> Non
 
 
 def test_numbers_beyond_float16_are_kept_as_float32() -> None:
-    assert plm.stored_as(np.array([1.0], np.float32), True).dtype == np.float16
-    assert plm.stored_as(np.array([1e6], np.float32), True).dtype == np.float32
+    assert hub.stored_as(np.array([1.0], np.float32), True).dtype == np.float16
+    assert hub.stored_as(np.array([1e6], np.float32), True).dtype == np.float32
 
 
 def test_a_model_embeds_as_it_is_asked_and_as_the_file_has_it(esm: Path, tmp_path: Path) -> None:
