@@ -255,11 +255,11 @@ def _check_members(recipe: Recipe) -> None:
         raise ValueError("key 'weight' of the members: either each has one number, or each a list of one length")
     if lists and not all(any(column) for column in zip(*(member.weight for member in recipe.members), strict=True)):  # type: ignore[arg-type]
         raise ValueError("key 'weight' of the members: a target for which every member has weight 0")
-    if recipe.task == "tagging" and recipe.combine != "mean":
-        raise ValueError("key 'combine' is for tasks regression and classification; an ensemble of taggers is a mean")
-    for key, fine in {"calibrate": recipe.calibrate == "none", "neighbours": recipe.neighbours is None}.items():
+    stacked = recipe.combine == "stack" and recipe.task != "classification"
+    plain = {"combine": not stacked, "calibrate": recipe.calibrate == "none"}
+    for key, fine in (plain | {"neighbours": recipe.neighbours is None}).items():
         if recipe.task != "regression" and not fine:
-            raise ValueError(f"key '{key}' is for task regression; found task '{recipe.task}'")
+            raise ValueError(f"key '{key}' is for task regression; an ensemble of task {recipe.task} is a mean")
     seen: list[tuple[object, int]] = []
     for place, member in enumerate(recipe.members):
         own_recipe = member.recipe

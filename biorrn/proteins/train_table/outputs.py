@@ -5,7 +5,6 @@ The evaluation is of the model before it is refitted to all rows; see `refit`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from biorrn.sequences.records import ProteinRecord
 from biorrn.stats.figures import Drawing, save_drawings
 from biorrn.stats.metrics import METRICS, paired
 from biorrn.stats.results import summary_lines, write_result
-from biorrn.training.checkpoint import MEMBERS, PROVENANCE
+from biorrn.training.checkpoint import MEMBERS
 
 DATA, PREPARE, PREDICTIONS = "data.h5", "prepare.json", "predictions.tsv"
 EVALUATION, REPORT_FILE, FIGURES = "evaluation.json", "report.html", "figures"
@@ -131,7 +130,7 @@ def evaluate_run(
         )
     else:
         content["cautions"] += coverage(rows, names, found)
-    content["cautions"] += with_and_without(run, model, rows, names, found) + tuned_line(model)
+    content["cautions"] += with_and_without(run, model, rows, names, found)
     content["cautions"] += cautions
     add_positions(content, positions)
     write_pages(run, content, true, given, model)
@@ -145,7 +144,7 @@ def add_positions(content: dict[str, Any], positions: dict[str, Any]) -> None:
         content["positions"] = positions["scores"]
 
 
-def evaluate_class_run(run: Session, model: Path, held_out: str, caution: str) -> None:
+def evaluate_class_run(run: Session, model: Path, held_out: str, cautions: list[str]) -> None:
     """Evaluate the model of classes of a run on the rows held out, and write predictions and report.
 
     Parameters as of `evaluate_run`.
@@ -158,7 +157,7 @@ def evaluate_class_run(run: Session, model: Path, held_out: str, caution: str) -
     content = evaluate_classes(
         folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, seed=run.seed, level=conformal.LEVEL
     )
-    content["cautions"] += [caution, *tuned_line(model)]
+    content["cautions"] += cautions
     _write_pages(run, content, class_figures(content), model)
 
 
@@ -193,22 +192,6 @@ def with_and_without(run: Session, model: Path, rows: Proteins, names: list[str]
             f"{name}: Spearman on the same {len(true):,} rows: {', '.join(scores)}, {whole:.3f} of all together"
         )
     return lines
-
-
-def tuned_line(model: Path) -> list[str]:
-    """Return a line with the validation score and the weight of each kind of member, where one has adapters."""
-    facts, provenance = load_facts(model), json.loads((model / PROVENANCE).read_text(encoding="utf-8"))
-    if not adapted(load_recipe(model / RECIPE)) or not facts.get("weights"):
-        return []
-    told: dict[str, list[tuple[float, float]]] = {}
-    for own, weight in zip(provenance["members"].values(), facts["weights"], strict=True):
-        told.setdefault(own["recipe"], []).append((own["best"]["value"], float(np.mean(weight))))
-    metric = next(iter(provenance["members"].values()))["best"]["metric"]
-    shown = [
-        f"{name} {np.mean([score for score, _ in pairs]):.3f} (weight {sum(weight for _, weight in pairs):.2f})"
-        for name, pairs in told.items()
-    ]
-    return [f"{metric} of the members, and their weight in the model: {', '.join(shown)}"]
 
 
 def with_own_intervals(rows: Proteins, found: list[Prediction]) -> list[Prediction]:

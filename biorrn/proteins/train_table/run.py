@@ -54,6 +54,7 @@ from biorrn.proteins.train_table.table import (
     sources,
     with_embeddings,
 )
+from biorrn.proteins.train_table.tune import choose_adapters
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.embeddings import join_prepared
 from biorrn.sequences.prepared.schema import SPLITS
@@ -284,15 +285,18 @@ def train_own(
         # on one thread members train one after the other, and a process for each would only add its start
         inside: dict[str, Any] = {"inside": True} if recipe.members is not None and cores == 1 else {}
         inner = dataclasses.replace(run, options=run.options | inside)
-        train(recipe, folder / DATA, measured, load_task(recipe.task), seed=wish.seed, **inner.options)
+        if wish.tune:
+            recipe = choose_adapters(recipe, inner, state)
+        else:
+            train(recipe, folder / DATA, measured, load_task(recipe.task), seed=wish.seed, **inner.options)
         classes = recipe.task == "classification"
         known = {} if classes else {"conformal": intervals(recipe, run, measured, groups)}
         complete(recipe.task, measured, folder / DATA, device=str(where), **known)
         caution = refit_or_keep(recipe, inner, state, 60 * wish.minutes - (time.monotonic() - began))
         if classes:
-            evaluate_class_run(run, measured, state["held_out"], caution)
+            evaluate_class_run(run, measured, state["held_out"], [caution, *state.get("tuned", [])])
         else:
-            cautions = [caution]
+            cautions = [caution, *state.get("tuned", [])]
             if folds.number:
                 cautions.append(f"Trained on rows of at most {folds.number} mutations, tested on rows of more.")
             whole = not state["groups"]
