@@ -167,7 +167,7 @@ class Adapted(Closed):
     alpha: int = Field(16, ge=1, le=WIDEST)  # the output of an adapter is multiplied by alpha / rank
     dropout: float = Field(0.0, ge=0, lt=1)  # of what an adapter reads
     half: bool = False  # keep the language model in bfloat16, which takes half the memory
-    checkpointing: bool = False  # compute activations again for the gradient: less memory, a third more time
+    checkpointing: bool = False  # compute activations again for the gradient: less memory, a fifth to a half more time
     model: str = Field("", max_length=1000, pattern=r"^([\w-][\w.-]*/)?([\w-][\w.-]*)?$")  # comes from the path
     sha256: str = Field("", pattern="^([0-9a-f]{64})?$")  # of its weights; beside a path, any other is refused
 

@@ -21,7 +21,7 @@ import torch
 
 from biorrn.base.compute import has_bfloat16
 from biorrn.base.errors import ConfigError
-from biorrn.base.files import sha256
+from biorrn.base.files import VARIABLE, sha256
 from biorrn.base.lookup import lookup
 from biorrn.nn.chunks import Span, spans
 from biorrn.nn.forward import BatchLimit
@@ -131,11 +131,10 @@ def find(name: str, mark: str) -> Path:
     ------
     ConfigError: it is not there, or only with other weights.
     """
-    from biorrn.nn.store import VARIABLE, model_folders
-
     if mark in _OFFERED and checksum(_OFFERED[mark]) == mark:
         return _OFFERED[mark]
-    places = [place / name for place in model_folders() if (place / name / "config.json").is_file()]
+    own = [Path(place) / name for place in os.environ.get(VARIABLE, "").split(os.pathsep) if place]
+    places = [place for place in own if (place / "config.json").is_file()]
     if name in MODELS or "/" in name:
         with contextlib.suppress(ConfigError, ImportError):
             places.append(folder_of(name, fetch=False))

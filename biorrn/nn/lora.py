@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from biorrn.base.compute import free_memory, has_bfloat16
+from biorrn.base.compute import free_memory, has_bfloat16, kind_of
 from biorrn.base.errors import ConfigError
 from biorrn.config.recipe import Adapted as Recipe
 from biorrn.nn import hub
@@ -223,10 +223,15 @@ class Need:
     kept: int
     recomputed: int
 
-    def total(self, rows: int, half: bool, checkpointing: bool) -> int:
-        """Return the bytes of a training with batches of `rows` proteins."""
-        a_row = self.recomputed if checkpointing else self.kept
-        return self.weights // (2 if half else 1) + self.adapters + rows * a_row
+    def total(self, rows: int, half: bool, checkpointing: bool, device: object) -> int:
+        """Return the bytes of a training with batches of `rows` proteins, with what the allocator takes beyond.
+
+        On a CPU that is about as much as all activations, also where they are computed again, since the C library keeps
+        between blocks in use what was freed; see benchmarks/bench_plm.py tune. On a GPU a quarter is taken.
+        """
+        live = self.recomputed if checkpointing else self.kept
+        beyond = self.kept if kind_of(device) == "cpu" else live // 4
+        return self.weights // (2 if half else 1) + self.adapters + rows * (live + beyond)
 
 
 def need(recipe: Recipe, longest: int) -> Need:
@@ -304,7 +309,7 @@ def fitted(given: str, longest: int, device: torch.device, rows: int = ROWS) -> 
     low = has_bfloat16(device)
     choices += [(count, low, True) for count in [*([rows] if low else []), *smaller]]
     for count, half, checkpointing in choices:
-        total = asked.total(count, half, checkpointing)
+        total = asked.total(count, half, checkpointing, device)
         if total <= SHARE * free:
             made = recipe.model_copy(update={"half": half, "checkpointing": checkpointing})
             line = f"{named(given)} with adapters: about {_size(total)} of {_size(free)} free on {device}"

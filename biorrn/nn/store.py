@@ -22,7 +22,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from biorrn.base.errors import ConfigError, InputError, reason, shown
-from biorrn.base.files import atomic_path, read_text, sha256, write_text
+from biorrn.base.files import VARIABLE, atomic_path, read_text, sha256, write_text
 from biorrn.base.lookup import nearest
 from biorrn.config import recipe as config
 from biorrn.config.recipe import Recipe, adapted, dump_recipe, load_recipe
@@ -44,7 +44,6 @@ FOREIGN = "config.toml"  # of the model folders of Dorado and Bonito
 # file of a model folder of another program -> module that reads it, by `read_model` and `read_facts`; named here as the
 # domains are in `training.task.TASKS`
 READERS = {FOREIGN: "biorrn.nanopore.models.importer"}
-VARIABLE = "BIORRN_MODELS"  # folders that hold the user's models, separated as in PATH
 LARGE = 1000  # elements from which `shrink` halves a tensor
 SIZES = ("fast", "hac", "sup")  # of basecallers: the end of their ids, and a name for the only one shipped that ends so
 

@@ -13,13 +13,14 @@ import torch
 from safetensors.numpy import load_file
 
 from biorrn.base.errors import ConfigError
+from biorrn.base.files import VARIABLE
 from biorrn.config.recipe import Adapted as Recipe
 from biorrn.config.recipe import parse_recipe
 from biorrn.nn import hub, lora
 from biorrn.nn.forward import BatchLimit
 from biorrn.nn.hub import LanguageModel, embedded
 from biorrn.nn.lora import Adapted
-from biorrn.nn.store import VARIABLE, load_model, save_model
+from biorrn.nn.store import load_model, save_model
 from biorrn.sequences.alphabets import STANDARD, tokens
 from biorrn.training.batches import pad_tokens
 from biorrn.training.task import load_task
@@ -212,6 +213,7 @@ def test_the_estimate_counts_what_is_kept(tiny_esm: Path, tmp_path: Path) -> Non
 
 def test_what_does_not_fit_is_made_smaller_and_then_refused(tiny_esm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = lora.Need(weights=1000, adapters=10, kept=200, recomputed=50)
+    assert asked.total(8, False, True, "cuda:1") == 1010 + 8 * 62
     monkeypatch.setattr(lora, "need", lambda *given: asked)
     monkeypatch.setattr(lora, "has_bfloat16", lambda device: True)
 
@@ -223,13 +225,13 @@ def test_what_does_not_fit_is_made_smaller_and_then_refused(tiny_esm: Path, monk
         assert ("bfloat16" in line, "computed again" in line) == (recipe.half, recipe.checkpointing)
         return recipe.half, recipe.checkpointing, rows
 
-    assert fit(1010 + 8 * 200) == (False, False, 8)
-    assert fit(1010 + 8 * 200 - 10) == (False, True, 8)
-    assert fit(1010 + 8 * 50 - 10) == (True, True, 8)
-    assert fit(510 + 8 * 50 - 10) == (True, True, 4)
-    assert fit(510 + 50) == (True, True, 1)
+    assert fit(1010 + 8 * 400) == (False, False, 8)
+    assert fit(1010 + 8 * 400 - 10) == (False, True, 8)
+    assert fit(1010 + 8 * 250 - 10) == (True, True, 8)
+    assert fit(510 + 8 * 250 - 10) == (True, True, 4)
+    assert fit(510 + 250) == (True, True, 1)
     with pytest.raises(ConfigError, match=r"--tune lora: tiny_esm needs about .* one protein of 300 residues") as no:
-        fit(510 + 40)
+        fit(510 + 240)
     assert "\n" not in str(no.value)
 
 
