@@ -163,6 +163,11 @@ def _language_model(folder: str, precision: str, mark: str) -> LanguageModel:
         return LanguageModel.load(folder, "cpu", precision)
 
 
+def forget() -> None:
+    """Let go of the language model that is kept for further models of this process."""
+    _language_model.cache_clear()
+
+
 def _shared(network: nn.Module, memo: dict[int, Any] | None = None, own: frozenset[str] = frozenset()) -> nn.Module:
     """Return a copy of a network whose weights, but for adapters, share memory with its own until it is moved."""
     memo = {} if memo is None else memo

@@ -25,7 +25,7 @@ from biorrn.base.files import sha256
 from biorrn.base.lookup import lookup
 from biorrn.config.recipe import Recipe, dump_recipe, parse_recipe
 from biorrn.nn.hub import is_plm, offer
-from biorrn.nn.lora import fitted
+from biorrn.nn.lora import fitted, forget
 from biorrn.nn.store import WEIGHTS, load_model, update_facts
 from biorrn.proteins.plm import made
 from biorrn.proteins.predictions import read_prepared
@@ -238,6 +238,7 @@ def train_own(
         return
     if state is None:
         choice, table, split = choose(wish, where)
+        forget()  # the language model that was timed; members are trained in processes of their own
         remove_run(folder, more=MADE)
         prepare(table, split.codes, folder / DATA, wish.columns)
         state = {
