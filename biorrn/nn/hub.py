@@ -112,14 +112,15 @@ def _sha256(file: str, changed: int) -> str:
     return sha256(file)
 
 
-_OFFERED: dict[str, Path] = {}  # folders of `offer`, by the checksum of their weights
+_OFFERED: dict[Path, None] = {}  # folders of `offer`, the last of which is looked at first
 
 
 def offer(name: str | None) -> None:
     """Let this process look for language models in the folder of a model, for `find`; other names are ignored."""
     if name is not None and is_plm(name):
-        folder = folder_of(name)
-        _OFFERED[checksum(folder)] = folder
+        folder = folder_of(name).resolve()
+        _OFFERED.pop(folder, None)
+        _OFFERED[folder] = None
 
 
 def find(name: str, mark: str) -> Path:
@@ -131,18 +132,17 @@ def find(name: str, mark: str) -> Path:
     ------
     ConfigError: it is not there, or only with other weights.
     """
-    if mark in _OFFERED and checksum(_OFFERED[mark]) == mark:
-        return _OFFERED[mark]
     own = [Path(place) / name for place in os.environ.get(VARIABLE, "").split(os.pathsep) if place]
-    places = [place for place in own if (place / "config.json").is_file()]
+    places = [place for place in [*reversed(_OFFERED), *own] if (place / "config.json").is_file()]
     if name in MODELS or "/" in name:
         with contextlib.suppress(ConfigError, ImportError):
             places.append(folder_of(name, fetch=False))
     for place in places:
         if checksum(place) == mark:
             return place
-    odd = [*_OFFERED.values(), *places]
-    found = f"found {odd[-1]} with other weights ({checksum(odd[-1])[:12]})" if odd else "it is not on this machine"
+    found = "it is not on this machine"
+    if places:
+        found = f"found {places[0]} with other weights ({checksum(places[0])[:12]})"
     fetch = "its name" if name in MODELS or "/" in name else "its folder"
     raise ConfigError(
         f"the model was trained on the language model {name} (weights {mark[:12]}): {found}; give {fetch} with "
