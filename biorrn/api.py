@@ -298,7 +298,7 @@ def predict(
     from biorrn.sequences.rows import read_proteins as read
     from biorrn.sequences.tables.writer import Memory
 
-    stored, problems, found = _stored(model), list[InputError](), Memory()
+    stored, problems, found = _stored(model, embeddings), list[InputError](), Memory()
     columns = TableOptions(sequence_column, id_column, sheet, wild_type, offset)
     taking, carried = _taking(problems, strict) | {"keep": True}, list[str]()
     with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
@@ -414,7 +414,7 @@ def scan(
         mutations = ",".join(mutations)
     if positions is not None and not isinstance(positions, str):
         positions = ",".join(str(position) for position in positions)
-    stored, problems, found = _stored(model), list[InputError](), Memory()
+    stored, problems, found = _stored(model, embeddings), list[InputError](), Memory()
     names = target_names(stored, effects=True)
     spans = parse_spans(positions)
     plan = Plan(None if mutations is None else str(mutations), column, spans, deletions, insertions, offset)
@@ -668,6 +668,7 @@ def train(
     folds: int | str = 0,
     search: int = 0,
     embeddings: str | Path | None = None,
+    tune: str | None = None,
     sheet: str | None = None,
     strict: bool = False,
     init: str | None = None,
@@ -703,6 +704,7 @@ def train(
         together, as "position" or "random:10"; see `biorrn train-table --help`.
     search : int: trials of a hyperparameter search; 0 is none.
     embeddings : for a table, file of embeddings of its proteins, or a language model that makes them.
+    tune : "lora", optional: train low-rank adapters of that language model too.
     strict : bool: raise at the first row that cannot be used; default: leave it out.
     init, jobs : with `recipe`: model with the initial weights; ensemble members trained at a time.
     settings : dict of recipe keys to change, such as {"training.epochs": 3}.
@@ -752,7 +754,7 @@ def train(
     minutes_of_all = MINUTES if max_minutes is None else max_minutes
     wish = Wish(columns, folder, model=model, split=split, seed=seed, changes=changes, minutes=minutes_of_all,
                 folds=str(folds or ""), trials=search,
-                embeddings=None if embeddings is None else str(embeddings))  # fmt: skip
+                embeddings=None if embeddings is None else str(embeddings), tune=tune)  # fmt: skip
     say = (lambda line: print(line, file=sys.stderr, flush=True)) if progress else (lambda line: None)
     with _computing(device, threads, progress) as (_, used):
         train_own(wish, device=device, threads=used, replace=replace, say=say, report=write_report)
@@ -892,7 +894,11 @@ def _model(model: Model | Source) -> Model:
     return model if isinstance(model, Model) else load_model(model)
 
 
-def _stored(model: Model | Source) -> Stored:
+def _stored(model: Model | Source, embeddings: str | Path | None = None) -> Stored:
+    if embeddings is not None:
+        from biorrn.nn.hub import offer
+
+        offer(str(embeddings))  # of which the model may have adapters
     return _model(model)._stored
 
 

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -170,3 +171,74 @@ def tagged_proteins(tmp_path_factory: pytest.TempPathFactory) -> Path:
             fasta += [f">p{number}\n{sequence}\n"] if split == 2 else []
     (path.parent / "x.fasta").write_text("".join(fasta))
     return path
+
+
+# of the tokenisers of ESM-2 and of ProtT5
+ESM = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
+LETTERS = "ALGVSREDTIPKFQNYMHWCXUBZO"
+
+
+@pytest.fixture(scope="session")
+def tiny_esm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a masked language model of 2 layers, with the tokeniser files of facebook/esm2."""
+    transformers = pytest.importorskip("transformers", reason="needs the extra plm")
+    import torch
+
+    folder = tmp_path_factory.mktemp("plm") / "tiny_esm"
+    folder.mkdir()
+    torch.manual_seed(0)
+    (folder / "vocab.txt").write_text("\n".join(ESM))
+    transformers.EsmTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = transformers.EsmConfig(
+        vocab_size=len(ESM),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        pad_token_id=1,
+        mask_token_id=len(ESM) - 1,
+        position_embedding_type="rotary",
+        token_dropout=True,
+    )
+    transformers.EsmForMaskedLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return that of an encoder-decoder, with a sentencepiece model of residues as words, as Rostlab/prot_t5 has it."""
+    transformers = pytest.importorskip("transformers", reason="needs the extra plm")
+    sentencepiece = pytest.importorskip("sentencepiece", reason="needs the extra plm")
+    pytest.importorskip("google.protobuf", reason="needs the extra plm")
+    import torch
+
+    folder = tmp_path_factory.mktemp("plm") / "tiny_t5"
+    folder.mkdir()
+    torch.manual_seed(0)
+    (folder / "text").write_text("\n".join([" ".join(LETTERS)] * 20))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "text"),
+        model_prefix=str(folder / "spiece"),
+        model_type="word",
+        vocab_size=len(LETTERS) + 3,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        minloglevel=2,
+    )
+    own = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    (folder / "special_tokens_map.json").write_text(json.dumps(own))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer", "extra_ids": 0, **own}))
+    config = transformers.T5Config(
+        vocab_size=len(LETTERS) + 3,
+        d_model=16,
+        d_kv=8,
+        num_heads=2,
+        d_ff=32,
+        num_layers=2,
+        num_decoder_layers=1,
+        decoder_start_token_id=0,
+    )
+    transformers.T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder

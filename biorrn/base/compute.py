@@ -67,6 +67,33 @@ def kind_of(device: object) -> str:
     return str(device).partition(":")[0]
 
 
+# files of a control group that name its limit and what it uses, version 2 and 1
+GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def free_memory(device: object) -> int:
+    """Return the bytes that are free on a torch device; of a CPU, within the limit of this job's control group too.
+
+    It needs the package psutil, which comes with those of the extra `plm`.
+    """
+    import torch
+
+    if kind_of(device) == "cuda":
+        return int(torch.cuda.mem_get_info(torch.device(str(device)))[0])
+    if kind_of(device) == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    for limit, used in GROUPS:
+        with contextlib.suppress(OSError, ValueError), open(limit) as most, open(used) as now:
+            free = min(free, max(0, int(most.read()) - int(now.read())))
+    return free
+
+
 def may_accelerate() -> bool:
     """Return whether torch may find a GPU here, without asking it.
 

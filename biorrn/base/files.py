@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from biorrn.base.errors import BiorrnError, InputError, guarded, shown
 
+VARIABLE = "BIORRN_MODELS"  # of the environment: folders that hold the user's models, separated as in PATH
 GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE = 1 << 26  # bytes; a few kB of gzip can hold a line of gigabytes
 MOST_TEXT = 1 << 26  # characters of a file that is read whole

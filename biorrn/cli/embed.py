@@ -125,7 +125,7 @@ def plm(
     from biorrn.base.errors import stop
     from biorrn.base.lookup import lookup
     from biorrn.base.terminal import progress
-    from biorrn.proteins.plm import LanguageModel
+    from biorrn.nn.hub import LanguageModel
     from biorrn.proteins.plm import embed as run
     from biorrn.sequences.rows import TableOptions, read_proteins
     from biorrn.sequences.tally import Tally

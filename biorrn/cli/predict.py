@@ -119,11 +119,11 @@ def predict(
     from biorrn.base.errors import ConfigError, InputError, stop
     from biorrn.base.journal import open_kept
     from biorrn.base.terminal import progress
-    from biorrn.nn.store import load_model
     from biorrn.proteins.classes.predict import open_classes, uncalibrated
     from biorrn.proteins.effects import checked
     from biorrn.proteins.predict import (
         columns_given,
+        load_for,
         open_embeddings,
         open_predictions,
         refuse,
@@ -142,7 +142,7 @@ def predict(
         proteins, wild_type = wild_type, None
     if proteins is None:
         raise ConfigError("Missing argument 'PROTEINS': give FASTA or a table, or --wild-type with --mutations")
-    stored = load_model(model)
+    stored = load_for(model, embeddings)
     where = device_name(device)
     opened, missing = open_embeddings(stored, embeddings, where), Missing()
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}

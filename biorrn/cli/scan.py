@@ -76,9 +76,8 @@ def scan(
     from biorrn.base.errors import stop
     from biorrn.base.terminal import progress
     from biorrn.nn.facts import targets_of
-    from biorrn.nn.store import load_model
     from biorrn.proteins.landscape import heat_maps
-    from biorrn.proteins.predict import open_embeddings, target_names, units_of, widened
+    from biorrn.proteins.predict import load_for, open_embeddings, target_names, units_of, widened
     from biorrn.proteins.scan import Plan, count, effects_table, parse_spans, remarks
     from biorrn.proteins.scan import scan as run
     from biorrn.sequences.fasta import read_fasta
@@ -90,7 +89,7 @@ def scan(
     used = set_threads(threads)
     plan = Plan(mutations, column, parse_spans(positions), deletions, insertions, offset)
     where = device_name(device)
-    stored = zero_shot_model(model, where) if zero_shot else load_model(model)
+    stored = zero_shot_model(model, where) if zero_shot else load_for(model, embeddings)
     names = target_names(stored, effects=True)
     open_embeddings(stored, embeddings, where)
     tally = Tally("scan", "mutants", "proteins")

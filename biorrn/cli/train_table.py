@@ -55,6 +55,10 @@ def train_table(
     ] = None,
     search: Annotated[int | None, typer.Option(help="Trials of a hyperparameter search.")] = None,
     embeddings: Embeddings = None,
+    tune: Annotated[
+        str | None,
+        typer.Option(metavar="lora", help="Also train low-rank adapters of the language model of --embeddings."),
+    ] = None,
     sheet: Sheet = None,
     decimal: Decimal = None,
     censored: Annotated[
@@ -94,6 +98,7 @@ def train_table(
       biorrn train-table scan.csv --wild-type gb1.fa --target score -o runs/gb1
       biorrn train-table mine.csv --target family -o runs/family
       biorrn train-table mine.csv --target tm --embeddings esm2.h5 -o runs/tm_esm2
+      biorrn train-table mine.csv --target tm --embeddings esm2_t12_35M_UR50D --tune lora -o runs/tm_lora
       biorrn train-table mine.csv --target tm --dry-run
     """
     if str(output) == "-":
@@ -103,7 +108,7 @@ def train_table(
     from functools import partial
 
     from biorrn.base.compute import choose_device, set_threads
-    from biorrn.proteins.plm import is_plm
+    from biorrn.nn.hub import is_plm
     from biorrn.proteins.train_table.run import MINUTES, Wish, choose, train_own
     from biorrn.proteins.train_table.table import Columns
     from biorrn.report.page import write_report
@@ -138,6 +143,7 @@ def train_table(
         folds=folds or "",
         trials=search or 0,
         embeddings=embeddings,
+        tune=tune,
     )
     say = partial(print, flush=True)  # lines appear at once in the log of a long run
     if dry_run:

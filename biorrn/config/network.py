@@ -155,6 +155,27 @@ class Embeddings(Closed):
         return _one_source(self, bool(self.width), bool(self.width or self.model))
 
 
+class Adapted(Closed):
+    """A protein language model of the Hugging Face hub with low-rank adapters (LoRA), which are trained; it is not.
+
+    A model folder holds the adapters, and in place of the path the language model's name and checksum.
+    """
+
+    name: Literal["plm"] = "plm"
+    path: str | None = None  # name or folder, as `biorrn embed plm --model` takes it
+    rank: int = Field(8, ge=1, le=256)  # of each adapter
+    alpha: int = Field(16, ge=1, le=WIDEST)  # the output of an adapter is multiplied by alpha / rank
+    dropout: float = Field(0.0, ge=0, lt=1)  # of what an adapter reads
+    half: bool = False  # keep the language model in bfloat16, which takes half the memory
+    checkpointing: bool = False  # compute activations again for the gradient: less memory, a fifth to a half more time
+    model: str = Field("", max_length=1000, pattern=r"^([\w-][\w.-]*/)?([\w-][\w.-]*)?$")  # comes from the path
+    sha256: str = Field("", pattern="^([0-9a-f]{64})?$")  # of its weights; beside a path, any other is refused
+
+    @model_validator(mode="after")
+    def source(self) -> Adapted:
+        return _one_source(self, bool(self.model and self.sha256), bool(self.model))
+
+
 class Trained(Closed):
     """What trained models say of each residue, beside its own features, and convolutions over all of it; all joined.
 
@@ -179,7 +200,7 @@ class Trained(Closed):
         return _one_source(self, bool(self.parts), bool(self.parts))
 
 
-Filled = TypeVar("Filled", "Vectors", "LanguageModel", "Trained", "Embeddings", "MeanEmbeddings")
+Filled = TypeVar("Filled", "Vectors", "LanguageModel", "Trained", "Embeddings", "Adapted", "MeanEmbeddings")
 
 
 def _one_source(recipe: Filled, settled: bool, partly: bool) -> Filled:
@@ -239,6 +260,7 @@ Frontend = Annotated[
     | Vectors
     | LanguageModel
     | Embeddings
+    | Adapted
     | Trained
     | Conv
     | Residual

@@ -24,6 +24,7 @@ from biorrn.base.files import inside, read_text
 from biorrn.base.lookup import nearest
 from biorrn.config.network import LONGEST, MANY, WIDEST, AnyCore, Closed
 from biorrn.config.network import ActivatedLayer as ActivatedLayer
+from biorrn.config.network import Adapted as Adapted
 from biorrn.config.network import ChainHead as ChainHead
 from biorrn.config.network import Conv as Conv
 from biorrn.config.network import ConvLayer as ConvLayer
@@ -226,6 +227,15 @@ class Recipe(Closed):
         return {key: value for key, value in dump(self).items() if key not in hidden}
 
 
+def adapted(recipe: Recipe) -> list[Adapted]:
+    """Return the language models with adapters that a recipe, or its members, have."""
+    if recipe.members is not None:
+        parts = [adapted(member.recipe) for member in recipe.members if isinstance(member.recipe, Recipe)]
+        return [one for part in parts for one in part]
+    frontend = getattr(recipe.model, "frontend", None)
+    return [frontend] if isinstance(frontend, Adapted) else []
+
+
 def _check_members(recipe: Recipe) -> None:
     """Check keys that depend on one another."""
     if recipe.members is None:
@@ -245,7 +255,8 @@ def _check_members(recipe: Recipe) -> None:
         raise ValueError("key 'weight' of the members: either each has one number, or each a list of one length")
     if lists and not all(any(column) for column in zip(*(member.weight for member in recipe.members), strict=True)):  # type: ignore[arg-type]
         raise ValueError("key 'weight' of the members: a target for which every member has weight 0")
-    plain = {"combine": recipe.combine == "mean", "calibrate": recipe.calibrate == "none"}
+    stacked = recipe.combine == "stack" and recipe.task != "classification"
+    plain = {"combine": not stacked, "calibrate": recipe.calibrate == "none"}
     for key, fine in (plain | {"neighbours": recipe.neighbours is None}).items():
         if recipe.task != "regression" and not fine:
             raise ValueError(f"key '{key}' is for task regression; an ensemble of task {recipe.task} is a mean")

@@ -18,6 +18,7 @@ from biorrn.nn.batch import place, valid
 from biorrn.nn.cells import SharedDropout
 from biorrn.nn.convolutions import ACTIVATIONS, Dilated, residual, separable
 from biorrn.nn.ensemble import probabilities
+from biorrn.nn.lora import Adapted
 from biorrn.sequences import embeddings
 from biorrn.sequences.alphabets import N_TOKENS, PADDING, RESIDUES, STANDARD, TABLES, tokens
 from biorrn.sequences.tokenisers import BOS, EOS, PAD, SPECIAL, UNK, Tokeniser
@@ -516,6 +517,7 @@ FRONTENDS: dict[str, Callable[..., Any]] = {
     "table": KmerTable,
     "language_model": HiddenStates,
     "embeddings": Embeddings,
+    "plm": Adapted,
     "trained": Trained,
     "conv": Conv,
     "residual": residual,

@@ -6,8 +6,10 @@ at a time (`Stepper`).
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -27,6 +29,9 @@ from biorrn.sequences.tokenisers import Tokeniser
 
 MOST = 1 << 30  # elements of a model to be trained: 4 GB as float32, four times that with gradients and optimiser
 SPARE = 1 << 22  # elements that a loaded model may have beyond those of its file, such as fixed tables
+
+
+COUNTS = threading.local()  # `on`: whether a `Budget` counts; absent for yes
 
 
 class Budget(TorchFunctionMode):
@@ -52,10 +57,20 @@ class Budget(TorchFunctionMode):
         self.left = self.numbers = numbers
         self.what = what
 
+    @staticmethod
+    @contextlib.contextmanager
+    def lifted() -> Iterator[None]:
+        """Do not count what this thread makes meanwhile, such as a language model that is here already."""
+        COUNTS.on = False
+        try:
+            yield
+        finally:
+            COUNTS.on = True
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in MAKERS:
+        if func in MAKERS and getattr(COUNTS, "on", True):
             self.left -= MAKERS[func](args, kwargs or {})
             if self.left < 0:
                 message = f"asks for a model of more than {self.numbers:,} numbers, which is the limit"
@@ -164,6 +179,9 @@ class SequenceModel(nn.Module):
 
 def build_frontend(recipe: config.Frontend, given: Sequence[Any] = ()) -> Any:
     """Return the front end of a recipe; see `build_model` for errors and `given`."""
+    if isinstance(recipe, config.Adapted):
+        with Budget.lifted():  # its language model is no part of a model folder
+            return FRONTENDS[recipe.name](recipe)
     if not isinstance(recipe, config.LanguageModel | config.Trained):
         return FRONTENDS[recipe.name](recipe)
     if recipe.path is not None and not given:

@@ -22,10 +22,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from biorrn.base.errors import ConfigError, InputError, reason, shown
-from biorrn.base.files import atomic_path, read_text, sha256, write_text
+from biorrn.base.files import VARIABLE, atomic_path, read_text, sha256, write_text
 from biorrn.base.lookup import nearest
 from biorrn.config import recipe as config
-from biorrn.config.recipe import Recipe, dump_recipe, load_recipe
+from biorrn.config.recipe import Recipe, adapted, dump_recipe, load_recipe
 from biorrn.nn import layout
 from biorrn.nn.facts import check_task, parse_about, parse_facts, targets_of
 from biorrn.nn.layout import Slot
@@ -44,7 +44,6 @@ FOREIGN = "config.toml"  # of the model folders of Dorado and Bonito
 # file of a model folder of another program -> module that reads it, by `read_model` and `read_facts`; named here as the
 # domains are in `training.task.TASKS`
 READERS = {FOREIGN: "biorrn.nanopore.models.importer"}
-VARIABLE = "BIORRN_MODELS"  # folders that hold the user's models, separated as in PATH
 LARGE = 1000  # elements from which `shrink` halves a tensor
 SIZES = ("fast", "hac", "sup")  # of basecallers: the end of their ids, and a name for the only one shipped that ends so
 
@@ -609,6 +608,8 @@ def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
         yield f"signal: {facts['sample_rate']:g} Hz, normalised by {facts['normaliser']}"
     for width, model, mean in embeddings.wanted(load_recipe(folder / RECIPE)) if (folder / RECIPE).is_file() else ():
         yield f"reads: embeddings of {model or 'a language model'}, {width} numbers{', means of proteins' * mean}"
+    for part in adapted(load_recipe(folder / RECIPE)) if (folder / RECIPE).is_file() else ():
+        yield f"adapters of: the language model {part.model} (weights {part.sha256[:12]}), which it needs to predict"
     for target in targets_of(facts):
         yield f"target: {target['name']}" + "".join(_detail(target, key) for key in ("unit", "sign", "bounds"))
     if facts.get("max_length"):

@@ -21,10 +21,11 @@ import numpy as np
 
 from biorrn.base.compute import apply_threads, kind_of, usable_threads
 from biorrn.base.errors import ConfigError
+from biorrn.config.recipe import adapted
 from biorrn.nn import windows
 from biorrn.nn.engine import EnsembleEngine, chosen_kind, unsupported
 from biorrn.nn.facts import targets_of
-from biorrn.nn.store import Stored
+from biorrn.nn.store import Stored, load_model
 from biorrn.proteins import effects
 from biorrn.proteins.classes.calibration import FLAG as NO_CLASS
 from biorrn.proteins.classes.calibration import Calibrated
@@ -106,6 +107,15 @@ def _has_spread(stored: Stored) -> bool:
     return has_spread(stored.model)
 
 
+def load_for(model: str | Path, given: str | None) -> Stored:
+    """Load a model; one with adapters finds its language model also where `given`, as --embeddings, names it."""
+    if given is not None:
+        from biorrn.nn.hub import offer
+
+        offer(given)
+    return load_model(model)
+
+
 def open_embeddings(stored: Stored, given: str | None, device: str = "cpu") -> list[embeddings.Embeddings]:
     """Open the embeddings that a model reads, for this process.
 
@@ -125,7 +135,7 @@ def open_embeddings(stored: Stored, given: str | None, device: str = "cpu") -> l
     """
     reads = embeddings.wanted(stored.recipe)
     if not reads:
-        if given is not None:
+        if given is not None and not adapted(stored.recipe):
             raise ConfigError(f"--embeddings: {stored.path} reads sequences alone; leave the option out")
         return []
     width, name, mean = reads[0]
@@ -133,7 +143,7 @@ def open_embeddings(stored: Stored, given: str | None, device: str = "cpu") -> l
         made = f"biorrn embed plm proteins.fasta --model {name or 'MODEL'} -o embeddings.h5"
         needs = embeddings.needs(width, name)
         raise ConfigError(f"{stored.path}: the model {needs}; give their file with --embeddings ({made})")
-    from biorrn.proteins.plm import LanguageModel, is_plm
+    from biorrn.nn.hub import LanguageModel, is_plm
 
     source: Any = LanguageModel.load(given, device) if is_plm(given) else embeddings.use(given)
     for width, name, mean in reads:

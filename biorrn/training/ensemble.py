@@ -400,7 +400,11 @@ def given_weights(recipe: Recipe, targets: int) -> np.ndarray:
 def _set_weights(model: Ensemble, recipe: Recipe, values: np.ndarray, true: np.ndarray) -> None:
     """Set the weights of the members."""
     weights = given_weights(recipe, values.shape[2])
-    if recipe.combine == "stack":
+    if recipe.combine == "stack" and true.ndim == 1:  # probabilities of classes, by the mean square of their errors
+        hot = np.eye(values.shape[2])[true]  # (N, C)
+        own = stacked_weights(values.reshape(len(values), -1), hot.reshape(-1))
+        weights = np.repeat(own[:, None], values.shape[2], 1)
+    elif recipe.combine == "stack":
         weights = np.stack([stacked_weights(values[:, :, k], true[:, k]) for k in range(true.shape[1])], 1)
     model.weights.copy_(torch.from_numpy(weights))
 

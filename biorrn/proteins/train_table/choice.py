@@ -47,12 +47,14 @@ class Candidate:
     recipe, why : the recipe, and the reason for the user.
     network : bool: it takes epochs and several seeds.
     most : int: training rows up to which it is tried.
+    seeds : int: members, at most.
     """
 
     recipe: Recipe
     why: str
     network: bool = True
     most: int = sys.maxsize
+    seeds: int = SEEDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ def plan(
         kinds = ["plm_classes"] if seen.embeddings else KINDS["classes"]
     else:
         kinds = KINDS[seen.kind] + (EMBEDDED if seen.embeddings else [])
+    kinds = kinds + ([TUNED_NAME] if seen.tuned else [])
     names = [model] if model is not None else kinds
     candidates = []
     for name in names:
@@ -106,6 +109,8 @@ def plan(
             candidates.append(made)
     lines: list[str] = []
     members: list[dict[str, Any]] = []
+    if model == TUNED_NAME and not seen.tuned:
+        raise ConfigError(f"--model {model}: needs --tune lora, and a language model with --embeddings")
     if model in EMBEDDED and not seen.embeddings:
         raise ConfigError(f"--model {model}: reads embeddings; give their file with --embeddings")
     if not candidates:
@@ -114,7 +119,7 @@ def plan(
     for entry in candidates:
         recipe, number = entry.recipe, 1
         if entry.network:
-            recipe, number, said = fit_time(entry.recipe, rows, each, speed, seeds)
+            recipe, number, said = fit_time(entry.recipe, rows, each, speed, min(seeds, entry.seeds))
             if recipe.training.epochs < FEWEST and len(candidates) > 1:
                 lines.append(f"model: {recipe.name} is left out: the time allows {said}")
                 continue
@@ -271,6 +276,18 @@ def _embedded_classes(seen: Look, rows: int) -> Candidate | None:
     return Candidate(parse_recipe(content), "a network of one hidden layer on the mean embedding of a protein")
 
 
+def _tuned(seen: Look, rows: int) -> Candidate | None:
+    if not seen.tuned:
+        return None
+    content = copy.deepcopy(TUNED)
+    content["model"]["frontend"] = seen.tuned["frontend"]
+    content["training"]["batch_size"] = seen.tuned["batch_size"]
+    if any("classes" in target for target in seen.targets):
+        content |= {"task": "classification"}
+        content["model"]["head"]["name"], content["training"]["loss"] = "classes", "cross_entropy"
+    return Candidate(parse_recipe(content), "low-rank adapters of the language model, and a head on its mean", seeds=1)
+
+
 # of a kernel, where the defaults are not what its recipe in the package found
 SETTINGS: dict[str, dict[str, Any]] = {"proteins": {"warp": "clip", "steps": 40, "rows": 800, "lr": 0.15}}
 GRU: dict[str, Any] = {
@@ -329,6 +346,19 @@ EMBEDDED_NETWORK: dict[str, Any] = {
     "training": {"lr": 2e-3, "weight_decay": 0.05, "ema": 0.99, "loss": "huber"},
 }
 
+# rate and batches as in the notebooks of Schmirler et al. 2024, Nature Communications 15:7407
+TUNED: dict[str, Any] = {
+    "name": "own_plm_lora",
+    "task": "regression",
+    "model": {
+        "frontend": {},
+        "core": {"layers": 0},
+        "pool": ["mean"],
+        "head": {"name": "regression", "hidden": 64, "dropout": 0.1},
+    },
+    "training": {"lr": 3e-4, "weight_decay": 0.01, "loss": "huber", "precision": "auto"},
+}
+
 # name -> f(look, training rows) -> what is tried, None where it does not fit the data
 CANDIDATES: dict[str, Callable[[Look, int], Candidate | None]] = {
     "gaussian": _gaussian,
@@ -339,8 +369,10 @@ CANDIDATES: dict[str, Callable[[Look, int], Candidate | None]] = {
     "plm_gaussian": _embedded_gaussian,
     "plm_network": _embedded_network,
     "plm_classes": _embedded_classes,
+    "plm_lora": _tuned,
 }
 EMBEDDED = ["plm_gaussian", "plm_network"]  # tried beside the others where there are embeddings
+TUNED_NAME = "plm_lora"  # tried beside the others with --tune lora
 # kind of data -> the candidates, in order
 KINDS: dict[str, list[str]] = {
     "variants": ["gaussian", "forest", "variant"],

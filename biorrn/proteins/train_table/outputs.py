@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from biorrn.nn.store import load_facts, load_model
+from biorrn.config.recipe import adapted, load_recipe
+from biorrn.nn.store import RECIPE, load_facts, load_model
 from biorrn.proteins.classes.evaluate import evaluate_classes
 from biorrn.proteins.classes.figures import class_figures
 from biorrn.proteins.classes.predict import open_classes
@@ -143,7 +144,7 @@ def add_positions(content: dict[str, Any], positions: dict[str, Any]) -> None:
         content["positions"] = positions["scores"]
 
 
-def evaluate_class_run(run: Session, model: Path, held_out: str, caution: str) -> None:
+def evaluate_class_run(run: Session, model: Path, held_out: str, cautions: list[str]) -> None:
     """Evaluate the model of classes of a run on the rows held out, and write predictions and report.
 
     Parameters as of `evaluate_run`.
@@ -156,34 +157,39 @@ def evaluate_class_run(run: Session, model: Path, held_out: str, caution: str) -
     content = evaluate_classes(
         folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, seed=run.seed, level=conformal.LEVEL
     )
-    content["cautions"].append(caution)
+    content["cautions"] += cautions
     _write_pages(run, content, class_figures(content), model)
 
 
 def with_and_without(run: Session, model: Path, rows: Proteins, names: list[str], found: list[Prediction]) -> list[str]:
-    """Return a line a target: the score of the members on embeddings, of those on sequences, and of all, on same rows.
+    """Return a line a target: the score of the members of each kind, and of all, on the same rows.
 
-    Members of a kind are joined by their weights in the ensemble. Without members of both kinds there is no line.
+    Kinds are members on embeddings, with adapters of a language model, and on sequences; those of a kind are joined by
+    their weights in the ensemble. Where all members are of one kind there is no line.
     """
     stored = load_model(model)
     runs = sorted(path for path in (model / MEMBERS).glob("*") if path.is_dir())
-    reads = np.array([bool(wanted(load_model(path).recipe)) for path in runs], bool)
-    if not reads.any() or reads.all():
+    recipes = [load_recipe(path / RECIPE) for path in runs]
+    reads = np.array([bool(wanted(recipe)) for recipe in recipes], bool)
+    tuned = np.array([bool(adapted(recipe)) for recipe in recipes], bool)
+    kinds = {"on embeddings": reads, "with adapters": tuned, "on sequences": ~reads & ~tuned}
+    kinds = {name: own for name, own in kinds.items() if own.any()}
+    if len(kinds) < 2:
         return []
     values = np.array([[row.values for row in predicted(path, rows, run.device)] for path in runs])  # (M, N, K)
     weights = np.array(stored.facts["weights"])  # (M, K)
     lines = []
     for k, name in enumerate(names):
         scores = []
-        for kind in (reads, ~reads):
+        for said, kind in kinds.items():
             own = weights[kind, k]
             own = own / own.sum() if own.sum() > 0 else np.full(len(own), 1 / len(own))
-            scores.append(METRICS["spearman"](*paired(rows.targets[:, k], own @ values[kind, :, k])))
+            score = METRICS["spearman"](*paired(rows.targets[:, k], own @ values[kind, :, k]))
+            scores.append(f"{score:.3f} of the {kind.sum()} members {said}")
         true, ours = paired(rows.targets[:, k], np.array([row.values[k] for row in found]))
+        whole = METRICS["spearman"](true, ours)
         lines.append(
-            f"{name}: Spearman on the same {len(true):,} rows: {scores[0]:.3f} of the {reads.sum()} members on "
-            f"embeddings, {scores[1]:.3f} of the {(~reads).sum()} on sequences, "
-            f"{METRICS['spearman'](true, ours):.3f} of all together"
+            f"{name}: Spearman on the same {len(true):,} rows: {', '.join(scores)}, {whole:.3f} of all together"
         )
     return lines
 
@@ -228,12 +234,14 @@ def _write_pages(run: Session, content: dict[str, Any], drawings: list[Drawing],
         run.say(line)
 
 
-def next_lines(folder: Path) -> list[str]:
-    """Return the lines with the next commands for the model."""
-    if wanted(load_model(folder).recipe):
+def next_lines(folder: Path, base: str | None = None) -> list[str]:
+    """Return the lines with the next commands for the model; `base` is a language model whose adapters it may have."""
+    recipe = load_recipe(folder / RECIPE)
+    if wanted(recipe) or adapted(recipe):
+        given = base if base and adapted(recipe) else "proteins.h5"
         return [
             f"report: {folder / REPORT_FILE}; the model is the folder {folder}. Next:",
-            f"  biorrn predict {folder} proteins.fasta --embeddings proteins.h5 -o predictions.tsv",
+            f"  biorrn predict {folder} proteins.fasta --embeddings {given} -o predictions.tsv",
         ]
     lines = [
         f"report: {folder / REPORT_FILE}; the model is the folder {folder}. Next:",

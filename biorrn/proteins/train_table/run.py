@@ -22,9 +22,12 @@ import yaml
 from biorrn.base.compute import choose_device, set_threads
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import sha256
+from biorrn.base.lookup import lookup
 from biorrn.config.recipe import Recipe, dump_recipe, parse_recipe
+from biorrn.nn.hub import is_plm, offer
+from biorrn.nn.lora import fitted, forget
 from biorrn.nn.store import WEIGHTS, load_model, update_facts
-from biorrn.proteins.plm import is_plm, made
+from biorrn.proteins.plm import made
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.prepare import prepare_protein
 from biorrn.proteins.train_table.choice import plan, seconds_an_epoch
@@ -51,6 +54,7 @@ from biorrn.proteins.train_table.table import (
     sources,
     with_embeddings,
 )
+from biorrn.proteins.train_table.tune import choose_adapters
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.embeddings import join_prepared
 from biorrn.sequences.prepared.schema import SPLITS
@@ -102,6 +106,8 @@ class Wish:
     folds : str: see `sequences.splits.parse_folds`; "" is none.
     trials : int: 0 is none.
     embeddings : str, optional: file of embeddings of the rows, or a language model that makes them; see `embedded`.
+    tune : "lora", optional: train adapters of this language model too.
+    base : str, optional: the language model; `train_own` sets it.
     """
 
     columns: Columns
@@ -114,10 +120,12 @@ class Wish:
     folds: str = ""
     trials: int = 0
     embeddings: str | None = None
+    tune: str | None = None
+    base: str | None = None
 
     def mark(self) -> dict[str, Any]:
         """Return the settings and checksums that identify a run."""
-        asked = {key: value for key, value in asdict(self).items() if key != "folder"}
+        asked = {key: value for key, value in asdict(self).items() if key not in ("folder", "base")}
         given = [*sources(self.columns), *([Path(self.embeddings)] if self.embeddings else [])]
         files = {str(path): sha256(path) for path in given if path.is_file()}
         return json.loads(json.dumps({"asked": asked, "sources": files}))
@@ -144,6 +152,10 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
     table = read_table(wish.columns)
     table, own = (table, []) if wish.embeddings is None else with_embeddings(table, wish.columns, wish.embeddings)
     seen = dataclasses.replace(look(table, wish.columns.targets, wish.seed), embeddings=wish.embeddings or "")
+    if wish.base is not None:
+        part, batch, line = fitted(wish.base, seen.longest, device)
+        seen.tuned.update({"frontend": part.model_dump(mode="json"), "batch_size": batch})
+        own = [*own, line]
     split = choose_split(table, seen, wish.split, wish.seed, folds)
     if folds.rounds and not split.by_column:
         split = dataclasses.replace(split, codes=np.zeros(len(table), np.uint8))
@@ -183,6 +195,10 @@ def check(wish: Wish) -> Folds:
         raise ConfigError("--search: not with --folds; search first, then set the best values of trials.tsv with --set")
     if wish.seed < 0:
         raise ConfigError(f"--seed: found {wish.seed}; allowed is 0 or more")
+    lookup({"lora": None}, wish.tune or "lora", "--tune")
+    if wish.tune and wish.base is None and not (wish.embeddings and is_plm(wish.embeddings)):
+        found = wish.embeddings or "none"
+        raise ConfigError(f"--tune {wish.tune}: needs a language model with --embeddings; found {found}")
     if not wish.minutes > 0:
         raise ConfigError(f"--max-minutes: found {wish.minutes:g}; allowed is a number above 0")
     return folds
@@ -214,12 +230,15 @@ def train_own(
     folder, mark, folds = wish.folder, wish.mark(), check(wish)
     if wish.embeddings is not None and is_plm(wish.embeddings):
         records = (ProteinRecord(row.id, row.sequence) for row in read_table(wish.columns).rows)
-        wish = dataclasses.replace(wish, embeddings=made(wish.embeddings, records, folder / EMBEDDED, where))
+        base = wish.embeddings if wish.tune else None
+        offer(base)  # for the models with adapters that are loaded from here on
+        wish = dataclasses.replace(wish, embeddings=made(wish.embeddings, records, folder / EMBEDDED, where), base=base)
     if (state := _open(folder, mark, replace)) is not None and (folder / REPORT_FILE).is_file():
         say(f"{folder}: this run is finished; nothing to do")
         return
     if state is None:
         choice, table, split = choose(wish, where)
+        forget()  # the language model that was timed; members are trained in processes of their own
         remove_run(folder, more=MADE)
         prepare(table, split.codes, folder / DATA, wish.columns)
         state = {
@@ -267,15 +286,18 @@ def train_own(
         # on one thread members train one after the other, and a process for each would only add its start
         inside: dict[str, Any] = {"inside": True} if recipe.members is not None and cores == 1 else {}
         inner = dataclasses.replace(run, options=run.options | inside)
-        train(recipe, folder / DATA, measured, load_task(recipe.task), seed=wish.seed, **inner.options)
+        if wish.tune:
+            recipe = choose_adapters(recipe, inner, state)
+        else:
+            train(recipe, folder / DATA, measured, load_task(recipe.task), seed=wish.seed, **inner.options)
         classes = recipe.task == "classification"
         known = {} if classes else {"conformal": intervals(recipe, run, measured, groups)}
         complete(recipe.task, measured, folder / DATA, device=str(where), **known)
         caution = refit_or_keep(recipe, inner, state, 60 * wish.minutes - (time.monotonic() - began))
         if classes:
-            evaluate_class_run(run, measured, state["held_out"], caution)
+            evaluate_class_run(run, measured, state["held_out"], [caution, *state.get("tuned", [])])
         else:
-            cautions = [caution]
+            cautions = [caution, *state.get("tuned", [])]
             if folds.number:
                 cautions.append(f"Trained on rows of at most {folds.number} mutations, tested on rows of more.")
             whole = not state["groups"]
@@ -283,7 +305,7 @@ def train_own(
     if state["reference"]:
         most = most_mutations(folder / DATA, state["reference"])
         update_facts(folder, reference=state["reference"], most_mutations=most)
-    for line in next_lines(folder):
+    for line in next_lines(folder, wish.base):
         say(line)
     if state["reference"] and recipe.task == "regression":
         say(f"  biorrn suggest {folder} -n 96 -o next.csv")

@@ -346,6 +346,7 @@ class Look:
     positions : int: places of the consensus where more than 2 rows in 1,000 of its length differ.
     repeats : float: standard deviation between measurements of one sequence, of the first target; NaN without any.
     embeddings : str: file of the rows' embeddings, "" for none.
+    tuned : dict: front end and batch size of a language model whose adapters are trained, empty for none.
     targets : list of {"name", "known", "missing", "mean", "standard_deviation", "lowest", "highest", "distinct"}; of
         classes {"name", "known", "missing", "classes": {name: rows}}.
     """
@@ -365,6 +366,7 @@ class Look:
     positions: int
     repeats: float
     embeddings: str = ""
+    tuned: dict[str, Any] = field(default_factory=dict)
     targets: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -8,6 +8,7 @@ import torch
 
 from biorrn.base.errors import ConfigError
 from biorrn.config import recipe as config
+from biorrn.nn import hub
 from biorrn.nn.cells import CELLS, Layer, Stack, reverse
 from biorrn.nn.decoder import ATTENTIONS, STEPS
 from biorrn.nn.frontends import FRONTENDS
@@ -43,6 +44,7 @@ RECIPES = {
         tokenisers=[residue_tokeniser().to_dict()] * 2,
     ),
     "embeddings": config.Embeddings(width=7),
+    "plm": config.Adapted(path="esm2_t6_8M_UR50D", rank=2),
     "trained": config.Trained(
         embedding=3,
         layers=[config.ConvLayer(width=4, kernel=3), config.ConvLayer(width=5, kernel=5)],
@@ -116,6 +118,13 @@ def inputs(frontend: str, lengths: torch.Tensor, time: int) -> torch.Tensor:
 
 def crop(x: torch.Tensor, row: int, length: int) -> torch.Tensor:
     return x[row : row + 1, :length]
+
+
+@pytest.fixture(autouse=True)
+def a_tiny_language_model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "plm" in request.node.name:
+        folder = request.getfixturevalue("tiny_esm")
+        monkeypatch.setattr(hub, "folder_of", lambda *given: folder)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """Protein language models of transformers: tiny ones with random weights, in the layout of the hub, built here."""
 
-import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from biorrn.base.errors import ConfigError
+from biorrn.nn import hub
+from biorrn.nn.hub import MODELS, OVERLAP, LanguageModel, is_plm
 from biorrn.proteins import plm
-from biorrn.proteins.plm import MODELS, OVERLAP, LanguageModel, embed, is_plm
+from biorrn.proteins.plm import embed
 from biorrn.sequences import embeddings
 from biorrn.sequences.alphabets import STANDARD, tokens
 from biorrn.sequences.embeddings import Embeddings, sequence_hash
@@ -20,83 +22,21 @@ from biorrn.sequences.records import ProteinRecord
 
 transformers = pytest.importorskip("transformers", reason="needs the extra plm")
 
-ESM = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
 LETTERS = "ALGVSREDTIPKFQNYMHWCXUBZO"
 RNG = np.random.default_rng(0)
 TEXTS = ["".join(RNG.choice(list(LETTERS[:20]), length)) for length in (5, 1, 40, 33, 12, 40)]
 RECORDS = [ProteinRecord(f"p{place}", text) for place, text in enumerate(TEXTS)]
 
 
-def build_esm(folder: Path) -> None:
-    """Save a masked language model of 2 layers, with the tokeniser files of facebook/esm2."""
-    folder.mkdir()
-    (folder / "vocab.txt").write_text("\n".join(ESM))
-    transformers.EsmTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
-    config = transformers.EsmConfig(
-        vocab_size=len(ESM),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        pad_token_id=1,
-        mask_token_id=len(ESM) - 1,
-        position_embedding_type="rotary",
-        token_dropout=True,
-    )
-    transformers.EsmForMaskedLM(config).save_pretrained(folder)
-
-
-def build_t5(folder: Path) -> None:
-    """Save an encoder-decoder, with a sentencepiece model of residues as words, as Rostlab/prot_t5 has it."""
-    sentencepiece = pytest.importorskip("sentencepiece", reason="needs the extra plm")
-    pytest.importorskip("google.protobuf", reason="needs the extra plm")
-    folder.mkdir()
-    (folder / "text").write_text("\n".join([" ".join(LETTERS)] * 20))
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "text"),
-        model_prefix=str(folder / "spiece"),
-        model_type="word",
-        vocab_size=len(LETTERS) + 3,
-        pad_id=0,
-        eos_id=1,
-        unk_id=2,
-        bos_id=-1,
-        minloglevel=2,
-    )
-    own = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
-    (folder / "special_tokens_map.json").write_text(json.dumps(own))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer", "extra_ids": 0, **own}))
-    config = transformers.T5Config(
-        vocab_size=len(LETTERS) + 3,
-        d_model=16,
-        d_kv=8,
-        num_heads=2,
-        d_ff=32,
-        num_layers=2,
-        num_decoder_layers=1,
-        decoder_start_token_id=0,
-    )
-    transformers.T5ForConditionalGeneration(config).save_pretrained(folder)
-
-
-BUILDERS = {"esm": build_esm, "t5": build_t5}
-
-
-@pytest.fixture(scope="session", params=list(BUILDERS))
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(params=["esm", "t5"])
+def folder(request: pytest.FixtureRequest) -> Path:
     """Return the folder of a tiny model of each kind."""
-    path = tmp_path_factory.mktemp("plm") / f"tiny_{request.param}"
-    torch.manual_seed(0)
-    BUILDERS[request.param](path)
-    return path
+    return Path(request.getfixturevalue(f"tiny_{request.param}"))
 
 
 @pytest.fixture(scope="session")
-def esm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("plm") / "tiny"
-    torch.manual_seed(1)
-    build_esm(path)
-    return path
+def esm(tiny_esm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(tiny_esm, tmp_path_factory.mktemp("plm") / "tiny"))
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +126,7 @@ def test_a_long_protein_is_joined_from_windows(esm: Path, tmp_path: Path) -> Non
     assert found is not None
     assert found.shape == (len(text), 16)
     assert np.isfinite(found).all()
-    cuts = plm.spans(len(text), window, OVERLAP, 1)
+    cuts = hub.spans(len(text), window, OVERLAP, 1)
     assert len(cuts) > 2
     for cut in cuts:
         alone = by_transformers(esm, text[cut.start : cut.start + cut.length])
@@ -195,8 +135,8 @@ def test_a_long_protein_is_joined_from_windows(esm: Path, tmp_path: Path) -> Non
 
 
 def test_numbers_beyond_float16_are_kept_as_float32() -> None:
-    assert plm.stored_as(np.array([1.0], np.float32), True).dtype == np.float16
-    assert plm.stored_as(np.array([1e6], np.float32), True).dtype == np.float32
+    assert hub.stored_as(np.array([1.0], np.float32), True).dtype == np.float16
+    assert hub.stored_as(np.array([1e6], np.float32), True).dtype == np.float32
 
 
 def test_a_model_embeds_as_it_is_asked_and_as_the_file_has_it(esm: Path, tmp_path: Path) -> None:
@@ -294,10 +234,9 @@ def test_zero_shot_scan(esm: Path, tmp_path: Path, run_cli: Callable[..., int]) 
         )
 
 
-def test_zero_shot_needs_a_masked_model(tmp_path: Path) -> None:
-    build_t5(tmp_path / "t5")
+def test_zero_shot_needs_a_masked_model(tiny_t5: Path) -> None:
     with pytest.raises(ConfigError, match="log odds need a masked model"):
-        plm.zero_shot(str(tmp_path / "t5"))
+        plm.zero_shot(str(tiny_t5))
 
 
 def test_names() -> None:

@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.config.recipe import Recipe, change_recipe, parse_recipe
-from biorrn.nn.ensemble import KNOTS, Ensemble
+from biorrn.nn.ensemble import KNOTS, Ensemble, ProbabilityEnsemble
 from biorrn.nn.store import load_model
 from biorrn.proteins import task as regression
 from biorrn.training import ensemble
 from biorrn.training.batches import ProteinDataset
-from biorrn.training.ensemble import FEWEST, rising_knots, stacked_weights
+from biorrn.training.ensemble import FEWEST, _set_weights, rising_knots, stacked_weights
 from biorrn.training.train import train
 
 SMALL = {
@@ -174,6 +174,22 @@ def test_a_perfect_member_gets_the_more_the_more_rows_say_so() -> None:
     assert 0.5 < shares[0] < shares[1] < shares[2]
     assert shares[1] > 0.95
     assert shares[2] > 0.999
+
+
+def test_classes_are_weighed_by_their_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 3, 60)
+    good = 0.8 * np.eye(3)[true] + 0.2 / 3
+    values = np.stack([rng.dirichlet(np.ones(3), 60), good]).astype(np.float32)
+    model = {"frontend": {"name": "onehot"}, "pool": ["mean"], "head": {"name": "classes"}}
+    one = {"name": "one", "task": "classification", "model": model, "training": {"loss": "cross_entropy"}}
+    members = [{"recipe": one, "seed": seed} for seed in range(2)]
+    recipe = several(task="classification", members=members, combine="stack")
+    both = ProbabilityEnsemble([torch.nn.Identity(), torch.nn.Identity()], 3)
+    _set_weights(both, recipe, values, true)
+    assert torch.allclose(both.weights.sum(0), torch.ones(3))
+    assert (both.weights[:, :1] == both.weights).all()
+    assert float(both.weights[1, 0]) > 0.9
 
 
 def test_too_few_rows_are_not_fitted() -> None:

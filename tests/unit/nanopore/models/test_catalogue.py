@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from biorrn.base.errors import ConfigError, InputError
+from biorrn.base.files import VARIABLE
 from biorrn.config.samples import CALLER
 from biorrn.nanopore.basecall.intake import Intake, Survey
 from biorrn.nanopore.chemistry import CHEMISTRIES, MAKERS, chemistry_tags
@@ -27,7 +28,7 @@ from biorrn.nanopore.models.catalogue import (
 )
 from biorrn.nanopore.simulate.reads import open_signal
 from biorrn.nn import store
-from biorrn.nn.store import VARIABLE, find_model, model_folders, models_in, shipped_models
+from biorrn.nn.store import find_model, model_folders, models_in, shipped_models
 from biorrn.sequences.records import SignalRecord
 
 R9, R10, RNA = "dna_r9.4.1_e8", "dna_r10.4.1_e8.2_400bps_5khz", "rna004_130bps"

@@ -53,11 +53,28 @@ def test_every_kind_and_size_has_a_recipe(kind: str, rows: int) -> None:
     assert made.lines
 
 
+TUNED = {"frontend": {"name": "plm", "path": "esm2_t6_8M_UR50D", "checkpointing": True}, "batch_size": 4}
+
+
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_candidate_can_be_asked_for(name: str) -> None:
-    seen = replace(SEEN["classes" if name.endswith("classes") else "variants"], embeddings="e.h5")
+    seen = replace(SEEN["classes" if name.endswith("classes") else "variants"], embeddings="e.h5", tuned=TUNED)
     made = plan(seen, 500, 20, lambda recipe: 1.0, model=name, seeds=1)
     assert made.recipe.members is None
+
+
+@pytest.mark.parametrize("kind", ["natural", "classes"])
+def test_adapters_stand_beside_the_frozen_language_model(kind: str) -> None:
+    made = plan(replace(SEEN[kind], embeddings="e.h5", tuned=TUNED), 500, 20, lambda recipe: 1.0)
+    own = {part.name: part for part in parts(made.recipe)}
+    assert ("own_plm_classes" if kind == "classes" else "own_plm_network") in own
+    tuned = own["own_plm_lora"]
+    assert (tuned.task, tuned.training.batch_size) == (made.recipe.task, 4)
+    assert tuned.network.frontend.checkpointing
+    assert [part.name for part in parts(made.recipe)].count("own_plm_lora") == 1, "a language model for each seed"
+    assert made.recipe.combine == "stack"
+    with pytest.raises(ConfigError, match="--model plm_lora: needs --tune lora"):
+        plan(replace(SEEN[kind], embeddings="e.h5"), 500, 20, lambda recipe: 1.0, model="plm_lora")
 
 
 def test_classes_of_variants_read_substitutions() -> None:
