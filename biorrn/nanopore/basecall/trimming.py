@@ -37,16 +37,15 @@ class Trimmer:
     def __call__(self, call: Call) -> Call:
         """Return a call without what stands around its insert; whole where nothing would be left."""
         windows = Windows.of([call.bases])
-        ends = self._adapters(windows)
-        start, end, barcode = int(ends.start[0]), int(ends.end[0]), ""
+        ends, barcode = self._adapters(windows), ""
         if self._demux is not None:
             found = self._demux(windows)
             if found.barcode[0] >= 0:
-                barcode = f"{self._kit.name}_{self._demux.names[found.barcode[0]]}"
-                if self._barcodes_too:
-                    start, end = max(start, int(found.start[0])), min(end, int(found.end[0]))
+                barcode = self._kit.label(self._demux.names[found.barcode[0]])
+                ends = found.inside(ends) if self._barcodes_too else ends
+        start, end = int(ends.start[0]), int(ends.end[0])
         made = part_of(call, start, end, self._rna) if start < end else call
-        return replace(made, barcode=barcode)
+        return replace(made, barcode=barcode) if barcode else made
 
     def cut(self, calls: Iterable[Call]) -> Iterator[Call]:
         """Yield calls in order."""
