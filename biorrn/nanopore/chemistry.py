@@ -336,7 +336,7 @@ def stated_kit(tags: Mapping[str, str]) -> str:
 
 
 def _stated_kits(tags: Mapping[str, str], of_protocol: str) -> list[str]:
-    """Return the codes of the kits that metadata state: known ones, else `sequencing_kit`, else that of the protocol."""
+    """Return the codes of the kits in metadata: known ones, else `sequencing_kit`, else that of the protocol."""
     kits = list(dict.fromkeys(code(tags[name]) for name in KIT if name in tags))
     known = [found for found in kits if kit_use(found)]
     return known or (kits[:1] if "sequencing_kit" in tags else [of_protocol])

@@ -184,7 +184,6 @@ def test_records_without_qualities_forward_and_reverse(biorrn: Run, tmp_path: Pa
         (("trim", "{reads}", "--kit", "SQK-RNA004", "--trim", "primers", "-o", "{new}.fq"), "has no primers"),
         (("trim", "{reads}", "--summary", "-"), "--summary: found -, which is also the output"),
         (("split", "{reads}", "--summary", "-"), "--summary: found -, which is also the output"),
-        (("basecall", "{reads}", "--trim", "all", "-o", "{new}.fq"), "--trim: needs --kit"),
         (("demux", "{reads}", "--kit", KIT, "-o", "-"), "-o -: found standard output; demux writes a folder"),
         (("trim", "{reads}", "--trim", "ends", "-o", "{new}.fq"), "found 'ends'; allowed is adapters, primers, all"),
     ],

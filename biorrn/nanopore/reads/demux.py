@@ -28,7 +28,13 @@ from biorrn.nanopore.readers.calls import BaseCall, mean_phred
 from biorrn.nanopore.reads.kits import Kit
 from biorrn.nanopore.reads.trim import Adapters, Ends, Windows, batches, cut, was_trimmed
 from biorrn.nanopore.reads.unaligned import (
-    SUFFIXES, Barcode, Header, RecordWriter, for_barcode, group_name, with_tags,
+    SUFFIXES,
+    Barcode,
+    Header,
+    RecordWriter,
+    for_barcode,
+    group_name,
+    with_tags,
 )  # fmt: skip
 from biorrn.stats.figures import Drawing, count_bars, count_height, draw
 

@@ -6,7 +6,7 @@ import functools
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -70,10 +70,12 @@ class Kit:
         return "-".join(each[barcode] for each in held if barcode in each)
 
     def outside(self) -> Kit:
-        """Return the kit with those adapters alone that stand before the barcode, not between it and the insert."""
+        """Return what may be cut off reads that keep their barcodes: the adapters that stand before them."""
+        if not self.barcodes:
+            return self
         behind = [after[-_SHARED:] for _, after in self.flanks if after]
         kept = tuple(each for each in self.adapters if not any(after in each for after in behind))
-        return replace(self, adapters=kept if self.barcodes else self.adapters)
+        return Kit(self.name, {}, (), self.both, kept, ())
 
 
 class _Set(Closed):
@@ -188,7 +190,8 @@ def _kit(name: str, kit: _Kit, held: _File, source: Path) -> Kit:
         listed = [bases for one in names for bases in lookup(table, one, f"{source}: kit '{name}': {what}")]
         extras.append(tuple(_checked(bases, _AMBIGUOUS, name, source) for bases in listed))
     flanks = tuple((_flank(one, name, source), _flank(other, name, source)) for one, other in kit.flanks)
-    return Kit(name, barcodes, flanks, kit.ends == "both", *extras, *others)
+    adapters, primers = extras
+    return Kit(name, barcodes, flanks, kit.ends == "both", adapters, primers, others[0] if others else None)
 
 
 def _numbered(span: _Span, name: str, held: _File, source: Path) -> dict[str, str]:
