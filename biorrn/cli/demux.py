@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.options import CalledReads
+from biorrn.cli.options import CalledReads, Threads
 
 
 def demux(
@@ -21,6 +21,7 @@ def demux(
     emit: Annotated[str | None, typer.Option(help="fastq, sam, bam or cram. Default: as READS.")] = None,
     both_ends: Annotated[bool, typer.Option("--both-ends", help="A read needs its barcode at both ends.")] = False,
     trim: Annotated[bool, typer.Option("--trim/--no-trim", help="Cut barcodes, adapters and primers.")] = True,
+    threads: Threads = None,
 ) -> None:
     """Sort basecalled reads by barcode.
 
@@ -42,6 +43,7 @@ def demux(
     """
     import sys
 
+    from biorrn.base.compute import set_threads
     from biorrn.base.errors import ConfigError
     from biorrn.base.files import new_folder
     from biorrn.base.lookup import lookup
@@ -65,7 +67,7 @@ def demux(
     header = Header(reads, command_line(), "demux")
     tally = Tally("demux", "reads", "bases")
     with new_folder(output) as folder, progress("demux", "reads") as advance:
-        with Sorted(folder, chosen, header, emit or kind_of(reads), aliases) as out:
+        with Sorted(folder, chosen, header, emit or kind_of(reads), aliases, set_threads(threads)) as out:
             found = assign(called_reads(reads, tally.say), demultiplexer, adapters, aliases, header.rna)
             for each in found:
                 out.write(each)

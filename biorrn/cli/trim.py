@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.options import CalledReads
+from biorrn.cli.options import CalledReads, Threads
 
 
 def trim(
@@ -19,6 +19,7 @@ def trim(
         str | None, typer.Option("--trim", help="adapters, primers or all. Default: all; with --kit any, adapters.")
     ] = None,
     summary: Annotated[str | None, typer.Option(help="Also write a table with one row per read.")] = None,
+    threads: Threads = None,
 ) -> None:
     """Cut adapters and primers from basecalled reads.
 
@@ -36,6 +37,7 @@ def trim(
     """
     import sys
 
+    from biorrn.base.compute import set_threads
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.readers.calls import called_reads
     from biorrn.nanopore.reads.kits import find_kit, kit_names
@@ -45,9 +47,12 @@ def trim(
 
     every = kit == "any"  # its many primers are found by chance more often
     adapters = Adapters(map(find_kit, kit_names() if every else [kit]), what or ("adapters" if every else "all"))
-    header = Header(reads, command_line(), "trim")
+    used, header = set_threads(threads), Header(reads, command_line(), "trim")
     tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0}
-    with open_reads(output, summary, COLUMNS, header) as write, progress("trim", "reads") as advance:
+    with (
+        open_reads(output, summary, COLUMNS, header, used) as write,
+        progress("trim", "reads") as advance,
+    ):
         for made, cells in trim_reads(called_reads(reads, tally.say), adapters, header.rna):
             write(made, cells)
             if made is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -109,7 +110,10 @@ class Demultiplexer:
                 right = after[: LONGEST - len(bases) - len(left)]
                 patterns.append(left + bases + right)
                 behind.append(len(after) - len(right))
-        self._patterns, self._behind = Patterns(patterns), np.array(behind)
+        # where both pairs of flanks begin alike, each barcode is searched once
+        once = {pattern: place for place, pattern in enumerate(dict.fromkeys(patterns))}
+        self._patterns, self._column = Patterns(list(once)), np.array([once[pattern] for pattern in patterns])
+        self._behind = np.array(behind)
         # of barcodes with short flanks, random sequence has as many edits as it has of 32 bases with more
         lengths = np.array([len(pattern) for pattern in patterns]).reshape(-1, len(self.names)).min(0)
         self._most = np.maximum(0, MOST - (LONGEST - lengths + 1) // 2)
@@ -147,7 +151,7 @@ class Demultiplexer:
         distance, end = self._patterns(texts, lengths)
         edits, flank_end = self._flanks(texts, lengths)
         count, names = len(texts), len(self.names)
-        distance, end = (each.reshape(count, -1, names) for each in (distance, end))
+        distance, end = (each[:, self._column].reshape(count, -1, names) for each in (distance, end))
         # where the flank behind the barcode ends: of the flank that stands there, else counted from the barcode
         which = (edits / self._flanks.lengths).argmin(1)
         place = end[np.arange(count), which]
@@ -283,13 +287,17 @@ class Sorted:
     header : of the reads.
     kind : str: fastq, sam, bam or cram.
     sheet : barcode -> alias, which names the files.
+    threads : int: threads that compress FASTQ.
     """
 
-    def __init__(self, folder: Path, kit: Kit, header: Header, kind: str, sheet: dict[str, str] | None) -> None:
+    def __init__(
+        self, folder: Path, kit: Kit, header: Header, kind: str, sheet: dict[str, str] | None, threads: int = 1
+    ) -> None:
         self.folder, self.kit, self.kind, self.sheet = folder, kit, kind, sheet or {}
         self.counts: dict[str, Count] = {}
         self.reasons: dict[str, int] = {}
         self._header, self._writers, self._stack = header, dict[str, RecordWriter](), ExitStack()
+        self._pool = self._stack.enter_context(ThreadPoolExecutor(threads))
         self._table = self._stack.enter_context(write_text(folder / "reads.tsv.gz"))
         self._table.write("\t".join(COLUMNS) + "\n")
 
@@ -307,7 +315,7 @@ class Sorted:
             about = Barcode(self.kit.label(found.barcode), self.kit.bases(found.barcode), alias)
             path = self.folder / ((alias or found.barcode or UNCLASSIFIED) + SUFFIXES[self.kind])
             line = partial(for_barcode, barcode=about)
-            writer = RecordWriter(path, self.kind, self._header.text(about), packed=True, group=line)
+            writer = RecordWriter(path, self.kind, self._header.text(about), self._pool, line)
             self._writers[found.barcode] = self._stack.enter_context(writer)
         self._writers[found.barcode].write(found.read)
         count = self.counts.setdefault(found.barcode, Count())

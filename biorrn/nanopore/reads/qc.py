@@ -678,6 +678,6 @@ def qc_figures(content: Mapping[str, Any], counted: ReadQc) -> list[Drawing]:
             draw("barcodes", "Called reads by barcode.", _barcodes(barcodes), count_height(len(barcodes)))
         ]),
         *([] if not content["cut"] else [
-            draw("cut", "Bases cut off the start and the end of reads: adapters, primers and barcodes.", _cut(counted.cut))
+            draw("cut", "Bases of adapters, primers and barcodes cut off reads.", _cut(counted.cut))
         ]),
     ]  # fmt: skip

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from biorrn.base.errors import BiorrnError, ConfigError
-from biorrn.base.files import atomic_path, scratch_folder, tsv_line, write_text
+from biorrn.base.files import GzipWriter, atomic_path, scratch_folder, tsv_line, write_text
 from biorrn.nanopore.basecall.formats import format_of
 from biorrn.nanopore.basecall.merge import Fields, add_program, add_programs, program_lines
 from biorrn.nanopore.basecall.sam import sam_lines
@@ -105,7 +105,7 @@ class RecordWriter:
     path : the file, `-` for standard output.
     kind : str: fastq, sam, bam or cram.
     header : str: text of the header; FASTQ has none.
-    packed : bool: compress FASTQ.
+    pool : threads that compress FASTQ; None: it is not compressed.
     group : completes the line @RG of an id that records have and the header lacks, as that of FASTQ does; the file is
         then written again at the end.
 
@@ -115,14 +115,14 @@ class RecordWriter:
     """
 
     def __init__(
-        self, path: str | Path, kind: str, header: str = "", packed: bool = False,
+        self, path: str | Path, kind: str, header: str = "", pool: Executor | None = None,
         group: Callable[[str], str] = str,
     ) -> None:  # fmt: skip
         self.path, self._kind, self._head = path, kind, None
         self._file: Any
         if kind == "fastq":
             self._raw: Any = sys.stdout.buffer if str(path) == "-" else open(path, "wb")  # noqa: SIM115
-            self._file = gzip.GzipFile("", "wb", LEVEL, self._raw, mtime=0) if packed else self._raw
+            self._file = self._raw if pool is None else GzipWriter(self._raw, pool, LEVEL)
             return
         import pysam
 
@@ -197,7 +197,7 @@ class RecordWriter:
 
 @contextmanager
 def open_reads(
-    output: str, summary: str | None, columns: Sequence[str], header: Header
+    output: str, summary: str | None, columns: Sequence[str], header: Header, threads: int = 1
 ) -> Iterator[Callable[[BaseCall | None, Sequence[str]], None]]:
     """Open an output of reads, by its suffix, and a table of them; yields a function of a read or None and its row.
 
@@ -210,7 +210,8 @@ def open_reads(
         raise ConfigError("--summary: found -, which is also the output")
     with ExitStack() as stack:
         place = output if output == "-" else stack.enter_context(atomic_path(output))
-        writer = stack.enter_context(RecordWriter(place, kind, header.text(), output.endswith(".gz")))
+        pool = stack.enter_context(ThreadPoolExecutor(threads)) if output.endswith(".gz") else None
+        writer = stack.enter_context(RecordWriter(place, kind, header.text(), pool))
         table = None if summary is None else stack.enter_context(write_text(summary))
         if table is not None:
             table.write("\t".join(columns) + "\n")
