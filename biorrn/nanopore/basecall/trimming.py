@@ -89,7 +89,8 @@ class OwnTrimmer:
         for name, count in self._reads.most_common() if self._what != "none" else ():
             told = self._why.get(name) or f"{self._what} cut from {self._cut[name]:,}"
             kept = "; barcodes stay, --kit names and cuts them" if name in self._barcoded else ""
-            made.append(f"{f'kit {name}' if name else 'no kit in the metadata'}: {count:,} reads, {told}{kept}")
+            of = f"kit {name}" if name else "no kit in the metadata"
+            made.append(f"{of}: {count:,} read{'s' if count > 1 else ''}, {told}{kept}")
         return made
 
     def _trimmer(self, record: SignalRecord) -> tuple[str, Trimmer | None]:

@@ -181,16 +181,19 @@ def read_sheet(path: str | Path, barcodes: Collection[str]) -> dict[str, str]:
 
     Raises
     ------
-    InputError: a column is missing, a barcode is not of the kit, or a barcode or an alias is given twice.
+    InputError: a column is missing or repeated, a barcode is not of the kit, or a barcode or an alias is given twice.
     """
     with open_text(path) as stream:
         lines = [line for line in stream if line.strip()]
     if not lines:
         raise InputError(path, "is empty; a sample sheet has the columns barcode and alias")
     table = csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ",")
-    names = {(name or "").strip().lower(): name for name in table.fieldnames or ()}
+    columns = [(name or "").strip().lower() for name in table.fieldnames or ()]
+    names = dict(zip(columns, table.fieldnames or (), strict=True))
     if missing := [name for name in ("barcode", "alias") if name not in names]:
         raise InputError(path, f"has no column '{missing[0]}'; found {', '.join(names)}")
+    if twice := [name for name in ("barcode", "alias") if columns.count(name) > 1]:
+        raise InputError(path, f"has the column '{twice[0]}' more than once")
     found: dict[str, str] = {}
     for number, row in enumerate(table, 2):
         given, alias = ((row[names[name]] or "").strip() for name in ("barcode", "alias"))
