@@ -17,9 +17,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import open_text, tsv_line, write_text
@@ -37,7 +37,11 @@ from biorrn.nanopore.reads.unaligned import (
     group_name,
     with_tags,
 )  # fmt: skip
-from biorrn.stats.figures import Drawing, count_bars, count_height, draw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from biorrn.stats.figures import Drawing
 
 MOST = 10  # edits of 32 bases at which a barcode counts no more
 LEAD = 3  # of the best barcode over the second
@@ -348,6 +352,8 @@ class Sorted:
 
     def figure(self) -> Drawing:
         """Return the reads of each barcode as bars."""
+        from biorrn.stats.figures import count_bars, count_height, draw
+
         names = self.names()
         reads = {self.sheet.get(name) or name or UNCLASSIFIED: self.counts.get(name, Count()).reads for name in names}
 

@@ -76,17 +76,17 @@ class Adapters:
 
     def __call__(self, windows: Windows) -> Ends:
         """Return what stands at the ends of reads."""
-        count = len(windows.sizes)
-        rows, inner, distance = np.arange(count), np.zeros((2, count), int), np.full((2, count), -1)
-        for side, (texts, lengths) in enumerate((windows.front, windows.rear)):
-            for search, most, reach, last in self._searches:
-                edits, places = search(texts, np.minimum(lengths, reach))
-                places = np.where((edits <= most) & (places <= last), places, 0)
-                nearest = places.argmax(1)  # to the insert
-                place = places[rows, nearest]
-                distance[side] = np.where(place > inner[side], edits[rows, nearest], distance[side])
-                inner[side] = np.maximum(inner[side], place)
-        return Ends(inner[0], windows.sizes - inner[1], distance)
+        texts, lengths = (np.concatenate(both) for both in zip(windows.front, windows.rear, strict=True))
+        rows, inner, distance = np.arange(len(texts)), np.zeros(len(texts), int), np.full(len(texts), -1)
+        for search, most, reach, last in self._searches:
+            edits, places = search(texts, np.minimum(lengths, reach))
+            places = np.where((edits <= most) & (places <= last), places, 0)
+            nearest = places.argmax(1)  # to the insert
+            place = places[rows, nearest]
+            distance = np.where(place > inner, edits[rows, nearest], distance)
+            inner = np.maximum(inner, place)
+        start, end = inner.reshape(2, -1)
+        return Ends(start, windows.sizes - end, distance.reshape(2, -1))
 
 
 @dataclass(frozen=True, slots=True)
