@@ -33,7 +33,8 @@ def demux(
     read in 1,000 or fewer gets a barcode.
 
     Records get the tags BC (KIT_barcode01), RG and, where they were cut, xt; see `biorrn trim`. Reads with a tag BC of
-    the kit are not classified again. Reads whose barcode is not in the sample sheet are unclassified.
+    the kit are not classified again, and cut if they never were. Reads whose barcode is not in the sample sheet are
+    unclassified. Unclassified reads are not cut.
 
     \b
     Examples:
