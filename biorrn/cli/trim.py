@@ -26,7 +26,8 @@ def trim(
     They are searched by edit distance in the first and the last bases of each read, adapters in 75, primers in 150. A
     quarter of the bases of a sequence less two may differ, one more where an adapter is the very end of the read, and
     it may begin before the read. Bases, qualities, move table and modified bases are cut together; the tag xt holds the
-    bases cut from both ends. Reads that have it, as those of `biorrn basecall`, are not searched again. Alignments are not kept. A read that is nothing but adapters is left out, with a row in --summary.
+    bases cut from both ends. Reads that have it, as those of `biorrn basecall`, are not searched again. Alignments are
+    not kept. A read that is nothing but adapters is left out, with a row in --summary.
     `biorrn split` separates two molecules that were read as one.
 
     \b
