@@ -26,9 +26,9 @@ def trim(
     They are searched by edit distance in the first and the last bases of each read, adapters in 75, primers in 150. A
     quarter of the bases of a sequence less two may differ, one more where an adapter is the very end of the read, and
     it may begin before the read. Bases, qualities, move table and modified bases are cut together; the tag xt holds the
-    bases cut from both ends. Reads that have it, as those of `biorrn basecall`, are not searched again. Alignments are
-    not kept. A read that is nothing but adapters is left out, with a row in --summary.
-    `biorrn split` separates two molecules that were read as one.
+    bases cut from both ends. Reads that have it are not searched again, such as those of `biorrn basecall`, whose
+    option --trim all cuts primers too. Alignments are not kept. A read that is nothing but adapters is left out, with a
+    row in --summary. `biorrn split` separates two molecules that were read as one.
 
     \b
     Examples:
@@ -42,14 +42,14 @@ def trim(
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.readers.calls import called_reads
     from biorrn.nanopore.reads.kits import find_kit, kit_names
-    from biorrn.nanopore.reads.trim import COLUMNS, NOTHING, Adapters, trim_reads
+    from biorrn.nanopore.reads.trim import ALREADY, COLUMNS, NOTHING, Adapters, trim_reads
     from biorrn.nanopore.reads.unaligned import Header, open_reads
     from biorrn.sequences.tally import Tally
 
     every = kit == "any"  # its many primers are found by chance more often
     adapters = Adapters(map(find_kit, kit_names() if every else [kit]), what or ("adapters" if every else "all"))
     used, header = set_threads(threads), Header(reads, command_line(), "trim")
-    tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0}
+    tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0, "before": 0}
     with (
         open_reads(output, summary, COLUMNS, header, used) as write,
         progress("trim", "reads") as advance,
@@ -60,6 +60,7 @@ def trim(
                 tally.leave_out(NOTHING.partition(": ")[2])
             else:
                 tally.add(reads=1, bases=len(made.bases))
+                counted["before"] += cells[-1] == ALREADY
                 counted["start"] += cells[2] != "0"
                 counted["end"] += cells[3] != "0"
                 counted["bases"] += int(cells[2]) + int(cells[3])
@@ -68,4 +69,5 @@ def trim(
     done = (
         f"trim: {counted['start']:,} reads cut at the start, {counted['end']:,} at the end; {counted['bases']:,} bases"
     )
+    done += f"; {counted['before']:,} reads have the tag xt and are left as they are" if counted["before"] else ""
     print(done, file=sys.stderr)
