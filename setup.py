@@ -14,6 +14,7 @@ setup(
                 f"{FOLDER}/layers.h",
                 f"{FOLDER}/property.h",
                 "biorrn/kernels/crf/viterbi.h",
+                "biorrn/kernels/edits/edits.h",
                 "setup.py",
             ],
             # sums must not depend on where a compiler fuses operations: the code says where

@@ -25,7 +25,10 @@ from biorrn.nanopore.reads.trim import Adapters, Windows, bases_of
 from biorrn.nanopore.simulate.reads import read_genome
 from biorrn.sequences.alphabets import decode_bases
 
-KITS = ("EXP-NBD104", "SQK-NBD114-24", "EXP-NBD196", "SQK-RBK004", "SQK-RBK114-96", "EXP-PBC096", "SQK-PCB114-24")
+KITS = (
+    *("EXP-NBD104", "SQK-NBD114-24", "EXP-NBD196", "SQK-RBK004", "SQK-RBK114-96", "EXP-PBC096", "SQK-PCB114-24"),
+    *("SQK-MAB114-24", "TWIST-16-UDI", "TWIST-96A-UDI"),
+)
 ADAPTER, TAIL = "AATGTACTTCGTTCAGTTACGTATTGCT", "GCAATACGTAACTGAACGAAGT"
 PIECE, LONG, NEAR = 1000, 5000, 3  # bases
 
@@ -58,17 +61,17 @@ def barcoded(rng: np.random.Generator, name: str, genome: str, count: int, ident
     reads, truth, places = [], [], []
     for insert in inserts(rng, genome, count):
         which = int(rng.integers(len(names)))
-        order = rng.permutation(len(kit.flanks))
-        (before, after), (other, inner) = kit.flanks[order[0]], kit.flanks[order[-1]]
-        bases = kit.barcodes[names[which]]
-        front = noisy(rng, ADAPTER[int(rng.integers(20)) :] + before + bases + after, identity)
+        made = [before + barcodes[names[which]] + after for before, barcodes, after in kit.pairs()]
+        order = rng.permutation(len(made))
+        front = noisy(rng, ADAPTER[int(rng.integers(20)) :] + made[order[0]], identity)
         inside = noisy(rng, insert, identity)
-        rear = reverse_complement(other + bases + inner) if kit.both else ""
+        rear = reverse_complement(made[order[-1]]) if kit.both else ""
         rear = noisy(rng, rear + TAIL, identity)
         reads.append(front + inside + rear[: len(rear) - int(rng.integers(20))])
         truth.append(which)
         places.append((len(front), len(front) + len(inside)))
-    found = demultiplexer(Windows.of(reads))
+    windows = Windows.of(reads)
+    found = demultiplexer(windows)
     right = found.barcode == np.array(truth)
     wrong = (found.barcode >= 0) & ~right
     near = np.abs(np.array([found.start, found.end]).T - places)[right] <= NEAR
@@ -78,6 +81,15 @@ def barcoded(rng: np.random.Generator, name: str, genome: str, count: int, ident
         f"{100 * wrong.mean():.3f} %; cut to within {NEAR} bases at the start; end: {ends} %",
         flush=True,
     )
+    outside = kit.outside()
+    if outside.adapters:  # as `basecall` does without --kit
+        cut = Adapters([outside], "adapters")(windows)
+        kept = [read[start:end] for read, start, end in zip(reads, cut.start, cut.end, strict=True)]
+        same = demultiplexer(Windows.of(kept)).barcode
+        wrong = ((same >= 0) & (same != truth)).mean()
+        print(
+            f"  after its adapters alone are cut: right {100 * (same == truth).mean():.2f} %, wrong {100 * wrong:.3f} %"
+        )
 
 
 def adapters(rng: np.random.Generator, genome: str, count: int, identity: float) -> None:

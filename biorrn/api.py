@@ -547,6 +547,7 @@ def basecall(
     force: bool = False,
     strict: bool = False,
     decoder: str = "auto",
+    trim: str = "adapters",
     batch_size: int | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -567,6 +568,8 @@ def basecall(
     force : bool: call reads of another chemistry or sample rate too.
     strict : bool: raise at the first read that cannot be called; default: leave it out, with one warning at the end.
     decoder : str: auto, greedy or beam.
+    trim : str: adapters (of the kit that the metadata of a read name), primers, all or none are cut off; see
+        `biorrn basecall`. Arrays have no metadata and are not cut.
     batch_size : int: chunks per forward pass, default 96 on a CPU, 256 on a GPU; affects speed, not calls.
     device, threads, progress : as in `predict`.
 
@@ -574,7 +577,7 @@ def basecall(
     ------
     Call, in the order of the input: read_id, bases (str), quals (uint8 array (L,): Phred qualities), mean_q, moves
     (uint8 array: 1 at a frame that emits a base), stride (samples per frame), samples, trimmed (samples before the
-    first base), record (metadata of the read).
+    first base), cut (bases cut off at the start and the end), record (metadata of the read).
 
     Raises
     ------
@@ -589,6 +592,7 @@ def basecall(
     from biorrn.nanopore.basecall.caller import basecall as run
     from biorrn.nanopore.basecall.caller import default_batch_size
     from biorrn.nanopore.basecall.intake import Intake
+    from biorrn.nanopore.basecall.trimming import OwnTrimmer
     from biorrn.nanopore.chemistry import Purpose
     from biorrn.nanopore.models.catalogue import choose_model, default_model
 
@@ -610,6 +614,7 @@ def basecall(
     if model is None:
         model = choose_model(intake.survey(), device=kind_of(where), force=force) if intake else default_model()
     stored = _stored(model)
+    trimmer = OwnTrimmer(trim, bool(stored.facts.get("reversed")))
     if intake is not None:
         records: Iterable[SignalRecord] = intake.reads(problem)
     else:
@@ -625,7 +630,7 @@ def basecall(
 
     def wished() -> Iterator[Call]:
         nonlocal total
-        for call in found:
+        for call in map(trimmer, found):
             total += 1
             if len(call.bases) < min_length:
                 left_out[f"fewer than {min_length} bases"] += 1

@@ -19,11 +19,15 @@ import stat
 import sys
 import tempfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from biorrn.base.errors import BiorrnError, InputError, guarded, shown
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 VARIABLE = "BIORRN_MODELS"  # of the environment: folders that hold the user's models, separated as in PATH
 GZIP_MAGIC = b"\x1f\x8b"
@@ -484,6 +488,47 @@ def write_text(path: str | Path) -> Iterator[IO[str]]:
         else:
             with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as stream:
                 yield stream
+
+
+class GzipWriter:
+    """Gzip file of blocks that threads compress, each a member of its own; the bytes do not depend on the threads.
+
+    Parameters
+    ----------
+    stream : binary file, which stays open.
+    pool : the threads.
+    level : int: 1 to 9, of zlib.
+    """
+
+    BLOCK = 2**18  # bytes
+
+    def __init__(self, stream: IO[bytes], pool: "Executor", level: int = 6) -> None:
+        self._stream, self._pool = stream, pool
+        self._compress = functools.partial(gzip.compress, compresslevel=level, mtime=0)
+        self._held: list[bytes] = []
+        self._size = self._sent = 0
+        self._waiting: deque[Future[bytes]] = deque()
+
+    def write(self, data: bytes) -> None:
+        """Write bytes."""
+        self._held.append(data)
+        self._size += len(data)
+        if self._size >= self.BLOCK:
+            self._send()
+
+    def close(self) -> None:
+        """Finish the file; an empty one has an empty member."""
+        if self._held or not self._sent:
+            self._send()
+        while self._waiting:
+            self._stream.write(self._waiting.popleft().result())
+
+    def _send(self) -> None:
+        self._waiting.append(self._pool.submit(self._compress, b"".join(self._held)))
+        self._held, self._size = [], 0
+        self._sent += 1
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > 4):
+            self._stream.write(self._waiting.popleft().result())
 
 
 def one_line(text: object) -> str:

@@ -38,11 +38,17 @@ def basecall(
     ] = None,
     kit: Annotated[
         str | None,
-        typer.Option(help="Kit, such as SQK-RBK114-24, or FILE.toml: name the barcode of each read, and cut --trim."),
+        typer.Option(
+            help="Kit, such as SQK-RBK114-24, or FILE.toml: name the barcode of each read, and cut --trim. "
+            "Default: cut adapters of the kit that the metadata of a read name, and leave barcodes."
+        ),
     ] = None,
     trim: Annotated[
         str | None,
-        typer.Option(help="With --kit: adapters (and barcodes), primers, all or none are cut off. Default: all."),
+        typer.Option(
+            help="adapters (and, with --kit, barcodes), primers, all or none are cut off. Default: adapters; "
+            "with --kit, all."
+        ),
     ] = None,
     min_qscore: Annotated[float, typer.Option(min=0, help="Leave out reads with a lower mean Q-score.")] = 0.0,
     min_length: Annotated[
@@ -98,9 +104,11 @@ def basecall(
     when it is complete. Until then, finished reads are kept in OUTPUT.partial, from which --resume continues. SAM, BAM
     and CRAM on stdout are written at the end.
 
-    With --kit, each read gets the tag BC (KIT_barcode01) where it has a barcode, and adapters, barcodes and primers are
-    cut off together with the move table, by the rules of `biorrn demux` and `biorrn trim`; the tag xt and the summary
-    hold what was cut. `biorrn demux` then sorts the reads by that tag.
+    Adapters are cut off both ends, together with the move table, by the rules of `biorrn trim`; the tag xt and the
+    summary hold what was cut. The kit is the one that the metadata of a read name; its barcodes stay, for `biorrn
+    demux`, and so do reads of an unknown kit. --trim none leaves all reads whole. With --kit, each read gets the tag BC
+    (KIT_barcode01) where it has a barcode, and barcodes and primers are cut off too; `biorrn demux` then sorts the
+    reads by that tag.
 
     `biorrn merge` merges the outputs of several runs, such as those of --shard.
 
@@ -113,6 +121,7 @@ def basecall(
       biorrn basecall reads/ --model dorado_models/dna_r10.4.1_e8.2_400bps_hac@v4.3.0 -o calls.bam
       biorrn basecall rna/ --models-dir dorado_models/ -o rna.bam
       biorrn basecall pool/ -o calls.bam --kit EXP-NBD104 && biorrn demux calls.bam --kit EXP-NBD104 -o demux/
+      biorrn basecall reads/ -o whole.fastq.gz --trim none
       biorrn basecall mixed/ --chemistry dna_r9.4.1_e8 -o r9.fastq.gz
       biorrn basecall reads.pod5 --model runs/mine | minimap2 -ax map-ont -y reference.fa -
       biorrn basecall reads/ --emit bam | samtools sort -t st -o by_time.bam
@@ -122,7 +131,7 @@ def basecall(
     import math
 
     from biorrn.base.compute import device_name, kind_of, set_threads
-    from biorrn.base.errors import ConfigError, InputError
+    from biorrn.base.errors import InputError
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.alignment import Mapper
     from biorrn.nanopore.basecall.caller import Caller, default_batch_size
@@ -131,22 +140,17 @@ def basecall(
     from biorrn.nanopore.basecall.intake import read_ids as ids_of
     from biorrn.nanopore.basecall.output import check_outputs, mapped, open_output, resume_settings
     from biorrn.nanopore.basecall.summary import ABSENT, CALLED
+    from biorrn.nanopore.basecall.trimming import OwnTrimmer, Trimmer
     from biorrn.nanopore.models.catalogue import choose_model
     from biorrn.nanopore.readers.files import NoReads, choose
+    from biorrn.nanopore.reads.kits import find_kit
     from biorrn.nn.store import find_model, load_model
     from biorrn.sequences.records import SignalRecord
     from biorrn.sequences.tally import Tally
 
     kind = format_of(output, emit)
-    chosen_kit = trimmer = None
-    if trim is not None and kit is None:
-        raise ConfigError("--trim: needs --kit")
-    trim = trim or "all"
-    if kit is not None:
-        from biorrn.nanopore.basecall.trimming import Trimmer
-        from biorrn.nanopore.reads.kits import find_kit
-
-        chosen_kit = find_kit(kit)
+    trim = trim or ("adapters" if kit is None else "all")
+    chosen_kit = None if kit is None else find_kit(kit)
     check_outputs(output, summary, kind, reference, resume)
     given = choose(paths or [], files, None)
     chosen = choose(given, None, shard)
@@ -172,12 +176,13 @@ def basecall(
         threads=used,
         force=force,
     )
-    if chosen_kit is not None:
-        trimmer = Trimmer(chosen_kit, trim, caller.rna)
+    own = OwnTrimmer(trim, caller.rna)
+    trimmer = own if chosen_kit is None else Trimmer(chosen_kit, trim, caller.rna)
     mapper = None if reference is None else Mapper(reference)
     rare: dict[str, object] = {"chemistry": chemistry} if chemistry else {}
     rare |= {"uracil": True} if uracil else {}
-    rare |= {"kit": repr(chosen_kit), "trim": trim} if kit else {}
+    rare |= {"kit": repr(chosen_kit)} if kit else {}
+    rare |= {"trim": trim} if kit or trim != "none" else {}
     must = resume_settings(stored, intake.files, ids, reference, engine=caller.engine, decoder=decoder,
                            device=kind_of(where), emit=kind, moves=moves, min_qscore=min_qscore,
                            min_length=min_length, max_reads=max_reads, force=force, **rare)  # fmt: skip
@@ -197,8 +202,7 @@ def basecall(
             tally.skip_read(record, reason)
 
         with progress("basecall", "samples", intake.expected, lambda: {"bases": tally.done["bases"]}) as advance:
-            calls = caller.calls(intake.reads(problem, allow_empty), skip, advance)
-            calls = calls if trimmer is None else trimmer.cut(calls)
+            calls = map(trimmer, caller.calls(intake.reads(problem, allow_empty), skip, advance))
             intake.check(purpose, tally.say, force=force, part=shard is not None)
             try:
                 for number, (call, hits) in enumerate(mapped(calls, mapper, used)):
@@ -216,7 +220,7 @@ def basecall(
                 if not out.called:
                     out.finish_empty(error, intake.count, summary)
                 raise
-        for line in intake.warnings():
+        for line in [*intake.warnings(), *own.lines()]:
             tally.say(line)
         if intake.others:
             tally.say(f"{intake.others} reads are not of --chemistry {chemistry}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.options import CalledReads
+from biorrn.cli.options import CalledReads, Threads
 
 
 def demux(
@@ -21,6 +21,7 @@ def demux(
     emit: Annotated[str | None, typer.Option(help="fastq, sam, bam or cram. Default: as READS.")] = None,
     both_ends: Annotated[bool, typer.Option("--both-ends", help="A read needs its barcode at both ends.")] = False,
     trim: Annotated[bool, typer.Option("--trim/--no-trim", help="Cut barcodes, adapters and primers.")] = True,
+    threads: Threads = None,
 ) -> None:
     """Sort basecalled reads by barcode.
 
@@ -32,7 +33,8 @@ def demux(
     read in 1,000 or fewer gets a barcode.
 
     Records get the tags BC (KIT_barcode01), RG and, where they were cut, xt; see `biorrn trim`. Reads with a tag BC of
-    the kit are not classified again. Reads whose barcode is not in the sample sheet are unclassified.
+    the kit are not classified again, and cut if they never were. Reads whose barcode is not in the sample sheet are
+    unclassified. Unclassified reads are not cut.
 
     \b
     Examples:
@@ -42,6 +44,7 @@ def demux(
     """
     import sys
 
+    from biorrn.base.compute import set_threads
     from biorrn.base.errors import ConfigError
     from biorrn.base.files import new_folder
     from biorrn.base.lookup import lookup
@@ -65,7 +68,7 @@ def demux(
     header = Header(reads, command_line(), "demux")
     tally = Tally("demux", "reads", "bases")
     with new_folder(output) as folder, progress("demux", "reads") as advance:
-        with Sorted(folder, chosen, header, emit or kind_of(reads), aliases) as out:
+        with Sorted(folder, chosen, header, emit or kind_of(reads), aliases, set_threads(threads)) as out:
             found = assign(called_reads(reads, tally.say), demultiplexer, adapters, aliases, header.rna)
             for each in found:
                 out.write(each)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.options import CalledReads
+from biorrn.cli.options import CalledReads, Threads
 
 
 def split(
@@ -13,6 +13,7 @@ def split(
         str, typer.Option("--output", "-o", help="File .fastq, .fastq.gz, .sam, .bam or .cram. - is FASTQ on stdout.")
     ] = "-",
     summary: Annotated[str | None, typer.Option(help="Also write a table with one row per part.")] = None,
+    threads: Threads = None,
 ) -> None:
     """Split basecalled reads that hold two molecules, at the adapters between them.
 
@@ -29,15 +30,19 @@ def split(
     """
     import sys
 
+    from biorrn.base.compute import set_threads
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.readers.calls import called_reads
     from biorrn.nanopore.reads.split import COLUMNS, split_reads
     from biorrn.nanopore.reads.unaligned import Header, open_reads
     from biorrn.sequences.tally import Tally
 
-    header = Header(reads, command_line(), "split")
+    used, header = set_threads(threads), Header(reads, command_line(), "split")
     tally, whole, parents = Tally("split", "reads", "bases"), 0, 0
-    with open_reads(output, summary, COLUMNS, header) as write, progress("split", "reads") as advance:
+    with (
+        open_reads(output, summary, COLUMNS, header, used) as write,
+        progress("split", "reads") as advance,
+    ):
         for made, cells in split_reads(called_reads(reads, tally.say), header.rna):
             write(made, cells)
             tally.add(reads=1, bases=len(made.bases))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from biorrn.cli.options import CalledReads
+from biorrn.cli.options import CalledReads, Threads
 
 
 def trim(
@@ -19,14 +19,16 @@ def trim(
         str | None, typer.Option("--trim", help="adapters, primers or all. Default: all; with --kit any, adapters.")
     ] = None,
     summary: Annotated[str | None, typer.Option(help="Also write a table with one row per read.")] = None,
+    threads: Threads = None,
 ) -> None:
     """Cut adapters and primers from basecalled reads.
 
     They are searched by edit distance in the first and the last bases of each read, adapters in 75, primers in 150. A
-    quarter of the bases of a sequence may differ, and it may begin before the read. Bases, qualities, move table and
-    modified bases are cut together; the tag xt holds the bases cut from both ends. Reads that have it are not searched
-    again. Alignments are not kept. A read that is nothing but adapters is left out, with a row in --summary.
-    `biorrn split` separates two molecules that were read as one.
+    quarter of the bases of a sequence less two may differ, one more where an adapter is the very end of the read, and
+    it may begin before the read. Bases, qualities, move table and modified bases are cut together; the tag xt holds the
+    bases cut from both ends. Reads that have it are not searched again, such as those of `biorrn basecall`, whose
+    option --trim all cuts primers too. Alignments are not kept. A read that is nothing but adapters is left out, with a
+    row in --summary. `biorrn split` separates two molecules that were read as one.
 
     \b
     Examples:
@@ -36,24 +38,29 @@ def trim(
     """
     import sys
 
+    from biorrn.base.compute import set_threads
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.readers.calls import called_reads
     from biorrn.nanopore.reads.kits import find_kit, kit_names
-    from biorrn.nanopore.reads.trim import COLUMNS, NOTHING, Adapters, trim_reads
+    from biorrn.nanopore.reads.trim import ALREADY, COLUMNS, NOTHING, Adapters, trim_reads
     from biorrn.nanopore.reads.unaligned import Header, open_reads
     from biorrn.sequences.tally import Tally
 
     every = kit == "any"  # its many primers are found by chance more often
     adapters = Adapters(map(find_kit, kit_names() if every else [kit]), what or ("adapters" if every else "all"))
-    header = Header(reads, command_line(), "trim")
-    tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0}
-    with open_reads(output, summary, COLUMNS, header) as write, progress("trim", "reads") as advance:
+    used, header = set_threads(threads), Header(reads, command_line(), "trim")
+    tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0, "before": 0}
+    with (
+        open_reads(output, summary, COLUMNS, header, used) as write,
+        progress("trim", "reads") as advance,
+    ):
         for made, cells in trim_reads(called_reads(reads, tally.say), adapters, header.rna):
             write(made, cells)
             if made is None:
                 tally.leave_out(NOTHING.partition(": ")[2])
             else:
                 tally.add(reads=1, bases=len(made.bases))
+                counted["before"] += cells[-1] == ALREADY
                 counted["start"] += cells[2] != "0"
                 counted["end"] += cells[3] != "0"
                 counted["bases"] += int(cells[2]) + int(cells[3])
@@ -62,4 +69,5 @@ def trim(
     done = (
         f"trim: {counted['start']:,} reads cut at the start, {counted['end']:,} at the end; {counted['bases']:,} bases"
     )
+    done += f"; {counted['before']:,} reads have the tag xt and are left as they are" if counted["before"] else ""
     print(done, file=sys.stderr)

@@ -286,9 +286,7 @@ def _identify(items: tuple[tuple[str, str], ...], rate: float) -> Found:
     speed = _speed(tags)
     script, cell_there, kit_there = _protocol(tags.get(PROTOCOL, ""), speed)
     cells = list(dict.fromkeys(code(tags[name]) for name in FLOW_CELL if name in tags)) or [cell_there]
-    kits = list(dict.fromkeys(code(tags[name]) for name in KIT if name in tags))
-    known = [found for found in kits if kit_use(found)]
-    kits = known or (kits[:1] if "sequencing_kit" in tags else [kit_there])
+    kits = _stated_kits(tags, kit_there)
     cell, kit = cells[0], kits[0]
     kinds = [tags[name].lower() for name in EXPERIMENT if name in tags]
     kind = next((found for found in kinds if found in RNA_TYPES + DNA_TYPES), "")
@@ -326,6 +324,22 @@ def _identify(items: tuple[tuple[str, str], ...], rate: float) -> Found:
     for names in (*hints, frozenset(CHEMISTRIES) - {APK}):  # APK needs its kit
         left = left & names or left
     return Found(tuple(name for name in CHEMISTRIES if name in left), shown)
+
+
+def stated_kit(tags: Mapping[str, str]) -> str:
+    """Return the code of the kit of a run by its metadata, from `run_tags`; "" where none is stated.
+
+    >>> stated_kit({"experiment_kit": "genomic_dna", "exp_script_name": "recipes/nc/Run_FLO-MIN106_SQK-LSK108.py"})
+    'SQK-LSK108'
+    """
+    return _stated_kits(tags, _protocol(tags.get(PROTOCOL, ""))[2])[0]
+
+
+def _stated_kits(tags: Mapping[str, str], of_protocol: str) -> list[str]:
+    """Return the codes of the kits in metadata: known ones, else `sequencing_kit`, else that of the protocol."""
+    kits = list(dict.fromkeys(code(tags[name]) for name in KIT if name in tags))
+    known = [found for found in kits if kit_use(found)]
+    return known or (kits[:1] if "sequencing_kit" in tags else [of_protocol])
 
 
 def same_rate(one: float, other: float) -> bool:

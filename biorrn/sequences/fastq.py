@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from biorrn.sequences.fasta import fasta_records, first_word
 
 PHRED = 33  # the letter of Q 0
 MAX_Q = 93  # the highest quality of a letter
+_LETTERS = (string.ascii_letters + "*.-").encode()
+_QUALITIES = bytes(range(33, 127))
+_OF_PHRED = bytes(min(quality, MAX_Q) + PHRED for quality in range(256))
 _NOT_LETTER = re.compile(r"[^A-Za-z*.-]")
 _NOT_QUALITY = re.compile(r"[^!-~]")
 
@@ -52,7 +56,12 @@ class FastqRecord:
 
 def quality_letters(quals: np.ndarray) -> str:
     """Return the qualities uint8 (L,) as letters, from `!` for 0 to `~` for 93 and more."""
-    return (np.minimum(quals, MAX_Q).astype(np.uint8) + PHRED).tobytes().decode("ascii")
+    return np.asarray(quals, np.uint8).tobytes().translate(_OF_PHRED).decode("ascii")
+
+
+def all_of(text: str, allowed: bytes) -> bool:
+    """Return whether all characters of a text are of a set of ASCII; several times as fast as a pattern."""
+    return not text.encode("utf-8", "replace").translate(None, allowed)
 
 
 def first_line(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
@@ -97,7 +106,7 @@ def fastq_records(lines: Iterable[str], source: str | Path) -> Iterator[FastqRec
             part = line.rstrip("\r\n")
             if part.startswith("+"):
                 break
-            odd = _NOT_LETTER.search(part)
+            odd = None if all_of(part, _LETTERS) else _NOT_LETTER.search(part)
             if odd and parts and not odd.start():
                 problem = f"line {number} starts with {part[:1]!r}; allowed is '+' or more bases"
                 raise InputError(source, problem, record=name)
@@ -118,7 +127,7 @@ def fastq_records(lines: Iterable[str], source: str | Path) -> Iterator[FastqRec
             how = "" if len(parts) == 1 else "; a wrapped record has both in lines of the same lengths"
             how = how if whole else " (the file is cut off)"
             raise InputError(source, f"has {len(bases)} bases and {len(letters)} qualities{how}", record=name)
-        odd = _NOT_QUALITY.search(letters)
+        odd = None if all_of(letters, _QUALITIES) else _NOT_QUALITY.search(letters)
         if odd:
             raise InputError(source, f"line {number}: quality {odd[0]!r} is not a letter from '!' to '~'", record=name)
         yield FastqRecord(header, bases, letters, whole)

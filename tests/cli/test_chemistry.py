@@ -137,7 +137,7 @@ def test_what_force_began_goes_on_with_force(biorrn: Run, mixed: Path, model: Pa
     stored = load_model(model)
     must = resume_settings(stored, Intake([mixed]).files, engine=Caller(stored).engine, decoder="greedy",
                            device="cpu", emit="fastq", moves=True, min_qscore=0.0, min_length=1, max_reads=None,
-                           force=True)  # fmt: skip
+                           force=True, trim="adapters")  # fmt: skip
     journal = open_journal(Path(f"{calls}.partial"), {"must": must, "command": ""})
     cells = unread("b.fast5", "r", "called")
     cells[columns(False).index("warning")] = f"{REASON}, called by --force"
@@ -239,7 +239,7 @@ def test_a_run_goes_on_with_the_model_and_chemistry_that_it_began_with(
     stored = load_model(own / "ten")
     must = resume_settings(stored, Intake([mixed]).files, engine=Caller(stored).engine, decoder="greedy", device="cpu",
                            emit="fastq", moves=True, min_qscore=0.0, min_length=1, max_reads=None, force=False,
-                           chemistry="dna_r10.4.1_e8.2_400bps_4khz")  # fmt: skip
+                           trim="adapters", chemistry="dna_r10.4.1_e8.2_400bps_4khz")  # fmt: skip
     journal = open_journal(Path(f"{calls}.partial"), {"must": must, "command": ""})
     journal.append({"number": 9, "status": "skipped", "row": [""] * 40, "called": False})
     journal.close()

@@ -1,9 +1,11 @@
-"""`biorrn demux` and `biorrn trim` on files: nothing is lost, tags fit, a second run changes nothing."""
+"""`biorrn demux`, `trim` and `split` on files: nothing is lost, tags fit, a second run changes nothing."""
 
 import csv
 import gzip
 from array import array
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,15 @@ import pytest
 
 from biorrn.nanopore.alignment import reverse_complement
 from biorrn.nanopore.readers.calls import called_reads
+from biorrn.nanopore.readers.files import read_signal
 from biorrn.nanopore.reads.kits import find_kit
 from biorrn.nanopore.simulate.pore_model import load_pore_model
-from biorrn.nanopore.simulate.reads import Settings, Simulator
+from biorrn.nanopore.simulate.reads import Settings, Simulator, open_signal
 from biorrn.sequences.alphabets import decode_bases
 
 Run = Callable[..., tuple[int, str, str]]
 KIT = "SQK-NBD114-24"
+ADAPTER, TAIL = "AATGTACTTCGTTCAGTTACGTATTGCT", "GCAATACGTAACTGAACGAAGT"
 
 
 @pytest.fixture
@@ -87,10 +91,98 @@ def test_a_second_run_changes_nothing(biorrn: Run, reads: Path, tmp_path: Path) 
         groups = {group["ID"] for group in file.header.to_dict()["RG"]}
         assert {read.get_tag("RG") for read in file} == groups == {f"run_model_{KIT}_barcode02"}
     assert biorrn("trim", reads, "-o", tmp_path / "t.sam", "--kit", "any")[0] == 0
-    assert biorrn("trim", tmp_path / "t.sam", "-o", tmp_path / "u.sam", "--kit", "any")[0] == 0
+    code, _, err = biorrn("trim", tmp_path / "t.sam", "-o", tmp_path / "u.sam", "--kit", "any")
+    assert code == 0
+    assert "; 45 reads have the tag xt and are left as they are" in err
     assert [read.bases for read in called_reads(tmp_path / "t.sam")] == [
         read.bases for read in called_reads(tmp_path / "u.sam")
     ]
+
+
+@pytest.fixture
+def hard(reads: Path, tmp_path: Path) -> Path:
+    """Return a BAM of those reads, two that are nothing but adapters, and one of two molecules."""
+    rng, path = np.random.default_rng(1), tmp_path / "hard.bam"
+    parts = ["".join(rng.choice(list("ACGT"), 500)) for _ in range(2)]
+    more = {"adapter1": ADAPTER, "adapter2": ADAPTER, "two": TAIL.join(parts).replace(TAIL, TAIL + ADAPTER)}
+    with (
+        pysam.AlignmentFile(str(reads), check_sq=False) as old,
+        pysam.AlignmentFile(str(path), "wb", template=old) as file,
+    ):
+        for read in old:
+            file.write(read)
+        for name, bases in more.items():
+            read = pysam.AlignedSegment(file.header)
+            read.query_name, read.query_sequence, read.flag = name, bases, 4
+            read.query_qualities = pysam.qualitystring_to_array("5" * len(bases))
+            read.set_tag("RG", "run_model")
+            file.write(read)
+    return path
+
+
+def written(place: Path, kind: str) -> list[pysam.AlignedSegment | pysam.FastxRecord]:
+    """Return the records that htslib reads in a file, or in the files of a folder."""
+    found: list[pysam.AlignedSegment | pysam.FastxRecord] = []
+    for path in sorted(place.glob(f"*.{kind}")) if place.is_dir() else [place]:
+        if kind == "bam":
+            pysam.quickcheck("-u", str(path))
+            with pysam.AlignmentFile(str(path), check_sq=False) as file:
+                found += file.fetch(until_eof=True)
+        else:
+            with pysam.FastxFile(str(path)) as lines:
+                found += [copy(record) for record in lines]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["bam", "fastq.gz"])
+@pytest.mark.parametrize("command", ["trim", "split", "demux"])
+def test_reads_in_are_reads_out_and_left_out_with_a_reason(
+    command: str, kind: str, biorrn: Run, hard: Path, tmp_path: Path
+) -> None:
+    given, out, table = tmp_path / f"given.{kind}", tmp_path / f"out.{kind}", tmp_path / "table.tsv"
+    assert biorrn("trim", hard, "-o", given, "--kit", KIT, "--trim", "none")[0] == 0
+    words: tuple[object, ...] = ("-o", out, "--summary", table)
+    if command == "demux":
+        out, table = tmp_path / "out", tmp_path / "out" / "reads.tsv.gz"
+        words = ("-o", out)
+    words += () if command == "split" else ("--kit", KIT)
+    assert biorrn(command, given, *words)[0] == 0
+    rows = table_of(table) if table.suffix == ".gz" else list(csv.DictReader(table.open(), delimiter="\t"))
+    before = {read.id: read for read in called_reads(given)}
+    # each read has a row, or rows of its parts, and a record unless the row says why it has none
+    assert {row.get("parent_id") or row["read_id"] for row in rows} == set(before)
+    left = [row["read_id"] for row in rows if row.get("status", "").startswith("left out: ")]
+    assert left == (["adapter1", "adapter2"] if command == "trim" else [])
+    records = written(out, kind)
+    names = [getattr(record, "query_name", None) or record.name for record in records]
+    assert sorted(names) == sorted(row["read_id"] for row in rows if row["read_id"] not in left)
+    assert len(rows) == len(before) + (command == "split")
+    # each base is in a record, or counted as cut
+    of = {row["read_id"]: row for row in rows}
+    for name, record in zip(names, records, strict=True):
+        row, bases = of[name], getattr(record, "query_sequence", None) or record.sequence
+        start, end = int(row.get("trimmed_start", row.get("start", 0))), int(row.get("trimmed_end", 0))
+        whole = before[row.get("parent_id") or name].bases
+        assert bases == whole[start : start + len(bases)]
+        if command != "split":
+            assert start + len(bases) + end == len(whole)
+    # a second run changes nothing
+    if command == "demux":
+        for path in out.glob(f"*.{kind}"):
+            if path.name.startswith("barcode"):
+                assert biorrn("demux", path, *words[2:], "-o", tmp_path / "again" / path.name)[0] == 0
+                assert same(path, tmp_path / "again" / path.name / path.name)
+    else:
+        assert biorrn(command, out, "-o", tmp_path / f"again.{kind}", *words[4:])[0] == 0
+        assert same(out, tmp_path / f"again.{kind}")
+
+
+def same(one: Path, other: Path) -> bool:
+    """Return whether two files hold the same reads with the same tags."""
+    first, second = (
+        [(read.id, read.bases, read.letters, set(read.tags)) for read in called_reads(path)] for path in (one, other)
+    )
+    return first == second
 
 
 def test_a_header_has_each_group_once(biorrn: Run, reads: Path, tmp_path: Path) -> None:
@@ -184,7 +276,6 @@ def test_records_without_qualities_forward_and_reverse(biorrn: Run, tmp_path: Pa
         (("trim", "{reads}", "--kit", "SQK-RNA004", "--trim", "primers", "-o", "{new}.fq"), "has no primers"),
         (("trim", "{reads}", "--summary", "-"), "--summary: found -, which is also the output"),
         (("split", "{reads}", "--summary", "-"), "--summary: found -, which is also the output"),
-        (("basecall", "{reads}", "--trim", "all", "-o", "{new}.fq"), "--trim: needs --kit"),
         (("demux", "{reads}", "--kit", KIT, "-o", "-"), "-o -: found standard output; demux writes a folder"),
         (("trim", "{reads}", "--trim", "ends", "-o", "{new}.fq"), "found 'ends'; allowed is adapters, primers, all"),
     ],
@@ -212,3 +303,39 @@ def test_simulated_pools_have_the_barcodes_of_the_truth(biorrn: Run, tmp_path: P
     assert biorrn(*words, "-o", tmp_path / "alone.pod5", "--truth", tmp_path / "alone.tsv")[0] == 0
     alone = list(csv.DictReader((tmp_path / "alone.tsv").open(), delimiter="\t"))
     assert [row["bases"] for row in alone] == [row["bases"] for row in rows]
+
+
+@pytest.mark.parametrize("suffix", [".pod5", ".blow5", ".fast5"])
+def test_basecall_cuts_the_adapters_of_the_kit_in_the_metadata(
+    suffix: str, biorrn: Run, root: Path, tmp_path: Path
+) -> None:
+    signal, tags = tmp_path / f"reads{suffix}", {"flow_cell_product_code": "FLO-MIN106", "sequencing_kit": "SQK-LSK109"}
+    with open_signal(signal) as write:
+        for record in list(read_signal(root / "data/simulated_reads/simulated.blow5"))[:3]:
+            write(replace(record, run_tags=tags, kit="SQK-LSK109"))
+    found = {}
+    for what in ("adapters", "none"):
+        words = ("--trim", "none") if what == "none" else ()
+        out, table = tmp_path / f"{what}.bam", tmp_path / f"{what}.tsv"
+        code, _, err = biorrn("basecall", signal, "--model", "fast", "-o", out, "--summary", table, *words)
+        assert code == 0, err
+        assert ("kit SQK-LSK109: 3 reads, adapters cut from 3" in err) == (what == "adapters")
+        rows = {row["read_id"]: row for row in csv.DictReader(table.open(), delimiter="\t")}
+        found[what] = {read.id: (read, rows[read.id]) for read in called_reads(out)}
+    for name, (whole, _) in found["none"].items():
+        cut, row = found["adapters"][name]
+        start, end = int(row["bases_cut_start"]), int(row["bases_cut_end"])
+        assert start > 10
+        assert cut.bases == whole.bases[start : len(whole.bases) - end]
+        assert f"xt:B:I,{start},{end}" in cut.tags
+
+
+def test_words_of_a_header_that_are_no_tags_are_told(biorrn: Run, tmp_path: Path) -> None:
+    path = tmp_path / "reads.fastq"
+    record = "\n" + "ACGT" * 30 + "\n+\n" + "5" * 120 + "\n"
+    path.write_text(f"@a runid=7 ch=12\tRG:Z:g{record}@b\tch:i:4{record}@c\tno tag\tch:i:x{record}")
+    code, _, err = biorrn("trim", path, "-o", tmp_path / "t.fastq")
+    assert code == 0
+    assert "2 reads have words in their header that are no SAM tags, which are left out, such as 'runid=7 ch=12'" in err
+    assert "1 tags left out, which SAM cannot hold, such as 'ch:i:x'" in err
+    assert [read.tags for read in called_reads(tmp_path / "t.fastq")] == [("RG:Z:g",), ("ch:i:4",), ()]

@@ -30,6 +30,7 @@ def made(number: int, called: bool = True, **more: Any) -> dict[str, Any]:
         "template_start": 60.0 * number + 1, "template_duration": number / 4, "samples_trimmed": 4000,
         "sequence_length_template": bases, "mean_qscore_template": 5 + number if called else 0,
         "passes_filtering": str(called).upper(), "chemistry": "dna_r9.4.1_e8", "warning": "",
+        "bases_cut_start": 30 * called, "bases_cut_end": number % 2,
         "status": "called" if called else "no bases in the signal", **more,
     }  # fmt: skip
 
@@ -124,7 +125,8 @@ def test_little_to_show_is_shown(qc: Run, tmp_path: Path, rows: list[dict[str, A
     code, _, err = qc(table, "-o", tmp_path / "qc.json", "--figures", tmp_path / "figures")
     assert code == 0, err
     assert json.loads((tmp_path / "qc.json").read_text())["counts"]["rows"] == len(rows)
-    assert len(list((tmp_path / "figures").glob("*.svg"))) == 6
+    figures = {path.stem for path in (tmp_path / "figures").glob("*.svg")} - {"cut"}  # if a read was cut
+    assert len(figures) == 6
 
 
 def test_tables_of_other_basecallers(qc: Run, tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_alignments_are_counted(qc: Run, tmp_path: Path) -> None:
 
 
 def test_barcodes_are_counted(qc: Run, tmp_path: Path) -> None:
-    rows = [row | {"barcode": "K_barcode02" if number % 3 else "", "bases_cut_start": 0, "bases_cut_end": 0}
+    rows = [row | {"barcode": "K_barcode02" if number % 3 else "", "unclassified": "" if number % 3 else "no barcode"}
             for number, row in enumerate(ROWS)]  # fmt: skip
     table = write(tmp_path / "s.tsv", rows, columns(False, True))
     code, out, _ = qc(table, "-o", tmp_path / "qc.json", "--figures", tmp_path / "figures")
@@ -159,7 +161,18 @@ def test_barcodes_are_counted(qc: Run, tmp_path: Path) -> None:
         {"name": "unclassified", "reads": len(none), "bases": sum(none)},
     ]
     assert f"reads of K_barcode02 {len(own)}" in " ".join(out.split())
+    assert f"unclassified: no barcode {len(none)}" in " ".join(out.split())
     assert (tmp_path / "figures" / "barcodes.svg").is_file()
+
+
+def test_what_was_cut_is_counted_of_called_reads(qc: Run, tmp_path: Path) -> None:
+    table = write(tmp_path / "s.tsv", ROWS, columns(False))
+    assert qc(table, "-o", tmp_path / "qc.json", "--figures", tmp_path / "figures")[0] == 0
+    cut = json.loads((tmp_path / "qc.json").read_text())["cut"]
+    called = [row for row in ROWS if row["status"] == "called"]
+    assert (cut["start"]["reads"], cut["start"]["mean"]) == (len(called), 30)
+    assert cut["end"]["bases"] == sum(row["bases_cut_end"] for row in called)
+    assert (tmp_path / "figures" / "cut.svg").is_file()
 
 
 HEADER = "\t".join(columns(False)) + "\n"
@@ -171,9 +184,9 @@ BAD: dict[str, tuple[str | list[dict[str, Any]], str]] = {
     "a length below 0": ([made(1), made(2, sequence_length_template=-5)], "line 3: sequence_length_template is -5"),
     "a length beyond reason": ([made(1, sequence_length_template=10**12)], "allowed is 0 to 2e+07"),
     "a quality beyond reason": ([made(1, mean_qscore_template=1e9)], "mean_qscore_template is 1e+09"),
-    "a row with few cells": (HEADER + GOOD + "file\tr1\n", "line 3 has 2 cells, the header 17"),
-    "a row with many cells": (HEADER + "1\t" * 40 + "\n", "line 2 has 41 cells, the header 17"),
-    "a row cut off": (HEADER + GOOD + GOOD[:-3], "line 3 has 17 cells, the header 17, or is cut off"),
+    "a row with few cells": (HEADER + GOOD + "file\tr1\n", "line 3 has 2 cells, the header 19"),
+    "a row with many cells": (HEADER + "1\t" * 40 + "\n", "line 2 has 41 cells, the header 19"),
+    "a row cut off": (HEADER + GOOD + GOOD[:-3], "line 3 has 19 cells, the header 19, or is cut off"),
 }
 
 

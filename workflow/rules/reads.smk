@@ -48,7 +48,7 @@ rule demux:
         sample=only(barcoded_samples()),
     conda:
         ENVIRONMENT
-    threads: 1
+    threads: 2
     resources:
         mem_mb=2000,
         runtime=240,
@@ -60,7 +60,8 @@ rule demux:
     message:
         "Sorting the reads of {wildcards.sample} by barcode"
     shell:
-        "exec biorrn demux {input.reads:q} --kit {params.kit:q} {params.aliases:q} -o {output.sorted:q} > {log:q} 2>&1"
+        "exec biorrn demux {input.reads:q} --kit {params.kit:q} {params.aliases:q} -o {output.sorted:q}"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule map:

@@ -139,6 +139,7 @@ static void release(void *memory)
 #define LANES 4
 #include "vectors.h"
 #include "../crf/viterbi.h"
+#include "../edits/edits.h"
 #define KIND FLOAT
 #include "layers.h"
 static const kernels of_base = {4, {lstm_base_0}, {dense_base_0},
@@ -155,6 +156,7 @@ TARGET("avx2,fma")
 #define LANES 8
 #include "vectors.h"
 #include "../crf/viterbi.h"
+#include "../edits/edits.h"
 #define KIND FLOAT
 #include "layers.h"
 #define KIND INT16
@@ -173,6 +175,7 @@ TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define LANES 16
 #include "vectors.h"
 #include "../crf/viterbi.h"
+#include "../edits/edits.h"
 #define KIND FLOAT
 #include "layers.h"
 #define KIND INT16
@@ -214,6 +217,7 @@ END_TARGET
 
 static int64_t (*const viterbis[SETS])(const viterbi_call *) = {viterbi_base, viterbi_avx2, viterbi_avx512, viterbi_avx512,
                                                                 viterbi_avx512};
+static void (*const searches[SETS])(const edits_call *) = {edits_base, edits_avx2, edits_avx512, edits_avx512, edits_avx512};
 static const kernels *const sets[SETS] = {&of_base, &of_avx2, &of_avx512, &of_vnni, &of_bf16};
 
 static uint64_t enabled(void)
@@ -244,6 +248,7 @@ EXPORT int biorrn_best(void)
 #else
 
 static int64_t (*const viterbis[SETS])(const viterbi_call *) = {viterbi_base};
+static void (*const searches[SETS])(const edits_call *) = {edits_base};
 static const kernels *const sets[SETS] = {&of_base};
 
 EXPORT int biorrn_best(void) { return BASE; }
@@ -265,6 +270,9 @@ EXPORT int biorrn_property(int set, int kind, const property_call *call) { retur
 
 /* Decode a read of a CTC-CRF; return its number of bases, or a value of viterbi.h below 0. */
 EXPORT int64_t biorrn_viterbi(int set, const viterbi_call *call) { return viterbis[set](call); }
+
+/* Search patterns in texts. */
+EXPORT void biorrn_edits(int set, const edits_call *call) { searches[set](call); }
 
 /* setuptools links extensions of Python, which must have this. */
 EXPORT void *PyInit__native(void) { return NULL; }

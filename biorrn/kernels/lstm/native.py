@@ -78,6 +78,15 @@ class ViterbiCall(ctypes.Structure):
     )
 
 
+class EditsCall(ctypes.Structure):
+    """`edits_call` of edits/edits.h."""
+
+    _fields_ = (
+        *((name, _POINTER) for name in ("texts", "lengths", "masks", "last", "first", "distances", "ends")),
+        *((name, _LONG) for name in ("rows", "width", "count", "before")),
+    )
+
+
 class Kernels:
     """The kernels of one instruction set.
 
@@ -87,12 +96,14 @@ class Kernels:
     lanes : int: floats in a vector register.
     kinds : dtypes that layers may have, the fastest first.
     fours : bool: four products of bytes are summed in 16 bits.
+    has_edits : bool: of a library that was built before it had `edits`, False.
     """
 
     def __init__(self, library: ctypes.CDLL, isa: str) -> None:
         self._library, self._set, self.isa = library, list(SETS).index(isa), isa
         self.name = SETS[isa]
         self.lanes: int = library.biorrn_lanes(self._set)
+        self.has_edits = hasattr(library, "biorrn_edits")
         self.fours = isa not in ("vnni", "bf16")
         self.kinds = [kind for kind in (INT8, INT16, BFLOAT, FLOAT) if library.biorrn_has(self._set, NUMBERS[kind])]
 
@@ -110,6 +121,9 @@ class Kernels:
     def viterbi(self, call: ViterbiCall) -> int:
         """Return the number of bases, or -1 where float32 does not suffice and -2 where scores are not finite."""
         return int(self._library.biorrn_viterbi(self._set, ctypes.byref(call)))
+
+    def edits(self, call: EditsCall) -> None:
+        self._library.biorrn_edits(self._set, ctypes.byref(call))
 
 
 @functools.cache

@@ -54,6 +54,7 @@ class Call:
     evidence : float32 array (L, 2): see `decode.Decoded`.
     cut : (int, int): bases cut off before and behind those here, as adapters and barcodes.
     barcode : str: KIT_barcode01, or "".
+    unclassified : str: why a read has no barcode, where they are looked for.
     """
 
     read_id: str
@@ -68,6 +69,7 @@ class Call:
     evidence: np.ndarray | None = None
     cut: tuple[int, int] = (0, 0)
     barcode: str = ""
+    unclassified: str = ""
 
     @property
     def mean_q(self) -> float:

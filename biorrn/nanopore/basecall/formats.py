@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biorrn.base.errors import ConfigError
-from biorrn.base.files import atomic_path, write_text
+from biorrn.base.files import GzipWriter, atomic_path, write_text
 from biorrn.base.lookup import lookup
 from biorrn.nanopore.basecall.sam import name_fault, sam_header, sam_text, tags, write_packed
 from biorrn.nanopore.chemistry import Purpose
@@ -22,9 +20,6 @@ from biorrn.sequences.fastq import quality_letters
 if TYPE_CHECKING:
     from biorrn.nanopore.alignment import Mapper
     from biorrn.nanopore.basecall.caller import Call
-
-
-BLOCK = 2**20  # characters compressed at a time
 
 
 def fastq_text(call: Call, model: str = "", uracil: bool = False) -> str:
@@ -46,26 +41,14 @@ def write_fastq(path: str, texts: Iterable[str], threads: int = 1) -> None:
         sys.stdout.writelines(texts)
         sys.stdout.flush()
     elif path.endswith(".gz"):
-        # concatenated gzip members are one gzip file, so that each is compressed on a thread of its own
         with atomic_path(path) as temporary, open(temporary, "wb") as stream, ThreadPoolExecutor(threads) as pool:
-            blocks = _blocks(texts)
-            while window := list(islice(blocks, 2 * threads)):
-                stream.writelines(pool.map(partial(gzip.compress, compresslevel=6, mtime=0), window))
+            packed = GzipWriter(stream, pool)
+            for text in texts:
+                packed.write(text.encode())
+            packed.close()
     else:
-        with write_text(path) as text:
-            text.writelines(texts)
-
-
-def _blocks(texts: Iterable[str]) -> Iterator[bytes]:
-    held: list[str] = []
-    size = 0
-    for text in texts:
-        held.append(text)
-        size += len(text)
-        if size >= BLOCK:
-            yield "".join(held).encode()
-            held, size = [], 0
-    yield "".join(held).encode()  # perhaps empty: a gzip file has at least one member
+        with write_text(path) as plain:
+            plain.writelines(texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,14 +49,15 @@ ALIGNMENT = (
 # chemistry by the metadata, and a warning such as that the call was forced
 CHEMISTRY, WARNING = "chemistry", "warning"
 UNCLASSIFIED = "unclassified"  # in place of the barcode of a read that has none
-BARCODE = ("barcode", "bases_cut_start", "bases_cut_end")  # with --kit
+BARCODE = ("barcode", "unclassified")  # with --kit: the barcode of a read, or why it has none
+CUT = ("bases_cut_start", "bases_cut_end")  # adapters, primers and barcodes
 STATUS = "status"
 UNMAPPED = ("*", "-1", "-1", "*", "0", "0")
 
 
 def columns(aligned: bool, barcoded: bool = False) -> list[str]:
     """Return the column names, with or without those of the alignment and of the barcode."""
-    return [*COLUMNS, *(ALIGNMENT if aligned else ()), *(BARCODE if barcoded else ()), CHEMISTRY, WARNING, STATUS]
+    return [*COLUMNS, *(ALIGNMENT if aligned else ()), *(BARCODE if barcoded else ()), *CUT, CHEMISTRY, WARNING, STATUS]
 
 
 def row(
@@ -93,7 +94,8 @@ def row(
     if aligned:
         cells += _alignment(call, hits)
     if barcoded:
-        cells += [call.barcode, *map(str, call.cut)] if call else ["", "0", "0"]
+        cells += [call.barcode, call.unclassified] if call else ["", ""]
+    cells += map(str, call.cut if call else (0, 0))
     return [*cells, chemistry_of(record).name, warning, status]
 
 

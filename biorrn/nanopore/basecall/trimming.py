@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
 from dataclasses import replace
 
+from biorrn.base.errors import ConfigError
 from biorrn.nanopore.basecall.caller import Call
 from biorrn.nanopore.reads.demux import Demultiplexer
-from biorrn.nanopore.reads.kits import Kit
-from biorrn.nanopore.reads.trim import Adapters, Windows, frames_of
+from biorrn.nanopore.reads.kits import Kit, kit_of
+from biorrn.nanopore.reads.trim import WHAT, Adapters, Windows, frames_of
+from biorrn.sequences.records import SignalRecord
 
 
 class Trimmer:
@@ -37,20 +39,74 @@ class Trimmer:
     def __call__(self, call: Call) -> Call:
         """Return a call without what stands around its insert; whole where nothing would be left."""
         windows = Windows.of([call.bases])
-        ends = self._adapters(windows)
-        start, end, barcode = int(ends.start[0]), int(ends.end[0]), ""
+        ends, barcode, why = self._adapters(windows), "", ""
         if self._demux is not None:
             found = self._demux(windows)
+            why = found.reason[0]
             if found.barcode[0] >= 0:
-                barcode = f"{self._kit.name}_{self._demux.names[found.barcode[0]]}"
-                if self._barcodes_too:
-                    start, end = max(start, int(found.start[0])), min(end, int(found.end[0]))
+                barcode = self._kit.label(self._demux.names[found.barcode[0]])
+                ends = found.inside(ends) if self._barcodes_too else ends
+        start, end = int(ends.start[0]), int(ends.end[0])
         made = part_of(call, start, end, self._rna) if start < end else call
-        return replace(made, barcode=barcode)
+        return replace(made, barcode=barcode, unclassified=why) if self._demux is not None else made
 
-    def cut(self, calls: Iterable[Call]) -> Iterator[Call]:
-        """Yield calls in order."""
-        return map(self, calls)
+
+class OwnTrimmer:
+    """Cuts the adapters of the kit that the metadata of a read name; barcodes stay, with all that is behind them.
+
+    Parameters
+    ----------
+    what : str: adapters, primers or all; see `reads.trim.Adapters`. Primers of a kit with barcodes stay.
+    rna : bool: the moves run against the bases.
+
+    Raises
+    ------
+    ConfigError: another word.
+    """
+
+    def __init__(self, what: str = "adapters", rna: bool = False) -> None:
+        if what not in WHAT:
+            raise ConfigError(f"--trim: found '{what}'; allowed is {', '.join(WHAT)}")
+        self._what, self._rna = what, rna
+        self._trimmers: dict[str, Trimmer | None] = {}
+        self._reads, self._cut = Counter[str](), Counter[str]()
+        self._why: dict[str, str] = {}  # reads of a kit are not cut
+        self._barcoded: set[str] = set()
+
+    def __call__(self, call: Call) -> Call:
+        """Return a call without the adapters of its kit; as it is where the kit is not known."""
+        name, trimmer = self._trimmer(call.record)
+        self._reads[name] += 1
+        if trimmer is None:
+            return call
+        made = trimmer(call)
+        self._cut[name] += made.cut != (0, 0)
+        return made
+
+    def lines(self) -> list[str]:
+        """Return a line for each kit that reads named, and one for those without; none where nothing is to be cut."""
+        made = []
+        for name, count in self._reads.most_common() if self._what != "none" else ():
+            told = self._why.get(name) or f"{self._what} cut from {self._cut[name]:,}"
+            kept = "; barcodes stay, --kit names and cuts them" if name in self._barcoded else ""
+            of = f"kit {name}" if name else "no kit in the metadata"
+            made.append(f"{of}: {count:,} read{'s' if count > 1 else ''}, {told}{kept}")
+        return made
+
+    def _trimmer(self, record: SignalRecord) -> tuple[str, Trimmer | None]:
+        name, kit = kit_of(record.run_tags)
+        if name not in self._trimmers:
+            self._trimmers[name] = None
+            outside = None if kit is None else kit.outside()
+            if kit is not None and kit.barcodes:
+                self._barcoded.add(name)
+            if outside is None:
+                self._why[name] = "not cut, as its adapters are not known" if name else "not cut; --kit names it"
+            elif (outside.adapters and self._what != "primers") or (outside.primers and self._what != "adapters"):
+                self._trimmers[name] = Trimmer(outside, self._what, self._rna)
+            else:
+                self._why[name] = f"not cut, as no {self._what} stand outside its barcodes"
+        return name, self._trimmers[name]
 
 
 def part_of(call: Call, start: int, end: int, rna: bool = False) -> Call:

@@ -21,7 +21,7 @@ from biorrn.base.errors import BiorrnError, Fault, InputError, OnProblem, faults
 from biorrn.base.files import open_text
 from biorrn.sequences.alphabets import encode_bases
 from biorrn.sequences.fasta import fasta_records, first_word
-from biorrn.sequences.fastq import FastqRecord, fastq_records, first_line, quality_letters
+from biorrn.sequences.fastq import FastqRecord, all_of, fastq_records, first_line, quality_letters
 from biorrn.sequences.guard import Guarded
 from biorrn.sequences.records import MAX_SAMPLES, Hit, ReadCall
 
@@ -29,6 +29,8 @@ PAF_COLUMNS = 12
 _STEP = re.compile(r"([0-9]+)([,ID])")
 _STEPS = re.compile(r"(?:[0-9]{1,18}[,ID])+")
 AMBIGUOUS = str.maketrans("RYSWKMBDHVryswkmbdhv", "N" * 20)  # IUPAC codes of several bases
+
+_ERRORS = 10 ** (-np.arange(256) / 10)  # probability of an error by the quality
 
 
 def parse_bases(text: str) -> np.ndarray:
@@ -55,7 +57,9 @@ def mean_phred(quals: np.ndarray | None) -> float:
     """
     if quals is None or not len(quals):
         return math.nan
-    return float(-10 * np.log10(np.mean(10 ** (-np.asarray(quals, np.float64) / 10))))
+    given = np.asarray(quals)
+    errors = _ERRORS.take(given) if given.dtype == np.uint8 else 10 ** (-given.astype(np.float64) / 10)
+    return float(-10 * np.log10(np.mean(errors)))
 
 
 def read_sequences(path: str | Path) -> dict[str, ReadCall]:
@@ -407,7 +411,8 @@ def called_reads(
     ----------
     path : SAM, BAM or CRAM by its suffix, of which the primary records are read; else FASTQ, may be gzip, `-` is
         standard input.
-    say : called at the end with a line about tags of FASTQ that SAM cannot hold; they are left out.
+    say : called at the end with a line about tags of FASTQ that SAM cannot hold, and one about other words of its
+        headers; they are left out.
     reference : FASTA file, which CRAM needs unless its header names one.
     tags : bool: read the tags too.
 
@@ -419,7 +424,7 @@ def called_reads(
     found = _packed_reads(Path(path), reference, tags) if packed else _fastq_reads(Path(path), say)
     for name, letters, quals, own in found:
         bases = letters.upper().replace("U", "T")
-        if odd := _NOT_BASES.search(bases):
+        if not all_of(bases, b"ACGTN") and (odd := _NOT_BASES.search(bases)):
             place = "" if packed else f" at position {odd.start() + 1}"
             raise InputError(path, f"base '{odd[0]}'{place} is not one of ACGTUN", record=name)
         yield BaseCall(name, bases, quals, own)
@@ -453,13 +458,22 @@ def fastq_parts(path: Path, on_read: OnRead) -> Iterator[FastqRecord]:
 
 def _fastq_reads(path: Path, say: Callable[[str], None]) -> Iterator[Parts]:
     odd: Counter[str] = Counter()
+    words, first = 0, ""  # reads with other words, and such words
     for record in fastq_parts(path, lambda path, name: None):
-        cells = [cell for cell in record.header.split("\t")[1:] if _LIKE_TAG.match(cell)]
+        told, *cells = record.header.split("\t")
         tags = tuple(cell for cell in cells if _is_tag(cell))
-        odd.update(cell[:60] for cell in cells if not _is_tag(cell))
-        yield record.id, record.bases, record.quals, tags
+        name, *others = told.split(maxsplit=1)
+        if others or len(tags) < len(cells):
+            left = [cell for cell in cells if not _is_tag(cell)]
+            odd.update(cell[:60] for cell in left if _LIKE_TAG.match(cell))
+            others += [cell for cell in left if cell.strip() and not _LIKE_TAG.match(cell)]
+            words, first = words + bool(others), first or "".join(others[:1])
+        yield name, record.bases, record.quals, tags
     if odd:
         say(f"{path}: {odd.total():,} tags left out, which SAM cannot hold, such as {next(iter(odd))!r}")
+    if words:
+        say(f"{path}: {words:,} reads have words in their header that are no SAM tags, which are left out, such as "
+            f"{first[:60]!r}")  # fmt: skip
 
 
 def _is_tag(cell: str) -> bool:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import open_text, tsv_line, write_text
@@ -25,9 +27,21 @@ from biorrn.kernels.edits import LONGEST, Patterns
 from biorrn.nanopore.basecall.summary import UNCLASSIFIED
 from biorrn.nanopore.readers.calls import BaseCall, mean_phred
 from biorrn.nanopore.reads.kits import Kit
-from biorrn.nanopore.reads.trim import Adapters, Windows, batches, cut
-from biorrn.nanopore.reads.unaligned import SUFFIXES, Header, RecordWriter, for_barcode, group_name, with_tags
-from biorrn.stats.figures import Drawing, count_bars, count_height, draw
+from biorrn.nanopore.reads.trim import Adapters, Ends, Windows, batches, cut, was_trimmed
+from biorrn.nanopore.reads.unaligned import (
+    SUFFIXES,
+    Barcode,
+    Header,
+    RecordWriter,
+    for_barcode,
+    group_name,
+    with_tags,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from biorrn.stats.figures import Drawing
 
 MOST = 10  # edits of 32 bases at which a barcode counts no more
 LEAD = 3  # of the best barcode over the second
@@ -65,6 +79,10 @@ class Found:
     end: np.ndarray
     reason: list[str]
 
+    def inside(self, ends: Ends) -> Ends:
+        """Return the part of each read inside its barcodes, adapters and primers."""
+        return replace(ends, start=np.maximum(self.start, ends.start), end=np.minimum(self.end, ends.end))
+
 
 class Demultiplexer:
     """Classification of reads by the barcodes of a kit.
@@ -84,18 +102,22 @@ class Demultiplexer:
             raise ConfigError(f"--kit: {kit.name} has no barcodes")
         if both_ends and not kit.both:
             raise ConfigError(f"--both-ends: {kit.name} has barcodes at the start of a read only")
-        if long := next((name for name, bases in kit.barcodes.items() if len(bases) > LONGEST), None):
+        every = [entry for _, barcodes, _ in kit.pairs() for entry in barcodes.items()]
+        if long := next((name for name, bases in every if len(bases) > LONGEST), None):
             raise ConfigError(f"kit {kit.name}: {long} has more than {LONGEST} bases")
         self.kit, self.names, self._both_ends = kit, list(kit.barcodes), both_ends
         patterns, behind = [], []
-        for before, after in kit.flanks:
-            for bases in kit.barcodes.values():
+        for before, barcodes, after in kit.pairs():
+            for bases in barcodes.values():
                 left = before[-FLANK:] if len(bases) < LONGEST else ""
                 left = left[: LONGEST - len(bases)]
                 right = after[: LONGEST - len(bases) - len(left)]
                 patterns.append(left + bases + right)
                 behind.append(len(after) - len(right))
-        self._patterns, self._behind = Patterns(patterns), np.array(behind)
+        # where both pairs of flanks begin alike, each barcode is searched once
+        once = {pattern: place for place, pattern in enumerate(dict.fromkeys(patterns))}
+        self._patterns, self._column = Patterns(list(once)), np.array([once[pattern] for pattern in patterns])
+        self._behind = np.array(behind)
         # of barcodes with short flanks, random sequence has as many edits as it has of 32 bases with more
         lengths = np.array([len(pattern) for pattern in patterns]).reshape(-1, len(self.names)).min(0)
         self._most = np.maximum(0, MOST - (LONGEST - lengths + 1) // 2)
@@ -108,48 +130,32 @@ class Demultiplexer:
 
     def __call__(self, windows: Windows) -> Found:
         """Return the barcodes of reads."""
-        count = len(windows.sizes)
-        rows = np.arange(count)
-        sides = [self._side(*windows.front), self._side(*windows.rear)][: 2 if self.kit.both else 1]
+        rows = np.arange(len(windows.sizes))
+        sides = [self._side(*windows.front), *([self._side(*windows.rear)] if self.kit.both else [])]
         similar = [np.maximum(0, self._most - distance) for distance, _ in sides]
         total = np.sum(similar, axis=0)
         best, second, lead = _first_two(total)
         score = total[rows, best]
-        second_score = score - lead
-        differs = np.zeros(count, bool)
+        differs, one_end = np.zeros((2, len(rows)), bool)
         for each in similar:
             leader, _, by = _first_two(each)
             differs |= (by >= LEAD) & (leader != best)
-        one_end = np.zeros(count, bool)
-        if self._both_ends:
-            one_end = np.any([each[rows, best] == 0 for each in similar], axis=0)
-        good = (lead >= LEAD) & ~differs & ~one_end
-        distances, start, end = np.full((2, count), -1), np.zeros(count, int), windows.sizes.copy()
+            one_end |= self._both_ends & (each[rows, best] == 0)
+        reason = np.select([score < LEAD, differs, one_end, lead < LEAD], [NONE, DIFFERENT, ONE_END, CLOSE], "")
+        good = reason == ""
+        distances, inner = np.full((2, len(rows)), -1), np.zeros((2, len(rows)), int)
         for side, (distance, place) in enumerate(sides):
-            near = distance[rows, best]
-            distances[side] = near
-            inner = np.where(good & (near < self._most[best]), place[rows, best], 0)
-            if side == 0:
-                start = inner
-            else:
-                end = windows.sizes - inner
-        reason = [
-            "" if good[row]
-            else NONE if score[row] < LEAD
-            else DIFFERENT if differs[row]
-            else ONE_END if one_end[row]
-            else CLOSE
-            for row in range(count)
-        ]  # fmt: skip
-        barcode = np.where(good, best, -1)
-        return Found(barcode, best, second, score, second_score, distances, start, end, reason)
+            distances[side] = distance[rows, best]
+            inner[side] = np.where(good & (similar[side][rows, best] > 0), place[rows, best], 0)
+        barcode, ends = np.where(good, best, -1), (inner[0], windows.sizes - inner[1])
+        return Found(barcode, best, second, score, score - lead, distances, *ends, reason.tolist())
 
     def _side(self, texts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return edit distance and end of the flank behind each barcode in a window, int arrays (N, barcodes)."""
         distance, end = self._patterns(texts, lengths)
         edits, flank_end = self._flanks(texts, lengths)
         count, names = len(texts), len(self.names)
-        distance, end = (each.reshape(count, -1, names) for each in (distance, end))
+        distance, end = (each[:, self._column].reshape(count, -1, names) for each in (distance, end))
         # where the flank behind the barcode ends: of the flank that stands there, else counted from the barcode
         which = (edits / self._flanks.lengths).argmin(1)
         place = end[np.arange(count), which]
@@ -179,16 +185,19 @@ def read_sheet(path: str | Path, barcodes: Collection[str]) -> dict[str, str]:
 
     Raises
     ------
-    InputError: a column is missing, a barcode is not of the kit, or a barcode or an alias is given twice.
+    InputError: a column is missing or repeated, a barcode is not of the kit, or a barcode or an alias is given twice.
     """
     with open_text(path) as stream:
         lines = [line for line in stream if line.strip()]
     if not lines:
         raise InputError(path, "is empty; a sample sheet has the columns barcode and alias")
     table = csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ",")
-    names = {(name or "").strip().lower(): name for name in table.fieldnames or ()}
+    columns = [(name or "").strip().lower() for name in table.fieldnames or ()]
+    names = dict(zip(columns, table.fieldnames or (), strict=True))
     if missing := [name for name in ("barcode", "alias") if name not in names]:
         raise InputError(path, f"has no column '{missing[0]}'; found {', '.join(names)}")
+    if twice := [name for name in ("barcode", "alias") if columns.count(name) > 1]:
+        raise InputError(path, f"has the column '{twice[0]}' more than once")
     found: dict[str, str] = {}
     for number, row in enumerate(table, 2):
         given, alias = ((row[names[name]] or "").strip() for name in ("barcode", "alias"))
@@ -231,47 +240,39 @@ def assign(
 ) -> Iterator[Assigned]:
     """Yield each read with its barcode, cut where it has one, and tagged `BC` (KIT_barcode01) and `RG`.
 
-    A read with the tag `BC` of this kit keeps its barcode and is not cut again.
+    A read with the tag `BC` of this kit keeps its barcode. It is cut too if it never was, by its tag `xt`.
 
     Parameters
     ----------
     adapters : search of adapters and primers, which are cut off too; None: nothing is cut.
     sheet : barcode -> alias: reads of any other barcode get none.
     """
-    kit, names = demultiplexer.kit.name, demultiplexer.names
+    kit, names = demultiplexer.kit, demultiplexer.names
+    named = [*names, ""]  # -1 is none
     for some in batches(reads):
         windows = Windows.of([read.bases for read in some])
-        found, ends = demultiplexer(windows), None if adapters is None else adapters(windows)
+        found = demultiplexer(windows)
+        part = None if adapters is None else found.inside(adapters(windows))
         for row, read in enumerate(some):
             size = len(read.bases)
-            known = _known(read, kit, names)
-            barcode = known or (names[found.barcode[row]] if found.barcode[row] >= 0 else "")
-            reason = KNOWN if known else found.reason[row]
+            given = {tag[:2]: tag[5:] for tag in read.tags if tag.startswith(("BC:Z:", "RG:Z:"))}
+            known, classified = kit.barcode(given.get("BC", "")), named[found.barcode[row]]
+            barcode, reason = known or classified, KNOWN if known else found.reason[row]
             if barcode and sheet is not None and barcode not in sheet:
                 barcode, reason = "", f"{barcode} is not in the sample sheet"
             start, end = 0, size
-            if barcode and not known and ends is not None:
-                start = max(int(found.start[row]), int(ends.start[row]))
-                end = min(int(found.end[row]), int(ends.end[row]))
+            if part is not None and barcode and barcode == classified and not (known and was_trimmed(read)):
+                start, end = int(part.start[row]), int(part.end[row])
                 if start >= end:
                     start, end, reason = 0, size, "nothing between the barcodes; not cut"
-            made = cut(read, start, end, rna) if (start, end) != (0, size) else read
+            made = read if (start, end) == (0, size) else cut(read, start, end, rna)
             if barcode and not known:
-                own = f"{kit}_{barcode}"
-                group = next((tag[5:] for tag in read.tags if tag.startswith("RG:Z:")), "")
-                made = with_tags(made, [f"BC:Z:{own}", f"RG:Z:{group_name(group, own)}"])
+                label = kit.label(barcode)
+                made = with_tags(made, [f"BC:Z:{label}", f"RG:Z:{group_name(given.get('RG', ''), label)}"])
             edits = ["" if each < 0 else str(each) for each in found.distance[:, row].tolist()]
             cells = [read.id, str(size), barcode or UNCLASSIFIED, (sheet or {}).get(barcode, "")]
             cells += [str(found.score[row]), names[found.second[row]], str(found.second_score[row]), *edits]
             yield Assigned(made, barcode, [*cells, str(start), str(size - end), reason])
-
-
-def _known(read: BaseCall, kit: str, names: Collection[str]) -> str:
-    """Return the barcode that the tag `BC` of a read names, or ""."""
-    for tag in read.tags:
-        if tag.startswith(f"BC:Z:{kit}_") and (name := tag.removeprefix(f"BC:Z:{kit}_")) in names:
-            return name
-    return ""
 
 
 @dataclass(slots=True)
@@ -293,13 +294,17 @@ class Sorted:
     header : of the reads.
     kind : str: fastq, sam, bam or cram.
     sheet : barcode -> alias, which names the files.
+    threads : int: threads that compress FASTQ.
     """
 
-    def __init__(self, folder: Path, kit: Kit, header: Header, kind: str, sheet: dict[str, str] | None) -> None:
+    def __init__(
+        self, folder: Path, kit: Kit, header: Header, kind: str, sheet: dict[str, str] | None, threads: int = 1
+    ) -> None:
         self.folder, self.kit, self.kind, self.sheet = folder, kit, kind, sheet or {}
         self.counts: dict[str, Count] = {}
         self.reasons: dict[str, int] = {}
         self._header, self._writers, self._stack = header, dict[str, RecordWriter](), ExitStack()
+        self._pool = self._stack.enter_context(ThreadPoolExecutor(threads))
         self._table = self._stack.enter_context(write_text(folder / "reads.tsv.gz"))
         self._table.write("\t".join(COLUMNS) + "\n")
 
@@ -314,15 +319,10 @@ class Sorted:
         self._table.write(tsv_line(*found.cells))
         if found.barcode not in self._writers:
             alias = self.sheet.get(found.barcode, "")
-            named = f"{self.kit.name}_{found.barcode}" if found.barcode else ""
-            sequence = self.kit.barcodes.get(found.barcode, "")
-            text = self._header.text(named, sequence, alias)
-            name = (alias or found.barcode or UNCLASSIFIED) + SUFFIXES[self.kind]
-
-            def group(missing: str) -> str:
-                return for_barcode(f"@RG\tID:{missing}", named, sequence, alias) if named else f"@RG\tID:{missing}"
-
-            writer = RecordWriter(self.folder / name, self.kind, text, packed=True, group=group)
+            about = Barcode(self.kit.label(found.barcode), self.kit.bases(found.barcode), alias)
+            path = self.folder / ((alias or found.barcode or UNCLASSIFIED) + SUFFIXES[self.kind])
+            line = partial(for_barcode, barcode=about)
+            writer = RecordWriter(path, self.kind, self._header.text(about), self._pool, line)
             self._writers[found.barcode] = self._stack.enter_context(writer)
         self._writers[found.barcode].write(found.read)
         count = self.counts.setdefault(found.barcode, Count())
@@ -352,6 +352,8 @@ class Sorted:
 
     def figure(self) -> Drawing:
         """Return the reads of each barcode as bars."""
+        from biorrn.stats.figures import count_bars, count_height, draw
+
         names = self.names()
         reads = {self.sheet.get(name) or name or UNCLASSIFIED: self.counts.get(name, Count()).reads for name in names}
 

@@ -19,8 +19,11 @@ from biorrn.base.lookup import lookup
 from biorrn.config.network import Closed
 from biorrn.config.yaml import explain
 from biorrn.nanopore.alignment import reverse_complement
+from biorrn.nanopore.chemistry import code, stated_kit
 
 _NAME = re.compile("[A-Za-z0-9._-]+")  # it becomes part of tags
+_FILE = re.compile(r"(.+\.toml)(?::(.+))?")
+_SHARED = 12  # bases by which a flank is known in an adapter
 _BASES = re.compile("[ACGT]+")
 _AMBIGUOUS = re.compile("[ACGTRYSWKMBDHVN]+")
 
@@ -36,6 +39,7 @@ class Kit:
     flanks : what stands before and behind the barcode, as pairs: several where the primers of both ends differ.
     both : bool: the barcode stands at both ends of a read, not at its start alone.
     adapters, primers : tuple of str: the last letters stand next to the insert.
+    others : as `barcodes`: what stands between the second pair of flanks; None: the same.
     """
 
     name: str
@@ -44,6 +48,34 @@ class Kit:
     both: bool
     adapters: tuple[str, ...]
     primers: tuple[str, ...]
+    others: Mapping[str, str] | None = None
+
+    def pairs(self) -> list[tuple[str, Mapping[str, str], str]]:
+        """Return what stands before the barcode, the barcodes, and what stands behind, for each pair of flanks."""
+        held = [self.barcodes] * len(self.flanks) if self.others is None else [self.barcodes, self.others]
+        return [(before, each, after) for (before, after), each in zip(self.flanks, held, strict=True)]
+
+    def label(self, barcode: str) -> str:
+        """Return the name of a barcode in tags and read groups: KIT_barcode01; "" for none."""
+        return f"{self.name}_{barcode}" if barcode else ""
+
+    def barcode(self, label: str) -> str:
+        """Return the barcode that a label names; "" for one of another kit."""
+        kit, _, name = label.rpartition("_")
+        return name if kit == self.name and name in self.barcodes else ""
+
+    def bases(self, barcode: str) -> str:
+        """Return the bases of a barcode as SAM has them: where both ends differ, joined by a hyphen; "" for none."""
+        held = [self.barcodes, *([] if self.others is None else [self.others])]
+        return "-".join(each[barcode] for each in held if barcode in each)
+
+    def outside(self) -> Kit:
+        """Return what may be cut off reads that keep their barcodes: the adapters that stand before them."""
+        if not self.barcodes:
+            return self
+        behind = [after[-_SHARED:] for _, after in self.flanks if after]
+        kept = tuple(each for each in self.adapters if not any(after in each for after in behind))
+        return Kit(self.name, {}, (), self.both, kept, ())
 
 
 class _Set(Closed):
@@ -62,6 +94,7 @@ class _Span(Closed):
 class _Kit(Closed):
     names: list[str] = Field(min_length=1)
     barcodes: _Span | None = None
+    others: _Span | None = None
     flanks: list[tuple[str, str]] = Field([])
     ends: Literal["both", "start"] = "both"
     adapters: list[str] = Field([])
@@ -86,16 +119,31 @@ def find_kit(name: str) -> Kit:
     >>> find_kit("sqk-nbd114-24").barcodes["barcode01"]
     'CACAAAGACACCGACAACTTTCTT'
     """
-    path, _, inside = name.partition(".toml")
-    if (inside == "" and not name.endswith(".toml")) or inside[:1] not in ("", ":"):
-        return lookup(_shipped(), name.upper().replace("_", "-"), "--kit:")
-    file = Path(path + ".toml")
+    given = _FILE.fullmatch(name)
+    if given is None:
+        return lookup(_shipped(), code(name), "--kit:")
+    file = Path(given[1])
     known = _kits(read_text(file), file)
-    if inside[1:]:
-        return lookup(known, inside[1:], f"{file}: kit")
+    if given[2]:
+        return lookup(known, given[2], f"{file}: kit")
     if len(known) > 1:
         raise ConfigError(f"{file}: holds {len(known)} kits; name one, as in --kit {file}:{next(iter(known))}")
     return next(iter(known.values()))
+
+
+def kit_of(tags: Mapping[str, str]) -> tuple[str, Kit | None]:
+    """Return the name of the kit in the metadata of a read, "" for none, and the kit; None: its sequences are unknown.
+
+    Parameters
+    ----------
+    tags : from `chemistry.run_tags`.
+
+    >>> name, kit = kit_of({"sequencing_kit": "sqk_lsk114-260"})
+    >>> name, kit.adapters[0][-9:]
+    ('SQK-LSK114-260', 'CGTATTGCT')
+    """
+    name = stated_kit(tags)
+    return name, _shipped().get(name.removesuffix("-260"))  # the speed, where the device offered two
 
 
 def kit_names() -> list[str]:
@@ -128,25 +176,35 @@ def _kits(text: str, source: Path) -> dict[str, Kit]:
 
 
 def _kit(name: str, kit: _Kit, held: _File, source: Path) -> Kit:
-    barcodes: dict[str, str] = {}
-    if kit.barcodes is not None:
-        if not kit.flanks:
-            raise InputError(source, "has barcodes but no 'flanks'", name)
-        every = _sequences(kit.barcodes.set, held, source)
-        last = kit.barcodes.last or len(every)
-        if not kit.barcodes.first <= last <= len(every):
-            found = f"{kit.barcodes.first} to {last}"
-            raise InputError(source, f"barcodes {found}: set '{kit.barcodes.set}' has 1 to {len(every)}", name)
-        barcodes = {f"barcode{n:02d}": every[n - 1] for n in range(kit.barcodes.first, last + 1)}
-        if len(set(barcodes.values())) < len(barcodes):
-            raise InputError(source, "two of its barcodes are equal", name)
+    spans = [span for span in (kit.barcodes, kit.others) if span is not None]
+    if kit.others is not None and (kit.barcodes is None or len(kit.flanks) != 2):
+        raise InputError(source, "has 'others' but no 'barcodes', or not two pairs of flanks", name)
+    if spans and not kit.flanks:
+        raise InputError(source, "has barcodes but no 'flanks'", name)
+    barcodes, *others = [_numbered(span, name, held, source) for span in spans] or [{}]
+    if others and others[0].keys() != barcodes.keys():
+        raise InputError(source, "'others' has not as many barcodes as 'barcodes', with the same numbers", name)
     extras = []
     for what, names in (("adapters", kit.adapters), ("primers", kit.primers)):
         table: dict[str, list[str]] = getattr(held, what)
         listed = [bases for one in names for bases in lookup(table, one, f"{source}: kit '{name}': {what}")]
         extras.append(tuple(_checked(bases, _AMBIGUOUS, name, source) for bases in listed))
     flanks = tuple((_flank(one, name, source), _flank(other, name, source)) for one, other in kit.flanks)
-    return Kit(name, barcodes, flanks, kit.ends == "both", *extras)
+    adapters, primers = extras
+    return Kit(name, barcodes, flanks, kit.ends == "both", adapters, primers, others[0] if others else None)
+
+
+def _numbered(span: _Span, name: str, held: _File, source: Path) -> dict[str, str]:
+    """Return the barcodes of a span of a set by name."""
+    every = _sequences(span.set, held, source)
+    last = span.last or len(every)
+    if not span.first <= last <= len(every):
+        found = f"{span.first} to {last}"
+        raise InputError(source, f"barcodes {found}: set '{span.set}' has 1 to {len(every)}", name)
+    barcodes = {f"barcode{number:02d}": every[number - 1] for number in range(span.first, last + 1)}
+    if len(set(barcodes.values())) < len(barcodes):
+        raise InputError(source, "two of its barcodes are equal", name)
+    return barcodes
 
 
 def _sequences(name: str, held: _File, source: Path) -> list[str]:

@@ -25,7 +25,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import open_text
 from biorrn.base.lookup import lookup
-from biorrn.nanopore.basecall.summary import ALIGNMENT, BARCODE, CALLED, CHEMISTRY, STATUS, UNCLASSIFIED, WARNING
+from biorrn.nanopore.basecall.summary import (
+    ALIGNMENT,
+    BARCODE,
+    CALLED,
+    CHEMISTRY,
+    CUT,
+    STATUS,
+    UNCLASSIFIED,
+    WARNING,
+)
 from biorrn.stats.counts import Counts
 from biorrn.stats.figures import BLUE, GREEN, INK, ORANGE, Drawing, count_bars, count_height, draw, say
 from biorrn.stats.results import aligned_rows, bases_label, described
@@ -100,9 +109,9 @@ ROWS = 100_000  # held at once
 LENGTH, QUALITY = "sequence_length_template", "mean_qscore_template"
 NEEDED = (LENGTH, QUALITY)
 NUMBERS = (LENGTH, QUALITY, "channel", "start_time", "duration", "num_samples", "template_duration",
-           "alignment_identity")  # fmt: skip
+           "alignment_identity", *CUT)  # fmt: skip
 NAMES = ("filename", "read_id", "run_id", STATUS, "passes_filtering", ALIGNMENT[0], CHEMISTRY, WARNING,
-         BARCODE[0])  # fmt: skip
+         *BARCODE)  # fmt: skip
 LONGEST = 20_000_000  # bases of a read; the longest reported has about 4 million
 
 
@@ -222,6 +231,8 @@ class ReadQc:
         self.chemistries: Counter[str] = Counter()
         self.warnings: Counter[str] = Counter()  # of called reads
         self.barcodes: dict[str, np.ndarray] | None = None  # name, "" for none -> called reads, their bases
+        self.unclassified: Counter[str] = Counter()  # why called reads have no barcode
+        self.cut = {column: Counts() for column in CUT}  # bases cut off the reads that were cut
         self.files: dict[str, np.ndarray] = {}  # name -> rows, called, bases
         self.runs: dict[str, float] = {}  # run -> seconds to the end of its last read
 
@@ -246,6 +257,7 @@ class ReadQc:
         self._add_times(rows, length)
         self._add_channels(rows, length)
         self._add_barcodes(rows, length)
+        self._add_cut(rows)
         quality = np.nan_to_num(rows.number(QUALITY))[rows.called]
         duration = rows.number("template_duration")[rows.called]
         length = length[rows.called]
@@ -290,6 +302,14 @@ class ReadQc:
             new = [int(count[place]) for count in counts]
             if new[0]:
                 self.barcodes[str(name)] = self.barcodes.get(str(name), np.zeros(2, np.int64)) + new
+        if BARCODE[1] in rows.table:
+            why = rows.table[BARCODE[1]].to_numpy(dtype=str)[rows.called]
+            _count_names(self.unclassified, why[why != ""])
+
+    def _add_cut(self, rows: Rows) -> None:
+        for column, counts in self.cut.items():
+            bases = np.nan_to_num(rows.number(column))[rows.called]
+            counts.add(np.minimum(bases[bases > 0], 10_000))
 
     def _add_times(self, rows: Rows, length: np.ndarray) -> None:
         start = rows.number("start_time")
@@ -356,6 +376,12 @@ class ReadQc:
                 {"name": name or UNCLASSIFIED, "reads": int(reads), "bases": int(held)}
                 for name, (reads, held) in sorted(self.barcodes.items(), key=lambda entry: (not entry[0], entry[0]))
             ],
+            "unclassified": dict(self.unclassified.most_common()),
+            "cut": {
+                column.removeprefix("bases_cut_"): {"reads": counts.total, "bases": counts.sum, "mean": counts.mean(),
+                                                    "quantiles": _quantiles(counts)}
+                for column, counts in self.cut.items() if counts.total
+            },
             "files": [
                 {"name": name, "rows": int(row[0]), "called": int(row[1]), "bases": int(row[2])}
                 for name, row in self.files.items()
@@ -452,6 +478,9 @@ def qc_lines(content: dict[str, Any]) -> list[str]:
     if content["alignment"]:
         rows.append(("reads mapped", f"{content['alignment']['mapped']:,}"))
     rows += [(f"reads of {row['name']}", f"{row['reads']:,}") for row in content["barcodes"] or ()]
+    rows += [(f"unclassified: {reason}", f"{count:,}") for reason, count in content["unclassified"].items()]
+    rows += [(f"cut at the {end}: reads; bases, median", f"{row['reads']:,}; {number(row['quantiles']['50'])}")
+             for end, row in content["cut"].items()]  # fmt: skip
     rows += [(f"chemistry {name}", f"{count:,}") for name, count in content["chemistry"].items()]
     rows += [(f"left out: {reason}", f"{count:,}") for reason, count in list(content["reasons"].items())[:10]]
     return [*aligned_rows(rows), *(f"caution: {caution}" for caution in content["cautions"])]
@@ -611,6 +640,24 @@ def _barcodes(table: list[dict[str, Any]]) -> Callable[[Figure], None]:
     return paint
 
 
+def _cut(cut: Mapping[str, Counts]) -> Callable[[Figure], None]:
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        top = max(counts.ends()[1] for counts in cut.values() if counts.total)
+        edges = np.linspace(0, top + 1, min(BINS, top + 1) + 1)
+        for (column, counts), color in zip(cut.items(), (BLUE, ORANGE), strict=True):
+            end = column.removeprefix("bases_cut_")
+            if counts.total:
+                axes.stairs(
+                    counts.binned(edges), edges, color=color, linewidth=2, label=f"{end}: {counts.total:,} reads"
+                )
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="bases cut off", ylabel="reads", ylim=(0, None))
+        axes.legend(loc="best")
+
+    return paint
+
+
 def qc_figures(content: Mapping[str, Any], counted: ReadQc) -> list[Drawing]:
     """Return the figures of the results of `read_qc`."""
     name = content["channels"]["flow_cell"]
@@ -629,5 +676,8 @@ def qc_figures(content: Mapping[str, Any], counted: ReadQc) -> list[Drawing]:
              f"{where}.", _channels(content["channels"], counted.flow_cell)),
         *([] if barcodes is None else [
             draw("barcodes", "Called reads by barcode.", _barcodes(barcodes), count_height(len(barcodes)))
+        ]),
+        *([] if not content["cut"] else [
+            draw("cut", "Bases of adapters, primers and barcodes cut off reads.", _cut(counted.cut))
         ]),
     ]  # fmt: skip

@@ -17,7 +17,8 @@ from biorrn.nanopore.reads.kits import Kit
 WINDOW = 150  # bases at each end that are searched
 REACH = 75  # those of them in which an adapter ends; primers stand behind adapters and barcodes
 BATCH = 512  # reads searched at a time
-SHARE = 1 / 4  # edits of a sequence by which it may differ
+SHARE = 1 / 4  # edits of a sequence by which it may differ, of its bases but two: short ones are found by chance
+NEAR = 1  # more edits of an adapter that ends within its own length of the end of the read
 TRIMMED = "xt"  # tag of what was cut off: bases from the start and from the end
 WHAT = ("adapters", "primers", "all", "none")
 OLD_MODIFIED = {"Mm", "Ml"}  # of modified bases before SAM had MM and ML: left out of a part of a read
@@ -59,29 +60,33 @@ class Adapters:
     def __init__(self, kits: Iterable[Kit], what: str = "all") -> None:
         if what not in WHAT:
             raise ConfigError(f"--trim: found '{what}'; allowed is {', '.join(WHAT)}")
-        self._searches: list[tuple[Patterns, np.ndarray, int]] = []
+        # patterns, their edits, the bases that are searched, those in which a pattern ends
+        self._searches: list[tuple[Patterns, np.ndarray, int, int | np.ndarray]] = []
         known = list(kits)
         for name, reach in (("adapters", REACH), ("primers", WINDOW)):
             found = dict.fromkeys(bases[-LONGEST:] for kit in known for bases in getattr(kit, name))
             if found and what in (name, "all"):
                 search = Patterns(list(found), overhang=True)
-                self._searches.append((search, (search.lengths * SHARE).astype(int), reach))
+                most, size = ((search.lengths - 2) * SHARE).astype(int), search.lengths
+                self._searches.append((search, most, reach, reach))
+                if name == "adapters":
+                    self._searches.append((search, most + NEAR, int(size.max()), size))
         if not self._searches and what != "none":
             raise ConfigError(f"--trim {what}: the kit has no {what if what != 'all' else 'adapters or primers'}")
 
     def __call__(self, windows: Windows) -> Ends:
         """Return what stands at the ends of reads."""
-        count = len(windows.sizes)
-        rows, inner, distance = np.arange(count), np.zeros((2, count), int), np.full((2, count), -1)
-        for side, (texts, lengths) in enumerate((windows.front, windows.rear)):
-            for search, most, reach in self._searches:
-                edits, places = search(texts, np.minimum(lengths, reach))
-                places = np.where(edits <= most, places, 0)
-                nearest = places.argmax(1)  # to the insert
-                place = places[rows, nearest]
-                distance[side] = np.where(place > inner[side], edits[rows, nearest], distance[side])
-                inner[side] = np.maximum(inner[side], place)
-        return Ends(inner[0], windows.sizes - inner[1], distance)
+        texts, lengths = (np.concatenate(both) for both in zip(windows.front, windows.rear, strict=True))
+        rows, inner, distance = np.arange(len(texts)), np.zeros(len(texts), int), np.full(len(texts), -1)
+        for search, most, reach, last in self._searches:
+            edits, places = search(texts, np.minimum(lengths, reach))
+            places = np.where((edits <= most) & (places <= last), places, 0)
+            nearest = places.argmax(1)  # to the insert
+            place = places[rows, nearest]
+            distance = np.where(place > inner, edits[rows, nearest], distance)
+            inner = np.maximum(inner, place)
+        start, end = inner.reshape(2, -1)
+        return Ends(start, windows.sizes - end, distance.reshape(2, -1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,7 @@ def frames_of(moves: np.ndarray, start: int, end: int, rna: bool = False) -> tup
 
     `rna`: the table runs against the bases.
     """
-    places = np.flatnonzero(moves)
+    places = np.flatnonzero(moves != 0)  # of bool, which is much faster
     size = len(places)
     first, last = (size - end, size - start) if rna else (start, end)
     return int(places[first]), int(places[last]) if last < size else len(moves)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from biorrn.base.errors import BiorrnError, ConfigError
-from biorrn.base.files import atomic_path, scratch_folder, tsv_line, write_text
+from biorrn.base.files import GzipWriter, atomic_path, scratch_folder, tsv_line, write_text
 from biorrn.nanopore.basecall.formats import format_of
 from biorrn.nanopore.basecall.merge import Fields, add_program, add_programs, program_lines
 from biorrn.nanopore.basecall.sam import sam_lines
@@ -57,17 +57,28 @@ class Header:
         self._groups = [line for line in lines if line.startswith("@RG")]
         self.rna = any("basecall_model=rna" in line for line in self._groups)
 
-    def text(self, barcode: str = "", sequence: str = "", sample: str = "") -> str:
-        """Return the lines; with a barcode, its read groups have its name in their ids, its bases and its sample."""
+    def text(self, barcode: Barcode | None = None) -> str:
+        """Return the lines; the read groups of a barcode have its name in their ids, its bases and its sample."""
         groups = self._groups
-        if barcode:
-            kit = re.escape(barcode.rpartition("_")[0])
-            other = re.compile(rf"(?!.*{re.escape(barcode)}$).*{kit}_barcode[0-9]+")  # of reads demultiplexed before
-            mine = [line for line in groups if not any(map(other.fullmatch, group_ids(line)))] or ["@RG"]
+        if barcode is not None and barcode.label:
+            mine = [line for line in groups if not any(map(barcode.of_another, group_ids(line)))] or ["@RG"]
+            made = [for_barcode(line, barcode) for line in mine]
             # a group of this barcode and the one that it was made of become the same
-            groups = list({tuple(group_ids(line)): line for line in (
-                for_barcode(line, barcode, sequence, sample) for line in mine)}.values())  # fmt: skip
+            groups = list({tuple(group_ids(line)): line for line in made}.values())
         return "\n".join(["@HD\tVN:1.6\tSO:unknown", *groups, *self._programs, *self._comments]) + "\n"
+
+
+class Barcode(NamedTuple):
+    """A barcode in a header: KIT_barcode01, its bases, and the name of its sample; "" for what there is not."""
+
+    label: str
+    bases: str
+    sample: str
+
+    def of_another(self, group: str) -> bool:
+        """Return whether the id of a read group names another barcode of the kit."""
+        kit = re.escape(self.label.rpartition("_")[0])
+        return not group.endswith(self.label) and re.fullmatch(rf".*{kit}_barcode[0-9]+", group) is not None
 
 
 def group_ids(line: str) -> list[str]:
@@ -75,13 +86,15 @@ def group_ids(line: str) -> list[str]:
     return [cell[3:] for cell in line.split("\t") if cell.startswith("ID:")]
 
 
-def for_barcode(line: str, barcode: str, sequence: str, sample: str) -> str:
-    """Return a line @RG for the reads of a barcode."""
+def for_barcode(line: str, barcode: Barcode) -> str:
+    """Return a line @RG for the reads of a barcode; as it is where there is none."""
+    if not barcode.label:
+        return line
     cells = line.split("\t")
     name = next(iter(group_ids(line)), "")
-    kept = [cell for cell in cells[1:] if cell[:3] not in ("ID:", "BC:", *(["SM:"] if sample else []))]
-    made = [f"ID:{group_name(name, barcode)}", *kept, f"BC:{sequence}"]
-    return "\t".join(["@RG", *made, *([f"SM:{sample}"] if sample else [])])
+    kept = [cell for cell in cells[1:] if cell[:3] not in ("ID:", "BC:", *(["SM:"] if barcode.sample else []))]
+    made = [f"ID:{group_name(name, barcode.label)}", *kept, f"BC:{barcode.bases}"]
+    return "\t".join(["@RG", *made, *([f"SM:{barcode.sample}"] if barcode.sample else [])])
 
 
 class RecordWriter:
@@ -92,9 +105,9 @@ class RecordWriter:
     path : the file, `-` for standard output.
     kind : str: fastq, sam, bam or cram.
     header : str: text of the header; FASTQ has none.
-    packed : bool: compress FASTQ.
-    group : makes a line @RG of an id that records have and the header lacks, as that of FASTQ does; the file is then
-        written again at the end.
+    pool : threads that compress FASTQ; None: it is not compressed.
+    group : completes the line @RG of an id that records have and the header lacks, as that of FASTQ does; the file is
+        then written again at the end.
 
     Raises
     ------
@@ -102,14 +115,14 @@ class RecordWriter:
     """
 
     def __init__(
-        self, path: str | Path, kind: str, header: str = "", packed: bool = False,
-        group: Callable[[str], str] = "@RG\tID:{}".format,
+        self, path: str | Path, kind: str, header: str = "", pool: Executor | None = None,
+        group: Callable[[str], str] = str,
     ) -> None:  # fmt: skip
         self.path, self._kind, self._head = path, kind, None
         self._file: Any
         if kind == "fastq":
             self._raw: Any = sys.stdout.buffer if str(path) == "-" else open(path, "wb")  # noqa: SIM115
-            self._file = gzip.GzipFile("", "wb", LEVEL, self._raw, mtime=0) if packed else self._raw
+            self._file = self._raw if pool is None else GzipWriter(self._raw, pool, LEVEL)
             return
         import pysam
 
@@ -168,7 +181,7 @@ class RecordWriter:
 
         lines = self._header.splitlines()
         place = next((at for at, line in enumerate(lines) if line.startswith(("@PG", "@CO"))), len(lines))
-        lines[place:place] = [self._group(name) for name in self._missing]
+        lines[place:place] = [self._group(f"@RG\tID:{name}") for name in self._missing]
         head = pysam.AlignmentHeader.from_text("\n".join(lines) + "\n")
         path = Path(self.path)
         with scratch_folder(path.parent, "groups") as folder, quiet():
@@ -184,7 +197,7 @@ class RecordWriter:
 
 @contextmanager
 def open_reads(
-    output: str, summary: str | None, columns: Sequence[str], header: Header
+    output: str, summary: str | None, columns: Sequence[str], header: Header, threads: int = 1
 ) -> Iterator[Callable[[BaseCall | None, Sequence[str]], None]]:
     """Open an output of reads, by its suffix, and a table of them; yields a function of a read or None and its row.
 
@@ -197,7 +210,8 @@ def open_reads(
         raise ConfigError("--summary: found -, which is also the output")
     with ExitStack() as stack:
         place = output if output == "-" else stack.enter_context(atomic_path(output))
-        writer = stack.enter_context(RecordWriter(place, kind, header.text(), output.endswith(".gz")))
+        pool = stack.enter_context(ThreadPoolExecutor(threads)) if output.endswith(".gz") else None
+        writer = stack.enter_context(RecordWriter(place, kind, header.text(), pool))
         table = None if summary is None else stack.enter_context(write_text(summary))
         if table is not None:
             table.write("\t".join(columns) + "\n")

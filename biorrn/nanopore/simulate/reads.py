@@ -231,15 +231,15 @@ class Simulator:
         kit = self.settings.kit
         if kit is None:
             return ADAPTER, TAIL
-        bases = kit.barcodes[barcode_of(kit, self.seed, number)]
+        name = barcode_of(kit, self.seed, number)
         # where both ends differ, the strand decides which comes first
         order = 1 if np.random.default_rng([self.seed, 3, number]).integers(2) else -1
-        flanks = kit.flanks[::order]
-        (before, after), (other, inner) = flanks[0], flanks[-1]
-        front = joined(decode_bases(ADAPTER), before + bases + after)
+        pairs = kit.pairs()[::order]
+        first, last = (before + barcodes[name] + after for before, barcodes, after in (pairs[0], pairs[-1]))
+        front = joined(decode_bases(ADAPTER), first)
         if not kit.both:
             return encode_bases(front), TAIL
-        behind = decode_bases(reverse_complement(encode_bases(other + bases + inner)))
+        behind = decode_bases(reverse_complement(encode_bases(last)))
         return encode_bases(front), encode_bases(joined(behind, decode_bases(TAIL)))
 
     def current(self, bases: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

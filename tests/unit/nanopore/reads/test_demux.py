@@ -7,9 +7,10 @@ import pytest
 
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.nanopore.alignment import reverse_complement
-from biorrn.nanopore.reads.demux import CLOSE, DIFFERENT, NONE, ONE_END, Demultiplexer, read_sheet
+from biorrn.nanopore.readers.calls import BaseCall
+from biorrn.nanopore.reads.demux import CLOSE, DIFFERENT, NONE, ONE_END, Demultiplexer, assign, read_sheet
 from biorrn.nanopore.reads.kits import Kit, find_kit
-from biorrn.nanopore.reads.trim import Windows
+from biorrn.nanopore.reads.trim import Adapters, Windows
 
 
 def noisy(rng: np.random.Generator, bases: str, errors: float) -> str:
@@ -28,13 +29,15 @@ def insert(rng: np.random.Generator, size: int = 300) -> str:
 
 def molecule(kit: Kit, barcode: str, inside: str, other: str | None = None) -> tuple[str, str, str]:
     """Return what stands before, in and behind the insert of a read of a kit."""
-    (before, after), (second, inner) = kit.flanks[0], kit.flanks[-1]
-    front = "AATGTACTTCGTTCAGTTACGT" + before + kit.barcodes[barcode] + after
-    rear = reverse_complement(second + kit.barcodes[other or barcode] + inner) if kit.both else ""
+    (before, first, after), (second, last, inner) = kit.pairs()[0], kit.pairs()[-1]
+    front = "AATGTACTTCGTTCAGTTACGT" + before + first[barcode] + after
+    rear = reverse_complement(second + last[other or barcode] + inner) if kit.both else ""
     return front, inside, rear + ("ACGTAACTGAACGAAGT" if kit.both else "")
 
 
-@pytest.mark.parametrize("name", ["EXP-NBD104", "EXP-NBD196", "SQK-RBK114-96", "EXP-PBC096", "SQK-RPB114-24"])
+@pytest.mark.parametrize(
+    "name", ["EXP-NBD104", "EXP-NBD196", "SQK-RBK114-96", "EXP-PBC096", "SQK-RPB114-24", "SQK-MAB114-24"]
+)
 def test_barcodes_of_noisy_reads(name: str) -> None:
     rng, kit = np.random.default_rng(0), find_kit(name)
     names, reads, places = [], [], []
@@ -50,6 +53,35 @@ def test_barcodes_of_noisy_reads(name: str) -> None:
     assert not any(one not in (None, other) for one, other in zip(given, names, strict=True))
     near = np.abs(np.array([found.start, found.end]).T - places)[right] <= 3
     assert near.mean() >= 0.95
+
+
+@pytest.mark.parametrize("name", ["TWIST-16-UDI", "TWIST-96A-UDI"])
+def test_the_barcodes_of_both_ends_may_differ(name: str) -> None:
+    rng, kit = np.random.default_rng(4), find_kit(name)
+    names = list(kit.barcodes)
+    reads = ["".join(molecule(kit, each, insert(rng))) for each in names]
+    search = Demultiplexer(kit)
+    assert search(Windows.of(reads)).barcode.tolist() == list(range(len(names)))
+    turned = [reverse_complement(read) for read in reads]
+    assert search(Windows.of(turned)).barcode.tolist() == list(range(len(names)))
+    mixed = "".join(molecule(kit, names[0], insert(rng), names[1]))
+    assert search(Windows.of([mixed])).barcode.tolist() == [-1]
+    noise = [insert(rng, 400) for _ in range(1000)]
+    assert (search(Windows.of(noise)).barcode >= 0).sum() <= 2
+
+
+def test_a_read_that_has_its_tag_is_cut_unless_it_was() -> None:
+    rng, kit = np.random.default_rng(6), find_kit("SQK-NBD114-24")
+    inside = insert(rng)
+    whole = "".join(molecule(kit, "barcode03", inside))
+    read = BaseCall("r", whole, np.full(len(whole), 20, np.uint8), ("BC:Z:SQK-NBD114-24_barcode03",))
+    search, adapters = Demultiplexer(kit), Adapters([kit])
+    [found] = assign([read], search, adapters)
+    assert (found.read.bases, found.barcode) == (inside, "barcode03")
+    assert [each.read for each in assign([found.read], search, adapters)] == [found.read]
+    assert [each.read for each in assign([read], search, None)] == [read]
+    other = BaseCall("r", whole, read.quals, ("BC:Z:SQK-NBD114-24_barcode07",))  # which another program found
+    assert [(each.read, each.barcode) for each in assign([other], search, adapters)] == [(other, "barcode07")]
 
 
 def test_random_reads_get_no_barcode() -> None:
@@ -91,6 +123,7 @@ def test_a_sample_sheet_of_minknow(tmp_path: Path) -> None:
     [
         ("", "is empty"),
         ("barcode,name\n1,a\n", "has no column 'alias'"),
+        ("barcode,alias,Barcode\n1,a,2\n", "has the column 'barcode' more than once"),
         ("barcode,alias\n13,a\n", "barcode '13': the kit has barcode01 to barcode12"),
         ("barcode,alias\n1,a\n1,b\n", "barcode 1 is given twice"),
         ("barcode,alias\n1,a\n2,a\n", "a is given twice"),

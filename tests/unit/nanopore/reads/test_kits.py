@@ -6,7 +6,7 @@ import pytest
 
 from biorrn.base.errors import BiorrnError
 from biorrn.nanopore.alignment import reverse_complement
-from biorrn.nanopore.reads.kits import find_kit, kit_names
+from biorrn.nanopore.reads.kits import find_kit, kit_names, kit_of
 
 OWN = """
 [sets.own]
@@ -25,7 +25,7 @@ def test_a_kit_has_different_barcodes_and_something_to_search(name: str) -> None
     kit = find_kit(name)
     assert kit.barcodes or kit.adapters
     assert len(set(kit.barcodes.values())) == len(kit.barcodes)
-    assert all(len(bases) == 24 for bases in kit.barcodes.values())
+    assert all(len(bases) == (10 if name.startswith("TWIST") else 24) for bases in kit.barcodes.values())
 
 
 def test_native_barcodes_are_the_reverse_complement_of_the_others_up_to_12() -> None:
@@ -41,6 +41,54 @@ def test_a_file_of_the_user(tmp_path: Path) -> None:
     assert kit.barcodes == {"barcode01": "ACGTACGTACGT", "barcode02": "TTTTCCCCGGGG"}
     assert find_kit(f"{path}:OWN") == kit
     assert not kit.both
+    folder = tmp_path / "a.toml.d"
+    folder.mkdir()
+    assert find_kit(str(path.rename(folder / "k.toml"))) == kit
+    assert find_kit(f"{folder}/k.toml:OWN") == kit
+
+
+def test_a_kit_is_found_in_any_spelling() -> None:
+    assert find_kit("sqk_nbd114.24") == find_kit("SQK-NBD114-24")
+
+
+@pytest.mark.parametrize(
+    ("tags", "name", "known"),
+    [
+        ({"sequencing_kit": "sqk-rbk114-96", "barcoding_kits": "sqk-rbk114-96"}, "SQK-RBK114-96", "SQK-RBK114-96"),
+        ({"sequencing_kit": "SQK-NBD114-96-260"}, "SQK-NBD114-96-260", "SQK-NBD114-96"),
+        ({"sequencing_kit": "sqk-cas109"}, "SQK-CAS109", None),
+        ({"sequencing_kit": "my kit"}, "MY-KIT", None),
+        ({"experiment_kit": "genomic_dna", "exp_script_name": "nc/NC_FLO-MIN106_SQK-LSK108.py"}, "SQK-LSK108",
+         "SQK-LSK108"),
+        ({}, "", None),
+    ],
+)  # fmt: skip
+def test_the_kit_of_a_read_by_its_metadata(tags: dict[str, str], name: str, known: str | None) -> None:
+    assert kit_of(tags) == (name, None if known is None else find_kit(known))
+
+
+@pytest.mark.parametrize("name", kit_names())
+def test_what_stands_outside_the_barcodes_is_none_of_what_stands_behind_them(name: str) -> None:
+    kit = find_kit(name)
+    outside = kit.outside()
+    assert set(outside.adapters) <= set(kit.adapters)
+    if not kit.barcodes:
+        assert outside == kit
+        return
+    assert not outside.barcodes
+    assert not outside.primers
+    assert not [after for _, after in kit.flanks for adapter in outside.adapters if after[-12:] in adapter]
+    assert name[:7] not in ("SQK-RBK", "SQK-RPB") or not outside.adapters  # whose adapter is the flank behind
+    assert name[:7] not in ("SQK-NBD", "EXP-NBD") or outside.adapters == kit.adapters
+
+
+def test_both_barcodes_of_a_label() -> None:
+    kit = find_kit("TWIST-16-UDI")
+    assert kit.bases("barcode02") == "CTAGTAGTGA-TTCATAGGAC"
+    assert find_kit("EXP-NBD104").bases("barcode01") == "CACAAAGACACCGACAACTTTCTT"
+    assert kit.label("barcode02") == "TWIST-16-UDI_barcode02"
+    assert kit.barcode("TWIST-16-UDI_barcode02") == "barcode02"
+    assert (kit.label(""), kit.bases(""), kit.barcode("TWIST-96A-UDI_barcode02"), kit.barcode("")) == ("", "", "", "")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +101,8 @@ def test_a_file_of_the_user(tmp_path: Path) -> None:
         (("[sets.own]", "[sets.own"), "is not TOML"),
         (("TTTTCCCCGGGG", "ACGTACGTACGT"), "two of its barcodes are equal"),
         (("[sets.own]", "[sets.own]\nturned = [0, 5]"), "'turned' has 0 to 5; allowed is 1 to 2"),
+        (('ends = "start"', 'others = { set = "own" }'), "has 'others' but no 'barcodes', or not two pairs of flanks"),
+        (('"GGGG"]]', '"GGGG"], ["AA", "CC"]]\nothers = { set = "own", from = 2 }'), "with the same numbers"),
         (('"OWN"', '"MY KIT"'), "kit 'MY KIT': allowed in a name are letters, digits and ._-"),
     ],
 )

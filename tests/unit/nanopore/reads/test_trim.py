@@ -5,7 +5,7 @@ import pytest
 
 from biorrn.nanopore.readers.calls import BaseCall
 from biorrn.nanopore.reads.kits import find_kit
-from biorrn.nanopore.reads.trim import Adapters, cut, trim_reads
+from biorrn.nanopore.reads.trim import Adapters, Windows, cut, trim_reads
 
 READ = BaseCall(
     "r",
@@ -87,3 +87,23 @@ def test_tags_of_an_older_format_are_left_out() -> None:
     old = BaseCall("r", READ.bases, READ.quals, (*READ.tags, "Mm:Z:C+m,0;", "Ml:B:C,10"))
     part = cut(old, 1, 7)
     assert not [tag for tag in part.tags if tag[:2] in ("Mm", "Ml")]
+
+
+def test_an_adapter_at_the_very_end_of_a_read_may_have_one_edit_more() -> None:
+    search = Adapters([find_kit("SQK-LSK109")], "adapters")
+    insert = "".join(np.random.default_rng(2).choice(list("ACGT"), 400))
+    whole, worn = "GCAATACGTAACTGAACGAAGT", "GCATTACCTAAGTGATCGATGA"  # 6 of 22 differ
+    assert sum(one != other for one, other in zip(whole, worn, strict=True)) == 6
+    found = search(Windows.of([insert + worn, insert + worn + insert[:30], insert + whole + insert[:30]]))
+    assert (found.end < [422, 452, 452]).tolist() == [True, False, True]
+    assert abs(found.end[0] - 400) <= 3
+    assert found.end[2] == 400
+    assert not found.start.any()
+
+
+@pytest.mark.parametrize("name", ["SQK-LSK109", "SQK-RNA004", "SQK-RAD004", "SQK-PCS111"])
+def test_adapters_are_seldom_found_by_chance(name: str) -> None:
+    rng = np.random.default_rng(3)
+    windows = Windows.of(["".join(rng.choice(list("ACGT"), 300)) for _ in range(2000)])
+    found = Adapters([find_kit(name)], "adapters")(windows)
+    assert ((found.start > 0) | (found.end < windows.sizes)).mean() <= 0.01
