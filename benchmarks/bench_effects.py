@@ -36,19 +36,13 @@ from biorrn.nn.store import Stored, load_model
 from biorrn.proteins.predict import predict
 from biorrn.sequences.alphabets import STANDARD, blosum62, scale, tokens
 from biorrn.sequences.records import ProteinRecord
+from biorrn.sequences.variants import mutate, parse_variant
 
 FEWEST = 20  # mutants of a protein whose order is scored
 WINDOW = 5  # residues on each side
 PENALTY = 300.0  # of ridge; chosen on other proteins than those of the valid split
 SCORE = 1.364  # kcal/mol of a unit of the score of stability, a tenfold concentration
 BACK = 500  # mutants whose way back is predicted too
-
-
-def mutant(sequence: str, mutation: str) -> str:
-    """Return the sequence with one substitution."""
-    place = int(mutation[1:-1]) - 1
-    assert sequence[place] == mutation[0], mutation
-    return sequence[:place] + mutation[-1] + sequence[place + 1 :]
 
 
 def by_model(stored: Stored, wild: list[str], other: list[str], both_ways: bool = False) -> np.ndarray:
@@ -110,7 +104,7 @@ def predictions(name: str, path: str) -> tuple[pd.DataFrame, dict[str, np.ndarra
     train, rows = table[table["split"] == "train"], table[table["split"] == "valid"].reset_index(drop=True)
     stored = load_model(name)
     wild = rows["wt_sequence"].tolist()
-    other = [mutant(*pair) for pair in zip(wild, rows["mutation"], strict=True)]
+    other = [mutate(one, parse_variant(text)) for one, text in zip(wild, rows["mutation"], strict=True)]
     found = {"model": by_model(stored, wild, other), "both ways": by_model(stored, wild, other, True)}
     some = np.random.default_rng(0).permutation(len(rows))[:BACK]
     turned = [other[k] for k in some], [wild[k] for k in some]

@@ -209,11 +209,26 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved})
 
 
+PARTS = 10  # lines of epochs in a log, which is read later, and where epochs are short
+SILENCE = 60.0  # seconds after which an epoch has its line there in any case
+
+
 class Reporter(Callback):
-    """Shows progress, prints a line for each epoch and writes history.tsv."""
+    """Shows progress, prints lines of epochs and writes history.tsv.
+
+    A terminal gets a line for each epoch. Elsewhere the first, the last and every tenth of them have one, and one whose
+    predecessor is `SILENCE` old.
+    """
 
     def __init__(self, folder: Path, task: Task, total: int) -> None:
         self.folder, self.task, self.total = folder, task, total
+        self.printed = -SILENCE  # when the last line was
+        self.untold: dict[str, float] | None = None  # the last epoch, if it had no line
+
+    def told(self, epoch: int, epochs: int) -> bool:
+        """Return whether an epoch, from 1, has a line."""
+        tenth = epoch * PARTS // epochs > (epoch - 1) * PARTS // epochs
+        return sys.stderr.isatty() or epoch == 1 or tenth or time.monotonic() - self.printed >= SILENCE
 
     def on_train_start(self, trainer: pl.Trainer, learner: Any) -> None:
         epochs = trainer.max_epochs or 1
@@ -226,7 +241,17 @@ class Reporter(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, learner: Any) -> None:
         write_history(self.folder, learner.history)
-        row = learner.history[-1]
+        self.untold = learner.history[-1]
+        if self.told(int(self.untold["epoch"]) + 1, trainer.max_epochs or 1):
+            self._print(trainer, learner)
+
+    def on_train_end(self, trainer: pl.Trainer, learner: Any) -> None:
+        if self.untold is not None:  # the last epoch of a run that was stopped early
+            self._print(trainer, learner)
+
+    def _print(self, trainer: pl.Trainer, learner: Any) -> None:
+        row, self.untold, self.printed = self.untold, None, time.monotonic()
+        assert row is not None
         name = f"valid_{self.task.monitor}"
         scored = "valid" if learner.recipe.fitted == "train" else "fitted"
         clear = "\r\x1b[K" if sys.stderr.isatty() else ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -103,11 +102,6 @@ def encoded(kernel: Any, sequences: Sequence[str]) -> Tensor:
     return torch.cat(parts)
 
 
-@lru_cache(maxsize=4)
-def _told(reference: bytes) -> Tensor:
-    return torch.from_numpy(told(EFFECTS, np.frombuffer(reference, np.uint8)))
-
-
 def setting_for(
     wild_type: str, sequences: Sequence[str], places: Sequence[int] = ()
 ) -> tuple[Setting, GaussianProcess]:
@@ -136,7 +130,7 @@ def setting_for(
     sites = differs.nonzero()[:, 0]
     if 1 <= len(sites) <= MOST_SITES:
         return replace(every, positions=sites), GaussianProcess(kernel=Sites(), warp=WARP)
-    setting = replace(every, told=_told(reference.tobytes()))
+    setting = replace(every, told=torch.from_numpy(told(EFFECTS, reference)))
     return setting, GaussianProcess(kernel=Substitutions(effects=EFFECTS), warp=WARP)
 
 

@@ -87,3 +87,14 @@ def test_the_best_epoch_so_far_is_a_model(tiny_proteins: Path, tmp_path: Path) -
     last, best = (load_file(path / "weights.safetensors") for path in (folder, folder / precision.SNAPSHOT))
     assert all(torch.equal(last[key], best[key]) for key in last)
     assert load_model(folder / precision.SNAPSHOT).recipe.task == "regression"
+
+
+def test_a_log_has_few_lines_of_short_epochs(tiny_proteins: Path, tmp_path: Path, capsys) -> None:
+    """The first, each tenth and the last, also where the run is stopped before its last epoch."""
+    many = recipe("32").model_copy(update={"training": recipe("32").training.model_copy(update={"epochs": 40})})
+    train(many, tiny_proteins, tmp_path / "run", load_task("regression"), threads=1, stop=30)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch ")]
+    assert [line.split("/")[0] for line in lines[:3]] == ["epoch 1", "epoch 3", "epoch 6"]
+    assert lines[-1].startswith("epoch 30/30: ")
+    assert len(lines) == 11
+    assert len((tmp_path / "run" / "history.tsv").read_text().splitlines()) == 31
