@@ -5,6 +5,8 @@ The evaluation is of the model before it is refitted to all rows; see `refit`.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +51,7 @@ class Session:
     device : torch device of predictions.
     say : takes each line of progress.
     report : writes the HTML report, see `report.page.write_report`.
+    until : float: end of the time that the user gave, by the monotonic clock.
     """
 
     folder: Path
@@ -57,6 +60,11 @@ class Session:
     device: torch.device
     say: Say
     report: Report
+    until: float = math.inf
+
+    def left(self) -> float:
+        """Return the seconds left of the time that the user gave, below 0 after its end."""
+        return self.until - time.monotonic()
 
 
 def predicted(folder: Path, rows: Proteins, device: torch.device | str = "cpu") -> list[Prediction]:
@@ -127,8 +135,6 @@ def evaluate_run(
         content["cautions"].append(
             "No rows are kept for a test: these rows also chose the best epoch and the weights of the members."
         )
-    else:
-        content["cautions"] += coverage(rows, names, found)
     content["cautions"] += with_and_without(run, model, rows, names, found)
     content["cautions"] += cautions
     add_positions(content, positions)

@@ -36,6 +36,7 @@ from biorrn.sequences.splits import (
     Column,
     Folds,
     Random,
+    fold_splits,
     mutated_sites,
     order_split,
     parse_split,
@@ -557,12 +558,16 @@ def choose_split(
         if folds.kind == "order":
             how = f"rows with more than {folds.number} mutations are test"
             return Split(order_split(sites, groups, folds.number, seed), groups, how, why, wild_type=wild_type)
-        if not by_column:  # so that folds that cannot be are told before anything is written or trained
-            codes = np.array(list(site_fold_splits(sites, folds, seed)))
-            tested = int((codes == SPLITS.index("test")).any(axis=0).sum())
-            how += f", {tested:,} of {len(table):,} rows are tested" * (tested < len(table))
     else:
         groups, how, why = _groups(table, seen, isinstance(wanted, Random) or folds.kind == "random", identity)
+    if folds.rounds:  # so that folds that cannot be are told before anything is written or trained
+        outside = table.codes != SPLITS.index("test") if by_column else np.ones(len(table), bool)
+        if folds.by_site:
+            rounds = site_fold_splits(sites.of(outside), folds, seed)
+        else:
+            rounds = fold_splits(groups[outside], folds.number, seed)
+        tested = int((np.array(list(rounds)) == SPLITS.index("test")).any(axis=0).sum())
+        how += f", {tested:,} of {outside.sum():,} rows are tested" if tested < outside.sum() else ""
     if by_column:
         return replace(_by_column(table, groups, how, seed), wild_type=wild_type)
     codes = shares(groups, fractions, seed)
