@@ -65,12 +65,23 @@ def test_a_run_folder(
     run = tmp_path / "run"
     words = ("train-table", table, "--target", "activity", "--wild-type", WILD, "--model", "gaussian")
     assert run_cli(*words, "-o", run, "--threads", 1) == 0
-    assert run_cli("suggest", run, "-n", 6, "--wild-type", WILD, "--max-mutations", 2, "-o", tmp_path / "next.tsv") == 0
+    # the model knows the wild type of the mutations
+    assert run_cli("suggest", run, "-n", 6, "--max-mutations", 2, "-o", tmp_path / "next.tsv") == 0
+    assert "wild type: 16 residues, from the model" in capsys.readouterr().err
     frame = pd.read_csv(tmp_path / "next.tsv", sep="\t")
     predicted = biorrn.predict(str(run), dict(zip(frame["id"], frame["sequence"], strict=True)))
     assert frame["activity"].to_numpy() == pytest.approx(predicted["activity"].to_numpy(), abs=1e-3)
-    again = biorrn.suggest(str(run), table, wild_type=WILD, number=6, max_mutations=2)
+    again = biorrn.suggest(str(run), table, number=6, max_mutations=2)
     assert again["mutation"].tolist() == frame["mutation"].tolist()
+    given = biorrn.suggest(str(run), table, wild_type=WILD, number=6, max_mutations=2)
+    assert given["mutation"].tolist() == frame["mutation"].tolist()
+    assert run_cli("predict", run, table, "-o", tmp_path / "all.csv") == 0
+    assert "that of the model" in capsys.readouterr().err
+    assert run_cli("predict", run, "--mutations", "K4W:S5F", "-o", tmp_path / "one.csv") == 0
+    by_option = tmp_path / "option.csv"
+    assert run_cli("predict", run, "--wild-type", WILD, "--mutations", "K4W:S5F", "-o", by_option) == 0
+    assert (tmp_path / "one.csv").read_bytes() == by_option.read_bytes()
+    assert len(biorrn.predict(str(run), table)) == 40
 
 
 @pytest.mark.parametrize(

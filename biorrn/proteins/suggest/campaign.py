@@ -16,6 +16,7 @@ import torch
 from biorrn.base.errors import BiorrnError, ConfigError, Fault, InputError, OnProblem, stop
 from biorrn.base.lookup import lookup
 from biorrn.nn.ensemble import Ensemble, each
+from biorrn.nn.facts import wild_type_of
 from biorrn.nn.store import Stored, load_model
 from biorrn.proteins.predict import predict, target_names, units_of
 from biorrn.proteins.predictions import read_prepared
@@ -183,42 +184,50 @@ def open_campaign(
             target = names[place_of(target, names)]
         elif len(names) == 1:
             target = names[0]
+    known = "" if stored is None else wild_type_of(stored.facts)
     if table is not None:
         columns = Columns(table, (target,) if target else (), offset=offset, **reading or {})
-        return read_campaign(columns, wild_type, say), stored
+        return read_campaign(columns, wild_type, say, known), stored
     assert stored is not None
     assert target is not None
-    reference = str(stored.facts.get("reference") or "")
-    measured = read_run(stored.path, target, wild_type, reference)
+    measured = read_run(stored.path, target, wild_type, known)
     if measured is None:
-        given, source = (one_protein(wild_type), "--wild-type") if wild_type else (reference, "the model")
+        given, source = (one_protein(wild_type), "--wild-type") if wild_type else (known, "the model")
         unit = units_of(stored.facts)[place_of(target, names)]
         measured = averaged(target, unit, [], np.zeros(0), given, source)
     return measured, stored
 
 
-def read_campaign(columns: Columns, wild_type: str | None, say: Callable[[str], None] = lambda line: None) -> Measured:
+def read_campaign(
+    columns: Columns, wild_type: str | None, say: Callable[[str], None] = lambda line: None, known: str = ""
+) -> Measured:
     """Read the table measured so far; proteins measured several times are averaged.
 
     Parameters
     ----------
     columns : Columns, of one target.
-    wild_type : str, optional: FASTA, sequence or column; default: the consensus where the rows are variants of one.
+    wild_type : str, optional: FASTA, sequence or column; default: that of the table, the known one, or the consensus
+        where the rows are variants of one.
+    known : str: wild type of a model; "" for none.
 
     Raises
     ------
     ConfigError, InputError: as `train_table.table.read_table`; or the rows have several wild types.
     """
-    mutated = _of_mutations(columns, wild_type)
-    table = read_table(dataclasses.replace(columns, wild_type=wild_type if mutated else None))
+    mutated = _of_mutations(columns, wild_type or known or None)
+    by_model = known if mutated and wild_type is None and _needs_wild_type(columns) else ""
+    table = read_table(dataclasses.replace(columns, wild_type=(wild_type or by_model or None) if mutated else None))
     for line in table.reading.lines():
         say(line)
     own = {row.wild_type for row in table.rows if row.wild_type}
     if len(own) > 1:
         raise InputError(columns.path, f"holds variants of {len(own)} wild types; a campaign is of one protein")
-    given, source = (own.pop(), "--wild-type" if wild_type else "the table") if own else ("", "")
+    source = "--wild-type" if wild_type else "the model" if by_model else "the table"
+    given, source = (own.pop(), source) if own else ("", "")
     if not given and wild_type is not None:
         given, source = one_protein(wild_type), "--wild-type"
+    elif not given and known and mostly_variants(_sequences(table), known):
+        given, source = known, "the model"
     if not given:
         given = look(table, columns.targets).reference
         source = "the commonest residue of each position" if given else ""
@@ -234,6 +243,15 @@ def _of_mutations(columns: Columns, wild_type: str | None) -> bool:
         return protein_columns(columns.path, options).variant is not None
     except ConfigError:  # the table has sequences
         return False
+
+
+def _needs_wild_type(columns: Columns) -> bool:
+    """Return whether a table of mutations says nowhere of what they are."""
+    try:
+        protein_columns(columns.path, TableOptions(columns.sequence, columns.id, columns.sheet))
+    except InputError:
+        return True
+    return False
 
 
 def _sequences(table: Table) -> list[str]:
@@ -317,6 +335,11 @@ def is_variant(sequence: str, wild_type: str) -> bool:
     (True, False)
     """
     return len(sequence) == len(wild_type) and bool((tokens(sequence) != tokens(wild_type)).mean() <= STRANGE)
+
+
+def mostly_variants(sequences: Sequence[str], wild_type: str) -> bool:
+    """Return whether more than half of the proteins are variants of a wild type."""
+    return 2 * sum(is_variant(one, wild_type) for one in sequences) > len(sequences)
 
 
 class Oracle:
@@ -460,7 +483,7 @@ def suggest(
             "--wild-type: found none, and the measured proteins are not variants of one; give it, or --candidates"
         )
     rules, known = wish.rules, measured.sequences
-    if wild and known and 2 * sum(is_variant(one, wild) for one in known) <= len(known):
+    if wild and known and not mostly_variants(known, wild):
         raise ConfigError(
             f"--wild-type: most of the {len(known):,} measured proteins are no variants of it (from {measured.source}, "
             f"{len(wild)} residues): another length, or more than half of the residues differ"

@@ -238,6 +238,7 @@ def train_own(
             "lines": choice.lines + _leakage(folder / DATA),
             "groups": split.groups.tolist() if folds.rounds or (cross_fits(split) and not table.classes) else [],
             "wild_type": split.wild_type,
+            "given": table.wild_type,
         }
         keep_state(folder, state)
     for line in state["lines"]:
@@ -292,11 +293,16 @@ def train_own(
             evaluate_run(run, measured, state["held_out"], whole, cautions, new_positions(measured))
     if state["reference"]:
         most = most_mutations(folder / DATA, state["reference"])
-        update_facts(folder, reference=state["reference"], most_mutations=most)
+        update_facts(folder, reference=state["reference"], most_mutations=most, **_given(state))
     for line in next_lines(folder):
         say(line)
     if state["reference"] and recipe.task == "regression":
         say(f"  biorrn suggest {folder} -n 96 -o next.csv")
+
+
+def _given(state: dict[str, Any]) -> dict[str, str]:
+    """Return the wild type as a fact, if it was given; the commands that use the model need not be told it again."""
+    return {"wild_type": state["given"]} if state.get("given") else {}
 
 
 def _repeats(wish: Wish, split: Split, numbers: bool) -> int:
