@@ -25,11 +25,12 @@ from biorrn.proteins.suggest.acquisition import ACQUISITIONS, EXPLORE, Belief
 from biorrn.proteins.suggest.candidates import Candidate, Library, Rules, combinations, listed
 from biorrn.proteins.suggest.posterior import Posterior, fit, setting_for
 from biorrn.proteins.train_table.outputs import DATA
-from biorrn.proteins.train_table.table import Columns, Table, look, read_table
+from biorrn.proteins.train_table.table import Columns, Table, distinct, look, read_table
 from biorrn.sequences.alphabets import sequence as text_of
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.fasta import cleaned, read_fasta
 from biorrn.sequences.records import ProteinRecord
+from biorrn.sequences.repeats import repeats_of
 from biorrn.sequences.rows import TableOptions, protein_columns
 from biorrn.training.batches import pad_tokens
 
@@ -231,6 +232,9 @@ def read_campaign(
     if not given:
         given = look(table, columns.targets).reference
         source = "the commonest residue of each position" if given else ""
+    values = table.targets[:, 0]
+    if line := repeats_of(distinct(table), values).line([row.id for row in table.rows], values):
+        say(f"warning: {line}")
     unit = table.reading.unit(columns.targets[0])
     return averaged(columns.targets[0], unit, _sequences(table), table.targets[:, 0], given, source)
 
@@ -489,6 +493,8 @@ def suggest(
             f"{len(wild)} residues): another length, or more than half of the residues differ"
         )
     lines = [f"measured: {len(known):,} proteins"] if known else ["measured: none; the model alone is asked"]
+    if (rows := int(measured.counts.sum())) > len(known):
+        lines[0] += f" in {rows:,} rows; repeats are averaged, and such a mean counts as often as it was measured"
     if wild:
         lines.append(f"wild type: {len(wild)} residues, from {measured.source}")
     if wish.candidates is not None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from biorrn.base.errors import ConfigError, InputError
-from biorrn.sequences import embeddings
+from biorrn.sequences import embeddings, repeats
 from biorrn.sequences.alphabets import consensus as consensus_of
 from biorrn.sequences.alphabets import sequence, tokens
 from biorrn.sequences.prepared.files import offsets_of
@@ -267,10 +266,7 @@ def with_embeddings(table: Table, columns: Columns, path: str) -> tuple[Table, l
 
 def distinct(table: Table) -> np.ndarray:
     """Return a number for each row, the same for rows of the same sequence: int64 (N,)."""
-    whole = table.tokens.tobytes()
-    texts = [whole[start:end] for start, end in pairwise(table.offsets.tolist())]
-    place: dict[bytes, int] = {}
-    return np.array([place.setdefault(text, len(place)) for text in texts], np.int64)
+    return repeats.distinct(table.tokens, table.offsets)
 
 
 def _splits(
@@ -347,6 +343,7 @@ class Look:
     positions : int: places of the consensus where more than 2 rows in 1,000 of its length differ.
     repeats : float: standard deviation between measurements of one sequence, of the first target; NaN without any.
     embeddings : str: file of the rows' embeddings, "" for none.
+    contradictions : list of str: a sentence for each target with proteins whose values contradict one another.
     targets : list of {"name", "known", "missing", "mean", "standard_deviation", "lowest", "highest", "distinct"}; of
         classes {"name", "known", "missing", "classes": {name: rows}}.
     """
@@ -366,6 +363,7 @@ class Look:
     positions: int
     repeats: float
     embeddings: str = ""
+    contradictions: list[str] = field(default_factory=list)
     targets: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -388,6 +386,10 @@ def look(table: Table, names: tuple[str, ...] | list[str], seed: int = 0) -> Loo
     low, middle, high = np.quantile(lengths, [0.05, 0.5, 0.95])
     kind = "variants" if is_variants else "designs" if high - low <= NARROW * middle else "natural"
     near = edits[edits <= limit]
+    values = [] if table.classes else list(table.targets.T)
+    found = [repeats.repeats_of(numbers, own) for own in values]
+    ids = [row.id for row in table.rows]
+    told = [one.line(ids, own) for one, own in zip(found, values, strict=True)] or [""] * len(names)
     return Look(
         rows=len(table),
         residues=int(lengths.sum()),
@@ -402,7 +404,8 @@ def look(table: Table, names: tuple[str, ...] | list[str], seed: int = 0) -> Loo
         most_edits=float(np.quantile(near, 0.99)) if is_variants else float("nan"),
         reference=sequence(consensus) if is_variants else "",
         positions=_positions(table, consensus) if is_variants else 0,
-        repeats=float("nan") if table.classes else _repeats(numbers, table.targets[:, 0]),
+        repeats=float("nan") if table.classes else found[0].spread,
+        contradictions=[f"{name}: {line}" for name, line in zip(names, told, strict=True) if line],
         targets=[_target(name, table.targets[:, place], table.classes) for place, name in enumerate(names)],
     )
 
@@ -434,21 +437,6 @@ def _positions(table: Table, consensus: np.ndarray) -> int:
     return int((differs.mean(axis=1) > VARIED).sum())
 
 
-def _repeats(numbers: np.ndarray, target: np.ndarray) -> float:
-    known = np.isfinite(target)
-    numbers, target = numbers[known], target[known]
-    if not len(numbers):
-        return float("nan")
-    counts = np.bincount(numbers)
-    sums = np.bincount(numbers, target)
-    again = counts[numbers] > 1
-    free = int(again.sum() - (counts > 1).sum())
-    if free < 5:
-        return float("nan")
-    squares = np.square(target - (sums / np.maximum(counts, 1))[numbers])[again].sum()
-    return float(np.sqrt(squares / free))
-
-
 def _target(name: str, values: np.ndarray, classes: Sequence[str] = ()) -> dict[str, Any]:
     known = values[np.isfinite(values)]
     if classes:
@@ -473,7 +461,7 @@ def lines(seen: Look) -> list[str]:
     said = [f"{seen.rows:,} proteins of {spread} ({seen.lengths} distinct lengths)"]
     if seen.sequences < seen.rows:
         again = f"; measurements of one sequence differ by {seen.repeats:.3g} (SD)" if seen.repeats >= 0 else ""
-        said[0] += f", {seen.sequences:,} distinct sequences{again}"
+        said[0] += f", {seen.sequences:,} distinct sequences{again}; each row trains, so that repeats count as their mean"
     if seen.kind == "variants":
         said.append(
             f"{100 * seen.variants:.0f} % are variants of one protein of {len(seen.reference)} residues: "
@@ -491,7 +479,7 @@ def lines(seen: Look) -> list[str]:
         text = f"{target['name']}: {target['known']:,} values, mean {target['mean']:.4g}, SD "
         text += f"{target['standard_deviation']:.3g}, {target['lowest']:.4g} to {target['highest']:.4g}"
         said.append(text + (f", {target['missing']:,} missing" if target["missing"] else ""))
-    return said
+    return said + [f"warning: {line}" for line in seen.contradictions]
 
 
 FRACTIONS = (0.8, 0.1, 0.1)
