@@ -84,6 +84,29 @@ def test_a_run_folder(
     assert len(biorrn.predict(str(run), table)) == 40
 
 
+def test_a_run_that_predicts_nothing_warns_and_its_predictions_are_not_used(
+    table: Path, run_cli: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(table)
+    frame["activity"] = np.random.default_rng(3).permutation(frame["activity"])
+    frame.to_csv(tmp_path / "noise.csv", index=False)
+    run = tmp_path / "run"
+    words = ("--target", "activity", "--wild-type", WILD, "--model", "gaussian", "--threads", 1)
+    assert run_cli("train-table", tmp_path / "noise.csv", *words, "-o", run) == 0
+    assert "nothing shows that it ranks new proteins" in capsys.readouterr().out
+    assert "nothing shows that it ranks new proteins" in (run / "report.html").read_text()
+    figure = tmp_path / "next.svg"
+    asked = ("--max-mutations", 2, "-n", 6)
+    assert run_cli("suggest", run, *asked, "-o", tmp_path / "next.csv", "--figure", figure) == 0
+    said = capsys.readouterr().err
+    assert "warning: model: Spearman " in said
+    assert "Its predictions are not used; the Gaussian process fitted to the measured is" in said
+    by_table = ("suggest", tmp_path / "noise.csv", "--target", "activity", "--wild-type", WILD, *asked)
+    assert run_cli(*by_table, "-o", tmp_path / "table.csv") == 0
+    without = pd.read_csv(tmp_path / "table.csv")
+    assert pd.read_csv(tmp_path / "next.csv")["mutation"].tolist() == without["mutation"].tolist()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

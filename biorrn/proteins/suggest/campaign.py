@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from biorrn.base.errors import BiorrnError, ConfigError, Fault, InputError, OnProblem, stop
+from biorrn.base.files import read_json
 from biorrn.base.lookup import lookup
 from biorrn.nn.ensemble import Ensemble, each
 from biorrn.nn.facts import wild_type_of
@@ -23,8 +24,8 @@ from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.suggest import acquisition
 from biorrn.proteins.suggest.acquisition import ACQUISITIONS, EXPLORE, Belief
 from biorrn.proteins.suggest.candidates import Candidate, Library, Rules, combinations, listed
-from biorrn.proteins.suggest.posterior import Posterior, fit, setting_for
-from biorrn.proteins.train_table.outputs import DATA
+from biorrn.proteins.suggest.posterior import Posterior, cross_validated, fit, setting_for
+from biorrn.proteins.train_table.outputs import DATA, EVALUATION, held_out_score, ranks, shown
 from biorrn.proteins.train_table.table import Columns, Table, distinct, look, read_table
 from biorrn.sequences.alphabets import sequence as text_of
 from biorrn.sequences.alphabets import tokens
@@ -105,6 +106,7 @@ class Round:
     values, deviations : float64 arrays (M,): of the candidates, in the target's unit.
     indices : int64 array: of the chosen among the candidates.
     lines : list of str: what was decided, for the user.
+    caution : str: that nothing shows that the predictions rank variants; "" where something does.
     """
 
     chosen: list[Suggestion]
@@ -116,6 +118,7 @@ class Round:
     deviations: np.ndarray
     indices: np.ndarray
     lines: list[str]
+    caution: str = ""
 
 
 MOST_CHOSEN = 2000  # suggestions of a round, of which each depends on those before
@@ -359,6 +362,7 @@ class Oracle:
     sign : float: 1, or -1 where lower is better.
     varied : sequences, beside the measured, that the kernel has to tell apart; places : where others may differ.
     options : for `proteins.predict.predict`.
+    trusted : bool: whether the model's predictions are the mean, where there are measured rows.
     """
 
     def __init__(
@@ -371,13 +375,19 @@ class Oracle:
         varied: Sequence[str] = (),
         places: Sequence[int] = (),
         options: dict[str, Any] | None = None,
+        trusted: bool = True,
     ) -> None:
-        self.measured, self.stored, self.place, self.sign = measured, stored, place, sign
+        self.measured, self.stored, self.place, self.sign, self.trusted = measured, stored, place, sign, trusted
         self.options = options or {}
         self.posterior: Posterior | None = None
         if len(measured):
             setting, settings = setting_for(measured.wild_type, [*measured.sequences, *varied], places)
-            self.posterior = fit(setting, settings, measured.sequences, sign * measured.values, measured.counts, seed)
+            self.data = (setting, settings, measured.sequences, sign * measured.values, measured.counts, seed)
+            self.posterior = fit(*self.data)
+
+    def check(self) -> dict[str, float]:
+        """Return how the process predicts measured rows from others; see `posterior.cross_validated`."""
+        return cross_validated(*self.data) if self.posterior is not None else {}
 
     def believe(self, sequences: Sequence[str]) -> Belief:
         """Return the belief about some proteins, on the scale on which a batch is chosen."""
@@ -389,7 +399,7 @@ class Oracle:
         blocks = (sequences[start : start + ENCODED] for start in range(0, len(sequences), ENCODED))
         parts = [posterior.marginals(posterior.encode(block)) for block in blocks]
         mean, deviation = (np.concatenate(part) for part in zip(*parts, strict=True))
-        if self.stored is not None:
+        if self.stored is not None and self.trusted:
             mean = posterior.latent(self.sign * self._predicted(sequences)[0])
 
         def covariance(rows: np.ndarray) -> np.ndarray:
@@ -497,14 +507,17 @@ def suggest(
         lines[0] += f" in {rows:,} rows; repeats are averaged, and such a mean counts as often as it was measured"
     if wild:
         lines.append(f"wild type: {len(wild)} residues, from {measured.source}")
+    score = _score_of(stored, measured.target)
+    trusted = not score or ranks(score)
     if wish.candidates is not None:
         library = listed(wish.candidates, wild, rules, known, on_problem)
         varied = [one.sequence for one in library.candidates]
-        oracle = Oracle(measured, stored, place, sign, wish.seed, varied, options=options)
+        oracle = Oracle(measured, stored, place, sign, wish.seed, varied, options=options, trusted=trusted)
     else:
         most = rules.most or measured.most_mutations + 1
         rules = dataclasses.replace(rules, most=min(most, len(rules.places(wild))))
-        oracle = Oracle(measured, stored, place, sign, wish.seed, places=rules.places(wild), options=options)
+        places = rules.places(wild)
+        oracle = Oracle(measured, stored, place, sign, wish.seed, (), places, options=options, trusted=trusted)
 
         def rate(sequences: Sequence[str]) -> np.ndarray:
             belief = oracle.believe(sequences)
@@ -512,6 +525,8 @@ def suggest(
 
         library = combinations(wild, rules, known, sign * measured.values, rate)
         lines.append(f"candidates: up to {rules.most} substitution{'s' * (rules.most > 1)} a variant")
+    told, caution = _evidence(score, oracle, wish.acquisition)
+    lines += told
     out = "".join(f"; {reason}: {count:,}" for reason, count in library.left_out.most_common())
     lines.append(f"candidates: {len(library):,}{out}")
     if not len(library):
@@ -547,4 +562,40 @@ def suggest(
 
     best = known[int(np.argmax(sign * measured.values))] if known else ""
     controls = control(THE_WILD_TYPE, wild), control(THE_BEST, best)
-    return Round(chosen, *controls, measured, library, values, deviations, indices, lines)
+    return Round(chosen, *controls, measured, library, values, deviations, indices, lines, caution)
+
+
+def _score_of(stored: Stored | None, target: str) -> dict[str, Any]:
+    """Return the held-out correlation of a run of `biorrn train-table`; empty for another model."""
+    if stored is None or not (stored.path / EVALUATION).is_file() or not (stored.path / DATA).is_file():
+        return {}
+    return held_out_score(stored.path, read_json(stored.path / EVALUATION), target)
+
+
+def _evidence(score: dict[str, Any], oracle: Oracle, acquisition: str) -> tuple[list[str], str]:
+    """Return lines on whether the predictions are shown to rank variants, and the caution where they are not.
+
+    The choice itself stays: where five folds of the measured rows show nothing, `ucb` still finds more than random
+    choice or the most uncertain variants, since it weighs uncertainty and what is known of substitutions in general
+    (docs/results.md).
+    """
+    lines = []
+    if score:
+        words = f"model: {shown(score)} on rows that it did not see"
+        if ranks(score):
+            return [words], ""
+        poor = f"{words}: nothing shows that it ranks variants"
+        if oracle.posterior is None:
+            return [f"warning: {poor}; expect no more than from random choice"], poor
+        lines.append(f"warning: {poor}. Its predictions are not used; the Gaussian process fitted to the measured is")
+    if not (own := oracle.check()):
+        few = f"of {len(oracle.measured)} measured variants, too few to check whether they predict others"
+        return [*lines, *([f"warning: {few}"] if oracle.posterior is not None else [])], ""
+    words = f"measured variants, each predicted from the others: {shown(own)}"
+    if ranks(own):
+        return [*lines, words], ""
+    poor = f"{words}: they do not show yet what is good"
+    advice = "Take this round as exploration"
+    if acquisition == "greedy":
+        advice += "; --acquisition greedy follows such predictions, ucb weighs their uncertainty"
+    return [*lines, f"warning: {poor}. {advice}"], poor

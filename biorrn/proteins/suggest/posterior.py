@@ -21,6 +21,8 @@ from biorrn.nn.gaussian.model import KERNELS, Unwarp
 from biorrn.nn.gaussian.substitutions import SubstitutionKernel
 from biorrn.nn.told import told
 from biorrn.sequences.alphabets import tokens
+from biorrn.stats.bootstrap import estimate
+from biorrn.stats.metrics import RESAMPLED
 from biorrn.training.batches import pad_tokens
 from biorrn.training.gaussian import Scale, learn, set_unwarp, warp
 
@@ -132,6 +134,36 @@ def setting_for(
         return replace(every, positions=sites), GaussianProcess(kernel=Sites(), warp=WARP)
     setting = replace(every, told=torch.from_numpy(told(EFFECTS, reference)))
     return setting, GaussianProcess(kernel=Substitutions(effects=EFFECTS), warp=WARP)
+
+
+CHECK_FOLDS = 5
+CHECK_ROWS = (10, 400)  # fewest that can be checked; more than the most are drawn from
+
+
+def cross_validated(
+    setting: Setting,
+    settings: GaussianProcess,
+    sequences: Sequence[str],
+    values: np.ndarray,
+    weights: np.ndarray | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Return Spearman's correlation of measured rows with predictions from the other folds, as `bootstrap.estimate`.
+
+    The kernel is learned anew in each fold: leaving rows out of a process whose kernel they have taught is optimistic.
+    Empty for fewer rows than `CHECK_ROWS`. Parameters as of `fit`.
+    """
+    if len(values) < CHECK_ROWS[0]:
+        return {}
+    chosen = np.random.default_rng([seed, 5]).permutation(len(values))[: CHECK_ROWS[1]]
+    fold, found = np.arange(len(chosen)) % CHECK_FOLDS, np.zeros(len(chosen))
+    own = np.ones(len(values)) if weights is None else weights
+    for place in range(CHECK_FOLDS):
+        train = chosen[fold != place]
+        posterior = fit(setting, settings, [sequences[k] for k in train], values[train], own[train], seed)
+        codes = posterior.encode([sequences[k] for k in chosen[fold == place]])
+        found[fold == place] = posterior.marginals(codes)[0]
+    return estimate(RESAMPLED["spearman"], values[chosen], found, seed=seed)
 
 
 def fit(

@@ -36,11 +36,13 @@ from biorrn.proteins.predictions import Prepared, Proteins, join, read_prepared,
 from biorrn.proteins.train_table.budget import Budget, Cost
 from biorrn.proteins.train_table.outputs import (
     DATA,
+    OUT_OF_FOLD,
     PREDICTIONS,
     Session,
     add_positions,
     coverage,
     predicted,
+    unproven,
     write_pages,
     write_predictions,
 )
@@ -55,7 +57,7 @@ from biorrn.training.checkpoint import write_provenance
 from biorrn.training.task import load_task
 from biorrn.training.train import train
 
-FOLDS, OUT_OF_FOLD, CROSS = "folds", "out_of_fold.tsv", "calibration"
+FOLDS, CROSS = "folds", "calibration"
 CROSS_FOLDS = (10, 5)  # calibrate a run without folds, below and from MANY rows on: of few rows each fold needs most
 MANY = 100
 COMPARED = ("mean", "length", "ridge", "neighbour", "site_trees", "extra_trees")  # baselines, fitted once a fold
@@ -127,7 +129,7 @@ def train_folds(
     content["split"] = f"out of {len(runs)} {folds.kind} folds".replace("  ", " ")
     content["folds"] = {name: fold_scores(true[:, k], given.values[:, k], fold) for k, name in enumerate(names)}
     content["cautions"] += [f"{name}: {fold_line(entry)}" for name, entry in content["folds"].items() if entry]
-    content["cautions"].append(final)
+    content["cautions"] += [final, *unproven(folder, content)]
     if not seen.all():
         reasons = ["their mutations lie in several, or they have none"] if folds.by_site else []
         reasons += [f"--max-minutes allowed {len(runs)} of {number} folds"] if len(runs) < number else []

@@ -461,7 +461,7 @@ def lines(seen: Look) -> list[str]:
     said = [f"{seen.rows:,} proteins of {spread} ({seen.lengths} distinct lengths)"]
     if seen.sequences < seen.rows:
         again = f"; measurements of one sequence differ by {seen.repeats:.3g} (SD)" if seen.repeats >= 0 else ""
-        said[0] += f", {seen.sequences:,} distinct sequences{again}; each row trains, so that repeats count as their mean"
+        said[0] += f", {seen.sequences:,} distinct sequences{again}; each row trains: repeats count as their mean"
     if seen.kind == "variants":
         said.append(
             f"{100 * seen.variants:.0f} % are variants of one protein of {len(seen.reference)} residues: "

@@ -148,9 +148,9 @@ def test_values_that_contradict_one_another_are_told(tmp_path: Path) -> None:
     again[3] = again[3].rpartition(",")[0] + ",25.0"
     read = read_table(Columns(str(table(tmp_path / "t.csv", [*rows, *again])), ("y",)))
     said = lines(look(read, ("y",)))
-    assert said[-1].startswith("warning: y: 1 of 8 proteins that were measured several times have values that contradict")
+    assert said[-1].startswith("warning: y: 1 of 8 proteins that were measured several times have values that ")
     assert "worst v3 and av3: " in said[-1]
-    assert "each row trains, so that repeats count as their mean" in said[0]
+    assert "each row trains: repeats count as their mean" in said[0]
 
 
 @pytest.mark.parametrize(("length", "limit"), [(4, 1), (20, 5), (100, 15), (286, 42)])
