@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -420,9 +423,26 @@ def run(begun: Begun, task: Task, stop: int | None = None) -> None:
         warnings.filterwarnings("ignore", module="lightning")
         epochs = min(stop or recipe.training.epochs, recipe.training.epochs)
         trainer = _trainer(recipe, begun, precision, watching, epochs)
-        trainer.fit(learner, ckpt_path=begun.checkpoint, weights_only=True)
+        with _interruptible(folder):
+            trainer.fit(learner, ckpt_path=begun.checkpoint, weights_only=True)
     if here.first:
         _finish(begun, task, learner, best_saver.best_model_path, precision)
+
+
+@contextlib.contextmanager
+def _interruptible(folder: Path) -> Iterator[None]:
+    """Let Ctrl-C end the block as elsewhere: Lightning would end the program without a word and with exit code 1."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        if main:
+            signal.signal(signal.SIGINT, handler)
+        print(f"{folder}: the same command resumes from the last complete epoch", file=sys.stderr)
+        raise KeyboardInterrupt from error
 
 
 def _finish(begun: Begun, task: Task, learner: Learner, best_path: str, precision: str) -> None:
