@@ -218,16 +218,15 @@ def read_campaign(
     ------
     ConfigError, InputError: as `train_table.table.read_table`; or the rows have several wild types.
     """
-    mutated = _of_mutations(columns, wild_type or known or None)
-    by_model = known if mutated and wild_type is None and _needs_wild_type(columns) else ""
-    table = read_table(dataclasses.replace(columns, wild_type=(wild_type or by_model or None) if mutated else None))
+    mutated = _of_mutations(columns, wild_type)
+    table = read_table(dataclasses.replace(columns, wild_type=wild_type if mutated else None), known)
     for line in table.reading.lines():
         say(line)
     own = {row.wild_type for row in table.rows if row.wild_type}
     if len(own) > 1:
         raise InputError(columns.path, f"holds variants of {len(own)} wild types; a campaign is of one protein")
-    source = "--wild-type" if wild_type else "the model" if by_model else "the table"
-    given, source = (own.pop(), source) if own else ("", "")
+    given = own.pop() if own else ""
+    source = "--wild-type" if wild_type else "the model" if given == known else "the table"
     if not given and wild_type is not None:
         given, source = one_protein(wild_type), "--wild-type"
     elif not given and known and mostly_variants(_sequences(table), known):
@@ -250,15 +249,6 @@ def _of_mutations(columns: Columns, wild_type: str | None) -> bool:
         return protein_columns(columns.path, options).variant is not None
     except ConfigError:  # the table has sequences
         return False
-
-
-def _needs_wild_type(columns: Columns) -> bool:
-    """Return whether a table of mutations says nowhere of what they are."""
-    try:
-        protein_columns(columns.path, TableOptions(columns.sequence, columns.id, columns.sheet))
-    except InputError:
-        return True
-    return False
 
 
 def _sequences(table: Table) -> list[str]:

@@ -138,8 +138,12 @@ class Table:
         return self.tokens[self.offsets[row] : self.offsets[row + 1]]
 
 
-def read_table(columns: Columns) -> Table:
+def read_table(columns: Columns, of_model: str = "") -> Table:
     """Read a table, or FASTA with a table of values.
+
+    Parameters
+    ----------
+    of_model : str: wild type of a model, see `sequences.rows.TableOptions`; "" for none.
 
     Raises
     ------
@@ -170,7 +174,7 @@ def read_table(columns: Columns) -> Table:
             columns.path,
             columns.targets,
             counts,
-            options=TableOptions(columns.sequence, columns.id, None, columns.wild_type, columns.offset),
+            options=TableOptions(columns.sequence, columns.id, None, columns.wild_type, columns.offset, of_model),
             table=columns.values,
             weight_column=columns.weight,
             cells=more,
