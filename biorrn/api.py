@@ -281,6 +281,7 @@ def predict(
     import pandas as pd
 
     from biorrn.base.terminal import progress as shown
+    from biorrn.nn.facts import wild_type_of
     from biorrn.proteins.classes.predict import open_classes
     from biorrn.proteins.effects import checked
     from biorrn.proteins.predict import (
@@ -299,7 +300,7 @@ def predict(
     from biorrn.sequences.tables.writer import Memory
 
     stored, problems, found = _stored(model, embeddings), list[InputError](), Memory()
-    columns = TableOptions(sequence_column, id_column, sheet, wild_type, offset)
+    columns = TableOptions(sequence_column, id_column, sheet, wild_type, offset, wild_type_of(stored.facts))
     taking, carried = _taking(problems, strict) | {"keep": True}, list[str]()
     with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}

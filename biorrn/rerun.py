@@ -238,7 +238,7 @@ def trained_reads(run: str | Path) -> set[str]:
 
 
 FOLDS = "folds"  # of `biorrn train-table --folds`: a run each
-KEPT = ("reference",)  # facts that `biorrn train-table` adds
+KEPT = ("reference", "wild_type")  # facts that `biorrn train-table` adds
 MEASURED = ("conformal", "measured")  # and of a model that was fitted to all rows, from the one before it
 
 

@@ -93,19 +93,19 @@ def predict(
 
     A table may hold mutations instead of sequences: A23G, A23G:K41E, p.Ala23Gly, A23del, WT, in a column named mutant,
     hgvs_pro or similar. --wild-type gives the protein: FASTA, a sequence, or a column of the table. The mutation
-    becomes the id, unless the table has ids, and its column is copied. With --mutations, PROTEINS is the wild type.
+    becomes the id, unless the table has ids, and its column is copied. With --mutations, PROTEINS is the wild type. A
+    model trained on mutations knows its wild type, which needs no option then.
 
     The model ddg predicts what substitutions, or the deletion of one residue, do to a protein, in kcal/mol: positive is
-    more stable than the wild type.
-    It needs mutations.
+    more stable than the wild type. It needs mutations.
 
     \b
     Examples:
       biorrn predict stability proteins.fasta -o predictions.tsv
       biorrn predict runs/mine proteins.csv --sequence-column protein --level 0.95 -o predictions.parquet
       biorrn predict runs/family proteins.fasta --level 0.95 -o families.tsv
-      biorrn predict runs/gb1 scan.csv --wild-type gb1.fa -o predictions.tsv
-      biorrn predict runs/gb1 gb1.fa --mutations "A24G,A24G:K28R,D47del" -o chosen.tsv
+      biorrn predict runs/gb1 scan.csv -o predictions.tsv
+      biorrn predict runs/gb1 --mutations "A24G,A24G:K28R,D47del" -o chosen.tsv
       biorrn predict ddg --wild-type protein.fa --mutations "A24G,A24G:K28R" -o ddg.tsv
       biorrn predict ddg variants.csv --wild-type wt_sequence -o ddg.xlsx
       biorrn predict ddg pairs.csv --wild-type wt_seq --sequence-column mut_seq -o ddg.tsv
@@ -119,6 +119,7 @@ def predict(
     from biorrn.base.errors import ConfigError, InputError, stop
     from biorrn.base.journal import open_kept
     from biorrn.base.terminal import progress
+    from biorrn.nn.facts import wild_type_of
     from biorrn.proteins.classes.predict import open_classes, uncalibrated
     from biorrn.proteins.effects import checked
     from biorrn.proteins.predict import (
@@ -138,15 +139,15 @@ def predict(
     from biorrn.sequences.tally import Tally
 
     used = set_threads(threads)
-    if mutations is not None and proteins is None:
-        proteins, wild_type = wild_type, None
-    if proteins is None:
+    stored = load_for(model, embeddings) if mutations is not None or proteins is not None else None
+    if mutations is not None and proteins is None and stored is not None:
+        proteins, wild_type = wild_type or wild_type_of(stored.facts) or None, None
+    if proteins is None or stored is None:
         raise ConfigError("Missing argument 'PROTEINS': give FASTA or a table, or --wild-type with --mutations")
-    stored = load_for(model, embeddings)
     where = device_name(device)
     opened, missing = open_embeddings(stored, embeddings, where), Missing()
     settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "precision": precision}
-    columns = TableOptions(sequence_column, id, sheet, wild_type, offset)
+    columns = TableOptions(sequence_column, id, sheet, wild_type, offset, wild_type_of(stored.facts))
     if stored.facts.get("task") == "tagging" and not stored.facts.get("effect"):
         if antisymmetric:
             raise ConfigError(f"--antisymmetric: needs a model of effects of substitutions, as ddg; found {model}")

@@ -77,8 +77,8 @@ def suggest(
 
     Fits a Gaussian process to the variants measured so far, in seconds, and chooses a batch that is promising (a high
     predicted value), uncertain (worth measuring) and diverse (each choice counts as measured for the next ones). With a
-    model the predicted values are the model's. A model alone, without measured values, chooses a first round by the
-    disagreement of its networks.
+    model the predicted values are the model's, unless nothing shows that it ranks variants that it did not see. A model
+    alone, without measured values, chooses a first round by the disagreement of its networks.
 
     Candidates are all single substitutions and, with --max-mutations, their combinations: all, or from the best up
     where there are more than 50,000. Measured ones are left out. A motif of --avoid may stay where the wild type has

@@ -114,7 +114,8 @@ class Facts(FactPart):
     targets: list[Target] = Field(default_factory=list, max_length=WIDEST)
     alphabet: Text | None = None
     tokeniser: Tokeniser | None = None
-    reference: Residues | None = None
+    reference: Residues | None = None  # consensus of the training rows, variants of one protein
+    wild_type: Residues | None = None  # what the mutations of the training table were of
     effect: Target | None = None  # of a tagging model whose values are what a residue does in the place of another
     min_length: Count = 0
     max_length: Count = 0
@@ -147,6 +148,11 @@ def targets_of(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the targets of what a model predicts of a protein; of one of effects of substitutions, the effect."""
     effect = facts.get("effect")
     return [effect] if effect else list(facts.get("targets") or ())
+
+
+def wild_type_of(facts: Mapping[str, Any]) -> str:
+    """Return the protein whose variants trained a model: the wild type that was given, else their consensus, or ""."""
+    return str(facts.get("wild_type") or facts.get("reference") or "")
 
 
 class About(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,12 @@ def told(name: str, reference: np.ndarray) -> np.ndarray:
     ------
     ConfigError: no such model, or one that does not tell effects of substitutions.
     """
+    return _told(name, reference.astype(np.uint8).tobytes()).copy()
+
+
+@lru_cache(maxsize=4)  # the Gaussian process and the forest of a table, and each of its folds, ask for the same
+def _told(name: str, reference_bytes: bytes) -> np.ndarray:
+    reference = np.frombuffer(reference_bytes, np.uint8)
     stored = load_model(name)
     if not stored.facts.get("effect"):
         raise ConfigError(f"effects: {name} is a model for {stored.facts.get('task')}; expected one such as ddg")

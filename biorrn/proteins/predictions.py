@@ -195,6 +195,12 @@ def predicted_names(path: str | Path) -> list[str]:
     ]
 
 
+def rows_in(path: str | Path, rows: Proteins) -> np.ndarray:
+    """Return which rows a table of predictions has, by their ids: bool (N,)."""
+    there = {row["id"] for row in prediction_rows(path, ["id"])[1]}
+    return np.array([str(name) in there for name in rows.ids], bool)
+
+
 def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepared: str | Path) -> Predictions:
     """Read predictions, as `biorrn predict` writes them (TSV, CSV or parquet), and put them in the order of `rows`.
 

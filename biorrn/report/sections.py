@@ -81,7 +81,7 @@ def data_set(path: Path) -> dict[str, Any]:
     content = read_json(path)
     name = path.name.removesuffix(".json").removesuffix(".prepare") or path.name
     try:
-        known = {key: content.pop(key, None) for key in ("note", "inputs", "prepared", "splits")}
+        known = {key: content.pop(key, None) for key in ("note", "inputs", "prepared", "splits", "repeats")}
         sentences, sizes = leakage_sentences(content), _sizes(content | {"splits": known["splits"]})
         shares = content.pop("composition", None)
         parts = shares if isinstance(shares, dict) and all(isinstance(v, dict) for v in shares.values()) else {}
@@ -98,6 +98,7 @@ def data_set(path: Path) -> dict[str, Any]:
             "prepared": str(known["prepared"] or ""),
             "sizes": sizes,
             "leakage": sentences,
+            "repeats": [str(line) for line in known["repeats"] or ()],
             "splits": [block | {"title": ""} for block in blocks({"splits": known["splits"] or {}})],
             "figures": drawn(drawings, name),
             "blocks": blocks(rest) + (blocks({"composition": parts}) if parts else []),

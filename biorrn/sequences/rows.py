@@ -38,6 +38,7 @@ from biorrn.sequences.variants import (
     WILD_SEQUENCES,
     Applied,
     MutationColumn,
+    WildTypes,
     find_wild_types,
     given_protein,
     hold_variants,
@@ -74,6 +75,8 @@ class TableOptions:
     wild_type : str or None: FASTA, a sequence or a column, for a table of mutations; see
         `sequences.variants.find_wild_types`. Such a table is held in memory.
     offset : int: added to a place in the wild type, counted from 1, gives the number that mutations use.
+    known : str: sequence of the wild type of a model, used where neither `wild_type` nor the table says of what its
+        mutations are; "" for none.
     """
 
     sequence_column: str | None = None
@@ -81,6 +84,7 @@ class TableOptions:
     sheet: str | None = None
     wild_type: str | None = None
     offset: int = 0
+    known: str = ""
 
 
 DEFAULTS = TableOptions()
@@ -188,12 +192,15 @@ def protein_columns(path: str | Path, options: TableOptions = DEFAULTS) -> Prote
             if column is not None:
                 return ProteinColumns(id, column, variant, layout=layout)
             example = next((cell for cell in _column(first, variant) if cell), "")
-            raise InputError(
-                path,
-                f"column '{variant}' holds mutations, as '{example[:40]}', and no column holds sequences; give what "
-                "they are mutations of with --wild-type FASTA|SEQUENCE",
-            )
-        wild = wild_types_in(own, names)
+            if not options.known:
+                raise InputError(
+                    path,
+                    f"column '{variant}' holds mutations, as '{example[:40]}', and no column holds sequences; give "
+                    "what they are mutations of with --wild-type FASTA|SEQUENCE",
+                )
+            wild = WildTypes("that of the model", ProteinRecord("", options.known))
+        else:
+            wild = wild_types_in(own, names)
     return ProteinColumns(id, column, variant, MutationColumn(str(path), variant, wild, options.offset), layout)
 
 

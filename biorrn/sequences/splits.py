@@ -332,6 +332,12 @@ class Sites:
         np.minimum.at(first, self.row, self.site)
         return first
 
+    def of(self, rows: np.ndarray) -> Sites:
+        """Return the sites of the rows where the bool array `rows` (N,) is True."""
+        own = rows[self.row]
+        used, site = np.unique(self.site[own], return_inverse=True)
+        return Sites(int(rows.sum()), (np.cumsum(rows) - 1)[self.row[own]], site, self.positions[used])
+
     @property
     def shared(self) -> np.ndarray:
         """Return, for each site, whether two rows or more change it: bool (S,)."""
@@ -489,7 +495,8 @@ def group_folds(groups: np.ndarray, number: int, seed: int) -> np.ndarray:
     """
     numbers, place = np.unique(groups, return_inverse=True)
     if not 2 <= number <= len(numbers):
-        raise ConfigError(f"--folds: found {number}; allowed is 2 to {len(numbers)}, the groups of the rows")
+        what = "distinct proteins" if (np.bincount(place) == 1).all() else "groups of the rows"
+        raise ConfigError(f"--folds: found {number}; allowed is 2 to {len(numbers)}, the {what}")
     sizes = np.bincount(place)
     shuffled = np.random.default_rng([seed, 11]).permutation(len(numbers))
     held = np.zeros(number, np.int64)

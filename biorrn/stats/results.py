@@ -211,9 +211,15 @@ def coverage_lines(content: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, entry in content.get("coverage", {}).items():
         overall = entry["overall"]
+        every = content["metrics"][name]["spearman"]["n"]
+        without = (
+            f"; {every - overall['n']:,} rows outside the training data have no interval"
+            if every > overall["n"]
+            else ""
+        )
         lines.append(
             f"{name}: intervals for {100 * entry['level']:.0f} % hold {100 * overall['value']:.1f} % "
             f"({100 * overall['low']:.1f} to {100 * overall['high']:.1f}) of {overall['n']:,} measured values; "
-            f"mean width {overall['width']:.4g}"
+            f"mean width {overall['width']:.4g}{without if every > overall['n'] else ''}"
         )
     return lines

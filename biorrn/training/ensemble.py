@@ -340,13 +340,22 @@ def _first_weights(init: str | Path | None, count: int) -> list[str | None]:
     return list(runs)
 
 
+def member_names(recipe: Recipe, seed: int) -> list[str]:
+    """Return the folder name of each member of an ensemble."""
+    return [
+        f"{place:02}_{re.sub('[^A-Za-z0-9.-]+', '_', member.recipe.name)}_{member.seed + SEED_STEP * seed}"
+        for place, member in enumerate(recipe.members or [])
+        if isinstance(member.recipe, Recipe)  # as `resolve` leaves them
+    ]
+
+
 def _work(begun: Begun, common: dict[str, Any], stop: dict[str, int], init: list[str | None]) -> list[dict[str, Any]]:
     """Return the job of each member."""
     work = []
-    for place, member in enumerate(begun.recipe.members or []):
+    names = member_names(begun.recipe, begun.seed)
+    for place, (name, member) in enumerate(zip(names, begun.recipe.members or [], strict=True)):
         own, own_seed = member.recipe, member.seed + SEED_STEP * begun.seed
         assert isinstance(own, Recipe)  # as `resolve` leaves them
-        name = f"{place:02}_{re.sub('[^A-Za-z0-9.-]+', '_', own.name)}_{own_seed}"
         options = (
             common["options"] | {"seed": own_seed, "init": init[place]} | ({"stop": stop[name]} if name in stop else {})
         )

@@ -109,20 +109,28 @@ def learn(
     generator = torch.Generator().manual_seed(seed)
     losses = []
     steps = settings.steps if len(codes) >= settings.learn_from else 0
-    for step in range(steps):
-        optimiser.param_groups[0]["lr"] = settings.lr * (1 - step / steps)
+
+    def loss_of_drawn() -> Tensor:
         drawn = kernel.draw(codes, settings.rows, generator)
         factor = _cholesky(kernel.gram(codes[drawn], codes[drawn]), log_noise.exp() * noise[drawn])
         wanted = values[drawn][:, None]
         fit = (wanted * torch.cholesky_solve(wanted, factor)).sum() / 2 + factor.diagonal().log().sum()
         pull = sum(((now - start) / PRIOR).square().sum() for now, start in zip(learned, starts, strict=True)) / 2
-        loss = fit / len(drawn) + pull / len(codes) + np.log(2 * np.pi) / 2
+        loss: Tensor = fit / len(drawn) + pull / len(codes) + np.log(2 * np.pi) / 2
+        return loss
+
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = settings.lr * (1 - step / steps)
+        loss = loss_of_drawn()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
     kernel.requires_grad_(False)
-    return log_noise.item(), float(np.mean(losses[-10:])) if losses else float("nan")
+    if not losses:  # too few rows to learn from
+        with torch.no_grad():
+            losses.append(loss_of_drawn().item())
+    return log_noise.item(), float(np.mean(losses[-10:]))
 
 
 def fit_rows(part: RowsPosterior, codes: Tensor, values: Tensor, noise: Tensor) -> None:

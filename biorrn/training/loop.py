@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -209,11 +212,26 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved})
 
 
+PARTS = 10  # lines of epochs in a log, which is read later, and where epochs are short
+SILENCE = 60.0  # seconds after which an epoch has its line there in any case
+
+
 class Reporter(Callback):
-    """Shows progress, prints a line for each epoch and writes history.tsv."""
+    """Shows progress, prints lines of epochs and writes history.tsv.
+
+    A terminal gets a line for each epoch. Elsewhere the first, the last and every tenth of them have one, and one whose
+    predecessor is `SILENCE` old.
+    """
 
     def __init__(self, folder: Path, task: Task, total: int) -> None:
         self.folder, self.task, self.total = folder, task, total
+        self.printed = -SILENCE  # when the last line was
+        self.untold: dict[str, float] | None = None  # the last epoch, if it had no line
+
+    def told(self, epoch: int, epochs: int) -> bool:
+        """Return whether an epoch, from 1, has a line."""
+        tenth = epoch * PARTS // epochs > (epoch - 1) * PARTS // epochs
+        return sys.stderr.isatty() or epoch == 1 or tenth or time.monotonic() - self.printed >= SILENCE
 
     def on_train_start(self, trainer: pl.Trainer, learner: Any) -> None:
         epochs = trainer.max_epochs or 1
@@ -226,7 +244,17 @@ class Reporter(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, learner: Any) -> None:
         write_history(self.folder, learner.history)
-        row = learner.history[-1]
+        self.untold = learner.history[-1]
+        if self.told(int(self.untold["epoch"]) + 1, trainer.max_epochs or 1):
+            self._print(trainer, learner)
+
+    def on_train_end(self, trainer: pl.Trainer, learner: Any) -> None:
+        if self.untold is not None:  # the last epoch of a run that was stopped early
+            self._print(trainer, learner)
+
+    def _print(self, trainer: pl.Trainer, learner: Any) -> None:
+        row, self.untold, self.printed = self.untold, None, time.monotonic()
+        assert row is not None
         name = f"valid_{self.task.monitor}"
         scored = "valid" if learner.recipe.fitted == "train" else "fitted"
         clear = "\r\x1b[K" if sys.stderr.isatty() else ""
@@ -395,9 +423,26 @@ def run(begun: Begun, task: Task, stop: int | None = None) -> None:
         warnings.filterwarnings("ignore", module="lightning")
         epochs = min(stop or recipe.training.epochs, recipe.training.epochs)
         trainer = _trainer(recipe, begun, precision, watching, epochs)
-        trainer.fit(learner, ckpt_path=begun.checkpoint, weights_only=True)
+        with _interruptible(folder):
+            trainer.fit(learner, ckpt_path=begun.checkpoint, weights_only=True)
     if here.first:
         _finish(begun, task, learner, best_saver.best_model_path, precision)
+
+
+@contextlib.contextmanager
+def _interruptible(folder: Path) -> Iterator[None]:
+    """Let Ctrl-C end the block as elsewhere: Lightning would end the program without a word and with exit code 1."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        if main:
+            signal.signal(signal.SIGINT, handler)
+        print(f"{folder}: the same command resumes from the last complete epoch", file=sys.stderr)
+        raise KeyboardInterrupt from error
 
 
 def _finish(begun: Begun, task: Task, learner: Learner, best_path: str, precision: str) -> None:

@@ -168,6 +168,8 @@ def main() -> None:
     except BiorrnError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+    except KeyboardInterrupt:  # a terminal sends it to the parent too, which tells of it
+        raise SystemExit(130) from None
 
 
 def _read_job() -> dict[str, Any]:

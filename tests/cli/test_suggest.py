@@ -65,12 +65,46 @@ def test_a_run_folder(
     run = tmp_path / "run"
     words = ("train-table", table, "--target", "activity", "--wild-type", WILD, "--model", "gaussian")
     assert run_cli(*words, "-o", run, "--threads", 1) == 0
-    assert run_cli("suggest", run, "-n", 6, "--wild-type", WILD, "--max-mutations", 2, "-o", tmp_path / "next.tsv") == 0
+    # the model knows the wild type of the mutations
+    assert run_cli("suggest", run, "-n", 6, "--max-mutations", 2, "-o", tmp_path / "next.tsv") == 0
+    assert "wild type: 16 residues, from the model" in capsys.readouterr().err
     frame = pd.read_csv(tmp_path / "next.tsv", sep="\t")
     predicted = biorrn.predict(str(run), dict(zip(frame["id"], frame["sequence"], strict=True)))
     assert frame["activity"].to_numpy() == pytest.approx(predicted["activity"].to_numpy(), abs=1e-3)
-    again = biorrn.suggest(str(run), table, wild_type=WILD, number=6, max_mutations=2)
+    again = biorrn.suggest(str(run), table, number=6, max_mutations=2)
     assert again["mutation"].tolist() == frame["mutation"].tolist()
+    given = biorrn.suggest(str(run), table, wild_type=WILD, number=6, max_mutations=2)
+    assert given["mutation"].tolist() == frame["mutation"].tolist()
+    assert run_cli("predict", run, table, "-o", tmp_path / "all.csv") == 0
+    assert "that of the model" in capsys.readouterr().err
+    assert run_cli("predict", run, "--mutations", "K4W:S5F", "-o", tmp_path / "one.csv") == 0
+    by_option = tmp_path / "option.csv"
+    assert run_cli("predict", run, "--wild-type", WILD, "--mutations", "K4W:S5F", "-o", by_option) == 0
+    assert (tmp_path / "one.csv").read_bytes() == by_option.read_bytes()
+    assert len(biorrn.predict(str(run), table)) == 40
+
+
+def test_a_run_that_predicts_nothing_warns_and_its_predictions_are_not_used(
+    table: Path, run_cli: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(table)
+    frame["activity"] = np.random.default_rng(3).permutation(frame["activity"])
+    frame.to_csv(tmp_path / "noise.csv", index=False)
+    run = tmp_path / "run"
+    words = ("--target", "activity", "--wild-type", WILD, "--model", "gaussian", "--threads", 1)
+    assert run_cli("train-table", tmp_path / "noise.csv", *words, "-o", run) == 0
+    assert "nothing shows that it ranks new proteins" in capsys.readouterr().out
+    assert "nothing shows that it ranks new proteins" in (run / "report.html").read_text()
+    figure = tmp_path / "next.svg"
+    asked = ("--max-mutations", 2, "-n", 6)
+    assert run_cli("suggest", run, *asked, "-o", tmp_path / "next.csv", "--figure", figure) == 0
+    said = capsys.readouterr().err
+    assert "warning: model: Spearman " in said
+    assert "Its predictions are not used; the Gaussian process fitted to the measured is" in said
+    by_table = ("suggest", tmp_path / "noise.csv", "--target", "activity", "--wild-type", WILD, *asked)
+    assert run_cli(*by_table, "-o", tmp_path / "table.csv") == 0
+    without = pd.read_csv(tmp_path / "table.csv")
+    assert pd.read_csv(tmp_path / "next.csv")["mutation"].tolist() == without["mutation"].tolist()
 
 
 @pytest.mark.parametrize(

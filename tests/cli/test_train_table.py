@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from Bio.SeqUtils import seq3
 
-from biorrn.nn.store import load_facts
+from biorrn.nn.store import load_facts, load_model
 
 SMALL = ["--model", "gru", "--max-minutes", "0.5", "--threads", "1", "--device", "cpu"]
 SMALL += ["--set", "training.epochs=2", "--set", "model.core.hidden=8", "--set", "training.max_minutes=null"]
@@ -131,7 +131,6 @@ def test_one_command_gives_a_model_that_predict_takes(biorrn, table: Path, tmp_p
 
 def test_rows_held_out_are_fitted_in_the_end(biorrn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A substitution that only held-out rows have is unknown to the measured model and known to the final one."""
-    from biorrn.nn.store import load_model
     from biorrn.proteins.train_table import refit as own_refit
     from biorrn.proteins.train_table.outputs import predicted
     from biorrn.proteins.train_table.table import FRACTIONS, shares
@@ -276,7 +275,6 @@ def test_folds_predict_every_row_once_and_are_one_model(biorrn, table: Path, tmp
     import torch
 
     from biorrn.nn.ensemble import Ensemble
-    from biorrn.nn.store import load_model
 
     stored = load_model(run)
     assert isinstance(stored.model, Ensemble)
@@ -341,6 +339,13 @@ def test_folds_of_positions_say_how_far_scores_fall(
     assert "at random" in out
     assert "at random" in (tmp_path / "run" / "report.html").read_text()
     assert not (tmp_path / "run" / "positions").exists()
+    # the model is one of all rows, not the mean of three of which one knows nothing of a position
+    assert f"split: 3 folds of the rows, {'whole' if name == 'position' else 'stretches'}" in out
+    assert "the model itself was then refitted on all rows" in out
+    assert load_model(tmp_path / "run").recipe.members is None
+    assert load_facts(tmp_path / "run")["conformal"]["score"]["rows"] == 168
+    code, _, err = biorrn("rerun", tmp_path / "run", "--check", "-o", tmp_path / "again")
+    assert code == 0, err
     assert biorrn("predict", tmp_path / "run", "--wild-type", WILD, "--mutations", "A24W")[0] == 0
 
 
@@ -376,6 +381,8 @@ def test_the_order_of_mutations_is_one_split(biorrn, tmp_path: Path) -> None:
     code, out, err = biorrn("train", "protein", tmp_path / "t.csv", *FOREST, "--folds", "order", "-o", tmp_path / "run")
     assert code == 0, err
     assert "Trained on rows of at most 2 mutations, tested on rows of more." in out
+    assert out.count("intervals for 90 %") == 1
+    assert "lie in their" not in out
     with open(tmp_path / "run" / "predictions.tsv") as stream:
         assert {row["id"].count(":") for row in csv.DictReader(stream, delimiter="\t")} == {2}
     assert f"refitted on all {len(dict(cells)):,} rows" in out
@@ -384,6 +391,7 @@ def test_the_order_of_mutations_is_one_split(biorrn, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--folds", "170"], "--folds: found 170; allowed is 2 to 169, the distinct proteins"),
         (["--folds", "group"], "--folds group: variants of one protein are a single family; name a column"),
         (["--folds", "position", "--groups", "batch"], "--folds position: not with --groups; --folds group keeps"),
         (["--folds", "position", "--split", "random"], "--folds position: not with --split random"),
@@ -399,6 +407,7 @@ def test_folds_that_do_not_fit_are_one_line(biorrn, scan: Path, tmp_path: Path, 
     assert message in err
     assert err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+    assert biorrn("train", "protein", scan, *FOREST, *words, "--dry-run")[0] == 2
 
 
 def test_folds_of_positions_need_one_protein(biorrn, table: Path) -> None:

@@ -14,21 +14,24 @@ import numpy as np
 import torch
 
 from biorrn.base.errors import BiorrnError, ConfigError, Fault, InputError, OnProblem, stop
+from biorrn.base.files import read_json
 from biorrn.base.lookup import lookup
 from biorrn.nn.ensemble import Ensemble, each
+from biorrn.nn.facts import wild_type_of
 from biorrn.nn.store import Stored, load_model
 from biorrn.proteins.predict import predict, target_names, units_of
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.suggest import acquisition
 from biorrn.proteins.suggest.acquisition import ACQUISITIONS, EXPLORE, Belief
 from biorrn.proteins.suggest.candidates import Candidate, Library, Rules, combinations, listed
-from biorrn.proteins.suggest.posterior import Posterior, fit, setting_for
-from biorrn.proteins.train_table.outputs import DATA
-from biorrn.proteins.train_table.table import Columns, Table, look, read_table
+from biorrn.proteins.suggest.posterior import Posterior, cross_validated, fit, setting_for
+from biorrn.proteins.train_table.outputs import DATA, EVALUATION, held_out_score, ranks, shown
+from biorrn.proteins.train_table.table import Columns, Table, distinct, look, read_table
 from biorrn.sequences.alphabets import sequence as text_of
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.fasta import cleaned, read_fasta
 from biorrn.sequences.records import ProteinRecord
+from biorrn.sequences.repeats import repeats_of
 from biorrn.sequences.rows import TableOptions, protein_columns
 from biorrn.training.batches import pad_tokens
 
@@ -103,6 +106,7 @@ class Round:
     values, deviations : float64 arrays (M,): of the candidates, in the target's unit.
     indices : int64 array: of the chosen among the candidates.
     lines : list of str: what was decided, for the user.
+    caution : str: that nothing shows that the predictions rank variants; "" where something does.
     """
 
     chosen: list[Suggestion]
@@ -114,6 +118,7 @@ class Round:
     deviations: np.ndarray
     indices: np.ndarray
     lines: list[str]
+    caution: str = ""
 
 
 MOST_CHOSEN = 2000  # suggestions of a round, of which each depends on those before
@@ -183,45 +188,55 @@ def open_campaign(
             target = names[place_of(target, names)]
         elif len(names) == 1:
             target = names[0]
+    known = "" if stored is None else wild_type_of(stored.facts)
     if table is not None:
         columns = Columns(table, (target,) if target else (), offset=offset, **reading or {})
-        return read_campaign(columns, wild_type, say), stored
+        return read_campaign(columns, wild_type, say, known), stored
     assert stored is not None
     assert target is not None
-    reference = str(stored.facts.get("reference") or "")
-    measured = read_run(stored.path, target, wild_type, reference)
+    measured = read_run(stored.path, target, wild_type, known)
     if measured is None:
-        given, source = (one_protein(wild_type), "--wild-type") if wild_type else (reference, "the model")
+        given, source = (one_protein(wild_type), "--wild-type") if wild_type else (known, "the model")
         unit = units_of(stored.facts)[place_of(target, names)]
         measured = averaged(target, unit, [], np.zeros(0), given, source)
     return measured, stored
 
 
-def read_campaign(columns: Columns, wild_type: str | None, say: Callable[[str], None] = lambda line: None) -> Measured:
+def read_campaign(
+    columns: Columns, wild_type: str | None, say: Callable[[str], None] = lambda line: None, known: str = ""
+) -> Measured:
     """Read the table measured so far; proteins measured several times are averaged.
 
     Parameters
     ----------
     columns : Columns, of one target.
-    wild_type : str, optional: FASTA, sequence or column; default: the consensus where the rows are variants of one.
+    wild_type : str, optional: FASTA, sequence or column; default: that of the table, the known one, or the consensus
+        where the rows are variants of one.
+    known : str: wild type of a model; "" for none.
 
     Raises
     ------
     ConfigError, InputError: as `train_table.table.read_table`; or the rows have several wild types.
     """
     mutated = _of_mutations(columns, wild_type)
-    table = read_table(dataclasses.replace(columns, wild_type=wild_type if mutated else None))
+    table = read_table(dataclasses.replace(columns, wild_type=wild_type if mutated else None), known)
     for line in table.reading.lines():
         say(line)
     own = {row.wild_type for row in table.rows if row.wild_type}
     if len(own) > 1:
         raise InputError(columns.path, f"holds variants of {len(own)} wild types; a campaign is of one protein")
-    given, source = (own.pop(), "--wild-type" if wild_type else "the table") if own else ("", "")
+    given = own.pop() if own else ""
+    source = "--wild-type" if wild_type else "the model" if given == known else "the table"
     if not given and wild_type is not None:
         given, source = one_protein(wild_type), "--wild-type"
+    elif not given and known and mostly_variants(_sequences(table), known):
+        given, source = known, "the model"
     if not given:
         given = look(table, columns.targets).reference
         source = "the commonest residue of each position" if given else ""
+    values = table.targets[:, 0]
+    if line := repeats_of(distinct(table), values).line([row.id for row in table.rows], values):
+        say(f"warning: {line}")
     unit = table.reading.unit(columns.targets[0])
     return averaged(columns.targets[0], unit, _sequences(table), table.targets[:, 0], given, source)
 
@@ -319,6 +334,11 @@ def is_variant(sequence: str, wild_type: str) -> bool:
     return len(sequence) == len(wild_type) and bool((tokens(sequence) != tokens(wild_type)).mean() <= STRANGE)
 
 
+def mostly_variants(sequences: Sequence[str], wild_type: str) -> bool:
+    """Return whether more than half of the proteins are variants of a wild type."""
+    return 2 * sum(is_variant(one, wild_type) for one in sequences) > len(sequences)
+
+
 class Oracle:
     """What is known of any protein: from the measured rows, a model, or both.
 
@@ -332,6 +352,7 @@ class Oracle:
     sign : float: 1, or -1 where lower is better.
     varied : sequences, beside the measured, that the kernel has to tell apart; places : where others may differ.
     options : for `proteins.predict.predict`.
+    trusted : bool: whether the model's predictions are the mean, where there are measured rows.
     """
 
     def __init__(
@@ -344,13 +365,19 @@ class Oracle:
         varied: Sequence[str] = (),
         places: Sequence[int] = (),
         options: dict[str, Any] | None = None,
+        trusted: bool = True,
     ) -> None:
-        self.measured, self.stored, self.place, self.sign = measured, stored, place, sign
+        self.measured, self.stored, self.place, self.sign, self.trusted = measured, stored, place, sign, trusted
         self.options = options or {}
         self.posterior: Posterior | None = None
         if len(measured):
             setting, settings = setting_for(measured.wild_type, [*measured.sequences, *varied], places)
-            self.posterior = fit(setting, settings, measured.sequences, sign * measured.values, measured.counts, seed)
+            self.data = (setting, settings, measured.sequences, sign * measured.values, measured.counts, seed)
+            self.posterior = fit(*self.data)
+
+    def check(self) -> dict[str, float]:
+        """Return how the process predicts measured rows from others; see `posterior.cross_validated`."""
+        return cross_validated(*self.data) if self.posterior is not None else {}
 
     def believe(self, sequences: Sequence[str]) -> Belief:
         """Return the belief about some proteins, on the scale on which a batch is chosen."""
@@ -362,7 +389,7 @@ class Oracle:
         blocks = (sequences[start : start + ENCODED] for start in range(0, len(sequences), ENCODED))
         parts = [posterior.marginals(posterior.encode(block)) for block in blocks]
         mean, deviation = (np.concatenate(part) for part in zip(*parts, strict=True))
-        if self.stored is not None:
+        if self.stored is not None and self.trusted:
             mean = posterior.latent(self.sign * self._predicted(sequences)[0])
 
         def covariance(rows: np.ndarray) -> np.ndarray:
@@ -460,22 +487,27 @@ def suggest(
             "--wild-type: found none, and the measured proteins are not variants of one; give it, or --candidates"
         )
     rules, known = wish.rules, measured.sequences
-    if wild and known and 2 * sum(is_variant(one, wild) for one in known) <= len(known):
+    if wild and known and not mostly_variants(known, wild):
         raise ConfigError(
             f"--wild-type: most of the {len(known):,} measured proteins are no variants of it (from {measured.source}, "
             f"{len(wild)} residues): another length, or more than half of the residues differ"
         )
     lines = [f"measured: {len(known):,} proteins"] if known else ["measured: none; the model alone is asked"]
+    if (rows := int(measured.counts.sum())) > len(known):
+        lines[0] += f" in {rows:,} rows; repeats are averaged, and such a mean counts as often as it was measured"
     if wild:
         lines.append(f"wild type: {len(wild)} residues, from {measured.source}")
+    score = _score_of(stored, measured.target)
+    trusted = not score or ranks(score)
     if wish.candidates is not None:
         library = listed(wish.candidates, wild, rules, known, on_problem)
         varied = [one.sequence for one in library.candidates]
-        oracle = Oracle(measured, stored, place, sign, wish.seed, varied, options=options)
+        oracle = Oracle(measured, stored, place, sign, wish.seed, varied, options=options, trusted=trusted)
     else:
         most = rules.most or measured.most_mutations + 1
         rules = dataclasses.replace(rules, most=min(most, len(rules.places(wild))))
-        oracle = Oracle(measured, stored, place, sign, wish.seed, places=rules.places(wild), options=options)
+        places = rules.places(wild)
+        oracle = Oracle(measured, stored, place, sign, wish.seed, (), places, options=options, trusted=trusted)
 
         def rate(sequences: Sequence[str]) -> np.ndarray:
             belief = oracle.believe(sequences)
@@ -483,6 +515,8 @@ def suggest(
 
         library = combinations(wild, rules, known, sign * measured.values, rate)
         lines.append(f"candidates: up to {rules.most} substitution{'s' * (rules.most > 1)} a variant")
+    told, caution = _evidence(score, oracle, wish.acquisition)
+    lines += told
     out = "".join(f"; {reason}: {count:,}" for reason, count in library.left_out.most_common())
     lines.append(f"candidates: {len(library):,}{out}")
     if not len(library):
@@ -518,4 +552,40 @@ def suggest(
 
     best = known[int(np.argmax(sign * measured.values))] if known else ""
     controls = control(THE_WILD_TYPE, wild), control(THE_BEST, best)
-    return Round(chosen, *controls, measured, library, values, deviations, indices, lines)
+    return Round(chosen, *controls, measured, library, values, deviations, indices, lines, caution)
+
+
+def _score_of(stored: Stored | None, target: str) -> dict[str, Any]:
+    """Return the held-out correlation of a run of `biorrn train-table`; empty for another model."""
+    if stored is None or not (stored.path / EVALUATION).is_file() or not (stored.path / DATA).is_file():
+        return {}
+    return held_out_score(stored.path, read_json(stored.path / EVALUATION), target)
+
+
+def _evidence(score: dict[str, Any], oracle: Oracle, acquisition: str) -> tuple[list[str], str]:
+    """Return lines on whether the predictions are shown to rank variants, and the caution where they are not.
+
+    The choice itself stays: where five folds of the measured rows show nothing, `ucb` still finds more than random
+    choice or the most uncertain variants, since it weighs uncertainty and what is known of substitutions in general
+    (docs/results.md).
+    """
+    lines = []
+    if score:
+        words = f"model: {shown(score)} on rows that it did not see"
+        if ranks(score):
+            return [words], ""
+        poor = f"{words}: nothing shows that it ranks variants"
+        if oracle.posterior is None:
+            return [f"warning: {poor}; expect no more than from random choice"], poor
+        lines.append(f"warning: {poor}. Its predictions are not used; the Gaussian process fitted to the measured is")
+    if not (own := oracle.check()):
+        few = f"of {len(oracle.measured)} measured variants, too few to check whether they predict others"
+        return [*lines, *([f"warning: {few}"] if oracle.posterior is not None else [])], ""
+    words = f"measured variants, each predicted from the others: {shown(own)}"
+    if ranks(own):
+        return [*lines, words], ""
+    poor = f"{words}: they do not show yet what is good"
+    advice = "Take this round as exploration"
+    if acquisition == "greedy":
+        advice += "; --acquisition greedy follows such predictions, ucb weighs their uncertainty"
+    return [*lines, f"warning: {poor}. {advice}"], poor

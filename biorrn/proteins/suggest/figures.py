@@ -6,6 +6,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +19,7 @@ from biorrn.stats.figures import BLUE, GREY, INK, ORANGE, PALE, WIDTH, canvas, f
 RESIDUES = ROWS[:20]
 COLUMNS = 30  # positions of the map, the most chosen ones
 HEIGHT = 6.2  # inches
+LETTERS = 110  # of a line of the caution
 SHOWN = 20_000  # candidates drawn, at random
 
 
@@ -59,6 +61,8 @@ def _cloud(axes: Axes, made: Round) -> None:
     axes.set_xlabel(plain(f"predicted {made.measured.target}{unit}"))
     axes.set_ylabel("standard deviation")
     axes.set_ylim(bottom=0)
+    if made.caution:
+        axes.set_title(plain("\n".join(wrap(made.caution, LETTERS))), fontsize=7, color=ORANGE, loc="left")
     axes.legend(fontsize=7, loc="best", handletextpad=0.4)
 
 

@@ -2,9 +2,10 @@
 
 Each fold trains on the other folds, less a tenth of their groups that chooses the epoch. The final model is the plain
 mean of the models of the folds: it has seen every row, needs no further training, and each member was stopped by rows
-that it had not seen, which is impossible for a model of all rows. The intervals come from the residuals of the rows
-outside each fold (cross-conformal, CV+ style: Barber et al. 2021, Annals of Statistics 49:486); the errors of an
-ensemble are smaller than those of one fold's model, so the intervals are slightly too wide.
+that it had not seen, which is impossible for a model of all rows. After folds of positions it is fitted again to all
+rows instead (`refit.refit_folds`), since one of the models knows nothing of a position. The intervals come from the
+residuals of the rows outside each fold (cross-conformal, CV+ style: Barber et al. 2021, Annals of Statistics 49:486);
+the errors of an ensemble are smaller than those of one fold's model, so the intervals are slightly too wide.
 
 Folds of positions (`sequences.splits.site_fold_splits`) do not predict every row: one whose mutations lie in several
 folds is known in part to each model that could be asked, and the wild type has no position.
@@ -14,8 +15,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +32,21 @@ from biorrn.proteins.baselines.fit import BASELINES, beside
 from biorrn.proteins.baselines.problem import Problem
 from biorrn.proteins.evaluate import evaluate_regression
 from biorrn.proteins.predicted import Prediction
-from biorrn.proteins.predictions import Prepared, Proteins, join, read_prepared
+from biorrn.proteins.predictions import Prepared, Proteins, join, read_prepared, rows_in
+from biorrn.proteins.train_table.budget import Budget, Cost
 from biorrn.proteins.train_table.outputs import (
     DATA,
+    OUT_OF_FOLD,
     PREDICTIONS,
     Session,
     add_positions,
     coverage,
     predicted,
+    unproven,
     write_pages,
     write_predictions,
 )
+from biorrn.proteins.train_table.refit import refit_folds
 from biorrn.proteins.uncertainty import conformal, novelty
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.files import offsets_of, protein_writer
@@ -52,7 +57,7 @@ from biorrn.training.checkpoint import write_provenance
 from biorrn.training.task import load_task
 from biorrn.training.train import train
 
-FOLDS, OUT_OF_FOLD, CROSS = "folds", "out_of_fold.tsv", "calibration"
+FOLDS, CROSS = "folds", "calibration"
 CROSS_FOLDS = (10, 5)  # calibrate a run without folds, below and from MANY rows on: of few rows each fold needs most
 MANY = 100
 COMPARED = ("mean", "length", "ridge", "neighbour", "site_trees", "extra_trees")  # baselines, fitted once a fold
@@ -60,8 +65,16 @@ Beside = Callable[[Path], dict[str, Any]]
 STEP = 100  # of seeds: folds of runs with neighbouring seeds share none
 
 
-def train_folds(recipe: Recipe, run: Session, folds: Folds, groups: np.ndarray, wild_type: str, beside: Beside) -> None:
-    """Train a model per fold, predict each row with the one that did not see it, and join all to one model.
+def train_folds(
+    recipe: Recipe,
+    run: Session,
+    folds: Folds,
+    groups: np.ndarray,
+    wild_type: str,
+    beside: Beside,
+    state: dict[str, Any],
+) -> None:
+    """Train a model per fold, predict each row with the one that did not see it, and make one model of all rows.
 
     Parameters
     ----------
@@ -71,6 +84,7 @@ def train_folds(recipe: Recipe, run: Session, folds: Folds, groups: np.ndarray, 
     groups : int64 array (N,): of all rows of the prepared file; whole groups are in one fold, if not positions are.
     wild_type : str: of folds of positions, what they are positions of.
     beside : returns what is told of new positions, given the folder of a model; see `positions.measure_positions`.
+    state : dict: of the run, see `refit.refit_folds`.
 
     Raises
     ------
@@ -93,30 +107,35 @@ def train_folds(recipe: Recipe, run: Session, folds: Folds, groups: np.ndarray, 
     rounds = fold_splits(own, number, seed)
     if folds.by_site:
         rounds = site_fold_splits(sites_of(rows, wild_type), folds, seed)
-    found, fold, runs = out_of_fold(recipe, run, folder / FOLDS, rows, data, rounds, after)
+    # where the model is fitted again, that takes about as long as a fold
+    budget = Budget(folder / FOLDS, number, run.left, run.say, more=int(folds.by_site))
+    found, fold, runs = out_of_fold(recipe, run, folder / FOLDS, rows, data, rounds, after, budget)
     seen = fold > 0  # rows that a fold has tested
     tested, fold = rows.select(seen), fold[seen]
     write_predictions(folder / OUT_OF_FOLD, found, names, fold)
-    join_folds(runs, folder, data, seed)
+    final = whole_model(runs, run, folds, budget, state)
     # without a spread: that of one fold's members is not that of the ensemble
     values = np.array([prediction.values for prediction in found])
     entries = {name: conformal.fit(tested.targets[:, k], values[:, k]) for k, name in enumerate(names)}
     entry = novelty.fit(rows.tokens, rows.lengths, rows.tokens[:0], rows.lengths[:0])
-    facts = {} if entry is None else {"novelty": entry, "mutants": novelty.has_mutants(rows.tokens, rows.lengths)}
+    facts: dict[str, Any] = {"measured": final}
+    if entry is not None:
+        facts |= {"novelty": entry, "mutants": novelty.has_mutants(rows.tokens, rows.lengths)}
     update_facts(folder, conformal={name: one for name, one in entries.items() if one is not None}, **facts)
     write_rows(folder / FOLDS / DATA, tested, np.full(len(tested), SPLITS.index("test"), np.uint8), data)
     content, true, given = evaluate_regression(
         folder / OUT_OF_FOLD, folder / FOLDS / DATA, name=folder.name, split="test", baselines="none", seed=seed
     )
-    content["split"] = f"out of {number} {folds.kind} folds".replace("  ", " ")
+    content["split"] = f"out of {len(runs)} {folds.kind} folds".replace("  ", " ")
     content["folds"] = {name: fold_scores(true[:, k], given.values[:, k], fold) for k, name in enumerate(names)}
     content["cautions"] += [f"{name}: {fold_line(entry)}" for name, entry in content["folds"].items() if entry]
+    content["cautions"] += [final, *unproven(folder, content)]
     if not seen.all():
+        reasons = ["their mutations lie in several, or they have none"] if folds.by_site else []
+        reasons += [f"--max-minutes allowed {len(runs)} of {number} folds"] if len(runs) < number else []
         content["cautions"].append(
-            f"{int((~seen).sum()):,} of {len(rows):,} rows are tested in no fold: their mutations lie in several, or "
-            "they have none."
-            + f" In the mean {np.mean(astride):,.0f} rows of a fold were left out of training."
-            * any(astride)
+            f"{int((~seen).sum()):,} of {len(rows):,} rows are tested in no fold: {'; '.join(reasons)}."
+            + f" In the mean {np.mean(astride):,.0f} rows of a fold were left out of training." * any(astride)
         )
     add_positions(content, beside(runs[0]))
     for k, name in enumerate(names):
@@ -130,9 +149,20 @@ def train_folds(recipe: Recipe, run: Session, folds: Folds, groups: np.ndarray, 
         for k, name in enumerate(names):
             true_k, ours_k = paired(test.targets[:, k], np.array([row.values[k] for row in ours]))
             score = METRICS["spearman"](true_k, ours_k)
-            run.say(f"test: {name}: Spearman {score:.4f} of the ensemble on {len(true_k):,} rows that were in no fold")
+            run.say(f"test: {name}: Spearman {score:.4f} of the model on {len(true_k):,} rows that were in no fold")
         for line in coverage(test, names, ours):
             run.say(f"test: {line}")
+
+
+def whole_model(runs: list[Path], run: Session, folds: Folds, budget: Budget, state: dict[str, Any]) -> str:
+    """Make the model of all rows from those of the folds, and return a sentence about it."""
+    reason = f"{folds.kind or 'random'} folds are not refitted: all of them together have trained on every row"
+    if folds.by_site:
+        reason = refit_folds(runs, run, state, budget.costs)
+        if not reason:
+            return "each row was predicted by the model of its fold; the model itself was then refitted on all rows"
+    join_folds(runs, run.folder, read_prepared(run.folder / DATA), run.seed)
+    return f"each row was predicted by the model of its fold; the model is the mean of those {len(runs)}: {reason}"
 
 
 def sites_of(rows: Proteins, wild_type: str) -> Sites:
@@ -148,30 +178,43 @@ def out_of_fold(
     data: Prepared,
     rounds: Iterable[np.ndarray],
     after: Callable[[np.ndarray, np.ndarray, int], None] = lambda codes, held, place: None,
+    budget: Budget | None = None,
 ) -> tuple[list[Prediction], np.ndarray, list[Path]]:
     """Train a model per fold in folders 1, 2, ... and predict the test rows of each with it.
 
     Returns the predictions in the order of the rows, the fold of each row, 0 for a row of none, and the run folders.
+    Members train in this process, since a process for each would often take longer to start than to train.
 
     Parameters
     ----------
     rounds : for each fold the code of each row, uint8 (N,): of its split, or `LEFT_OUT`.
     after : takes, after each fold, the split of each row in it, which rows were held out, and its number.
+    budget : Budget, optional: decides what each fold trains.
     """
     found: dict[int, Prediction] = {}
     fold, runs = np.zeros(len(rows), np.int64), []
     for place, codes in enumerate(rounds, 1):
+        began = time.monotonic()
+        own = recipe if budget is None else budget.begin(place, recipe)
+        if own is None:
+            break
         model, held, used = folder / str(place), codes == SPLITS.index("test"), codes != LEFT_OUT
         write_rows(model / DATA, rows.select(used), codes[used], data)
-        train(recipe, model / DATA, model, load_task("regression"), seed=STEP * run.seed + place - 1, **run.options)
+        inside = {"inside": True} if own.members is not None else {}
+        options = {key: value for key, value in run.options.items() if key != "inside"} | inside
+        train(own, model / DATA, model, load_task("regression"), seed=STEP * run.seed + place - 1, **options)
         found.update(zip(np.flatnonzero(held).tolist(), predicted(model, rows.select(held), run.device), strict=True))
         fold[held] = place
         runs.append(model)
         after(codes, held, place)
+        if budget is not None:
+            budget.end(place, model, time.monotonic() - began)
     return [found[row] for row in sorted(found)], fold, runs
 
 
-def cross_fit(recipe: Recipe, run: Session, groups: np.ndarray) -> dict[str, Any]:
+def cross_fit(
+    recipe: Recipe, run: Session, groups: np.ndarray, before: Cost | None = None, kept: float = 0.0
+) -> dict[str, Any]:
     """Return the conformal facts of a model, {target: entry}, from residuals of rows outside each fold.
 
     Each fold of the rows outside the test is predicted by a model of the others, a tenth of which chose its epoch and
@@ -180,6 +223,12 @@ def cross_fit(recipe: Recipe, run: Session, groups: np.ndarray) -> dict[str, Any
     too narrow. One network of each kind trains, and no spread is used, which of fewer members would be another one.
 
     The predictions are kept as `OUT_OF_FOLD`, where a resumed run finds them.
+
+    Parameters
+    ----------
+    groups : int64 array (N,): of all rows of the prepared file; whole groups are in one fold.
+    before : Cost, optional: of the model, by which the folds are planned.
+    kept : float: seconds of the time left that are for what follows.
     """
     folder = run.folder
     data = read_prepared(folder / DATA)
@@ -191,14 +240,15 @@ def cross_fit(recipe: Recipe, run: Session, groups: np.ndarray) -> dict[str, Any
         run.say("intervals: none, since fewer than 3 groups are there to calibrate them")
         return {}
     if not (folder / OUT_OF_FOLD).is_file():
-        inside = replace(run, options=run.options | {"inside": True})
+        budget = Budget(folder / CROSS, number, lambda: run.left() - kept, run.say, before)
         rounds = fold_splits(own, number, run.seed)
-        found, fold, _ = out_of_fold(one_of_each(recipe), inside, folder / CROSS, rows, data, rounds)
-        write_predictions(folder / OUT_OF_FOLD, found, names, fold)
+        found, fold, _ = out_of_fold(one_of_each(recipe), run, folder / CROSS, rows, data, rounds, budget=budget)
+        write_predictions(folder / OUT_OF_FOLD, found, names, fold[fold > 0])
         shutil.rmtree(folder / CROSS)
+    rows = rows.select(rows_in(folder / OUT_OF_FOLD, rows))  # of fewer folds, fewer
     values = join(folder / OUT_OF_FOLD, rows, data.targets, folder / DATA).values
     entries = {name: conformal.fit(rows.targets[:, k], values[:, k]) for k, name in enumerate(names)}
-    run.say(f"intervals: calibrated on {len(rows):,} rows, each predicted by a model of {number} that did not see it")
+    run.say(f"intervals: calibrated on {len(rows):,} rows, each predicted by the model of a fold that did not see it")
     return {name: entry for name, entry in entries.items() if entry is not None}
 
 

@@ -5,7 +5,9 @@ The evaluation is of the model before it is refitted to all rows; see `refit`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,18 +24,20 @@ from biorrn.proteins.evaluate import evaluate_regression
 from biorrn.proteins.figures import regression_figures
 from biorrn.proteins.predict import open_predictions, predict
 from biorrn.proteins.predicted import Predicted, Prediction
-from biorrn.proteins.predictions import Predictions, Proteins, read_prepared
+from biorrn.proteins.predictions import Predictions, Proteins, join, read_prepared, rows_in
 from biorrn.proteins.uncertainty import conformal
 from biorrn.sequences.embeddings import wanted
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.prepared.summary import account, write_account
 from biorrn.sequences.records import ProteinRecord
+from biorrn.stats.bootstrap import estimate
 from biorrn.stats.figures import Drawing, save_drawings
-from biorrn.stats.metrics import METRICS, paired
+from biorrn.stats.metrics import METRICS, RESAMPLED, paired
 from biorrn.stats.results import summary_lines, write_result
 from biorrn.training.checkpoint import MEMBERS
 
 DATA, PREPARE, PREDICTIONS = "data.h5", "prepare.json", "predictions.tsv"
+OUT_OF_FOLD = "out_of_fold.tsv"  # of rows by models of folds that did not see them
 EVALUATION, REPORT_FILE, FIGURES = "evaluation.json", "report.html", "figures"
 Say = Callable[[str], None]
 Report = Callable[[Path, list[Path], list[Path], list[Path], str], None]  # see `report.page.write_report`
@@ -50,6 +54,7 @@ class Session:
     device : torch device of predictions.
     say : takes each line of progress.
     report : writes the HTML report, see `report.page.write_report`.
+    until : float: end of the time that the user gave, by the monotonic clock.
     """
 
     folder: Path
@@ -58,6 +63,11 @@ class Session:
     device: torch.device
     say: Say
     report: Report
+    until: float = math.inf
+
+    def left(self) -> float:
+        """Return the seconds left of the time that the user gave, below 0 after its end."""
+        return self.until - time.monotonic()
 
 
 def predicted(folder: Path, rows: Proteins, device: torch.device | str = "cpu") -> list[Prediction]:
@@ -128,12 +138,57 @@ def evaluate_run(
         content["cautions"].append(
             "No rows are kept for a test: these rows also chose the best epoch and the weights of the members."
         )
-    else:
-        content["cautions"] += coverage(rows, names, found)
     content["cautions"] += with_and_without(run, model, rows, names, found)
-    content["cautions"] += cautions
+    content["cautions"] += cautions + unproven(folder, content)
     add_positions(content, positions)
     write_pages(run, content, true, given, model)
+
+
+def held_out_score(folder: Path, content: Mapping[str, Any], target: str) -> dict[str, Any]:
+    """Return Spearman's correlation of a run on rows that its models did not see, as `stats.bootstrap.estimate`.
+
+    Those are the rows outside each fold where folds calibrated the intervals, which are most rows; else the rows held
+    out. Empty for an unknown target.
+
+    Parameters
+    ----------
+    content : the evaluation of the run.
+    """
+    scores = dict(content.get("metrics", {}).get(target, {}).get("spearman", {}))
+    path = folder / OUT_OF_FOLD
+    if content.get("folds") or not path.is_file() or not scores:
+        return scores
+    data = read_prepared(folder / DATA)
+    rows = data.rows.select(rows_in(path, data.rows))
+    place = [str(one["name"]) for one in data.targets].index(target)
+    values = join(path, rows, data.targets, folder / DATA).values[:, place]
+    return estimate(RESAMPLED["spearman"], *paired(rows.targets[:, place], values))
+
+
+def ranks(score: Mapping[str, Any]) -> bool:
+    """Return whether a correlation is shown to be above 0, by its interval."""
+    return bool(score.get("low") is not None and score["low"] > 0)
+
+
+def shown(score: Mapping[str, Any]) -> str:
+    """Return a correlation as text.
+
+    >>> shown({"value": 0.61, "low": 0.2, "high": 0.8, "n": 41})
+    'Spearman 0.61 (95 % interval 0.20 to 0.80, 41 rows)'
+    """
+    value, low, high = (float("nan") if score[key] is None else score[key] for key in ("value", "low", "high"))
+    return f"Spearman {value:.2f} (95 % interval {low:.2f} to {high:.2f}, {score['n']:,} rows)"
+
+
+def unproven(folder: Path, content: Mapping[str, Any]) -> list[str]:
+    """Return a caution for each target that the model is not shown to rank."""
+    scores = {name: held_out_score(folder, content, name) for name in content["metrics"]}
+    return [
+        f"{name}: {shown(score)} on rows that the model did not see: nothing shows that it ranks new proteins, and "
+        "choosing by its predictions may be no better than chance."
+        for name, score in scores.items()
+        if score and not ranks(score)
+    ]
 
 
 def add_positions(content: dict[str, Any], positions: dict[str, Any]) -> None:

@@ -5,8 +5,10 @@ network uses the same recipe and schedule and stops after the epoch that was bes
 train too, so that none is left to choose another (Goodfellow, Bengio and Courville 2016, Deep Learning, algorithm 7.2).
 The number of epochs is not scaled, so each row is seen as often as before. Gaussian processes and forests are refitted
 with the same settings; the weights of an ensemble and the prediction intervals stay. The intervals come from residuals
-of models that did not see the row, and a model trained on more rows has slightly smaller errors. A run with folds is
-not refitted: each row has trained all folds but one.
+of models that did not see the row, and a model trained on more rows has slightly smaller errors.
+
+A run with folds of positions is refitted too, by the mean weights and best epochs of its folds. Of other folds the mean
+of their models is kept: each row has trained all but one, and its neighbours all of them.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from biorrn.base.files import write_text
 from biorrn.config.recipe import GaussianProcess, Model, Recipe, parse_recipe
 from biorrn.nn.store import RECIPE, WEIGHTS, load_facts, update_facts
 from biorrn.proteins.task import LOSSES
+from biorrn.proteins.train_table.budget import Cost
 from biorrn.proteins.train_table.outputs import DATA, Session
 from biorrn.training.batches import ProteinDataset
 from biorrn.training.checkpoint import CHOICE, PROVENANCE, REPORT, WARNINGS, remove_run
-from biorrn.training.ensemble import MemberFailed
+from biorrn.training.ensemble import MemberFailed, member_names
 from biorrn.training.gaussian import MOST_ROWS, setting_of
 from biorrn.training.task import Diverged, complete, load_task
 from biorrn.training.train import train
@@ -98,6 +101,22 @@ def reason_against(recipe: Recipe, folder: Path, rows: str, left: float) -> str:
     ----------
     left : float: seconds of the time that the user gave.
     """
+    if reason := unfit(recipe, folder, rows):
+        return reason
+    data = ProteinDataset(folder / DATA, None if rows == "all" else rows)
+    needed = seconds_needed(folder / MEASURED, len(data) / len(ProteinDataset(folder / DATA, "train")))
+    return no_time(needed, left)
+
+
+def no_time(needed: float, left: float) -> str:
+    """Return why a refit that needs so many seconds is not made; "" if as many are left."""
+    if needed > left:
+        return f"it takes about {needed:.0f} s, and --max-minutes leaves {max(0.0, left):.0f} s"
+    return ""
+
+
+def unfit(recipe: Recipe, folder: Path, rows: str) -> str:
+    """Return why a recipe cannot be fitted to all rows; "" if it can. Parameters as of `reason_against`."""
     if recipe.calibrate != "none" or recipe.neighbours is not None:
         return f"recipe {recipe.name} calibrates its values by rows that trained nothing"
     data = ProteinDataset(folder / DATA, None if rows == "all" else rows)
@@ -112,9 +131,6 @@ def reason_against(recipe: Recipe, folder: Path, rows: str, left: float) -> str:
                 setting_of(part.model, data)
             except ConfigError as error:
                 return str(error)
-    needed = seconds_needed(folder / MEASURED, len(data) / len(ProteinDataset(folder / DATA, "train")))
-    if needed > left:
-        return f"it takes about {needed:.0f} s, and --max-minutes leaves {max(0.0, left):.0f} s"
     return ""
 
 
@@ -177,6 +193,54 @@ def refit_or_keep(recipe: Recipe, run: Session, state: dict[str, Any], left: flo
     if not state["refit"]:
         _note(folder / PROVENANCE, {"measured": {"run": MEASURED, "split": state["held_out"], "said": line}})
     return line
+
+
+def refit_folds(runs: list[Path], run: Session, state: dict[str, Any], costs: list[Cost]) -> str:
+    """Train the model of folds on all rows, into the run folder; return "" or why it is not.
+
+    The recipe is that of the last fold, its weights are the means of the folds, and a network ends after the mean of
+    their best epochs.
+
+    Parameters
+    ----------
+    runs : run folders of the folds.
+    state : dict: of the run, with "rows". Its "refit" is set as by `refit_or_keep`.
+    costs : list of Cost: of the folds.
+    """
+    folder = run.folder
+    told = [json.loads((path / PROVENANCE).read_text(encoding="utf-8")) for path in runs]
+    recipe = parse_recipe(told[-1]["configuration"], str(runs[-1]))
+    same = [k for k, one in enumerate(told) if one["configuration"] == told[-1]["configuration"]]
+    if "refit" not in state:
+        rows = ProteinDataset(folder / DATA, None if state["rows"] == "all" else state["rows"])
+        growth = len(rows) / len(ProteinDataset(runs[-1] / DATA, "train"))
+        needed = sum(own * (growth if epochs else growth**FITTED_ONCE) for own, epochs in costs[-1].members.values())
+        state["refit"] = unfit(recipe, folder, state["rows"]) or no_time(needed, run.left())
+        keep_state(folder, state)
+    if state["refit"]:
+        return str(state["refit"])
+
+    def ends(parts: list[dict[str, Any]]) -> int:
+        """Return the mean of the best epochs, 0 for what is fitted at once."""
+        return round(np.mean([part["best"]["epoch"] + 1 for part in parts])) if parts[0].get("epochs") else 0
+
+    weights, stop = None, dict[str, Any]()
+    if recipe.members is not None:
+        weights = np.mean([load_facts(runs[k])["weights"] for k in same], 0).tolist()
+        own = [list(told[k]["members"].values()) for k in same]  # their folders differ by the seed
+        epochs = {name: ends([*parts]) for name, *parts in zip(member_names(recipe, run.seed), *own, strict=True)}
+        stop = {"stop": {name: count for name, count in epochs.items() if count}}
+    elif count := ends([told[k] for k in same]):
+        stop = {"stop": count}
+    final = final_recipe(recipe, state["rows"], weights)
+    inside = {"inside": True} if recipe.members is not None else {}
+    try:
+        train(final, folder / DATA, folder, load_task(final.task), seed=run.seed, **stop, **run.options | inside)
+    except (Diverged, MemberFailed) as error:
+        state["refit"] = str(error)
+        keep_state(folder, state)
+        remove_run(folder, keep=(CHOICE, REPORT))
+    return str(state["refit"])
 
 
 def keep_state(folder: Path, state: dict[str, Any]) -> None:

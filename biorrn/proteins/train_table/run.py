@@ -30,6 +30,7 @@ from biorrn.nn.store import WEIGHTS, load_model, update_facts
 from biorrn.proteins.plm import made
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.prepare import prepare_protein
+from biorrn.proteins.train_table.budget import Cost
 from biorrn.proteins.train_table.choice import plan, seconds_an_epoch
 from biorrn.proteins.train_table.outputs import (
     DATA,
@@ -42,7 +43,7 @@ from biorrn.proteins.train_table.outputs import (
     next_lines,
 )
 from biorrn.proteins.train_table.positions import SHARE, measure_positions
-from biorrn.proteins.train_table.refit import MEASURED, keep_state, refit_or_keep
+from biorrn.proteins.train_table.refit import MEASURED, keep_state, refit_or_keep, seconds_needed
 from biorrn.proteins.train_table.table import (
     Columns,
     Split,
@@ -60,7 +61,8 @@ from biorrn.sequences.embeddings import join_prepared
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.similarity import protein_leakage
-from biorrn.sequences.splits import Column, Folds, parse_folds
+from biorrn.sequences.splits import CHOOSING_PART, Column, Folds, parse_folds, shares
+from biorrn.training.batches import ProteinDataset
 from biorrn.training.checkpoint import CHOICE, STATE, flat, remove_run
 from biorrn.training.task import complete, load_task
 from biorrn.training.train import train
@@ -89,6 +91,7 @@ OPTIONS |= {f"columns.{name}": f"--{name}-column" for name in ("sequence", "id")
 MINUTES = 20.0
 EMBEDDED = "embeddings.h5"  # made by a run; kept by --replace, since it depends on the proteins alone
 ENOUGH = 200  # rows held out for the test, from which on they calibrate the intervals
+START = 10.0  # seconds of a member's share of the time, below which its own process does not pay
 CROSS_REPEATS = 4  # trainings' worth of time, where folds calibrate them
 
 
@@ -158,20 +161,23 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
         own = [*own, line]
     split = choose_split(table, seen, wish.split, wish.seed, folds)
     if folds.rounds and not split.by_column:
-        split = dataclasses.replace(split, codes=np.zeros(len(table), np.uint8))
+        # the refit after folds of positions shows how it does on a tenth of the rows, which it trains on too
+        parts = (1 - CHOOSING_PART, CHOOSING_PART if folds.by_site else 0.0, 0.0)
+        split = dataclasses.replace(split, codes=shares(split.groups, parts, wish.seed))
     said = [f"table: {line}" for line in table.reading.lines()]
     said += [f"data: {line}" for line in lines(seen)]
     said += [f"data: {reason}: {number:,}" for reason, number in table.counts.items()] + own
     if not folds.rounds or split.by_column:
         counts = np.bincount(split.codes, minlength=len(SPLITS))
-        shares = ", ".join(f"{name} {count:,}" for name, count in zip(SPLITS, counts, strict=True))
-        said.append(f"split: {shares}, {split.how} ({split.why})")
+        sizes = ", ".join(f"{name} {count:,}" for name, count in zip(SPLITS, counts, strict=True))
+        said.append(f"split: {sizes}, {split.how} ({split.why})")
     if table.classes and (folds.rounds or folds.kind or wish.trials):
         option = "--search" if wish.trials else "--folds"
         raise ConfigError(f"{option}: is for numbers; '{wish.columns.targets[0]}' holds classes")
     if folds.rounds:
+        rows_of = "rows outside test" if (split.codes == SPLITS.index("test")).any() else "rows"
         together = split.how if folds.by_site else f"whole groups together: {split.how}"
-        said.append(f"split: {folds.rounds} folds of the rows outside test, {together}")
+        said.append(f"split: {folds.rounds} folds of the {rows_of}, {together}")
     rows = _training_rows(split, folds.rounds)
     made = plan(
         seen,
@@ -251,12 +257,14 @@ def train_own(
             "lines": choice.lines + _leakage(folder / DATA),
             "groups": split.groups.tolist() if folds.rounds or (cross_fits(split) and not table.classes) else [],
             "wild_type": split.wild_type,
+            "given": table.wild_type,
         }
         keep_state(folder, state)
     for line in state["lines"]:
         say(line)
     recipe = parse_recipe(yaml.safe_load(state["recipe"]), str(folder / CHOICE))
-    run = Session(folder, wish.seed, {"device": device, "threads": cores}, where, say, report)
+    until = began + 60 * wish.minutes
+    run = Session(folder, wish.seed, {"device": device, "threads": cores}, where, say, report, until)
     groups = np.array(state["groups"])
     join_prepared(recipe, folder / DATA)  # for the models that are loaded from here on
     if wish.trials:
@@ -268,7 +276,7 @@ def train_own(
         """Return the scores at new positions, measured once for a run; none where the rows are no variants."""
         if "positions" not in state:
             seconds = 60 * wish.minutes
-            left = min(seconds - (time.monotonic() - began), SHARE * seconds)
+            left = min(run.left(), SHARE * seconds)
             kind = folds.kind if folds.rounds and folds.by_site else "position"
             given = state.get("wild_type", "")
             told = measure_positions(recipe, run, given, trained, left, kind) if given else {}
@@ -280,11 +288,14 @@ def train_own(
     if folds.rounds:
         from biorrn.proteins.train_table.folds import train_folds
 
-        train_folds(recipe, run, folds, groups, state.get("wild_type", ""), new_positions)
+        train_folds(recipe, run, folds, groups, state.get("wild_type", ""), new_positions, state)
     else:
         measured = folder / MEASURED
-        # on one thread members train one after the other, and a process for each would only add its start
-        inside: dict[str, Any] = {"inside": True} if recipe.members is not None and cores == 1 else {}
+        # on one thread members train one after the other, and a process for each would only add its start; where the
+        # time is short, its start takes most of it
+        members = len(recipe.members or ())
+        alone = cores == 1 or 60 * wish.minutes < START * (CROSS_REPEATS + 1) * members
+        inside: dict[str, Any] = {"inside": True} if members and alone else {}
         inner = dataclasses.replace(run, options=run.options | inside)
         if wish.tune:
             recipe = choose_adapters(recipe, inner, state)
@@ -293,7 +304,7 @@ def train_own(
         classes = recipe.task == "classification"
         known = {} if classes else {"conformal": intervals(recipe, run, measured, groups)}
         complete(recipe.task, measured, folder / DATA, device=str(where), **known)
-        caution = refit_or_keep(recipe, inner, state, 60 * wish.minutes - (time.monotonic() - began))
+        caution = refit_or_keep(recipe, inner, state, run.left())
         if classes:
             evaluate_class_run(run, measured, state["held_out"], [caution, *state.get("tuned", [])])
         else:
@@ -304,11 +315,16 @@ def train_own(
             evaluate_run(run, measured, state["held_out"], whole, cautions, new_positions(measured))
     if state["reference"]:
         most = most_mutations(folder / DATA, state["reference"])
-        update_facts(folder, reference=state["reference"], most_mutations=most)
+        update_facts(folder, reference=state["reference"], most_mutations=most, **_given(state))
     for line in next_lines(folder, wish.base):
         say(line)
     if state["reference"] and recipe.task == "regression":
         say(f"  biorrn suggest {folder} -n 96 -o next.csv")
+
+
+def _given(state: dict[str, Any]) -> dict[str, str]:
+    """Return the wild type as a fact, if it was given; the commands that use the model need not be told it again."""
+    return {"wild_type": state["given"]} if state.get("given") else {}
 
 
 def _repeats(wish: Wish, split: Split, numbers: bool) -> int:
@@ -339,7 +355,9 @@ def intervals(recipe: Recipe, run: Session, model: Path, groups: np.ndarray) -> 
     if len(groups):
         from biorrn.proteins.train_table.folds import cross_fit
 
-        return cross_fit(recipe, run, groups)
+        again = len(ProteinDataset(run.folder / DATA, None)) / len(ProteinDataset(run.folder / DATA, "train"))
+        kept = seconds_needed(model, again)  # for the refit, if it leaves time enough for the folds
+        return cross_fit(recipe, run, groups, Cost.of(model), kept if kept < run.left() / 2 else 0.0)
     from biorrn.proteins.uncertainty.confidence import conformal_facts, held_out
 
     run.say("intervals: calibrated on the rows held out for the test, which trained and chose nothing")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from biorrn.base.errors import ConfigError, InputError
-from biorrn.sequences import embeddings
+from biorrn.sequences import embeddings, repeats
 from biorrn.sequences.alphabets import consensus as consensus_of
 from biorrn.sequences.alphabets import sequence, tokens
 from biorrn.sequences.prepared.files import offsets_of
@@ -36,6 +35,7 @@ from biorrn.sequences.splits import (
     Column,
     Folds,
     Random,
+    fold_splits,
     mutated_sites,
     order_split,
     parse_split,
@@ -138,8 +138,12 @@ class Table:
         return self.tokens[self.offsets[row] : self.offsets[row + 1]]
 
 
-def read_table(columns: Columns) -> Table:
+def read_table(columns: Columns, of_model: str = "") -> Table:
     """Read a table, or FASTA with a table of values.
+
+    Parameters
+    ----------
+    of_model : str: wild type of a model, see `sequences.rows.TableOptions`; "" for none.
 
     Raises
     ------
@@ -170,7 +174,7 @@ def read_table(columns: Columns) -> Table:
             columns.path,
             columns.targets,
             counts,
-            options=TableOptions(columns.sequence, columns.id, None, columns.wild_type, columns.offset),
+            options=TableOptions(columns.sequence, columns.id, None, columns.wild_type, columns.offset, of_model),
             table=columns.values,
             weight_column=columns.weight,
             cells=more,
@@ -266,10 +270,7 @@ def with_embeddings(table: Table, columns: Columns, path: str) -> tuple[Table, l
 
 def distinct(table: Table) -> np.ndarray:
     """Return a number for each row, the same for rows of the same sequence: int64 (N,)."""
-    whole = table.tokens.tobytes()
-    texts = [whole[start:end] for start, end in pairwise(table.offsets.tolist())]
-    place: dict[bytes, int] = {}
-    return np.array([place.setdefault(text, len(place)) for text in texts], np.int64)
+    return repeats.distinct(table.tokens, table.offsets)
 
 
 def _splits(
@@ -347,6 +348,7 @@ class Look:
     repeats : float: standard deviation between measurements of one sequence, of the first target; NaN without any.
     embeddings : str: file of the rows' embeddings, "" for none.
     tuned : dict: front end and batch size of a language model whose adapters are trained, empty for none.
+    contradictions : list of str: a sentence for each target with proteins whose values contradict one another.
     targets : list of {"name", "known", "missing", "mean", "standard_deviation", "lowest", "highest", "distinct"}; of
         classes {"name", "known", "missing", "classes": {name: rows}}.
     """
@@ -367,6 +369,7 @@ class Look:
     repeats: float
     embeddings: str = ""
     tuned: dict[str, Any] = field(default_factory=dict)
+    contradictions: list[str] = field(default_factory=list)
     targets: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -389,6 +392,10 @@ def look(table: Table, names: tuple[str, ...] | list[str], seed: int = 0) -> Loo
     low, middle, high = np.quantile(lengths, [0.05, 0.5, 0.95])
     kind = "variants" if is_variants else "designs" if high - low <= NARROW * middle else "natural"
     near = edits[edits <= limit]
+    values = [] if table.classes else list(table.targets.T)
+    found = [repeats.repeats_of(numbers, own) for own in values]
+    ids = [row.id for row in table.rows]
+    told = [one.line(ids, own) for one, own in zip(found, values, strict=True)] or [""] * len(names)
     return Look(
         rows=len(table),
         residues=int(lengths.sum()),
@@ -403,7 +410,8 @@ def look(table: Table, names: tuple[str, ...] | list[str], seed: int = 0) -> Loo
         most_edits=float(np.quantile(near, 0.99)) if is_variants else float("nan"),
         reference=sequence(consensus) if is_variants else "",
         positions=_positions(table, consensus) if is_variants else 0,
-        repeats=float("nan") if table.classes else _repeats(numbers, table.targets[:, 0]),
+        repeats=float("nan") if table.classes else found[0].spread,
+        contradictions=[f"{name}: {line}" for name, line in zip(names, told, strict=True) if line],
         targets=[_target(name, table.targets[:, place], table.classes) for place, name in enumerate(names)],
     )
 
@@ -435,21 +443,6 @@ def _positions(table: Table, consensus: np.ndarray) -> int:
     return int((differs.mean(axis=1) > VARIED).sum())
 
 
-def _repeats(numbers: np.ndarray, target: np.ndarray) -> float:
-    known = np.isfinite(target)
-    numbers, target = numbers[known], target[known]
-    if not len(numbers):
-        return float("nan")
-    counts = np.bincount(numbers)
-    sums = np.bincount(numbers, target)
-    again = counts[numbers] > 1
-    free = int(again.sum() - (counts > 1).sum())
-    if free < 5:
-        return float("nan")
-    squares = np.square(target - (sums / np.maximum(counts, 1))[numbers])[again].sum()
-    return float(np.sqrt(squares / free))
-
-
 def _target(name: str, values: np.ndarray, classes: Sequence[str] = ()) -> dict[str, Any]:
     known = values[np.isfinite(values)]
     if classes:
@@ -474,7 +467,7 @@ def lines(seen: Look) -> list[str]:
     said = [f"{seen.rows:,} proteins of {spread} ({seen.lengths} distinct lengths)"]
     if seen.sequences < seen.rows:
         again = f"; measurements of one sequence differ by {seen.repeats:.3g} (SD)" if seen.repeats >= 0 else ""
-        said[0] += f", {seen.sequences:,} distinct sequences{again}"
+        said[0] += f", {seen.sequences:,} distinct sequences{again}; each row trains: repeats count as their mean"
     if seen.kind == "variants":
         said.append(
             f"{100 * seen.variants:.0f} % are variants of one protein of {len(seen.reference)} residues: "
@@ -492,7 +485,7 @@ def lines(seen: Look) -> list[str]:
         text = f"{target['name']}: {target['known']:,} values, mean {target['mean']:.4g}, SD "
         text += f"{target['standard_deviation']:.3g}, {target['lowest']:.4g} to {target['highest']:.4g}"
         said.append(text + (f", {target['missing']:,} missing" if target["missing"] else ""))
-    return said
+    return said + [f"warning: {line}" for line in seen.contradictions]
 
 
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -559,12 +552,16 @@ def choose_split(
         if folds.kind == "order":
             how = f"rows with more than {folds.number} mutations are test"
             return Split(order_split(sites, groups, folds.number, seed), groups, how, why, wild_type=wild_type)
-        if not by_column:  # so that folds that cannot be are told before anything is written or trained
-            codes = np.array(list(site_fold_splits(sites, folds, seed)))
-            tested = int((codes == SPLITS.index("test")).any(axis=0).sum())
-            how += f", {tested:,} of {len(table):,} rows are tested" * (tested < len(table))
     else:
         groups, how, why = _groups(table, seen, isinstance(wanted, Random) or folds.kind == "random", identity)
+    if folds.rounds:  # so that folds that cannot be are told before anything is written or trained
+        outside = table.codes != SPLITS.index("test") if by_column else np.ones(len(table), bool)
+        if folds.by_site:
+            rounds = site_fold_splits(sites.of(outside), folds, seed)
+        else:
+            rounds = fold_splits(groups[outside], folds.number, seed)
+        tested = int((np.array(list(rounds)) == SPLITS.index("test")).any(axis=0).sum())
+        how += f", {tested:,} of {outside.sum():,} rows are tested" if tested < outside.sum() else ""
     if by_column:
         return replace(_by_column(table, groups, how, seed), wild_type=wild_type)
     codes = shares(groups, fractions, seed)

@@ -15,6 +15,7 @@ from biorrn.sequences.alphabets import BASES, RESIDUES
 from biorrn.sequences.prepared import schema
 from biorrn.sequences.prepared.files import ProteinFile, SignalFile
 from biorrn.sequences.prepared.schema import SPLITS
+from biorrn.sequences.repeats import distinct, repeats_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ def lines(content: Mapping[str, Any]) -> list[str]:
         words = ("sequences", "bases") if content["kind"] == "protein" and "alphabet" in content else (unit, rest)
         shown.append(f"  {name}: {numbers[unit]:,} {words[0]}, {numbers[rest]:,} {words[1].replace('_', ' ')}")
     shown += [f"  {name}: {number:,}" for name, number in content["counts"].items()]
+    shown += [f"  {line}" for line in content.get("repeats", ())]
     for name, numbers in content["leakage"].items():
         if not isinstance(numbers, dict) or name not in content["splits"]:
             continue
@@ -128,9 +130,11 @@ def protein_summary(path: str | Path) -> dict[str, Any]:
         file = prepared.file
         codes, lengths = file["split"][:], np.diff(file["offsets"][:])
         targets, weights = file["targets"][:].astype(np.float64), file["weights"][:]
-        alphabet = prepared.alphabet
+        alphabet, ids = prepared.alphabet, prepared.strings("id")
         residues = _composition(file["tokens"], np.repeat(codes, lengths), len(alphabet) + 1)[:, 1:]
         named = [(target["name"], target.get("classes")) for target in prepared.targets]
+        measured = any(not classes for _, classes in named)
+        numbers = distinct(file["tokens"][:], file["offsets"][:]) if measured else np.zeros(0, np.int64)
     present = [code for code in range(len(SPLITS)) if (codes == code).any()]
     summary: dict[str, Any] = {"splits": {}, "lengths": {}, "composition": {}, "targets": {}}
     if alphabet != RESIDUES:
@@ -153,6 +157,8 @@ def protein_summary(path: str | Path) -> dict[str, Any]:
                 "statistics": {split: class_counts(own, classes) for split, own in parts_of.items()}
             }
             continue
+        if line := repeats_of(numbers, values).line(ids, values):
+            summary.setdefault("repeats", []).append(f"{name}: {line}")
         edges = bin_edges(values[np.isfinite(values)])
         entry: dict[str, Any] = {"statistics": {}, "histograms": {}}
         for code in present:

@@ -31,3 +31,18 @@ def test_the_first_feature_is_the_effect_and_own_residues_have_none() -> None:
 def test_another_model_is_refused() -> None:
     with pytest.raises(ConfigError, match="effects: stability is a model for regression; expected one such as ddg"):
         told("stability", WILD)
+
+
+def test_a_protein_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Gaussian process and the forest of one table ask for the same."""
+    from biorrn.nn import told as module
+
+    loads: list[str] = []
+    monkeypatch.setattr(module, "load_model", lambda name: loads.append(name) or load_model(name))
+    other = WILD[::-1].copy()
+    first = told("ddg", other)
+    kept = first.copy()
+    first += 1  # a caller may change what it got
+    assert (told("ddg", other) == kept).all()
+    assert (told("ddg", other.astype(np.int64)) == kept).all()
+    assert loads == ["ddg"]

@@ -138,6 +138,14 @@ def test_a_data_set_of_unknown_keys_is_shown(tmp_path: Path) -> None:
     assert {block["title"] for block in found["blocks"]} == {"", "odd", "composition"}
 
 
+def test_what_repeated_measurements_tell_is_a_sentence_of_the_data_set(tmp_path: Path) -> None:
+    path = tmp_path / "set.prepare.json"
+    path.write_text(json.dumps({"kind": "protein", "repeats": ["tm: 1 of 8 proteins"]}))
+    found = data_set(path)
+    assert found["repeats"] == ["tm: 1 of 8 proteins"]
+    assert not any("repeats" in block["title"] for block in found["blocks"])
+
+
 # --- samples ---
 
 

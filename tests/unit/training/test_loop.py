@@ -1,6 +1,7 @@
 """Which precision a run uses, on processors with and without bfloat16."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,31 @@ def test_the_best_epoch_so_far_is_a_model(tiny_proteins: Path, tmp_path: Path) -
     last, best = (load_file(path / "weights.safetensors") for path in (folder, folder / precision.SNAPSHOT))
     assert all(torch.equal(last[key], best[key]) for key in last)
     assert load_model(folder / precision.SNAPSHOT).recipe.task == "regression"
+
+
+def test_a_log_has_few_lines_of_short_epochs(tiny_proteins: Path, tmp_path: Path, capsys) -> None:
+    """The first, each tenth and the last, also where the run is stopped before its last epoch."""
+    many = recipe("32").model_copy(update={"training": recipe("32").training.model_copy(update={"epochs": 40})})
+    train(many, tiny_proteins, tmp_path / "run", load_task("regression"), threads=1, stop=30)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch ")]
+    assert [line.split("/")[0] for line in lines[:3]] == ["epoch 1", "epoch 3", "epoch 6"]
+    assert lines[-1].startswith("epoch 30/30: ")
+    assert len(lines) == 11
+    assert len((tmp_path / "run" / "history.tsv").read_text().splitlines()) == 31
+
+
+def test_an_interruption_is_one_and_the_run_resumes(
+    tiny_proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """Lightning turns it into an exit with code 1, and ignores every later one."""
+    several = recipe("32").model_copy(update={"training": recipe("32").training.model_copy(update={"epochs": 3})})
+    given = tiny_proteins, tmp_path / "run", load_task("regression")
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(precision.Snapshot, "on_validation_end", lambda *_: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            train(several, *given, threads=1)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert "the same command resumes from the last complete epoch" in capsys.readouterr().err
+    assert (train(several, *given, threads=1) / "weights.safetensors").is_file()
+    assert "nan" not in capsys.readouterr().err

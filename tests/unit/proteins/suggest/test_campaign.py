@@ -235,3 +235,37 @@ def test_another_wild_type() -> None:
         measured = averaged("y", "", known.sequences, known.values, other, "--wild-type")
         with pytest.raises(ConfigError, match="most of the 60 measured proteins are no variants"):
             suggest(measured, wish())
+
+
+def noise(count: int = 60) -> Measured:
+    known = variants(count)
+    return averaged("y", "", known, np.random.default_rng(2).normal(size=count), WILD, "a test")
+
+
+def test_values_that_predict_nothing_are_told_and_those_that_do_are_not() -> None:
+    good, poor = suggest(campaign(), wish()), suggest(noise(), wish())
+    assert not good.caution
+    assert any(line.startswith("measured variants, each predicted from the others: Spearman 0.") for line in good.lines)
+    assert "they do not show yet what is good" in poor.caution
+    (line,) = (line for line in poor.lines if line.startswith("warning: "))
+    assert line.endswith("Take this round as exploration")
+    (line,) = (line for line in suggest(noise(), wish(acquisition="greedy")).lines if line.startswith("warning: "))
+    assert "ucb weighs their uncertainty" in line
+
+
+def test_a_check_learns_the_kernel_without_the_rows_it_predicts() -> None:
+    """Of pure noise nothing can be predicted, though a process that has seen all rows explains them."""
+    assert np.mean([Oracle(noise(40), None, 0, 1.0, seed).check()["low"] for seed in range(4)]) < 0
+    assert Oracle(campaign(), None, 0, 1.0).check()["low"] > 0.3
+    assert Oracle(campaign(8), None, 0, 1.0).check() == {}
+    assert any("8 measured variants, too few to check" in line for line in suggest(campaign(8), wish()).lines)
+
+
+def test_repeats_are_averaged_and_it_is_said(tmp_path: Path) -> None:
+    rows = [f"{name},{value(name)}" for name in variants(20)]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["sequence,y", *rows, *rows[:6], f"{variants(20)[6]},30"]) + "\n")
+    said: list[str] = []
+    measured = read_campaign(Columns(str(table), ("y",)), WILD, said.append)
+    assert said[-1].startswith("warning: 1 of 7 proteins that were measured several times have values that contradict")
+    assert "measured: 20 proteins in 27 rows; repeats are averaged" in suggest(measured, wish()).lines[0]

@@ -142,6 +142,17 @@ def test_repeats_tell_the_noise_of_a_measurement(tmp_path: Path) -> None:
     assert look(read, ("y",)).repeats == pytest.approx(0.5, rel=0.15)
 
 
+def test_values_that_contradict_one_another_are_told(tmp_path: Path) -> None:
+    rows = variants(20)
+    again = [f"a{row}" for row in rows[:8]]
+    again[3] = again[3].rpartition(",")[0] + ",25.0"
+    read = read_table(Columns(str(table(tmp_path / "t.csv", [*rows, *again])), ("y",)))
+    said = lines(look(read, ("y",)))
+    assert said[-1].startswith("warning: y: 1 of 8 proteins that were measured several times have values that ")
+    assert "worst v3 and av3: " in said[-1]
+    assert "each row trains: repeats count as their mean" in said[0]
+
+
 @pytest.mark.parametrize(("length", "limit"), [(4, 1), (20, 5), (100, 15), (286, 42)])
 def test_a_short_protein_may_differ_by_few(length: int, limit: int) -> None:
     assert variant_limit(length) == limit

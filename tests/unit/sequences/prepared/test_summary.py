@@ -52,6 +52,19 @@ def test_an_account_goes_through_json(tmp_path, kind):
     assert "leakage, test" not in text
 
 
+def test_values_that_contradict_one_another_are_in_the_account(tmp_path):
+    rows = [(f"p{k}", "MKV" + "ACDEFGHIKL"[k % 10], k % 10 + 0.01 * (k > 9)) for k in range(20)]
+    rows[13] = (*rows[13][:2], 30.0)
+    with protein_writer(tmp_path / "f.h5", [{"name": "tm", "unit": ""}]) as writer:
+        for name, text, value in rows:
+            writer.add(name, tokens(text), (value,), 1.0, 0)
+    content = account(tmp_path / "f.h5", {})
+    (line,) = content["repeats"]
+    assert line.startswith("tm: 1 of 10 proteins that were measured several times")
+    assert "worst p3 and p13: 3 and 30" in line
+    assert f"  {line}" in lines(content)
+
+
 def test_protein_numbers(tmp_path):
     summary = protein_summary(write(tmp_path / "f.h5", "protein"))
     assert summary["splits"]["train"] == {
