@@ -95,7 +95,7 @@ def plan(
         recipe = change_recipe(load_recipe(model), changes or [])
         return Plan(_within(recipe, minutes / repeats), [f"model: recipe {recipe.name}, as asked for"])
     if any("classes" in target for target in seen.targets):
-        kinds = ["plm_classes"] if seen.embeddings else KINDS["classes"]
+        kinds = EMBEDDED_KINDS if seen.embeddings else KINDS["classes"]
     else:
         kinds = KINDS[seen.kind] + (EMBEDDED if seen.embeddings else [])
     names = [model] if model is not None else kinds
@@ -106,7 +106,7 @@ def plan(
             candidates.append(made)
     lines: list[str] = []
     members: list[dict[str, Any]] = []
-    if model in EMBEDDED and not seen.embeddings:
+    if model in EMBEDDED + EMBEDDED_KINDS and not seen.embeddings:
         raise ConfigError(f"--model {model}: reads embeddings; give their file with --embeddings")
     if not candidates:
         raise ConfigError(f"--model {model}: does not fit this data or is not in this version")
@@ -127,8 +127,9 @@ def plan(
     if len(members) == 1:
         chosen = parse_recipe(members[0]["recipe"])
     else:
-        combine = "stack" if len({member["recipe"]["name"] for member in members}) > 1 else "mean"
         task = candidates[0].recipe.task
+        several = len({member["recipe"]["name"] for member in members}) > 1
+        combine = "stack" if several and task == "regression" else "mean"  # of classes, probabilities are averaged
         chosen = parse_recipe({"name": "own", "task": task, "members": members, "combine": combine})
         lines.append(
             f"{len(members)} members are one ensemble, "
@@ -271,6 +272,17 @@ def _embedded_classes(seen: Look, rows: int) -> Candidate | None:
     return Candidate(parse_recipe(content), "a network of one hidden layer on the mean embedding of a protein")
 
 
+def _embedded_linear(seen: Look, rows: int) -> Candidate | None:
+    made = _embedded_classes(seen, rows)
+    if made is None:
+        return None
+    # the hidden layer finds classes of several groups; with few rows it misses what weak directions of the embeddings
+    # tell, which a linear layer without dropout reads as logistic regression does
+    content = made.recipe.model_dump(mode="json") | {"name": "own_plm_linear"}
+    content["model"] |= {"input_dropout": 0.0, "head": {"name": "classes"}}
+    return Candidate(parse_recipe(content), "a linear layer on the mean embedding of a protein, as logistic regression")
+
+
 # of a kernel, where the defaults are not what its recipe in the package found
 SETTINGS: dict[str, dict[str, Any]] = {"proteins": {"warp": "clip", "steps": 40, "rows": 800, "lr": 0.15}}
 GRU: dict[str, Any] = {
@@ -339,8 +351,10 @@ CANDIDATES: dict[str, Callable[[Look, int], Candidate | None]] = {
     "plm_gaussian": _embedded_gaussian,
     "plm_network": _embedded_network,
     "plm_classes": _embedded_classes,
+    "plm_linear": _embedded_linear,
 }
 EMBEDDED = ["plm_gaussian", "plm_network"]  # tried beside the others where there are embeddings
+EMBEDDED_KINDS = ["plm_classes", "plm_linear"]  # tried in place of the others, of classes
 # kind of data -> the candidates, in order
 KINDS: dict[str, list[str]] = {
     "variants": ["gaussian", "forest", "variant"],
