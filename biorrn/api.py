@@ -876,7 +876,8 @@ def _of_classes(predictions: Any) -> Iterator[str | Path | None]:
         return
     with _file_of(predictions) as path:
         names = column_names(path)
-        yield path if any(f"{name}_probability" in names for name in names) else None
+        endings = ("probability", "probabilities")
+        yield path if any(f"{name}_{ending}" in names for name in names for ending in endings) else None
 
 
 def _evaluation(content: dict[str, Any]) -> Evaluation:

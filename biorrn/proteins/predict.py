@@ -217,7 +217,8 @@ def predict_windows(
     if kind is not None and classes is None:
         model = accelerated(model, stored.recipe, kind)
     batches = functools.partial(windows.batches, batch_size=batch_size)
-    score = values_and_spread if classes is None else lambda *given: (scores_of(*given), None)
+    several = bool(stored.facts.get("sets"))
+    score = values_and_spread if classes is None else lambda *given: (scores_of(*given, sets=several), None)
     forward = functools.partial(_by_torch, score, model, batch_size, where)
     run = _Run(*settings, forward, batches, classes)
     return stream(records, run.send, run.collect, **limits)

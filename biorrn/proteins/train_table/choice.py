@@ -205,14 +205,20 @@ def _variant(seen: Look, rows: int) -> Candidate | None:
     return Candidate(parse_recipe(content), "effects of substitutions that add up on a curved scale")
 
 
+def _head(seen: Look) -> str:
+    """Return the head for the classes of a table: of one a protein, or of several."""
+    return "labels" if any(target.get("sets") for target in seen.targets) else "classes"
+
+
 def _classes(seen: Look, rows: int) -> Candidate | None:
     if not any("classes" in target for target in seen.targets):
         return None
     content, why = copy.deepcopy(CLASSES), "a convolution finds the motifs of a class anywhere in a protein"
     content["training"]["batch_size"] = min(_batch(rows), 32)
     if seen.kind == "variants":
-        content["model"] = copy.deepcopy(VARIANT["model"]) | {"head": {"name": "classes", "hidden": 32, "dropout": 0.1}}
+        content["model"] = copy.deepcopy(VARIANT["model"]) | {"head": {"hidden": 32, "dropout": 0.1}}
         why = "effects of substitutions add up to the scores of the classes"
+    content["model"]["head"]["name"] = _head(seen)
     return Candidate(parse_recipe(content), why)
 
 
@@ -267,7 +273,7 @@ def _embedded_classes(seen: Look, rows: int) -> Candidate | None:
         return None
     content = copy.deepcopy(EMBEDDED_NETWORK) | {"name": "own_plm_classes", "task": "classification"}
     content["model"]["frontend"]["path"] = seen.embeddings
-    content["model"]["head"] = {"name": "classes", "hidden": 128, "dropout": 0.3}
+    content["model"]["head"] = {"name": _head(seen), "hidden": 128, "dropout": 0.3}
     content["training"] |= {"loss": "cross_entropy", "batch_size": min(_batch(rows), 32)}
     return Candidate(parse_recipe(content), "a network of one hidden layer on the mean embedding of a protein")
 
@@ -279,7 +285,7 @@ def _embedded_linear(seen: Look, rows: int) -> Candidate | None:
     # the hidden layer finds classes of several groups; with few rows it misses what weak directions of the embeddings
     # tell, which a linear layer without dropout reads as logistic regression does
     content = made.recipe.model_dump(mode="json") | {"name": "own_plm_linear"}
-    content["model"] |= {"input_dropout": 0.0, "head": {"name": "classes"}}
+    content["model"] |= {"input_dropout": 0.0, "head": {"name": _head(seen)}}
     return Candidate(parse_recipe(content), "a linear layer on the mean embedding of a protein, as logistic regression")
 
 

@@ -143,10 +143,10 @@ def add_positions(content: dict[str, Any], positions: dict[str, Any]) -> None:
         content["positions"] = positions["scores"]
 
 
-def evaluate_class_run(run: Session, model: Path, held_out: str, caution: str) -> None:
+def evaluate_class_run(run: Session, model: Path, held_out: str, caution: str, embeddings: str | None = None) -> None:
     """Evaluate the model of classes of a run on the rows held out, and write predictions and report.
 
-    Parameters as of `evaluate_run`.
+    Parameters as of `evaluate_run`; `embeddings` is the file that the model reads, if any.
     """
     folder = run.folder
     data, stored = read_prepared(folder / DATA), load_model(model)
@@ -154,7 +154,13 @@ def evaluate_class_run(run: Session, model: Path, held_out: str, caution: str) -
     with open_classes(folder / PREDICTIONS, stored.facts, conformal.LEVEL) as write:
         write(Predicted.of(predicted(model, rows, run.device)))
     content = evaluate_classes(
-        folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, seed=run.seed, level=conformal.LEVEL
+        folder / PREDICTIONS,
+        folder / DATA,
+        name=folder.name,
+        split=held_out,
+        seed=run.seed,
+        level=conformal.LEVEL,
+        embeddings=embeddings,
     )
     content["cautions"].append(caution)
     _write_pages(run, content, class_figures(content), model)

@@ -52,7 +52,7 @@ from biorrn.proteins.train_table.table import (
     with_embeddings,
 )
 from biorrn.sequences.alphabets import tokens
-from biorrn.sequences.embeddings import join_prepared
+from biorrn.sequences.embeddings import join_prepared, paths_of
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.similarity import protein_leakage
@@ -273,7 +273,7 @@ def train_own(
         complete(recipe.task, measured, folder / DATA, device=str(where), **known)
         caution = refit_or_keep(recipe, inner, state, 60 * wish.minutes - (time.monotonic() - began))
         if classes:
-            evaluate_class_run(run, measured, state["held_out"], caution)
+            evaluate_class_run(run, measured, state["held_out"], caution, next(iter(paths_of(recipe)), None))
         else:
             cautions = [caution]
             if folds.number:

@@ -163,7 +163,7 @@ def _conventions(
     units: dict[str, str] | None = None,
     targets: Sequence[str] = (),
 ) -> dict[str, Column]:
-    asked = reading.type == "class"
+    asked = reading.type in ("class", "set")
     numbers = {name: Convention(name) for name in columns if not (asked and name in targets)}
     classes = {name: Classes(name) for name in columns if reading.type != "number" and name in targets}
     for number, row in rows:
@@ -180,7 +180,7 @@ def _conventions(
             try:
                 own = classes.get(name)
                 if own is not None and (asked or own.likely(numbers[name], reading.whole)):
-                    own.decide(asked)
+                    own.decide(reading.type)
                     found[name] = own
                 else:
                     numbers[name].decide(separator, reading.decimal_sign, (units or {}).get(name, ""))
