@@ -182,8 +182,8 @@ def _one_versus_rest(problem: ClassProblem, train: Any, rows: Any, costs: tuple[
     found = fit(order, cost, rows)
     return Baseline(
         np.stack([found >= least, found]),
-        f"logistic regression of each class on {what}, {len(labels):,} of {len(problem.train):,} training rows, penalty "
-        f"1/{cost:g}" + (" chosen on a quarter of them" if len(tried) > 1 else ""),
+        f"logistic regression of each class on {what}, {len(labels):,} of {len(problem.train):,} training rows, "
+        f"penalty 1/{cost:g}" + (" chosen on a quarter of them" if len(tried) > 1 else ""),
     )
 
 

@@ -256,7 +256,7 @@ def evaluate_classes(
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """What is evaluated: true values of the rows (N,) and of the training rows, as indices of `classes`; predictions."""
+    """What is evaluated: true values of the rows (N,) and the training rows, as indices of `classes`; predictions."""
 
     what: str
     classes: list[str]

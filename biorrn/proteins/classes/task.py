@@ -29,6 +29,8 @@ from biorrn.proteins.classes.predict import scores_of
 from biorrn.proteins.task import with_reference
 from biorrn.proteins.uncertainty.confidence import novelty_facts
 from biorrn.sequences.alphabets import RESIDUES
+from biorrn.sequences.prepared.files import offsets_of
+from biorrn.sequences.similarity import cluster
 from biorrn.sequences.tables.classes import labels_of
 from biorrn.stats.classification import score as score_classes
 from biorrn.stats.labels import score as score_labels
@@ -40,6 +42,8 @@ monitor = "selection"
 
 VALID_BATCH = 512
 NO_CLASS = -1  # of a row whose class is missing
+ALIKE = 0.5  # identity of relatives, of which none calibrates where another chooses
+COMPARED = 50_000  # validation rows up to which relatives are looked for
 
 
 class Part:
@@ -56,14 +60,35 @@ class Part:
         return self.rows.collate(self.places[np.asarray(indices, np.int64)])
 
 
-def halves(rows: int) -> tuple[np.ndarray, np.ndarray]:
+def halves(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which of the validation rows choose the epoch, and which calibrate: int arrays, drawn at random.
 
-    All choose where a half would be too few for a calibration.
+    Whole groups are drawn, so that no relative of a calibration row chooses; single rows where the groups are too few
+    or too large for two parts of at least a third. All choose where a half would be too few for a calibration.
+
+    Parameters
+    ----------
+    groups : int array (N,): of relatives, see `relatives`.
     """
-    order = np.random.default_rng(0).permutation(rows)
+    rows, rng = len(groups), np.random.default_rng(0)
     half = rows // 2 if rows >= 2 * calibration.FEWEST else 0
+    _, sizes = np.unique(groups, return_counts=True)
+    order = rng.permutation(len(sizes))
+    total = np.cumsum(sizes[order])
+    taken = int(np.searchsorted(total, half))
+    if half and taken < len(order) and rows / 3 <= total[taken] <= 2 * rows / 3:
+        number = np.unique(groups, return_inverse=True)[1]
+        own = np.isin(number, order[: taken + 1])
+        return np.flatnonzero(~own), np.flatnonzero(own)
+    order = rng.permutation(rows)
     return np.sort(order[half:]), np.sort(order[:half])
+
+
+def relatives(rows: ProteinDataset) -> np.ndarray:
+    """Return the cluster of each row at `ALIKE` identity, int64 (N,); each its own where the rows are too many."""
+    if len(rows) > COMPARED:
+        return np.arange(len(rows))
+    return cluster(rows.flat, offsets_of(rows.lengths), ALIKE)
 
 
 class ClassData(Batches):
@@ -74,7 +99,7 @@ class ClassData(Batches):
     def __init__(self, path: str | Path, recipe: Recipe) -> None:
         self.rows = ProteinDataset(path, recipe.fitted)
         valid = ProteinDataset(path, "valid")
-        self.held_out = Part(valid, halves(len(valid))[0])
+        self.held_out = Part(valid, halves(relatives(valid))[0])
         every = classes_of(path, self.rows)
         sets = self.rows.sets[0]
         known = self.rows.targets[np.isfinite(self.rows.targets)].astype(np.int64)
@@ -276,7 +301,7 @@ def scored(stored: Stored, path: str | Path, split: str | None, device: torch.de
     if rows.sets[0] != sets:
         raise InputError(path, f"holds sets of classes; {stored.path} predicts one class a protein")
     renumber(rows, names)
-    places = np.arange(len(rows)) if split is not None else halves(len(rows))[1]
+    places = np.arange(len(rows)) if split is not None else halves(relatives(rows))[1]
     places = places[np.isfinite(rows.targets[places, 0])]
     model, part = stored.model.to(device).eval(), Part(rows, places)
     found, true = [], []
