@@ -258,9 +258,10 @@ def _without_small(columns: Columns, column: Classes, values: np.ndarray, counts
     if (left := int((number >= LEAST_OF_CLASS).sum())) < 2:
         order = np.argsort(-number, kind="stable")[:3]
         most = ", ".join(f"{names[place]} ({number[place]:,})" for place in order)
+        have = "has" if left == 1 else "have"
         raise InputError(
             columns.table,
-            f"column '{column.name}': {left} of {int((number > 0).sum()):,} classes has {LEAST_OF_CLASS} proteins or "
+            f"column '{column.name}': {left} of {int((number > 0).sum()):,} classes {have} {LEAST_OF_CLASS} proteins or "
             f"more (the largest: {most}); allowed are two or more such classes",
         )
     lost = np.zeros(len(values), bool)
@@ -268,11 +269,12 @@ def _without_small(columns: Columns, column: Classes, values: np.ndarray, counts
     values[lost, 0] = np.nan
     if rare.any():
         shown = ", ".join(f"{names[place]} ({number[place]})" for place in np.flatnonzero(rare)[:3])
-        what = f"{int(rare.sum()):,} classes with fewer than {LEAST_OF_CLASS} proteins: {shown}"
-        counts[f"dropped: of {what}{', ...' if rare.sum() > 3 else ''}"] = int(lost.sum())
+        shown += ", ..." if rare.sum() > 3 else ""
+        what = f"{int(rare.sum()):,} class{'es' * bool(rare.sum() > 1)} with fewer than {LEAST_OF_CLASS} proteins ({shown})"
+        counts[f"dropped: proteins of {what}{' and no other' * column.sets}"] = int(lost.sum())
         if column.sets:
             column.forget(set(names[rare]))
-            counts[f"classes taken out of sets, of {what}{', ...' if rare.sum() > 3 else ''}"] = int(number[rare].sum())
+            counts[f"not learned in sets: {what}"] = int(number[rare].sum())
     return lost
 
 

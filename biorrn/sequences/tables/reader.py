@@ -80,6 +80,7 @@ class Reading:
     left_out : list of InputError: the first `SHOWN` rows that were left out; `dropped` counts all.
     warnings : sentinels, outliers, dates that Excel made.
     conventions : column -> the notation of its numbers, or its classes.
+    hints : column -> what a message adds where its cells are no numbers.
     """
 
     sheet: str | None = None
@@ -95,6 +96,7 @@ class Reading:
     dropped: int = 0
     warnings: list[str] = field(default_factory=list)
     conventions: dict[str, Convention | Classes] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise ConfigError for an unknown choice."""

@@ -183,6 +183,11 @@ def _conventions(
                     own.decide(reading.type)
                     found[name] = own
                 else:
+                    if own is not None and len(own.counts) > 1:
+                        reading.hints[name] = (
+                            f"; {len(own.counts):,} different words in {own.cells:,} rows, which hardly repeat; "
+                            "--target-type class takes them for classes"
+                        )
                     numbers[name].decide(separator, reading.decimal_sign, (units or {}).get(name, ""))
                     found[name] = numbers[name]
             except Fault as fault:
@@ -252,7 +257,8 @@ class _CellRecord:
             if 2 * bad >= self.cells[column]:
                 raise InputError(
                     self.path,
-                    f"column '{column}': {bad} of {self.cells[column]} cells are no numbers; {self.first[column]}",
+                    f"column '{column}': {bad} of {self.cells[column]} cells are no numbers; {self.first[column]}"
+                    + self.reading.hints.get(column, ""),
                 )
         for column, (count, row, cell) in self.dates.items():
             self.reading.warn(
