@@ -8,7 +8,8 @@ protein that has any (conformal risk control, Angelopoulos et al. 2022, arXiv:22
 All three are fitted to rows that neither trained the model nor chose anything of it. One temperature divides the scores
 of all classes (Guo et al. 2017, ICML 70:1321). A set has each class whose probability is at least 1 - q, with q the
 conformal quantile of 1 - probability of the true class (Sadinle, Lei and Wasserman 2019, J Am Stat Assoc 114:223): it
-holds the true class of new rows of the same distribution as often as its level says. Where the model is right more
+holds the true class of new rows of the same distribution as often as its level says. Relatives count together, each
+group once, as a new protein without a relative is drawn like a group and not like a row. Where the model is right more
 often than the level asks, some sets are empty: then no class is likely enough. A protein whose most probable class is
 less probable than that of `FLAGGED` of the calibration rows is flagged as of no known class (Hendrycks and Gimpel 2017,
 ICLR). On domains of families that were held out, this found more of them than the energy of the scores, distances in
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.proteins.uncertainty.conformal import FOLDS, LEVELS, check_level, dealt, quantile
+from biorrn.proteins.uncertainty.conformal import FOLDS, LEVELS, check_level, dealt
 from biorrn.stats.classification import reliability
 from biorrn.stats.labels import best_threshold
 
@@ -31,6 +32,7 @@ FEWEST = 10  # rows of a calibration; from so few on there is a quantile at 90 %
 PRIOR = 0.5  # standard deviation of the logarithm of the temperature, before any row is seen
 SHIFT = 1.0  # standard deviation of a shift of a logit, before any row is seen
 FLAGGED = 0.1  # part of the calibration rows that has the flag
+GROUPS = 20  # groups of relatives from which on each counts once in the sets
 FLAG = "of_no_known_class"
 SEEN = 0.01  # least probability of a class that counts in the reliability of sets
 WARMEST = 20.0  # temperature; the coldest is the inverse
@@ -107,24 +109,48 @@ def out_of_fold(logs: np.ndarray, true: np.ndarray) -> np.ndarray:
     return found
 
 
-def least_of(found: np.ndarray, true: np.ndarray, level: float) -> float | None:
+def least_of(found: np.ndarray, true: np.ndarray, level: float, groups: np.ndarray | None = None) -> float | None:
     """Return the least probability of a class in a set for a level; None where the rows are too few.
 
     Parameters
     ----------
     found : float array (N, C): probabilities that the true classes, int (N,), or sets, bool (N, C), had no part in.
+    groups : int array (N,), optional: of relatives; see `weights_of`.
     """
-    if true.ndim == 1:
-        most = quantile(1 - found[np.arange(len(true)), true], level)
-        return None if most is None else 1 - most
-    given = true.sum(axis=1)
-    rows, classes = np.nonzero(true)
+    several = true.ndim == 2
+    given = true.sum(axis=1) if several else np.ones(len(true), np.int64)
+    rows, classes = np.nonzero(true) if several else (np.arange(len(true)), true)
+    own, number = weights_of(np.arange(len(true)) if groups is None else groups, given > 0)
     order = np.argsort(found[rows, classes], kind="stable")
-    sure, weights = found[rows, classes][order], 1 / given[rows][order]
+    sure, weights = found[rows, classes][order], (own / np.maximum(given, 1))[rows][order]
+    if not several:
+        reached = np.cumsum(weights[::-1]) / (number + 1)  # by sets that go down to each probability, of the highest on
+        if not len(reached) or reached[-1] < level - 1e-9:
+            return None
+        return float(np.interp(level, reached, sure[::-1]))
     missed = np.cumsum(weights) - weights  # what the sets miss that begin at each probability
     missed = missed[np.searchsorted(sure, sure, side="left")]
-    allowed = np.flatnonzero(missed + 1 <= (1 - level) * ((given > 0).sum() + 1) + 1e-9)
+    allowed = np.flatnonzero(missed + 1 <= (1 - level) * (number + 1) + 1e-9)
     return float(sure[allowed[-1]]) if len(allowed) else None
+
+
+def weights_of(groups: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the weight of each row, and the number of groups: each group counts once (Lee, Barber and Willett 2023).
+
+    Rows of relatives are not drawn one by one, and one large group would decide. Where fewer than `GROUPS` groups are
+    there, each row is its own.
+
+    Parameters
+    ----------
+    groups : int array (N,); there : bool array (N,): rows that count.
+    """
+    _, place, sizes = np.unique(groups[there], return_inverse=True, return_counts=True)
+    found = np.zeros(len(groups))
+    if len(sizes) < GROUPS:
+        found[there] = 1.0
+        return found, int(there.sum())
+    found[there] = 1 / sizes[place]
+    return found, len(sizes)
 
 
 def kept(sets: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -140,26 +166,28 @@ def kept(sets: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.where(given > 0, (sets & true).sum(axis=1) / np.maximum(given, 1), np.nan)
 
 
-def fit(logs: np.ndarray, true: np.ndarray) -> dict[str, Any] | None:
+def fit(logs: np.ndarray, true: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Any] | None:
     """Return the fact `class_calibration` of a model; None for fewer than `FEWEST` rows.
 
     Parameters
     ----------
     logs : float array (N, C): logarithms of probabilities, or scores; of sets logits.
     true : int array (N,), or of sets bool array (N, C).
+    groups : int array (N,), optional: of relatives, which count together in the sets.
     """
     several = true.ndim == 2
     labelled = true.any(axis=1) if several else np.ones(len(true), bool)
     if labelled.sum() < FEWEST:
         return None
     found = out_of_fold(logs, true)
-    least = [least_of(found, true, level) for level in LEVELS]
+    least = [least_of(found, true, level, groups) for level in LEVELS]
     temperature, shifts = fit_scaling(logs, true)
     own = {}
     if shifts is not None:
         own = {"shifts": [_short(shift) for shift in shifts], "threshold": _short(best_threshold(true, found))}
     return {
         "rows": len(true),
+        **({} if groups is None else {"clusters": len(np.unique(groups))}),
         "temperature": _short(temperature),
         **own,
         "quantiles": [None if one is None else _short(max(1 - one, 0.0)) for one in least],
@@ -170,8 +198,11 @@ def fit(logs: np.ndarray, true: np.ndarray) -> dict[str, Any] | None:
 SHOWN = (0.5, 0.8, 0.9, 0.95)  # levels of the summary
 
 
-def fit_lines(entry: Mapping[str, Any], logs: np.ndarray, true: np.ndarray) -> list[str]:
+def fit_lines(
+    entry: Mapping[str, Any], logs: np.ndarray, true: np.ndarray, groups: np.ndarray | None = None
+) -> list[str]:
     """Return a calibration in lines: temperature, calibration error, and coverage and size of sets, out of fold."""
+    clusters = np.arange(len(true)) if groups is None else groups
     found = out_of_fold(logs, true)
     rows = np.arange(len(true))
     raw = scaled(logs, 1.0, np.zeros(logs.shape[1]) if true.ndim == 2 else None)
@@ -186,7 +217,7 @@ def fit_lines(entry: Mapping[str, Any], logs: np.ndarray, true: np.ndarray) -> l
         held, sizes = np.zeros(len(true)), np.zeros(len(true), np.int64)
         for part in dealt(rows, FOLDS):
             rest = np.setdiff1d(rows, part)
-            sets = found[part] >= (least_of(found[rest], true[rest], level) or 0.0)
+            sets = found[part] >= (least_of(found[rest], true[rest], level, clusters[rest]) or 0.0)
             held[part], sizes[part] = kept(sets, true[part]), sets.sum(1)
         lines.append(f"{level:g}\t{np.nanmean(held):.3f}\t{sizes.mean():.2f}")
     return lines

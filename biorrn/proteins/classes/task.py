@@ -282,8 +282,10 @@ def size(batch: Batch) -> int:
 
 
 # -- calibration -------------------------------------------------------------------------------------------------------
-def scored(stored: Stored, path: str | Path, split: str | None, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores (N, C) as of `scores_of`, and true classes (N,), or sets (N, C), of the rows of a calibration.
+def scored(stored: Stored, path: str | Path, split: str | None, device: torch.device) -> tuple[np.ndarray, ...]:
+    """Return scores (N, C) as of `scores_of`, true classes (N,) or sets (N, C), and groups of relatives (N,).
+
+    Of the rows of a calibration, as `calibration.fit` takes them.
 
     Rows of a class that the model does not know are left out.
 
@@ -301,7 +303,8 @@ def scored(stored: Stored, path: str | Path, split: str | None, device: torch.de
     if rows.sets[0] != sets:
         raise InputError(path, f"holds sets of classes; {stored.path} predicts one class a protein")
     renumber(rows, names)
-    places = np.arange(len(rows)) if split is not None else halves(relatives(rows))[1]
+    groups = relatives(rows)
+    places = np.arange(len(rows)) if split is not None else halves(groups)[1]
     places = places[np.isfinite(rows.targets[places, 0])]
     model, part = stored.model.to(device).eval(), Part(rows, places)
     found, true = [], []
@@ -312,8 +315,9 @@ def scored(stored: Stored, path: str | Path, split: str | None, device: torch.de
             true.append(_true(batch)[0].numpy())
     model.cpu()
     if not found:
-        return np.zeros((0, len(names))), np.zeros((0, len(names)), bool) if sets else np.zeros(0, np.int64)
-    return np.concatenate(found), np.concatenate(true)
+        none = np.zeros((0, len(names)))
+        return none, none > 0 if sets else np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return np.concatenate(found), np.concatenate(true), groups[places]
 
 
 def complete(folder: Path, prepared: Path, device: str) -> None:

@@ -261,8 +261,8 @@ def _without_small(columns: Columns, column: Classes, values: np.ndarray, counts
         have = "has" if left == 1 else "have"
         raise InputError(
             columns.table,
-            f"column '{column.name}': {left} of {int((number > 0).sum()):,} classes {have} {LEAST_OF_CLASS} proteins or "
-            f"more (the largest: {most}); allowed are two or more such classes",
+            f"column '{column.name}': {left} of {int((number > 0).sum()):,} classes {have} "
+            f"{LEAST_OF_CLASS} proteins or more (the largest: {most}); allowed are two or more such classes",
         )
     lost = np.zeros(len(values), bool)
     lost[known] = rows.any(axis=1) & ~rows[:, ~rare].any(axis=1)
@@ -270,7 +270,8 @@ def _without_small(columns: Columns, column: Classes, values: np.ndarray, counts
     if rare.any():
         shown = ", ".join(f"{names[place]} ({number[place]})" for place in np.flatnonzero(rare)[:3])
         shown += ", ..." if rare.sum() > 3 else ""
-        what = f"{int(rare.sum()):,} class{'es' * bool(rare.sum() > 1)} with fewer than {LEAST_OF_CLASS} proteins ({shown})"
+        what = f"{int(rare.sum()):,} class{'es' * bool(rare.sum() > 1)} with fewer than {LEAST_OF_CLASS} proteins "
+        what += f"({shown})"
         counts[f"dropped: proteins of {what}{' and no other' * column.sets}"] = int(lost.sum())
         if column.sets:
             column.forget(set(names[rare]))

@@ -134,6 +134,42 @@ def test_lines_tell_coverage_out_of_fold() -> None:
         assert 0 < size <= CLASSES
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_sets_hold_for_new_groups_of_relatives(several: bool) -> None:
+    """Relatives share an error. Of new groups, each counted once, the mean coverage is the level."""
+    held = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+
+        def groups(number: int, rng: np.random.Generator = rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            sizes = rng.choice([1, 2, 30], number, p=[0.7, 0.2, 0.1])
+            own = np.repeat(np.arange(number), sizes)
+            logits = rng.normal(0, 2, (number, CLASSES))
+            true = rng.random((number, CLASSES)) < sigmoid(logits - 1) if several else drawn(number, seed)[1]
+            if not several:
+                logits = rng.normal(0, 1, (number, CLASSES)) + 2 * np.eye(CLASSES)[true]
+            return (logits[own] + 0.1 * rng.normal(size=(len(own), CLASSES))), true[own], own
+
+        entry = fit(*groups(60))
+        assert entry is not None
+        assert entry["clusters"] == 60
+        facts = {"task": "classification", "class_calibration": entry}
+        made = Calibrated.of(facts | ({"sets": True, "classes": ["x"] * CLASSES} if several else {}), 0.8)
+        assert made is not None
+        logits, true, own = groups(400)
+        sets = made.sets(made(logits)[0])
+        assert sets is not None
+        share = kept(sets, true)
+        there = np.isfinite(share)
+        held.append(np.mean([share[there & (own == one)].mean() for one in np.unique(own[there])]))
+    assert 0.77 < np.mean(held) < 0.85
+
+
+def test_few_groups_count_by_rows() -> None:
+    logs, true = drawn(100, 3)
+    assert fit(logs, true, np.zeros(100, int))["quantiles"] == fit(logs, true)["quantiles"]  # type: ignore[index]
+
+
 def drawn_sets(rows: int, seed: int, heat: float = 1.0, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Return logits whose probabilities are right when cooled and shifted, and sets drawn from these."""
     rng = np.random.default_rng(seed)

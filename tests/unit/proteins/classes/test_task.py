@@ -157,7 +157,7 @@ def test_sets_are_learned_calibrated_and_averaged(several: Path, tmp_path: Path)
     classification.complete(folder, several, "cpu")
     stored = load_model(folder)
     assert isinstance(stored.model, LabelEnsemble)
-    scores, true = classification.scored(stored, several, "test", torch.device("cpu"))
+    scores, true, _ = classification.scored(stored, several, "test", torch.device("cpu"))
     x, lengths = torch.randint(1, 21, (5, 16)), torch.full((5,), 16)
     with torch.inference_mode():
         shares = torch.sigmoid(each(stored.model, x, lengths)).mean(0)
