@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON of the evaluations")
     parser.add_argument(
-        "--several", action="store_true", help="proteins of one to three domains: a set of families each"
+        "--several", action="store_true", help="proteins of one to three domains, with sets of families"
     )
     asked = parser.parse_args()
     if asked.several:

@@ -141,7 +141,9 @@ def test_sets_hold_for_new_groups_of_relatives(several: bool) -> None:
     for seed in range(30):
         rng = np.random.default_rng(seed)
 
-        def groups(number: int, rng: np.random.Generator = rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        def groups(
+            number: int, rng: np.random.Generator = rng, seed: int = seed
+        ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             sizes = rng.choice([1, 2, 30], number, p=[0.7, 0.2, 0.1])
             own = np.repeat(np.arange(number), sizes)
             logits = rng.normal(0, 2, (number, CLASSES))
