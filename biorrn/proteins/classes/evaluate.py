@@ -154,18 +154,17 @@ def run_model(stored: Stored, rows: Proteins, level: float, **settings: Any) -> 
 def _reads(predictions: Path, given: str | None, rows: Proteins, device: str) -> tuple[Stored | None, Any]:
     """Open the embeddings, and return the model, if it is one, with width and language model of what is read."""
     stored = load_model(predictions) if is_model(predictions) else None
-    if stored is not None:
-        sources, reads = open_embeddings(stored, given, device), vectors.wanted(stored.recipe)
-        found = reads[0][:2] if reads else None
+    if stored is not None and (reads := vectors.wanted(stored.recipe)):
+        sources, found = open_embeddings(stored, given, device), reads[0][:2]
     elif given is None:
-        return None, None
+        return stored, None
     else:
         from biorrn.proteins.plm import LanguageModel, is_plm
 
         if is_plm(given):
             live = LanguageModel.load(given, device)
             vectors.use_live(live)
-            return None, (live.width, live.model)
+            return stored, (live.width, live.model)
         sources = [vectors.use(given)]
         found = (sources[0].width, sources[0].model)
     for source in sources:
