@@ -266,7 +266,8 @@ def predict(
     DataFrame, in the order of the input. Regression has a row per protein: id, length (residues), and for each target
     its value, interval (_lower, _upper), spread of the ensemble members (_spread) and unit (_unit); then flags ("." for
     none) and the other columns of the input; a DataFrame's index and columns are kept as they are. Classification has
-    the class, its probability (_probability) and the conformal set (_set) instead. Tagging has a row per residue: id,
+    the class, its probability (_probability) and the conformal set (_set) instead; of several classes a protein
+    those that are called, and the probability of each (_probabilities). Tagging has a row per residue: id,
     position (from 1), residue, state, and the probability of each state (p_*); or a column per value.
 
     Raises
@@ -697,7 +698,8 @@ def train(
     data : DataFrame or table with sequences (or mutations) and measured values; with `recipe` the HDF5 file of
         `biorrn prepare`.
     target : str or list of str: columns of numbers to learn, or one of classes.
-    target_type : str: "number", "class" or "auto": words, and few whole numbers, are classes.
+    target_type : str: "number", "class", "set" (several a protein) or "auto": words, and few whole numbers, are
+        classes, and cells such as a;b sets.
     output : the run folder, which becomes the model. A DataFrame is kept in it as table.parquet.
     recipe : a recipe of the package by name, or a .yaml file.
     sequence_column, id_column, sheet : of the table; default: found by name.
@@ -884,7 +886,8 @@ def _of_classes(predictions: Any) -> Iterator[str | Path | None]:
         return
     with _file_of(predictions) as path:
         names = column_names(path)
-        yield path if any(f"{name}_probability" in names for name in names) else None
+        endings = ("probability", "probabilities")
+        yield path if any(f"{name}_{ending}" in names for name in names for ending in endings) else None
 
 
 def _evaluation(content: dict[str, Any]) -> Evaluation:

@@ -50,7 +50,9 @@ Columns = Annotated[
 Target = Annotated[list[str] | None, typer.Option(help="Column to predict: numbers (repeatable), or one of classes.")]
 TargetType = Annotated[
     str,
-    typer.Option(help="number, class (one for each protein), or auto: words that repeat are classes."),
+    typer.Option(
+        help="number, class, set (several classes a protein, as a;b), or auto: words that repeat are classes."
+    ),
 ]
 Targets = Annotated[str | None, typer.Option(help="For FASTA input: table of measured values, joined by id.")]
 SequenceColumn = Annotated[

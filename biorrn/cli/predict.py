@@ -79,7 +79,9 @@ def predict(
 
     A model of classes writes, after id and length, the most probable class, its probability, the conformal set (_set:
     the classes that hold the true one as often as --level says, joined by ;, or . where none is likely enough), then
-    flags. of_no_known_class marks a protein whose class is less probable than that of 90 % of those of known classes.
+    flags. Where a protein may have several classes: those that are called, joined by ;, the probability of each
+    (_probabilities: a=0.93;b=0.2), and a set that misses at most 1 - level of the true ones in the mean.
+    of_no_known_class marks a protein whose class is less probable than that of 90 % of those of known classes.
 
     A tagging model writes one row per residue: id, position (from 1), residue, state, and the probability of each
     state, or one column per value. With --format ss2 (PSIPRED), an output that ends in / is a folder with one file

@@ -80,8 +80,8 @@ def train_table(
     Inspects the table, chooses split, model and size and prints the reasons, trains, compares with baselines, and
     writes report.html. If the run was interrupted, the same command resumes it. Column names are detected. A column
     of mutations (A23G:K41E, p.Ala23Gly, WT) can replace the sequences; --wild-type names what they apply to. A
-    target of words, or of few whole numbers, is a class; a line says so, and --target-type number learns a number. The
-    former spelling `biorrn train protein TABLE` still works.
+    target of words, or of few whole numbers, is a class, and cells such as a;b are sets of classes; a line says so, and
+    --target-type number learns a number. The former spelling `biorrn train protein TABLE` still works.
 
     For variants of one protein, --folds says what is held out together: rows at random (random); the rows of whole
     positions (position, or modulo as in ProteinGym), which tells how the model does where nothing was measured;

@@ -364,7 +364,7 @@ def sees(core: Core | SelfAttention | list[Core | SelfAttention]) -> Literal["fo
 
 class PlainHead(Closed):
     # names of `HEADS` in nn/heads.py
-    name: Literal["regression", "classes", "ctc", "tokens", "tags", "values"] = "regression"
+    name: Literal["regression", "classes", "labels", "ctc", "tokens", "tags", "values"] = "regression"
     hidden: int = Field(0, ge=0, le=WIDEST)  # width of one hidden layer before the output; 0 is none
     dropout: float = Field(0.0, ge=0, lt=1)
 

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from biorrn.config.recipe import Recipe
 from biorrn.nn.engine import PropertyEngine, unsupported
-from biorrn.nn.heads import TagsCRF
+from biorrn.nn.heads import Labels, TagsCRF
 from biorrn.nn.layout import KNOTS
 from biorrn.nn.neighbours import Kriging
+
+EDGE = 1e-7  # probabilities of labels are kept so far from 0 and 1
 
 
 class Neighbours(nn.Module):
@@ -125,17 +127,29 @@ class ProbabilityEnsemble(Ensemble):
         return mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), lengths
 
 
+class LabelEnsemble(Ensemble):
+    """Maps `(x, lengths)` to `(logits, lengths)`: of the mean of the members' probabilities of labels (B, C)."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        mean = self.combine(torch.stack([probabilities(member, *member(x, lengths)) for member in self.members]))
+        return torch.logit(mean, eps=EDGE), lengths
+
+
 def probabilities(model: nn.Module, outputs: Tensor, steps: Tensor) -> Tensor:
     """Return the probability of each state or class, float32 (B, T, S) or (B, C), from a model's outputs.
 
-    For a linear-chain CRF these are the marginal probabilities.
+    For a linear-chain CRF these are the marginal probabilities; of labels each has its own.
     """
     head = getattr(model, "head", None)
-    return head.probabilities(outputs, steps) if isinstance(head, TagsCRF) else torch.softmax(outputs.float(), -1)
+    if isinstance(head, TagsCRF):
+        return head.probabilities(outputs, steps)
+    return torch.sigmoid(outputs.float()) if isinstance(head, Labels) else torch.softmax(outputs.float(), -1)
 
 
 def ensemble_for(facts: Mapping[str, Any]) -> type[Ensemble]:
     """Return the class of an ensemble of models with these facts."""
+    if facts.get("sets"):
+        return LabelEnsemble
     apart = facts.get("kind") == "states" or facts.get("task") == "classification"
     return ProbabilityEnsemble if apart else Ensemble
 

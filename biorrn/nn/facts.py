@@ -81,6 +81,8 @@ class ClassCalibration(FactPart):
 
     rows: Count
     temperature: Annotated[float, Field(gt=0)]
+    shifts: list[float] = Field(default_factory=list, max_length=WIDEST)  # of sets: one a class
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5  # of sets: the least probability of a class that is called
     quantiles: Quantiles
     doubt: Annotated[float, Field(ge=0, le=1)]  # a protein with a less probable class is of none that is known
 
@@ -109,6 +111,7 @@ class Facts(FactPart):
     state_names: list[Text] = Field(default_factory=list, max_length=WIDEST)
     name: Text | None = None  # of the states, or of what the classes are of
     classes: list[Text] = Field(default_factory=list, max_length=WIDEST)
+    sets: bool = False  # whether a protein may have several classes, or none
     class_calibration: ClassCalibration | None = None
     outputs: int = Field(1, ge=1, le=WIDEST)
     targets: list[Target] = Field(default_factory=list, max_length=WIDEST)
@@ -237,6 +240,10 @@ def check_task(facts: dict[str, Any], recipe: Recipe, source: object) -> None:
         raise InputError(str(source), f"is not a basecaller: found {facts['outputs']} outputs; expected {len(BASES)}")
     if task == "classification" and not 2 <= len(set(facts["classes"])) == facts["outputs"]:
         raise InputError(str(source), f"names {len(set(facts['classes']))} classes for {facts['outputs']} outputs")
+    if task == "classification":
+        own = facts.get("class_calibration") or {}
+        if own.get("shifts") and len(own["shifts"]) != facts["outputs"]:
+            raise InputError(str(source), f"has {len(own['shifts'])} shifts for {facts['outputs']} classes")
     if task == "translation":
         _check_translation(facts, source)
     if task == "tagging":

@@ -147,6 +147,10 @@ class Classes(CTC):
     pooled = True
 
 
+class Labels(Classes):
+    """Raw scores (B, C) of classes of which a row may have several; the logits of their probabilities."""
+
+
 class Tokens(CTC):
     """Raw scores of the next symbol at each step, for a language model.
 
@@ -258,6 +262,7 @@ POOLS: dict[str, type[nn.Module]] = {
 HEADS: dict[str, type[Regression] | type[CTC] | type[CRF] | type[Decoder]] = {
     "regression": Regression,
     "classes": Classes,
+    "labels": Labels,
     "ctc": CTC,
     "crf": CRF,
     "tokens": Tokens,

@@ -619,7 +619,8 @@ def summary(name: str, folder: Path, facts: dict[str, Any]) -> Iterator[str]:
         yield f"intervals: {target}: from {entry['rows']:,} rows; proteins that the model does not know {others}"
     if facts.get("task") == "classification":
         classes = facts["classes"]
-        yield f"classes of {facts['name']}: {len(classes):,}: {', '.join(classes[:5])}{', ...' * (len(classes) > 5)}"
+        what = "labels" if facts.get("sets") else "classes"
+        yield f"{what} of {facts['name']}: {len(classes):,}: {', '.join(classes[:5])}{', ...' * (len(classes) > 5)}"
         entry = facts.get("class_calibration")
         yield f"probabilities and sets: from {entry['rows']:,} rows" if entry else "probabilities: not calibrated"
     if facts.get("task") == "regression":

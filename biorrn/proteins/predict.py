@@ -227,7 +227,8 @@ def predict_windows(
     if kind is not None and classes is None:
         model = accelerated(model, stored.recipe, kind)
     batches = functools.partial(windows.batches, batch_size=batch_size)
-    score = values_and_spread if classes is None else lambda *given: (scores_of(*given), None)
+    several = bool(stored.facts.get("sets"))
+    score = values_and_spread if classes is None else functools.partial(_class_scores, several)
     forward = functools.partial(_by_torch, score, model, batch_size, where)
     run = _Run(*settings, forward, batches, classes)
     return stream(records, run.send, run.collect, **limits)
@@ -235,6 +236,12 @@ def predict_windows(
 
 def _by_kernels(engine: EnsembleEngine, flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Passed:
     return engine(windows.matrix(flat, starts, lengths, int(lengths.max())), lengths)
+
+
+def _class_scores(
+    sets: bool, model: torch.nn.Module, x: torch.Tensor, lengths: torch.Tensor
+) -> tuple[torch.Tensor, None]:
+    return scores_of(model, x, lengths, sets), None
 
 
 def _by_torch(

@@ -321,12 +321,19 @@ def _values(model: str, target: Mapping[str, Any], rows: list[dict[str, str]], p
 def _classes(model: str, name: str, rows: list[dict[str, str]], path: Path) -> dict[str, Any]:
     cells = []
     for row in rows:
-        sure = _number(row, f"{name}_probability", path)
+        listed = row.get(f"{name}_probabilities")  # of several classes a protein
+        sure = _number(row, f"{name}_probability", path) if listed is None else _highest(listed)
         held = (row.get(f"{name}_set") or "").replace(";", ", ")
         flags = "" if row["flags"] == "." else row["flags"].replace("_", " ").replace(",", ", ")
         called = "–" if sure is None else f"{row.get(name, '')} ({text(sure)})"
         cells.append({"text": called, "raw": sure, "interval": "" if held == "." else held, "flags": flags})
     return {"title": name if name == model else f"{name} ({model})", "cells": cells}
+
+
+def _highest(listed: str) -> float | None:
+    """Return the probability of the most probable class of a cell such as `nucleus=0.93;membrane=0.2`."""
+    first = listed.split(";")[0].rpartition("=")[2]
+    return float(first) if first.replace(".", "", 1).isdigit() else None
 
 
 def _states(

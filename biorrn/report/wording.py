@@ -156,6 +156,11 @@ def result_sentence(
             f"{shown['value']} of the residues correct (95 % interval {shown['interval']}) in {where}; "
             f"segment overlap {overlap}."
         )
+    if content["kind"] == "classification" and metric == "f_max":
+        precise = estimate("macro_ap", metrics.get("macro_ap", {}))["value"]
+        return (
+            f"F-max {shown['value']} (95 % interval {shown['interval']}) on {where}; macro average precision {precise}."
+        )
     if content["kind"] == "classification":
         right = estimate("accuracy", metrics.get("accuracy", {}))["value"]
         return f"Macro F1 {shown['value']} (95 % interval {shown['interval']}) on {where}; accuracy {right}."

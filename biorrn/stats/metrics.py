@@ -180,6 +180,10 @@ NAMES = {
     "macro_f1": "macro F1",
     "accuracy": "accuracy",
     "mcc": "Matthews correlation",
+    "f_max": "F-max",
+    "macro_ap": "macro average precision",
+    "micro_f1": "micro F1",
+    "subset_accuracy": "sets exactly right",
     "perplexity": "perplexity",
     "log2_likelihood": "log2-likelihood a letter",
     "symbol_error_rate": "edits a symbol",
@@ -188,7 +192,7 @@ NAMES = {
 # shown in per cent
 RATES = (
     *("median_identity", "identity", "mismatch", "insertion", "deletion", "aligned_fraction"),
-    *("accuracy_residue", "accuracy_protein", "sov", "precision", "recall", "f1", "accuracy"),
+    *("accuracy_residue", "accuracy_protein", "sov", "precision", "recall", "f1", "accuracy", "subset_accuracy"),
     *("symbol_error_rate", "exact"),
 )
 LOWER = ("perplexity", "rmse", "mae", "mismatch", "insertion", "deletion", "symbol_error_rate")  # better where lower
@@ -197,12 +201,13 @@ HEADLINES = {
     "regression": ("spearman",),
     "basecalls": ("median_identity",),
     "tagging": ("accuracy_residue", "spearman"),
-    "classification": ("macro_f1",),
+    "classification": ("f_max", "macro_f1"),
     "language": ("log2_likelihood",),
     "translation": ("identity", "exact"),
 }
 # the metric that decides -> the one that a terminal shows beside it
-BESIDE = {"spearman": "rmse", "macro_f1": "accuracy", "accuracy_residue": "sov", "log2_likelihood": "perplexity"}
+BESIDE = {"spearman": "rmse", "macro_f1": "accuracy", "f_max": "macro_ap", "accuracy_residue": "sov"}
+BESIDE |= {"log2_likelihood": "perplexity"}
 
 
 def headline_metric(kind: str, metrics: Mapping[str, Any]) -> str:

@@ -192,9 +192,10 @@ def class_lines(content: Mapping[str, Any]) -> list[str]:
         return []
     lines, sets, sure = [], content.get("sets"), content.get("confidence")
     if sets:
+        span = f"{100 * sets['value']:.1f} % ({100 * sets['low']:.1f} to {100 * sets['high']:.1f})"
+        held = f"hold on average {span} of the classes of" if sets.get("several") else f"hold the class of {span} of"
         lines.append(
-            f"sets for {100 * sets['level']:.0f} % hold the class of {100 * sets['value']:.1f} % "
-            f"({100 * sets['low']:.1f} to {100 * sets['high']:.1f}) of {sets['n']:,} proteins; mean size "
+            f"sets for {100 * sets['level']:.0f} % {held} {sets['n']:,} proteins; mean size "
             f"{sets['size']:.2f} classes, {sets['empty']:,} empty"
         )
     if sure:

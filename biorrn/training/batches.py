@@ -25,6 +25,7 @@ class ProteinDataset:
     bounds : float32 array (N, K, 2), or None: see `batch.Batch`.
     names, units : list of str: of each target column.
     classes : list of list of str: the classes of a target column, whose values are their indices; of numbers none.
+    sets : list of bool: whether these classes are sets of several, see `sequences.tables.classes.labels_of`.
     alphabet : str: the letters; a token is the position of its letter, from 1.
     """
 
@@ -49,6 +50,7 @@ class ProteinDataset:
             self.names = [target["name"] for target in file.targets]
             self.units = [target["unit"] for target in file.targets]
             self.classes = [list(target.get("classes") or ()) for target in file.targets]
+            self.sets = [bool(target.get("sets")) for target in file.targets]
             self.alphabet = file.alphabet
 
     def __len__(self) -> int:

@@ -165,7 +165,7 @@ def begin(
     mark, checkpoint, finished = here.share(found[1:] if found else ({}, None, False))
     if finished:
         if here.first:
-            print(f"{folder}: this run is finished; nothing to do", file=sys.stderr)
+            print(f"{folder}: training is finished; nothing to train", file=sys.stderr)
         return None
     return Begun(recipe, folder, data, where, all_threads, here, mark, seed, init, checkpoint)
 

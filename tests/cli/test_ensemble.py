@@ -32,4 +32,4 @@ def test_two_members(biorrn: Callable[..., tuple[int, str, str]], tiny_proteins:
     values = [float(row[header.index("leucine")]) for row in rows]
     assert len(values) == 2
     assert all(0 < value < 100 for value in values)
-    assert "this run is finished" in biorrn(*words)[2]
+    assert "training is finished" in biorrn(*words)[2]

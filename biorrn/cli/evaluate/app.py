@@ -12,6 +12,7 @@ from biorrn.cli.options import (
     Baselines,
     Columns,
     Device,
+    Embeddings,
     EvaluationOutput,
     Figures,
     Name,
@@ -111,6 +112,7 @@ def classification(
     seed: Seed = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the model.")] = 1,
     level: Annotated[float, typer.Option(help="Coverage for which the sets in the table were made.")] = 0.9,
+    embeddings: Embeddings = None,
     device: Device = "auto",
 ) -> None:
     """Compare predicted with true classes: macro F1, accuracy, Matthews correlation, calibration, coverage of sets.
@@ -119,13 +121,19 @@ def classification(
     calibration error), and the sets with how often they hold the true class. Rows of classes that were not trained
     count only for the share that is flagged. Baselines are fitted on the training rows: majority, neighbour (the most
     similar by words of three residues), kmer and onehot (logistic regressions on these words, and on the residue at
-    each position, as for variants of one protein). `fast` is the first two.
+    each position, as for variants of one protein); with --embeddings also plm_logistic and plm_neighbour, on the mean
+    embedding. `fast` is the first two.
+
+    Several classes a protein: F-max as CAFA defines it, macro average precision, micro and macro F1, the share of sets
+    that are exactly right; the sets, by the share of the true classes that they hold. The baselines are frequencies,
+    nearest neighbours and a logistic regression for each class.
 
     \b
     Examples:
       biorrn evaluate classification runs/family families.h5 -o family.json --figures figures
       biorrn evaluate classification predictions.tsv families.h5 --split test --baselines none -o test.json
       biorrn evaluate classification runs/family new.csv --target family=pfam -o new.json
+      biorrn evaluate classification runs/site sites.h5 --embeddings esm.h5 -o site.json
     """
     from biorrn.base.compute import set_threads
     from biorrn.proteins.classes.evaluate import evaluate_classes
@@ -143,6 +151,7 @@ def classification(
         threads=set_threads(threads),
         level=level,
         device=device,
+        embeddings=embeddings,
     )
     write_evaluation(output, content, figures, lambda: class_figures(content))
 

@@ -76,7 +76,7 @@ def protein(
     NA, n.d., - and empty cells are missing. The interpretation is reported on standard error.
 
     A target of words that repeat, such as a family, is a class: the names are stored in the file, for task
-    classification. Whole numbers are classes with --target-type class.
+    classification; cells such as a;b or a|b are sets of classes. Whole numbers are classes with --target-type class.
 
     A table may hold mutations (A23G, A23G:K41E, p.Ala23Gly, WT) instead of sequences; --wild-type gives the protein.
     Tables of ProteinGym, MaveDB and FLIP are recognised.

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     import torch
 
 NONE = "."  # cell of an empty set, as of no flags
+SHOWN = 0.01  # least probability of a class that a table lists, where a protein may have several; as in CAFA
 
 
-def scores_of(model: torch.nn.Module, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Return the logarithm of the probability of each class before calibration, float (B, C).
+def scores_of(model: torch.nn.Module, x: torch.Tensor, lengths: torch.Tensor, sets: bool = False) -> torch.Tensor:
+    """Return the logarithm of the probability of each class before calibration, float (B, C); of sets its logit.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def scores_of(model: torch.nn.Module, x: torch.Tensor, lengths: torch.Tensor) ->
     import torch
 
     scores, _ = model(x, lengths)
-    return torch.log_softmax(scores.float(), -1)
+    return scores.float() if sets else torch.log_softmax(scores.float(), -1)
 
 
 def uncalibrated(facts: Mapping[str, Any], level: float) -> str:
@@ -50,13 +51,14 @@ def uncalibrated(facts: Mapping[str, Any], level: float) -> str:
     return f"no sets: {reason}; biorrn calibrate makes them from held-out rows"
 
 
-def columns(name: str, sets: bool) -> list[str]:
-    """Return the columns of a table of classes.
+def columns(name: str, sets: bool, several: bool = False) -> list[str]:
+    """Return the columns of a table of classes, or of sets of `several`.
 
     >>> columns("family", sets=True)
     ['id', 'length', 'family', 'family_probability', 'family_set', 'flags']
     """
-    return ["id", "length", name, f"{name}_probability", *([f"{name}_set"] if sets else []), "flags"]
+    sure = f"{name}_{'probabilities' if several else 'probability'}"
+    return ["id", "length", name, sure, *([f"{name}_set"] if sets else []), "flags"]
 
 
 @contextlib.contextmanager
@@ -64,6 +66,9 @@ def open_classes(
     path: str | Path | Memory, facts: Mapping[str, Any], level: float, carried: Sequence[str] = ()
 ) -> Iterator[Callable[[Predicted], None]]:
     """Open a table of classes, and yield the function that writes some; rows as of `predict.open_predictions`.
+
+    Where a protein may have several, the cells hold all that are called, most probable first; and the probability of
+    each that has `SHOWN` or more, as `nucleus=0.93;membrane=0.2`.
 
     Parameters
     ----------
@@ -78,13 +83,14 @@ def open_classes(
     """
     calibrated = Calibrated.of(facts, level)
     assert calibrated is not None
-    classes, sets = list(facts["classes"]), calibrated.least is not None
-    names = columns(facts["name"], sets)
+    classes, sets, several = list(facts["classes"]), calibrated.least is not None, bool(facts.get("sets"))
+    names = columns(facts["name"], sets, several)
     if len(set(names)) < len(names):
         raise ConfigError(f"{path}: two columns would be named '{facts['name']}'; rename the target of the model")
     if not isinstance(path, Memory):
         table_format(path)
-    kinds: dict[str, type] = dict.fromkeys(names, str) | {"length": int, f"{facts['name']}_probability": float}
+    kinds: dict[str, type] = dict.fromkeys(names, str) | {"length": int}
+    kinds |= {} if several else {f"{facts['name']}_probability": float}
     for name in carried:
         while name in kinds:
             name = f"input_{name}"
@@ -92,15 +98,24 @@ def open_classes(
 
     def put(table: Table, found: Predicted) -> None:
         out = [marks[:1] == (LEFT_OUT,) for marks in found.flags]
-        best = np.where(out, 0, np.nan_to_num(found.values, nan=-1.0).argmax(axis=1))
-        called: list[Any] = [classes[place] for place in best]
-        sure: list[Any] = found.values[np.arange(len(found)), best].tolist()
+        ranked = np.argsort(-found.values, axis=1, kind="stable")
+
+        def joined(held: np.ndarray) -> list[Any]:
+            rows = zip(ranked, held.sum(axis=1).tolist(), strict=True)
+            return [BETWEEN.join(classes[place] for place in order[:size]) or NONE for order, size in rows]
+
+        called: list[Any]
+        sure: list[Any]
+        if several:
+            called = joined(calibrated.called(found.values))
+            shown = ((order[own[order] >= SHOWN], own) for order, own in zip(ranked, found.values, strict=True))
+            sure = [BETWEEN.join(f"{classes[k]}={own[k]:.3g}" for k in order) or NONE for order, own in shown]
+        else:
+            best = np.where(out, 0, ranked[:, 0])
+            called = [classes[place] for place in best]
+            sure = found.values[np.arange(len(found)), best].tolist()
         held = calibrated.sets(found.values)
-        listed: list[Any] = []
-        if held is not None:
-            ranked = np.argsort(-found.values, axis=1, kind="stable")
-            for row, order in zip(held, ranked, strict=True):
-                listed.append(BETWEEN.join(classes[place] for place in order[: int(row.sum())]) or NONE)
+        listed = [] if held is None else joined(held)
         cells = [called, sure, *([listed] if sets else [])]
         cells = [[None if gone else cell for gone, cell in zip(out, column, strict=True)] for column in cells]
         lengths = [None if gone else length for gone, length in zip(out, found.lengths, strict=True)]

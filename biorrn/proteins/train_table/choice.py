@@ -97,7 +97,7 @@ def plan(
         recipe = change_recipe(load_recipe(model), changes or [])
         return Plan(_within(recipe, minutes / repeats), [f"model: recipe {recipe.name}, as asked for"])
     if any("classes" in target for target in seen.targets):
-        kinds = ["plm_classes"] if seen.embeddings else KINDS["classes"]
+        kinds = EMBEDDED_KINDS if seen.embeddings else KINDS["classes"]
     else:
         kinds = KINDS[seen.kind] + (EMBEDDED if seen.embeddings else [])
     kinds = kinds + ([TUNED_NAME] if seen.tuned else [])
@@ -111,7 +111,7 @@ def plan(
     members: list[dict[str, Any]] = []
     if model == TUNED_NAME and not seen.tuned:
         raise ConfigError(f"--model {model}: needs --tune lora, and a language model with --embeddings")
-    if model in EMBEDDED and not seen.embeddings:
+    if model in EMBEDDED + EMBEDDED_KINDS and not seen.embeddings:
         raise ConfigError(f"--model {model}: reads embeddings; give their file with --embeddings")
     if not candidates:
         raise ConfigError(f"--model {model}: does not fit this data or is not in this version")
@@ -132,8 +132,9 @@ def plan(
     if len(members) == 1:
         chosen = parse_recipe(members[0]["recipe"])
     else:
-        combine = "stack" if len({member["recipe"]["name"] for member in members}) > 1 else "mean"
         task = candidates[0].recipe.task
+        several = len({member["recipe"]["name"] for member in members}) > 1
+        combine = "stack" if several and task == "regression" else "mean"  # of classes, probabilities are averaged
         chosen = parse_recipe({"name": "own", "task": task, "members": members, "combine": combine})
         lines.append(
             f"{len(members)} members are one ensemble, "
@@ -209,14 +210,20 @@ def _variant(seen: Look, rows: int) -> Candidate | None:
     return Candidate(parse_recipe(content), "effects of substitutions that add up on a curved scale")
 
 
+def _head(seen: Look) -> str:
+    """Return the head for the classes of a table: of one a protein, or of several."""
+    return "labels" if any(target.get("sets") for target in seen.targets) else "classes"
+
+
 def _classes(seen: Look, rows: int) -> Candidate | None:
     if not any("classes" in target for target in seen.targets):
         return None
     content, why = copy.deepcopy(CLASSES), "a convolution finds the motifs of a class anywhere in a protein"
     content["training"]["batch_size"] = min(_batch(rows), 32)
     if seen.kind == "variants":
-        content["model"] = copy.deepcopy(VARIANT["model"]) | {"head": {"name": "classes", "hidden": 32, "dropout": 0.1}}
+        content["model"] = copy.deepcopy(VARIANT["model"]) | {"head": {"hidden": 32, "dropout": 0.1}}
         why = "effects of substitutions add up to the scores of the classes"
+    content["model"]["head"]["name"] = _head(seen)
     return Candidate(parse_recipe(content), why)
 
 
@@ -271,7 +278,7 @@ def _embedded_classes(seen: Look, rows: int) -> Candidate | None:
         return None
     content = copy.deepcopy(EMBEDDED_NETWORK) | {"name": "own_plm_classes", "task": "classification"}
     content["model"]["frontend"]["path"] = seen.embeddings
-    content["model"]["head"] = {"name": "classes", "hidden": 128, "dropout": 0.3}
+    content["model"]["head"] = {"name": _head(seen), "hidden": 128, "dropout": 0.3}
     content["training"] |= {"loss": "cross_entropy", "batch_size": min(_batch(rows), 32)}
     return Candidate(parse_recipe(content), "a network of one hidden layer on the mean embedding of a protein")
 
@@ -284,8 +291,19 @@ def _tuned(seen: Look, rows: int) -> Candidate | None:
     content["training"]["batch_size"] = seen.tuned["batch_size"]
     if any("classes" in target for target in seen.targets):
         content |= {"task": "classification"}
-        content["model"]["head"]["name"], content["training"]["loss"] = "classes", "cross_entropy"
+        content["model"]["head"]["name"], content["training"]["loss"] = _head(seen), "cross_entropy"
     return Candidate(parse_recipe(content), "low-rank adapters of the language model, and a head on its mean", seeds=1)
+
+
+def _embedded_linear(seen: Look, rows: int) -> Candidate | None:
+    made = _embedded_classes(seen, rows)
+    if made is None:
+        return None
+    # the hidden layer finds classes of several groups; with few rows it misses what weak directions of the embeddings
+    # tell, which a linear layer without dropout reads as logistic regression does
+    content = made.recipe.model_dump(mode="json") | {"name": "own_plm_linear"}
+    content["model"] |= {"input_dropout": 0.0, "head": {"name": _head(seen)}}
+    return Candidate(parse_recipe(content), "a linear layer on the mean embedding of a protein, as logistic regression")
 
 
 # of a kernel, where the defaults are not what its recipe in the package found
@@ -370,8 +388,10 @@ CANDIDATES: dict[str, Callable[[Look, int], Candidate | None]] = {
     "plm_network": _embedded_network,
     "plm_classes": _embedded_classes,
     "plm_lora": _tuned,
+    "plm_linear": _embedded_linear,
 }
 EMBEDDED = ["plm_gaussian", "plm_network"]  # tried beside the others where there are embeddings
+EMBEDDED_KINDS = ["plm_classes", "plm_linear"]  # tried in place of the others, of classes
 TUNED_NAME = "plm_lora"  # tried beside the others with --tune lora
 # kind of data -> the candidates, in order
 KINDS: dict[str, list[str]] = {

@@ -199,10 +199,12 @@ def add_positions(content: dict[str, Any], positions: dict[str, Any]) -> None:
         content["positions"] = positions["scores"]
 
 
-def evaluate_class_run(run: Session, model: Path, held_out: str, cautions: list[str]) -> None:
+def evaluate_class_run(
+    run: Session, model: Path, held_out: str, cautions: list[str], embeddings: str | None = None
+) -> None:
     """Evaluate the model of classes of a run on the rows held out, and write predictions and report.
 
-    Parameters as of `evaluate_run`.
+    Parameters as of `evaluate_run`; `embeddings` is the file that the model reads, if any.
     """
     folder = run.folder
     data, stored = read_prepared(folder / DATA), load_model(model)
@@ -210,7 +212,13 @@ def evaluate_class_run(run: Session, model: Path, held_out: str, cautions: list[
     with open_classes(folder / PREDICTIONS, stored.facts, conformal.LEVEL) as write:
         write(Predicted.of(predicted(model, rows, run.device)))
     content = evaluate_classes(
-        folder / PREDICTIONS, folder / DATA, name=folder.name, split=held_out, seed=run.seed, level=conformal.LEVEL
+        folder / PREDICTIONS,
+        folder / DATA,
+        name=folder.name,
+        split=held_out,
+        seed=run.seed,
+        level=conformal.LEVEL,
+        embeddings=embeddings,
     )
     content["cautions"] += cautions
     _write_pages(run, content, class_figures(content), model)

@@ -57,7 +57,7 @@ from biorrn.proteins.train_table.table import (
 )
 from biorrn.proteins.train_table.tune import choose_adapters
 from biorrn.sequences.alphabets import tokens
-from biorrn.sequences.embeddings import join_prepared
+from biorrn.sequences.embeddings import join_prepared, paths_of
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.similarity import protein_leakage
@@ -306,7 +306,8 @@ def train_own(
         complete(recipe.task, measured, folder / DATA, device=str(where), **known)
         caution = refit_or_keep(recipe, inner, state, run.left())
         if classes:
-            evaluate_class_run(run, measured, state["held_out"], [caution, *state.get("tuned", [])])
+            given = next(iter(paths_of(recipe)), None)
+            evaluate_class_run(run, measured, state["held_out"], [caution, *state.get("tuned", [])], given)
         else:
             cautions = [caution, *state.get("tuned", [])]
             if folds.number:

@@ -42,7 +42,7 @@ from biorrn.sequences.splits import (
     shares,
     site_fold_splits,
 )
-from biorrn.sequences.tables.classes import Classes
+from biorrn.sequences.tables.classes import Classes, labels_of
 from biorrn.sequences.tables.reader import Reading, column_names, find_column, is_labelled, plain
 
 NO_SPLIT = len(SPLITS)  # code of a row that no column has placed
@@ -128,10 +128,21 @@ class Table:
         return known.pop() if len(known) == 1 else ""
 
     @property
+    def sets(self) -> bool:
+        """Return whether a row may have several classes."""
+        return any(isinstance(one, Classes) and one.sets for one in self.reading.conventions.values())
+
+    @property
     def classes(self) -> list[str]:
-        """Return the classes of the target, by index; none of numbers."""
+        """Return the classes of the target; none of numbers."""
         named = [target.names for target in self.reading.conventions.values() if isinstance(target, Classes)]
-        return named[0] if named else []
+        return [] if not named else labels_of(named[0])[0] if self.sets else named[0]
+
+    @property
+    def members(self) -> np.ndarray:
+        """Return which classes each row has, bool (N, C); the target is known in every row."""
+        column = next(one for one in self.reading.conventions.values() if isinstance(one, Classes))
+        return members_of(column)[self.targets[:, 0].astype(np.int64)]
 
     def sequence(self, row: int) -> np.ndarray:
         """Return the tokens of one row, uint8 (T,)."""
@@ -189,14 +200,10 @@ def read_table(columns: Columns, of_model: str = "") -> Table:
     groups = None
     if columns.groups is not None:
         groups = np.unique(cells[columns.groups], return_inverse=True)[1]
-    classes = _one_class_column(columns, reading)
-    if classes:
-        small = _small(values[:, 0], len(classes))
-        values[small, 0] = np.nan
-        if small.any():
-            counts[f"dropped: of a class with fewer than {LEAST_OF_CLASS} proteins"] = int(small.sum())
+    column = _one_class_column(columns, reading)
+    small = np.zeros(len(rows), bool) if column is None else _without_small(columns, column, values, counts)
     usable = np.isfinite(values).any(axis=1) | np.array([bool(row.bounds) for row in rows], bool)
-    if missing := int((~usable).sum()) - (int(small.sum()) if classes else 0):
+    if missing := int((~usable).sum()) - int(small.sum()):
         counts["dropped: no target value"] = missing
     known = np.array([bool(row.sequence.strip("X")) for row in rows], bool)
     if not known.all():
@@ -217,21 +224,63 @@ def read_table(columns: Columns, of_model: str = "") -> Table:
     )
 
 
-def _one_class_column(columns: Columns, reading: Reading) -> list[str]:
-    """Return the classes of the target, none of numbers; ConfigError for classes beside other targets."""
+def members_of(column: Classes) -> np.ndarray:
+    """Return which classes each value of a column stands for, bool (values, C)."""
+    if not column.sets:
+        return np.eye(len(column.names), dtype=bool)
+    names, places = labels_of(column.names)
+    found = np.zeros((len(column.names), len(names)), bool)
+    for row, own in zip(found, places, strict=True):
+        row[own] = True
+    return found
+
+
+def _one_class_column(columns: Columns, reading: Reading) -> Classes | None:
+    """Return the column of classes, None of numbers; ConfigError for classes beside other targets."""
     found = [name for name in columns.targets if reading.classes(name)]
     if found and len(columns.targets) > 1:
         raise ConfigError(
             f"--target: '{found[0]}' holds classes, which are learned alone; found {len(columns.targets)} targets"
         )
-    return reading.classes(found[0]) if found else []
+    column = reading.conventions.get(found[0]) if found else None
+    return column if isinstance(column, Classes) else None
 
 
-def _small(values: np.ndarray, classes: int) -> np.ndarray:
-    """Return the bool array (N,) of rows whose class, of indices (N,), has too few rows to learn and to check."""
-    known = np.isfinite(values)
-    places = np.where(known, values, 0).astype(np.int64)
-    return known & (np.bincount(places[known], minlength=classes)[places] < LEAST_OF_CLASS)
+def _without_small(columns: Columns, column: Classes, values: np.ndarray, counts: Counter[str]) -> np.ndarray:
+    """Take the classes with too few rows to learn and to check out of `values` (N, 1); return the rows that lost all.
+
+    Raises
+    ------
+    InputError: fewer than two classes are left.
+    """
+    known = np.isfinite(values[:, 0])
+    members = members_of(column)
+    names = np.array(labels_of(column.names)[0] if column.sets else column.names, object)
+    rows = members[values[known, 0].astype(np.int64)]
+    number = rows.sum(axis=0)
+    rare = (number > 0) & (number < LEAST_OF_CLASS)
+    if (left := int((number >= LEAST_OF_CLASS).sum())) < 2:
+        order = np.argsort(-number, kind="stable")[:3]
+        most = ", ".join(f"{names[place]} ({number[place]:,})" for place in order)
+        have = "has" if left == 1 else "have"
+        raise InputError(
+            columns.table,
+            f"column '{column.name}': {left} of {int((number > 0).sum()):,} classes {have} "
+            f"{LEAST_OF_CLASS} proteins or more (the largest: {most}); allowed are two or more such classes",
+        )
+    lost = np.zeros(len(values), bool)
+    lost[known] = rows.any(axis=1) & ~rows[:, ~rare].any(axis=1)
+    values[lost, 0] = np.nan
+    if rare.any():
+        shown = ", ".join(f"{names[place]} ({number[place]})" for place in np.flatnonzero(rare)[:3])
+        shown += ", ..." if rare.sum() > 3 else ""
+        what = f"{int(rare.sum()):,} class{'es' * bool(rare.sum() > 1)} with fewer than {LEAST_OF_CLASS} proteins "
+        what += f"({shown})"
+        counts[f"dropped: proteins of {what}{' and no other' * column.sets}"] = int(lost.sum())
+        if column.sets:
+            column.forget(set(names[rare]))
+            counts[f"not learned in sets: {what}"] = int(number[rare].sum())
+    return lost
 
 
 def with_embeddings(table: Table, columns: Columns, path: str) -> tuple[Table, list[str]]:
@@ -350,7 +399,7 @@ class Look:
     tuned : dict: front end and batch size of a language model whose adapters are trained, empty for none.
     contradictions : list of str: a sentence for each target with proteins whose values contradict one another.
     targets : list of {"name", "known", "missing", "mean", "standard_deviation", "lowest", "highest", "distinct"}; of
-        classes {"name", "known", "missing", "classes": {name: rows}}.
+        classes {"name", "known", "missing", "classes": {name: rows}}, with "sets" where a row may have several.
     """
 
     rows: int
@@ -412,7 +461,7 @@ def look(table: Table, names: tuple[str, ...] | list[str], seed: int = 0) -> Loo
         positions=_positions(table, consensus) if is_variants else 0,
         repeats=float("nan") if table.classes else found[0].spread,
         contradictions=[f"{name}: {line}" for name, line in zip(names, told, strict=True) if line],
-        targets=[_target(name, table.targets[:, place], table.classes) for place, name in enumerate(names)],
+        targets=[_target(name, table, place) for place, name in enumerate(names)],
     )
 
 
@@ -443,12 +492,14 @@ def _positions(table: Table, consensus: np.ndarray) -> int:
     return int((differs.mean(axis=1) > VARIED).sum())
 
 
-def _target(name: str, values: np.ndarray, classes: Sequence[str] = ()) -> dict[str, Any]:
+def _target(name: str, table: Table, place: int) -> dict[str, Any]:
+    values = table.targets[:, place]
     known = values[np.isfinite(values)]
-    if classes:
-        counts = np.bincount(known.astype(np.int64), minlength=len(classes)).tolist()
-        rows = {one: count for one, count in zip(classes, counts, strict=True) if count}
-        return {"name": name, "known": len(known), "missing": len(values) - len(known), "classes": rows}
+    if table.classes:
+        counts = table.members.sum(axis=0).tolist()
+        rows = {one: count for one, count in zip(table.classes, counts, strict=True) if count}
+        found = {"name": name, "known": len(known), "missing": len(values) - len(known), "classes": rows}
+        return found | ({"sets": True} if table.sets else {})
     return {
         "name": name,
         "known": len(known),
@@ -480,7 +531,8 @@ def lines(seen: Look) -> list[str]:
     for target in seen.targets:
         if "classes" in target:
             rows = target["classes"].values()
-            said.append(f"{target['name']}: a class: {len(rows):,} classes of {min(rows):,} to {max(rows):,} proteins")
+            what = "sets of classes" if target.get("sets") else "a class"
+            said.append(f"{target['name']}: {what}: {len(rows):,} classes of {min(rows):,} to {max(rows):,} proteins")
             continue
         text = f"{target['name']}: {target['known']:,} values, mean {target['mean']:.4g}, SD "
         text += f"{target['standard_deviation']:.3g}, {target['lowest']:.4g} to {target['highest']:.4g}"
@@ -565,7 +617,7 @@ def choose_split(
     if by_column:
         return replace(_by_column(table, groups, how, seed), wild_type=wild_type)
     codes = shares(groups, fractions, seed)
-    if table.classes and (moved := train_every_class(codes, groups, table.targets[:, 0])):
+    if table.classes and (moved := train_every_class(codes, groups, table.members)):
         why += f"; {moved:,} rows were moved to train, as their class had none there"
     return Split(codes, groups, how, why, wild_type=wild_type)
 
@@ -586,17 +638,19 @@ def _check_folds(table: Table, seen: Look, folds: Folds, asked: str | None) -> N
         )
 
 
-def train_every_class(codes: np.ndarray, groups: np.ndarray, classes: np.ndarray) -> int:
+def train_every_class(codes: np.ndarray, groups: np.ndarray, members: np.ndarray) -> int:
     """Put the largest group of each class without training rows into train; change `codes`, return the rows moved.
 
     Parameters
     ----------
     codes, groups : arrays (N,): split and group of each row.
-    classes : float array (N,): indices of classes.
+    members : bool array (N, C): which classes each row has.
     """
     before = int((codes == 0).sum())
-    for one in np.setdiff1d(classes, classes[codes == 0]):
-        own = groups[classes == one]
+    for one in np.flatnonzero(members.any(axis=0)):
+        if members[codes == 0, one].any():
+            continue
+        own = groups[members[:, one]]
         codes[groups == np.bincount(own).argmax()] = 0
     return int((codes == 0).sum()) - before
 

@@ -299,7 +299,8 @@ def protein_writer(
     Parameters
     ----------
     path : the HDF5 file to write.
-    targets : list of {"name", "unit"}: one a column; one of classes has "classes", the names of its values.
+    targets : list of {"name", "unit"}: one a column; one of classes has "classes", the names of its values;
+        "sets" is true where these are sets of classes, see `sequences.tables.classes`.
     alphabet : str: letters of the sequences; a token is the place of its letter, from 1.
     """
     with new_file(path) as file:

@@ -18,6 +18,7 @@ from biorrn.base.errors import Fault, InputError, OnProblem, stop, text
 from biorrn.sequences.alphabets import ALPHABETS, MOST
 from biorrn.sequences.guard import Guarded
 from biorrn.sequences.prepared import schema
+from biorrn.sequences.tables.classes import BETWEEN
 
 BLOCK = 1 << 22  # elements read at a time
 CACHE = 1 << 20  # bytes: up to here HDF5 reads a chunk as a whole, and the writer's are smaller
@@ -91,6 +92,8 @@ def _attributes(file: h5py.File, kind: str) -> None:
         for place, item in enumerate(targets if kind == "protein" else ()):
             if "classes" in item:
                 _check_classes(item["classes"], file[columns][:, place], item["name"])
+                if item.get("sets") and not all(all(name.split(BETWEEN)) for name in item["classes"]):
+                    raise Fault(f"attribute 'targets' does not name the classes of {item['name'][:60]}")
 
 
 def _check_classes(classes: Any, values: np.ndarray, name: str) -> None:

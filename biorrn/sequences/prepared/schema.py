@@ -8,8 +8,9 @@
 - pairs: a row is a source and a target sequence.
 
 Attributes of all: `kind`, `schema` (this version), `note`, `sources` (JSON: path -> SHA-256). Protein: `alphabet`,
-`targets` (JSON: list of name and unit; and of `classes` where the values are indices of these). Signal: `normaliser`,
-`sample_rate` (Hz), `labels`, `chemistry` (JSON: name of `nanopore.chemistry` -> reads), `rna` (1 where signal and bases
+`targets` (JSON: list of name and unit; and of `classes` where the values are indices of these, with `sets` where these
+are sets of several). Signal: `normaliser`, `sample_rate` (Hz),
+`labels`, `chemistry` (JSON: name of `nanopore.chemistry` -> reads), `rna` (1 where signal and bases
 run 3' to 5', else missing), and with the dataset `source`, `source_names` (JSON: list of files). Pairs:
 `source_alphabet`, `target_alphabet` (names in `sequences.alphabets.ALPHABETS`). Tags: `alphabet` (token = index +
 1), and `tags` (JSON: name, states, names) with labels, `targets` with values.

@@ -16,6 +16,7 @@ from biorrn.sequences.prepared import schema
 from biorrn.sequences.prepared.files import ProteinFile, SignalFile
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.repeats import distinct, repeats_of
+from biorrn.sequences.tables.classes import labels_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +133,8 @@ def protein_summary(path: str | Path) -> dict[str, Any]:
         targets, weights = file["targets"][:].astype(np.float64), file["weights"][:]
         alphabet, ids = prepared.alphabet, prepared.strings("id")
         residues = _composition(file["tokens"], np.repeat(codes, lengths), len(alphabet) + 1)[:, 1:]
-        named = [(target["name"], target.get("classes")) for target in prepared.targets]
-        measured = any(not classes for _, classes in named)
+        named = [(target["name"], target.get("classes"), bool(target.get("sets"))) for target in prepared.targets]
+        measured = any(not classes for _, classes, _ in named)
         numbers = distinct(file["tokens"][:], file["offsets"][:]) if measured else np.zeros(0, np.int64)
     present = [code for code in range(len(SPLITS)) if (codes == code).any()]
     summary: dict[str, Any] = {"splits": {}, "lengths": {}, "composition": {}, "targets": {}}
@@ -149,12 +150,12 @@ def protein_summary(path: str | Path) -> dict[str, Any]:
         }
         summary["lengths"][SPLITS[code]] = histogram(lengths[here], bin_edges(lengths, whole=True))
         summary["composition"][SPLITS[code]] = parts(residues[code], alphabet)
-    for place, (name, classes) in enumerate(named):
+    for place, (name, classes, sets) in enumerate(named):
         values = targets[:, place]
         if classes:
             parts_of = {SPLITS[code]: values[codes == code] for code in present}
             summary["targets"][name] = {
-                "statistics": {split: class_counts(own, classes) for split, own in parts_of.items()}
+                "statistics": {split: class_counts(own, classes, sets) for split, own in parts_of.items()}
             }
             continue
         if line := repeats_of(numbers, values).line(ids, values):
@@ -232,13 +233,26 @@ def spread(values: np.ndarray, name: str) -> dict[str, float]:
     }
 
 
-def class_counts(values: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """Return how many rows and classes there are, and the largest one, of indices of classes (N,); NaN is missing."""
+def class_counts(values: np.ndarray, classes: Sequence[str], sets: bool = False) -> dict[str, Any]:
+    """Return how many rows and classes there are, and the largest one, of indices of classes (N,); NaN is missing.
+
+    Parameters
+    ----------
+    sets : bool: the indices are those of sets of classes; then also how many classes a row has in the mean.
+    """
     counts = np.bincount(values[np.isfinite(values)].astype(np.int64), minlength=len(classes))
+    rows, more = int(counts.sum()), dict[str, Any]()
+    if sets:
+        classes, members = labels_of(classes)
+        of_set = counts
+        counts = np.zeros(len(classes), np.int64)
+        for number, places in zip(of_set, members, strict=True):
+            counts[places] += number
+        more = {"classes_a_row": float(counts.sum() / max(1, rows))}
     largest = int(counts.argmax())
-    return {
-        "n": int(counts.sum()),
-        "missing": int(len(values) - counts.sum()),
+    return more | {
+        "n": rows,
+        "missing": int(len(values) - rows),
         "classes": int((counts > 0).sum()),
         "largest_class": classes[largest] if counts.any() else None,
         "rows_of_it": int(counts[largest]),

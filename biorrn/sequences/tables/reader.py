@@ -72,13 +72,15 @@ class Reading:
     decimal : str, optional: "point" or "comma"; None finds it.
     censored : str: "use" keeps `>90` as a bound, "drop" takes it for missing.
     strict : bool: the first row that cannot be used ends the reading; else it is left out and counted.
-    type : str: of target columns: "number", "class", or "auto": classes where the cells are words that repeat.
+    type : str: of target columns: "number", "class", "set" (several classes a row), or "auto": classes where the cells
+        are words that repeat.
     whole : bool: "auto" takes few whole numbers for classes too.
     facts : what was found of the file: separator, encoding, sheet, decimal sign, the columns meant.
     odd : list of Odd: at most `SHOWN` of a kind and column; `counts` counts all, by (column, kind).
     left_out : list of InputError: the first `SHOWN` rows that were left out; `dropped` counts all.
     warnings : sentinels, outliers, dates that Excel made.
     conventions : column -> the notation of its numbers, or its classes.
+    hints : column -> what a message adds where its cells are no numbers.
     """
 
     sheet: str | None = None
@@ -94,6 +96,7 @@ class Reading:
     dropped: int = 0
     warnings: list[str] = field(default_factory=list)
     conventions: dict[str, Convention | Classes] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise ConfigError for an unknown choice."""
@@ -173,15 +176,19 @@ class Reading:
         return convention.unit if convention is not None else ""
 
     def classes(self, column: str) -> list[str]:
-        """Return the classes of a column of classes, by index; of any other column none."""
+        """Return the classes of a column of classes, or the sets of one of sets, by index; of any other column none."""
         convention = self.conventions.get(column)
         return convention.names if isinstance(convention, Classes) else []
 
     def target(self, column: str, name: str | None = None) -> dict[str, Any]:
-        """Return {"name", "unit"} of a target column, as a prepared file keeps it; of classes with their "classes"."""
-        classes = self.classes(column)
+        """Return {"name", "unit"} of a target column, as a prepared file keeps it.
+
+        One of classes has "classes" too; where a protein may have several, these are the sets, and "sets" is true.
+        """
+        convention, classes = self.conventions.get(column), self.classes(column)
         entry: dict[str, Any] = {"name": name or column, "unit": self.unit(column)}
-        return entry | {"classes": classes} if classes else entry
+        several = {"sets": True} if isinstance(convention, Classes) and convention.sets else {}
+        return entry | {"classes": classes} | several if classes else entry
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def _conventions(
     units: dict[str, str] | None = None,
     targets: Sequence[str] = (),
 ) -> dict[str, Column]:
-    asked = reading.type == "class"
+    asked = reading.type in ("class", "set")
     numbers = {name: Convention(name) for name in columns if not (asked and name in targets)}
     classes = {name: Classes(name) for name in columns if reading.type != "number" and name in targets}
     for number, row in rows:
@@ -180,9 +180,14 @@ def _conventions(
             try:
                 own = classes.get(name)
                 if own is not None and (asked or own.likely(numbers[name], reading.whole)):
-                    own.decide(asked)
+                    own.decide(reading.type)
                     found[name] = own
                 else:
+                    if own is not None and len(own.counts) > 1:
+                        reading.hints[name] = (
+                            f"; {len(own.counts):,} different words in {own.cells:,} rows, which hardly repeat; "
+                            "--target-type class takes them for classes"
+                        )
                     numbers[name].decide(separator, reading.decimal_sign, (units or {}).get(name, ""))
                     found[name] = numbers[name]
             except Fault as fault:
@@ -252,7 +257,8 @@ class _CellRecord:
             if 2 * bad >= self.cells[column]:
                 raise InputError(
                     self.path,
-                    f"column '{column}': {bad} of {self.cells[column]} cells are no numbers; {self.first[column]}",
+                    f"column '{column}': {bad} of {self.cells[column]} cells are no numbers; {self.first[column]}"
+                    + self.reading.hints.get(column, ""),
                 )
         for column, (count, row, cell) in self.dates.items():
             self.reading.warn(

@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 
 from biorrn.base.errors import ConfigError
-from biorrn.proteins.classes.calibration import FEWEST, FLAGGED, Calibrated, fit, fit_lines, fit_temperature, softmax
+from biorrn.proteins.classes.calibration import (
+    FEWEST,
+    FLAGGED,
+    SHIFT,
+    Calibrated,
+    fit,
+    fit_lines,
+    fit_platt,
+    fit_temperature,
+    kept,
+    sigmoid,
+    softmax,
+)
 from biorrn.proteins.uncertainty.conformal import LEVELS
 from biorrn.stats.classification import reliability
 
@@ -120,6 +132,99 @@ def test_lines_tell_coverage_out_of_fold() -> None:
     for level, held, size in (map(float, row.split("\t")) for row in rows):
         assert held == pytest.approx(level, abs=0.05)
         assert 0 < size <= CLASSES
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_sets_hold_for_new_groups_of_relatives(several: bool) -> None:
+    """Relatives share an error. Of new groups, each counted once, the mean coverage is the level."""
+    held = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+
+        def groups(
+            number: int, rng: np.random.Generator = rng, seed: int = seed
+        ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            sizes = rng.choice([1, 2, 30], number, p=[0.7, 0.2, 0.1])
+            own = np.repeat(np.arange(number), sizes)
+            logits = rng.normal(0, 2, (number, CLASSES))
+            true = rng.random((number, CLASSES)) < sigmoid(logits - 1) if several else drawn(number, seed)[1]
+            if not several:
+                logits = rng.normal(0, 1, (number, CLASSES)) + 2 * np.eye(CLASSES)[true]
+            return (logits[own] + 0.1 * rng.normal(size=(len(own), CLASSES))), true[own], own
+
+        entry = fit(*groups(60))
+        assert entry is not None
+        assert entry["clusters"] == 60
+        facts = {"task": "classification", "class_calibration": entry}
+        made = Calibrated.of(facts | ({"sets": True, "classes": ["x"] * CLASSES} if several else {}), 0.8)
+        assert made is not None
+        logits, true, own = groups(400)
+        sets = made.sets(made(logits)[0])
+        assert sets is not None
+        share = kept(sets, true)
+        there = np.isfinite(share)
+        held.append(np.mean([share[there & (own == one)].mean() for one in np.unique(own[there])]))
+    assert 0.77 < np.mean(held) < 0.85
+
+
+def test_few_groups_count_by_rows() -> None:
+    logs, true = drawn(100, 3)
+    assert fit(logs, true, np.zeros(100, int))["quantiles"] == fit(logs, true)["quantiles"]  # type: ignore[index]
+
+
+def drawn_sets(rows: int, seed: int, heat: float = 1.0, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits whose probabilities are right when cooled and shifted, and sets drawn from these."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(-1, 2, (rows, CLASSES))
+    return (logits - shift) * heat, rng.random(logits.shape) < sigmoid(logits)
+
+
+def test_temperature_and_shifts_of_sets_are_found() -> None:
+    logits, true = drawn_sets(4000, 0, 2.0, 0.7)
+    temperature, shifts = fit_platt(logits, true)
+    assert temperature == pytest.approx(2.0, rel=0.06)
+    assert shifts == pytest.approx(np.full(CLASSES, 0.7), abs=0.15)
+
+
+def test_a_class_that_no_row_has_keeps_its_logit_near() -> None:
+    logits, true = drawn_sets(40, 1)
+    true[:, 0] = False
+    assert -4 * SHIFT < fit_platt(logits, true)[1][0] < 0
+
+
+@pytest.mark.parametrize("level", [0.7, 0.9])
+def test_sets_of_labels_miss_as_few_as_promised(level: float) -> None:
+    """Over many calibrations of 100 rows, the mean share of the true classes in the sets is at least the level."""
+    held = []
+    for seed in range(40):
+        entry = fit(*drawn_sets(100, 10 + seed, 2.0))
+        facts = {"task": "classification", "sets": True, "classes": ["x"] * CLASSES, "class_calibration": entry}
+        made = Calibrated.of(facts, level)
+        assert made is not None
+        new, truth = drawn_sets(500, 1000 + seed, 2.0)
+        sets = made.sets(made(new)[0])
+        assert sets is not None
+        held.append(np.nanmean(kept(sets, truth)))
+    assert level - 0.01 < np.mean(held) < level + 0.03
+
+
+def test_the_share_that_sets_hold_by_hand() -> None:
+    sets, true = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1]]) > 0, np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0]]) > 0
+    assert kept(sets, true)[:2].tolist() == [0.5, 0.0]
+    assert np.isnan(kept(sets, true)[2])
+    assert kept(sets, np.array([0, 1, 2])).tolist() == [1, 0, 1]
+
+
+def test_a_set_is_called_from_a_threshold_on() -> None:
+    entry = fit(*drawn_sets(300, 4))
+    assert entry is not None
+    facts = {"task": "classification", "sets": True, "classes": ["x"] * CLASSES, "class_calibration": entry}
+    made = Calibrated.of(facts, 0.9)
+    assert made is not None
+    assert 0.2 < entry["threshold"] < 0.7
+    assert made.called(np.full((1, CLASSES), entry["threshold"])).all()
+    assert not made.called(np.full((1, CLASSES), entry["threshold"] - 0.01)).any()
+    assert made.called(np.array([[0.2, 0.5, 0.3, 0, 0, 0]])).shape == (1, CLASSES)
 
 
 def test_few_rows_that_are_all_right_do_not_make_the_model_certain() -> None:

@@ -1,5 +1,6 @@
 """Task classification: its loss, missing classes and weights, which rows choose and calibrate, untrained classes."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import torch
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.config.recipe import Recipe, parse_recipe
 from biorrn.nn.batch import Batch
-from biorrn.nn.ensemble import ProbabilityEnsemble, combine, each
+from biorrn.nn.ensemble import LabelEnsemble, ProbabilityEnsemble, combine, each
 from biorrn.nn.store import load_model
 from biorrn.proteins.classes import task as classification
-from biorrn.proteins.classes.calibration import FEWEST
+from biorrn.proteins.classes.calibration import FEWEST, Calibrated
 from biorrn.proteins.classes.predict import scores_of
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.prepared.files import protein_writer
+from biorrn.stats.labels import score
 from biorrn.training.train import train
 
 NAN = float("nan")
@@ -65,9 +67,105 @@ def test_no_class_in_a_batch_is_no_loss() -> None:
 
 def test_rows_choose_or_calibrate_and_never_both() -> None:
     for rows in (0, 1, 2 * FEWEST - 1, 2 * FEWEST, 101):
-        choosing, calibrating = classification.halves(rows)
+        choosing, calibrating = classification.halves(np.arange(rows))
         assert sorted([*choosing, *calibrating]) == list(range(rows))
         assert len(calibrating) == (rows // 2 if rows >= 2 * FEWEST else 0)
+
+
+def test_relatives_are_on_one_side_and_one_large_group_is_dealt_by_rows() -> None:
+    groups = np.random.default_rng(0).integers(0, 12, 90)
+    choosing, calibrating = classification.halves(groups)
+    assert not set(groups[choosing]) & set(groups[calibrating])
+    assert 30 <= len(calibrating) <= 60
+    choosing, calibrating = classification.halves(np.zeros(90, int))
+    assert len(calibrating) == 45
+
+
+def sets(rows: list[list[float]], weights: list[float] | None = None) -> Batch:
+    return dataclasses.replace(batch([0.0] * len(rows), weights), targets=torch.tensor(rows))
+
+
+def test_the_loss_of_sets_is_the_cross_entropy_of_each_class_by_itself() -> None:
+    torch.manual_seed(0)
+    scores, true = torch.randn(3, 2), [[1.0, 1.0], [0.0, 0.0], [0.0, 1.0]]
+    sure = torch.where(torch.tensor(true) > 0, scores.sigmoid(), 1 - scores.sigmoid())
+    wanted = -sure.log().sum(1)
+    assert loss(scores, sets(true)) == pytest.approx(wanted.mean().item(), rel=1e-5)
+    assert loss(scores, sets([[NAN, NAN], *true[1:]])) == pytest.approx(wanted[1:].mean().item(), rel=1e-5)
+    assert loss(scores, sets(true, [2.0, 0.0, 1.0])) == pytest.approx((2 * wanted[0] + wanted[2]).item() / 3, rel=1e-5)
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """Return a prepared file of proteins with the motifs of none, one or two of three classes."""
+    path, rng = tmp_path / "several.h5", np.random.default_rng(0)
+    motifs = {"a": "WWHWC", "b": "CPPCW", "c": "HKHKH"}
+    names = ["a", "a;b", "a;c", "b", "b;c", "c", "{}", "z"]
+    with protein_writer(path, [{"name": "kind", "unit": "", "classes": names, "sets": True}]) as writer:
+        for number in range(300):
+            text = names[number % 7] if number < 298 else "z"
+            parts = ["".join(rng.choice(list("ADEGILNQST"), 8)) for _ in range(3)]
+            own = [motifs[one] for one in text.split(";") if one in motifs]
+            line = parts[0] + "".join(motif + part for motif, part in zip(own, parts[1:], strict=False))
+            split = 1 if number >= 298 else 0 if number < 160 else 1 if number < 230 else 2
+            writer.add(f"p{number}", tokens(line), [names.index(text)], split=split)
+    return path
+
+
+def of_sets(**training: object) -> Recipe:
+    model = {
+        "frontend": {"name": "embedding", "width": 8, "layers": [{"width": 32, "kernel": 7}]},
+        "core": {"layers": 0},
+        "pool": ["max"],
+        "head": {"name": "labels"},
+    }
+    settings = {"loss": "cross_entropy", "epochs": 25, "batch_size": 16, "lr": 0.02, **training}
+    return parse_recipe({"name": "sets", "task": "classification", "model": model, "training": settings})
+
+
+def test_sets_become_rows_of_zeros_and_ones(several: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = classification.open_data(several, of_sets())
+    assert data.facts["classes"] == ["a", "b", "c"]
+    assert data.facts["sets"] is True
+    assert "1 of 4 classes have no training row and are not learned: z" in capsys.readouterr().err
+    assert data.rows.targets[:7].tolist() == [
+        [1, 0, 0],
+        [1, 1, 0],
+        [1, 0, 1],
+        [0, 1, 0],
+        [0, 1, 1],
+        [0, 0, 1],
+        [0, 0, 0],
+    ]
+    whole = classification.ProteinDataset(several, "valid")
+    classification.renumber(whole, ["a", "b", "c"])
+    assert np.isnan(whole.targets[-2:]).all()  # of a class that nothing trained; that of none is known
+    assert np.isfinite(whole.targets[:-2]).all()
+
+
+def test_a_head_that_does_not_fit_is_told(several: Path, tiny_classes: Path) -> None:
+    with pytest.raises(ConfigError, match="needs head 'labels' for sets of classes, as in 'kind'; found 'classes'"):
+        classification.make_model(recipe(), classification.open_data(several, recipe()))
+    with pytest.raises(ConfigError, match="needs head 'classes' for one class a protein"):
+        classification.make_model(of_sets(), classification.open_data(tiny_classes, of_sets()))
+
+
+def test_sets_are_learned_calibrated_and_averaged(several: Path, tmp_path: Path) -> None:
+    members = [{"recipe": of_sets().model_dump(mode="json"), "seed": seed} for seed in (0, 1)]
+    both = parse_recipe({"name": "two", "task": "classification", "members": members})
+    folder = train(both, several, tmp_path / "run", classification, threads=1, inside=True)  # type: ignore[arg-type]
+    classification.complete(folder, several, "cpu")
+    stored = load_model(folder)
+    assert isinstance(stored.model, LabelEnsemble)
+    scores, true, _ = classification.scored(stored, several, "test", torch.device("cpu"))
+    x, lengths = torch.randint(1, 21, (5, 16)), torch.full((5,), 16)
+    with torch.inference_mode():
+        shares = torch.sigmoid(each(stored.model, x, lengths)).mean(0)
+        assert torch.allclose(scores_of(stored.model, x, lengths, sets=True).sigmoid(), shares, atol=1e-5)
+    made = Calibrated.of(stored.facts, 0.9)
+    assert made is not None
+    called = made.called(made(scores)[0])
+    assert score(true, called, made(scores)[0])["micro_f1"] > 0.9
 
 
 def test_of_equal_macro_f1_the_surer_epoch_is_taken() -> None:
@@ -94,7 +192,7 @@ def test_a_class_without_training_rows_is_not_learned(uneven: Path, capsys: pyte
     assert data.facts["outputs"] == 3
     assert "1 of 4 classes have no training row and are not learned: none" in capsys.readouterr().err
     assert set(data.rows.targets[:, 0].tolist()) == {0, 1, 2}
-    true = np.concatenate([classification._true(one).numpy() for one in data.valid()])
+    true = np.concatenate([classification._true(one)[0].numpy() for one in data.valid()])
     assert (true == classification.NO_CLASS).sum() <= 10
     assert set(true.tolist()) <= {-1, 0, 1, 2}
 
@@ -107,7 +205,7 @@ def test_initial_scores_are_the_shares_of_the_classes(tiny_classes: Path) -> Non
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"loss": "mse"}, "task classification has cross_entropy"), ({}, "needs head 'classes'")],
+    [({"loss": "mse"}, "task classification has cross_entropy"), ({}, "needs head 'classes' for one class a protein")],
 )
 def test_recipes_that_do_not_fit(change: dict[str, str], message: str, tiny_classes: Path) -> None:
     own = recipe(**change)

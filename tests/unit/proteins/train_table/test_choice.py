@@ -58,7 +58,8 @@ TUNED = {"frontend": {"name": "plm", "path": "esm2_t6_8M_UR50D", "checkpointing"
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_candidate_can_be_asked_for(name: str) -> None:
-    seen = replace(SEEN["classes" if name.endswith("classes") else "variants"], embeddings="e.h5", tuned=TUNED)
+    kind = "classes" if name.endswith(("classes", "linear")) else "variants"
+    seen = replace(SEEN[kind], embeddings="e.h5", tuned=TUNED)
     made = plan(seen, 500, 20, lambda recipe: 1.0, model=name, seeds=1)
     assert made.recipe.members is None
 
@@ -85,8 +86,18 @@ def test_classes_of_variants_read_substitutions() -> None:
 
 def test_classes_of_embeddings_read_embeddings() -> None:
     made = plan(replace(SEEN["classes"], embeddings="e.h5"), 500, 20, lambda recipe: 1.0, seeds=1)
-    assert made.recipe.network.frontend.name == "embeddings"
-    assert (made.recipe.task, made.recipe.network.head.name) == ("classification", "classes")
+    hidden, linear = parts(made.recipe)
+    assert {part.network.frontend.name for part in (hidden, linear)} == {"embeddings"}
+    assert [part.network.head.hidden for part in (hidden, linear)] == [128, 0]
+    assert (made.recipe.task, made.recipe.combine) == ("classification", "mean")
+
+
+@pytest.mark.parametrize("embeddings", ["", "e.h5"])
+def test_sets_of_classes_have_their_head(embeddings: str) -> None:
+    target = {"name": "y", "classes": {"a": 250, "b": 250}, "sets": True}
+    seen = replace(SEEN["classes"], embeddings=embeddings, targets=[target])
+    made = plan(seen, 500, 20, lambda recipe: 1.0, seeds=1)
+    assert {part.network.head.name for part in parts(made.recipe)} == {"labels"}
 
 
 def test_embeddings_add_candidates_and_those_need_them() -> None:

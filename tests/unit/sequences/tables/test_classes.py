@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from biorrn.base.errors import ConfigError, InputError
+from biorrn.sequences.tables.classes import labels_of
 from biorrn.sequences.tables.reader import Reading
 from biorrn.sequences.tables.targets import read_targets
 
@@ -14,7 +15,7 @@ SEQUENCE = "MKTAYIAKQR"
 
 def table(folder: Path, cells: list[str]) -> Path:
     path = folder / "x.csv"
-    path.write_text("id,sequence,y\n" + "".join(f"p{n},{SEQUENCE},{cell}\n" for n, cell in enumerate(cells)))
+    path.write_text("id,sequence,y\n" + "".join(f'p{n},{SEQUENCE},"{cell}"\n' for n, cell in enumerate(cells)))
     return path
 
 
@@ -83,7 +84,7 @@ def test_a_class_is_no_number_when_numbers_are_asked(tmp_path: Path) -> None:
     ("cells", "message"),
     [
         (["a", "a"], "column 'y': found 1 different classes; allowed is 2 to 5,000"),
-        (["a;b", "a", "b"], "column 'y': found 'a;b'; a protein has one class here, whose name has no ';'"),
+        (["a;a", "a", "{}"], "column 'y': found 1 different classes; allowed is 2 to 5,000"),
     ],
 )
 def test_what_cannot_be_classes(cells: list[str], message: str, tmp_path: Path) -> None:
@@ -93,5 +94,42 @@ def test_what_cannot_be_classes(cells: list[str], message: str, tmp_path: Path) 
 
 
 def test_unknown_type(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--target-type: found 'kind'; allowed is auto or number or class"):
+    with pytest.raises(ConfigError, match="--target-type: found 'kind'; allowed is auto or number or class or set"):
         read(table(tmp_path, ["a", "b"]), type="kind")
+
+
+@pytest.mark.parametrize(
+    ("cells", "sets"),
+    [
+        (["a;b", "b ; a", "a", "b"], ["a;b", "a;b", "a", "b"]),  # order and spaces do not matter
+        (["a|b", "a;a;", "b", "a"], ["a;b", "a", "b", "a"]),
+        (["a,b", "a", "b", "b, a"], ["a;b", "a", "b", "a;b"]),  # the parts stand alone too
+        (["kinase, type 1", "globin", "kinase, type 1", "globin"], None),  # a name with a comma
+        (["a,b;c", "c", "a,b", "c"], ["a,b;c", "c", "a,b", "c"]),  # where ; separates, commas do not
+        (["a", "{}", "b", "a", "b"], ["a", "{}", "b", "a", "b"]),
+        (["a", "", "a;b", "NA", "b"], ["a", None, "a;b", None, "b"]),  # missing is not the set of none
+        (["a", "b", "a", "b"], None),
+    ],
+)
+def test_sets_of_classes(cells: list[str], sets: list[str | None] | None, tmp_path: Path) -> None:
+    values, reading = read(table(tmp_path, cells), type="auto")
+    assert bool(reading.target("y").get("sets")) == (sets is not None)
+    if sets:
+        names = reading.classes("y")
+        assert [None if np.isnan(value) else names[int(value)] for value in values] == sets
+        assert any("sets of" in line for line in reading.lines())
+
+
+def test_one_class_a_row_is_a_set_when_asked_and_commas_separate_then(tmp_path: Path) -> None:
+    values, reading = read(table(tmp_path, ["x,y", "z", "z"]), type="set")
+    assert reading.target("y") == {"name": "y", "unit": "", "classes": ["x;y", "z"], "sets": True}
+    assert values == [0.0, 1.0, 1.0]
+
+
+def test_labels_of_sets_and_what_is_forgotten(tmp_path: Path) -> None:
+    _, reading = read(table(tmp_path, ["10;9", "9", "{}", "10"]), type="class")
+    column = reading.conventions["y"]
+    assert labels_of(column.names)[0] == ["9", "10"]  # type: ignore[union-attr]
+    column.forget({"9"})  # type: ignore[union-attr]
+    assert sorted(labels_of(column.names)[0]) == ["10"]  # type: ignore[union-attr]
+    assert len(column.names) == 4  # type: ignore[union-attr]
