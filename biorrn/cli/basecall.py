@@ -44,6 +44,12 @@ def basecall(
         str | None,
         typer.Option(help="With --kit: adapters (and barcodes), primers, all or none are cut off. Default: all."),
     ] = None,
+    split_reads: Annotated[
+        bool, typer.Option("--split-reads", help="Split reads of two molecules, at open pore or adapters between them.")
+    ] = False,
+    estimate_poly_a: Annotated[
+        bool, typer.Option("--estimate-poly-a", help="Measure the poly(A) or poly(T) tails of cDNA and direct RNA.")
+    ] = False,
     min_qscore: Annotated[float, typer.Option(min=0, help="Leave out reads with a lower mean Q-score.")] = 0.0,
     min_length: Annotated[
         int, typer.Option(min=0, help="Leave out shorter reads (bases). Empty pores give some tens of bases.")
@@ -102,6 +108,16 @@ def basecall(
     cut off together with the move table, by the rules of `biorrn demux` and `biorrn trim`; the tag xt and the summary
     hold what was cut. `biorrn demux` then sorts the reads by that tag.
 
+    With --split-reads, a read is split where the signal shows open pore between two molecules, and its call at the
+    adapters between them, as `biorrn split` does. A part is called as a read of its own, with an id of its own, the tag
+    pi with the id of the read, and sp, its first sample there; the summary has both.
+
+    With --estimate-poly-a, a read with a tail gets the tags pt (bases), pa (samples: anchor, start, end, and twice -1)
+    and tq (share of the samples between start and end that have the current of the tail, 0 to 1); the summary has them
+    too. The tail of cDNA stands beside a primer, as poly(T) near the start of a read or poly(A) near its end: ONT's
+    cDNA kits are known, --kit adds the primers of another. That of direct RNA stands behind the adapter. Tails of less
+    than 10 bases are not reported.
+
     `biorrn merge` merges the outputs of several runs, such as those of --shard.
 
     \b
@@ -113,6 +129,7 @@ def basecall(
       biorrn basecall reads/ --model dorado_models/dna_r10.4.1_e8.2_400bps_hac@v4.3.0 -o calls.bam
       biorrn basecall rna/ --models-dir dorado_models/ -o rna.bam
       biorrn basecall pool/ -o calls.bam --kit EXP-NBD104 && biorrn demux calls.bam --kit EXP-NBD104 -o demux/
+      biorrn basecall cdna/ -o calls.bam --kit SQK-PCS109 --split-reads --estimate-poly-a --summary tails.tsv
       biorrn basecall mixed/ --chemistry dna_r9.4.1_e8 -o r9.fastq.gz
       biorrn basecall reads.pod5 --model runs/mine | minimap2 -ax map-ont -y reference.fa -
       biorrn basecall reads/ --emit bam | samtools sort -t st -o by_time.bam
@@ -138,7 +155,7 @@ def basecall(
     from biorrn.sequences.tally import Tally
 
     kind = format_of(output, emit)
-    chosen_kit = trimmer = None
+    chosen_kit = trimmer = splitter = None
     if trim is not None and kit is None:
         raise ConfigError("--trim: needs --kit")
     trim = trim or "all"
@@ -171,19 +188,26 @@ def basecall(
         decoder=decoder,
         threads=used,
         force=force,
+        keep_signal=estimate_poly_a,
     )
+    if split_reads:
+        from biorrn.nanopore.basecall.splitting import Splitter
+
+        splitter = Splitter(caller.rna)
     if chosen_kit is not None:
         trimmer = Trimmer(chosen_kit, trim, caller.rna)
     mapper = None if reference is None else Mapper(reference)
     rare: dict[str, object] = {"chemistry": chemistry} if chemistry else {}
     rare |= {"uracil": True} if uracil else {}
     rare |= {"kit": repr(chosen_kit), "trim": trim} if kit else {}
+    rare |= {"split-reads": True} if split_reads else {}
+    rare |= {"estimate-poly-a": True} if estimate_poly_a else {}
     must = resume_settings(stored, intake.files, ids, reference, engine=caller.engine, decoder=decoder,
                            device=kind_of(where), emit=kind, moves=moves, min_qscore=min_qscore,
                            min_length=min_length, max_reads=max_reads, force=force, **rare)  # fmt: skip
     purpose = caller.purpose
     style = Style(stored.name, moves, mapper, command_line(), used, purpose, uracil=uracil, engine=caller.engine,
-                  kit=chosen_kit.name if chosen_kit else "")  # fmt: skip
+                  kit=chosen_kit.name if chosen_kit else "", split=split_reads, tails=estimate_poly_a)  # fmt: skip
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0, min_length) as out:
         intake.done = out.done
         tally.keep(out.kept)
@@ -197,7 +221,13 @@ def basecall(
             tally.skip_read(record, reason)
 
         with progress("basecall", "samples", intake.expected, lambda: {"bases": tally.done["bases"]}) as advance:
-            calls = caller.calls(intake.reads(problem, allow_empty), skip, advance)
+            records = intake.reads(problem, allow_empty)
+            calls = caller.calls(records if splitter is None else splitter.records(records), skip, advance)
+            calls = calls if splitter is None else splitter.calls(calls)
+            if estimate_poly_a:
+                from biorrn.nanopore.basecall.tails import Tails
+
+                calls = Tails(caller.rna, chosen_kit, purpose.names).measured(calls)
             calls = calls if trimmer is None else trimmer.cut(calls)
             intake.check(purpose, tally.say, force=force, part=shard is not None)
             try:
@@ -218,6 +248,8 @@ def basecall(
                 raise
         for line in intake.warnings():
             tally.say(line)
+        if splitter is not None:
+            tally.say(splitter.line())
         if intake.others:
             tally.say(f"{intake.others} reads are not of --chemistry {chemistry}")
         tally.missing(missing := intake.missing(), ABSENT)

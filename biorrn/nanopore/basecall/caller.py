@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from biorrn.nanopore.signal import Scaling, normaliser_of, scaled, trim_start
 from biorrn.nn.chunks import check, frames, spans
 from biorrn.nn.store import Stored
 from biorrn.sequences.records import ReadCall, SignalRecord
+
+if TYPE_CHECKING:
+    from biorrn.nanopore.basecall.tails import Tail
 
 SCORES = 150 << 20  # bytes of scores of the chunks gathered; 0.6 GB, of 96 chunks of 256 states, is no faster
 FEWEST = 24  # chunks gathered, which keep the kernels busy
@@ -49,11 +52,12 @@ class Call:
     stride : int: samples per frame.
     samples : int: samples of the raw read.
     trimmed : int: samples before the first base.
-    record : SignalRecord: the read's metadata; its `raw` is empty.
+    record : SignalRecord: the read's metadata; its `raw` is empty but for a caller that keeps the signal.
     scaling : Scaling or None: how the current was normalised.
     evidence : float32 array (L, 2): see `decode.Decoded`.
     cut : (int, int): bases cut off before and behind those here, as adapters and barcodes.
     barcode : str: KIT_barcode01, or "".
+    tail : Tail or None: its poly(A) or poly(T) tail.
     """
 
     read_id: str
@@ -68,6 +72,7 @@ class Call:
     evidence: np.ndarray | None = None
     cut: tuple[int, int] = (0, 0)
     barcode: str = ""
+    tail: Tail | None = None
 
     @property
     def mean_q(self) -> float:
@@ -107,6 +112,7 @@ class Caller:
     chunks : Chunks, optional: how the signal is cut; default: `calling_chunks`.
     engine : str, optional: entry of `engine.ENGINES`; default: the variable BIORRN_ENGINE, else "auto".
     force : bool: also call reads of another chemistry or sample rate than the model's.
+    keep_signal : bool: calls keep the raw signal of their read, for what is found in it afterwards.
 
     Raises
     ------
@@ -125,6 +131,7 @@ class Caller:
         chunks: Chunks | None = None,
         engine: str | None = None,
         force: bool = False,
+        keep_signal: bool = False,
     ) -> None:
         task = stored.facts.get("task")
         if task != "basecalling":
@@ -135,7 +142,7 @@ class Caller:
                 raise BiorrnError(f"{name}: found {value}; allowed is 1 or more")
         self.purpose, self.rna = Purpose.of(stored.facts, stored.name), bool(stored.facts.get("reversed"))
         self._facts, self._force, self._batch_size, self._threads = stored.facts, force, batch_size, threads
-        self._stride = int(stored.facts["stride"])
+        self._keep_signal, self._stride = keep_signal, int(stored.facts["stride"])
         self._cut = chunks or calling_chunks(
             stored.recipe.chunks or Chunks(), self._stride, stored.facts.get("calling") or {}
         )
@@ -254,7 +261,8 @@ class Caller:
         if len(signal) == 0:
             return None
         plan = spans(len(signal), self._cut.samples, self._cut.overlap, self._stride)
-        bare = replace(record, raw=record.raw[:0].copy())  # a copy, not a view that keeps the samples alive
+        # a copy, not a view that keeps the samples alive
+        bare = record if self._keep_signal else replace(record, raw=record.raw[:0].copy())
         begin = trimmed + int(self._facts.get("early", 0)) * self._stride
         return Read.of(bare, len(record.raw), begin, signal, plan, self._stride, scaling, whole)
 

@@ -1,4 +1,4 @@
-"""Splitting of reads that hold two molecules or more, at an adapter in the middle.
+"""Splitting of called reads that hold two molecules or more, at an adapter in the middle.
 
 Two molecules that follow each other through a pore within a moment are often read as one. Between them stand the
 adapter of the bottom strand, which ends the first, and that of the top strand, which begins the second.
@@ -23,7 +23,7 @@ ALONE, TOGETHER, MOST_TOP = 6, 12, 9
 GAP = 80  # bases between both
 EDGE = 200  # bases of the shortest part
 MOST = 20  # parts of a read
-SHIFTED = ("st", "s0", "xt")  # tags that are of the whole read
+SHIFTED = ("st", "s0", "xt", "pt", "pa", "tq")  # tags that are of the whole read
 COLUMNS = ("read_id", "part", "parts", "start", "end", "edits_top", "edits_bottom", "parent_id")
 
 
@@ -94,7 +94,6 @@ def part(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
     made = cut(read, start, end, rna)
     tags = {tag[:2]: tag for tag in made.tags if tag[:2] not in SHIFTED}
     parent = tags.get("pi", f"pi:Z:{read.id}")
-    place = f"{read.id}:{start}:{end}"
     added = [parent]
     if "mv" in tags and "ts" in tags:
         begin = int(tags["ts"][5:])
@@ -105,5 +104,13 @@ def part(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
         whole = next((int(tag[5:]) for tag in read.tags if tag.startswith("ns:")), 0)
         if "du" in tags and whole:
             added.append(f"du:f:{float(tags['du'][5:]) * samples / whole:.5f}")
-    name = str(uuid.uuid5(uuid.NAMESPACE_OID, place))
-    return with_tags(replace(made, id=name, tags=tuple(tags.values())), added)
+    return with_tags(replace(made, id=part_id(read.id, start, end), tags=tuple(tags.values())), added)
+
+
+def part_id(read_id: str, start: int, end: int) -> str:
+    """Return the id of a part of a read, always the same one: a UUID made from the read's id and the place.
+
+    >>> part_id("r1", 0, 100)
+    '68efcf5f-8aaa-5556-b40e-65f94ac7c3c8'
+    """
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{read_id}:{start}:{end}"))

@@ -16,9 +16,9 @@ from biorrn.nanopore.labels.sources import labelled_reads, read_truth
 from biorrn.nanopore.readers.files import read_signal
 from biorrn.nanopore.readers.slow5 import svb_zd
 from biorrn.nanopore.signal import trim_start
+from biorrn.nanopore.simulate.molecules import ADAPTER
 from biorrn.nanopore.simulate.pore_model import PoreModel, kmer_index, load_pore_model
 from biorrn.nanopore.simulate.reads import (
-    ADAPTER,
     SIGNAL_WRITERS,
     Settings,
     Simulator,
