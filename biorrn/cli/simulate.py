@@ -28,7 +28,8 @@ def simulate(
         float, typer.Option(help="Share of reads that hold two molecules, with open pore between them.")
     ] = 0.0,
     poly_a: Annotated[
-        str | None, typer.Option(metavar="MIN-MAX", help="Reads of cDNA: primers, and a poly(A) or poly(T) tail (bases).")
+        str | None,
+        typer.Option(metavar="MIN-MAX", help="Reads of cDNA: primers, and a poly(A) or poly(T) tail (bases)."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed. The same seed gives the same reads.")] = 0,
 ) -> None:

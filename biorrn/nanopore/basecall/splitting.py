@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from biorrn.nanopore.basecall.caller import Call
 from biorrn.nanopore.basecall.trimming import part_of
 from biorrn.nanopore.reads.split import part_id, parts_of
@@ -63,7 +65,8 @@ def parts_of_signal(record: SignalRecord) -> list[SignalRecord]:
 
     A part has an id of its own, `parent` and `parent_start`; the open pore belongs to none.
     """
-    gaps = open_pores(record.picoamperes(), record.sample_rate) if record.scale and record.sample_rate > 0 else []
+    usable = np.isfinite([record.offset, record.scale, record.sample_rate]).all() and record.sample_rate > 0
+    gaps = open_pores(record.picoamperes(), record.sample_rate) if usable else []
     if not gaps:
         return [record]
     edges = [0, *(edge for gap in gaps for edge in gap), len(record.raw)]
@@ -87,9 +90,7 @@ def parts_of_call(call: Call) -> list[Call]:
         first, samples = part.trimmed, part.stride * len(part.moves)
         record = part_record(call.record, part_id(call.read_id, start, end), first)
         record = replace(record, raw=call.record.raw[first : first + samples])
-        made.append(
-            replace(part, read_id=record.read_id, record=record, samples=samples, trimmed=0, cut=(0, 0))
-        )
+        made.append(replace(part, read_id=record.read_id, record=record, samples=samples, trimmed=0, cut=(0, 0)))
     return made
 
 

@@ -21,12 +21,13 @@ from biorrn.nanopore.reads.trim import Windows, bases_of
 SHORTEST, LONGEST = 10, 750  # bases of a tail
 CDNA = "SQK-PCS109"  # has the primers of all cDNA kits
 ENDS = 150  # bases at either end of cDNA in which a primer is searched
-EDITS = 1 / 3  # of a primer; beside a tail calls are poor, and a chance match alone makes no tail
+EDITS = 0.4  # of a primer; beside a tail calls are poor, and a chance match alone makes no tail
 OVERLAP, BETWEEN = 8, 45  # bases by which a primer seems to reach into a tail, and between both, such as an UMI
-FEWEST, MOSTLY = 2, 0.4  # bases called in a tail that are its own: at least, and their least share
-GAP = 20  # bases of other current that a tail may hold
+FEWEST, MOSTLY = 2, 0.5  # bases called in a tail that are its own: at least, and their least share of its time
+GAP = 15  # bases of other current that a tail may hold
 AWAY, COST = 0.35, 1.5  # spreads from the level of the tail, and cost of a sample that is further away
 PAUSE = 10  # times the median: a base that takes longer does not tell the speed of a strand
+WIDTH = 3.29  # standard deviations of a normal from the 5 % to the 95 % quantile
 FLAT, WIDE = 0.3, 6  # standard deviation of flat current in spreads, over this many bases
 ABOVE, BELOW = 0.2, 2.5  # RNA: spreads of the tail's level above the median; adapter and stall lie below it
 SPEED = 100  # bases a second of RNA, where the chemistry is not known
@@ -78,33 +79,34 @@ class Tails:
     def of_cdna(self, call: Call) -> Tail | None:
         """Return the tail of cDNA: poly(T) behind a primer, or poly(A) before one turned round; None without one.
 
-        It is the longest stretch of flat current there in which most of the bases called are T, or A.
+        It is the longest stretch of flat current there that is called as T, or A, for most of its time.
         """
-        edges, codes = _edges(call), bases_of(call.bases)
+        edges, codes, current = _edges(call), bases_of(call.bases), call.record.picoamperes()
         count, each = len(codes), samples_per_base(np.diff(edges))
         if each is None:
             return None
-        found: list[tuple[int, int, int, bool]] = []
+        found: list[tuple[int, int, int, bool, int]] = []
         windows = Windows.of([call.bases], ENDS)
         for (texts, lengths), base in ((windows.front, 4), (windows.rear, 1)):
             edits, places = self._primers(texts, lengths)
             ends = places[0][edits[0] <= (self._primers.lengths * EDITS).astype(int)]
             if not len(ends):
                 continue
-            low, high = int(ends.min()) - OVERLAP, int(ends.max()) + BETWEEN  # bases from that end, of the tail's begin
-            first, last = (low, high + LONGEST) if base == 4 else (count - high - LONGEST, count - low)
-            span = (int(edges[np.clip(place, 0, count)]) for place in (first, last))
-            for start, stop in flat_stretches(call.record.picoamperes(), each, *span):
-                begin, end = np.searchsorted(edges, (start, stop))
-                near = begin if base == 4 else count - end
-                hits = np.count_nonzero(codes[begin:end] == base)
-                if near <= high and hits >= FEWEST and hits >= MOSTLY * (end - begin):
-                    found.append((stop - start, start, stop, base == 4))
+            near, far = int(ends.min()) - OVERLAP, int(ends.max()) + BETWEEN  # bases from that end, of the tail's begin
+            first, last = (near, far + LONGEST) if base == 4 else (count - far - LONGEST, count - near)
+            low, high = (int(edges[np.clip(place, 0, count)]) for place in (first, last))
+            for start, stop in flat_stretches(current, each, low, high):
+                begin, end = max(0, int(np.searchsorted(edges, start, "right")) - 1), int(np.searchsorted(edges, stop))
+                beside = (begin if base == 4 else count - end) <= far
+                own = codes[begin:end] == base
+                samples = np.diff(np.clip(edges[begin : end + 1], start, stop))
+                if beside and own.sum() >= FEWEST and samples[own].sum() >= MOSTLY * (stop - start):
+                    found.append((stop - start, start, stop, base == 4, low if base == 4 else high))
         if not found:
             return None
-        _, start, stop, at_start = max(found)
+        _, start, stop, at_start, edge = max(found)
         each = samples_per_base(np.diff(edges)[(edges[1:] <= start) | (edges[:-1] >= stop)]) or each
-        return measure(call.record.picoamperes(), start, stop, each, at_start)
+        return measure(current, start, stop, each, at_start, edge)
 
 
 def _edges(call: Call) -> np.ndarray:
@@ -169,7 +171,9 @@ def behind_adapter(current: np.ndarray, each: float) -> tuple[int, int] | None:
     return max(found)[1:] if found else None
 
 
-def measure(current: np.ndarray, start: int, end: int, each: float, at_start: bool) -> Tail | None:
+def measure(
+    current: np.ndarray, start: int, end: int, each: float, at_start: bool, edge: int | None = None
+) -> Tail | None:
     """Return the tail around samples of flat current; None where it is shorter than `SHORTEST` bases.
 
     From their middle, the tail goes as far as samples at its level outweigh others (each costs `COST`), past up to
@@ -181,12 +185,15 @@ def measure(current: np.ndarray, start: int, end: int, each: float, at_start: bo
     start, end : int: samples inside the tail, half-open.
     each : float: samples a base.
     at_start : bool: adapter and primer stand before the tail, else behind.
+    edge : int, optional: sample on their side beyond which the tail cannot go.
     """
     _, spread = _spread(current)
     width = max(3, round(each / 2))
     reach = round((LONGEST + GAP) * each)
-    first = max(0, start - reach)
-    near = current[first : end + reach].astype(np.float64)
+    first, last = max(0, start - reach), min(len(current), end + reach)
+    if edge is not None:
+        first, last = (max(first, min(edge, start)), last) if at_start else (first, min(last, max(edge, end)))
+    near = current[first:last].astype(np.float64)
     level = float(np.median(current[start:end]))
     smooth = np.convolve(np.pad(near, (width // 2, width - 1 - width // 2), "edge"), np.full(width, 1 / width), "valid")
     inside = np.abs(smooth - level) < AWAY * spread
@@ -203,10 +210,9 @@ def measure(current: np.ndarray, start: int, end: int, each: float, at_start: bo
 
 
 def _spread(current: np.ndarray) -> tuple[float, float]:
-    """Return the median of a read and its median absolute deviation as a standard deviation, of every fifth sample."""
-    some = current[::5].astype(np.float64)
-    middle = float(np.median(some))
-    return middle, 1.4826 * float(np.median(np.abs(some - middle)))
+    """Return the median of a read and its standard deviation by quantiles that a long tail leaves as they are."""
+    low, middle, high = (float(value) for value in np.quantile(current[::5], [0.05, 0.5, 0.95]))
+    return middle, (high - low) / WIDTH
 
 
 def _extent(score: np.ndarray, most: float) -> int:

@@ -50,10 +50,15 @@ def ends(kit: Kit | None, poly_a: tuple[int, int] | None, seed: int, number: int
     if turned:
         tail = np.full(size, 4, np.uint8)
         return Ends(
-            np.concatenate([front, OLIGO_DT, tail]), np.concatenate([reverse_complement(STRAND_SWITCH), rear]), size, True
+            np.concatenate([front, OLIGO_DT, tail]),
+            np.concatenate([reverse_complement(STRAND_SWITCH), rear]),
+            size,
+            True,
         )
     tail = np.full(size, 1, np.uint8)
-    return Ends(np.concatenate([front, STRAND_SWITCH]), np.concatenate([tail, reverse_complement(OLIGO_DT), rear]), size)
+    return Ends(
+        np.concatenate([front, STRAND_SWITCH]), np.concatenate([tail, reverse_complement(OLIGO_DT), rear]), size
+    )
 
 
 def _barcoded(kit: Kit | None, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -183,7 +183,9 @@ class Settings:
         if not 0 <= self.chimeras <= 1:
             raise ConfigError(f"--chimeras: found {self.chimeras:g}; allowed is 0 to 1")
         if self.poly_a is not None and not 0 < self.poly_a[0] <= self.poly_a[1] <= 5000:
-            raise ConfigError(f"--poly-a: found {self.poly_a[0]}-{self.poly_a[1]}; allowed is 1-5000, the shorter first")
+            raise ConfigError(
+                f"--poly-a: found {self.poly_a[0]}-{self.poly_a[1]}; allowed is 1-5000, the shorter first"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +269,7 @@ class Simulator:
         labels = (fragment.bases, edges[:-1], int(edges[-1]), *place)
         return record, Truth(*labels, barcode, around.poly_a, span, gap, other)
 
-    def _molecule(
-        self, fragment: Fragment, around: Ends, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _molecule(self, fragment: Fragment, around: Ends, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return the current of a molecule behind its stall, float32 (T,) in units of the read, and edges (L + 1,)."""
         lead = rng.lognormal(np.log(STALL), STALL_SHAPE) * self.model.device.sample_rate
         stall = STALL_LEVEL + self.settings.noise * STALL_NOISE * rng.standard_normal(max(1, int(lead)))
@@ -330,7 +330,9 @@ def _simulate(
         rng = np.random.default_rng([simulator.seed, 1, number])
         settings = simulator.settings
         fragment = _fragment(rng, genome, settings)
-        chimera = settings.chimeras > 0 and np.random.default_rng([simulator.seed, 4, number]).random() < settings.chimeras
+        chimera = (
+            settings.chimeras > 0 and np.random.default_rng([simulator.seed, 4, number]).random() < settings.chimeras
+        )
         second = _fragment(rng, genome, settings) if chimera else None
         yield simulator.read(number, fragment, rng, second)
         made += len(fragment.bases)
@@ -603,9 +605,7 @@ def open_truth(path: str | Path, settings: Settings | None = None) -> Iterator[C
     if asked.kit is not None:
         extra.append((("barcode",), lambda truth: (truth.barcode,)))
     if asked.poly_a is not None:
-        extra.append(
-            (("poly_a", "poly_a_start", "poly_a_end"), lambda truth: (truth.poly_a, *truth.poly_a_span))
-        )
+        extra.append((("poly_a", "poly_a_start", "poly_a_end"), lambda truth: (truth.poly_a, *truth.poly_a_span)))
     if asked.chimeras > 0:
         extra.append((("open_pore_start", "open_pore_end", "second"), lambda truth: (*truth.open_pore, truth.second)))
     with write_text(path) as out:
