@@ -4,10 +4,10 @@
         --rna ../shared/data/nanopore/kmer_models/rna004_5mer.tsv \\
         --tails ../shared/data/nanopore/chemistry/rna004_polya_50.pod5
 
-Chimeras: reads of which a fifth hold two molecules with open pore between them, as `biorrn simulate --chimeras 0.2`
-makes them. Reported are those split into two within 100 samples of the open pore, by the signal alone and together with
-the adapters in the call, and the reads of one molecule that are split. Real reads of `--real`: how many are split; those
-that the model is not for by their signal alone.
+Chimeras: reads of which a fifth hold two molecules with open pore between them, as of `biorrn simulate --chimeras 0.2`.
+Reported are those split into two at the open pore, by the signal alone and together with the adapters in the call, and
+the reads of one molecule that are split. Real reads of `--real`: how many are split; those that the model is not for by
+their signal alone.
 
 Tails: reads as of `biorrn simulate --poly-a 10-250`; the error of the length. The pore model lets a strand of A stay
 18 % longer in each place than the mean of all, and T 9 %; with `even` dwells all bases take the same time. Direct RNA:
@@ -36,8 +36,17 @@ from biorrn.nanopore.simulate.reads import Settings, Simulator, Truth, random_ge
 from biorrn.nn.store import find_model, load_model
 from biorrn.sequences.records import SignalRecord
 
-NEAR = 100  # samples
+NEAR, BEHIND = 100, 4000  # samples: by the signal; by the call, whose part begins behind stall and adapter
+MODEL = "dna_r9.4.1_6mer"
 TAIL = (10, 250)  # bases
+
+
+def simulated(settings: Settings, count: int, seed: int, even: bool = False) -> list[tuple[SignalRecord, Truth]]:
+    """Return simulated reads of a random genome; `even`: all bases take the same time on average."""
+    model = load_pore_model(MODEL)
+    if even:
+        model = replace(model, dwell=np.full_like(model.dwell, model.dwell.mean()))
+    return list(simulate(random_genome("500000:0.5", seed), model, settings, reads=count, seed=seed))
 
 
 def called(
@@ -51,9 +60,7 @@ def called(
 
 def chimeras(caller: Caller, count: int, seed: int) -> None:
     """Print how many reads of two molecules are split, and how many of one."""
-    made = simulate(random_genome("500000:0.5", seed), load_pore_model("dna_r9.4.1_6mer"), Settings(2500, 3, chimeras=0.2),
-                    reads=count, seed=seed)  # fmt: skip
-    reads = list(made)
+    reads = simulated(Settings(2500, 3, chimeras=0.2), count, seed)
     truth = {record.read_id: labels for record, labels in reads}
     double = {name for name, labels in truth.items() if labels.second}
     starts: dict[str, list[int]] = {}
@@ -64,19 +71,21 @@ def chimeras(caller: Caller, count: int, seed: int) -> None:
         starts.setdefault(call.record.parent or call.read_id, []).append(call.record.parent_start)
     for name, found in (("the signal", alone), ("signal and adapters", starts)):
         split = {each for each, parts in found.items() if len(parts) > 1}
-        # of the call the second part begins behind its adapter
-        reach = NEAR if found is alone else 4000
-        right = [each for each in double & split if len(found[each]) == 2
-                 and truth[each].open_pore[0] - NEAR <= found[each][1] <= truth[each].open_pore[1] + reach]  # fmt: skip
-        print(f"{len(double)} reads of two molecules: split by {name} {100 * len(double & split) / len(double):.1f} %, into "
-              f"two at the open pore {100 * len(right) / len(double):.1f} %; of {count - len(double)} of one molecule "
+        reach = NEAR if found is alone else BEHIND
+        places = {each: (found[each], truth[each].open_pore) for each in double & split}
+        right = sum(
+            len(parts) == 2 and start - NEAR <= parts[1] <= end + reach for parts, (start, end) in places.values()
+        )
+        print(f"{len(double)} reads of two molecules: split by {name} {100 * len(places) / len(double):.1f} %, into two at "
+              f"the open pore {100 * right / len(double):.1f} %; of {count - len(double)} of one molecule "
               f"{len(split - double)} split", flush=True)  # fmt: skip
 
 
 def singles(count: int, seed: int) -> None:
     """Print how many simulated reads of one molecule are split by their signal."""
-    made = simulate(random_genome("500000:0.5", seed), load_pore_model("dna_r9.4.1_6mer"), Settings(2500, 3), reads=count,
-                    seed=seed + 1)  # fmt: skip
+    made = simulate(
+        random_genome("500000:0.5", seed), load_pore_model(MODEL), Settings(2500, 3), reads=count, seed=seed + 1
+    )
     split = sum(len(parts_of_signal(record)) > 1 for record, _ in made)
     print(f"{count} more reads of one molecule: {split} split by the signal", flush=True)
 
@@ -89,8 +98,8 @@ def real(caller: Caller, paths: list[Path]) -> None:
         by_signal = [record.read_id for record in records if len(parts_of_signal(record)) > 1]
         splitter = Splitter(caller.rna)
         ids = {call.record.parent for call in called(caller, fit, splitter, None)} - {""}
-        print(f"{path.name}: {len(records)} reads, {len(by_signal)} split by the signal {' '.join(by_signal)}; of {len(fit)} "
-              f"that are called {len(ids)} split {' '.join(ids)}", flush=True)  # fmt: skip
+        print(f"{path.name}: {len(records)} reads, {len(by_signal)} split by the signal {' '.join(by_signal)}; of "
+              f"{len(fit)} that are called {len(ids)} split {' '.join(ids)}", flush=True)  # fmt: skip
 
 
 def errors(name: str, true: np.ndarray, found: np.ndarray) -> None:
@@ -121,8 +130,10 @@ def cdna(caller: Caller, count: int, seed: int, even: bool) -> None:
         turned = labels.poly_a_span[0] < labels.starts[0]
         bases["T" if turned else "A"].append((labels, np.nan if tail is None else tail.length))
     for base, rows in bases.items():
-        errors(f"poly({base}) of cDNA{', even dwells' if even else ''}", np.array([labels.poly_a for labels, _ in rows]),
-               np.array([length for _, length in rows]))  # fmt: skip
+        true, found = (
+            np.array(values) for values in zip(*((labels.poly_a, length) for labels, length in rows), strict=True)
+        )
+        errors(f"poly({base}) of cDNA{', even dwells' if even else ''}", true, found)
 
 
 def rna_model(path: Path, rate: float, speed: float) -> PoreModel:
@@ -186,9 +197,7 @@ def real_tails(paths: list[Path]) -> None:
 
 def cost(name: str, count: int, seed: int) -> None:
     """Print the CPU time of calling with and without both options, in turns."""
-    made = simulate(random_genome("100000:0.5", seed), load_pore_model("dna_r9.4.1_6mer"), Settings(5000, 4), reads=count,
-                    seed=seed)  # fmt: skip
-    reads, stored = [record for record, _ in made], load_model(find_model(name))
+    reads, stored = [record for record, _ in simulated(Settings(5000, 4), count, seed)], load_model(find_model(name))
     callers = {kept: Caller(stored, keep_signal=kept) for kept in (False, True)}
 
     def seconds(extra: bool) -> float:

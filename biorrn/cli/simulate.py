@@ -38,8 +38,8 @@ def simulate(
     Fragments of both strands get the levels of a pore model, heavy-tailed dwell times, jitter between events, drift,
     correlated noise, the adapter stall at the start, and quantisation. `biorrn prepare signal --labels truth` reads
     the truth table, in which --kit adds the barcode of each read, --chimeras the samples of open pore and the place of
-    the second molecule, and --poly-a the bases and samples of the tail. `biorrn prepare pore-model` estimates a pore model
-    from labelled reads.
+    the second molecule, and --poly-a the bases and samples of the tail. `biorrn prepare pore-model` estimates a pore
+    model from labelled reads.
 
     \b
     Examples:

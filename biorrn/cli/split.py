@@ -19,7 +19,8 @@ def split(
     The adapter of ligation and rapid kits is searched in the whole read but its first and last 200 bases: with at most
     6 edits, or 12 together with the adapter that ends a molecule, where that stands before it. Bases, qualities, move
     table and modified bases are split together. A part gets an id of its own, the tag pi with the id of the read, and
-    sp, its first sample; the adapters between the parts are left out. Other reads are written as they are.
+    sp, its first sample; the adapters between the parts are left out. Other reads are written as they are. `biorrn
+    basecall --split-reads` also finds open pore between molecules, which only the signal shows.
 
     \b
     Examples:

@@ -23,7 +23,7 @@ from biorrn.nanopore.reads.kits import Kit
 from biorrn.nanopore.simulate.current import Wander
 from biorrn.nanopore.simulate.molecules import Ends, barcode_of, ends
 from biorrn.nanopore.simulate.pore_model import PoreModel, kmer_index
-from biorrn.sequences.alphabets import decode_bases, encode_bases, reverse_complement
+from biorrn.sequences.alphabets import decode_bases, reverse_complement
 from biorrn.sequences.fasta import fasta_records, first_word
 from biorrn.sequences.records import ReadLabels, SignalRecord
 
@@ -136,8 +136,8 @@ def draw_fragment(
 
 STALL, STALL_SHAPE = 0.09, 0.5  # seconds before a strand moves: median, and standard deviation of the log
 STALL_LEVEL, STALL_NOISE = 0.05, 0.13  # current before it moves, in units of the read, as in 50 real reads
-# Open pore between two molecules: seconds as of the stall, and current relative to the median of a strand. Of eight such
-# reads found in public data it lasted 0.2 to 15 ms, and much longer in two others; it was 1.9 to 2.6 times the median.
+# Open pore between two molecules: seconds as of the stall, and current relative to the median of a strand. Of eight
+# such public reads it lasted 0.2 to 15 ms, and much longer in two others; it was 1.9 to 2.8 times the median.
 OPEN, OPEN_SHAPE, OPEN_RATIO = 0.003, 1.0, 2.4
 DIGITISATION, RANGE = 8192.0, 1497.77  # of a MinION: the scale is RANGE / DIGITISATION picoamperes
 SCALE = float(np.float32(RANGE / DIGITISATION))  # float32 as in POD5, so that all formats agree
@@ -597,8 +597,8 @@ def open_truth(path: str | Path, settings: Settings | None = None) -> Iterator[C
     """Open a truth table for writing; yields a function of read id and labels.
 
     With settings that ask for them it has the columns `barcode`; `poly_a` (bases), `poly_a_start` and `poly_a_end`
-    (samples); `open_pore_start` and `open_pore_end` (samples) and `second`, see `Truth`. `biorrn prepare signal --labels
-    truth` reads it; a name that ends in .gz is compressed.
+    (samples); `open_pore_start` and `open_pore_end` (samples) and `second`, see `Truth`. `biorrn prepare signal
+    --labels truth` reads it; a name that ends in .gz is compressed.
     """
     asked = settings or Settings()
     extra: list[tuple[tuple[str, ...], Callable[[Truth], tuple[object, ...]]]] = []
