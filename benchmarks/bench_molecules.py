@@ -76,8 +76,8 @@ def chimeras(caller: Caller, count: int, seed: int) -> None:
         right = sum(
             len(parts) == 2 and start - NEAR <= parts[1] <= end + reach for parts, (start, end) in places.values()
         )
-        print(f"{len(double)} reads of two molecules: split by {name} {100 * len(places) / len(double):.1f} %, into two at "
-              f"the open pore {100 * right / len(double):.1f} %; of {count - len(double)} of one molecule "
+        print(f"{len(double)} reads of two molecules: split by {name} {100 * len(places) / len(double):.1f} %, into two "
+              f"at the open pore {100 * right / len(double):.1f} %; of {count - len(double)} of one molecule "
               f"{len(split - double)} split", flush=True)  # fmt: skip
 
 
@@ -117,23 +117,14 @@ def errors(name: str, true: np.ndarray, found: np.ndarray) -> None:
 
 def cdna(caller: Caller, count: int, seed: int, even: bool) -> None:
     """Print the errors of tails of simulated cDNA."""
-    model = load_pore_model("dna_r9.4.1_6mer")
-    if even:
-        model = replace(model, dwell=np.full_like(model.dwell, model.dwell.mean()))
-    reads = list(
-        simulate(random_genome("500000:0.5", seed), model, Settings(1500, 4, poly_a=TAIL), reads=count, seed=seed)
-    )
+    reads = simulated(Settings(1500, 4, poly_a=TAIL), count, seed, even)
     tails = {call.read_id: call.tail for call in called(caller, (record for record, _ in reads), None, Tails())}
-    bases: dict[str, list[tuple[Truth, float]]] = {"A": [], "T": []}
-    for record, labels in reads:
-        tail = tails.get(record.read_id)
-        turned = labels.poly_a_span[0] < labels.starts[0]
-        bases["T" if turned else "A"].append((labels, np.nan if tail is None else tail.length))
-    for base, rows in bases.items():
-        true, found = (
-            np.array(values) for values in zip(*((labels.poly_a, length) for labels, length in rows), strict=True)
-        )
-        errors(f"poly({base}) of cDNA{', even dwells' if even else ''}", true, found)
+    lengths = {name: float(tail.length) for name, tail in tails.items() if tail is not None}
+    found = np.array([lengths.get(record.read_id, np.nan) for record, _ in reads])
+    true = np.array([labels.poly_a for _, labels in reads])
+    turned = np.array([labels.poly_a_span[0] < labels.starts[0] for _, labels in reads])
+    for base, rows in (("A", ~turned), ("T", turned)):
+        errors(f"poly({base}) of cDNA{', even dwells' if even else ''}", true[rows], found[rows])
 
 
 def rna_model(path: Path, rate: float, speed: float) -> PoreModel:
