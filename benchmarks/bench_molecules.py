@@ -76,9 +76,10 @@ def chimeras(caller: Caller, count: int, seed: int) -> None:
         right = sum(
             len(parts) == 2 and start - NEAR <= parts[1] <= end + reach for parts, (start, end) in places.values()
         )
-        print(f"{len(double)} reads of two molecules: split by {name} {100 * len(places) / len(double):.1f} %, into two "
-              f"at the open pore {100 * right / len(double):.1f} %; of {count - len(double)} of one molecule "
-              f"{len(split - double)} split", flush=True)  # fmt: skip
+        share = 100 * len(places) / len(double)
+        print(f"{len(double)} reads of two molecules: split by {name} {share:.1f} %, into two at the open pore "
+              f"{100 * right / len(double):.1f} %; of {count - len(double)} of one molecule {len(split - double)} split",
+              flush=True)  # fmt: skip
 
 
 def singles(count: int, seed: int) -> None:

@@ -93,3 +93,15 @@ def test_parts_of_an_interrupted_run_are_not_lost_nor_written_twice(
         assert (tmp_path / "c.sam.partial").exists()
         assert biorrn(*words)[0] == 0
         assert [(tmp_path / name).read_bytes() for name in ("c.sam", "s.tsv")] == whole
+
+
+def test_finished_reads_are_split_by_their_signal(biorrn: Run, cdna: Path, tmp_path: Path) -> None:
+    calls, parts = tmp_path / "c.bam", tmp_path / "p.tsv"
+    assert biorrn("basecall", cdna / "cdna.pod5", "--model", "fast", "-o", calls, "--threads", 1)[0] == 0
+    code, _, err = biorrn("split", calls, "--signal", cdna, "-o", tmp_path / "p.bam", "--summary", parts)
+    assert code == 0
+    double = {row["read_id"] for row in table(cdna / "truth.tsv") if row["second"]}
+    assert {row["parent_id"] for row in table(parts)} - {""} == double
+    assert f"split: {len(double)} of 8 reads split" in err
+    code, _, err = biorrn("split", calls, "--signal", tmp_path / "none", "-o", tmp_path / "q.bam")
+    assert (code, "none" in err, "Traceback" in err) == (2, True, False)

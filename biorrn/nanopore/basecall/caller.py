@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,13 +29,29 @@ from biorrn.nn.chunks import check, frames, spans
 from biorrn.nn.store import Stored
 from biorrn.sequences.records import ReadCall, SignalRecord
 
-if TYPE_CHECKING:
-    from biorrn.nanopore.basecall.tails import Tail
-
 SCORES = 150 << 20  # bytes of scores of the chunks gathered; 0.6 GB, of 96 chunks of 256 states, is no faster
 FEWEST = 24  # chunks gathered, which keep the kernels busy
 
 OnSkip = Callable[[SignalRecord, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A poly(A) or poly(T) tail, measured by `tails`.
+
+    Attributes
+    ----------
+    length : int: bases.
+    anchor : int: sample at which the tail meets adapter or primer: its start, or its end for poly(A) of cDNA.
+    start, end : int: samples of the read, half-open.
+    quality : float: share of those samples whose current is that of the tail, 0 to 1.
+    """
+
+    length: int
+    anchor: int
+    start: int
+    end: int
+    quality: float
 
 
 @dataclass(frozen=True, slots=True)

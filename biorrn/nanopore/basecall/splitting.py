@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from biorrn.nanopore.basecall.caller import Call
 from biorrn.nanopore.basecall.trimming import part_of
-from biorrn.nanopore.reads.split import part_id, parts_of
+from biorrn.nanopore.reads.split import gaps_of, part_id, parts_of
 from biorrn.nanopore.reads.trim import bases_of
-from biorrn.nanopore.signal import open_pores
 from biorrn.sequences.records import SignalRecord
 
 
@@ -65,8 +62,7 @@ def parts_of_signal(record: SignalRecord) -> list[SignalRecord]:
 
     A part has an id of its own, `parent` and `parent_start`; the open pore belongs to none.
     """
-    usable = np.isfinite([record.offset, record.scale, record.sample_rate]).all() and record.sample_rate > 0
-    gaps = open_pores(record.picoamperes(), record.sample_rate) if usable else []
+    gaps = gaps_of(record)
     if not gaps:
         return [record]
     edges = [0, *(edge for gap in gaps for edge in gap), len(record.raw)]

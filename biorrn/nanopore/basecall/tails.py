@@ -7,13 +7,13 @@ current where it begins and ends, and the speed of the rest of the read how many
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from biorrn.kernels.edits import LONGEST as LONGEST_PATTERN
 from biorrn.kernels.edits import Patterns
-from biorrn.nanopore.basecall.caller import Call
+from biorrn.nanopore.basecall.caller import Call, Tail
 from biorrn.nanopore.chemistry import CHEMISTRIES
 from biorrn.nanopore.reads.kits import Kit, find_kit
 from biorrn.nanopore.reads.trim import Windows, bases_of
@@ -32,25 +32,6 @@ FLAT, WIDE = 0.3, 6  # standard deviation of flat current in spreads, over this 
 ABOVE, BELOW = 0.2, 2.5  # RNA: spreads of the tail's level above the median; adapter and stall lie below it
 SPEED = 100  # bases a second of RNA, where the chemistry is not known
 ADAPTER, LOWER = 30, 0.3  # RNA: bases of adapter before the tail, and its spreads below the median
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """A poly(A) or poly(T) tail.
-
-    Attributes
-    ----------
-    length : int: bases.
-    anchor : int: sample at which the tail meets adapter or primer: its start, or its end for poly(A) of cDNA.
-    start, end : int: samples of the read, half-open.
-    quality : float: share of those samples whose current is that of the tail, 0 to 1.
-    """
-
-    length: int
-    anchor: int
-    start: int
-    end: int
-    quality: float
 
 
 class Tails:
