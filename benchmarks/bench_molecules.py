@@ -78,8 +78,8 @@ def chimeras(caller: Caller, count: int, seed: int) -> None:
         )
         share = 100 * len(places) / len(double)
         print(f"{len(double)} reads of two molecules: split by {name} {share:.1f} %, into two at the open pore "
-              f"{100 * right / len(double):.1f} %; of {count - len(double)} of one molecule {len(split - double)} split",
-              flush=True)  # fmt: skip
+              f"{100 * right / len(double):.1f} %; of {count - len(double)} of one molecule "
+              f"{len(split - double)} split", flush=True)  # fmt: skip
 
 
 def singles(count: int, seed: int) -> None:
