@@ -50,6 +50,7 @@ class Tails:
         # their last T are those of the tail
         primers = dict.fromkeys(bases.rstrip("T") for each in (kit, find_kit(CDNA)) if each for bases in each.primers)
         self._primers = Patterns([bases[-LONGEST_PATTERN:] for bases in primers])
+        self._most = (self._primers.lengths * EDITS).astype(int)
 
     def measured(self, calls: Iterable[Call]) -> Iterator[Call]:
         """Yield calls that hold their signal with their tails, and without their signal."""
@@ -62,37 +63,42 @@ class Tails:
 
         It is the longest stretch of flat current there that is called as T, or A, for most of its time.
         """
-        edges, codes, current = _edges(call), bases_of(call.bases), call.record.picoamperes()
+        edges, codes = _edges(call), bases_of(call.bases)
         count, each = len(codes), samples_per_base(np.diff(edges))
         if each is None:
             return None
         found: list[tuple[int, int, int, bool, int]] = []
+        current = None
         windows = Windows.of([call.bases], ENDS)
-        for (texts, lengths), base in ((windows.front, 4), (windows.rear, 1)):
+        for (texts, lengths), front in ((windows.front, True), (windows.rear, False)):
             edits, places = self._primers(texts, lengths)
-            ends = places[0][edits[0] <= (self._primers.lengths * EDITS).astype(int)]
+            ends = places[0][edits[0] <= self._most]
             if not len(ends):
                 continue
-            near, far = int(ends.min()) - OVERLAP, int(ends.max()) + BETWEEN  # bases from that end, of the tail's begin
-            first, last = (near, far + LONGEST) if base == 4 else (count - far - LONGEST, count - near)
-            low, high = (int(edges[np.clip(place, 0, count)]) for place in (first, last))
-            for start, stop in flat_stretches(current, each, low, high):
+            current = call.record.picoamperes() if current is None else current
+            # bases from that end: where the tail may begin, and as far as it may go
+            near, far = max(0, int(ends.min()) - OVERLAP), int(ends.max()) + BETWEEN
+            bases = np.minimum([near, far, far + LONGEST], count)
+            low, begun, high = (edges[bases] if front else edges[count - bases]).tolist()
+            for start, stop in flat_stretches(current, each, min(low, high), max(low, high)):
+                if (start > begun) if front else (stop < begun):
+                    continue
                 begin, end = max(0, int(np.searchsorted(edges, start, "right")) - 1), int(np.searchsorted(edges, stop))
-                beside = (begin if base == 4 else count - end) <= far
-                own = codes[begin:end] == base
+                own = codes[begin:end] == (4 if front else 1)
                 samples = np.diff(np.clip(edges[begin : end + 1], start, stop))
-                if beside and own.sum() >= FEWEST and samples[own].sum() >= MOSTLY * (stop - start):
-                    found.append((stop - start, start, stop, base == 4, low if base == 4 else high))
-        if not found:
+                if own.sum() >= FEWEST and samples[own].sum() >= MOSTLY * (stop - start):
+                    found.append((stop - start, start, stop, front, low))
+        if not found or current is None:
             return None
-        _, start, stop, at_start, edge = max(found)
+        _, start, stop, front, low = max(found)
         each = samples_per_base(np.diff(edges)[(edges[1:] <= start) | (edges[:-1] >= stop)]) or each
-        return measure(current, start, stop, each, at_start, edge)
+        return measure(current, start, stop, each, front, low)
 
 
 def _edges(call: Call) -> np.ndarray:
     """Return the first sample of each base in the order of the signal, and the last one's end, int64 (L + 1,)."""
-    return call.trimmed + call.stride * np.append(np.flatnonzero(call.moves), len(call.moves)).astype(np.int64)
+    edges = call.trimmed + call.stride * np.append(np.flatnonzero(call.moves), len(call.moves)).astype(np.int64)
+    return np.clip(edges, 0, call.samples)
 
 
 def tail_of_rna(call: Call, speed: float) -> Tail | None:
