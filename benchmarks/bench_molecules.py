@@ -202,7 +202,8 @@ def cost(name: str, count: int, seed: int) -> None:
     pairs = np.array([[seconds(False), seconds(True)] for _ in range(15)])
     least, middle = pairs.min(0), np.median(pairs, 0)  # the least is that of the quietest moment
     print(f"{name}: least CPU time of 15 {least[0]:.2f} s without, {least[1]:.2f} s with both options, "
-          f"{100 * (least[1] / least[0] - 1):+.1f} %; medians {100 * (middle[1] / middle[0] - 1):+.1f} %", flush=True)  # fmt: skip
+          f"{100 * (least[1] / least[0] - 1):+.1f} %; medians {100 * (middle[1] / middle[0] - 1):+.1f} %",
+          flush=True)  # fmt: skip
 
 
 def main() -> None:

@@ -198,7 +198,8 @@ def measure(
 
 def _spread(current: np.ndarray) -> tuple[float, float]:
     """Return the median of a read and its standard deviation by quantiles that a long tail leaves as they are."""
-    low, middle, high = (float(value) for value in np.quantile(current[::5], [0.05, 0.5, 0.95]))
+    some = current[:: max(1, len(current) // 4000)]  # as exact as is needed, in a tenth of the time
+    low, middle, high = (float(value) for value in np.quantile(some, [0.05, 0.5, 0.95]))
     return middle, (high - low) / WIDTH
 
 
