@@ -15,12 +15,12 @@ signal of a pore model given by `--rna` (k-mer and level), an adapter of lower l
 the speed of the chemistry, and by that of the read, as a call tells it. Real reads of `--tails`: their longest tail, by
 the speed of their chemistry.
 
-Cost: CPU time of calling with and without both options.
+Cost: CPU time of both options beside that of calling.
 """
 
 import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,22 +188,25 @@ def real_tails(paths: list[Path]) -> None:
 
 
 def cost(name: str, count: int, seed: int) -> None:
-    """Print the CPU time of calling with and without both options, in turns."""
-    reads, stored = [record for record, _ in simulated(Settings(5000, 4), count, seed)], load_model(find_model(name))
-    callers = {kept: Caller(stored, keep_signal=kept) for kept in (False, True)}
-    splitter, tails = Splitter(), Tails()
+    """Print the CPU time of both options beside that of calling: the least of five, of the quietest moment."""
+    reads = [record for record, _ in simulated(Settings(5000, 4), count, seed)]
+    caller, splitter, tails = Caller(load_model(find_model(name)), keep_signal=True), Splitter(), Tails()
+    calls = list(caller.calls(reads))
 
-    def seconds(extra: bool) -> float:
-        began = time.process_time()
-        called(callers[extra], reads, splitter if extra else None, tails if extra else None)
-        return time.process_time() - began
+    def seconds(work: Callable[[], Iterable[object]]) -> float:
+        times = []
+        for _ in range(5):
+            began = time.process_time()
+            for _ in work():
+                pass
+            times.append(time.process_time() - began)
+        return min(times)
 
-    seconds(True)
-    pairs = np.array([[seconds(False), seconds(True)] for _ in range(15)])
-    least, middle = pairs.min(0), np.median(pairs, 0)  # the least is that of the quietest moment
-    print(f"{name}: least CPU time of 15 {least[0]:.2f} s without, {least[1]:.2f} s with both options, "
-          f"{100 * (least[1] / least[0] - 1):+.1f} %; medians {100 * (middle[1] / middle[0] - 1):+.1f} %",
-          flush=True)  # fmt: skip
+    calling = seconds(lambda: caller.calls(reads))
+    split = seconds(lambda: splitter.records(reads)) + seconds(lambda: splitter.calls(calls))
+    measured = seconds(lambda: tails.measured(calls))
+    print(f"{name}: calling {calling:.2f} s of CPU time; splitting {100 * split / calling:.1f} % of that, tails "
+          f"{100 * measured / calling:.1f} %", flush=True)  # fmt: skip
 
 
 def main() -> None:
