@@ -50,6 +50,12 @@ def basecall(
             "with --kit, all."
         ),
     ] = None,
+    split_reads: Annotated[
+        bool, typer.Option("--split-reads", help="Split reads of two molecules, at open pore or adapters between them.")
+    ] = False,
+    estimate_poly_a: Annotated[
+        bool, typer.Option("--estimate-poly-a", help="Measure the poly(A) or poly(T) tails of cDNA and direct RNA.")
+    ] = False,
     min_qscore: Annotated[float, typer.Option(min=0, help="Leave out reads with a lower mean Q-score.")] = 0.0,
     min_length: Annotated[
         int, typer.Option(min=0, help="Leave out shorter reads (bases). Empty pores give some tens of bases.")
@@ -110,6 +116,16 @@ def basecall(
     (KIT_barcode01) where it has a barcode, and barcodes and primers are cut off too; `biorrn demux` then sorts the
     reads by that tag.
 
+    With --split-reads, a read is split where the signal shows open pore between two molecules, and its call at the
+    adapters between them, as `biorrn split` does. A part is called as a read of its own, with an id of its own, the tag
+    pi with the id of the read, and sp, its first sample there; the summary has both.
+
+    With --estimate-poly-a, a read with a tail gets the tags pt (bases), pa (samples: anchor, start, end, and twice -1)
+    and tq (share of the samples between start and end that have the current of the tail, 0 to 1); the summary has them
+    too. The tail of cDNA stands beside a primer, as poly(T) near the start of a read or poly(A) near its end: ONT's
+    cDNA kits are known, --kit adds the primers of another. That of direct RNA stands behind the adapter. Tails of less
+    than 10 bases are not reported.
+
     `biorrn merge` merges the outputs of several runs, such as those of --shard.
 
     \b
@@ -122,6 +138,7 @@ def basecall(
       biorrn basecall rna/ --models-dir dorado_models/ -o rna.bam
       biorrn basecall pool/ -o calls.bam --kit EXP-NBD104 && biorrn demux calls.bam --kit EXP-NBD104 -o demux/
       biorrn basecall reads/ -o whole.fastq.gz --trim none
+      biorrn basecall cdna/ -o calls.bam --kit SQK-PCS109 --split-reads --estimate-poly-a --summary tails.tsv
       biorrn basecall mixed/ --chemistry dna_r9.4.1_e8 -o r9.fastq.gz
       biorrn basecall reads.pod5 --model runs/mine | minimap2 -ax map-ont -y reference.fa -
       biorrn basecall reads/ --emit bam | samtools sort -t st -o by_time.bam
@@ -175,7 +192,13 @@ def basecall(
         decoder=decoder,
         threads=used,
         force=force,
+        keep_signal=estimate_poly_a,
     )
+    splitter = None
+    if split_reads:
+        from biorrn.nanopore.basecall.splitting import Splitter
+
+        splitter = Splitter(caller.rna)
     own = OwnTrimmer(trim, caller.rna)
     trimmer = own if chosen_kit is None else Trimmer(chosen_kit, trim, caller.rna)
     mapper = None if reference is None else Mapper(reference)
@@ -183,12 +206,14 @@ def basecall(
     rare |= {"uracil": True} if uracil else {}
     rare |= {"kit": repr(chosen_kit)} if kit else {}
     rare |= {"trim": trim} if kit or trim != "none" else {}
+    rare |= {"split-reads": True} if split_reads else {}
+    rare |= {"estimate-poly-a": True} if estimate_poly_a else {}
     must = resume_settings(stored, intake.files, ids, reference, engine=caller.engine, decoder=decoder,
                            device=kind_of(where), emit=kind, moves=moves, min_qscore=min_qscore,
                            min_length=min_length, max_reads=max_reads, force=force, **rare)  # fmt: skip
     purpose = caller.purpose
     style = Style(stored.name, moves, mapper, command_line(), used, purpose, uracil=uracil, engine=caller.engine,
-                  kit=chosen_kit.name if chosen_kit else "")  # fmt: skip
+                  kit=chosen_kit.name if chosen_kit else "", split=split_reads, tails=estimate_poly_a)  # fmt: skip
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0, min_length) as out:
         intake.done = out.done
         tally.keep(out.kept)
@@ -202,7 +227,14 @@ def basecall(
             tally.skip_read(record, reason)
 
         with progress("basecall", "samples", intake.expected, lambda: {"bases": tally.done["bases"]}) as advance:
-            calls = map(trimmer, caller.calls(intake.reads(problem, allow_empty), skip, advance))
+            records = intake.reads(problem, allow_empty)
+            calls = caller.calls(records if splitter is None else splitter.records(records), skip, advance)
+            calls = calls if splitter is None else splitter.calls(calls)
+            if estimate_poly_a:
+                from biorrn.nanopore.basecall.tails import Tails
+
+                calls = Tails(caller.rna, chosen_kit, purpose.names).measured(calls)
+            calls = map(trimmer, calls)
             intake.check(purpose, tally.say, force=force, part=shard is not None)
             try:
                 for number, (call, hits) in enumerate(mapped(calls, mapper, used)):
@@ -222,6 +254,8 @@ def basecall(
                 raise
         for line in [*intake.warnings(), *own.lines()]:
             tally.say(line)
+        if splitter is not None:
+            tally.say(splitter.line())
         if intake.others:
             tally.say(f"{intake.others} reads are not of --chemistry {chemistry}")
         tally.missing(missing := intake.missing(), ABSENT)

@@ -215,7 +215,12 @@ COMMANDS = {
         ("rerun", "rerun", "", "Repeat a training run, and check that the weights are the same."),
         ("experiments", "experiments", "", "Compare recurrent cells, and measure how far gradients reach."),
         ("embed", "embed", "", "Embed proteins with language models; learn k-mer embeddings, export hidden states."),
-        ("split", "split", "", "Split basecalled reads that hold two molecules, at the adapters between them."),
+        (
+            "split",
+            "split",
+            "",
+            "Split basecalled reads that hold two molecules, at adapters or open pore between them.",
+        ),
     )
 }
 # former names of commands that moved into a group

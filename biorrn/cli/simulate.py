@@ -24,28 +24,38 @@ def simulate(
     kit: Annotated[
         str | None, typer.Option(help="Kit, such as SQK-NBD114-24, or FILE.toml: each read gets one of its barcodes.")
     ] = None,
+    chimeras: Annotated[
+        float, typer.Option(help="Share of reads that hold two molecules, with open pore between them.")
+    ] = 0.0,
+    poly_a: Annotated[
+        str | None,
+        typer.Option(metavar="MIN-MAX", help="Reads of cDNA: primers, and a poly(A) or poly(T) tail (bases)."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed. The same seed gives the same reads.")] = 0,
 ) -> None:
     """Simulate raw nanopore reads with known bases.
 
     Fragments of both strands get the levels of a pore model, heavy-tailed dwell times, jitter between events, drift,
     correlated noise, the adapter stall at the start, and quantisation. `biorrn prepare signal --labels truth` reads
-    the truth table, in which --kit adds the barcode of each read. `biorrn prepare pore-model` estimates a pore model
-    from labelled reads.
+    the truth table, in which --kit adds the barcode of each read, --chimeras the samples of open pore and the place of
+    the second molecule, and --poly-a the bases and samples of the tail. `biorrn prepare pore-model` estimates a pore
+    model from labelled reads.
 
     \b
     Examples:
       biorrn simulate genome.fa --coverage 10 -o sim.pod5 --truth sim.tsv
       biorrn simulate --random-genome 100000:0.4 --reads 200 --seed 7 -o sim.blow5 --truth sim.tsv --reference sim.fa
       biorrn simulate genome.fa --reads 500 --kit SQK-NBD114-24 -o pool.pod5 --truth pool.tsv
+      biorrn simulate genes.fa --reads 500 --chimeras 0.05 --poly-a 10-200 -o cdna.pod5 --truth cdna.tsv
     """
+    import re
     from contextlib import ExitStack
 
     from biorrn.base.errors import ConfigError
     from biorrn.base.terminal import progress
     from biorrn.nanopore.reads.kits import find_kit
     from biorrn.nanopore.simulate.pore_model import load_pore_model
-    from biorrn.nanopore.simulate.reads import Settings, barcode_of, open_signal, open_truth, read_genome, write_genome
+    from biorrn.nanopore.simulate.reads import Settings, open_signal, open_truth, read_genome, write_genome
     from biorrn.nanopore.simulate.reads import random_genome as draw_genome
     from biorrn.nanopore.simulate.reads import simulate as run
     from biorrn.sequences.tally import Tally
@@ -53,7 +63,13 @@ def simulate(
     chosen = None if kit is None else find_kit(kit)
     if chosen is not None and not chosen.barcodes:
         raise ConfigError(f"--kit: {chosen.name} has no barcodes")
-    settings = Settings(length_mean, length_shape, noise, speed, chosen)
+    tail = None
+    if poly_a is not None:
+        if re.fullmatch(r"[0-9]{1,6}-[0-9]{1,6}", poly_a) is None:
+            raise ConfigError(f"--poly-a: found '{poly_a}'; allowed is MIN-MAX, such as 10-200")
+        shortest, longest = map(int, poly_a.split("-"))
+        tail = (shortest, longest)
+    settings = Settings(length_mean, length_shape, noise, speed, chosen, chimeras, tail)
     if (fasta is None) == (random_genome is None):
         raise ConfigError("FASTA and --random-genome: give exactly one of them")
     genome = draw_genome(random_genome, seed) if random_genome is not None else read_genome(fasta or "")
@@ -64,11 +80,11 @@ def simulate(
     with ExitStack() as stack:
         advance = stack.enter_context(progress("simulating", "samples"))
         write = stack.enter_context(open_signal(output))
-        label = None if truth is None else stack.enter_context(open_truth(truth, chosen is not None))
+        label = None if truth is None else stack.enter_context(open_truth(truth, settings))
         for record, labels in made:
             write(record)
             if label is not None:
-                label(record.read_id, labels, *([barcode_of(chosen, seed, record.read_number or 0)] if chosen else []))
+                label(record.read_id, labels)
             tally.add(reads=1, samples=len(record.raw), bases=len(labels.bases))
             advance(len(record.raw))
     tally.report()

@@ -1,5 +1,6 @@
 """`biorrn split`: split basecalled reads that hold two molecules."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,20 +13,28 @@ def split(
     output: Annotated[
         str, typer.Option("--output", "-o", help="File .fastq, .fastq.gz, .sam, .bam or .cram. - is FASTQ on stdout.")
     ] = "-",
+    signal: Annotated[
+        list[Path] | None,
+        typer.Option(help="Raw signal of the reads, a file or folder: also split at open pore. Repeatable."),
+    ] = None,
     summary: Annotated[str | None, typer.Option(help="Also write a table with one row per part.")] = None,
     threads: Threads = None,
 ) -> None:
-    """Split basecalled reads that hold two molecules, at the adapters between them.
+    """Split basecalled reads that hold two molecules, at adapters or open pore between them.
 
     The adapter of ligation and rapid kits is searched in the whole read but its first and last 200 bases: with at most
     6 edits, or 12 together with the adapter that ends a molecule, where that stands before it. Bases, qualities, move
     table and modified bases are split together. A part gets an id of its own, the tag pi with the id of the read, and
     sp, its first sample; the adapters between the parts are left out. Other reads are written as they are.
 
+    With --signal, reads with a move table are also split where the signal shows open pore between two molecules; the
+    bases called there are left out. `biorrn basecall --split-reads` splits there before it calls, which is better.
+
     \b
     Examples:
       biorrn split calls.fastq.gz -o parts.fastq.gz --summary parts.tsv
       biorrn split calls.bam -o parts.bam
+      biorrn split calls.bam --signal pod5/ -o parts.bam
       biorrn split calls.bam | biorrn demux - --kit SQK-NBD114-24 -o demux/
     """
     import sys
@@ -33,17 +42,15 @@ def split(
     from biorrn.base.compute import set_threads
     from biorrn.base.terminal import command_line, progress
     from biorrn.nanopore.readers.calls import called_reads
-    from biorrn.nanopore.reads.split import COLUMNS, split_reads
+    from biorrn.nanopore.reads.split import COLUMNS, open_pores_of, split_reads
     from biorrn.nanopore.reads.unaligned import Header, open_reads
     from biorrn.sequences.tally import Tally
 
     used, header = set_threads(threads), Header(reads, command_line(), "split")
     tally, whole, parents = Tally("split", "reads", "bases"), 0, 0
-    with (
-        open_reads(output, summary, COLUMNS, header, used) as write,
-        progress("split", "reads") as advance,
-    ):
-        for made, cells in split_reads(called_reads(reads, tally.say), header.rna):
+    gaps = open_pores_of(signal, tally.skip_input) if signal else None
+    with open_reads(output, summary, COLUMNS, header, used) as write, progress("split", "reads") as advance:
+        for made, cells in split_reads(called_reads(reads, tally.say), header.rna, gaps):
             write(made, cells)
             tally.add(reads=1, bases=len(made.bases))
             whole += cells[1] == "1"

@@ -1,4 +1,4 @@
-"""Normalisation of the raw current, and trimming of the adapter at the start of a read."""
+"""Normalisation of the raw current, trimming of the adapter at the start of a read, and open pore inside a read."""
 
 import inspect
 import re
@@ -21,6 +21,13 @@ SHORTEST, FIRST = 3, 5  # windows: least length of a stall, and the last window 
 FLAT = 0.7  # spreads: largest distance of the 10 % and 90 % quantiles of a flat window
 OPEN = 4.0  # spreads above the median: open pore current
 HIGH, PLATEAU = 1.7, 0.03  # spreads above the median, and most seconds: the plateau after the stall
+
+# of `open_pores`; seconds but for RATIO, BRIEF and the shares. Open pore is 1.9 to 2.8 times the median in real reads.
+RATIO = 1.7  # of open pore to the median of a read, at least
+LASTING, BRIEF = 0.005, 3  # open pore that needs no stall behind it, and samples of one that does
+JOINED, NEAREST = 0.02, 0.25  # apart in one gap; shortest part of a read
+STALL, WITHIN, STEADY = 0.012, 0.012, 0.2  # flat current behind, how soon, and its range as a share of the read's
+RISE, RISEN, JUMP = 0.004, 0.6, 0.4  # before a single high sample: how long, how far up, and the jump from there
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +210,59 @@ def _stall_end(windows: np.ndarray, spread: float) -> int:
         elif end or start > FIRST:
             break
     return end
+
+
+def open_pores(current: np.ndarray, sample_rate: float) -> list[tuple[int, int]]:
+    """Return the stretches of open pore inside a read, half-open in samples, at which two molecules meet.
+
+    Open pore is `RATIO` times the median of the read or more, and as far above its 90 % quantile as that is above the
+    10 % quantile, so that it is found too where the calibration is off. Single high samples are common inside a
+    molecule. A stretch therefore counts if it lasts `LASTING`, or if flat current follows, the stall of the next
+    adapter, and it has `BRIEF` samples in a row or the current had risen before it, as when the end of a strand leaves.
+
+    Parameters
+    ----------
+    current : float32 array (T,): current of one read in picoamperes.
+    sample_rate : float: samples per second (Hz).
+
+    Returns
+    -------
+    list of (start, end): at least `NEAREST` from the ends and from each other; what is less apart is one stretch.
+    """
+    nearest, joined = round(NEAREST * sample_rate), round(JOINED * sample_rate)
+    if len(current) < 2 * nearest + 1:
+        return []
+    low, middle, high = (float(value) for value in np.quantile(current[::7], [0.1, 0.5, 0.9]))
+    span = high - low
+    limit = max(high + span, RATIO * middle)
+    if not span > 0:  # a constant or not finite
+        return []
+    places = np.flatnonzero(current > limit)
+    if not len(places):
+        return []
+    found: list[tuple[int, int]] = []
+    for stretch in np.split(places, np.flatnonzero(np.diff(places) > joined) + 1):
+        start, end = int(stretch[0]), int(stretch[-1]) + 1
+        if start < nearest or end > len(current) - nearest:
+            continue
+        longest = max(len(run) for run in np.split(stretch, np.flatnonzero(np.diff(stretch) > 1) + 1))
+        before = float(np.median(current[start - round(RISE * sample_rate) : start]))
+        risen = before > middle + RISEN * (limit - middle) and current[start:end].max() > before + JUMP * span
+        peak = longest >= BRIEF or risen
+        if longest < LASTING * sample_rate and not (peak and _stalls(current[end:], sample_rate, STEADY * span)):
+            continue
+        if found and start - found[-1][1] < nearest:
+            start = found.pop()[0]
+        found.append((start, end))
+    return found
+
+
+def _stalls(current: np.ndarray, sample_rate: float, most: float) -> bool:
+    """Return whether current becomes flat at once: its 10 % and 90 % quantiles are less than `most` apart."""
+    size, step = round(STALL * sample_rate), max(1, round(0.002 * sample_rate))
+    starts = np.arange(step // 4, round(WITHIN * sample_rate), step)
+    low, high = np.quantile(current[starts[:, None] + np.arange(size)], [0.1, 0.9], axis=1)
+    return bool((high - low).min() < most)
 
 
 # each returns shift and scale of a current float32 (T,) in picoamperes; further parameters are numbers

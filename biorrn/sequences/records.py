@@ -148,6 +148,8 @@ class SignalRecord:
     device : str: the sequencing device, or the position in it.
     faults : tuple of str: what is wrong with metadata that calling does not need; these fields are as if absent.
     number : int: place among all reads of a run's input, the unusable ones included; -1 of a read that is not numbered.
+    parent : str: of a part of a read that was split, the id of the read; "" else.
+    parent_start : int: first sample of that part in the read.
     """
 
     read_id: str
@@ -170,6 +172,8 @@ class SignalRecord:
     device: str = ""
     faults: tuple[str, ...] = ()
     number: int = -1
+    parent: str = ""
+    parent_start: int = 0
 
     @property
     def calibrated(self) -> bool:

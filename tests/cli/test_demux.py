@@ -16,8 +16,8 @@ from biorrn.nanopore.alignment import reverse_complement
 from biorrn.nanopore.readers.calls import called_reads
 from biorrn.nanopore.readers.files import read_signal
 from biorrn.nanopore.reads.kits import find_kit
-from biorrn.nanopore.simulate.pore_model import load_pore_model
-from biorrn.nanopore.simulate.reads import Settings, Simulator, open_signal
+from biorrn.nanopore.simulate.molecules import ends
+from biorrn.nanopore.simulate.reads import open_signal
 from biorrn.sequences.alphabets import decode_bases
 
 Run = Callable[..., tuple[int, str, str]]
@@ -295,8 +295,8 @@ def test_simulated_pools_have_the_barcodes_of_the_truth(biorrn: Run, tmp_path: P
     assert biorrn(*words, "--kit", KIT, "-o", signal, "--truth", truth)[0] == 0
     rows = list(csv.DictReader(truth.open(), delimiter="\t"))
     assert {row["barcode"] for row in rows} <= set(kit.barcodes)
-    simulator = Simulator(load_pore_model("dna_r9.4.1_6mer"), Settings(kit=kit), seed=0)
-    front, rear = (decode_bases(bases) for bases in simulator.ends(0))
+    around = ends(kit, None, seed=0, number=0)
+    front, rear = decode_bases(around.front), decode_bases(around.rear)
     own = kit.barcodes[rows[0]["barcode"]]
     assert front == "AATGTACTTCGTTCAGTTACGTATTGCTAAGGTTAA" + own + "CAGCACCT"
     assert rear == "AGGTGCTG" + reverse_complement(own) + "TTAACCTTAGCAATACGTAACTGAACGAAGT"

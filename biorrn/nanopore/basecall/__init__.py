@@ -7,6 +7,9 @@ pipeline  threads: batches of chunks to the engine, pieces of scores to the deco
 engine    the network: compiled CPU kernels, or torch (torch_engine); reference has its equations in numpy
 decode    scores to bases, raw qualities and the move table
 quality   calibrated Phred qualities
+splitting parts of reads of two molecules: of the signal before the call, of the call behind it
+tails     lengths of poly(A) tails
+trimming  adapters, barcodes and primers cut off the call
 output    writing: the journal of finished reads, the output and the summary
 formats   FASTQ, SAM, BAM and CRAM by suffix; the FASTQ writer
 sam       records, tags and headers of SAM, BAM and CRAM

@@ -36,6 +36,25 @@ OnSkip = Callable[[SignalRecord, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Tail:
+    """A poly(A) or poly(T) tail, measured by `tails`.
+
+    Attributes
+    ----------
+    length : int: bases.
+    anchor : int: sample at which the tail meets adapter or primer: its start, or its end for poly(A) of cDNA.
+    start, end : int: samples of the read, half-open.
+    quality : float: share of those samples whose current is that of the tail, 0 to 1.
+    """
+
+    length: int
+    anchor: int
+    start: int
+    end: int
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One read called.
 
@@ -49,12 +68,13 @@ class Call:
     stride : int: samples per frame.
     samples : int: samples of the raw read.
     trimmed : int: samples before the first base.
-    record : SignalRecord: the read's metadata; its `raw` is empty.
+    record : SignalRecord: the read's metadata; its `raw` is empty but for a caller that keeps the signal.
     scaling : Scaling or None: how the current was normalised.
     evidence : float32 array (L, 2): see `decode.Decoded`.
     cut : (int, int): bases cut off before and behind those here, as adapters and barcodes.
     barcode : str: KIT_barcode01, or "".
     unclassified : str: why a read has no barcode, where they are looked for.
+    tail : Tail or None: its poly(A) or poly(T) tail.
     """
 
     read_id: str
@@ -70,6 +90,7 @@ class Call:
     cut: tuple[int, int] = (0, 0)
     barcode: str = ""
     unclassified: str = ""
+    tail: Tail | None = None
 
     @property
     def mean_q(self) -> float:
@@ -109,6 +130,7 @@ class Caller:
     chunks : Chunks, optional: how the signal is cut; default: `calling_chunks`.
     engine : str, optional: entry of `engine.ENGINES`; default: the variable BIORRN_ENGINE, else "auto".
     force : bool: also call reads of another chemistry or sample rate than the model's.
+    keep_signal : bool: calls keep the raw signal of their read, for what is found in it afterwards.
 
     Raises
     ------
@@ -127,6 +149,7 @@ class Caller:
         chunks: Chunks | None = None,
         engine: str | None = None,
         force: bool = False,
+        keep_signal: bool = False,
     ) -> None:
         task = stored.facts.get("task")
         if task != "basecalling":
@@ -137,7 +160,7 @@ class Caller:
                 raise BiorrnError(f"{name}: found {value}; allowed is 1 or more")
         self.purpose, self.rna = Purpose.of(stored.facts, stored.name), bool(stored.facts.get("reversed"))
         self._facts, self._force, self._batch_size, self._threads = stored.facts, force, batch_size, threads
-        self._stride = int(stored.facts["stride"])
+        self._keep_signal, self._stride = keep_signal, int(stored.facts["stride"])
         self._cut = chunks or calling_chunks(
             stored.recipe.chunks or Chunks(), self._stride, stored.facts.get("calling") or {}
         )
@@ -256,7 +279,8 @@ class Caller:
         if len(signal) == 0:
             return None
         plan = spans(len(signal), self._cut.samples, self._cut.overlap, self._stride)
-        bare = replace(record, raw=record.raw[:0].copy())  # a copy, not a view that keeps the samples alive
+        # a copy, not a view that keeps the samples alive
+        bare = record if self._keep_signal else replace(record, raw=record.raw[:0].copy())
         begin = trimmed + int(self._facts.get("early", 0)) * self._stride
         return Read.of(bare, len(record.raw), begin, signal, plan, self._stride, scaling, whole)
 

@@ -67,6 +67,7 @@ class Style:
     uracil : bool: FASTQ of RNA has U in place of T.
     engine : str: what runs the network, for the header.
     kit : str: whose barcodes are looked for; "" for none.
+    split, tails : bool: reads are split, and tails measured.
     """
 
     model: str = ""
@@ -79,11 +80,13 @@ class Style:
     uracil: bool = False
     engine: str = ""
     kit: str = ""
+    split: bool = False
+    tails: bool = False
 
     @property
-    def tables(self) -> tuple[bool, bool]:
-        """Return whether the summary has the columns of alignments, and of barcodes."""
-        return self.mapper is not None, bool(self.kit)
+    def tables(self) -> tuple[bool, bool, bool, bool]:
+        """Return whether the summary has the columns of alignments, barcodes, parents and tails."""
+        return self.mapper is not None, bool(self.kit), self.split, self.tails
 
 
 def check_uracil(kind: str, facts: Mapping[str, Any], model: str) -> None:

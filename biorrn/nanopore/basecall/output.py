@@ -69,10 +69,14 @@ class CallOutput:
         self.absent: list[str] = []
         self._groups: dict[str, dict[str, str]] = {}
         self._number = 0
+        self._parts: set[tuple[int, int]] = set()  # of reads of the journal that were split; they are called again
         self._warned = columns(*style.tables).index(WARNING)
         self._files: set[tuple[str, str]] = set()  # unusable files, with the reason
         for _, entry, _ in journal.entries():
             self._note(entry)
+            if "part" in entry:  # others of the read may be missing
+                self._parts.add((entry["number"], entry["part"]))
+                continue
             if "file" not in entry:
                 self.done.add(entry["number"])
             self.kept[entry["status"]] = self.kept.get(entry["status"], 0) + 1
@@ -84,7 +88,8 @@ class CallOutput:
         status = self.filtered[0] if short else self.filtered[1] if low else self.format.fault(call.read_id) or CALLED
         self.called += 1
         warning = self._warning(call.record)
-        cells = row(call.record, call.samples, status, call, hits, self.style.tables[0], warning, self.style.tables[1])
+        aligned, *others = self.style.tables
+        cells = row(call.record, call.samples, status, call, hits, aligned, warning, *others)
         text = "" if status != CALLED else self.format.record(call, hits, self.style)
         group = None
         if self.style.model and status == CALLED:
@@ -93,13 +98,14 @@ class CallOutput:
         if self.direct:
             sys.stdout.write(text)
             text = ""
-        self._append(call.record.number, status, cells, text, group, called=True)
+        self._append(call.record.number, status, cells, text, group, called=True, part=_part(call.record))
         return status
 
     def skip(self, record: SignalRecord, samples: int, reason: str) -> None:
         """Take a read that could not be called."""
-        aligned, barcoded = self.style.tables
-        self._append(record.number, reason, row(record, samples, reason, aligned=aligned, barcoded=barcoded))
+        aligned, *others = self.style.tables
+        cells = row(record, samples, reason, None, None, aligned, "", *others)
+        self._append(record.number, reason, cells, part=_part(record))
 
     def problem(self, number: int, problem: InputError) -> bool:
         """Take an unusable read or unusable files; return whether it is new, not in the journal.
@@ -162,11 +168,12 @@ class CallOutput:
         self.write_summary(summary)
 
     def _rows(self) -> Iterator[list[str]]:
-        numbers, places = array("q"), array("q")
+        numbers, starts, places = array("q"), array("q"), array("q")
         for place, entry, _ in self.journal.entries():
             numbers.append(entry["number"])
+            starts.append(entry.get("part", 0))
             places.append(place)
-        for index in np.argsort(np.array(numbers, np.int64), kind="stable"):
+        for index in np.lexsort((np.array(starts, np.int64), np.array(numbers, np.int64))):
             yield self.journal.entry(places[index])[0]["row"]
         for read_id in self.absent:
             yield unread("", read_id, ABSENT, *self.style.tables)
@@ -180,10 +187,18 @@ class CallOutput:
         group: dict[str, str] | None = None,
         called: bool = False,
         file: str | None = None,
+        part: int | None = None,
     ) -> None:
-        """Write an entry to the journal; a read without a number (-1) follows the others."""
+        """Write an entry to the journal; a read without a number (-1) follows the others.
+
+        `part` is the first sample of a part of a read; one that the journal has is left out.
+        """
         number = self._number if number < 0 else number
+        if part is not None and (number, part) in self._parts:
+            return
         entry: dict[str, Any] = {"number": number, "status": status, "row": cells, "called": called}
+        if part is not None:
+            entry["part"] = part
         if group:
             entry["group"] = group
         if file is not None:
@@ -200,6 +215,11 @@ class CallOutput:
             self.warnings[warning] += 1
         if "group" in entry and self._is_new(entry["group"]):
             self._groups[entry["group"]["ID"]] = entry["group"]
+
+
+def _part(record: SignalRecord) -> int | None:
+    """Return the first sample of a part of a read; None of a whole one."""
+    return record.parent_start if record.parent else None
 
 
 @contextlib.contextmanager

@@ -111,6 +111,15 @@ def tags(call: Call, model: str = "") -> list[str]:
         made.append(f"xt:B:I,{call.cut[0]},{call.cut[1]}")
     if call.barcode:
         made.append(f"BC:Z:{call.barcode}")
+    if record.parent:
+        made += [f"pi:Z:{printable(record.parent)}", f"sp:i:{record.parent_start}"]
+    if (tail := call.tail) is not None:
+        # the last two are of a second tail, as of plasmids
+        made += [
+            f"pt:i:{tail.length}",
+            f"pa:B:i,{tail.anchor},{tail.start},{tail.end},-1,-1",
+            f"tq:f:{tail.quality:.2f}",
+        ]
     return [*made, f"RG:Z:{group_id(record, model, call.barcode)}"] if model else made
 
 
@@ -123,7 +132,27 @@ def move_tag(call: Call) -> str:
 
 UNMAPPED, REVERSE, SUPPLEMENTARY = 4, 16, 2048  # bits of the flag
 # tags with a value per base or sample of the whole read, which are not valid for a part of it
-OF_WHOLE = {"mv", "ts", "ns", "sp", "MM", "ML", "MN", "Mm", "Ml", "OQ", "BQ", "BI", "BD", "CQ", "CS", "E2", "U2", "FZ"}
+OF_WHOLE = {
+    "mv",
+    "ts",
+    "ns",
+    "sp",
+    "pa",
+    "MM",
+    "ML",
+    "MN",
+    "Mm",
+    "Ml",
+    "OQ",
+    "BQ",
+    "BI",
+    "BD",
+    "CQ",
+    "CS",
+    "E2",
+    "U2",
+    "FZ",
+}
 OF_WHOLE |= {"fi", "fp", "ri", "rp", "ip", "pw"}
 
 

@@ -51,13 +51,16 @@ CHEMISTRY, WARNING = "chemistry", "warning"
 UNCLASSIFIED = "unclassified"  # in place of the barcode of a read that has none
 BARCODE = ("barcode", "unclassified")  # with --kit: the barcode of a read, or why it has none
 CUT = ("bases_cut_start", "bases_cut_end")  # adapters, primers and barcodes
+PARENT = ("parent_read_id", "start_in_parent")  # with --split-reads: of a part; samples
+TAIL = ("poly_tail_length", "poly_tail_start", "poly_tail_end", "poly_tail_quality")  # bases; samples of the read
 STATUS = "status"
 UNMAPPED = ("*", "-1", "-1", "*", "0", "0")
 
 
-def columns(aligned: bool, barcoded: bool = False) -> list[str]:
-    """Return the column names, with or without those of the alignment and of the barcode."""
-    return [*COLUMNS, *(ALIGNMENT if aligned else ()), *(BARCODE if barcoded else ()), *CUT, CHEMISTRY, WARNING, STATUS]
+def columns(aligned: bool, barcoded: bool = False, split: bool = False, tails: bool = False) -> list[str]:
+    """Return the column names, with or without those of the alignment, the barcode, the parent and the tail."""
+    optional = ((ALIGNMENT, aligned), (BARCODE, barcoded), (CUT, True), (PARENT, split), (TAIL, tails))
+    return [*COLUMNS, *(name for names, asked in optional if asked for name in names), CHEMISTRY, WARNING, STATUS]
 
 
 def row(
@@ -69,6 +72,8 @@ def row(
     aligned: bool = False,
     warning: str = "",
     barcoded: bool = False,
+    split: bool = False,
+    tails: bool = False,
 ) -> list[str]:
     """Return a read's cells, in the order of `columns`.
 
@@ -81,7 +86,7 @@ def row(
     hits : `mappy.Alignment` of the read, the primary one first.
     aligned : bool: the table has the columns of the alignment.
     warning : str: of the call.
-    barcoded : bool: the table has the columns of the barcode.
+    barcoded, split, tails : bool: the table has the columns of the barcode, the parent and the tail.
     """
     trimmed = call.trimmed if call else 0
     start = None if record.start_time is None else seconds(record.start_time, record)
@@ -96,6 +101,11 @@ def row(
     if barcoded:
         cells += [call.barcode, call.unclassified] if call else ["", ""]
     cells += map(str, call.cut if call else (0, 0))
+    if split:
+        cells += [record.parent, str(record.parent_start) if record.parent else ""]
+    if tails:
+        tail = call.tail if call else None
+        cells += [str(tail.length), str(tail.start), str(tail.end), f"{tail.quality:.2f}"] if tail else [""] * len(TAIL)
     return [*cells, chemistry_of(record).name, warning, status]
 
 
@@ -103,9 +113,9 @@ def _time(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.6f}"
 
 
-def unread(name: str, read_id: str, status: str, aligned: bool = False, barcoded: bool = False) -> list[str]:
-    """Return the cells of an unusable file, or of an unusable read; unknown cells are empty."""
-    cells = dict.fromkeys(columns(aligned, barcoded), "")
+def unread(name: str, read_id: str, status: str, aligned: bool = False, *others: bool) -> list[str]:
+    """Return the cells of an unusable file, or of an unusable read; unknown cells are empty. See `columns`."""
+    cells = dict.fromkeys(columns(aligned, *others), "")
     cells |= dict(zip(ALIGNMENT if aligned else (), UNMAPPED, strict=False))
     cells |= {"filename": name, "read_id": read_id, "passes_filtering": "FALSE", STATUS: status}
     cells |= {"sequence_length_template": "0", "mean_qscore_template": "0.00"}

@@ -1,4 +1,4 @@
-"""Splitting of reads that hold two molecules or more, at an adapter in the middle.
+"""Splitting of called reads that hold two molecules or more, at an adapter in the middle or at open pore.
 
 Two molecules that follow each other through a pore within a moment are often read as one. Between them stand the
 adapter of the bottom strand, which ends the first, and that of the top strand, which begins the second.
@@ -7,15 +7,22 @@ adapter of the bottom strand, which ends the first, and that of the top strand, 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from biorrn.base.errors import OnProblem
 from biorrn.kernels.edits import Patterns
 from biorrn.nanopore.readers.calls import BaseCall
-from biorrn.nanopore.reads.trim import bases_of, cut
+from biorrn.nanopore.readers.files import read_all
+from biorrn.nanopore.reads.trim import bases_of, cut, is_rna
 from biorrn.nanopore.reads.unaligned import with_tags
+from biorrn.nanopore.signal import open_pores
+from biorrn.sequences.records import SignalRecord
+
+Gaps = Mapping[str, Sequence[tuple[int, int]]]  # read id -> stretches of open pore, half-open samples
 
 TOP, BOTTOM = "AATGTACTTCGTTCAGTTACGTATTGCT", "GCAATACGTAACTGAACGAAGT"  # of ONT's ligation and rapid kits
 # Edits of the top strand's adapter alone, and of both together where they stand side by side
@@ -23,7 +30,7 @@ ALONE, TOGETHER, MOST_TOP = 6, 12, 9
 GAP = 80  # bases between both
 EDGE = 200  # bases of the shortest part
 MOST = 20  # parts of a read
-SHIFTED = ("st", "s0", "xt")  # tags that are of the whole read
+SHIFTED = ("st", "s0", "xt", "pt", "pa", "tq")  # tags that are of the whole read
 COLUMNS = ("read_id", "part", "parts", "start", "end", "edits_top", "edits_bottom", "parent_id")
 
 
@@ -73,15 +80,52 @@ def parts_of(codes: np.ndarray) -> list[tuple[int, int, int, int]]:
     return sorted(parts)
 
 
-def split_reads(reads: Iterable[BaseCall], rna: bool = False) -> Iterator[tuple[BaseCall, list[str]]]:
+def open_pores_of(paths: Iterable[str | Path], on_problem: OnProblem) -> Gaps:
+    """Return the stretches of open pore in the signal of each read that has one, in samples."""
+    found = ((record.read_id, gaps_of(record)) for record in read_all(paths, on_problem))
+    return {name: gaps for name, gaps in found if gaps}
+
+
+def gaps_of(record: SignalRecord) -> list[tuple[int, int]]:
+    """Return the stretches of open pore inside a raw read; none where it has no calibration."""
+    usable = np.isfinite([record.offset, record.scale, record.sample_rate]).all() and record.sample_rate > 0
+    return open_pores(record.picoamperes(), record.sample_rate) if usable else []
+
+
+def spans_between(read: BaseCall, gaps: Sequence[tuple[int, int]], rna: bool = False) -> list[tuple[int, int]]:
+    """Return the bases between stretches of open pore, in the order of the bases; all where there is no move table."""
+    tags = {tag[:2]: tag for tag in read.tags}
+    size = len(read.bases)
+    if not gaps or "mv" not in tags:
+        return [(0, size)]
+    stride, *moves = np.fromstring(tags["mv"][7:], np.int64, sep=",")
+    starts = int(tags.get("ts", "ts:i:0")[5:]) + stride * np.flatnonzero(moves)
+    edges = np.searchsorted(starts, [sample for gap in gaps for sample in gap])
+    spans = np.concatenate([[0], edges, [size]]).reshape(-1, 2)
+    spans = size - spans[::-1, ::-1] if rna or is_rna(read) else spans
+    return [(int(start), int(end)) for start, end in spans if start < end]
+
+
+def split_reads(
+    reads: Iterable[BaseCall], rna: bool = False, gaps: Gaps | None = None
+) -> Iterator[tuple[BaseCall, list[str]]]:
     """Yield each read, or its parts, with its cells in the order of `COLUMNS`.
 
     A part has an id of its own, made from that of the read and its place; `pi` names the read, and `sp` the first
     sample of the part where the read has a move table.
+
+    Parameters
+    ----------
+    rna : bool: the move tables run against the bases.
+    gaps : open pore in the signal of reads with a move table, from `open_pores_of`.
     """
     for read in reads:
         codes = bases_of(read.bases)
-        parts = parts_of(codes)
+        parts = [
+            (first + start, first + end, *edits)
+            for first, last in spans_between(read, (gaps or {}).get(read.id, ()), rna)
+            for start, end, *edits in parts_of(codes[first:last])
+        ]
         for number, (start, end, *edits) in enumerate(parts, 1):
             made = read if len(parts) == 1 else part(read, start, end, rna)
             told = ["" if each < 0 else str(each) for each in edits]
@@ -94,7 +138,6 @@ def part(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
     made = cut(read, start, end, rna)
     tags = {tag[:2]: tag for tag in made.tags if tag[:2] not in SHIFTED}
     parent = tags.get("pi", f"pi:Z:{read.id}")
-    place = f"{read.id}:{start}:{end}"
     added = [parent]
     if "mv" in tags and "ts" in tags:
         begin = int(tags["ts"][5:])
@@ -105,5 +148,13 @@ def part(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
         whole = next((int(tag[5:]) for tag in read.tags if tag.startswith("ns:")), 0)
         if "du" in tags and whole:
             added.append(f"du:f:{float(tags['du'][5:]) * samples / whole:.5f}")
-    name = str(uuid.uuid5(uuid.NAMESPACE_OID, place))
-    return with_tags(replace(made, id=name, tags=tuple(tags.values())), added)
+    return with_tags(replace(made, id=part_id(read.id, start, end), tags=tuple(tags.values())), added)
+
+
+def part_id(read_id: str, start: int, end: int) -> str:
+    """Return the id of a part of a read, always the same one: a UUID made from the read's id and the place.
+
+    >>> part_id("r1", 0, 100)
+    '68efcf5f-8aaa-5556-b40e-65f94ac7c3c8'
+    """
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{read_id}:{start}:{end}"))

@@ -132,6 +132,11 @@ def was_trimmed(read: BaseCall) -> bool:
     return any(tag.startswith(f"{TRIMMED}:") for tag in read.tags)
 
 
+def is_rna(read: BaseCall) -> bool:
+    """Return whether the read group names a model of RNA."""
+    return any(tag.startswith("RG:") and _RNA.search(tag) for tag in read.tags)
+
+
 def cut(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
     """Return the part of a read, with all tags that count its bases or samples.
 
@@ -152,8 +157,7 @@ def cut(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
     tags = {tag[:2]: tag for tag in read.tags}
     quals = read.quals[start:end]
     if "mv" in tags:
-        turned = rna or _RNA.search(tags.get("RG", "")) is not None
-        _cut_moves(tags, start, end, size, turned)
+        _cut_moves(tags, start, end, size, rna or is_rna(read))
     if "MM" in tags:
         _cut_modifications(tags, read.bases, start, end)
     for name in OLD_MODIFIED & tags.keys():

@@ -21,8 +21,9 @@ from biorrn.nanopore.readers.calls import parse_bases
 from biorrn.nanopore.readers.slow5 import END, FIELDS, HEAD, MAGIC, NUMBERS
 from biorrn.nanopore.reads.kits import Kit
 from biorrn.nanopore.simulate.current import Wander
+from biorrn.nanopore.simulate.molecules import Ends, barcode_of, ends
 from biorrn.nanopore.simulate.pore_model import PoreModel, kmer_index
-from biorrn.sequences.alphabets import decode_bases, encode_bases, reverse_complement
+from biorrn.sequences.alphabets import decode_bases, reverse_complement
 from biorrn.sequences.fasta import fasta_records, first_word
 from biorrn.sequences.records import ReadLabels, SignalRecord
 
@@ -133,11 +134,11 @@ def draw_fragment(
     return None
 
 
-# the public sequences of ONT's ligation adapter, before and behind the strand
-ADAPTER = encode_bases("AATGTACTTCGTTCAGTTACGTATTGCT")
-TAIL = encode_bases("GCAATACGTAACTGAACGAAGT")
 STALL, STALL_SHAPE = 0.09, 0.5  # seconds before a strand moves: median, and standard deviation of the log
 STALL_LEVEL, STALL_NOISE = 0.05, 0.13  # current before it moves, in units of the read, as in 50 real reads
+# Open pore between two molecules: seconds as of the stall, and current relative to the median of a strand. Of eight
+# such public reads it lasted 0.2 to 15 ms, and much longer in two others; it was 1.9 to 2.8 times the median.
+OPEN, OPEN_SHAPE, OPEN_RATIO = 0.003, 1.0, 2.4
 DIGITISATION, RANGE = 8192.0, 1497.77  # of a MinION: the scale is RANGE / DIGITISATION picoamperes
 SCALE = float(np.float32(RANGE / DIGITISATION))  # float32 as in POD5, so that all formats agree
 OFFSETS = (0.0, 13.0)  # of the channels: uniform integers
@@ -157,7 +158,9 @@ class Settings:
     length_mean, length_shape : float: of the gamma distribution of fragment lengths, bases.
     noise : float: factor on noise, jitter and drift; 0 gives the bare levels.
     speed : float or None: mean bases per second; None: that of the pore model.
-    kit : Kit or None: whose barcodes stand between adapter and fragment; see `barcode_of`.
+    kit : Kit or None: whose barcodes stand between adapter and fragment; see `molecules.barcode_of`.
+    chimeras : float: share of the reads that hold a second molecule, behind open pore.
+    poly_a : (int, int) or None: shortest and longest tail, bases; reads are then of cDNA with primers and a tail.
     """
 
     length_mean: float = 4000.0
@@ -165,6 +168,8 @@ class Settings:
     noise: float = 1.0
     speed: float | None = None
     kit: Kit | None = None
+    chimeras: float = 0.0
+    poly_a: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value out of range."""
@@ -175,6 +180,32 @@ class Settings:
             raise ConfigError(f"--noise: found {self.noise:g}; allowed is 0 to 10")
         if self.speed is not None and not 1 <= self.speed <= 4000:
             raise ConfigError(f"--speed: found {self.speed:g}; allowed is 1 to 4000 bases a second")
+        if not 0 <= self.chimeras <= 1:
+            raise ConfigError(f"--chimeras: found {self.chimeras:g}; allowed is 0 to 1")
+        if self.poly_a is not None and not 0 < self.poly_a[0] <= self.poly_a[1] <= 5000:
+            raise ConfigError(
+                f"--poly-a: found {self.poly_a[0]}-{self.poly_a[1]}; allowed is 1-5000, the shorter first"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Truth(ReadLabels):
+    """The labels of a simulated read, which are those of its first molecule, and what else is known of it.
+
+    Attributes
+    ----------
+    barcode : str: "" without a kit.
+    poly_a : int: bases of the tail; 0 for none.
+    poly_a_span : (int, int): its samples, half-open; (-1, -1) for none.
+    open_pore : (int, int): samples of open pore, behind which the second molecule begins; (-1, -1) for none.
+    second : str: the place of the second molecule, NAME:START-END:STRAND as in `ReadLabels`.
+    """
+
+    barcode: str = ""
+    poly_a: int = 0
+    poly_a_span: tuple[int, int] = (-1, -1)
+    open_pore: tuple[int, int] = (-1, -1)
+    second: str = ""
 
 
 class Simulator:
@@ -192,21 +223,30 @@ class Simulator:
         self._shape = shape
         self._log_dwell = np.log(np.maximum(model.dwell * factor, 1.0)) - shape**2 / 2  # of the median
 
-    def read(self, number: int, fragment: Fragment, rng: np.random.Generator) -> tuple[SignalRecord, ReadLabels]:
-        """Return the record and the labels of one read of a fragment."""
-        device = self.model.device
-        lead = rng.lognormal(np.log(STALL), STALL_SHAPE) * device.sample_rate
-        stall = STALL_LEVEL + self.settings.noise * STALL_NOISE * rng.standard_normal(max(1, int(lead)))
-        front, rear = self.ends(number)
-        bases = np.concatenate([front, fragment.bases, rear])
-        current, edges = self.current(bases, rng)
-        units = np.concatenate([stall.astype(np.float32), current])
+    def read(
+        self, number: int, fragment: Fragment, rng: np.random.Generator, second: Fragment | None = None
+    ) -> tuple[SignalRecord, Truth]:
+        """Return the record and the truth of one read of a fragment, or of two with open pore between them."""
+        device, settings = self.model.device, self.settings
+        around = ends(settings.kit, settings.poly_a, self.seed, number)
+        units, edges = self._molecule(fragment, around, rng)
+        first = len(around.front)
+        last = first + len(fragment.bases)
+        tail = (first - around.poly_a, first) if around.turned else (last, last + around.poly_a)
+        span = (int(edges[tail[0]]), int(edges[tail[1]])) if around.poly_a else (-1, -1)
+        gap = (-1, -1)
+        if second is not None:
+            samples = max(1, round(rng.lognormal(np.log(OPEN), OPEN_SHAPE) * device.sample_rate))
+            level = (OPEN_RATIO - 1) * device.shift / device.scale
+            pore = level + settings.noise * STALL_NOISE * rng.standard_normal(samples)
+            gap = (len(units), len(units) + samples)
+            units = np.concatenate([units, pore.astype(np.float32), self._molecule(second, around, rng)[0]])
         shift = device.shift + device.shift_sd * rng.standard_normal()
         scale = device.scale * np.exp(device.scale_sd / device.scale * rng.standard_normal())
         offset = float(rng.integers(int(OFFSETS[0]), int(OFFSETS[1]) + 1))
         digits = units * np.float32(scale / SCALE) + np.float32(shift / SCALE - offset)
         raw = np.clip(np.rint(digits), *ADC).astype(np.int16)
-        edges = edges[len(front) : len(front) + len(fragment.bases) + 1] + len(stall)
+        edges = edges[first : last + 1]
         record = SignalRecord(
             str(uuid.uuid5(SPACE, f"{self.seed}:{number}")),
             raw,
@@ -224,23 +264,17 @@ class Simulator:
             run_tags=chemistry_tags(self.model.notes.get("chemistry", "")),
         )
         place = (fragment.reference, fragment.start, fragment.end, fragment.strand)
-        return record, ReadLabels(fragment.bases, edges[:-1], int(edges[-1]), *place)
+        barcode = "" if settings.kit is None else barcode_of(settings.kit, self.seed, number)
+        other = "" if second is None else f"{second.reference}:{second.start}-{second.end}:{second.strand}"
+        labels = (fragment.bases, edges[:-1], int(edges[-1]), *place)
+        return record, Truth(*labels, barcode, around.poly_a, span, gap, other)
 
-    def ends(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the bases before and behind the fragment of a read: adapters, and barcodes with their flanks."""
-        kit = self.settings.kit
-        if kit is None:
-            return ADAPTER, TAIL
-        name = barcode_of(kit, self.seed, number)
-        # where both ends differ, the strand decides which comes first
-        order = 1 if np.random.default_rng([self.seed, 3, number]).integers(2) else -1
-        pairs = kit.pairs()[::order]
-        first, last = (before + barcodes[name] + after for before, barcodes, after in (pairs[0], pairs[-1]))
-        front = joined(decode_bases(ADAPTER), first)
-        if not kit.both:
-            return encode_bases(front), TAIL
-        behind = decode_bases(reverse_complement(encode_bases(last)))
-        return encode_bases(front), encode_bases(joined(behind, decode_bases(TAIL)))
+    def _molecule(self, fragment: Fragment, around: Ends, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return the current of a molecule behind its stall, float32 (T,) in units of the read, and edges (L + 1,)."""
+        lead = rng.lognormal(np.log(STALL), STALL_SHAPE) * self.model.device.sample_rate
+        stall = STALL_LEVEL + self.settings.noise * STALL_NOISE * rng.standard_normal(max(1, int(lead)))
+        current, edges = self.current(np.concatenate([around.front, fragment.bases, around.rear]), rng)
+        return np.concatenate([stall.astype(np.float32), current]), edges + len(stall)
 
     def current(self, bases: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return the current of a strand, float32 (T,) in units of the read, and the edges of its bases (L + 1,).
@@ -256,21 +290,6 @@ class Simulator:
         return self.wander.current(kmers, dwell, rng), np.concatenate([[0], np.cumsum(dwell)])
 
 
-def joined(one: str, other: str) -> str:
-    """Return one sequence and another, whose first bases may be the last of the one.
-
-    >>> joined("AATGTATTGCT", "ATTGCTAAGG"), joined("AATGT", "CCG")
-    ('AATGTATTGCTAAGG', 'AATGTCCG')
-    """
-    size = next(size for size in range(min(len(one), len(other)), -1, -1) if one.endswith(other[:size]))
-    return one + other[size:]
-
-
-def barcode_of(kit: Kit, seed: int, number: int) -> str:
-    """Return the name of the barcode of a simulated read, drawn uniformly."""
-    return str(np.random.default_rng([seed, 2, number]).choice(list(kit.barcodes)))
-
-
 def simulate(
     genome: dict[str, np.ndarray],
     model: PoreModel,
@@ -279,7 +298,7 @@ def simulate(
     reads: int | None = None,
     coverage: float | None = None,
     seed: int = 0,
-) -> Iterator[tuple[SignalRecord, ReadLabels]]:
+) -> Iterator[tuple[SignalRecord, Truth]]:
     """Yield simulated reads of both strands with their labels.
 
     Parameters
@@ -304,18 +323,27 @@ def simulate(
 
 def _simulate(
     genome: dict[str, np.ndarray], simulator: Simulator, reads: int | None, coverage: float | None
-) -> Iterator[tuple[SignalRecord, ReadLabels]]:
+) -> Iterator[tuple[SignalRecord, Truth]]:
     wanted = (coverage or 0) * sum(map(len, genome.values()))
     made, number = 0, 0
     while (number < reads) if reads is not None else (made < wanted):
         rng = np.random.default_rng([simulator.seed, 1, number])
         settings = simulator.settings
-        fragment = draw_fragment(rng, genome, settings.length_mean, settings.length_shape)
-        if fragment is None:
-            raise BiorrnError(f"no fragment of about {settings.length_mean:g} bases without unknown ones was found")
-        yield simulator.read(number, fragment, rng)
+        fragment = _fragment(rng, genome, settings)
+        chimera = (
+            settings.chimeras > 0 and np.random.default_rng([simulator.seed, 4, number]).random() < settings.chimeras
+        )
+        second = _fragment(rng, genome, settings) if chimera else None
+        yield simulator.read(number, fragment, rng, second)
         made += len(fragment.bases)
         number += 1
+
+
+def _fragment(rng: np.random.Generator, genome: dict[str, np.ndarray], settings: Settings) -> Fragment:
+    found = draw_fragment(rng, genome, settings.length_mean, settings.length_shape)
+    if found is None:
+        raise BiorrnError(f"no fragment of about {settings.length_mean:g} bases without unknown ones was found")
+    return found
 
 
 VERSION = (1, 0, 0)
@@ -565,18 +593,29 @@ def open_signal(path: str | Path) -> Iterator[Write]:
 
 
 @contextlib.contextmanager
-def open_truth(path: str | Path, barcodes: bool = False) -> Iterator[Callable[..., None]]:
-    """Open a truth table for writing; yields a function of read id, labels and, with `barcodes`, the barcode.
+def open_truth(path: str | Path, settings: Settings | None = None) -> Iterator[Callable[[str, ReadLabels], None]]:
+    """Open a truth table for writing; yields a function of read id and labels.
 
-    `biorrn prepare signal --labels truth` reads it; a name that ends in .gz is compressed.
+    With settings that ask for them it has the columns `barcode`; `poly_a` (bases), `poly_a_start` and `poly_a_end`
+    (samples); `open_pore_start` and `open_pore_end` (samples) and `second`, see `Truth`. `biorrn prepare signal
+    --labels truth` reads it; a name that ends in .gz is compressed.
     """
+    asked = settings or Settings()
+    extra: list[tuple[tuple[str, ...], Callable[[Truth], tuple[object, ...]]]] = []
+    if asked.kit is not None:
+        extra.append((("barcode",), lambda truth: (truth.barcode,)))
+    if asked.poly_a is not None:
+        extra.append((("poly_a", "poly_a_start", "poly_a_end"), lambda truth: (truth.poly_a, *truth.poly_a_span)))
+    if asked.chimeras > 0:
+        extra.append((("open_pore_start", "open_pore_end", "second"), lambda truth: (*truth.open_pore, truth.second)))
     with write_text(path) as out:
-        print(*TRUTH_COLUMNS, *(["barcode"] if barcodes else []), sep="\t", file=out)
+        print(*TRUTH_COLUMNS, *(name for names, _ in extra for name in names), sep="\t", file=out)
 
-        def write(read_id: str, labels: ReadLabels, *barcode: str) -> None:
+        def write(read_id: str, labels: ReadLabels) -> None:
             place = (labels.reference, labels.ref_start, labels.ref_end, labels.strand)
             starts = ",".join(map(str, labels.starts.tolist()))
-            print(read_id, *place, decode_bases(labels.bases), starts, labels.end, *barcode, sep="\t", file=out)
+            cells = [cell for _, of in extra for cell in of(labels)]  # type: ignore[arg-type]
+            print(read_id, *place, decode_bases(labels.bases), starts, labels.end, *cells, sep="\t", file=out)
 
         yield write
 

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from biorrn.base.errors import ConfigError
-from biorrn.nanopore.signal import LIMIT, NORMALISERS, PA_MEAN, PA_STD, normalise, normaliser_of, trim_start
+from biorrn.nanopore.signal import (
+    LIMIT,
+    NORMALISERS,
+    PA_MEAN,
+    PA_STD,
+    normalise,
+    normaliser_of,
+    open_pores,
+    trim_start,
+)
 
 RATE = 4000.0
 each = pytest.mark.parametrize("name", NORMALISERS)
@@ -168,3 +177,66 @@ def test_shift_and_scale_of_sums_have_a_floor():
 def test_unknown_names_and_wrong_numbers_are_refused(text, message):
     with pytest.raises(ConfigError, match=message):
         normaliser_of(text)
+
+
+def two_molecules(rng: np.random.Generator, pore: float, stall: float = 0.1) -> tuple[np.ndarray, int, int]:
+    """Return the current of two strands with open pore (seconds) and a stall between, and where the pore is open."""
+    first, second = strand(rng, 8000), strand(rng, 8000)
+    gap = rng.normal(210, 2, round(pore * RATE))
+    parts = [first, gap, rng.normal(86, 2, round(stall * RATE)), second]
+    return np.concatenate(parts).astype(np.float32), 8000, 8000 + len(gap)
+
+
+@pytest.mark.parametrize(("pore", "stall"), [(0.001, 0.1), (0.01, 0.1), (0.01, 0.0), (0.2, 0.0)])
+@pytest.mark.parametrize(("offset", "gain"), [(0.0, 1.0), (-30.0, 1.0), (20.0, 3.0)])
+def test_open_pore_between_two_molecules_is_found(pore, stall, offset, gain):
+    current, start, end = two_molecules(np.random.default_rng(0), pore, stall)
+    assert open_pores((offset + gain * current).astype(np.float32), RATE) == [(start, end)]
+
+
+def test_no_open_pore_inside_one_molecule():
+    rng = np.random.default_rng(1)
+    current = strand(rng, 40_000)
+    assert open_pores(current, RATE) == []
+    current[rng.integers(2000, 38_000, 30)] = 230  # single spikes
+    assert open_pores(current, RATE) == []
+    burst = current.copy()
+    burst[9000:9006] = 220  # short, and no adapter stalls behind it
+    assert open_pores(burst, RATE) == []
+    ends = current.copy()
+    ends[:500] = ends[-500:] = 215  # before the first molecule and behind the last
+    assert open_pores(ends, RATE) == []
+
+
+def test_the_end_of_a_strand_before_a_single_sample_of_open_pore():
+    rng = np.random.default_rng(2)
+    current, start, _ = two_molecules(rng, 1 / RATE)
+    assert open_pores(current, RATE) == []
+    current[start - 40 : start] = rng.normal(125, 1, 40)
+    assert open_pores(current, RATE) == [(start, start + 1)]
+
+
+@pytest.mark.parametrize("current", [[], [1.0] * 10, [80.0] * 9000, [np.nan] * 9000])
+def test_nothing_in_signal_without_a_strand(current):
+    assert open_pores(np.array(current, np.float32), RATE) == []
+
+
+# of public reads, each looked at: two molecules with open pore of 0.2 to 15 ms between them
+CHIMERAS = {
+    "chemistry/two_molecules_in_one_read.pod5": {"c31a90ab": 195_469},
+    "human_r1041/reads.blow5": {"666dea1e": 43_905},
+    "r1041_remora": {"4b020a85": 48_226},
+    "sequin_rna002/reads.blow5": {"0a0c7775": 19_131},
+}
+SINGLE = ("lambda_r941/fast5", "human_r1041/10_reads.blow5", "promethion_r941/reads.fast5")
+
+
+@pytest.mark.parametrize("place", [*CHIMERAS, *SINGLE])
+def test_real_reads_of_two_molecules_are_found_and_others_are_not(shared_data, place):
+    from biorrn.nanopore.readers.files import read_all
+
+    found = {}
+    for record in read_all([shared_data / "nanopore" / place], lambda problem: None):
+        for start, _ in open_pores(record.picoamperes(), record.sample_rate):
+            found[record.read_id[:8]] = start
+    assert found == CHIMERAS.get(place, {})

@@ -3,7 +3,7 @@
 import numpy as np
 
 from biorrn.nanopore.readers.calls import BaseCall
-from biorrn.nanopore.reads.split import BOTTOM, TOP, part, parts_of, split_reads
+from biorrn.nanopore.reads.split import BOTTOM, TOP, part, parts_of, spans_between, split_reads
 from biorrn.nanopore.reads.trim import bases_of
 
 
@@ -56,3 +56,21 @@ def test_parts_of_two_parts_of_a_read_have_different_ids() -> None:
     one, two = (BaseCall(name, bases, np.zeros(0, np.uint8), ("pi:Z:whole",)) for name in ("a", "b"))
     assert part(one, 0, 300).id != part(two, 0, 300).id
     assert part(one, 0, 300).tags == part(two, 0, 300).tags == ("pi:Z:whole",)
+
+
+def test_open_pore_in_the_signal_cuts_the_bases_of_both_sides() -> None:
+    bases = insert(np.random.default_rng(4), 500)
+    tags = ("ts:i:100", "mv:B:c,5," + "1,0," * 499 + "1,0")  # ten samples a base
+    read = BaseCall("r", bases, np.full(500, 20, np.uint8), tags)
+    gaps = [(100 + 2003, 100 + 2047)]  # inside base 200 to inside base 204
+    assert spans_between(read, gaps) == [(0, 201), (205, 500)]
+    assert spans_between(read, gaps, rna=True) == [(0, 295), (299, 500)]
+    assert spans_between(BaseCall("r", bases, read.quals), gaps) == spans_between(read, []) == [(0, 500)]
+    made = list(split_reads([read], gaps={"r": gaps, "other": gaps}))
+    assert [part.bases for part, _ in made] == [bases[:201], bases[205:]]
+    assert [cells[1:5] for _, cells in made] == [["1", "2", "0", "201"], ["2", "2", "205", "500"]]
+    assert "sp:i:2150" in made[1][0].tags
+    turned = list(split_reads([read], rna=True, gaps={"r": gaps}))
+    assert [part.bases for part, _ in turned] == [bases[:295], bases[299:]]
+    assert "sp:i:100" in turned[1][0].tags
+    assert len(list(split_reads([read], gaps={"other": gaps}))) == 1

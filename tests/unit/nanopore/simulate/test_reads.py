@@ -16,9 +16,9 @@ from biorrn.nanopore.labels.sources import labelled_reads, read_truth
 from biorrn.nanopore.readers.files import read_signal
 from biorrn.nanopore.readers.slow5 import svb_zd
 from biorrn.nanopore.signal import trim_start
+from biorrn.nanopore.simulate.molecules import ADAPTER
 from biorrn.nanopore.simulate.pore_model import PoreModel, kmer_index, load_pore_model
 from biorrn.nanopore.simulate.reads import (
-    ADAPTER,
     SIGNAL_WRITERS,
     Settings,
     Simulator,
@@ -309,3 +309,51 @@ def test_a_fault_leaves_no_file(suffix: str, reads: list, tmp_path: Path) -> Non
     with pytest.raises((AttributeError, TypeError)):
         write(tmp_path / f"sim{suffix}", [reads[0][0], broken])
     assert not list(tmp_path.iterdir())
+
+
+def test_chimeras_have_a_second_molecule_behind_open_pore(small_model: PoreModel) -> None:
+    plain, reads = made(small_model, 20), made(small_model, 20, chimeras=0.5)
+    double = [labels for _, labels in reads if labels.second]
+    assert 4 < len(double) < 16
+    for (one, known), (two, labels) in zip(plain, reads, strict=True):
+        start, end = labels.open_pore
+        assert (labels.ref_start, labels.strand) == (known.ref_start, known.strand)
+        if labels.second:
+            current = two.picoamperes()
+            assert labels.end < start < end < len(current)
+            assert current[start:end].mean() > 2 * np.median(current)
+            assert labels.second.startswith("random:")
+        else:
+            assert labels.open_pore == (-1, -1)
+            np.testing.assert_array_equal(two.raw, one.raw)
+
+
+def test_tails_are_where_the_truth_has_them(small_model: PoreModel, tmp_path: Path) -> None:
+    settings = Settings(300, 9, noise=0.0, poly_a=(40, 80), chimeras=0.5)
+    reads = list(simulate(GENOME, small_model, settings, reads=10, seed=1))
+    with open_truth(tmp_path / "truth.tsv", settings) as append:
+        for record, labels in reads:
+            start, end = labels.poly_a_span
+            inside = record.picoamperes()[start + 40 : end - 40]
+            assert 40 <= labels.poly_a <= 80
+            assert np.ptp(inside) < 1e-3  # one level
+            assert end == labels.starts[0] or start == labels.end
+            append(record.read_id, labels)
+    head, first = (tmp_path / "truth.tsv").read_text().splitlines()[:2]
+    assert head.split("\t")[8:] == [
+        "poly_a",
+        "poly_a_start",
+        "poly_a_end",
+        "open_pore_start",
+        "open_pore_end",
+        "second",
+    ]
+    assert first.split("\t")[8:11] == [str(reads[0][1].poly_a), *map(str, reads[0][1].poly_a_span)]
+    assert [name for name, _ in read_truth(tmp_path / "truth.tsv")] == [record.read_id for record, _ in reads]
+
+
+@pytest.mark.parametrize(("settings", "message"), [({"chimeras": 1.5}, "--chimeras: found 1.5; allowed is 0 to 1"),
+                                                   ({"poly_a": (50, 10)}, "--poly-a: found 50-10")])  # fmt: skip
+def test_chimeras_and_tails_out_of_range(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Settings(**settings)
