@@ -84,7 +84,7 @@ def differences(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndar
     several such places the middle one.
 
     >>> differences(*(np.frombuffer(text, np.uint8) for text in (b"MKKKW", b"MKKC")))
-    (array([4]), array([3]), 2)
+    (array([4]), array([3]), 3)
     """
     if len(one) == len(other):
         places = np.flatnonzero(one != other)

@@ -213,14 +213,11 @@ def coverage_lines(content: Mapping[str, Any]) -> list[str]:
     for name, entry in content.get("coverage", {}).items():
         overall = entry["overall"]
         every = content["metrics"][name]["spearman"]["n"]
-        without = (
-            f"; {every - overall['n']:,} rows outside the training data have no interval"
-            if every > overall["n"]
-            else ""
-        )
+        without = every - overall["n"]
+        rest = f"; {without:,} rows outside the training data have no interval" if without > 0 else ""
         lines.append(
             f"{name}: intervals for {100 * entry['level']:.0f} % hold {100 * overall['value']:.1f} % "
             f"({100 * overall['low']:.1f} to {100 * overall['high']:.1f}) of {overall['n']:,} measured values; "
-            f"mean width {overall['width']:.4g}{without if every > overall['n'] else ''}"
+            f"mean width {overall['width']:.4g}{rest}"
         )
     return lines

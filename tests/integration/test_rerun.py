@@ -62,7 +62,7 @@ def test_it_is_repeated_by_the_command(
     # and a repetition can be repeated
     assert read_plan(again).options == read_plan(run).options
     assert run_cli("rerun", run, "-o", again, "--check") == 0
-    assert "nothing to do" in capsys.readouterr().err
+    assert "nothing to train" in capsys.readouterr().err
 
 
 def test_another_result_is_told_with_its_circumstances(

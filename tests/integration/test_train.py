@@ -145,7 +145,7 @@ def test_killed_and_resumed_equals_unbroken(
     ]
     assert columns[0] == columns[1]
     train(settings, data[task], killed, load_task(task), threads=1)
-    assert "nothing to do" in capsys.readouterr().err
+    assert "nothing to train" in capsys.readouterr().err
 
 
 def test_moved_run_keeps_its_best_epoch(tiny_proteins: Path, tmp_path: Path) -> None:

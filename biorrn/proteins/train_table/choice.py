@@ -134,7 +134,8 @@ def plan(
     else:
         task = candidates[0].recipe.task
         several = len({member["recipe"]["name"] for member in members}) > 1
-        combine = "stack" if several and task == "regression" else "mean"  # of classes, probabilities are averaged
+        # of classes, probabilities are averaged, unless the validation rows have to tell whether adapters pay
+        combine = "stack" if several and (task == "regression" or seen.tuned) else "mean"
         chosen = parse_recipe({"name": "own", "task": task, "members": members, "combine": combine})
         lines.append(
             f"{len(members)} members are one ensemble, "

@@ -102,12 +102,12 @@ def fast_part(recipe: Recipe, trained: Path, seconds: float) -> Recipe | None:
     """
     told = json.loads((trained / PROVENANCE).read_text(encoding="utf-8"))
     if recipe.members is None:
-        return recipe if not told.get("epochs") and told["seconds"] <= seconds else None
+        return recipe if not told.get("epochs") and told["seconds"] < seconds else None
     timed = [
         (float(own["seconds"]), place) for place, own in enumerate(told["members"].values()) if not own.get("epochs")
     ]
     spent = np.cumsum([took for took, _ in sorted(timed)])
-    kept = sorted(place for (_, place), until in zip(sorted(timed), spent, strict=True) if until <= seconds)
+    kept = sorted(place for (_, place), until in zip(sorted(timed), spent, strict=True) if until < seconds)
     if len(kept) < 2:
         return parts_of(recipe)[kept[0]] if kept else None
     return recipe.model_copy(update={"members": [recipe.members[place] for place in kept]})

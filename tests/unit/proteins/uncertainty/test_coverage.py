@@ -104,7 +104,9 @@ def test_nearest_identity() -> None:
 def test_line_and_figure() -> None:
     rows = proteins(["A" * n for n in range(5, 45)], np.arange(40.0))
     entry = coverage_of(rows, given(np.arange(40.0), np.ones(40)), 0, likeness=np.linspace(0, 1, 40))
-    [line] = coverage_lines({"coverage": {"tm": entry}})
+    content = {"coverage": {"tm": entry}, "metrics": {"tm": {"spearman": {"n": 43}}}}
+    [line] = coverage_lines(content)
+    assert line.endswith("; 3 rows outside the training data have no interval")
     assert line.startswith("tm: intervals for 90 % hold 100.0 % (91.2 to 100.0) of 40 measured values; mean width 2")
     assert coverage_lines({}) == []
     drawing = coverage_figure("coverage", "tm", entry, "valid split")
