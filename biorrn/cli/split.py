@@ -47,15 +47,20 @@ def split(
     from biorrn.sequences.tally import Tally
 
     used, header = set_threads(threads), Header(reads, command_line(), "split")
-    tally, whole, parents = Tally("split", "reads", "bases"), 0, 0
+    tally, whole, parents, blind = Tally("split", "reads", "bases"), 0, 0, 0
     gaps = open_pores_of(signal, tally.skip_input) if signal else None
     with open_reads(output, summary, COLUMNS, header, used) as write, progress("split", "reads") as advance:
         for made, cells in split_reads(called_reads(reads, tally.say), header.rna, gaps):
             write(made, cells)
+            if gaps is not None and cells[1] == "1":
+                tags = {tag[:2]: tag[5:] for tag in made.tags}
+                blind += "mv" not in tags or tags.get("pi", made.id) not in gaps
             tally.add(reads=1, bases=len(made.bases))
             whole += cells[1] == "1"
             parents += cells[1] == "1" and cells[2] != "1"
             advance(1)
     tally.report()
+    if blind:
+        tally.say(f"warning: {blind:,} of {whole:,} reads have no signal or no move table; split at adapters alone")
     made_of = tally.done["reads"] - whole + parents
     print(f"split: {parents:,} of {whole:,} reads split, into {made_of:,}", file=sys.stderr)

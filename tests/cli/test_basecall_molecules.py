@@ -95,7 +95,7 @@ def test_parts_of_an_interrupted_run_are_not_lost_nor_written_twice(
         assert [(tmp_path / name).read_bytes() for name in ("c.sam", "s.tsv")] == whole
 
 
-def test_finished_reads_are_split_by_their_signal(biorrn: Run, cdna: Path, tmp_path: Path) -> None:
+def test_finished_reads_are_split_by_their_signal(biorrn: Run, root: Path, cdna: Path, tmp_path: Path) -> None:
     calls, parts = tmp_path / "c.bam", tmp_path / "p.tsv"
     assert biorrn("basecall", cdna / "cdna.pod5", "--model", "fast", "-o", calls, "--threads", 1)[0] == 0
     code, _, err = biorrn("split", calls, "--signal", cdna, "-o", tmp_path / "p.bam", "--summary", parts)
@@ -103,5 +103,12 @@ def test_finished_reads_are_split_by_their_signal(biorrn: Run, cdna: Path, tmp_p
     double = {row["read_id"] for row in table(cdna / "truth.tsv") if row["second"]}
     assert {row["parent_id"] for row in table(parts)} - {""} == double
     assert f"split: {len(double)} of 8 reads split" in err
+    assert "warning" not in err
+    code, _, err = biorrn("split", tmp_path / "p.bam", "--signal", cdna, "-o", tmp_path / "again.bam")
+    assert (code, "split: 0 of" in err, "warning" in err) == (0, True, False)
+    other = root / "data/simulated_reads/simulated.pod5"
+    code, _, err = biorrn("split", calls, "--signal", other, "-o", tmp_path / "q.bam")
+    assert code == 0
+    assert "warning: 8 of 8 reads have no signal or no move table; split at adapters alone" in err
     code, _, err = biorrn("split", calls, "--signal", tmp_path / "none", "-o", tmp_path / "q.bam")
     assert (code, "none" in err, "Traceback" in err) == (2, True, False)

@@ -260,6 +260,25 @@ def test_a_pool_is_called_with_its_kit_and_sorted(config: dict[str, Any], tmp_pa
     assert [loaded["CALLS"][name]["kit"] for name in ("pool", "alone")] == ["SQK-RBK004", None]
 
 
+@pytest.mark.parametrize(
+    ("kit", "fragment"),
+    [
+        ("SQK-RBK9", "sample 'pool': --kit: 'SQK-RBK9' is unknown"),
+        ("SQK-LSK109", "sample 'pool': --kit: SQK-LSK109 has no barcodes"),
+        ("SQK-RBK004", "line 2: barcode '13': the kit has barcode01 to barcode12"),
+    ],
+)
+def test_kit_and_aliases_are_checked_before_calling(
+    config: dict[str, Any], tmp_path: Path, kit: str, fragment: str
+) -> None:
+    aliases, sheet = tmp_path / "aliases.csv", tmp_path / "samples.tsv"
+    aliases.write_text("barcode,alias\n13,liver\n")
+    sheet.write_text(f"name\tkind\tinput\tkit\taliases\npool\tsignal\treads\t{kit}\t{aliases}\n")
+    with pytest.raises(WorkflowError) as raised:
+        load(config | {"samples": str(sheet), "shards": 1})
+    assert fragment in str(raised.value)
+
+
 def test_shards_follow_the_size_of_the_files(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert load(config)["CALLS"]["basecaller"]["shards"] == 1

@@ -29,9 +29,25 @@ def load_samples(path):
                 what = f"{path}: sample '{name}': model"
                 folder = lookup(known | RUNS | own, sample.model, what)
                 samples[name] = replace(sample, model=str(folder))
+            if sample.kit:
+                check_barcodes(f"{path}: sample '{name}'", sample)
     except BiorrnError as error:
         raise WorkflowError(f"sample sheet: {error}") from None
     return samples
+
+
+def check_barcodes(what, sample):
+    """Raise where reads cannot be sorted by the kit or the aliases of a sample: before hours of calling, not after."""
+    from biorrn.nanopore.reads.demux import Demultiplexer, read_sheet
+    from biorrn.nanopore.reads.kits import find_kit
+
+    try:
+        kit = find_kit(sample.kit)
+        Demultiplexer(kit)
+        if sample.aliases and Path(sample.aliases).is_file():  # Snakemake names one that is missing
+            read_sheet(sample.aliases, kit.barcodes)
+    except BiorrnError as error:
+        raise WorkflowError(f"sample sheet: {what}: {error}") from None
 
 
 def model_files(model):

@@ -206,10 +206,11 @@ def read_sheet(path: str | Path, barcodes: Collection[str]) -> dict[str, str]:
         if barcode not in barcodes:
             first, *_, last = [*barcodes, *barcodes]
             raise InputError(path, f"line {number}: barcode '{given}': the kit has {first} to {last}")
-        if barcode in found or alias in found.values():
+        # names of files, which may differ in more than case on some disks only
+        if barcode in found or alias.lower() in {each.lower() for each in found.values()}:
             raise InputError(path, f"line {number}: {'barcode ' + given if barcode in found else alias} is given twice")
         if not alias[:1].isalnum() or not all(map(_in_alias, alias)) or alias == UNCLASSIFIED:
-            allowed = "letters, digits and ._-, the first one a letter or a digit"
+            allowed = f"letters, digits and ._-, the first one a letter or a digit, and not '{UNCLASSIFIED}'"
             raise InputError(path, f"line {number}: alias '{alias}': allowed are {allowed}")
         found[barcode] = alias
     if not found:

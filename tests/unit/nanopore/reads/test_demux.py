@@ -127,6 +127,8 @@ def test_a_sample_sheet_of_minknow(tmp_path: Path) -> None:
         ("barcode,alias\n13,a\n", "barcode '13': the kit has barcode01 to barcode12"),
         ("barcode,alias\n1,a\n1,b\n", "barcode 1 is given twice"),
         ("barcode,alias\n1,a\n2,a\n", "a is given twice"),
+        ("barcode,alias\n1,Liver\n2,liver\n", "line 3: liver is given twice"),
+        ("barcode,alias\n1,unclassified\n", "and not 'unclassified'"),
         ("barcode,alias\n1,../a\n", "allowed are letters, digits"),
         ("barcode,alias\n1,..\n", "the first one a letter or a digit"),
     ],
