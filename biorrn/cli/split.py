@@ -63,4 +63,5 @@ def split(
     if blind:
         tally.say(f"warning: {blind:,} of {whole:,} reads have no signal or no move table; split at adapters alone")
     made_of = tally.done["reads"] - whole + parents
-    print(f"split: {parents:,} of {whole:,} reads split, into {made_of:,}", file=sys.stderr)
+    done = f"{parents:,} of {whole:,} reads split, into {made_of:,}" if parents else f"none of {whole:,} reads split"
+    print(f"split: {done}", file=sys.stderr)

@@ -214,6 +214,27 @@ def test_aliases_name_the_files_and_other_barcodes_are_unclassified(biorrn: Run,
     assert f"BC:Z:{KIT}_barcode01" in first.tags
 
 
+def test_named_reads_that_get_no_barcode_say_why(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    """A pool whose reads have barcodes in their tags, by a sheet without some of them, and by another kit."""
+    assert biorrn("demux", reads, "--kit", KIT, "-o", tmp_path / "a")[0] == 0
+    assert biorrn("merge", *sorted((tmp_path / "a").glob("*.bam")), "-o", tmp_path / "named.bam")[0] == 0
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("barcode,alias\nbarcode01,liver\n")
+    words = ("demux", tmp_path / "named.bam", "--kit", KIT, "--sample-sheet", sheet, "-o", tmp_path / "b")
+    code, out, err = biorrn(*words)
+    assert code == 0, err
+    assert "barcode02 is not in the sample sheet\t15 reads" in out
+    with pysam.AlignmentFile(str(tmp_path / "b" / "unclassified.bam"), check_sq=False) as file:
+        groups = {group["ID"] for group in file.header.to_dict()["RG"]}
+        found = list(file)
+    assert len(found) == 45
+    assert not any(read.has_tag("BC") for read in found)
+    assert {read.get_tag("RG") for read in found} == {"run_model"} <= groups
+    code, out, _ = biorrn("demux", tmp_path / "named.bam", "--kit", "SQK-RBK114-24", "-o", tmp_path / "c")
+    assert code == 0
+    assert f"has a barcode of another kit: {KIT}_barcode02\t15 reads" in out
+
+
 def test_a_summary_of_trimming_has_each_read(biorrn: Run, reads: Path, tmp_path: Path) -> None:
     words = ("trim", reads, "-o", tmp_path / "t.fastq.gz", "--kit", "SQK-LSK114", "--trim", "adapters")
     code, _, err = biorrn(*words, "--summary", tmp_path / "t.tsv")

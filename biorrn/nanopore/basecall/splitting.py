@@ -49,7 +49,9 @@ class Splitter:
 
     def line(self) -> str:
         """Return how many reads were split, as words."""
-        return f"{self.parents:,} reads split, into {self.parts:,}"
+        if not self.parents:
+            return "no read split"
+        return f"{self.parents:,} read{'s' if self.parents > 1 else ''} split, into {self.parts:,}"
 
     def _count(self, parts: int, new: bool) -> None:
         if parts > 1:

@@ -87,7 +87,9 @@ class OwnTrimmer:
         """Return a line for each kit that reads named, and one for those without; none where nothing is to be cut."""
         made = []
         for name, count in self._reads.most_common() if self._what != "none" else ():
-            told = self._why.get(name) or f"{self._what} cut from {self._cut[name]:,}"
+            what = "adapters and primers" if self._what == "all" else self._what
+            cut = f"{what} cut from {self._cut[name]:,}" if self._cut[name] else f"no {what} found"
+            told = self._why.get(name) or cut
             kept = "; barcodes stay, --kit names and cuts them" if name in self._barcoded else ""
             of = f"kit {name}" if name else "no kit in the metadata"
             made.append(f"{of}: {count:,} read{'s' if count > 1 else ''}, {told}{kept}")

@@ -241,7 +241,8 @@ def assign(
 ) -> Iterator[Assigned]:
     """Yield each read with its barcode, cut where it has one, and tagged `BC` (KIT_barcode01) and `RG`.
 
-    A read with the tag `BC` of this kit keeps its barcode. It is cut too if it never was, by its tag `xt`.
+    A read with the tag `BC` of this kit keeps its barcode. It is cut too if it never was, by its tag `xt`. One whose
+    barcode the sheet does not have loses the tag; that of another kit stays.
 
     Parameters
     ----------
@@ -259,6 +260,8 @@ def assign(
             given = {tag[:2]: tag[5:] for tag in read.tags if tag.startswith(("BC:Z:", "RG:Z:"))}
             known, classified = kit.barcode(given.get("BC", "")), named[found.barcode[row]]
             barcode, reason = known or classified, KNOWN if known else found.reason[row]
+            if not barcode and "BC" in given:
+                reason = f"has a barcode of another kit: {given['BC']}"
             if barcode and sheet is not None and barcode not in sheet:
                 barcode, reason = "", f"{barcode} is not in the sample sheet"
             start, end = 0, size
@@ -270,6 +273,9 @@ def assign(
             if barcode and not known:
                 label = kit.label(barcode)
                 made = with_tags(made, [f"BC:Z:{label}", f"RG:Z:{group_name(given.get('RG', ''), label)}"])
+            elif known and not barcode:  # as a read that was never named
+                group = given.get("RG", "").removesuffix(given["BC"]).rstrip("_")
+                made = with_tags(made, [f"RG:Z:{group}"] if group else [], ("BC", "RG"))
             edits = ["" if each < 0 else str(each) for each in found.distance[:, row].tolist()]
             cells = [read.id, str(size), barcode or UNCLASSIFIED, (sheet or {}).get(barcode, "")]
             cells += [str(found.score[row]), names[found.second[row]], str(found.second_score[row]), *edits]

@@ -225,7 +225,7 @@ def open_reads(
         yield write
 
 
-def with_tags(read: BaseCall, tags: Sequence[str]) -> BaseCall:
-    """Return a read with further tags, which replace those of the same name."""
-    names = {tag[:2] for tag in tags}
+def with_tags(read: BaseCall, tags: Sequence[str], without: Sequence[str] = ()) -> BaseCall:
+    """Return a read with further tags, which replace those of the same name, and without those of some names."""
+    names = {*without, *(tag[:2] for tag in tags)}
     return replace(read, tags=(*(tag for tag in read.tags if tag[:2] not in names), *tags))

@@ -94,9 +94,9 @@ def test_what_was_split_is_counted_and_rna_has_no_such_adapters() -> None:
     calls = [call_of(one + BOTTOM + TOP + two), call_of(one)]
     splitter = Splitter()
     assert len(list(splitter.calls(calls))) == 3
-    assert splitter.line() == "1 reads split, into 2"
+    assert splitter.line() == "1 read split, into 2"
     part = replace(calls[0], record=replace(calls[0].record, parent="first"))
     splitter.parents, splitter.parts = 1, 2
     assert len(list(splitter.calls([part]))) == 2
-    assert splitter.line() == "1 reads split, into 3"
+    assert splitter.line() == "1 read split, into 3"
     assert list(Splitter(rna=True).calls(calls)) == calls
