@@ -162,7 +162,7 @@ def fitted_to(recipe: Recipe, costs: list[Cost], seconds: float) -> tuple[Recipe
     kept = {name: fits for name, fits in epochs.items() if name not in out}
     cost = at_once + sum(fits * pace[name] for name, fits in kept.items())
     reason = f"--max-minutes leaves {max(seconds, 0):.0f} s a fold"
-    said = [f"{', '.join(out)} is left out"] if out else []
+    said = [f"{', '.join(out)} {'is' if len(out) == 1 else 'are'} left out"] if out else []
     said += [f"{name} trains {fits} epochs, not {asked[name]}" for name, fits in kept.items() if fits < asked[name]]
     return _changed(recipe, kept, out), cost, f"folds: {'; '.join(said)}: {reason}" if said else ""
 

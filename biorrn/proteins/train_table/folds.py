@@ -60,6 +60,7 @@ from biorrn.training.train import train
 FOLDS, CROSS = "folds", "calibration"
 CROSS_FOLDS = (10, 5)  # calibrate a run without folds, below and from MANY rows on: of few rows each fold needs most
 MANY = 100
+FEWEST = 5  # rows of a fold whose correlation counts
 COMPARED = ("mean", "length", "ridge", "neighbour", "site_trees", "extra_trees")  # baselines, fitted once a fold
 Beside = Callable[[Path], dict[str, Any]]
 STEP = 100  # of seeds: folds of runs with neighbouring seeds share none
@@ -306,7 +307,8 @@ def compare_baselines(
 def fold_scores(true: np.ndarray, values: np.ndarray, fold: np.ndarray) -> dict[str, Any]:
     """Return Spearman's correlation over folds: mean, standard deviation, 95 % interval of Student's t, counts.
 
-    Empty where it is defined in fewer than two folds. The folds share training rows, so that the interval is narrow.
+    Folds of fewer than `FEWEST` measured rows do not count, as their correlations are little but -1 and 1; empty where
+    it is defined in fewer than two folds. The folds share training rows, so that the interval is too narrow.
 
     Parameters
     ----------
@@ -314,6 +316,7 @@ def fold_scores(true: np.ndarray, values: np.ndarray, fold: np.ndarray) -> dict[
     fold : int64 array (N,).
     """
     pairs = [paired(true[fold == place], values[fold == place]) for place in np.unique(fold)]
+    pairs = [pair for pair in pairs if len(pair[0]) >= FEWEST]
     scores = np.array([METRICS["spearman"](*pair) for pair in pairs])
     known = scores[np.isfinite(scores)]
     if len(known) < 2:
@@ -321,14 +324,15 @@ def fold_scores(true: np.ndarray, values: np.ndarray, fold: np.ndarray) -> dict[
     mean, deviation = float(known.mean()), float(known.std(ddof=1))
     half = float(stats.t.ppf(0.975, len(known) - 1)) * deviation / np.sqrt(len(known))
     counts = {"folds": len(known), "rows": sum(len(pair[0]) for pair in pairs)}
-    return {"spearman": mean, "deviation": deviation, "low": mean - half, "high": mean + half, **counts}
+    low, high = max(-1.0, mean - half), min(1.0, mean + half)
+    return {"spearman": mean, "deviation": deviation, "low": low, "high": high, **counts}
 
 
 def fold_line(entry: dict[str, Any]) -> str:
     """Return the scores of folds as a sentence."""
     return (
         f"mean Spearman over {entry['folds']} folds {entry['spearman']:.3f}, SD {entry['deviation']:.3f}, "
-        f"95 % interval {entry['low']:.3f} to {entry['high']:.3f}; the folds share training rows, so it is narrow."
+        f"95 % interval {entry['low']:.3f} to {entry['high']:.3f}; the folds share training rows, so it is too narrow."
     )
 
 

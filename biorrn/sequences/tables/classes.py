@@ -4,7 +4,8 @@ The value of a cell is the index of its class; in a column of sets it is the ind
 
 A column is one of sets where a cell has several classes, or `{}`, the set of none. Classes are separated by `;` or `|`;
 by `,` where the column has neither and most of the parts that commas make also stand alone in a cell, so that a class
-whose name has a comma stays whole. An empty cell is not the set of none: it is missing.
+whose name has a comma stays whole. Braces around a cell are taken away, and commas in them separate. An empty cell is
+not the set of none: it is missing.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Classes:
 
     def see(self, cell: Any) -> None:
         """Count a cell."""
-        text = text_of(cell)
+        text = _bare(text_of(cell))
         if text and not is_missing(text):
             self.cells += 1
             if len(self.counts) <= MOST or text in self.counts or _MARKS.search(text):
@@ -138,7 +139,8 @@ class Classes:
         labels = self.labels()
         if not 2 <= len(labels) <= MOST:
             found = f"more than {MOST:,}" if len(labels) > MOST else str(len(labels))
-            raise Fault(f"found {found} different classes; allowed is 2 to {MOST:,}")
+            alone = f" ('{next(iter(labels))}')" if len(labels) == 1 else ""
+            raise Fault(f"found {found} different classes{alone}; allowed is 2 to {MOST:,}")
         whole = all(map(_WHOLE.fullmatch, labels))
         shown = ", ".join(f"{name} ({count:,})" for name, count in labels.most_common(3))
         more = ", ..." if len(labels) > 3 else ""
@@ -152,10 +154,8 @@ class Classes:
             places = {name: place for place, name in enumerate(self.names)}
             self._places = {text: places[name] for text, name in of.items()}
             none = sum(count for text, count in self.counts.items() if of[text] == EMPTY)
-            by = {"[;|]": "; or |", ",": "commas"}.get(self.mark, "nothing")
-            said = (
-                f"sets of {len(labels):,} classes ({kind}), separated by {by}, {labels.total() / self.cells:.2f} a row"
-            )
+            by = {"[;|]": "separated by ; or |", ",": "separated by commas"}.get(self.mark, "none or one in a cell")
+            said = f"sets of {len(labels):,} classes ({kind}), {by}, {labels.total() / self.cells:.2f} a row"
             said += f", none in {none:,} rows" if none else ""
             self.notes.append(f"column '{self.name}': {said}: {shown}{more}")
             return
@@ -171,7 +171,7 @@ class Classes:
 
     def read(self, cell: Any) -> Number:
         """Return the index of the class, or set, of a cell as a number; NaN where it is missing."""
-        text = text_of(cell)
+        text = _bare(text_of(cell))
         if not text or is_missing(text):
             return Number(math.nan, kind="missing", taken="missing")
         return Number(float(self._places[text]))
@@ -179,6 +179,14 @@ class Classes:
     def weight(self, number: Number) -> float:
         """Return 1: a class has no error."""
         return 1.0
+
+
+def _bare(text: str) -> str:
+    """Return a cell such as `{a, b}` as `a;b`; `{ }` is the set of none."""
+    if not (text.startswith("{") and text.endswith("}")):
+        return text
+    inner = text[1:-1].strip()
+    return (inner if _MARKS.search(inner) else inner.replace(",", BETWEEN)) or EMPTY
 
 
 def _split(text: str, mark: str) -> list[str]:

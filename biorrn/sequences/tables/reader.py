@@ -512,7 +512,8 @@ def _refuse_markup(path: str | Path, sample: Sequence[str]) -> None:
 def _sniff(path: str | Path, sample: list[str], whole: bool) -> tuple[str, bool, int]:
     """Return the separator, whether quotes enclose cells, and the number of comment lines above the header.
 
-    The separator is the one by which most lines have as many cells as the header, and the header the most.
+    The separator is the one by which most lines have as many cells as the header, and the header the most. One that
+    fits every line, from the first on, goes before one that passes over lines, as `;` does where cells are `a;b;c`.
     """
     filled = [place for place, line in enumerate(sample) if line.strip()]
     if not filled:
@@ -523,16 +524,17 @@ def _sniff(path: str | Path, sample: list[str], whole: bool) -> tuple[str, bool,
     if named and named[1] in "\t,;|":  # what Excel writes above a table
         return named[1], True, skipped + 1
     lines = [line for line in sample[skipped:] if line.strip()]
-    best: tuple[tuple[bool, int, bool], str, bool] = ((False, 1, False), _default(path), True)
+    best: tuple[tuple[bool, bool, int, bool], str, bool] = ((False, False, 1, False), _default(path), True)
     for separator in "\t,;|":
         quoting = separator != "\t" or _quoted(lines)
         rows = _split(lines if whole else lines[:-1] or lines, separator, quoting)
         width, share = _width(rows)
-        score = (share >= 0.8, width, separator == _default(path))
+        even = share == 1 and _header_row(rows) == 0
+        score = (share >= 0.8, even, width, separator == _default(path))
         if width > 1 and score > best[0]:
             best = (score, separator, quoting)
     separator, quoting = best[1], best[2]
-    if best[0][1] == 1 and len(lines) > 1:
+    if best[0][2] == 1 and len(lines) > 1:
         for pattern in (r"\s{2,}", r"\s+"):
             head, *below = [len(_cells(pattern, line)) for line in lines[: None if whole else -1]]
             # R's write.table has one name less than cells

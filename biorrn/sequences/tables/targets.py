@@ -183,7 +183,11 @@ def _conventions(
                     own.decide(reading.type)
                     found[name] = own
                 else:
-                    if own is not None and len(own.counts) > 1:
+                    labels = list(own.labels()) if own is not None else []
+                    if own is not None and len(labels) < 2:
+                        has = f"one class alone, '{labels[0]}'" if labels else "no class"
+                        reading.hints[name] = f"; the column has {has}, and a model of classes needs two or more"
+                    elif own is not None:
                         reading.hints[name] = (
                             f"; {len(own.counts):,} different words in {own.cells:,} rows, which hardly repeat; "
                             "--target-type class takes them for classes"

@@ -13,15 +13,24 @@ from biorrn.nn import hub
 from biorrn.proteins.train_table import tune
 from biorrn.proteins.train_table.outputs import DATA, Session
 from biorrn.proteins.train_table.tune import choose_adapters
+from biorrn.training import ensemble
 
 pytest.importorskip("peft", reason="needs the extra plm")
 
 
-@pytest.mark.parametrize(("least", "left_out"), [(0.0, False), (1.1, True)])
+@pytest.mark.parametrize(("least", "left_out", "equal"), [(0.0, False, False), (1.1, True, False), (0.0, False, True)])
 def test_adapters_are_left_out_without_weight(
-    least: float, left_out: bool, tiny_esm: Path, tiny_proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    least: float,
+    left_out: bool,
+    equal: bool,
+    tiny_esm: Path,
+    tiny_proteins: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tune, "LEAST", least)
+    if equal:  # as with few validation rows
+        monkeypatch.setattr(ensemble, "stacked_weights", lambda values, true: np.full(len(values), 1 / len(values)))
     monkeypatch.setattr(hub, "_OFFERED", {})
     hub.offer(str(tiny_esm))
     fronts: dict[str, Any] = {"plain": {"name": "onehot"}, "tuned": {"name": "plm", "path": str(tiny_esm), "rank": 2}}
@@ -45,6 +54,7 @@ def test_adapters_are_left_out_without_weight(
     (line,) = state["tuned"]
     assert line.startswith("validation spearman of the members, and their weight: plain ")
     assert line.endswith("the adapters are left out") == left_out
+    assert ("each network counts the same" in line) == equal
     assert json.loads((tmp_path / "choice.json").read_text())["tuned"] == [line]
     assert (chosen == recipe) != left_out
     weights = load_file(tmp_path / "measured" / "weights.safetensors")

@@ -83,14 +83,22 @@ def test_a_class_is_no_number_when_numbers_are_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (["a", "a"], "column 'y': found 1 different classes; allowed is 2 to 5,000"),
-        (["a;a", "a", "{}"], "column 'y': found 1 different classes; allowed is 2 to 5,000"),
+        (["a", "a"], "column 'y': found 1 different classes ('a'); allowed is 2 to 5,000"),
+        (["a;a", "a", "{}"], "column 'y': found 1 different classes ('a'); allowed is 2 to 5,000"),
     ],
 )
 def test_what_cannot_be_classes(cells: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read(table(tmp_path, cells), type="class")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"), [(["a", "a"], "has one class alone, 'a', and"), (["{}", "{}"], "has no class, and")]
+)
+def test_one_class_alone_is_said(cells: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read(table(tmp_path, cells), type="auto")
 
 
 def test_unknown_type(tmp_path: Path) -> None:
@@ -108,6 +116,7 @@ def test_unknown_type(tmp_path: Path) -> None:
         (["a,b;c", "c", "a,b", "c"], ["a,b;c", "c", "a,b", "c"]),  # where ; separates, commas do not
         (["a", "{}", "b", "a", "b"], ["a", "{}", "b", "a", "b"]),
         (["a", "", "a;b", "NA", "b"], ["a", None, "a;b", None, "b"]),  # missing is not the set of none
+        (["{a,b}", "{b}", "{ }", "{a|b}", "a"], ["a;b", "b", "{}", "a;b", "a"]),
         (["a", "b", "a", "b"], None),
     ],
 )

@@ -61,6 +61,11 @@ def test_spaces_separate_where_every_line_has_as_many_cells(tmp_path):
         assert check(write(tmp_path / "a.txt", text)).facts["separator"] == "spaces"
 
 
+def test_as_many_semicolons_in_each_cell_do_not_hide_the_comma(tmp_path):
+    path = write(tmp_path / "a.csv", "id,sequence,sites\n" + "".join(f"p{n},{SEQUENCE},a;b;c{n};d\n" for n in range(9)))
+    assert column_names(path) == ["id", "sequence", "sites"]
+
+
 def test_decimal_commas_with_semicolons_tabs_and_in_quotes(tmp_path):
     rows = [[*row[:2], row[2].replace(".", ",")] for row in ROWS]
     for separator in (";", "\t", ","):
