@@ -265,13 +265,14 @@ def variant_texts(given: str, column: str | None = None) -> Iterator[tuple[str, 
     ------
     InputError: the file cannot be read, or holds no variant.
 
-    >>> [text for _, text in variant_texts("A23G, K41E:L12P")]
+    >>> [text for _, text in variant_texts("A23G, K41E:L12P,")]
     ['A23G', 'K41E:L12P']
     """
     path = Path(given)
     table = suffix_of(given) in TABLES
     if not (table or os.path.isfile(given) or suffix_of(given) == ".txt"):
-        yield from ((OPTION, text.strip()) for text in re.split(r",(?![^\[]*\])", given))
+        texts = [text.strip() for text in re.split(r",(?![^\[]*\])", given)]
+        yield from ((OPTION, text) for text in texts if text or not any(texts))  # a comma too many is none
         return
     found = False
     for place, text in _table(path, column) if table else _lines(path):

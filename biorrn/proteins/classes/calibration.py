@@ -191,7 +191,7 @@ def fit(logs: np.ndarray, true: np.ndarray, groups: np.ndarray | None = None) ->
         "temperature": _short(temperature),
         **own,
         "quantiles": [None if one is None else _short(max(1 - one, 0.0)) for one in least],
-        "doubt": _short(float(np.quantile(found[labelled].max(axis=1), FLAGGED))),
+        "doubt": _short(float(np.quantile(found.max(axis=1), FLAGGED))),
     }
 
 
