@@ -29,6 +29,7 @@ from biorrn.proteins.train_table.outputs import DATA, EVALUATION, held_out_score
 from biorrn.proteins.train_table.table import Columns, Table, distinct, look, read_table
 from biorrn.sequences.alphabets import sequence as text_of
 from biorrn.sequences.alphabets import tokens
+from biorrn.sequences.embeddings import wanted
 from biorrn.sequences.fasta import cleaned, read_fasta
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.repeats import repeats_of
@@ -184,6 +185,8 @@ def open_campaign(
     else:
         stored = load_model(model)
         names = target_names(stored, effects=True)
+        if wanted(stored.recipe):
+            raise ConfigError(f"{model}: reads embeddings, which suggest does not; give the table of measurements instead")
         if table is None or target is not None:
             target = names[place_of(target, names)]
         elif len(names) == 1:
