@@ -71,9 +71,8 @@ def test_train_table_weighs_embeddings_beside_sequences(
     assert f"no embedding of {len(LACKING)} of {ROWS} proteins: p3, p40; their rows are left out" in out
     assert "own_plm_gaussian: a Gaussian process on the embeddings" in out
     assert "members on embeddings" in out
-    code, _, err = biorrn("suggest", tmp_path / "run", "-o", tmp_path / "next.csv")
-    assert code == 2
-    assert "reads embeddings, which suggest does not; give the table of measurements instead" in err
+    assert run_cli("suggest", tmp_path / "run", "-o", tmp_path / "next.csv") == 2
+    assert "reads embeddings, which suggest does not; give the table of measurements instead" in capsys.readouterr().err
     recipe = (tmp_path / "run" / "recipe.yaml").read_text()
     assert str(folder) not in recipe, "a model folder names no file"
     true = {row["id"]: float(row["y"]) for row in csv.DictReader((folder / "t.csv").read_text().splitlines())}

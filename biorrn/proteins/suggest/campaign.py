@@ -186,7 +186,8 @@ def open_campaign(
         stored = load_model(model)
         names = target_names(stored, effects=True)
         if wanted(stored.recipe):
-            raise ConfigError(f"{model}: reads embeddings, which suggest does not; give the table of measurements instead")
+            hint = "give the table of measurements instead"
+            raise ConfigError(f"{model}: reads embeddings, which suggest does not; {hint}")
         if table is None or target is not None:
             target = names[place_of(target, names)]
         elif len(names) == 1:
