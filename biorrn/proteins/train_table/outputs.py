@@ -248,7 +248,7 @@ def with_and_without(run: Session, model: Path, rows: Proteins, names: list[str]
             own = weights[kind, k]
             own = own / own.sum() if own.sum() > 0 else np.full(len(own), 1 / len(own))
             score = METRICS["spearman"](*paired(rows.targets[:, k], own @ values[kind, :, k]))
-            scores.append(f"{score:.3f} of the {kind.sum()} member{'s' * (kind.sum() > 1)} {said}")
+            scores.append(f"{score:.3f} of the {kind.sum()} member{'s' if kind.sum() > 1 else ''} {said}")
         true, ours = paired(rows.targets[:, k], np.array([row.values[k] for row in found]))
         whole = METRICS["spearman"](true, ours)
         lines.append(
