@@ -103,6 +103,15 @@ def test_wrong_inputs_are_one_line(
     assert err.count("\n") == 1
 
 
+def test_folds_of_classes_are_refused_before_a_language_model_runs(
+    folder: Path, tiny_esm: Path, tmp_path: Path, run_cli: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("train-table", folder / "t.csv", "--target", "kind", "--embeddings", tiny_esm, "--folds", "3")
+    assert run_cli(*words, "-o", tmp_path / "run") == 2
+    assert "--folds: is for numbers; 'kind' holds classes" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_too_little_memory_is_one_line_before_anything_is_trained(
     folder: Path,
     tiny_esm: Path,

@@ -151,8 +151,7 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
     ------
     ConfigError, InputError: as `table.read_table`, `table.choose_split` and `choice.plan`.
     """
-    folds = check(wish)
-    table = read_table(wish.columns)
+    folds, table = check(wish), _table(wish)
     table, own = (table, []) if wish.embeddings is None else with_embeddings(table, wish.columns, wish.embeddings)
     seen = dataclasses.replace(look(table, wish.columns.targets, wish.seed), embeddings=wish.embeddings or "")
     if wish.base is not None:
@@ -171,9 +170,6 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
         counts = np.bincount(split.codes, minlength=len(SPLITS))
         sizes = ", ".join(f"{name} {count:,}" for name, count in zip(SPLITS, counts, strict=True))
         said.append(f"split: {sizes}, {split.how} ({split.why})")
-    if table.classes and (folds.rounds or folds.kind or wish.trials):
-        option = "--search" if wish.trials else "--folds"
-        raise ConfigError(f"{option}: is for numbers; '{wish.columns.targets[0]}' holds classes")
     if folds.rounds:
         rows_of = "rows outside test" if (split.codes == SPLITS.index("test")).any() else "rows"
         together = split.how if folds.by_site else f"whole groups together: {split.how}"
@@ -190,6 +186,20 @@ def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
         repeats=_repeats(wish, split, not table.classes),
     )
     return Choice(made.recipe, split.held_out, seen.reference, said + made.lines), table, split
+
+
+def _table(wish: Wish) -> Table:
+    """Return the table of a wish.
+
+    Raises
+    ------
+    ConfigError, InputError: as `table.read_table`, or what is asked for is not for classes.
+    """
+    table, folds = read_table(wish.columns), parse_folds(wish.folds)
+    if table.classes and (folds.rounds or folds.kind or wish.trials):
+        option = "--search" if wish.trials else "--folds"
+        raise ConfigError(f"{option}: is for numbers; '{wish.columns.targets[0]}' holds classes")
+    return table
 
 
 def check(wish: Wish) -> Folds:
@@ -235,7 +245,7 @@ def train_own(
     began = time.monotonic()
     folder, mark, folds = wish.folder, wish.mark(), check(wish)
     if wish.embeddings is not None and is_plm(wish.embeddings):
-        records = (ProteinRecord(row.id, row.sequence) for row in read_table(wish.columns).rows)
+        records = (ProteinRecord(row.id, row.sequence) for row in _table(wish).rows)
         base = wish.embeddings if wish.tune else None
         offer(base)  # for the models with adapters that are loaded from here on
         wish = dataclasses.replace(wish, embeddings=made(wish.embeddings, records, folder / EMBEDDED, where), base=base)
