@@ -780,6 +780,7 @@ def evaluate(
     offset: int = 0,
     baselines: str = "all",
     level: float = 0.9,
+    embeddings: str | Path | None = None,
     region: str | None = None,
     min_bases: int = 100,
     name: str = "evaluation",
@@ -801,6 +802,7 @@ def evaluate(
     wild_type, offset : for a table of mutations, see `predict`.
     baselines : str: fitted to the training rows and compared: all, fast, none, or names joined by commas.
     level : float: coverage for which the intervals were made.
+    embeddings : for a model that reads them, as in `predict`; of classes, also for baselines on them.
     region, min_bases : of reads: "NAME:START-END" (0-based, half-open), and the aligned bases in it that a read needs.
     name : str: title of the evaluation.
     seed : int: of the bootstrap and the baselines.
@@ -848,11 +850,13 @@ def evaluate(
 
             if isinstance(target, str):
                 target = {predicted_class(source): target}
-            content = evaluate_classes(Path(source), Path(path), target=renamed(target), device=device, **shared)
+            shared |= {"device": device, "embeddings": None if embeddings is None else str(embeddings)}
+            content = evaluate_classes(Path(source), Path(path), target=renamed(target), **shared)
             return _evaluation(content)
         if isinstance(predictions, Model) or (isinstance(predictions, str | Path) and is_model(predictions)):
             used = _model(predictions)
-            made = predict(used, path, level=level, wild_type=wild_type, offset=offset, device=device)
+            settings: dict[str, Any] = {"level": level, "wild_type": wild_type, "offset": offset, "device": device}
+            made = predict(used, path, embeddings=embeddings, **settings)
             predictions = made[[column for column in made if not str(column).startswith("input_")]]
             predictions = predictions.iloc[:, : list(predictions).index("flags") + 1]
             if isinstance(target, str):

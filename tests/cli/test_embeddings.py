@@ -6,8 +6,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
+import biorrn
 from biorrn.sequences import embeddings
 from biorrn.sequences.alphabets import RESIDUES, tokens
 from biorrn.sequences.embeddings import sequence_hash
@@ -85,6 +87,11 @@ def test_train_table_weighs_embeddings_beside_sequences(
     assert [row["id"] for row in found if row["flags"] == "left_out,no_embedding"] == ["p3"]
     pairs = np.array([[float(row["y"]), true[row["id"]]] for row in found if row["y"]])
     assert np.corrcoef(pairs.T)[0, 1] > 0.9
+    embeddings.release()
+    options = {"target": "y", "embeddings": folder / "e.h5", "baselines": "none", "device": "cpu"}
+    measured = pd.read_csv(folder / "t.csv").query("id not in ['p3', 'p40']")
+    scores = biorrn.evaluate(tmp_path / "run", measured, **options).metrics
+    assert scores.set_index("metric").loc["pearson", "value"] > 0.9
     embeddings.release()
     assert run_cli(*predict) == 2
     err = capsys.readouterr().err
