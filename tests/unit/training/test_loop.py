@@ -107,12 +107,13 @@ def test_an_interruption_is_one_and_the_run_resumes(
     """Lightning turns it into an exit with code 1, and ignores every later one."""
     several = recipe("32").model_copy(update={"training": recipe("32").training.model_copy(update={"epochs": 3})})
     given = tiny_proteins, tmp_path / "run", load_task("regression")
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.default_int_handler  # a job in the background has none
+    before = signal.signal(signal.SIGINT, handler)
     with monkeypatch.context() as patch:
         patch.setattr(precision.Snapshot, "on_validation_end", lambda *_: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             train(several, *given, threads=1)
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.signal(signal.SIGINT, before) is handler
     assert "the same command resumes from the last complete epoch" in capsys.readouterr().err
     assert (train(several, *given, threads=1) / "weights.safetensors").is_file()
     assert "nan" not in capsys.readouterr().err
