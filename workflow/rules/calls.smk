@@ -44,9 +44,8 @@ def check_barcodes(what, sample):
     try:
         kit = find_kit(sample.kit)
         Demultiplexer(kit)
-        if (
-            sample.aliases and Path(sample.aliases).is_file()
-        ):  # Snakemake names one that is missing
+        # Snakemake names one that is missing
+        if sample.aliases and Path(sample.aliases).is_file():
             read_sheet(sample.aliases, kit.barcodes)
     except BiorrnError as error:
         raise WorkflowError(f"sample sheet: {what}: {error}") from None
