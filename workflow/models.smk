@@ -135,8 +135,7 @@ rule train_structure:
     shell:
         "(biorrn train secondary_structure {input.labelled:q} --init $(dirname {input.students:q})"
         " -o {OUT}/secondary_structure --threads {threads}"
-        " && {params.python:q} -c 'import sys; from biorrn.nn.store import shrink; shrink(sys.argv[1])'"
-        " {OUT}/secondary_structure && touch {output:q}) > {log:q} 2>&1"
+        " && {params.python:q} -m biorrn.nn.compact {OUT}/secondary_structure && touch {output:q}) > {log:q} 2>&1"
 
 
 rule beta_lactamase:
@@ -182,7 +181,7 @@ rule prepare:
 
 
 rule train:
-    # networks are stored in half precision; Gaussian processes need full precision
+    # `stability` learned the scores by each protease beside its own; Gaussian processes need full precision
     input:
         lambda wildcards: (
             f"{OUT}/stability_mutants.h5"
@@ -195,15 +194,15 @@ rule train:
         f"{OUT}/logs/train_{{model}}.log",
     threads: lambda wildcards: MODELS[wildcards.model][3]
     params:
-        python=sys.executable,
-        kept=lambda wildcards: (
-            "shrink(sys.argv[1])" if wildcards.model == "stability" else "pass"
+        compact=lambda wildcards: (
+            f"{sys.executable} -m biorrn.nn.compact {OUT}/stability --target stability"
+            if wildcards.model == "stability"
+            else "true"
         ),
     shell:
         "(biorrn train {wildcards.model} {input:q} -o {OUT}/{wildcards.model} --threads {threads}"
-        " && {params.python:q} -c 'import sys; from biorrn.nn.store import shrink; {params.kept}' {OUT}/{wildcards.model}"
         " && biorrn evaluate calibrate {OUT}/{wildcards.model} {input:q} --threads {threads}"
-        " && touch {output:q}) > {log:q} 2>&1"
+        " && {params.compact} && touch {output:q}) > {log:q} 2>&1"
 
 
 rule stability_table:
@@ -211,6 +210,7 @@ rule stability_table:
     # domains; see the script
     input:
         designs=REAL / "stability/stability.csv.gz",
+        proteases=sorted((REAL / "rocklin").glob("*_rd*.tsv.gz")),
         domains=REAL / "ddg/domains_train.csv.gz",
         effects=f"{OUT}/ddg/intervals.txt",
         script=SCRIPTS / "protein_sources.py",
@@ -226,9 +226,10 @@ rule stability_table:
         "({params.python:q} {input.script:q} made {input.designs:q} > {OUT}/made.csv"
         " && biorrn predict ddg {OUT}/made.csv --wild-type wt_sequence -o {OUT}/made.tsv"
         " && {params.python:q} {input.script:q} stability {input.designs:q} {input.domains:q} {OUT}/made.csv"
-        " {OUT}/made.tsv > {output.table:q}"
+        " {OUT}/made.tsv {input.proteases:q} > {output.table:q}"
         " && {params.python:q} {input.script:q} left_out {input.domains:q} > {output.left_out:q}"
-        " && biorrn prepare protein {output.table:q} --target stability --split column:set --weight weight"
+        " && biorrn prepare protein {output.table:q} --target stability --target trypsin"
+        " --target chymotrypsin --split column:set --weight weight"
         " -o {output.prepared:q}) 2> {log:q}"
 
 
@@ -385,7 +386,7 @@ rule ship_ddg:
         python=sys.executable,
     shell:
         "(cp $(dirname {input.model:q})/recipe.yaml $(dirname {input.model:q})/weights.safetensors {OUT}/ddg/"
-        " && {params.python:q} -c 'import sys; from biorrn.nn.store import shrink; shrink(sys.argv[1])' {OUT}/ddg"
+        " && {params.python:q} -m biorrn.nn.compact {OUT}/ddg"
         " && {params.python:q} {input.script:q} pairs {input.natural:q} > {OUT}/natural.csv"
         " && biorrn predict {OUT}/ddg {OUT}/natural.csv --wild-type wt_sequence -o {OUT}/natural.tsv"
         " && {params.python:q} -m biorrn.proteins.uncertainty.extra_intervals effects {OUT}/ddg {OUT}/ddg_all.h5"

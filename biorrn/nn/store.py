@@ -44,7 +44,6 @@ FOREIGN = "config.toml"  # of the model folders of Dorado and Bonito
 # file of a model folder of another program -> module that reads it, by `read_model` and `read_facts`; named here as the
 # domains are in `training.task.TASKS`
 READERS = {FOREIGN: "biorrn.nanopore.models.importer"}
-LARGE = 1000  # elements from which `shrink` halves a tensor
 SIZES = ("fast", "hac", "sup")  # of basecallers: the end of their ids, and a name for the only one shipped that ends so
 
 
@@ -276,8 +275,8 @@ def update_facts(folder: str | Path, **entries: Any) -> None:
     InputError: the folder holds no readable weights of biorrn.
     BiorrnError: the folder cannot be written; it is then unchanged.
     """
-    tensors, facts = _stored_weights(folder)
-    _write_weights(folder, tensors, facts | entries)
+    tensors, facts = stored_weights(folder)
+    write_weights(folder, tensors, facts | entries)
 
 
 def update_recipe(folder: str | Path, recipe: Recipe) -> None:
@@ -292,23 +291,13 @@ def with_recipe(stored: Stored, recipe: Recipe) -> Stored:
     return replace(stored, weights=weights, recipe=recipe)
 
 
-def shrink(folder: str | Path) -> None:
-    """Convert the large float32 tensors of a model folder to float16, which halves its size.
+def stored_weights(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return the tensors of a model folder by name, and its facts.
 
     Raises
     ------
-    InputError, BiorrnError: as `update_facts`.
+    InputError: the folder holds no readable weights of biorrn.
     """
-    import torch
-
-    tensors, facts = _stored_weights(folder)
-    for name, tensor in tensors.items():
-        if tensor.dtype == torch.float32 and tensor.numel() >= LARGE:
-            tensors[name] = tensor.half()
-    _write_weights(folder, tensors, facts)
-
-
-def _stored_weights(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     facts = _stored_facts(folder)
     weights = Path(folder) / WEIGHTS
     try:
@@ -328,7 +317,8 @@ def _stored_facts(folder: str | Path) -> dict[str, Any]:
         raise InputError(weights, f"is not a readable safetensors file: {error}") from error
 
 
-def _write_weights(folder: str | Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+def write_weights(folder: str | Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+    """Replace the weights file of a model folder, whole or not at all; its recipe does not change."""
     from safetensors.torch import save_file
 
     with atomic_path(Path(folder) / WEIGHTS) as temporary:

@@ -5,7 +5,7 @@
     python protein_sources.py unlabelled FILE... > unlabelled.csv
     python protein_sources.py pairs NATURAL.csv.gz > natural.csv
     python protein_sources.py made DESIGNS.csv.gz > made.csv
-    python protein_sources.py stability DESIGNS.csv.gz DOMAINS.csv.gz made.csv made.tsv > stability.csv
+    python protein_sources.py stability DESIGNS.csv.gz DOMAINS.csv.gz made.csv made.tsv ROUND.tsv.gz... > stability.csv
     python protein_sources.py left_out DOMAINS.csv.gz > left_out.csv
     python protein_sources.py several SCAN.tsv.gz WILD_TYPES.yml NAME > several.csv
 
@@ -18,10 +18,10 @@ random single mutants of stable designs, `MADE` of each; `biorrn predict ddg mad
 them. `stability`: designs with their measured score, and with less weight the made mutants and measured ones of
 domains, whose scores follow from that of the wild type and ddG. A score s above 0 is log10(1 + K), where K is the
 equilibrium constant of folding (Rocklin et al. 2017), so that a mutant has log10(1 + K * 10 ** (ddG / 1.364)). That a
-domain's mutants do not fall below the score of an unfolded protein tells its K: `FLOOR` below the lowest ones.
-`left_out`:
-the measured mutants that are not among these: of domains of split valid, and of designs. `several`: scores of mutants
-with several substitutions each, whose places the file counts from 0.
+domain's mutants do not fall below the score of an unfolded protein tells its K: `FLOOR` below the lowest ones. Designs
+also have the scores by trypsin and by chymotrypsin, of which theirs is the lower, from the tables of the rounds.
+`left_out`: the measured mutants that are not among these: of domains of split valid, and of designs. `several`: scores
+of mutants with several substitutions each, whose places the file counts from 0.
 """
 
 import csv
@@ -185,11 +185,15 @@ def made(designs: str) -> Iterator[list[object]]:
                 yield [sequence, f"{sequence[place]}{place + 1}{other}", row["stability"]]
 
 
-def stability(designs: str, domains: str, asked: str, valued: str) -> Iterator[list[object]]:
-    """Yield the rows of `stability`: id, sequence, score, weight, set."""
-    yield ["id", "sequence", "stability", "weight", "set"]
+def stability(designs: str, domains: str, asked: str, valued: str, *rounds: str) -> Iterator[list[object]]:
+    """Yield the rows of `stability`: id, sequence, score, weight, set, scores by trypsin and by chymotrypsin."""
+    yield ["id", "sequence", "stability", "weight", "set", "trypsin", "chymotrypsin"]
+    proteases: dict[str, tuple[str, str]] = {}
+    for source in rounds:
+        for row in csv.DictReader(lines_of(source), delimiter="\t"):
+            proteases.setdefault(row["sequence"], (row["stabilityscore_t"], row["stabilityscore_c"]))
     for row in csv.DictReader(lines_of(designs)):
-        yield [row["id"], row["sequence"], row["stability"], 1, row["set"]]
+        yield [row["id"], row["sequence"], row["stability"], 1, row["set"], *proteases.get(row["sequence"], ("", ""))]
     values = csv.DictReader(lines_of(valued), delimiter="\t")
     for number, (row, found) in enumerate(zip(csv.DictReader(lines_of(asked)), values, strict=True)):
         folding = 10 ** float(row["wt_score"]) - 1
@@ -200,6 +204,7 @@ def stability(designs: str, domains: str, asked: str, valued: str) -> Iterator[l
             f"{score:.4f}",
             WEIGHTS["made"],
             "train",
+            *("", ""),
         ]
     by_domain: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in csv.DictReader(lines_of(domains)):
@@ -213,7 +218,7 @@ def stability(designs: str, domains: str, asked: str, valued: str) -> Iterator[l
         for row in random.Random(0).sample(rows, min(MOST, len(rows))):
             score = math.log10(1 + 10 ** ((wild + float(row["ddg"])) / LOG))
             name, changed = f"{row['wt_id']}_{row['mutation']}", mutate(sequence, parse_variant(row["mutation"]))
-            yield [name, changed, f"{score:.4f}", WEIGHTS["domain"], "train"]
+            yield [name, changed, f"{score:.4f}", WEIGHTS["domain"], "train", "", ""]
 
 
 def several(scan: str, wild_types: str, name: str) -> Iterator[list[object]]:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.config.recipe import dump_recipe, load_recipe, parse_recipe, recipe_names
 from biorrn.nn.sequence import build, build_model, settle
-from biorrn.nn.store import LARGE, load_model, models_of, save_model, shrink, update_facts
+from biorrn.nn.store import load_model, models_of, save_model, update_facts
 from biorrn.sequences.tokenisers import residue_tokeniser
 
 OUTPUTS = {
@@ -147,18 +147,3 @@ def test_facts_of_no_model(tmp_path: Path, content: bytes | None) -> None:
         (tmp_path / "weights.safetensors").write_bytes(content)
     with pytest.raises(InputError, match="is not a readable safetensors file"):
         update_facts(tmp_path, qscore=1)
-
-
-def test_shrunk_weights_are_near_and_small_ones_the_same(folder: Path) -> None:
-    before, size = load_model(folder), (folder / "weights.safetensors").stat().st_size
-    shrink(folder)
-    after = load_model(folder)
-    assert (folder / "weights.safetensors").stat().st_size < 0.55 * size
-    assert (after.facts, after.recipe) == (before.facts, before.recipe)
-    for name, tensor in before.model.state_dict().items():
-        found = after.model.state_dict()[name]
-        assert found.dtype == tensor.dtype
-        if tensor.numel() < LARGE:
-            assert torch.equal(found, tensor)
-        else:
-            torch.testing.assert_close(found, tensor, rtol=1e-3, atol=1e-6)
