@@ -69,6 +69,8 @@ def keep_targets(folder: str | Path, names: Sequence[str]) -> None:
             if re.fullmatch(pattern, name):
                 tensors[name] = tensors[name].movedim(dimension, 0)[kept].movedim(0, dimension).contiguous()
     facts["targets"], facts["outputs"] = [facts["targets"][index] for index in kept], len(kept)
+    if "weights" in facts:
+        facts["weights"] = [[row[index] for index in kept] for row in facts["weights"]]
     for key in {"conformal", "difference"} & facts.keys():
         facts[key] = {name: facts[key][name] for name in names if name in facts[key]}
     write_weights(folder, tensors, facts)

@@ -42,6 +42,7 @@ def folder(tmp_path: Path) -> Path:
         "outputs": 3,
         "targets": [{"name": name, "unit": ""} for name in NAMES],
         "neighbours": [5, 20],
+        "weights": [[0.2, 0.5, 1.0], [0.8, 0.5, 0.0]],
         "conformal": dict.fromkeys(NAMES, INTERVAL),
     }
     model = build(recipe, facts)
@@ -84,6 +85,7 @@ def test_kept_targets_have_the_values_that_they_had(folder: Path, kept: list[str
     keep_targets(folder, kept)
     torch.testing.assert_close(values(folder), before[:, [NAMES.index(name) for name in kept]])
     facts = load_model(folder).facts
+    assert [sum(column) for column in zip(*facts["weights"], strict=True)] == [1.0] * len(kept)
     assert [target["name"] for target in facts["targets"]] == list(facts["conformal"]) == kept
 
 
