@@ -55,9 +55,10 @@ def simulate(
     from biorrn.base.terminal import progress
     from biorrn.nanopore.reads.kits import find_kit
     from biorrn.nanopore.simulate.pore_model import load_pore_model
-    from biorrn.nanopore.simulate.reads import Settings, open_signal, open_truth, read_genome, write_genome
+    from biorrn.nanopore.simulate.reads import Settings, open_truth, read_genome, write_genome
     from biorrn.nanopore.simulate.reads import random_genome as draw_genome
     from biorrn.nanopore.simulate.reads import simulate as run
+    from biorrn.nanopore.simulate.writers import open_signal
     from biorrn.sequences.tally import Tally
 
     chosen = None if kit is None else find_kit(kit)

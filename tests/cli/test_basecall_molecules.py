@@ -18,7 +18,8 @@ OPTIONS = ("--split-reads", "--estimate-poly-a", "--threads", 1, "--min-length",
 def cdna(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with simulated reads of cDNA, half of them chimeras, and their truth."""
     from biorrn.nanopore.simulate.pore_model import load_pore_model
-    from biorrn.nanopore.simulate.reads import Settings, open_signal, open_truth, random_genome, simulate
+    from biorrn.nanopore.simulate.reads import Settings, open_truth, random_genome, simulate
+    from biorrn.nanopore.simulate.writers import open_signal
 
     folder = tmp_path_factory.mktemp("cdna")
     settings = Settings(600, 20, chimeras=0.5, poly_a=(60, 100))

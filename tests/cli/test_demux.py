@@ -17,7 +17,7 @@ from biorrn.nanopore.readers.calls import called_reads
 from biorrn.nanopore.readers.files import read_signal
 from biorrn.nanopore.reads.kits import find_kit
 from biorrn.nanopore.simulate.molecules import ends
-from biorrn.nanopore.simulate.reads import open_signal
+from biorrn.nanopore.simulate.writers import open_signal
 from biorrn.sequences.alphabets import decode_bases
 
 Run = Callable[..., tuple[int, str, str]]
