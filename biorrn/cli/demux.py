@@ -16,7 +16,9 @@ def demux(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write: new or empty.")],
     sheet: Annotated[
         Path | None,
-        typer.Option("--sample-sheet", help="Table with the columns barcode and alias, as MinKNOW writes it."),
+        typer.Option(
+            "--sample-sheet", help="Table with the columns barcode and alias, as MinKNOW writes it; CSV, TSV or Excel."
+        ),
     ] = None,
     emit: Annotated[str | None, typer.Option(help="fastq, sam, bam or cram. Default: as READS.")] = None,
     both_ends: Annotated[bool, typer.Option("--both-ends", help="A read needs its barcode at both ends.")] = False,
@@ -63,10 +65,10 @@ def demux(
     demultiplexer = Demultiplexer(chosen, both_ends)
     if emit is not None:
         lookup(SUFFIXES, emit, "--emit: format")
-    aliases = None if sheet is None else read_sheet(sheet, chosen.barcodes)
+    tally = Tally("demux", "reads", "bases")
+    aliases = None if sheet is None else read_sheet(sheet, chosen, tally.say)
     adapters = Adapters([chosen], "all" if chosen.adapters or chosen.primers else "none") if trim else None
     header = Header(reads, command_line(), "demux")
-    tally = Tally("demux", "reads", "bases")
     with new_folder(output) as folder, progress("demux", "reads") as advance:
         with Sorted(folder, chosen, header, emit or kind_of(reads), aliases, set_threads(threads)) as out:
             found = assign(called_reads(reads, tally.say), demultiplexer, adapters, aliases, header.rna)

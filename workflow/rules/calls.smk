@@ -46,7 +46,7 @@ def check_barcodes(what, sample):
         Demultiplexer(kit)
         # Snakemake names one that is missing
         if sample.aliases and Path(sample.aliases).is_file():
-            read_sheet(sample.aliases, kit.barcodes)
+            read_sheet(sample.aliases, kit)
     except BiorrnError as error:
         raise WorkflowError(f"sample sheet: {what}: {error}") from None
 
