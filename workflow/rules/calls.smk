@@ -223,6 +223,11 @@ def sample_outputs():
     ]
 
 
+def aliases_of(name):
+    """Return the table of aliases of a sample as an input; [] without one, and for runs."""
+    return (SAMPLES[name].aliases if name in SAMPLES else None) or []
+
+
 def note_of(name):
     """Return the option --note with the note of a sample, if it has one; runs have none."""
     note = SAMPLES[name].note if name in SAMPLES else ""
