@@ -51,7 +51,7 @@ def demux(
     from biorrn.base.files import new_folder
     from biorrn.base.lookup import lookup
     from biorrn.base.terminal import command_line, progress
-    from biorrn.nanopore.readers.calls import called_reads
+    from biorrn.nanopore.readers.calls import called_reads, piped
     from biorrn.nanopore.reads.demux import UNCLASSIFIED, Demultiplexer, Sorted, assign, read_sheet
     from biorrn.nanopore.reads.kits import find_kit
     from biorrn.nanopore.reads.trim import Adapters
@@ -68,10 +68,10 @@ def demux(
     tally = Tally("demux", "reads", "bases")
     aliases = None if sheet is None else read_sheet(sheet, chosen, tally.say)
     adapters = Adapters([chosen], "all" if chosen.adapters or chosen.primers else "none") if trim else None
-    header = Header(reads, command_line(), "demux")
-    with new_folder(output) as folder, progress("demux", "reads") as advance:
-        with Sorted(folder, chosen, header, emit or kind_of(reads), aliases, set_threads(threads)) as out:
-            found = assign(called_reads(reads, tally.say), demultiplexer, adapters, aliases, header.rna)
+    with piped(reads) as place, new_folder(output) as folder, progress("demux", "reads") as advance:
+        header = Header(place, command_line(), "demux")
+        with Sorted(folder, chosen, header, emit or kind_of(place), aliases, set_threads(threads)) as out:
+            found = assign(called_reads(place, tally.say), demultiplexer, adapters, aliases, header.rna)
             for each in found:
                 out.write(each)
                 tally.add(reads=1, bases=len(each.read.bases))

@@ -40,7 +40,7 @@ def trim(
 
     from biorrn.base.compute import set_threads
     from biorrn.base.terminal import command_line, progress
-    from biorrn.nanopore.readers.calls import called_reads
+    from biorrn.nanopore.readers.calls import called_reads, piped
     from biorrn.nanopore.reads.kits import find_kit, kit_names
     from biorrn.nanopore.reads.trim import ALREADY, COLUMNS, NOTHING, Adapters, trim_reads
     from biorrn.nanopore.reads.unaligned import Header, open_reads
@@ -48,13 +48,14 @@ def trim(
 
     every = kit == "any"  # its many primers are found by chance more often
     adapters = Adapters(map(find_kit, kit_names() if every else [kit]), what or ("adapters" if every else "all"))
-    used, header = set_threads(threads), Header(reads, command_line(), "trim")
+    used = set_threads(threads)
     tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0, "before": 0}
     with (
-        open_reads(output, summary, COLUMNS, header, used) as write,
+        piped(reads) as place,
+        open_reads(output, summary, COLUMNS, header := Header(place, command_line(), "trim"), used) as write,
         progress("trim", "reads") as advance,
     ):
-        for made, cells in trim_reads(called_reads(reads, tally.say), adapters, header.rna):
+        for made, cells in trim_reads(called_reads(place, tally.say), adapters, header.rna):
             write(made, cells)
             if made is None:
                 tally.leave_out(NOTHING.partition(": ")[2])

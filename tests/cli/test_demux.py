@@ -2,6 +2,8 @@
 
 import csv
 import gzip
+import os
+import threading
 from array import array
 from collections.abc import Callable
 from copy import copy
@@ -349,6 +351,54 @@ def test_basecall_cuts_the_adapters_of_the_kit_in_the_metadata(
         assert start > 10
         assert cut.bases == whole.bases[start : len(whole.bases) - end]
         assert f"xt:B:I,{start},{end}" in cut.tags
+
+
+@pytest.mark.parametrize("kind", ["sam", "bam", "cram", "fastq", "fastq.gz"])
+def test_standard_input_may_be_any_format(
+    kind: str, biorrn: Run, reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / f"given.{kind}"
+    assert biorrn("trim", reads, "-o", given, "--trim", "none")[0] == 0
+    with open(given) as stream, monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", stream)
+        code, _, err = biorrn("demux", "-", "--kit", KIT, "-o", tmp_path / "d")
+    assert code == 0, err
+    suffix = "fastq.gz" if kind.startswith("fastq") else kind
+    made = [
+        read for name in ("barcode01", "unclassified") for read in called_reads(tmp_path / "d" / f"{name}.{suffix}")
+    ]
+    assert len(made) == 30
+    assert all(any(tag.startswith("mv:") for tag in read.tags) for read in made)
+
+
+@pytest.mark.parametrize("name", ["simulated.pod5", "simulated.blow5", "simulated.fast5"])
+@pytest.mark.parametrize("standard", [True, False])
+def test_raw_signal_is_told(
+    standard: bool, name: str, biorrn: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = root / "data/simulated_reads" / name
+    with open(path) as stream, monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", stream)
+        code, _, err = biorrn("trim", "-" if standard else path)
+    assert code == 2
+    assert f"{'standard input' if standard else path}: is raw signal (" in err
+    assert "which biorrn basecall calls" in err
+
+
+def test_a_named_pipe_is_read_from_its_start(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    given, pipe = tmp_path / "given.fastq", tmp_path / "pipe"
+    assert biorrn("trim", reads, "-o", given, "--trim", "none")[0] == 0
+    os.mkfifo(pipe)
+    feeder = threading.Thread(target=lambda: pipe.write_bytes(given.read_bytes()), daemon=True)
+    feeder.start()
+    assert biorrn("trim", pipe, "-o", tmp_path / "t.fastq", "--trim", "none")[0] == 0
+    feeder.join()
+    assert (tmp_path / "t.fastq").read_bytes() == given.read_bytes()
+
+
+def test_bam_of_another_name_is_told(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    code, _, err = biorrn("trim", reads.rename(tmp_path / "reads.fastq"))
+    assert (code, "is BAM; give it a name that ends in .bam" in err) == (2, True)
 
 
 def test_words_of_a_header_that_are_no_tags_are_told(biorrn: Run, tmp_path: Path) -> None:

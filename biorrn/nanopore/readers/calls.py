@@ -8,6 +8,10 @@ import contextlib
 import itertools
 import math
 import re
+import shutil
+import sys
+import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from biorrn.base.errors import BiorrnError, Fault, InputError, OnProblem, faults, stop
-from biorrn.base.files import open_text
+from biorrn.base.files import disk_fault, open_text
 from biorrn.sequences.alphabets import encode_bases
 from biorrn.sequences.fasta import fasta_records, first_word
 from biorrn.sequences.fastq import FastqRecord, all_of, fastq_records, first_line, quality_letters
@@ -428,6 +432,61 @@ def called_reads(
             place = "" if packed else f" at position {odd.start() + 1}"
             raise InputError(path, f"base '{odd[0]}'{place} is not one of ACGTUN", record=name)
         yield BaseCall(name, bases, quals, own)
+
+
+SIGNAL = {b"\x8bPOD\r\n": "POD5", b"\x89HDF\r\n": "HDF5, as FAST5", b"BLOW5\x01": "BLOW5"}  # first bytes
+SAM_LINES = (b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t")
+
+
+@contextlib.contextmanager
+def piped(path: Path) -> Iterator[Path]:
+    """Yield a file of called reads: standard input of SAM, BAM or CRAM is first copied to a temporary file.
+
+    Their header is needed before the first read. FASTQ on standard input stays `-` and is read as it comes.
+
+    Raises
+    ------
+    InputError: it is raw signal, or BAM whose name does not say so.
+    """
+    standard = str(path) == "-"
+    if not (standard or path.is_file()):  # what is read of a named pipe is gone
+        yield path
+        return
+    try:
+        stream: Any = sys.stdin.buffer if standard else open(path, "rb")  # noqa: SIM115
+        head = stream.peek(512) if hasattr(stream, "peek") else b""
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror or error}") from error
+    if not standard:
+        stream.close()
+    if raw := next((name for start, name in SIGNAL.items() if head.startswith(start)), None):
+        raise InputError(path, f"is raw signal ({raw}), which biorrn basecall calls; allowed are called reads")
+    kind = _packing(head)
+    if kind and not standard and not has_moves(path):
+        raise InputError(path, f"is {kind.upper()}; give it a name that ends in .{kind}")
+    if not kind or not standard:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="biorrn.") as folder:
+        place = Path(folder) / f"standard_input.{kind}"
+        try:
+            with open(place, "wb") as copy:
+                shutil.copyfileobj(stream, copy)
+        except OSError as error:
+            reason = disk_fault(error) or error.strerror
+            raise BiorrnError(f"{place}: cannot be written: {reason}; TMPDIR may name another place") from error
+        yield place
+
+
+def _packing(head: bytes) -> str:
+    """Return sam, bam or cram by the first bytes of a file; "" for another."""
+    if head.startswith(SAM_LINES):
+        return "sam"
+    if head.startswith(b"CRAM"):
+        return "cram"
+    with contextlib.suppress(zlib.error):
+        return "bam" if zlib.decompressobj(31).decompress(head, 4) == b"BAM\1" else ""
+    return ""
 
 
 def header_lines(path: str | Path) -> list[str]:
