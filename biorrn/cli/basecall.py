@@ -104,11 +104,11 @@ def basecall(
     --model also takes a model folder of Dorado or Bonito as it is; see `biorrn models import`. The signal of RNA runs
     3' to 5': its bases and qualities are written 5' to 3', its move table in the order of the signal.
 
-    Records carry the tags of ONT's SAM specification: qs mean Q-score, ns samples, ts trimmed samples, du seconds, ch
-    channel, mx mux, rn read number, st start time, fn file, sm, sd and sv scaling, RG read group, mv stride and moves
-    (not in FASTQ), NM, AS and MD if aligned; and s0, the first sample. In FASTQ they follow the id. The output appears
-    when it is complete. Until then, finished reads are kept in OUTPUT.partial, from which --resume continues. SAM, BAM
-    and CRAM on stdout are written at the end.
+    Records carry the tags of ONT's SAM specification: qs mean Q-score, ts samples trimmed from the start, ns samples up
+    to the end of the last base, du those in seconds, ch channel, mx mux, rn read number, st start time, fn file, sm, sd
+    and sv scaling, RG read group, mv stride and moves (not in FASTQ), NM, AS and MD if aligned; and s0, the first
+    sample. In FASTQ they follow the id. The output appears when it is complete. Until then, finished reads are kept in
+    OUTPUT.partial, from which --resume continues. SAM, BAM and CRAM on stdout are written at the end.
 
     Adapters are cut off both ends, together with the move table, by the rules of `biorrn trim`; the tag xt and the
     summary hold what was cut. The kit is the one that the metadata of a read name; its barcodes stay, for `biorrn

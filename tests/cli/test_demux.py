@@ -3,6 +3,8 @@
 import csv
 import gzip
 import os
+import subprocess
+import sys
 import threading
 from array import array
 from collections.abc import Callable
@@ -14,6 +16,7 @@ import numpy as np
 import pysam
 import pytest
 
+from biorrn.kernels.lstm.native import kernels
 from biorrn.nanopore.alignment import reverse_complement
 from biorrn.nanopore.readers.calls import called_reads
 from biorrn.nanopore.readers.files import read_signal
@@ -383,6 +386,39 @@ def test_raw_signal_is_told(
     assert code == 2
     assert f"{'standard input' if standard else path}: is raw signal (" in err
     assert "which biorrn basecall calls" in err
+
+
+def test_numbers_keep_their_digits(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    """htslib writes six digits of a number of BAM, which are too few for picoamperes and seconds."""
+    path, values = tmp_path / "r.bam", {"sm": 93.692314, "du": 1234.5678, "sd": 1.5e-7}
+    with (
+        pysam.AlignmentFile(str(reads), check_sq=False) as old,
+        pysam.AlignmentFile(str(path), "wb", template=old) as file,
+    ):
+        for read in old:
+            for tag, value in values.items():
+                read.set_tag(tag, value, "f")
+            read.set_tag("xf", array("f", values.values()))
+            file.write(read)
+    for name in ("t.fastq", "t.bam"):
+        assert biorrn("trim", path, "-o", tmp_path / name, "--trim", "none")[0] == 0
+        for call in called_reads(tmp_path / name):
+            found = {tag[:2]: tag[5:] for tag in call.tags}
+            assert {tag: np.float32(found[tag]) for tag in values} == {tag: np.float32(v) for tag, v in values.items()}
+            assert [np.float32(each) for each in found["xf"].split(",")[1:]] == [np.float32(v) for v in values.values()]
+
+
+def test_split_does_without_numba(reads: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    one, two = ("".join(rng.choice(list("ACGT"), 500)) for _ in range(2))
+    (tmp_path / "two.fastq").write_text(f"@two\n{one + TAIL + ADAPTER + two}\n+\n{'5' * 1050}\n")
+    words = ["split", str(tmp_path / "two.fastq"), "-o", str(tmp_path / "parts.fastq")]
+    code = f"import sys; from biorrn.cli.main import main; sys.argv = ['biorrn', *{words}]\n"
+    code += "try: main()\nexcept SystemExit: pass\nprint('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "1 of 1 reads split, into 2" in done.stderr
+    library = kernels()
+    assert done.stdout.strip() == str(library is None or not library.has_edits)
 
 
 def test_a_named_pipe_is_read_from_its_start(biorrn: Run, reads: Path, tmp_path: Path) -> None:

@@ -607,8 +607,17 @@ def _record_tags(record: Any, length: int) -> list[str]:
     """Return the tags of the read of a record, in the direction of its signal."""
     cells = record.to_string().split("\t")[11:]
     cells = [cell for cell in cells if cell[:2] not in ALIGNED and cell[:4] not in ALIGNED]
+    cells = [_exact(cell, record) if cell[3] == "f" or cell[3:6] == "B:f" else cell for cell in cells]
     if f"MN:i:{length}" not in cells and any(cell.startswith("MN:") for cell in cells):
         cells = [cell for cell in cells if cell[:2] not in MODIFIED]  # of a longer read, which was clipped
     if record.is_reverse:
         cells = [f"{cell[:5]}{cell[:4:-1]}" if cell[:2] in TURNED else cell for cell in cells]
     return cells
+
+
+def _exact(cell: str, record: Any) -> str:
+    """Return a tag of float32 with the digits that make it the same number again; htslib writes six."""
+    held = record.get_tag(cell[:2])
+    values = [held] if cell[3] == "f" else held
+    shown = [np.format_float_positional(np.float32(value), trim="-") for value in values]
+    return cell[:5] + shown[0] if cell[3] == "f" else ",".join([cell[:6], *shown])

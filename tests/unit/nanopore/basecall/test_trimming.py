@@ -36,6 +36,9 @@ def test_a_part_has_the_tags_of_a_finished_read_that_is_cut(rna: bool) -> None:
     assert (part.bases, part.quals.tolist()) == (wanted.bases, wanted.quals.tolist())
     assert {*tags(part), move_tag(part)} == set(wanted.tags)
     assert part_of(call, 0, 10, rna) is call
+    own = {tag[:2]: tag[5:] for tag in tags(part)}
+    assert float(own["du"]) == pytest.approx(int(own["ns"]) / 4000, abs=1e-5)
+    assert int(own["ns"]) < call.samples
 
 
 def test_a_barcode_is_named_and_cut() -> None:
