@@ -145,7 +145,7 @@ def test_what_force_began_goes_on_with_force(biorrn: Run, mixed: Path, model: Pa
     journal.close()
     code, _, err = biorrn("basecall", mixed, "--model", model, "-o", calls, "--resume", "--device", "cpu", *QUICK)
     assert code == 2
-    assert "--force was True and is now False" in err
+    assert "--force was given and is now not given" in err
     code, _, err = biorrn("basecall", mixed, "--model", model, "-o", calls, "--resume", "--force", "--device", "cpu",
                           *QUICK)  # fmt: skip
     assert code == 0, err

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from biorrn.base.errors import ConfigError
 from biorrn.nanopore.basecall.caller import Call
+from biorrn.nanopore.chemistry import stated_kit
 from biorrn.nanopore.reads.demux import Demultiplexer
 from biorrn.nanopore.reads.kits import Kit, kit_of
 from biorrn.nanopore.reads.trim import WHAT, Adapters, Windows, frames_of
@@ -35,9 +36,18 @@ class Trimmer:
         self._adapters = Adapters([kit], "none" if nothing else what)
         self._barcodes_too = what in ("adapters", "all")
         self._kit, self._rna = kit, rna
+        self._others = Counter[str]()  # reads whose metadata name another kit
+
+    def lines(self) -> list[str]:
+        """Return a line where the metadata of reads name another kit, as the ligation kit beside its barcodes."""
+        named = ", ".join(f"{name} in {count:,}" for name, count in self._others.most_common())
+        return [f"--kit is used, {self._kit.name}; the metadata of reads name {named}"] if named else []
 
     def __call__(self, call: Call) -> Call:
         """Return a call without what stands around its insert; whole where nothing would be left."""
+        name = stated_kit(call.record.run_tags)
+        if name and name.removesuffix("-260") != self._kit.name.removesuffix("-260"):  # the speed of the device
+            self._others[name] += 1
         windows = Windows.of([call.bases])
         ends, barcode, why = self._adapters(windows), "", ""
         if self._demux is not None:

@@ -108,3 +108,12 @@ def test_why_a_read_has_no_barcode_is_told() -> None:
     kit, inside = find_kit("SQK-NBD114-24"), "".join(np.random.default_rng(3).choice(list("ACGT"), 300))
     assert Trimmer(kit)(made(inside)).unclassified == NONE
     assert OwnTrimmer()(made(inside, "SQK-NBD114-24")).unclassified == ""
+
+
+def test_a_kit_that_contradicts_the_metadata_is_told() -> None:
+    trimmer, inside = Trimmer(find_kit("SQK-NBD114-24")), "".join(np.random.default_rng(0).choice(list("ACGT"), 300))
+    for kit in ("SQK-NBD114-24", "SQK-NBD114-24-260", ""):
+        trimmer(made(inside, kit))
+    assert trimmer.lines() == []
+    trimmer(made(inside, "sqk-lsk114"))
+    assert trimmer.lines() == ["--kit is used, SQK-NBD114-24; the metadata of reads name SQK-LSK114 in 1"]
