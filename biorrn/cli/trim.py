@@ -16,7 +16,8 @@ def trim(
         str, typer.Option(help="Kit, such as SQK-LSK114, or FILE.toml[:NAME]. any: the sequences of all kits.")
     ] = "any",
     what: Annotated[
-        str | None, typer.Option("--trim", help="adapters, primers or all. Default: all; with --kit any, adapters.")
+        str | None,
+        typer.Option("--trim", help="adapters, primers, all or none. Default: all; with --kit any, adapters."),
     ] = None,
     summary: Annotated[str | None, typer.Option(help="Also write a table with one row per read.")] = None,
     threads: Threads = None,
@@ -27,13 +28,15 @@ def trim(
     quarter of the bases of a sequence less two may differ, one more where an adapter is the very end of the read, and
     it may begin before the read. Bases, qualities, move table and modified bases are cut together; the tag xt holds the
     bases cut from both ends. Reads that have it are not searched again, such as those of `biorrn basecall`, whose
-    option --trim all cuts primers too. Alignments are not kept. A read that is nothing but adapters is left out, with a
-    row in --summary. `biorrn split` separates two molecules that were read as one.
+    option --trim all cuts primers too. --trim none cuts nothing, as to write another format. Alignments are not kept. A
+    read that is nothing but adapters is left out, with a row in --summary. `biorrn split` separates two molecules that
+    were read as one.
 
     \b
     Examples:
       biorrn trim calls.fastq.gz -o trimmed.fastq.gz --kit SQK-LSK109
       biorrn trim calls.bam -o trimmed.bam --kit SQK-PCS111 --trim primers --summary trim.tsv
+      biorrn trim calls.bam -o calls.fastq.gz --trim none
       zcat calls.fastq.gz | biorrn trim - --kit my_adapters.toml > trimmed.fastq
     """
     import sys

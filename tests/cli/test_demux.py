@@ -18,6 +18,7 @@ import pytest
 
 from biorrn.kernels.lstm.native import kernels
 from biorrn.nanopore.alignment import reverse_complement
+from biorrn.nanopore.chemistry import stated_kit
 from biorrn.nanopore.readers.calls import called_reads
 from biorrn.nanopore.readers.files import read_signal
 from biorrn.nanopore.reads.kits import find_kit
@@ -329,6 +330,20 @@ def test_simulated_pools_have_the_barcodes_of_the_truth(biorrn: Run, tmp_path: P
     assert biorrn(*words, "-o", tmp_path / "alone.pod5", "--truth", tmp_path / "alone.tsv")[0] == 0
     alone = list(csv.DictReader((tmp_path / "alone.tsv").open(), delimiter="\t"))
     assert [row["bases"] for row in alone] == [row["bases"] for row in rows]
+
+
+@pytest.mark.parametrize("suffix", [".pod5", ".blow5", ".fast5"])
+def test_simulated_signal_names_its_kit(suffix: str, biorrn: Run, tmp_path: Path) -> None:
+    """But not one of another chemistry than the pore model, by which all reads would be refused."""
+    words = ("simulate", "--random-genome", 5000, "--reads", 2, "--length-mean", 300)
+    for kit, stated in (("EXP-NBD104", "EXP-NBD104"), (KIT, "")):
+        signal = tmp_path / f"{kit}{suffix}"
+        code, _, err = biorrn(*words, "--kit", kit, "-o", signal)
+        assert (code, "the metadata name no kit" in err) == (0, not stated)
+        assert {stated_kit(record.run_tags) for record in read_signal(signal)} == {stated}
+        code, _, err = biorrn("basecall", signal, "--model", "fast", "-o", tmp_path / "c.fastq", "--min-length", 0)
+        assert code == 0, err
+        assert ("kit EXP-NBD104: 2 reads, adapters cut from" in err) == bool(stated)
 
 
 @pytest.mark.parametrize("suffix", [".pod5", ".blow5", ".fast5"])

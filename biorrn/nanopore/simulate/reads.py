@@ -10,7 +10,7 @@ import numpy as np
 
 from biorrn.base.errors import BiorrnError, ConfigError, InputError, faults
 from biorrn.base.files import open_text, write_text
-from biorrn.nanopore.chemistry import chemistry_tags
+from biorrn.nanopore.chemistry import chemistry_tags, identify
 from biorrn.nanopore.labels.sources import TRUTH_COLUMNS
 from biorrn.nanopore.readers.calls import parse_bases
 from biorrn.nanopore.reads.kits import Kit
@@ -215,6 +215,7 @@ class Simulator:
             factor = model.device.sample_rate / settings.speed / float(model.dwell.mean())
         shape = model.dwell_shape
         self._shape = shape
+        self._tags = chemistry_tags(model.notes.get("chemistry", "")) | kit_tags(model, settings.kit)
         self._log_dwell = np.log(np.maximum(model.dwell * factor, 1.0)) - shape**2 / 2  # of the median
 
     def read(
@@ -253,9 +254,9 @@ class Simulator:
             start_time=int(60 * device.sample_rate) * number,
             run_id=RUN_ID,
             flow_cell=SIMULATED,
-            kit=SIMULATED,
+            kit=self._tags.get("sequencing_kit", SIMULATED),
             end_reason="signal_positive",
-            run_tags=chemistry_tags(self.model.notes.get("chemistry", "")),
+            run_tags=dict(self._tags),
         )
         place = (fragment.reference, fragment.start, fragment.end, fragment.strand)
         barcode = "" if settings.kit is None else barcode_of(settings.kit, self.seed, number)
@@ -282,6 +283,15 @@ class Simulator:
         logs = self._log_dwell[kmers] + self._shape[kmers] * rng.standard_normal(len(kmers)) - speed
         dwell = np.maximum(1, np.rint(np.exp(logs))).astype(np.int64)
         return self.wander.current(kmers, dwell, rng), np.concatenate([[0], np.cumsum(dwell)])
+
+
+def kit_tags(model: PoreModel, kit: Kit | None) -> dict[str, str]:
+    """Return the metadata that name a kit; {} without one, and where it is for another chemistry than the pore model.
+
+    Such reads would be refused as contradictory.
+    """
+    tags = {} if kit is None else {"sequencing_kit": kit.name}
+    return {} if identify(chemistry_tags(model.notes.get("chemistry", "")) | tags).conflict else tags
 
 
 def simulate(
