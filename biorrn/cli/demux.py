@@ -85,6 +85,6 @@ def demux(
         count = out.counts.get(name)
         alias = f" ({out.sheet[name]})" if name in out.sheet else ""
         number = count.reads if count else 0
-        print(f"{name or UNCLASSIFIED}{alias}\t{number:,} reads\t{100 * number / total:.2f} %")
+        print(f"{name or UNCLASSIFIED}{alias}\t{number:,} read{'s' * (number != 1)}\t{100 * number / total:.2f} %")
     for reason, number in sorted(out.reasons.items(), key=lambda entry: -entry[1]):
-        print(f"  {reason}\t{number:,} reads", file=sys.stdout)
+        print(f"  {reason}\t{number:,} read{'s' * (number != 1)}", file=sys.stdout)
