@@ -1,7 +1,9 @@
 """Lengths of poly(A) and poly(T) tails of cDNA and direct RNA, from the flat current that they give.
 
 A strand of one base gives one level, which the network calls as too few bases. So the call says where the tail is, the
-current where it begins and ends, and the speed of the rest of the read how many bases passed in that time.
+current where it begins and ends, and the speed of the rest of the read how many bases passed in that time. Real
+reads pass runs of A and T at that speed (docs/results.md), so the dwell of AAAAAA in a pore model, which is longer, is
+not used.
 """
 
 from __future__ import annotations
