@@ -619,7 +619,7 @@ def basecall(
     from biorrn.base.compute import device_name, kind_of, set_threads
     from biorrn.nanopore.basecall.caller import Caller, default_batch_size
     from biorrn.nanopore.basecall.intake import Intake
-    from biorrn.nanopore.basecall.molecules import Molecules
+    from biorrn.nanopore.basecall.processing import Processing
     from biorrn.nanopore.models.catalogue import choose_model, default_model
     from biorrn.nanopore.reads.kits import find_kit
 
@@ -653,14 +653,14 @@ def basecall(
         caller = Caller(stored, device=where, batch_size=size, decoder=decoder, threads=set_threads(threads),
                         force=force, keep_signal=estimate_poly_a)  # fmt: skip
         purpose = caller.purpose
-        molecules = Molecules(caller.rna, purpose.names, chosen_kit, trim, split_reads, estimate_poly_a)
-        found = caller.calls(molecules.records(records), skip, lambda samples: shown[0](samples))
+        processing = Processing(caller.rna, purpose.names, chosen_kit, trim, split_reads, estimate_poly_a)
+        found = caller.calls(processing.records(records), skip, lambda samples: shown[0](samples))
         if intake is not None:
             intake.check(purpose, force=force)
 
     def wished() -> Iterator[Call]:
         nonlocal total
-        for call in molecules.calls(found):
+        for call in processing.calls(found):
             total += 1
             if len(call.bases) < min_length:
                 left_out[f"fewer than {min_length} bases"] += 1

@@ -155,8 +155,8 @@ def basecall(
     from biorrn.nanopore.basecall.formats import Style, check_uracil, format_of
     from biorrn.nanopore.basecall.intake import Intake
     from biorrn.nanopore.basecall.intake import read_ids as ids_of
-    from biorrn.nanopore.basecall.molecules import Molecules
     from biorrn.nanopore.basecall.output import check_outputs, mapped, open_output, resume_settings
+    from biorrn.nanopore.basecall.processing import Processing
     from biorrn.nanopore.basecall.summary import ABSENT, CALLED
     from biorrn.nanopore.models.catalogue import choose_model
     from biorrn.nanopore.readers.files import NoReads, choose
@@ -194,12 +194,12 @@ def basecall(
         keep_signal=estimate_poly_a,
     )
     purpose = caller.purpose
-    molecules = Molecules(caller.rna, purpose.names, chosen_kit, trim, split_reads, estimate_poly_a)
+    processing = Processing(caller.rna, purpose.names, chosen_kit, trim, split_reads, estimate_poly_a)
     mapper = None if reference is None else Mapper(reference)
     rare: dict[str, object] = {"chemistry": chemistry} if chemistry else {}
     rare |= {"uracil": True} if uracil else {}
     rare |= {"kit": chosen_kit.stamp()} if chosen_kit else {}
-    rare |= {"trim": molecules.trim} if kit or molecules.trim != "none" else {}
+    rare |= {"trim": processing.trim} if kit or processing.trim != "none" else {}
     rare |= {"split-reads": True} if split_reads else {}
     rare |= {"estimate-poly-a": True} if estimate_poly_a else {}
     must = resume_settings(stored, intake.files, ids, reference, engine=caller.engine, decoder=decoder,
@@ -221,7 +221,7 @@ def basecall(
 
         with progress("basecall", "samples", intake.expected, lambda: {"bases": tally.done["bases"]}) as advance:
             records = intake.reads(problem, allow_empty)
-            calls = molecules.calls(caller.calls(molecules.records(records), skip, advance))
+            calls = processing.calls(caller.calls(processing.records(records), skip, advance))
             intake.check(purpose, tally.say, force=force, part=shard is not None)
             try:
                 for number, (call, hits) in enumerate(mapped(calls, mapper, used)):
@@ -239,7 +239,7 @@ def basecall(
                 if not out.called:
                     out.finish_empty(error, intake.count, summary)
                 raise
-        for line in [*intake.warnings(), *molecules.lines()]:
+        for line in [*intake.warnings(), *processing.lines()]:
             tally.say(line)
         if intake.others:
             tally.say(f"{intake.others} reads are not of --chemistry {chemistry}")

@@ -1,4 +1,4 @@
-"""What is done to reads besides calling them: they are split, their tails measured, adapters and barcodes cut."""
+"""Processing of reads around their call: they are split, their tails measured, adapters and barcodes cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from biorrn.nanopore.reads.kits import Kit
 from biorrn.sequences.records import SignalRecord
 
 
-class Molecules:
+class Processing:
     """The steps before and after a caller.
 
     Parameters
