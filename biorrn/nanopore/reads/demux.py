@@ -37,8 +37,6 @@ from biorrn.nanopore.reads.unaligned import (
     group_name,
     with_tags,
 )  # fmt: skip
-from biorrn.sequences.tables.numbers import text_of
-from biorrn.sequences.tables.reader import column_names, matching, numbered_cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -197,6 +195,10 @@ def read_sheet(
     ------
     InputError: a column is missing or repeated, a barcode is not of the kit, or a barcode or an alias is given twice.
     """
+    # basecalling needs no tables
+    from biorrn.sequences.tables.numbers import text_of
+    from biorrn.sequences.tables.reader import column_names, matching, numbered_cells
+
     columns = ["barcode", "alias", *(["kit"] if matching("kit", column_names(path)) else [])]
     found: dict[str, str] = {}
     others: set[str] = set()
