@@ -436,6 +436,16 @@ def test_split_does_without_numba(reads: Path, tmp_path: Path) -> None:
     assert done.stdout.strip() == str(library is None or not library.has_edits)
 
 
+def test_a_fault_of_standard_input_names_it(
+    biorrn: Run, reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cut.bam").write_bytes(reads.read_bytes()[:400])
+    with open(tmp_path / "cut.bam") as stream, monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", stream)
+        code, _, err = biorrn("trim", "-", "-o", tmp_path / "t.fastq")
+    assert (code, "error: standard input: cannot be read" in err) == (2, True)
+
+
 def test_a_named_pipe_is_read_from_its_start(biorrn: Run, reads: Path, tmp_path: Path) -> None:
     given, pipe = tmp_path / "given.fastq", tmp_path / "pipe"
     assert biorrn("trim", reads, "-o", given, "--trim", "none")[0] == 0

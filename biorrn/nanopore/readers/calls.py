@@ -475,7 +475,12 @@ def piped(path: Path) -> Iterator[Path]:
         except OSError as error:
             reason = disk_fault(error) or error.strerror
             raise BiorrnError(f"{place}: cannot be written: {reason}; TMPDIR may name another place") from error
-        yield place
+        try:
+            yield place
+        except InputError as error:
+            if error.source != str(place):
+                raise
+            raise InputError(path, error.problem, error.record, error.flag) from error
 
 
 def _packing(head: bytes) -> str:
