@@ -436,6 +436,14 @@ def test_split_does_without_numba(reads: Path, tmp_path: Path) -> None:
     assert done.stdout.strip() == str(library is None or not library.has_edits)
 
 
+def test_the_help_names_each_word_of_trim(biorrn: Run) -> None:
+    """One that is missing there is found only by a wrong one."""
+    for command in ("trim", "basecall"):
+        _, out, _ = biorrn(command, "--help")
+        shown = " ".join(out.replace("│", " ").split())
+        assert "primers, all or none" in shown
+
+
 def test_a_fault_of_standard_input_names_it(
     biorrn: Run, reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
