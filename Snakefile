@@ -1,5 +1,8 @@
 # Entry point: `snakemake` in the project's root runs the workflow with profiles/default. The rules are in workflow/.
-configfile: "config/config.yaml"
+# else the runs of that file would be merged into those of --configfile
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
 
 
 module biorrn:

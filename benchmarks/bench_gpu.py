@@ -388,7 +388,7 @@ def command(run: Run, *words: object) -> float:
 
 def process(run: Run) -> Iterator[Row]:
     """The command `biorrn basecall` from file to file, with start-up."""
-    from biorrn.nanopore.simulate.reads import open_signal
+    from biorrn.nanopore.simulate.writers import open_signal
 
     def timed(name: str, path: Path, total: int) -> dict[str, Any]:
         model = FAST if name == "fast" else model_of(name, run.scratch).path

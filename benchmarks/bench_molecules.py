@@ -15,20 +15,26 @@ signal of a pore model given by `--rna` (k-mer and level), an adapter of lower l
 the speed of the chemistry, and by that of the read, as a call tells it. Real reads of `--tails`: their longest tail, by
 the speed of their chemistry.
 
+Runs: aligned BAM files with move tables and MD, as of `biorrn basecall --reference`, given by `--runs`: the time that a
+base takes in runs of A and of T in the reference, by the moves of the bases before and behind the run, beside the mean
+of the read. It is 1 where the speed of the read, by which tails are measured, holds in a tail too.
+
 Cost: CPU time of both options beside that of calling.
 """
 
 import argparse
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pysam
 
 from biorrn.nanopore.basecall.caller import Call, Caller
 from biorrn.nanopore.basecall.splitting import Splitter, parts_of_signal
-from biorrn.nanopore.basecall.tails import Tails, behind_adapter, flat_stretches, measure
+from biorrn.nanopore.basecall.tails import PAUSE, Tails, behind_adapter, flat_stretches, measure
 from biorrn.nanopore.chemistry import CHEMISTRIES, chemistry_of
 from biorrn.nanopore.readers.files import read_all
 from biorrn.nanopore.simulate.pore_model import Device, PoreModel, kmers, load_pore_model
@@ -187,6 +193,52 @@ def real_tails(paths: list[Path]) -> None:
               f"{np.quantile(kept, [0.25, 0.5, 0.75]) if len(kept) else ''}", flush=True)  # fmt: skip
 
 
+def time_in_runs(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return the length of each run of A and of T, in the direction of the signal, and its time a base (read = 1)."""
+    found: dict[str, list[tuple[int, float]]] = {"A": [], "T": []}
+    with pysam.AlignmentFile(str(path), check_sq=False) as file:
+        for record in file:
+            if record.is_unmapped or record.is_secondary or record.is_supplementary:
+                continue
+            stride, *moves = np.asarray(record.get_tag("mv"), np.int64).tolist()
+            edges = stride * np.append(np.flatnonzero(moves), len(moves))
+            pairs = [(place, base) for place, _, base in record.get_aligned_pairs(with_seq=True) if base]
+            bases, places = "".join(base.upper() for _, base in pairs), [place for place, _ in pairs]
+            times, query, size = np.diff(edges), record.query_sequence or "", len(edges) - 1
+            aligned = [place for place in places if place is not None]
+            first, last = aligned[0], aligned[-1] + 1
+            own = times[size - last : size - first] if record.is_reverse else times[first:last]
+            each = own[own <= PAUSE * np.median(times)].sum() / len(bases)
+            for run in re.finditer("A{6,}|T{6,}", bases):
+                begin, end = run.start() - 1, run.end()
+                if begin < 0 or end >= len(bases):
+                    continue
+                before, behind = places[begin], places[end]
+                if before is None or behind is None or (query[before], query[behind]) != (bases[begin], bases[end]):
+                    continue
+                if record.is_reverse:
+                    before, behind = size - 1 - behind, size - 1 - before
+                taken = (edges[behind] - edges[before + 1]) / (each * len(run[0]))
+                if taken <= PAUSE:
+                    base = run[0][0]
+                    found[{"A": "T", "T": "A"}[base] if record.is_reverse else base].append((len(run[0]), taken))
+    return found
+
+
+def runs(paths: Iterable[Path]) -> None:
+    """Print the time a base in runs of A and T, with 95 % intervals of the bootstrap over runs."""
+    rng = np.random.default_rng(0)
+    several = [time_in_runs(path) for path in paths]
+    for base in "AT" if several else "":
+        held = np.array([run for found in several for run in found[base]]).reshape(-1, 2)
+        for low, high in ((6, 9), (10, 14), (15, 1000)):
+            times = held[(held[:, 0] >= low) & (held[:, 0] <= high), 1]
+            if len(times) > 1:
+                spread = np.quantile(rng.choice(times, (2000, len(times))).mean(1), [0.025, 0.975])
+                print(f"runs of {base}, {low} to {high} bases: {len(times)}; time a base {times.mean():.3f} "
+                      f"({spread[0]:.3f} to {spread[1]:.3f})", flush=True)  # fmt: skip
+
+
 def cost(name: str, count: int, seed: int) -> None:
     """Print the CPU time of both options beside that of calling: the least of five, of the quietest moment."""
     reads = [record for record, _ in simulated(Settings(5000, 4), count, seed)]
@@ -218,6 +270,7 @@ def main() -> None:
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="real reads to be split")
     parser.add_argument("--rna", type=Path, help="table of k-mers and levels of RNA004")
     parser.add_argument("--tails", type=Path, nargs="*", default=[], help="real reads with tails")
+    parser.add_argument("--runs", type=Path, nargs="*", default=[], help="aligned BAM files with move tables")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     caller = Caller(load_model(find_model(asked.model)), keep_signal=True)
@@ -229,6 +282,7 @@ def main() -> None:
     if asked.rna is not None:
         rna(asked.rna, "rna004_130bps", asked.reads, asked.seed)
     real_tails(asked.tails)
+    runs(asked.runs)
     cost(asked.model, 60, asked.seed)
 
 

@@ -27,7 +27,8 @@ from pathlib import Path
 from measure import machine
 
 from biorrn.nanopore.simulate.pore_model import load_pore_model
-from biorrn.nanopore.simulate.reads import Settings, open_signal, random_genome, simulate
+from biorrn.nanopore.simulate.reads import Settings, random_genome, simulate
+from biorrn.nanopore.simulate.writers import open_signal
 
 ROOT = Path(__file__).resolve().parents[1]
 FORMATS = ("pod5", "blow5", "fast5")

@@ -8,6 +8,7 @@ file, the function also takes plain objects. Results are pandas DataFrames or pl
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 import re
@@ -18,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from biorrn.base.compute import threads_restored
 from biorrn.base.errors import BiorrnError, ConfigError, InputError, stop
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     Source = str | Path
     Proteins = Source | pd.DataFrame | Mapping[str, str] | Iterable[str]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 TABLE = "table.parquet"  # of a run folder: the DataFrame that it was trained on
 
 
@@ -537,6 +540,21 @@ def suggest(
     return found.frame()
 
 
+def _named_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Name the arguments of a function in its errors, where a command names options: split_reads for --split-reads."""
+
+    @functools.wraps(function)
+    def call(*words: P.args, **options: P.kwargs) -> R:
+        try:
+            return function(*words, **options)
+        except BiorrnError as error:
+            error.args = (re.sub(r"(?<!\w)--([a-z][a-z-]*)", lambda found: found[1].replace("-", "_"), str(error)),)
+            raise
+
+    return call
+
+
+@_named_arguments
 def basecall(
     reads: Any,
     model: Model | Source | None = None,
@@ -549,13 +567,16 @@ def basecall(
     force: bool = False,
     strict: bool = False,
     decoder: str = "auto",
-    trim: str = "adapters",
+    kit: str | Path | None = None,
+    trim: str | None = None,
+    split_reads: bool = False,
+    estimate_poly_a: bool = False,
     batch_size: int | None = None,
     device: str = "auto",
     threads: int | None = None,
     progress: bool = False,
 ) -> Iterator[Call]:
-    """Basecall raw nanopore signal, read by read; as `biorrn basecall` does.
+    """Basecall raw nanopore signal, read by read; as `biorrn basecall` does, without its files and alignments.
 
     Parameters
     ----------
@@ -570,8 +591,11 @@ def basecall(
     force : bool: call reads of another chemistry or sample rate too.
     strict : bool: raise at the first read that cannot be called; default: leave it out, with one warning at the end.
     decoder : str: auto, greedy or beam.
-    trim : str: adapters (of the kit that the metadata of a read name), primers, all or none are cut off; see
-        `biorrn basecall`. Arrays have no metadata and are not cut.
+    kit : str: name of a kit, or FILE.toml[:NAME]: each read gets its barcode, and is cut by this kit.
+    trim : str: adapters (and, with `kit`, barcodes), primers, all or none are cut off. Default: adapters, of the kit
+        that the metadata of a read name, if any (arrays have no metadata); with `kit` all.
+    split_reads : bool: split reads of two molecules, at open pore or adapters between them.
+    estimate_poly_a : bool: measure the poly(A) or poly(T) tails of cDNA and direct RNA.
     batch_size : int: chunks per forward pass, default 96 on a CPU, 256 on a GPU; affects speed, not calls.
     device, threads, progress : as in `predict`.
 
@@ -579,7 +603,9 @@ def basecall(
     ------
     Call, in the order of the input: read_id, bases (str), quals (uint8 array (L,): Phred qualities), mean_q, moves
     (uint8 array: 1 at a frame that emits a base), stride (samples per frame), samples, trimmed (samples before the
-    first base), cut (bases cut off at the start and the end), record (metadata of the read).
+    first base), cut (bases cut off at the start and the end), record (metadata of the read; of a part that was split,
+    `parent` and `parent_start`), barcode (KIT_barcode01, or ""), unclassified (why a read has none), tail (None, or
+    length in bases, anchor, start and end in samples, quality).
 
     Raises
     ------
@@ -591,13 +617,13 @@ def basecall(
     (True, True)
     """
     from biorrn.base.compute import device_name, kind_of, set_threads
-    from biorrn.nanopore.basecall.caller import basecall as run
-    from biorrn.nanopore.basecall.caller import default_batch_size
+    from biorrn.nanopore.basecall.caller import Caller, default_batch_size
     from biorrn.nanopore.basecall.intake import Intake
-    from biorrn.nanopore.basecall.trimming import OwnTrimmer
-    from biorrn.nanopore.chemistry import Purpose
+    from biorrn.nanopore.basecall.processing import Processing
     from biorrn.nanopore.models.catalogue import choose_model, default_model
+    from biorrn.nanopore.reads.kits import find_kit
 
+    chosen_kit = None if kit is None else find_kit(str(kit))
     left_out, where = Counter[str](), device_name(device)
 
     def problem(found: InputError) -> None:
@@ -616,7 +642,6 @@ def basecall(
     if model is None:
         model = choose_model(intake.survey(), device=kind_of(where), force=force) if intake else default_model()
     stored = _stored(model)
-    trimmer = OwnTrimmer(trim, bool(stored.facts.get("reversed")))
     if intake is not None:
         records: Iterable[SignalRecord] = intake.reads(problem)
     else:
@@ -625,14 +650,17 @@ def basecall(
     shown: list[Callable[[int], None]] = []  # of the progress, once the calls are taken
     with threads_restored(), _quiet(progress):
         size = default_batch_size(where) if batch_size is None else batch_size
-        found = run(stored, records, device=where, batch_size=size, decoder=decoder, threads=set_threads(threads),
-                    force=force, on_skip=skip, advance=lambda samples: shown[0](samples))  # fmt: skip
+        caller = Caller(stored, device=where, batch_size=size, decoder=decoder, threads=set_threads(threads),
+                        force=force, keep_signal=estimate_poly_a)  # fmt: skip
+        purpose = caller.purpose
+        processing = Processing(caller.rna, purpose.names, chosen_kit, trim, split_reads, estimate_poly_a)
+        found = caller.calls(processing.records(records), skip, lambda samples: shown[0](samples))
         if intake is not None:
-            intake.check(Purpose.of(stored.facts, stored.name), force=force)
+            intake.check(purpose, force=force)
 
     def wished() -> Iterator[Call]:
         nonlocal total
-        for call in map(trimmer, found):
+        for call in processing.calls(found):
             total += 1
             if len(call.bases) < min_length:
                 left_out[f"fewer than {min_length} bases"] += 1

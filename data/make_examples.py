@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from biorrn.nanopore.simulate.pore_model import load_pore_model
-from biorrn.nanopore.simulate.reads import Fragment, Settings, Simulator, open_signal, open_truth
+from biorrn.nanopore.simulate.reads import Fragment, Settings, Simulator, open_truth
+from biorrn.nanopore.simulate.writers import open_signal
 from biorrn.sequences.alphabets import encode_bases, reverse_complement
 from biorrn.sequences.records import ReadLabels, SignalRecord
 

@@ -268,8 +268,8 @@ def _check(path: Path, was: Entry, now: Entry) -> None:
 
 
 def _shown(value: Any) -> str:
-    if value is None:
-        return "absent"
+    if value is None or isinstance(value, bool):
+        return "given" if value else "not given"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -104,11 +104,11 @@ def basecall(
     --model also takes a model folder of Dorado or Bonito as it is; see `biorrn models import`. The signal of RNA runs
     3' to 5': its bases and qualities are written 5' to 3', its move table in the order of the signal.
 
-    Records carry the tags of ONT's SAM specification: qs mean Q-score, ns samples, ts trimmed samples, du seconds, ch
-    channel, mx mux, rn read number, st start time, fn file, sm, sd and sv scaling, RG read group, mv stride and moves
-    (not in FASTQ), NM, AS and MD if aligned; and s0, the first sample. In FASTQ they follow the id. The output appears
-    when it is complete. Until then, finished reads are kept in OUTPUT.partial, from which --resume continues. SAM, BAM
-    and CRAM on stdout are written at the end.
+    Records carry the tags of ONT's SAM specification: qs mean Q-score, ts samples trimmed from the start, ns samples up
+    to the end of the last base, du those in seconds, ch channel, mx mux, rn read number, st start time, fn file, sm, sd
+    and sv scaling, RG read group, mv stride and moves (not in FASTQ), NM, AS and MD if aligned; and s0, the first
+    sample. In FASTQ they follow the id. The output appears when it is complete. Until then, finished reads are kept in
+    OUTPUT.partial, from which --resume continues. SAM, BAM and CRAM on stdout are written at the end.
 
     Adapters are cut off both ends, together with the move table, by the rules of `biorrn trim`; the tag xt and the
     summary hold what was cut. The kit is the one that the metadata of a read name; its barcodes stay, for `biorrn
@@ -156,8 +156,8 @@ def basecall(
     from biorrn.nanopore.basecall.intake import Intake
     from biorrn.nanopore.basecall.intake import read_ids as ids_of
     from biorrn.nanopore.basecall.output import check_outputs, mapped, open_output, resume_settings
+    from biorrn.nanopore.basecall.processing import Processing
     from biorrn.nanopore.basecall.summary import ABSENT, CALLED
-    from biorrn.nanopore.basecall.trimming import OwnTrimmer, Trimmer
     from biorrn.nanopore.models.catalogue import choose_model
     from biorrn.nanopore.readers.files import NoReads, choose
     from biorrn.nanopore.reads.kits import find_kit
@@ -166,7 +166,6 @@ def basecall(
     from biorrn.sequences.tally import Tally
 
     kind = format_of(output, emit)
-    trim = trim or ("adapters" if kit is None else "all")
     chosen_kit = None if kit is None else find_kit(kit)
     check_outputs(output, summary, kind, reference, resume)
     given = choose(paths or [], files, None)
@@ -194,24 +193,18 @@ def basecall(
         force=force,
         keep_signal=estimate_poly_a,
     )
-    splitter = None
-    if split_reads:
-        from biorrn.nanopore.basecall.splitting import Splitter
-
-        splitter = Splitter(caller.rna)
-    own = OwnTrimmer(trim, caller.rna)
-    trimmer = own if chosen_kit is None else Trimmer(chosen_kit, trim, caller.rna)
+    purpose = caller.purpose
+    processing = Processing(caller.rna, purpose.names, chosen_kit, trim, split_reads, estimate_poly_a)
     mapper = None if reference is None else Mapper(reference)
     rare: dict[str, object] = {"chemistry": chemistry} if chemistry else {}
     rare |= {"uracil": True} if uracil else {}
-    rare |= {"kit": repr(chosen_kit)} if kit else {}
-    rare |= {"trim": trim} if kit or trim != "none" else {}
+    rare |= {"kit": chosen_kit.stamp()} if chosen_kit else {}
+    rare |= {"trim": processing.trim} if kit or processing.trim != "none" else {}
     rare |= {"split-reads": True} if split_reads else {}
     rare |= {"estimate-poly-a": True} if estimate_poly_a else {}
     must = resume_settings(stored, intake.files, ids, reference, engine=caller.engine, decoder=decoder,
                            device=kind_of(where), emit=kind, moves=moves, min_qscore=min_qscore,
                            min_length=min_length, max_reads=max_reads, force=force, **rare)  # fmt: skip
-    purpose = caller.purpose
     style = Style(stored.name, moves, mapper, command_line(), used, purpose, uracil=uracil, engine=caller.engine,
                   kit=chosen_kit.name if chosen_kit else "", split=split_reads, tails=estimate_poly_a)  # fmt: skip
     with open_output(output, kind, style, must, resume, min_qscore, math.inf if wait else 0.0, min_length) as out:
@@ -228,13 +221,7 @@ def basecall(
 
         with progress("basecall", "samples", intake.expected, lambda: {"bases": tally.done["bases"]}) as advance:
             records = intake.reads(problem, allow_empty)
-            calls = caller.calls(records if splitter is None else splitter.records(records), skip, advance)
-            calls = calls if splitter is None else splitter.calls(calls)
-            if estimate_poly_a:
-                from biorrn.nanopore.basecall.tails import Tails
-
-                calls = Tails(caller.rna, chosen_kit, purpose.names).measured(calls)
-            calls = map(trimmer, calls)
+            calls = processing.calls(caller.calls(processing.records(records), skip, advance))
             intake.check(purpose, tally.say, force=force, part=shard is not None)
             try:
                 for number, (call, hits) in enumerate(mapped(calls, mapper, used)):
@@ -252,10 +239,8 @@ def basecall(
                 if not out.called:
                     out.finish_empty(error, intake.count, summary)
                 raise
-        for line in [*intake.warnings(), *own.lines()]:
+        for line in [*intake.warnings(), *processing.lines()]:
             tally.say(line)
-        if splitter is not None:
-            tally.say(splitter.line())
         if intake.others:
             tally.say(f"{intake.others} reads are not of --chemistry {chemistry}")
         tally.missing(missing := intake.missing(), ABSENT)

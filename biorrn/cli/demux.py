@@ -16,7 +16,9 @@ def demux(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write: new or empty.")],
     sheet: Annotated[
         Path | None,
-        typer.Option("--sample-sheet", help="Table with the columns barcode and alias, as MinKNOW writes it."),
+        typer.Option(
+            "--sample-sheet", help="Table with the columns barcode and alias, as MinKNOW writes it; CSV, TSV or Excel."
+        ),
     ] = None,
     emit: Annotated[str | None, typer.Option(help="fastq, sam, bam or cram. Default: as READS.")] = None,
     both_ends: Annotated[bool, typer.Option("--both-ends", help="A read needs its barcode at both ends.")] = False,
@@ -49,7 +51,7 @@ def demux(
     from biorrn.base.files import new_folder
     from biorrn.base.lookup import lookup
     from biorrn.base.terminal import command_line, progress
-    from biorrn.nanopore.readers.calls import called_reads
+    from biorrn.nanopore.readers.calls import called_reads, piped
     from biorrn.nanopore.reads.demux import UNCLASSIFIED, Demultiplexer, Sorted, assign, read_sheet
     from biorrn.nanopore.reads.kits import find_kit
     from biorrn.nanopore.reads.trim import Adapters
@@ -63,13 +65,13 @@ def demux(
     demultiplexer = Demultiplexer(chosen, both_ends)
     if emit is not None:
         lookup(SUFFIXES, emit, "--emit: format")
-    aliases = None if sheet is None else read_sheet(sheet, chosen.barcodes)
-    adapters = Adapters([chosen], "all" if chosen.adapters or chosen.primers else "none") if trim else None
-    header = Header(reads, command_line(), "demux")
     tally = Tally("demux", "reads", "bases")
-    with new_folder(output) as folder, progress("demux", "reads") as advance:
-        with Sorted(folder, chosen, header, emit or kind_of(reads), aliases, set_threads(threads)) as out:
-            found = assign(called_reads(reads, tally.say), demultiplexer, adapters, aliases, header.rna)
+    aliases = None if sheet is None else read_sheet(sheet, chosen, tally.say)
+    adapters = Adapters([chosen], "all" if chosen.adapters or chosen.primers else "none") if trim else None
+    with piped(reads) as place, new_folder(output) as folder, progress("demux", "reads") as advance:
+        header = Header(place, command_line(), "demux")
+        with Sorted(folder, chosen, header, emit or kind_of(place), aliases, set_threads(threads)) as out:
+            found = assign(called_reads(place, tally.say), demultiplexer, adapters, aliases, header.rna)
             for each in found:
                 out.write(each)
                 tally.add(reads=1, bases=len(each.read.bases))
@@ -83,6 +85,6 @@ def demux(
         count = out.counts.get(name)
         alias = f" ({out.sheet[name]})" if name in out.sheet else ""
         number = count.reads if count else 0
-        print(f"{name or UNCLASSIFIED}{alias}\t{number:,} reads\t{100 * number / total:.2f} %")
+        print(f"{name or UNCLASSIFIED}{alias}\t{number:,} read{'s' * (number != 1)}\t{100 * number / total:.2f} %")
     for reason, number in sorted(out.reasons.items(), key=lambda entry: -entry[1]):
-        print(f"  {reason}\t{number:,} reads", file=sys.stdout)
+        print(f"  {reason}\t{number:,} read{'s' * (number != 1)}", file=sys.stdout)

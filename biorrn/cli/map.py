@@ -39,6 +39,7 @@ def map(
     from biorrn.base.lookup import lookup
     from biorrn.base.terminal import command_line
     from biorrn.nanopore.alignment import Mapper
+    from biorrn.nanopore.readers.calls import piped
     from biorrn.nanopore.reads.map import (
         PRESETS,
         MappingStats,
@@ -52,10 +53,11 @@ def map(
     format_of(output)
     mapper = Mapper(reference, lookup(PRESETS, preset, "--preset:"))
     found = MappingStats(mapper)
-    map_reads(
-        reads, mapper, output, command=command_line(), threads=threads, on_read=found.add,
-        say=lambda line: print(f"biorrn map: {line}", file=sys.stderr),
-    )  # fmt: skip
+    with piped(reads) as place:
+        map_reads(
+            place, mapper, output, command=command_line(), threads=threads, on_read=found.add,
+            say=lambda line: print(f"biorrn map: {line}", file=sys.stderr),
+        )  # fmt: skip
     content = describe_mapping(found, reads=reads, reference=reference, preset=preset, output=output,
                                name=name or Path(output).stem, note=note, seed=seed)  # fmt: skip
     write_evaluation(

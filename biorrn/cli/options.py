@@ -34,7 +34,7 @@ Fasta = Annotated[str, typer.Argument(help="Protein sequences: FASTA, may be com
 Sequences = Annotated[str, typer.Argument(help="FASTA, a table, or a prepared file (.h5). - is standard input.")]
 SignalPaths = Annotated[list[Path], typer.Argument(help="FAST5, POD5, SLOW5 or BLOW5 files, or folders of them.")]
 CalledReads = Annotated[
-    Path, typer.Argument(help="Basecalled reads: FASTQ (may be gzip), SAM, BAM or CRAM. - is FASTQ on stdin.")
+    Path, typer.Argument(help="Basecalled reads: FASTQ (may be gzip), SAM, BAM or CRAM. - is stdin.")
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Stop at the first unusable record. Default: skip it and report it.")

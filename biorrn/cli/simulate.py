@@ -22,7 +22,7 @@ def simulate(
     noise: Annotated[float, typer.Option(help="Scale of noise, jitter and drift. 0: levels only.")] = 1.0,
     speed: Annotated[float | None, typer.Option(help="Bases per second. Default: that of the pore model.")] = None,
     kit: Annotated[
-        str | None, typer.Option(help="Kit, such as SQK-NBD114-24, or FILE.toml: each read gets one of its barcodes.")
+        str | None, typer.Option(help="Kit, such as EXP-NBD104, or FILE.toml: each read gets one of its barcodes.")
     ] = None,
     chimeras: Annotated[
         float, typer.Option(help="Share of reads that hold two molecules, with open pore between them.")
@@ -38,14 +38,15 @@ def simulate(
     Fragments of both strands get the levels of a pore model, heavy-tailed dwell times, jitter between events, drift,
     correlated noise, the adapter stall at the start, and quantisation. `biorrn prepare signal --labels truth` reads
     the truth table, in which --kit adds the barcode of each read, --chimeras the samples of open pore and the place of
-    the second molecule, and --poly-a the bases and samples of the tail. `biorrn prepare pore-model` estimates a pore
-    model from labelled reads.
+    the second molecule, and --poly-a the bases and samples of the tail. The metadata of the signal name the kit, unless
+    it is for another chemistry than the pore model. `biorrn prepare pore-model` estimates a pore model from labelled
+    reads.
 
     \b
     Examples:
       biorrn simulate genome.fa --coverage 10 -o sim.pod5 --truth sim.tsv
       biorrn simulate --random-genome 100000:0.4 --reads 200 --seed 7 -o sim.blow5 --truth sim.tsv --reference sim.fa
-      biorrn simulate genome.fa --reads 500 --kit SQK-NBD114-24 -o pool.pod5 --truth pool.tsv
+      biorrn simulate genome.fa --reads 500 --kit EXP-NBD104 -o pool.pod5 --truth pool.tsv
       biorrn simulate genes.fa --reads 500 --chimeras 0.05 --poly-a 10-200 -o cdna.pod5 --truth cdna.tsv
     """
     import re
@@ -55,9 +56,10 @@ def simulate(
     from biorrn.base.terminal import progress
     from biorrn.nanopore.reads.kits import find_kit
     from biorrn.nanopore.simulate.pore_model import load_pore_model
-    from biorrn.nanopore.simulate.reads import Settings, open_signal, open_truth, read_genome, write_genome
+    from biorrn.nanopore.simulate.reads import Settings, kit_tags, open_truth, read_genome, write_genome
     from biorrn.nanopore.simulate.reads import random_genome as draw_genome
     from biorrn.nanopore.simulate.reads import simulate as run
+    from biorrn.nanopore.simulate.writers import open_signal
     from biorrn.sequences.tally import Tally
 
     chosen = None if kit is None else find_kit(kit)
@@ -73,10 +75,14 @@ def simulate(
     if (fasta is None) == (random_genome is None):
         raise ConfigError("FASTA and --random-genome: give exactly one of them")
     genome = draw_genome(random_genome, seed) if random_genome is not None else read_genome(fasta or "")
-    made = run(genome, load_pore_model(pore_model), settings, reads=reads, coverage=coverage, seed=seed)
+    model = load_pore_model(pore_model)
+    made = run(genome, model, settings, reads=reads, coverage=coverage, seed=seed)
     if reference is not None:
         write_genome(reference, genome)
     tally = Tally("simulate", "reads", "samples", "bases")
+    if chosen is not None and not kit_tags(model, chosen):
+        chemistry = model.notes["chemistry"]
+        tally.say(f"{chosen.name} is not a kit of the pore model's chemistry, {chemistry}; the metadata name no kit")
     with ExitStack() as stack:
         advance = stack.enter_context(progress("simulating", "samples"))
         write = stack.enter_context(open_signal(output))

@@ -41,16 +41,20 @@ def split(
 
     from biorrn.base.compute import set_threads
     from biorrn.base.terminal import command_line, progress
-    from biorrn.nanopore.readers.calls import called_reads
+    from biorrn.nanopore.readers.calls import called_reads, piped
     from biorrn.nanopore.reads.split import COLUMNS, open_pores_of, split_reads
     from biorrn.nanopore.reads.unaligned import Header, open_reads
     from biorrn.sequences.tally import Tally
 
-    used, header = set_threads(threads), Header(reads, command_line(), "split")
+    used = set_threads(threads)
     tally, whole, parents, blind = Tally("split", "reads", "bases"), 0, 0, 0
     gaps = open_pores_of(signal, tally.skip_input) if signal else None
-    with open_reads(output, summary, COLUMNS, header, used) as write, progress("split", "reads") as advance:
-        for made, cells in split_reads(called_reads(reads, tally.say), header.rna, gaps):
+    with (
+        piped(reads) as place,
+        open_reads(output, summary, COLUMNS, header := Header(place, command_line(), "split"), used) as write,
+        progress("split", "reads") as advance,
+    ):
+        for made, cells in split_reads(called_reads(place, tally.say), header.rna, gaps):
             write(made, cells)
             if gaps is not None and cells[1] == "1":
                 tags = {tag[:2]: tag[5:] for tag in made.tags}

@@ -16,7 +16,8 @@ def trim(
         str, typer.Option(help="Kit, such as SQK-LSK114, or FILE.toml[:NAME]. any: the sequences of all kits.")
     ] = "any",
     what: Annotated[
-        str | None, typer.Option("--trim", help="adapters, primers or all. Default: all; with --kit any, adapters.")
+        str | None,
+        typer.Option("--trim", help="adapters, primers, all or none. Default: all; with --kit any, adapters."),
     ] = None,
     summary: Annotated[str | None, typer.Option(help="Also write a table with one row per read.")] = None,
     threads: Threads = None,
@@ -27,20 +28,22 @@ def trim(
     quarter of the bases of a sequence less two may differ, one more where an adapter is the very end of the read, and
     it may begin before the read. Bases, qualities, move table and modified bases are cut together; the tag xt holds the
     bases cut from both ends. Reads that have it are not searched again, such as those of `biorrn basecall`, whose
-    option --trim all cuts primers too. Alignments are not kept. A read that is nothing but adapters is left out, with a
-    row in --summary. `biorrn split` separates two molecules that were read as one.
+    option --trim all cuts primers too. --trim none cuts nothing, as to write another format. Alignments are not kept. A
+    read that is nothing but adapters is left out, with a row in --summary. `biorrn split` separates two molecules that
+    were read as one.
 
     \b
     Examples:
       biorrn trim calls.fastq.gz -o trimmed.fastq.gz --kit SQK-LSK109
       biorrn trim calls.bam -o trimmed.bam --kit SQK-PCS111 --trim primers --summary trim.tsv
+      biorrn trim calls.bam -o calls.fastq.gz --trim none
       zcat calls.fastq.gz | biorrn trim - --kit my_adapters.toml > trimmed.fastq
     """
     import sys
 
     from biorrn.base.compute import set_threads
     from biorrn.base.terminal import command_line, progress
-    from biorrn.nanopore.readers.calls import called_reads
+    from biorrn.nanopore.readers.calls import called_reads, piped
     from biorrn.nanopore.reads.kits import find_kit, kit_names
     from biorrn.nanopore.reads.trim import ALREADY, COLUMNS, NOTHING, Adapters, trim_reads
     from biorrn.nanopore.reads.unaligned import Header, open_reads
@@ -48,13 +51,14 @@ def trim(
 
     every = kit == "any"  # its many primers are found by chance more often
     adapters = Adapters(map(find_kit, kit_names() if every else [kit]), what or ("adapters" if every else "all"))
-    used, header = set_threads(threads), Header(reads, command_line(), "trim")
+    used = set_threads(threads)
     tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0, "before": 0}
     with (
-        open_reads(output, summary, COLUMNS, header, used) as write,
+        piped(reads) as place,
+        open_reads(output, summary, COLUMNS, header := Header(place, command_line(), "trim"), used) as write,
         progress("trim", "reads") as advance,
     ):
-        for made, cells in trim_reads(called_reads(reads, tally.say), adapters, header.rna):
+        for made, cells in trim_reads(called_reads(place, tally.say), adapters, header.rna):
             write(made, cells)
             if made is None:
                 tally.leave_out(NOTHING.partition(": ")[2])

@@ -182,7 +182,7 @@ class SignalRecord:
 
     def picoamperes(self) -> np.ndarray:
         """Return the calibrated current as a float32 array (T,), in pA."""
-        return ((self.raw.astype(np.float32) + np.float32(self.offset)) * np.float32(self.scale)).astype(np.float32)
+        return (self.raw.astype(np.float32) + np.float32(self.offset)) * np.float32(self.scale)
 
 
 MAX_SAMPLES = 2**30  # 74 hours at 4 kHz: a longer read is a damaged length, found before memory is asked for

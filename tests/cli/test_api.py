@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -132,6 +133,40 @@ def test_basecall_is_that_of_the_command_line(biorrn: Run, tmp_path: Path, model
     assert [call.bases for call in api.basecall(next(iter(arrays.values())), loaded, sample_rate=4000)] == lines[1:2]
 
 
+def test_pooled_chimeric_reads_are_those_of_the_command_line(biorrn: Run, tmp_path: Path) -> None:
+    kit, signal = "EXP-NBD104", tmp_path / "pool.pod5"
+    made = ("simulate", "--random-genome", 20000, "--reads", 6, "--length-mean", 600, "--length-shape", 20)
+    assert biorrn(*made, "--kit", kit, "--chimeras", 0.5, "--poly-a", "60-90", "-o", signal)[0] == 0
+    words = ("--kit", kit, "--split-reads", "--estimate-poly-a", "--threads", 1)
+    assert biorrn("basecall", signal, "--model", "fast", "-o", tmp_path / "c.fastq", *words)[0] == 0
+    calls = list(api.basecall(signal, "fast", kit=kit, split_reads=True, estimate_poly_a=True, threads=1))
+    lines = [line[1:].split("\t") for line in (tmp_path / "c.fastq").read_text().splitlines()[::4]]
+    assert [call.read_id for call in calls] == [name for name, *_ in lines]
+    assert len({call.record.parent for call in calls}) > 1
+    assert sum(call.tail is not None for call in calls) > 2
+    for call, (_, *tags) in zip(calls, lines, strict=True):
+        told = {tag[:2]: tag[5:] for tag in tags}
+        assert (call.barcode, call.record.parent) == (told.get("BC", ""), told.get("pi", ""))
+        assert str(call.tail.length if call.tail else None) == told.get("pt", "None")
+        assert f"I,{call.cut[0]},{call.cut[1]}" == told.get("xt", "I,0,0")
+    whole = api.basecall(signal, "fast", kit=kit, trim="none", threads=1, max_reads=2)
+    assert {call.cut for call in whole} == {(0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trim": "ends"}, "^trim: found 'ends'; allowed is"),
+        ({"kit": "EXP-NBD14"}, "^kit: 'EXP-NBD14' is unknown"),
+        ({"kit": "SQK-RNA004", "trim": "primers"}, "^trim primers: the kit has no primers"),
+        ({"batch_size": 0}, "^batch_size: found 0"),
+    ],
+)
+def test_errors_of_basecall_name_its_arguments(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(api.BiorrnError, match=message):
+        api.basecall(POD5, "fast", **options)
+
+
 def test_reads_that_are_left_out_are_one_warning(model: Path) -> None:
     current = next(api.read_signal(POD5)).picoamperes()
     with pytest.warns(UserWarning, match="skipped 1 .no samples: 1"):
@@ -145,8 +180,6 @@ def test_reads_that_are_left_out_are_one_warning(model: Path) -> None:
         list(api.basecall([current], model))
     with pytest.raises(api.BiorrnError, match="read 'read1': the signal must be an array"):
         list(api.basecall([current * np.nan], model, sample_rate=4000))
-    with pytest.raises(api.BiorrnError, match="--batch-size: found 0"):
-        api.basecall([current], model, sample_rate=4000, batch_size=0)
 
 
 def test_evaluate_is_that_of_the_command_line(biorrn: Run, tmp_path: Path, stability: "api.Model") -> None:

@@ -19,7 +19,7 @@ import pysam
 import pytest
 
 from biorrn.nanopore.readers.files import read_all, read_signal
-from biorrn.nanopore.simulate.reads import open_signal
+from biorrn.nanopore.simulate.writers import open_signal
 from biorrn.sequences.records import SignalRecord
 
 Run = Callable[..., tuple[int, str, str]]

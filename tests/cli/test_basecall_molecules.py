@@ -18,7 +18,8 @@ OPTIONS = ("--split-reads", "--estimate-poly-a", "--threads", 1, "--min-length",
 def cdna(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with simulated reads of cDNA, half of them chimeras, and their truth."""
     from biorrn.nanopore.simulate.pore_model import load_pore_model
-    from biorrn.nanopore.simulate.reads import Settings, open_signal, open_truth, random_genome, simulate
+    from biorrn.nanopore.simulate.reads import Settings, open_truth, random_genome, simulate
+    from biorrn.nanopore.simulate.writers import open_signal
 
     folder = tmp_path_factory.mktemp("cdna")
     settings = Settings(600, 20, chimeras=0.5, poly_a=(60, 100))
@@ -93,6 +94,30 @@ def test_parts_of_an_interrupted_run_are_not_lost_nor_written_twice(
         assert (tmp_path / "c.sam.partial").exists()
         assert biorrn(*words)[0] == 0
         assert [(tmp_path / name).read_bytes() for name in ("c.sam", "s.tsv")] == whole
+
+
+def test_another_option_on_resume_is_told_as_options_are(
+    biorrn: Run, cdna: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("basecall", cdna / "cdna.pod5", "--model", model, "-o", tmp_path / "c.sam", "--decoder", "greedy")
+    write = CallOutput.write
+    left = [2]
+
+    def stop(self: CallOutput, *of: object) -> str:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return write(self, *of)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CallOutput, "write", stop)
+        assert biorrn(*words, "--estimate-poly-a", "--kit", "EXP-NBD104", *OPTIONS[2:])[0] != 0
+    code, _, err = biorrn(*words, "--kit", "EXP-NBD104", "--resume", *OPTIONS[2:])
+    assert (code, "--estimate-poly-a was given and is now not given" in err) == (2, True)
+    code, _, err = biorrn(*words, "--kit", "EXP-NBD103", "--estimate-poly-a", "--resume", *OPTIONS[2:])
+    assert code == 2
+    assert "--kit was EXP-NBD104 (" in err
+    assert len(err) < 400
 
 
 def test_finished_reads_are_split_by_their_signal(biorrn: Run, root: Path, cdna: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ REASON = "chemistry dna_r10.4.1_e8.2_400bps_4khz where the model is for R9.4.1 D
 def mixed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two short reads of R9.4.1 in one file and one that claims R10.4.1 in another, of one run."""
     from biorrn.nanopore.readers.files import read_signal
-    from biorrn.nanopore.simulate.reads import open_signal
+    from biorrn.nanopore.simulate.writers import open_signal
 
     def cut(tags: dict[str, str], first: int, last: int) -> Iterator[SignalRecord]:
         for record in list(read_signal(root / "data/simulated_reads/simulated.blow5"))[first:last]:
@@ -145,7 +145,7 @@ def test_what_force_began_goes_on_with_force(biorrn: Run, mixed: Path, model: Pa
     journal.close()
     code, _, err = biorrn("basecall", mixed, "--model", model, "-o", calls, "--resume", "--device", "cpu", *QUICK)
     assert code == 2
-    assert "--force was True and is now False" in err
+    assert "--force was given and is now not given" in err
     code, _, err = biorrn("basecall", mixed, "--model", model, "-o", calls, "--resume", "--force", "--device", "cpu",
                           *QUICK)  # fmt: skip
     assert code == 0, err

@@ -2,6 +2,10 @@
 
 import csv
 import gzip
+import os
+import subprocess
+import sys
+import threading
 from array import array
 from collections.abc import Callable
 from copy import copy
@@ -12,12 +16,14 @@ import numpy as np
 import pysam
 import pytest
 
+from biorrn.kernels.lstm.native import kernels
 from biorrn.nanopore.alignment import reverse_complement
+from biorrn.nanopore.chemistry import stated_kit
 from biorrn.nanopore.readers.calls import called_reads
 from biorrn.nanopore.readers.files import read_signal
 from biorrn.nanopore.reads.kits import find_kit
 from biorrn.nanopore.simulate.molecules import ends
-from biorrn.nanopore.simulate.reads import open_signal
+from biorrn.nanopore.simulate.writers import open_signal
 from biorrn.sequences.alphabets import decode_bases
 
 Run = Callable[..., tuple[int, str, str]]
@@ -327,6 +333,20 @@ def test_simulated_pools_have_the_barcodes_of_the_truth(biorrn: Run, tmp_path: P
 
 
 @pytest.mark.parametrize("suffix", [".pod5", ".blow5", ".fast5"])
+def test_simulated_signal_names_its_kit(suffix: str, biorrn: Run, tmp_path: Path) -> None:
+    """But not one of another chemistry than the pore model, by which all reads would be refused."""
+    words = ("simulate", "--random-genome", 5000, "--reads", 2, "--length-mean", 300)
+    for kit, stated in (("EXP-NBD104", "EXP-NBD104"), (KIT, "")):
+        signal = tmp_path / f"{kit}{suffix}"
+        code, _, err = biorrn(*words, "--kit", kit, "-o", signal)
+        assert (code, "the metadata name no kit" in err) == (0, not stated)
+        assert {stated_kit(record.run_tags) for record in read_signal(signal)} == {stated}
+        code, _, err = biorrn("basecall", signal, "--model", "fast", "-o", tmp_path / "c.fastq", "--min-length", 0)
+        assert code == 0, err
+        assert ("kit EXP-NBD104: 2 reads, adapters cut from" in err) == bool(stated)
+
+
+@pytest.mark.parametrize("suffix", [".pod5", ".blow5", ".fast5"])
 def test_basecall_cuts_the_adapters_of_the_kit_in_the_metadata(
     suffix: str, biorrn: Run, root: Path, tmp_path: Path
 ) -> None:
@@ -349,6 +369,105 @@ def test_basecall_cuts_the_adapters_of_the_kit_in_the_metadata(
         assert start > 10
         assert cut.bases == whole.bases[start : len(whole.bases) - end]
         assert f"xt:B:I,{start},{end}" in cut.tags
+
+
+@pytest.mark.parametrize("kind", ["sam", "bam", "cram", "fastq", "fastq.gz"])
+def test_standard_input_may_be_any_format(
+    kind: str, biorrn: Run, reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / f"given.{kind}"
+    assert biorrn("trim", reads, "-o", given, "--trim", "none")[0] == 0
+    with open(given) as stream, monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", stream)
+        code, _, err = biorrn("demux", "-", "--kit", KIT, "-o", tmp_path / "d")
+    assert code == 0, err
+    suffix = "fastq.gz" if kind.startswith("fastq") else kind
+    made = [
+        read for name in ("barcode01", "unclassified") for read in called_reads(tmp_path / "d" / f"{name}.{suffix}")
+    ]
+    assert len(made) == 30
+    assert all(any(tag.startswith("mv:") for tag in read.tags) for read in made)
+
+
+@pytest.mark.parametrize("name", ["simulated.pod5", "simulated.blow5", "simulated.fast5"])
+@pytest.mark.parametrize("standard", [True, False])
+def test_raw_signal_is_told(
+    standard: bool, name: str, biorrn: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = root / "data/simulated_reads" / name
+    with open(path) as stream, monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", stream)
+        code, _, err = biorrn("trim", "-" if standard else path)
+    assert code == 2
+    assert f"{'standard input' if standard else path}: is raw signal (" in err
+    assert "which biorrn basecall calls" in err
+
+
+def test_numbers_keep_their_digits(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    """htslib writes six digits of a number of BAM, which are too few for picoamperes and seconds."""
+    path, values = tmp_path / "r.bam", {"sm": 93.692314, "du": 1234.5678, "sd": 1.5e-7}
+    with (
+        pysam.AlignmentFile(str(reads), check_sq=False) as old,
+        pysam.AlignmentFile(str(path), "wb", template=old) as file,
+    ):
+        for read in old:
+            for tag, value in values.items():
+                read.set_tag(tag, value, "f")
+            read.set_tag("xf", array("f", values.values()))
+            file.write(read)
+    for name in ("t.fastq", "t.bam"):
+        assert biorrn("trim", path, "-o", tmp_path / name, "--trim", "none")[0] == 0
+        for call in called_reads(tmp_path / name):
+            found = {tag[:2]: tag[5:] for tag in call.tags}
+            assert {tag: np.float32(found[tag]) for tag in values} == {tag: np.float32(v) for tag, v in values.items()}
+            assert [np.float32(each) for each in found["xf"].split(",")[1:]] == [np.float32(v) for v in values.values()]
+
+
+def test_split_does_without_numba(reads: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    one, two = ("".join(rng.choice(list("ACGT"), 500)) for _ in range(2))
+    (tmp_path / "two.fastq").write_text(f"@two\n{one + TAIL + ADAPTER + two}\n+\n{'5' * 1050}\n")
+    words = ["split", str(tmp_path / "two.fastq"), "-o", str(tmp_path / "parts.fastq")]
+    code = f"import sys; from biorrn.cli.main import main; sys.argv = ['biorrn', *{words}]\n"
+    code += "try: main()\nexcept SystemExit: pass\nprint('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "1 of 1 reads split, into 2" in done.stderr
+    library = kernels()
+    assert done.stdout.strip() == str(library is None or not library.has_edits)
+
+
+def test_the_help_names_each_word_of_trim(biorrn: Run) -> None:
+    """One that is missing there is found only by a wrong one."""
+    for command in ("trim", "basecall"):
+        _, out, _ = biorrn(command, "--help")
+        shown = " ".join(out.replace("│", " ").split())
+        assert "primers, all or none" in shown
+
+
+def test_a_fault_of_standard_input_names_it(
+    biorrn: Run, reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cut.bam").write_bytes(reads.read_bytes()[:400])
+    with open(tmp_path / "cut.bam") as stream, monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", stream)
+        code, _, err = biorrn("trim", "-", "-o", tmp_path / "t.fastq")
+    assert (code, "error: standard input: cannot be read" in err) == (2, True)
+
+
+def test_a_named_pipe_is_read_from_its_start(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    given, pipe = tmp_path / "given.fastq", tmp_path / "pipe"
+    assert biorrn("trim", reads, "-o", given, "--trim", "none")[0] == 0
+    os.mkfifo(pipe)
+    feeder = threading.Thread(target=lambda: pipe.write_bytes(given.read_bytes()), daemon=True)
+    feeder.start()
+    assert biorrn("trim", pipe, "-o", tmp_path / "t.fastq", "--trim", "none")[0] == 0
+    feeder.join()
+    assert (tmp_path / "t.fastq").read_bytes() == given.read_bytes()
+
+
+def test_bam_of_another_name_is_told(biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    code, _, err = biorrn("trim", reads.rename(tmp_path / "reads.fastq"))
+    assert (code, "is BAM; give it a name that ends in .bam" in err) == (2, True)
 
 
 def test_words_of_a_header_that_are_no_tags_are_told(biorrn: Run, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def shards(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     from dataclasses import replace
 
     from biorrn.nanopore.readers.files import read_all
-    from biorrn.nanopore.simulate.reads import open_signal
+    from biorrn.nanopore.simulate.writers import open_signal
 
     place = tmp_path_factory.mktemp("shards")
     reads = list(read_all([root / "data" / "simulated_reads" / "simulated.blow5"]))

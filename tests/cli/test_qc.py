@@ -165,6 +165,29 @@ def test_barcodes_are_counted(qc: Run, tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "barcodes.svg").is_file()
 
 
+def test_barcodes_have_the_aliases_of_the_sheet(qc: Run, biorrn: Run, tmp_path: Path) -> None:
+    """As `demux` sorts the reads: those of other barcodes are unclassified, and a sample may have none."""
+    names = ["K_barcode01"] * 5 + ["K_barcode02"] * 3 + [""] * 4
+    rows = [row | {"barcode": name, "unclassified": "" if name else "no barcode"}
+            for row, name in zip(ROWS, names, strict=True)]  # fmt: skip
+    table, sheet = write(tmp_path / "s.tsv", rows, columns(False, True)), tmp_path / "sheet.csv"
+    sheet.write_text("barcode;alias\n1;liver\n3;kidney\n")
+    code, out, err = qc(table, "-o", tmp_path / "qc.json", "--sample-sheet", sheet, "--figures", tmp_path / "f")
+    assert code == 0, err
+    content = json.loads((tmp_path / "qc.json").read_text())
+    assert [(row["name"], row["alias"], row["reads"]) for row in content["barcodes"]] == [
+        ("K_barcode01", "liver", 5), ("K_barcode03", "kidney", 0), ("unclassified", "", 5)
+    ]  # fmt: skip
+    assert content["unclassified"] == {"barcode02 is not in the sample sheet": 3, "no barcode": 2}
+    assert "reads of liver (K_barcode01) 5" in " ".join(out.split())
+    assert "liver (K_barcode01)" in (tmp_path / "f" / "barcodes.svg").read_text()
+    assert biorrn("report", "--qc", tmp_path / "qc.json", "-o", tmp_path / "report.html")[0] == 0
+    page = (tmp_path / "report.html").read_text()
+    assert all(word in page for word in ("<td>liver</td>", "barcode02 is not in the sample sheet"))
+    code, _, err = qc(write(tmp_path / "t.tsv", ROWS), "-o", "-", "--sample-sheet", sheet)
+    assert (code, "column 'barcode' is missing, which --sample-sheet needs" in err) == (2, True)
+
+
 def test_what_was_cut_is_counted_of_called_reads(qc: Run, tmp_path: Path) -> None:
     table = write(tmp_path / "s.tsv", ROWS, columns(False))
     assert qc(table, "-o", tmp_path / "qc.json", "--figures", tmp_path / "figures")[0] == 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from biorrn.nanopore.readers.files import read_all
-from biorrn.nanopore.simulate.reads import open_signal
+from biorrn.nanopore.simulate.writers import open_signal
 from biorrn.sequences.prepared.files import SignalFile
 
 FILES = 100

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from biorrn.nanopore.readers.slow5 import END, FIELDS, HEAD, MAGIC
-from biorrn.nanopore.simulate.reads import AUXILIARY, encode_svb_zd, open_signal
+from biorrn.nanopore.simulate.writers import AUXILIARY, encode_svb_zd, open_signal
 from biorrn.sequences.alphabets import RESIDUES, THREE, tokens
 from biorrn.sequences.prepared import schema
 from biorrn.sequences.prepared.files import protein_writer, signal_writer

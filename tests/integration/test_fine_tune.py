@@ -42,7 +42,7 @@ def reads(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the simulated reads, which then state the flow cell and kit of R10.4.1."""
     from biorrn.nanopore.chemistry import chemistry_tags
     from biorrn.nanopore.readers.files import read_signal
-    from biorrn.nanopore.simulate.reads import open_signal
+    from biorrn.nanopore.simulate.writers import open_signal
 
     def all_reads() -> Iterator[SignalRecord]:
         for record in read_signal(root / "data/simulated_reads/simulated.blow5"):

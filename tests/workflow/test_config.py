@@ -265,7 +265,7 @@ def test_a_pool_is_called_with_its_kit_and_sorted(config: dict[str, Any], tmp_pa
     [
         ("SQK-RBK9", "sample 'pool': --kit: 'SQK-RBK9' is unknown"),
         ("SQK-LSK109", "sample 'pool': --kit: SQK-LSK109 has no barcodes"),
-        ("SQK-RBK004", "line 2: barcode '13': the kit has barcode01 to barcode12"),
+        ("SQK-RBK004", "row 1: barcode '13': the kit has barcode01 to barcode12"),
     ],
 )
 def test_kit_and_aliases_are_checked_before_calling(

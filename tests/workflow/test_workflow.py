@@ -97,6 +97,19 @@ def test_both_snakefiles_list_the_same_jobs(tmp_path: Path) -> None:
     assert found[0] == found[1] == JOBS["tiny"]
 
 
+def test_a_pool_is_sorted_and_counted_by_its_aliases(tmp_path: Path) -> None:
+    folder = folder_for(tmp_path)
+    (folder / "aliases.csv").write_text("barcode;alias\n1;liver\n")
+    (folder / "samples.csv").write_text(
+        "name,kind,input,kit,aliases\npool,signal,data/simulated_reads/simulated.pod5,EXP-NBD104,aliases.csv\n"
+    )
+    words = ("-n", "-p", "--config", "samples=samples.csv", "data=[]", "runs=[]")
+    code, text = snakemake(folder, *words)
+    assert code == 0, text
+    commands = [line for line in text.splitlines() if "--sample-sheet aliases.csv" in line]
+    assert sorted(line.partition("biorrn ")[2].split()[0] for line in commands) == ["demux", "qc"]
+
+
 def test_real_data_is_named_once(shared_data: Path, tmp_path: Path) -> None:
     """The environment variable is enough, and the configuration key goes before it."""
     words = ("-n", "--quiet", "rules", "--configfile", ROOT / "config/real.yaml")

@@ -46,7 +46,7 @@ def check_barcodes(what, sample):
         Demultiplexer(kit)
         # Snakemake names one that is missing
         if sample.aliases and Path(sample.aliases).is_file():
-            read_sheet(sample.aliases, kit.barcodes)
+            read_sheet(sample.aliases, kit)
     except BiorrnError as error:
         raise WorkflowError(f"sample sheet: {what}: {error}") from None
 
@@ -221,6 +221,11 @@ def sample_outputs():
             "assemble", "assembly/{name}/contigs.fasta", samples_of("signal")
         ),
     ]
+
+
+def aliases_of(name):
+    """Return the table of aliases of a sample as an input; [] without one, and for runs."""
+    return (SAMPLES[name].aliases if name in SAMPLES else None) or []
 
 
 def note_of(name):

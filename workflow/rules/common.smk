@@ -50,8 +50,8 @@ def check_config(settings, schema):
                 raise WorkflowError(
                     f"configuration: key '{kind}': name '{twice[0]}' occurs twice; names are unique"
                 )
-        data = {entry["name"]: entry for entry in settings["data"]}
-        runs = {entry["name"]: entry for entry in settings["runs"]}
+        data = {entry["name"]: entry for entry in settings.get("data") or []}
+        runs = {entry["name"]: entry for entry in settings.get("runs") or []}
         sweeps = {
             sweep["name"]: expand_sweep(sweep) for sweep in settings.get("sweeps") or []
         }

@@ -4,6 +4,7 @@
 rule qc:
     input:
         summary=f"{OUT}/basecalls/{{call}}.summary.tsv.gz",
+        aliases=lambda wildcards: aliases_of(wildcards.call),
     output:
         facts=f"{OUT}/qc/{{call}}.json",
         figures=report(
@@ -27,17 +28,20 @@ rule qc:
         runtime=60,
     params:
         note=lambda wildcards: note_of(wildcards.call),
+        aliases=lambda wildcards, input: (
+            ["--sample-sheet", input.aliases] if input.aliases else []
+        ),
     message:
         "Looking at the reads of {wildcards.call}"
     shell:
-        "exec biorrn qc {input.summary:q} --name {wildcards.call:q} {params.note:q} -o {output.facts:q}"
-        " --figures {output.figures:q} > {log:q} 2>&1"
+        "exec biorrn qc {input.summary:q} --name {wildcards.call:q} {params.note:q} {params.aliases:q}"
+        " -o {output.facts:q} --figures {output.figures:q} > {log:q} 2>&1"
 
 
 rule demux:
     input:
         reads=f"{OUT}/basecalls/{{sample}}.fastq.gz",
-        aliases=lambda wildcards: SAMPLES[wildcards.sample].aliases or [],
+        aliases=lambda wildcards: aliases_of(wildcards.sample),
     output:
         sorted=directory(f"{OUT}/demux/{{sample}}"),
     log:

@@ -32,8 +32,8 @@ class Patterns:
     >>> distance, end = search(np.array([[1, 1, 2, 3, 4, 4]], np.uint8), np.array([6]))
     >>> distance.tolist(), end.tolist()
     ([[0, 2]], [[5, 6]])
-    >>> search.starts(np.array([[1, 1, 2, 3, 4, 4]], np.uint8), np.array([0]), end[:, 0]).tolist()
-    [1]
+    >>> search.start(np.array([1, 1, 2, 3, 4, 4], np.uint8), 0, 5)
+    1
     """
 
     def __init__(self, patterns: Sequence[str], overhang: bool = False) -> None:
@@ -76,14 +76,28 @@ class Patterns:
         library.edits(EditsCall(*given, *self._places, *made, len(texts), texts.shape[1], count, int(self._before)))
         return distances[:, : len(self.lengths)], ends[:, : len(self.lengths)]
 
-    def starts(self, texts: np.ndarray, which: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Return the number of bases before the part of each text that ends at `ends` (N,) and fits pattern `which`."""
-        from biorrn.kernels.edits.cpu import starts
+    def start(self, text: np.ndarray, which: int, end: int) -> int:
+        """Return the number of bases of a text (L,) before its part that ends at `end` and fits pattern `which`.
 
-        found = np.empty(len(texts), np.int32)
-        texts = np.ascontiguousarray(texts, np.uint8)
-        starts(texts, np.asarray(which, np.int64), np.asarray(ends, np.int64), self._backward, self.lengths, found)
-        return found
+        In plain Python, as few reads need it and numba takes a second to load.
+        """
+        masks, size = self._backward[:, which].tolist(), int(self.lengths[which])
+        every, last = (1 << size) - 1, size - 1
+        up, down = every, 0
+        score = best = size
+        length = 0
+        # the most similar part is shorter than the pattern and its edits
+        for place, base in enumerate(text[max(0, end - 2 * size) : end][::-1].tolist(), 1):
+            equal = masks[base]
+            vertical = equal | down
+            across = (((equal & up) + up) ^ up) | equal
+            plus, minus = (down | ~(across | up)) & every, up & across
+            score += (plus >> last & 1) - (minus >> last & 1)
+            plus = plus << 1 | 1  # the part begins at this end of the text
+            up, down = ((minus << 1) | ~(vertical | plus)) & every, plus & vertical & every
+            if score < best:
+                best, length = score, place
+        return end - length
 
 
 def _masks(patterns: Sequence[str]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Myers' bit-parallel edit distance in numba: where no library in C was built, and where a part begins."""
+"""Myers' bit-parallel edit distance in numba: where no library in C was built."""
 
 import numpy as np
 
@@ -42,28 +42,3 @@ def search(texts, lengths, masks, sizes, before, distances, ends):  # type: igno
                 best[j] = s if less else best[j]
         for j in range(count):
             distances[row, j], ends[row, j] = best[j], place[j]
-
-
-@jit()
-def starts(texts, which, ends, masks, sizes, found):  # type: ignore[no-untyped-def]
-    one = np.uint32(1)
-    for row in range(texts.shape[0]):
-        j = which[row]
-        last = np.uint32(sizes[j] - 1)
-        pv, mv = np.uint32(0xFFFFFFFF), np.uint32(0)
-        score = best = sizes[j]
-        length = 0
-        for t in range(ends[row]):
-            eq = masks[texts[row, ends[row] - 1 - t], j]
-            xv = eq | mv
-            xh = np.uint32(np.uint32((eq & pv) + pv) ^ pv) | eq
-            ph = mv | ~(xh | pv)
-            mh = pv & xh
-            score += np.int32((ph >> last) & one) - np.int32((mh >> last) & one)
-            ph = np.uint32(ph << one) | one  # the part begins at this end of the text
-            mh = np.uint32(mh << one)
-            pv = mh | ~(xv | ph)
-            mv = ph & xv
-            if score < best:
-                best, length = score, t + 1
-        found[row] = ends[row] - length

@@ -89,8 +89,9 @@ def seconds(samples: int, record: SignalRecord) -> float:
 def tags(call: Call, model: str = "") -> list[str]:
     """Return the tags of a call except `mv`; `RG` where a model is named. Unknown metadata have no tag."""
     record = call.record
+    last = call.trimmed + call.stride * len(call.moves) if call.cut[1] else call.samples
     numbers = {
-        "ns": call.trimmed + call.stride * len(call.moves) if call.cut[1] else call.samples,
+        "ns": last,
         "ts": call.trimmed,
         "ch": record.channel,
         "mx": record.mux,
@@ -99,7 +100,7 @@ def tags(call: Call, model: str = "") -> list[str]:
     }
     made = [f"qs:f:{call.mean_q:.2f}"]
     made += [f"{name}:i:{value}" for name, value in numbers.items() if value is not None and value <= LARGEST]
-    made.append(f"du:f:{seconds(call.samples, record):.5f}")
+    made.append(f"du:f:{seconds(last, record):.5f}")  # of `ns`, as Dorado writes it
     if call.scaling is not None:
         made += [f"sm:f:{call.scaling.shift:.7g}", f"sd:f:{call.scaling.scale:.7g}", f"sv:Z:{call.scaling.name}"]
     if record.run_start is not None and record.start_time is not None:

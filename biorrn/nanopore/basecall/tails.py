@@ -1,7 +1,9 @@
 """Lengths of poly(A) and poly(T) tails of cDNA and direct RNA, from the flat current that they give.
 
 A strand of one base gives one level, which the network calls as too few bases. So the call says where the tail is, the
-current where it begins and ends, and the speed of the rest of the read how many bases passed in that time.
+current where it begins and ends, and the speed of the rest of the read how many bases passed in that time. Real
+reads pass runs of A and T at that speed (docs/results.md), so the dwell of AAAAAA in a pore model, which is longer, is
+not used.
 """
 
 from __future__ import annotations
@@ -68,19 +70,21 @@ class Tails:
         if each is None:
             return None
         found: list[tuple[int, int, int, bool, int]] = []
-        current = None
+        current, spread = None, 0.0
         windows = Windows.of([call.bases], ENDS)
         for (texts, lengths), front in ((windows.front, True), (windows.rear, False)):
             edits, places = self._primers(texts, lengths)
             ends = places[0][edits[0] <= self._most]
             if not len(ends):
                 continue
-            current = call.record.picoamperes() if current is None else current
+            if current is None:
+                current = call.record.picoamperes()
+                _, spread = _spread(current)
             # bases from that end: where the tail may begin, and as far as it may go
             near, far = max(0, int(ends.min()) - OVERLAP), int(ends.max()) + BETWEEN
             bases = np.minimum([near, far, far + LONGEST], count)
             low, begun, high = (edges[bases] if front else edges[count - bases]).tolist()
-            for start, stop in flat_stretches(current, each, min(low, high), max(low, high)):
+            for start, stop in flat_stretches(current, each, min(low, high), max(low, high), spread):
                 if (start > begun) if front else (stop < begun):
                     continue
                 begin, end = max(0, int(np.searchsorted(edges, start, "right")) - 1), int(np.searchsorted(edges, stop))
@@ -92,13 +96,13 @@ class Tails:
             return None
         _, start, stop, front, low = max(found)
         each = samples_per_base(np.diff(edges)[(edges[1:] <= start) | (edges[:-1] >= stop)]) or each
-        return measure(current, start, stop, each, front, low)
+        return measure(current, start, stop, each, front, low, spread)
 
 
 def _edges(call: Call) -> np.ndarray:
     """Return the first sample of each base in the order of the signal, and the last one's end, int64 (L + 1,)."""
-    edges = call.trimmed + call.stride * np.append(np.flatnonzero(call.moves), len(call.moves)).astype(np.int64)
-    return np.clip(edges, 0, call.samples)
+    edges = np.append(np.flatnonzero(call.moves != 0), len(call.moves))  # of bool, which is much faster
+    return np.clip(call.trimmed + call.stride * edges, 0, call.samples)
 
 
 def tail_of_rna(call: Call, speed: float) -> Tail | None:
@@ -121,15 +125,18 @@ def samples_per_base(dwells: np.ndarray) -> float | None:
     return float(dwells[dwells <= PAUSE * np.median(dwells)].mean())
 
 
-def flat_stretches(current: np.ndarray, each: float, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
+def flat_stretches(
+    current: np.ndarray, each: float, start: int = 0, end: int | None = None, spread: float | None = None
+) -> list[tuple[int, int]]:
     """Return the stretches of flat current, half-open samples, of `WIDE` bases and more between two samples.
 
     Parameters
     ----------
     current : float32 array (T,): picoamperes of a read.
     each : float: samples a base.
+    spread : float, optional: of the read, where it is known.
     """
-    _, spread = _spread(current)
+    spread = _spread(current)[1] if spread is None else spread
     step, size = max(1, round(each / 2)), round(WIDE * each)
     part = current[start:end].astype(np.float64)
     places = np.arange(0, len(part) - size, step)
@@ -150,7 +157,7 @@ def behind_adapter(current: np.ndarray, each: float) -> tuple[int, int] | None:
     """
     middle, spread = _spread(current)
     found = []
-    for start, end in flat_stretches(current, each):
+    for start, end in flat_stretches(current, each, spread=spread):
         level = float(current[start:end].mean()) - middle
         before = float(current[max(0, start - round(ADAPTER * each)) : start].mean()) - middle if start else 0.0
         if ABOVE * spread < level < BELOW * spread and before < -LOWER * spread:
@@ -159,8 +166,9 @@ def behind_adapter(current: np.ndarray, each: float) -> tuple[int, int] | None:
 
 
 def measure(
-    current: np.ndarray, start: int, end: int, each: float, at_start: bool, edge: int | None = None
-) -> Tail | None:
+    current: np.ndarray, start: int, end: int, each: float, at_start: bool, edge: int | None = None,
+    spread: float | None = None,
+) -> Tail | None:  # fmt: skip
     """Return the tail around samples of flat current; None where it is shorter than `SHORTEST` bases.
 
     From their middle, the tail goes as far as samples at its level outweigh others (each costs `COST`), past up to
@@ -173,8 +181,9 @@ def measure(
     each : float: samples a base.
     at_start : bool: adapter and primer stand before the tail, else behind.
     edge : int, optional: sample on their side beyond which the tail cannot go.
+    spread : float, optional: of the read, where it is known.
     """
-    _, spread = _spread(current)
+    spread = _spread(current)[1] if spread is None else spread
     width = max(3, round(each / 2))
     reach = round((LONGEST + GAP) * each)
     first, last = max(0, start - reach), min(len(current), end + reach)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from biorrn.base.errors import ConfigError
 from biorrn.nanopore.basecall.caller import Call
+from biorrn.nanopore.chemistry import stated_kit
 from biorrn.nanopore.reads.demux import Demultiplexer
 from biorrn.nanopore.reads.kits import Kit, kit_of
 from biorrn.nanopore.reads.trim import WHAT, Adapters, Windows, frames_of
@@ -35,15 +36,30 @@ class Trimmer:
         self._adapters = Adapters([kit], "none" if nothing else what)
         self._barcodes_too = what in ("adapters", "all")
         self._kit, self._rna = kit, rna
+        self._others = Counter[str]()  # reads whose metadata name another kit
+        self._reads = self._barcoded = 0
+
+    def lines(self) -> list[str]:
+        """Return how many reads have a barcode, and which other kits the metadata of reads name, as lines."""
+        named = ", ".join(f"{name} in {count:,}" for name, count in self._others.most_common())
+        told = [f"--kit is used, {self._kit.name}; the metadata of reads name {named}"] if named else []
+        if self._demux is not None:
+            told.append(f"kit {self._kit.name}: {self._barcoded:,} of {self._reads:,} reads have a barcode")
+        return told
 
     def __call__(self, call: Call) -> Call:
         """Return a call without what stands around its insert; whole where nothing would be left."""
+        name = stated_kit(call.record.run_tags)
+        if name and name.removesuffix("-260") != self._kit.name.removesuffix("-260"):  # the speed of the device
+            self._others[name] += 1
+        self._reads += 1
         windows = Windows.of([call.bases])
         ends, barcode, why = self._adapters(windows), "", ""
         if self._demux is not None:
             found = self._demux(windows)
             why = found.reason[0]
             if found.barcode[0] >= 0:
+                self._barcoded += 1
                 barcode = self._kit.label(self._demux.names[found.barcode[0]])
                 ends = found.inside(ends) if self._barcodes_too else ends
         start, end = int(ends.start[0]), int(ends.end[0])

@@ -8,6 +8,10 @@ import contextlib
 import itertools
 import math
 import re
+import shutil
+import sys
+import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from biorrn.base.errors import BiorrnError, Fault, InputError, OnProblem, faults, stop
-from biorrn.base.files import open_text
+from biorrn.base.files import disk_fault, open_text
 from biorrn.sequences.alphabets import encode_bases
 from biorrn.sequences.fasta import fasta_records, first_word
 from biorrn.sequences.fastq import FastqRecord, all_of, fastq_records, first_line, quality_letters
@@ -430,6 +434,66 @@ def called_reads(
         yield BaseCall(name, bases, quals, own)
 
 
+SIGNAL = {b"\x8bPOD\r\n": "POD5", b"\x89HDF\r\n": "HDF5, as FAST5", b"BLOW5\x01": "BLOW5"}  # first bytes
+SAM_LINES = (b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t", b"@CO\t")
+
+
+@contextlib.contextmanager
+def piped(path: Path) -> Iterator[Path]:
+    """Yield a file of called reads: standard input of SAM, BAM or CRAM is first copied to a temporary file.
+
+    Their header is needed before the first read. FASTQ on standard input stays `-` and is read as it comes.
+
+    Raises
+    ------
+    InputError: it is raw signal, or BAM whose name does not say so.
+    """
+    standard = str(path) == "-"
+    if not (standard or path.is_file()):  # what is read of a named pipe is gone
+        yield path
+        return
+    try:
+        stream: Any = sys.stdin.buffer if standard else open(path, "rb")  # noqa: SIM115
+        head = stream.peek(512) if hasattr(stream, "peek") else b""
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror or error}") from error
+    if not standard:
+        stream.close()
+    if raw := next((name for start, name in SIGNAL.items() if head.startswith(start)), None):
+        raise InputError(path, f"is raw signal ({raw}), which biorrn basecall calls; allowed are called reads")
+    kind = _packing(head)
+    if kind and not standard and not has_moves(path):
+        raise InputError(path, f"is {kind.upper()}; give it a name that ends in .{kind}")
+    if not kind or not standard:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="biorrn.") as folder:
+        place = Path(folder) / f"standard_input.{kind}"
+        try:
+            with open(place, "wb") as copy:
+                shutil.copyfileobj(stream, copy)
+        except OSError as error:
+            reason = disk_fault(error) or error.strerror
+            raise BiorrnError(f"{place}: cannot be written: {reason}; TMPDIR may name another place") from error
+        try:
+            yield place
+        except InputError as error:
+            if error.source != str(place):
+                raise
+            raise InputError(path, error.problem, error.record, error.flag) from error
+
+
+def _packing(head: bytes) -> str:
+    """Return sam, bam or cram by the first bytes of a file; "" for another."""
+    if head.startswith(SAM_LINES):
+        return "sam"
+    if head.startswith(b"CRAM"):
+        return "cram"
+    with contextlib.suppress(zlib.error):
+        return "bam" if zlib.decompressobj(31).decompress(head, 4) == b"BAM\1" else ""
+    return ""
+
+
 def header_lines(path: str | Path) -> list[str]:
     """Return the lines @RG, @PG and @CO of the header of SAM, BAM or CRAM; none of FASTQ."""
     if not has_moves(path):
@@ -548,8 +612,17 @@ def _record_tags(record: Any, length: int) -> list[str]:
     """Return the tags of the read of a record, in the direction of its signal."""
     cells = record.to_string().split("\t")[11:]
     cells = [cell for cell in cells if cell[:2] not in ALIGNED and cell[:4] not in ALIGNED]
+    cells = [_exact(cell, record) if cell[3] == "f" or cell[3:6] == "B:f" else cell for cell in cells]
     if f"MN:i:{length}" not in cells and any(cell.startswith("MN:") for cell in cells):
         cells = [cell for cell in cells if cell[:2] not in MODIFIED]  # of a longer read, which was clipped
     if record.is_reverse:
         cells = [f"{cell[:5]}{cell[:4:-1]}" if cell[:2] in TURNED else cell for cell in cells]
     return cells
+
+
+def _exact(cell: str, record: Any) -> str:
+    """Return a tag of float32 with the digits that make it the same number again; htslib writes six."""
+    held = record.get_tag(cell[:2])
+    values = [held] if cell[3] == "f" else held
+    shown = [np.format_float_positional(np.float32(value), trim="-") for value in values]
+    return cell[:5] + shown[0] if cell[3] == "f" else ",".join([cell[:6], *shown])

@@ -10,8 +10,7 @@ errors get the right one in 99 % with one end and in all with two.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,9 +21,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from biorrn.base.errors import ConfigError, InputError
-from biorrn.base.files import open_text, tsv_line, write_text
+from biorrn.base.files import tsv_line, write_text
 from biorrn.kernels.edits import LONGEST, Patterns
 from biorrn.nanopore.basecall.summary import UNCLASSIFIED
+from biorrn.nanopore.chemistry import code
 from biorrn.nanopore.readers.calls import BaseCall, mean_phred
 from biorrn.nanopore.reads.kits import Kit
 from biorrn.nanopore.reads.trim import Adapters, Ends, Windows, batches, cut, was_trimmed
@@ -178,43 +178,51 @@ def _in_alias(letter: str) -> bool:
     return letter.isalnum() or letter in "._-"
 
 
-def read_sheet(path: str | Path, barcodes: Collection[str]) -> dict[str, str]:
+def read_sheet(
+    path: str | Path, kit: Kit | None = None, say: Callable[[str], None] = lambda line: None
+) -> dict[str, str]:
     """Return {barcode: alias} of a sample sheet, as MinKNOW writes it: a table with the columns barcode and alias.
 
-    Separated by commas or tabs; other columns are ignored. A barcode is barcode01, 01 or 1.
+    It may be any table that biorrn reads, such as CSV of any separator and Excel; other columns are ignored. A barcode
+    is barcode01, 01 or 1.
+
+    Parameters
+    ----------
+    kit : Kit or None: whose barcodes are allowed; None: any.
+    say : called with a line if the sheet names another kit.
 
     Raises
     ------
     InputError: a column is missing or repeated, a barcode is not of the kit, or a barcode or an alias is given twice.
     """
-    with open_text(path) as stream:
-        lines = [line for line in stream if line.strip()]
-    if not lines:
-        raise InputError(path, "is empty; a sample sheet has the columns barcode and alias")
-    table = csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ",")
-    columns = [(name or "").strip().lower() for name in table.fieldnames or ()]
-    names = dict(zip(columns, table.fieldnames or (), strict=True))
-    if missing := [name for name in ("barcode", "alias") if name not in names]:
-        raise InputError(path, f"has no column '{missing[0]}'; found {', '.join(names)}")
-    if twice := [name for name in ("barcode", "alias") if columns.count(name) > 1]:
-        raise InputError(path, f"has the column '{twice[0]}' more than once")
+    # basecalling needs no tables
+    from biorrn.sequences.tables.numbers import text_of
+    from biorrn.sequences.tables.reader import column_names, matching, numbered_cells
+
+    columns = ["barcode", "alias", *(["kit"] if matching("kit", column_names(path)) else [])]
     found: dict[str, str] = {}
-    for number, row in enumerate(table, 2):
-        given, alias = ((row[names[name]] or "").strip() for name in ("barcode", "alias"))
+    others: set[str] = set()
+    for number, row in numbered_cells(path, columns):
+        given, alias, stated = (text_of(row.get(name)).strip() for name in ("barcode", "alias", "kit"))
         digits = given.lower().removeprefix("barcode")
         barcode = f"barcode{int(digits):02d}" if digits.isdecimal() else given
-        if barcode not in barcodes:
-            first, *_, last = [*barcodes, *barcodes]
-            raise InputError(path, f"line {number}: barcode '{given}': the kit has {first} to {last}")
+        if kit is not None and barcode not in kit.barcodes:
+            first, *_, last = [*kit.barcodes, *kit.barcodes]
+            raise InputError(path, f"row {number}: barcode '{given}': the kit has {first} to {last}")
+        if kit is None and not digits.isdecimal():
+            raise InputError(path, f"row {number}: barcode '{given}': allowed is barcode and a number")
         # names of files, which may differ in more than case on some disks only
         if barcode in found or alias.lower() in {each.lower() for each in found.values()}:
-            raise InputError(path, f"line {number}: {'barcode ' + given if barcode in found else alias} is given twice")
+            raise InputError(path, f"row {number}: {'barcode ' + given if barcode in found else alias} is given twice")
         if not alias[:1].isalnum() or not all(map(_in_alias, alias)) or alias == UNCLASSIFIED:
             allowed = f"letters, digits and ._-, the first one a letter or a digit, and not '{UNCLASSIFIED}'"
-            raise InputError(path, f"line {number}: alias '{alias}': allowed are {allowed}")
+            raise InputError(path, f"row {number}: alias '{alias}': allowed are {allowed}")
         found[barcode] = alias
-    if not found:
-        raise InputError(path, "names no barcode")
+        # MinKNOW names the expansion with barcodes beside the kit
+        if kit is not None and stated and kit.name not in map(code, stated.split()):
+            others.add(stated)
+    if kit is not None and others:
+        say(f"{path}: names the kit {', '.join(sorted(others))}; that of --kit is used, {kit.name}")
     return found
 
 

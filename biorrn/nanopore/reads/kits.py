@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -68,6 +69,10 @@ class Kit:
         """Return the bases of a barcode as SAM has them: where both ends differ, joined by a hyphen; "" for none."""
         held = [self.barcodes, *([] if self.others is None else [self.others])]
         return "-".join(each[barcode] for each in held if barcode in each)
+
+    def stamp(self) -> str:
+        """Return the name with a checksum of the sequences, which a file of the user may change."""
+        return f"{self.name} ({hashlib.sha256(repr(self).encode()).hexdigest()[:12]})"
 
     def outside(self) -> Kit:
         """Return what may be cut off reads that keep their barcodes: the adapters that stand before them."""

@@ -212,10 +212,13 @@ MOST = 1000  # files and reasons listed by name; the rest are summed
 
 
 class ReadQc:
-    """Counts over the rows of a summary; see `content`."""
+    """Counts over the rows of a summary; see `content`.
 
-    def __init__(self, flow_cell: str = "auto") -> None:
-        self.flow_cell = flow_cell
+    `sheet` is barcode -> alias: reads of any other barcode are unclassified, as `demux` sorts them.
+    """
+
+    def __init__(self, flow_cell: str = "auto", sheet: Mapping[str, str] | None = None) -> None:
+        self.flow_cell, self.sheet = flow_cell, sheet
         self.rows = self.called = self.samples = self.mapped = self.unread = 0
         self.aligned = False
         self.seconds = 0.0
@@ -299,9 +302,12 @@ class ReadQc:
         names, places = np.unique(rows.table[BARCODE[0]].to_numpy(dtype=str), return_inverse=True)
         counts = [np.bincount(places, weights) for weights in (rows.called, length)]
         for place, name in enumerate(names):
-            new = [int(count[place]) for count in counts]
+            new, known = [int(count[place]) for count in counts], str(name)
+            if new[0] and known and self.sheet is not None and (barcode := _barcode(known)) not in self.sheet:
+                known = ""
+                self.unclassified[f"{barcode} is not in the sample sheet"] += new[0]
             if new[0]:
-                self.barcodes[str(name)] = self.barcodes.get(str(name), np.zeros(2, np.int64)) + new
+                self.barcodes[known] = self.barcodes.get(known, np.zeros(2, np.int64)) + new
         if BARCODE[1] in rows.table:
             why = rows.table[BARCODE[1]].to_numpy(dtype=str)[rows.called]
             _count_names(self.unclassified, why[why != ""])
@@ -373,8 +379,10 @@ class ReadQc:
             "alignment": {"mapped": self.mapped, "median_identity": self.identities.quantile(0.5) / 10_000}
             if self.aligned else None,
             "barcodes": None if self.barcodes is None else [
-                {"name": name or UNCLASSIFIED, "reads": int(reads), "bases": int(held)}
-                for name, (reads, held) in sorted(self.barcodes.items(), key=lambda entry: (not entry[0], entry[0]))
+                {"name": name or UNCLASSIFIED, **self._alias(name), "reads": int(reads), "bases": int(held)}
+                for name, (reads, held) in sorted(
+                    (self._without_reads() | self.barcodes).items(), key=lambda entry: (not entry[0], entry[0])
+                )
             ],
             "unclassified": dict(self.unclassified.most_common()),
             "cut": {
@@ -387,6 +395,14 @@ class ReadQc:
                 for name, row in self.files.items()
             ],
         }  # fmt: skip
+
+    def _alias(self, name: str) -> dict[str, str]:
+        return {} if self.sheet is None else {"alias": self.sheet.get(_barcode(name), "")}
+
+    def _without_reads(self) -> dict[str, np.ndarray]:
+        """Return the barcodes of the sheet, with the kit that reads name."""
+        kit = next((name.removesuffix(_barcode(name)) for name in self.barcodes or () if name), "")
+        return {kit + barcode: np.zeros(2, np.int64) for barcode in self.sheet or ()}
 
     def curve(self) -> list[dict[str, float]]:
         """Return cumulative {"hours", "reads", "bases"} at evenly spaced times of the run."""
@@ -417,6 +433,16 @@ class ReadQc:
         }  # fmt: skip
 
 
+def _barcode(label: str) -> str:
+    """Return barcode01 of KIT_barcode01."""
+    return label.rpartition("_")[2]
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    """Return a barcode with its alias, where it has one."""
+    return f"{row['alias']} ({row['name']})" if row.get("alias") else str(row["name"])
+
+
 def _quantiles(counts: Counts) -> dict[str, float]:
     return {f"{100 * part:g}": counts.quantile(part) for part in QUANTILES}
 
@@ -428,23 +454,33 @@ def _count_names(counter: Counter[str], names: np.ndarray) -> None:
         counter[key] += int(count)
 
 
-def read_qc(path: str | Path, *, name: str, note: str = "", flow_cell: str = "auto") -> tuple[dict[str, Any], ReadQc]:
+def read_qc(
+    path: str | Path, *, name: str, note: str = "", flow_cell: str = "auto", sheet: str | Path | None = None
+) -> tuple[dict[str, Any], ReadQc]:
     """Return the results of `biorrn qc` for a summary, and the counts behind them.
 
     Parameters
     ----------
     flow_cell : str: entry of `FLOW_CELLS`; "auto" takes the smallest that has all channels.
+    sheet : sample sheet with the aliases of barcodes, see `demux.read_sheet`.
 
     Raises
     ------
-    InputError: see `read_rows`.
+    InputError: see `read_rows` and `read_sheet`; or there is a sheet, but the summary has no barcodes.
     ConfigError: the flow cell is unknown, or has fewer channels.
     """
     plan_of(0, flow_cell)  # an unknown name fails before the table is read
-    counted = ReadQc(flow_cell)
+    inputs, aliases = {"summary": path}, None
+    if sheet is not None:
+        from biorrn.nanopore.reads.demux import read_sheet
+
+        inputs["sample_sheet"], aliases = sheet, read_sheet(sheet)
+    counted = ReadQc(flow_cell, aliases)
     for some in read_rows(path):
         counted.add(some)
-    content = described("qc", name, {"summary": path}, note) | counted.content()
+    if sheet is not None and counted.barcodes is None:
+        raise InputError(path, "column 'barcode' is missing, which --sample-sheet needs; biorrn basecall --kit has it")
+    content = described("qc", name, inputs, note) | counted.content()
     if content["counts"]["runs"] > 1:
         content["cautions"].append(f"{content['counts']['runs']} runs: times are since the start of each.")
     content["cautions"] += [f"{count:,} of {counted.called:,} called reads: {warning}."
@@ -477,7 +513,7 @@ def qc_lines(content: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     if content["alignment"]:
         rows.append(("reads mapped", f"{content['alignment']['mapped']:,}"))
-    rows += [(f"reads of {row['name']}", f"{row['reads']:,}") for row in content["barcodes"] or ()]
+    rows += [(f"reads of {_shown(row)}", f"{row['reads']:,}") for row in content["barcodes"] or ()]
     rows += [(f"unclassified: {reason}", f"{count:,}") for reason, count in content["unclassified"].items()]
     rows += [(f"cut at the {end}: reads; bases, median", f"{row['reads']:,}; {number(row['quantiles']['50'])}")
              for end, row in content["cut"].items()]  # fmt: skip
@@ -634,7 +670,7 @@ def _barcodes(table: list[dict[str, Any]]) -> Callable[[Figure], None]:
     def paint(figure: Figure) -> None:
         if not table:
             return say(figure.add_subplot(), NOTHING)
-        count_bars(figure, {row["name"]: row["reads"] for row in table}, UNCLASSIFIED, "reads")
+        count_bars(figure, {_shown(row): row["reads"] for row in table}, UNCLASSIFIED, "reads")
         return None
 
     return paint

@@ -6,15 +6,19 @@ adapter of the bottom strand, which ends the first, and that of the top strand, 
 
 from __future__ import annotations
 
+import contextlib
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
 from biorrn.base.errors import OnProblem
 from biorrn.kernels.edits import Patterns
+from biorrn.nanopore.basecall.sam import iso
 from biorrn.nanopore.readers.calls import BaseCall
 from biorrn.nanopore.readers.files import read_all
 from biorrn.nanopore.reads.trim import bases_of, cut, is_rna
@@ -30,7 +34,7 @@ ALONE, TOGETHER, MOST_TOP = 6, 12, 9
 GAP = 80  # bases between both
 EDGE = 200  # bases of the shortest part
 MOST = 20  # parts of a read
-SHIFTED = ("st", "s0", "xt", "pt", "pa", "tq")  # tags that are of the whole read
+SHIFTED = ("st", "s0", "xt", "pt", "pa", "tq")  # tags of the whole read; a part has others, or none
 COLUMNS = ("read_id", "part", "parts", "start", "end", "edits_top", "edits_bottom", "parent_id")
 
 
@@ -48,7 +52,7 @@ def middle(codes: np.ndarray) -> tuple[int, int, int, int] | None:
     top, end = int(edits[0, 0]), int(ends[0, 0])
     if top > MOST_TOP:
         return None
-    start = int(_TOP.starts(inside[None], np.array([0]), np.array([end]))[0])
+    start = _TOP.start(inside, 0, end)
     before = inside[max(0, start - GAP - len(BOTTOM)) : start]
     found, places = _BOTTOM(before[None], np.array([len(before)]))
     bottom = int(found[0, 0])
@@ -57,8 +61,7 @@ def middle(codes: np.ndarray) -> tuple[int, int, int, int] | None:
         return None
     first = start
     if near:
-        place = np.array([int(places[0, 0])])
-        first = start - len(before) + int(_BOTTOM.starts(before[None], np.array([0]), place)[0])
+        first = start - len(before) + _BOTTOM.start(before, 0, int(places[0, 0]))
     return EDGE + first, EDGE + end, top, bottom
 
 
@@ -110,8 +113,9 @@ def split_reads(
 ) -> Iterator[tuple[BaseCall, list[str]]]:
     """Yield each read, or its parts, with its cells in the order of `COLUMNS`.
 
-    A part has an id of its own, made from that of the read and its place; `pi` names the read, and `sp` the first
-    sample of the part where the read has a move table.
+    A part has an id of its own, made from that of the read and its place; `pi` names the read. Where it
+    has a move table, `sp` is the first sample of the part, `st`, `s0` and `du` are its own start and duration, and the
+    tags of a poly(A) tail are of the part that holds it.
 
     Parameters
     ----------
@@ -135,19 +139,37 @@ def split_reads(
 def part(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
     """Return a part of a read as a read of its own: see `split_reads`."""
     made = cut(read, start, end, rna)
+    whole = {tag[:2]: tag[5:] for tag in read.tags}
     tags = {tag[:2]: tag for tag in made.tags if tag[:2] not in SHIFTED}
-    parent = tags.get("pi", f"pi:Z:{read.id}")
-    added = [parent]
+    added = [tags.get("pi", f"pi:Z:{read.id}")]
     if "mv" in tags and "ts" in tags:
         begin = int(tags["ts"][5:])
         stride, *moves = tags["mv"][7:].split(",")
         samples = int(stride) * len(moves)
         before = int(tags["sp"][5:]) if "sp" in tags else 0
         added += [f"sp:i:{before + begin}", "ts:i:0", f"ns:i:{samples}"]
-        whole = next((int(tag[5:]) for tag in read.tags if tag.startswith("ns:")), 0)
-        if "du" in tags and whole:
-            added.append(f"du:f:{float(tags['du'][5:]) * samples / whole:.5f}")
+        added += _tail(whole, begin, samples)
+        if "s0" in whole:
+            added.append(f"s0:i:{int(whole['s0']) + begin}")
+        if float(whole.get("du", 0)) > 0 and int(whole.get("ns", 0)) > 0:
+            rate = int(whole["ns"]) / float(whole["du"])
+            added.append(f"du:f:{samples / rate:.5f}")
+            with contextlib.suppress(OverflowError, ValueError):  # no time, or one beyond the year 9999
+                started = datetime.fromisoformat(whole.get("st", "")) + timedelta(seconds=begin / rate)
+                added.append(f"st:Z:{iso(started)}")
     return with_tags(replace(made, id=part_id(read.id, start, end), tags=tuple(tags.values())), added)
+
+
+def _tail(tags: Mapping[str, str], begin: int, samples: int) -> list[str]:
+    """Return the tags of a read's poly(A) tail for the part that holds it, from sample `begin` on; else none."""
+    found = re.fullmatch(r"i,(-?\d+),(\d+),(\d+),-1,-1", tags.get("pa", ""))
+    if found is None:
+        return []
+    anchor, first, last = (int(sample) - begin for sample in found.groups())
+    if not 0 <= first <= last <= samples:
+        return []
+    others = [f"{tag}:{kind}:{tags[tag]}" for tag, kind in (("pt", "i"), ("tq", "f")) if tag in tags]
+    return [f"pa:B:i,{anchor},{first},{last},-1,-1", *others]
 
 
 def part_id(read_id: str, start: int, end: int) -> str:

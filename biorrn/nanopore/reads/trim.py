@@ -140,9 +140,10 @@ def is_rna(read: BaseCall) -> bool:
 def cut(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:
     """Return the part of a read, with all tags that count its bases or samples.
 
-    The move table, `ts`, `ns`, `MM`, `ML`, `MN`, `qs` and texts of one letter a base are those of the part; `xt` tells
-    the bases cut off, earlier cuts included. `ns` then ends with the last move, as ONT's basecaller has it. A tag that
-    does not fit the bases of the read is left out.
+    The move table, `ts`, `ns`, `du`, `MM`, `ML`, `MN`, `qs` and texts of one letter a base are those of the part; `xt`
+    tells the bases cut off, earlier cuts included. `ns` then ends with the last move, as ONT's basecaller has it, and
+    `du` is `ns` in seconds; `pa` counts from the same first sample and stays. A tag that does not fit the bases of the
+    read is left out.
 
     Parameters
     ----------
@@ -198,7 +199,10 @@ def _cut_moves(tags: dict[str, str], start: int, end: int, size: int, rna: bool)
     tags["mv"] = f"mv:B:c,{stride}," + ",".join(map(str, moves[begin:stop].tolist()))
     tags["ts"] = f"ts:i:{before + stride * begin}"
     if stop < len(moves) and "ns" in tags:
-        tags["ns"] = f"ns:i:{before + stride * stop}"
+        kept, whole = before + stride * stop, int(tags["ns"][5:])
+        tags["ns"] = f"ns:i:{kept}"
+        if "du" in tags and whole:
+            tags["du"] = f"du:f:{float(tags['du'][5:]) * kept / whole:.5f}"
 
 
 _MODIFICATION = re.compile(r"([ACGTUN])([-+])([a-z]+|[0-9]+)([.?]?)((?:,[0-9]+)*)")

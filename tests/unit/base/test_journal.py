@@ -104,11 +104,11 @@ def test_one_that_holds_nothing_is_replaced(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"--decoder": "greedy"}, "--decoder was beam and is now greedy"),
-        ({"--max-reads": 5}, "--max-reads was absent and is now 5"),
+        ({"--max-reads": 5}, "--max-reads was not given and is now 5"),
         ({"input": {"a.pod5": [10, 7], "b.pod5": [21, 8]}}, "input b.pod5 was 20, 8 and is now 21, 8"),
-        ({"input": {"a.pod5": [10, 7]}}, "input b.pod5 was 20, 8 and is now absent"),
+        ({"input": {"a.pod5": [10, 7]}}, "input b.pod5 was 20, 8 and is now not given"),
         ({"input": {"b.pod5": [20, 8], "a.pod5": [10, 7]}}, "input come in another order"),
-        ({"--new": 1}, "--new was absent and is now 1"),
+        ({"--new": 1}, "--new was not given and is now 1"),
     ],
 )
 def test_what_differs_is_named(path: Path, changes: dict, message: str) -> None:

@@ -16,7 +16,7 @@ from biorrn.nanopore.basecall.intake import UNSURE, Intake, read_ids
 from biorrn.nanopore.chemistry import Purpose, chemistry_of
 from biorrn.nanopore.readers.files import read_all
 from biorrn.nanopore.readers.slow5 import FIELDS
-from biorrn.nanopore.simulate.reads import open_signal, tags
+from biorrn.nanopore.simulate.writers import open_signal, tags
 from biorrn.sequences.records import SignalRecord
 
 

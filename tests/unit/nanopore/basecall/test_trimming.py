@@ -36,6 +36,9 @@ def test_a_part_has_the_tags_of_a_finished_read_that_is_cut(rna: bool) -> None:
     assert (part.bases, part.quals.tolist()) == (wanted.bases, wanted.quals.tolist())
     assert {*tags(part), move_tag(part)} == set(wanted.tags)
     assert part_of(call, 0, 10, rna) is call
+    own = {tag[:2]: tag[5:] for tag in tags(part)}
+    assert float(own["du"]) == pytest.approx(int(own["ns"]) / 4000, abs=1e-5)
+    assert int(own["ns"]) < call.samples
 
 
 def test_a_barcode_is_named_and_cut() -> None:
@@ -43,7 +46,9 @@ def test_a_barcode_is_named_and_cut() -> None:
     (before, after), inside = kit.flanks[0], "".join(np.random.default_rng(0).choice(list("ACGT"), 300))
     own = before + kit.barcodes["barcode05"] + after
     call = made("GTTCAGTT" + own + inside + reverse_complement(own))
-    cut_off = Trimmer(kit)(call)
+    trimmer = Trimmer(kit)
+    cut_off = trimmer(call)
+    assert trimmer.lines() == ["kit SQK-NBD114-24: 1 of 1 reads have a barcode"]
     assert cut_off.bases == inside
     assert cut_off.barcode == "SQK-NBD114-24_barcode05"
     assert cut_off.cut == (8 + len(own), len(own))
@@ -105,3 +110,12 @@ def test_why_a_read_has_no_barcode_is_told() -> None:
     kit, inside = find_kit("SQK-NBD114-24"), "".join(np.random.default_rng(3).choice(list("ACGT"), 300))
     assert Trimmer(kit)(made(inside)).unclassified == NONE
     assert OwnTrimmer()(made(inside, "SQK-NBD114-24")).unclassified == ""
+
+
+def test_a_kit_that_contradicts_the_metadata_is_told() -> None:
+    trimmer, inside = Trimmer(find_kit("SQK-NBD114-24")), "".join(np.random.default_rng(0).choice(list("ACGT"), 300))
+    for kit in ("SQK-NBD114-24", "SQK-NBD114-24-260", ""):
+        trimmer(made(inside, kit))
+    assert trimmer.lines() == ["kit SQK-NBD114-24: 0 of 3 reads have a barcode"]
+    trimmer(made(inside, "sqk-lsk114"))
+    assert trimmer.lines()[0] == "--kit is used, SQK-NBD114-24; the metadata of reads name SQK-LSK114 in 1"

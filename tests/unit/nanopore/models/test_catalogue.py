@@ -26,7 +26,7 @@ from biorrn.nanopore.models.catalogue import (
     order,
     table,
 )
-from biorrn.nanopore.simulate.reads import open_signal
+from biorrn.nanopore.simulate.writers import open_signal
 from biorrn.nn import store
 from biorrn.nn.store import find_model, model_folders, models_in, shipped_models
 from biorrn.sequences.records import SignalRecord

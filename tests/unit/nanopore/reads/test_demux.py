@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from biorrn.base.errors import BiorrnError, ConfigError
@@ -115,19 +116,42 @@ def test_a_kit_without_barcodes_or_with_one_end_is_refused() -> None:
 def test_a_sample_sheet_of_minknow(tmp_path: Path) -> None:
     path = tmp_path / "sheet.csv"
     path.write_text("flow_cell_id,kit,barcode,alias\nFAA1,SQK-RBK004,barcode01,liver\nFAA1,SQK-RBK004,2,kidney-b\n")
-    assert read_sheet(path, find_kit("SQK-RBK004").barcodes) == {"barcode01": "liver", "barcode02": "kidney-b"}
+    assert read_sheet(path, find_kit("SQK-RBK004")) == {"barcode01": "liver", "barcode02": "kidney-b"}
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_sample_sheet_of_excel(mark: str, tmp_path: Path) -> None:
+    """Excel writes a byte order mark, and semicolons where the comma is the decimal sign."""
+    path = tmp_path / "sheet.csv"
+    path.write_text(f"\ufeffBarcode{mark}Alias\r\n1{mark}liver\r\nbarcode02{mark}kidney\r\n", newline="")
+    assert read_sheet(path, find_kit("SQK-RBK004")) == {"barcode01": "liver", "barcode02": "kidney"}
+
+
+def test_a_workbook_is_a_sample_sheet(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.xlsx"
+    pd.DataFrame({"barcode": [1, 12], "alias": ["liver", 7]}).to_excel(path, index=False)
+    assert read_sheet(path, find_kit("SQK-RBK004")) == {"barcode01": "liver", "barcode12": "7"}
+
+
+def test_a_sample_sheet_of_another_kit_is_told(tmp_path: Path) -> None:
+    path, said = tmp_path / "sheet.csv", list[str]()
+    path.write_text("kit,barcode,alias\nSQK-LSK109 EXP-NBD104,1,liver\n")
+    read_sheet(path, find_kit("EXP-NBD104"), said.append)
+    assert not said
+    read_sheet(path, find_kit("SQK-RBK004"), said.append)
+    assert said == [f"{path}: names the kit SQK-LSK109 EXP-NBD104; that of --kit is used, SQK-RBK004"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "is empty"),
-        ("barcode,name\n1,a\n", "has no column 'alias'"),
-        ("barcode,alias,Barcode\n1,a,2\n", "has the column 'barcode' more than once"),
+        ("barcode,name\n1,a\n", "column 'alias' is missing"),
+        ("barcode,alias,barcode\n1,a,2\n", "column 'barcode' is given twice"),
         ("barcode,alias\n13,a\n", "barcode '13': the kit has barcode01 to barcode12"),
         ("barcode,alias\n1,a\n1,b\n", "barcode 1 is given twice"),
         ("barcode,alias\n1,a\n2,a\n", "a is given twice"),
-        ("barcode,alias\n1,Liver\n2,liver\n", "line 3: liver is given twice"),
+        ("barcode,alias\n1,Liver\n2,liver\n", "row 2: liver is given twice"),
         ("barcode,alias\n1,unclassified\n", "and not 'unclassified'"),
         ("barcode,alias\n1,../a\n", "allowed are letters, digits"),
         ("barcode,alias\n1,..\n", "the first one a letter or a digit"),
@@ -137,7 +161,7 @@ def test_a_fault_of_a_sample_sheet_is_named(text: str, message: str, tmp_path: P
     path = tmp_path / "sheet.csv"
     path.write_text(text)
     with pytest.raises(BiorrnError, match=message):
-        read_sheet(path, find_kit("SQK-RBK004").barcodes)
+        read_sheet(path, find_kit("SQK-RBK004"))
 
 
 @pytest.mark.parametrize(("count", "size", "flank"), [(1, 24, 4), (1, 24, 0), (12, 20, 0), (1, 12, 4)])

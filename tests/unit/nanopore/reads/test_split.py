@@ -1,6 +1,9 @@
 """Splitting of reads of two molecules, with their tags."""
 
+from datetime import UTC, datetime
+
 import numpy as np
+import pytest
 
 from biorrn.nanopore.readers.calls import BaseCall
 from biorrn.nanopore.reads.split import BOTTOM, TOP, part, parts_of, spans_between, split_reads
@@ -31,7 +34,10 @@ def test_parts_have_their_own_ids_moves_and_samples() -> None:
     one, two = insert(rng, 400), insert(rng, 300)
     bases = one + BOTTOM + TOP + two
     moves = "1,0," * (len(bases) - 1) + "1"
-    tags = ("ts:i:7", f"ns:i:{7 + 5 * (2 * len(bases) - 1)}", f"mv:B:c,5,{moves}", "du:f:2.0", "RG:Z:g", "s0:i:3")
+    tags = ("ts:i:7", f"ns:i:{7 + 5 * (2 * len(bases) - 1)}", f"mv:B:c,5,{moves}", "RG:Z:g", "s0:i:3")
+    samples = int(tags[1][5:])
+    tags += (f"du:f:{samples / 4000:.5f}", "st:Z:2024-01-01T00:00:09.500+00:00", "pt:i:20", "tq:f:0.75")
+    tags += (f"pa:B:i,{samples - 40},{samples - 240},{samples - 40},-1,-1",)
     read = BaseCall("parent", bases, np.full(len(bases), 20, np.uint8), tags)
     made = list(split_reads([read, BaseCall("whole", one, np.zeros(0, np.uint8))]))
     assert [len(part.bases) for part, _ in made] == [400, 300, 400]
@@ -42,8 +48,17 @@ def test_parts_have_their_own_ids_moves_and_samples() -> None:
         moves = own["mv"].split(",")[2:]
         assert moves.count("1") == len(each.bases)
         assert (int(own["ts"]), int(own["ns"])) == (0, 5 * len(moves))
-        assert "s0" not in own
+        begin = int(own["sp"])
+        assert int(own["s0"]) == 3 + begin
+        assert float(own["du"]) == pytest.approx(5 * len(moves) / 4000, abs=1e-5)
+        started = datetime.fromisoformat(own["st"]) - datetime(2024, 1, 1, 0, 0, 9, 500_000, UTC)
+        assert started.total_seconds() == pytest.approx(begin / 4000, abs=0.001)
         assert own["RG"] == "g"
+    # the tail is of the part that holds it, and counts from its first sample
+    begin = int(parts[1]["sp"])
+    assert parts[1]["pa"] == f"i,{samples - 40 - begin},{samples - 240 - begin},{samples - 40 - begin},-1,-1"
+    assert (parts[1]["pt"], parts[1]["tq"]) == ("20", "0.75")
+    assert not parts[0].keys() & {"pa", "pt", "tq"}
     assert len({part.id for part, _ in made}) == 3
     assert made[2][0].id == "whole"
     again = list(split_reads([part for part, _ in made]))

@@ -21,7 +21,8 @@ from biorrn.nanopore.simulate.estimate import (
 )
 from biorrn.nanopore.simulate.labelled_signal import LabelledSignal, load_prepared, load_reads
 from biorrn.nanopore.simulate.pore_model import PoreModel
-from biorrn.nanopore.simulate.reads import Settings, Simulator, open_signal, open_truth, random_genome, simulate
+from biorrn.nanopore.simulate.reads import Settings, Simulator, open_truth, random_genome, simulate
+from biorrn.nanopore.simulate.writers import open_signal
 from biorrn.sequences.prepared.files import signal_writer
 
 

@@ -19,18 +19,16 @@ from biorrn.nanopore.signal import trim_start
 from biorrn.nanopore.simulate.molecules import ADAPTER
 from biorrn.nanopore.simulate.pore_model import PoreModel, kmer_index, load_pore_model
 from biorrn.nanopore.simulate.reads import (
-    SIGNAL_WRITERS,
     Settings,
     Simulator,
     draw_fragment,
-    encode_svb_zd,
-    open_signal,
     open_truth,
     random_genome,
     read_genome,
     simulate,
     write_genome,
 )
+from biorrn.nanopore.simulate.writers import SIGNAL_WRITERS, encode_svb_zd, open_signal
 from biorrn.sequences.alphabets import decode_bases, reverse_complement
 from biorrn.sequences.prepared.files import SignalFile
 from biorrn.sequences.records import SignalRecord
