@@ -139,7 +139,7 @@ def plan(
         chosen = parse_recipe({"name": "own", "task": task, "members": members, "combine": combine})
         lines.append(
             f"{len(members)} members are one ensemble, "
-            + ("weighted by the validation rows" if combine == "stack" else "their plain mean")
+            + ("each kind weighted by the validation rows" if combine == "stack" else "their plain mean")
         )
     return Plan(chosen, lines)
 

@@ -61,8 +61,8 @@ def _without_idle(recipe: Recipe, measured: Path) -> tuple[list[str], Recipe]:
     ]
     metric = next(iter(provenance["members"].values()))["best"]["metric"]
     line = f"{metric.replace('valid_', 'validation ')} of the members, and their weight: {', '.join(shown)}"
-    if recipe.combine == "stack" and np.ptp(weights) == 0:
-        line += "; each network counts the same, as there are fewer than two validation rows a network"
+    if recipe.combine == "stack" and np.ptp([sum(weight for _, weight in pairs) for pairs in told.values()]) < 1e-6:
+        line += "; each kind counts the same, as there are fewer than two validation rows a kind"
     content = recipe.model_dump(mode="json")
     tuned = [isinstance(member.recipe, Recipe) and bool(adapted(member.recipe)) for member in recipe.members]
     if sum(weight for weight, own in zip(weights, tuned, strict=True) if own) >= LEAST:
