@@ -65,6 +65,8 @@ def test_train_from_a_recipe_on_the_command_line(biorrn: Run, tiny_classes: Path
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
     code, _, err = biorrn("train", tmp_path / "small.yaml", tiny_classes, "-o", tmp_path / "run", "--threads", 1)
     assert code == 0, err
+    assert ", macro f1 0." in err
+    assert "selection" not in err
     facts = load_facts(tmp_path / "run")
     assert facts["classes"] == ["channel", "globin", "kinase"]
     assert facts["class_calibration"]["rows"] == 25  # half of the validation rows

@@ -57,7 +57,7 @@ def test_adapters_compete_and_the_model_is_like_any_other(
     out = capsys.readouterr().out
     assert "tiny_esm with adapters: about" in out
     assert f"--embeddings {tiny_esm} -o" in out
-    line = next(line for line in out.splitlines() if line.startswith("validation selection of the members"))
+    line = next(line for line in out.splitlines() if line.startswith("validation score that selects the"))
     assert "own_plm_classes" in line
     assert "own_plm_lora" in line
     assert line in (run / "report.html").read_text()

@@ -30,7 +30,9 @@ def test_adapters_are_left_out_without_weight(
 ) -> None:
     monkeypatch.setattr(tune, "LEAST", least)
     if equal:  # as with few validation rows
-        monkeypatch.setattr(ensemble, "stacked_weights", lambda values, true, kinds: np.full(len(values), 1 / len(values)))
+        monkeypatch.setattr(
+            ensemble, "stacked_weights", lambda values, true, kinds: np.full(len(values), 1 / len(values))
+        )
     monkeypatch.setattr(hub, "_OFFERED", {})
     hub.offer(str(tiny_esm))
     fronts: dict[str, Any] = {"plain": {"name": "onehot"}, "tuned": {"name": "plm", "path": str(tiny_esm), "rank": 2}}
