@@ -20,6 +20,7 @@ from biorrn.version import __version__
 
 KINDS = ("regression", "classification", "basecalls", "tagging", "language", "translation")
 
+NO_BASELINE = "A table does not say which rows train, so no baseline was fitted; a prepared file does."  # a caution
 NOTHING_FITTED = "The prepared file has no training rows, so no baseline was fitted."  # a caution
 
 

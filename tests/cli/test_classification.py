@@ -101,6 +101,13 @@ def test_predict_writes_class_probability_set_and_flags(
     assert [[row[name] for name in kept] for row in others] == [[row[name] for name in kept] for row in rows[::-1]]
 
 
+def test_rows_that_were_trained_on_are_told(biorrn: Run, trained: Path, tiny_classes: Path, tmp_path: Path) -> None:
+    words = ("evaluate", "classification", trained, tiny_classes.parent / "x.csv", "--split", "all")
+    code, out, err = biorrn(*words, "-o", tmp_path / "e.json", "--baselines", "none")
+    assert code == 0, err
+    assert out.count("these numbers do not measure performance on new rows") == 1
+
+
 def sequences(tiny_classes: Path) -> list[str]:
     with (tiny_classes.parent / "x.csv").open(newline="") as stream:
         return [row["sequence"] for row in csv.DictReader(stream)]
