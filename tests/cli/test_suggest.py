@@ -107,6 +107,20 @@ def test_a_run_that_predicts_nothing_warns_and_its_predictions_are_not_used(
     assert pd.read_csv(tmp_path / "next.csv")["mutation"].tolist() == without["mutation"].tolist()
 
 
+def test_whole_numbers_are_numbers(
+    table: Path, run_cli: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = pd.read_csv(table)
+    measured["activity"] = 100 * measured["activity"].round().astype(int)
+    measured.to_csv(tmp_path / "t.csv", index=False)
+    words = ("suggest", tmp_path / "t.csv", "--wild-type", WILD, "-n", "4", "-o", tmp_path / "next.csv")
+    assert run_cli(*words, "--target", "activity") == 0
+    assert pd.read_csv(tmp_path / "next.csv")["activity"].max() > 50
+    assert "--target-type" not in capsys.readouterr().err
+    assert run_cli(*words) == 2
+    assert "name a column of numbers of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -33,7 +33,8 @@ from biorrn.sequences.embeddings import wanted
 from biorrn.sequences.fasta import cleaned, read_fasta
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.repeats import repeats_of
-from biorrn.sequences.rows import TableOptions, protein_columns
+from biorrn.sequences.rows import TableOptions, is_fasta, protein_columns
+from biorrn.sequences.tables.reader import is_labelled
 from biorrn.training.batches import pad_tokens
 
 ENCODED = 4096  # candidates that are encoded together
@@ -194,7 +195,9 @@ def open_campaign(
             target = names[0]
     known = "" if stored is None else wild_type_of(stored.facts)
     if table is not None:
-        columns = Columns(table, (target,) if target else (), offset=offset, **reading or {})
+        if is_fasta(table) and not is_labelled(table):
+            raise ConfigError(f"{table}: is FASTA, which holds no values; expected a table of measured values")
+        columns = Columns(table, (target,) if target else (), offset=offset, type="number", **reading or {})
         return read_campaign(columns, wild_type, say, known), stored
     assert stored is not None
     assert target is not None

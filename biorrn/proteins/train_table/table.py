@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from biorrn.base.errors import ConfigError, InputError
+from biorrn.base.terminal import plural
 from biorrn.sequences import embeddings, repeats
 from biorrn.sequences.alphabets import consensus as consensus_of
 from biorrn.sequences.alphabets import sequence, tokens
@@ -162,17 +163,17 @@ def read_table(columns: Columns, of_model: str = "") -> Table:
     InputError: a column is missing, a cell cannot be used, a target is constant, or too few rows have one.
     """
     if "-" in (columns.path, columns.values):
-        raise ConfigError("biorrn train-table reads its table more than once; found standard input, give a file")
+        raise ConfigError("a table to learn from is read more than once; found standard input, give a file")
     if columns.values is None and is_fasta(columns.path) and not is_labelled(columns.path):
         raise ConfigError(f"{columns.path}: is FASTA, which holds no values; name their table with --targets")
     reading = Reading(columns.sheet, columns.decimal, columns.censored, columns.strict, columns.type, whole=True)
     names = column_names(columns.table, reading)
     if not columns.targets:
         layout = layout_of(names)
+        kinds = "numbers" if columns.type == "number" else "numbers or classes"
         hint = f"; {layout} has its values in '{LAYOUTS[layout][1]}'" if layout else ""
         raise ConfigError(
-            f"--target: found none; name a column of numbers or classes of {columns.table}: "
-            f"{', '.join(names)[:200]}{hint}"
+            f"--target: found none; name a column of {kinds} of {columns.table}: {', '.join(names)[:200]}{hint}"
         )
     counts: Counter[str] = Counter()
     sets = [columns.split] if columns.split else [name for name in names if plain(name) in SETS]
@@ -254,6 +255,10 @@ def _without_small(columns: Columns, column: Classes, values: np.ndarray, counts
     InputError: fewer than two classes are left.
     """
     known = np.isfinite(values[:, 0])
+    _enough(columns, column.name, int(known.sum()))
+    if np.ptp(values[known, 0]) == 0:
+        every = column.names[int(values[known, 0][0])]
+        raise InputError(columns.table, f"column '{column.name}': every protein is '{every}', which cannot be learned")
     members = members_of(column)
     names = np.array(labels_of(column.names)[0] if column.sets else column.names, object)
     rows = members[values[known, 0].astype(np.int64)]
@@ -274,7 +279,7 @@ def _without_small(columns: Columns, column: Classes, values: np.ndarray, counts
     if rare.any():
         shown = ", ".join(f"{names[place]} ({number[place]})" for place in np.flatnonzero(rare)[:3])
         shown += ", ..." if rare.sum() > 3 else ""
-        what = f"{int(rare.sum()):,} class{'es' * bool(rare.sum() > 1)} with fewer than {LEAST_OF_CLASS} proteins "
+        what = f"{plural(int(rare.sum()), 'class')} with fewer than {LEAST_OF_CLASS} proteins "
         what += f"({shown})"
         counts[f"dropped: proteins of {what}{' and no other' * column.sets}"] = int(lost.sum())
         if column.sets:
@@ -350,15 +355,20 @@ def _splits(
     return "", np.full(len(rows), NO_SPLIT, np.uint8)
 
 
+def _enough(columns: Columns, name: str, rows: int) -> None:
+    """Raise InputError for too few measured proteins."""
+    if rows < LEAST_ROWS:
+        raise InputError(
+            columns.table,
+            f"column '{name}': {plural(rows, 'protein')} with a value; expected at least {LEAST_ROWS} to learn and to "
+            "check",
+        )
+
+
 def _check(columns: Columns, values: np.ndarray) -> None:
     for place, name in enumerate(columns.targets):
         known = values[np.isfinite(values[:, place]), place]
-        if len(known) < LEAST_ROWS:
-            raise InputError(
-                columns.table,
-                f"column '{name}': {len(known)} proteins have a value; expected at least {LEAST_ROWS} to learn "
-                "and to check",
-            )
+        _enough(columns, name, len(known))
         if np.ptp(known) == 0:
             raise InputError(
                 columns.table, f"column '{name}': every value is {known[0]:g}; a constant cannot be learned"
@@ -515,7 +525,7 @@ def _target(name: str, table: Table, place: int) -> dict[str, Any]:
 def lines(seen: Look) -> list[str]:
     """Return the summary as lines to print."""
     spread = f"{seen.shortest} residues" if seen.lengths == 1 else f"{seen.shortest} to {seen.longest} residues"
-    said = [f"{seen.rows:,} proteins of {spread} ({seen.lengths} distinct lengths)"]
+    said = [f"{seen.rows:,} proteins of {spread} ({plural(seen.lengths, 'distinct length')})"]
     if seen.sequences < seen.rows:
         again = f"; measurements of one sequence differ by {seen.repeats:.3g} (SD)" if seen.repeats >= 0 else ""
         said[0] += f", {seen.sequences:,} distinct sequences{again}; each row trains: repeats count as their mean"
@@ -618,7 +628,7 @@ def choose_split(
         return replace(_by_column(table, groups, how, seed), wild_type=wild_type)
     codes = shares(groups, fractions, seed)
     if table.classes and (moved := train_every_class(codes, groups, table.members)):
-        why += f"; {moved:,} rows were moved to train, as their class had none there"
+        why += f"; {plural(moved, 'row')} moved to train, for a class that had none there"
     return Split(codes, groups, how, why, wild_type=wild_type)
 
 

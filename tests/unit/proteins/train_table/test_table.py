@@ -100,8 +100,11 @@ def test_a_validation_column_chooses_among_training_rows(tmp_path: Path) -> None
     ("rows", "columns", "message"),
     [
         (variants(15), {"targets": ()}, "--target: found none; name a column of numbers"),
-        (variants(5), {}, "5 proteins have a value; expected at least 12"),
+        (variants(5), {}, "5 proteins with a value; expected at least 12"),
         ([f"c{i},{WILD},1.5" for i in range(20)], {}, "every value is 1.5"),
+        ([f"c1,{WILD},x;y"], {}, "1 protein with a value; expected at least 12"),
+        ([f"c{i},{WILD},x;y" for i in range(20)], {}, "every protein is 'x;y', which cannot be learned"),
+        (variants(15), {"targets": (), "type": "number"}, "name a column of numbers of"),
         (variants(15), {"targets": ("z",)}, "column 'z' is missing"),
         (variants(15), {"split": "y"}, "allowed is train, valid, test"),
         (variants(15), {"groups": "family"}, "column 'family' is missing"),
