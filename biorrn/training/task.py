@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -87,7 +88,8 @@ class Task(Protocol):
 def shown_score(task: Task, scores: Mapping[str, float]) -> str:
     """Return the score that selects the epoch with its name; where it is made of others, the main one of these."""
     name = next((one for one in getattr(task, "leading", ()) if one in scores), task.monitor)
-    return f"{name.replace('_', ' ')} {scores[name]:.4f}"
+    shown = f"{scores[name]:.4f}" if math.isfinite(scores[name]) else "undefined (of fewer than two or equal values)"
+    return f"{name.replace('_', ' ')} {shown}"
 
 
 # task of a recipe -> the module that implements `Task`, imported on demand

@@ -35,7 +35,7 @@ def test_it_says_what_it_wrote(biorrn: Run, folder: Path) -> None:
         "--report", folder / "r.json", "--note", "made up",
     )  # fmt: skip
     assert done[0] == 0
-    assert "valid: 1 sequences, 8 residues" in done[1]
+    assert "valid: 1 sequence, 8 residues" in done[1]
     report = json.loads((folder / "r.json").read_text())
     assert report["kind"] == "tags"
     assert report["note"] == "made up"
