@@ -218,7 +218,8 @@ def coverage_lines(content: Mapping[str, Any]) -> list[str]:
         overall = entry["overall"]
         every = content["metrics"][name]["spearman"]["n"]
         without = every - overall["n"]
-        rest = f"{plural(without, 'row')} outside the training data without an interval" if without > 0 else ""
+        rest = f"{plural(without, 'row')} outside the training data {'has' if without == 1 else 'have'} no interval"
+        rest = rest if without > 0 else ""
         if not overall["n"]:
             lines.append(f"{name}: coverage of the intervals is unknown: {rest or 'no row has one'}")
             continue

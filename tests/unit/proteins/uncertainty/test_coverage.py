@@ -107,7 +107,7 @@ def test_no_row_has_an_interval() -> None:
     assert found["overall"]["n"] == 0
     content = {"coverage": {"tm": found}, "metrics": {"tm": {"spearman": {"n": 3}}}}
     assert coverage_lines(content) == [
-        "tm: coverage of the intervals is unknown: 3 rows outside the training data without an interval"
+        "tm: coverage of the intervals is unknown: 3 rows outside the training data have no interval"
     ]
 
 
