@@ -83,6 +83,30 @@ def test_adapters_compete_and_the_model_is_like_any_other(
     assert len(set(found[0])) == 6
 
 
+def test_explain_and_suggest_find_the_language_model_as_predict_does(
+    folder: Path, tiny_esm: Path, tmp_path: Path, run_cli: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from biorrn.config.recipe import dump_recipe, parse_recipe
+
+    model = {"frontend": {"name": "plm", "path": str(tiny_esm), "rank": 2}, "core": {"layers": 0}, "pool": ["mean"]}
+    own = {"name": "tuned", "task": "regression", "model": model, "training": {"epochs": 1}}
+    (tmp_path / "tuned.yaml").write_text(dump_recipe(parse_recipe(own)))
+    run, data, more = tmp_path / "run", tmp_path / "t.h5", ("--target", "leucine", "--split", "random")
+    assert run_cli("prepare", "protein", folder / "t.csv", *more, "-o", data) == 0
+    assert run_cli("train", tmp_path / "tuned.yaml", data, "-o", run, "--device", "cpu") == 0
+    wild = "MKLLNNSTLLGGA"
+    (tmp_path / "one.fasta").write_text(f">one\n{wild}\n")
+    explain = ("explain", run, tmp_path / "one.fasta", "--device", "cpu", "-o", tmp_path / "e.tsv")
+    suggest = ("suggest", run, "--wild-type", wild, "-n", "3", "--positions", "2", "--acquisition", "greedy")
+    for words in (explain, (*suggest, "--device", "cpu", "-o", tmp_path / "next.csv")):
+        hub._OFFERED.clear()
+        assert run_cli(*words) == 2
+        assert "the model was trained on the language model tiny_esm" in capsys.readouterr().err
+        assert run_cli(*words, "--embeddings", tiny_esm) == 0, capsys.readouterr().err
+    assert (tmp_path / "e.tsv").read_text().count("\n") == len(wild) + 1
+    assert (tmp_path / "next.csv").read_text().count("\n") == 4
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -15,12 +15,12 @@ import numpy as np
 
 from biorrn.base.compute import device_name
 from biorrn.base.errors import InputError
-from biorrn.nn.store import WEIGHTS, Stored, find_model, is_model, load_facts, load_model
+from biorrn.nn.store import WEIGHTS, Stored, find_model, is_model, load_facts
 from biorrn.proteins.classes.baselines import ClassProblem, choose, compare
 from biorrn.proteins.classes.calibration import SEEN, Calibrated, kept
 from biorrn.proteins.classes.predict import NONE
 from biorrn.proteins.evaluate import seen_cautions
-from biorrn.proteins.predict import open_embeddings, predict
+from biorrn.proteins.predict import load_for, open_embeddings, predict
 from biorrn.proteins.predicted import UNKNOWN
 from biorrn.proteins.predictions import Proteins, read_measured
 from biorrn.proteins.uncertainty.conformal import LEVEL
@@ -153,7 +153,7 @@ def run_model(stored: Stored, rows: Proteins, level: float, **settings: Any) -> 
 
 def _reads(predictions: Path, given: str | None, rows: Proteins, device: str) -> tuple[Stored | None, Any]:
     """Open the embeddings, and return the model, if it is one, with width and language model of what is read."""
-    stored = load_model(predictions) if is_model(predictions) else None
+    stored = load_for(predictions, given) if is_model(predictions) else None
     if stored is not None and (reads := vectors.wanted(stored.recipe)):
         sources, found = open_embeddings(stored, given, device), reads[0][:2]
     elif given is None:

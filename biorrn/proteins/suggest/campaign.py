@@ -18,8 +18,8 @@ from biorrn.base.files import read_json
 from biorrn.base.lookup import lookup
 from biorrn.nn.ensemble import Ensemble, each
 from biorrn.nn.facts import wild_type_of
-from biorrn.nn.store import Stored, load_model
-from biorrn.proteins.predict import predict, target_names, units_of
+from biorrn.nn.store import Stored
+from biorrn.proteins.predict import load_for, predict, target_names, units_of
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.suggest import acquisition
 from biorrn.proteins.suggest.acquisition import ACQUISITIONS, EXPLORE, Belief
@@ -164,6 +164,7 @@ def open_campaign(
     offset: int = 0,
     reading: dict[str, Any] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    embeddings: str | None = None,
 ) -> tuple[Measured, Stored | None]:
     """Return what was measured so far, and the model.
 
@@ -175,6 +176,7 @@ def open_campaign(
     wild_type : str, optional: FASTA, sequence or column.
     reading : of the table: "sequence", "sheet", "decimal" and "strict" of `train_table.table.Columns`.
     say : takes what was found in the table, line by line.
+    embeddings : str, optional: language model that the adapters of the model are of.
 
     Raises
     ------
@@ -184,7 +186,7 @@ def open_campaign(
     if table is None and os.path.isfile(model):
         table = model
     else:
-        stored = load_model(model)
+        stored = load_for(model, embeddings)
         names = target_names(stored, effects=True)
         if wanted(stored.recipe):
             hint = "give the table of measurements instead"
