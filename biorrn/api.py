@@ -532,7 +532,7 @@ def suggest(
         )
         name = str(first.path if isinstance(first, Model) else first)
         measured, stored = open_campaign(name, None if second is None else str(second), target, wild_type, offset,
-                                         reading, embeddings=embeddings and str(embeddings))  # fmt: skip
+                                         reading, embeddings=embeddings)  # fmt: skip
         options: dict[str, Any] = {"device": where, "threads": used}
         made = run(measured, wish, stored, options=options, on_problem=stop if strict else problems.append)
         write_round(found, made, laid_out(made, plate, controls) if plate is not None else ())

@@ -164,7 +164,7 @@ def open_campaign(
     offset: int = 0,
     reading: dict[str, Any] | None = None,
     say: Callable[[str], None] = lambda line: None,
-    embeddings: str | None = None,
+    embeddings: str | Path | None = None,
 ) -> tuple[Measured, Stored | None]:
     """Return what was measured so far, and the model.
 
@@ -186,7 +186,7 @@ def open_campaign(
     if table is None and os.path.isfile(model):
         table = model
     else:
-        stored = load_for(model, embeddings)
+        stored = load_for(model, None if embeddings is None else str(embeddings))
         names = target_names(stored, effects=True)
         if wanted(stored.recipe):
             hint = "give the table of measurements instead"

@@ -134,13 +134,13 @@ def plan(
         chosen = parse_recipe(members[0]["recipe"])
     else:
         task = candidates[0].recipe.task
-        kinds = len({member["recipe"]["name"] for member in members})
+        different = len({member["recipe"]["name"] for member in members})
         # of classes, probabilities are averaged, unless the validation rows have to tell whether adapters pay
-        combine = "stack" if kinds > 1 and (task == "regression" or seen.tuned) else "mean"
+        combine = "stack" if different > 1 and (task == "regression" or seen.tuned) else "mean"
         chosen = parse_recipe({"name": "own", "task": task, "members": members, "combine": combine})
         how = "their plain mean"
         if combine == "stack":
-            how = f"weighted by the validation rows where these are {LEAST * kinds} or more"
+            how = f"weighted by the validation rows where these are {LEAST * different} or more"
         lines.append(f"{len(members)} members are one ensemble, {how}")
     return Plan(chosen, lines)
 

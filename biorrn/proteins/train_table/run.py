@@ -144,14 +144,19 @@ class Choice:
     lines: list[str]
 
 
-def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
+def choose(wish: Wish, device: torch.device, table: Table | None = None) -> tuple[Choice, Table, Split]:
     """Choose split, model and size for the table; nothing is written.
+
+    Parameters
+    ----------
+    table : Table, optional: of the wish, where it has been read.
 
     Raises
     ------
     ConfigError, InputError: as `table.read_table`, `table.choose_split` and `choice.plan`.
     """
-    folds, table = check(wish), _table(wish)
+    folds = check(wish)
+    table = _table(wish) if table is None else table
     table, own = (table, []) if wish.embeddings is None else with_embeddings(table, wish.columns, wish.embeddings)
     seen = dataclasses.replace(look(table, wish.columns.targets, wish.seed), embeddings=wish.embeddings or "")
     if wish.base is not None:
@@ -244,8 +249,10 @@ def train_own(
     where, cores = choose_device(device), set_threads(threads)
     began = time.monotonic()
     folder, mark, folds = wish.folder, wish.mark(), check(wish)
+    table: Table | None = None
     if wish.embeddings is not None and is_plm(wish.embeddings):
-        records = (ProteinRecord(row.id, row.sequence) for row in _table(wish).rows)
+        table = _table(wish)
+        records = (ProteinRecord(row.id, row.sequence) for row in table.rows)
         base = wish.embeddings if wish.tune else None
         offer(base)  # for the models with adapters that are loaded from here on
         wish = dataclasses.replace(wish, embeddings=made(wish.embeddings, records, folder / EMBEDDED, where), base=base)
@@ -253,7 +260,7 @@ def train_own(
         say(f"{folder}: this run is finished; nothing to do")
         return
     if state is None:
-        choice, table, split = choose(wish, where)
+        choice, table, split = choose(wish, where, table)
         forget()  # the language model that was timed; members are trained in processes of their own
         remove_run(folder, more=MADE)
         prepare(table, split.codes, folder / DATA, wish.columns)
