@@ -42,13 +42,12 @@ from biorrn.proteins.train_table.outputs import (
     evaluate_run,
     next_lines,
 )
+from biorrn.proteins.train_table.partition import Split, choose_split
 from biorrn.proteins.train_table.positions import SHARE, measure_positions
 from biorrn.proteins.train_table.refit import MEASURED, keep_state, refit_or_keep, seconds_needed
 from biorrn.proteins.train_table.table import (
     Columns,
-    Split,
     Table,
-    choose_split,
     lines,
     look,
     read_table,
@@ -103,7 +102,7 @@ class Wish:
     ----------
     columns : Columns of the table.
     folder : the run folder.
-    model, split : str, optional: instead of what would be chosen; see `choice.plan`, `table.choose_split`.
+    model, split : str, optional: instead of what would be chosen; see `choice.plan`, `partition.choose_split`.
     changes : KEY=VALUE of the recipe.
     minutes : float: of training, search and folds together, about.
     folds : str: see `sequences.splits.parse_folds`; "" is none.
@@ -153,7 +152,7 @@ def choose(wish: Wish, device: torch.device, table: Table | None = None) -> tupl
 
     Raises
     ------
-    ConfigError, InputError: as `table.read_table`, `table.choose_split` and `choice.plan`.
+    ConfigError, InputError: as `table.read_table`, `partition.choose_split` and `choice.plan`.
     """
     folds = check(wish)
     table = _table(wish) if table is None else table
