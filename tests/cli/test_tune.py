@@ -144,10 +144,15 @@ def test_too_little_memory_is_one_line_before_anything_is_trained(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from biorrn.proteins.train_table import run as own
+
+    read, readings = own.read_table, list[object]()
+    monkeypatch.setattr(own, "read_table", lambda columns: readings.append(columns) or read(columns))
     monkeypatch.setattr("biorrn.nn.lora.free_memory", lambda device: 1000)
     words = ("train-table", folder / "t.csv", "--target", "leucine", "--embeddings", tiny_esm, "--tune", "lora")
     assert run_cli(*words, "-o", tmp_path / "run", *QUICK) == 2
     err = capsys.readouterr().err.splitlines()[-1]
     assert "--tune lora: tiny_esm needs about" in err
     assert "cpu has 1e-06 GB free" in err
+    assert len(readings) == 1  # to embed and to choose
     assert not (tmp_path / "run" / "measured").exists()

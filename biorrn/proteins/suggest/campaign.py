@@ -34,7 +34,7 @@ from biorrn.sequences.fasta import cleaned, read_fasta
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.repeats import repeats_of
 from biorrn.sequences.rows import TableOptions, is_fasta, protein_columns
-from biorrn.sequences.tables.reader import is_labelled
+from biorrn.sequences.tables.reader import is_labelled, is_table
 from biorrn.training.batches import pad_tokens
 
 ENCODED = 4096  # candidates that are encoded together
@@ -183,7 +183,7 @@ def open_campaign(
     ConfigError, InputError: no such model, or the table cannot be used.
     """
     stored, names = None, list[str]()
-    if table is None and os.path.isfile(model):
+    if table is None and not os.path.isdir(model) and (model == "-" or os.path.isfile(model) or is_table(model)):
         table = model
     else:
         stored = load_for(model, None if embeddings is None else str(embeddings))
@@ -197,7 +197,7 @@ def open_campaign(
             target = names[0]
     known = "" if stored is None else wild_type_of(stored.facts)
     if table is not None:
-        if is_fasta(table) and not is_labelled(table):
+        if table != "-" and is_fasta(table) and not is_labelled(table):
             raise ConfigError(f"{table}: is FASTA, which holds no values; expected a table of measured values")
         columns = Columns(table, (target,) if target else (), offset=offset, type="number", **reading or {})
         return read_campaign(columns, wild_type, say, known), stored

@@ -176,6 +176,8 @@ def shown(score: Mapping[str, Any]) -> str:
 
     >>> shown({"value": 0.61, "low": 0.2, "high": 0.8, "n": 41})
     'Spearman 0.61 (95 % interval 0.20 to 0.80, 41 rows)'
+    >>> shown({"value": None, "low": None, "high": None, "n": 1, "out_of_fold": True})
+    'Spearman undefined (of fewer than two or equal values, 1 row out of fold)'
     """
     value, low, high = (float("nan") if score[key] is None else score[key] for key in ("value", "low", "high"))
     rows = plural(score["n"], "row") + (" out of fold" if score.get("out_of_fold") else "")

@@ -519,7 +519,8 @@ def lines(seen: Look) -> list[str]:
     if seen.kind == "variants":
         said.append(
             f"{100 * seen.variants:.0f} % are variants of one protein of {len(seen.reference)} residues: "
-            f"{seen.edits:g} edits in the median, up to {seen.most_edits:g}, at {seen.positions} positions"
+            f"{seen.edits:g} edit{'s' * (seen.edits != 1)} in the median, up to {seen.most_edits:g}, at "
+            f"{plural(seen.positions, 'position')}"
         )
     elif seen.kind == "designs":
         said.append("not variants of one protein, and of about one length: treated as designed proteins")
@@ -529,7 +530,8 @@ def lines(seen: Look) -> list[str]:
         if "classes" in target:
             rows = target["classes"].values()
             what = "sets of classes" if target.get("sets") else "a class"
-            said.append(f"{target['name']}: {what}: {len(rows):,} classes of {min(rows):,} to {max(rows):,} proteins")
+            sizes = f"{min(rows):,} to {max(rows):,}" if min(rows) < max(rows) else f"{min(rows):,}"
+            said.append(f"{target['name']}: {what}: {len(rows):,} classes of {sizes} proteins")
             continue
         text = f"{target['name']}: {target['known']:,} values, mean {target['mean']:.4g}, SD "
         text += f"{target['standard_deviation']:.3g}, {target['lowest']:.4g} to {target['highest']:.4g}"
