@@ -463,6 +463,7 @@ def suggest(
     plate: int | None = None,
     controls: int = 2,
     sequence_column: str | None = None,
+    embeddings: str | Path | None = None,
     sheet: str | None = None,
     seed: int = 0,
     strict: bool = False,
@@ -490,6 +491,7 @@ def suggest(
     minimise : bool: lower is better.
     plate, controls : int: lay out on plates of so many wells, with so many of each control on each plate.
     sequence_column, sheet : of the table; default: found by name.
+    embeddings : str: language model that the adapters of the run are of.
     seed : int: the same seed gives the same choice.
     strict : bool: raise at the first row or candidate that cannot be used; default: leave it out.
     device, threads, progress : as in `predict`.
@@ -533,7 +535,7 @@ def suggest(
         )
         name = str(first.path if isinstance(first, Model) else first)
         measured, stored = open_campaign(name, None if second is None else str(second), target, wild_type, offset,
-                                         reading)  # fmt: skip
+                                         reading, embeddings=embeddings)  # fmt: skip
         options: dict[str, Any] = {"device": where, "threads": used}
         made = run(measured, wish, stored, options=options, on_problem=stop if strict else problems.append)
         write_round(found, made, laid_out(made, plate, controls) if plate is not None else ())

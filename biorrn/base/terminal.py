@@ -28,6 +28,15 @@ def human(value: float) -> str:
     return f"{value:.3g} "
 
 
+def plural(number: int, noun: str) -> str:
+    """Return a count with its noun, which is given in the singular.
+
+    >>> plural(1, "protein"), plural(1200, "class")
+    ('1 protein', '1,200 classes')
+    """
+    return f"{number:,} {noun}{('es' if noun.endswith('s') else 's') * (number != 1)}"
+
+
 @contextlib.contextmanager
 def announced(what: str) -> Iterator[None]:
     """Print `what` on standard error where the block takes longer than `SHORT` seconds."""

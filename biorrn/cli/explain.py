@@ -8,6 +8,7 @@ from biorrn.base.errors import ConfigError, stop
 from biorrn.cli.options import (
     BatchSize,
     Device,
+    Embeddings,
     Fasta,
     Offset,
     PropertyModel,
@@ -34,6 +35,7 @@ def explain(
     ] = None,
     offset: Offset = 0,
     strict: Strict = False,
+    embeddings: Embeddings = None,
     batch_size: BatchSize = 256,
     device: Device = "auto",
     threads: Threads = None,
@@ -58,21 +60,20 @@ def explain(
       biorrn explain runs/attention protein.fa --attention --top 20 -o attention.tsv --figure attention.png
     """
     if attention:
-        return _attention(model, fasta, output, figure, top, offset, strict, device, threads)
+        return _attention(model, fasta, output, figure, top, offset, strict, embeddings, device, threads)
     if top is not None:
         raise ConfigError("--top: needs --attention")
     from biorrn.base.compute import choose_device, set_threads
     from biorrn.base.terminal import progress
-    from biorrn.nn.store import load_model
     from biorrn.proteins.explain.attribution import attribute, attributions_table, count, explanations
-    from biorrn.proteins.predict import target_names
+    from biorrn.proteins.predict import load_for, open_embeddings, target_names
     from biorrn.sequences.fasta import read_fasta
     from biorrn.sequences.tally import Tally
 
     set_threads(threads)
-    stored = load_model(model)
+    stored, where = load_for(model, embeddings), choose_device(device)
     names = target_names(stored)
-    where = choose_device(device)
+    open_embeddings(stored, embeddings, str(where))
     tally = Tally("explain", "proteins", "residues")
     given = read_fasta(fasta, stop if strict else tally.skip_record, None if strict else tally.repeat, keep=True)
     with (
@@ -93,20 +94,22 @@ def explain(
 
 
 def _attention(
-    model: str, fasta: str, output: str, figure: str | None, top: int | None, offset: int, strict: bool, device: str,
-    threads: int | None,
+    model: str, fasta: str, output: str, figure: str | None, top: int | None, offset: int, strict: bool,
+    embeddings: str | None, device: str, threads: int | None,
 ) -> None:  # fmt: skip
     from biorrn.base.compute import choose_device, set_threads
     from biorrn.base.terminal import progress
-    from biorrn.nn.store import load_model
     from biorrn.proteins.explain.attention_maps import attend, attention_figures, attention_file
+    from biorrn.proteins.predict import load_for, open_embeddings
     from biorrn.sequences.fasta import read_fasta
     from biorrn.sequences.tally import Tally
 
     set_threads(threads)
     tally = Tally("explain", "proteins", "residues")
     take, repeat = (stop, None) if strict else (tally.skip_record, tally.repeat)
-    attended = attend(load_model(model), tally.watched(read_fasta(fasta, take, repeat)), choose_device(device))
+    stored, where = load_for(model, embeddings), choose_device(device)
+    open_embeddings(stored, embeddings, str(where))
+    attended = attend(stored, tally.watched(read_fasta(fasta, take, repeat)), where)
     with (
         progress("explain", "proteins") as advance,
         attention_file(output, top, offset) as write,

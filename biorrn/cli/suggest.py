@@ -66,6 +66,10 @@ def suggest(
     ] = 2,
     figure: Annotated[str | None, typer.Option(help="Figure to write: .svg or .png.")] = None,
     sequence_column: SequenceColumn = None,
+    embeddings: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Language model that the run's adapters are of, see train-table --tune."),
+    ] = None,
     sheet: Sheet = None,
     decimal: Decimal = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the fit and of Thompson sampling.")] = 0,
@@ -120,7 +124,7 @@ def suggest(
     reading: dict[str, Any] = {"sequence": sequence_column, "sheet": sheet, "decimal": decimal, "strict": strict}
     options = {"device": device_name(device), "threads": used}
     with round_figures(figure) as draw:
-        measured, stored = open_campaign(model, table, target, wild_type, offset, reading, tally.say)
+        measured, stored = open_campaign(model, table, target, wild_type, offset, reading, tally.say, embeddings)
         made = run(measured, wish, stored, options=options, on_problem=take)
         for line in made.lines:
             tally.say(line)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from biorrn.nn.frontends import Told
 
 WEIGHTS, RECIPE, ABOUT = "weights.safetensors", "recipe.yaml", "about.yaml"
+BEGUN = ("run.json", "choice.json")  # of a run folder, before its weights; see `training.checkpoint`
 FOREIGN = "config.toml"  # of the model folders of Dorado and Bonito
 # file of a model folder of another program -> module that reads it, by `read_model` and `read_facts`; named here as the
 # domains are in `training.task.TASKS`
@@ -308,7 +309,18 @@ def stored_weights(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[st
         raise InputError(weights, f"is not a readable safetensors file: {error}") from error
 
 
+def _require(folder: Path, *parts: str) -> None:
+    """Raise InputError for a folder that lacks a part of a model."""
+    for part in parts:
+        if not (folder / part).is_file():
+            if any((folder / name).is_file() for name in BEGUN):
+                problem = "holds a training that has not finished; give the command that began it again"
+                raise InputError(folder, f"{problem}, which goes on where it ended")
+            raise InputError(folder, f"is not a model folder: {part} is missing")
+
+
 def _stored_facts(folder: str | Path) -> dict[str, Any]:
+    _require(Path(folder), WEIGHTS)
     weights = Path(folder) / WEIGHTS
     try:
         with safe_open(str(weights), framework="np") as stream:
@@ -376,9 +388,7 @@ def load_model(name: str | Path) -> Stored:
     if (reader := _reader(folder)) is not None:
         return _read_by(reader, folder)
     weights = folder / WEIGHTS
-    for part in (weights, folder / RECIPE):
-        if not part.is_file():
-            raise InputError(folder, f"is not a model folder: {part.name} is missing")
+    _require(folder, WEIGHTS, RECIPE)
     recipe = load_recipe(folder / RECIPE)
     for path in _paths(recipe):
         raise InputError(folder / RECIPE, f"names the file '{path}'; the recipe of a model folder must not name files")

@@ -49,25 +49,12 @@ MOST = 60.0  # beyond that, in the exponent, a share is 0 or 1
 BETA = 4.0  # a kcal/mol: how sharply the antisymmetric effect prefers the table of the sequence that fits its place
 
 
-def tables(
-    model: torch.nn.Module,
-    batch_size: int,
-    device: torch.device,
-    flat: np.ndarray,
-    starts: np.ndarray,
-    lengths: np.ndarray,
-) -> np.ndarray:
-    """Return the table of each sequence flat[start:start + length], float32 (B, T, 20), 0 for its own residues."""
+def tables(model: torch.nn.Module, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, None]:
+    """Return the table of each sequence, float32 (B, T, 20), 0 for its own residues, of tokens (B, T)."""
     import torch
 
-    from biorrn.nn.forward import padded
-
-    x, sizes = padded(flat, starts, lengths, batch_size, device)
-    with torch.inference_mode():
-        found = model(x, sizes)[0][: len(lengths)].float().cpu().numpy()
-    tokens = x[: len(lengths)].cpu().numpy()
-    own = tokens[..., None] == np.arange(1, len(STANDARD) + 1)
-    return np.where(own, np.float32(0), found)
+    own = x[..., None] == torch.arange(1, len(STANDARD) + 1, device=x.device)
+    return model(x, lengths)[0].float().masked_fill(own, 0), None
 
 
 def differences(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, int | None]:
@@ -98,14 +85,20 @@ def differences(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndar
     return kept[there], there, gone
 
 
-def effect(one: np.ndarray, other: np.ndarray, table: np.ndarray, table_back: np.ndarray | None = None) -> float:
-    """Return the effect of the substitutions, and the deletion of a residue, that lead from one sequence to another.
+def effect(
+    one: np.ndarray, other: np.ndarray, table: np.ndarray, table_back: np.ndarray | None = None
+) -> tuple[float, int, bool]:
+    """Return the effect of the mutations that lead from one sequence to another, and which these are.
 
     Parameters
     ----------
     one, other : uint8 arrays (T,), (T,) or (T - 1,): tokens of standard residues where they differ.
     table : float array (T, 20): of the first.
     table_back : float array (len(other), 20), optional: of the second, for the antisymmetric effect of substitutions.
+
+    Returns
+    -------
+    float: the effect; int: the number of substitutions; bool: whether a residue is deleted too.
     """
     places, there, gone = differences(one, other)
     deletion = 0.0
@@ -115,11 +108,12 @@ def effect(one: np.ndarray, other: np.ndarray, table: np.ndarray, table_back: np
     rows = table[places].astype(np.float64)  # (places, 20)
     ahead = rows[np.arange(len(places)), other[there] - 1]
     if table_back is None:
-        return float(ahead.sum()) + deletion
+        return float(ahead.sum()) + deletion, len(places), gone is not None
     rows_back = table_back[there].astype(np.float64)
     back = rows_back[np.arange(len(places)), one[places] - 1]
     fits = BETA * (rows_back.sum(1) - rows.sum(1)) / (len(STANDARD) - 1)  # how much better the first fits its places
-    return float((_share(fits) * ahead - _share(-fits) * back).sum()) + deletion
+    value = float((_share(fits) * ahead - _share(-fits) * back).sum())
+    return value + deletion, len(places), gone is not None
 
 
 def _share(fits: np.ndarray) -> np.ndarray:
@@ -170,7 +164,7 @@ class _Window:
     flat: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray
-    batches: list[tuple[list[int], Future[np.ndarray]]]
+    batches: list[tuple[list[int], Future[tuple[np.ndarray, Any]]]]
     known: dict[int, np.ndarray]  # tables that are there already
 
 
@@ -179,7 +173,7 @@ class Mutants:
 
     Parameters
     ----------
-    forward : returns the `tables` of the sequences flat[start:start + length] of a batch.
+    forward : returns the `tables` of the sequences flat[start:start + length] of a batch, as the first of two.
     antisymmetric : bool: exchanging mutant and wild type changes the sign; there is no interval of such an effect.
     """
 
@@ -187,7 +181,7 @@ class Mutants:
         self,
         facts: dict[str, Any],
         intervals: Intervals | None,
-        forward: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+        forward: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, Any]],
         batch_size: int,
         antisymmetric: bool,
     ) -> None:
@@ -219,7 +213,7 @@ class Mutants:
     def collect(self, window: _Window) -> Iterator[Predicted]:
         found = dict(window.known)
         for rows, passed in window.batches:
-            found.update(zip(rows, passed.result(), strict=True))
+            found.update(zip(rows, passed.result()[0], strict=True))
         tokens = [window.flat[start : start + size] for start, size in zip(window.starts, window.lengths, strict=True)]
         words = self.facts.get("relatives")
         alone = np.zeros(len(tokens), bool)
@@ -235,11 +229,10 @@ class Mutants:
                 one, other = pair
                 self.last = record.wild_type, found[one]
                 back = found[other] if self.antisymmetric else None
-                values[row] = effect(tokens[one], tokens[other], found[one], back)
-                places, _, gone = differences(tokens[one], tokens[other])
-                changes[row], sure[row] = len(places), gone is None and len(places) <= TOGETHER
+                values[row], changes[row], deleted = effect(tokens[one], tokens[other], found[one], back)
+                sure[row] = not deleted and changes[row] <= TOGETHER
                 marks += [SEVERAL] if changes[row] > 1 else []
-                marks += [DELETION] if gone is not None else []
+                marks += [DELETION] if deleted else []
                 marks += [novelty.NO_RELATIVE] if alone[one] else []
             told.append(tuple(marks))
         ends: tuple[Any, Any] = (None, None)

@@ -8,22 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.config.recipe import load_recipe
-from biorrn.nn.store import RECIPE, load_facts
+from biorrn.nn.store import RECIPE, find_model, load_facts
 from biorrn.proteins.baselines.fit import choose, compare
 from biorrn.proteins.compare import rows_trained_on
 from biorrn.proteins.predictions import Predictions, Proteins, join, predicted_names, read_measured
 from biorrn.proteins.uncertainty.conformal import LEVEL
 from biorrn.proteins.uncertainty.coverage import coverage_of, nearest_identity
 from biorrn.sequences.prediction_files import in_split
-from biorrn.sequences.tables.reader import is_table
+from biorrn.sequences.tables.reader import is_labelled, is_table
 from biorrn.stats.metrics import evaluate
-from biorrn.stats.results import NOTHING_FITTED, common, trained_on
+from biorrn.stats.results import NO_BASELINE, NOTHING_FITTED, common, trained_on
 
 
-def refit_cautions(run: Path, rows: Proteins) -> list[str]:
-    """Return a caution if the model of a run folder was refitted on some of these rows."""
-    if not (run / RECIPE).is_file() or load_recipe(run / RECIPE).fitted == "train":
+def seen_cautions(run: Path, rows: Proteins) -> list[str]:
+    """Return a caution if the model of a run folder was trained on some of these rows."""
+    if not (run / RECIPE).is_file():
         return []
     caution, seen = rows_trained_on(run, rows)
     return [f"{caution}: these numbers do not measure performance on new rows."] if seen else []
@@ -63,7 +62,8 @@ def evaluate_regression(
     names = choose(baselines)
     predicted = predicted_names(predictions)
     data = read_measured(prepared, predicted, target, wild_type=wild_type, offset=offset)
-    split = split or ("all" if is_table(prepared) else "valid")
+    table = is_table(prepared) or is_labelled(prepared)
+    split = split or ("all" if table else "valid")
     mask = in_split(data, split, prepared)
     rows, train = data.rows.select(mask), data.rows.select(data.split == 0)
     given = join(predictions, rows, data.targets, prepared)
@@ -75,15 +75,17 @@ def evaluate_regression(
     likeness = nearest_identity(rows, train, seed) if bounded else None
     fits = load_facts(model).get("conformal") or {} if model is not None and bounded else {}
     content["cautions"] += trained_on(split) if len(train) else []
-    if model is not None:
-        content["cautions"] += refit_cautions(Path(model), rows)
+    if model is not None and not (len(train) and split in ("train", "all")):
+        content["cautions"] += seen_cautions(find_model(model), rows)
+    if model is None and table:
+        content["cautions"].append("Whether the model was trained on these rows is unknown; --model MODEL tells.")
     if bounded and split == "valid":
         content["cautions"].append(
             "Intervals are calibrated on validation rows unless `biorrn evaluate calibrate` was given others: on these "
             "rows they hold as often as they should. `biorrn evaluate calibrate` measures them on folds left out."
         )
     if names and not len(train):
-        content["cautions"].append(NOTHING_FITTED)
+        content["cautions"].append(NO_BASELINE if table else NOTHING_FITTED)
     for column, entry in enumerate(data.targets):
         measured, values = rows.targets[:, column], given.values[:, column]
         content["metrics"][entry["name"]] = evaluate(measured, values, seed=seed)

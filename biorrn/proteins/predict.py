@@ -221,8 +221,8 @@ def predict_windows(
     model = model_on(stored.model, where)
     limits: dict[str, Any] = {"batch_size": batch_size, "threads": threads, "device": where}
     if effect:
-        tables = functools.partial(effects.tables, model, batch_size, where)
-        pairs = effects.Mutants(stored.facts, intervals, tables, batch_size, antisymmetric)
+        forward = functools.partial(_by_torch, effects.tables, model, batch_size, where)
+        pairs = effects.Mutants(stored.facts, intervals, forward, batch_size, antisymmetric)
         return stream(records, pairs.send, pairs.collect, **limits, residues=effects.WINDOW_RESIDUES)
     if kind is not None and classes is None:
         model = accelerated(model, stored.recipe, kind)

@@ -185,11 +185,13 @@ def predicted_names(path: str | Path) -> list[str]:
 
     Raises
     ------
-    InputError: it cannot be read.
+    InputError: it cannot be read, or holds classes.
     """
     if Path(path).is_dir():
         return [str(target["name"]) for target in load_facts(path).get("targets", ())]
     names = column_names(path)
+    if classes := [name for name in names if {f"{name}_probability", f"{name}_probabilities"} & set(names)]:
+        raise InputError(path, f"column '{classes[0]}' holds classes; biorrn evaluate classification compares these")
     return [name for name in names if f"{name}_lower" in names] or [
         name for name in names if name not in ("id", "length", "flags", "mutation")
     ]

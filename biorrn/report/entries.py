@@ -173,6 +173,7 @@ def _parts(run: Run) -> dict[str, Any]:
     seconds = known.get("seconds")
     if not isinstance(seconds, int | float) and len(run.history.get("seconds", ())):
         seconds = float(run.history["seconds"][-1])
+    chosen_by = str(best.get("metric", "")).replace("selection", NAMES["selection"])
     return {
         "name": run.name,
         "finished": bool(known),
@@ -181,7 +182,7 @@ def _parts(run: Run) -> dict[str, Any]:
         "recipe": run.recipe,
         "warnings": [f"Epoch {epoch}: {message}." for epoch, message in run.warnings],
         "facts": {key: value for key, value in known.items() if key not in APART},
-        "best": f"{text(best.get('value'))} {best.get('metric', '')} after epoch {best['epoch'] + 1}"
+        "best": f"{text(best.get('value'))} {chosen_by} after epoch {best['epoch'] + 1}"
         if isinstance(best.get("epoch"), int)
         else "–",
         "rate": f"{text(rate.get('value'))} {rate.get('unit', '')}" if rate else "–",

@@ -35,6 +35,7 @@ from biorrn.stats.figures import (
     plain,
     slug,
 )
+from biorrn.stats.metrics import NAMES
 
 BIG = 200_000  # bytes of an SVG above which the PNG beside it is embedded instead
 # raised by content of an unexpected form: JSON has integers of any size and deep nesting
@@ -316,6 +317,7 @@ def _metrics(history: History) -> list[Drawing]:
         columns = {f"valid_{name}": name.replace("_", " ") for name in together}
         shown = " and ".join(", ".join(columns.values()).rsplit(", ", 1))
         label = shown if len(together) == 1 else title
+        shown = NAMES["selection"] if together == ["selection"] else shown
         caption = f"{shown[0].upper()}{shown[1:]} of the validation rows."
         drawings.append(draw(slug(title), caption, _curves(history, columns, label)))
     return drawings

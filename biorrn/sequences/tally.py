@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from biorrn.base.errors import BiorrnError, InputError, LeftOut
-from biorrn.base.terminal import human
+from biorrn.base.terminal import human, plural
 from biorrn.sequences.records import ProteinRecord, SignalRecord
 
 if TYPE_CHECKING:
@@ -169,7 +169,9 @@ class Tally:
         >>> tally.line(4.0)
         'basecall: 2 reads, 40 ksamples in 4.0 s (0.5 reads/s, 10 ksamples/s)'
         """
-        counts = ", ".join(f"{human(count)}{unit}" for unit, count in self.done.items())
+        counts = ", ".join(
+            f"{human(count)}{unit.removesuffix('s') if count == 1 else unit}" for unit, count in self.done.items()
+        )
         rates = ", ".join(f"{human(count / max(seconds, 1e-9))}{unit}/s" for unit, count in self.done.items())
         text = f"{self.what}: {counts} in {seconds:.1f} s ({rates})"
         for name, counter, total in (("flagged", self.flagged, self.marked), ("skipped", self.skipped, 0)):
@@ -181,7 +183,7 @@ class Tally:
         """Print the changes, repeated ids and skipped records of the input, then the final line."""
         for change, what in CHANGES.items():
             if self.changed[change]:
-                self.say(f"{what} {self.changed[change]:,} sequence{'s' * (self.changed[change] > 1)}")
+                self.say(f"{what} {plural(self.changed[change], 'sequence')}")
         if self.repeated:
             ids = "id was" if self.repeated == 1 else "ids were"
             self.say(f"warning: {self.repeated:,} {ids} given before; each record is kept")

@@ -183,6 +183,9 @@ NAMES = {
     "f_max": "F-max",
     "macro_ap": "macro average precision",
     "micro_f1": "micro F1",
+    # `proteins.classes.task.score`
+    "selection": "score that selects the epoch (macro F1, or for several classes a protein macro average precision, "
+    "less a thousandth of the cross-entropy)",
     "subset_accuracy": "sets exactly right",
     "perplexity": "perplexity",
     "log2_likelihood": "log2-likelihood a letter",

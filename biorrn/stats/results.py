@@ -12,7 +12,7 @@ import numpy as np
 
 from biorrn.base.errors import InputError
 from biorrn.base.files import read_json, sha256, write_text
-from biorrn.base.terminal import command_line
+from biorrn.base.terminal import command_line, plural
 from biorrn.stats.baselines import BEATEN, beaten, headline
 from biorrn.stats.bootstrap import RESAMPLES
 from biorrn.stats.metrics import BESIDE, NAMES, RATES, deciding
@@ -20,6 +20,7 @@ from biorrn.version import __version__
 
 KINDS = ("regression", "classification", "basecalls", "tagging", "language", "translation")
 
+NO_BASELINE = "A table does not say which rows train, so no baseline was fitted; a prepared file does."  # a caution
 NOTHING_FITTED = "The prepared file has no training rows, so no baseline was fitted."  # a caution
 
 
@@ -171,6 +172,9 @@ def comparison_lines(metrics: dict[str, Any], compared: dict[str, dict[str, Any]
 
 def _shown(estimate: dict[str, Any]) -> str:
     value, low, high = estimate["value"], estimate["low"], estimate["high"]
+    if value is None or not np.isfinite(value):
+        few = "fewer than two rows have a value" if estimate["n"] < 2 else "all measured or all predicted are equal"
+        return f"undefined, as {few} (n {estimate['n']:,})"
     return f"{value:.4f} ({low:.4f} to {high:.4f}, n {estimate['n']:,})"
 
 
@@ -214,10 +218,14 @@ def coverage_lines(content: Mapping[str, Any]) -> list[str]:
         overall = entry["overall"]
         every = content["metrics"][name]["spearman"]["n"]
         without = every - overall["n"]
-        rest = f"; {without:,} rows outside the training data have no interval" if without > 0 else ""
+        rest = f"{plural(without, 'row')} outside the training data {'has' if without == 1 else 'have'} no interval"
+        rest = rest if without > 0 else ""
+        if not overall["n"]:
+            lines.append(f"{name}: coverage of the intervals is unknown: {rest or 'no row has one'}")
+            continue
         lines.append(
             f"{name}: intervals for {100 * entry['level']:.0f} % hold {100 * overall['value']:.1f} % "
             f"({100 * overall['low']:.1f} to {100 * overall['high']:.1f}) of {overall['n']:,} measured values; "
-            f"mean width {overall['width']:.4g}{rest}"
+            f"mean width {overall['width']:.4g}{rest and '; ' + rest}"
         )
     return lines

@@ -319,6 +319,11 @@ def prepare_tags(
     rows, states, files = given.open(splitter.name if isinstance(splitter, Column) else None, counts)
     size = window or (WINDOW if given.alphabet == "dna" else None)
     regions = splitter if isinstance(splitter, Reference) else None
+    if given.wild_type is not None and isinstance(splitter, Table):
+        raise ConfigError(
+            "--split file: needs ids, and the proteins of a table of mutants have none; name a column that holds the "
+            "split, column:NAME"
+        )
     if size is None and (overlap is not None or regions is not None):
         raise ConfigError("--overlap and --split reference: are for sequences cut with --window")
     if size is not None:

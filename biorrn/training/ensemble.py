@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from biorrn.base.errors import BiorrnError, ConfigError
-from biorrn.base.terminal import words
+from biorrn.base.terminal import plural, words
 from biorrn.config.recipe import Recipe, dump_recipe
 from biorrn.nn.ensemble import KNOTS, Ensemble, ensemble_for
 from biorrn.nn.sequence import neighbours
@@ -106,32 +106,43 @@ def _follow(child: subprocess.Popen[str], job: dict[str, Any], stopped: threadin
 
 
 PULL = 4.0  # rows, of the weights of a stack towards equal ones
+LEAST = 2  # measured rows a kind of member, below which all kinds have the same weight
 STRAIGHT = 0.05  # share of a straight line in a calibration, which makes it strictly rising
 FEWEST = 2 * KNOTS  # least measured rows of a calibration
 
 
-def stacked_weights(values: np.ndarray, true: np.ndarray) -> np.ndarray:
+def kinds_of(recipe: Recipe) -> np.ndarray:
+    """Return the kind of each member of an ensemble, int64 (M,): members of one recipe, by seeds, are one kind."""
+    recipes = [member.recipe for member in recipe.members or []]
+    return np.unique([recipes.index(own) for own in recipes], return_inverse=True)[1]
+
+
+def stacked_weights(values: np.ndarray, true: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     """Return the non-negative weights with sum one of the best mean of the members (stacking, Breiman 1996).
 
-    A ridge pulls them towards equal ones, as strongly as `PULL` rows on which the members differ by one standard
-    deviation of the target: with a few dozen rows the difference of two good members is mostly chance.
+    Members of one kind share the weight of their mean: they differ by chance alone, and fewer weights need fewer rows.
+    A ridge pulls the kinds towards equal weights, as strongly as `PULL` rows on which they differ by one standard
+    deviation of the target: with a few dozen rows the difference of two good kinds is mostly chance.
 
     Parameters
     ----------
     values : float array (M, N): prediction of each member for each row.
     true : float array (N,): measured values; rows that are not finite are ignored.
+    kinds : int array (M,): kind of each member, numbered from 0; see `kinds_of`.
 
     Returns
     -------
-    float64 array (M,): equal weights if there are fewer than two measured rows a member.
+    float64 array (M,): equal weights of the kinds if there are fewer than `LEAST` measured rows a kind.
     """
     from scipy.optimize import nnls
 
     there = np.isfinite(true)
-    members = len(values)
-    if there.sum() < 2 * members:
-        return np.full(members, 1 / members)
-    columns, wanted = values[:, there].T.astype(np.float64), true[there].astype(np.float64)
+    own = np.eye(kinds.max() + 1)[kinds]
+    own /= own.sum(0)  # (M, kinds): share of each member in its kind
+    members = own.shape[1]
+    if there.sum() < LEAST * members:
+        return own.mean(1)
+    columns, wanted = values[:, there].T.astype(np.float64) @ own, true[there].astype(np.float64)
     # the heavy last row sets the sum of the weights to one; values are centred, which does not change the weights
     middle, spread = wanted.mean(), max(wanted.std(), 1e-12)
     heavy = 1e3 * np.sqrt(len(wanted))
@@ -140,7 +151,7 @@ def stacked_weights(values: np.ndarray, true: np.ndarray) -> np.ndarray:
         np.vstack(rows),
         np.concatenate([(wanted - middle) / spread, np.full(members, np.sqrt(PULL) / members), [heavy]]),
     )
-    return found / found.sum()
+    return own @ (found / found.sum())
 
 
 def rising_knots(values: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -408,14 +419,26 @@ def given_weights(recipe: Recipe, targets: int) -> np.ndarray:
 
 def _set_weights(model: Ensemble, recipe: Recipe, values: np.ndarray, true: np.ndarray) -> None:
     """Set the weights of the members."""
-    weights = given_weights(recipe, values.shape[2])
+    weights, kinds = given_weights(recipe, values.shape[2]), kinds_of(recipe)
     if recipe.combine == "stack" and true.ndim == 1:  # probabilities of classes, by the mean square of their errors
         hot = np.eye(values.shape[2])[true]  # (N, C)
-        own = stacked_weights(values.reshape(len(values), -1), hot.reshape(-1))
+        own = stacked_weights(values.reshape(len(values), -1), hot.reshape(-1), kinds)
         weights = np.repeat(own[:, None], values.shape[2], 1)
     elif recipe.combine == "stack":
-        weights = np.stack([stacked_weights(values[:, :, k], true[:, k]) for k in range(true.shape[1])], 1)
+        weights = np.stack([stacked_weights(values[:, :, k], true[:, k], kinds) for k in range(true.shape[1])], 1)
+    if recipe.combine == "stack":
+        print(_weights_line(recipe, weights, len(true)), file=sys.stderr)
     model.weights.copy_(torch.from_numpy(weights))
+
+
+def _weights_line(recipe: Recipe, weights: np.ndarray, rows: int) -> str:
+    """Return the weight of each kind of member, in the mean of the targets (M, K), as a line."""
+    kinds, names = kinds_of(recipe), [member.recipe.name for member in recipe.members or []]  # type: ignore[union-attr]
+    total = np.bincount(kinds, weights.mean(1))
+    shown = ", ".join(f"{names[list(kinds).index(kind)]} {share:.2f}" for kind, share in enumerate(total))
+    few = len(total) > 1 and np.ptp(total) < 1e-9
+    why = f"fewer than {LEAST} validation rows for each" if few else f"from {plural(rows, 'validation row')}"
+    return f"weights of the members: {shown} ({why})"
 
 
 def _calibrate(model: Ensemble, values: np.ndarray, true: np.ndarray) -> None:

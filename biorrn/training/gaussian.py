@@ -24,7 +24,7 @@ from biorrn.sequences.alphabets import consensus, sequence
 from biorrn.training.checkpoint import write_history, write_provenance
 from biorrn.training.learner import derive_seed
 from biorrn.training.loop import Begun
-from biorrn.training.task import Task
+from biorrn.training.task import Task, shown_score
 
 JITTER = 1e-6  # added to the diagonal of a covariance
 PRIOR = 3.0  # standard deviation of the prior of each learned logarithm, around its initial value
@@ -262,8 +262,7 @@ def write_fit(
     row = {"epoch": 0, "step": steps, "seconds": round(seconds, 2), "train_loss": loss}
     row |= {"valid_loss": valid_loss} | {f"valid_{name}": value for name, value in scores.items()}
     print(
-        f"fitted: {detail}{begun.scored} loss {valid_loss:.4f}, {task.monitor} {scores[task.monitor]:.4f}, "
-        f"{seconds:.0f} s",
+        f"fitted: {detail}{begun.scored} loss {valid_loss:.4f}, {shown_score(task, scores)}, {seconds:.0f} s",
         file=sys.stderr,
     )
     write_history(begun.folder, [row])

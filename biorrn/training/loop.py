@@ -47,7 +47,7 @@ from biorrn.training.checkpoint import (
 from biorrn.training.learner import Learner, count_parameters, derive_seed
 from biorrn.training.parallel import Piece
 from biorrn.training.processes import Processes, choose_place
-from biorrn.training.task import Data, Diverged, Task
+from biorrn.training.task import Data, Diverged, Task, shown_score
 
 SNAPSHOT = f"{CHECKPOINTS}/model"  # model folder of the best epoch so far
 FILES = ("path", "backward")  # keys of a front end whose values are files or model folders
@@ -255,12 +255,12 @@ class Reporter(Callback):
     def _print(self, trainer: pl.Trainer, learner: Any) -> None:
         row, self.untold, self.printed = self.untold, None, time.monotonic()
         assert row is not None
-        name = f"valid_{self.task.monitor}"
+        scores = {name.removeprefix("valid_"): value for name, value in row.items()}
         scored = "valid" if learner.recipe.fitted == "train" else "fitted"
         clear = "\r\x1b[K" if sys.stderr.isatty() else ""
         print(
             f"{clear}epoch {row['epoch'] + 1:.0f}/{trainer.max_epochs}: loss {row['train_loss']:.4f}, "
-            f"{scored} loss {row['valid_loss']:.4f}, {self.task.monitor} {row[name]:.4f}, {row['seconds']:.0f} s",
+            f"{scored} loss {row['valid_loss']:.4f}, {shown_score(self.task, scores)}, {row['seconds']:.0f} s",
             file=sys.stderr,
             flush=True,
         )

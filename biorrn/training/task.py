@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -44,6 +45,7 @@ class Task(Protocol):
 
     unit: str  # of the training rate: "sequences", "samples"
     monitor: str  # metric that selects the best epoch; larger is better
+    # leading, optional: the metrics that `monitor` is made of; the first there is shown in its place
 
     def open_data(self, path: str | Path, recipe: Recipe) -> Data:
         """Open a prepared file."""
@@ -81,6 +83,13 @@ class Task(Protocol):
     def size(self, batch: Batch) -> int:
         """Return the units of a batch."""
         ...
+
+
+def shown_score(task: Task, scores: Mapping[str, float]) -> str:
+    """Return the score that selects the epoch with its name; where it is made of others, the main one of these."""
+    name = next((one for one in getattr(task, "leading", ()) if one in scores), task.monitor)
+    shown = f"{scores[name]:.4f}" if math.isfinite(scores[name]) else "undefined (of fewer than two or equal values)"
+    return f"{name.replace('_', ' ')} {shown}"
 
 
 # task of a recipe -> the module that implements `Task`, imported on demand

@@ -19,7 +19,7 @@ from biorrn.base.compute import compiling_told, keep_memory, quiet_threads
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.locks import exclusive
 from biorrn.base.terminal import note
-from biorrn.config.recipe import Forest, GaussianProcess, Recipe, parse_recipe, resolve
+from biorrn.config.recipe import Forest, GaussianProcess, Recipe, adapted, parse_recipe, resolve
 from biorrn.config.yaml import load_yaml
 from biorrn.training import processes as launch
 
@@ -80,6 +80,8 @@ def train(
         from biorrn.training.processes import leave
 
         try:
+            for plm in adapted(recipe):  # what the run has trained is loaded again by name and checksum
+                importlib.import_module("biorrn.nn.hub").offer(plm.path)
             join_prepared(recipe, data_path)
             options = {"seed": seed, "device": device, "threads": threads, "replace": replace, "init": init}
             begun = _begin(kind, recipe, data_path, folder, task, jobs, options)

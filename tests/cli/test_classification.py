@@ -65,6 +65,8 @@ def test_train_from_a_recipe_on_the_command_line(biorrn: Run, tiny_classes: Path
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
     code, _, err = biorrn("train", tmp_path / "small.yaml", tiny_classes, "-o", tmp_path / "run", "--threads", 1)
     assert code == 0, err
+    assert ", macro f1 0." in err
+    assert "selection" not in err
     facts = load_facts(tmp_path / "run")
     assert facts["classes"] == ["channel", "globin", "kinase"]
     assert facts["class_calibration"]["rows"] == 25  # half of the validation rows
@@ -97,6 +99,21 @@ def test_predict_writes_class_probability_set_and_flags(
     assert bad["flags"].startswith("left_out")
     kept = [name for name in rows[0] if not name.startswith("input_") and name != "set"]
     assert [[row[name] for name in kept] for row in others] == [[row[name] for name in kept] for row in rows[::-1]]
+
+
+def test_classes_are_no_numbers_to_evaluate(biorrn: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.tsv").write_text("id\tfamily\tfamily_probability\tflags\na\tx\t0.9\t.\n")
+    (tmp_path / "t.csv").write_text("id,sequence,family\na,MKVLAWT,x\n")
+    code, _, err = biorrn("evaluate", "regression", tmp_path / "p.tsv", tmp_path / "t.csv", "-o", tmp_path / "e.json")
+    assert code == 2
+    assert "column 'family' holds classes; biorrn evaluate classification compares these" in err
+
+
+def test_rows_that_were_trained_on_are_told(biorrn: Run, trained: Path, tiny_classes: Path, tmp_path: Path) -> None:
+    words = ("evaluate", "classification", trained, tiny_classes.parent / "x.csv", "--split", "all")
+    code, out, err = biorrn(*words, "-o", tmp_path / "e.json", "--baselines", "none")
+    assert code == 0, err
+    assert out.count("these numbers do not measure performance on new rows") == 1
 
 
 def sequences(tiny_classes: Path) -> list[str]:
@@ -215,7 +232,7 @@ def test_train_table_sees_the_class_by_itself(biorrn: Run, tiny_classes: Path, t
     small = ("--max-minutes", 0.5, "--set", "training.epochs=8", "--set", "training.lr=0.01")
     code, shown, err = biorrn(*words, *small, "--set", "training.max_minutes=null")
     assert code == 0, err
-    assert "family: a class: 3 classes of 60 to 60 proteins" in shown
+    assert "family: a class: 3 classes of 60 proteins" in shown
     facts = load_facts(out)
     assert facts["task"] == "classification"
     assert facts["class_calibration"] == load_facts(out / "measured")["class_calibration"]

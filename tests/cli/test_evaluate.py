@@ -83,6 +83,27 @@ def test_baselines_are_chosen(biorrn: Biorrn, folder: Path, words: list[str], na
     assert set(json.loads((folder / "eval.json").read_text())["baselines"].get("tm", {})) == names
 
 
+def test_rows_of_a_table_that_were_trained_on_are_told(
+    biorrn: Biorrn, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from biorrn.proteins.predictions import read_prepared
+
+    texts = read_prepared(folder / "set.h5").rows.sequences()
+    table = "".join(f"p{row},{text},{text.count('A')}\n" for row, text in enumerate(texts))
+    (folder / "table.csv").write_text("id,sequence,tm\n" + table)
+    (folder / "run").mkdir()
+    content = {"name": "one", "task": "regression", "model": {"frontend": {"name": "onehot"}, "pool": ["mean"]}}
+    (folder / "run" / "recipe.yaml").write_text(json.dumps(content))
+    (folder / "run" / "provenance.json").write_text(json.dumps({"data": {"set.h5": ""}}))
+    words = ("evaluate", "regression", "predictions.tsv", "table.csv", "-o", "out.json")
+    assert biorrn(*words, "--model", "run") == 0
+    printed = capsys.readouterr().out
+    assert "run was trained on 20 of these 40 rows: these numbers do not measure performance on new rows." in printed
+    assert "prepared file has no training rows" not in printed
+    assert biorrn(*words) == 0
+    assert "Whether the model was trained on these rows is unknown" in capsys.readouterr().out
+
+
 def test_same_command_gives_the_same_file(biorrn: Biorrn, folder: Path) -> None:
     found = []
     for _ in range(2):

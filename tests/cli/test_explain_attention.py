@@ -47,7 +47,7 @@ def test_table_and_figure(biorrn: Run, model: Path, fasta: Path, tmp_path: Path)
     ]
     assert all(PROTEIN[int(row["key"]) - 41] == row["key_residue"] for row in rows)
     assert picture.read_bytes()[:4] == b"\x89PNG"
-    assert "explain: 1 proteins, 35 residues in" in err
+    assert "explain: 1 protein, 35 residues in" in err
 
 
 def test_arrays(biorrn: Run, model: Path, fasta: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_it_says_what_it_wrote(biorrn: Run, folder: Path) -> None:
         "--report", folder / "r.json", "--note", "made up",
     )  # fmt: skip
     assert done[0] == 0
-    assert "valid: 1 sequences, 8 residues" in done[1]
+    assert "valid: 1 sequence, 8 residues" in done[1]
     report = json.loads((folder / "r.json").read_text())
     assert report["kind"] == "tags"
     assert report["note"] == "made up"
@@ -173,3 +173,12 @@ def test_a_wild_type_needs_a_table_of_mutants(biorrn: Run, folder: Path, words: 
     code, _, err = biorrn("prepare", "tags", folder / words[0], *words[1:], "-o", folder / "o.h5")
     assert code == 2
     assert problem in err
+
+
+def test_proteins_of_mutants_have_no_ids_for_a_file_of_splits(biorrn: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("wt,mutation,b\nMKVLAW,K2A,1\n")
+    (tmp_path / "split.tsv").write_text("id\tsplit\nprotein1\ttrain\n")
+    words = ("--wild-type", "wt", "--value", "b", "--split", f"file:{tmp_path / 'split.tsv'}")
+    code, _, err = biorrn("prepare", "tags", tmp_path / "t.csv", *words, "-o", tmp_path / "o.h5")
+    assert code == 2
+    assert "--split file: needs ids, and the proteins of a table of mutants have none; name a column" in err

@@ -36,7 +36,7 @@ def test_the_shipped_model_scans_a_protein(biorrn: Run, fasta: Path, tmp_path: P
     mean = table.groupby("position")["stability_difference"].mean()
     assert mean[11] < mean[38:].min()
     assert "record 'pin1': wild type stability" in err
-    assert "scan: 950 mutants, 1 proteins in" in err
+    assert "scan: 950 mutants, 1 protein in" in err
     assert (tmp_path / "s.svg").read_text().startswith("<?xml")
 
 
@@ -105,7 +105,7 @@ def test_explain(biorrn: Run, fasta: Path, tmp_path: Path, method: str) -> None:
     assert found["stability_attribution"].idxmax() in (10, 22, 23, 24)  # W11, Y23, Y24, F25: the core of a WW domain
     assert picture.read_bytes()[:4] == b"\x89PNG"
     assert "attributions sum to" not in err
-    assert "explain: 1 proteins, 50 residues in" in err
+    assert "explain: 1 protein, 50 residues in" in err
 
 
 BAD = [

@@ -107,13 +107,32 @@ def test_a_run_that_predicts_nothing_warns_and_its_predictions_are_not_used(
     assert pd.read_csv(tmp_path / "next.csv")["mutation"].tolist() == without["mutation"].tolist()
 
 
+def test_a_table_that_is_not_there_is_told(run_cli: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("suggest", "absent.csv", "--target", "y", "-n", "2") == 2
+    assert capsys.readouterr().err.startswith("biorrn: error: absent.csv: ")
+
+
+def test_whole_numbers_are_numbers(
+    table: Path, run_cli: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = pd.read_csv(table)
+    measured["activity"] = 100 * measured["activity"].round().astype(int)
+    measured.to_csv(tmp_path / "t.csv", index=False)
+    words = ("suggest", tmp_path / "t.csv", "--wild-type", WILD, "-n", "4", "-o", tmp_path / "next.csv")
+    assert run_cli(*words, "--target", "activity") == 0
+    assert pd.read_csv(tmp_path / "next.csv")["activity"].max() > 50
+    assert "--target-type" not in capsys.readouterr().err
+    assert run_cli(*words) == 2
+    assert "name a column of numbers of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--acquisition", "uct"), "did you mean 'ucb'"),
         (("-n", "999999"), "-n: found 999,999; allowed is 2,000 at most"),
         (("--plate", "95"), "--plate: found 95; allowed is 24, 48, 96, 384"),
-        (("--keep", "99"), "--keep: found 99-99; the wild type has residues 1 to 16"),
+        (("--keep", "99"), "--keep: found 99; the wild type has residues 1 to 16"),
         (("--avoid", "(["), "is no regular expression"),
         (("--target", "activty"), "did you mean 'activity'?"),
         (("--candidates", "A2W,K3W"), "expected 'K'"),

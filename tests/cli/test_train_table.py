@@ -133,8 +133,8 @@ def test_rows_held_out_are_fitted_in_the_end(biorrn, tmp_path: Path, monkeypatch
     """A substitution that only held-out rows have is unknown to the measured model and known to the final one."""
     from biorrn.proteins.train_table import refit as own_refit
     from biorrn.proteins.train_table.outputs import predicted
-    from biorrn.proteins.train_table.table import FRACTIONS, shares
     from biorrn.rerun import read_plan
+    from biorrn.sequences.splits import FRACTIONS, shares
 
     groups = np.repeat(np.arange(10), 12)
     codes = shares(groups, FRACTIONS, 0)

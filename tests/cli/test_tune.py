@@ -57,7 +57,7 @@ def test_adapters_compete_and_the_model_is_like_any_other(
     out = capsys.readouterr().out
     assert "tiny_esm with adapters: about" in out
     assert f"--embeddings {tiny_esm} -o" in out
-    line = next(line for line in out.splitlines() if line.startswith("validation selection of the members"))
+    line = next(line for line in out.splitlines() if line.startswith("validation score that selects the"))
     assert "own_plm_classes" in line
     assert "own_plm_lora" in line
     assert line in (run / "report.html").read_text()
@@ -81,6 +81,30 @@ def test_adapters_compete_and_the_model_is_like_any_other(
             found.append([float(row["kind_probability"]) for row in csv.DictReader(stream, delimiter="\t")])
     assert found[0] == pytest.approx(found[1], rel=1e-4)
     assert len(set(found[0])) == 6
+
+
+def test_explain_and_suggest_find_the_language_model_as_predict_does(
+    folder: Path, tiny_esm: Path, tmp_path: Path, run_cli: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from biorrn.config.recipe import dump_recipe, parse_recipe
+
+    model = {"frontend": {"name": "plm", "path": str(tiny_esm), "rank": 2}, "core": {"layers": 0}, "pool": ["mean"]}
+    own = {"name": "tuned", "task": "regression", "model": model, "training": {"epochs": 1}}
+    (tmp_path / "tuned.yaml").write_text(dump_recipe(parse_recipe(own)))
+    run, data, more = tmp_path / "run", tmp_path / "t.h5", ("--target", "leucine", "--split", "random")
+    assert run_cli("prepare", "protein", folder / "t.csv", *more, "-o", data) == 0
+    assert run_cli("train", tmp_path / "tuned.yaml", data, "-o", run, "--device", "cpu") == 0
+    wild = "MKLLNNSTLLGGA"
+    (tmp_path / "one.fasta").write_text(f">one\n{wild}\n")
+    explain = ("explain", run, tmp_path / "one.fasta", "--device", "cpu", "-o", tmp_path / "e.tsv")
+    suggest = ("suggest", run, "--wild-type", wild, "-n", "3", "--positions", "2", "--acquisition", "greedy")
+    for words in (explain, (*suggest, "--device", "cpu", "-o", tmp_path / "next.csv")):
+        hub._OFFERED.clear()
+        assert run_cli(*words) == 2
+        assert "the model was trained on the language model tiny_esm" in capsys.readouterr().err
+        assert run_cli(*words, "--embeddings", tiny_esm) == 0, capsys.readouterr().err
+    assert (tmp_path / "e.tsv").read_text().count("\n") == len(wild) + 1
+    assert (tmp_path / "next.csv").read_text().count("\n") == 4
 
 
 @pytest.mark.parametrize(
@@ -120,10 +144,15 @@ def test_too_little_memory_is_one_line_before_anything_is_trained(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from biorrn.proteins.train_table import run as own
+
+    read, readings = own.read_table, list[object]()
+    monkeypatch.setattr(own, "read_table", lambda columns: readings.append(columns) or read(columns))
     monkeypatch.setattr("biorrn.nn.lora.free_memory", lambda device: 1000)
     words = ("train-table", folder / "t.csv", "--target", "leucine", "--embeddings", tiny_esm, "--tune", "lora")
     assert run_cli(*words, "-o", tmp_path / "run", *QUICK) == 2
     err = capsys.readouterr().err.splitlines()[-1]
     assert "--tune lora: tiny_esm needs about" in err
     assert "cpu has 1e-06 GB free" in err
+    assert len(readings) == 1  # to embed and to choose
     assert not (tmp_path / "run" / "measured").exists()

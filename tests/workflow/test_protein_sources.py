@@ -14,10 +14,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "workflow/scripts/protein_sources.py"
 FOUND = importlib.util.spec_from_file_location("protein_sources", SCRIPT)
+sys.path.insert(0, str(SCRIPT.parent))  # as for a script that is run
 assert FOUND is not None
 assert FOUND.loader is not None
 SOURCES: Any = importlib.util.module_from_spec(FOUND)
 FOUND.loader.exec_module(SOURCES)
+sys.path.pop(0)
 
 
 def rows(found: Any) -> list[dict[str, str]]:

@@ -25,17 +25,15 @@ of mutants with several substitutions each, whose places the file counts from 0.
 """
 
 import csv
-import gzip
-import io
 import math
 import random
 import re
 import sys
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 
 import yaml
+from split_table import lines_of
 
 from biorrn.sequences.variants import mutate, parse_variant
 
@@ -50,16 +48,6 @@ LOG = 1.364  # RT ln 10 in kcal/mol at 25 degrees C
 DESIGN = re.compile(r"TrROS|^(HHH|HEEH|EHEE|EEHEE)_|\|run\d")  # in the name of a domain
 WEIGHTS = {"made": 0.5, "domain": 0.3}  # of a row; a design has 1
 SUBSTITUTION = re.compile(r"([ACDEFGHIKLMNPQRSTVWY])(\d+)([ACDEFGHIKLMNPQRSTVWY])")
-
-
-def lines_of(source: str) -> io.StringIO:
-    """Return the lines of a text file, which may be gzip, or of a member of an archive: `file.zip!member`."""
-    path, _, member = source.partition("!")
-    if member:
-        with zipfile.ZipFile(path) as archive:
-            return io.StringIO(archive.read(member).decode("utf-8"))
-    with gzip.open(path, "rt", encoding="utf-8") if path.endswith(".gz") else open(path, encoding="utf-8") as stream:
-        return io.StringIO(stream.read())
 
 
 def fasta(source: str) -> Iterator[tuple[str, str]]:
@@ -224,7 +212,7 @@ def stability(designs: str, domains: str, asked: str, valued: str, *rounds: str)
 def several(scan: str, wild_types: str, name: str) -> Iterator[list[object]]:
     """Yield the rows of `several`: wild type, mutations, score."""
     yield ["wt_sequence", "mutation", "score"]
-    wild = yaml.safe_load(lines_of(wild_types))[name]["wt_aa"]
+    wild = yaml.safe_load("".join(lines_of(wild_types)))[name]["wt_aa"]
     for row in csv.DictReader(lines_of(scan), delimiter="\t"):
         if "*" not in row["variant"]:
             changes = [f"{one[0]}{int(one[1:-1]) + 1}{one[-1]}" for one in row["variant"].split(",")]

@@ -15,15 +15,15 @@ from pathlib import Path
 KEPT = ("id", "sequence")  # columns, besides the target and the split
 
 
-def rows_of(source: str) -> Iterator[dict[str, str]]:
-    """Yield the rows of a CSV, which may be gzip, or of a member of an archive: `file.zip!member`."""
+def lines_of(source: str) -> Iterator[str]:
+    """Yield the lines of a text file, which may be gzip, or of a member of an archive: `file.zip!member`."""
     path, _, member = source.partition("!")
     if member:
         with zipfile.ZipFile(path) as archive, archive.open(member) as binary:
-            yield from csv.DictReader(io.TextIOWrapper(binary, encoding="utf-8"))
+            yield from io.TextIOWrapper(binary, encoding="utf-8")
     else:
         with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8") as stream:
-            yield from csv.DictReader(stream)
+            yield from stream
 
 
 def split_of(row: dict[str, str]) -> str:
@@ -36,7 +36,7 @@ def write_table(sources: list[str], target: str, hold_out: float, seed: int, out
 
     A fraction `hold_out` of the training rows, chosen at random with `seed`, becomes validation rows.
     """
-    rows = [row | {"set": split_of(row)} for source in sources for row in rows_of(source)]
+    rows = [row | {"set": split_of(row)} for source in sources for row in csv.DictReader(lines_of(source))]
     if missing := [name for name in ("sequence", target) if name not in rows[0]]:
         raise ValueError(f"{sources[0]}: column '{missing[0]}' is missing; it has {', '.join(rows[0])}")
     training = [row for row in rows if row["set"] == "train"]

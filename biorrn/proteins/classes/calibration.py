@@ -65,7 +65,9 @@ def fit_temperature(logs: np.ndarray, true: np.ndarray) -> float:
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Return the probabilities, float64 (N, C), of logits (N, C)."""
-    return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
+    from scipy.special import expit  # silent at any logit
+
+    return np.asarray(expit(logits), np.float64)
 
 
 def fit_platt(logits: np.ndarray, true: np.ndarray) -> tuple[float, np.ndarray]:

@@ -15,12 +15,12 @@ import numpy as np
 
 from biorrn.base.compute import device_name
 from biorrn.base.errors import InputError
-from biorrn.nn.store import WEIGHTS, Stored, find_model, is_model, load_facts, load_model
+from biorrn.nn.store import WEIGHTS, Stored, find_model, is_model, load_facts
 from biorrn.proteins.classes.baselines import ClassProblem, choose, compare
 from biorrn.proteins.classes.calibration import SEEN, Calibrated, kept
 from biorrn.proteins.classes.predict import NONE
-from biorrn.proteins.evaluate import refit_cautions
-from biorrn.proteins.predict import open_embeddings, predict
+from biorrn.proteins.evaluate import seen_cautions
+from biorrn.proteins.predict import load_for, open_embeddings, predict
 from biorrn.proteins.predicted import UNKNOWN
 from biorrn.proteins.predictions import Proteins, read_measured
 from biorrn.proteins.uncertainty.conformal import LEVEL
@@ -28,11 +28,11 @@ from biorrn.sequences import embeddings as vectors
 from biorrn.sequences.prediction_files import finite, in_split, prediction_rows
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.classes import BETWEEN, labels_of
-from biorrn.sequences.tables.reader import column_names, is_table
+from biorrn.sequences.tables.reader import column_names, is_labelled, is_table
 from biorrn.stats import labels as sets_of_labels
 from biorrn.stats.bootstrap import estimate, proportion
 from biorrn.stats.classification import by_class, confusion, coverage, evaluate, reliability
-from biorrn.stats.results import NOTHING_FITTED, common, trained_on
+from biorrn.stats.results import NO_BASELINE, NOTHING_FITTED, common, trained_on
 
 PAIRS = 20  # of classes that are confused most, which are listed
 
@@ -153,7 +153,7 @@ def run_model(stored: Stored, rows: Proteins, level: float, **settings: Any) -> 
 
 def _reads(predictions: Path, given: str | None, rows: Proteins, device: str) -> tuple[Stored | None, Any]:
     """Open the embeddings, and return the model, if it is one, with width and language model of what is read."""
-    stored = load_model(predictions) if is_model(predictions) else None
+    stored = load_for(predictions, given) if is_model(predictions) else None
     if stored is not None and (reads := vectors.wanted(stored.recipe)):
         sources, found = open_embeddings(stored, given, device), reads[0][:2]
     elif given is None:
@@ -219,7 +219,8 @@ def evaluate_classes(
     if data.targets[places[0]].get("sets") and not several:
         raise InputError(prepared, f"holds sets of classes of '{what}'; the predictions are one class a protein")
     classes, values = list(data.targets[places[0]]["classes"]), data.rows.targets[:, places[0]]
-    split = split or ("all" if is_table(prepared) else "test")
+    table = is_table(prepared) or is_labelled(prepared)
+    split = split or ("all" if table else "test")
     known = np.isfinite(values)
     mask = in_split(data, split, prepared) & known
     if not mask.any():
@@ -239,11 +240,12 @@ def evaluate_classes(
     content["flags"] = dict(Counter(mark for marks in given.marks for mark in marks))
     content["cautions"] += trained_on(split) if len(train) else []
     if stored is not None:
-        content["cautions"] += refit_cautions(find_model(predictions), rows)
+        if not (len(train) and split in ("train", "all")):
+            content["cautions"] += seen_cautions(find_model(predictions), rows)
         if split == "valid":
             content["cautions"].append("Half of the validation rows calibrated the probabilities and the sets.")
     if chosen and not len(train):
-        content["cautions"].append(NOTHING_FITTED)
+        content["cautions"].append(NO_BASELINE if table else NOTHING_FITTED)
     true, trained = (values[part].astype(np.int64) for part in (mask, (data.split == 0) & known))
     learned = None if stored is None else list(stored.facts["classes"])
     scored = _Scored(what, classes, true, trained, learned, given, level, seed)

@@ -38,7 +38,7 @@ from biorrn.training import processes
 from biorrn.training.batches import Batches, ProteinDataset
 
 unit = "sequences"
-monitor = "selection"
+monitor, leading = "selection", ("macro_ap", "macro_f1")
 
 VALID_BATCH = 512
 NO_CLASS = -1  # of a row whose class is missing

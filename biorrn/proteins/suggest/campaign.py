@@ -18,8 +18,8 @@ from biorrn.base.files import read_json
 from biorrn.base.lookup import lookup
 from biorrn.nn.ensemble import Ensemble, each
 from biorrn.nn.facts import wild_type_of
-from biorrn.nn.store import Stored, load_model
-from biorrn.proteins.predict import predict, target_names, units_of
+from biorrn.nn.store import Stored
+from biorrn.proteins.predict import load_for, predict, target_names, units_of
 from biorrn.proteins.predictions import read_prepared
 from biorrn.proteins.suggest import acquisition
 from biorrn.proteins.suggest.acquisition import ACQUISITIONS, EXPLORE, Belief
@@ -33,7 +33,8 @@ from biorrn.sequences.embeddings import wanted
 from biorrn.sequences.fasta import cleaned, read_fasta
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.repeats import repeats_of
-from biorrn.sequences.rows import TableOptions, protein_columns
+from biorrn.sequences.rows import TableOptions, is_fasta, protein_columns
+from biorrn.sequences.tables.reader import is_labelled, is_table
 from biorrn.training.batches import pad_tokens
 
 ENCODED = 4096  # candidates that are encoded together
@@ -163,6 +164,7 @@ def open_campaign(
     offset: int = 0,
     reading: dict[str, Any] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    embeddings: str | Path | None = None,
 ) -> tuple[Measured, Stored | None]:
     """Return what was measured so far, and the model.
 
@@ -174,16 +176,17 @@ def open_campaign(
     wild_type : str, optional: FASTA, sequence or column.
     reading : of the table: "sequence", "sheet", "decimal" and "strict" of `train_table.table.Columns`.
     say : takes what was found in the table, line by line.
+    embeddings : str, optional: language model that the adapters of the model are of.
 
     Raises
     ------
     ConfigError, InputError: no such model, or the table cannot be used.
     """
     stored, names = None, list[str]()
-    if table is None and os.path.isfile(model):
+    if table is None and not os.path.isdir(model) and (model == "-" or os.path.isfile(model) or is_table(model)):
         table = model
     else:
-        stored = load_model(model)
+        stored = load_for(model, None if embeddings is None else str(embeddings))
         names = target_names(stored, effects=True)
         if wanted(stored.recipe):
             hint = "give the table of measurements instead"
@@ -194,7 +197,9 @@ def open_campaign(
             target = names[0]
     known = "" if stored is None else wild_type_of(stored.facts)
     if table is not None:
-        columns = Columns(table, (target,) if target else (), offset=offset, **reading or {})
+        if table != "-" and is_fasta(table) and not is_labelled(table):
+            raise ConfigError(f"{table}: is FASTA, which holds no values; expected a table of measured values")
+        columns = Columns(table, (target,) if target else (), offset=offset, type="number", **reading or {})
         return read_campaign(columns, wild_type, say, known), stored
     assert stored is not None
     assert target is not None

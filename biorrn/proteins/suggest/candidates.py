@@ -110,7 +110,8 @@ class Rules:
         for option, spans in (("--positions", self.positions), ("--keep", self.keep)):
             for low, high in spans:
                 if low < first or high > last:
-                    raise ConfigError(f"{option}: found {low}-{high}; the wild type has residues {first} to {last}")
+                    span = f"{low}" if low == high else f"{low}-{high}"
+                    raise ConfigError(f"{option}: found {span}; the wild type has residues {first} to {last}")
         inside = [place for place in range(len(wild_type)) if not _within(self.keep, place + first)]
         if self.positions:
             inside = [place for place in inside if _within(self.positions, place + first)]

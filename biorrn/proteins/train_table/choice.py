@@ -22,6 +22,7 @@ from biorrn.config.recipe import Recipe, change_recipe, load_recipe, parse_recip
 from biorrn.nn.sequence import build
 from biorrn.proteins.train_table.table import Look, Table
 from biorrn.training.batches import pad_tokens
+from biorrn.training.ensemble import LEAST
 
 STEPS = 1200  # batches that a network is trained for, about
 EPOCHS = (5, 60)  # fewest and most, where time allows
@@ -133,14 +134,14 @@ def plan(
         chosen = parse_recipe(members[0]["recipe"])
     else:
         task = candidates[0].recipe.task
-        several = len({member["recipe"]["name"] for member in members}) > 1
+        different = len({member["recipe"]["name"] for member in members})
         # of classes, probabilities are averaged, unless the validation rows have to tell whether adapters pay
-        combine = "stack" if several and (task == "regression" or seen.tuned) else "mean"
+        combine = "stack" if different > 1 and (task == "regression" or seen.tuned) else "mean"
         chosen = parse_recipe({"name": "own", "task": task, "members": members, "combine": combine})
-        lines.append(
-            f"{len(members)} members are one ensemble, "
-            + ("weighted by the validation rows" if combine == "stack" else "their plain mean")
-        )
+        how = "their plain mean"
+        if combine == "stack":
+            how = f"weighted by the validation rows where these are {LEAST * different} or more"
+        lines.append(f"{len(members)} members are one ensemble, {how}")
     return Plan(chosen, lines)
 
 

@@ -54,6 +54,7 @@ from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.splits import LEFT_OUT, Folds, Sites, fold_splits, mutated_sites, site_fold_splits
 from biorrn.stats.metrics import METRICS, paired
 from biorrn.training.checkpoint import write_provenance
+from biorrn.training.ensemble import kinds_of
 from biorrn.training.task import load_task
 from biorrn.training.train import train
 
@@ -257,7 +258,7 @@ def one_of_each(recipe: Recipe) -> Recipe:
     """Return the recipe of an ensemble with one member of each network, the first; of one model, the recipe itself."""
     if recipe.members is None:
         return recipe
-    kept = [m for k, m in enumerate(recipe.members) if m.recipe not in [other.recipe for other in recipe.members[:k]]]
+    kept = [recipe.members[place] for place in sorted(np.unique(kinds_of(recipe), return_index=True)[1])]
     if len(kept) == 1:
         assert isinstance(kept[0].recipe, Recipe)
         return kept[0].recipe

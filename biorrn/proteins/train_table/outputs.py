@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from biorrn.base.terminal import plural
 from biorrn.config.recipe import adapted, load_recipe
 from biorrn.nn.store import RECIPE, load_facts, load_model
 from biorrn.proteins.classes.evaluate import evaluate_classes
@@ -162,7 +163,7 @@ def held_out_score(folder: Path, content: Mapping[str, Any], target: str) -> dic
     rows = data.rows.select(rows_in(path, data.rows))
     place = [str(one["name"]) for one in data.targets].index(target)
     values = join(path, rows, data.targets, folder / DATA).values[:, place]
-    return estimate(RESAMPLED["spearman"], *paired(rows.targets[:, place], values))
+    return estimate(RESAMPLED["spearman"], *paired(rows.targets[:, place], values)) | {"out_of_fold": True}
 
 
 def ranks(score: Mapping[str, Any]) -> bool:
@@ -175,9 +176,14 @@ def shown(score: Mapping[str, Any]) -> str:
 
     >>> shown({"value": 0.61, "low": 0.2, "high": 0.8, "n": 41})
     'Spearman 0.61 (95 % interval 0.20 to 0.80, 41 rows)'
+    >>> shown({"value": None, "low": None, "high": None, "n": 1, "out_of_fold": True})
+    'Spearman undefined (of fewer than two or equal values, 1 row out of fold)'
     """
     value, low, high = (float("nan") if score[key] is None else score[key] for key in ("value", "low", "high"))
-    return f"Spearman {value:.2f} (95 % interval {low:.2f} to {high:.2f}, {score['n']:,} rows)"
+    rows = plural(score["n"], "row") + (" out of fold" if score.get("out_of_fold") else "")
+    if not np.isfinite(value):
+        return f"Spearman undefined (of fewer than two or equal values, {rows})"
+    return f"Spearman {value:.2f} (95 % interval {low:.2f} to {high:.2f}, {rows})"
 
 
 def unproven(folder: Path, content: Mapping[str, Any]) -> list[str]:
@@ -248,7 +254,7 @@ def with_and_without(run: Session, model: Path, rows: Proteins, names: list[str]
             own = weights[kind, k]
             own = own / own.sum() if own.sum() > 0 else np.full(len(own), 1 / len(own))
             score = METRICS["spearman"](*paired(rows.targets[:, k], own @ values[kind, :, k]))
-            scores.append(f"{score:.3f} of the {kind.sum()} member{'s' if kind.sum() > 1 else ''} {said}")
+            scores.append(f"{score:.3f} of the {plural(int(kind.sum()), 'member')} {said}")
         true, ours = paired(rows.targets[:, k], np.array([row.values[k] for row in found]))
         whole = METRICS["spearman"](true, ours)
         lines.append(

@@ -42,13 +42,12 @@ from biorrn.proteins.train_table.outputs import (
     evaluate_run,
     next_lines,
 )
+from biorrn.proteins.train_table.partition import Split, choose_split
 from biorrn.proteins.train_table.positions import SHARE, measure_positions
 from biorrn.proteins.train_table.refit import MEASURED, keep_state, refit_or_keep, seconds_needed
 from biorrn.proteins.train_table.table import (
     Columns,
-    Split,
     Table,
-    choose_split,
     lines,
     look,
     read_table,
@@ -103,7 +102,7 @@ class Wish:
     ----------
     columns : Columns of the table.
     folder : the run folder.
-    model, split : str, optional: instead of what would be chosen; see `choice.plan`, `table.choose_split`.
+    model, split : str, optional: instead of what would be chosen; see `choice.plan`, `partition.choose_split`.
     changes : KEY=VALUE of the recipe.
     minutes : float: of training, search and folds together, about.
     folds : str: see `sequences.splits.parse_folds`; "" is none.
@@ -144,14 +143,19 @@ class Choice:
     lines: list[str]
 
 
-def choose(wish: Wish, device: torch.device) -> tuple[Choice, Table, Split]:
+def choose(wish: Wish, device: torch.device, table: Table | None = None) -> tuple[Choice, Table, Split]:
     """Choose split, model and size for the table; nothing is written.
+
+    Parameters
+    ----------
+    table : Table, optional: of the wish, where it has been read.
 
     Raises
     ------
-    ConfigError, InputError: as `table.read_table`, `table.choose_split` and `choice.plan`.
+    ConfigError, InputError: as `table.read_table`, `partition.choose_split` and `choice.plan`.
     """
-    folds, table = check(wish), _table(wish)
+    folds = check(wish)
+    table = _table(wish) if table is None else table
     table, own = (table, []) if wish.embeddings is None else with_embeddings(table, wish.columns, wish.embeddings)
     seen = dataclasses.replace(look(table, wish.columns.targets, wish.seed), embeddings=wish.embeddings or "")
     if wish.base is not None:
@@ -244,8 +248,10 @@ def train_own(
     where, cores = choose_device(device), set_threads(threads)
     began = time.monotonic()
     folder, mark, folds = wish.folder, wish.mark(), check(wish)
+    table: Table | None = None
     if wish.embeddings is not None and is_plm(wish.embeddings):
-        records = (ProteinRecord(row.id, row.sequence) for row in _table(wish).rows)
+        table = _table(wish)
+        records = (ProteinRecord(row.id, row.sequence) for row in table.rows)
         base = wish.embeddings if wish.tune else None
         offer(base)  # for the models with adapters that are loaded from here on
         wish = dataclasses.replace(wish, embeddings=made(wish.embeddings, records, folder / EMBEDDED, where), base=base)
@@ -253,7 +259,7 @@ def train_own(
         say(f"{folder}: this run is finished; nothing to do")
         return
     if state is None:
-        choice, table, split = choose(wish, where)
+        choice, table, split = choose(wish, where, table)
         forget()  # the language model that was timed; members are trained in processes of their own
         remove_run(folder, more=MADE)
         prepare(table, split.codes, folder / DATA, wish.columns)

@@ -12,6 +12,7 @@ from biorrn.config.recipe import Recipe, adapted, dump_recipe, parse_recipe
 from biorrn.nn.store import load_facts
 from biorrn.proteins.train_table.outputs import DATA, Session
 from biorrn.proteins.train_table.refit import MEASURED, keep_state
+from biorrn.stats.metrics import NAMES
 from biorrn.training.checkpoint import PROVENANCE
 from biorrn.training.task import load_task
 from biorrn.training.train import train
@@ -60,9 +61,10 @@ def _without_idle(recipe: Recipe, measured: Path) -> tuple[list[str], Recipe]:
         for name, pairs in told.items()
     ]
     metric = next(iter(provenance["members"].values()))["best"]["metric"]
-    line = f"{metric.replace('valid_', 'validation ')} of the members, and their weight: {', '.join(shown)}"
-    if recipe.combine == "stack" and np.ptp(weights) == 0:
-        line += "; each network counts the same, as there are fewer than two validation rows a network"
+    metric = metric.replace("valid_", "validation ").replace("selection", NAMES["selection"])
+    line = f"{metric} of the members, and their weight: {', '.join(shown)}"
+    if recipe.combine == "stack" and np.ptp([sum(weight for _, weight in pairs) for pairs in told.values()]) < 1e-6:
+        line += "; each kind counts the same, as there are fewer than two validation rows a kind"
     content = recipe.model_dump(mode="json")
     tuned = [isinstance(member.recipe, Recipe) and bool(adapted(member.recipe)) for member in recipe.members]
     if sum(weight for weight, own in zip(weights, tuned, strict=True) if own) >= LEAST:

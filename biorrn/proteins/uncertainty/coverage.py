@@ -109,9 +109,7 @@ def _levels(
         if value is not None:
             wide = half * (value / own)
             inside = (true >= lower) & (true <= upper) if other == level else np.abs(true - middle) <= wide
-            rows.append(
-                {"level": other} | proportion(int(inside.sum()), len(inside)) | {"width": float(np.mean(2 * wide))}
-            )
+            rows.append({"level": other} | _held(inside, 2 * wide))
     return rows
 
 

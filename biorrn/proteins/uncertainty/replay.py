@@ -24,7 +24,7 @@ from biorrn.sequences.records import ProteinRecord
 from biorrn.stats.metrics import METRICS
 from biorrn.training.batches import ProteinDataset, ordered_batches
 from biorrn.training.checkpoint import CHECKPOINTS, LAST, MEMBERS, PROVENANCE, WholeCheckpoints
-from biorrn.training.ensemble import given_weights, rising_knots, stacked_weights
+from biorrn.training.ensemble import given_weights, kinds_of, rising_knots, stacked_weights
 
 
 def chosen_without(stored: Stored, prepared: str | Path, device: torch.device) -> HeldOut | None:
@@ -137,7 +137,7 @@ def _combined(values: np.ndarray, true: np.ndarray, rest: np.ndarray, recipe: Re
     for k in range(values.shape[2]):
         weights = shares[:, k]
         if recipe.combine == "stack":
-            weights = stacked_weights(values[:, rest, k], true[rest, k])
+            weights = stacked_weights(values[:, rest, k], true[rest, k], kinds_of(recipe))
         out[:, k] = weights @ values[:, :, k]
         if recipe.calibrate == "monotone":
             x, y = rising_knots(out[rest, k], true[rest, k])

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from biorrn.base.files import write_text
+from biorrn.base.terminal import plural
 from biorrn.sequences.alphabets import BASES, RESIDUES
 from biorrn.sequences.prepared import schema
 from biorrn.sequences.prepared.files import ProteinFile, SignalFile
@@ -102,7 +103,9 @@ def lines(content: Mapping[str, Any]) -> list[str]:
     for name, numbers in content["splits"].items():
         unit, rest = KINDS[content["kind"]].units
         words = ("sequences", "bases") if content["kind"] == "protein" and "alphabet" in content else (unit, rest)
-        shown.append(f"  {name}: {numbers[unit]:,} {words[0]}, {numbers[rest]:,} {words[1].replace('_', ' ')}")
+        counted = zip((numbers[unit], numbers[rest]), words, strict=True)
+        parts = [plural(count, word.replace("_", " ").removesuffix("s")) for count, word in counted]
+        shown.append(f"  {name}: {', '.join(parts)}")
     shown += [f"  {name}: {number:,}" for name, number in content["counts"].items()]
     shown += [f"  {line}" for line in content.get("repeats", ())]
     for name, numbers in content["leakage"].items():

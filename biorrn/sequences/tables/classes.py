@@ -106,20 +106,20 @@ class Classes:
         return found
 
     def likely(self, numbers: Convention, whole: bool) -> bool:
-        """Return whether the column holds classes: words that repeat, or few whole numbers.
+        """Return whether the column holds classes: words that repeat, cells of several words, or few whole numbers.
 
         Parameters
         ----------
         numbers : what the same cells show as numbers.
         whole : bool: whether whole numbers may be classes.
         """
-        if len(self.counts) < 2:
-            return False
         words = sum(count for text, count in self.counts.items() if not _reads(numbers, text))
         if 2 * words > self.cells:
             labels = self.labels()
-            return 2 <= len(labels) <= MOST and 2 * len(labels) <= labels.total()
-        few = len(self.counts) <= FEW and self.cells >= ROWS * len(self.counts)
+            # `x;y` can be nothing else, be there ever so few rows; repeated measurements `3.1;3.2` can
+            several = self.mark == "[;|]" and not all(_reads(numbers, one) for one in labels)
+            return 2 <= len(labels) <= MOST and (several or 2 * len(labels) <= labels.total())
+        few = 2 <= len(self.counts) <= FEW and self.cells >= ROWS * len(self.counts)
         return whole and few and all(map(_WHOLE.fullmatch, self.counts))
 
     def decide(self, asked: str) -> None:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from biorrn.base.errors import BiorrnError, ConfigError, InputError
 from biorrn.config.recipe import dump_recipe, load_recipe, parse_recipe, recipe_names
 from biorrn.nn.sequence import build, build_model, settle
-from biorrn.nn.store import load_model, models_of, save_model, update_facts
+from biorrn.nn.store import load_facts, load_model, models_of, save_model, update_facts
 from biorrn.sequences.tokenisers import residue_tokeniser
 
 OUTPUTS = {
@@ -141,9 +141,18 @@ def test_facts_that_cannot_be_written_leave_the_model_as_it_was(folder: Path) ->
     assert len(list(folder.iterdir())) == 2
 
 
-@pytest.mark.parametrize("content", [None, b"", b"text"])
-def test_facts_of_no_model(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / "weights.safetensors").write_bytes(content)
+@pytest.mark.parametrize("read", [load_model, load_facts])
+@pytest.mark.parametrize("file", ["choice.json", "run.json", ""])
+def test_a_folder_without_weights_says_why(read: Any, file: str, tmp_path: Path) -> None:
+    if file:
+        (tmp_path / file).write_text("{}")
+    why = "holds a training that has not finished; give the command" if file else "weights.safetensors is missing"
+    with pytest.raises(InputError, match=why):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"text"])
+def test_facts_of_no_model(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(content)
     with pytest.raises(InputError, match="is not a readable safetensors file"):
         update_facts(tmp_path, qscore=1)

@@ -21,7 +21,8 @@ def test_the_first_feature_is_the_effect_and_own_residues_have_none() -> None:
     assert np.isfinite(found).all()
     assert (found[np.arange(length), WILD] == 0).all()
     model = load_model("ddg").model.eval()
-    table = tables(model, 4, torch.device("cpu"), WILD, np.array([0]), np.array([length]))[0]
+    with torch.inference_mode():
+        table = tables(model, torch.from_numpy(WILD).long()[None], torch.tensor([length]))[0][0].numpy()
     other = np.arange(1, 21) != WILD[:, None]
     assert np.corrcoef(found[:, 1:21, 0][other], table[other])[0, 1] == pytest.approx(1, abs=1e-6)
     assert found[:, 1:21][other].std(0) == pytest.approx(1, abs=0.05)

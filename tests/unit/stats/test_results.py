@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from biorrn.stats.baselines import headline
@@ -60,6 +61,15 @@ def test_too_few_values_are_said() -> None:
     compared = {"mean": entry(None, float("nan"), None)}
     assert "could not be compared with mean" in headline(compared)
     assert comparison_lines(MODEL, compared)[2].endswith("too few values")
+
+
+@pytest.mark.parametrize(("rows", "why"), [(1, "fewer than two rows have a value"), (4, "all measured or all")])
+def test_why_a_metric_is_undefined(rows: int, why: str) -> None:
+    metrics = {"tm": {"spearman": {"value": np.nan, "low": np.nan, "high": np.nan, "n": rows}}}
+    content = {"kind": "regression", "split": "test", "metrics": metrics, "baselines": {}, "cautions": []}
+    (line,) = summary_lines(content)
+    assert line.startswith(f"tm\tspearman\tundefined, as {why}")
+    assert "nan" not in line
 
 
 def test_no_baselines_no_table() -> None:

@@ -58,7 +58,7 @@ def test_labels_are_joined_by_id_and_masked(tmp_path: Path) -> None:
     assert content["states"]["train"] == pytest.approx({"H": 1 / 3, "E": 1 / 3, "C": 1 / 3})
     assert content["leakage"]["valid"]["proteins"] == 1
     json.dumps(content, allow_nan=False)
-    assert any("train: 1 sequences, 4 residues" in line for line in lines(content))
+    assert any("train: 1 sequence, 4 residues" in line for line in lines(content))
 
 
 def test_an_archive_of_flip_gives_the_same(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_weights_are_shares_and_no_worse_than_equal_ones(seed: int, members: int
     rng = np.random.default_rng(seed)
     true = rng.normal(50, 3, 80)
     values = true + rng.normal(0, rng.uniform(0.5, 5, (members, 1)), (members, 80))
-    weights = stacked_weights(values, true)
+    weights = stacked_weights(values, true, np.arange(members))
     assert (weights >= 0).all()
     assert weights.sum() == pytest.approx(1)
 
@@ -170,7 +170,7 @@ def test_a_perfect_member_gets_the_more_the_more_rows_say_so() -> None:
     rng = np.random.default_rng(0)
     true = rng.normal(60, 5, 10_000)
     both = np.stack([rng.normal(60, 5, 10_000), true])
-    shares = [stacked_weights(both[:, :rows], true[:rows])[1] for rows in (4, 100, 10_000)]
+    shares = [stacked_weights(both[:, :rows], true[:rows], np.arange(2))[1] for rows in (4, 100, 10_000)]
     assert 0.5 < shares[0] < shares[1] < shares[2]
     assert shares[1] > 0.95
     assert shares[2] > 0.999
@@ -183,7 +183,7 @@ def test_classes_are_weighed_by_their_probabilities() -> None:
     values = np.stack([rng.dirichlet(np.ones(3), 60), good]).astype(np.float32)
     model = {"frontend": {"name": "onehot"}, "pool": ["mean"], "head": {"name": "classes"}}
     one = {"name": "one", "task": "classification", "model": model, "training": {"loss": "cross_entropy"}}
-    members = [{"recipe": one, "seed": seed} for seed in range(2)]
+    members = [{"recipe": one | {"name": name}} for name in ("one", "two")]
     recipe = several(task="classification", members=members, combine="stack")
     both = ProbabilityEnsemble([torch.nn.Identity(), torch.nn.Identity()], 3)
     _set_weights(both, recipe, values, true)
@@ -192,9 +192,42 @@ def test_classes_are_weighed_by_their_probabilities() -> None:
     assert float(both.weights[1, 0]) > 0.9
 
 
+def test_seeds_of_one_recipe_are_one_member_of_a_stack() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 1, 6)  # too few for five weights, enough for two
+    seeds = true + rng.normal(0, 0.5, (4, 6))
+    values = np.stack([rng.normal(0, 1, 6), *seeds])
+    assert np.ptp(stacked_weights(values, true, np.arange(5))) == 0
+    weights = stacked_weights(values, true, np.array([0, 1, 1, 1, 1]))
+    assert np.ptp(weights[1:]) < 1e-12
+    pair = stacked_weights(np.stack([values[0], seeds.mean(0)]), true, np.arange(2))
+    assert weights[0] == pytest.approx(pair[0])
+    assert 0 < weights[0] < 0.3
+
+
+@pytest.mark.parametrize("rows", [4, 3])
+def test_the_weights_of_a_stack_are_told(rows: int, capsys: pytest.CaptureFixture[str]) -> None:
+    small, *_ = several().members or []
+    parts = [{"recipe": small.recipe.model_dump(mode="json"), "seed": seed} for seed in range(2)]  # type: ignore[union-attr]
+    other = parts[0]["recipe"] | {"name": "other"}  # type: ignore[operator]
+    recipe = several(combine="stack", members=[*parts, {"recipe": other}])
+    true = np.arange(float(rows))
+    values = np.stack([-true, -true, true])[..., None]
+    whole = Ensemble([torch.nn.Identity() for _ in range(3)], 1)
+    _set_weights(whole, recipe, values, true[:, None])
+    line = capsys.readouterr().err
+    if rows == 4:
+        assert float(whole.weights[2, 0]) > 0.6
+        assert "small one 0.0" in line
+        assert "(from 4 validation rows)" in line
+    else:
+        assert torch.allclose(whole.weights[:, 0], torch.tensor([0.25, 0.25, 0.5]))
+        assert "small one 0.50, other 0.50 (fewer than 2 validation rows for each)" in line
+
+
 def test_too_few_rows_are_not_fitted() -> None:
     true = np.array([1.0, 2.0, np.nan, np.nan, 3.0])
-    assert stacked_weights(np.arange(10.0).reshape(2, 5), true).tolist() == [0.5, 0.5]
+    assert stacked_weights(np.arange(10.0).reshape(2, 5), true, np.arange(2)).tolist() == [0.5, 0.5]
     x, y = rising_knots(np.arange(FEWEST - 1.0), np.arange(FEWEST - 1.0) * 3)
     assert x.tolist() == y.tolist() == list(range(KNOTS))
 

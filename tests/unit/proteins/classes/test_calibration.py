@@ -65,6 +65,13 @@ def test_sets_hold_as_often_as_promised(level: float) -> None:
     assert np.mean(held) == pytest.approx(level, abs=0.02)
 
 
+@pytest.mark.filterwarnings("error")
+def test_probabilities_of_extreme_logits() -> None:
+    logits = np.array([[1e308, -1e308, np.inf, -np.inf, 0.0]])
+    assert sigmoid(logits).tolist() == [[1.0, 0.0, 1.0, 0.0, 0.5]]
+    assert sigmoid(logits[:, -1:].astype(np.float32)).dtype == np.float64
+
+
 def test_a_higher_level_has_larger_sets() -> None:
     logs, true = drawn(300, 3)
     entry = fit(logs, true)

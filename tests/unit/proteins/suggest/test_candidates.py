@@ -79,7 +79,7 @@ def test_motifs_that_are_none(text: str, message: str) -> None:
 
 
 def test_positions_outside() -> None:
-    with pytest.raises(ConfigError, match="--keep: found 9-9; the wild type has residues 1 to 8"):
+    with pytest.raises(ConfigError, match="--keep: found 9; the wild type has residues 1 to 8"):
         Rules.of(1, keep="9").places(WILD)
     with pytest.raises(ConfigError, match="no position is left"):
         Rules.of(1, keep="1-8").places(WILD)

@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.proteins.train_table.table import (
-    FRACTIONS,
     NO_SPLIT,
     Columns,
-    choose_split,
     distinct,
     lines,
     look,
@@ -22,7 +20,7 @@ from biorrn.proteins.train_table.table import (
 )
 from biorrn.sequences.alphabets import tokens
 from biorrn.sequences.similarity import families
-from biorrn.sequences.splits import fold_splits, group_folds, shares
+from biorrn.sequences.splits import FRACTIONS, fold_splits, group_folds, shares
 
 WILD = "MKVLAAGIVGLCAKRTEDFYWHNQSP"
 
@@ -100,8 +98,11 @@ def test_a_validation_column_chooses_among_training_rows(tmp_path: Path) -> None
     ("rows", "columns", "message"),
     [
         (variants(15), {"targets": ()}, "--target: found none; name a column of numbers"),
-        (variants(5), {}, "5 proteins have a value; expected at least 12"),
+        (variants(5), {}, "5 proteins with a value; expected at least 12"),
         ([f"c{i},{WILD},1.5" for i in range(20)], {}, "every value is 1.5"),
+        ([f"c1,{WILD},x;y"], {}, "1 protein with a value; expected at least 12"),
+        ([f"c{i},{WILD},x;y" for i in range(20)], {}, "every protein is 'x;y', which cannot be learned"),
+        (variants(15), {"targets": (), "type": "number"}, "name a column of numbers of"),
         (variants(15), {"targets": ("z",)}, "column 'z' is missing"),
         (variants(15), {"split": "y"}, "allowed is train, valid, test"),
         (variants(15), {"groups": "family"}, "column 'family' is missing"),
@@ -316,30 +317,3 @@ def test_short_proteins_have_families_of_their_own(length: int) -> None:
     offsets = np.concatenate([[0], np.cumsum([len(entry) for entry in coded])])
     found = families(np.concatenate(coded), offsets, 0.05)
     assert found[0] == found[1] != found[2]
-
-
-@pytest.mark.parametrize(
-    ("extra", "asked", "how"),
-    [
-        ({}, None, "whole families"),
-        ({}, "random:0.5,0.25,0.25", "at random"),
-        ({}, "cluster:0.5", "clusters of 0.5 identity"),
-        ({"groups": "family"}, None, "whole groups"),
-        ({}, "column:set", "column 'set'"),
-    ],
-)
-def test_the_split_fits_the_data_or_the_wish(tmp_path: Path, extra: dict, asked: str | None, how: str) -> None:
-    texts = random_proteins(40, 60)
-    rows = [f"p{i},{text},{i},f{i % 5},{'test' if i > 30 else 'train'}" for i, text in enumerate(texts)]
-    column = "set" if asked == "column:set" else "id,"
-    (tmp_path / "t.csv").write_text(
-        "\n".join([f"id,sequence,y,family,{'set' if column == 'set' else 'which'}", *rows]) + "\n"
-    )
-    columns = Columns(str(tmp_path / "t.csv"), ("y",), split="set" if column == "set" else None, **extra)
-    read = read_table(columns)
-    split = choose_split(read, look(read, ("y",)), asked)
-    assert how in split.how
-    assert set(split.codes.tolist()) == {0, 1, 2}
-    assert split.held_out == "test"
-    if how == "column 'set'":
-        assert (split.codes == 2).tolist() == [i > 30 for i in range(40)]

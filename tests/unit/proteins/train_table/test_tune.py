@@ -30,7 +30,9 @@ def test_adapters_are_left_out_without_weight(
 ) -> None:
     monkeypatch.setattr(tune, "LEAST", least)
     if equal:  # as with few validation rows
-        monkeypatch.setattr(ensemble, "stacked_weights", lambda values, true: np.full(len(values), 1 / len(values)))
+        monkeypatch.setattr(
+            ensemble, "stacked_weights", lambda values, true, kinds: np.full(len(values), 1 / len(values))
+        )
     monkeypatch.setattr(hub, "_OFFERED", {})
     hub.offer(str(tiny_esm))
     fronts: dict[str, Any] = {"plain": {"name": "onehot"}, "tuned": {"name": "plm", "path": str(tiny_esm), "rank": 2}}
@@ -54,7 +56,7 @@ def test_adapters_are_left_out_without_weight(
     (line,) = state["tuned"]
     assert line.startswith("validation spearman of the members, and their weight: plain ")
     assert line.endswith("the adapters are left out") == left_out
-    assert ("each network counts the same" in line) == equal
+    assert ("each kind counts the same" in line) == equal
     assert json.loads((tmp_path / "choice.json").read_text())["tuned"] == [line]
     assert (chosen == recipe) != left_out
     weights = load_file(tmp_path / "measured" / "weights.safetensors")

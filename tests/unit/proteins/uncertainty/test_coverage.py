@@ -101,6 +101,16 @@ def test_nearest_identity() -> None:
     )
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_row_has_an_interval() -> None:
+    found = coverage_of(proteins(["ACDE"] * 3, np.ones(3)), given(np.ones(3), np.full(3, np.nan)), 0)
+    assert found["overall"]["n"] == 0
+    content = {"coverage": {"tm": found}, "metrics": {"tm": {"spearman": {"n": 3}}}}
+    assert coverage_lines(content) == [
+        "tm: coverage of the intervals is unknown: 3 rows outside the training data have no interval"
+    ]
+
+
 def test_line_and_figure() -> None:
     rows = proteins(["A" * n for n in range(5, 45)], np.arange(40.0))
     entry = coverage_of(rows, given(np.arange(40.0), np.ones(40)), 0, likeness=np.linspace(0, 1, 40))

@@ -68,6 +68,18 @@ def test_words_that_hardly_repeat_are_names(cells: list[str], tmp_path: Path) ->
         read(table(tmp_path, cells), type="auto")
 
 
+@pytest.mark.parametrize("cells", [["x;y"], ["x;y", "z|x"]])
+def test_cells_of_several_words_are_sets_however_few(cells: list[str], tmp_path: Path) -> None:
+    values, reading = read(table(tmp_path, cells), type="auto")
+    assert reading.classes("y") == ["x;y", "x;z"][: len(cells)]
+    assert values == [0.0, 1.0][: len(cells)]
+
+
+def test_measurements_in_one_cell_are_no_classes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cells are no numbers"):
+        read(table(tmp_path, ["3.1;3.2", "4.5;4.6"]), type="auto")
+
+
 def test_numbers_are_classes_when_asked(tmp_path: Path) -> None:
     values, reading = read(table(tmp_path, ["3", "-1", "3", "-1"]), type="class")
     assert reading.classes("y") == ["-1", "3"]
