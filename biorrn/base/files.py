@@ -349,7 +349,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             sync(temporary)
             os.replace(temporary, place)
             sync(place.parent)
-    except BiorrnError:
+    except (BiorrnError, BrokenPipeError):  # that is another output's
         raise
     except Exception as error:
         reason = disk_fault(error) or (isinstance(error, OSError) and (error.strerror or str(error)))

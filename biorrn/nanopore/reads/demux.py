@@ -214,7 +214,7 @@ def read_sheet(
         # names of files, which may differ in more than case on some disks only
         if barcode in found or alias.lower() in {each.lower() for each in found.values()}:
             raise InputError(path, f"row {number}: {'barcode ' + given if barcode in found else alias} is given twice")
-        if not alias[:1].isalnum() or not all(map(_in_alias, alias)) or alias == UNCLASSIFIED:
+        if not alias[:1].isalnum() or not all(map(_in_alias, alias)) or alias.lower() == UNCLASSIFIED:
             allowed = f"letters, digits and ._-, the first one a letter or a digit, and not '{UNCLASSIFIED}'"
             raise InputError(path, f"row {number}: alias '{alias}': allowed are {allowed}")
         found[barcode] = alias
@@ -268,7 +268,7 @@ def assign(
             given = {tag[:2]: tag[5:] for tag in read.tags if tag.startswith(("BC:Z:", "RG:Z:"))}
             known, classified = kit.barcode(given.get("BC", "")), named[found.barcode[row]]
             barcode, reason = known or classified, KNOWN if known else found.reason[row]
-            if not barcode and "BC" in given:
+            if not barcode and not given.get("BC", UNCLASSIFIED).endswith(UNCLASSIFIED):
                 reason = f"has a barcode of another kit: {given['BC']}"
             if barcode and sheet is not None and barcode not in sheet:
                 barcode, reason = "", f"{barcode} is not in the sample sheet"
