@@ -503,3 +503,13 @@ def test_a_closed_pipe_of_the_summary_is_no_fault_of_the_output(reads: Path, tmp
     done = subprocess.run(words, stdout=send, stderr=subprocess.PIPE, text=True, check=False)
     os.close(send)
     assert (done.returncode, "error" in done.stderr) == (141, False)
+
+
+@pytest.mark.parametrize("name", ["@r", "r" * 300])
+@pytest.mark.parametrize("command", ["trim", "demux"])
+def test_an_id_that_sam_cannot_hold_is_told(command: str, name: str, biorrn: Run, tmp_path: Path) -> None:
+    (tmp_path / "r.fastq").write_text(f"@{name}\nACGT\n+\nIIII\n")
+    more = ("--emit", "sam", "-o", tmp_path / "d") if command == "demux" else ("-o", tmp_path / "t.sam")
+    code, _, err = biorrn(command, tmp_path / "r.fastq", "--kit", KIT, *more)
+    assert (code, f"error: read '{name[:60]}': SAM, BAM and CRAM cannot hold it" in err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.fastq"]
