@@ -13,7 +13,7 @@ from biorrn.base.errors import ConfigError
 # parameters that name output files; any other parameter that names an existing file is an input
 OUTPUTS = ("output", "summary", "figure", "figures", "stats", "report", "markdown")
 # outputs of single commands, whose names are inputs elsewhere
-OWN = dict.fromkeys(("basecalls", "language", "translation", "signal"), ("table",))
+OWN: dict[str, tuple[str, ...]] = dict.fromkeys(("basecalls", "language", "translation", "signal"), ("table",))
 OWN |= {"simulate": ("truth", "reference")}
 
 

@@ -513,3 +513,10 @@ def test_an_id_that_sam_cannot_hold_is_told(command: str, name: str, biorrn: Run
     code, _, err = biorrn(command, tmp_path / "r.fastq", "--kit", KIT, *more)
     assert (code, f"error: read '{name[:60]}': SAM, BAM and CRAM cannot hold it" in err) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["r.fastq"]
+
+
+def test_reads_without_qualities_do_not_raise_the_mean(biorrn: Run, tmp_path: Path) -> None:
+    (tmp_path / "r.fastq").write_text("@a\nACGT\n+\n++++\n@empty\n\n+\n\n")
+    assert biorrn("demux", tmp_path / "r.fastq", "--kit", KIT, "-o", tmp_path / "d")[0] == 0
+    [row] = csv.DictReader((tmp_path / "d" / "barcodes.tsv").open(), delimiter="\t")
+    assert (row["reads"], row["mean_qscore"]) == ("2", "10.00")

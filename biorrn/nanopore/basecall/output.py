@@ -254,7 +254,7 @@ def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume
     finally:
         worth = output is not None and output.called > 0 and journal.count > 0
         journal.close(remove=finished or not worth)
-        if worth and not finished and place is not None:
+        if output is not None and worth and not finished and place is not None:
             print(f"biorrn: {place}: keeps {output.whole} reads; add --resume to continue", file=sys.stderr)
 
 

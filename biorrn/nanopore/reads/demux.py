@@ -296,7 +296,8 @@ class Count:
 
     reads: int = 0
     bases: int = 0
-    quality: float = 0.0  # sum of the mean error probabilities
+    scored: int = 0  # reads with qualities
+    quality: float = 0.0  # sum of their mean error probabilities
 
 
 class Sorted:
@@ -344,6 +345,7 @@ class Sorted:
         count.reads += 1
         count.bases += len(found.read.bases)
         if len(found.read.quals):
+            count.scored += 1
             count.quality += 10 ** (-mean_phred(found.read.quals) / 10)
         if not found.barcode:
             self.reasons[found.cells[-1]] = self.reasons.get(found.cells[-1], 0) + 1
@@ -361,7 +363,7 @@ class Sorted:
             for name in self.names():
                 count = self.counts.get(name, Count())
                 share, length = count.reads / max(1, total), count.bases / max(1, count.reads)
-                quality = -10 * np.log10(count.quality / count.reads) if count.quality else float("nan")
+                quality = -10 * np.log10(count.quality / count.scored) if count.quality else float("nan")
                 cells = [name or UNCLASSIFIED, self.sheet.get(name, ""), count.reads, f"{share:.4f}", count.bases]
                 stream.write(tsv_line(*cells, f"{length:.0f}", "" if np.isnan(quality) else f"{quality:.2f}"))
 
