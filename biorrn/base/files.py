@@ -349,7 +349,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             sync(temporary)
             os.replace(temporary, place)
             sync(place.parent)
-    except BiorrnError:
+    except (BiorrnError, BrokenPipeError):  # that is another output's
         raise
     except Exception as error:
         reason = disk_fault(error) or (isinstance(error, OSError) and (error.strerror or str(error)))
@@ -414,7 +414,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
             whole = made / "whole"
             whole.mkdir()
             yield whole
-            os.replace(whole, folder)
+            try:
+                os.replace(whole, folder)
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.EXDEV):
+                    raise
+                # the working folder, or a disk that is mounted there
+                for entry in whole.iterdir():
+                    shutil.move(entry, folder)
     except OSError as error:
         raise BiorrnError(f"{folder}: cannot be written: {error.strerror}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from biorrn.base.errors import ConfigError
 
 # parameters that name output files; any other parameter that names an existing file is an input
 OUTPUTS = ("output", "summary", "figure", "figures", "stats", "report", "markdown")
+# outputs of single commands, whose names are inputs elsewhere
+OWN: dict[str, tuple[str, ...]] = dict.fromkeys(("basecalls", "language", "translation", "signal"), ("table",))
+OWN |= {"simulate": ("truth", "reference")}
 
 
 def checked(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,24 +22,25 @@ def checked(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def run(**values: Any) -> Any:
-        check_outputs(values)
+        check_outputs(values, (*OUTPUTS, *OWN.get(command.__name__, ())))
         return command(**values)
 
     return run
 
 
-def check_outputs(values: Mapping[str, Any]) -> None:
+def check_outputs(values: Mapping[str, Any], names: Sequence[str] = OUTPUTS) -> None:
     """Check that no output overwrites an input or another output, and that output folders exist.
 
-    A missing output folder is accepted where its parent exists, because writers create one level.
+    A missing output folder is accepted where its parent exists, because writers create one level. `names` are those of
+    the outputs.
 
     Raises
     ------
     ConfigError: an output is the same file as an input or another output (links are resolved), or its folder is
         missing.
     """
-    outputs = {name: str(value) for name, value in values.items() if name in OUTPUTS and _is_path(value)}
-    inputs = [path for name, value in values.items() if name not in OUTPUTS for path in _files(value)]
+    outputs = {name: str(value) for name, value in values.items() if name in names and _is_path(value)}
+    inputs = [path for name, value in values.items() if name not in names for path in _files(value)]
     for name, path in outputs.items():
         option = f"--{name} {path}"
         for given in inputs:

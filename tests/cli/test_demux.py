@@ -479,3 +479,44 @@ def test_words_of_a_header_that_are_no_tags_are_told(biorrn: Run, tmp_path: Path
     assert "2 reads have words in their header that are no SAM tags, which are left out, such as 'runid=7 ch=12'" in err
     assert "1 tags left out, which SAM cannot hold, such as 'ch:i:x'" in err
     assert [read.tags for read in called_reads(tmp_path / "t.fastq")] == [("RG:Z:g",), ("ch:i:4",), ()]
+
+
+@pytest.mark.parametrize("odd", ["ts:A:+", "ts:f:1.5", "mv:Z:x", "mv:B:c", "ns:Z:x", "du:Z:x", "ML:Z:a,b"])
+@pytest.mark.parametrize("command", ["trim", "demux"])
+def test_a_tag_of_another_kind_is_left_out(command: str, odd: str, biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    """As `samtools fastq -T '*'` writes the ts of spliced alignments, which is a strand."""
+    given, out = tmp_path / "given.fastq", tmp_path / "out"
+    [read] = [read for read in called_reads(reads) if read.id == "r1_barcode02"]
+    tags = [tag for tag in (*read.tags, "MM:Z:C+m?,0;", "du:f:1.5") if tag[:2] != odd[:2]]
+    given.write_text("\t".join([f"@{read.id}", *tags, odd]) + f"\n{read.bases}\n+\n{read.letters}\n")
+    code, _, err = biorrn(command, given, "--kit", KIT, "-o", out if command == "demux" else tmp_path / "out.bam")
+    assert code == 0, err
+    [made] = called_reads(out / "barcode02.fastq.gz" if command == "demux" else tmp_path / "out.bam")
+    assert 0 < len(made.bases) < len(read.bases)
+    assert odd not in made.tags
+
+
+def test_a_closed_pipe_of_the_summary_is_no_fault_of_the_output(reads: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "biorrn", "split", str(reads), "-o", str(tmp_path / "s.bam"), "--summary", "-"]
+    receive, send = os.pipe()
+    os.close(receive)
+    done = subprocess.run(words, stdout=send, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(send)
+    assert (done.returncode, "error" in done.stderr) == (141, False)
+
+
+@pytest.mark.parametrize("name", ["@r", "r" * 300])
+@pytest.mark.parametrize("command", ["trim", "demux"])
+def test_an_id_that_sam_cannot_hold_is_told(command: str, name: str, biorrn: Run, tmp_path: Path) -> None:
+    (tmp_path / "r.fastq").write_text(f"@{name}\nACGT\n+\nIIII\n")
+    more = ("--emit", "sam", "-o", tmp_path / "d") if command == "demux" else ("-o", tmp_path / "t.sam")
+    code, _, err = biorrn(command, tmp_path / "r.fastq", "--kit", KIT, *more)
+    assert (code, f"error: read '{name[:60]}': SAM, BAM and CRAM cannot hold it" in err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.fastq"]
+
+
+def test_reads_without_qualities_do_not_raise_the_mean(biorrn: Run, tmp_path: Path) -> None:
+    (tmp_path / "r.fastq").write_text("@a\nACGT\n+\n++++\n@empty\n\n+\n\n")
+    assert biorrn("demux", tmp_path / "r.fastq", "--kit", KIT, "-o", tmp_path / "d")[0] == 0
+    [row] = csv.DictReader((tmp_path / "d" / "barcodes.tsv").open(), delimiter="\t")
+    assert (row["reads"], row["mean_qscore"]) == ("2", "10.00")

@@ -76,6 +76,18 @@ def test_an_input_stays_as_it_is(biorrn: Callable[..., tuple[int, str, str]], gi
     assert (given / "x.fa").read_bytes() == before
 
 
+def test_the_truth_and_the_reference_of_simulated_reads_are_outputs(
+    biorrn: Callable[..., tuple[int, str, str]], given: Path
+) -> None:
+    before = (given / "x.fa").read_bytes()
+    for option in ("--truth", "--reference"):
+        code, _, err = biorrn("simulate", given / "x.fa", "-o", given / "s.blow5", option, given / "x.fa")
+        assert (code, f"{option} {given / 'x.fa'}: is the input" in err) == (2, True)
+    assert (given / "x.fa").read_bytes() == before
+    code, _, err = biorrn("simulate", given / "x.fa", "-o", given / "s.blow5", "--truth", given / "s.blow5")
+    assert (code, "is also --" in err) == (2, True)
+
+
 # -- what is kept of a run -------------------------------------------------------------------------------------------
 
 

@@ -81,6 +81,7 @@ class CallOutput:
                 self.done.add(entry["number"])
             self.kept[entry["status"]] = self.kept.get(entry["status"], 0) + 1
             self.called += entry["called"]
+        self.whole = sum(self.kept.values())  # reads that a resumed run does not call again
 
     def write(self, call: Call, hits: Sequence[Any] | None = None) -> str:
         """Take a call and its alignments; return `CALLED`, or the reason why it is left out of the output."""
@@ -205,6 +206,7 @@ class CallOutput:
             entry["file"] = file
         self._note(entry)
         self.journal.append(entry, text)
+        self.whole += part is None
 
     def _note(self, entry: dict[str, Any]) -> None:
         if "file" in entry:
@@ -252,8 +254,8 @@ def open_output(path: str, kind: str, style: Style, must: dict[str, Any], resume
     finally:
         worth = output is not None and output.called > 0 and journal.count > 0
         journal.close(remove=finished or not worth)
-        if worth and not finished and place is not None:
-            print(f"biorrn: {place}: keeps {journal.count} reads; add --resume to continue", file=sys.stderr)
+        if output is not None and worth and not finished and place is not None:
+            print(f"biorrn: {place}: keeps {output.whole} reads; add --resume to continue", file=sys.stderr)
 
 
 def mapped(calls: Iterable[Call], mapper: Mapper | None, threads: int = 1) -> Iterator[tuple[Call, list[Any] | None]]:

@@ -349,6 +349,9 @@ _TAG = re.compile(
     r"[A-Za-z][A-Za-z0-9]:(?:A:[!-~]|i:[-+]?[0-9]{1,10}|f:[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?|Z:[ -~]*"
     r"|H:(?:[0-9A-F]{2})*|B:[cCsSiI](?:,[-+]?[0-9]{1,10})*|B:f(?:,[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)*)"
 )
+# of tags that are read here: one of another kind, such as the ts of minimap2 in FASTQ, is left out
+_KINDS = {"mv": re.compile("B:[cCsSiI],"), "ML": re.compile("B:C"), "du": re.compile("[fi]:"), "tq": re.compile("f:")}
+_KINDS |= dict.fromkeys(("ts", "ns", "sp", "s0", "pt"), re.compile("i:"))
 _LIKE_TAG = re.compile(r"[A-Za-z][A-Za-z0-9]:[A-Za-z]:")
 _WHOLE = {"c": (-128, 127), "C": (0, 255), "s": (-32768, 32767), "S": (0, 65535)}
 _WHOLE |= {"i": (-(2**31), 2**31 - 1), "I": (0, 2**32 - 1)}
@@ -366,7 +369,8 @@ class BaseCall:
     id : str.
     bases : str of ACGTN, upper case, U as T; may be empty.
     quals : uint8 array (L,): Phred quality of each base; (0,) where the file has no qualities.
-    tags : SAM tags as text, without those of an alignment, and without `MM` where it counts other bases.
+    tags : SAM tags as text, without those of an alignment, without `MM` where it counts other bases, and without those
+        of ONT's names that hold another kind of value.
     """
 
     id: str
@@ -431,7 +435,7 @@ def called_reads(
         if not all_of(bases, b"ACGTN") and (odd := _NOT_BASES.search(bases)):
             place = "" if packed else f" at position {odd.start() + 1}"
             raise InputError(path, f"base '{odd[0]}'{place} is not one of ACGTUN", record=name)
-        yield BaseCall(name, bases, quals, own)
+        yield BaseCall(name, bases, quals, tuple(filter(_is_of_its_kind, own)))
 
 
 SIGNAL = {b"\x8bPOD\r\n": "POD5", b"\x89HDF\r\n": "HDF5, as FAST5", b"BLOW5\x01": "BLOW5"}  # first bytes
@@ -553,6 +557,16 @@ def _is_tag(cell: str) -> bool:
         return _WHOLE["i"][0] <= int(value) <= _WHOLE["I"][1]
     low, high = _WHOLE.get(value[:1], (0, 0)) if kind == "B" and value[:1] != "f" else (0, 0)
     return (low, high) == (0, 0) or all(low <= int(number) <= high for number in value.split(",")[1:])
+
+
+def _is_of_its_kind(cell: str) -> bool:
+    """Return whether a tag has the kind of value that its name has in ONT's specification, if it is one that we read.
+
+    >>> [_is_of_its_kind(cell) for cell in ("ts:i:4", "ts:A:+", "mv:B:c,5,1", "mv:B:c", "XX:Z:x")]
+    [True, False, True, False, True]
+    """
+    kind = _KINDS.get(cell[:2])
+    return kind is None or kind.match(cell, 3) is not None
 
 
 @contextlib.contextmanager

@@ -214,7 +214,7 @@ def read_sheet(
         # names of files, which may differ in more than case on some disks only
         if barcode in found or alias.lower() in {each.lower() for each in found.values()}:
             raise InputError(path, f"row {number}: {'barcode ' + given if barcode in found else alias} is given twice")
-        if not alias[:1].isalnum() or not all(map(_in_alias, alias)) or alias == UNCLASSIFIED:
+        if not alias[:1].isalnum() or not all(map(_in_alias, alias)) or alias.lower() == UNCLASSIFIED:
             allowed = f"letters, digits and ._-, the first one a letter or a digit, and not '{UNCLASSIFIED}'"
             raise InputError(path, f"row {number}: alias '{alias}': allowed are {allowed}")
         found[barcode] = alias
@@ -268,7 +268,7 @@ def assign(
             given = {tag[:2]: tag[5:] for tag in read.tags if tag.startswith(("BC:Z:", "RG:Z:"))}
             known, classified = kit.barcode(given.get("BC", "")), named[found.barcode[row]]
             barcode, reason = known or classified, KNOWN if known else found.reason[row]
-            if not barcode and "BC" in given:
+            if not barcode and not given.get("BC", UNCLASSIFIED).endswith(UNCLASSIFIED):
                 reason = f"has a barcode of another kit: {given['BC']}"
             if barcode and sheet is not None and barcode not in sheet:
                 barcode, reason = "", f"{barcode} is not in the sample sheet"
@@ -296,7 +296,8 @@ class Count:
 
     reads: int = 0
     bases: int = 0
-    quality: float = 0.0  # sum of the mean error probabilities
+    scored: int = 0  # reads with qualities
+    quality: float = 0.0  # sum of their mean error probabilities
 
 
 class Sorted:
@@ -344,6 +345,7 @@ class Sorted:
         count.reads += 1
         count.bases += len(found.read.bases)
         if len(found.read.quals):
+            count.scored += 1
             count.quality += 10 ** (-mean_phred(found.read.quals) / 10)
         if not found.barcode:
             self.reasons[found.cells[-1]] = self.reasons.get(found.cells[-1], 0) + 1
@@ -361,7 +363,7 @@ class Sorted:
             for name in self.names():
                 count = self.counts.get(name, Count())
                 share, length = count.reads / max(1, total), count.bases / max(1, count.reads)
-                quality = -10 * np.log10(count.quality / count.reads) if count.quality else float("nan")
+                quality = -10 * np.log10(count.quality / count.scored) if count.quality else float("nan")
                 cells = [name or UNCLASSIFIED, self.sheet.get(name, ""), count.reads, f"{share:.4f}", count.bases]
                 stream.write(tsv_line(*cells, f"{length:.0f}", "" if np.isnan(quality) else f"{quality:.2f}"))
 

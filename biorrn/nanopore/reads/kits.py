@@ -219,7 +219,9 @@ def _sequences(name: str, held: _File, source: Path) -> list[str]:
         raise InputError(source, "give 'sequences', or 'of' another set", name)
     if wanted.of is not None and lookup(held.sets, wanted.of, f"{source}: set").sequences is None:
         raise InputError(source, f"'of' names '{wanted.of}', which has no sequences of its own", name)
-    bases = list(wanted.sequences or held.sets[str(wanted.of)].sequences or ())
+    bases = list((held.sets[wanted.of] if wanted.of is not None else wanted).sequences or ())
+    if not bases:
+        raise InputError(source, "its set has no sequences", name)
     if wanted.turned is not None:
         first, last = wanted.turned
         if not 1 <= first <= last <= len(bases):

@@ -150,9 +150,11 @@ class RecordWriter:
                 self._missing.setdefault(tag[5:])
         line = sam_lines(read.id, read.bases, read.letters, read.tags, ())
         try:
+            if read.id.startswith("@"):  # htslib writes it, and then reads a line of the header
+                raise ValueError("the id begins with @")
             self._file.write(pysam.AlignedSegment.fromstring(line.rstrip("\n"), self._head))
-        except ValueError as error:
-            raise BiorrnError(f"{self.path}: the record of read '{read.id}' is not SAM: {error}") from error
+        except ValueError as error:  # without the path, which is a temporary one
+            raise BiorrnError(f"read '{read.id:.60}': SAM, BAM and CRAM cannot hold it: {error}") from error
 
     def close(self) -> None:
         """Finish the file."""

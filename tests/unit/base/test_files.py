@@ -27,6 +27,7 @@ from biorrn.base.files import (
     disk_fault,
     encoding_of,
     inside,
+    new_folder,
     one_line,
     open_text,
     read_text,
@@ -479,3 +480,14 @@ def test_paths_that_lead_out_are_refused(name: object, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc")
     with pytest.raises(InputError, match=r"^x\.json: found the path .*below the folder of this file$"):
         inside(tmp_path, name, "x.json")
+
+
+def test_the_working_folder_may_be_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be replaced, as the folder at which a disk is mounted cannot."""
+    monkeypatch.chdir(tmp_path)
+    with new_folder(Path(".")) as folder:
+        (folder / "a").write_text("1")
+        (folder / "b").mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    with pytest.raises(BiorrnError, match="holds files"), new_folder(Path(".")):
+        pass

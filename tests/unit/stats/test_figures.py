@@ -1,6 +1,7 @@
 """Figures: every one is drawn on full, small and empty data, as SVG and PNG that are the same each time."""
 
 import sys
+import warnings
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from biorrn.nanopore.evaluate.identity import Scores, summarise
 from biorrn.proteins.figures import regression_figures
 from biorrn.report.figures import training_figures
 from biorrn.stats import metrics as regression
-from biorrn.stats.figures import MANY, Drawing, as_bytes, save_drawings, slug
+from biorrn.stats.figures import MANY, Drawing, as_bytes, draw, save_drawings, slug
 
 
 def regression_drawings(n: int, targets: int = 1) -> list[Drawing]:
@@ -113,3 +114,10 @@ def test_drawing_changes_no_global_state() -> None:
     as_bytes(regression_drawings(10)[0].figure, "png")
     assert dict(matplotlib.rcParams) == before
     assert ("matplotlib.pyplot" in sys.modules) == loaded
+
+
+def test_a_name_in_letters_that_the_font_lacks_warns_nobody() -> None:
+    drawing = draw("odd", "A name.", lambda figure: figure.add_subplot().set_title("\u809d"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert as_bytes(drawing.figure, "png")

@@ -85,6 +85,13 @@ def test_a_read_that_has_its_tag_is_cut_unless_it_was() -> None:
     assert [(each.read, each.barcode) for each in assign([other], search, adapters)] == [(other, "barcode07")]
 
 
+def test_a_read_that_another_program_did_not_name_has_no_barcode_of_another_kit() -> None:
+    kit = find_kit("SQK-NBD114-24")
+    read = BaseCall("r", insert(np.random.default_rng(7)), np.zeros(0, np.uint8), ("BC:Z:unclassified",))
+    [found] = assign([read], Demultiplexer(kit), None)
+    assert (found.barcode, found.cells[-1]) == ("", NONE)
+
+
 def test_random_reads_get_no_barcode() -> None:
     rng = np.random.default_rng(1)
     reads = [insert(rng, int(rng.integers(1, 500))) for _ in range(2000)]
@@ -153,6 +160,7 @@ def test_a_sample_sheet_of_another_kit_is_told(tmp_path: Path) -> None:
         ("barcode,alias\n1,a\n2,a\n", "a is given twice"),
         ("barcode,alias\n1,Liver\n2,liver\n", "row 2: liver is given twice"),
         ("barcode,alias\n1,unclassified\n", "and not 'unclassified'"),
+        ("barcode,alias\n1,Unclassified\n", "and not 'unclassified'"),  # the same file on some disks
         ("barcode,alias\n1,../a\n", "allowed are letters, digits"),
         ("barcode,alias\n1,..\n", "the first one a letter or a digit"),
     ],

@@ -103,6 +103,7 @@ def test_both_barcodes_of_a_label() -> None:
         (("[sets.own]", "[sets.own]\nturned = [0, 5]"), "'turned' has 0 to 5; allowed is 1 to 2"),
         (('ends = "start"', 'others = { set = "own" }'), "has 'others' but no 'barcodes', or not two pairs of flanks"),
         (('"GGGG"]]', '"GGGG"], ["AA", "CC"]]\nothers = { set = "own", from = 2 }'), "with the same numbers"),
+        (('["ACGTACGTACGT", "TTTTCCCCGGGG"]', "[]"), "its set has no sequences"),
         (('"OWN"', '"MY KIT"'), "kit 'MY KIT': allowed in a name are letters, digits and ._-"),
     ],
 )
