@@ -881,6 +881,7 @@ def evaluate(
             if isinstance(target, str):
                 target = {predicted_class(source): target}
             shared |= {"device": device, "embeddings": None if embeddings is None else str(embeddings)}
+            shared |= {"wild_type": wild_type, "offset": offset}
             content = evaluate_classes(Path(source), Path(path), target=renamed(target), **shared)
             return _evaluation(content)
         if isinstance(predictions, Model) or (isinstance(predictions, str | Path) and is_model(predictions)):

@@ -27,7 +27,7 @@ from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.reader import is_table
 from biorrn.stats.bootstrap import RESAMPLES, interval, resample_counts
 from biorrn.stats.figures import INK, WIDTH, Drawing, cloud, draw, plain, say
-from biorrn.stats.metrics import RESAMPLED
+from biorrn.stats.metrics import FEWEST, RESAMPLED
 
 HEADLINE = "spearman"
 
@@ -141,12 +141,14 @@ def compare_models(
         name: compare_values(rows.targets[:, k], sides[0].values[:, :, k], sides[1].values[:, :, k], seed)
         for k, name in enumerate(names)
     }
+    seen = 0
     for side, paths in (("A", left), ("B", right)):
         for path in (path for path in paths if path.is_dir()):
-            caution, seen = rows_trained_on(path, rows)
+            caution, own = rows_trained_on(path, rows)
             content["cautions"] += [f"{side}: {caution}"] if caution else []
-            for entry in content["targets"].values() if seen else ():
-                entry |= {"better": None, "sentence": "No verdict: " + entry["sentence"] + " See the caution."}
+            seen += own
+    for entry in content["targets"].values() if seen else ():
+        entry |= {"better": None, "sentence": "No verdict: " + entry["sentence"] + " See the caution."}
     return content, rows.targets, sides
 
 
@@ -185,7 +187,7 @@ def compare_values(true: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int = 0
     for metric in RESAMPLED:
         ones = np.ones((1, n))
         ours, theirs = (float(_scores(metric, true, side, ones).mean()) if n else float("nan") for side in (a, b))
-        low, high = interval(_resampled(metric, true, a, b, seed)) if n > 1 else (float("nan"), float("nan"))
+        low, high = interval(_resampled(metric, true, a, b, seed)) if n >= FEWEST else (float("nan"), float("nan"))
         gap = {"value": ours - theirs, "low": low, "high": high}
         metrics[metric] = {"a": ours, "b": theirs, "difference": gap}
     errors_a, errors_b = np.abs(a - true).mean(axis=0), np.abs(b - true).mean(axis=0)
@@ -255,10 +257,9 @@ def lines(content: dict[str, Any]) -> list[str]:
         said.append(f"{name}\tA\tB\tA - B\t95 % interval")
         for metric, values in entry["metrics"].items():
             gap = values["difference"]
-            shown = (
-                f"{values['a']:.4f}\t{values['b']:.4f}\t{gap['value']:+.4f}\t{gap['low']:+.4f} to {gap['high']:+.4f}"
-            )
-            said.append(f"  {metric}\t{shown}")
+            cells = [f"{values['a']:.4f}", f"{values['b']:.4f}", f"{gap['value']:+.4f}"]
+            cells.append(f"{gap['low']:+.4f} to {gap['high']:+.4f}")
+            said.append("\t".join([f"  {metric}", *("-" if "nan" in cell else cell for cell in cells)]))
         won = entry["won"]
         said.append(
             f"  nearer to the measured value: A in {won['a']:,} rows, B in {won['b']:,}; sign test p "

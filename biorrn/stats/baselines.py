@@ -11,7 +11,7 @@ import numpy as np
 from biorrn.base.errors import ConfigError
 from biorrn.base.lookup import lookup
 from biorrn.stats.bootstrap import RESAMPLES, estimate
-from biorrn.stats.metrics import NAMES, RESAMPLED, deciding
+from biorrn.stats.metrics import FEWEST, NAMES, RESAMPLED, deciding
 
 
 def difference(
@@ -27,7 +27,7 @@ def difference(
         ours, theirs = statistic(true, model, counts), statistic(true, other, counts)
         return np.where(np.isnan(ours), fill, ours) - np.where(np.isnan(theirs), fill, theirs)
 
-    return estimate(gap, true, model, other, resamples=resamples, seed=seed)
+    return estimate(gap, true, model, other, resamples=resamples, seed=seed, fewest=FEWEST)
 
 
 def verdict(

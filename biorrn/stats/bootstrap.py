@@ -54,12 +54,20 @@ def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def estimate(statistic: Statistic, *arrays: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, float]:
-    """Return {"n", "value", "low", "high"}: the statistic of the data itself with its bootstrap interval."""
+def estimate(
+    statistic: Statistic, *arrays: np.ndarray, resamples: int = RESAMPLES, seed: int = 0, fewest: int = 2
+) -> dict[str, float]:
+    """Return {"n", "value", "low", "high"}: the statistic of the data itself with its bootstrap interval.
+
+    Parameters
+    ----------
+    fewest : int: rows, below which there is no interval, NaN.
+    """
     n = len(arrays[0])
     value = float(statistic(*arrays, np.ones((1, n)))[0]) if n else float("nan")
     # one row resampled is always that row: its interval would have width 0
-    low, high = interval(resampled(statistic, *arrays, resamples=resamples, seed=seed)) if n > 1 else (np.nan, np.nan)
+    enough = n >= max(fewest, 2)
+    low, high = interval(resampled(statistic, *arrays, resamples=resamples, seed=seed)) if enough else (np.nan, np.nan)
     return {"n": n, "value": value, "low": low, "high": high}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from biorrn.stats.bootstrap import RESAMPLES, Statistic, estimate
 
+FEWEST = 5  # rows, below which resamples repeat the same few: of two, a correlation would be 1, from 1 to 1
 FLAT = 1e-12  # variance, as a part of the whole data's, below which a resample is constant
 
 
@@ -123,6 +124,8 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
     """Return {metric: {"n", "value", "low", "high"}} for every metric, with 95 % bootstrap percentile intervals.
 
+    Of fewer than `FEWEST` rows there is no interval, NaN.
+
     Parameters
     ----------
     true : float array (N,): measured values; NaN is missing and dropped.
@@ -132,7 +135,10 @@ def evaluate(
     0.5
     """
     true, predicted = paired(true, predicted)
-    return {name: estimate(f, true, predicted, resamples=resamples, seed=seed) for name, f in RESAMPLED.items()}
+    return {
+        name: estimate(f, true, predicted, resamples=resamples, seed=seed, fewest=FEWEST)
+        for name, f in RESAMPLED.items()
+    }
 
 
 def mean_metrics(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

@@ -175,6 +175,8 @@ def _shown(estimate: dict[str, Any]) -> str:
     if value is None or not np.isfinite(value):
         few = "fewer than two rows have a value" if estimate["n"] < 2 else "all measured or all predicted are equal"
         return f"undefined, as {few} (n {estimate['n']:,})"
+    if low is None or not np.isfinite(low):
+        return f"{value:.4f} (too few for an interval, n {estimate['n']:,})"
     return f"{value:.4f} ({low:.4f} to {high:.4f}, n {estimate['n']:,})"
 
 

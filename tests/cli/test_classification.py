@@ -280,6 +280,21 @@ def test_python_predicts_and_evaluates_as_the_command_line_does(
     assert scores[0]["metric"].tolist() == ["macro_f1", "accuracy", "mcc"]
 
 
+def test_classes_of_mutations_are_evaluated_with_their_wild_type(biorrn: Run, trained: Path, tmp_path: Path) -> None:
+    import biorrn as package
+
+    wild, classes = "MKTAYIAKQRQISFVKSHFSRQ", load_facts(trained)["classes"]
+    cells = [f"{wild[place]}{place + 1}W,{classes[place % 2]}" for place in range(8)]
+    (tmp_path / "scan.csv").write_text("mutant,family\n" + "\n".join(cells) + "\n")
+    words = ("evaluate", "classification", trained, tmp_path / "scan.csv", "-o", tmp_path / "e.json")
+    assert "--wild-type" in biorrn(*words)[2]
+    code, out, err = biorrn(*words, "--wild-type", wild)
+    assert code == 0, err
+    found = package.evaluate(trained, tmp_path / "scan.csv", wild_type=wild, baselines="none")
+    assert f"{found.metrics['value'][1]:.4f}" in out
+    assert found.metrics["n"].tolist() == [8, 8, 8]
+
+
 @pytest.mark.parametrize(
     ("facts", "message"),
     [

@@ -200,6 +200,11 @@ BAD = {
         edit("predictions.tsv", lambda text: text.replace("p7\t", "q7\t")),
         "record 'p7': no prediction for 1 of 20",
     ),
+    "a run in place of predictions": (
+        ("evaluate", "regression", "run", "set.h5", "-o", "eval.json"),
+        lambda folder: (folder / "run").mkdir(),
+        "run: is a folder; expected a table, that of biorrn predict",
+    ),
     "missing column": (REGRESSION, edit("predictions.tsv", lambda text: text.replace("tm", "temp")), "'tm' is missing"),
     "no predictions file": (REGRESSION, lambda folder: (folder / "predictions.tsv").unlink(), "cannot be read"),
     "prepared is text": (REGRESSION, lambda folder: (folder / "set.h5").write_text("x"), "set.h5: not HDF5 or damaged"),

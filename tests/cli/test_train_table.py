@@ -289,7 +289,7 @@ def test_folds_predict_every_row_once_and_are_one_model(biorrn, table: Path, tmp
         "compare", run, run / "folds" / "1", "--data", run / "folds" / "1" / "data.h5", "--split", "test"
     )
     assert code == 0, err
-    assert "No verdict" in out
+    assert out.count("No verdict") == 1  # though both sides were
     assert "caution: A: " in out
 
 
@@ -336,6 +336,11 @@ def test_folds_of_positions_say_how_far_scores_fall(
     measured = result["positions"]["score"]
     assert {entry["rows"] for entry in measured.values()} == {168}
     assert measured["random"]["spearman"] > 0.5 > measured[name]["spearman"] + 0.2
+    # the mean of the other folds ranks nothing, though over all folds it is low where values are high
+    baseline = result["baselines"]["score"]["mean"]
+    assert baseline["metrics"]["spearman"]["value"] is None
+    assert baseline["difference"]["spearman"]["value"] == result["metrics"]["score"]["spearman"]["value"]
+    assert baseline["metrics"]["rmse"]["value"] > 0
     assert "at random" in out
     assert "at random" in (tmp_path / "run" / "report.html").read_text()
     assert not (tmp_path / "run" / "positions").exists()
@@ -363,6 +368,11 @@ def test_a_run_on_variants_measures_new_positions_or_warns(
     code, out, err = biorrn("train", "protein", scan, *FOREST, "--folds", "random:3", "-o", tmp_path / "short")
     assert code == 0, err
     assert out.count(positions.WARNING) == 1
+    # rows of groups, or of a split of the user's own, are not at random
+    groups = ["--groups", "batch", "--folds", "group:3", "-o", tmp_path / "groups"]
+    code, out, err = biorrn("train", "protein", scan, *FOREST, *groups)
+    assert code == 0, err
+    assert "rows at random" not in out
     assert "positions" not in json.loads((tmp_path / "short" / "evaluation.json").read_text())
 
 
@@ -433,9 +443,11 @@ def test_folds_of_positions_need_one_protein(biorrn, table: Path) -> None:
             "--search: not with --folds",
         ),
         (["train", "protein", "-", "--target", "y", "-o", "{o}"], "found standard input"),
+        (["train", "protein", "{t}", "--target", "y", "-o", "{o}.txt"], "run.txt: is a file; a run is a folder"),
     ],
 )
 def test_bad_wishes_are_one_line(biorrn, table: Path, tmp_path: Path, words: list[str], message: str) -> None:
+    (tmp_path / "run.txt").write_text("notes")
     code, _, err = biorrn(*(word.format(t=table, o=tmp_path / "run") for word in words))
     assert code == 2
     assert message in err

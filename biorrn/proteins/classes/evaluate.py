@@ -181,6 +181,8 @@ def evaluate_classes(
     name: str,
     split: str | None = None,
     target: Sequence[str] = (),
+    wild_type: str | None = None,
+    offset: int = 0,
     baselines: str = "all",
     note: str = "",
     seed: int = 0,
@@ -199,6 +201,7 @@ def evaluate_classes(
     predictions : table of `biorrn predict`; or a model folder or the name of a shipped model, to run on the rows.
     split : of the rows; None is test, of a table all.
     target : NAME=COLUMN: the column of a table that holds the classes NAME.
+    wild_type, offset : of a table of mutations, see `proteins.predictions.read_measured`.
     baselines : which to fit beside the model: a name of `baselines.SETS`, or names separated by commas.
     level : float: what the sets of the table were made for.
     threads, device : for running the model.
@@ -211,7 +214,8 @@ def evaluate_classes(
     """
     choose(baselines, embedded=True)
     what, several = _predicted(predictions)
-    data = read_measured(prepared, [what], target, type="set" if several else "class")
+    kind = "set" if several else "class"
+    data = read_measured(prepared, [what], target, wild_type=wild_type, offset=offset, type=kind)
     places = [place for place, entry in enumerate(data.targets) if entry.get("classes") and entry["name"] == what]
     if not places:
         others = ", ".join(entry["name"] for entry in data.targets)

@@ -62,6 +62,7 @@ FOLDS, CROSS = "folds", "calibration"
 CROSS_FOLDS = (10, 5)  # calibrate a run without folds, below and from MANY rows on: of few rows each fold needs most
 MANY = 100
 FEWEST = 5  # rows of a fold whose correlation counts
+FLAT = 1e-9  # of predictions of a fold: no difference but rounding
 COMPARED = ("mean", "length", "ridge", "neighbour", "site_trees", "extra_trees")  # baselines, fitted once a fold
 Beside = Callable[[Path], dict[str, Any]]
 STEP = 100  # of seeds: folds of runs with neighbouring seeds share none
@@ -142,7 +143,7 @@ def train_folds(
     add_positions(content, beside(runs[0]))
     for k, name in enumerate(names):
         fitted = {key: entry[seen] for key, entry in baselines.items()}
-        content["baselines"][name] = compare_baselines(tested.targets[:, k], given.values[:, k], fitted, k, seed)
+        content["baselines"][name] = compare_baselines(tested.targets[:, k], given.values[:, k], fitted, k, fold, seed)
     write_pages(run, content, true, given)
     if not outside.all():
         test = data.rows.select(~outside)
@@ -294,14 +295,25 @@ def fit_baselines(
 
 
 def compare_baselines(
-    measured: np.ndarray, values: np.ndarray, baselines: dict[str, np.ndarray], column: int, seed: int
+    measured: np.ndarray, values: np.ndarray, baselines: dict[str, np.ndarray], column: int, fold: np.ndarray, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Compare out-of-fold predictions with those of the baselines, as `proteins.baselines.fit.compare`."""
+    """Compare out-of-fold predictions with those of the baselines, as `proteins.baselines.fit.compare`.
+
+    A baseline that predicts the same for all rows of a fold, as the mean of the others, ranks nothing, and has no
+    correlation. Over folds it would have one far below 0, since the mean of the others is low where a fold is high.
+    """
     results = {}
     for key, all_values in baselines.items():
         other = all_values[:, column]
         if np.isfinite(paired(measured, other)[1]).all():
-            results[key] = beside(key, "fitted on the training rows of each fold", measured, values, other, seed)
+            how = "fitted on the training rows of each fold"
+            results[key] = beside(key, how, measured, values, other, seed)
+            if all(np.ptp(other[fold == place]) < FLAT for place in np.unique(fold)):
+                flat = beside(key, how, measured, values, np.zeros_like(other), seed)
+                errors = {name: results[key]["metrics"][name] for name in ("rmse", "mae", "r2")}
+                flat["metrics"] |= errors
+                flat["difference"]["rmse"] = results[key]["difference"]["rmse"]
+                results[key] = flat
     return results
 
 

@@ -242,9 +242,11 @@ def train_own(
 
     Raises
     ------
-    ConfigError: the folder holds another run and `replace` is false; or as `choose`.
+    ConfigError: the folder is a file, or holds another run and `replace` is false; or as `choose`.
     InputError: the table cannot be used.
     """
+    if wish.folder.exists() and not wish.folder.is_dir():
+        raise ConfigError(f"--output {wish.folder}: is a file; a run is a folder")
     where, cores = choose_device(device), set_threads(threads)
     began = time.monotonic()
     folder, mark, folds = wish.folder, wish.mark(), check(wish)
@@ -296,8 +298,9 @@ def train_own(
             kind = folds.kind if folds.rounds and folds.by_site else "position"
             given = state.get("wild_type", "")
             told = measure_positions(recipe, run, given, trained, left, kind) if given else {}
-            # what is said without scores is of rows at random
-            state["positions"] = told if told.get("scores") or not folds.by_site else {}
+            # what is said without scores is of rows at random, not of groups or splits of the user's own
+            chance = not (folds.by_site or wish.columns.groups or state["rows"] != "all")
+            state["positions"] = told if told.get("scores") or chance else {}
             keep_state(folder, state)
         return dict(state["positions"])
 

@@ -55,14 +55,16 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     assert width(several) > 2 * width(a)
 
 
-@pytest.mark.parametrize("n", [0, 1])
+@pytest.mark.parametrize("n", [0, 1, 2, 4])
 def test_too_few_rows_say_so(n: int) -> None:
     true = np.full(5, np.nan)
-    true[:n] = 1.0
+    true[:n] = np.arange(n)
     found = compare_values(true, np.ones((1, 5)), np.zeros((1, 5)))
     assert found["n"] == n
     assert found["better"] is None
     assert "cannot be compared" in found["sentence"]
+    content = {"a": "a", "b": "b", "rows": n, "split": "all", "targets": {"y": found}, "cautions": []}
+    assert not any("nan" in line for line in lines(content))
 
 
 def predictions(path: Path, noise: float, seed: int) -> Path:

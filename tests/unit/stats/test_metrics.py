@@ -66,7 +66,7 @@ def test_ties(name: str) -> None:
 def test_constant_prediction(name: str) -> None:
     value = METRICS[name](TRUE, np.full(4, 0.1))
     assert np.isnan(value) == (name in ("spearman", "pearson"))
-    found = evaluate(TRUE, np.full(4, 0.1))[name]
+    found = evaluate(np.tile(TRUE, 2), np.full(8, 0.1))[name]
     assert np.isnan(found["low"]) == (name in ("spearman", "pearson"))
 
 
@@ -155,3 +155,11 @@ def test_a_prediction_that_is_no_number_is_not_left_out(bad: float) -> None:
         assert np.isnan([entry["value"], entry["low"], entry["high"], METRICS[name](true, predicted)]).all()
     true[3] = np.nan  # nothing was measured: then it does not matter
     assert np.isfinite(evaluate(true, predicted, resamples=20)["rmse"]["value"])
+
+
+def test_few_rows_have_no_interval() -> None:
+    """The correlation of two rows would be 1, from 1 to 1."""
+    few = evaluate(np.arange(4.0), np.arange(4.0) + 1)
+    assert few["spearman"]["value"] == 1
+    assert all(np.isnan([entry["low"], entry["high"]]).all() for entry in few.values())
+    assert np.isfinite(evaluate(np.arange(5.0), np.arange(5.0) + 1)["rmse"]["low"])

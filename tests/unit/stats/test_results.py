@@ -72,6 +72,12 @@ def test_why_a_metric_is_undefined(rows: int, why: str) -> None:
     assert "nan" not in line
 
 
+def test_a_value_of_few_rows_has_no_interval() -> None:
+    metrics = {"tm": {"spearman": {"value": 1.0, "low": np.nan, "high": np.nan, "n": 2}}}
+    content = {"kind": "regression", "split": "test", "metrics": metrics, "baselines": {}, "cautions": []}
+    assert summary_lines(content) == ["tm\tspearman\t1.0000 (too few for an interval, n 2)"]
+
+
 def test_no_baselines_no_table() -> None:
     content = {
         "kind": "regression",
