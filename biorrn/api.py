@@ -665,7 +665,7 @@ def basecall(
         for call in processing.calls(found):
             total += 1
             if len(call.bases) < min_length:
-                left_out[f"fewer than {min_length} bases"] += 1
+                left_out[f"shorter than {min_length} bases"] += 1
             elif call.mean_q < min_qscore:
                 left_out[f"mean quality below {min_qscore:g}"] += 1
             else:

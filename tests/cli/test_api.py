@@ -172,6 +172,8 @@ def test_reads_that_are_left_out_are_one_warning(model: Path) -> None:
     with pytest.warns(UserWarning, match="skipped 1 .no samples: 1"):
         (call,) = api.basecall([current[:0], current], model, sample_rate=4000)
     assert call.read_id == "read2"
+    with pytest.warns(UserWarning, match="shorter than 100000 bases: 1"):  # as the summary of the command says it
+        assert not list(api.basecall([current], model, sample_rate=4000, min_length=100_000))
     with pytest.raises(api.BiorrnError, match="read 'read1': no samples"):
         list(api.basecall([current[:0], current], model, sample_rate=4000, strict=True))
     with pytest.raises(api.BiorrnError, match="no read could be called; skipped 1 "):
