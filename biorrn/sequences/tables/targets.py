@@ -183,8 +183,8 @@ def _conventions(
                     own.decide(reading.type)
                     if alike := own.alike():
                         reading.warn(
-                            f"column '{name}': {', '.join(alike[:6])}{', ...' if len(alike) > 6 else ''} differ in upper "
-                            "and lower case alone and are different classes; write each in one way if they are not"
+                            f"column '{name}': {', '.join(alike[:6])}{', ...' if len(alike) > 6 else ''} differ in "
+                            "upper and lower case alone and are different classes; if not, write each in one way"
                         )
                     found[name] = own
                 else:
