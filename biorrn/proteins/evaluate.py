@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from biorrn.base.errors import InputError
 from biorrn.nn.store import RECIPE, find_model, load_facts
 from biorrn.proteins.baselines.fit import choose, compare
 from biorrn.proteins.compare import rows_trained_on
@@ -60,6 +61,10 @@ def evaluate_regression(
     ConfigError: the split's name, or a baseline's, is unknown.
     """
     names = choose(baselines)
+    if Path(predictions).is_dir():
+        raise InputError(
+            predictions, "is a folder; expected a table, that of biorrn predict with the model on these rows"
+        )
     predicted = predicted_names(predictions)
     data = read_measured(prepared, predicted, target, wild_type=wild_type, offset=offset)
     table = is_table(prepared) or is_labelled(prepared)

@@ -214,8 +214,6 @@ def join(path: str | Path, rows: Proteins, targets: list[dict[str, str]], prepar
     InputError: a column or an id is missing, an id has two different predictions or the length of another sequence, or
     a value is not a number.
     """
-    if Path(path).is_dir():
-        raise InputError(path, "is a folder; expected a table, that of biorrn predict with the model on these rows")
     names = [target["name"] for target in targets]
     lengths = dict(zip(rows.ids, rows.lengths, strict=True))
     values: dict[str, tuple[float, ...]] = {}

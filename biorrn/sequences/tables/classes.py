@@ -105,6 +105,14 @@ class Classes:
             found.update(dict.fromkeys(_split(text, self.mark), count))
         return found
 
+    def alike(self) -> list[str]:
+        """Return the classes that differ from another in upper and lower case alone, as `Yes` and `yes`."""
+        labels = self.labels()
+        folded = Counter(label.casefold() for label in labels)
+        return sorted(
+            (label for label in labels if folded[label.casefold()] > 1), key=lambda one: (one.casefold(), one)
+        )
+
     def likely(self, numbers: Convention, whole: bool) -> bool:
         """Return whether the column holds classes: words that repeat, cells of several words, or few whole numbers.
 

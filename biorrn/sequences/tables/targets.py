@@ -181,6 +181,11 @@ def _conventions(
                 own = classes.get(name)
                 if own is not None and (asked or own.likely(numbers[name], reading.whole)):
                     own.decide(reading.type)
+                    if alike := own.alike():
+                        reading.warn(
+                            f"column '{name}': {', '.join(alike[:6])}{', ...' if len(alike) > 6 else ''} differ in "
+                            "upper and lower case alone and are different classes; if not, write each in one way"
+                        )
                     found[name] = own
                 else:
                     labels = list(own.labels()) if own is not None else []

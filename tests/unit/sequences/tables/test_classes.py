@@ -154,3 +154,11 @@ def test_labels_of_sets_and_what_is_forgotten(tmp_path: Path) -> None:
     column.forget({"9"})  # type: ignore[union-attr]
     assert sorted(labels_of(column.names)[0]) == ["10"]  # type: ignore[union-attr]
     assert len(column.names) == 4  # type: ignore[union-attr]
+
+
+def test_classes_that_differ_in_case_alone_are_told(tmp_path: Path) -> None:
+    _, reading = read(table(tmp_path, ["Yes", "yes ", "no", "no"] * 3), type="auto")
+    assert reading.classes("y") == ["Yes", "no", "yes"]
+    (line,) = reading.warnings
+    assert line.startswith("column 'y': Yes, yes differ in upper and lower case alone")
+    assert not read(table(tmp_path, ["yes", "no"] * 6), type="auto")[1].warnings
