@@ -27,7 +27,7 @@ from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.reader import is_table
 from biorrn.stats.bootstrap import RESAMPLES, interval, resample_counts
 from biorrn.stats.figures import INK, WIDTH, Drawing, cloud, draw, plain, say
-from biorrn.stats.metrics import FEWEST, RESAMPLED
+from biorrn.stats.metrics import FEWEST, RESAMPLED, known_groups
 
 HEADLINE = "spearman"
 
@@ -138,7 +138,9 @@ def compare_models(
     content: dict[str, Any] = {"a": a, "b": b, "data": str(prepared), "split": split, "rows": len(rows), "cautions": []}
     names = [str(target["name"]) for target in read.targets]
     content["targets"] = {
-        name: compare_values(rows.targets[:, k], sides[0].values[:, :, k], sides[1].values[:, :, k], seed)
+        name: compare_values(
+            rows.targets[:, k], sides[0].values[:, :, k], sides[1].values[:, :, k], seed, rows.proteins()
+        )
         for k, name in enumerate(names)
     }
     seen = 0
@@ -167,13 +169,16 @@ def rows_trained_on(run: Path, rows: Proteins) -> tuple[str, int]:
     return (f"{run} was trained on {seen:,} of these {len(rows):,} rows" if seen else ""), seen
 
 
-def compare_values(true: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int = 0) -> dict[str, Any]:
+def compare_values(
+    true: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int = 0, groups: np.ndarray | None = None
+) -> dict[str, Any]:
     """Return the paired comparison of two models on one target.
 
     Parameters
     ----------
     true : float array (N,): measured; NaN is missing.
     a, b : float arrays (S, N): what each run of the two sides predicts.
+    groups : int array (N,), optional: the same number for rows of one protein, which are drawn together.
 
     Returns
     -------
@@ -181,13 +186,15 @@ def compare_values(true: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int = 0
     "wilcoxon_p", "better": "a", "b" or None, "sentence"}; a metric of several runs is the mean over them.
     """
     known = ~np.isnan(true)
+    groups = known_groups(groups, true)
     true, a, b = true[known], a[:, known], b[:, known]
     n = len(true)
+    enough = (n if groups is None else len(np.unique(groups))) >= FEWEST
     metrics = {}
     for metric in RESAMPLED:
         ones = np.ones((1, n))
         ours, theirs = (float(_scores(metric, true, side, ones).mean()) if n else float("nan") for side in (a, b))
-        low, high = interval(_resampled(metric, true, a, b, seed)) if n >= FEWEST else (float("nan"), float("nan"))
+        low, high = interval(_resampled(metric, true, a, b, seed, groups) if enough else np.empty(0))
         gap = {"value": ours - theirs, "low": low, "high": high}
         metrics[metric] = {"a": ours, "b": theirs, "difference": gap}
     errors_a, errors_b = np.abs(a - true).mean(axis=0), np.abs(b - true).mean(axis=0)
@@ -225,11 +232,13 @@ def _scores(metric: str, true: np.ndarray, side: np.ndarray, counts: np.ndarray)
     return np.nan_to_num(values, nan=0.0) if metric in ("spearman", "pearson") else values
 
 
-def _resampled(metric: str, true: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int) -> np.ndarray:
+def _resampled(
+    metric: str, true: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int, groups: np.ndarray | None
+) -> np.ndarray:
     """Return the difference of each resample of the rows, and of the runs where a side has several: (RESAMPLES,)."""
     rng = np.random.default_rng([seed, 3])
     gaps = []
-    for counts in resample_counts(len(true), RESAMPLES, seed):
+    for counts in resample_counts(len(true), RESAMPLES, seed, groups):
         means = []
         for side in (a, b):
             scores = _scores(metric, true, side, counts)  # (S, R)

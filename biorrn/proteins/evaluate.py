@@ -93,7 +93,7 @@ def evaluate_regression(
         content["cautions"].append(NO_BASELINE if table else NOTHING_FITTED)
     for column, entry in enumerate(data.targets):
         measured, values = rows.targets[:, column], given.values[:, column]
-        content["metrics"][entry["name"]] = evaluate(measured, values, seed=seed)
+        content["metrics"][entry["name"]] = evaluate(measured, values, seed=seed, groups=rows.proteins())
         if bounded:
             content["coverage"][entry["name"]] = coverage_of(
                 rows, given, column, level=level, entry=fits.get(entry["name"]), likeness=likeness

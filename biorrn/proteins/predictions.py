@@ -16,6 +16,7 @@ from biorrn.sequences.alphabets import sequence, tokens
 from biorrn.sequences.prediction_files import finite, prediction_rows
 from biorrn.sequences.prepared.files import ProteinFile
 from biorrn.sequences.prepared.schema import SPLITS
+from biorrn.sequences.repeats import distinct
 from biorrn.sequences.rows import SETS, TableOptions, protein_columns, table_rows
 from biorrn.sequences.splits import Column
 from biorrn.sequences.tables.reader import Reading, column_names, is_labelled, is_table, matching
@@ -57,6 +58,10 @@ class Proteins:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def proteins(self) -> np.ndarray:
+        """Return a number for each row, the same for rows of one sequence: int64 (N,)."""
+        return distinct(self.tokens, np.append(0, np.cumsum(self.lengths)))
 
     def sequences(self) -> list[str]:
         """Return the sequence of each row."""

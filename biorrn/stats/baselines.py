@@ -15,9 +15,17 @@ from biorrn.stats.metrics import FEWEST, NAMES, RESAMPLED, deciding
 
 
 def difference(
-    metric: str, true: np.ndarray, model: np.ndarray, other: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+    metric: str,
+    true: np.ndarray,
+    model: np.ndarray,
+    other: np.ndarray,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Return {"n", "value", "low", "high"} of metric(model) - metric(other), both on the same resamples.
+
+    Groups are as of `bootstrap.estimate`.
 
     A Spearman coefficient that is undefined because one side is constant counts as 0: such a prediction ranks nothing.
     """
@@ -27,7 +35,7 @@ def difference(
         ours, theirs = statistic(true, model, counts), statistic(true, other, counts)
         return np.where(np.isnan(ours), fill, ours) - np.where(np.isnan(theirs), fill, theirs)
 
-    return estimate(gap, true, model, other, resamples=resamples, seed=seed, fewest=FEWEST)
+    return estimate(gap, true, model, other, resamples=resamples, seed=seed, fewest=FEWEST, groups=groups)
 
 
 def verdict(

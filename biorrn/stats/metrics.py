@@ -97,6 +97,11 @@ def paired(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndar
     return true[known], predicted[known]
 
 
+def known_groups(groups: np.ndarray | None, true: np.ndarray) -> np.ndarray | None:
+    """Return the groups (see `evaluate`) of the rows that `paired` keeps, numbered from 0 on; None for none."""
+    return None if groups is None else np.unique(groups[~np.isnan(true)], return_inverse=True)[1]
+
+
 def _whole(statistic: Statistic) -> Statistic:
     """Return the statistic with NaN if a prediction is not finite, which would be ranked last or left out."""
 
@@ -120,7 +125,11 @@ def _metric(statistic: Statistic) -> Callable[[np.ndarray, np.ndarray], float]:
 
 
 def evaluate(
-    true: np.ndarray, predicted: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+    true: np.ndarray,
+    predicted: np.ndarray,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return {metric: {"n", "value", "low", "high"}} for every metric, with 95 % bootstrap percentile intervals.
 
@@ -130,13 +139,15 @@ def evaluate(
     ----------
     true : float array (N,): measured values; NaN is missing and dropped.
     predicted : float array (N,): predicted values, in the same unit; with one that is not finite every metric is NaN.
+    groups : int array (N,), optional: the same number for rows of one protein, which are drawn together.
 
     >>> evaluate(np.array([1.0, 2.0, np.nan]), np.array([1.0, 3.0, 5.0]))["mae"]["value"]
     0.5
     """
+    groups = known_groups(groups, true)
     true, predicted = paired(true, predicted)
     return {
-        name: estimate(f, true, predicted, resamples=resamples, seed=seed, fewest=FEWEST)
+        name: estimate(f, true, predicted, resamples=resamples, seed=seed, fewest=FEWEST, groups=groups)
         for name, f in RESAMPLED.items()
     }
 

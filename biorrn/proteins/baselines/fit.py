@@ -20,7 +20,7 @@ from biorrn.proteins.baselines.networks import cnn, dense
 from biorrn.proteins.baselines.problem import Problem
 from biorrn.proteins.predictions import Proteins
 from biorrn.stats.baselines import Baseline, choose_from, difference, entry_of
-from biorrn.stats.metrics import evaluate, paired
+from biorrn.stats.metrics import evaluate, known_groups, paired
 
 
 def choose(names: str) -> tuple[str, ...]:
@@ -35,13 +35,23 @@ def choose(names: str) -> tuple[str, ...]:
 
 
 def beside(
-    name: str, description: str, measured: np.ndarray, model: np.ndarray, other: np.ndarray, seed: int = 0
+    name: str,
+    description: str,
+    measured: np.ndarray,
+    model: np.ndarray,
+    other: np.ndarray,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Return the entry of a baseline that predicts `other` (N,), beside a model; NaN of `measured` is missing."""
+    """Return the entry of a baseline that predicts `other` (N,), beside a model; NaN of `measured` is missing.
+
+    `groups` (N,) are of rows of one protein; see `metrics.evaluate`.
+    """
+    known = known_groups(groups, measured)
     true, theirs = paired(measured, other)
     _, ours = paired(measured, model)
-    gaps = {metric: difference(metric, true, ours, theirs, seed=seed) for metric in ("spearman", "rmse")}
-    return entry_of(name, description, evaluate(true, theirs, seed=seed), gaps)
+    gaps = {metric: difference(metric, true, ours, theirs, seed=seed, groups=known) for metric in ("spearman", "rmse")}
+    return entry_of(name, description, evaluate(true, theirs, seed=seed, groups=known), gaps)
 
 
 def compare(
@@ -77,10 +87,11 @@ def compare(
     train = train.select(known)
     problem = Problem(train, train.targets[:, column], rows, seed, threads)
     results: dict[str, dict[str, Any]] = {}
+    measured, groups = rows.targets[:, column], rows.proteins()
     with progress("baselines", "fits") as advance:
         for name in BASELINES if names is None else names:
             fitted = lookup(BASELINES, name, "baseline")(problem)
-            results[name] = beside(name, fitted.description, rows.targets[:, column], model, fitted.predicted, seed)
+            results[name] = beside(name, fitted.description, measured, model, fitted.predicted, seed, groups)
             advance(1)
     scores = {name: float(entry["metrics"]["spearman"]["value"]) for name, entry in results.items()}
     return {name: results[name] for name in sorted(results, key=lambda name: -np.nan_to_num(scores[name], nan=-np.inf))}

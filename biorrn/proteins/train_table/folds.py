@@ -143,7 +143,7 @@ def train_folds(
     add_positions(content, beside(runs[0]))
     for k, name in enumerate(names):
         fitted = {key: entry[seen] for key, entry in baselines.items()}
-        content["baselines"][name] = compare_baselines(tested.targets[:, k], given.values[:, k], fitted, k, fold, seed)
+        content["baselines"][name] = compare_baselines(tested, given.values[:, k], fitted, k, fold, seed)
     write_pages(run, content, true, given)
     if not outside.all():
         test = data.rows.select(~outside)
@@ -295,7 +295,7 @@ def fit_baselines(
 
 
 def compare_baselines(
-    measured: np.ndarray, values: np.ndarray, baselines: dict[str, np.ndarray], column: int, fold: np.ndarray, seed: int
+    rows: Proteins, values: np.ndarray, baselines: dict[str, np.ndarray], column: int, fold: np.ndarray, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Compare out-of-fold predictions with those of the baselines, as `proteins.baselines.fit.compare`.
 
@@ -303,13 +303,14 @@ def compare_baselines(
     correlation. Over folds it would have one far below 0, since the mean of the others is low where a fold is high.
     """
     results = {}
+    measured, groups = rows.targets[:, column], rows.proteins()
     for key, all_values in baselines.items():
         other = all_values[:, column]
         if np.isfinite(paired(measured, other)[1]).all():
             how = "fitted on the training rows of each fold"
-            results[key] = beside(key, how, measured, values, other, seed)
+            results[key] = beside(key, how, measured, values, other, seed, groups)
             if all(np.ptp(other[fold == place]) < FLAT for place in np.unique(fold)):
-                flat = beside(key, how, measured, values, np.zeros_like(other), seed)
+                flat = beside(key, how, measured, values, np.zeros_like(other), seed, groups)
                 errors = {name: results[key]["metrics"][name] for name in ("rmse", "mae", "r2")}
                 flat["metrics"] |= errors
                 flat["difference"]["rmse"] = results[key]["difference"]["rmse"]

@@ -33,7 +33,7 @@ from biorrn.sequences.prepared.summary import account, write_account
 from biorrn.sequences.records import ProteinRecord
 from biorrn.stats.bootstrap import estimate
 from biorrn.stats.figures import Drawing, save_drawings
-from biorrn.stats.metrics import METRICS, RESAMPLED, paired
+from biorrn.stats.metrics import METRICS, RESAMPLED, known_groups, paired
 from biorrn.stats.results import summary_lines, write_result
 from biorrn.training.checkpoint import MEMBERS
 
@@ -163,7 +163,9 @@ def held_out_score(folder: Path, content: Mapping[str, Any], target: str) -> dic
     rows = data.rows.select(rows_in(path, data.rows))
     place = [str(one["name"]) for one in data.targets].index(target)
     values = join(path, rows, data.targets, folder / DATA).values[:, place]
-    return estimate(RESAMPLED["spearman"], *paired(rows.targets[:, place], values)) | {"out_of_fold": True}
+    measured = rows.targets[:, place]
+    groups = known_groups(rows.proteins(), measured)
+    return estimate(RESAMPLED["spearman"], *paired(measured, values), groups=groups) | {"out_of_fold": True}
 
 
 def ranks(score: Mapping[str, Any]) -> bool:

@@ -47,3 +47,13 @@ def test_nothing_gives_nan_and_one_row_no_interval() -> None:
     assert one["value"] == 5
     assert np.isnan([one["low"], one["high"]]).all()
     assert np.isnan(interval(np.full(3, np.nan))).all()
+
+
+def test_repeats_of_one_item_are_drawn_together() -> None:
+    once = np.arange(20.0)
+    thrice, groups = np.repeat(once, 3), np.repeat(np.arange(20), 3)
+    alone, together = estimate(mean, once), estimate(mean, thrice, groups=groups)
+    assert together == alone | {"n": 60}
+    assert estimate(mean, thrice)["high"] < together["high"]  # as if there were three times as many
+    assert estimate(mean, once, groups=np.arange(20)) == alone
+    assert np.isnan(estimate(mean, thrice[:3], groups=groups[:3])["low"])

@@ -163,3 +163,16 @@ def test_few_rows_have_no_interval() -> None:
     assert few["spearman"]["value"] == 1
     assert all(np.isnan([entry["low"], entry["high"]]).all() for entry in few.values())
     assert np.isfinite(evaluate(np.arange(5.0), np.arange(5.0) + 1)["rmse"]["low"])
+
+
+def test_replicates_do_not_narrow_an_interval() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=30)
+    predicted = true + rng.normal(size=30)
+    one = evaluate(true, predicted)["pearson"]
+    rows = np.append(np.repeat(np.arange(30), 3), 0)
+    replicates = true[rows]
+    replicates[-1] = np.nan  # not measured
+    found = evaluate(replicates, predicted[rows], groups=rows)["pearson"]
+    assert found == pytest.approx(one | {"n": 90})
+    assert evaluate(replicates, predicted[rows])["pearson"]["low"] > found["low"] + 0.05
