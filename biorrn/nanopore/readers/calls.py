@@ -635,13 +635,11 @@ def _packed_reads(path: Path, reference: str | Path | None, tags: bool, on_probl
 
 
 def _packed_read(record: Any, tags: bool) -> Parts:
-    if not record.query_name:
-        raise Fault("a record without an id", "no_id")
     bases, quals = record.get_forward_sequence() or "", record.query_qualities
     found = np.asarray(quals if bases and quals is not None else [], np.uint8)
     if record.is_reverse:  # pysam's get_forward_qualities fails where there are none
         found = found[::-1].copy()
-    return record.query_name, bases, found, tuple(_record_tags(record, len(bases))) if tags else ()
+    return str(record.query_name), bases, found, tuple(_record_tags(record, len(bases))) if tags else ()
 
 
 def _record_tags(record: Any, length: int) -> list[str]:
