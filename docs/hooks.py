@@ -1,7 +1,8 @@
 """Generated documentation pages: command help, package reference, copies of pages that stand elsewhere.
 
-mkdocs calls `on_config`, then `on_files`, then `on_page_markdown` for each page. Nothing is written into docs/. The reference follows the folders of the
-package: each folder in `biorrn/` that holds modules is a page, so that moving a module needs no edit here.
+mkdocs calls `on_config`, then `on_files`, then `on_page_markdown` for each page. Nothing is written into docs/. The
+reference follows the folders of the package: each folder in `biorrn/` that holds modules is a page, so that moving a
+module needs no edit here.
 """
 
 from __future__ import annotations

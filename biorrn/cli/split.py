@@ -42,7 +42,7 @@ def split(
 
     from biorrn.base.compute import set_threads
     from biorrn.base.errors import InputError
-    from biorrn.base.terminal import command_line, progress
+    from biorrn.base.terminal import command_line, plural, progress
     from biorrn.nanopore.basecall.formats import format_of
     from biorrn.nanopore.readers.calls import piped
     from biorrn.nanopore.reads.split import COLUMNS, open_pores_of, split_reads
@@ -77,5 +77,5 @@ def split(
     if blind:
         tally.say(f"warning: {blind:,} of {whole:,} reads have no signal or no move table; split at adapters alone")
     made_of = tally.done["reads"] - whole + parents
-    done = f"{parents:,} of {whole:,} reads split, into {made_of:,}" if parents else f"none of {whole:,} reads split"
+    done = f"{parents:,} of {plural(whole, 'read')} split, into {made_of:,}" if parents else f"none of {plural(whole, 'read')} split"
     print(f"split: {done}", file=sys.stderr)

@@ -431,7 +431,7 @@ def test_split_does_without_numba(reads: Path, tmp_path: Path) -> None:
     code = f"import sys; from biorrn.cli.main import main; sys.argv = ['biorrn', *{words}]\n"
     code += "try: main()\nexcept SystemExit: pass\nprint('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "1 of 1 reads split, into 2" in done.stderr
+    assert "1 of 1 read split, into 2" in done.stderr
     library = kernels()
     assert done.stdout.strip() == str(library is None or not library.has_edits)
 
