@@ -76,6 +76,6 @@ def split(
     tally.report()
     if blind:
         tally.say(f"warning: {blind:,} of {whole:,} reads have no signal or no move table; split at adapters alone")
-    made_of = tally.done["reads"] - whole + parents
-    done = f"{parents:,} of {plural(whole, 'read')} split, into {made_of:,}" if parents else f"none of {plural(whole, 'read')} split"
+    made_of, reads_in = tally.done["reads"] - whole + parents, plural(whole, "read")
+    done = f"{parents:,} of {reads_in} split, into {made_of:,}" if parents else f"none of {reads_in} split"
     print(f"split: {done}", file=sys.stderr)
