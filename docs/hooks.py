@@ -1,7 +1,8 @@
 """Generated documentation pages: command help, package reference, copies of pages that stand elsewhere.
 
-mkdocs calls `on_config`, then `on_files`. Nothing is written into docs/. The reference follows the folders of the
-package: each folder in `biorrn/` that holds modules is a page, so that moving a module needs no edit here.
+mkdocs calls `on_config`, then `on_files`, then `on_page_markdown` for each page. Nothing is written into docs/. The
+reference follows the folders of the package: each folder in `biorrn/` that holds modules is a page, so that moving a
+module needs no edit here.
 """
 
 from __future__ import annotations
@@ -49,6 +50,13 @@ def on_files(files: Files, config: Any) -> Files:
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))
     return files
+
+
+def on_page_markdown(markdown: str, **about: Any) -> str:
+    """Turn links to files that are copied, which work in the repository, into links to their pages."""
+    for name, source in COPIED.items():
+        markdown = markdown.replace(f"../{source}", name)
+    return markdown
 
 
 def packages() -> list[str]:

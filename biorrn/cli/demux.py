@@ -36,7 +36,8 @@ def demux(
 
     Records get the tags BC (KIT_barcode01), RG and, where they were cut, xt; see `biorrn trim`. Reads with a tag BC of
     the kit are not classified again, and cut if they never were. Reads whose barcode is not in the sample sheet are
-    unclassified. Unclassified reads are not cut.
+    unclassified. Unclassified reads are not cut. A record that cannot be used is named and left out, with a row and the
+    reason in reads.tsv.gz.
 
     \b
     Examples:
@@ -47,15 +48,15 @@ def demux(
     import sys
 
     from biorrn.base.compute import set_threads
-    from biorrn.base.errors import ConfigError
+    from biorrn.base.errors import ConfigError, InputError
     from biorrn.base.files import new_folder
     from biorrn.base.lookup import lookup
-    from biorrn.base.terminal import command_line, progress
-    from biorrn.nanopore.readers.calls import called_reads, piped
+    from biorrn.base.terminal import command_line, plural, progress
+    from biorrn.nanopore.readers.calls import piped
     from biorrn.nanopore.reads.demux import UNCLASSIFIED, Demultiplexer, Sorted, assign, read_sheet
     from biorrn.nanopore.reads.kits import find_kit
     from biorrn.nanopore.reads.trim import Adapters
-    from biorrn.nanopore.reads.unaligned import SUFFIXES, Header, kind_of
+    from biorrn.nanopore.reads.unaligned import SUFFIXES, Header, kind_of, usable_reads
     from biorrn.sequences.tally import Tally
     from biorrn.stats.figures import save_drawings
 
@@ -70,13 +71,19 @@ def demux(
     adapters = Adapters([chosen], "all" if chosen.adapters or chosen.primers else "none") if trim else None
     with piped(reads) as place, new_folder(output) as folder, progress("demux", "reads") as advance:
         header = Header(place, command_line(), "demux")
-        with Sorted(folder, chosen, header, emit or kind_of(place), aliases, set_threads(threads)) as out:
-            found = assign(called_reads(place, tally.say), demultiplexer, adapters, aliases, header.rna)
-            for each in found:
+        kind = emit or kind_of(place)
+        with Sorted(folder, chosen, header, kind, aliases, set_threads(threads)) as out:
+
+            def skip(problem: InputError) -> None:
+                tally.skip_call(problem, reads)
+                out.leave_out(problem)
+
+            called = usable_reads(place, kind, skip, tally.say)
+            for each in assign(called, demultiplexer, adapters, aliases, header.rna):
                 out.write(each)
                 tally.add(reads=1, bases=len(each.read.bases))
                 advance(1)
-        tally.require("reads", f"{reads}: holds no reads")
+        tally.require("reads", str(InputError(reads, "holds no reads that can be used")))
         out.finish()
         save_drawings([out.figure()], folder, folder / "barcodes.tsv")
     tally.report()
@@ -85,6 +92,6 @@ def demux(
         count = out.counts.get(name)
         alias = f" ({out.sheet[name]})" if name in out.sheet else ""
         number = count.reads if count else 0
-        print(f"{name or UNCLASSIFIED}{alias}\t{number:,} read{'s' * (number != 1)}\t{100 * number / total:.2f} %")
+        print(f"{name or UNCLASSIFIED}{alias}\t{plural(number, 'read')}\t{100 * number / total:.2f} %")
     for reason, number in sorted(out.reasons.items(), key=lambda entry: -entry[1]):
-        print(f"  {reason}\t{number:,} read{'s' * (number != 1)}", file=sys.stdout)
+        print(f"  {reason}\t{plural(number, 'read')}", file=sys.stdout)

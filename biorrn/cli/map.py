@@ -1,6 +1,5 @@
 """`biorrn map`: map basecalled reads to a reference with minimap2."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,9 +25,10 @@ def map(
 ) -> None:
     """Map basecalled reads to a reference with minimap2.
 
-    Writes the primary and supplementary alignments of each read. Unmapped reads are at the end of BAM and not in PAF.
-    Tags of the reads are kept; in FASTQ, those after the id as `biorrn basecall` writes them. Prints the fraction
-    mapped, identity with 95 % intervals, errors by type, depth and strand; --stats writes them in full.
+    Writes the primary and supplementary alignments of each read. Unmapped reads are at the end of BAM and not in PAF. A
+    record that cannot be used is named and left out, and counted in --stats. Tags of the reads are kept; in FASTQ,
+    those after the id as `biorrn basecall` writes them. Prints the fraction mapped, identity with 95 % intervals,
+    errors by type, depth and strand; --stats writes them in full.
 
     \b
     Examples:
@@ -36,6 +36,7 @@ def map(
       biorrn map calls.bam genome.fa -o mapped.bam --preset lr:hq
       biorrn map cdna.fastq genome.fa.gz -o mapped.paf.gz --preset splice
     """
+    from biorrn.base.errors import InputError
     from biorrn.base.lookup import lookup
     from biorrn.base.terminal import command_line
     from biorrn.nanopore.alignment import Mapper
@@ -49,14 +50,20 @@ def map(
         mapping_figures,
         mapping_lines,
     )
+    from biorrn.sequences.tally import Tally
 
     format_of(output)
     mapper = Mapper(reference, lookup(PRESETS, preset, "--preset:"))
-    found = MappingStats(mapper)
+    found, tally = MappingStats(mapper), Tally("map")
+
+    def skip(problem: InputError) -> None:
+        tally.skip_call(problem, reads)
+        found.left_out[problem.flag] += 1
+
     with piped(reads) as place:
         map_reads(
             place, mapper, output, command=command_line(), threads=threads, on_read=found.add,
-            say=lambda line: print(f"biorrn map: {line}", file=sys.stderr),
+            say=tally.say, on_problem=skip,
         )  # fmt: skip
     content = describe_mapping(found, reads=reads, reference=reference, preset=preset, output=output,
                                name=name or Path(output).stem, note=note, seed=seed)  # fmt: skip

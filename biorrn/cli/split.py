@@ -25,7 +25,8 @@ def split(
     The adapter of ligation and rapid kits is searched in the whole read but its first and last 200 bases: with at most
     6 edits, or 12 together with the adapter that ends a molecule, where that stands before it. Bases, qualities, move
     table and modified bases are split together. A part gets an id of its own, the tag pi with the id of the read, and
-    sp, its first sample; the adapters between the parts are left out. Other reads are written as they are.
+    sp, its first sample; the adapters between the parts are left out. Other reads are written as they are. A record
+    that cannot be used is named and left out, with a row and the reason in --summary.
 
     With --signal, reads with a move table are also split where the signal shows open pore between two molecules; the
     bases called there are left out. `biorrn basecall --split-reads` splits there before it calls, which is better.
@@ -40,10 +41,12 @@ def split(
     import sys
 
     from biorrn.base.compute import set_threads
-    from biorrn.base.terminal import command_line, progress
-    from biorrn.nanopore.readers.calls import called_reads, piped
+    from biorrn.base.errors import InputError
+    from biorrn.base.terminal import command_line, plural, progress
+    from biorrn.nanopore.basecall.formats import format_of
+    from biorrn.nanopore.readers.calls import piped
     from biorrn.nanopore.reads.split import COLUMNS, open_pores_of, split_reads
-    from biorrn.nanopore.reads.unaligned import Header, open_reads
+    from biorrn.nanopore.reads.unaligned import Header, open_reads, unusable, usable_reads
     from biorrn.sequences.tally import Tally
 
     used = set_threads(threads)
@@ -54,7 +57,13 @@ def split(
         open_reads(output, summary, COLUMNS, header := Header(place, command_line(), "split"), used) as write,
         progress("split", "reads") as advance,
     ):
-        for made, cells in split_reads(called_reads(place, tally.say), header.rna, gaps):
+
+        def skip(problem: InputError) -> None:
+            tally.skip_call(problem, reads)
+            write(None, unusable(problem, COLUMNS))
+
+        called = usable_reads(place, format_of(output), skip, tally.say)
+        for made, cells in split_reads(called, header.rna, gaps):
             write(made, cells)
             if gaps is not None and cells[1] == "1":
                 tags = {tag[:2]: tag[5:] for tag in made.tags}
@@ -63,9 +72,10 @@ def split(
             whole += cells[1] == "1"
             parents += cells[1] == "1" and cells[2] != "1"
             advance(1)
+        tally.require("reads", str(InputError(reads, "holds no reads that can be used")))
     tally.report()
     if blind:
         tally.say(f"warning: {blind:,} of {whole:,} reads have no signal or no move table; split at adapters alone")
-    made_of = tally.done["reads"] - whole + parents
-    done = f"{parents:,} of {whole:,} reads split, into {made_of:,}" if parents else f"none of {whole:,} reads split"
+    made_of, reads_in = tally.done["reads"] - whole + parents, plural(whole, "read")
+    done = f"{parents:,} of {reads_in} split, into {made_of:,}" if parents else f"none of {reads_in} split"
     print(f"split: {done}", file=sys.stderr)

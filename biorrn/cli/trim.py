@@ -29,8 +29,8 @@ def trim(
     it may begin before the read. Bases, qualities, move table and modified bases are cut together; the tag xt holds the
     bases cut from both ends. Reads that have it are not searched again, such as those of `biorrn basecall`, whose
     option --trim all cuts primers too. --trim none cuts nothing, as to write another format. Alignments are not kept. A
-    read that is nothing but adapters is left out, with a row in --summary. `biorrn split` separates two molecules that
-    were read as one.
+    read that is nothing but adapters is left out, with a row in --summary; so is a record that cannot be used, which is
+    named too. `biorrn split` separates two molecules that were read as one.
 
     \b
     Examples:
@@ -42,26 +42,34 @@ def trim(
     import sys
 
     from biorrn.base.compute import set_threads
-    from biorrn.base.terminal import command_line, progress
-    from biorrn.nanopore.readers.calls import called_reads, piped
+    from biorrn.base.errors import InputError
+    from biorrn.base.terminal import command_line, plural, progress
+    from biorrn.nanopore.basecall.formats import format_of
+    from biorrn.nanopore.readers.calls import piped
     from biorrn.nanopore.reads.kits import find_kit, kit_names
     from biorrn.nanopore.reads.trim import ALREADY, COLUMNS, NOTHING, Adapters, trim_reads
-    from biorrn.nanopore.reads.unaligned import Header, open_reads
+    from biorrn.nanopore.reads.unaligned import Header, open_reads, unusable, usable_reads
     from biorrn.sequences.tally import Tally
 
     every = kit == "any"  # its many primers are found by chance more often
     adapters = Adapters(map(find_kit, kit_names() if every else [kit]), what or ("adapters" if every else "all"))
-    used = set_threads(threads)
+    used, nothing = set_threads(threads), NOTHING.partition(": ")[2]
     tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0, "before": 0}
     with (
         piped(reads) as place,
         open_reads(output, summary, COLUMNS, header := Header(place, command_line(), "trim"), used) as write,
         progress("trim", "reads") as advance,
     ):
-        for made, cells in trim_reads(called_reads(place, tally.say), adapters, header.rna):
+
+        def skip(problem: InputError) -> None:
+            tally.skip_call(problem, reads)
+            write(None, unusable(problem, COLUMNS))
+
+        called = usable_reads(place, format_of(output), skip, tally.say)
+        for made, cells in trim_reads(called, adapters, header.rna):
             write(made, cells)
             if made is None:
-                tally.leave_out(NOTHING.partition(": ")[2])
+                tally.leave_out(nothing)
             else:
                 tally.add(reads=1, bases=len(made.bases))
                 counted["before"] += cells[-1] == ALREADY
@@ -69,9 +77,10 @@ def trim(
                 counted["end"] += cells[3] != "0"
                 counted["bases"] += int(cells[2]) + int(cells[3])
             advance(1)
+        if not tally.skipped[nothing]:  # else there were reads, though none is left
+            tally.require("reads", str(InputError(reads, "holds no reads that can be used")))
     tally.report()
-    done = (
-        f"trim: {counted['start']:,} reads cut at the start, {counted['end']:,} at the end; {counted['bases']:,} bases"
-    )
-    done += f"; {counted['before']:,} reads have the tag xt and are left as they are" if counted["before"] else ""
+    done = f"trim: {plural(counted['start'], 'read')} cut at the start, {counted['end']:,} at the end; "
+    done += plural(counted["bases"], "base")
+    done += f"; {plural(counted['before'], 'read')} with the tag xt not searched again" if counted["before"] else ""
     print(done, file=sys.stderr)

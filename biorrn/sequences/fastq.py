@@ -74,7 +74,7 @@ def first_line(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
     return next((line for line in passed if line.strip()), ""), itertools.chain(passed, lines)
 
 
-def fastq_records(lines: Iterable[str], source: str | Path) -> Iterator[FastqRecord]:
+def fastq_records(lines: Iterable[str], source: str | Path, on_problem: OnProblem = stop) -> Iterator[FastqRecord]:
     r"""Yield the records of lines of FASTQ.
 
     Blank lines may stand between records, lines may end in `\r\n`, and the last may have no end. A sequence may be
@@ -84,11 +84,13 @@ def fastq_records(lines: Iterable[str], source: str | Path) -> Iterator[FastqRec
     Parameters
     ----------
     source : named in errors.
+    on_problem : called with what is wrong with a record, which is left out: no id, a base that is no letter, a quality
+        that is not one of `!` to `~`, or other qualities than bases. By default it is raised. After such a record the
+        next must begin with `@`, or the lines are not FASTQ.
 
     Raises
     ------
-    InputError: a record is not FASTQ, has no id or is cut off; or a base is no letter, a quality not one of `!` to `~`.
-        It names the record and the line.
+    InputError: the lines are not FASTQ, or are cut off. It names the record and the line.
     """
     numbered = enumerate(lines, 1)
     for number, header in numbered:
@@ -98,25 +100,28 @@ def fastq_records(lines: Iterable[str], source: str | Path) -> Iterator[FastqRec
             kind = " (that is FASTA)" if header[0] == ">" else ""
             raise InputError(source, f"line {number} starts with {header[0]!r}{kind}; a FASTQ record starts with '@'")
         header = header[1:].rstrip("\r\n")
-        name = (header.split() or [""])[0]
-        if not name:
-            raise InputError(source, f"line {number}: a header without an id; allowed is @ and an id")
+        name = next(iter(header.split()), None)
+        fault = None
+        if name is None:
+            fault = InputError(source, f"line {number}: a header without an id; allowed is @ and an id", flag="no_id")
         parts: list[str] = []
         for number, line in numbered:
             part = line.rstrip("\r\n")
             if part.startswith("+"):
                 break
             odd = None if all_of(part, _LETTERS) else _NOT_LETTER.search(part)
-            if odd and parts and not odd.start():
+            if odd and not odd.start() and (parts or odd[0] == "@"):
                 problem = f"line {number} starts with {part[:1]!r}; allowed is '+' or more bases"
                 raise InputError(source, problem, record=name)
             if odd:
                 place = sum(map(len, parts)) + odd.start() + 1
                 problem = f"line {number}: base {odd[0]!r} at position {place} is no letter"
-                raise InputError(source, problem, record=name)
+                if fault and fault.flag == "not_a_base":
+                    raise fault  # two such lines: a text of another kind, which may be long
+                fault = InputError(source, problem, record=name, flag="not_a_base")
             parts.append(part)
         else:
-            raise InputError(source, f"is cut off after line {number}; the line '+' is missing", record=name)
+            raise fault or InputError(source, f"is cut off after line {number}; the line '+' is missing", record=name)
         taken = list(itertools.islice(numbered, len(parts)))
         qualities = [found.rstrip("\r\n") for _, found in taken]
         number, line = taken[-1] if taken else (number, line)
@@ -125,11 +130,19 @@ def fastq_records(lines: Iterable[str], source: str | Path) -> Iterator[FastqRec
             raise InputError(source, f"is cut off after line {number}; qualities are missing", record=name)
         if [len(part) for part in parts][: len(qualities)] != [len(part) for part in qualities]:
             how = "" if len(parts) == 1 else "; a wrapped record has both in lines of the same lengths"
-            how = how if whole else " (the file is cut off)"
-            raise InputError(source, f"has {len(bases)} bases and {len(letters)} qualities{how}", record=name)
+            cut = not whole and len(letters) < len(bases)
+            problem = f"has {len(bases)} bases and {len(letters)} qualities{' (the file is cut off)' if cut else how}"
+            wrong = InputError(source, problem, record=name, flag="other_qualities")
+            if cut:
+                raise wrong
+            fault = fault or wrong
         odd = None if all_of(letters, _QUALITIES) else _NOT_QUALITY.search(letters)
         if odd:
-            raise InputError(source, f"line {number}: quality {odd[0]!r} is not a letter from '!' to '~'", record=name)
+            problem = f"line {number}: quality {odd[0]!r} is not a letter from '!' to '~'"
+            fault = fault or InputError(source, problem, record=name, flag="not_a_quality")
+        if fault:
+            on_problem(fault)
+            continue
         yield FastqRecord(header, bases, letters, whole)
 
 
@@ -144,7 +157,7 @@ def read_bases(path: str | Path, on_problem: OnProblem = stop) -> Iterator[tuple
     Parameters
     ----------
     on_problem : called with what is wrong with a record, which is left out: a letter that is no base, a header without
-        an id. By default it is raised.
+        an id, or as of `fastq_records`. By default it is raised.
 
     Raises
     ------
@@ -155,7 +168,7 @@ def read_bases(path: str | Path, on_problem: OnProblem = stop) -> Iterator[tuple
         if not first:
             raise InputError(path, "holds no reads")
         if first[0] == "@":
-            for record in fastq_records(lines, path):
+            for record in fastq_records(lines, path, on_problem):
                 yield from _clean(path, record.id, record.bases, on_problem)
             return
         if first[0] != ">":

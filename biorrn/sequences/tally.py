@@ -99,6 +99,10 @@ class Tally:
         self.left_out[problem.flag] += 1
         self._skip(str(problem), problem.flag)
 
+    def skip_call(self, problem: InputError, source: object) -> None:
+        """Report and count a called read that cannot be used, of a file as the user named it; there is no --strict."""
+        self._skip(str(InputError(str(source), problem.problem, problem.record)), problem.flag)
+
     def repeat(self, name: str) -> None:
         """Count a record whose id came before."""
         self.repeated += 1

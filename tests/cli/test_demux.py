@@ -99,7 +99,7 @@ def test_a_second_run_changes_nothing(biorrn: Run, reads: Path, tmp_path: Path) 
     assert biorrn("trim", reads, "-o", tmp_path / "t.sam", "--kit", "any")[0] == 0
     code, _, err = biorrn("trim", tmp_path / "t.sam", "-o", tmp_path / "u.sam", "--kit", "any")
     assert code == 0
-    assert "; 45 reads have the tag xt and are left as they are" in err
+    assert "; 45 reads with the tag xt not searched again" in err
     assert [read.bases for read in called_reads(tmp_path / "t.sam")] == [
         read.bases for read in called_reads(tmp_path / "u.sam")
     ]
@@ -431,7 +431,7 @@ def test_split_does_without_numba(reads: Path, tmp_path: Path) -> None:
     code = f"import sys; from biorrn.cli.main import main; sys.argv = ['biorrn', *{words}]\n"
     code += "try: main()\nexcept SystemExit: pass\nprint('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "1 of 1 reads split, into 2" in done.stderr
+    assert "1 of 1 read split, into 2" in done.stderr
     library = kernels()
     assert done.stdout.strip() == str(library is None or not library.has_edits)
 
@@ -452,6 +452,15 @@ def test_a_fault_of_standard_input_names_it(
         patch.setattr("sys.stdin", stream)
         code, _, err = biorrn("trim", "-", "-o", tmp_path / "t.fastq")
     assert (code, "error: standard input: cannot be read" in err) == (2, True)
+
+
+def test_a_bad_record_of_standard_input_names_it(biorrn: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = "\t4\t*\t0\t0\t*\t*\t0\t0\t"
+    (tmp_path / "r.sam").write_text(f"@HD\tVN:1.6\na{free}A=\tII\nb{free}AC\tII\n")
+    with open(tmp_path / "r.sam") as stream, monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", stream)
+        code, _, err = biorrn("trim", "-", "-o", tmp_path / "t.fastq")
+    assert (code, "skipped: standard input: record 'a': base '=' is not one of ACGTUN" in err) == (0, True)
 
 
 def test_a_named_pipe_is_read_from_its_start(biorrn: Run, reads: Path, tmp_path: Path) -> None:
@@ -476,8 +485,8 @@ def test_words_of_a_header_that_are_no_tags_are_told(biorrn: Run, tmp_path: Path
     path.write_text(f"@a runid=7 ch=12\tRG:Z:g{record}@b\tch:i:4{record}@c\tno tag\tch:i:x{record}")
     code, _, err = biorrn("trim", path, "-o", tmp_path / "t.fastq")
     assert code == 0
-    assert "2 reads have words in their header that are no SAM tags, which are left out, such as 'runid=7 ch=12'" in err
-    assert "1 tags left out, which SAM cannot hold, such as 'ch:i:x'" in err
+    assert "2 reads with words in the header that are no SAM tags, left out, such as 'runid=7 ch=12'" in err
+    assert "1 tag left out, which SAM cannot hold, such as 'ch:i:x'" in err
     assert [read.tags for read in called_reads(tmp_path / "t.fastq")] == [("RG:Z:g",), ("ch:i:4",), ()]
 
 
@@ -511,8 +520,148 @@ def test_an_id_that_sam_cannot_hold_is_told(command: str, name: str, biorrn: Run
     (tmp_path / "r.fastq").write_text(f"@{name}\nACGT\n+\nIIII\n")
     more = ("--emit", "sam", "-o", tmp_path / "d") if command == "demux" else ("-o", tmp_path / "t.sam")
     code, _, err = biorrn(command, tmp_path / "r.fastq", "--kit", KIT, *more)
-    assert (code, f"error: read '{name[:60]}': SAM, BAM and CRAM cannot hold it" in err) == (2, True)
+    assert (code, f"skipped: {tmp_path / 'r.fastq'}: record '{name}': its id fits no SAM, BAM or CRAM" in err) == (
+        2,
+        True,
+    )
+    assert "holds no reads that can be used; skipped 1 (not_an_id: 1)" in err
     assert [path.name for path in tmp_path.iterdir()] == ["r.fastq"]
+
+
+FAULTS = {
+    "more": ("ACGT", "IIIII", "has 4 bases and 5 qualities"),
+    "fewer": ("ACGT", "", "has 4 bases and 0 qualities"),
+    "letter": ("AC=T", "IIII", "line 10: base '=' at position 3 is no letter"),
+    "code": ("ACRT", "IIII", "base 'R' at position 3 is not one of ACGTUN"),
+    "quality": ("ACGT", "II I", "line 20: quality ' ' is not a letter from '!' to '~'"),
+    "": ("ACGT", "IIII", "line 21: a header without an id; allowed is @ and an id"),
+    "\u00e9": (
+        "ACGT",
+        "IIII",
+        "its id fits no SAM, BAM or CRAM; allowed are at most 254 letters of ASCII, the first not '@'",
+    ),
+    "@": (
+        "ACGT",
+        "IIII",
+        "its id fits no SAM, BAM or CRAM; allowed are at most 254 letters of ASCII, the first not '@'",
+    ),
+}
+
+
+def faulty(path: Path, good: int = 2) -> Path:
+    """Return a FASTQ of one record of each fault, and good ones before and behind."""
+    rng = np.random.default_rng(2)
+    records = [f"@{name}\n{bases}\n+\n{letters}\n" for name, (bases, letters, _) in FAULTS.items()]
+    fine = [f"@good{number}\n{''.join(rng.choice(list('ACGT'), 300))}\n+\n{'5' * 300}\n" for number in range(good)]
+    path.write_text("".join([*records, *fine]))
+    return path
+
+
+def words_of(command: str, out: Path, kind: str = "bam") -> tuple[tuple[object, ...], Path]:
+    """Return the options of a command, and its table of reads."""
+    if command == "demux":
+        return ("--kit", KIT, "--emit", kind.removesuffix(".gz"), "-o", out), out / "reads.tsv.gz"
+    return ("-o", out.with_suffix(f".{kind}"), "--summary", out.with_suffix(".tsv")), out.with_suffix(".tsv")
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    return table_of(table) if table.suffix == ".gz" else list(csv.DictReader(table.open(), delimiter="\t"))
+
+
+@pytest.mark.parametrize("kind", ["bam", "fastq.gz"])
+@pytest.mark.parametrize("command", ["trim", "split", "demux"])
+def test_bad_records_among_good_are_named_counted_and_in_the_table(
+    command: str, kind: str, biorrn: Run, tmp_path: Path
+) -> None:
+    given = faulty(tmp_path / "r.fastq")
+    words, table = words_of(command, tmp_path / "out", kind)
+    code, _, err = biorrn(command, given, *words)
+    assert code == 0, err
+    ids_fit = kind != "bam"
+    bad = {name: why for name, (_, _, why) in FAULTS.items() if not (ids_fit and "its id" in why)}
+    rows = {row["read_id"]: row["reason" if command == "demux" else "status"] for row in rows_of(table)}
+    assert {name: why for name, why in rows.items() if why.startswith("left out: ")} == {
+        name: f"left out: {why}" for name, why in bad.items()
+    }
+    assert all(f"record '{name}': {why}" in err if name else why in err for name, why in bad.items())
+    counts = {"other_qualities: 2", "not_a_base: 2", "not_a_quality: 1", "no_id: 1"} | (
+        set() if ids_fit else {"not_an_id: 2"}
+    )
+    assert set(err.split(f"skipped {len(bad)} (")[1].split(")")[0].split(", ")) == counts
+    place = tmp_path / "out" if command == "demux" else tmp_path / f"out.{kind}"
+    names = {getattr(record, "query_name", None) or record.name for record in written(place, kind)}
+    assert names == set(rows) - set(bad) == {"good0", "good1"} | (set(FAULTS) - set(bad))
+    assert "--strict" not in err
+
+
+@pytest.mark.parametrize("command", ["trim", "split", "demux"])
+@pytest.mark.parametrize("text", ["", "\n\n", "@a\nAC\n+\nI\n@b\nA=\n+\nII\n", "@HD\tVN:1.6\n"])
+def test_a_file_without_a_usable_read_is_an_error(command: str, text: str, biorrn: Run, tmp_path: Path) -> None:
+    given = tmp_path / ("r.sam" if text.startswith("@HD") else "r.fastq")
+    given.write_text(text)
+    code, _, err = biorrn(command, given, *words_of(command, tmp_path / "out")[0])
+    assert (code, f"error: {given}: holds no reads that can be used" in err) == (2, True)
+    assert ("; skipped 2 (other_qualities: 1, not_a_base: 1)" in err) == text.startswith("@a")
+    assert list(tmp_path.iterdir()) == [given]
+
+
+@pytest.mark.parametrize("command", ["trim", "split", "demux"])
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        ("@c\nACGT\n+\nII", "record 'c': has 4 bases and 2 qualities (the file is cut off)"),
+        ("@c\nACGT\n", "record 'c': is cut off after line 6; the line '+' is missing"),
+        ("@c\nAC\n+\n@d\nAC\n+\nII\n", "line 9 starts with 'A'; a FASTQ record starts with '@'"),
+        ("ACGT\n", "line 5 starts with 'A'; a FASTQ record starts with '@'"),
+    ],
+)
+def test_a_file_that_is_cut_or_no_fastq_stays_an_error(
+    command: str, end: str, message: str, biorrn: Run, tmp_path: Path
+) -> None:
+    given = tmp_path / "r.fastq"
+    given.write_text(f"@good\nACGT\n+\nIIII\n{end}")
+    code, _, err = biorrn(command, given, *words_of(command, tmp_path / "out")[0])
+    assert (code, f"error: {given}: {message}" in err) == (2, True)
+    assert list(tmp_path.iterdir()) == [given]
+
+
+@pytest.mark.parametrize("command", ["trim", "split", "demux"])
+def test_bases_that_are_not_given_in_bam(command: str, biorrn: Run, reads: Path, tmp_path: Path) -> None:
+    """`=` stands for the base of the reference, which we do not read."""
+    path = tmp_path / "equal.bam"
+    with (
+        pysam.AlignmentFile(str(reads), check_sq=False) as old,
+        pysam.AlignmentFile(str(path), "wb", template=old) as file,
+    ):
+        for number, read in enumerate(old):
+            if number == 7:
+                quals, read.query_sequence = read.query_qualities, read.query_sequence[:-1] + "="
+                read.query_qualities = quals
+            file.write(read)
+    words, table = words_of(command, tmp_path / "out")
+    code, _, err = biorrn(command, path, *words)
+    assert code == 0, err
+    rows = {row["read_id"]: row["reason" if command == "demux" else "status"] for row in rows_of(table)}
+    left = {name: why for name, why in rows.items() if why.startswith("left out: ")}
+    assert left == {"r7_none": "left out: base '=' is not one of ACGTUN"}
+    place = tmp_path / "out" if command == "demux" else tmp_path / "out.bam"
+    assert {record.query_name for record in written(place, "bam")} == set(rows) - set(left)
+    assert len(rows) == 60
+
+
+def test_one_read_is_one_read(biorrn: Run, tmp_path: Path) -> None:
+    (tmp_path / "r.fastq").write_text(f"@a\n{ADAPTER}{'ACGGT' * 40}\n+\n{'5' * 228}\n")
+    code, _, err = biorrn("trim", tmp_path / "r.fastq", "--kit", "SQK-LSK114", "-o", tmp_path / "t.fastq")
+    assert (code, "trim: 1 read cut at the start, 0 at the end; 28 bases" in err) == (0, True)
+    code, _, err = biorrn("trim", tmp_path / "t.fastq", "--kit", "SQK-LSK114", "-o", tmp_path / "u.fastq")
+    assert (code, "0 bases; 1 read with the tag xt not searched again" in err) == (0, True)
+
+
+def test_reads_of_adapters_alone_are_no_fault_of_the_file(biorrn: Run, tmp_path: Path) -> None:
+    (tmp_path / "r.fastq").write_text(f"@a\n{ADAPTER}\n+\n{'5' * len(ADAPTER)}\n")
+    code, _, err = biorrn("trim", tmp_path / "r.fastq", "--kit", "SQK-LSK114", "-o", tmp_path / "t.fastq")
+    assert (code, "skipped 1 (nothing between the adapters: 1)" in err) == (0, True)
+    assert (tmp_path / "t.fastq").read_text() == ""
 
 
 def test_reads_without_qualities_do_not_raise_the_mean(biorrn: Run, tmp_path: Path) -> None:

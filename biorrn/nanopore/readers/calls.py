@@ -23,6 +23,7 @@ import numpy as np
 
 from biorrn.base.errors import BiorrnError, Fault, InputError, OnProblem, faults, stop
 from biorrn.base.files import disk_fault, open_text
+from biorrn.base.terminal import plural
 from biorrn.sequences.alphabets import encode_bases
 from biorrn.sequences.fasta import fasta_records, first_word
 from biorrn.sequences.fastq import FastqRecord, all_of, fastq_records, first_line, quality_letters
@@ -412,6 +413,7 @@ def called_reads(
     *,
     reference: str | Path | None = None,
     tags: bool = True,
+    on_problem: OnProblem = stop,
 ) -> Iterator[BaseCall]:
     """Yield the called reads of a file in its order; an aligned record is turned back to the direction of its signal.
 
@@ -423,18 +425,24 @@ def called_reads(
         headers; they are left out.
     reference : FASTA file, which CRAM needs unless its header names one.
     tags : bool: read the tags too.
+    on_problem : called with what is wrong with a read, which is left out: no id, a letter that is no base, a record of
+        BAM that cannot be decoded, or as of `sequences.fastq.fastq_records`. By default it is raised.
 
     Raises
     ------
-    InputError: the file cannot be read or is cut short, or a letter is no base.
+    InputError: the file cannot be read or is cut short. In SAM, htslib does not tell a faulty line from that.
     """
     packed = has_moves(path)
-    found = _packed_reads(Path(path), reference, tags) if packed else _fastq_reads(Path(path), say)
+    found = (
+        _packed_reads(Path(path), reference, tags, on_problem) if packed else _fastq_reads(Path(path), say, on_problem)
+    )
     for name, letters, quals, own in found:
         bases = letters.upper().replace("U", "T")
         if not all_of(bases, b"ACGTN") and (odd := _NOT_BASES.search(bases)):
             place = "" if packed else f" at position {odd.start() + 1}"
-            raise InputError(path, f"base '{odd[0]}'{place} is not one of ACGTUN", record=name)
+            problem = f"base '{odd[0]}'{place} is not one of ACGTUN"
+            on_problem(InputError(path, problem, record=name, flag="not_a_base"))
+            continue
         yield BaseCall(name, bases, quals, tuple(filter(_is_of_its_kind, own)))
 
 
@@ -509,8 +517,8 @@ def header_lines(path: str | Path) -> list[str]:
 Parts = tuple[str, str, np.ndarray, tuple[str, ...]]  # id, letters, qualities, tags
 
 
-def fastq_parts(path: Path, on_read: OnRead) -> Iterator[FastqRecord]:
-    """Yield the records of a FASTQ file, gzip or not.
+def fastq_parts(path: Path, on_read: OnRead, on_problem: OnProblem = stop) -> Iterator[FastqRecord]:
+    """Yield the records of a FASTQ file, gzip or not; `on_problem` as of `sequences.fastq.fastq_records`.
 
     Raises
     ------
@@ -519,16 +527,20 @@ def fastq_parts(path: Path, on_read: OnRead) -> Iterator[FastqRecord]:
     if path.suffix == ".gz" and path.is_file() and not path.stat().st_size:
         raise InputError(path, "is empty; a gzip file without a record has some 20 bytes")
     with open_text(path) as stream:
-        for record in fastq_records(stream, path):
+        for record in fastq_records(stream, path, on_problem):
             on_read(path, record.id)
             yield record
 
 
-def _fastq_reads(path: Path, say: Callable[[str], None]) -> Iterator[Parts]:
+def _fastq_reads(path: Path, say: Callable[[str], None], on_problem: OnProblem) -> Iterator[Parts]:
     odd: Counter[str] = Counter()
     words, first = 0, ""  # reads with other words, and such words
-    for record in fastq_parts(path, lambda path, name: None):
+    for record in fastq_parts(path, lambda path, name: None, on_problem):
         told, *cells = record.header.split("\t")
+        if not told.strip():
+            problem = f"a header without an id before its tags, {record.header[:60]!r}; allowed is @ and an id"
+            on_problem(InputError(path, problem, flag="no_id"))
+            continue
         tags = tuple(cell for cell in cells if _is_tag(cell))
         name, *others = told.split(maxsplit=1)
         if others or len(tags) < len(cells):
@@ -538,9 +550,9 @@ def _fastq_reads(path: Path, say: Callable[[str], None]) -> Iterator[Parts]:
             words, first = words + bool(others), first or "".join(others[:1])
         yield name, record.bases, record.quals, tags
     if odd:
-        say(f"{path}: {odd.total():,} tags left out, which SAM cannot hold, such as {next(iter(odd))!r}")
+        say(f"{path}: {plural(odd.total(), 'tag')} left out, which SAM cannot hold, such as {next(iter(odd))!r}")
     if words:
-        say(f"{path}: {words:,} reads have words in their header that are no SAM tags, which are left out, such as "
+        say(f"{path}: {plural(words, 'read')} with words in the header that are no SAM tags, left out, such as "
             f"{first[:60]!r}")  # fmt: skip
 
 
@@ -608,18 +620,26 @@ def packed_records(file: Any, path: Path) -> Iterator[Any]:
         yield record
 
 
-def _packed_reads(path: Path, reference: str | Path | None, tags: bool) -> Iterator[Parts]:
+def _packed_reads(path: Path, reference: str | Path | None, tags: bool, on_problem: OnProblem) -> Iterator[Parts]:
     with packed_file(path, reference=reference) as file:
         for record in packed_records(file, path):
             if record.flag & SECONDARY:
                 continue
-            with faults(path, record.query_name, *DAMAGE):
-                bases, quals = record.get_forward_sequence() or "", record.query_qualities
-                found = np.asarray(quals if bases and quals is not None else [], np.uint8)
-                if record.is_reverse:  # pysam's get_forward_qualities fails where there are none
-                    found = found[::-1].copy()
-                own = tuple(_record_tags(record, len(bases))) if tags else ()
-            yield str(record.query_name), bases, found, own
+            try:
+                with faults(path, record.query_name, *DAMAGE):
+                    parts = _packed_read(record, tags)
+            except InputError as problem:
+                on_problem(problem)
+                continue
+            yield parts
+
+
+def _packed_read(record: Any, tags: bool) -> Parts:
+    bases, quals = record.get_forward_sequence() or "", record.query_qualities
+    found = np.asarray(quals if bases and quals is not None else [], np.uint8)
+    if record.is_reverse:  # pysam's get_forward_qualities fails where there are none
+        found = found[::-1].copy()
+    return str(record.query_name), bases, found, tuple(_record_tags(record, len(bases))) if tags else ()
 
 
 def _record_tags(record: Any, length: int) -> list[str]:

@@ -35,6 +35,7 @@ from biorrn.nanopore.reads.unaligned import (
     RecordWriter,
     for_barcode,
     group_name,
+    unusable,
     with_tags,
 )  # fmt: skip
 
@@ -349,6 +350,10 @@ class Sorted:
             count.quality += 10 ** (-mean_phred(found.read.quals) / 10)
         if not found.barcode:
             self.reasons[found.cells[-1]] = self.reasons.get(found.cells[-1], 0) + 1
+
+    def leave_out(self, problem: InputError) -> None:
+        """Write the row of a read that cannot be used and is in no file."""
+        self._table.write(tsv_line(*unusable(problem, COLUMNS)))
 
     def names(self) -> list[str]:
         """Return the barcodes that have reads or an alias, in order, the unclassified last."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 import shutil
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,20 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.base.errors import BiorrnError, ConfigError, InputError, OnProblem, stop
 from biorrn.base.files import atomic_path, scratch_folder, write_text
+from biorrn.base.terminal import plural
 from biorrn.nanopore.alignment import Mapper, in_order
 from biorrn.nanopore.basecall.merge import Fields, add_program, add_programs, program_lines
 from biorrn.nanopore.basecall.sam import sam_header, sam_lines, write_packed
 from biorrn.nanopore.evaluate.identity import RESAMPLED, error_bars, evaluate, identity_by_length, identity_histogram
-from biorrn.nanopore.readers.calls import BaseCall, called_reads, header_lines
+from biorrn.nanopore.readers.calls import BaseCall, header_lines
+from biorrn.nanopore.reads.unaligned import usable_reads
 from biorrn.stats.bootstrap import RESAMPLES, estimate, proportion
 from biorrn.stats.figures import BLUE, GREY, INK, ORANGE, Drawing, draw, plain
 from biorrn.stats.results import aligned_rows, bases_label, described
 
 BATCH = 32  # reads that a thread maps at a time
-NAME = re.compile(r"[!-?A-~][!-~]{0,253}")  # of a read, in SAM and BAM
 
 Mapped = tuple[BaseCall, list[Any], str]
 OnRead = Callable[[BaseCall, list[Any]], None]
@@ -43,6 +44,7 @@ def map_reads(
     threads: int = 1,
     on_read: OnRead = lambda read, hits: None,
     say: Callable[[str], None] = lambda line: None,
+    on_problem: OnProblem = stop,
 ) -> None:
     """Map reads and write them; the output and the index of BAM are written atomically.
 
@@ -53,37 +55,35 @@ def map_reads(
         reads. Both have the primary and the supplementary alignments of a read.
     command : str: the command line, for the header.
     threads : int: threads that map, sort and compress.
-    say : called with a line about skipped reads and tags.
+    say : called with a line about skipped tags.
+    on_problem : called with what is wrong with a read, which is left out, also because BAM cannot hold its id. By
+        default it is raised.
     on_read : called in order with each read and its alignments, `mappy.Alignment`, the primary one first.
 
     Raises
     ------
     ConfigError: the output has another suffix.
-    InputError: see `called_reads`.
+    InputError: see `called_reads`; or none of the reads can be used.
     BiorrnError: the output cannot be written.
     """
     write = format_of(output)
+    kind, used, left_out = "bam" if write is _bam else "fastq", 0, 0  # PAF holds any id, as FASTQ does
 
-    left_out: list[str] = []
-
-    def named(found: Iterable[BaseCall]) -> Iterator[BaseCall]:
-        for read in found:
-            if write is not _bam or NAME.fullmatch(read.id):
-                yield read
-            else:
-                left_out.append(read.id)
+    def skip(problem: InputError) -> None:
+        nonlocal left_out
+        on_problem(problem)
+        left_out += 1
 
     def found(text: Callable[[BaseCall, list[Any]], str]) -> Iterator[Mapped]:
-        for read, hits, line in _mapped(named(called_reads(reads, say)), mapper, text, threads):
+        nonlocal used
+        for read, hits, line in _mapped(usable_reads(reads, kind, skip, say), mapper, text, threads):
+            used += 1
             on_read(read, hits)
             yield read, hits, line
+        if left_out and not used:
+            raise InputError(reads, f"holds no reads that can be used; skipped {left_out:,}")
 
     write(output, found, mapper, header_lines(reads), command, threads)
-    if left_out:
-        say(
-            f"{reads}: {len(left_out):,} reads left out, whose ids BAM cannot hold (at most 254 letters of ASCII, the "
-            f"first not '@'); the first is {left_out[0][:60]!r}"
-        )
 
 
 def format_of(output: str) -> Callable[..., None]:
@@ -275,11 +275,17 @@ LOW = 10  # mapping quality below which the position is uncertain
 
 
 class MappingStats:
-    """Statistics of mapped reads; keeps 24 bytes per mapped read."""
+    """Statistics of mapped reads; keeps 24 bytes per mapped read.
+
+    Attributes
+    ----------
+    left_out : Counter: reads that could not be used, by flag.
+    """
 
     def __init__(self, mapper: Mapper) -> None:
         self.depth = Depth(mapper.lengths)
         self.reads = self.bases = self.supplementary = self.low = self.reverse = 0
+        self.left_out: Counter[str] = Counter()
         self._columns, self._spans = array("i"), array("i")
 
     def add(self, read: BaseCall, hits: list[Any]) -> None:
@@ -383,6 +389,9 @@ def describe_mapping(stats: MappingStats, *, reads: str | Path, reference: Path,
     """Return the results of `biorrn map --stats`."""
     content = described("mapping", name, {"reads": reads, "reference": reference}, note) | stats.content(seed)
     content |= {"preset": preset, "output": output}
+    if stats.left_out:
+        why = ", ".join(f"{flag}: {number:,}" for flag, number in stats.left_out.most_common())
+        content["cautions"].append(f"{plural(stats.left_out.total(), 'read')} left out, unusable: {why}.")
     if not stats.reads:
         content["cautions"].append("There was no read to map.")
     elif not len(stats.columns()):

@@ -21,7 +21,7 @@ from biorrn.kernels.edits import Patterns
 from biorrn.nanopore.basecall.sam import iso
 from biorrn.nanopore.readers.calls import BaseCall
 from biorrn.nanopore.readers.files import read_all
-from biorrn.nanopore.reads.trim import bases_of, cut, is_rna
+from biorrn.nanopore.reads.trim import WRITTEN, bases_of, cut, is_rna
 from biorrn.nanopore.reads.unaligned import with_tags
 from biorrn.nanopore.signal import open_pores
 from biorrn.sequences.records import SignalRecord
@@ -35,7 +35,7 @@ GAP = 80  # bases between both
 EDGE = 200  # bases of the shortest part
 MOST = 20  # parts of a read
 SHIFTED = ("st", "s0", "xt", "pt", "pa", "tq")  # tags of the whole read; a part has others, or none
-COLUMNS = ("read_id", "part", "parts", "start", "end", "edits_top", "edits_bottom", "parent_id")
+COLUMNS = ("read_id", "part", "parts", "start", "end", "edits_top", "edits_bottom", "parent_id", "status")
 
 
 def middle(codes: np.ndarray) -> tuple[int, int, int, int] | None:
@@ -133,7 +133,7 @@ def split_reads(
             made = read if len(parts) == 1 else part(read, start, end, rna)
             told = ["" if each < 0 else str(each) for each in edits]
             parent = read.id if len(parts) > 1 else ""
-            yield made, [made.id, str(number), str(len(parts)), str(start), str(end), *told, parent]
+            yield made, [made.id, str(number), str(len(parts)), str(start), str(end), *told, parent, WRITTEN]
 
 
 def part(read: BaseCall, start: int, end: int, rna: bool = False) -> BaseCall:

@@ -13,23 +13,51 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.base.errors import BiorrnError, ConfigError, InputError, OnProblem
 from biorrn.base.files import GzipWriter, atomic_path, scratch_folder, tsv_line, write_text
 from biorrn.nanopore.basecall.formats import format_of
 from biorrn.nanopore.basecall.merge import Fields, add_program, add_programs, program_lines
 from biorrn.nanopore.basecall.sam import sam_lines
-from biorrn.nanopore.readers.calls import BaseCall, header_lines, quiet
+from biorrn.nanopore.readers.calls import BaseCall, called_reads, header_lines, quiet
 
 SUFFIXES = {"fastq": ".fastq.gz", "sam": ".sam", "bam": ".bam", "cram": ".cram"}  # of files that we name
 MODES = {"sam": "w", "bam": "wb", "cram": "wc"}
 LOWEST = '"'  # quality of each base in FASTQ where the record has none, as `samtools fastq` writes it
 LEVEL = 4  # of gzip: 6 takes twice as long for 3 %
+NAME = re.compile(r"[!-?A-~][!-~]{0,253}")  # of a read, in SAM, BAM and CRAM
 
 
 def kind_of(path: str | Path) -> str:
     """Return the format of reads in which a file like this one is written again."""
     suffix = Path(path).suffix.lower()[1:]
     return suffix if suffix in MODES else "fastq"
+
+
+def usable_reads(
+    path: str | Path, kind: str, on_problem: OnProblem, say: Callable[[str], None] = lambda line: None
+) -> Iterator[BaseCall]:
+    """Yield the called reads of a file that can be written again as `kind`; see `called_reads`.
+
+    Parameters
+    ----------
+    kind : str: fastq, or another, in which not all ids can stand.
+    on_problem : called with what is wrong with a read, which is left out.
+
+    Raises
+    ------
+    InputError: as `called_reads`.
+    """
+    for read in called_reads(path, say, on_problem=on_problem):
+        if kind == "fastq" or NAME.fullmatch(read.id):
+            yield read
+            continue
+        problem = "its id fits no SAM, BAM or CRAM; allowed are at most 254 letters of ASCII, the first not '@'"
+        on_problem(InputError(path, problem, record=read.id, flag="not_an_id"))
+
+
+def unusable(problem: InputError, columns: Sequence[str]) -> list[str]:
+    """Return the cells of a read that is left out: its id first, the reason in the last column."""
+    return [problem.record or "", *[""] * (len(columns) - 2), f"left out: {problem.problem}"]
 
 
 def group_name(name: str, barcode: str) -> str:

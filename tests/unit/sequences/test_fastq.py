@@ -30,6 +30,7 @@ BAD = {
     "no id": ("@r1\nAC\n+\nII\n@ \nAC\n+\nII\n", "line 5: a header without an id"),
     "no plus": ("@r1\nACGT\n@r2\nACGT\n+\nIIII\n", "record 'r1': line 3 starts with '@'; allowed is '+' or more bases"),
     "a base": ("@r1\nAC\nG7\n+\nII\nII\n", "record 'r1': line 3: base '7' at position 4 is no letter"),
+    "prose": ("@r1\nto be, or\nnot to be\n", "record 'r1': line 2: base ' ' at position 3 is no letter"),
     "more qualities": ("@r1\nACGT\n+\nIIIII\n", "record 'r1': has 4 bases and 5 qualities"),
     "fewer qualities": ("@r1\nACGT\n+\nII\n@r2\nAC\n+\nII\n", "record 'r1': has 4 bases and 2 qualities"),
     "wrapped otherwise": ("@r1\nAC\nGT\n+\nIII\nI\n", "record 'r1': has 4 bases and 4 qualities; a wrapped record has"),
@@ -112,6 +113,37 @@ def test_all_readers_refuse_alike(case: str, reader: str, tmp_path: Path) -> Non
 def test_calls_inside_fast5_are_read_as_strictly(text: bytes, message: str) -> None:
     with pytest.raises(Fault, match=message):
         guppy._fastq(text)
+
+
+ONE_BAD = (
+    "no id",
+    "a base",
+    "more qualities",
+    "fewer qualities",
+    "wrapped otherwise",
+    "below !",
+    "control",
+    "beyond ~",
+)
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_record_is_left_out_and_a_file_that_is_no_fastq_is_not(case: str) -> None:
+    good, problems = "@good\nAC\n+\nII\n", list[InputError]()
+    text = good + BAD[case][0] + good * (not case.startswith("cut"))
+    records = fastq_records(text.splitlines(True), "", problems.append)
+    if case in ONE_BAD:
+        ids = [record.id for record in records]
+        assert ids[0] == ids[-1] == "good"
+        assert len(ids) == 2 + (case in ("no id", "fewer qualities"))
+        assert [problem.flag for problem in problems] == [
+            {"no id": "no_id", "a base": "not_a_base", "below !": "not_a_quality", "control": "not_a_quality",
+             "beyond ~": "not_a_quality"}.get(case, "other_qualities")
+        ]  # fmt: skip
+    else:
+        with pytest.raises(InputError):
+            list(records)
+        assert not problems
 
 
 def test_qualities_are_what_the_letters_say() -> None:

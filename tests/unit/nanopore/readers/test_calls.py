@@ -339,6 +339,7 @@ def test_fastq_without_a_last_newline_and_with_crlf(tmp_path: Path) -> None:
         ("", "holds no reads"),
         ("\n\n", "holds no reads"),
         (">r1\nACGT\n", "line 1 starts with '>' (that is FASTA)"),
+        ("@\tch:i:4\nAC\n+\nII\n", "a header without an id before its tags"),
         ("@r1\nACXT\n+\nIIII\n", "record 'r1': base 'X' at position 3 is not one of ACGTUN"),
     ],
 )
