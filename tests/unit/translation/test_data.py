@@ -54,7 +54,7 @@ def test_account_tells_what_train_has_too(tmp_path: Path) -> None:
     }  # fmt: skip
     assert account["leakage"]["test"] == {"pairs": 1, "source_in_train": 1}
     assert account["leakage"]["valid"]["source_in_train"] == 0
-    assert any("train: 1 pairs, 2 target symbols" in line for line in lines(account))
+    assert any("train: 1 pair, 2 target symbols" in line for line in lines(account))
 
 
 def test_batches_are_padded(tmp_path: Path) -> None:
