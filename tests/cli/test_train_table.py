@@ -398,6 +398,29 @@ def test_the_order_of_mutations_is_one_split(biorrn, tmp_path: Path) -> None:
     assert f"refitted on all {len(dict(cells)):,} rows" in out
 
 
+def test_a_kind_of_folds_alone_makes_no_more_than_there_are_groups(biorrn, scan: Path, tmp_path: Path) -> None:
+    words = ["train", "protein", scan, *FOREST, "--groups", "batch", "--folds"]
+    code, out, err = biorrn(*words, "group", "-o", tmp_path / "run")
+    assert code == 0, err
+    assert "split: 4 folds of the rows" in out
+    assert "fold 4 of 4: " in out
+    code, _, err = biorrn(*words, "group:5", "--dry-run")
+    assert (code, "--folds: found 5; allowed is 2 to 4, the groups of the rows" in err) == (2, True)
+    few = tmp_path / "few.csv"
+    rows = scan.read_text().splitlines()
+    few.write_text("\n".join(rows[:14]) + "\n")  # the wild type and four positions
+    code, out, err = biorrn("train", "protein", few, *FOREST, "--folds", "position", "--dry-run")
+    assert "4 folds of the rows, whole positions" in out, err
+    for last, message in (
+        (2, "fold leaves one of 2 groups"),
+        (1, "all rows are of one group; expected 2 groups or more"),
+    ):
+        few.write_text("\n".join([rows[0], *(f"{row[:-1]}{k % last}" for k, row in enumerate(rows[1:40]))]) + "\n")
+        code, _, err = biorrn("train", "protein", few, *words[3:], "group", "--dry-run")
+        assert (code, err.count("\n")) == (2, 1)
+        assert message in err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
