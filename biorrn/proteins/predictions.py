@@ -126,6 +126,7 @@ def read_measured(
     *,
     wild_type: str | None = None,
     offset: int = 0,
+    known: str = "",
     type: str = "number",
 ) -> Prepared:
     """Read the rows that predictions are compared with: of a prepared file, or of a table of sequences or mutations.
@@ -134,7 +135,7 @@ def read_measured(
     ----------
     predicted : names of the targets that are predicted; the columns of a table are those of these names.
     chosen : NAME=COLUMN: the column of the table that holds the target NAME.
-    wild_type, offset : of a table with mutations; see `sequences.rows.TableOptions`.
+    wild_type, offset, known : of a table with mutations; see `sequences.rows.TableOptions`.
     type : of the columns of a table, see `sequences.tables.reader.Reading`.
 
     Rows of a table are in the split that its column says, or else all in test.
@@ -161,7 +162,7 @@ def read_measured(
             f"{path}: has no column named {' or '.join(predicted)[:200]}, which is predicted; name the measured values "
             f"with --target {predicted[0] if predicted else 'NAME'}=COLUMN"
         )
-    found = protein_columns(path, TableOptions(wild_type=wild_type, offset=offset))
+    found = protein_columns(path, TableOptions(wild_type=wild_type, offset=offset, known=known))
     split = named_column(names, SETS)
     reading = Reading(type=type)
     rows = list(table_rows(path, list(columns.values()), found, split_column=split, reading=reading))
