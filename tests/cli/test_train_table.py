@@ -88,6 +88,30 @@ def test_a_table_of_mutations_is_trained_on_with_its_wild_type(biorrn, tmp_path:
     assert "kept: 56" in out
 
 
+def test_a_first_sheet_that_holds_other_columns_is_told_with_the_other_sheets(biorrn, tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.title = "Notes"
+    for row in (["date", "remark"], ["2024-01-01", "ok"]):
+        book.active.append(row)
+    data = book.create_sheet("Data")
+    data.append(["mutant", "score"])
+    for place, letter in enumerate(WILD, 1):
+        data.append([f"{letter}{place}{'A' if letter != 'A' else 'G'}", place % 7])
+    path, predictions = tmp_path / "plate.xlsx", tmp_path / "predictions.tsv"
+    book.save(path)
+    predictions.write_text("id\tscore\tflags\nT2A\t1\t.\n")
+    sheets = "; the sheet is 'Notes', the first of 2: Notes, Data (--sheet)"
+    words = ("train-table", path, "--wild-type", WILD, "--dry-run")
+    for wrong in ((*words, "--target", "score"), words):
+        code, _, err = biorrn(*wrong)
+        assert (code, err.count("\n")) == (2, 1)
+        assert sheets in err
+    assert biorrn(*words, "--target", "score", "--sheet", "Data")[0] == 0
+    code, _, err = biorrn("evaluate", "regression", predictions, path, "-o", tmp_path / "e.json")
+    assert (code, "the first of 2: Notes, Data (only the first is read)" in err) == (2, True)
+
+
 def test_one_command_gives_a_model_that_predict_takes(biorrn, table: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ["train", "protein", table, "--target", "y", "--target", "z", "--weight", "w", "--groups", "family"]
