@@ -458,9 +458,10 @@ def order_split(sites: Sites, groups: np.ndarray, most: int, seed: int) -> np.nd
     codes = np.full(sites.rows, SPLITS.index("test"), np.uint8)
     rest = np.flatnonzero(counts <= most)
     if len(rest) == sites.rows or len(np.unique(groups[rest])) < 2:
+        few = f"{len(rest):,} of {sites.rows:,} rows have at most {plural(most, 'mutation')}"
         raise ConfigError(
-            f"--folds order:{most}: {len(rest):,} of {sites.rows:,} rows have at most {most} mutations, the most is "
-            f"{counts.max(initial=0)}; some must have more, to test, and some not, to train on"
+            f"--folds order:{most}: {few}, the most is {counts.max(initial=0)}; some must have more, to test, and some "
+            "not, to train on"
         )
     codes[rest] = shares(groups[rest], (1 - CHOOSING_PART, CHOOSING_PART, 0.0), seed)
     return codes

@@ -420,6 +420,8 @@ def test_the_order_of_mutations_is_one_split(biorrn, tmp_path: Path) -> None:
     with open(tmp_path / "run" / "predictions.tsv") as stream:
         assert {row["id"].count(":") for row in csv.DictReader(stream, delimiter="\t")} == {2}
     assert f"refitted on all {len(dict(cells)):,} rows" in out
+    one = biorrn("train", "protein", tmp_path / "t.csv", *FOREST, "--folds", "order:1", "--dry-run")[1]
+    assert "rows with more than 1 mutation are test" in one
 
 
 def test_a_kind_of_folds_alone_makes_no_more_than_there_are_groups(biorrn, scan: Path, tmp_path: Path) -> None:
@@ -453,6 +455,7 @@ def test_a_kind_of_folds_alone_makes_no_more_than_there_are_groups(biorrn, scan:
         (["--folds", "position", "--groups", "batch"], "--folds position: not with --groups; --folds group keeps"),
         (["--folds", "position", "--split", "random"], "--folds position: not with --split random"),
         (["--folds", "order"], "169 of 169 rows have at most 2 mutations, the most is 1"),
+        (["--folds", "order:1"], "169 of 169 rows have at most 1 mutation, the most is 1"),
         (["--folds", "position:57"], "--folds position: found 57; allowed is 2 to 56, the mutated positions"),
         (["--folds", "positon"], "--folds 'positon' is unknown; did you mean 'position'?"),
         (["--folds", "position", "--search", "3"], "--search: not with --folds"),

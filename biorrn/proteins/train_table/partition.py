@@ -90,7 +90,7 @@ def choose_split(
         groups, how = distinct(table), f"{FOLDS[folds.kind]}, {len(sites.positions):,} positions are mutated"
         why = f"--folds {folds.kind}"
         if folds.kind == "order":
-            how = f"rows with more than {folds.number} mutations are test"
+            how = f"rows with more than {plural(folds.number, 'mutation')} are test"
             codes = order_split(sites, groups, folds.number, seed)
             return Split(codes, groups, how, why, wild_type=wild_type, folds=folds)
     else:

@@ -23,6 +23,7 @@ from biorrn.base.compute import choose_device, set_threads
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import sha256
 from biorrn.base.lookup import lookup
+from biorrn.base.terminal import plural
 from biorrn.config.recipe import Recipe, dump_recipe, parse_recipe
 from biorrn.nn.hub import is_plm, offer
 from biorrn.nn.lora import fitted, forget
@@ -333,7 +334,8 @@ def train_own(
         else:
             cautions = [caution, *state.get("tuned", [])]
             if folds.number:
-                cautions.append(f"Trained on rows of at most {folds.number} mutations, tested on rows of more.")
+                most = plural(folds.number, "mutation")
+                cautions.append(f"Trained on rows of at most {most}, tested on rows of more.")
             whole = not state["groups"]
             evaluate_run(run, measured, state["held_out"], whole, cautions, new_positions(measured))
     if state["reference"]:
