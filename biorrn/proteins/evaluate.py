@@ -10,7 +10,7 @@ import numpy as np
 
 from biorrn.base.errors import InputError
 from biorrn.nn.facts import wild_type_of
-from biorrn.nn.store import RECIPE, find_model, load_facts
+from biorrn.nn.store import RECIPE, WEIGHTS, find_model, load_facts
 from biorrn.proteins.baselines.fit import choose, compare
 from biorrn.proteins.compare import rows_trained_on
 from biorrn.proteins.predictions import Predictions, Proteins, join, predicted_names, read_measured
@@ -68,8 +68,8 @@ def evaluate_regression(
             predictions, "is a folder; expected a table, that of biorrn predict with the model on these rows"
         )
     predicted = predicted_names(predictions)
-    facts = {} if model is None else load_facts(model)
-    known = wild_type_of(facts)
+    weights = model is not None and (find_model(model) / WEIGHTS).is_file()
+    known = wild_type_of(load_facts(model)) if model is not None and weights else ""
     data = read_measured(prepared, predicted, target, wild_type=wild_type, offset=offset, known=known)
     table = is_table(prepared) or is_labelled(prepared)
     split = split or ("all" if table else "valid")
@@ -82,7 +82,7 @@ def evaluate_regression(
     content |= {"targets": data.targets, "flags": given.flags, "coverage": {}}
     bounded = given.lower is not None
     likeness = nearest_identity(rows, train, seed) if bounded else None
-    fits = facts.get("conformal") or {} if bounded else {}
+    fits = load_facts(model).get("conformal") or {} if model is not None and bounded else {}
     content["cautions"] += trained_on(split) if len(train) else []
     if model is not None and not (len(train) and split in ("train", "all")):
         content["cautions"] += seen_cautions(find_model(model), rows)

@@ -334,8 +334,8 @@ def train_own(
         else:
             cautions = [caution, *state.get("tuned", [])]
             if folds.number:
-                most = plural(folds.number, "mutation")
-                cautions.append(f"Trained on rows of at most {most}, tested on rows of more.")
+                order = plural(folds.number, "mutation")
+                cautions.append(f"Trained on rows of at most {order}, tested on rows of more.")
             whole = not state["groups"]
             evaluate_run(run, measured, state["held_out"], whole, cautions, new_positions(measured))
     if state["reference"]:
