@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from biorrn.base.errors import InputError
-from biorrn.nn.store import RECIPE, find_model, load_facts
+from biorrn.nn.facts import wild_type_of
+from biorrn.nn.store import RECIPE, WEIGHTS, find_model, load_facts
 from biorrn.proteins.baselines.fit import choose, compare
 from biorrn.proteins.compare import rows_trained_on
 from biorrn.proteins.predictions import Predictions, Proteins, join, predicted_names, read_measured
@@ -53,7 +54,8 @@ def evaluate_regression(
     target, wild_type, offset : of a table, see `proteins.predictions.read_measured`.
     baselines : which to fit beside the model: a name of `baselines.fit.SETS`, or names separated by commas.
     level : float: what the intervals in the table were made for.
-    model : str, optional: the model that made them; what it carries gives the coverage at all other levels.
+    model : str, optional: the model that made them; what it carries gives the coverage at all other levels, and the
+        wild type of mutations where none is given.
 
     Raises
     ------
@@ -66,7 +68,9 @@ def evaluate_regression(
             predictions, "is a folder; expected a table, that of biorrn predict with the model on these rows"
         )
     predicted = predicted_names(predictions)
-    data = read_measured(prepared, predicted, target, wild_type=wild_type, offset=offset)
+    weights = model is not None and (find_model(model) / WEIGHTS).is_file()
+    known = wild_type_of(load_facts(model)) if model is not None and weights else ""
+    data = read_measured(prepared, predicted, target, wild_type=wild_type, offset=offset, known=known)
     table = is_table(prepared) or is_labelled(prepared)
     split = split or ("all" if table else "valid")
     mask = in_split(data, split, prepared)

@@ -25,7 +25,7 @@ from biorrn.config.recipe import adapted
 from biorrn.nn import windows
 from biorrn.nn.engine import EnsembleEngine, chosen_kind, unsupported
 from biorrn.nn.facts import targets_of
-from biorrn.nn.store import Stored, load_model
+from biorrn.nn.store import Stored, is_shipped, load_model
 from biorrn.proteins import effects
 from biorrn.proteins.classes.calibration import FLAG as NO_CLASS
 from biorrn.proteins.classes.calibration import Calibrated
@@ -62,6 +62,10 @@ def target_names(stored: Stored, effects: bool = False) -> list[str]:
     task = stored.facts.get("task")
     if task != "regression" and not (effects and stored.facts.get("effect")):
         hint = f"; a {task} model is for {COMMANDS[task]}" if task in COMMANDS else ""
+        if stored.facts.get("effect"):
+            name = stored.path.name if is_shipped(stored.path) else stored.path
+            needed = "needed here is one of whole proteins"
+            raise ConfigError(f"{name}: is a model of effects of substitutions, see biorrn scan {name}; {needed}")
         raise ConfigError(f"{stored.path}: is a model for {task}; needed here is one for regression{hint}")
     return [str(target["name"]) for target in targets_of(stored.facts)]
 

@@ -19,7 +19,7 @@ from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.repeats import distinct
 from biorrn.sequences.rows import SETS, TableOptions, protein_columns, table_rows
 from biorrn.sequences.splits import Column
-from biorrn.sequences.tables.reader import Reading, column_names, is_labelled, is_table, matching
+from biorrn.sequences.tables.reader import Reading, column_names, is_labelled, is_table, matching, other_sheets
 from biorrn.sequences.variants import named_column
 
 
@@ -126,6 +126,7 @@ def read_measured(
     *,
     wild_type: str | None = None,
     offset: int = 0,
+    known: str = "",
     type: str = "number",
 ) -> Prepared:
     """Read the rows that predictions are compared with: of a prepared file, or of a table of sequences or mutations.
@@ -134,7 +135,7 @@ def read_measured(
     ----------
     predicted : names of the targets that are predicted; the columns of a table are those of these names.
     chosen : NAME=COLUMN: the column of the table that holds the target NAME.
-    wild_type, offset : of a table with mutations; see `sequences.rows.TableOptions`.
+    wild_type, offset, known : of a table with mutations; see `sequences.rows.TableOptions`.
     type : of the columns of a table, see `sequences.tables.reader.Reading`.
 
     Rows of a table are in the split that its column says, or else all in test.
@@ -149,7 +150,8 @@ def read_measured(
             if given:
                 raise ConfigError(f"{option}: needs a table; {path} is read as a prepared file")
         return read_prepared(path)
-    names = column_names(path)
+    look = Reading()
+    names = column_names(path, look)
     columns = {name: name for name in predicted if matching(name, names)}
     for text in chosen:
         name, _, column = text.partition("=")
@@ -160,8 +162,9 @@ def read_measured(
         raise ConfigError(
             f"{path}: has no column named {' or '.join(predicted)[:200]}, which is predicted; name the measured values "
             f"with --target {predicted[0] if predicted else 'NAME'}=COLUMN"
+            + other_sheets(look).replace("(--sheet)", "(only the first is read)")
         )
-    found = protein_columns(path, TableOptions(wild_type=wild_type, offset=offset))
+    found = protein_columns(path, TableOptions(wild_type=wild_type, offset=offset, known=known))
     split = named_column(names, SETS)
     reading = Reading(type=type)
     rows = list(table_rows(path, list(columns.values()), found, split_column=split, reading=reading))

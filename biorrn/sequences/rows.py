@@ -30,6 +30,7 @@ from biorrn.sequences.tables.reader import (
     matching,
     missing_column,
     numbered_cells,
+    other_sheets,
     plain,
     sequence_column,
 )
@@ -169,7 +170,7 @@ def protein_columns(path: str | Path, options: TableOptions = DEFAULTS) -> Prote
         elif not hold_variants(_column(first, variant)):
             variant = None
     if column is None and variant is None and any(map(looks_like_data, names)):
-        raise InputError(path, missing_column(sequence or SEQUENCES[0], names))
+        raise InputError(path, missing_column(sequence or SEQUENCES[0], names) + other_sheets(look))
     if column is None and first and (variant is None or not hold_variants(_column(first, variant))):
         variant = next((name for name in first[0] if hold_variants(_column(first, name))), variant)
     own = named_column(names, (wild_type,)) if wild_type else None
@@ -182,6 +183,7 @@ def protein_columns(path: str | Path, options: TableOptions = DEFAULTS) -> Prote
             if given:
                 raise ConfigError(
                     f"{option}: is for a column of mutations; {path} has none among {', '.join(names)[:200]}"
+                    + other_sheets(look)
                 )
         return ProteinColumns(id, column or sequence_column(path, names, None, look), layout=layout)
     if wild_type is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import ClassVar, Protocol
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from biorrn.base.errors import ConfigError
 from biorrn.base.lookup import lookup
+from biorrn.base.terminal import plural
 from biorrn.sequences.prepared.schema import SPLITS, split_code
 from biorrn.sequences.similarity import cluster
 
@@ -266,10 +267,12 @@ class Folds:
     ----------
     kind : str: a key of `FOLDS`; "" takes the groups that fit the data.
     number : int: of folds, 0 for none; of `order`, the most mutations of a training row.
+    given : bool: the user gave the number; otherwise few groups or positions make fewer folds.
     """
 
     kind: str = ""
     number: int = 0
+    given: bool = field(default=True, compare=False, repr=False)
 
     @property
     def rounds(self) -> int:
@@ -280,6 +283,10 @@ class Folds:
     def by_site(self) -> bool:
         """Return whether rows are divided by the positions of their mutations."""
         return self.kind in ("position", "contiguous", "order")
+
+    def among(self, size: int) -> Folds:
+        """Return the folds of so many groups or positions: at most one each, unless the number was given."""
+        return self if self.given or not self.rounds else replace(self, number=max(2, min(self.number, size)))
 
 
 def parse_folds(text: str) -> Folds:
@@ -301,7 +308,7 @@ def parse_folds(text: str) -> Folds:
     if number and not (re.fullmatch(r"\d{1,6}", number) and int(number) >= least):
         raise ConfigError(f"--folds: found {text}; allowed is a number of {least} or more")
     default = MOST_TRAINED if kind == "order" else FOLD_NUMBER
-    return Folds("position" if kind == "modulo" else kind, int(number or default))
+    return Folds("position" if kind == "modulo" else kind, int(number or default), given=bool(number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,7 +405,8 @@ def site_folds(sites: Sites, folds: Folds) -> np.ndarray:
     """
     size, number = len(sites.positions), folds.number
     if size < 2:
-        raise ConfigError(f"--folds {folds.kind}: the rows have mutations at {size} positions; expected 2 or more")
+        places = plural(size, "position")
+        raise ConfigError(f"--folds {folds.kind}: the rows have mutations at {places}; expected 2 or more")
     if not 2 <= number <= size:
         raise ConfigError(f"--folds {folds.kind}: found {number}; allowed is 2 to {size}, the mutated positions")
     if folds.kind == "position":
@@ -425,10 +433,11 @@ def site_fold_splits(sites: Sites, folds: Folds, seed: int) -> Iterator[np.ndarr
         rest = np.flatnonzero(inside == 0)
         if not (codes == SPLITS.index("test")).any() or len(np.unique(first[rest])) < 2:
             astride = int((codes == LEFT_OUT).sum())
+            fewer = f"fewer folds ({folds.kind}:2), or " if folds.number > 2 else ""
             raise ConfigError(
                 f"--folds {folds.kind}: fold {fold + 1} of {folds.number} has no rows to test or to train on: "
-                f"{astride:,} of {sites.rows:,} rows have mutations at its positions and elsewhere; give fewer folds "
-                f"({folds.kind}:2), or random or order"
+                f"{astride:,} of {sites.rows:,} rows have mutations at its positions and elsewhere; give {fewer}random "
+                "or order"
             )
         codes[rest] = shares(first[rest], (1 - CHOOSING_PART, CHOOSING_PART, 0.0), seed + fold)
         yield codes
@@ -449,9 +458,10 @@ def order_split(sites: Sites, groups: np.ndarray, most: int, seed: int) -> np.nd
     codes = np.full(sites.rows, SPLITS.index("test"), np.uint8)
     rest = np.flatnonzero(counts <= most)
     if len(rest) == sites.rows or len(np.unique(groups[rest])) < 2:
+        few = f"{len(rest):,} of {sites.rows:,} rows have at most {plural(most, 'mutation')}"
         raise ConfigError(
-            f"--folds order:{most}: {len(rest):,} of {sites.rows:,} rows have at most {most} mutations, the most is "
-            f"{counts.max(initial=0)}; some must have more, to test, and some not, to train on"
+            f"--folds order:{most}: {few}, the most is {counts.max(initial=0)}; some must have more, to test, and some "
+            "not, to train on"
         )
     codes[rest] = shares(groups[rest], (1 - CHOOSING_PART, CHOOSING_PART, 0.0), seed)
     return codes
@@ -494,6 +504,8 @@ def group_folds(groups: np.ndarray, number: int, seed: int) -> np.ndarray:
     ConfigError: fewer than two folds, or fewer groups than folds.
     """
     numbers, place = np.unique(groups, return_inverse=True)
+    if len(numbers) < 2:
+        raise ConfigError("--folds: all rows are of one group; expected 2 groups or more")
     if not 2 <= number <= len(numbers):
         what = "distinct proteins" if (np.bincount(place) == 1).all() else "groups of the rows"
         raise ConfigError(f"--folds: found {number}; allowed is 2 to {len(numbers)}, the {what}")
@@ -515,7 +527,8 @@ def fold_splits(groups: np.ndarray, number: int, seed: int) -> Iterator[np.ndarr
         rest = np.flatnonzero(membership != fold)
         if len(np.unique(groups[rest])) < 2:
             raise ConfigError(
-                f"--folds {number}: only one group is left for training and selection; expected more groups"
+                f"--folds: a fold leaves one of {len(np.unique(groups))} groups, where one trains and another chooses "
+                "when to stop; expected more groups, or more folds"
             )
         codes[rest] = shares(groups[rest], (1 - CHOOSING_PART, CHOOSING_PART, 0.0), seed + fold)
         yield codes

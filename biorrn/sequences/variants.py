@@ -52,8 +52,7 @@ LONGEST = 500  # letters of one mutation, or of the name of a column
 SMALL, NEAR = 30, 0.75  # small letters that are a sequence; likeness of what is rather the misspelt name of a column
 LEAST_MATCHES = 3  # fewer residues fit at some offset by chance
 
-_THREE = {name.upper(): letter for name, letter in IUPACData.protein_letters_3to1.items()}
-_THREE |= dict.fromkeys(("SEC", "PYL", "ASX", "GLX", "XLE", "XAA"), "X")
+_THREE = {name.upper(): letter for name, letter in IUPACData.protein_letters_3to1_extended.items()}
 _FORM = re.compile(
     r"(?P<first>[A-Za-z]+)(?P<start>-?\d{1,9})(?:_(?P<last>[A-Za-z]+)(?P<end>-?\d{1,9}))?"
     r"(?P<kind>(?i:delins|del|ins|dup)|)(?P<new>[A-Za-z=]*)"
@@ -311,6 +310,7 @@ def mutate(sequence: str, variant: Variant, offset: int = 0) -> str:
                 raise PositionError(f"mutation '{change.name}': {problem}")
             if residue != sequence[place]:
                 problem = f"found '{sequence[place]}' at position {number} of the wild type, expected '{residue}'"
+                problem += f", as {', '.join(AMBIGUOUS)} are read" if residue == "X" else ""
                 raise ResidueError(f"mutation '{change.name}': {problem}")
     mutant = sequence
     # from the end, so that numbers before it stay valid; an insertion before a residue follows its change
@@ -685,10 +685,12 @@ def _parse(text: str, variant: str = "") -> list[Change]:
     match = _FORM.fullmatch(text)
     if match is None:
         raise VariantError(f"{where} is not understood; allowed is {FORMS}")
-    named = [(int(match["start"]), _residue(match["first"], where))]
+    given = [(int(match["start"]), _residue(match["first"], where))]
     if match["last"]:
-        named.append((int(match["end"]), _residue(match["last"], where)))
-    (start, first), (end, last), kind = named[0], named[-1], match["kind"].lower()
+        given.append((int(match["end"]), _residue(match["last"], where)))
+    (start, first), (end, last), kind = given[0], given[-1], match["kind"].lower()
+    # ambiguous ones are X, as the readers have them in the wild type
+    named = tuple((number, "X" if letter in AMBIGUOUS else letter) for number, letter in given)
     if end < start or (len(named) == 2 and end == start):
         raise VariantError(f"{where}: the range ends at {end}, before or where it starts")
     label = f"{first}{start}" + (f"_{last}{end}" if len(named) == 2 else "")
@@ -696,30 +698,31 @@ def _parse(text: str, variant: str = "") -> list[Change]:
         if end != start + 1:
             raise VariantError(f"{where}: an insertion stands between two neighbours, as in A23_G24insWWP")
         new = _residues(match["new"], where)
-        return [Change(end, end, new, tuple(named), f"{label}ins{new}")]
+        return [Change(end, end, new, named, f"{label}ins{new}")]
     if kind in ("del", "dup"):
         if match["new"]:
             raise VariantError(f"{where}: nothing follows '{kind}'; allowed is {FORMS}")
         if kind == "dup":
-            new = first if len(named) == 1 else ""
-            return [Change(end + 1, end + 1, new, tuple(named), f"{label}dup", (start, end))]
-        return [Change(start, end + 1, "", tuple(named), f"{label}del")]
+            new = named[0][1] if len(named) == 1 else ""
+            return [Change(end + 1, end + 1, new, named, f"{label}dup", (start, end))]
+        return [Change(start, end + 1, "", named, f"{label}del")]
     if kind == "delins":
         new = _residues(match["new"], where)
-        return [Change(start, end + 1, new, tuple(named), f"{label}delins{new}")]
+        return [Change(start, end + 1, new, named, f"{label}delins{new}")]
     if match["new"] == "=" and len(named) == 2:
         return []
-    new = first if match["new"] == "=" else _residues(match["new"], where, capitals=True)
+    same = match["new"] == "="
+    new = named[0][1] if same else _residues(match["new"], where, capitals=True)
     if len(named) == 2 or len(new) > 1:
         raise VariantError(f"{where}: a substitution is of one residue by one; for more write {label}delins{new}")
-    return [Change(start, start + 1, new, tuple(named), f"{label}{new}")]
+    return [Change(start, start + 1, new, named, label + (first if same else new))]
 
 
 def _residue(code: str, where: str) -> str:
-    """Return the letter of a residue that a mutation names; ambiguous ones are X, as for the readers."""
+    """Return the letter of a residue that a mutation names."""
     letter = _THREE.get(code.upper(), code.upper())
     if len(letter) == 1 and letter in RESIDUES + AMBIGUOUS:
-        return "X" if letter in AMBIGUOUS else letter
+        return letter
     raise LetterError(f"{where}: '{code}' is no residue; allowed is one of {RESIDUES} or a three-letter code")
 
 

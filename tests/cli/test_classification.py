@@ -2,13 +2,14 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from biorrn.nn.store import load_facts
+from biorrn.nn.store import load_facts, update_facts
 
 Run = Callable[..., tuple[int, str, str]]
 SMALL = {
@@ -293,6 +294,10 @@ def test_classes_of_mutations_are_evaluated_with_their_wild_type(biorrn: Run, tr
     found = package.evaluate(trained, tmp_path / "scan.csv", wild_type=wild, baselines="none")
     assert f"{found.metrics['value'][1]:.4f}" in out
     assert found.metrics["n"].tolist() == [8, 8, 8]
+    knows = shutil.copytree(trained, tmp_path / "knows")
+    update_facts(knows, wild_type=wild)  # as a run on mutations has it
+    code, again, err = biorrn(*words[:2], knows, *words[3:])
+    assert (code, again) == (0, out), err
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,27 @@ def test_rows_of_a_table_that_were_trained_on_are_told(
     assert "Whether the model was trained on these rows is unknown" in capsys.readouterr().out
 
 
+def test_mutations_are_of_the_wild_type_of_the_model(
+    biorrn: Biorrn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from biorrn.nn.facts import wild_type_of
+    from biorrn.nn.store import load_facts
+
+    facts = load_facts("beta_lactamase")
+    wild, name = wild_type_of(facts), facts["targets"][0]["name"]
+    cells = [f"{wild[k]}{k + 1}{'G' if wild[k] != 'G' else 'A'}" for k in range(60, 66)]
+    table, made = tmp_path / "scan.csv", tmp_path / "predictions.tsv"
+    table.write_text(f"mutant,{name}\n" + "".join(f"{cell},{k / 10}\n" for k, cell in enumerate(cells)))
+    assert biorrn("predict", "beta_lactamase", table, "-o", made, "--threads", "1") == 0
+    words = ("evaluate", "regression", made, table, "-o", tmp_path / "scan.json")
+    assert biorrn(*words) == 2
+    assert "--wild-type FASTA|SEQUENCE" in capsys.readouterr().err
+    assert biorrn(*words, "--model", "beta_lactamase") == 0
+    import biorrn as package
+
+    assert set(package.evaluate("beta_lactamase", table).metrics["n"]) == {6}
+
+
 def test_same_command_gives_the_same_file(biorrn: Biorrn, folder: Path) -> None:
     found = []
     for _ in range(2):

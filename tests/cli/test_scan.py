@@ -147,6 +147,13 @@ def test_bad_input_is_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["pin1.fa"]
 
 
+def test_a_model_of_effects_points_to_scan(biorrn: Run, fasta: Path) -> None:
+    code, out, err = biorrn("explain", "ddg", fasta)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "ddg: is a model of effects of substitutions, see biorrn scan ddg; " in err
+    assert "pretrained" not in err
+
+
 @pytest.mark.parametrize("command", ["scan", "explain"])
 def test_a_basecaller_is_refused(biorrn: Run, fasta: Path, command: str) -> None:
     code, _, err = biorrn(command, "dna_r9.4.1_fast", fasta)

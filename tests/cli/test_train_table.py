@@ -88,6 +88,30 @@ def test_a_table_of_mutations_is_trained_on_with_its_wild_type(biorrn, tmp_path:
     assert "kept: 56" in out
 
 
+def test_a_first_sheet_that_holds_other_columns_is_told_with_the_other_sheets(biorrn, tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.title = "Notes"
+    for row in (["date", "remark"], ["2024-01-01", "ok"]):
+        book.active.append(row)
+    data = book.create_sheet("Data")
+    data.append(["mutant", "score"])
+    for place, letter in enumerate(WILD, 1):
+        data.append([f"{letter}{place}{'A' if letter != 'A' else 'G'}", place % 7])
+    path, predictions = tmp_path / "plate.xlsx", tmp_path / "predictions.tsv"
+    book.save(path)
+    predictions.write_text("id\tscore\tflags\nT2A\t1\t.\n")
+    sheets = "; the sheet is 'Notes', the first of 2: Notes, Data (--sheet)"
+    words = ("train-table", path, "--wild-type", WILD, "--dry-run")
+    for wrong in ((*words, "--target", "score"), words):
+        code, _, err = biorrn(*wrong)
+        assert (code, err.count("\n")) == (2, 1)
+        assert sheets in err
+    assert biorrn(*words, "--target", "score", "--sheet", "Data")[0] == 0
+    code, _, err = biorrn("evaluate", "regression", predictions, path, "-o", tmp_path / "e.json")
+    assert (code, "the first of 2: Notes, Data (only the first is read)" in err) == (2, True)
+
+
 def test_one_command_gives_a_model_that_predict_takes(biorrn, table: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ["train", "protein", table, "--target", "y", "--target", "z", "--weight", "w", "--groups", "family"]
@@ -396,6 +420,31 @@ def test_the_order_of_mutations_is_one_split(biorrn, tmp_path: Path) -> None:
     with open(tmp_path / "run" / "predictions.tsv") as stream:
         assert {row["id"].count(":") for row in csv.DictReader(stream, delimiter="\t")} == {2}
     assert f"refitted on all {len(dict(cells)):,} rows" in out
+    one = biorrn("train", "protein", tmp_path / "t.csv", *FOREST, "--folds", "order:1", "--dry-run")[1]
+    assert "rows with more than 1 mutation are test" in one
+
+
+def test_a_kind_of_folds_alone_makes_no_more_than_there_are_groups(biorrn, scan: Path, tmp_path: Path) -> None:
+    words = ["train", "protein", scan, *FOREST, "--groups", "batch", "--folds"]
+    code, out, err = biorrn(*words, "group", "-o", tmp_path / "run")
+    assert code == 0, err
+    assert "split: 4 folds of the rows" in out
+    assert "fold 4 of 4: " in out
+    code, _, err = biorrn(*words, "group:5", "--dry-run")
+    assert (code, "--folds: found 5; allowed is 2 to 4, the groups of the rows" in err) == (2, True)
+    few = tmp_path / "few.csv"
+    rows = scan.read_text().splitlines()
+    few.write_text("\n".join(rows[:14]) + "\n")  # the wild type and four positions
+    code, out, err = biorrn("train", "protein", few, *FOREST, "--folds", "position", "--dry-run")
+    assert "4 folds of the rows, whole positions" in out, err
+    for last, message in (
+        (2, "fold leaves one of 2 groups"),
+        (1, "all rows are of one group; expected 2 groups or more"),
+    ):
+        few.write_text("\n".join([rows[0], *(f"{row[:-1]}{k % last}" for k, row in enumerate(rows[1:40]))]) + "\n")
+        code, _, err = biorrn("train", "protein", few, *words[3:], "group", "--dry-run")
+        assert (code, err.count("\n")) == (2, 1)
+        assert message in err
 
 
 @pytest.mark.parametrize(
@@ -406,6 +455,7 @@ def test_the_order_of_mutations_is_one_split(biorrn, tmp_path: Path) -> None:
         (["--folds", "position", "--groups", "batch"], "--folds position: not with --groups; --folds group keeps"),
         (["--folds", "position", "--split", "random"], "--folds position: not with --split random"),
         (["--folds", "order"], "169 of 169 rows have at most 2 mutations, the most is 1"),
+        (["--folds", "order:1"], "169 of 169 rows have at most 1 mutation, the most is 1"),
         (["--folds", "position:57"], "--folds position: found 57; allowed is 2 to 56, the mutated positions"),
         (["--folds", "positon"], "--folds 'positon' is unknown; did you mean 'position'?"),
         (["--folds", "position", "--search", "3"], "--search: not with --folds"),

@@ -51,7 +51,10 @@ def regression(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the baselines.")] = 1,
     level: Annotated[float, typer.Option(help="Coverage for which the intervals in the table were made.")] = 0.9,
     model: Annotated[
-        str | None, typer.Option(help="Model that made the intervals: also measure their coverage at other levels.")
+        str | None,
+        typer.Option(
+            help="Model that predicted: knows its wild type, and the coverage of its intervals at other levels."
+        ),
     ] = None,
 ) -> None:
     """Compare predicted with measured values: Spearman, Pearson, RMSE, MAE and R2, each with a bootstrap interval.

@@ -15,6 +15,7 @@ import numpy as np
 
 from biorrn.base.compute import device_name
 from biorrn.base.errors import InputError
+from biorrn.nn.facts import wild_type_of
 from biorrn.nn.store import WEIGHTS, Stored, find_model, is_model, load_facts
 from biorrn.proteins.classes.baselines import ClassProblem, choose, compare
 from biorrn.proteins.classes.calibration import SEEN, Calibrated, kept
@@ -215,7 +216,8 @@ def evaluate_classes(
     choose(baselines, embedded=True)
     what, several = _predicted(predictions)
     kind = "set" if several else "class"
-    data = read_measured(prepared, [what], target, wild_type=wild_type, offset=offset, type=kind)
+    of_model = wild_type_of(load_facts(predictions)) if is_model(predictions) else ""
+    data = read_measured(prepared, [what], target, wild_type=wild_type, offset=offset, known=of_model, type=kind)
     places = [place for place, entry in enumerate(data.targets) if entry.get("classes") and entry["name"] == what]
     if not places:
         others = ", ".join(entry["name"] for entry in data.targets)

@@ -111,7 +111,9 @@ class ClassData(Batches):
             raise InputError(path, f"has training rows of {len(names)} class(es); expected two or more")
         if missing := sorted(set(every) - set(names)):
             shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-            tell(f"{path}: {len(missing)} of {len(every)} classes have no training row and are not learned: {shown}")
+            have, are = ("has", "is") if len(missing) == 1 else ("have", "are")
+            share = f"{len(missing)} of {len(every)} classes"
+            tell(f"{path}: {share} {have} no training row and {are} not learned: {shown}")
         for rows in (self.rows, valid):
             renumber(rows, names)
         self.batch_size, self.valid_batch = recipe.training.batch_size, VALID_BATCH

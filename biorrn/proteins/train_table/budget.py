@@ -126,13 +126,22 @@ class Budget:
             return made, said
         if done >= LEAST_FOLDS:
             return None, (
-                f"folds: {done} of {self.number} are trained: --max-minutes leaves {max(left, 0):.0f} s, and a fold "
-                f"takes about {cost:.0f} s"
+                f"folds: {done} of {self.number} are trained: --max-minutes leaves {span(left)}, and a fold takes "
+                f"about {span(cost)}"
             )
         fastest = fastest_of(made, self.costs)
         if fastest is made or fastest == made:
             return made, said
-        return fastest, f"folds: {fastest.name} alone from here on: --max-minutes leaves {max(left, 0):.0f} s"
+        return fastest, f"folds: {fastest.name} alone from here on: --max-minutes leaves {span(left)}"
+
+
+def span(seconds: float) -> str:
+    """Return a time as text, with two digits where it is short.
+
+    >>> span(0.0213), span(4.0), span(1234.5), span(-3.0)
+    ('0.021 s', '4 s', '1234 s', '0 s')
+    """
+    return f"{max(seconds, 0.0):.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def fitted_to(recipe: Recipe, costs: list[Cost], seconds: float) -> tuple[Recipe, float, str]:
@@ -161,7 +170,7 @@ def fitted_to(recipe: Recipe, costs: list[Cost], seconds: float) -> tuple[Recipe
         out, epochs = out[1:], epochs | {out[0]: FEWEST}
     kept = {name: fits for name, fits in epochs.items() if name not in out}
     cost = at_once + sum(fits * pace[name] for name, fits in kept.items())
-    reason = f"--max-minutes leaves {max(seconds, 0):.0f} s a fold"
+    reason = f"--max-minutes leaves {span(seconds)} a fold"
     said = [f"{', '.join(out)} {'is' if len(out) == 1 else 'are'} left out"] if out else []
     said += [f"{name} trains {fits} epochs, not {asked[name]}" for name, fits in kept.items() if fits < asked[name]]
     return _changed(recipe, kept, out), cost, f"folds: {'; '.join(said)}: {reason}" if said else ""

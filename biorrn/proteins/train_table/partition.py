@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -46,6 +46,7 @@ class Split:
     how, why : str: how it was made and why, for the log.
     by_column : bool: the split is a column of the table.
     wild_type : str: what positions of mutations are of, for variants of one protein; else "".
+    folds : Folds: with no more folds than groups or positions, where the number was not given.
     """
 
     codes: np.ndarray
@@ -54,6 +55,7 @@ class Split:
     why: str
     by_column: bool = False
     wild_type: str = ""
+    folds: Folds = field(default_factory=Folds)
 
     @property
     def held_out(self) -> str:
@@ -88,24 +90,27 @@ def choose_split(
         groups, how = distinct(table), f"{FOLDS[folds.kind]}, {len(sites.positions):,} positions are mutated"
         why = f"--folds {folds.kind}"
         if folds.kind == "order":
-            how = f"rows with more than {folds.number} mutations are test"
-            return Split(order_split(sites, groups, folds.number, seed), groups, how, why, wild_type=wild_type)
+            how = f"rows with more than {plural(folds.number, 'mutation')} are test"
+            codes = order_split(sites, groups, folds.number, seed)
+            return Split(codes, groups, how, why, wild_type=wild_type, folds=folds)
     else:
         groups, how, why = _groups(table, seen, isinstance(wanted, Random) or folds.kind == "random", identity)
     if folds.rounds:  # so that folds that cannot be are told before anything is written or trained
         outside = table.codes != SPLITS.index("test") if by_column else np.ones(len(table), bool)
         if folds.by_site:
+            folds = folds.among(len(sites.of(outside).positions))
             rounds = site_fold_splits(sites.of(outside), folds, seed)
         else:
+            folds = folds.among(len(np.unique(groups[outside])))
             rounds = fold_splits(groups[outside], folds.number, seed)
         tested = int((np.array(list(rounds)) == SPLITS.index("test")).any(axis=0).sum())
         how += f", {tested:,} of {outside.sum():,} rows are tested" if tested < outside.sum() else ""
     if by_column:
-        return replace(_by_column(table, groups, how, seed), wild_type=wild_type)
+        return replace(_by_column(table, groups, how, seed), wild_type=wild_type, folds=folds)
     codes = shares(groups, fractions, seed)
     if table.classes and (moved := train_every_class(codes, groups, table.members)):
         why += f"; {plural(moved, 'row')} moved to train, for a class that had none there"
-    return Split(codes, groups, how, why, wild_type=wild_type)
+    return Split(codes, groups, how, why, wild_type=wild_type, folds=folds)
 
 
 def _check_folds(table: Table, seen: Look, folds: Folds, asked: str | None) -> None:

@@ -25,7 +25,7 @@ from biorrn.base.files import write_text
 from biorrn.config.recipe import GaussianProcess, Model, Recipe, parse_recipe
 from biorrn.nn.store import RECIPE, WEIGHTS, load_facts, update_facts
 from biorrn.proteins.task import LOSSES
-from biorrn.proteins.train_table.budget import Cost
+from biorrn.proteins.train_table.budget import Cost, span
 from biorrn.proteins.train_table.outputs import DATA, Session
 from biorrn.training.batches import ProteinDataset
 from biorrn.training.checkpoint import CHOICE, PROVENANCE, REPORT, WARNINGS, remove_run
@@ -111,7 +111,7 @@ def reason_against(recipe: Recipe, folder: Path, rows: str, left: float) -> str:
 def no_time(needed: float, left: float) -> str:
     """Return why a refit that needs so many seconds is not made; "" if as many are left."""
     if needed > left:
-        return f"it takes about {needed:.0f} s, and --max-minutes leaves {max(0.0, left):.0f} s"
+        return f"it takes about {span(needed)}, and --max-minutes leaves {span(left)}"
     return ""
 
 

@@ -23,6 +23,7 @@ from biorrn.base.compute import choose_device, set_threads
 from biorrn.base.errors import ConfigError, InputError
 from biorrn.base.files import sha256
 from biorrn.base.lookup import lookup
+from biorrn.base.terminal import plural
 from biorrn.config.recipe import Recipe, dump_recipe, parse_recipe
 from biorrn.nn.hub import is_plm, offer
 from biorrn.nn.lora import fitted, forget
@@ -163,6 +164,7 @@ def choose(wish: Wish, device: torch.device, table: Table | None = None) -> tupl
         seen.tuned.update({"frontend": part.model_dump(mode="json"), "batch_size": batch})
         own = [*own, line]
     split = choose_split(table, seen, wish.split, wish.seed, folds)
+    folds = split.folds
     if folds.rounds and not split.by_column:
         # the refit after folds of positions shows how it does on a tenth of the rows, which it trains on too
         parts = (1 - CHOOSING_PART, CHOOSING_PART if folds.by_site else 0.0, 0.0)
@@ -276,11 +278,13 @@ def train_own(
             "groups": split.groups.tolist() if folds.rounds or (cross_fits(split) and not table.classes) else [],
             "wild_type": split.wild_type,
             "given": table.wild_type,
+            "folds": split.folds.number,
         }
         keep_state(folder, state)
     for line in state["lines"]:
         say(line)
     recipe = parse_recipe(yaml.safe_load(state["recipe"]), str(folder / CHOICE))
+    folds = dataclasses.replace(folds, number=state.get("folds", folds.number))
     until = began + 60 * wish.minutes
     run = Session(folder, wish.seed, {"device": device, "threads": cores}, where, say, report, until)
     groups = np.array(state["groups"])
@@ -330,7 +334,8 @@ def train_own(
         else:
             cautions = [caution, *state.get("tuned", [])]
             if folds.number:
-                cautions.append(f"Trained on rows of at most {folds.number} mutations, tested on rows of more.")
+                order = plural(folds.number, "mutation")
+                cautions.append(f"Trained on rows of at most {order}, tested on rows of more.")
             whole = not state["groups"]
             evaluate_run(run, measured, state["held_out"], whole, cautions, new_positions(measured))
     if state["reference"]:
@@ -349,8 +354,7 @@ def _given(state: dict[str, Any]) -> dict[str, str]:
 
 def _repeats(wish: Wish, split: Split, numbers: bool) -> int:
     """Return how many trainings share the time budget."""
-    rounds = parse_folds(wish.folds).rounds
-    once = rounds or (CROSS_REPEATS if cross_fits(split) and numbers else 1) + 1  # the last fits all rows
+    once = split.folds.rounds or (CROSS_REPEATS if cross_fits(split) and numbers else 1) + 1  # the last fits all rows
     # a search has half of the time, and most of its trials are stopped early
     return once * (max(2, wish.trials // 3) if wish.trials else 1)
 

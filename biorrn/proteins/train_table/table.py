@@ -31,7 +31,7 @@ from biorrn.sequences.rows import (
 from biorrn.sequences.similarity import edit_distance
 from biorrn.sequences.splits import Column
 from biorrn.sequences.tables.classes import Classes, labels_of
-from biorrn.sequences.tables.reader import Reading, column_names, find_column, is_labelled, plain
+from biorrn.sequences.tables.reader import Reading, column_names, find_column, is_labelled, other_sheets, plain
 
 NO_SPLIT = len(SPLITS)  # code of a row that no column has placed
 LEAST_OF_CLASS = 5  # proteins; rows of a smaller class are left out
@@ -161,6 +161,7 @@ def read_table(columns: Columns, of_model: str = "") -> Table:
         hint = f"; {layout} has its values in '{LAYOUTS[layout][1]}'" if layout else ""
         raise ConfigError(
             f"--target: found none; name a column of {kinds} of {columns.table}: {', '.join(names)[:200]}{hint}"
+            + other_sheets(reading)
         )
     counts: Counter[str] = Counter()
     sets = [columns.split] if columns.split else [name for name in names if plain(name) in SETS]

@@ -69,6 +69,8 @@ _UNITS = """
     µmol/min pmol mg µg ng g ml µl l
 """
 UNITS = frozenset(_UNITS.split())
+# and what units of several parts are made of besides, as µM/min or nmol/min/mg
+_PARTS = UNITS | frozenset(["mmol", "µmol", "nmol", "fmol", "cm", "mm", "m", "L", "mL", "µL"])
 _SPELLINGS = {
     "C": "°C",
     "F": "°F",
@@ -430,7 +432,8 @@ class Convention:
 
     def _decide_unit(self, header: str) -> None:
         units = [unit for unit, count in self._units.items() if _is_unit(unit, count, self.cells)]
-        if header and header in UNITS:
+        known = header in UNITS or ("/" in header and all(part in _PARTS for part in header.split("/") if part))
+        if header and known:
             units = [header, *(unit for unit in units if unit != header)]
         if len(units) > 1:
             places = [
@@ -441,6 +444,8 @@ class Convention:
             ]
             raise Fault(f"found {places[0]} and {places[1]}; allowed is one unit in all rows")
         self.unit = units[0] if units else ""
+        if header and not units:
+            self.notes.append(f"column '{self.name}': what follows its name is no known unit: the values have none")
         if self._units[self.unit] and self._bare is not None and self.unit != header:
             row, cell = self._bare
             if self.unit in ("%", "‰"):

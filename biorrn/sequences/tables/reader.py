@@ -420,7 +420,7 @@ def find_column(path: str | Path, wanted: str, names: Sequence[str], reading: Re
     """
     found = matching(wanted, names)
     if not found:
-        raise InputError(path, missing_column(wanted, names) + _other_sheets(reading))
+        raise InputError(path, missing_column(wanted, names) + other_sheets(reading))
     if len(found) > 1:
         if all(names[place] == names[found[0]] for place in found):
             raise InputError(path, f"column '{wanted}' is given twice; allowed is once")
@@ -431,7 +431,7 @@ def find_column(path: str | Path, wanted: str, names: Sequence[str], reading: Re
     return found[0]
 
 
-def _other_sheets(reading: Reading | None) -> str:
+def other_sheets(reading: Reading | None) -> str:
     """Return which sheets a workbook has, where the first was read and there are others."""
     sheet = reading.facts.get("sheet", "") if reading is not None else ""
     return f"; the sheet is {sheet}" if "--sheet" in sheet else ""
@@ -465,10 +465,10 @@ def sequence_column(
         if found:
             return names[found[0]]
     if asked not in (None, SEQUENCES[0]) or any(map(looks_like_data, names)):
-        raise InputError(path, missing_column(asked or SEQUENCES[0], names) + _other_sheets(reading))
+        raise InputError(path, missing_column(asked or SEQUENCES[0], names) + other_sheets(reading))
     listed = ", ".join(name for name in names if name)[:200]
     problem = f"no column of sequences is found; name it with --sequence-column. Columns: {listed}"
-    raise InputError(path, problem + _other_sheets(reading))
+    raise InputError(path, problem + other_sheets(reading))
 
 
 def looks_like_data(cell: str) -> bool:

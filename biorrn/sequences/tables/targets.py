@@ -202,9 +202,11 @@ def _conventions(
             except Fault as fault:
                 raise Fault(f"column '{name}': {fault}") from fault
     for one in found.values():
+        said: dict[str, list[str]] = {}
         for line in one.notes:
             column, _, what = line.partition(": ")
-            reading.facts[f"{'classes' if isinstance(one, Classes) else 'numbers'} of {column}"] = what
+            said.setdefault(f"{'classes' if isinstance(one, Classes) else 'numbers'} of {column}", []).append(what)
+        reading.facts |= {column: "; ".join(lines) for column, lines in said.items()}
     return found
 
 

@@ -326,7 +326,7 @@ def test_double_mutants_alone_can_be_folded():
 @pytest.mark.parametrize(
     ("sequences", "message"),
     [
-        ([mutant(3, letter=letter) for letter in "GWHR"], "mutations at 1 positions; expected 2 or more"),
+        ([mutant(3, letter=letter) for letter in "GWHR"], "mutations at 1 position; expected 2 or more"),
         ([mutant(3), mutant(4), mutant(5), WILD], "found 5; allowed is 2 to 3, the mutated positions"),
         ([mutant(1, 2, 3, 4, 5, 6)] * 9, "fold 1 of 5 has no rows to test or to train on: 9 of 9 rows have mutations"),
     ],

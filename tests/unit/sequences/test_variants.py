@@ -290,3 +290,15 @@ def test_one_bad_variant_among_many_is_left_out() -> None:
 )
 def test_a_column_of_mutations_is_known_by_its_cells(cells: list[str], held: bool) -> None:
     assert hold_variants(cells) is held
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("Z9A", "Z9A"), ("p.Glx9Ala", "Z9A"), ("u9del", "U9del"), ("O9=", "O9O"), ("J9dup", "J9dup")]
+)
+def test_an_ambiguous_residue_is_told_as_given_and_read_as_x(text: str, name: str) -> None:
+    variant = parse_variant(text)
+    assert variant.name == name
+    assert variant.changes[0].named == ((9, "X"),)
+    mutate("MKTAYIAKX", variant)
+    with pytest.raises(ResidueError, match=f"'{name}': found 'Q' at position 9 .*, expected 'X', as B, Z, "):
+        mutate("MKTAYIAKQ", variant)

@@ -127,7 +127,7 @@ def test_sets_become_rows_of_zeros_and_ones(several: Path, capsys: pytest.Captur
     data = classification.open_data(several, of_sets())
     assert data.facts["classes"] == ["a", "b", "c"]
     assert data.facts["sets"] is True
-    assert "1 of 4 classes have no training row and are not learned: z" in capsys.readouterr().err
+    assert "1 of 4 classes has no training row and is not learned: z" in capsys.readouterr().err
     assert data.rows.targets[:7].tolist() == [
         [1, 0, 0],
         [1, 1, 0],
@@ -190,7 +190,7 @@ def test_a_class_without_training_rows_is_not_learned(uneven: Path, capsys: pyte
     data = classification.open_data(uneven, recipe())
     assert data.facts["classes"] == ["a", "b", "c"]
     assert data.facts["outputs"] == 3
-    assert "1 of 4 classes have no training row and are not learned: none" in capsys.readouterr().err
+    assert "1 of 4 classes has no training row and is not learned: none" in capsys.readouterr().err
     assert set(data.rows.targets[:, 0].tolist()) == {0, 1, 2}
     true = np.concatenate([classification._true(one)[0].numpy() for one in data.valid()])
     assert (true == classification.NO_CLASS).sum() <= 10

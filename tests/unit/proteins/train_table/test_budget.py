@@ -1,6 +1,7 @@
 """The time of a cross-validation: shorter networks, fewer members, fewer folds."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def test_networks_are_shortened_first_then_left_out_then_folds(tmp_path: Path) -
     fewer, said = folds(tmp_path / "c", Machine(40, 1.0), gaussian=9.0)
     assert LEAST_FOLDS <= len(fewer) < 5
     assert f"folds: {len(fewer)} of 5 are trained" in said[-1]
+    _, said = folds(tmp_path / "d", Machine(0.4, 1.0), gaussian=0.09, epoch=0.001, beside=0.01)
+    assert re.search(r"a fold takes about 0\.\d+ s$", said[-1])
 
 
 def test_two_folds_are_trained_whatever_the_time_with_what_is_fastest(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from biorrn.base.errors import Fault
 from biorrn.sequences.tables.numbers import MISSING, Convention, Infinite, parse_cell, unit_of
+from biorrn.sequences.tables.reader import header_unit
 
 
 def read(*cells, separator="", decimal=None, unit=""):
@@ -197,6 +198,23 @@ def test_one_unit_in_all_rows():
     with pytest.raises(Fault, match=r"K in its name"):
         read("54 \u00b0C", unit="K")
     assert read("54", unit="K")[1].unit == "K"
+
+
+@pytest.mark.parametrize(
+    ("header", "unit"),
+    [
+        ("rate (\u00b5M/min)", "\u00b5M/min"),
+        ("rate [nmol min-1 mg-1]", "nmol/min/mg"),
+        ("activity (U/L)", "U/L"),
+        ("score (log2)", ""),
+        ("score (min/max)", ""),
+    ],
+)
+def test_a_unit_in_a_header_is_kept_or_told(header, unit):
+    convention = read("54", "55", unit=header_unit(header)[1])[1]
+    assert convention.unit == unit
+    assert any("no known unit" in line for line in convention.notes) == (not unit)
+    assert read("54 K", "55 K", unit="log2")[1].unit == "K"
 
 
 def test_percent_is_a_unit_and_never_mixed_with_bare_numbers():
