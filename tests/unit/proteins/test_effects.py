@@ -226,7 +226,7 @@ def test_a_scan_has_the_effects_and_no_second_difference(stored: Stored, tmp_pat
 
 def test_its_target_is_the_effect_and_others_are_not_antisymmetric(stored: Stored, tmp_path: Path) -> None:
     assert target_names(stored, effects=True) == ["ddg"]
-    with pytest.raises(ConfigError, match="needed here is one for regression"):
+    with pytest.raises(ConfigError, match="is a model of effects of substitutions, see biorrn scan"):
         target_names(stored)
     assert targets_of(stored.facts) == [EFFECT]
     plain = made(tmp_path, effect=None)
