@@ -13,8 +13,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from biorrn.base.errors import ConfigError
-from biorrn.nn.store import load_model, stored_weights, write_weights
+from biorrn.base.errors import BiorrnError, ConfigError
+from biorrn.nn.store import stored_weights, write_weights
 
 LARGE = 1000  # elements from which `shrink` halves a tensor
 # tensors of a regression model or of an ensemble of these -> dimension of the targets
@@ -77,14 +77,17 @@ def keep_targets(folder: str | Path, names: Sequence[str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    """Run the command of the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--target", action="append", help="keep only these targets; repeat it for several")
     given = parser.parse_args()
-    if given.target:
-        keep_targets(given.model, given.target)
-    shrink(given.model)
-    load_model(given.model).model  # noqa: B018  # that it can be built
+    try:
+        if given.target:
+            keep_targets(given.model, given.target)
+        shrink(given.model)
+    except BiorrnError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from biorrn.base.errors import BiorrnError
 from biorrn.nn.store import Stored, load_model, update_facts
 from biorrn.proteins.predict import predict, target_names
 from biorrn.proteins.predicted import doubts
@@ -233,8 +234,11 @@ def main() -> None:
     three.add_argument("--lengths", nargs=2, type=int, required=True)
     asked = vars(parser.parse_args())
     runs: dict[str, Any] = {"no-relative": no_relative, "differences": differences, "effects": effects}
-    for line in runs[asked.pop("kind")](**asked):
-        print(line)
+    try:
+        for line in runs[asked.pop("kind")](**asked):
+            print(line)
+    except (BiorrnError, OSError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
