@@ -42,28 +42,19 @@ def split(
 
     from biorrn.base.compute import set_threads
     from biorrn.base.errors import InputError
-    from biorrn.base.terminal import command_line, plural, progress
-    from biorrn.nanopore.basecall.formats import format_of
-    from biorrn.nanopore.readers.calls import piped
+    from biorrn.base.terminal import plural, progress
     from biorrn.nanopore.reads.split import COLUMNS, open_pores_of, split_reads
-    from biorrn.nanopore.reads.unaligned import Header, open_reads, unusable, usable_reads
+    from biorrn.nanopore.reads.unaligned import rewritten
     from biorrn.sequences.tally import Tally
 
     used = set_threads(threads)
     tally, whole, parents, blind = Tally("split", "reads", "bases"), 0, 0, 0
     gaps = open_pores_of(signal, tally.skip_input) if signal else None
     with (
-        piped(reads) as place,
-        open_reads(output, summary, COLUMNS, header := Header(place, command_line(), "split"), used) as write,
+        rewritten(reads, output, summary, COLUMNS, "split", tally, used) as (called, rna, write),
         progress("split", "reads") as advance,
     ):
-
-        def skip(problem: InputError) -> None:
-            tally.skip_call(problem, reads)
-            write(None, unusable(problem, COLUMNS))
-
-        called = usable_reads(place, format_of(output), skip, tally.say)
-        for made, cells in split_reads(called, header.rna, gaps):
+        for made, cells in split_reads(called, rna, gaps):
             write(made, cells)
             if gaps is not None and cells[1] == "1":
                 tags = {tag[:2]: tag[5:] for tag in made.tags}

@@ -43,12 +43,10 @@ def trim(
 
     from biorrn.base.compute import set_threads
     from biorrn.base.errors import InputError
-    from biorrn.base.terminal import command_line, plural, progress
-    from biorrn.nanopore.basecall.formats import format_of
-    from biorrn.nanopore.readers.calls import piped
+    from biorrn.base.terminal import plural, progress
     from biorrn.nanopore.reads.kits import find_kit, kit_names
     from biorrn.nanopore.reads.trim import ALREADY, COLUMNS, NOTHING, Adapters, trim_reads
-    from biorrn.nanopore.reads.unaligned import Header, open_reads, unusable, usable_reads
+    from biorrn.nanopore.reads.unaligned import rewritten
     from biorrn.sequences.tally import Tally
 
     every = kit == "any"  # its many primers are found by chance more often
@@ -56,17 +54,10 @@ def trim(
     used, nothing = set_threads(threads), NOTHING.partition(": ")[2]
     tally, counted = Tally("trim", "reads", "bases"), {"start": 0, "end": 0, "bases": 0, "before": 0}
     with (
-        piped(reads) as place,
-        open_reads(output, summary, COLUMNS, header := Header(place, command_line(), "trim"), used) as write,
+        rewritten(reads, output, summary, COLUMNS, "trim", tally, used) as (called, rna, write),
         progress("trim", "reads") as advance,
     ):
-
-        def skip(problem: InputError) -> None:
-            tally.skip_call(problem, reads)
-            write(None, unusable(problem, COLUMNS))
-
-        called = usable_reads(place, format_of(output), skip, tally.say)
-        for made, cells in trim_reads(called, adapters, header.rna):
+        for made, cells in trim_reads(called, adapters, rna):
             write(made, cells)
             if made is None:
                 tally.leave_out(nothing)

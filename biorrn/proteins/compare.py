@@ -25,7 +25,7 @@ from biorrn.sequences.prediction_files import in_split
 from biorrn.sequences.prepared.schema import SPLITS
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.tables.reader import is_table
-from biorrn.stats.bootstrap import RESAMPLES, interval, resample_counts
+from biorrn.stats.bootstrap import RESAMPLES, independent, interval, resample_counts
 from biorrn.stats.figures import INK, WIDTH, Drawing, cloud, draw, plain, say
 from biorrn.stats.metrics import FEWEST, RESAMPLED, known_groups
 
@@ -136,11 +136,9 @@ def compare_models(
         for name, paths in ((a, left), (b, right))
     ]
     content: dict[str, Any] = {"a": a, "b": b, "data": str(prepared), "split": split, "rows": len(rows), "cautions": []}
-    names = [str(target["name"]) for target in read.targets]
+    names, groups = [str(target["name"]) for target in read.targets], rows.proteins()
     content["targets"] = {
-        name: compare_values(
-            rows.targets[:, k], sides[0].values[:, :, k], sides[1].values[:, :, k], seed, rows.proteins()
-        )
+        name: compare_values(rows.targets[:, k], sides[0].values[:, :, k], sides[1].values[:, :, k], seed, groups)
         for k, name in enumerate(names)
     }
     seen = 0
@@ -189,7 +187,7 @@ def compare_values(
     groups = known_groups(groups, true)
     true, a, b = true[known], a[:, known], b[:, known]
     n = len(true)
-    enough = (n if groups is None else len(np.unique(groups))) >= FEWEST
+    enough = independent(n, groups) >= FEWEST
     metrics = {}
     for metric in RESAMPLED:
         ones = np.ones((1, n))

@@ -95,9 +95,10 @@ def evaluate_regression(
         )
     if names and not len(train):
         content["cautions"].append(NO_BASELINE if table else NOTHING_FITTED)
+    groups = rows.proteins()
     for column, entry in enumerate(data.targets):
         measured, values = rows.targets[:, column], given.values[:, column]
-        content["metrics"][entry["name"]] = evaluate(measured, values, seed=seed, groups=rows.proteins())
+        content["metrics"][entry["name"]] = evaluate(measured, values, seed=seed, groups=groups)
         if bounded:
             content["coverage"][entry["name"]] = coverage_of(
                 rows, given, column, level=level, entry=fits.get(entry["name"]), likeness=likeness

@@ -22,6 +22,7 @@ from Bio.SeqUtils import IUPACData
 from biorrn.base.errors import BiorrnError, Fault, InputError, OnProblem
 from biorrn.base.files import open_text, suffix_of
 from biorrn.base.lookup import nearest
+from biorrn.base.terminal import plural
 from biorrn.sequences.alphabets import RESIDUES, STANDARD
 from biorrn.sequences.fasta import AMBIGUOUS, cleaned, read_fasta
 from biorrn.sequences.records import ProteinRecord
@@ -555,7 +556,7 @@ class MutationColumn:
         proteins = f"{len(wild):,} wild types" if len(wild) > 1 else f"a wild type of {len(next(iter(wild)))} residues"
         text = f"column '{self.name}' holds mutations, applied to {proteins} ({self.wild_types.given}"
         text += f", --offset {self.offset})" if self.offset else ")"
-        text += f": {len(used):,} variants, at most {most} mutation{'s' * (most > 1)} in one"
+        text += f": {len(used):,} variants, at most {plural(most, 'mutation')} in one"
         text += f", {same:,} of them wild type or synonymous" if same else ""
         return text + (f"; {len(made) - len(used):,} left out" if len(used) < len(made) else "")
 

@@ -19,6 +19,11 @@ CELLS = 1_000_000  # counts held at once: 8 MB
 Statistic = Callable[..., np.ndarray]
 
 
+def independent(n: int, groups: np.ndarray | None = None) -> int:
+    """Return how many of `n` items are independent: their number, or that of the groups; see `resample_counts`."""
+    return n if groups is None else int(groups.max(initial=-1)) + 1
+
+
 def resample_counts(
     n: int, resamples: int = RESAMPLES, seed: int = 0, groups: np.ndarray | None = None
 ) -> Iterator[np.ndarray]:
@@ -32,7 +37,7 @@ def resample_counts(
     >>> [float(block.sum()) for block in resample_counts(5, resamples=2)]
     [10.0]
     """
-    if groups is not None and (many := int(groups.max(initial=-1)) + 1) < n:
+    if groups is not None and (many := independent(n, groups)) < n:
         for counts in resample_counts(many, resamples, seed):
             yield counts[:, groups]
         return
@@ -89,7 +94,7 @@ def estimate(
     n = len(arrays[0])
     value = float(statistic(*arrays, np.ones((1, n)))[0]) if n else float("nan")
     # one row resampled is always that row: its interval would have width 0
-    enough = (n if groups is None else len(np.unique(groups))) >= max(fewest, 2)
+    enough = independent(n, groups) >= max(fewest, 2)
     values = resampled(statistic, *arrays, resamples=resamples, seed=seed, groups=groups) if enough else np.empty(0)
     low, high = interval(values)
     return {"n": n, "value": value, "low": low, "high": high}

@@ -2,7 +2,8 @@
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pysam
@@ -35,6 +36,23 @@ def cdna(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def table(path: Path) -> list[dict[str, str]]:
     with open(path) as stream:
         return list(csv.DictReader(stream, delimiter="\t"))
+
+
+@contextmanager
+def interrupted(monkeypatch: pytest.MonkeyPatch, calls: int) -> Iterator[None]:
+    """Interrupt runs of the block after so many calls are written."""
+    write, left = CallOutput.write, calls
+
+    def stop(self: CallOutput, *of: object) -> str:
+        nonlocal left
+        if not left:
+            raise KeyboardInterrupt
+        left -= 1
+        return write(self, *of)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CallOutput, "write", stop)
+        yield
 
 
 def test_every_chimera_is_split_and_no_read_is_lost(biorrn: Run, cdna: Path, tmp_path: Path) -> None:
@@ -78,19 +96,9 @@ def test_parts_of_an_interrupted_run_are_not_lost_nor_written_twice(
              "--summary", tmp_path / "s.tsv", "--decoder", "greedy", *OPTIONS[2:])  # fmt: skip
     assert biorrn(*words)[0] == 0
     whole = [(tmp_path / name).read_bytes() for name in ("c.sam", "s.tsv")]
-    write = CallOutput.write
     for place in (1, 2, 3, 5):  # after the first part of a read, and after its last
         (tmp_path / "c.sam").unlink()
-        left = [place]
-
-        def stop(self: CallOutput, *of: object, left: list[int] = left) -> str:
-            if not left[0]:
-                raise KeyboardInterrupt
-            left[0] -= 1
-            return write(self, *of)  # type: ignore[arg-type]
-
-        with monkeypatch.context() as patch:
-            patch.setattr(CallOutput, "write", stop)
+        with interrupted(monkeypatch, place):
             code, _, err = biorrn(*words)
         assert code != 0
         assert (tmp_path / "c.sam.partial").exists()
@@ -104,17 +112,7 @@ def test_another_option_on_resume_is_told_as_options_are(
     biorrn: Run, cdna: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("basecall", cdna / "cdna.pod5", "--model", model, "-o", tmp_path / "c.sam", "--decoder", "greedy")
-    write = CallOutput.write
-    left = [2]
-
-    def stop(self: CallOutput, *of: object) -> str:
-        if not left[0]:
-            raise KeyboardInterrupt
-        left[0] -= 1
-        return write(self, *of)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(CallOutput, "write", stop)
+    with interrupted(monkeypatch, 2):
         assert biorrn(*words, "--estimate-poly-a", "--kit", "EXP-NBD104", *OPTIONS[2:])[0] != 0
     code, _, err = biorrn(*words, "--kit", "EXP-NBD104", "--resume", *OPTIONS[2:])
     assert (code, "--estimate-poly-a was given and is now not given" in err) == (2, True)

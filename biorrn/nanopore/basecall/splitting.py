@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from biorrn.base.terminal import plural
 from biorrn.nanopore.basecall.caller import Call
 from biorrn.nanopore.basecall.trimming import part_of
 from biorrn.nanopore.reads.split import gaps_of, part_id, parts_of
@@ -51,7 +52,7 @@ class Splitter:
         """Return how many reads were split, as words."""
         if not self.parents:
             return "no read split"
-        return f"{self.parents:,} read{'s' if self.parents > 1 else ''} split, into {self.parts:,}"
+        return f"{plural(self.parents, 'read')} split, into {self.parts:,}"
 
     def _count(self, parts: int, new: bool) -> None:
         if parts > 1:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from biorrn.base.errors import ConfigError
+from biorrn.base.terminal import plural
 from biorrn.nanopore.basecall.caller import Call
 from biorrn.nanopore.chemistry import stated_kit
 from biorrn.nanopore.reads.demux import Demultiplexer
@@ -108,7 +109,7 @@ class OwnTrimmer:
             told = self._why.get(name) or cut
             kept = "; barcodes stay, --kit names and cuts them" if name in self._barcoded else ""
             of = f"kit {name}" if name else "no kit in the metadata"
-            made.append(f"{of}: {count:,} read{'s' if count > 1 else ''}, {told}{kept}")
+            made.append(f"{of}: {plural(count, 'read')}, {told}{kept}")
         return made
 
     def _trimmer(self, record: SignalRecord) -> tuple[str, Trimmer | None]:

@@ -11,14 +11,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from biorrn.base.errors import BiorrnError, ConfigError, InputError, OnProblem
 from biorrn.base.files import GzipWriter, atomic_path, scratch_folder, tsv_line, write_text
+from biorrn.base.terminal import command_line
 from biorrn.nanopore.basecall.formats import format_of
 from biorrn.nanopore.basecall.merge import Fields, add_program, add_programs, program_lines
 from biorrn.nanopore.basecall.sam import sam_lines
-from biorrn.nanopore.readers.calls import BaseCall, called_reads, header_lines, quiet
+from biorrn.nanopore.readers.calls import BaseCall, called_reads, header_lines, piped, quiet
+
+if TYPE_CHECKING:
+    from biorrn.sequences.tally import Tally
 
 SUFFIXES = {"fastq": ".fastq.gz", "sam": ".sam", "bam": ".bam", "cram": ".cram"}  # of files that we name
 MODES = {"sam": "w", "bam": "wb", "cram": "wc"}
@@ -178,8 +182,6 @@ class RecordWriter:
                 self._missing.setdefault(tag[5:])
         line = sam_lines(read.id, read.bases, read.letters, read.tags, ())
         try:
-            if read.id.startswith("@"):  # htslib writes it, and then reads a line of the header
-                raise ValueError("the id begins with @")
             self._file.write(pysam.AlignedSegment.fromstring(line.rstrip("\n"), self._head))
         except ValueError as error:  # without the path, which is a temporary one
             raise BiorrnError(f"read '{read.id:.60}': SAM, BAM and CRAM cannot hold it: {error}") from error
@@ -253,6 +255,35 @@ def open_reads(
                 table.write(tsv_line(*cells))
 
         yield write
+
+
+@contextmanager
+def rewritten(
+    reads: Path, output: str, summary: str | None, columns: Sequence[str], program: str, tally: Tally, threads: int = 1
+) -> Iterator[tuple[Iterator[BaseCall], bool, Callable[[BaseCall | None, Sequence[str]], None]]]:
+    """Open called reads that are written again; yields those that can be used, whether they are RNA, and the writer.
+
+    Those that cannot be used are told to the tally, and have a row in the table.
+
+    Parameters
+    ----------
+    reads : file of called reads, `-` for standard input; see `piped`.
+    output, summary, columns : see `open_reads`.
+    program : str: command of biorrn, for the header.
+
+    Raises
+    ------
+    InputError, ConfigError: as `usable_reads`, `piped` and `open_reads`.
+    """
+    with piped(reads) as place:
+        header = Header(place, command_line(), program)
+        with open_reads(output, summary, columns, header, threads) as write:
+
+            def skip(problem: InputError) -> None:
+                tally.skip_call(problem, reads)
+                write(None, unusable(problem, columns))
+
+            yield usable_reads(place, format_of(output), skip, tally.say), header.rna, write
 
 
 def with_tags(read: BaseCall, tags: Sequence[str], without: Sequence[str] = ()) -> BaseCall:

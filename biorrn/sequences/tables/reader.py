@@ -19,6 +19,7 @@ from typing import IO, Any
 from biorrn.base.errors import ConfigError, InputError, OnProblem, faults, guarded, stop
 from biorrn.base.files import encoding_of, open_text, suffix_of
 from biorrn.base.lookup import nearest
+from biorrn.base.terminal import plural
 from biorrn.sequences.fasta import fasta_records, first_word
 from biorrn.sequences.tables.classes import TYPES, Classes
 from biorrn.sequences.tables.numbers import KINDS, Convention, unit_of
@@ -143,7 +144,7 @@ class Reading:
         for (column, kind), count in self.counts.items():
             found = dict.fromkeys(odd.found or "empty" for odd in self.odd if (odd.column, odd.kind) == (column, kind))
             listed = "; ".join(islice(found, 4)) + ("; ..." if len(found) > 4 else "")
-            text = f"column '{column}': {count:,} cell{'s' * (count != 1)} ({listed}): {KINDS[kind]}"
+            text = f"column '{column}': {plural(count, 'cell')} ({listed}): {KINDS[kind]}"
             if kind == "bound":
                 text += (
                     "; it is left out (--censored drop)"
