@@ -67,7 +67,7 @@ ship = for model in $(2); do mkdir -p biorrn/pretrained/$$model; \
 # train the shipped protein models again, on the real data (see workflow/models.smk); some hours on two cores. It
 # is resumed where it was interrupted; ddg comes first, since stability learns from the shipped one
 models: $(VENV)/.stamp-run $(NATIVE)
-	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES) results/models/ddg/intervals.txt
+	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES) --omit-from stability_table --prioritize ship_ddg train_structure
 	@$(call ship,models,ddg)
 	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES)
 	@$(call ship,models,stability beta_lactamase solubility melting_temperature secondary_structure)

@@ -1,6 +1,8 @@
 # Training of the shipped protein models from public data sets:  make models
 #
 # The data is in --config real_data=FOLDER, else BIORRN_SHARED_DATA, else ../shared/data, as in the workflow.
+# Two lines of steps run side by side, of ddg and of secondary_structure: two networks that train on half of the
+# processors each are faster than one after the other on all, whose small layers leave a second processor idle.
 import os
 import sys
 from pathlib import Path
@@ -21,9 +23,10 @@ PARTS = [
     "language_forward",
     "language_backward",
 ]  # models whose outputs are features of ddg
+HALF = max(1, (workflow.cores or 2) // 2)  # processors for one of the two lines
 # table, target, split, threads
 MODELS = {
-    "stability": (REAL / "stability/stability.csv.gz", "stability", "column:set", 2),
+    "stability": (REAL / "stability/stability.csv.gz", "stability", "column:set", 2 * HALF),
     "beta_lactamase": (f"{OUT}/beta_lactamase.csv", "scaled_effect", "column:set", 1),
     "solubility": (
         REAL / "solubility/esol_train.csv.gz",
@@ -67,7 +70,7 @@ rule teach_structure:
         f"{OUT}/secondary_structure_teacher/weights.safetensors",
     log:
         f"{OUT}/logs/train_secondary_structure_teacher.log",
-    threads: 2
+    threads: HALF
     shell:
         "biorrn train secondary_structure_teacher {input:q} -o {OUT}/secondary_structure_teacher --threads {threads}"
         " > {log:q} 2>&1"
@@ -88,7 +91,7 @@ rule label_structure:
         f"{OUT}/secondary_structure_taught.h5",
     log:
         f"{OUT}/logs/label_secondary_structure.log",
-    threads: 2
+    threads: HALF
     shell:
         "biorrn prepare pseudo-labels {input.labelled:q} {input.others:q} --teacher $(dirname {input.teacher:q})"
         " --threads {threads} -o {output:q} > {log:q} 2>&1"
@@ -114,7 +117,7 @@ rule train_students:
         f"{OUT}/secondary_structure_students/weights.safetensors",
     log:
         f"{OUT}/logs/train_secondary_structure_students.log",
-    threads: 2
+    threads: HALF
     shell:
         "biorrn train secondary_structure_students {input:q} -o {OUT}/secondary_structure_students --threads {threads}"
         " > {log:q} 2>&1"
@@ -129,7 +132,7 @@ rule train_structure:
         f"{OUT}/secondary_structure/done",
     log:
         f"{OUT}/logs/train_secondary_structure.log",
-    threads: 2
+    threads: HALF
     params:
         python=sys.executable,
     shell:
@@ -302,7 +305,7 @@ rule train_chains:
         f"{OUT}/chains/weights.safetensors",
     log:
         f"{OUT}/logs/train_chains.log",
-    threads: 2
+    threads: HALF
     shell:
         "(biorrn prepare tags {input:q} --value helix --value strand --value coil --value conservation"
         " --split column:split -o {OUT}/chains.h5"
