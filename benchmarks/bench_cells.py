@@ -6,15 +6,17 @@ table is minGRU over `--long` steps: the reference cell, a loop over the recurre
 computed for all steps before, as for the scan), and each scan of `kernels.mingru`.
 """
 
+# ruff: noqa: E402
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from biorrn.base.compute import quiet_threads
+
+quiet_threads()  # before torch
 
 import torch
 from measure import interleaved, machine, ratio

@@ -1,22 +1,23 @@
 """Benchmark of a training step of a basecaller: one thread, threads of torch, rows over threads; float32 and bfloat16.
 
 A step is forward, CTC-CRF loss and backward on random signal, without optimiser and reading. Freed memory is kept as in
-`biorrn train`; with --give-back it is not, for comparison.
+`biorrn train`; with --give-back it is not, for comparison. GOMP_SPINCOUNT=0 lets idle threads sleep at once.
 """
 
+# ruff: noqa: E402
 import argparse
-import os
 import statistics
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from biorrn.base.compute import keep_memory, quiet_threads
+
+quiet_threads()  # before torch
 
 import torch
 from measure import interleaved, machine, ratio
 
-from biorrn.base.compute import keep_memory
 from biorrn.config.recipe import change_recipe, load_recipe
 from biorrn.kernels.crf.loss import crf_loss
 from biorrn.nn.sequence import build_model

@@ -73,10 +73,17 @@ def test_import_is_light_and_changes_nothing() -> None:
 
 
 def test_idle_threads_sleep_before_torch_is_imported() -> None:
-    code = "import os, sys, biorrn; biorrn.predict; print('torch' in sys.modules, os.environ.get('OMP_WAIT_POLICY'))"
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout == "False PASSIVE\n"
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    code = f"import os, sys, biorrn; biorrn.predict; print('torch' in sys.modules, *map(os.environ.get, {names}))"
+    environment = {key: value for key, value in os.environ.items() if key not in names}
+    for given, expected in (
+        ({}, "PASSIVE 1000"),
+        ({names[0]: "ACTIVE"}, "ACTIVE None"),
+        ({names[1]: "7"}, "PASSIVE 7"),
+    ):
+        words = {"capture_output": True, "text": True, "check": True, "env": environment | given}
+        done = subprocess.run([sys.executable, "-c", code], **words)
+        assert done.stdout == f"False {expected}\n"
 
 
 @pytest.mark.skipif(not available(), reason="no library was built")
