@@ -365,6 +365,7 @@ def scan(
     *,
     mutations: str | Path | Sequence[str] | None = None,
     column: str | None = None,
+    sheet: str | None = None,
     positions: str | Iterable[int] | None = None,
     deletions: bool = False,
     insertions: bool = False,
@@ -385,7 +386,7 @@ def scan(
     model : Model, run folder, or id of a shipped model, for regression or effects of substitutions.
     proteins : FASTA file, table, DataFrame, dict of id -> sequence, or list of sequences; see `read_proteins`.
     mutations : only these: list such as ["A23G", "K41E:L12P"], the same joined by commas, or a file.
-    column : str: column of that file, where it is a table.
+    column, sheet : str: column of that file, where it is a table; sheet, where it is an Excel workbook.
     positions : str such as "10-40,55", or list of int: only these positions.
     deletions, insertions : bool: also each deletion, each insertion of one residue.
     offset : int: number of the first residue, less 1.
@@ -422,7 +423,7 @@ def scan(
     stored, problems, found = _stored(model, embeddings), list[InputError](), Memory()
     names = target_names(stored, effects=True)
     spans = parse_spans(positions)
-    plan = Plan(None if mutations is None else str(mutations), column, spans, deletions, insertions, offset)
+    plan = Plan(None if mutations is None else str(mutations), column, spans, deletions, insertions, offset, sheet)
     taking = _taking(problems, strict)
     with _computing(device, threads, progress) as (where, used), contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {"batch_size": batch_size, "device": where, "threads": used, "level": level}
@@ -859,7 +860,9 @@ def evaluate(
 
             calls = stack.enter_context(_fastq_of(predictions))
             options: dict[str, Any] = {"name": name, "region": region, "min_bases": min_bases, "seed": seed}
-            content, *_ = evaluate_basecalls(calls, Path(reference), **options)
+            problems: list[InputError] = []
+            content, *_ = evaluate_basecalls(calls, Path(reference), **options, on_problem=problems.append)
+            _warn(problems)
             tables = {content["split"]: content["metrics"]}
             return Evaluation(_estimates(tables), _estimates({}), content["cautions"], content)
         if measured is None:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,13 +43,16 @@ def assemble(
     from biorrn.nanopore.reads.assemble import assemble as run
     from biorrn.nanopore.reads.assemble import assembly_figures, assembly_lines, describe_assembly
     from biorrn.sequences.fastq import reference_lengths
+    from biorrn.sequences.tally import Tally
 
     def say(line: str) -> None:
         print(f"biorrn assemble: {line}", file=sys.stderr)
 
     if reference is not None:
         reference_lengths(reference)  # report a bad reference before the work
-    made = run(reads, output, rounds=rounds, threads=threads, require_tools=require_tools, say=say)
+    tally = Tally("assemble", "reads")
+    options: dict[str, Any] = {"rounds": rounds, "threads": threads, "require_tools": require_tools, "say": say}
+    made = run(reads, output, on_problem=lambda problem: tally.skip_call(problem, reads), **options)
     content = describe_assembly(made, reads=reads, reference=reference, name=name or output.resolve().name, note=note)
     if made.skipped:
         say(f"skipped: {made.skipped}")

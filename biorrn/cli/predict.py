@@ -137,7 +137,7 @@ def predict(
     from biorrn.proteins.predict import predict_windows as run
     from biorrn.proteins.predicted import Predicted
     from biorrn.sequences.embeddings import FLAG, Missing, joined
-    from biorrn.sequences.rows import TableOptions, is_fasta, other_columns, read_mutants, read_proteins
+    from biorrn.sequences.rows import SEQUENCES, TableOptions, is_fasta, other_columns, read_mutants, read_proteins
     from biorrn.sequences.tally import Tally
 
     used = set_threads(threads)
@@ -185,7 +185,8 @@ def predict(
                 f"--wild-type: needs a table of mutations; --mutations apply to the proteins of {proteins}"
             )
         carried = ["mutation"]
-        records = read_mutants(proteins, mutations, offset, on_problem=on_problem, keep=True)
+        named = None if sequence_column == SEQUENCES[0] else sequence_column
+        records = read_mutants(proteins, mutations, offset, column=named, sheet=sheet, on_problem=on_problem, keep=True)
     else:
         carried = other_columns(proteins, columns)
         records = read_proteins(

@@ -14,6 +14,7 @@ from biorrn.cli.options import (
     Offset,
     PropertyModel,
     ProteinFigure,
+    Sheet,
     Table,
     Threads,
 )
@@ -31,6 +32,7 @@ def scan(
     column: Annotated[
         str | None, typer.Option(help="Column of that table. Default: mutation, mutations, mutant or variant.")
     ] = None,
+    sheet: Sheet = None,
     positions: Annotated[str | None, typer.Option(help="Only these positions, e.g. 10-40,55.")] = None,
     deletions: Annotated[bool, typer.Option("--deletions", help="Also delete each residue.")] = False,
     insertions: Annotated[
@@ -87,7 +89,7 @@ def scan(
         from biorrn.proteins.plm import zero_shot as zero_shot_model
 
     used = set_threads(threads)
-    plan = Plan(mutations, column, parse_spans(positions), deletions, insertions, offset)
+    plan = Plan(mutations, column, parse_spans(positions), deletions, insertions, offset, sheet)
     where = device_name(device)
     stored = zero_shot_model(model, where) if zero_shot else load_for(model, embeddings)
     names = target_names(stored, effects=True)

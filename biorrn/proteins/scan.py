@@ -76,7 +76,7 @@ class Plan:
     Attributes
     ----------
     variants : str or None: a list or a file for `variants.variant_texts`; other fields but `offset` rest.
-    column : str or None: of that file, where it is a table.
+    column, sheet : str or None: of that file, where it is a table, or an Excel workbook.
     spans : tuple of (first, last): numbers of the positions to look at; empty is all of them.
     deletions, insertions : bool: also each deletion of one residue, each insertion of one residue between two others.
     offset : int: what is added to a place in the sequence, counted from 1, to give its number.
@@ -88,6 +88,12 @@ class Plan:
     deletions: bool = False
     insertions: bool = False
     offset: int = 0
+    sheet: str | None = None
+
+    def __post_init__(self) -> None:
+        for what, value in (("column", self.column), ("sheet", self.sheet)):
+            if value is not None and self.variants is None:
+                raise ConfigError(f"--{what} {value}: needs a table of --mutations")
 
     @property
     def position(self) -> type:
@@ -103,7 +109,7 @@ class Plan:
             with one variant.
         """
         if self.variants is not None:
-            texts = list(variant_texts(self.variants, self.column))
+            texts = list(variant_texts(self.variants, self.column, self.sheet))
             return _named(record, texts, self.offset, on_problem)
         places = _places(record, self.spans, self.offset)
         return itertools.chain.from_iterable(self._at(record, place) for place in places)
@@ -181,14 +187,15 @@ def scan(
     ------
     BiorrnError: a mutation or a span does not fit a sequence, or anything that `predict` raises.
     """
-    waiting: deque[Mutant | None] = deque()  # of records sent to predict, without a result yet
+    # of records sent to predict, without a result yet: the mutant, and whether it is the wild type again
+    waiting: deque[tuple[Mutant | None, bool]] = deque()
 
     def sequences() -> Iterator[ProteinRecord]:
         for record in records:
-            waiting.append(None)
+            waiting.append((None, True))
             yield replace(record, wild_type=record.sequence)
             for mutant in () if record.problem else plan.mutants(record, on_problem):
-                waiting.append(mutant)
+                waiting.append((mutant, mutant.sequence == record.sequence))
                 unknown = mutant.sequence.count("X")
                 own = replace(record, sequence=mutant.sequence, wild_type=record.sequence)
                 yield replace(own, unknown=unknown, problem=mutant.problem)
@@ -205,14 +212,15 @@ def scan(
     # the numbers are near each other: bfloat16 would lose their difference
     given_mutants = checked(sequences(), "scan", on_problem) if of_pairs else sequences()
     for prediction in predict(stored, given_mutants, **{**options, "precision": "32"}):
-        mutant = waiting.popleft()
+        mutant, same = waiting.popleft()
         if mutant is None:
             wild_type = prediction.values
             about = doubts(prediction.flags, stored.facts)
         elif not mutant.problem:
             own = doubts(prediction.flags, stored.facts)
             prediction = _of_unknown(prediction, about, strange, bool(own))
-        difference = prediction.values - wild_type
+        # in another place of a batch the last bits of a value may be others
+        difference = prediction.values - (prediction.values if same else wild_type)
         if not given:
             yield Effect(mutant, prediction, difference)
             continue

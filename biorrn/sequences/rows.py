@@ -532,7 +532,14 @@ def _bases(path: str | Path, on_repeat: Callable[[str], None] | None) -> Iterato
 
 
 def read_mutants(
-    path: str | Path, mutations: str, offset: int = 0, *, on_problem: OnProblem = stop, keep: bool = False
+    path: str | Path,
+    mutations: str,
+    offset: int = 0,
+    *,
+    column: str | None = None,
+    sheet: str | None = None,
+    on_problem: OnProblem = stop,
+    keep: bool = False,
 ) -> Iterator[ProteinRecord]:
     """Yield a mutant for each mutation and each protein of a sequence file, or of a sequence.
 
@@ -541,7 +548,7 @@ def read_mutants(
 
     Parameters
     ----------
-    mutations : a list, or the file of one; see `sequences.variants.variant_texts`.
+    mutations, column, sheet : a list, or the file of one; see `sequences.variants.variant_texts`.
     offset : int: added to a place in the protein, counted from 1, gives the number that mutations use.
     on_problem, keep : as of `read_proteins`.
 
@@ -550,7 +557,7 @@ def read_mutants(
     InputError: a file cannot be used, or `on_problem` raises.
     VariantError: none, or fewer than half, of the mutations fit a protein.
     """
-    texts = list(variant_texts(mutations))
+    texts = list(variant_texts(mutations, column, sheet))
     given = not Path(path).exists() and str(path) != "-"
     proteins = [replace(given_protein(str(path)), id="wild type")] if given else list(read_fasta(path))
     for protein in proteins:

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 from Bio.SeqUtils import IUPACData
 
-from biorrn.base.errors import BiorrnError, Fault, InputError, OnProblem
+from biorrn.base.errors import BiorrnError, ConfigError, Fault, InputError, OnProblem
 from biorrn.base.files import open_text, suffix_of
 from biorrn.base.lookup import nearest
 from biorrn.base.terminal import plural
 from biorrn.sequences.alphabets import RESIDUES, STANDARD
 from biorrn.sequences.fasta import AMBIGUOUS, cleaned, read_fasta
 from biorrn.sequences.records import ProteinRecord
-from biorrn.sequences.tables.reader import MUTATIONS, TABLES, column_names, header_unit, plain, read_cells
+from biorrn.sequences.tables.reader import MUTATIONS, TABLES, Reading, column_names, header_unit, plain, read_cells
 
 OPTION = "--mutations"
 FORMS = "A23G, A23del, A23_K25del, A23dup, A23_G24insWWP, A23_K25delinsGP or WT"
@@ -252,7 +252,7 @@ def parse_variant(text: str) -> Variant:
     return Variant(changes, written, reference)
 
 
-def variant_texts(given: str, column: str | None = None) -> Iterator[tuple[str, str]]:
+def variant_texts(given: str, column: str | None = None, sheet: str | None = None) -> Iterator[tuple[str, str]]:
     """Yield (place, text) of each variant in an option's text or in the file that it names; place is for messages.
 
     Parameters
@@ -260,22 +260,27 @@ def variant_texts(given: str, column: str | None = None) -> Iterator[tuple[str, 
     given : a comma-separated list; or a file: a table with a column of variants, else text with one variant per line,
         where empty lines and comments after `#` are ignored.
     column : of the table; default: the first of `sequences.tables.reader.MUTATIONS` that it has.
+    sheet : of an Excel workbook, see `sequences.tables.reader.Reading`.
 
     Raises
     ------
     InputError: the file cannot be read, or holds no variant.
+    ConfigError: a sheet or a column of what is no table.
 
     >>> [text for _, text in variant_texts("A23G, K41E:L12P,")]
     ['A23G', 'K41E:L12P']
     """
     path = Path(given)
     table = suffix_of(given) in TABLES
+    for what, value in (("sheet", sheet), ("column", column)):
+        if value is not None and not table:
+            raise ConfigError(f"--mutations {given[:60]}: no table, so there is no {what} '{value}'")
     if not (table or os.path.isfile(given) or suffix_of(given) == ".txt"):
         texts = [text.strip() for text in re.split(r",(?![^\[]*\])", given)]
         yield from ((OPTION, text) for text in texts if text or not any(texts))  # a comma too many is none
         return
     found = False
-    for place, text in _table(path, column) if table else _lines(path):
+    for place, text in _table(path, column, sheet) if table else _lines(path):
         found = True
         yield f"{path}: {place}", text
     if not found:
@@ -748,6 +753,8 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
                 yield f"line {number}", text
 
 
-def _table(path: Path, column: str | None) -> Iterable[tuple[str, str]]:
-    chosen = column or named_column(column_names(path), MUTATIONS) or MUTATIONS[0]
-    return ((f"row {number}", str(row[chosen] or "")) for number, row in enumerate(read_cells(path, [chosen]), 1))
+def _table(path: Path, column: str | None, sheet: str | None) -> Iterable[tuple[str, str]]:
+    reading = Reading(sheet)
+    chosen = column or named_column(column_names(path, reading), MUTATIONS) or MUTATIONS[0]
+    rows = read_cells(path, [chosen], reading)
+    return ((f"row {number}", str(row[chosen] or "")) for number, row in enumerate(rows, 1))

@@ -176,6 +176,24 @@ def test_a_layout_of_few_reads_is_tried_last(
     assert [figure["path"] for figure in content["figures"]] == ["figures/contigs.svg"]
 
 
+def test_bad_reads_are_left_out(
+    assemble: Run, made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "case $1 in --version|-V) echo 1.0;; esac"
+    programs(tmp_path / "bin", monkeypatch, **dict.fromkeys(TOOLS, script))
+    bad = "@odd\nACXT\n+\n5555\n"
+    (tmp_path / "r.fastq").write_text(bad + made[0].read_text())
+    code, out, err = assemble(tmp_path / "r.fastq", "-o", tmp_path / "a")
+    assert code == 0, err
+    assert "record 'odd': base 'X' at position 3 is not one of ACGTUN" in err
+    assert result(tmp_path / "a")["counts"]["reads"] == 60
+    assert "1 read cannot be used; the contigs are of the others." in out
+    (tmp_path / "r.fastq").write_text(bad)
+    code, _, err = assemble(tmp_path / "r.fastq", "-o", tmp_path / "b")
+    assert code == 2
+    assert err.splitlines()[-1].endswith("base 'X' at position 3 is not one of ACGTUN; no read can be used")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -207,6 +207,27 @@ REGRESSION = ("evaluate", "regression", "predictions.tsv", "set.h5", "-o", "eval
 BASECALLS = ("evaluate", "basecalls", "calls.fastq", "reference.fa", "-o", "eval.json")
 
 
+def test_bad_reads_are_left_out_and_stand_in_the_table(
+    biorrn: Biorrn, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = folder / "calls.fastq"
+    assert biorrn(*BASECALLS) == 0
+    good = json.loads((folder / "eval.json").read_text())
+    calls.write_text("@odd\nACXT\n+\n5555\n" + calls.read_text() + "@short\nACGT\n+\n55\n")
+    capsys.readouterr()
+    assert biorrn(*BASECALLS, "--table", "reads.tsv") == 0
+    printed = capsys.readouterr()
+    assert "calls.fastq: record 'odd': base 'X' at position 3 is not one of ACGTUN" in printed.err
+    assert "2 reads cannot be used; no figure counts them." in printed.out
+    content = json.loads((folder / "eval.json").read_text())
+    assert content["metrics"] == good["metrics"]
+    assert content["counts"] == good["counts"] | {"left_out": 2}
+    rows = [line.split("\t") for line in (folder / "reads.tsv").read_text().splitlines()]
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert [row[0] for row in rows[-2:]] == ["odd", "short"]
+    assert rows[-2][2] == "left out: base 'X' at position 3 is not one of ACGTUN"
+
+
 def edit(name: str, change: Callable[[str], str]) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_text(change((folder / name).read_text()))
 
@@ -237,6 +258,7 @@ BAD = {
     ),
     "empty split": ((*REGRESSION, "--split", "test"), leave, "has no rows in split 'test'"),
     "empty FASTQ": (BASECALLS, edit("calls.fastq", lambda _: ""), "calls.fastq: holds no reads"),
+    "no read of bases": (BASECALLS, edit("calls.fastq", lambda _: "@r\nACXT\n+\n5555\n"), "; no read can be used"),
     "FASTQ cut off in a record": (
         BASECALLS,
         edit("calls.fastq", lambda text: text[:3000]),

@@ -201,9 +201,11 @@ def basecalls(
     from biorrn.base.errors import ConfigError
     from biorrn.nanopore.evaluate.basecalls import basecall_figures, evaluate_basecalls
     from biorrn.nanopore.evaluate.identity import write_reads
+    from biorrn.sequences.tally import Tally
 
     if signal and figures is None:
         raise ConfigError("--signal: needs --figures, the folder for the drawings")
+    tally = Tally("evaluate basecalls", "reads")
     content, scores, drawn = evaluate_basecalls(
         reads,
         reference,
@@ -214,6 +216,7 @@ def basecalls(
         seed=seed,
         signal=signal or (),
         model=model,
+        on_problem=lambda problem: tally.skip_call(problem, reads),
     )
     if table is not None:
         write_reads(table, scores)

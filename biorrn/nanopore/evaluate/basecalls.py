@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from biorrn.base.errors import ConfigError
-from biorrn.base.terminal import progress
+from biorrn.base.errors import ConfigError, InputError, OnProblem, stop
+from biorrn.base.terminal import plural, progress
 from biorrn.nanopore.alignment import AlignmentMapper, parse_region
 from biorrn.nanopore.evaluate.error_profile import context_figures
 from biorrn.nanopore.evaluate.identity import (
@@ -41,6 +41,7 @@ def evaluate_basecalls(
     seed: int = 0,
     signal: Sequence[Path] = (),
     model: str | None = None,
+    on_problem: OnProblem = stop,
 ) -> tuple[dict[str, Any], Scores, list[Squiggle]]:
     """Return the evaluation of called reads, the scores of the reads, and stretches of signal to draw.
 
@@ -51,10 +52,12 @@ def evaluate_basecalls(
     min_bases : int: aligned reference bases that a read needs inside the region to be scored.
     signal : files and folders with the signal of the reads, for the squiggle figure.
     model : str, optional: places the bases in the signal where the reads have no move table.
+    on_problem : called with what is wrong with a read that cannot be used, which is left out.
 
     Raises
     ------
-    InputError: a file is not FASTQ or FASTA, is empty or truncated, or a signal file is missing.
+    InputError: a file is not FASTQ or FASTA, is empty or truncated, holds no read that can be used, or a signal file is
+        missing.
     ConfigError: the region is not in the reference or too short; the model is unknown.
     """
     if signal:
@@ -68,8 +71,15 @@ def evaluate_basecalls(
     if min_bases < 1 or (span is not None and span.end - span.start < min_bases):
         allowed = "1 or more" if span is None else f"1 to {span.end - span.start}, the length of the region"
         raise ConfigError(f"--min-bases: found {min_bases}; allowed is {allowed}")
+    left_out: list[InputError] = []
+
+    def leave_out(problem: InputError) -> None:
+        on_problem(problem)
+        left_out.append(problem)
+
     with progress("aligning", "reads") as advance:
-        scores = score_reads(read_calls(reads, reference), mapper.align, span, min_bases, advance)
+        scores = score_reads(read_calls(reads, reference, leave_out), mapper.align, span, min_bases, advance)
+    scores.left_out = left_out
     drawn, cautions = draw_from(reads, reference, mapper, scores.scored(), signal, model, span) if signal else ([], [])
     shown = None if span is None else f"{span.name}:{span.start}-{span.end}"
     content = common("basecalls", name, shown or "all reads", note, seed, {"reads": reads, "reference": reference})
@@ -79,6 +89,8 @@ def evaluate_basecalls(
         content["cautions"].append(
             f"{counts['unmapped']:,} of {counts['reads']:,} reads are unmapped and have no identity."
         )
+    if left_out:
+        content["cautions"].append(f"{plural(len(left_out), 'read')} cannot be used; no figure counts them.")
     content["cautions"] += cautions
     return content, scores, drawn
 

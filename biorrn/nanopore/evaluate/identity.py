@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from biorrn.base.errors import InputError
 from biorrn.base.files import tsv_line, write_text
 from biorrn.nanopore.alignment import DELETION, MATCH, Alignment, Region, Score
 from biorrn.nanopore.evaluate.error_profile import Contexts, Homopolymers, read_columns
@@ -36,9 +37,11 @@ class Scores:
     ----------
     bases, errors, gaps : int64 arrays (94,): bases with each quality; wrong ones; wrong only by a gap before them.
     contexts, homopolymers : errors by sequence context of the reference.
+    left_out : what is wrong with each read that cannot be used; `reads` has the others.
     """
 
     reads: list[Score] = field(default_factory=list)
+    left_out: list[InputError] = field(default_factory=list)
     bases: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
     errors: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
     gaps: np.ndarray = field(default_factory=lambda: np.zeros(MAX_Q + 1, np.int64))
@@ -158,12 +161,14 @@ def counts_of(reads: list[Score]) -> np.ndarray:
 
 
 def write_reads(path: str | Path, scores: Scores) -> None:
-    """Write one TSV row a read, with the fields of `Score`."""
+    """Write one TSV row a read, with the fields of `Score`; those that cannot be used come last, with the reason."""
     names = [item.name for item in fields(Score)]
     with write_text(path) as stream:
         print(*names, sep="\t", file=stream)
         for read in scores.reads:
             stream.write(tsv_line(*(_cell(getattr(read, name)) for name in names)))
+        for problem in scores.left_out:
+            stream.write(tsv_line(problem.record, "", f"left out: {problem.problem}", *[""] * (len(names) - 3)))
 
 
 def _cell(value: Any) -> str:
@@ -253,6 +258,7 @@ def summarise(scores: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict
             "bases": sum(read.length for read in reads),
             "mapped": len(reads) - status["unmapped"],
             **status,
+            "left_out": len(scores.left_out),
             "mapped_with_short_seeds": sum(read.sensitive for read in reads),
             "scored_columns": int(counts_of(scored).sum()),
             "within_region": len(within),

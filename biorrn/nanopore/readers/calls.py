@@ -13,7 +13,7 @@ import sys
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -390,21 +390,42 @@ def has_moves(path: str | Path) -> bool:
     return Path(path).suffix.lower() in PACKED
 
 
-def read_calls(path: str | Path, reference: str | Path | None = None) -> Iterator[BaseCall]:
+def read_calls(
+    path: str | Path, reference: str | Path | None = None, on_problem: OnProblem = stop
+) -> Iterator[BaseCall]:
     """Yield the reads of a file in its order, without tags; see `called_reads`.
+
+    Parameters
+    ----------
+    on_problem : as of `called_reads`; also called for a read without qualities.
 
     Raises
     ------
-    InputError: as `called_reads`; or the file holds no reads, or a read has no qualities.
+    InputError: as `called_reads`; or the file holds no reads, or none that can be used.
     """
-    count = 0
-    for count, call in enumerate(called_reads(path, reference=reference, tags=False), 1):  # noqa: B007
-        if len(call.quals) != len(call.bases):
-            raise InputError(path, "holds no qualities", record=call.id)
-        yield call
-    if not count:
+    usable, problems = False, list[InputError]()
+
+    def leave_out(problem: InputError) -> None:
+        on_problem(problem)
+        problems.append(problem)
+
+    for call in called_reads(path, reference=reference, tags=False, on_problem=leave_out):
+        if len(call.quals) == len(call.bases):
+            usable = True
+            yield call
+        else:
+            leave_out(InputError(path, "holds no qualities", record=call.id, flag="no_qualities"))
+    if problems and not usable:
+        raise none_usable(problems)
+    if not usable:
         hint = "" if has_moves(path) else "; a FASTQ record has 4 lines, the first starts with '@'"
         raise InputError(path, f"holds no reads{hint}")
+
+
+def none_usable(problems: Sequence[InputError]) -> InputError:
+    """Return the error for a file of which no read can be used: its first problem."""
+    first = problems[0]
+    return InputError(first.source, f"{first.problem}; no read can be used", first.record, first.flag)
 
 
 def called_reads(

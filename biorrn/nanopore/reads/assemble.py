@@ -19,10 +19,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from biorrn.base.errors import BiorrnError, InputError
+from biorrn.base.errors import BiorrnError, InputError, OnProblem, stop
 from biorrn.base.files import atomic_path, open_text, scratch_folder, write_text
+from biorrn.base.terminal import plural
 from biorrn.nanopore.alignment import Mapper
-from biorrn.nanopore.readers.calls import called_reads, has_moves
+from biorrn.nanopore.readers.calls import called_reads, has_moves, none_usable
 from biorrn.sequences.fastq import first_line, read_bases
 from biorrn.stats.counts import Counts
 from biorrn.stats.figures import BLUE, GREY, RED, Drawing, draw, plain
@@ -127,6 +128,7 @@ class Assembly:
     rounds : finished rounds of consensus.
     seconds : step -> duration.
     skipped : why nothing was done; "" otherwise.
+    left_out : int: reads that cannot be used.
     """
 
     contigs: list[Contig] = field(default_factory=list)
@@ -135,6 +137,7 @@ class Assembly:
     rounds: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     skipped: str = ""
+    left_out: int = 0
 
 
 def assemble(
@@ -145,6 +148,7 @@ def assemble(
     threads: int = 1,
     require_tools: bool = False,
     say: Say = lambda line: None,
+    on_problem: OnProblem = stop,
 ) -> Assembly:
     """Assemble reads and write contigs and layout into a folder, each atomically.
 
@@ -156,10 +160,11 @@ def assemble(
     rounds : int: of consensus by racon; 0 leaves the contigs as pieces of reads.
     require_tools : bool: raise an error if a program is missing.
     say : called with a line about each step.
+    on_problem : called with what is wrong with a read that cannot be used, which is left out.
 
     Raises
     ------
-    InputError: the reads cannot be read.
+    InputError: the reads cannot be read, or none of them can be used.
     BiorrnError: a program is missing and required, or fails; its messages are in `LOG` in the folder.
     """
     missing = absent()
@@ -173,7 +178,16 @@ def assemble(
         return Assembly(skipped=reason)
     tools = Tools(folder / LOG)
     with scratch_folder(folder, "assemble") as work:
-        made = Assembly(lengths=_copy(reads, work / "reads.fastq"), seconds=tools.seconds)
+        problems: list[InputError] = []
+
+        def leave_out(problem: InputError) -> None:
+            on_problem(problem)
+            problems.append(problem)
+
+        made = Assembly(lengths=_copy(reads, work / "reads.fastq", leave_out), seconds=tools.seconds)
+        made.left_out = len(problems)
+        if problems and not made.lengths:
+            raise none_usable(problems)
         say(f"{len(made.lengths):,} reads, {sum(made.lengths):,} bases")
         _lay_out(work, made, tools, threads)
         contigs = _unitigs(work / "layout.gfa")
@@ -195,11 +209,11 @@ def assemble(
     return made
 
 
-def _copy(reads: str | Path, path: Path) -> list[int]:
+def _copy(reads: str | Path, path: Path, on_problem: OnProblem) -> list[int]:
     """Write reads as plain FASTQ with unique names; return their lengths."""
     lengths = []
     with open(path, "w") as stream:
-        for number, (bases, letters) in enumerate(_bases(reads), 1):
+        for number, (bases, letters) in enumerate(_bases(reads, on_problem), 1):
             if bases:
                 letters = "5" * len(bases) if letters == "*" else letters
                 stream.write(f"@read_{number}\n{bases}\n+\n{letters}\n")
@@ -207,15 +221,15 @@ def _copy(reads: str | Path, path: Path) -> list[int]:
     return lengths
 
 
-def _bases(reads: str | Path) -> Iterator[tuple[str, str]]:
+def _bases(reads: str | Path, on_problem: OnProblem) -> Iterator[tuple[str, str]]:
     """Yield bases and quality letters of each read; "*" for FASTA."""
     if str(reads) != "-" and not has_moves(reads):
         with open_text(reads) as stream:
             fasta = first_line(stream)[0].startswith(">")
         if fasta:
-            yield from ((bases, "*") for _, bases in read_bases(reads))
+            yield from ((bases, "*") for _, bases in read_bases(reads, on_problem))
             return
-    yield from ((read.bases, read.letters) for read in called_reads(reads))
+    yield from ((read.bases, read.letters) for read in called_reads(reads, on_problem=on_problem))
 
 
 def _lay_out(work: Path, made: Assembly, tools: Tools, threads: int) -> None:
@@ -388,6 +402,8 @@ def describe_assembly(
     }
     if made.skipped:
         return content | {"skipped": made.skipped}
+    if made.left_out:
+        content["cautions"].append(f"{plural(made.left_out, 'read')} cannot be used; the contigs are of the others.")
     if not made.contigs:
         content["cautions"].append(
             f"No contig was assembled from {lengths.total:,} reads with {lengths.sum:,} bases: too few of them overlap."

@@ -3,11 +3,12 @@
 import gzip
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biorrn.base.errors import InputError
+from biorrn.base.errors import ConfigError, InputError
 from biorrn.sequences.records import ProteinRecord
 from biorrn.sequences.variants import (
     STANDARD,
@@ -211,6 +212,19 @@ def test_lists_and_files(tmp_path: Path) -> None:
     for file, column in (("list.txt", None), ("list.txt.gz", None), ("table.csv", None), ("table.tsv", "change")):
         assert names(tmp_path / file, column) == wanted
     assert names("A2G," * 400 + "A2W")[-1] == "A2W"  # too long for a file's name
+
+
+def test_a_sheet_of_a_workbook(tmp_path: Path) -> None:
+    book = tmp_path / "plate.xlsx"
+    with pd.ExcelWriter(book) as writer:
+        pd.DataFrame({"note": ["by hand"]}).to_excel(writer, sheet_name="about", index=False)
+        pd.DataFrame({"mutant": ["A2G", "K3R:W5F"]}).to_excel(writer, sheet_name="chosen", index=False)
+    assert [text for _, text in variant_texts(str(book), sheet="chosen")] == ["A2G", "K3R:W5F"]
+    with pytest.raises(InputError, match=r"the first of 2: about, chosen \(--sheet\)"):
+        list(variant_texts(str(book)))
+    for other in ({"sheet": "chosen"}, {"column": "mutant"}):
+        with pytest.raises(ConfigError, match="no table, so there is no"):
+            list(variant_texts("A2G,K3R", **other))
 
 
 def test_a_bad_line_of_a_file_is_named(tmp_path: Path) -> None:
