@@ -117,7 +117,7 @@ rule train_students:
         f"{OUT}/secondary_structure_students/weights.safetensors",
     log:
         f"{OUT}/logs/train_secondary_structure_students.log",
-    threads: HALF
+    threads: 2 * HALF  # the longest step; the line of ddg has ended before it
     shell:
         "biorrn train secondary_structure_students {input:q} -o {OUT}/secondary_structure_students --threads {threads}"
         " > {log:q} 2>&1"
