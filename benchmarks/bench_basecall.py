@@ -34,9 +34,9 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from biorrn.base.compute import quiet_threads, set_threads
+from biorrn.base.compute import prepare_libraries, set_threads
 
-quiet_threads()  # before torch
+prepare_libraries()  # before torch
 
 import numpy as np  # isort: skip
 import torch  # isort: skip

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from biorrn.base.compute import quiet_threads
+from biorrn.base.compute import prepare_libraries
 
-quiet_threads()  # before torch
+prepare_libraries()  # before torch
 
 import torch
 from measure import interleaved, machine, ratio

@@ -28,9 +28,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from biorrn.base.compute import quiet_threads
+from biorrn.base.compute import prepare_libraries
 
-quiet_threads()  # before torch
+prepare_libraries()  # before torch
 
 import numpy as np
 

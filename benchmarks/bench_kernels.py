@@ -19,9 +19,9 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from biorrn.base.compute import quiet_threads, set_threads
+from biorrn.base.compute import prepare_libraries, set_threads
 
-quiet_threads()  # before torch
+prepare_libraries()  # before torch
 
 import numpy as np  # isort: skip
 import torch  # isort: skip

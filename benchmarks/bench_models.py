@@ -29,9 +29,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from biorrn.base.compute import quiet_threads
+from biorrn.base.compute import prepare_libraries
 
-quiet_threads()  # before torch
+prepare_libraries()  # before torch
 os.environ["TORCHDYNAMO_DISABLE"] = "1"  # compiling each network anew takes longer than running it
 
 import numpy as np  # isort: skip

@@ -26,9 +26,9 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from biorrn.base.compute import quiet_threads  # isort: skip
+from biorrn.base.compute import prepare_libraries  # isort: skip
 
-quiet_threads()  # before torch
+prepare_libraries()  # before torch
 
 import numpy as np
 import torch

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from biorrn.base.compute import keep_memory, quiet_threads
+from biorrn.base.compute import keep_memory, prepare_libraries
 
-quiet_threads()  # before torch
+prepare_libraries()  # before torch
 
 import torch
 from measure import interleaved, machine, ratio

@@ -44,9 +44,9 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'biorrn' has no attribute '{name}'")
     from biorrn import api
-    from biorrn.base.compute import quiet_threads
+    from biorrn.base.compute import prepare_libraries
 
-    quiet_threads()  # before a function imports torch
+    prepare_libraries()  # before a function imports torch
     return getattr(api, name)
 
 

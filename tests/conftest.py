@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from biorrn.base.compute import prepare_libraries
+
 # before torch is imported anywhere: several test workers share few cores
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+prepare_libraries()
 
 # no test may depend on the speed of the machine; the first to open a file waits for the process that reads it
 settings.register_profile("biorrn", deadline=None)

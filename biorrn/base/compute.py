@@ -8,6 +8,7 @@ import functools
 import glob
 import itertools
 import os
+import platform
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,17 +26,30 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 SPINS = 1000  # turns of a loop, 20 to 50 µs: about what waking a thread takes
 
 
-def quiet_threads() -> None:
-    """Let idle OpenMP threads of this process and its children sleep after `SPINS`, unless the environment sets it.
+def prepare_libraries() -> None:
+    """Set what torch's libraries read when they are loaded, for this process and its children, unless it is set.
 
-    Threads that spin on slow an LSTM 10 to 80 times beside a busy neighbour; those that sleep at once halve the speed
-    of two threads on an idle machine. It has an effect only before torch is imported, so the command line, the public
-    functions and each program of its own call it first.
+    Idle threads of OpenMP sleep after `SPINS`. Those that spin on slow an LSTM 10 to 80 times beside a busy neighbour;
+    those that sleep at once halve the speed of two threads on an idle machine. MKL on Intel's processors adds in an
+    order that does not depend on the number of rows: else a value would change with the batch that it is in.
+
+    It has an effect only before torch is imported, so the command line, the public functions and each program of its
+    own call it first.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))  # of GNU's library alone, in spite of the policy
     os.environ.setdefault("KMP_BLOCKTIME", "0")
+    if _of_intel():
+        os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
+
+def _of_intel() -> bool:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as stream:
+            return "GenuineIntel" in stream.read(4096)
+    except OSError:
+        return "GenuineIntel" in platform.processor()
 
 
 def device_name(name: str = "auto") -> str:
@@ -48,7 +62,7 @@ def device_name(name: str = "auto") -> str:
     ------
     BiorrnError: the name is unknown, or this machine has no such device.
     """
-    quiet_threads()
+    prepare_libraries()
     kind = kind_of(name)
     if kind not in DEVICES:
         raise BiorrnError(f"--device: found '{name}'; allowed is one of {', '.join(DEVICES)}")
@@ -159,7 +173,7 @@ def set_threads(threads: int | None = None) -> int:
 
     torch is not imported for it: `apply_threads` passes the number on.
     """
-    quiet_threads()
+    prepare_libraries()
     if threads is None:
         threads = usable_threads()
     if threads < 1:

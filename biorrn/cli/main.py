@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from biorrn.base.compute import quiet_threads
+from biorrn.base.compute import prepare_libraries
 from biorrn.base.errors import BiorrnError, shown
 from biorrn.base.files import disk_fault
 from biorrn.base.terminal import guard_terminal, note
@@ -122,7 +122,7 @@ def build_app() -> typer.Typer:
 def main() -> None:
     """Run the command line. An error of the user is one line on standard error and exit code 2."""
     guard_terminal()
-    quiet_threads()  # before any command imports torch
+    prepare_libraries()  # before any command imports torch
     note(sys.argv[1:])
     try:
         code = build_app()(prog_name="biorrn", standalone_mode=False)

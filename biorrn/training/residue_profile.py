@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from biorrn.base.compute import quiet_threads
+from biorrn.base.compute import prepare_libraries
 from biorrn.base.errors import BiorrnError, InputError
 from biorrn.base.files import atomic_path
 from biorrn.nn.batch import valid
@@ -26,7 +26,7 @@ from biorrn.sequences.alphabets import tokens
 from biorrn.training.learner import warmup_cosine
 
 if __name__ == "__main__":  # before torch
-    quiet_threads()
+    prepare_libraries()
 
 # isort: split
 

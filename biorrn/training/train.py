@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from biorrn.base.compute import compiling_told, keep_memory, quiet_threads
+from biorrn.base.compute import compiling_told, keep_memory, prepare_libraries
 from biorrn.base.errors import BiorrnError, ConfigError
 from biorrn.base.locks import exclusive
 from biorrn.base.terminal import note
@@ -160,7 +160,7 @@ def train_member(job: dict[str, Any]) -> None:
 
 def main() -> None:
     """Train the member given on standard input; a user error is one line and exit code 2."""
-    quiet_threads()
+    prepare_libraries()
     keep_memory()
     job = _read_job()
     threading.Thread(target=_end_with_parent, daemon=True).start()
