@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-SPINS = 1000  # turns of a loop, 20 to 50 µs: about what waking a thread takes
+SPINS = 1000  # turns of a loop with a pause: 10 µs, or up to 50 on processors whose pause is longer
 
 
 def prepare_libraries() -> None:
