@@ -65,11 +65,9 @@ ship = for model in $(2); do mkdir -p biorrn/pretrained/$$model; \
 	cp results/$(1)/$$model/weights.safetensors results/$(1)/$$model/recipe.yaml biorrn/pretrained/$$model/ || exit 1; done
 
 # train the shipped protein models again, on the real data (see workflow/models.smk); some hours on two cores. It
-# is resumed where it was interrupted; ddg comes first, since stability learns from the shipped one
+# is resumed where it was interrupted
 models: $(VENV)/.stamp-run $(NATIVE)
-	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES) --omit-from stability_table --prioritize ship_ddg train_structure
-	@$(call ship,models,ddg)
-	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES)
+	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES) --prioritize ship_ddg train_structure
 	@$(call ship,models,stability beta_lactamase solubility melting_temperature secondary_structure)
 
 # train the shipped basecallers again, on the real data (see workflow/basecaller.smk); about five hours on two cores

@@ -1,8 +1,8 @@
 # Training of the shipped protein models from public data sets:  make models
 #
 # The data is in --config real_data=FOLDER, else BIORRN_SHARED_DATA, else ../shared/data, as in the workflow.
-# Two lines of steps run side by side, of ddg and of secondary_structure: two networks that train on half of the
-# processors each are faster than one after the other on all, whose small layers leave a second processor idle.
+# Two lines of steps run side by side, of ddg with stability and of secondary_structure: two networks that train on half
+# of the processors each are faster than one after the other on all, whose small layers leave a second processor idle.
 import os
 import sys
 from pathlib import Path
@@ -26,7 +26,7 @@ PARTS = [
 HALF = max(1, (workflow.cores or 2) // 2)  # processors for one of the two lines
 # table, target, split, threads
 MODELS = {
-    "stability": (REAL / "stability/stability.csv.gz", "stability", "column:set", 2 * HALF),
+    "stability": (REAL / "stability/stability.csv.gz", "stability", "column:set", HALF),
     "beta_lactamase": (f"{OUT}/beta_lactamase.csv", "scaled_effect", "column:set", 1),
     "solubility": (
         REAL / "solubility/esol_train.csv.gz",
@@ -117,7 +117,7 @@ rule train_students:
         f"{OUT}/secondary_structure_students/weights.safetensors",
     log:
         f"{OUT}/logs/train_secondary_structure_students.log",
-    threads: 2 * HALF  # the longest step; the line of ddg has ended before it
+    threads: HALF
     shell:
         "biorrn train secondary_structure_students {input:q} -o {OUT}/secondary_structure_students --threads {threads}"
         " > {log:q} 2>&1"
@@ -376,6 +376,7 @@ rule predict_ddg:
 
 
 rule ship_ddg:
+    # stability learns from the shipped one, by its name
     input:
         model=f"{OUT}/ddg_all/weights.safetensors",
         folds=expand(f"{OUT}/ddg_{{fold}}.tsv", fold=range(5)),
@@ -387,13 +388,16 @@ rule ship_ddg:
         f"{OUT}/logs/ship_ddg.log",
     params:
         python=sys.executable,
+        shipped=Path(workflow.basedir).parent / "biorrn/pretrained/ddg",
     shell:
         "(cp $(dirname {input.model:q})/recipe.yaml $(dirname {input.model:q})/weights.safetensors {OUT}/ddg/"
         " && {params.python:q} -m biorrn.nn.compact {OUT}/ddg"
         " && {params.python:q} {input.script:q} pairs {input.natural:q} > {OUT}/natural.csv"
         " && biorrn predict {OUT}/ddg {OUT}/natural.csv --wild-type wt_sequence -o {OUT}/natural.tsv"
         " && {params.python:q} -m biorrn.proteins.uncertainty.extra_intervals effects {OUT}/ddg {OUT}/ddg_all.h5"
-        " --predicted {input.folds:q} --unlike {OUT}/natural.tsv --lengths 30 80 > {output:q}) 2> {log:q}"
+        " --predicted {input.folds:q} --unlike {OUT}/natural.tsv --lengths 30 80 > {OUT}/intervals.txt"
+        " && cp {OUT}/ddg/recipe.yaml {OUT}/ddg/weights.safetensors {params.shipped:q}"
+        " && mv {OUT}/intervals.txt {output:q}) 2> {log:q}"
 
 
 rule strangers:
