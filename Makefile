@@ -64,8 +64,8 @@ docs: $(VENV)/.stamp-dev
 ship = for model in $(2); do mkdir -p biorrn/pretrained/$$model; \
 	cp results/$(1)/$$model/weights.safetensors results/$(1)/$$model/recipe.yaml biorrn/pretrained/$$model/ || exit 1; done
 
-# train the shipped protein models again, on the real data (see workflow/models.smk); some hours on two cores. It
-# is resumed where it was interrupted
+# train the shipped protein models again, on the real data (see workflow/models.smk); about two and a half hours on
+# two cores. It is resumed where it was interrupted
 models: $(VENV)/.stamp-run $(NATIVE)
 	@$(BIN)/snakemake -s workflow/models.smk --cores $(CORES) --prioritize ship_ddg train_structure
 	@$(call ship,models,stability beta_lactamase solubility melting_temperature secondary_structure)
