@@ -151,13 +151,17 @@ def test_killed_and_resumed_equals_unbroken(
 def test_moved_run_keeps_its_best_epoch(tiny_proteins: Path, tmp_path: Path) -> None:
     """Finished, its outputs deleted (as a workflow does before a job), moved: the same weights come back."""
     settings = recipe("regression", 4, lr=0.5, ema=0.0)  # a rate so high that the best epoch is not the last
-    folder = train(settings, tiny_proteins, tmp_path / "run", load_task("regression"), threads=1)
-    before = load_file(folder / "weights.safetensors")
-    facts = json.loads((folder / "provenance.json").read_text())
+    for seed in range(8):  # which epoch is the best of such a run depends on the last bits of the processor
+        folder = train(settings, tiny_proteins, tmp_path / f"run{seed}", load_task("regression"), seed=seed, threads=1)
+        facts = json.loads((folder / "provenance.json").read_text())
+        if facts["best"]["epoch"] < 3:
+            break
     assert facts["best"]["epoch"] < 3
+    before = load_file(folder / "weights.safetensors")
     for name in ("weights.safetensors", "recipe.yaml", "history.tsv", "provenance.json"):
         (folder / name).unlink()
-    folder = train(settings, tiny_proteins, folder.rename(tmp_path / "moved"), load_task("regression"), threads=1)
+    moved = folder.rename(tmp_path / "moved")
+    folder = train(settings, tiny_proteins, moved, load_task("regression"), seed=seed, threads=1)
     after = load_file(folder / "weights.safetensors")
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert (folder / "history.tsv").is_file()
