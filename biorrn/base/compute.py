@@ -44,6 +44,7 @@ def prepare_libraries() -> None:
         os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 
+@functools.cache
 def _of_intel() -> bool:
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as stream:

@@ -187,15 +187,14 @@ def scan(
     ------
     BiorrnError: a mutation or a span does not fit a sequence, or anything that `predict` raises.
     """
-    # of records sent to predict, without a result yet: the mutant, and whether it is the wild type again
-    waiting: deque[tuple[Mutant | None, bool]] = deque()
+    waiting: deque[Mutant | None] = deque()  # of records sent to predict, without a result yet
 
     def sequences() -> Iterator[ProteinRecord]:
         for record in records:
-            waiting.append((None, True))
+            waiting.append(None)
             yield replace(record, wild_type=record.sequence)
             for mutant in () if record.problem else plan.mutants(record, on_problem):
-                waiting.append((mutant, mutant.sequence == record.sequence))
+                waiting.append(mutant)
                 unknown = mutant.sequence.count("X")
                 own = replace(record, sequence=mutant.sequence, wild_type=record.sequence)
                 yield replace(own, unknown=unknown, problem=mutant.problem)
@@ -212,15 +211,14 @@ def scan(
     # the numbers are near each other: bfloat16 would lose their difference
     given_mutants = checked(sequences(), "scan", on_problem) if of_pairs else sequences()
     for prediction in predict(stored, given_mutants, **{**options, "precision": "32"}):
-        mutant, same = waiting.popleft()
+        mutant = waiting.popleft()
         if mutant is None:
             wild_type = prediction.values
             about = doubts(prediction.flags, stored.facts)
         elif not mutant.problem:
             own = doubts(prediction.flags, stored.facts)
             prediction = _of_unknown(prediction, about, strange, bool(own))
-        # in another place of a batch the last bits of a value may be others
-        difference = prediction.values - (prediction.values if same else wild_type)
+        difference = prediction.values - wild_type
         if not given:
             yield Effect(mutant, prediction, difference)
             continue

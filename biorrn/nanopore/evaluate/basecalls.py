@@ -23,7 +23,7 @@ from biorrn.nanopore.evaluate.identity import (
 )
 from biorrn.nanopore.evaluate.reliability import base_quality_painter, read_quality_painter
 from biorrn.nanopore.evaluate.squiggle import Squiggle, draw_from, facts, squiggle_figure
-from biorrn.nanopore.readers.calls import read_calls
+from biorrn.nanopore.readers.calls import noted, read_calls
 from biorrn.nanopore.readers.files import find_signal_files
 from biorrn.nn.store import find_model
 from biorrn.stats.figures import Drawing, draw
@@ -72,13 +72,9 @@ def evaluate_basecalls(
         allowed = "1 or more" if span is None else f"1 to {span.end - span.start}, the length of the region"
         raise ConfigError(f"--min-bases: found {min_bases}; allowed is {allowed}")
     left_out: list[InputError] = []
-
-    def leave_out(problem: InputError) -> None:
-        on_problem(problem)
-        left_out.append(problem)
-
+    calls = read_calls(reads, reference, noted(on_problem, left_out))
     with progress("aligning", "reads") as advance:
-        scores = score_reads(read_calls(reads, reference, leave_out), mapper.align, span, min_bases, advance)
+        scores = score_reads(calls, mapper.align, span, min_bases, advance)
     scores.left_out = left_out
     drawn, cautions = draw_from(reads, reference, mapper, scores.scored(), signal, model, span) if signal else ([], [])
     shown = None if span is None else f"{span.name}:{span.start}-{span.end}"

@@ -404,11 +404,7 @@ def read_calls(
     InputError: as `called_reads`; or the file holds no reads, or none that can be used.
     """
     usable, problems = False, list[InputError]()
-
-    def leave_out(problem: InputError) -> None:
-        on_problem(problem)
-        problems.append(problem)
-
+    leave_out = noted(on_problem, problems)
     for call in called_reads(path, reference=reference, tags=False, on_problem=leave_out):
         if len(call.quals) == len(call.bases):
             usable = True
@@ -420,6 +416,16 @@ def read_calls(
     if not usable:
         hint = "" if has_moves(path) else "; a FASTQ record has 4 lines, the first starts with '@'"
         raise InputError(path, f"holds no reads{hint}")
+
+
+def noted(on_problem: OnProblem, problems: list[InputError]) -> OnProblem:
+    """Return a function that calls `on_problem` and, where it returns, adds the problem to a list."""
+
+    def leave_out(problem: InputError) -> None:
+        on_problem(problem)
+        problems.append(problem)
+
+    return leave_out
 
 
 def none_usable(problems: Sequence[InputError]) -> InputError:

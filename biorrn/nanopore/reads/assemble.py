@@ -23,7 +23,7 @@ from biorrn.base.errors import BiorrnError, InputError, OnProblem, stop
 from biorrn.base.files import atomic_path, open_text, scratch_folder, write_text
 from biorrn.base.terminal import plural
 from biorrn.nanopore.alignment import Mapper
-from biorrn.nanopore.readers.calls import called_reads, has_moves, none_usable
+from biorrn.nanopore.readers.calls import called_reads, has_moves, none_usable, noted
 from biorrn.sequences.fastq import first_line, read_bases
 from biorrn.stats.counts import Counts
 from biorrn.stats.figures import BLUE, GREY, RED, Drawing, draw, plain
@@ -179,12 +179,8 @@ def assemble(
     tools = Tools(folder / LOG)
     with scratch_folder(folder, "assemble") as work:
         problems: list[InputError] = []
-
-        def leave_out(problem: InputError) -> None:
-            on_problem(problem)
-            problems.append(problem)
-
-        made = Assembly(lengths=_copy(reads, work / "reads.fastq", leave_out), seconds=tools.seconds)
+        lengths = _copy(reads, work / "reads.fastq", noted(on_problem, problems))
+        made = Assembly(lengths=lengths, seconds=tools.seconds)
         made.left_out = len(problems)
         if problems and not made.lengths:
             raise none_usable(problems)
